@@ -1,0 +1,16 @@
+/** What a client needs of a codec: commands into frames, replies and pushes out of frames. */
+import type { Encoding } from './encoding.js';
+import type { OutgoingCommand, ServerMessage } from './messages.js';
+
+export interface ClientCodec {
+  readonly encoding: Encoding;
+  /** One command as it stands in a frame. Throws what the data's own encoder throws where it cannot carry `data`. */
+  encode(command: OutgoingCommand): string | Uint8Array;
+  /** Puts encoded commands together into one frame. */
+  join(encoded: readonly (string | Uint8Array)[]): string | Uint8Array;
+  /**
+   * The message of a frame, or null where its type is unknown: a newer node may push what this client cannot know. Throws
+   * `LayoutError` where the frame is not a message.
+   */
+  decode(frame: string | ArrayBuffer): ServerMessage | null;
+}

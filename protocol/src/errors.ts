@@ -1,0 +1,69 @@
+/**
+ * Every error that answers a command and every code that ends a connection: one table each, held to the tables of
+ * PROTOCOL.md by `test/spec.test.ts`.
+ */
+
+/** What can be wrong with one command. The connection lives on. */
+export const replyErrors = {
+  /** The frame or the command cannot be read: not JSON, not the MessagePack layout, a field of the wrong type. */
+  malformed: { retryable: false },
+  /** The `type` of the command is none of protocol version 1. */
+  unknownCommand: { retryable: false },
+  /** The topic breaks the grammar. */
+  invalidTopic: { retryable: false },
+  /** The connection is subscribed to the topic already. */
+  alreadySubscribed: { retryable: false },
+  /** The connection is not subscribed to the topic. */
+  notSubscribed: { retryable: false },
+  /** One subscription more than a connection may hold. */
+  tooManySubscriptions: { retryable: false },
+  /** The other nodes cannot be reached. Nothing was delivered to anyone. */
+  unavailable: { retryable: true },
+  /** The link to the other nodes failed while the publication was on it: it may have been delivered or not. */
+  unconfirmed: { retryable: true },
+  /** More publications wait for the link to the other nodes than the node may hold. Nothing was delivered to anyone. */
+  overloaded: { retryable: true },
+  /** A bug in the node, which has logged it. */
+  internal: { retryable: true },
+} as const satisfies Record<string, { readonly retryable: boolean }>;
+
+export type ReplyErrorCode = keyof typeof replyErrors;
+
+/** Answers one command with an error; nothing else about the connection changes. */
+export class ReplyError extends Error {
+  override readonly name = 'ReplyError';
+  constructor(
+    readonly code: ReplyErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+
+  /** Whether the same command may succeed later. */
+  get retryable(): boolean {
+    return replyErrors[this.code].retryable;
+  }
+}
+
+export interface CloseReason {
+  /** WebSocket close code (RFC 6455 section 7.4.2, private use): 4000-4499 reconnect, 4500-4999 do not. */
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Why the node ends a connection. */
+export const closeReasons = {
+  /** The node is shutting down. Reconnect: another node will answer. */
+  draining: { code: 4001, reason: 'draining' },
+  /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
+  slowSubscriber: { code: 4002, reason: 'slow subscriber' },
+  /** Too many frames in a row could not be read. The peer does not speak our protocol: do not reconnect. */
+  badProtocol: { code: 4500, reason: 'bad protocol' },
+  /** A frame was longer than the node accepts (`maxFrameBytes`). Sending it again will fail again: do not reconnect. */
+  frameTooLarge: { code: 4501, reason: 'frame too large' },
+} as const satisfies Record<string, CloseReason>;
+
+/** Whether a client should connect again after the peer closed with this code (PROTOCOL.md section 6). */
+export function shouldReconnect(closeCode: number): boolean {
+  return closeCode < 4500 || closeCode > 4999;
+}

@@ -1,0 +1,25 @@
+/** The wire format of Fanfare. PROTOCOL.md is its specification. */
+export type { ClientCodec } from './client-codec.js';
+export { type Encoding, endpointPath, subprotocols } from './encoding.js';
+export {
+  type CloseReason,
+  closeReasons,
+  ReplyError,
+  type ReplyErrorCode,
+  replyErrors,
+  shouldReconnect,
+} from './errors.js';
+export { impossible } from './impossible.js';
+export { jsonClientCodec } from './json-client-codec.js';
+export { JsonNodeCodec } from './json-node-codec.js';
+export * from './messages.js';
+export { type DataCodec, MsgpackClientCodec } from './msgpack-client-codec.js';
+export { MsgpackNodeCodec } from './msgpack-node-codec.js';
+export { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
+export type { Payload } from './payload.js';
+export { isEpoch, maxEpochBytes, type Position } from './position.js';
+export { LayoutError, Reader } from './reader.js';
+export { emptyRun, forEachItem, maxItemHeaderBytes, maxRunBytes, type Run, writeItem } from './run.js';
+export { explainInvalidTopic, maxTopicBytes, maxTopicSegments, parseTopic, type Topic, TopicReader } from './topic.js';
+export { writeAsJson } from './transcode.js';
+export { Writer } from './writer.js';

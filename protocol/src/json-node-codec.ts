@@ -1,0 +1,212 @@
+/** The node's side of `fanfare.v1.json` (PROTOCOL.md section 5): one command or an array of commands per text frame. */
+import { impossible } from './impossible.js';
+import { dataSpans, type Span } from './json-spans.js';
+import {
+  type Command,
+  type CommandId,
+  isMessageId,
+  maxCommandId,
+  maxDataDepth,
+  maxMessageIdBytes,
+  maxTokenBytes,
+  type OutgoingReply,
+} from './messages.js';
+import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
+import type { Payload } from './payload.js';
+import { isEpoch, type Position } from './position.js';
+import { forEachItem, maxRunBytes, type Run } from './run.js';
+import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
+import { writeAsJson } from './transcode.js';
+import { Writer } from './writer.js';
+
+const utf8 = new TextDecoder();
+
+type Fields = { readonly [field: string]: unknown };
+
+export class JsonNodeCodec implements NodeCodec {
+  readonly encoding = 'json';
+  readonly isBinary = false;
+  readonly #writer = new Writer(4096);
+
+  decode(frame: Uint8Array, sink: CommandSink): void {
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(utf8.decode(frame));
+    } catch (error) {
+      sink.onCommandError(new CommandError(null, 'malformed', `The frame is not JSON: ${(error as Error).message}.`));
+      return;
+    }
+    const commands: readonly unknown[] = Array.isArray(parsed) ? parsed : [parsed];
+    if (commands.length === 0) {
+      sink.onCommandError(new CommandError(null, 'malformed', 'The frame is an empty array.'));
+      return;
+    }
+    // The text of each `data` goes on as it was written (a 64-bit number keeps its digits), so it is found, not rebuilt.
+    let spans: readonly (Span | null)[] | null = null;
+    for (const [index, fields] of commands.entries()) {
+      if (!isFields(fields)) {
+        sink.onCommandError(new CommandError(null, 'malformed', `A command is a JSON object, not ${kindOf(fields)}.`));
+        continue;
+      }
+      if (fields['type'] === 'publish') spans ??= dataSpans(frame);
+      const command = decodeCommand(fields, frame, spans?.[index] ?? null);
+      if (command instanceof CommandError) sink.onCommandError(command);
+      else sink.onCommand(command);
+    }
+  }
+
+  reply(reply: OutgoingReply): Frame {
+    switch (reply.type) {
+      case 'connected':
+      case 'unsubscribed':
+      case 'pong':
+      case 'error':
+        return JSON.stringify({ ...reply, id: reply.id ?? undefined }) as unknown as Frame;
+      case 'published':
+        return JSON.stringify({ type: reply.type, id: reply.id ?? undefined, ...reply.position }) as unknown as Frame;
+      case 'subscribed': {
+        const { type, id, topic, position, recovered } = reply;
+        const writer = this.#writer;
+        writer.clear();
+        writer.text(JSON.stringify({ type, id: id ?? undefined, topic, ...position, recovered }));
+        writer.length--;
+        writer.ascii(',"publications":[');
+        let isFirst = true;
+        forEachItem(reply.publications, (payload) => {
+          if (!isFirst) writer.ascii(',');
+          isFirst = false;
+          writeItemAsJson(writer, payload);
+        });
+        writer.ascii(']}');
+        return writer.view() as Frame;
+      }
+      default:
+        return impossible(reply);
+    }
+  }
+
+  publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void {
+    const writer = this.#writer;
+    let itemsInFrame = 0;
+    let itemsBefore = 0;
+    const finish = (): void => {
+      writer.ascii(']}');
+      emit(writer.view() as Frame);
+      itemsBefore += itemsInFrame;
+      itemsInFrame = 0;
+    };
+    forEachItem(run, (payload) => {
+      // JSON can be longer than what the run was measured by: begin a new frame rather than leave the fast path.
+      if (itemsInFrame > 0 && writer.length + (payload.end - payload.start) > maxRunBytes) finish();
+      if (itemsInFrame === 0) writeHead(writer, topic, position, itemsBefore);
+      else writer.ascii(',');
+      writeItemAsJson(writer, payload);
+      itemsInFrame++;
+    });
+    if (itemsInFrame > 0) finish();
+  }
+
+  gap(topic: Topic): Frame {
+    return JSON.stringify({ type: 'gap', topic }) as unknown as Frame;
+  }
+}
+
+function writeHead(writer: Writer, topic: Topic, position: Position | null, itemsBefore: number): void {
+  writer.clear();
+  writer.ascii('{"type":"publications","topic":"');
+  writer.ascii(topic);
+  if (position === null) writer.ascii('","items":[');
+  else writer.ascii(`","epoch":"${position.epoch}","offset":${position.offset + itemsBefore},"items":[`);
+}
+
+function writeItemAsJson(writer: Writer, payload: Payload): void {
+  const before = writer.length;
+  writer.ascii('{"data":');
+  if (payload.encoding === 'json') writer.copy(payload.bytes, payload.start, payload.end);
+  else if (!writeAsJson(writer, payload)) {
+    writer.length = before;
+    writer.ascii('{"error":"undecodable"');
+  }
+  writer.ascii('}');
+}
+
+function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Command | CommandError {
+  const { type, id: rawId } = fields;
+  const id = rawId === undefined || rawId === null ? null : rawId;
+  if (id !== null && !isCommandId(id)) {
+    return new CommandError(null, 'malformed', `"id" must be an integer from 1 to ${maxCommandId}, not ${kindOf(id)}.`);
+  }
+  const malformed = (message: string): CommandError => new CommandError(id, 'malformed', message);
+  switch (type) {
+    case 'publish': {
+      const topic = decodeTopic(fields, id);
+      if (topic instanceof CommandError) return topic;
+      const messageId = fields['messageId'] ?? null;
+      if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
+        return malformed(`"messageId" must be 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
+      }
+      if (span === null) return malformed('A publish needs "data".');
+      if (span.depth > maxDataDepth) return malformed(`"data" is nested deeper than ${maxDataDepth} levels.`);
+      return { type, id, topic, messageId, encoding: 'json', bytes: frame, start: span.start, end: span.end };
+    }
+    case 'subscribe': {
+      const topic = decodeTopic(fields, id);
+      if (topic instanceof CommandError) return topic;
+      const since = decodeSince(fields['since']);
+      if (since === 'wrong') {
+        return malformed('"since" must be {"epoch": "…", "offset": n} as a reply or a push gave it.');
+      }
+      return { type, id, topic, since };
+    }
+    case 'unsubscribe': {
+      const topic = decodeTopic(fields, id);
+      return topic instanceof CommandError ? topic : { type, id, topic };
+    }
+    case 'ping':
+      return { type, id };
+    case 'connect': {
+      const token = fields['token'] ?? null;
+      if (token !== null && !(typeof token === 'string' && token.length <= maxTokenBytes)) {
+        return malformed(`"token" must be a string of at most ${maxTokenBytes} characters.`);
+      }
+      return { type, id, token };
+    }
+    default:
+      if (typeof type !== 'string') return malformed('A command needs a "type".');
+      return new CommandError(
+        id,
+        'unknownCommand',
+        `There is no command ${JSON.stringify(type.slice(0, 64))} in protocol version 1.`,
+      );
+  }
+}
+
+function decodeTopic(fields: Fields, id: CommandId): Topic | CommandError {
+  const text = fields['topic'];
+  if (typeof text !== 'string') return new CommandError(id, 'malformed', '"topic" must be a string.');
+  return parseTopic(text) ?? new CommandError(id, 'invalidTopic', explainInvalidTopic(text));
+}
+
+function decodeSince(since: unknown): Position | null | 'wrong' {
+  if (since === undefined || since === null) return null;
+  if (!isFields(since)) return 'wrong';
+  const { epoch, offset } = since;
+  if (typeof epoch !== 'string' || !isEpoch(epoch)) return 'wrong';
+  if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) return 'wrong';
+  return { epoch, offset };
+}
+
+function isCommandId(id: unknown): id is number {
+  return typeof id === 'number' && Number.isInteger(id) && id >= 1 && id <= maxCommandId;
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

@@ -1,0 +1,176 @@
+/**
+ * Every message of protocol version 1. Commands go from client to node, replies answer a command by its `id`, pushes go
+ * from node to client unasked. PROTOCOL.md section 4 says what each means.
+ */
+import type { ReplyErrorCode } from './errors.js';
+import type { Payload } from './payload.js';
+import type { Position } from './position.js';
+import type { Run } from './run.js';
+import type { Topic } from './topic.js';
+
+/**
+ * Chosen by the client, unique among its unanswered commands: an integer from 1 to {@link maxCommandId}. A command without
+ * one (null) is carried out and not answered, unless it is wrong.
+ */
+export type CommandId = number | null;
+export const maxCommandId = 4_294_967_295;
+
+/** Longest `messageId` of a publication, in bytes of printable ASCII without spaces. */
+export const maxMessageIdBytes = 64;
+
+const messageIdGrammar = new RegExp(`^[\\x21-\\x7e]{1,${maxMessageIdBytes}}$`);
+
+/** Whether the text can be a `messageId`. */
+export function isMessageId(text: string): boolean {
+  return messageIdGrammar.test(text);
+}
+
+/** Longest `token`, in characters. */
+export const maxTokenBytes = 8_192;
+
+/** Deepest nesting of arrays and objects in `data` that JSON can carry here. */
+export const maxDataDepth = 128;
+
+/** First element of each MessagePack message; the name is the `type` of the JSON message. */
+export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, ping: 8 } as const;
+export const replyTypes = {
+  connected: 32,
+  subscribed: 33,
+  unsubscribed: 34,
+  published: 35,
+  pong: 39,
+  error: 40,
+} as const;
+export const pushTypes = { publications: 64, gap: 65 } as const;
+
+export interface Connect {
+  readonly type: 'connect';
+  readonly id: CommandId;
+  readonly token: string | null;
+}
+
+export interface Subscribe {
+  readonly type: 'subscribe';
+  readonly id: CommandId;
+  readonly topic: Topic;
+  /** The last position that the subscriber has seen: publications after it are wanted too. Null: from now on. */
+  readonly since: Position | null;
+}
+
+export interface Unsubscribe {
+  readonly type: 'unsubscribe';
+  readonly id: CommandId;
+  readonly topic: Topic;
+}
+
+/** As a node reads it: the payload stays in the frame, so a `Publish` is itself the {@link Payload}. */
+export interface Publish extends Payload {
+  readonly type: 'publish';
+  readonly id: CommandId;
+  readonly topic: Topic;
+  /** Makes a retry harmless where the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
+  readonly messageId: string | null;
+}
+
+export interface Ping {
+  readonly type: 'ping';
+  readonly id: CommandId;
+}
+
+/** A command as a node receives it. */
+export type Command = Connect | Subscribe | Unsubscribe | Publish | Ping;
+
+/** A publish as a client writes it: `data` is any value that the codec can carry. */
+export interface OutgoingPublish {
+  readonly type: 'publish';
+  readonly id: CommandId;
+  readonly topic: string;
+  readonly data: unknown;
+  readonly messageId: string | null;
+}
+
+/** A command as a client sends it. The node checks the topic. */
+export type OutgoingCommand =
+  | Connect
+  | (Omit<Subscribe, 'topic'> & { readonly topic: string })
+  | (Omit<Unsubscribe, 'topic'> & { readonly topic: string })
+  | OutgoingPublish
+  | Ping;
+
+export interface Connected {
+  readonly type: 'connected';
+  readonly id: CommandId;
+  /** Name of the node, for logs. */
+  readonly node: string;
+  /** The client sends `ping` when it has heard nothing for this long, in milliseconds. */
+  readonly pingIntervalMs: number;
+  /** Longest frame that the node accepts, in bytes. */
+  readonly maxFrameBytes: number;
+}
+
+export interface Subscribed {
+  readonly type: 'subscribed';
+  readonly id: CommandId;
+  readonly topic: string;
+  /** Where the topic stands, or null where it has no history. */
+  readonly position: Position | null;
+  /** Whether `publications` holds all that came after `since`. */
+  readonly recovered: boolean;
+  readonly publications: readonly Item[];
+}
+
+export interface Unsubscribed {
+  readonly type: 'unsubscribed';
+  readonly id: CommandId;
+  readonly topic: string;
+}
+
+export interface Published {
+  readonly type: 'published';
+  readonly id: CommandId;
+  /** The publication's place, or null where the topic has no history. */
+  readonly position: Position | null;
+}
+
+export interface Pong {
+  readonly type: 'pong';
+  readonly id: CommandId;
+}
+
+export interface ErrorReply {
+  readonly type: 'error';
+  /** The command that failed; null where it had no id or none could be read. */
+  readonly id: CommandId;
+  readonly code: ReplyErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+export type Reply = Connected | Subscribed | Unsubscribed | Published | Pong | ErrorReply;
+
+/** One or many publications of a topic, in order; `position` is that of the first, or null where the topic has no history. */
+export interface Publications {
+  readonly type: 'publications';
+  readonly topic: string;
+  readonly position: Position | null;
+  readonly items: readonly Item[];
+}
+
+/** Publications of the topic may have been lost between what came before this push and what follows it. */
+export interface Gap {
+  readonly type: 'gap';
+  readonly topic: string;
+}
+
+export type Push = Publications | Gap;
+
+/** A reply as a node writes it: recovered publications are still the run that they were stored as. */
+export type OutgoingReply =
+  | Exclude<Reply, Subscribed>
+  | (Omit<Subscribed, 'publications'> & { readonly publications: Run });
+
+/** A message as a client receives it. */
+export type ServerMessage = Reply | Push;
+
+/** A publication in a push: its data, or why this subscriber cannot have it. */
+export type Item = { readonly data: unknown } | { readonly error: 'undecodable' };

@@ -1,0 +1,162 @@
+/** The client's side of `fanfare.v1.msgpack` (PROTOCOL.md section 5). */
+import type { ClientCodec } from './client-codec.js';
+import type { ReplyErrorCode } from './errors.js';
+import { impossible } from './impossible.js';
+import {
+  type CommandId,
+  commandTypes,
+  type Item,
+  type OutgoingCommand,
+  pushTypes,
+  replyTypes,
+  type ServerMessage,
+} from './messages.js';
+import { writeHead, writePosition } from './msgpack-layout.js';
+import type { Payload } from './payload.js';
+import type { Position } from './position.js';
+import { LayoutError, Reader } from './reader.js';
+import { Writer } from './writer.js';
+
+/** Turns the data of publications into MessagePack and back. */
+export interface DataCodec {
+  encode(data: unknown): Uint8Array;
+  decode(bytes: Uint8Array): unknown;
+}
+
+const utf8 = new TextDecoder();
+
+export class MsgpackClientCodec implements ClientCodec {
+  readonly encoding = 'msgpack';
+  readonly #data: DataCodec;
+  readonly #writer = new Writer();
+
+  constructor(data: DataCodec) {
+    this.#data = data;
+  }
+
+  encode(command: OutgoingCommand): Uint8Array {
+    const writer = this.#writer;
+    writer.clear();
+    switch (command.type) {
+      case 'connect':
+        writeHead(writer, 3, commandTypes.connect, command.id);
+        strOrNil(writer, command.token);
+        break;
+      case 'subscribe': {
+        const { id, topic, since } = command;
+        writeHead(writer, since === null ? 3 : 5, commandTypes.subscribe, id);
+        writer.str(topic);
+        if (since !== null) writePosition(writer, since);
+        break;
+      }
+      case 'unsubscribe':
+        writeHead(writer, 3, commandTypes.unsubscribe, command.id);
+        writer.str(command.topic);
+        break;
+      case 'publish': {
+        const { id, topic, data, messageId } = command;
+        writeHead(writer, messageId === null ? 4 : 5, commandTypes.publish, id);
+        writer.str(topic);
+        writer.bin(this.#data.encode(data));
+        if (messageId !== null) writer.str(messageId);
+        break;
+      }
+      case 'ping':
+        writeHead(writer, 2, commandTypes.ping, command.id);
+        break;
+      default:
+        return impossible(command);
+    }
+    return writer.toBytes();
+  }
+
+  join(encoded: readonly (string | Uint8Array)[]): Uint8Array {
+    if (encoded.length === 1) return encoded[0] as Uint8Array;
+    const writer = this.#writer;
+    writer.clear();
+    for (const command of encoded) writer.copy(command as Uint8Array);
+    return writer.toBytes();
+  }
+
+  decode(frame: string | ArrayBuffer): ServerMessage | null {
+    if (typeof frame === 'string') throw new LayoutError('A text frame came on a connection that speaks MessagePack.');
+    const reader = new Reader(new Uint8Array(frame));
+    const count = reader.arrayHeader();
+    if (count < 2) throw new LayoutError(`A message has at least 2 elements, not ${count}.`);
+    const type = reader.uint('The message type');
+    // A newer node may add elements behind those we know: they are not read.
+    switch (type) {
+      case pushTypes.publications: {
+        const topic = reader.str('The topic');
+        const position = readPosition(reader);
+        return { type: 'publications', topic, position, items: this.#readItems(reader) };
+      }
+      case pushTypes.gap:
+        return { type: 'gap', topic: reader.str('The topic') };
+      case replyTypes.published: {
+        const id = readId(reader);
+        return { type: 'published', id, position: readPosition(reader) };
+      }
+      case replyTypes.subscribed: {
+        const id = readId(reader);
+        const topic = reader.str('The topic');
+        const position = readPosition(reader);
+        const recovered = reader.boolean('recovered');
+        return { type: 'subscribed', id, topic, position, recovered, publications: this.#readItems(reader) };
+      }
+      case replyTypes.unsubscribed: {
+        const id = readId(reader);
+        return { type: 'unsubscribed', id, topic: reader.str('The topic') };
+      }
+      case replyTypes.pong:
+        return { type: 'pong', id: readId(reader) };
+      case replyTypes.connected: {
+        const id = readId(reader);
+        const node = reader.str('The node');
+        const pingIntervalMs = reader.uint('pingIntervalMs');
+        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes: reader.uint('maxFrameBytes') };
+      }
+      case replyTypes.error: {
+        const id = readId(reader);
+        // A code of a newer node is passed on as it is; `retryable` says how to treat it.
+        const code = reader.str('The code') as ReplyErrorCode;
+        const message = reader.str('The message');
+        return { type: 'error', id, code, message, retryable: reader.boolean('retryable') };
+      }
+      default:
+        return null;
+    }
+  }
+
+  #readItems(reader: Reader): Item[] {
+    const count = reader.arrayHeader();
+    const items: Item[] = [];
+    for (let index = 0; index < count; index++) items.push(this.#decodeItem(reader.payload()));
+    return items;
+  }
+
+  #decodeItem(payload: Payload): Item {
+    const bytes = payload.bytes.subarray(payload.start, payload.end);
+    try {
+      return { data: payload.encoding === 'msgpack' ? this.#data.decode(bytes) : JSON.parse(utf8.decode(bytes)) };
+    } catch {
+      // The publisher sent bytes that are no value. The publications around it are sound.
+      return { error: 'undecodable' };
+    }
+  }
+}
+
+function strOrNil(writer: Writer, text: string | null): void {
+  if (text === null) writer.nil();
+  else writer.str(text);
+}
+
+function readId(reader: Reader): CommandId {
+  return reader.nil() ? null : reader.uint('The id');
+}
+
+function readPosition(reader: Reader): Position | null {
+  if (!reader.nil()) return { epoch: reader.str('The epoch'), offset: reader.uint('The offset') };
+  reader.nil();
+  return null;
+}

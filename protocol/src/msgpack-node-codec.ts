@@ -1,0 +1,212 @@
+/** The node's side of `fanfare.v1.msgpack` (PROTOCOL.md section 5): fixed layouts, read and written by hand. */
+import { impossible } from './impossible.js';
+import {
+  type Command,
+  type CommandId,
+  commandTypes,
+  isMessageId,
+  maxCommandId,
+  maxMessageIdBytes,
+  maxTokenBytes,
+  type OutgoingReply,
+  pushTypes,
+  replyTypes,
+} from './messages.js';
+import { writeHead, writePosition } from './msgpack-layout.js';
+import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
+import { isEpoch, type Position } from './position.js';
+import { LayoutError, Reader } from './reader.js';
+import type { Run } from './run.js';
+import { explainInvalidTopic, type Topic, TopicReader } from './topic.js';
+import { Writer } from './writer.js';
+
+export class MsgpackNodeCodec implements NodeCodec {
+  readonly encoding = 'msgpack';
+  readonly isBinary = true;
+  readonly #writer = new Writer(4096);
+  readonly #topics = new TopicReader();
+
+  decode(frame: Uint8Array, sink: CommandSink): void {
+    const reader = new Reader(frame);
+    if (frame.length === 0) {
+      sink.onCommandError(new CommandError(null, 'malformed', 'The frame is empty.'));
+      return;
+    }
+    while (reader.at < frame.length) {
+      if (!this.#decodeOne(reader, sink)) return;
+    }
+  }
+
+  /** Answers false where the rest of the frame cannot be read. */
+  #decodeOne(reader: Reader, sink: CommandSink): boolean {
+    let id: CommandId = null;
+    try {
+      const count = reader.arrayHeader();
+      if (count < 2) throw new LayoutError(`A command has at least 2 elements, not ${count}.`);
+      const type = reader.uint('The command type');
+      id = readId(reader);
+      const command = this.#decodeBody(reader, type, id, count);
+      if (command instanceof CommandError) {
+        sink.onCommandError(command);
+        return command.code !== 'unknownCommand';
+      }
+      sink.onCommand(command);
+      return true;
+    } catch (error) {
+      if (!(error instanceof LayoutError)) throw error;
+      sink.onCommandError(new CommandError(id, 'malformed', `${error.message} The rest of the frame was ignored.`));
+      return false;
+    }
+  }
+
+  #decodeBody(reader: Reader, type: number, id: CommandId, count: number): Command | CommandError {
+    switch (type) {
+      case commandTypes.publish: {
+        expectCount('publish', count, 4, 5);
+        const topic = this.#readTopic(reader, id);
+        const length = reader.binLength('The data of a publish');
+        const end = reader.at;
+        const messageId = count === 5 && !reader.nil() ? readMessageId(reader) : null;
+        if (topic instanceof CommandError) return topic;
+        return {
+          type: 'publish',
+          id,
+          topic,
+          messageId,
+          encoding: 'msgpack',
+          bytes: reader.bytes,
+          start: end - length,
+          end,
+        };
+      }
+      case commandTypes.subscribe: {
+        if (count !== 3 && count !== 5) throw new LayoutError(`A subscribe has 3 or 5 elements, not ${count}.`);
+        const topic = this.#readTopic(reader, id);
+        const since = count === 5 ? readPosition(reader) : null;
+        return topic instanceof CommandError ? topic : { type: 'subscribe', id, topic, since };
+      }
+      case commandTypes.unsubscribe: {
+        expectCount('unsubscribe', count, 3, 3);
+        const topic = this.#readTopic(reader, id);
+        return topic instanceof CommandError ? topic : { type: 'unsubscribe', id, topic };
+      }
+      case commandTypes.ping:
+        expectCount('ping', count, 2, 2);
+        return { type: 'ping', id };
+      case commandTypes.connect: {
+        expectCount('connect', count, 2, 3);
+        return { type: 'connect', id, token: count === 3 && !reader.nil() ? readToken(reader) : null };
+      }
+      default:
+        return new CommandError(
+          id,
+          'unknownCommand',
+          `There is no command type ${type} in protocol version 1. The rest of the frame was ignored.`,
+        );
+    }
+  }
+
+  #readTopic(reader: Reader, id: CommandId): Topic | CommandError {
+    const length = reader.strLength('The topic');
+    const topic = this.#topics.read(reader.bytes, reader.at - length, reader.at);
+    if (topic !== null) return topic;
+    const shown = String.fromCharCode(...reader.bytes.subarray(reader.at - length, reader.at).slice(0, 300));
+    return new CommandError(id, 'invalidTopic', explainInvalidTopic(shown));
+  }
+
+  reply(reply: OutgoingReply): Frame {
+    const writer = this.#writer;
+    writer.clear();
+    switch (reply.type) {
+      case 'connected':
+        writeHead(writer, 5, replyTypes.connected, reply.id);
+        writer.str(reply.node);
+        writer.uint(reply.pingIntervalMs);
+        writer.uint(reply.maxFrameBytes);
+        break;
+      case 'subscribed':
+        writeHead(writer, 7, replyTypes.subscribed, reply.id);
+        writer.str(reply.topic);
+        writePosition(writer, reply.position);
+        writer.boolean(reply.recovered);
+        writer.arrayHeader(reply.publications.count);
+        writer.copy(reply.publications.bytes);
+        break;
+      case 'unsubscribed':
+        writeHead(writer, 3, replyTypes.unsubscribed, reply.id);
+        writer.str(reply.topic);
+        break;
+      case 'published':
+        writeHead(writer, 4, replyTypes.published, reply.id);
+        writePosition(writer, reply.position);
+        break;
+      case 'pong':
+        writeHead(writer, 2, replyTypes.pong, reply.id);
+        break;
+      case 'error':
+        writeHead(writer, 5, replyTypes.error, reply.id);
+        writer.str(reply.code);
+        writer.str(reply.message);
+        writer.boolean(reply.retryable);
+        break;
+      default:
+        return impossible(reply);
+    }
+    return writer.view() as Frame;
+  }
+
+  publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void {
+    const writer = this.#writer;
+    writer.clear();
+    writer.arrayHeader(5);
+    writer.byte(pushTypes.publications);
+    writer.strHeader(topic.length);
+    writer.ascii(topic);
+    writePosition(writer, position);
+    writer.arrayHeader(run.count);
+    writer.copy(run.bytes);
+    emit(writer.view() as Frame);
+  }
+
+  gap(topic: Topic): Frame {
+    this.#writer.clear();
+    this.#writer.arrayHeader(2);
+    this.#writer.byte(pushTypes.gap);
+    this.#writer.str(topic);
+    return this.#writer.view() as Frame;
+  }
+}
+
+function expectCount(name: string, count: number, least: number, most: number): void {
+  if (count >= least && count <= most) return;
+  throw new LayoutError(`A ${name} has ${least === most ? least : `${least} to ${most}`} elements, not ${count}.`);
+}
+
+function readId(reader: Reader): CommandId {
+  if (reader.nil()) return null;
+  const id = reader.uint('The id');
+  if (id >= 1 && id <= maxCommandId) return id;
+  throw new LayoutError(`The id is ${id}; it must be nil or an integer from 1 to ${maxCommandId}.`);
+}
+
+function readPosition(reader: Reader): Position | null {
+  if (reader.nil()) {
+    if (!reader.nil()) throw new LayoutError('A position has an offset but no epoch.');
+    return null;
+  }
+  const epoch = reader.str('The epoch');
+  if (!isEpoch(epoch)) throw new LayoutError('The epoch is not 1 to 32 characters of A-Z a-z 0-9 _ -.');
+  return { epoch, offset: reader.uint('The offset') };
+}
+
+function readMessageId(reader: Reader): string {
+  const messageId = reader.str('The messageId');
+  if (isMessageId(messageId)) return messageId;
+  throw new LayoutError(`The messageId is not 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
+}
+
+function readToken(reader: Reader): string {
+  const token = reader.str('The token');
+  if (token.length <= maxTokenBytes) return token;
+  throw new LayoutError(`The token is longer than ${maxTokenBytes} bytes.`);
+}

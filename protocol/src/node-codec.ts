@@ -1,0 +1,41 @@
+/** What a node needs of a codec: commands out of frames, replies and pushes into frames. */
+import type { Encoding } from './encoding.js';
+import { ReplyError, type ReplyErrorCode } from './errors.js';
+import type { Command, CommandId, OutgoingReply } from './messages.js';
+import type { Position } from './position.js';
+import type { Run } from './run.js';
+import type { Topic } from './topic.js';
+
+declare const encoded: unique symbol;
+
+/** Bytes (or text) ready for the wire. Bytes are valid until the codec that made them is used again. */
+export type Frame = (string | Uint8Array) & { readonly [encoded]: true };
+
+/** A command that cannot be carried out as it stands; `id` is null where none could be read. */
+export class CommandError extends ReplyError {
+  constructor(
+    readonly id: CommandId,
+    code: ReplyErrorCode,
+    message: string,
+  ) {
+    super(code, message);
+  }
+}
+
+/** Takes what a frame holds, in order. */
+export interface CommandSink {
+  onCommand(command: Command): void;
+  onCommandError(error: CommandError): void;
+}
+
+export interface NodeCodec {
+  readonly encoding: Encoding;
+  /** Whether frames of this codec are binary (else text). */
+  readonly isBinary: boolean;
+  /** Reads all commands of a frame into `sink`; never throws. `Publish` commands point into `frame`. */
+  decode(frame: Uint8Array, sink: CommandSink): void;
+  reply(reply: OutgoingReply): Frame;
+  /** Writes a run as one or more frames, each handed to `emit` before the next is made. */
+  publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void;
+  gap(topic: Topic): Frame;
+}

@@ -1,0 +1,21 @@
+/** Where a subscriber stands in a topic. */
+
+/**
+ * A place in the history of one topic: `epoch` names the history (at most {@link maxEpochBytes} bytes of `A-Z a-z 0-9 _ -`), `offset` numbers the
+ * publications in it, 1 the first, without holes. Offsets of different epochs cannot be compared. `offset` 0 stands
+ * before the first publication.
+ */
+export interface Position {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** Longest epoch, in bytes. */
+export const maxEpochBytes = 32;
+
+const grammar = new RegExp(`^[A-Za-z0-9_-]{1,${maxEpochBytes}}$`);
+
+/** Whether the text can be an epoch. */
+export function isEpoch(text: string): boolean {
+  return grammar.test(text);
+}

@@ -1,0 +1,38 @@
+/**
+ * Runs of publications. A run is written once, by the node that took the publications in, in the form in which a
+ * MessagePack `publications` frame carries them: MessagePack data as `bin`, JSON text as `str`. It then crosses Redis and
+ * goes out to every MessagePack subscriber as it is; only a JSON subscriber needs it walked.
+ */
+import type { Payload } from './payload.js';
+import { Reader } from './reader.js';
+import type { Writer } from './writer.js';
+
+/** One or more publications of one topic, in order. */
+export interface Run {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
+export const emptyRun: Run = { count: 0, bytes: new Uint8Array(0) };
+
+/**
+ * Most bytes of a run of several publications, so that its frame, header included, stays below the 16 KiB where
+ * uWebSockets leaves its fast path (TopicTree::publishBig). A larger publication is a run of its own.
+ */
+export const maxRunBytes = 16_000;
+
+/** Most bytes that {@link writeItem} puts before a payload. */
+export const maxItemHeaderBytes = 5;
+
+/** Appends one publication to a run. JSON text must be valid JSON: it reaches JSON subscribers as it is. */
+export function writeItem(writer: Writer, payload: Payload): void {
+  if (payload.encoding === 'msgpack') writer.binHeader(payload.end - payload.start);
+  else writer.strHeader(payload.end - payload.start);
+  writer.copy(payload.bytes, payload.start, payload.end);
+}
+
+/** Visits the publications of a run in order. Throws `LayoutError` where the bytes are no run. */
+export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
+  const reader = new Reader(run.bytes);
+  for (let index = 0; index < run.count; index++) visit(reader.payload());
+}
