@@ -1,0 +1,79 @@
+/** What operators and Kubernetes ask over HTTP, on a port of its own: alive? ready? how much? */
+import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface AdminSettings {
+  readonly adminHost: string;
+  readonly adminPort: number;
+}
+
+/** Why the node is not ready, or null. */
+export type Readiness = { readonly isReady: boolean; readonly reason: string };
+
+export interface AdminSources {
+  readiness(): Readiness;
+  readonly metricsType: string;
+  metrics(): Promise<string>;
+}
+
+export class Admin {
+  readonly #http: HttpServer;
+
+  private constructor(http: HttpServer) {
+    this.#http = http;
+  }
+
+  static start({ adminHost, adminPort }: AdminSettings, sources: AdminSources): Promise<Admin> {
+    const http = createServer((request, response) => {
+      const path = (request.url ?? '/').split('?')[0] ?? '/';
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        response.setHeader('Allow', 'GET, HEAD');
+        return answer(response, 405, 'text/plain; charset=utf-8', 'Only GET and HEAD are answered here.\n');
+      }
+      respond(path, response, sources).catch((error: Error) => {
+        answer(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`);
+      });
+    });
+    return new Promise((resolve, reject) => {
+      http.once('error', (error) => {
+        reject(
+          new Error(
+            `Cannot listen on ${adminHost}:${adminPort} for /healthz, /readyz and /metrics: ${error.message}. Set FANFARE_ADMIN_PORT.`,
+          ),
+        );
+      });
+      http.listen(adminPort, adminHost, () => resolve(new Admin(http)));
+    });
+  }
+
+  get port(): number {
+    return (this.#http.address() as AddressInfo).port;
+  }
+
+  close(): Promise<void> {
+    this.#http.closeAllConnections();
+    return new Promise((resolve) => this.#http.close(() => resolve()));
+  }
+}
+
+async function respond(path: string, response: ServerResponse, sources: AdminSources): Promise<void> {
+  switch (path) {
+    // Alive means that the event loop turns: Redis must not make Kubernetes restart a node.
+    case '/healthz':
+      return answer(response, 200, 'application/json', '{"status":"ok"}\n');
+    case '/readyz': {
+      const { isReady, reason } = sources.readiness();
+      const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', reason });
+      return answer(response, isReady ? 200 : 503, 'application/json', `${body}\n`);
+    }
+    case '/metrics':
+      return answer(response, 200, sources.metricsType, await sources.metrics());
+    default:
+      return answer(response, 404, 'text/plain; charset=utf-8', 'There is /healthz, /readyz and /metrics.\n');
+  }
+}
+
+function answer(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, { 'Content-Type': type });
+  response.end(body);
+}

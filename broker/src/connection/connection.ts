@@ -1,0 +1,209 @@
+/**
+ * One WebSocket as the node sees it: frames in, commands out; replies in, frames out; and how it ends. There are as many of
+ * these as clients, so its fields are few and none is a collection unless it must be.
+ */
+import {
+  type CloseReason,
+  type Command,
+  type CommandError,
+  type CommandSink,
+  closeReasons,
+  type NodeCodec,
+  type OutgoingReply,
+  ReplyError,
+  subprotocols,
+  type Topic,
+} from '@fanfare/protocol';
+import type { Caller } from '../handlers/caller.js';
+import { handle } from '../handlers/index.js';
+import type { Parts } from '../handlers/parts.js';
+import { replyError } from '../handlers/reply-error.js';
+import type { Registry } from '../topics/registry.js';
+import type { Outbox, Sender } from './outbox.js';
+import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
+
+/** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
+export interface Socket {
+  send(frame: string | Uint8Array, isBinary: boolean): number;
+  cork(send: () => void): unknown;
+  subscribe(group: string): boolean;
+  unsubscribe(group: string): boolean;
+  getBufferedAmount(): number;
+  /** Sends a close frame and closes when it is out. */
+  end(code: number, reason: string): void;
+  /** Closes at once, without a close frame. */
+  close(): void;
+}
+
+/** What all connections of a node share. */
+export interface ConnectionContext {
+  readonly parts: Parts;
+  readonly registry: Registry;
+  readonly outbox: Outbox;
+  readonly counters: ConnectionCounters;
+  readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
+}
+
+export interface ConnectionCounters {
+  framesIn: number;
+  bytesIn: number;
+  framesDropped: number;
+  slowSubscribers: number;
+}
+
+/** Unreadable frames in a row after which the connection is closed (PROTOCOL.md section 7). */
+const maxBadFrames = 10;
+
+/** How long a slow subscriber may take to read on until the close frame can be sent, in milliseconds (PROTOCOL.md section 6). */
+const slowSubscriberGraceMs = 5_000;
+
+export class Connection implements Caller, CommandSink, Sender {
+  /** Where it stands in the server's list. */
+  index = -1;
+  readonly #context: ConnectionContext;
+  readonly #codec: NodeCodec;
+  /** Null before it is open and once it is closed. */
+  #socket: Socket | null = null;
+  #topics: TopicSet = null;
+  #replies: OutgoingReply[] | null = null;
+  #badFrames = 0;
+  #isFrameBad = false;
+  /** Set while a slow subscriber is given time to read on: the node sends it nothing more, and hears nothing from it. */
+  #grace: NodeJS.Timeout | null = null;
+
+  constructor(context: ConnectionContext, codec: NodeCodec) {
+    this.#context = context;
+    this.#codec = codec;
+  }
+
+  // What the server tells.
+
+  onOpen(socket: Socket): void {
+    this.#socket = socket;
+  }
+
+  /** `frame` is valid until this returns. */
+  onFrame(frame: Uint8Array, isBinary: boolean): void {
+    const { counters, maxFrameBytes } = this.#context;
+    counters.framesIn++;
+    counters.bytesIn += frame.length;
+    if (this.#grace !== null) return;
+    if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
+    this.#isFrameBad = false;
+    if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
+    else this.#rejectFrameKind();
+    this.#badFrames = this.#isFrameBad ? this.#badFrames + 1 : 0;
+    if (this.#badFrames >= maxBadFrames) this.close(closeReasons.badProtocol);
+  }
+
+  /** The socket has dropped a frame. This may be called in the middle of a fan-out, where topics cannot be left. */
+  onDropped(): void {
+    this.#context.counters.framesDropped++;
+    if (this.#grace !== null || this.#socket === null) return;
+    this.#context.counters.slowSubscribers++;
+    this.#grace = setTimeout(() => this.#socket?.close(), slowSubscriberGraceMs);
+    setImmediate(() => {
+      if (this.#socket === null) return;
+      for (const topic of toList(this.#topics)) this.leave(topic);
+      this.onWritable();
+    });
+  }
+
+  /** The socket has sent some of what it holds. */
+  onWritable(): void {
+    const socket = this.#socket;
+    if (this.#grace === null || socket === null) return;
+    // Above the limit uWebSockets would drop the close frame too (WebSocket::send).
+    if (socket.getBufferedAmount() <= this.#context.maxBufferedBytes) {
+      socket.end(closeReasons.slowSubscriber.code, closeReasons.slowSubscriber.reason);
+    }
+  }
+
+  onClosed(): void {
+    this.#socket = null;
+    this.#replies = null;
+    if (this.#grace !== null) clearTimeout(this.#grace);
+    // uWebSockets has taken the socket out of its groups by itself.
+    for (const topic of toList(this.#topics)) this.#context.registry.remove(topic, this.#codec.encoding);
+    this.#topics = null;
+  }
+
+  /** Ends the connection with a close frame. */
+  close({ code, reason }: CloseReason): void {
+    this.#flushReplies();
+    this.#socket?.end(code, reason);
+  }
+
+  /** Ends the connection at once. */
+  cutOff(): void {
+    this.#socket?.close();
+  }
+
+  // What the codec tells.
+
+  onCommand(command: Command): void {
+    if (this.#socket !== null) handle(command, this, this.#context.parts);
+  }
+
+  onCommandError(error: CommandError): void {
+    if (error.code === 'malformed' || error.code === 'unknownCommand') this.#isFrameBad = true;
+    replyError(error.id, error, this, this.#context.parts);
+  }
+
+  // What handlers need.
+
+  get subscriptions(): number {
+    return sizeOf(this.#topics);
+  }
+
+  isSubscribed(topic: Topic): boolean {
+    return has(this.#topics, topic);
+  }
+
+  join(topic: Topic): void {
+    if (this.#socket === null) return;
+    this.#topics = withTopic(this.#topics, topic);
+    this.#socket.subscribe(this.#context.registry.add(topic, this.#codec.encoding).name);
+  }
+
+  leave(topic: Topic): void {
+    if (this.#socket === null) return;
+    this.#topics = withoutTopic(this.#topics, topic);
+    this.#socket.unsubscribe(this.#context.registry.remove(topic, this.#codec.encoding).name);
+  }
+
+  reply(reply: OutgoingReply): void {
+    if (this.#socket === null || this.#grace !== null) return;
+    if (this.#replies === null) {
+      this.#replies = [];
+      this.#context.outbox.add(this);
+    }
+    this.#replies.push(reply);
+  }
+
+  // What the outbox needs.
+
+  sendReplies(): void {
+    this.#flushReplies();
+  }
+
+  #flushReplies(): void {
+    const replies = this.#replies;
+    const socket = this.#socket;
+    this.#replies = null;
+    if (replies === null || socket === null) return;
+    const { isBinary } = this.#codec;
+    socket.cork(() => {
+      // A frame that is dropped ends the connection through `onDropped`; the result says nothing more.
+      for (const reply of replies) socket.send(this.#codec.reply(reply), isBinary);
+    });
+  }
+
+  #rejectFrameKind(): void {
+    const { encoding, isBinary } = this.#codec;
+    this.#isFrameBad = true;
+    const message = `This connection speaks ${subprotocols[encoding]}: send ${isBinary ? 'binary' : 'text'} frames.`;
+    replyError(null, new ReplyError('malformed', message), this, this.#context.parts);
+  }
+}

@@ -1,0 +1,205 @@
+/** The only file that knows uWebSockets.js: accepts sockets, and translates its events and numbers into ours. */
+
+import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
+import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
+import { judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
+
+declare module 'uWebSockets.js' {
+  // Both exist; the library's own types leave them out.
+  export const LIBUS_LISTEN_EXCLUSIVE_PORT: number;
+  export interface TemplatedApp {
+    listen(
+      host: string,
+      port: number,
+      options: number,
+      onListen: (socket: us_listen_socket | false) => void,
+    ): TemplatedApp;
+  }
+}
+
+export interface ServerSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
+  readonly idleTimeoutSeconds: number;
+}
+
+export interface ServerCounters {
+  connectionsOpened: number;
+  connectionsClosed: number;
+  connectionsRefused: number;
+}
+
+/** uWebSockets keeps what we give it for a socket as a property of the socket: this, and nothing else. */
+interface UserData {
+  readonly connection: Connection;
+}
+
+type UWebSockets = typeof import('uWebSockets.js');
+
+/** What makes the start fail in a way that a person can mend: one sentence. */
+export class ServerError extends Error {
+  override readonly name = 'ServerError';
+}
+
+export class Server {
+  readonly #uws: UWebSockets;
+  readonly #app: TemplatedApp;
+  readonly #counters: ServerCounters;
+  readonly #connections: Connection[] = [];
+  #listenSocket: us_listen_socket | null = null;
+  #isDraining = false;
+
+  private constructor(
+    uws: UWebSockets,
+    settings: ServerSettings,
+    counters: ServerCounters,
+    accept: (encoding: Encoding) => Connection,
+  ) {
+    this.#uws = uws;
+    this.#counters = counters;
+    this.#app = uws
+      .App()
+      .ws<UserData>(endpointPath, {
+        // A frame up to twice the limit is read whole, so that its sender gets a close code and not only a cut (PROTOCOL.md section 6).
+        maxPayloadLength: settings.maxFrameBytes * 2,
+        maxBackpressure: settings.maxBufferedBytes,
+        idleTimeout: settings.idleTimeoutSeconds,
+        sendPingsAutomatically: true,
+        compression: uws.DISABLED,
+        upgrade: (response, request, context) => this.#upgrade(response, request, context, accept),
+        open: (socket) => {
+          this.#counters.connectionsOpened++;
+          const { connection } = socket.getUserData();
+          connection.index = this.#connections.push(connection) - 1;
+          connection.onOpen(socket);
+        },
+        message: (socket, frame, isBinary) => socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary),
+        dropped: (socket) => socket.getUserData().connection.onDropped(),
+        drain: (socket) => socket.getUserData().connection.onWritable(),
+        close: (socket) => {
+          this.#counters.connectionsClosed++;
+          const { connection } = socket.getUserData();
+          this.#forget(connection);
+          connection.onClosed();
+        },
+      })
+      .any('/*', (response, request) => this.#refuse(response, this.#judge(request)));
+  }
+
+  /** Listens, on a free port where `port` is 0. Throws {@link ServerError}. */
+  static async start(
+    settings: ServerSettings,
+    counters: ServerCounters,
+    accept: (encoding: Encoding) => Connection,
+  ): Promise<Server> {
+    const server = new Server(await loadUWebSockets(), settings, counters, accept);
+    await server.#listen(settings);
+    return server;
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return this.#listenSocket === null ? 0 : this.#uws.us_socket_local_port(this.#listenSocket);
+  }
+
+  get connections(): readonly Connection[] {
+    return this.#connections;
+  }
+
+  /** Hands one frame to every socket of a group. Not to be called inside a WebSocket event. */
+  broadcast(group: string, frame: Frame, isBinary: boolean): void {
+    this.#app.publish(group, frame, isBinary, false);
+  }
+
+  /** Lets nobody in any more. */
+  stopListening(): void {
+    this.#isDraining = true;
+    if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
+    this.#listenSocket = null;
+  }
+
+  /** Cuts off whatever is still connected. */
+  close(): void {
+    this.stopListening();
+    this.#app.close();
+  }
+
+  #listen({ host, port }: ServerSettings): Promise<void> {
+    return new Promise((resolve, reject) => {
+      // Exclusive: without it a second node could take the same port, and half of the clients with it, unnoticed.
+      this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+        if (listenSocket === false) {
+          reject(
+            new ServerError(
+              `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
+            ),
+          );
+        } else {
+          this.#listenSocket = listenSocket;
+          resolve();
+        }
+      });
+    });
+  }
+
+  // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
+  #upgrade(
+    response: HttpResponse,
+    request: HttpRequest,
+    context: us_socket_context_t,
+    accept: (encoding: Encoding) => Connection,
+  ): void {
+    const judgement = this.#isDraining ? refuseDraining : judge(request);
+    if ('status' in judgement) return this.#refuse(response, judgement);
+    const userData: UserData = { connection: accept(judgement.encoding) };
+    const key = request.getHeader('sec-websocket-key');
+    response.upgrade(userData, key, judgement.subprotocol, '', context);
+  }
+
+  /** For requests that uWebSockets itself does not take for a handshake. */
+  #judge(request: HttpRequest): Refused {
+    const judgement = judge(request);
+    if ('status' in judgement) return judgement;
+    return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
+  }
+
+  #refuse(response: HttpResponse, { status, headers, sentence }: Refused): void {
+    this.#counters.connectionsRefused++;
+    response.cork(() => {
+      response.writeStatus(status);
+      for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
+      response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
+      response.end(`${sentence}\n`, true);
+    });
+  }
+
+  /** Takes it out of the list; the last one moves into its place. */
+  #forget(connection: Connection): void {
+    const last = this.#connections.pop();
+    if (last === undefined || last === connection) return;
+    this.#connections[connection.index] = last;
+    last.index = connection.index;
+  }
+}
+
+function judge(request: HttpRequest): ReturnType<typeof judgeUpgrade> {
+  return judgeUpgrade({
+    method: () => request.getMethod(),
+    path: () => request.getUrl(),
+    header: (name) => request.getHeader(name),
+  });
+}
+
+async function loadUWebSockets(): Promise<UWebSockets> {
+  try {
+    // A CommonJS module: what it exports is the default of its namespace.
+    return (await import('uWebSockets.js')).default as unknown as UWebSockets;
+  } catch (error) {
+    throw new ServerError(
+      `uWebSockets.js has no binary that loads here (Node ${process.versions.node}, ${process.platform} ${process.arch}): it needs glibc 2.36 or later with Node 20, glibc 2.38 with Node 22 and 24. ${(error as Error).message}`,
+    );
+  }
+}

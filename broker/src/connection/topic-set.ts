@@ -1,0 +1,34 @@
+/**
+ * The topics of one connection, as small as can be: most connections have one, and a Set costs more memory than the rest of the
+ * connection. Nothing, one topic, or a Set of several.
+ */
+import type { Topic } from '@fanfare/protocol';
+
+export type TopicSet = null | Topic | Set<Topic>;
+
+export function sizeOf(topics: TopicSet): number {
+  if (topics === null) return 0;
+  return typeof topics === 'string' ? 1 : topics.size;
+}
+
+export function has(topics: TopicSet, topic: Topic): boolean {
+  return topics instanceof Set ? topics.has(topic) : topics === topic;
+}
+
+/** The set with `topic`; the one passed in must not be used any more. */
+export function withTopic(topics: TopicSet, topic: Topic): TopicSet {
+  if (topics === null || topics === topic) return topic;
+  return typeof topics === 'string' ? new Set([topics, topic]) : topics.add(topic);
+}
+
+/** The set without `topic`; the one passed in must not be used any more. */
+export function withoutTopic(topics: TopicSet, topic: Topic): TopicSet {
+  if (!(topics instanceof Set)) return topics === topic ? null : topics;
+  topics.delete(topic);
+  return topics;
+}
+
+export function toList(topics: TopicSet): readonly Topic[] {
+  if (topics === null) return [];
+  return typeof topics === 'string' ? [topics] : [...topics];
+}

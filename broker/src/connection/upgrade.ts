@@ -1,0 +1,82 @@
+/** Judges opening handshakes (RFC 6455 section 4.2.1): what to answer, and which encoding to speak. */
+import { type Encoding, endpointPath, subprotocols } from '@fanfare/protocol';
+
+/** A request as this file needs it; header names in lower case. */
+export interface UpgradeRequest {
+  method(): string;
+  path(): string;
+  header(name: string): string;
+}
+
+/** The handshake is sound. `subprotocol` is to be repeated in the answer; empty where the client offered none. */
+export interface Accepted {
+  readonly encoding: Encoding;
+  readonly subprotocol: string;
+}
+
+export interface Refused {
+  readonly status: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly sentence: string;
+}
+
+export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
+  if (request.path() !== endpointPath) {
+    return refuse('404 Not Found', `There is nothing here; the WebSocket endpoint is ${endpointPath}.`);
+  }
+  if (request.method().toUpperCase() !== 'GET') {
+    return refuse('405 Method Not Allowed', `A WebSocket is opened with GET, not ${request.method().toUpperCase()}.`, {
+      Allow: 'GET',
+    });
+  }
+  const upgrade = request.header('upgrade').toLowerCase();
+  if (upgrade === '') {
+    return refuse('426 Upgrade Required', 'This is a WebSocket endpoint: connect with a WebSocket client.', {
+      Upgrade: 'websocket',
+      Connection: 'Upgrade',
+    });
+  }
+  if (!listed(upgrade, 'websocket') || !listed(request.header('connection').toLowerCase(), 'upgrade')) {
+    return refuse('400 Bad Request', 'A WebSocket handshake needs "Upgrade: websocket" and "Connection: Upgrade".');
+  }
+  const version = request.header('sec-websocket-version');
+  if (version !== '13') {
+    return refuse('426 Upgrade Required', `Sec-WebSocket-Version must be 13, not "${printable(version)}".`, {
+      'Sec-WebSocket-Version': '13',
+    });
+  }
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(request.header('sec-websocket-key'))) {
+    return refuse('400 Bad Request', 'Sec-WebSocket-Key must be 16 random bytes in base64.');
+  }
+  const offer = request.header('sec-websocket-protocol');
+  if (offer === '') return { encoding: 'json', subprotocol: '' };
+  for (const offered of offer.split(',')) {
+    for (const [encoding, subprotocol] of Object.entries(subprotocols)) {
+      if (offered.trim() === subprotocol) return { encoding: encoding as Encoding, subprotocol };
+    }
+  }
+  const known = Object.values(subprotocols).join(', ');
+  return refuse(
+    '400 Bad Request',
+    `None of the subprotocols "${printable(offer)}" is known here; offer one of ${known}, or none for JSON.`,
+  );
+}
+
+/** A node that is shutting down lets nobody in. */
+export const refuseDraining: Refused = {
+  status: '503 Service Unavailable',
+  headers: { 'Retry-After': '1' },
+  sentence: 'This node is shutting down; connect again to reach another.',
+};
+
+function refuse(status: string, sentence: string, headers: Readonly<Record<string, string>> = {}): Refused {
+  return { status, headers, sentence };
+}
+
+function listed(header: string, token: string): boolean {
+  return header.split(',').some((part) => part.trim() === token);
+}
+
+function printable(text: string): string {
+  return text.slice(0, 100).replace(/[^\x20-\x7e]/g, '?');
+}

@@ -1,0 +1,8 @@
+/** `connect`: who answers, and what it takes (PROTOCOL.md section 4.1). */
+import type { Connect } from '@fanfare/protocol';
+import type { Caller } from './caller.js';
+import type { Parts } from './parts.js';
+
+export function connect(command: Connect, caller: Caller, { greeting }: Pick<Parts, 'greeting'>): void {
+  if (command.id !== null) caller.reply({ type: 'connected', id: command.id, ...greeting });
+}

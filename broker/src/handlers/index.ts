@@ -1,0 +1,51 @@
+/** One command, one handler; what goes wrong in it becomes the answer. */
+import { type Command, impossible, ReplyError } from '@fanfare/protocol';
+import type { Caller } from './caller.js';
+import { connect } from './connect.js';
+import type { Parts } from './parts.js';
+import { ping } from './ping.js';
+import { publish } from './publish.js';
+import { replyError } from './reply-error.js';
+import { subscribe } from './subscribe.js';
+import { unsubscribe } from './unsubscribe.js';
+
+/** Carries out one command. Never throws. */
+export function handle(command: Command, caller: Caller, parts: Parts): void {
+  try {
+    act(command, caller, parts)?.catch((error: unknown) => answer(error, command, caller, parts));
+  } catch (error) {
+    answer(error, command, caller, parts);
+  }
+}
+
+function act(command: Command, caller: Caller, parts: Parts): Promise<void> | undefined {
+  switch (command.type) {
+    case 'publish':
+      publish(command, caller, parts);
+      return;
+    case 'subscribe':
+      return subscribe(command, caller, parts);
+    case 'unsubscribe':
+      unsubscribe(command, caller);
+      return;
+    case 'ping':
+      ping(command, caller);
+      return;
+    case 'connect':
+      connect(command, caller, parts);
+      return;
+    default:
+      return impossible(command);
+  }
+}
+
+function answer(error: unknown, command: Command, caller: Caller, parts: Parts): void {
+  if (error instanceof ReplyError) return replyError(command.id, error, caller, parts);
+  parts.onBug(error);
+  replyError(
+    command.id,
+    new ReplyError('internal', 'The node failed at this command and has logged why.'),
+    caller,
+    parts,
+  );
+}

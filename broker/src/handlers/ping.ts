@@ -1,0 +1,7 @@
+/** `ping`: is anybody there? */
+import type { Ping } from '@fanfare/protocol';
+import type { Caller } from './caller.js';
+
+export function ping(command: Ping, caller: Caller): void {
+  caller.reply({ type: 'pong', id: command.id });
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/** The process: configuration in, signals out. */
+import { parseArgs } from 'node:util';
+import { startBroker } from './broker.js';
+import { ConfigError, loadConfig } from './config.js';
+import { helpText } from './configuration-page.js';
+import { createLog } from './log.js';
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+  if (values.help) {
+    process.stdout.write(helpText());
+    return;
+  }
+  const config = loadConfig(process.env);
+  const log = createLog(config);
+  const broker = await startBroker(config, log);
+  let isStopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(1); // asked twice: at once
+      isStopping = true;
+      broker.drain().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ event: 'bug', err: error }, 'Draining failed.');
+          process.exit(1);
+        },
+      );
+    });
+  }
+}
+
+main().catch((error: unknown) => {
+  // A configuration that is wrong, a port that is taken, a flag that is unknown: a sentence says more than a stack.
+  const sentences = error instanceof ConfigError ? error.sentences : [(error as Error).message];
+  for (const sentence of sentences) process.stderr.write(`fanfare: ${sentence}\n`);
+  process.exitCode = 2;
+});

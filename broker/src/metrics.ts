@@ -1,0 +1,173 @@
+/**
+ * Every metric of a node. What happens often is counted in plain fields and read when Prometheus asks; nothing on the path of
+ * a publication touches a metrics library. No label carries a topic, a user, or anything else that a client chooses.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Plain numbers, counted where things happen. */
+export class Counters {
+  connectionsOpened = 0;
+  connectionsClosed = 0;
+  connectionsRefused = 0;
+  slowSubscribers = 0;
+  framesIn = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  commandErrors = 0;
+  publicationsIn = 0;
+  publicationsUnrelayed = 0;
+  publicationsOverloaded = 0;
+  deliveries = 0;
+  framesDropped = 0;
+  gapsTold = 0;
+  redisPublishCommands = 0;
+  redisSubscribeCommands = 0;
+  redisUnsubscribeCommands = 0;
+  redisPipelines = 0;
+  redisReconnects = 0;
+  redisMessagesReceived = 0;
+  redisMessagesUnwanted = 0;
+  redisMessagesUnreadable = 0;
+
+  readonly #relaySeconds: Histogram;
+  readonly #fanoutSeconds: Histogram;
+
+  constructor(relaySeconds: Histogram, fanoutSeconds: Histogram) {
+    this.#relaySeconds = relaySeconds;
+    this.#fanoutSeconds = fanoutSeconds;
+  }
+
+  /** One pipeline, from leaving to Redis' answer. */
+  observeRelaySeconds(seconds: number): void {
+    this.#relaySeconds.observe(seconds);
+  }
+
+  /** One run, encoded and handed to all subscribers here. */
+  observeFanoutSeconds(seconds: number): void {
+    this.#fanoutSeconds.observe(seconds);
+  }
+}
+
+type CounterField = { [Field in keyof Counters]: Counters[Field] extends number ? Field : never }[keyof Counters];
+
+/** Metric name (without the prefix `fanfare_` and the suffix `_total`) and help of each counter. */
+export const counterMetrics: Readonly<Record<CounterField, readonly [name: string, help: string]>> = {
+  connectionsOpened: ['connections_opened', 'WebSocket connections opened.'],
+  connectionsClosed: ['connections_closed', 'WebSocket connections ended, for whatever reason.'],
+  connectionsRefused: ['connections_refused', 'Opening handshakes answered with an HTTP error.'],
+  slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes passed the limit.'],
+  framesIn: ['frames_in', 'Frames received from clients.'],
+  bytesIn: ['bytes_in', 'Bytes of frames received from clients.'],
+  bytesOut: ['bytes_out', 'Bytes of publication frames handed to connections: frame length times subscribers.'],
+  commandErrors: ['command_errors', 'Commands and frames answered with an error.'],
+  publicationsIn: ['publications_in', 'Publications taken in from clients of this node.'],
+  publicationsUnrelayed: [
+    'publications_unrelayed',
+    'Publications that reached only subscribers of this node, because Redis could not be reached.',
+  ],
+  publicationsOverloaded: ['publications_overloaded', 'Publications refused because too much waited for Redis.'],
+  deliveries: ['deliveries', 'Publications handed to connections: publications times subscribers.'],
+  framesDropped: [
+    'frames_dropped',
+    'Frames dropped for a slow connection, which is closed for it. uWebSockets reports the first of a batch only: a lower bound.',
+  ],
+  gapsTold: ['gaps_told', 'Topics whose subscribers were told that publications may have been lost.'],
+  redisPublishCommands: [
+    'redis_publish_commands',
+    'PUBLISH commands sent to Redis, one for each topic and turn of the event loop.',
+  ],
+  redisSubscribeCommands: ['redis_subscribe_commands', 'SUBSCRIBE commands sent to Redis.'],
+  redisUnsubscribeCommands: ['redis_unsubscribe_commands', 'UNSUBSCRIBE commands sent to Redis.'],
+  redisPipelines: [
+    'redis_pipelines',
+    'Pipelines of PUBLISH commands sent to Redis, at most one for each turn of the event loop.',
+  ],
+  redisReconnects: ['redis_reconnects', 'Times a working connection to Redis was lost.'],
+  redisMessagesReceived: [
+    'redis_messages_received',
+    'Messages received from Redis, those of this node itself included.',
+  ],
+  redisMessagesUnwanted: [
+    'redis_messages_unwanted',
+    'Messages of other nodes received from Redis for a topic without a subscriber here.',
+  ],
+  redisMessagesUnreadable: ['redis_messages_unreadable', 'Messages received from Redis that this node could not read.'],
+};
+
+/** What is read rather than counted. */
+export interface Readings {
+  connections(): number;
+  subscriptions(): number;
+  topics(): number;
+  relayConnected(): boolean;
+}
+
+/** Name and help of each gauge. */
+export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: string, help: string]>> = {
+  connections: ['connections', 'Open WebSocket connections.'],
+  subscriptions: ['subscriptions', 'Subscriptions of all connections.'],
+  topics: ['topics', 'Topics with a subscriber on this node.'],
+  relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
+};
+
+export const histogramMetrics = {
+  relaySeconds: ['relay_seconds', 'Seconds from sending a pipeline of publications to Redis to its answer.'],
+  fanoutSeconds: [
+    'fanout_seconds',
+    'Seconds to encode one run of publications and hand it to all its subscribers on this node.',
+  ],
+} as const;
+
+const prefix = 'fanfare_';
+// 20 µs to 2.5 s, which spans one run to one subscriber and a Redis about to be given up.
+const buckets = [0.00002, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5];
+
+export class Metrics {
+  readonly counters: Counters;
+  readonly #registry = new Registry();
+
+  constructor() {
+    const histogram = ([name, help]: readonly [string, string]): Histogram =>
+      new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
+    this.counters = new Counters(histogram(histogramMetrics.relaySeconds), histogram(histogramMetrics.fanoutSeconds));
+    for (const [field, [name, help]] of Object.entries(counterMetrics)) {
+      const counters = this.counters;
+      let seen = 0;
+      new Counter({
+        name: `${prefix}${name}_total`,
+        help,
+        registers: [this.#registry],
+        collect() {
+          const now = counters[field as CounterField];
+          this.inc(now - seen);
+          seen = now;
+        },
+      });
+    }
+  }
+
+  /** Adds what is read from the running parts, and the process' own metrics (CPU, memory, event-loop lag). */
+  read(readings: Readings): void {
+    for (const [field, [name, help]] of Object.entries(gaugeMetrics)) {
+      const reading = readings[field as keyof Readings];
+      new Gauge({
+        name: prefix + name,
+        help,
+        registers: [this.#registry],
+        collect() {
+          this.set(Number(reading()));
+        },
+      });
+    }
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All metrics in Prometheus' text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

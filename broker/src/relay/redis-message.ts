@@ -1,0 +1,34 @@
+/**
+ * What nodes send each other through Redis: one run of a topic, with a short head.
+ *
+ *     byte 0      version of this layout, 1
+ *     byte 1..8   id of the node that sent it, random bytes
+ *     byte 9..10  number of publications, big endian
+ *     byte 11..   the run
+ */
+import type { Run } from '@fanfare/protocol';
+
+const layoutVersion = 1;
+export const nodeIdBytes = 8;
+const headBytes = 1 + nodeIdBytes + 2;
+
+export interface RedisMessageHead {
+  readonly isOwn: boolean;
+  readonly run: Run;
+}
+
+export function encodeRedisMessage(nodeId: Buffer, run: Run): Buffer {
+  const message = Buffer.allocUnsafe(headBytes + run.bytes.length);
+  message[0] = layoutVersion;
+  nodeId.copy(message, 1);
+  message.writeUInt16BE(run.count, 1 + nodeIdBytes);
+  message.set(run.bytes, headBytes);
+  return message;
+}
+
+/** Null where the message is of another layout: a node of another version, or someone else's message. */
+export function decodeRedisMessage(message: Buffer, ownNodeId: Buffer): RedisMessageHead | null {
+  if (message.length < headBytes || message[0] !== layoutVersion) return null;
+  const isOwn = ownNodeId.compare(message, 1, 1 + nodeIdBytes) === 0;
+  return { isOwn, run: { count: message.readUInt16BE(1 + nodeIdBytes), bytes: message.subarray(headBytes) } };
+}
