@@ -1,0 +1,116 @@
+/** Real nodes in this process, a real Redis beside it, real sockets between them. */
+
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import type { Encoding } from '@fanfare/protocol';
+import { type Broker, createLog, loadConfig, startBroker } from '../src/index.js';
+import { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+export interface ClusterOptions {
+  /** Default 1. */
+  readonly nodes?: number;
+  /** Whether nodes share a Redis (default: if there is more than one), or the one to share. */
+  readonly redis?: boolean | RedisProcess;
+  /** Environment variables of all nodes. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether to wait until every node is ready (default true). */
+  readonly waitReady?: boolean;
+}
+
+export interface TestNode {
+  readonly broker: Broker;
+  readonly url: string;
+  /** Log lines so far. */
+  readonly log: readonly LogLine[];
+  /** What /metrics says of one metric. */
+  metric(name: string): Promise<number>;
+  readiness(): Promise<{ status: number; reason: string }>;
+}
+
+export interface LogLine {
+  readonly event?: string;
+  readonly msg: string;
+  readonly level: number;
+  readonly link?: string;
+}
+
+export class TestCluster implements AsyncDisposable {
+  readonly nodes: readonly TestNode[];
+  readonly #redis: RedisProcess | null;
+  readonly #ownsRedis: boolean;
+  readonly #connections: TestConnection[] = [];
+
+  constructor(nodes: readonly TestNode[], redis: RedisProcess | null, ownsRedis: boolean) {
+    this.nodes = nodes;
+    this.#redis = redis;
+    this.#ownsRedis = ownsRedis;
+  }
+
+  get redis(): RedisProcess {
+    if (this.#redis === null) throw new Error('This cluster has no Redis.');
+    return this.#redis;
+  }
+
+  node(index = 0): TestNode {
+    const node = this.nodes[index];
+    if (node === undefined) throw new Error(`This cluster has no node ${index}.`);
+    return node;
+  }
+
+  async connect(node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
+    const connection = await TestConnection.open(this.node(node).url, encoding);
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** Connects and subscribes; resolves when the subscription stands. */
+  async subscriber(topic: string, node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
+    const connection = await this.connect(node, encoding);
+    const reply = await connection.subscribe(topic);
+    if (reply.type !== 'subscribed') throw new Error(`Not subscribed: ${JSON.stringify(reply)}`);
+    return connection;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection[Symbol.asyncDispose]()));
+    await Promise.all(this.nodes.map((node) => node.broker.drain()));
+    if (this.#ownsRedis) await this.#redis?.[Symbol.asyncDispose]();
+  }
+}
+
+export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const { nodes = 1, redis = nodes > 1, env = {}, waitReady = true } = options;
+  const ownsRedis = redis === true;
+  const sharedRedis = redis === true ? await startRedis() : redis === false ? null : redis;
+  const redisEnv: Record<string, string> = sharedRedis === null ? {} : { FANFARE_REDIS_URL: sharedRedis.url };
+  const started = await Promise.all(
+    Array.from({ length: nodes }, (_, index) => startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env })),
+  );
+  if (waitReady) {
+    for (const node of started) await until('the node is ready', async () => (await node.readiness()).status === 200);
+  }
+  return new TestCluster(started, sharedRedis, ownsRedis);
+}
+
+/** Starts one node on free ports with these environment variables. */
+export async function startNode(env: Readonly<Record<string, string>>): Promise<TestNode> {
+  const log: LogLine[] = [];
+  const config = loadConfig({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0', FANFARE_DRAIN_TIMEOUT_MS: '1000', ...env });
+  const broker = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
+  const adminUrl = `http://127.0.0.1:${broker.adminPort}`;
+  return {
+    broker,
+    url: `ws://127.0.0.1:${broker.port}/ws`,
+    log,
+    async metric(name) {
+      const text = await (await fetch(`${adminUrl}/metrics`)).text();
+      const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+      if (line === undefined) throw new Error(`There is no metric ${name}.`);
+      return Number(line.slice(name.length + 1));
+    },
+    async readiness() {
+      const response = await fetch(`${adminUrl}/readyz`);
+      return { status: response.status, reason: ((await response.json()) as { reason: string }).reason };
+    },
+  };
+}

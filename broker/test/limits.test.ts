@@ -1,0 +1,110 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { closeReasons } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
+import { until, within } from './wait.js';
+
+describe('frames that cannot be read', () => {
+  it('are answered one by one, and the connection goes on', async () => {
+    await using cluster = await startCluster();
+    const json = await cluster.connect(0, 'json');
+    json.sendRaw('{"type":');
+    expect(await json.next('error')).toMatchObject({ id: null, code: 'malformed', retryable: false });
+    json.sendRaw('{"type":"dance","id":3}');
+    expect(await json.next('error')).toMatchObject({ id: 3, code: 'unknownCommand' });
+    const msgpack = await cluster.connect(0, 'msgpack');
+    msgpack.sendRaw(Uint8Array.of(0x92, 8, 5, 0xff));
+    expect(await msgpack.next('pong')).toEqual({ type: 'pong', id: 5 });
+    expect(await msgpack.next('error')).toMatchObject({ id: null, code: 'malformed' });
+    await json.settle();
+    await msgpack.settle();
+  });
+
+  it('of the wrong kind are answered with the kind that is spoken', async () => {
+    await using cluster = await startCluster();
+    const json = await cluster.connect(0, 'json');
+    json.sendRaw(Uint8Array.of(0x92, 8, 1));
+    expect(await json.next('error')).toMatchObject({
+      code: 'malformed',
+      message: 'This connection speaks fanfare.v1.json: send text frames.',
+    });
+    const msgpack = await cluster.connect(0, 'msgpack');
+    msgpack.sendRaw('{"type":"ping"}');
+    expect(await msgpack.next('error')).toMatchObject({
+      code: 'malformed',
+      message: 'This connection speaks fanfare.v1.msgpack: send binary frames.',
+    });
+  });
+
+  it('end the connection with badProtocol after ten in a row', async () => {
+    await using cluster = await startCluster();
+    const client = await cluster.connect(0, 'json');
+    for (let frame = 0; frame < 10; frame++) client.sendRaw('what?');
+    expect(await within('it is closed', client.closed)).toEqual(closeReasons.badProtocol);
+  });
+
+  it('are forgiven by a good one in between', async () => {
+    await using cluster = await startCluster();
+    const client = await cluster.connect(0, 'json');
+    for (let round = 0; round < 3; round++) {
+      for (let frame = 0; frame < 9; frame++) client.sendRaw('what?');
+      await client.settle();
+    }
+  });
+});
+
+describe('a frame that is too large', () => {
+  it('ends the connection with frameTooLarge', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
+    const client = await cluster.connect(0, 'json');
+    client.sendRaw(' '.repeat(2_049));
+    expect(await within('it is closed', client.closed)).toEqual(closeReasons.frameTooLarge);
+  });
+
+  it('is taken up to the very limit', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
+    const client = await cluster.connect(0, 'json');
+    client.sendRaw('{"type":"ping","id":1}'.padEnd(2_048));
+    expect(await client.next('pong')).toMatchObject({ id: 1 });
+  });
+
+  it('is cut off unread beyond twice the limit, and others go on', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
+    const client = await cluster.connect(0, 'json');
+    const other = await cluster.connect(0, 'json');
+    client.sendRaw(' '.repeat(10_000));
+    expect((await within('it is closed', client.closed)).code).toBe(1006);
+    await other.settle();
+  });
+});
+
+describe.concurrent('silence', () => {
+  it('of a peer that does not even answer pings ends the connection', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
+    // A socket that says nothing after its handshake: no library that would answer pings.
+    const socket = connect(cluster.node().broker.port, '127.0.0.1');
+    const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+    socket.write(
+      `GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+    );
+    const received: Buffer[] = [];
+    socket.on('data', (data) => received.push(data));
+    await until('it is connected', () => Buffer.concat(received).includes('101'));
+    await within('it is cut off', once(socket, 'close'), 18_000);
+    // A ping is frame 0x89 with no payload (RFC 6455 section 5.5.2).
+    expect(Buffer.concat(received).subarray(-2)).toEqual(Buffer.of(0x89, 0));
+    expect(await cluster.node().metric('fanfare_connections')).toBe(0);
+  });
+
+  it('of a client whose library answers pings does not', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
+    const client = await cluster.connect();
+    let pings = 0;
+    client.socket.on('ping', () => {
+      pings++;
+    });
+    await until('three pings have come', () => pings >= 3, 18_000);
+    await client.settle();
+  });
+});

@@ -1,0 +1,9 @@
+import { MemoryRelay } from '../src/relay/memory-relay.js';
+import { RecordedDelivery, relayContract } from './relay.contract.js';
+
+// It knows no other node, so several "nodes" are one.
+relayContract('MemoryRelay', async () => {
+  const delivery = new RecordedDelivery();
+  const relay = new MemoryRelay(delivery);
+  return { relays: [relay], deliveries: [delivery], [Symbol.asyncDispose]: () => relay.close() };
+});

@@ -1,0 +1,190 @@
+import { startRedis } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const env = { FANFARE_REDIS_TIMEOUT_MS: '500' };
+
+async function untilReady(cluster: TestCluster, isReady: boolean): Promise<void> {
+  for (const node of cluster.nodes) {
+    await until(
+      `the node is ${isReady ? 'ready' : 'not ready'}`,
+      async () => ((await node.readiness()).status === 200) === isReady,
+    );
+  }
+}
+
+/** Publishes until one arrives: the reader must be served again, however long the nodes take to find back. */
+async function untilDelivered(writer: TestConnection, reader: TestConnection, topic: string): Promise<void> {
+  await until('a publication is accepted', async () => (await writer.publish(topic, 'probe')).type === 'published');
+  await reader.inbox.take(
+    'the probe arrives',
+    (message) =>
+      message.type === 'publications' && message.items.some((item) => 'data' in item && item.data === 'probe'),
+  );
+}
+
+describe('a Redis that is not there when the node starts', () => {
+  it('is told in the log and in readiness, publishes and subscriptions are refused at once, and the node finds it later', async () => {
+    const redis = await startRedis();
+    await redis.kill();
+    await using cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
+    const node = cluster.node();
+    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
+    expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
+      'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
+    );
+    expect(await node.readiness()).toEqual({ status: 503, reason: 'Redis is not connected' });
+    expect(await node.metric('fanfare_relay_connected')).toBe(0);
+    const client = await cluster.connect();
+    expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    expect(await client.subscribe('t')).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    await redis.restart();
+    await untilReady(cluster, true);
+    expect(await client.subscribe('t')).toMatchObject({ type: 'subscribed' });
+    expect(await client.publish('t', 2)).toMatchObject({ type: 'published' });
+    expect(await client.take('t', 1)).toEqual([2]);
+    await redis[Symbol.asyncDispose]();
+  });
+});
+
+describe('a Redis that refuses the password', () => {
+  it.each(['', ':wrong@'])('is told in the log with what to do (credentials "%s")', async (credentials) => {
+    await using redis = await startRedis({ args: ['--requirepass', 'right'] });
+    const url = redis.url.replace('redis://', `redis://${credentials}`);
+    await using cluster = await startCluster({ env: { ...env, FANFARE_REDIS_URL: url }, waitReady: false });
+    const node = cluster.node();
+    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
+    const { msg } = node.log.find(({ event }) => event === 'redisError') ?? { msg: '' };
+    expect(msg).toContain('FANFARE_REDIS_URL');
+    expect(msg).toContain('password');
+    expect(JSON.stringify(node.log)).not.toContain('wrong');
+    const client = await cluster.connect();
+    expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
+    expect((await node.readiness()).status).toBe(503);
+  });
+
+  it('is used when the password is right', async () => {
+    await using redis = await startRedis({ args: ['--requirepass', 'right'] });
+    const url = redis.url.replace('redis://', 'redis://:right@');
+    await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    await writer.publish('t', 1);
+    expect(await reader.take('t', 1)).toEqual([1]);
+  });
+});
+
+describe('a Redis that is killed under load and comes back', () => {
+  it('costs publishers a named error, subscribers a told gap, and nobody a duplicate', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const near = await cluster.subscriber('t');
+    const far = await cluster.subscriber('t', 1, 'json');
+    const writer = await cluster.connect();
+    const accepted: number[] = [];
+    const codes = new Set<string>();
+    let isOver = false;
+    const load = (async () => {
+      for (let number = 0; !isOver; number++) {
+        const reply = await writer.publish('t', number);
+        if (reply.type === 'published') accepted.push(number);
+        else if (reply.type === 'error') codes.add(reply.code);
+      }
+    })();
+    await until('publications are accepted', () => accepted.length > 200);
+    await cluster.redis.kill();
+    await until('the outage is told to the publisher', () => codes.has('unavailable'));
+    await untilReady(cluster, false);
+    const acceptedBefore = accepted.length;
+    await cluster.redis.restart();
+    await untilReady(cluster, true);
+    await until('publications are accepted again', () => accepted.length > acceptedBefore + 200);
+    isOver = true;
+    await load;
+    for (const reader of [near, far]) {
+      expect(await reader.next('gap')).toEqual({ type: 'gap', topic: 't' });
+      await until('the last one has come', () =>
+        reader.inbox.waiting.some(
+          (message) =>
+            message.type === 'publications' &&
+            message.items.some((item) => 'data' in item && item.data === accepted.at(-1)),
+        ),
+      );
+      const numbers = reader.inbox.waiting.flatMap((message) =>
+        message.type === 'publications'
+          ? message.items.map((item) => ('data' in item ? (item.data as number) : -1))
+          : [],
+      );
+      expect(numbers).toEqual([...new Set(numbers)].toSorted((a, b) => a - b));
+    }
+    expect([...codes].every((code) => code === 'unavailable' || code === 'unconfirmed')).toBe(true);
+    const { log } = cluster.node();
+    expect(log.filter(({ event }) => event === 'redisLost').length).toBe(2);
+    expect(log.filter(({ event }) => event === 'redisConnected').length).toBe(4);
+    expect(await cluster.node().metric('fanfare_redis_reconnects_total')).toBe(2);
+    expect(await cluster.node().metric('fanfare_gaps_told_total')).toBe(1);
+  });
+
+  it('does not stop publications without acknowledgement from reaching subscribers of the same node', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env });
+    const reader = await cluster.subscriber('t');
+    const writer = await cluster.connect();
+    await cluster.redis.kill();
+    await untilReady(cluster, false);
+    writer.post('t', 'still', 'here');
+    expect(await reader.take('t', 2)).toEqual(['still', 'here']);
+    expect(await cluster.node().metric('fanfare_publications_unrelayed_total')).toBe(2);
+  });
+
+  it('resubscribes to many topics in pieces, and tells each its gap', async () => {
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: true,
+      env: { ...env, FANFARE_MAX_SUBSCRIPTIONS: '5000' },
+    });
+    const topics = Array.from({ length: 2_000 }, (_, index) => `many.t${index}`);
+    const reader = await cluster.connect();
+    reader.send(...topics.map((topic, index) => ({ type: 'subscribe', id: index + 1, topic, since: null }) as const));
+    for (const _ of topics) await reader.next('subscribed');
+    const before = await cluster.node().metric('fanfare_redis_subscribe_commands_total');
+    await cluster.redis.restart();
+    const told = new Set<string>();
+    while (told.size < topics.length) told.add((await reader.next('gap')).topic);
+    expect((await cluster.node().metric('fanfare_redis_subscribe_commands_total')) - before).toBe(
+      Math.ceil(2_000 / 512),
+    );
+  });
+});
+
+describe('a Redis that hangs', () => {
+  it('is given up after the timeout; publishes fail with a named error until it answers again', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    await cluster.redis.pause();
+    expect(await writer.publish('t', 'on the link')).toMatchObject({
+      type: 'error',
+      code: 'unconfirmed',
+      retryable: true,
+    });
+    expect(await writer.publish('t', 'after it')).toMatchObject({
+      type: 'error',
+      code: 'unavailable',
+      retryable: true,
+    });
+    expect(cluster.node().log.some(({ event }) => event === 'redisReset')).toBe(true);
+    await cluster.redis.resume();
+    await untilDelivered(writer, reader, 't');
+  });
+
+  it('refuses new subscriptions within the timeout, and serves them when it answers again', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const reader = await cluster.connect(1);
+    await cluster.redis.pause();
+    expect(await reader.subscribe('t')).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    await cluster.redis.resume();
+    await until('it is subscribed', async () => (await reader.subscribe('t')).type === 'subscribed');
+    await untilDelivered(await cluster.connect(), reader, 't');
+  });
+});

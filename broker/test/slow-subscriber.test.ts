@@ -1,0 +1,68 @@
+import { closeReasons } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until, within } from './wait.js';
+
+const env = { FANFARE_MAX_BUFFERED_BYTES: '65536' };
+const kilobyte = 'x'.repeat(1_000);
+
+/** Publishes until the node has cut somebody off. */
+async function floodUntilCut(cluster: TestCluster, writer: TestConnection): Promise<number> {
+  let published = 0;
+  await until('somebody is cut off', async () => {
+    for (let frame = 0; frame < 20; frame++)
+      writer.post('flood', ...Array.from({ length: 50 }, () => [published++, kilobyte]));
+    await writer.settle();
+    return (await cluster.node().metric('fanfare_slow_subscribers_total')) > 0;
+  });
+  return published;
+}
+
+describe('a subscriber that does not read', () => {
+  it('gets the code that says reconnect, behind what was buffered, if it reads on in time', async () => {
+    await using cluster = await startCluster({ env });
+    const slow = await cluster.subscriber('flood');
+    const writer = await cluster.connect();
+    slow.socket.pause();
+    await floodUntilCut(cluster, writer);
+    slow.socket.resume();
+    expect(await within('it is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
+  });
+
+  it('is cut off if it does not read on, and holds no memory then', async () => {
+    await using cluster = await startCluster({ env });
+    const slow = await cluster.subscriber('flood');
+    const writer = await cluster.connect();
+    slow.socket.pause();
+    await floodUntilCut(cluster, writer);
+    await until('only the writer is left', async () => (await cluster.node().metric('fanfare_connections')) === 1);
+    expect(await cluster.node().metric('fanfare_subscriptions')).toBe(0);
+    slow.socket.resume();
+    expect((await within('it is closed', slow.closed)).code).toBe(1006);
+  });
+
+  it('leaves the others with every publication, in order', async () => {
+    await using cluster = await startCluster({ env });
+    const slow = await cluster.subscriber('flood');
+    const good = await cluster.subscriber('flood', 0, 'json');
+    const writer = await cluster.connect();
+    slow.socket.pause();
+    const published = await floodUntilCut(cluster, writer);
+    const numbers = ((await good.take('flood', published)) as [number, string][]).map(([number]) => number);
+    expect(numbers).toEqual(Array.from({ length: published }, (_, index) => index));
+  });
+
+  it('may subscribe again on a new connection', async () => {
+    await using cluster = await startCluster({ env });
+    const slow = await cluster.subscriber('flood');
+    const writer = await cluster.connect();
+    slow.socket.pause();
+    await floodUntilCut(cluster, writer);
+    slow.socket.resume();
+    await within('it is closed', slow.closed);
+    const back = await cluster.subscriber('flood');
+    writer.post('flood', 'again');
+    expect(await back.take('flood', 1)).toEqual(['again']);
+  });
+});

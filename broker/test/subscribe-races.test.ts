@@ -1,0 +1,197 @@
+import type { Topic } from '@fanfare/protocol';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { Interest, type Listener } from '../src/relay/interest.js';
+import { startCluster } from './harness.js';
+import { topic } from './relay.contract.js';
+import { until } from './wait.js';
+
+const env = { FANFARE_UNSUBSCRIBE_LINGER_MS: '0', FANFARE_REDIS_TIMEOUT_MS: '5000' };
+
+describe('first and last subscriber against a Redis that answers late', () => {
+  it('ends subscribed when the client subscribes, leaves, and subscribes again before Redis answers', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const reader = await cluster.connect(1);
+    await cluster.redis.pause();
+    reader.send(
+      { type: 'subscribe', id: 101, topic: 't', since: null },
+      { type: 'unsubscribe', id: 102, topic: 't' },
+      { type: 'subscribe', id: 103, topic: 't', since: null },
+    );
+    expect(await reader.next('unsubscribed')).toMatchObject({ id: 102 });
+    await cluster.redis.resume();
+    await reader.inbox.take(
+      'the last subscribe is answered',
+      (message) => message.type === 'subscribed' && message.id === 103,
+    );
+    const writer = await cluster.connect();
+    await writer.publish('t', 'once');
+    await writer.publish('t', 'twice');
+    expect(await reader.take('t', 2)).toEqual(['once', 'twice']);
+  });
+
+  it('ends not listening when the last one leaves before Redis has confirmed the first', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env });
+    const reader = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    await admin.ping();
+    await cluster.redis.pause();
+    reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });
+    expect(await reader.next('unsubscribed')).toMatchObject({ id: 102 });
+    await cluster.redis.resume();
+    await until('nobody listens', async () => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1] === 0);
+    expect(await reader.subscribe('t')).toMatchObject({ type: 'subscribed' });
+    expect((await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1]).toBe(1);
+    await admin.quit();
+  });
+
+  it('lets a client go while its subscription is on the way', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env });
+    const reader = await cluster.connect();
+    const other = await cluster.connect();
+    await cluster.redis.pause();
+    reader.send({ type: 'subscribe', id: 101, topic: 't', since: null });
+    other.send({ type: 'subscribe', id: 101, topic: 't', since: null });
+    await until('both are counted', async () => (await cluster.node().metric('fanfare_subscriptions')) === 2);
+    await reader.close();
+    await cluster.redis.resume();
+    await other.next('subscribed');
+    await other.publish('t', 1);
+    expect(await other.take('t', 1)).toEqual([1]);
+    expect(await cluster.node().metric('fanfare_subscriptions')).toBe(1);
+  });
+});
+
+/** A Redis whose every answer and every break is decided by the test. */
+class ScriptedListener implements Listener {
+  readonly subscribed = new Set<Topic>();
+  #isUp = true;
+  #unanswered: { apply(): void; resolve(): void; reject(error: Error): void }[] = [];
+
+  isReady(): boolean {
+    return this.#isUp;
+  }
+
+  subscribe(topics: readonly Topic[]): Promise<void> {
+    return this.#command(() => {
+      for (const each of topics) this.subscribed.add(each);
+    });
+  }
+
+  unsubscribe(topics: readonly Topic[]): Promise<void> {
+    return this.#command(() => {
+      for (const each of topics) this.subscribed.delete(each);
+    });
+  }
+
+  answerOne(): void {
+    const command = this.#unanswered.shift();
+    command?.apply();
+    command?.resolve();
+  }
+
+  answerAll(): void {
+    while (this.#unanswered.length > 0) this.answerOne();
+  }
+
+  breakDown(): void {
+    this.#isUp = false;
+    this.subscribed.clear();
+    const unanswered = this.#unanswered;
+    this.#unanswered = [];
+    for (const command of unanswered) command.reject(new Error('broken'));
+  }
+
+  comeBack(): void {
+    this.#isUp = true;
+  }
+
+  #command(apply: () => void): Promise<void> {
+    return new Promise((resolve, reject) => this.#unanswered.push({ apply, resolve, reject }));
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('Interest', () => {
+  it('listens to exactly what is wanted in the end, whatever came in between, and leaves nobody waiting', async () => {
+    const names = ['a', 'b', 'c'].map(topic);
+    const step = fc.oneof(
+      fc.record({ do: fc.constantFrom('want', 'release'), topic: fc.constantFrom(...names) }),
+      fc.record({ do: fc.constantFrom('answer', 'turn', 'break', 'return'), topic: fc.constant(topic('a')) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const listener = new ScriptedListener();
+        const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 10_000, maxTopicsPerCommand: 2 };
+        const interest = new Interest(listener, settings, () => undefined);
+        const wanted = new Set<Topic>();
+        let waiting = 0;
+        const reconnect = (): void => {
+          listener.comeBack();
+          void interest.onReady();
+        };
+        for (const { do: action, topic: name } of steps) {
+          if (action === 'want') {
+            wanted.add(name);
+            waiting++;
+            interest.want(name).then(
+              () => waiting--,
+              () => waiting--,
+            );
+          } else if (action === 'release') {
+            wanted.delete(name);
+            interest.release(name);
+          } else if (action === 'answer') listener.answerOne();
+          else if (action === 'turn') await turn();
+          else if (action === 'break' && listener.isReady()) {
+            listener.breakDown();
+            interest.onLost();
+          } else if (action === 'return' && !listener.isReady()) reconnect();
+        }
+        if (!listener.isReady()) reconnect();
+        // As the node does where `want` was refused: the topic is still wanted by those who were there before.
+        await until('it has come to rest', async () => {
+          await turn();
+          listener.answerAll();
+          await turn();
+          return waiting === 0 && [...listener.subscribed].toSorted().join() === [...wanted].toSorted().join();
+        });
+        interest.close();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('tells a gap before the first publication that follows it, even if that overtakes the confirmation', async () => {
+    const listener = new ScriptedListener();
+    const story: string[] = [];
+    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
+    const interest = new Interest(listener, settings, (name) => story.push(`gap ${name}`));
+    const wanting = interest.want(topic('a'));
+    await turn();
+    listener.answerAll();
+    await wanting;
+    listener.breakDown();
+    interest.onLost();
+    listener.comeBack();
+    const back = interest.onReady();
+    interest.beforeDelivery(topic('a'));
+    story.push('publication');
+    listener.answerAll();
+    await back;
+    expect(story).toEqual(['gap a', 'publication']);
+    interest.close();
+  });
+
+  it('refuses within the timeout where Redis does not answer', async () => {
+    const interest = new Interest(
+      new ScriptedListener(),
+      { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 },
+      () => undefined,
+    );
+    await expect(interest.want(topic('a'))).rejects.toMatchObject({ code: 'unavailable' });
+    interest.close();
+  });
+});

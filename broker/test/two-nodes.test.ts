@@ -1,0 +1,125 @@
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+describe('two nodes with one Redis', () => {
+  it('are one broker: what is published at one reaches subscribers of the other, in both encodings', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const readers = [
+      await cluster.subscriber('news', 0, 'msgpack'),
+      await cluster.subscriber('news', 0, 'json'),
+      await cluster.subscriber('news', 1, 'msgpack'),
+      await cluster.subscriber('news', 1, 'json'),
+    ];
+    const json = await cluster.connect(0, 'json');
+    const msgpack = await cluster.connect(1, 'msgpack');
+    expect(await json.publish('news', { from: 'json' })).toMatchObject({ type: 'published' });
+    for (const reader of readers) expect(await reader.take('news', 1)).toEqual([{ from: 'json' }]);
+    expect(await msgpack.publish('news', { from: 'msgpack', n: 1.5 })).toMatchObject({ type: 'published' });
+    for (const reader of readers) expect(await reader.take('news', 1)).toEqual([{ from: 'msgpack', n: 1.5 }]);
+  });
+
+  it('deliver each publication once and in order to everyone', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const near = await cluster.subscriber('count');
+    const far = await cluster.subscriber('count', 1, 'json');
+    const writer = await cluster.connect();
+    const numbers = Array.from({ length: 10_000 }, (_, index) => index);
+    for (let at = 0; at < numbers.length; at += 250) writer.post('count', ...numbers.slice(at, at + 250));
+    expect(await far.take('count', numbers.length)).toEqual(numbers);
+    expect(await near.take('count', numbers.length)).toEqual(numbers);
+    await writer.publish('count', 'end');
+    expect(await far.take('count', 1)).toEqual(['end']);
+  });
+
+  it('carry large publications', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_MAX_FRAME_BYTES: '2000000' } });
+    const far = await cluster.subscriber('big', 1);
+    const writer = await cluster.connect();
+    const large = 'x'.repeat(1_000_000);
+    writer.post('big', 'before');
+    writer.post('big', large);
+    writer.post('big', 'after');
+    const [before, middle, after] = await far.take('big', 3);
+    expect([before, after]).toEqual(['before', 'after']);
+    expect(middle === large).toBe(true);
+  });
+
+  it('receive nothing from Redis of a topic that nobody on them wants', async () => {
+    await using cluster = await startCluster({ nodes: 3, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
+    await cluster.subscriber('wanted', 1);
+    const writer = await cluster.connect(0);
+    const admin = new Redis(cluster.redis.url);
+    expect(await admin.pubsub('NUMSUB', 'fanfare:topic:wanted', 'fanfare:topic:unwanted')).toEqual([
+      'fanfare:topic:wanted',
+      1,
+      'fanfare:topic:unwanted',
+      0,
+    ]);
+    for (let number = 0; number < 200; number++) {
+      await writer.publish('wanted', number);
+      await writer.publish('unwanted', number);
+    }
+    await until(
+      'node 1 has all',
+      async () => (await cluster.node(1).metric('fanfare_redis_messages_received_total')) === 200,
+    );
+    for (const bystander of [0, 2]) {
+      expect(await cluster.node(bystander).metric('fanfare_redis_messages_received_total')).toBe(0);
+    }
+    // What Redis itself says it has sent: the answers to 400 PUBLISH, and 200 messages to one node.
+    const clients = String(await admin.client('LIST')).split('\n');
+    const subscribersOf = (name: string) =>
+      clients.find((line) => line.includes(`name=fanfare:${name}:subscriber`)) ?? '';
+    expect(subscribersOf('node-0')).toContain(' sub=0 ');
+    expect(subscribersOf('node-1')).toContain(' sub=1 ');
+    expect(subscribersOf('node-2')).toContain(' sub=0 ');
+    await admin.quit();
+  });
+
+  it('stop listening when the last subscriber leaves, and start again for the next', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
+    const admin = new Redis(cluster.redis.url);
+    const listeners = async (): Promise<unknown> => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1];
+    const first = await cluster.subscriber('t', 1);
+    const second = await cluster.subscriber('t', 1, 'json');
+    expect(await listeners()).toBe(1);
+    await first.unsubscribe('t');
+    await second.settle();
+    expect(await listeners()).toBe(1);
+    await second.close();
+    await until('the node has let go', async () => (await listeners()) === 0);
+    const third = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect(0);
+    await writer.publish('t', 'back');
+    expect(await third.take('t', 1)).toEqual(['back']);
+    await admin.quit();
+  });
+
+  it('keep brokers with different prefixes apart in one Redis', async () => {
+    await using one = await startCluster({ nodes: 1, redis: true, env: { FANFARE_REDIS_PREFIX: 'one' } });
+    await using two = await startCluster({ nodes: 1, redis: one.redis, env: { FANFARE_REDIS_PREFIX: 'two' } });
+    const reader = await two.subscriber('t');
+    const stranger = await one.connect();
+    const writer = await two.connect();
+    await stranger.publish('t', 'not for you');
+    await writer.publish('t', 'for you');
+    expect(await reader.take('t', 1)).toEqual(['for you']);
+  });
+
+  it('serve a thousand subscribers in both encodings, each publication once and in order', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const readers = await Promise.all(
+      Array.from({ length: 1_000 }, (_, index) =>
+        cluster.subscriber('crowd', index % 2, index % 4 < 2 ? 'msgpack' : 'json'),
+      ),
+    );
+    const writer = await cluster.connect();
+    const numbers = Array.from({ length: 100 }, (_, index) => index);
+    for (const number of numbers) writer.post('crowd', number);
+    for (const reader of readers) expect(await reader.take('crowd', numbers.length)).toEqual(numbers);
+    expect(await cluster.node(0).metric('fanfare_deliveries_total')).toBe(50_000);
+    expect(await cluster.node(1).metric('fanfare_deliveries_total')).toBe(50_000);
+  });
+});
