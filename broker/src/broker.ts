@@ -1,4 +1,5 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
+import { setTimeout } from 'node:timers/promises';
 import { closeReasons, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, type Readiness } from './admin.js';
 import type { Config } from './config.js';
@@ -47,7 +48,12 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
       log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.'),
   };
   const context: ConnectionContext = { ...config, parts, registry, outbox: new Outbox(), counters };
-  const server = await Server.start(config, counters, (encoding) => new Connection(context, codecs[encoding]));
+  const server = await Server.start(config, counters, (encoding) => new Connection(context, codecs[encoding])).catch(
+    async (error: unknown) => {
+      await relay.close();
+      throw error;
+    },
+  );
 
   let isDraining = false;
   const readiness = (): Readiness => {
@@ -61,10 +67,17 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     topics: () => registry.topics,
     relayConnected: () => relay.state === 'connected',
   });
+  const stopParts = async (): Promise<void> => {
+    await relay.close();
+    server.close();
+  };
   const admin = await Admin.start(config, {
     readiness,
     metricsType: metrics.contentType,
     metrics: () => metrics.text(),
+  }).catch(async (error: unknown) => {
+    await stopParts();
+    throw error;
   });
   const { host, nodeName } = config;
   log.info(
@@ -79,18 +92,25 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
       isDraining = true;
       log.info({ event: 'draining', connections: server.connections.length }, 'Draining: closing all connections.');
       server.stopListening();
+      const hadConnections = server.connections.length > 0;
       for (const connection of [...server.connections]) connection.close(closeReasons.draining);
-      await relay.close();
       await waitUntil(() => server.connections.length === 0, config.drainTimeoutMs);
-      server.close();
+      if (hadConnections) await setTimeout(closeHandshakeMs);
+      await stopParts();
       await admin.close();
       log.info({ event: 'stopped' }, 'Stopped.');
     },
   };
 }
 
+/**
+ * How long peers get to answer our close frames, in milliseconds. Closing a socket with unread bytes in it resets the connection, and
+ * a close frame on its way is lost with it (RFC 6455 section 7.1.1).
+ */
+const closeHandshakeMs = 100;
+
 /** Looks every 10 ms, for `timeoutMs` at most. */
 async function waitUntil(condition: () => boolean, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while (!condition() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (!condition() && Date.now() < deadline) await setTimeout(10);
 }

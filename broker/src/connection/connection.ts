@@ -55,8 +55,11 @@ export interface ConnectionCounters {
 /** Unreadable frames in a row after which the connection is closed (PROTOCOL.md section 7). */
 const maxBadFrames = 10;
 
-/** How long a slow subscriber may take to read on until the close frame can be sent, in milliseconds (PROTOCOL.md section 6). */
-const slowSubscriberGraceMs = 5_000;
+/**
+ * How long a connection that is to be closed may take to read what is buffered for it, so that the close frame behind it can be
+ * sent, in milliseconds (PROTOCOL.md section 6). Beyond it, it is cut off.
+ */
+const closeGraceMs = 5_000;
 
 export class Connection implements Caller, CommandSink, Sender {
   /** Where it stands in the server's list. */
@@ -69,8 +72,8 @@ export class Connection implements Caller, CommandSink, Sender {
   #replies: OutgoingReply[] | null = null;
   #badFrames = 0;
   #isFrameBad = false;
-  /** Set while a slow subscriber is given time to read on: the node sends it nothing more, and hears nothing from it. */
-  #grace: NodeJS.Timeout | null = null;
+  /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
+  #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
   constructor(context: ConnectionContext, codec: NodeCodec) {
     this.#context = context;
@@ -88,7 +91,7 @@ export class Connection implements Caller, CommandSink, Sender {
     const { counters, maxFrameBytes } = this.#context;
     counters.framesIn++;
     counters.bytesIn += frame.length;
-    if (this.#grace !== null) return;
+    if (this.#closing !== null) return;
     if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
     this.#isFrameBad = false;
     if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
@@ -100,50 +103,52 @@ export class Connection implements Caller, CommandSink, Sender {
   /** The socket has dropped a frame. This may be called in the middle of a fan-out, where topics cannot be left. */
   onDropped(): void {
     this.#context.counters.framesDropped++;
-    if (this.#grace !== null || this.#socket === null) return;
+    if (this.#closing !== null || this.#socket === null) return;
     this.#context.counters.slowSubscribers++;
-    this.#grace = setTimeout(() => this.#socket?.close(), slowSubscriberGraceMs);
-    setImmediate(() => {
-      if (this.#socket === null) return;
-      for (const topic of toList(this.#topics)) this.leave(topic);
-      this.onWritable();
-    });
+    this.#beginClosing(closeReasons.slowSubscriber);
+    setImmediate(() => this.#leaveAll());
   }
 
   /** The socket has sent some of what it holds. */
   onWritable(): void {
-    const socket = this.#socket;
-    if (this.#grace === null || socket === null) return;
-    // Above the limit uWebSockets would drop the close frame too (WebSocket::send).
-    if (socket.getBufferedAmount() <= this.#context.maxBufferedBytes) {
-      socket.end(closeReasons.slowSubscriber.code, closeReasons.slowSubscriber.reason);
-    }
+    if (this.#closing !== null) this.#endIfDrained(this.#closing.reason);
   }
 
   onClosed(): void {
     this.#socket = null;
     this.#replies = null;
-    if (this.#grace !== null) clearTimeout(this.#grace);
+    if (this.#closing !== null) clearTimeout(this.#closing.cutOff);
     // uWebSockets has taken the socket out of its groups by itself.
     for (const topic of toList(this.#topics)) this.#context.registry.remove(topic, this.#codec.encoding);
     this.#topics = null;
   }
 
-  /** Ends the connection with a close frame. */
-  close({ code, reason }: CloseReason): void {
-    this.#flushReplies();
-    this.#socket?.end(code, reason);
+  /** Ends the connection with a close frame, behind all that was sent before; what is not read within 5 s is cut off. */
+  close(reason: CloseReason): void {
+    if (this.#closing !== null || this.#socket === null) return;
+    this.sendReplies();
+    this.#beginClosing(reason);
+    this.#leaveAll();
+    this.#endIfDrained(reason);
   }
 
-  /** Ends the connection at once. */
-  cutOff(): void {
-    this.#socket?.close();
+  #beginClosing(reason: CloseReason): void {
+    this.#closing = { reason, cutOff: setTimeout(() => this.#socket?.close(), closeGraceMs) };
+  }
+
+  #endIfDrained({ code, reason }: CloseReason): void {
+    // Above its limit uWebSockets would drop the close frame too (WebSocket::send), and once ended we lose sight of the socket.
+    if (this.#socket?.getBufferedAmount() === 0) this.#socket.end(code, reason);
+  }
+
+  #leaveAll(): void {
+    for (const topic of toList(this.#topics)) this.leave(topic);
   }
 
   // What the codec tells.
 
   onCommand(command: Command): void {
-    if (this.#socket !== null) handle(command, this, this.#context.parts);
+    if (this.#socket !== null && this.#closing === null) handle(command, this, this.#context.parts);
   }
 
   onCommandError(error: CommandError): void {
@@ -174,7 +179,7 @@ export class Connection implements Caller, CommandSink, Sender {
   }
 
   reply(reply: OutgoingReply): void {
-    if (this.#socket === null || this.#grace !== null) return;
+    if (this.#socket === null || this.#closing !== null) return;
     if (this.#replies === null) {
       this.#replies = [];
       this.#context.outbox.add(this);
@@ -185,10 +190,6 @@ export class Connection implements Caller, CommandSink, Sender {
   // What the outbox needs.
 
   sendReplies(): void {
-    this.#flushReplies();
-  }
-
-  #flushReplies(): void {
     const replies = this.#replies;
     const socket = this.#socket;
     this.#replies = null;

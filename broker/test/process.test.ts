@@ -1,0 +1,116 @@
+/** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { startNode, startRedis } from '@fanfare/local-cluster';
+import { closeReasons } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import { TestConnection } from './test-connection.js';
+import { until, within } from './wait.js';
+
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+/** Runs the node until it ends by itself. */
+async function run(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number; out: string; err: string }> {
+  const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env['PATH'], ...env } });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    err += data;
+  });
+  const [code] = await within('the process ends', once(child, 'close'));
+  return { code, out, err };
+}
+
+describe('the command', () => {
+  it('prints every setting for --help', async () => {
+    const { code, out } = await run(['--help']);
+    expect(code).toBe(0);
+    expect(out).toContain('Usage: fanfare [--help]');
+    expect(out).toContain('FANFARE_REDIS_URL');
+  });
+
+  it('says in one sentence what is wrong with a flag, and ends with code 2', async () => {
+    const { code, err } = await run(['--prot', '80']);
+    expect(code).toBe(2);
+    expect(err.trim().split('\n').length).toBe(1);
+    expect(err).toContain("Unknown option '--prot'");
+  });
+
+  it('says what is wrong with each setting, and ends with code 2', async () => {
+    const { code, out, err } = await run([], { FANFARE_PORT: 'x', FANFARE_PROT: '1' });
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err.trim().split('\n')).toEqual([
+      'fanfare: FANFARE_PORT must be an integer from 0 to 65535, not "x".',
+      'fanfare: FANFARE_PROT is no setting; did you mean FANFARE_PORT?',
+    ]);
+  });
+
+  it('says which port is taken instead of sharing it', async () => {
+    await using node = await startNode({});
+    const port = new URL(node.url).port;
+    const { code, err } = await run([], { FANFARE_PORT: port, FANFARE_ADMIN_PORT: '0' });
+    expect(code).toBe(2);
+    expect(err).toContain(`Cannot listen on 127.0.0.1:${port}: the port is in use`);
+    const adminPort = new URL(node.adminUrl).port;
+    const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: adminPort });
+    expect(second.code).toBe(2);
+    expect(second.err).toContain('Set FANFARE_ADMIN_PORT.');
+  });
+});
+
+describe('a node that gets SIGTERM', () => {
+  it('closes every connection with the code that says reconnect, and ends with code 0', async () => {
+    await using redis = await startRedis();
+    await using node = await startNode({ redisUrl: redis.url });
+    const clients = await Promise.all(Array.from({ length: 50 }, () => TestConnection.open(node.url)));
+    const stopped = node.stop();
+    for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+    expect(await stopped).toBe(0);
+  });
+
+  it('delivers what it had accepted first', async () => {
+    await using redis = await startRedis();
+    await using node = await startNode({ redisUrl: redis.url });
+    await using other = await startNode({ redisUrl: redis.url });
+    await using reader = await TestConnection.open(other.url);
+    await reader.subscribe('t');
+    await using writer = await TestConnection.open(node.url);
+    writer.post('t', ...Array.from({ length: 200 }, (_, index) => index));
+    await writer.settle();
+    expect(await node.stop()).toBe(0);
+    expect(await reader.take('t', 200)).toEqual(Array.from({ length: 200 }, (_, index) => index));
+  });
+
+  it('does not wait longer than its drain timeout for a client that does not answer', async () => {
+    await using node = await startNode({ env: { FANFARE_DRAIN_TIMEOUT_MS: '200' } });
+    await using client = await TestConnection.open(node.url);
+    client.socket.pause();
+    expect(await node.stop()).toBe(0);
+  });
+
+  it('is not ready any more and lets nobody in, while it drains', async () => {
+    await using node = await startNode({ env: { FANFARE_DRAIN_TIMEOUT_MS: '3000' } });
+    await using client = await TestConnection.open(node.url);
+    await client.subscribe('t');
+    client.socket.pause();
+    // More than the kernel buffers: the close frame cannot be sent, so that draining lasts.
+    await using writer = await TestConnection.open(node.url);
+    for (let frame = 0; frame < 200; frame++) writer.post('t', 'x'.repeat(60_000));
+    await writer.settle();
+    const stopped = node.stop();
+    const status = await until('readiness fails', async () => {
+      const response = await fetch(`${node.adminUrl}/readyz`).catch(() => null);
+      return response === null || response.status === 503 ? (response?.status ?? 'gone') : false;
+    });
+    expect(status).toBe(503);
+    await expect(TestConnection.open(node.url)).rejects.toThrow();
+    client.socket.resume();
+    expect(await stopped).toBe(0);
+  });
+});
