@@ -4,6 +4,19 @@ import pretty from 'pino-pretty';
 
 export type Log = Logger;
 
+/** Every `event` that a line can carry, and what it means. */
+export const logEvents = {
+  listening: 'The node serves; with `port` and `adminPort`.',
+  draining: 'The node was asked to stop and closes its connections; with their number in `connections`.',
+  stopped: 'The node has let go of everything and ends.',
+  redisConnected: 'A connection to Redis (`link`: publisher or subscriber) works; `downMs` says how long it did not.',
+  redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
+  redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
+  redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisMessageUnreadable: 'A message on our channels in Redis is not ours. Said once.',
+  bug: 'Something happened that must not. Please report it, with the line.',
+} as const;
+
 export interface LogSettings {
   readonly logLevel: string;
   readonly logFormat: 'json' | 'pretty' | null;

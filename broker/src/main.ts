@@ -3,8 +3,8 @@
 import { parseArgs } from 'node:util';
 import { startBroker } from './broker.js';
 import { ConfigError, loadConfig } from './config.js';
-import { helpText } from './configuration-page.js';
 import { createLog } from './log.js';
+import { helpText } from './pages.js';
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, settings } from '../src/config.js';
-import { helpText } from '../src/configuration-page.js';
+import { helpText } from '../src/pages.js';
 
 /** The sentences that stop the start. */
 function wrong(environment: Record<string, string>): readonly string[] {

@@ -164,6 +164,22 @@ describe('Interest', () => {
     );
   });
 
+  it('does not listen to a topic that was let go in the turn in which it was wanted', async () => {
+    // Found by the property above: the linger (0 ms here) was over before the SUBSCRIBE of the turn had left.
+    const listener = new ScriptedListener();
+    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
+    const interest = new Interest(listener, settings, () => undefined);
+    interest.want(topic('a')).catch(() => undefined);
+    interest.release(topic('a'));
+    // Timers run before the end of the turn as soon as a millisecond has passed.
+    for (const start = performance.now(); performance.now() < start + 2; );
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
+    listener.answerAll();
+    expect([...listener.subscribed]).toEqual([]);
+    interest.close();
+  });
+
   it('tells a gap before the first publication that follows it, even if that overtakes the confirmation', async () => {
     const listener = new ScriptedListener();
     const story: string[] = [];

@@ -27,8 +27,11 @@ export interface InterestSettings {
 interface Entry {
   readonly topic: Topic;
   isWanted: boolean;
-  /** `idle`: not asked for on this connection. `sent`: SUBSCRIBE is on its way. `confirmed`: Redis has answered. */
-  state: 'idle' | 'sent' | 'confirmed';
+  /**
+   * `idle`: not listened to on this connection. `queued`: SUBSCRIBE leaves at the end of this turn. `sent`: it is on its way.
+   * `confirmed`: Redis has answered.
+   */
+  state: 'idle' | 'queued' | 'sent' | 'confirmed';
   /** The topic was listened to when the connection was lost: its subscribers are owed the news. */
   owesGap: boolean;
   waiting: Waiting | null;
@@ -134,13 +137,14 @@ export class Interest {
 
   /** SUBSCRIBE leaves at the end of the turn, with all others of the turn. */
   #ask(entry: Entry): void {
-    entry.state = 'sent';
+    entry.state = 'queued';
     if (this.#toSubscribe.length === 0) setImmediate(() => this.#subscribeAll());
     this.#toSubscribe.push(entry);
   }
 
   #subscribeAll(): void {
-    const entries = this.#toSubscribe;
+    // A topic may have been let go in the same turn.
+    const entries = this.#toSubscribe.filter((entry) => this.#entries.get(entry.topic) === entry);
     this.#toSubscribe = [];
     for (let at = 0; at < entries.length; at += this.#settings.maxTopicsPerCommand) {
       // Nobody awaits this: `#subscribe` tells those who wait, and does not reject.
@@ -210,7 +214,7 @@ export class Interest {
       }
       const entry = this.#entries.get(topic);
       if (entry !== undefined) {
-        if (entry.state !== 'idle') over.push(topic);
+        if (entry.state === 'sent' || entry.state === 'confirmed') over.push(topic);
         this.#forget(entry);
       }
     }

@@ -1,0 +1,37 @@
+/** Pages that are generated from the code are what the code says; `npm run docs` writes them. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { logEvents } from '../broker/src/log.js';
+import { Metrics } from '../broker/src/metrics.js';
+import { configurationPage, observabilityPage } from '../broker/src/pages.js';
+
+const source = fileURLToPath(new URL('../broker/src', import.meta.url));
+
+describe('generated pages', () => {
+  it('list every setting', async () => {
+    await expect(configurationPage()).toMatchFileSnapshot('../docs/configuration.md');
+  });
+
+  it('list every metric and log event', async () => {
+    await expect(observabilityPage()).toMatchFileSnapshot('../docs/observability.md');
+  });
+});
+
+describe('the tables that they come from', () => {
+  it('know every metric that a node exposes', async () => {
+    const metrics = new Metrics();
+    metrics.read({ connections: () => 0, subscriptions: () => 0, topics: () => 0, relayConnected: () => true });
+    const exposed = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
+    const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
+    expect(exposed.toSorted()).toEqual(listed.toSorted());
+  });
+
+  it('know every event that the code logs, and no other', () => {
+    const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    const text = files.map((file) => readFileSync(join(source, file), 'utf8')).join('\n');
+    const logged = new Set([...text.matchAll(/\{ event: '(\w+)'/g)].map((match) => match[1]));
+    expect([...logged].toSorted()).toEqual(Object.keys(logEvents).toSorted());
+  });
+});
