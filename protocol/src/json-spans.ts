@@ -20,106 +20,100 @@ const comma = 0x2c;
  * be valid JSON: `JSON.parse` has seen it. Of two members named `data` the last counts, as for `JSON.parse`.
  */
 export function dataSpans(frame: Uint8Array): (Span | null)[] {
-  const scanner = new Scanner(frame);
-  scanner.space();
-  if (scanner.byte() !== openBracket) return [scanner.dataOfValue()];
+  let at = afterSpace(frame, 0);
+  if (frame[at] !== openBracket) return [dataOf(frame, at).span];
   const spans: (Span | null)[] = [];
-  scanner.at++;
-  for (scanner.space(); scanner.byte() !== closeBracket; scanner.separator()) spans.push(scanner.dataOfValue());
+  at = afterSpace(frame, at + 1);
+  while (frame[at] !== closeBracket) {
+    const { span, end } = dataOf(frame, at);
+    spans.push(span);
+    at = afterSeparator(frame, end);
+  }
   return spans;
 }
 
-class Scanner {
-  at = 0;
-  readonly #bytes: Uint8Array;
+// Each function takes the frame and where something begins, and answers where it ends.
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+/** A value, and the span of its member `data` if it is an object with one. */
+function dataOf(bytes: Uint8Array, start: number): { readonly span: Span | null; readonly end: number } {
+  if (bytes[start] !== openBrace) return { span: null, end: afterValue(bytes, start).end };
+  let span: Span | null = null;
+  let at = afterSpace(bytes, start + 1);
+  while (bytes[at] !== closeBrace) {
+    const nameEnd = afterString(bytes, at);
+    const colon = afterSpace(bytes, nameEnd);
+    const value = afterValue(bytes, afterSpace(bytes, colon + 1));
+    if (isData(bytes, at, nameEnd)) span = value;
+    at = afterSeparator(bytes, value.end);
   }
+  return { span, end: at + 1 };
+}
 
-  byte(): number {
-    return this.#bytes[this.at] as number;
+/** Whether the name that stands in `bytes[start, end)`, quotes included, is `data`. */
+function isData(bytes: Uint8Array, start: number, end: number): boolean {
+  const length = end - start;
+  if (length === 6) {
+    const at = start + 1;
+    return bytes[at] === 0x64 && bytes[at + 1] === 0x61 && bytes[at + 2] === 0x74 && bytes[at + 3] === 0x61;
   }
+  // It may be written with escapes: "d\u0061ta". With four of them it is 26 bytes long.
+  if (length < 6 || length > 26) return false;
+  const name = bytes.subarray(start, end);
+  return name.includes(backslash) && JSON.parse(String.fromCharCode(...name)) === 'data';
+}
 
-  space(): void {
-    // Space, tab, line feed and carriage return (RFC 8259 section 2) are all that valid JSON has below 0x21.
-    while (this.byte() <= 0x20) this.at++;
-  }
-
-  /** Passes a comma, if there is one, and the space around it. */
-  separator(): void {
-    this.space();
-    if (this.byte() === comma) this.at++;
-    this.space();
-  }
-
-  /** Passes a value; answers the span of its member `data` if it is an object with one. */
-  dataOfValue(): Span | null {
-    if (this.byte() !== openBrace) {
-      this.#value();
-      return null;
+/** A value of any kind, with how deep it nests. */
+function afterValue(bytes: Uint8Array, start: number): Span {
+  let at = start;
+  let depth = 0;
+  let deepest = 0;
+  do {
+    const byte = bytes[at];
+    if (byte === quote) {
+      at = afterString(bytes, at);
+    } else if (byte === openBrace || byte === openBracket) {
+      depth++;
+      if (depth > deepest) deepest = depth;
+      at++;
+    } else if (byte === closeBrace || byte === closeBracket) {
+      depth--;
+      at++;
+    } else if (depth > 0) {
+      at++;
+    } else {
+      at = afterScalar(bytes, at);
     }
-    let span: Span | null = null;
-    this.at++;
-    for (this.space(); this.byte() !== closeBrace; this.separator()) {
-      const nameStart = this.at;
-      this.#string();
-      const isData = this.#isData(nameStart, this.at);
-      this.space();
-      this.at++; // the colon
-      this.space();
-      const start = this.at;
-      const depth = this.#value();
-      if (isData) span = { start, end: this.at, depth };
-    }
-    this.at++;
-    return span;
-  }
+  } while (depth > 0);
+  return { start, end: at, depth: deepest };
+}
 
-  #isData(start: number, end: number): boolean {
-    const name = String.fromCharCode(...this.#bytes.subarray(start, Math.min(end, start + 26)));
-    return name === '"data"' || (name.includes('\\') && end - start <= 26 && JSON.parse(name) === 'data');
-  }
+function afterString(bytes: Uint8Array, start: number): number {
+  let at = start + 1;
+  for (let byte = bytes[at]; byte !== quote; byte = bytes[at]) at += byte === backslash ? 2 : 1;
+  return at + 1;
+}
 
-  /** Passes a value of any kind; answers how deep it nests. */
-  #value(): number {
-    let depth = 0;
-    let deepest = 0;
-    do {
-      const byte = this.byte();
-      if (byte === quote) {
-        this.#string();
-      } else if (byte === openBrace || byte === openBracket) {
-        depth++;
-        if (depth > deepest) deepest = depth;
-        this.at++;
-      } else if (byte === closeBrace || byte === closeBracket) {
-        depth--;
-        this.at++;
-      } else if (depth > 0) {
-        this.at++;
-      } else {
-        this.#scalar();
-      }
-    } while (depth > 0);
-    return deepest;
-  }
+/** A number, true, false or null. */
+function afterScalar(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while (!isDelimiter(bytes[at])) at++;
+  return at;
+}
 
-  #string(): void {
-    const bytes = this.#bytes;
-    let at = this.at + 1;
-    for (let byte = bytes[at]; byte !== quote; byte = bytes[at]) at += byte === backslash ? 2 : 1;
-    this.at = at + 1;
-  }
+/** What ends a scalar; undefined is the end of the frame. */
+function isDelimiter(byte: number | undefined): boolean {
+  return byte === undefined || byte <= 0x20 || byte === comma || byte === closeBrace || byte === closeBracket;
+}
 
-  /** Passes a number, true, false or null. */
-  #scalar(): void {
-    for (
-      let byte = this.byte();
-      byte > 0x20 && byte !== comma && byte !== closeBrace && byte !== closeBracket;
-      byte = this.byte()
-    ) {
-      this.at++;
-    }
-  }
+function afterSpace(bytes: Uint8Array, start: number): number {
+  let at = start;
+  // Space, tab, line feed and carriage return (RFC 8259 section 2) are all that valid JSON has below 0x21.
+  while ((bytes[at] as number) <= 0x20) at++;
+  return at;
+}
+
+/** A comma, if there is one, and the space around it. */
+function afterSeparator(bytes: Uint8Array, start: number): number {
+  const at = afterSpace(bytes, start);
+  return bytes[at] === comma ? afterSpace(bytes, at + 1) : at;
 }

@@ -25,10 +25,17 @@ export function isMessageId(text: string): boolean {
   return messageIdGrammar.test(text);
 }
 
-/** Longest `token`, in characters. */
+/** Longest `token`, in bytes of UTF-8. */
 export const maxTokenBytes = 8_192;
 
-/** Deepest nesting of arrays and objects in `data` that JSON can carry here. */
+const utf8 = new TextEncoder();
+
+/** Whether the text can be a `token`. */
+export function isToken(text: string): boolean {
+  return text.length <= maxTokenBytes && utf8.encode(text).length <= maxTokenBytes;
+}
+
+/** Deepest nesting of arrays and objects in `data`, in JSON and on the way from MessagePack to JSON; `[[1]]` nests 2 deep. */
 export const maxDataDepth = 128;
 
 /** First element of each MessagePack message; the name is the `type` of the JSON message. */
@@ -148,7 +155,7 @@ export interface ErrorReply {
 
 export type Reply = Connected | Subscribed | Unsubscribed | Published | Pong | ErrorReply;
 
-/** One or many publications of a topic, in order; `position` is that of the first, or null where the topic has no history. */
+/** One or many publications of a topic, in order; `position` is that of the first, null where there is no history. */
 export interface Publications {
   readonly type: 'publications';
   readonly topic: string;

@@ -20,6 +20,7 @@ import { Writer } from './writer.js';
 /** Turns the data of publications into MessagePack and back. */
 export interface DataCodec {
   encode(data: unknown): Uint8Array;
+  /** `bytes` is a view into the frame. Throws where it is not exactly one value. */
   decode(bytes: Uint8Array): unknown;
 }
 
@@ -81,47 +82,47 @@ export class MsgpackClientCodec implements ClientCodec {
   decode(frame: string | ArrayBuffer): ServerMessage | null {
     if (typeof frame === 'string') throw new LayoutError('A text frame came on a connection that speaks MessagePack.');
     const reader = new Reader(new Uint8Array(frame));
-    const count = reader.arrayHeader();
+    const count = reader.arrayHeader('a message');
     if (count < 2) throw new LayoutError(`A message has at least 2 elements, not ${count}.`);
-    const type = reader.uint('The message type');
+    const type = reader.uint('the message type');
     // A newer node may add elements behind those we know: they are not read.
     switch (type) {
       case pushTypes.publications: {
-        const topic = reader.str('The topic');
+        const topic = reader.str('the topic');
         const position = readPosition(reader);
         return { type: 'publications', topic, position, items: this.#readItems(reader) };
       }
       case pushTypes.gap:
-        return { type: 'gap', topic: reader.str('The topic') };
+        return { type: 'gap', topic: reader.str('the topic') };
       case replyTypes.published: {
         const id = readId(reader);
         return { type: 'published', id, position: readPosition(reader) };
       }
       case replyTypes.subscribed: {
         const id = readId(reader);
-        const topic = reader.str('The topic');
+        const topic = reader.str('the topic');
         const position = readPosition(reader);
-        const recovered = reader.boolean('recovered');
+        const recovered = reader.boolean('`recovered`');
         return { type: 'subscribed', id, topic, position, recovered, publications: this.#readItems(reader) };
       }
       case replyTypes.unsubscribed: {
         const id = readId(reader);
-        return { type: 'unsubscribed', id, topic: reader.str('The topic') };
+        return { type: 'unsubscribed', id, topic: reader.str('the topic') };
       }
       case replyTypes.pong:
         return { type: 'pong', id: readId(reader) };
       case replyTypes.connected: {
         const id = readId(reader);
-        const node = reader.str('The node');
-        const pingIntervalMs = reader.uint('pingIntervalMs');
-        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes: reader.uint('maxFrameBytes') };
+        const node = reader.str('the node');
+        const pingIntervalMs = reader.uint('`pingIntervalMs`');
+        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes: reader.uint('`maxFrameBytes`') };
       }
       case replyTypes.error: {
         const id = readId(reader);
         // A code of a newer node is passed on as it is; `retryable` says how to treat it.
-        const code = reader.str('The code') as ReplyErrorCode;
-        const message = reader.str('The message');
-        return { type: 'error', id, code, message, retryable: reader.boolean('retryable') };
+        const code = reader.str('the code') as ReplyErrorCode;
+        const message = reader.str('the message');
+        return { type: 'error', id, code, message, retryable: reader.boolean('`retryable`') };
       }
       default:
         return null;
@@ -129,7 +130,7 @@ export class MsgpackClientCodec implements ClientCodec {
   }
 
   #readItems(reader: Reader): Item[] {
-    const count = reader.arrayHeader();
+    const count = reader.arrayHeader('the list of publications');
     const items: Item[] = [];
     for (let index = 0; index < count; index++) items.push(this.#decodeItem(reader.payload()));
     return items;
@@ -152,11 +153,11 @@ function strOrNil(writer: Writer, text: string | null): void {
 }
 
 function readId(reader: Reader): CommandId {
-  return reader.nil() ? null : reader.uint('The id');
+  return reader.nil() ? null : reader.uint('the id');
 }
 
 function readPosition(reader: Reader): Position | null {
-  if (!reader.nil()) return { epoch: reader.str('The epoch'), offset: reader.uint('The offset') };
-  reader.nil();
+  if (!reader.nil()) return { epoch: reader.str('the epoch'), offset: reader.uint('the offset') };
+  if (!reader.nil()) throw new LayoutError('A position has an offset but no epoch.');
   return null;
 }

@@ -5,6 +5,7 @@ import {
   type CommandId,
   commandTypes,
   isMessageId,
+  isToken,
   maxCommandId,
   maxMessageIdBytes,
   maxTokenBytes,
@@ -19,6 +20,9 @@ import { LayoutError, Reader } from './reader.js';
 import type { Run } from './run.js';
 import { explainInvalidTopic, type Topic, TopicReader } from './topic.js';
 import { Writer } from './writer.js';
+
+/** For showing a topic that breaks the grammar: any bytes become some text. */
+const utf8 = new TextDecoder();
 
 export class MsgpackNodeCodec implements NodeCodec {
   readonly encoding = 'msgpack';
@@ -40,23 +44,24 @@ export class MsgpackNodeCodec implements NodeCodec {
   /** Answers false where the rest of the frame cannot be read. */
   #decodeOne(reader: Reader, sink: CommandSink): boolean {
     let id: CommandId = null;
+    let command: Command | CommandError;
     try {
-      const count = reader.arrayHeader();
+      const count = reader.arrayHeader('a command');
       if (count < 2) throw new LayoutError(`A command has at least 2 elements, not ${count}.`);
-      const type = reader.uint('The command type');
+      const type = reader.uint('the command type');
       id = readId(reader);
-      const command = this.#decodeBody(reader, type, id, count);
-      if (command instanceof CommandError) {
-        sink.onCommandError(command);
-        return command.code !== 'unknownCommand';
-      }
-      sink.onCommand(command);
-      return true;
+      command = this.#decodeBody(reader, type, id, count);
     } catch (error) {
       if (!(error instanceof LayoutError)) throw error;
       sink.onCommandError(new CommandError(id, 'malformed', `${error.message} The rest of the frame was ignored.`));
       return false;
     }
+    if (command instanceof CommandError) {
+      sink.onCommandError(command);
+      return command.code !== 'unknownCommand';
+    }
+    sink.onCommand(command);
+    return true;
   }
 
   #decodeBody(reader: Reader, type: number, id: CommandId, count: number): Command | CommandError {
@@ -64,7 +69,7 @@ export class MsgpackNodeCodec implements NodeCodec {
       case commandTypes.publish: {
         expectCount('publish', count, 4, 5);
         const topic = this.#readTopic(reader, id);
-        const length = reader.binLength('The data of a publish');
+        const length = reader.binLength('the data of a publish');
         const end = reader.at;
         const messageId = count === 5 && !reader.nil() ? readMessageId(reader) : null;
         if (topic instanceof CommandError) return topic;
@@ -107,11 +112,11 @@ export class MsgpackNodeCodec implements NodeCodec {
   }
 
   #readTopic(reader: Reader, id: CommandId): Topic | CommandError {
-    const length = reader.strLength('The topic');
+    const length = reader.strLength('the topic');
     const topic = this.#topics.read(reader.bytes, reader.at - length, reader.at);
     if (topic !== null) return topic;
-    const shown = String.fromCharCode(...reader.bytes.subarray(reader.at - length, reader.at).slice(0, 300));
-    return new CommandError(id, 'invalidTopic', explainInvalidTopic(shown));
+    const text = utf8.decode(reader.bytes.subarray(reader.at - length, reader.at));
+    return new CommandError(id, 'invalidTopic', explainInvalidTopic(text));
   }
 
   reply(reply: OutgoingReply): Frame {
@@ -184,7 +189,7 @@ function expectCount(name: string, count: number, least: number, most: number): 
 
 function readId(reader: Reader): CommandId {
   if (reader.nil()) return null;
-  const id = reader.uint('The id');
+  const id = reader.uint('the id');
   if (id >= 1 && id <= maxCommandId) return id;
   throw new LayoutError(`The id is ${id}; it must be nil or an integer from 1 to ${maxCommandId}.`);
 }
@@ -194,19 +199,19 @@ function readPosition(reader: Reader): Position | null {
     if (!reader.nil()) throw new LayoutError('A position has an offset but no epoch.');
     return null;
   }
-  const epoch = reader.str('The epoch');
+  const epoch = reader.str('the epoch');
   if (!isEpoch(epoch)) throw new LayoutError('The epoch is not 1 to 32 characters of A-Z a-z 0-9 _ -.');
-  return { epoch, offset: reader.uint('The offset') };
+  return { epoch, offset: reader.uint('the offset') };
 }
 
 function readMessageId(reader: Reader): string {
-  const messageId = reader.str('The messageId');
+  const messageId = reader.str('the messageId');
   if (isMessageId(messageId)) return messageId;
   throw new LayoutError(`The messageId is not 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
 }
 
 function readToken(reader: Reader): string {
-  const token = reader.str('The token');
-  if (token.length <= maxTokenBytes) return token;
+  const token = reader.str('the token');
+  if (isToken(token)) return token;
   throw new LayoutError(`The token is longer than ${maxTokenBytes} bytes.`);
 }

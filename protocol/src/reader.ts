@@ -2,44 +2,36 @@
  * Reads MessagePack by hand, one element after the other, for layouts that are known beforehand. Every length is checked
  * against the bytes that are there before anything is made of it, so a short hostile frame cannot ask for much.
  */
+import { PeerError } from './errors.js';
 import type { Payload } from './payload.js';
 
 /** The bytes are not what the layout asks for; the message says where and why. */
-export class LayoutError extends Error {
+export class LayoutError extends PeerError {
   override readonly name = 'LayoutError';
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Each method takes one element; `what` names it in the sentence of a {@link LayoutError}. */
 export class Reader {
   /** Where the next element begins. */
   at = 0;
-  readonly #bytes: Uint8Array;
+  readonly bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
   }
 
-  get bytes(): Uint8Array {
-    return this.#bytes;
-  }
-
-  /** The first byte of the next element, not consumed. */
-  peek(): number {
-    return this.#need(1, 'an element');
-  }
-
-  arrayHeader(): number {
-    const head = this.#take('an array');
+  arrayHeader(what: string): number {
+    const head = this.#take(what);
     if (head >= 0x90 && head <= 0x9f) return head & 0x0f;
-    if (head === 0xdc) return this.#uint16();
-    if (head === 0xdd) return this.#uint32();
-    throw this.#unexpected(head, 'an array');
+    if (head === 0xdc || head === 0xdd) return this.#unsigned(2 << (head - 0xdc), what);
+    throw this.#unexpected(head, what);
   }
 
-  /** Consumes a nil if one is next. */
+  /** Takes a nil if one is next. */
   nil(): boolean {
-    if (this.peek() !== 0xc0) return false;
+    if (this.bytes[this.at] !== 0xc0) return false;
     this.at++;
     return true;
   }
@@ -51,101 +43,84 @@ export class Reader {
     throw this.#unexpected(head, what);
   }
 
-  /** A non-negative integer up to 2^53 - 1. */
+  /** An integer from 0 to 2^53 - 1, in any of the integer formats. */
   uint(what: string): number {
     const head = this.#take(what);
     if (head < 0x80) return head;
-    if (head === 0xcc) return this.#take(what);
-    if (head === 0xcd) return this.#uint16();
-    if (head === 0xce) return this.#uint32();
-    if (head === 0xcf) {
-      const value = this.#uint32() * 0x1_0000_0000 + this.#uint32();
-      if (Number.isSafeInteger(value)) return value;
-      throw new LayoutError(`${what} is above 2^53 - 1.`);
-    }
-    throw this.#unexpected(head, what);
+    // 0xcc to 0xcf are unsigned, of 1, 2, 4 and 8 bytes; 0xd0 to 0xd3 are signed, likewise.
+    if (head < 0xcc || head > 0xd3) throw this.#unexpected(head, what);
+    const size = 1 << (head & 3);
+    const value = this.#unsigned(size, what);
+    if (head >= 0xd0 && value >= 2 ** (8 * size - 1)) throw new LayoutError(`${capital(what)} is negative.`);
+    if (!Number.isSafeInteger(value)) throw new LayoutError(`${capital(what)} is above 2^53 - 1.`);
+    return value;
   }
 
-  /** Consumes a `str` header and its bytes; they stand in `bytes[at - length, at)` afterwards. Answers the length. */
+  /** Takes a `str`; its bytes stand in `bytes[at - length, at)` afterwards. Answers the length. */
   strLength(what: string): number {
     const head = this.#take(what);
-    let length: number;
-    if (head >= 0xa0 && head <= 0xbf) length = head & 0x1f;
-    else if (head === 0xd9) length = this.#take(what);
-    else if (head === 0xda) length = this.#uint16();
-    else if (head === 0xdb) length = this.#uint32();
-    else throw this.#unexpected(head, what);
-    this.#skip(length, what);
-    return length;
+    if (head >= 0xa0 && head <= 0xbf) return this.#skip(head & 0x1f, what);
+    if (head >= 0xd9 && head <= 0xdb) return this.#skip(this.#unsigned(1 << (head - 0xd9), what), what);
+    throw this.#unexpected(head, what);
   }
 
   str(what: string): string {
     const length = this.strLength(what);
     try {
-      return utf8.decode(this.#bytes.subarray(this.at - length, this.at));
+      return utf8.decode(this.bytes.subarray(this.at - length, this.at));
     } catch {
       // The decoder's own error says nothing that the reader of this one would miss.
-      throw new LayoutError(`${what} is not valid UTF-8.`);
+      throw new LayoutError(`${capital(what)} is not valid UTF-8.`);
     }
   }
 
-  /** Consumes a `bin` header and its bytes; they stand in `bytes[at - length, at)` afterwards. Answers the length. */
+  /** Takes a `bin`; its bytes stand in `bytes[at - length, at)` afterwards. Answers the length. */
   binLength(what: string): number {
     const head = this.#take(what);
-    let length: number;
-    if (head === 0xc4) length = this.#take(what);
-    else if (head === 0xc5) length = this.#uint16();
-    else if (head === 0xc6) length = this.#uint32();
-    else throw this.#unexpected(head, what);
-    this.#skip(length, what);
-    return length;
+    if (head >= 0xc4 && head <= 0xc6) return this.#skip(this.#unsigned(1 << (head - 0xc4), what), what);
+    throw this.#unexpected(head, what);
   }
 
   /** A payload: `bin` holds MessagePack data, `str` holds JSON text. */
   payload(): Payload {
-    const head = this.peek();
+    const head = this.bytes[this.at] as number;
     const isText = (head >= 0xa0 && head <= 0xbf) || (head >= 0xd9 && head <= 0xdb);
-    const length = isText ? this.strLength('A publication') : this.binLength('A publication');
-    return { encoding: isText ? 'json' : 'msgpack', bytes: this.#bytes, start: this.at - length, end: this.at };
+    const length = isText ? this.strLength('a publication') : this.binLength('a publication');
+    return { encoding: isText ? 'json' : 'msgpack', bytes: this.bytes, start: this.at - length, end: this.at };
   }
 
   #take(what: string): number {
-    const byte = this.#need(1, what);
-    this.at++;
-    return byte;
+    if (this.at >= this.bytes.length) throw this.#tooShort(what);
+    return this.bytes[this.at++] as number;
   }
 
-  #uint16(): number {
-    this.#need(2, 'A length');
-    const value = ((this.#bytes[this.at] as number) << 8) | (this.#bytes[this.at + 1] as number);
-    this.at += 2;
+  /** The next `size` bytes, most significant first. Of 8 bytes the lowest bits may be lost. */
+  #unsigned(size: number, what: string): number {
+    const end = this.at + size;
+    if (end > this.bytes.length) throw this.#tooShort(what);
+    let value = 0;
+    while (this.at < end) value = value * 0x100 + (this.bytes[this.at++] as number);
     return value;
   }
 
-  #uint32(): number {
-    const high = this.#uint16();
-    return high * 0x10000 + this.#uint16();
-  }
-
-  #skip(length: number, what: string): void {
-    if (length > this.#bytes.length - this.at) {
-      throw new LayoutError(
-        `${what} claims ${length} bytes at byte ${this.at}, but the frame ends after ${this.#bytes.length - this.at}.`,
-      );
-    }
+  #skip(length: number, what: string): number {
+    const left = this.bytes.length - this.at;
+    if (length > left)
+      throw new LayoutError(`${capital(what)} claims ${length} bytes at byte ${this.at}; ${left} are left.`);
     this.at += length;
+    return length;
   }
 
-  #need(count: number, what: string): number {
-    if (this.at + count > this.#bytes.length) {
-      throw new LayoutError(`The frame ends at byte ${this.#bytes.length} where ${what} was expected.`);
-    }
-    return this.#bytes[this.at] as number;
+  #tooShort(what: string): LayoutError {
+    return new LayoutError(`The frame ends at byte ${this.bytes.length}, within or before ${what}.`);
   }
 
   #unexpected(head: number, what: string): LayoutError {
-    return new LayoutError(
-      `${what} cannot begin with byte 0x${head.toString(16).padStart(2, '0')} (at ${this.at - 1}).`,
-    );
+    const shown = head.toString(16).padStart(2, '0');
+    return new LayoutError(`${capital(what)} cannot begin with byte 0x${shown} (at ${this.at - 1}).`);
   }
+}
+
+function capital(what: string): string {
+  return what.charAt(0).toUpperCase() + what.slice(1);
 }

@@ -4,10 +4,10 @@
  * goes out to every MessagePack subscriber as it is; only a JSON subscriber needs it walked.
  */
 import type { Payload } from './payload.js';
-import { Reader } from './reader.js';
+import { LayoutError, Reader } from './reader.js';
 import type { Writer } from './writer.js';
 
-/** One or more publications of one topic, in order. */
+/** Publications of one topic, in order. Only the answer to a subscribe may hold none ({@link emptyRun}). */
 export interface Run {
   readonly count: number;
   readonly bytes: Uint8Array;
@@ -31,8 +31,13 @@ export function writeItem(writer: Writer, payload: Payload): void {
   writer.copy(payload.bytes, payload.start, payload.end);
 }
 
-/** Visits the publications of a run in order. Throws `LayoutError` where the bytes are no run. */
+/**
+ * Visits the publications of a run in order. Throws `LayoutError` where the bytes are not exactly `count` publications; what
+ * stands before the fault has been visited.
+ */
 export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
   const reader = new Reader(run.bytes);
   for (let index = 0; index < run.count; index++) visit(reader.payload());
+  // Bytes behind the last one would go out in the frames of MessagePack subscribers.
+  if (reader.at !== run.bytes.length) throw new LayoutError(`A run of ${run.count} ends before its bytes do.`);
 }

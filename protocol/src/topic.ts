@@ -4,7 +4,7 @@ declare const valid: unique symbol;
 
 /**
  * A topic that obeys the grammar of PROTOCOL.md section 2: segments of `A-Z a-z 0-9 _ -` joined by `.`, at most
- * {@link maxTopicBytes} bytes and {@link maxTopicSegments} segments. Only {@link parseTopic} and {@link readTopic} make one.
+ * {@link maxTopicBytes} bytes and {@link maxTopicSegments} segments. Only {@link parseTopic} and {@link TopicReader} make one.
  */
 export type Topic = string & { readonly [valid]: true };
 
@@ -20,10 +20,10 @@ export function parseTopic(text: string): Topic | null {
   return text.length <= maxTopicBytes && grammar.test(text) ? (text as Topic) : null;
 }
 
-/** One sentence on the rule that `text` breaks, for the answer `invalidTopic`. */
+/** One sentence on the rule that `text`, which is no topic, breaks: for the answer `invalidTopic`. */
 export function explainInvalidTopic(text: string): string {
   if (text === '') return 'The topic is empty.';
-  if (text.length > maxTopicBytes) return `The topic has ${text.length} bytes; at most ${maxTopicBytes} are allowed.`;
+  if (text.length > maxTopicBytes) return `The topic is longer than ${maxTopicBytes} bytes.`;
   const shown = JSON.stringify(text);
   if (/[*>]/.test(text)) return `The topic ${shown} has a wildcard; "*" and ">" are reserved.`;
   if (text.startsWith('$')) return `The topic ${shown} begins with "$", which is reserved for the system.`;

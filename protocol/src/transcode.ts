@@ -11,8 +11,9 @@ import type { Writer } from './writer.js';
 
 /**
  * Appends the payload as JSON text. Answers false, with `writer` as it was, where the bytes are not exactly one MessagePack
- * value, or hold something without a JSON form: an extension other than the timestamp, a map key that is
- * neither a string nor an integer of at most 32 bits, text that is not UTF-8, nesting deeper than {@link maxDataDepth}.
+ * value, or hold something without a JSON form: an extension other than the timestamp, a timestamp outside the years 0 to
+ * 9999, a map key that is neither a string nor an integer of at most 32 bits, text that is not UTF-8, nesting deeper
+ * than {@link maxDataDepth}.
  */
 export function writeAsJson(writer: Writer, payload: Payload): boolean {
   const before = writer.length;
@@ -26,6 +27,10 @@ export function writeAsJson(writer: Writer, payload: Payload): boolean {
   writer.length = before;
   return false;
 }
+
+/** The years 0 to 9999, which RFC 3339 can write, in seconds since 1970. */
+const firstSecond = -62_167_219_200n;
+const lastSecond = 253_402_300_799n;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -210,8 +215,10 @@ class Transcoder {
     } else {
       throw new LayoutError(`A timestamp of ${length} bytes.`);
     }
+    if (seconds < firstSecond || seconds > lastSecond || nanoseconds > 999_999_999) {
+      throw new LayoutError('A timestamp out of range.');
+    }
     const date = new Date(Number(seconds) * 1000);
-    if (Number.isNaN(date.getTime()) || nanoseconds > 999_999_999) throw new LayoutError('A timestamp out of range.');
     const fraction =
       nanoseconds === 0
         ? ''

@@ -1,0 +1,232 @@
+import { Unpackr } from 'msgpackr';
+import { describe, expect, it } from 'vitest';
+import {
+  commandTypes,
+  jsonClientCodec,
+  MsgpackClientCodec,
+  type NodeCodec,
+  type OutgoingReply,
+  parseTopic,
+  pushTypes,
+  type Run,
+  replyTypes,
+  Writer,
+  writeAsJson,
+  writeItem,
+} from '../src/index.js';
+import {
+  answers,
+  bytesOf,
+  data,
+  decode,
+  fromNode,
+  golden,
+  hexOf,
+  neutral,
+  nodeCodecs,
+  outgoing,
+  packr,
+  payload,
+  received,
+  several,
+  textOf,
+  toNode,
+} from './golden.js';
+
+const msgpackClient = new MsgpackClientCodec(data);
+const compact = (hex: string): string => hex.replaceAll(' ', '');
+
+/** `data` of a publish and the items of a push stay bytes here: only the envelope is compared. */
+const envelopes = new Unpackr({ useRecords: false, int64AsType: 'number' });
+
+function position(position: { epoch: string; offset: number } | null): unknown[] {
+  return position === null ? [null, null] : [position.epoch, position.offset];
+}
+
+/** The array that PROTOCOL.md section 5.2 asks for, made from the neutral message; items are checked as values. */
+function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
+  const { type, id } = command;
+  const number = commandTypes[type];
+  switch (type) {
+    case 'connect':
+      return [number, id, command.token];
+    case 'subscribe':
+      return [number, id, command.topic, ...(command.since === null ? [] : position(command.since))];
+    case 'unsubscribe':
+      return [number, id, command.topic];
+    case 'publish':
+      return [number, id, command.topic, command.data, ...(command.messageId === null ? [] : [command.messageId])];
+    case 'ping':
+      return [number, id];
+  }
+}
+
+function messageArray(message: ReturnType<typeof received>): unknown[] {
+  switch (message.type) {
+    case 'connected':
+      return [replyTypes.connected, message.id, message.node, message.pingIntervalMs, message.maxFrameBytes];
+    case 'subscribed': {
+      const { id, topic, recovered, publications } = message;
+      return [replyTypes.subscribed, id, topic, ...position(message.position), recovered, publications];
+    }
+    case 'unsubscribed':
+      return [replyTypes.unsubscribed, message.id, message.topic];
+    case 'published':
+      return [replyTypes.published, message.id, ...position(message.position)];
+    case 'pong':
+      return [replyTypes.pong, message.id];
+    case 'error':
+      return [replyTypes.error, message.id, message.code, message.message, message.retryable];
+    case 'publications':
+      return [pushTypes.publications, message.topic, ...position(message.position), message.items];
+    case 'gap':
+      return [pushTypes.gap, message.topic];
+  }
+}
+
+/** An item as msgpackr has it: a string is JSON text, bytes are MessagePack. */
+function item(value: unknown): unknown {
+  try {
+    return { data: typeof value === 'string' ? JSON.parse(value) : packr.unpack(value as Uint8Array) };
+  } catch {
+    return { error: 'undecodable' };
+  }
+}
+
+/** The publications of a golden frame as the node stores them, taken out of the frame by msgpackr. */
+function runOf(msgpack: string): Run {
+  const items = (envelopes.unpack(bytesOf(msgpack)) as unknown[]).at(-1) as (string | Uint8Array)[];
+  const writer = new Writer();
+  for (const value of items) {
+    if (typeof value === 'string') writeItem(writer, payload(new TextEncoder().encode(value), 'json'));
+    else writeItem(writer, payload(value));
+  }
+  return { count: items.length, bytes: writer.toBytes() };
+}
+
+function encodeOnNode(codec: NodeCodec, frame: (typeof fromNode)[number]): (string | Uint8Array)[] {
+  const message = received(frame);
+  const frames: (string | Uint8Array)[] = [];
+  const topic = 'topic' in message ? parseTopic(message.topic) : null;
+  if (message.type === 'publications' && topic !== null) {
+    codec.publications(topic, message.position, runOf(frame.msgpack), (made) => frames.push(copy(made)));
+  } else if (message.type === 'gap' && topic !== null) {
+    frames.push(copy(codec.gap(topic)));
+  } else if (message.type === 'subscribed') {
+    frames.push(copy(codec.reply({ ...message, publications: runOf(frame.msgpack) })));
+  } else {
+    frames.push(copy(codec.reply(message as OutgoingReply)));
+  }
+  return frames;
+}
+
+function copy(frame: string | Uint8Array): string | Uint8Array {
+  return typeof frame === 'string' ? frame : frame.slice();
+}
+
+describe('golden commands', () => {
+  it.each(toNode)('$name: a client writes it as JSON', (frame) => {
+    expect(jsonClientCodec.join(outgoing(frame).map((command) => jsonClientCodec.encode(command)))).toBe(frame.json);
+  });
+
+  it.each(toNode)('$name: a client writes it as MessagePack', (frame) => {
+    const written = msgpackClient.join(outgoing(frame).map((command) => msgpackClient.encode(command)));
+    expect(hexOf(written)).toBe(compact(frame.msgpack));
+  });
+
+  it.each(toNode)('$name: a node reads it', (frame) => {
+    const expected = several(frame.message).map((command) => ({ command }));
+    expect(answers(decode(nodeCodecs.json, bytesOf(frame.json, 'json')))).toStrictEqual(expected);
+    expect(answers(decode(nodeCodecs.msgpack, bytesOf(frame.msgpack)))).toStrictEqual(expected);
+  });
+
+  it.each(toNode)('$name: msgpackr reads the envelope that PROTOCOL.md describes', (frame) => {
+    const arrays = envelopes.unpackMultiple(bytesOf(frame.msgpack)) as unknown[][];
+    const read = arrays.map((array) =>
+      array[0] === commandTypes.publish ? array.with(3, unpackBin(array[3])) : array,
+    );
+    expect(read).toStrictEqual(outgoing(frame).map(commandArray));
+  });
+});
+
+function unpackBin(value: unknown): unknown {
+  expect(value).toBeInstanceOf(Uint8Array);
+  return packr.unpack(value as Uint8Array);
+}
+
+describe('golden replies and pushes', () => {
+  it.each(fromNode)('$name: a node writes it as JSON', (frame) => {
+    expect(encodeOnNode(nodeCodecs.json, frame).map(textOf)).toStrictEqual([frame.json]);
+  });
+
+  it.each(fromNode)('$name: a node writes it as MessagePack', (frame) => {
+    expect(encodeOnNode(nodeCodecs.msgpack, frame).map(hexOf)).toStrictEqual([compact(frame.msgpack)]);
+  });
+
+  it.each(fromNode)('$name: a client reads it', (frame) => {
+    expect(jsonClientCodec.decode(frame.json)).toStrictEqual(frame.message);
+    expect(msgpackClient.decode(bytesOf(frame.msgpack).buffer)).toStrictEqual(frame.message);
+  });
+
+  it.each(fromNode)('$name: msgpackr reads the envelope that PROTOCOL.md describes', (frame) => {
+    const array = envelopes.unpack(bytesOf(frame.msgpack)) as unknown[];
+    const hasItems = array[0] === pushTypes.publications || array[0] === replyTypes.subscribed;
+    expect(hasItems ? array.with(-1, several(array.at(-1)).map(item)) : array).toStrictEqual(
+      messageArray(received(frame)),
+    );
+  });
+});
+
+describe('golden variants', () => {
+  const read = golden.variants.filter((variant) => variant.direction === 'to node');
+  it.each(read)('a node understands $encoding: $name', ({ encoding, frame, message }) => {
+    const outcomes = decode(nodeCodecs[encoding], bytesOf(frame, encoding));
+    expect(outcomes.map((outcome) => ('command' in outcome ? neutral(outcome.command) : outcome))).toStrictEqual(
+      several(message),
+    );
+  });
+
+  const received = golden.variants.filter((variant) => variant.direction === 'from node');
+  it.each(received)('a client understands $encoding: $name', ({ encoding, frame, message }) => {
+    const decoded = encoding === 'json' ? jsonClientCodec.decode(frame) : msgpackClient.decode(bytesOf(frame).buffer);
+    expect(decoded).toStrictEqual(message);
+  });
+});
+
+describe('golden malformed frames', () => {
+  it.each(golden.malformed)('a node answers $encoding: $name', ({ encoding, frame, answers: expected }) => {
+    expect(answers(decode(nodeCodecs[encoding], bytesOf(frame, encoding)))).toStrictEqual(expected);
+  });
+});
+
+describe('golden transcoding', () => {
+  it.each(golden.transcoding)('$name', ({ msgpack, json }) => {
+    const writer = new Writer();
+    writer.ascii('before');
+    // Other bytes stand around data in a frame: it must end at its own end.
+    const bytes = bytesOf(`c3c3${msgpack}c3c3`);
+    const isDone = writeAsJson(writer, { encoding: 'msgpack', bytes, start: 2, end: bytes.length - 2 });
+    expect(textOf(writer.view())).toBe(`before${isDone ? json : ''}`);
+    expect(isDone).toBe(json !== '{"error":"undecodable"}');
+    if (isDone) JSON.parse(json);
+  });
+});
+
+describe('the golden file', () => {
+  it('has every command, reply and push', () => {
+    const types = new Set(
+      golden.frames.flatMap((frame) => several<{ type: string }>(frame.message)).map(({ type }) => type),
+    );
+    expect([...types].sort()).toStrictEqual(Object.keys({ ...commandTypes, ...replyTypes, ...pushTypes }).sort());
+  });
+
+  it('has no two entries of one name in a section', () => {
+    for (const section of [golden.frames, golden.variants, golden.malformed, golden.transcoding]) {
+      const names = section.map(
+        (entry) =>
+          `${'encoding' in entry ? entry.encoding : ''}${'direction' in entry ? entry.direction : ''}: ${entry.name}`,
+      );
+      expect(new Set(names).size).toBe(names.length);
+    }
+  });
+});

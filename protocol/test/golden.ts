@@ -1,0 +1,121 @@
+/** The golden frames (fixtures/README.md), and how our codecs' messages look in their neutral form. */
+import { readFileSync } from 'node:fs';
+import { Packr } from 'msgpackr';
+import {
+  type Command,
+  type CommandError,
+  type DataCodec,
+  JsonNodeCodec,
+  MsgpackNodeCodec,
+  type NodeCodec,
+  type OutgoingCommand,
+  type Payload,
+  type ServerMessage,
+} from '../src/index.js';
+
+export interface GoldenFrame {
+  readonly name: string;
+  readonly direction: 'to node' | 'from node';
+  readonly message: unknown;
+  readonly json: string;
+  readonly msgpack: string;
+}
+
+export interface GoldenVariant {
+  readonly name: string;
+  readonly direction: 'to node' | 'from node';
+  readonly encoding: 'json' | 'msgpack';
+  readonly message: unknown;
+  readonly frame: string;
+}
+
+export type Answer = { readonly command: unknown } | { readonly code: string; readonly id: number | null };
+
+export interface GoldenMalformed {
+  readonly name: string;
+  readonly encoding: 'json' | 'msgpack';
+  readonly frame: string;
+  readonly answers: readonly Answer[];
+}
+
+export interface GoldenTranscoding {
+  readonly name: string;
+  readonly msgpack: string;
+  readonly json: string;
+}
+
+export interface Golden {
+  readonly protocolVersion: number;
+  readonly frames: readonly GoldenFrame[];
+  readonly variants: readonly GoldenVariant[];
+  readonly malformed: readonly GoldenMalformed[];
+  readonly transcoding: readonly GoldenTranscoding[];
+}
+
+export const golden: Golden = JSON.parse(readFileSync(new URL('fixtures/golden.json', import.meta.url), 'utf8'));
+
+export const toNode = golden.frames.filter((frame) => frame.direction === 'to node');
+export const fromNode = golden.frames.filter((frame) => frame.direction === 'from node');
+
+/** Whatever stands for one message or several, as several. */
+export function several<T>(message: unknown): T[] {
+  return (Array.isArray(message) ? message : [message]) as T[];
+}
+
+export const outgoing = (frame: GoldenFrame): OutgoingCommand[] => several(frame.message);
+export const received = (frame: GoldenFrame): ServerMessage => frame.message as ServerMessage;
+
+/** Bytes of their own, not out of a pool: a client takes an ArrayBuffer. */
+export function bytesOf(frame: string, encoding: 'json' | 'msgpack' = 'msgpack'): Uint8Array<ArrayBuffer> {
+  return encoding === 'json'
+    ? new TextEncoder().encode(frame)
+    : Uint8Array.from(Buffer.from(frame.replaceAll(' ', ''), 'hex'));
+}
+
+export function hexOf(bytes: Uint8Array | string): string {
+  return Buffer.from(bytes as Uint8Array).toString('hex');
+}
+
+export function textOf(bytes: Uint8Array | string): string {
+  return typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+}
+
+/** The independent implementation of MessagePack. */
+export const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
+export const data: DataCodec = {
+  encode: (value) => packr.pack(value),
+  decode: (bytes) => packr.unpack(bytes),
+};
+
+export function payload(bytes: Uint8Array, encoding: 'json' | 'msgpack' = 'msgpack'): Payload {
+  return { encoding, bytes, start: 0, end: bytes.length };
+}
+
+export const nodeCodecs = { json: new JsonNodeCodec(), msgpack: new MsgpackNodeCodec() };
+
+export type Outcome = { command: Command } | { error: CommandError };
+
+/** What a node makes of a frame. */
+export function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {
+  const outcomes: Outcome[] = [];
+  codec.decode(frame, {
+    onCommand: (command) => outcomes.push({ command }),
+    onCommandError: (error) => outcomes.push({ error }),
+  });
+  return outcomes;
+}
+
+/** Outcomes as `answers` of the golden file have them. */
+export function answers(outcomes: readonly Outcome[]): Answer[] {
+  return outcomes.map((outcome) =>
+    'command' in outcome ? { command: neutral(outcome.command) } : { code: outcome.error.code, id: outcome.error.id },
+  );
+}
+
+/** A command with its data as a value. */
+export function neutral(command: Command): unknown {
+  if (command.type !== 'publish') return command;
+  const { type, id, topic, messageId, encoding } = command;
+  const bytes = command.bytes.slice(command.start, command.end);
+  return { type, id, topic, data: encoding === 'json' ? JSON.parse(textOf(bytes)) : packr.unpack(bytes), messageId };
+}

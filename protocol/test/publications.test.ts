@@ -1,0 +1,223 @@
+/** Runs, and the frames that a node makes of them. */
+import { describe, expect, it } from 'vitest';
+import {
+  emptyRun,
+  forEachItem,
+  JsonNodeCodec,
+  jsonClientCodec,
+  LayoutError,
+  MsgpackClientCodec,
+  MsgpackNodeCodec,
+  maxItemHeaderBytes,
+  maxRunBytes,
+  type Payload,
+  type Position,
+  type Publications,
+  parseTopic,
+  type Run,
+  type Topic,
+  Writer,
+  writeAsJson,
+  writeItem,
+} from '../src/index.js';
+import { bytesOf, data, hexOf, packr, payload, textOf } from './golden.js';
+
+const topic = parseTopic('news') as Topic;
+const limit = 16 * 1024;
+
+function runOf(items: readonly Payload[]): Run {
+  const writer = new Writer();
+  for (const item of items) writeItem(writer, item);
+  return { count: items.length, bytes: writer.toBytes() };
+}
+
+function jsonFrames(run: Run, position: Position | null): string[] {
+  const frames: string[] = [];
+  new JsonNodeCodec().publications(topic, position, run, (frame) => frames.push(textOf(frame)));
+  return frames;
+}
+
+const packed = (value: unknown): Payload => payload(packr.pack(value));
+const publications = (frame: string): Publications => jsonClientCodec.decode(frame) as Publications;
+
+describe('publications for JSON subscribers', () => {
+  it('stay in one frame while they are short', () => {
+    expect(jsonFrames(runOf([packed(1), packed('two'), packed([3])]), null)).toStrictEqual([
+      '{"type":"publications","topic":"news","items":[{"data":1},{"data":"two"},{"data":[3]}]}',
+    ]);
+  });
+
+  it.each([
+    ['controls, six times as long in JSON', '\u0001'.repeat(2500)],
+    ['bytes', new Uint8Array(4500)],
+    ['floats', Array(500).fill(-1.234567890123457e300)],
+    ['negative numbers', Array(5000).fill(-32)],
+  ])('begin a new frame where the text has grown past 16 KiB: %s', (_, value) => {
+    const values = ['small', value, 'small', value, value, 'small', 'small'];
+    const frames = jsonFrames(runOf(values.map(packed)), { epoch: 'k3v', offset: 10 });
+    const expected = values.map((item) => {
+      const writer = new Writer();
+      writeAsJson(writer, packed(item));
+      return { data: JSON.parse(textOf(writer.view())) };
+    });
+    let next = 0;
+    for (const frame of frames) {
+      const { items, position } = publications(frame);
+      expect(position).toStrictEqual({ epoch: 'k3v', offset: 10 + next });
+      expect(items).toStrictEqual(expected.slice(next, next + items.length));
+      next += items.length;
+      if (items.length > 1) expect(Buffer.byteLength(frame)).toBeLessThan(limit);
+    }
+    expect(next).toBe(values.length);
+    expect(frames.length).toBeGreaterThan(1);
+  });
+
+  it('fill frames: a new one is begun only where the next item has no room', () => {
+    const items = Array.from({ length: 40 }, () => packed('x'.repeat(1000)));
+    const counts = jsonFrames(runOf(items), null).map((frame) => publications(frame).items.length);
+    expect(counts).toStrictEqual([15, 15, 10]);
+  });
+
+  it('have a frame of their own where one alone is longer', () => {
+    const items = [packed(1), packed('x'.repeat(20_000)), packed(2)];
+    const frames = jsonFrames(runOf(items), { epoch: 'k3v', offset: 1 });
+    expect(frames.map((frame) => publications(frame).position?.offset)).toStrictEqual([1, 2, 3]);
+  });
+
+  it('leave out nothing around one that cannot be decoded', () => {
+    const items = [packed(1), payload(bytesOf('92c3')), payload(bytesOf('c1')), payload(bytesOf('')), packed(2)];
+    expect(jsonFrames(runOf(items), null)).toStrictEqual([
+      '{"type":"publications","topic":"news","items":[{"data":1},{"error":"undecodable"},{"error":"undecodable"},{"error":"undecodable"},{"data":2}]}',
+    ]);
+  });
+
+  it('keep the text of JSON publishers, character for character', () => {
+    const text = '{ "n" : 12345678901234567890 , "s":"\\u00e9é" }';
+    expect(jsonFrames(runOf([payload(bytesOf(text, 'json'), 'json')]), null)).toStrictEqual([
+      `{"type":"publications","topic":"news","items":[{"data":${text}}]}`,
+    ]);
+  });
+});
+
+describe('publications for MessagePack subscribers', () => {
+  const items = [packed({ a: 1 }), payload(bytesOf('{"a":2}', 'json'), 'json'), packed(null)];
+
+  it('are one frame, with the run as it stands', () => {
+    const frames: Uint8Array[] = [];
+    const run = runOf(items);
+    new MsgpackNodeCodec().publications(topic, { epoch: 'k3v', offset: 5 }, run, (frame) =>
+      frames.push(Uint8Array.from(Buffer.from(frame))),
+    );
+    expect(frames).toHaveLength(1);
+    expect(hexOf(frames[0] ?? '')).toContain(hexOf(run.bytes));
+    expect(new MsgpackClientCodec(data).decode(Uint8Array.from(frames[0] ?? []).buffer)).toStrictEqual({
+      type: 'publications',
+      topic: 'news',
+      position: { epoch: 'k3v', offset: 5 },
+      items: [{ data: { a: 1 } }, { data: { a: 2 } }, { data: null }],
+    });
+  });
+
+  it('stay below 16 KiB while the run keeps to its limit', () => {
+    const longestTopic = parseTopic('x'.repeat(200)) as Topic;
+    const position = { epoch: 'e'.repeat(32), offset: Number.MAX_SAFE_INTEGER };
+    const run = { count: maxRunBytes, bytes: new Uint8Array(maxRunBytes).fill(0xa0) };
+    new MsgpackNodeCodec().publications(longestTopic, position, run, (frame) =>
+      expect(frame.length).toBeLessThan(limit),
+    );
+    expect.assertions(1);
+  });
+});
+
+describe('a run', () => {
+  it.each([0, 1, 31, 32, 255, 256, 65_535, 65_536])(
+    'holds items of %i bytes as MessagePack libraries read them',
+    (length) => {
+      const bytes = new Uint8Array(length).fill(0x78);
+      const run = runOf([payload(bytes), payload(bytes, 'json')]);
+      const read = packr.unpackMultiple(run.bytes) as unknown[];
+      expect(hexOf(read[0] as Uint8Array)).toBe(hexOf(bytes));
+      expect(read[1]).toBe('x'.repeat(length));
+      expect(run.bytes.length).toBeLessThanOrEqual(2 * (length + maxItemHeaderBytes));
+      const visited: string[] = [];
+      forEachItem(run, (item) => visited.push(`${item.encoding} ${item.end - item.start}`));
+      expect(visited).toStrictEqual([`msgpack ${length}`, `json ${length}`]);
+    },
+  );
+
+  it('may be empty', () => {
+    forEachItem(emptyRun, () => expect.unreachable());
+    const reply = {
+      type: 'subscribed',
+      id: 1,
+      topic,
+      position: null,
+      recovered: false,
+      publications: emptyRun,
+    } as const;
+    expect(textOf(new JsonNodeCodec().reply(reply))).toContain('"publications":[]}');
+  });
+
+  it.each([
+    ['cut short', 1, 'c4 03 a268'],
+    ['of fewer items than it claims', 3, 'a131 a132'],
+    ['of more bytes than its items have', 1, 'a131 a132'],
+    ['with something else in it', 2, 'a131 c0'],
+    ['with a list in it', 1, '91 a131'],
+  ])('%s is noticed', (_, count, hex) => {
+    expect(() => forEachItem({ count, bytes: bytesOf(hex) }, () => undefined)).toThrow(LayoutError);
+  });
+});
+
+describe('data on its way to JSON subscribers', () => {
+  it('is read where it stands, also in a part of a larger buffer', () => {
+    const whole = bytesOf('c1 c1 c1 93 cb3ff8000000000000 cd0102 a3c3a962 c1');
+    const part = whole.subarray(2);
+    const writer = new Writer();
+    expect(writeAsJson(writer, { encoding: 'msgpack', bytes: part, start: 1, end: part.length - 1 })).toBe(true);
+    expect(textOf(writer.view())).toBe('[1.5,258,"éb"]');
+  });
+
+  it('does not read on behind its end', () => {
+    // Each is cut short within one value, and the bytes behind the end would complete it.
+    for (const hex of [
+      'cb3ff8000000000000',
+      'ce00000001',
+      'a3616263',
+      'c403010203',
+      '81a16101',
+      '9201 02',
+      'd6ff00000001',
+      '8101c0',
+    ]) {
+      const bytes = bytesOf(hex);
+      for (let end = 1; end < bytes.length; end++) {
+        const writer = new Writer();
+        expect(writeAsJson(writer, { encoding: 'msgpack', bytes, start: 0, end })).toBe(false);
+        expect(writer.length).toBe(0);
+      }
+    }
+  });
+
+  it('may be long: text, bytes and lists beyond every buffer', () => {
+    const value = {
+      text: 'é'.repeat(100_000),
+      plain: 'x'.repeat(100_000),
+      bytes: new Uint8Array(100_000),
+      list: Array(100_000).fill(-1),
+    };
+    const writer = new Writer(1);
+    expect(writeAsJson(writer, packed(value))).toBe(true);
+    expect(JSON.parse(textOf(writer.view()))).toStrictEqual({
+      ...value,
+      bytes: Buffer.alloc(100_000).toString('base64'),
+    });
+  });
+
+  it('may be hostile: headers that claim 4 billion elements in a row end where the bytes do', () => {
+    const writer = new Writer();
+    expect(writeAsJson(writer, payload(bytesOf('ddffffffff'.repeat(10_000))))).toBe(false);
+    expect(writeAsJson(writer, payload(bytesOf('dfffffffff00'.repeat(10_000))))).toBe(false);
+    expect(writer.length).toBe(0);
+  });
+});

@@ -1,0 +1,499 @@
+/** Holds the tables of PROTOCOL.md to the code: what is in one must be in the other. */
+import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import {
+  closeReasons,
+  commandTypes,
+  endpointPath,
+  jsonClientCodec,
+  LayoutError,
+  MsgpackClientCodec,
+  maxCommandId,
+  maxDataDepth,
+  maxEpochBytes,
+  maxMessageIdBytes,
+  maxRunBytes,
+  maxTokenBytes,
+  maxTopicBytes,
+  maxTopicSegments,
+  type OutgoingCommand,
+  parseTopic,
+  pushTypes,
+  replyErrors,
+  replyTypes,
+  type ServerMessage,
+  subprotocols,
+  type Topic,
+  Writer,
+  writeItem,
+} from '../src/index.js';
+import { bytesOf, data, decode, nodeCodecs, packr, payload, textOf } from './golden.js';
+
+const markdown = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
+
+// What PROTOCOL.md says.
+
+/** One field of a message: its name, and whether it may be absent. */
+type Field = string;
+
+interface MessageRow {
+  readonly number: string;
+  readonly fields: readonly Field[];
+}
+
+interface Layouts {
+  /** The longest layout, and the others. */
+  readonly elements: readonly Field[];
+  readonly shorter: readonly (readonly Field[])[];
+  /** How many elements the receiver takes. */
+  readonly counts: readonly number[];
+}
+
+interface Spec {
+  readonly commands: Record<string, MessageRow>;
+  readonly answers: Record<string, string>;
+  readonly replies: Record<string, MessageRow>;
+  readonly pushes: Record<string, MessageRow>;
+  readonly layouts: Record<string, Layouts>;
+  readonly errors: Record<string, string>;
+  readonly closeCodes: Record<string, { readonly name: string; readonly reason: string }>;
+  readonly limits: Record<string, string>;
+}
+
+/** The rows of the table below the heading that begins with `heading` whose first columns are `columns`. */
+function rowsBelow(text: string, heading: string, columns: string): string[] {
+  const lines = text.split('\n');
+  const first = lines.findIndex((line) => /^#+ /.test(line) && line.replace(/^#+ /, '').startsWith(heading));
+  const head = lines.findIndex((line, index) => index > first && line.replace(/ +/g, ' ').startsWith(`| ${columns} |`));
+  const end = lines.findIndex((line, index) => index > head && !line.startsWith('|'));
+  return lines.slice(head + 2, end);
+}
+
+/** The same, as cells. */
+function table(text: string, heading: string, columns: string): string[][] {
+  return rowsBelow(text, heading, columns).map((row) =>
+    row
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.trim()),
+  );
+}
+
+/** The words of a cell that stand in backticks. */
+function words(cell: string | undefined): string[] {
+  return [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? '');
+}
+
+/** Rows by name; of two rows with one name the second gets a mark, so that it is noticed. */
+function byName<T>(rows: readonly (readonly [string, T])[]): Record<string, T> {
+  const named: Record<string, T> = {};
+  for (const [name, row] of rows) named[name in named ? `${name} again` : name] = row;
+  return named;
+}
+
+function messages(text: string, heading: string): Record<string, MessageRow> {
+  return byName(
+    table(text, heading, 'type').map((row) => [words(row[0]).join(), { number: row[1] ?? '', fields: words(row[2]) }]),
+  );
+}
+
+/** How many elements a message has: exactly those of a layout; of a command without alternatives, the end may be left off. */
+function countsOf(name: string, layouts: readonly Field[][]): number[] {
+  if (layouts.length > 1 || !isCommand(name)) return layouts.map((layout) => layout.length);
+  const [layout = []] = layouts;
+  const least = Math.max(2, layout.findLastIndex((field) => !field.endsWith('?')) + 1);
+  return Array.from({ length: layout.length - least + 1 }, (_, index) => least + index);
+}
+
+function read(text: string): Spec {
+  return {
+    commands: messages(text, '4.1'),
+    answers: byName(table(text, '4.1', 'type').map((row) => [words(row[0]).join(), words(row[3]).join()])),
+    replies: messages(text, '4.2'),
+    pushes: messages(text, '4.3'),
+    layouts: byName(
+      table(text, '5.2', 'message').map((row) => {
+        const layouts = words(row[1]).map((layout) => layout.replace(/^\[|\]$/g, '').split(', '));
+        return [
+          words(row[0]).join(),
+          {
+            elements: layouts.at(-1) ?? [],
+            shorter: layouts.slice(0, -1),
+            counts: countsOf(words(row[0]).join(), layouts),
+          },
+        ];
+      }),
+    ),
+    errors: byName(table(text, '6 ', 'code | retryable').map((row) => [words(row[0]).join(), row[1] ?? ''])),
+    closeCodes: byName(
+      table(text, '6 ', 'code | name').map((row) => [
+        row[0] ?? '',
+        { name: words(row[1]).join(), reason: row[2] ?? '' },
+      ]),
+    ),
+    limits: byName(
+      table(text, '7 ', 'limit').map((row) => [row[0] ?? '', `${row[1]} -> ${words(row[2])[0] ?? row[2]}`]),
+    ),
+  };
+}
+
+// What the code does. Every field of every message has a value here that no other field of it has.
+
+const topic = parseTopic('the.topic') as Topic;
+const position = { epoch: 'the-epoch', offset: 17 };
+
+const commandSamples: { readonly [T in OutgoingCommand['type']]: Required<Extract<OutgoingCommand, { type: T }>> } = {
+  connect: { type: 'connect', id: 99, token: 'the token' },
+  subscribe: { type: 'subscribe', id: 99, topic, since: position },
+  unsubscribe: { type: 'unsubscribe', id: 99, topic },
+  publish: { type: 'publish', id: 99, topic, data: 'the data', messageId: 'the-message-id' },
+  ping: { type: 'ping', id: 99 },
+};
+
+const messageSamples: { readonly [T in ServerMessage['type']]: Required<Extract<ServerMessage, { type: T }>> } = {
+  connected: { type: 'connected', id: 99, node: 'the node', pingIntervalMs: 25_000, maxFrameBytes: 65_536 },
+  subscribed: { type: 'subscribed', id: 99, topic, position, recovered: true, publications: [{ data: 'the data' }] },
+  unsubscribed: { type: 'unsubscribed', id: 99, topic },
+  published: { type: 'published', id: 99, position },
+  pong: { type: 'pong', id: 99 },
+  error: { type: 'error', id: 99, code: 'internal', message: 'the message', retryable: true },
+  publications: { type: 'publications', topic, position, items: [{ data: 'the data' }] },
+  gap: { type: 'gap', topic },
+};
+
+const msgpackClient = new MsgpackClientCodec(data);
+const writer = new Writer();
+writeItem(writer, payload(data.encode('the data')));
+const run = { count: 1, bytes: writer.toBytes() };
+
+function encodeOnNode(encoding: 'json' | 'msgpack', message: ServerMessage): Uint8Array<ArrayBuffer> {
+  const codec = nodeCodecs[encoding];
+  let made: string | Uint8Array = '';
+  if (message.type === 'publications') codec.publications(topic, message.position, run, (frame) => (made = frame));
+  else if (message.type === 'gap') made = codec.gap(topic);
+  else made = codec.reply(message.type === 'subscribed' ? { ...message, publications: run } : message);
+  return typeof made === 'string' ? bytesOf(made, 'json') : Uint8Array.from(made);
+}
+
+const isCommand = (type: string): type is OutgoingCommand['type'] => type in commandTypes;
+
+/** The message as the code writes it: JSON fields, and MessagePack elements as [name, value]. */
+function written(type: OutgoingCommand['type'] | ServerMessage['type']): {
+  json: Record<string, unknown>;
+  elements: [name: string, value: unknown][];
+} {
+  const sample = isCommand(type) ? commandSamples[type] : messageSamples[type];
+  const json = isCommand(type)
+    ? jsonClientCodec.encode(commandSamples[type])
+    : textOf(encodeOnNode('json', messageSamples[type]));
+  const bytes = isCommand(type)
+    ? msgpackClient.encode(commandSamples[type])
+    : encodeOnNode('msgpack', messageSamples[type]);
+  // The value of an element tells which field it is. `items` and `publications` are the lists.
+  const { since, position: at, publications, items, ...fields }: Record<string, unknown> = { ...sample };
+  const names = new Map(Object.entries({ ...fields, ...(since ?? at ?? {}) }).map(([name, value]) => [value, name]));
+  const list = items === undefined ? 'publications' : 'items';
+  const elements = (packr.unpack(bytes as Uint8Array) as unknown[]).map((value, index): [string, unknown] => {
+    if (index === 0) return [String(value), value];
+    if (Array.isArray(value)) return [list, value];
+    const name = names.get(value instanceof Uint8Array ? packr.unpack(value) : value);
+    return [name ?? `element ${index} is no field`, value];
+  });
+  return { json: JSON.parse(json as string), elements };
+}
+
+/** Whether the other side takes the message in this form. */
+function isRead(isForNode: boolean, encoding: 'json' | 'msgpack', value: unknown): boolean {
+  const bytes = encoding === 'json' ? bytesOf(JSON.stringify(value), 'json') : Uint8Array.from(packr.pack(value));
+  if (isForNode) return decode(nodeCodecs[encoding], bytes).every((outcome) => 'command' in outcome);
+  try {
+    return (encoding === 'json' ? jsonClientCodec.decode(textOf(bytes)) : msgpackClient.decode(bytes.buffer)) !== null;
+  } catch (error) {
+    expect(error).toBeInstanceOf(LayoutError);
+    return false;
+  }
+}
+
+/** Epoch and offset are absent together. */
+const together = (name: string): readonly string[] =>
+  name === 'epoch' || name === 'offset' ? ['epoch', 'offset'] : [name];
+
+function elementsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Field[] {
+  const { elements } = written(type);
+  return elements.map(([name], index) => {
+    if (index === 0) return name;
+    const without = elements.map(([other, value]) => (together(name).includes(other) ? null : value));
+    return isRead(isCommand(type), 'msgpack', without) ? `${name}?` : name;
+  });
+}
+
+function acceptedCounts(type: OutgoingCommand['type'] | ServerMessage['type']): number[] {
+  const values = written(type).elements.map(([, value]) => value);
+  const longer = [...values, null, null];
+  // A client reads longer messages by the rule on growth: only shorter ones are told apart.
+  const candidates = longer.map((_, index) => index + 1).filter((count) => isCommand(type) || count <= values.length);
+  return candidates.filter((count) => isRead(isCommand(type), 'msgpack', longer.slice(0, count)));
+}
+
+function layoutsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Layouts {
+  const elements = elementsOf(type);
+  const counts = acceptedCounts(type);
+  // Where a length in between is refused, the shorter ones are layouts of their own.
+  const hasGap = counts.some((count, index) => index > 0 && count - 1 !== counts[index - 1]);
+  return { elements, counts, shorter: hasGap ? counts.slice(0, -1).map((count) => elements.slice(0, count)) : [] };
+}
+
+function fieldsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Field[] {
+  const { json, elements } = written(type);
+  const names = Object.keys(json).filter((name) => name !== 'type');
+  // The tables have the fields in the order of the MessagePack elements; `since` stands for epoch and offset.
+  const order = elements.map(([name]) => (!('epoch' in json) && name === 'epoch' ? 'since' : name));
+  names.sort((a, b) => order.indexOf(a) - order.indexOf(b));
+  return names.map((name) => {
+    const without = Object.fromEntries(Object.entries(json).filter(([other]) => !together(name).includes(other)));
+    return isRead(isCommand(type), 'json', without) ? `${name}?` : name;
+  });
+}
+
+const rowsOf = (types: Record<string, number>): Record<string, MessageRow> =>
+  Object.fromEntries(
+    Object.entries(types).map(([type, number]) => [
+      type,
+      { number: String(number), fields: fieldsOf(type as OutgoingCommand['type'] | ServerMessage['type']) },
+    ]),
+  );
+
+/** The code with which both codecs answer this command, one step beyond a limit. */
+function refusal(command: OutgoingCommand): string {
+  const frames = {
+    json: bytesOf(String(jsonClientCodec.encode(command)), 'json'),
+    msgpack: msgpackClient.encode(command),
+  };
+  const codes = (['json', 'msgpack'] as const).map((encoding) =>
+    decode(nodeCodecs[encoding], frames[encoding] as Uint8Array).map((outcome) =>
+      'error' in outcome ? outcome.error.code : 'taken',
+    ),
+  );
+  expect(codes[0]).toEqual(codes[1]);
+  return String(codes[0]);
+}
+
+/** The code with which the JSON codec answers, where MessagePack has no such limit. */
+function refusalInJson(command: OutgoingCommand): string {
+  const outcomes = decode(nodeCodecs.json, bytesOf(String(jsonClientCodec.encode(command)), 'json'));
+  return outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'taken')).join();
+}
+
+function nested(depth: number): unknown {
+  let value: unknown = [];
+  for (let level = 1; level < depth; level++) value = [value];
+  return value;
+}
+
+const { connect, subscribe, publish, ping } = commandSamples;
+
+/** Limits that the broker keeps, with settings of its own: its tests hold them. */
+const brokerLimits = [
+  'frame to a node',
+  'subscriptions of a connection',
+  'unread bytes of a connection',
+  'unreadable frames in a row',
+  'silence of a client',
+  'publications that wait for Redis',
+];
+
+const isBrokers = ([name]: readonly [string, string]): boolean => brokerLimits.includes(name);
+
+const implemented: Spec = {
+  commands: rowsOf(commandTypes),
+  answers: {
+    connect: 'connected',
+    subscribe: 'subscribed',
+    unsubscribe: 'unsubscribed',
+    publish: 'published',
+    ping: 'pong',
+  },
+  replies: rowsOf(replyTypes),
+  pushes: rowsOf(pushTypes),
+  layouts: Object.fromEntries(
+    // Commands and replies have no name in common.
+    (
+      Object.keys({ ...commandTypes, ...replyTypes, ...pushTypes }) as (
+        | OutgoingCommand['type']
+        | ServerMessage['type']
+      )[]
+    ).map((type) => [type, layoutsOf(type)]),
+  ),
+  errors: Object.fromEntries(
+    Object.entries(replyErrors).map(([code, { retryable }]) => [code, retryable ? 'yes' : 'no']),
+  ),
+  closeCodes: Object.fromEntries(
+    Object.entries(closeReasons).map(([name, { code, reason }]) => [String(code), { name, reason }]),
+  ),
+  limits: {
+    topic: `${maxTopicBytes} bytes, ${maxTopicSegments} segments -> ${refusal({ ...subscribe, topic: 'x'.repeat(maxTopicBytes + 1) as Topic })}`,
+    '`id`': `${maxCommandId} -> ${refusal({ ...ping, id: maxCommandId + 1 })}`,
+    '`messageId`': `${maxMessageIdBytes} bytes -> ${refusal({ ...publish, messageId: 'x'.repeat(maxMessageIdBytes + 1) })}`,
+    '`token`': `${maxTokenBytes} bytes -> ${refusal({ ...connect, token: 'x'.repeat(maxTokenBytes + 1) })}`,
+    'nesting of `data` in JSON': `${maxDataDepth} -> ${refusalInJson({ ...publish, data: nested(maxDataDepth + 1) })}`,
+  },
+};
+
+/** The limits of the broker are not the codecs': they are there by name, and compared by nobody here. */
+function comparable(spec: Spec): Spec {
+  return { ...spec, limits: Object.fromEntries(Object.entries(spec.limits).filter((limit) => !isBrokers(limit))) };
+}
+
+const spec = comparable(read(markdown));
+
+describe('the tables of PROTOCOL.md', () => {
+  it.each(Object.keys(implemented) as (keyof Spec)[])('say of %s what the code does', (part) => {
+    expect(spec[part]).toStrictEqual(implemented[part]);
+  });
+
+  it('list the limits of the broker', () => {
+    const names = Object.entries(read(markdown).limits)
+      .filter(isBrokers)
+      .map(([name]) => name);
+    expect(names).toStrictEqual(brokerLimits);
+  });
+
+  it('answer each command with a reply, and each reply but error answers one', () => {
+    const replies = Object.keys(replyTypes).filter((type) => type !== 'error');
+    expect(Object.values(spec.answers)).toStrictEqual(replies);
+  });
+
+  it('accept what stands at a limit', () => {
+    const taken = [
+      refusal({ ...subscribe, topic: 'x'.repeat(maxTopicBytes) as Topic }),
+      refusal({ ...subscribe, topic: Array(maxTopicSegments).fill('x').join('.') as Topic }),
+      refusal({ ...ping, id: maxCommandId }),
+      refusal({ ...publish, messageId: 'x'.repeat(maxMessageIdBytes) }),
+      refusal({ ...connect, token: 'x'.repeat(maxTokenBytes) }),
+      refusal({ ...publish, data: nested(maxDataDepth) }),
+    ];
+    expect(taken).toStrictEqual(Array(taken.length).fill('taken'));
+    expect(
+      refusal({
+        ...subscribe,
+        topic: Array(maxTopicSegments + 1)
+          .fill('x')
+          .join('.') as Topic,
+      }),
+    ).toBe('invalidTopic');
+  });
+});
+
+describe('the sentences of PROTOCOL.md', () => {
+  const flat = markdown.replace(/\s+/g, ' ');
+  it.each([
+    ['the path', `at \`GET ${endpointPath}\``],
+    ['the binary subprotocol', `\`${subprotocols.msgpack}\` (binary frames)`],
+    ['the text subprotocol', `\`${subprotocols.json}\` (text frames)`],
+    ['the JSON section', `### 5.1 \`${subprotocols.json}\``],
+    ['the MessagePack section', `### 5.2 \`${subprotocols.msgpack}\``],
+    ['topics', `at most ${maxTopicBytes} bytes and ${maxTopicSegments} segments`],
+    ['epochs', `\`epoch\` (1 to ${maxEpochBytes} characters of`],
+    ['ids', `\`id\` is an integer from 1 to ${maxCommandId}`],
+    ['message ids', `\`messageId\` (1 to ${maxMessageIdBytes} characters of`],
+    ['nesting', `\`data\` may nest ${maxDataDepth} deep`],
+    ['undecodable nesting', `nesting deeper than ${maxDataDepth}`],
+  ])('name the constant for %s', (_, sentence) => {
+    expect(flat).toContain(sentence);
+  });
+
+  it('know no other subprotocol of this version', () => {
+    const named = new Set(flat.match(/fanfare\.v1\.\w+/g));
+    expect([...named].sort()).toStrictEqual(Object.values(subprotocols).sort());
+  });
+
+  it('keep numbers that no message has', () => {
+    const kept = [...flat.matchAll(/The numbers ([\d, andto]+) are kept/g)].flatMap(([, list = '']) => {
+      const numbers = (list.match(/\d+/g) ?? []).map(Number);
+      const [first = 0, last = 0] = numbers;
+      return list.includes('to') ? Array.from({ length: last - first + 1 }, (_, index) => first + index) : numbers;
+    });
+    expect(kept).toStrictEqual([5, 6, 7, 36, 37, 38, 66, 67, 68, 69, 70]);
+    const used: number[] = Object.values({ ...commandTypes, ...replyTypes, ...pushTypes });
+    expect(used.filter((number) => kept.includes(number))).toStrictEqual([]);
+  });
+
+  it('speak only of error codes and close codes that exist', () => {
+    const inTables = new Set([
+      ...Object.keys(replyErrors),
+      ...Object.values(closeReasons).map(({ code }) => String(code)),
+    ]);
+    const answered = [...flat.matchAll(/(?:answered|close(?: frame)?) `?(\w+)`?/g)].map((match) => match[1] ?? '');
+    const codes = answered.filter(
+      (word) => /^4\d{3}$/.test(word) || /^[a-z]+[A-Z]\w+$|^malformed$|^unavailable$/.test(word),
+    );
+    expect(codes.length).toBeGreaterThan(8);
+    expect(codes.filter((code) => !inTables.has(code))).toStrictEqual([]);
+  });
+
+  it('promise frames below 16 KiB, and the longest run leaves room for the longest head', () => {
+    expect(flat).toContain('with several items stays below 16 KiB');
+    const longest = { epoch: 'e'.repeat(maxEpochBytes), offset: Number.MAX_SAFE_INTEGER };
+    const longestTopic = parseTopic('x'.repeat(maxTopicBytes)) as Topic;
+    const bytes = new Uint8Array(maxRunBytes).fill(0xa0);
+    nodeCodecs.msgpack.publications(longestTopic, longest, { count: maxRunBytes, bytes }, (frame) => {
+      expect(frame.length).toBeLessThan(16 * 1024);
+    });
+  });
+});
+
+describe('a mistake in a table is noticed', () => {
+  const lines = markdown.split('\n');
+  // The columns behind those are prose. The table of section 2 is held by the golden transcodings.
+  const tables: readonly [heading: string, columns: string, held: number][] = [
+    ['4.1', 'type', 4],
+    ['4.2', 'type', 3],
+    ['4.3', 'type', 3],
+    ['5.2', 'message', 2],
+    ['6 ', 'code | retryable', 2],
+    ['6 ', 'code | name', 3],
+    ['7 ', 'limit', 3],
+  ];
+  const isElsewhere = (row: string): boolean => brokerLimits.some((name) => row.startsWith(`| ${name}`));
+  const rows = tables.flatMap(([heading, columns, held]) =>
+    rowsBelow(markdown, heading, columns)
+      .filter((row) => !isElsewhere(row))
+      .map((row) => ({ row, held })),
+  );
+
+  const differs = (planted: readonly string[]): boolean =>
+    !isDeepStrictEqual(comparable(read(planted.join('\n'))), implemented);
+
+  it('has rows to plant mistakes in', () => {
+    const parts = Object.entries(spec).filter(([part]) => part !== 'answers');
+    expect(rows).toHaveLength(parts.flatMap(([, part]) => Object.keys(part)).length);
+    expect(differs(lines)).toBe(false);
+  });
+
+  it.each(rows)('without the row $row', ({ row }) => {
+    expect(differs(lines.filter((line) => line !== row))).toBe(true);
+  });
+
+  it.each(rows)('with the row twice: $row', ({ row }) => {
+    expect(differs(lines.flatMap((line) => (line === row ? [line, line] : [line])))).toBe(true);
+  });
+
+  it.each(rows)('with another number, name or "?" in the row $row', ({ row, held }) => {
+    // Behind a semicolon there is prose.
+    const end =
+      row
+        .split('|')
+        .slice(0, held + 1)
+        .join('|')
+        .split(';')
+        .at(0) ?? '';
+    const mistakes = [...end.matchAll(/\d+|(?!or\b)\b[a-z]\w*\??/gi)].map(({ 0: word, index }) => {
+      const wrong = /^\d+$/.test(word) ? String(Number(word) + 1) : word.endsWith('?') ? word.slice(0, -1) : `${word}s`;
+      return row.slice(0, index) + wrong + row.slice(index + word.length);
+    });
+    expect(mistakes.length).toBeGreaterThan(1);
+    const unnoticed = mistakes.filter((mistake) => !differs(lines.map((line) => (line === row ? mistake : line))));
+    expect(unnoticed).toStrictEqual([]);
+  });
+});
