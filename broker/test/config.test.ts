@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, settings } from '../src/config.js';
 import { helpText } from '../src/pages.js';
@@ -86,6 +87,18 @@ describe('the configuration', () => {
     expect(wrong({ FANFARE_PORT: 'tcp://10.0.0.1:8080' })).toEqual([
       'FANFARE_PORT is "tcp://10.0.0.1:8080", which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.',
     ]);
+  });
+
+  it.each([
+    ['frame to a node', settings.maxFrameBytes],
+    ['subscriptions of a connection', settings.maxSubscriptions],
+    ['unread bytes of a connection', settings.maxBufferedBytes],
+    ['silence of a client', settings.idleTimeoutSeconds],
+    ['publications that wait for Redis', settings.maxRelayBytes],
+  ])('has the default that PROTOCOL.md section 7 promises for: %s', (limit, setting) => {
+    const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
+    const row = protocol.split('\n').find((line) => line.startsWith(`| ${limit}`));
+    expect(/default (\d+)/.exec(row ?? '')?.[1]).toBe(setting.fallback);
   });
 
   it('is listed whole by --help', () => {

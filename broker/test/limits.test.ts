@@ -44,6 +44,14 @@ describe('frames that cannot be read', () => {
     expect(await within('it is closed', client.closed)).toEqual(closeReasons.badProtocol);
   });
 
+  it('end it too when they all come in one frame, without an answer to each', async () => {
+    await using cluster = await startCluster();
+    const client = await cluster.connect(0, 'json');
+    client.sendRaw(JSON.stringify(Array.from({ length: 10_000 }, () => 1)));
+    expect(await within('it is closed', client.closed)).toEqual(closeReasons.badProtocol);
+    expect(client.inbox.waiting.length).toBe(10);
+  });
+
   it('are forgiven by a good one in between', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, 'json');

@@ -70,7 +70,7 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
-  /** Too many frames in a row could not be read. The peer does not speak our protocol: do not reconnect. */
+  /** Too many commands in a row could not be read. The peer does not speak our protocol: do not reconnect. */
   badProtocol: { code: 4500, reason: 'bad protocol' },
   /** A frame was longer than the node accepts (`maxFrameBytes`). Sending it again will fail again: do not reconnect. */
   frameTooLarge: { code: 4501, reason: 'frame too large' },

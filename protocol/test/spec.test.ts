@@ -298,7 +298,7 @@ const brokerLimits = [
   'frame to a node',
   'subscriptions of a connection',
   'unread bytes of a connection',
-  'unreadable frames in a row',
+  'unreadable commands in a row',
   'silence of a client',
   'publications that wait for Redis',
 ];

@@ -5,12 +5,11 @@
 import {
   type CloseReason,
   type Command,
-  type CommandError,
+  CommandError,
   type CommandSink,
   closeReasons,
   type NodeCodec,
   type OutgoingReply,
-  ReplyError,
   subprotocols,
   type Topic,
 } from '@fanfare/protocol';
@@ -52,8 +51,8 @@ export interface ConnectionCounters {
   slowSubscribers: number;
 }
 
-/** Unreadable frames in a row after which the connection is closed (PROTOCOL.md section 7). */
-const maxBadFrames = 10;
+/** Unreadable commands in a row after which the connection is closed (PROTOCOL.md section 7). */
+const maxBadCommands = 10;
 
 /**
  * How long a connection that is to be closed may take to read what is buffered for it, so that the close frame behind it can be
@@ -70,8 +69,7 @@ export class Connection implements Caller, CommandSink, Sender {
   #socket: Socket | null = null;
   #topics: TopicSet = null;
   #replies: OutgoingReply[] | null = null;
-  #badFrames = 0;
-  #isFrameBad = false;
+  #badCommands = 0;
   /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
@@ -93,11 +91,8 @@ export class Connection implements Caller, CommandSink, Sender {
     counters.bytesIn += frame.length;
     if (this.#closing !== null) return;
     if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
-    this.#isFrameBad = false;
     if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
-    else this.#rejectFrameKind();
-    this.#badFrames = this.#isFrameBad ? this.#badFrames + 1 : 0;
-    if (this.#badFrames >= maxBadFrames) this.close(closeReasons.badProtocol);
+    else this.onCommandError(this.#wrongKindOfFrame());
   }
 
   /** The socket has dropped a frame. This may be called in the middle of a fan-out, where topics cannot be left. */
@@ -148,12 +143,17 @@ export class Connection implements Caller, CommandSink, Sender {
   // What the codec tells.
 
   onCommand(command: Command): void {
-    if (this.#socket !== null && this.#closing === null) handle(command, this, this.#context.parts);
+    if (this.#socket === null || this.#closing !== null) return;
+    this.#badCommands = 0;
+    handle(command, this, this.#context.parts);
   }
 
   onCommandError(error: CommandError): void {
-    if (error.code === 'malformed' || error.code === 'unknownCommand') this.#isFrameBad = true;
+    if (this.#socket === null || this.#closing !== null) return;
     replyError(error.id, error, this, this.#context.parts);
+    if (error.code !== 'malformed' && error.code !== 'unknownCommand') return;
+    this.#badCommands++;
+    if (this.#badCommands >= maxBadCommands) this.close(closeReasons.badProtocol);
   }
 
   // What handlers need.
@@ -201,10 +201,9 @@ export class Connection implements Caller, CommandSink, Sender {
     });
   }
 
-  #rejectFrameKind(): void {
+  #wrongKindOfFrame(): CommandError {
     const { encoding, isBinary } = this.#codec;
-    this.#isFrameBad = true;
     const message = `This connection speaks ${subprotocols[encoding]}: send ${isBinary ? 'binary' : 'text'} frames.`;
-    replyError(null, new ReplyError('malformed', message), this, this.#context.parts);
+    return new CommandError(null, 'malformed', message);
   }
 }
