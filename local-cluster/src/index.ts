@@ -1,1 +1,6 @@
-export {};
+/** Redis and Fanfare nodes as processes on this machine: for tests, examples and load tests. */
+export { Child, type ChildOptions } from './child.js';
+export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
+export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
+export { pingRedis } from './redis-ping.js';
+export { type RedisOptions, type RedisProcess, startRedis } from './redis-process.js';

@@ -1,0 +1,17 @@
+/** The public names that both entries share. */
+export type { Position } from '@fanfare/protocol';
+export type { Client, ClientEvents } from './client.js';
+export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
+export type { CommonOptions, Limits } from './options.js';
+export type { Acknowledgement, PublishOptions } from './publisher.js';
+export type { SchemaIssue, StandardSchemaV1 } from './standard-schema.js';
+export type { ConnectionState, StateCode } from './state.js';
+export type {
+  GapReason,
+  Publication,
+  Subscription,
+  SubscriptionEvents,
+  SubscriptionState,
+} from './subscription.js';
+export type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas, TopicOf } from './topics.js';
+export type { WebSocketConstructor, WebSocketLike } from './websocket.js';

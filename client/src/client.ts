@@ -1,0 +1,257 @@
+/** The client: wires the parts, and is what applications hold. Read this first. */
+import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
+import { Emitter } from './emitter.js';
+import { ConnectionError, FanfareError, ReplyError } from './errors.js';
+import { Feeds } from './feeds.js';
+import { Link } from './link.js';
+import { type CommonOptions, completeLimits, type Limits } from './options.js';
+import { Outbox } from './outbox.js';
+import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
+import { connectId, Requests } from './requests.js';
+import { SchemaTable } from './schemas.js';
+import type { Closure, ConnectionState } from './state.js';
+import type { Listener, Publication, Subscription } from './subscription.js';
+import type { AnyTopics, Schemas, TopicOf } from './topics.js';
+import type { WebSocketConstructor } from './websocket.js';
+
+export interface ClientEvents {
+  /** The connection has entered a state. */
+  state: ConnectionState;
+  /**
+   * What went wrong where nobody waits for it: a listener that threw, a publication that could not be handed out, a publication
+   * sent with `send()` that the node refused. Without a listener here it is written to the console.
+   */
+  error: FanfareError;
+}
+
+/**
+ * A connection to a Fanfare broker that comes back by itself, and all that is published and subscribed over it.
+ * `Published` and `Received` map topics to data; they differ only where schemas transform.
+ */
+export class Client<Published extends object = AnyTopics, Received extends object = Published> {
+  readonly #limits: Limits;
+  readonly #events: Emitter<ClientEvents>;
+  readonly #outbox: Outbox;
+  readonly #requests: Requests;
+  readonly #publisher: Publisher;
+  readonly #feeds: Feeds;
+  readonly #link: Link;
+  #isDraining = false;
+
+  /** @internal Use `createClient`. */
+  constructor(
+    url: string | URL,
+    options: CommonOptions & { readonly schemas?: Schemas | undefined },
+    codec: ClientCodec,
+    webSocket: WebSocketConstructor | null,
+  ) {
+    if (webSocket === null)
+      throw new FanfareError('invalidOption', { message: 'There is no WebSocket here: give one as webSocket.' });
+    const limits = completeLimits(options);
+    const report = this.#report;
+    const schemas = options.schemas === undefined ? null : new SchemaTable(options.schemas);
+    const policy = { ...limits, random: options.random ?? Math.random };
+    this.#limits = limits;
+    this.#events = new Emitter((cause, name) => {
+      const error = new FanfareError('listenerFailed', { cause, message: `A listener of ${name} threw: ${cause}` });
+      if (name === 'error') warn(error);
+      else report(error);
+    });
+    this.#outbox = new Outbox(codec, limits);
+    this.#requests = new Requests(codec, this.#outbox);
+    this.#publisher = new Publisher({ requests: this.#requests, schemas, timeoutMs: limits.timeoutMs, report });
+    this.#feeds = new Feeds({
+      ...policy,
+      requests: this.#requests,
+      schemas,
+      report,
+      isOpen: () => this.#outbox.isOpen,
+      restart: () => this.#link.restart('replyTimeout'),
+    });
+    this.#link = new Link(
+      { ...policy, url: addressOf(url), codec, webSocket },
+      {
+        onOpen: (sink) =>
+          this.#outbox.open(sink, () => {
+            this.#requests.forget({ type: 'connect', id: connectId, token: null });
+            this.#feeds.subscribeAll();
+          }),
+        onMessage: (message) => this.#onMessage(message),
+        onLost: (closure) => this.#onLost(closure),
+        onState: (state) => this.#events.emit('state', state),
+      },
+    );
+    if (options.autoConnect !== false) this.#link.connect();
+  }
+
+  get state(): ConnectionState {
+    return this.#link.state;
+  }
+
+  /** Calls `listener` for each event from now on. Returns the function that ends that. */
+  on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /**
+   * Connects where the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
+   * connection for good. Resolves when connected, however many attempts that takes; rejects where the client is
+   * disconnected first. Need not be awaited.
+   */
+  connect(): Promise<void> {
+    const connected = new Promise<void>((resolve, reject) => {
+      const settle = (state: ConnectionState): void => {
+        if (state.name === 'connecting') return;
+        stop();
+        if (state.name === 'connected') resolve();
+        else reject(new ConnectionError('disconnected', state.closeCode, { message: state.reason }));
+      };
+      const stop = this.on('state', settle);
+      if (this.state.name === 'disconnected') this.#isDraining = false;
+      this.#link.connect();
+      settle(this.state);
+    });
+    connected.catch(() => {});
+    return connected;
+  }
+
+  /**
+   * Publishes to everyone who subscribes to the topic; resolves when the broker has accepted it. While there is no
+   * connection it waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. A publication that was on its way when the
+   * connection broke is not sent again: that rejects with `connectionLost`.
+   *
+   * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
+   */
+  publish<Topic extends TopicOf<Published>>(
+    topic: Topic,
+    data: Published[Topic],
+    options?: PublishOptions,
+  ): Promise<Acknowledgement> {
+    try {
+      this.#assertOpen();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#publisher.publish(topic, data, options);
+  }
+
+  /**
+   * Publishes without asking whether it arrived. Throws where it cannot be sent at all: `invalidTopic`, `unknownTopic`,
+   * `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`.
+   */
+  send<Topic extends TopicOf<Published>>(topic: Topic, data: Published[Topic]): void {
+    this.#assertOpen();
+    this.#publisher.send(topic, data);
+  }
+
+  /**
+   * Subscribes to a topic, now and after each reconnect. With a listener, that is called for each publication, in order; without
+   * one, read the subscription with `for await`. Several subscriptions to one topic share one at the node.
+   *
+   * Throws `invalidTopic`, `unknownTopic`, `closed`, `draining`.
+   */
+  subscribe<Topic extends TopicOf<Received>>(
+    topic: Topic,
+    listener?: (publication: Publication<Topic, Received[Topic]>) => unknown,
+  ): Subscription<Topic, Received[Topic]> {
+    this.#assertOpen();
+    assertTopic(topic);
+    const reader = this.#feeds.read(topic, (listener as Listener | undefined) ?? null);
+    // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
+    return reader as unknown as Subscription<Topic, Received[Topic]>;
+  }
+
+  /**
+   * Ends everything at once: loops finish, unanswered and waiting publishes reject with `closed`. Resolves when the socket
+   * is closed; nothing keeps the process alive after that.
+   */
+  close(): Promise<void> {
+    return this.#link.disconnect('closedByClient');
+  }
+
+  /**
+   * An orderly end: takes no new publishes and subscriptions, unsubscribes, waits until all that was published is settled and
+   * all that had come is read, and closes. After `drainTimeoutMs` it closes all the same, and rejects with `timeout`.
+   */
+  async drain(): Promise<void> {
+    this.#assertOpen();
+    this.#isDraining = true;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new FanfareError('timeout')), this.#limits.drainTimeoutMs);
+    });
+    try {
+      const { state } = this;
+      // Never connected: nothing will ever leave.
+      if (state.name === 'disconnected') return;
+      const settled = Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
+      await Promise.race([settled, deadline]);
+    } finally {
+      clearTimeout(timer);
+      await this.#link.disconnect('drained');
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #onMessage(message: ServerMessage): void {
+    switch (message.type) {
+      case 'publications':
+      case 'gap':
+        return this.#feeds.onPush(message);
+      case 'connected':
+        this.#outbox.maxFrameBytes = message.maxFrameBytes;
+        return;
+      default:
+        // An error without an id answers what was sent without one: a publication of send(), as a rule.
+        if (!this.#requests.answer(message) && message.type === 'error' && message.id === null) {
+          this.#report(new ReplyError(message.code, message.message, message.retryable));
+        }
+    }
+  }
+
+  #onLost(closure: Closure): void {
+    const { isFinal, code, closeCode, reason: message } = closure;
+    this.#outbox.close();
+    if (!isFinal) {
+      this.#requests.failSent(
+        (maybeDelivered) => new ConnectionError('connectionLost', closeCode, { message, maybeDelivered }),
+      );
+      this.#feeds.interruptAll();
+      return;
+    }
+    const isWanted = code === 'closedByClient' || code === 'drained';
+    const errorCode = isWanted ? 'closed' : 'disconnected';
+    this.#requests.failAll((maybeDelivered) => new ConnectionError(errorCode, closeCode, { message, maybeDelivered }));
+    this.#outbox.clear();
+    if (isWanted) return this.#feeds.discardAll('closed');
+    const error = new ConnectionError('disconnected', closeCode, { message });
+    this.#feeds.endAll('disconnected', error);
+    this.#report(error);
+  }
+
+  #assertOpen(): void {
+    const { state } = this;
+    if (this.#isDraining) throw new FanfareError('draining');
+    if (state.name === 'disconnected' && state.code !== 'notConnected') {
+      throw new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
+    }
+  }
+
+  readonly #report = (error: FanfareError): void => {
+    if (!this.#events.emit('error', error)) warn(error);
+  };
+}
+
+function addressOf(url: string | URL): string {
+  const { protocol, href } = new URL(url);
+  if (protocol === 'ws:' || protocol === 'wss:') return href;
+  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss:, not ${protocol}` });
+}
+
+function warn(error: FanfareError): void {
+  // biome-ignore lint/suspicious/noConsole: the last resort for an error that nobody listens to; silence would be worse.
+  console.warn('Fanfare:', error);
+}

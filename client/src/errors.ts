@@ -1,0 +1,96 @@
+/** Every error of this client: one class per kind, told apart by a stable `code`. The README has the same tables. */
+import type { ReplyErrorCode } from '@fanfare/protocol';
+import type { SchemaIssue } from './standard-schema.js';
+
+/** Codes that this client gives itself, each with the sentence that an error carries where there is no better one. */
+export const localErrors = {
+  aborted: 'The signal was aborted.',
+  closed: 'The client is closed.',
+  connectionLost: 'The connection was lost before the answer came.',
+  disconnected: 'The node ended the connection for good.',
+  draining: 'The client is draining.',
+  frameTooLarge: 'The command is longer than a frame may be.',
+  invalidData: 'The data cannot be encoded, or its schema refuses it.',
+  invalidOption: 'An option makes no sense.',
+  invalidTopic: 'The topic breaks the grammar.',
+  listenerFailed: 'A listener threw.',
+  queueFull: 'Too much waits to be sent.',
+  slowConsumer: 'The loop does not keep up.',
+  timeout: 'No answer came in time.',
+  undecodable: 'The publication cannot be decoded.',
+  unknownTopic: 'No schema matches the topic.',
+  unsubscribed: 'unsubscribe() was called.',
+} as const;
+
+export type LocalErrorCode = keyof typeof localErrors;
+
+/** Codes of {@link FanfareError}: those of this client, and those of a node (PROTOCOL.md section 6). */
+export type ErrorCode = LocalErrorCode | ReplyErrorCode;
+
+export interface ErrorDetails {
+  readonly message?: string | undefined;
+  readonly cause?: unknown;
+  readonly maybeDelivered?: boolean;
+}
+
+/** What all errors of this client are. */
+export class FanfareError extends Error {
+  override readonly name: string = 'FanfareError';
+  /**
+   * Of a failed publish: whether subscribers may have got the publication nevertheless. False means that nobody got it
+   * and that it can be published again without being doubled.
+   */
+  readonly maybeDelivered: boolean;
+
+  constructor(
+    readonly code: ErrorCode,
+    { message, cause, maybeDelivered = false }: ErrorDetails = {},
+  ) {
+    super(message || (localErrors as Record<string, string>)[code], cause === undefined ? undefined : { cause });
+    this.maybeDelivered = maybeDelivered;
+  }
+}
+
+/** There is no connection any more: codes `connectionLost`, `disconnected`, `closed`. */
+export class ConnectionError extends FanfareError {
+  override readonly name = 'ConnectionError';
+
+  constructor(
+    code: 'connectionLost' | 'disconnected' | 'closed',
+    /** WebSocket close code, or null where no close frame came. */
+    readonly closeCode: number | null,
+    details?: ErrorDetails,
+  ) {
+    super(code, details);
+  }
+}
+
+/** Data that cannot be sent or handed out: codes `invalidData`, `undecodable`. */
+export class DataError extends FanfareError {
+  override readonly name = 'DataError';
+
+  constructor(
+    code: 'invalidData' | 'undecodable',
+    readonly topic: string,
+    /** What the schema found; empty where there is none or the data could not be encoded or decoded at all. */
+    readonly issues: readonly SchemaIssue[],
+    details?: ErrorDetails,
+  ) {
+    super(code, details);
+  }
+}
+
+/** A node answered a command with an error. `code` is one of PROTOCOL.md section 6, or one that a newer node knows. */
+export class ReplyError extends FanfareError {
+  override readonly name = 'ReplyError';
+
+  constructor(
+    code: ReplyErrorCode,
+    message: string,
+    /** Whether the same command may succeed later. */
+    readonly retryable: boolean,
+  ) {
+    // What can never succeed was not delivered either. Of the rest, two codes say so; one that is unknown here may mean anything.
+    super(code, { message, maybeDelivered: retryable && code !== 'unavailable' && code !== 'overloaded' });
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * The Fanfare client that speaks JSON only, for small bundles.
+ * @module
+ */
+import { jsonClientCodec } from '@fanfare/protocol';
+import { platformWebSocket } from '#websocket';
+import { Client } from './client.js';
+import type { CommonOptions } from './options.js';
+import type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
+
+export * from './api.js';
+
+export interface ClientOptions extends CommonOptions {
+  /** JSON is all that this entry speaks. */
+  readonly encoding?: 'json';
+}
+
+/** As `createClient` of `@fanfare/client`, speaking JSON. */
+export function createClient<const S extends Schemas>(
+  url: string | URL,
+  options: ClientOptions & { readonly schemas: S },
+): Client<SchemaInputs<S>, SchemaOutputs<S>>;
+export function createClient<Topics extends object = AnyTopics>(
+  url: string | URL,
+  options?: ClientOptions & { readonly schemas?: undefined },
+): Client<Topics>;
+export function createClient(
+  url: string | URL,
+  options: ClientOptions & { readonly schemas?: Schemas | undefined } = {},
+): Client {
+  return new Client(url, options, jsonClientCodec, options.webSocket ?? platformWebSocket());
+}

@@ -1,0 +1,156 @@
+/** Both makers of MessagePack data keep to one contract: the small one of browsers, and msgpackr in Node. */
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createMsgpackData as createSmall } from './msgpack-data.js';
+import { createMsgpackData as createMsgpackr } from './msgpackr-data.js';
+import { isPlainMsgpack } from './plain-msgpack.js';
+
+const makers = { small: createSmall(), msgpackr: createMsgpackr() };
+const wellFormed = fc.string({ unit: 'grapheme', maxLength: 100 });
+const value = fc.anything({
+  withBigInt: false,
+  withDate: false,
+  withNullPrototype: false,
+  key: wellFormed.filter((key) => key !== '__proto__'),
+  values: [
+    fc.boolean(),
+    fc.integer(),
+    fc.maxSafeInteger(),
+    fc.double().map((number) => (Object.is(number, -0) ? 0 : number)),
+    wellFormed,
+    fc.constant(null),
+    fc.bigInt({ min: 2n ** 53n + 1n, max: 2n ** 64n - 1n }),
+    fc.bigInt({ min: -(2n ** 63n), max: -(2n ** 53n) - 1n }),
+    fc.uint8Array(),
+    fc.date({ min: new Date(-1e12), max: new Date(1e13), noInvalidDate: true }),
+  ],
+});
+
+describe.each(['small', 'msgpackr'] as const)('%s', (name) => {
+  const data = makers[name];
+  const copy = (bytes: Uint8Array): Uint8Array => Uint8Array.from(bytes);
+
+  it('reads what either writes', () => {
+    fc.assert(
+      fc.property(value, (written) => {
+        for (const writer of Object.values(makers)) {
+          const bytes = copy(writer.encode(written));
+          expect(isPlainMsgpack(bytes)).toBe(true);
+          expect(data.decode(bytes)).toEqual(written);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('treats what JSON leaves out as JSON does', () => {
+    const given = {
+      a: undefined,
+      b: () => 1,
+      c: Symbol('c'),
+      d: [undefined, () => 1, Symbol('d')],
+      e: new Date(Number.NaN),
+    };
+    expect(data.decode(copy(data.encode({ ...given, e: 1 })))).toEqual({ d: [null, null, null], e: 1 });
+    expect(data.decode(copy(data.encode({ price: { toJSON: () => 'EUR 1' } })))).toEqual({ price: 'EUR 1' });
+    expect(data.decode(copy(data.encode({ set: new Set([1, 2]), map: new Map([[1, 'x']]) })))).toEqual({
+      set: [1, 2],
+      map: { 1: 'x' },
+    });
+  });
+
+  it('writes the bytes of any view, and no others', () => {
+    const floats = new Float32Array([1.5, -2]);
+    const bytes = new Uint8Array(floats.buffer);
+    for (const view of [floats, new DataView(floats.buffer), floats.buffer]) {
+      expect(data.decode(copy(data.encode({ view })))).toEqual({ view: bytes });
+    }
+    const middle = new Uint16Array(new Uint16Array([1, 2, 3, 4]).buffer, 2, 2);
+    expect(data.decode(copy(data.encode(middle)))).toEqual(Uint8Array.of(2, 0, 3, 0));
+  });
+
+  it('writes text that is no Unicode as text that is', () => {
+    expect(data.decode(copy(data.encode({ text: 'a\ud800b' })))).toEqual({ text: 'a\ufffdb' });
+  });
+
+  it('refuses data that contains itself, and integers beyond 64 bits, and works on', () => {
+    const loop: { self?: unknown } = {};
+    loop.self = loop;
+    expect(() => data.encode(loop)).toThrow(RangeError);
+    expect(() => data.encode(2n ** 64n)).toThrow(RangeError);
+    expect(() => data.encode([-(2n ** 63n) - 1n])).toThrow(RangeError);
+    expect(data.decode(copy(data.encode('fine')))).toBe('fine');
+  });
+
+  it('copies bytes out of the frame', () => {
+    const frame = copy(data.encode(Uint8Array.of(1, 2, 3)));
+    const decoded = data.decode(frame) as Uint8Array;
+    frame.fill(9);
+    expect(decoded).toEqual(Uint8Array.of(1, 2, 3));
+    expect(decoded.constructor).toBe(Uint8Array);
+  });
+
+  it.each([
+    ['a regular expression', [0xd4, 0x78, 0, 0x92, 0xa1, 0x61, 0xa0]],
+    ['an error', [0xd4, 0x65, 0, 0x93, 0xa1, 0x61, 0xa1, 0x62, 0xc0]],
+    ['a set', [0xd4, 0x73, 0, 0x91, 0x01]],
+    ['a record definition', [0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61, 0x01]],
+    ['a record definition of two bytes', [0xd5, 0x72, 0x40, 0x00, 0x91, 0xa1, 0x61, 0x01]],
+    ['a typed array', [0xc7, 2, 0x74, 1, 5]],
+    ['a bundle of strings', [0xd6, 0x62, 0, 0, 0, 1, 0xa0, 0xa0]],
+    ['undefined', [0xd4, 0, 0]],
+    ['the byte that is never used', [0xc1]],
+    ['a timestamp of 1 byte', [0xd4, 0xff, 0]],
+    ['a timestamp of 5 bytes', [0xc7, 5, 0xff, 0, 0, 0, 0, 0]],
+    ['nothing', []],
+    ['two values', [1, 2]],
+    ['an array cut short', [0x92, 1]],
+    ['a text cut short', [0xa5, 0x61]],
+    ['a text whose length is cut short', [0xda, 0x01]],
+    ['an array that claims 4294967295 elements', [0xdd, 0xff, 0xff, 0xff, 0xff, 1]],
+    ['a map that claims 4294967295 fields', [0xdf, 0xff, 0xff, 0xff, 0xff, 0xa1, 0x61, 1]],
+    ['bytes that claim 4 GiB', [0xc6, 0xff, 0xff, 0xff, 0xff, 1]],
+    ['100,000 arrays in one another', [...Array.from({ length: 100_000 }, () => 0x91), 1]],
+    ['a map as a key', [0x81, 0x80, 1]],
+  ])('reads no %s', (_what, bytes) => {
+    expect(() => data.decode(Uint8Array.from(bytes))).toThrow();
+    expect(data.decode(Uint8Array.of(0x81, 0xa1, 0x61, 1))).toEqual({ a: 1 });
+  });
+
+  it('survives any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        try {
+          data.decode(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+        expect(data.decode(Uint8Array.of(0x92, 1, 0xa1, 0x61))).toEqual([1, 'a']);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('cannot be made to change prototypes', () => {
+    const bytes = Uint8Array.of(0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x81, 0xa1, 0x78, 1);
+    const decoded = data.decode(bytes) as object;
+    expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
+    expect('x' in decoded).toBe(false);
+  });
+});
+
+it('takes for plain what the small reader reads', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
+      let isRead = true;
+      try {
+        makers.small.decode(bytes);
+      } catch {
+        isRead = false;
+      }
+      // The reader also refuses odd keys and text that is not UTF-8.
+      if (isRead) expect(isPlainMsgpack(bytes)).toBe(true);
+    }),
+    { numRuns: 5_000 },
+  );
+});

@@ -1,0 +1,122 @@
+/** Writes any value as MessagePack, as JSON.stringify would take it, and more: bytes, dates, maps and 64-bit integers. */
+import { Writer } from '@fanfare/protocol';
+
+const scratch = new DataView(new ArrayBuffer(12));
+const scratchBytes = new Uint8Array(scratch.buffer);
+
+export class MsgpackWriter extends Writer {
+  /** Throws a `RangeError` for a bigint beyond 64 bits and for data that contains itself. */
+  value(value: unknown): void {
+    switch (typeof value) {
+      case 'string':
+        return this.str(value);
+      case 'number':
+        return this.#number(value);
+      case 'boolean':
+        return this.boolean(value);
+      case 'bigint':
+        return this.#bigint(value);
+      case 'object':
+        return value === null ? this.nil() : this.#object(value);
+      default:
+        // As in JSON: an element that cannot be sent becomes null.
+        return this.nil();
+    }
+  }
+
+  #object(value: object): void {
+    if (Array.isArray(value)) {
+      this.arrayHeader(value.length);
+      for (const element of value) this.value(element);
+    } else if (
+      'toJSON' in value &&
+      typeof value.toJSON === 'function' &&
+      !(value instanceof Date || ArrayBuffer.isView(value))
+    ) {
+      this.value(value.toJSON());
+    } else if (ArrayBuffer.isView(value)) {
+      this.bin(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    } else if (value instanceof ArrayBuffer) {
+      this.bin(new Uint8Array(value));
+    } else if (value instanceof Date) {
+      this.#timestamp(value.getTime());
+    } else if (value instanceof Set) {
+      this.#object([...value]);
+    } else if (value instanceof Map) {
+      this.#mapHeader(value.size);
+      for (const [key, field] of value) {
+        this.value(key);
+        this.value(field);
+      }
+    } else {
+      const fields = Object.keys(value).filter((key) => isSent((value as Record<string, unknown>)[key]));
+      this.#mapHeader(fields.length);
+      for (const key of fields) {
+        this.str(key);
+        this.value((value as Record<string, unknown>)[key]);
+      }
+    }
+  }
+
+  #mapHeader(count: number): void {
+    if (count < 16) return this.byte(0x80 | count);
+    scratch.setUint32(0, count);
+    this.#put(0xdf, 4);
+  }
+
+  #number(value: number): void {
+    if (!Number.isSafeInteger(value)) {
+      scratch.setFloat64(0, value);
+      this.#put(0xcb, 8);
+    } else if (value >= 0) {
+      this.uint(value);
+    } else if (value >= -0x20) {
+      this.byte(0x100 + value);
+    } else if (value >= -0x8000_0000) {
+      scratch.setInt32(0, value);
+      this.#put(0xd2, 4);
+    } else {
+      this.#bigint(BigInt(value));
+    }
+  }
+
+  #bigint(value: bigint): void {
+    if (BigInt.asIntN(64, value) === value) {
+      scratch.setBigInt64(0, value);
+      this.#put(0xd3, 8);
+    } else if (BigInt.asUintN(64, value) === value) {
+      scratch.setBigUint64(0, value);
+      this.#put(0xcf, 8);
+    } else {
+      throw new RangeError(`${value} does not fit 64 bits.`);
+    }
+  }
+
+  /** Extension -1 of the specification. */
+  #timestamp(timeMs: number): void {
+    if (Number.isNaN(timeMs)) return this.nil();
+    const seconds = Math.floor(timeMs / 1_000);
+    const nanoseconds = (timeMs - seconds * 1_000) * 1_000_000;
+    if (nanoseconds === 0 && seconds >= 0 && seconds < 0x1_0000_0000) {
+      scratch.setUint32(0, seconds);
+      this.byte(0xd6);
+      this.#put(0xff, 4);
+    } else {
+      scratch.setUint32(0, nanoseconds);
+      scratch.setBigInt64(4, BigInt(seconds));
+      this.byte(0xc7);
+      this.byte(12);
+      this.#put(0xff, 12);
+    }
+  }
+
+  #put(head: number, size: number): void {
+    this.byte(head);
+    this.copy(scratchBytes, 0, size);
+  }
+}
+
+/** As in JSON: a field that cannot be sent is left out. */
+export function isSent(field: unknown): boolean {
+  return field !== undefined && typeof field !== 'function' && typeof field !== 'symbol';
+}

@@ -1,0 +1,117 @@
+/** Every option of a client, with its unit, its default and what happens at the limit. */
+import { FanfareError } from './errors.js';
+import type { WebSocketConstructor } from './websocket.js';
+
+export interface Limits {
+  /**
+   * Time from dialling to the node's `connected` reply, in milliseconds. Beyond it the attempt counts as failed
+   * (`connectTimeout`) and the next one follows.
+   * @default 5000
+   */
+  readonly connectTimeoutMs: number;
+  /**
+   * Time that a publish may take, waiting for a connection included, in milliseconds. Beyond it the publish rejects with
+   * `timeout`. A subscribe that a node leaves unanswered for this long makes the client reconnect (`replyTimeout`).
+   * @default 10000
+   */
+  readonly timeoutMs: number;
+  /**
+   * Time without any frame after a ping, in milliseconds. Beyond it the connection counts as dead (`heartbeatTimeout`) and the
+   * client reconnects.
+   * @default 10000
+   */
+  readonly pongTimeoutMs: number;
+  /**
+   * Before reconnecting the client waits a random time between 0 and this, in milliseconds; the upper end doubles with each
+   * failure in a row.
+   * @default 500
+   */
+  readonly reconnectBaseDelayMs: number;
+  /**
+   * Where the doubling ends, in milliseconds.
+   * @default 20000
+   */
+  readonly reconnectMaxDelayMs: number;
+  /**
+   * How long a connection must have lasted, in milliseconds, for failures to be counted from 0 again when it ends. Below
+   * that, a node that accepts connections and drops them at once is not hammered.
+   * @default 10000
+   */
+  readonly stableAfterMs: number;
+  /**
+   * Publications that may wait for a connection. One more is refused at once with `queueFull`.
+   * @default 1000
+   */
+  readonly maxQueuedPublications: number;
+  /**
+   * Bytes of publications that may wait for a connection. One that goes beyond is refused at once with `queueFull`.
+   * @default 1048576
+   */
+  readonly maxQueuedBytes: number;
+  /**
+   * While connected: bytes that the WebSocket may hold unsent (its `bufferedAmount`). Beyond it publications are refused with
+   * `queueFull`.
+   * @default 4194304
+   */
+  readonly maxUnsentBytes: number;
+  /**
+   * Publications that a subscription holds for its loop. One more ends the subscription: the loop still gets those held,
+   * then `slowConsumer` is thrown.
+   * @default 10000
+   */
+  readonly maxBufferedPublications: number;
+  /**
+   * How long `drain()` waits, in milliseconds. Beyond it the client is closed as by `close()`, and `drain()` rejects with `timeout`.
+   * @default 30000
+   */
+  readonly drainTimeoutMs: number;
+}
+
+export interface CommonOptions extends Partial<Limits> {
+  /**
+   * Connect at once; else `connect()` does it.
+   * @default true
+   */
+  readonly autoConnect?: boolean;
+  /**
+   * The WebSocket to use.
+   * @default that of the platform; in Node 20, the package `ws`
+   */
+  readonly webSocket?: WebSocketConstructor;
+  /**
+   * Source of randomness for delays: from 0 up to, not including, 1. For tests.
+   * @internal
+   */
+  readonly random?: () => number;
+}
+
+export const defaultLimits: Limits = {
+  connectTimeoutMs: 5_000,
+  timeoutMs: 10_000,
+  pongTimeoutMs: 10_000,
+  reconnectBaseDelayMs: 500,
+  reconnectMaxDelayMs: 20_000,
+  stableAfterMs: 10_000,
+  maxQueuedPublications: 1_000,
+  maxQueuedBytes: 1_048_576,
+  maxUnsentBytes: 4_194_304,
+  maxBufferedPublications: 10_000,
+  drainTimeoutMs: 30_000,
+};
+
+/** Longest delay of a timer: more than this fires at once (HTML, Node). */
+export const maxTimerMs = 2_147_483_647;
+
+/** The given limits, completed by the defaults. Throws `invalidOption` where one is not a number that makes sense. */
+export function completeLimits(given: Partial<Limits>): Limits {
+  const limits: Record<string, number> = { ...defaultLimits };
+  for (const name of Object.keys(limits)) {
+    const value = (given as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    if (typeof value !== 'number' || !(value >= 0) || value > maxTimerMs) {
+      throw new FanfareError('invalidOption', { message: `${name} must be from 0 to ${maxTimerMs}, not ${value}.` });
+    }
+    limits[name] = value;
+  }
+  return limits as unknown as Limits;
+}

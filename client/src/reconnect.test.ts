@@ -1,0 +1,13 @@
+import { expect, it } from 'vitest';
+import { reconnectDelayMs } from './reconnect.js';
+
+const policy = { reconnectBaseDelayMs: 500, reconnectMaxDelayMs: 20_000 };
+
+it('draws from 0 up to a bound that doubles with each failure, and ends at the maximum', () => {
+  const highest = [0, 1, 2, 5, 6, 100, 5_000].map((failures) =>
+    reconnectDelayMs(failures, { ...policy, random: () => 1 }),
+  );
+  expect(highest).toEqual([500, 1_000, 2_000, 16_000, 20_000, 20_000, 20_000]);
+  expect(reconnectDelayMs(5, { ...policy, random: () => 0 })).toBe(0);
+  expect(reconnectDelayMs(5, { ...policy, random: () => 0.25 })).toBe(4_000);
+});

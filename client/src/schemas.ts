@@ -1,0 +1,56 @@
+/** Which schema belongs to which topic, and what it says to data. */
+import { DataError, FanfareError } from './errors.js';
+import type { SchemaResult, StandardSchemaV1 } from './standard-schema.js';
+import type { Schemas } from './topics.js';
+
+/** Data that passed, as the schema made it, or why it did not. */
+export type Checked = { readonly data: unknown } | { readonly error: DataError };
+
+/** A promise only where the schema itself is asynchronous. */
+export type Check = (data: unknown) => Checked | Promise<Checked>;
+
+export class SchemaTable {
+  readonly #exact = new Map<string, StandardSchemaV1>();
+  readonly #patterns: Array<{ readonly grammar: RegExp; readonly schema: StandardSchemaV1 }> = [];
+
+  constructor(schemas: Schemas) {
+    for (const [key, schema] of Object.entries(schemas)) {
+      if (/[*>]/.test(key)) this.#patterns.push({ grammar: grammarOf(key), schema });
+      else this.#exact.set(key, schema);
+    }
+  }
+
+  /** Throws `unknownTopic` where no schema matches: what was declared is all there is. */
+  checkOf(topic: string): Check {
+    const schema = this.#exact.get(topic) ?? this.#patterns.find(({ grammar }) => grammar.test(topic))?.schema;
+    if (schema === undefined) {
+      throw new FanfareError('unknownTopic', { message: `No schema matches the topic ${JSON.stringify(topic)}.` });
+    }
+    return (data) => check(topic, schema, data);
+  }
+}
+
+function grammarOf(pattern: string): RegExp {
+  if (!/^(?:[\w-]+\.|\*\.)*(?:[\w-]+|\*|>)$/.test(pattern)) {
+    throw new FanfareError('invalidOption', {
+      message: `${JSON.stringify(pattern)} is no pattern of topics.`,
+    });
+  }
+  const body = pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+');
+  return new RegExp(`^${body}$`);
+}
+
+function check(topic: string, schema: StandardSchemaV1, data: unknown): Checked | Promise<Checked> {
+  const failed = (cause: unknown): Checked => ({ error: new DataError('invalidData', topic, [], { cause }) });
+  const judge = (result: SchemaResult<unknown>): Checked => {
+    if (result.issues === undefined) return { data: result.value };
+    const message = `The data does not match the schema of ${topic}: ${result.issues[0]?.message}`;
+    return { error: new DataError('invalidData', topic, result.issues, { message }) };
+  };
+  try {
+    const result = schema['~standard'].validate(data);
+    return result instanceof Promise ? result.then(judge).catch(failed) : judge(result);
+  } catch (cause) {
+    return failed(cause);
+  }
+}

@@ -1,0 +1,52 @@
+/** The states of a client's connection, and why it is in them. */
+
+/** Each reason for a state. The README says what they mean. */
+export const stateCodes = [
+  // disconnected
+  'notConnected',
+  'closedByClient',
+  'drained',
+  // connecting
+  'connectCalled',
+  'connectFailed',
+  'connectTimeout',
+  'connectionLost',
+  'heartbeatTimeout',
+  'replyTimeout',
+  'protocolError',
+  'draining',
+  'slowSubscriber',
+  // either, depending on the close code or the error
+  'refused',
+  'closedByNode',
+  'badProtocol',
+  'frameTooLarge',
+] as const;
+
+export type StateCode = (typeof stateCodes)[number];
+
+interface Reason {
+  readonly code: StateCode;
+  /** For people: what the node, the network or the platform said. Empty where nobody did. */
+  readonly reason: string;
+  /** WebSocket close code, or null where no close frame came. */
+  readonly closeCode: number | null;
+}
+
+export type ConnectionState =
+  /** Nothing happens until `connect()` is called. */
+  | ({ readonly name: 'disconnected' } & Reason)
+  /** Being opened, or waiting to be: `attempt` 0 is the first, then it counts failures in a row. */
+  | ({ readonly name: 'connecting'; readonly attempt: number } & Reason)
+  /** `node` is the node's name, for logs. */
+  | { readonly name: 'connected'; readonly node: string };
+
+/** How a connection ended. */
+export interface Closure extends Reason {
+  /** Connecting again would end the same way. */
+  readonly isFinal: boolean;
+}
+
+export function closure(code: StateCode, reason = '', closeCode: number | null = null, isFinal = false): Closure {
+  return { code, reason, closeCode, isFinal };
+}

@@ -1,0 +1,242 @@
+/** One reader of a topic: its state, its events, and its publications as a loop or a callback. */
+import type { Position } from '@fanfare/protocol';
+import { Emitter } from './emitter.js';
+import { type ErrorCode, FanfareError } from './errors.js';
+import { Queue } from './queue.js';
+
+export interface Publication<Topic extends string = string, Data = unknown> {
+  readonly topic: Topic;
+  /** Subscriptions of one client to one topic get the same object: treat it as read-only. */
+  readonly data: Data;
+  /** Where the publication stands in the topic's history; null where the topic keeps none. */
+  readonly position: Position | null;
+}
+
+export type SubscriptionState =
+  /** Asked for, or waiting for a connection. `error` is the last refusal, where that is being tried again. */
+  | { readonly name: 'subscribing'; readonly error: FanfareError | null }
+  /** What anyone publishes from now on arrives. */
+  | { readonly name: 'subscribed' }
+  /** For good. `code` is that of `error` where there is one. */
+  | { readonly name: 'unsubscribed'; readonly code: ErrorCode; readonly error: FanfareError | null };
+
+/** Why publications may be missing: the connection was away; or the node says so, having lost touch with the others. */
+export type GapReason = 'reconnected' | 'node';
+
+export interface SubscriptionEvents {
+  /** The node has confirmed the subscription, the first time or again. `recovered`: nothing was missed since the last time. */
+  subscribed: { readonly position: Position | null; readonly recovered: boolean };
+  /** Publications may be missing between those before and those after this event. */
+  gap: { readonly reason: GapReason };
+  /**
+   * A publication that could not be handed out (`undecodable`, `invalidData`: the ones after it still come), a refusal that is
+   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`.
+   */
+  error: FanfareError;
+  /** The end. `error` is null where it was wanted. */
+  unsubscribed: { readonly code: ErrorCode; readonly error: FanfareError | null };
+}
+
+/**
+ * A subscription. Without a listener, read it with `for await`: leaving the loop unsubscribes, and only one loop gets
+ * each publication.
+ */
+export interface Subscription<Topic extends string = string, Data = unknown>
+  extends AsyncIterable<Publication<Topic, Data>> {
+  readonly topic: Topic;
+  readonly state: SubscriptionState;
+  /** Resolves when the node first confirms. Rejects where that never happens; need not be awaited. */
+  readonly ready: Promise<void>;
+  /** Calls `listener` for each event from now on. Returns the function that ends that. */
+  on<Name extends keyof SubscriptionEvents>(
+    name: Name,
+    listener: (event: SubscriptionEvents[Name]) => void,
+  ): () => void;
+  /** Ends the subscription at once: nothing more is handed out, a loop over it finishes. */
+  unsubscribe(): void;
+}
+
+export type Listener = (publication: Publication) => unknown;
+
+export interface ReaderSettings {
+  readonly topic: string;
+  /** Null: publications are held for a loop. */
+  readonly listener: Listener | null;
+  readonly maxBufferedPublications: number;
+  /** Called once, when the reader has ended. */
+  readonly onEnd: (reader: Reader) => void;
+  /** Takes errors that nobody listens to. */
+  readonly report: (error: FanfareError) => void;
+}
+
+type Result = IteratorResult<Publication, undefined>;
+
+/** The two ends of a promise. */
+interface Promised<Value> {
+  readonly resolve: (value: Value) => void;
+  readonly reject: (error: FanfareError) => void;
+}
+
+const done: Result = { done: true, value: undefined };
+
+/** The working side of a {@link Subscription}: what the feed of its topic tells it. */
+export class Reader implements Subscription, AsyncIterator<Publication, undefined> {
+  readonly ready: Promise<void>;
+  readonly #settings: ReaderSettings;
+  readonly #events: Emitter<SubscriptionEvents>;
+  #state: SubscriptionState = { name: 'subscribing', error: null };
+  #ready: Promised<void> | null = null;
+  /** Publications for a loop that has not asked for them yet. */
+  readonly #held = new Queue<Publication>();
+  /** Loops that wait for a publication. None while one is held. */
+  readonly #waiting = new Queue<Promised<Result>>();
+  /** What the loop throws, once, behind what is held. */
+  #thrown: FanfareError | null = null;
+  #onConsumed: (() => void) | null = null;
+
+  constructor(settings: ReaderSettings) {
+    this.#settings = settings;
+    this.#events = new Emitter(this.#onListenerFailure);
+    this.ready = new Promise((resolve, reject) => {
+      this.#ready = { resolve, reject };
+    });
+    // Whoever does not await it learns the same from the state and the events.
+    this.ready.catch(() => {});
+  }
+
+  get topic(): string {
+    return this.#settings.topic;
+  }
+
+  get state(): SubscriptionState {
+    return this.#state;
+  }
+
+  on<Name extends keyof SubscriptionEvents>(
+    name: Name,
+    listener: (event: SubscriptionEvents[Name]) => void,
+  ): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  unsubscribe(): void {
+    this.discard('unsubscribed');
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Publication, undefined> {
+    if (this.#settings.listener === null) return this;
+    throw new TypeError(
+      'This subscription has a listener, which gets the publications: there is nothing to loop over.',
+    );
+  }
+
+  next(): Promise<Result> {
+    const value = this.#held.shift();
+    if (value !== undefined) {
+      this.#tellIfConsumed();
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#thrown !== null) {
+      const error = this.#thrown;
+      this.#thrown = null;
+      return Promise.reject(error);
+    }
+    if (this.#state.name === 'unsubscribed') return Promise.resolve(done);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** Leaving a loop comes here. */
+  return(): Promise<Result> {
+    this.unsubscribe();
+    return Promise.resolve(done);
+  }
+
+  /** The node has confirmed. */
+  confirm(event: SubscriptionEvents['subscribed']): void {
+    if (this.#state.name === 'unsubscribed') return;
+    this.#state = { name: 'subscribed' };
+    this.#ready?.resolve();
+    this.#events.emit('subscribed', event);
+  }
+
+  /** The confirmation no longer holds, or was refused for now. */
+  interrupt(error: FanfareError | null): void {
+    if (this.#state.name === 'unsubscribed') return;
+    this.#state = { name: 'subscribing', error };
+    if (error !== null) this.fail(error);
+  }
+
+  deliver(publication: Publication): void {
+    if (this.#state.name === 'unsubscribed') return;
+    const { listener, maxBufferedPublications } = this.#settings;
+    if (listener !== null) return this.#call(listener, publication);
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) waiting.resolve({ done: false, value: publication });
+    else if (this.#held.size < maxBufferedPublications) this.#held.push(publication);
+    else this.end('slowConsumer', new FanfareError('slowConsumer'));
+  }
+
+  gap(reason: GapReason): void {
+    if (this.#state.name !== 'unsubscribed') this.#events.emit('gap', { reason });
+  }
+
+  /** Something went wrong that does not end the subscription. */
+  fail(error: FanfareError): void {
+    if (this.#state.name === 'unsubscribed') return;
+    if (!this.#events.emit('error', error)) this.#settings.report(error);
+  }
+
+  /** The end. A loop gets what is held for it, then the error if there is one. */
+  end(code: ErrorCode, error: FanfareError | null): void {
+    if (this.#state.name === 'unsubscribed') return;
+    this.#state = { name: 'unsubscribed', code, error };
+    this.#settings.onEnd(this);
+    this.#ready?.reject(error ?? new FanfareError(code));
+    const first = this.#waiting.shift();
+    if (error === null) first?.resolve(done);
+    else if (first !== undefined) first.reject(error);
+    else this.#thrown = error;
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.resolve(done);
+    this.#tellIfConsumed();
+    if (error !== null) {
+      const isKnown = this.#events.emit('error', error) || this.#settings.listener === null;
+      // That the client is disconnected is an event of the client already.
+      if (!isKnown && code !== 'disconnected') this.#settings.report(error);
+    }
+    this.#events.emit('unsubscribed', { code, error });
+  }
+
+  /** The end, at once: what is held for a loop is dropped. */
+  discard(code: ErrorCode): void {
+    this.#held.clear();
+    this.#thrown = null;
+    this.end(code, null);
+    this.#tellIfConsumed();
+  }
+
+  /** Resolves once the subscription has ended and all that was held has been read. */
+  consumed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onConsumed = resolve;
+      this.#tellIfConsumed();
+    });
+  }
+
+  #call(listener: Listener, publication: Publication): void {
+    try {
+      const outcome = listener(publication);
+      if (outcome instanceof Promise) outcome.catch(this.#onListenerFailure);
+    } catch (cause) {
+      this.#onListenerFailure(cause);
+    }
+  }
+
+  readonly #onListenerFailure = (cause: unknown): void => {
+    const message = `A listener of ${this.topic} threw: ${(cause as Error)?.message}`;
+    this.#settings.report(new FanfareError('listenerFailed', { message, cause }));
+  };
+
+  #tellIfConsumed(): void {
+    if (this.#state.name === 'unsubscribed' && this.#held.size === 0) this.#onConsumed?.();
+  }
+}

@@ -1,0 +1,29 @@
+/** Typed topics: which data belongs to which topic, known to the compiler. */
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js';
+
+/** Without a topic map every topic is allowed and data is `unknown`. */
+export type AnyTopics = Record<string, unknown>;
+
+/**
+ * The topics of a map: its keys. A key with a parameter is a template, and the data follows from the topic's name:
+ * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`.
+ */
+export type TopicOf<Topics> = keyof Topics & string;
+
+/**
+ * Schemas by topic. In a key, `*` stands for one segment and `>`, at the end, for one or more: `prices.*`, `logs.>`. A key
+ * without either wins over patterns; of several patterns that match, the first one counts.
+ */
+export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
+
+// A template cannot say "without a dot", so the compiler takes `prices.a.b` for `prices.*`; at run time that is `unknownTopic`.
+type Template<Pattern extends string> = Pattern extends `${infer Head}.${infer Rest}`
+  ? `${Segment<Head>}.${Template<Rest>}`
+  : Segment<Pattern>;
+type Segment<Text extends string> = Text extends '*' | '>' ? string : Text;
+
+/** The topic map for publishers: what goes in, before the schema transforms it. */
+export type SchemaInputs<S extends Schemas> = { [Key in keyof S & string as Template<Key>]: SchemaInput<S[Key]> };
+
+/** The topic map for subscribers: what the schema makes of what was published. */
+export type SchemaOutputs<S extends Schemas> = { [Key in keyof S & string as Template<Key>]: SchemaOutput<S[Key]> };

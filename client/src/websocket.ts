@@ -1,0 +1,24 @@
+/** The WebSocket of the platform, as far as this client uses it. */
+
+/** Declared as methods are, so that any implementation's event classes fit. */
+type Handler<Event> = { handle(event: Event): unknown }['handle'] | null;
+
+export interface WebSocketLike {
+  binaryType: string;
+  readonly bufferedAmount: number;
+  readonly protocol: string;
+  readonly readyState: number;
+  onopen: Handler<unknown>;
+  onmessage: Handler<{ readonly data: unknown }>;
+  onerror: Handler<unknown>;
+  onclose: Handler<{ readonly code: number; readonly reason: string }>;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type WebSocketConstructor = new (url: string, protocols: string) => WebSocketLike;
+
+/** The platform's own, or null where it has none. */
+export function platformWebSocket(): WebSocketConstructor | null {
+  return (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket ?? null;
+}

@@ -1,0 +1,163 @@
+/** The two endings: close() at once, drain() in order. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { connect, failure, record, take } from './harness.js';
+import { startTestNode, until } from './test-node.js';
+
+it('close() ends all at once', async () => {
+  await using node = await startTestNode();
+  const client = connect(node);
+  const subscription = client.subscribe('a');
+  await subscription.ready;
+  const waiting = take(subscription, 1);
+  node.on('publish', () => {});
+  const unanswered = failure(client.publish('a', 1));
+  const connection = await node.connection();
+  await connection.received('publish');
+  const queued = failure(client.publish('a', 2));
+  const closed = client.close();
+  expect(client.state).toMatchObject({ name: 'disconnected', code: 'closedByClient' });
+  expect(await unanswered).toMatchObject({ name: 'ConnectionError', code: 'closed', maybeDelivered: true });
+  expect(await queued).toMatchObject({ code: 'closed', maybeDelivered: false });
+  expect(await waiting).toEqual([]);
+  expect(subscription.state).toEqual({ name: 'unsubscribed', code: 'closed', error: null });
+  await closed;
+  await until(() => connection.closed !== null);
+  expect(connection.closed).toEqual({ code: 1000, reason: 'closedByClient' });
+  expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'closed' });
+  expect(() => client.send('a', 1)).toThrow(expect.objectContaining({ code: 'closed' }));
+  expect(() => client.subscribe('a')).toThrow(expect.objectContaining({ code: 'closed' }));
+  await client.close();
+});
+
+it('close() while connecting stops the attempts', async () => {
+  await using node = await startTestNode();
+  node.refuseWith = 503;
+  const client = connect(node);
+  const connected = failure(client.connect());
+  await until(() => node.upgrades >= 2);
+  await client.close();
+  const { upgrades } = node;
+  expect(await connected).toMatchObject({ code: 'disconnected' });
+  node.refuseWith = null;
+  expect(client.state.name).toBe('disconnected');
+  expect(node.upgrades).toBe(upgrades);
+});
+
+it('close() does not wait for a peer that never answers', async () => {
+  await using node = await startTestNode();
+  const client = connect(node);
+  await client.connect();
+  (await node.connection()).webSocket.pause();
+  await client.close();
+  expect(client.state.name).toBe('disconnected');
+});
+
+it('close() of a client that never connected rejects what waits', async () => {
+  await using node = await startTestNode();
+  const client = connect(node, { autoConnect: false });
+  const queued = failure(client.publish('a', 1));
+  await client.close();
+  expect(await queued).toMatchObject({ code: 'closed', maybeDelivered: false });
+});
+
+it('can be connected again', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  await client.close();
+  await client.connect();
+  await client.publish('a', 1);
+});
+
+it('drain() waits for publishes and lets loops finish', async () => {
+  await using node = await startTestNode();
+  const client = connect(node);
+  const subscription = client.subscribe('a');
+  await subscription.ready;
+  const connection = await node.connection();
+  connection.push('a', [1, 2]);
+  await client.publish('b', 1);
+  node.on('unsubscribe', ({ topic }, _connection, proceed) => {
+    connection.push(topic, [3]);
+    proceed();
+  });
+  const late: Array<() => void> = [];
+  node.on('publish', (_command, _connection, proceed) => late.push(proceed));
+  const unanswered = client.publish('b', 2);
+  client.send('b', 3);
+  const drained = client.drain();
+  expect(await failure(client.publish('b', 4))).toMatchObject({ code: 'draining' });
+  expect(() => client.subscribe('b')).toThrow(expect.objectContaining({ code: 'draining' }));
+  await until(() => late.length === 2);
+  expect(client.state.name).toBe('connected');
+  const read: unknown[] = [];
+  const loop = (async () => {
+    for await (const { data } of subscription) read.push(data);
+  })();
+  await loop;
+  expect(read).toEqual([1, 2, 3]);
+  expect(subscription.state).toMatchObject({ name: 'unsubscribed', code: 'draining', error: null });
+  for (const proceed of late) proceed();
+  await unanswered;
+  await drained;
+  expect(client.state).toMatchObject({ name: 'disconnected', code: 'drained' });
+  expect(connection.commands.filter(({ type }) => type === 'unsubscribe')).toHaveLength(1);
+});
+
+it('drain() sends what waits for a connection', async () => {
+  await using node = await startTestNode();
+  node.refuseWith = 503;
+  const client = connect(node);
+  const published = client.publish('a', 1);
+  client.send('a', 2);
+  await until(() => node.upgrades > 0);
+  const drained = client.drain();
+  node.refuseWith = null;
+  await published;
+  await drained;
+  expect(await (await node.connection()).received('publish')).toHaveLength(2);
+});
+
+it('drain() gives up after drainTimeoutMs', async () => {
+  await using node = await startTestNode();
+  const client = connect(node, { drainTimeoutMs: 30 });
+  await client.subscribe('a').ready;
+  node.on('publish', () => {});
+  const unanswered = failure(client.publish('a', 1));
+  expect(await failure(client.drain())).toMatchObject({ code: 'timeout' });
+  expect(await unanswered).toMatchObject({ code: 'closed', maybeDelivered: true });
+  expect(client.state).toMatchObject({ name: 'disconnected', code: 'drained' });
+});
+
+it('drain() goes through a reconnect', async () => {
+  await using node = await startTestNode();
+  const client = connect(node);
+  const subscription = client.subscribe('a');
+  await subscription.ready;
+  const states = record(client, 'state');
+  node.on('unsubscribe', (_command, connection) => connection.cut());
+  client.send('b', 1);
+  await client.drain();
+  expect(states.at(-1)).toMatchObject({ name: 'disconnected', code: 'drained' });
+  expect(subscription.state.name).toBe('unsubscribed');
+});
+
+it('a process ends by itself after close(), and lives while it is connected', async () => {
+  await using node = await startTestNode();
+  const script = `
+    const { createClient } = await import('@fanfare/client');
+    const client = createClient(${JSON.stringify(node.url)});
+    const subscription = client.subscribe('a');
+    await subscription.ready;
+    await client.publish('a', 'alive');
+    for await (const { data } of subscription) { console.log(data); break; }
+    await client.close();
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], {
+    cwd: import.meta.dirname,
+    timeout: 10_000,
+  });
+  expect(stdout).toBe('alive\n');
+});

@@ -1,0 +1,169 @@
+/** What holds in both encodings. */
+import { createClient } from '@fanfare/client';
+import { createClient as createJsonClient } from '@fanfare/client/json';
+import { describe, expect, it } from 'vitest';
+import { connect, failure, record, take } from './harness.js';
+import { msgpackPayload, payloadOf, startTestNode, until } from './test-node.js';
+
+describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
+  it('connects with its subprotocol and says so', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    const states = record(client, 'state');
+    expect(client.state).toEqual({
+      name: 'connecting',
+      attempt: 0,
+      code: 'connectCalled',
+      reason: expect.any(String),
+      closeCode: null,
+    });
+    await client.connect();
+    expect(client.state).toEqual({ name: 'connected', node: 'test' });
+    expect(states).toEqual([{ name: 'connected', node: 'test' }]);
+    expect(node.connections[0]?.webSocket.protocol).toBe(`fanfare.v1.${encoding}`);
+  });
+
+  it('publishes to a loop and to a listener', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    const heard: unknown[] = [];
+    client.subscribe('news', (publication) => heard.push(publication));
+    const loop = client.subscribe('news');
+    await loop.ready;
+    const values = [{ title: 'hello', tags: ['a', 'ü'] }, null, 0, -1.5, 'text', [], 4_294_967_296];
+    for (const value of values) expect(await client.publish('news', value)).toEqual({ position: null });
+    expect(await take(loop, values.length)).toEqual(values);
+    expect(heard).toEqual(values.map((data) => ({ topic: 'news', data, position: null })));
+  });
+
+  it('sends what one turn brings in one frame', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    await client.connect();
+    const connection = await node.connection();
+    connection.frames.length = 0;
+    const subscription = client.subscribe('a');
+    const published = [client.publish('a', 1), client.publish('a', 2)];
+    client.send('a', 3);
+    await Promise.all(published);
+    expect(connection.frames.map((frame) => frame.map(({ type }) => type))).toEqual([
+      ['subscribe', 'publish', 'publish', 'publish'],
+    ]);
+    expect(await take(subscription, 3)).toEqual([1, 2, 3]);
+  });
+
+  it('gives acknowledged publications an identity of their own, others none', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    await Promise.all([client.publish('a', 1), client.publish('a', 2)]);
+    client.send('a', 3);
+    const commands = await (await node.connection()).received('publish', 3);
+    const [first, second, third] = commands.map(({ messageId }) => messageId);
+    expect(first).toMatch(/^[\w-]{21}$/);
+    expect(second).toMatch(/^[\w-]{21}$/);
+    expect(first).not.toBe(second);
+    expect(third).toBeNull();
+    expect(commands.map(({ id }) => id === null)).toEqual([false, false, true]);
+  });
+
+  it('passes positions on', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    node.on('publish', ({ id }, connection) =>
+      connection.reply({ type: 'published', id, position: { epoch: 'e', offset: 7 } }),
+    );
+    expect(await client.publish('a', 1)).toEqual({ position: { epoch: 'e', offset: 7 } });
+    const heard: unknown[] = [];
+    await client.subscribe('a', ({ data, position }) => heard.push([data, position?.offset])).ready;
+    (await node.connection()).push('a', ['x', 'y'], { epoch: 'e', offset: 8 });
+    await until(() => heard.length === 2);
+    expect(heard).toEqual([
+      ['x', 8],
+      ['y', 9],
+    ]);
+  });
+
+  it("rejects with the node's error", async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    node.on('publish', ({ id }, connection) => connection.error(id, 'unavailable', 'No Redis.'));
+    expect(await failure(client.publish('a', 1))).toMatchObject({
+      name: 'ReplyError',
+      code: 'unavailable',
+      message: 'No Redis.',
+      retryable: true,
+      maybeDelivered: false,
+    });
+    node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
+    expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
+  });
+
+  it('tells of a publication that cannot be decoded, and goes on', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    const subscription = client.subscribe('a');
+    const errors = record(subscription, 'error');
+    await subscription.ready;
+    const regularExpression = Uint8Array.of(0xd4, 0x78, 0, 0x92, 0xa1, 0x61, 0xa0);
+    (await node.connection()).pushPayloads('a', [
+      msgpackPayload('before'),
+      payloadOf('msgpack', regularExpression),
+      msgpackPayload('after'),
+    ]);
+    expect(await take(subscription, 2)).toEqual(['before', 'after']);
+    expect(errors).toEqual([expect.objectContaining({ name: 'DataError', code: 'undecodable', topic: 'a' })]);
+  });
+
+  it('reports what the node says of a publication sent without asking', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    const errors = record(client, 'error');
+    node.on('publish', ({ id }, connection) => connection.error(id, 'malformed'));
+    client.send('a', 1);
+    await until(() => errors.length === 1);
+    expect(errors[0]).toMatchObject({ name: 'ReplyError', code: 'malformed' });
+  });
+
+  it('ignores what a newer node may send', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    await client.connect();
+    const connection = await node.connection();
+    connection.raw(encoding === 'json' ? '{"type":"tomorrow","x":1}' : Uint8Array.of(0x92, 0x7f, 0xa1, 0x78));
+    await client.publish('a', 1);
+    expect(node.connections).toHaveLength(1);
+  });
+
+  it('reconnects after a frame that it cannot read', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    await client.connect();
+    const states = record(client, 'state');
+    (await node.connection()).raw(encoding === 'json' ? '{"type":' : Uint8Array.of(0xc1));
+    await until(() => states.at(-1)?.name === 'connected');
+    expect(states[0]).toMatchObject({ name: 'connecting', attempt: 1, code: 'protocolError' });
+  });
+
+  it('rejects data that the encoding cannot carry, and sends nothing', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    await client.connect();
+    const loop: unknown[] = [];
+    loop.push(loop);
+    expect(await failure(client.publish('a', loop))).toMatchObject({ name: 'DataError', code: 'invalidData' });
+    expect(await failure(client.publish('a', () => 1))).toMatchObject({ code: 'invalidData' });
+    expect(await failure(client.publish('a', 2n ** 70n))).toMatchObject({ code: 'invalidData' });
+    await client.publish('a', undefined);
+    expect(await (await node.connection()).received('publish')).toHaveLength(1);
+  });
+});
+
+it('reads what JSON clients publish, as MessagePack clients do', async () => {
+  await using node = await startTestNode();
+  await using reader = createClient(node.url);
+  await using writer = createJsonClient(node.url);
+  const subscription = reader.subscribe('a');
+  await subscription.ready;
+  await writer.publish('a', { from: 'json', list: [1, 2.5, 'ü'] });
+  expect(await take(subscription, 1)).toEqual([{ from: 'json', list: [1, 2.5, 'ü'] }]);
+});

@@ -1,0 +1,153 @@
+/** Publishing: waiting for a connection, answers, deadlines, limits. */
+import { expect, it } from 'vitest';
+import { connect, failure, record } from './harness.js';
+import { startTestNode, until } from './test-node.js';
+
+it('sends what was published without a connection once there is one, in order, behind the subscriptions', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false });
+  const heard: unknown[] = [];
+  const published = [client.publish('a', 1), client.publish('a', 2)];
+  client.send('a', 3);
+  client.subscribe('a', ({ data }) => heard.push(data));
+  await client.connect();
+  await Promise.all(published);
+  await until(() => heard.length === 3);
+  expect(heard).toEqual([1, 2, 3]);
+  const [first] = (await node.connection()).frames;
+  expect(first?.map(({ type }) => type)).toEqual(['connect', 'subscribe', 'publish', 'publish', 'publish']);
+});
+
+it('refuses at once what goes beyond the queue: count', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false, maxQueuedPublications: 2 });
+  const published = [client.publish('a', 1), client.publish('a', 2)];
+  expect(await failure(client.publish('a', 3))).toMatchObject({ code: 'queueFull', maybeDelivered: false });
+  expect(() => client.send('a', 3)).toThrow(expect.objectContaining({ code: 'queueFull' }));
+  await client.connect();
+  await Promise.all(published);
+  await client.publish('a', 4);
+});
+
+it('refuses at once what goes beyond the queue: bytes', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false, maxQueuedBytes: 1_000 });
+  const published = client.publish('a', 'x'.repeat(600));
+  expect(await failure(client.publish('a', 'x'.repeat(600)))).toMatchObject({ code: 'queueFull' });
+  await client.connect();
+  await published;
+});
+
+it('refuses what goes beyond the bytes that the socket may hold', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { maxUnsentBytes: 100_000 });
+  await client.connect();
+  (await node.connection()).webSocket.pause();
+  const fill = (): void => {
+    for (let index = 0; index < 1_000; index++) client.send('a', 'x'.repeat(10_000));
+  };
+  expect(fill).toThrow(expect.objectContaining({ code: 'queueFull' }));
+  expect(await failure(client.publish('a', 'x'.repeat(60_000)))).toMatchObject({ code: 'queueFull' });
+});
+
+it('gives up after timeoutMs what never left, and takes it back', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false });
+  expect(await failure(client.publish('a', 1, { timeoutMs: 20 }))).toMatchObject({
+    code: 'timeout',
+    maybeDelivered: false,
+  });
+  await client.connect();
+  await client.publish('a', 2);
+  expect(await (await node.connection()).received('publish')).toHaveLength(1);
+});
+
+it('gives up after timeoutMs what is not answered, and ignores a late answer', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { timeoutMs: 20 });
+  const errors = record(client, 'error');
+  const late: Array<() => void> = [];
+  node.on('publish', (_command, _connection, proceed) => late.push(proceed));
+  expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'timeout', maybeDelivered: true });
+  for (const proceed of late) proceed();
+  node.reset('publish');
+  await client.publish('a', 2, { timeoutMs: 5_000 });
+  expect(errors).toEqual([]);
+});
+
+it('rejects what was unanswered when the connection broke, and keeps what had not left', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  node.on('publish', () => {});
+  const unanswered = failure(client.publish('a', 'sent'));
+  const connection = await node.connection();
+  await connection.received('publish');
+  connection.cut();
+  expect(await unanswered).toMatchObject({ name: 'ConnectionError', code: 'connectionLost', maybeDelivered: true });
+  node.reset('publish');
+  await client.publish('a', 'queued');
+  expect(await (await node.connection(1)).received('publish')).toHaveLength(1);
+});
+
+it('can be aborted before and after it has left', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false });
+  const signal = AbortSignal.abort('why');
+  expect(await failure(client.publish('a', 1, { signal }))).toMatchObject({ code: 'aborted', cause: 'why' });
+  const waiting = new AbortController();
+  const queued = failure(client.publish('a', 2, { signal: waiting.signal }));
+  waiting.abort('enough');
+  expect(await queued).toMatchObject({ code: 'aborted', cause: 'enough', maybeDelivered: false });
+  node.on('publish', () => {});
+  await client.connect();
+  const sent = new AbortController();
+  const unanswered = failure(client.publish('a', 3, { signal: sent.signal }));
+  await (await node.connection()).received('publish');
+  sent.abort();
+  expect(await unanswered).toMatchObject({ code: 'aborted', maybeDelivered: true });
+  expect(await (await node.connection()).received('publish')).toHaveLength(1);
+});
+
+it('refuses topics that break the grammar, and sends nothing', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  for (const topic of ['', 'a..b', 'a.*', '$sys', 'ä', 'x'.repeat(201)]) {
+    expect(await failure(client.publish(topic, 1))).toMatchObject({ code: 'invalidTopic' });
+    expect(() => client.send(topic, 1)).toThrow(expect.objectContaining({ code: 'invalidTopic' }));
+    expect(() => client.subscribe(topic)).toThrow(expect.objectContaining({ code: 'invalidTopic' }));
+  }
+  expect((await node.connection()).frames).toHaveLength(1);
+});
+
+it.each(['msgpack', 'json'] as const)('splits a long turn into frames that the node takes (%s)', async (encoding) => {
+  await using node = await startTestNode({ maxFrameBytes: 500 });
+  await using client = connect(node, { encoding });
+  await client.connect();
+  const connection = await node.connection();
+  const sizes: number[] = [];
+  connection.webSocket.on('message', (data: Buffer) => sizes.push(data.length));
+  await Promise.all(
+    Array.from({ length: 50 }, (_, index) => client.publish('a', `ü${index}`.repeat(1 + (index % 20)))),
+  );
+  expect(await connection.received('publish')).toHaveLength(50);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(500);
+  expect(sizes.length).toBeLessThan(30);
+});
+
+it.each(['msgpack', 'json'] as const)('refuses a publication longer than a frame (%s)', async (encoding) => {
+  await using node = await startTestNode({ maxFrameBytes: 500 });
+  await using client = connect(node, { encoding });
+  await client.connect();
+  expect(await failure(client.publish('a', 'ü'.repeat(260)))).toMatchObject({ code: 'frameTooLarge' });
+  await client.publish('a', 'ü'.repeat(200));
+});
+
+it('sends thousands of publications of one turn', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  await Promise.all(Array.from({ length: 5_000 }, (_, index) => client.publish('a', { index })));
+  expect(await (await node.connection()).received('publish')).toHaveLength(5_000);
+});

@@ -1,0 +1,277 @@
+/** Subscriptions: sharing, states, gaps, reconnects, loops and their limits. */
+import { expect, it } from 'vitest';
+import { connect, failure, record, take } from './harness.js';
+import { startTestNode, until } from './test-node.js';
+
+it('shares one subscription at the node between several of the client', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const first = client.subscribe('a');
+  const second = client.subscribe('a');
+  await Promise.all([first.ready, second.ready]);
+  const third = client.subscribe('a');
+  expect(third.state.name).toBe('subscribing');
+  const confirmed = record(third, 'subscribed');
+  await third.ready;
+  expect(confirmed).toEqual([{ position: null, recovered: false }]);
+  await client.publish('a', 1);
+  expect(await Promise.all([first, second, third].map((each) => take(each, 1)))).toEqual([[1], [1], [1]]);
+  const connection = await node.connection();
+  first.unsubscribe();
+  second.unsubscribe();
+  await client.publish('a', 2);
+  expect(await take(third, 1)).toEqual([2]);
+  third.unsubscribe();
+  await connection.received('unsubscribe');
+  expect(connection.commands.filter(({ type }) => type === 'subscribe')).toHaveLength(1);
+  expect(connection.commands.filter(({ type }) => type === 'unsubscribe')).toHaveLength(1);
+});
+
+it('sends connect and all subscriptions in one frame after a reconnect, and tells each of the gap', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const subscriptions = Array.from({ length: 100 }, (_, index) => client.subscribe(`topic.${index}`));
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  const gaps: unknown[] = [];
+  for (const subscription of subscriptions) subscription.on('gap', (gap) => gaps.push(gap));
+  node.refuseWith = 503;
+  (await node.connection()).cut();
+  await until(() => client.state.name === 'connecting');
+  node.refuseWith = null;
+  expect(subscriptions.every(({ state }) => state.name === 'subscribing')).toBe(true);
+  await until(() => gaps.length === 100);
+  expect(gaps[0]).toEqual({ reason: 'reconnected' });
+  expect(subscriptions.every(({ state }) => state.name === 'subscribed')).toBe(true);
+  const { frames } = await node.connection(1);
+  expect(frames).toHaveLength(1);
+  expect(frames[0]?.map(({ type }) => type)).toEqual(['connect', ...subscriptions.map(() => 'subscribe')]);
+});
+
+it('does not subscribe again to what was left while the connection was away', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const [gone, kept] = [client.subscribe('gone'), client.subscribe('kept')];
+  await Promise.all([gone.ready, kept.ready]);
+  node.refuseWith = 503;
+  (await node.connection()).cut();
+  await until(() => client.state.name === 'connecting');
+  gone.unsubscribe();
+  node.refuseWith = null;
+  const [subscribe] = await (await node.connection(1)).received('subscribe');
+  expect(subscribe?.topic).toBe('kept');
+  await client.publish('kept', 1);
+  expect((await node.connection(1)).commands.map(({ type }) => type)).toEqual(['connect', 'subscribe', 'publish']);
+});
+
+it('asks to go on from the last position, and tells of a gap only where it is not recovered', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  node.on('subscribe', ({ id, topic, since }, connection) => {
+    connection.topics.add(topic);
+    const epoch = 'e';
+    if (since === null) connection.subscribed(id, topic, { position: { epoch, offset: 3 } });
+    else if (node.connections.length === 2) {
+      connection.subscribed(id, topic, { position: { epoch, offset: 7 }, recovered: true, data: ['six', 'seven'] });
+    } else connection.subscribed(id, topic, { position: { epoch, offset: 20 } });
+  });
+  const subscription = client.subscribe('a');
+  const confirmed = record(subscription, 'subscribed');
+  const gaps = record(subscription, 'gap');
+  await subscription.ready;
+  const first = await node.connection();
+  first.push('a', ['four', 'five'], { epoch: 'e', offset: 4 });
+  expect(await take(subscription, 2)).toEqual(['four', 'five']);
+  first.cut();
+  const iterator = subscription[Symbol.asyncIterator]();
+  expect((await iterator.next()).value).toEqual({ topic: 'a', data: 'six', position: { epoch: 'e', offset: 6 } });
+  expect((await iterator.next()).value).toEqual({ topic: 'a', data: 'seven', position: { epoch: 'e', offset: 7 } });
+  expect((await (await node.connection(1)).received('subscribe'))[0]?.since).toEqual({ epoch: 'e', offset: 5 });
+  expect(confirmed).toEqual([
+    { position: { epoch: 'e', offset: 3 }, recovered: false },
+    { position: { epoch: 'e', offset: 7 }, recovered: true },
+  ]);
+  expect(gaps).toEqual([]);
+  (await node.connection(1)).cut();
+  await until(() => gaps.length === 1);
+  expect((await (await node.connection(2)).received('subscribe'))[0]?.since).toEqual({ epoch: 'e', offset: 7 });
+});
+
+it('passes on the gaps that the node tells of', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const subscription = client.subscribe('a');
+  const gaps = record(subscription, 'gap');
+  await subscription.ready;
+  (await node.connection()).gap('a');
+  await until(() => gaps.length === 1);
+  expect(gaps).toEqual([{ reason: 'node' }]);
+});
+
+it('takes publications that come before the confirmation', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  node.on('subscribe', ({ topic }, connection, proceed) => {
+    connection.push(topic, ['early']);
+    proceed();
+  });
+  expect(await take(client.subscribe('a'), 1)).toEqual(['early']);
+});
+
+it('keeps trying what is refused for now', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  let refusals = 0;
+  node.on('subscribe', ({ id }, connection, proceed) =>
+    refusals++ < 3 ? connection.error(id, 'unavailable') : proceed(),
+  );
+  const subscription = client.subscribe('a');
+  const errors = record(subscription, 'error');
+  await until(() => errors.length > 0);
+  expect(subscription.state).toMatchObject({ name: 'subscribing', error: { code: 'unavailable' } });
+  await subscription.ready;
+  expect(errors.map(({ code }) => code)).toEqual(['unavailable', 'unavailable', 'unavailable']);
+  expect(node.connections).toHaveLength(1);
+});
+
+it('ends what is refused for good, with the error', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const reported = record(client, 'error');
+  node.on('subscribe', ({ id }, connection) => connection.error(id, 'tooManySubscriptions'));
+  const [loop, called] = [client.subscribe('a'), client.subscribe('b', () => {})];
+  const ended = record(loop, 'unsubscribed');
+  const refused = { name: 'ReplyError', code: 'tooManySubscriptions', retryable: false };
+  expect(await failure(loop.ready)).toMatchObject(refused);
+  expect(await failure(take(loop, 1))).toMatchObject(refused);
+  expect(await take(loop, 1)).toEqual([]);
+  expect(ended).toEqual([{ code: 'tooManySubscriptions', error: expect.objectContaining(refused) }]);
+  await until(() => called.state.name === 'unsubscribed');
+  // The loop threw its own; a listener could not.
+  expect(reported).toEqual([expect.objectContaining(refused)]);
+  node.reset('subscribe');
+  await client.subscribe('a').ready;
+  expect((await node.connection()).commands.some(({ type }) => type === 'unsubscribe')).toBe(false);
+});
+
+it('reconnects where a subscribe is not answered', async () => {
+  await using node = await startTestNode();
+  node.on('subscribe', () => {});
+  await using client = connect(node, { timeoutMs: 30 });
+  const states = record(client, 'state');
+  const subscription = client.subscribe('a');
+  await until(() => states.some((state) => state.name === 'connecting' && state.code === 'replyTimeout'));
+  node.reset('subscribe');
+  await subscription.ready;
+});
+
+it('hands out nothing after unsubscribe(), and finishes the loop', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const heard: unknown[] = [];
+  const called = client.subscribe('a', ({ data }) => {
+    heard.push(data);
+    called.unsubscribe();
+  });
+  const loop = client.subscribe('a');
+  await Promise.all([called.ready, loop.ready]);
+  const waiting = loop[Symbol.asyncIterator]().next();
+  loop.unsubscribe();
+  expect(await waiting).toEqual({ done: true, value: undefined });
+  expect(loop.state).toEqual({ name: 'unsubscribed', code: 'unsubscribed', error: null });
+  (await node.connection()).push('a', [1, 2]);
+  await until(() => heard.length > 0);
+  expect(heard).toEqual([1]);
+});
+
+it('unsubscribes when a loop is left', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const subscription = client.subscribe('a');
+  await subscription.ready;
+  await client.publish('a', 1);
+  for await (const { data } of subscription) {
+    expect(data).toBe(1);
+    break;
+  }
+  expect(subscription.state.name).toBe('unsubscribed');
+  await (await node.connection()).received('unsubscribe');
+});
+
+it('drops what comes between an unsubscribe and its reply, also for a new subscription to the topic', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const before = client.subscribe('a');
+  await before.ready;
+  node.on('unsubscribe', ({ topic }, connection, proceed) => {
+    connection.push(topic, ['for the old one']);
+    proceed();
+  });
+  before.unsubscribe();
+  const after = client.subscribe('a');
+  await after.ready;
+  await client.publish('a', 'for the new one');
+  expect(await take(after, 1)).toEqual(['for the new one']);
+});
+
+it('ends a subscription whose loop does not keep up, after what it holds', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { maxBufferedPublications: 3 });
+  const slow = client.subscribe('a');
+  const heard: unknown[] = [];
+  const fast = client.subscribe('a', ({ data }) => heard.push(data));
+  await Promise.all([slow.ready, fast.ready]);
+  (await node.connection()).push('a', [1, 2, 3, 4, 5]);
+  await until(() => heard.length === 5);
+  expect(slow.state).toMatchObject({ name: 'unsubscribed', code: 'slowConsumer' });
+  expect(await take(slow, 3)).toEqual([1, 2, 3]);
+  expect(await failure(take(slow, 1))).toMatchObject({ code: 'slowConsumer' });
+  expect(fast.state.name).toBe('subscribed');
+});
+
+it('goes on when a listener throws or rejects', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const errors = record(client, 'error');
+  const heard: unknown[] = [];
+  client.subscribe('a', () => {
+    throw new Error('thrown');
+  });
+  client.subscribe('a', async () => {
+    throw new Error('rejected');
+  });
+  await client.subscribe('a', ({ data }) => heard.push(data)).ready;
+  await client.publish('a', 1);
+  await client.publish('a', 2);
+  await until(() => errors.length === 4);
+  expect(heard).toEqual([1, 2]);
+  expect(errors.every(({ code }) => code === 'listenerFailed')).toBe(true);
+});
+
+it('lets a listener subscribe to its own topic', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const heard: unknown[] = [];
+  await client.subscribe('a', ({ data }) => {
+    heard.push(data);
+    client.subscribe('a', (publication) => heard.push(publication.data));
+  }).ready;
+  await client.publish('a', 1);
+  await until(() => heard.length > 0);
+  expect(heard).toEqual([1]);
+});
+
+it('refuses to loop over a subscription that has a listener', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const subscription = client.subscribe('a', () => {});
+  expect(() => subscription[Symbol.asyncIterator]()).toThrow(TypeError);
+});
+
+it('rejects ready where the subscription ends first, and nobody has to care', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { autoConnect: false });
+  const subscription = client.subscribe('a');
+  subscription.unsubscribe();
+  expect(await failure(subscription.ready)).toMatchObject({ code: 'unsubscribed' });
+  client.subscribe('b').unsubscribe();
+});

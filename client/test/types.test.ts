@@ -1,0 +1,95 @@
+/** Typed topics. What must not compile is held by `@ts-expect-error`: `tsc --project tsconfig.test.json` fails where it does. */
+
+import type { WebSocketConstructor } from '@fanfare/client';
+import { type Client, createClient, type Publication, type StandardSchemaV1 } from '@fanfare/client';
+import { createClient as createJsonClient } from '@fanfare/client/json';
+import type { StandardSchemaV1 as Specified } from '@standard-schema/spec';
+import { expectTypeOf, it } from 'vitest';
+import { WebSocket as WsWebSocket } from 'ws';
+
+interface ChatMessage {
+  readonly text: string;
+}
+interface Price {
+  readonly bid: number;
+}
+interface Topics {
+  'chat.lobby': ChatMessage;
+  [topic: `prices.${string}`]: Price;
+  [topic: `rooms.${string}.typing`]: boolean;
+}
+
+/** Compiled, never run. */
+function typed(client: Client<Topics>, currency: string): void {
+  void client.publish('chat.lobby', { text: 'hi' });
+  void client.publish('prices.BTC', { bid: 1 });
+  void client.publish(`prices.${currency}`, { bid: 1 });
+  void client.publish('rooms.1.typing', true);
+  client.send('prices.BTC', { bid: 1 });
+  // @ts-expect-error: a price is not a message.
+  void client.publish('chat.lobby', { bid: 1 });
+  // @ts-expect-error: a message is not a price.
+  void client.publish('prices.BTC', { text: 'hi' });
+  // @ts-expect-error: nor here.
+  client.send('prices.BTC', { text: 'hi' });
+  // @ts-expect-error: no such topic.
+  void client.publish('chat.attic', { text: 'hi' });
+  // @ts-expect-error: no such topic.
+  client.subscribe('price.BTC');
+  // @ts-expect-error: any text might be any topic.
+  client.subscribe(currency);
+  // @ts-expect-error: data is missing.
+  void client.publish('chat.lobby');
+
+  const subscription = client.subscribe('prices.BTC', (publication) => {
+    expectTypeOf(publication).toEqualTypeOf<Publication<'prices.BTC', Price>>();
+    expectTypeOf(publication.data).not.toBeAny();
+  });
+  expectTypeOf(subscription.topic).toEqualTypeOf<'prices.BTC'>();
+  expectTypeOf(client.subscribe('chat.lobby')).toExtend<AsyncIterable<Publication<'chat.lobby', ChatMessage>>>();
+  expectTypeOf(client.subscribe(`prices.${currency}`)).toExtend<AsyncIterable<{ readonly data: Price }>>();
+  subscription.on('gap', ({ reason }) => expectTypeOf(reason).toEqualTypeOf<'reconnected' | 'node'>());
+  // @ts-expect-error: no such event.
+  subscription.on('message', () => {});
+  // @ts-expect-error: publications cannot be changed.
+  client.subscribe('chat.lobby', (publication) => (publication.data = { text: '' }));
+}
+
+function untyped(client: Client): void {
+  void client.publish('anything', { goes: true });
+  client.subscribe('anything', ({ data, topic }) => {
+    expectTypeOf(data).toEqualTypeOf<unknown>();
+    expectTypeOf(topic).toEqualTypeOf<'anything'>();
+  });
+}
+
+function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string, Date>, spec: Specified<1, 2>): void {
+  const client = createClient('ws://localhost/ws', {
+    schemas: { 'chat.lobby': text, 'dates.*': date, 'logs.>': spec },
+  });
+  void client.publish('dates.today', '2024-02-29');
+  void client.publish('logs.a.b.c', 1);
+  client.subscribe('dates.today', ({ data }) => expectTypeOf(data).toEqualTypeOf<Date>());
+  client.subscribe('chat.lobby', ({ data }) => expectTypeOf(data).toEqualTypeOf<string>());
+  client.subscribe('logs.x', ({ data }) => expectTypeOf(data).toEqualTypeOf<2>());
+  // @ts-expect-error: what goes in is text.
+  void client.publish('dates.today', new Date());
+  // @ts-expect-error: no such topic.
+  client.subscribe('chat.attic');
+  // @ts-expect-error: not a schema.
+  createClient('ws://localhost/ws', { schemas: { a: 1 } });
+  // @ts-expect-error: this entry speaks JSON only.
+  createJsonClient('ws://localhost/ws', { encoding: 'msgpack' });
+  // The interface here is that of the specification.
+  expectTypeOf<Specified<1, 2>>().toExtend<StandardSchemaV1<1, 2>>();
+}
+
+it('compiles', () => {
+  expectTypeOf(createClient('ws://localhost/ws', { autoConnect: false })).toEqualTypeOf<Client>();
+  const client = createClient<Topics>('ws://localhost/ws', { autoConnect: false });
+  expectTypeOf(client).toEqualTypeOf<Client<Topics>>();
+  const json: Client<Topics> = createJsonClient<Topics>('ws://localhost/ws', { autoConnect: false });
+  // Any implementation of WebSocket fits.
+  const implementations = (): WebSocketConstructor[] => [WsWebSocket, WebSocket];
+  void [typed, untyped, bySchemas, json, implementations];
+});

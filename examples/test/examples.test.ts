@@ -1,0 +1,67 @@
+/** The programs of the README, run as a reader would run them. They run what `npm run build` wrote. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { startNode } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+
+function start(
+  program: string,
+  ...args: string[]
+): { child: ChildProcess; output(): string; exited: Promise<number | null> } {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`../dist/${program}.js`, import.meta.url)), ...args]);
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (data) => {
+      text += data;
+      child.emit('output');
+    });
+  }
+  const exited = once(child, 'close').then(([code]) => code as number | null);
+  return { child, output: () => text, exited };
+}
+
+/** Resolves when the program has printed `text`; rejects if it ends without. */
+async function untilPrinted({ child, output, exited }: ReturnType<typeof start>, text: string): Promise<void> {
+  let hasExited = false;
+  void exited.then(() => {
+    hasExited = true;
+    child.emit('output');
+  });
+  while (!output().includes(text)) {
+    if (hasExited) throw new Error(`It ended without printing "${text}":\n${output()}`);
+    await once(child, 'output');
+  }
+}
+
+describe('the programs of the README', () => {
+  it('publish a value that a subscriber in another terminal sees', async () => {
+    await using node = await startNode({});
+    const subscriber = start('subscribe', 'news', node.url);
+    await untilPrinted(subscriber, 'Subscribed to news.');
+    const publisher = start('publish', 'news', '{"title":"hello"}', node.url);
+    expect(await publisher.exited).toBe(0);
+    await untilPrinted(subscriber, 'news {"title":"hello"}\n');
+    subscriber.child.kill('SIGINT');
+    expect(await subscriber.exited).toBe(0);
+  });
+
+  it.each([
+    [['publish', 'news'], 2, 'Say what to publish where'],
+    [['publish', 'news', '{oops'], 1, '{oops is not JSON. In a shell, put it in single quotes.'],
+    [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
+    [['subscribe'], 2, 'Say which topic'],
+  ] as const)('say what is wrong: %j', async ([program, ...args], code, sentence) => {
+    const run = start(program, ...args);
+    expect(await run.exited).toBe(code);
+    expect(run.output()).toContain(sentence);
+  });
+
+  it('replay ten thousand flights across two nodes and find every one, once and in order', async () => {
+    const demo = start('demo');
+    expect(await demo.exited).toBe(0);
+    expect(demo.output()).toContain('Two nodes: publishing at ');
+    expect(demo.output()).toContain('MessagePack: all 10000 rows arrived, each once, in order, unaltered.');
+    expect(demo.output()).toContain('JSON: all 10000 rows arrived, each once, in order, unaltered.');
+  });
+});

@@ -1,0 +1,171 @@
+/** A child process that never outlives us: its log, its end, the signals that tests send it. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+
+/** Older lines are forgotten. */
+const maxLogLines = 2_000;
+
+/** How many lines an error message quotes. */
+const quotedLines = 20;
+
+const running = new Set<ChildProcess>();
+
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/**
+ * 'exit' does not run when we are killed ourselves (a test runner does that to hanging workers), so where the system can,
+ * the kernel is asked to kill the child along with us. `setpriv` becomes the command: the pid stays the same.
+ */
+const dieWithParent: readonly string[] =
+  process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true']).status === 0
+    ? ['setpriv', '--pdeathsig', 'KILL', '--']
+    : [];
+
+export interface ChildOptions {
+  readonly command: readonly [string, ...string[]];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+}
+
+export class Child implements AsyncDisposable {
+  /** Resolves with the exit code, or null where a signal ended it. Never rejects. */
+  readonly exited: Promise<number | null>;
+  readonly #name: string;
+  readonly #process: ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #watchers = new Set<(line: string) => void>();
+  #hasExited = false;
+
+  constructor({ command, env, cwd }: ChildOptions) {
+    const [file, ...args] = [...dieWithParent, ...command] as [string, ...string[]];
+    this.#name = command[0];
+    const child = spawn(file, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = child;
+    running.add(child);
+    this.#read(child.stdout);
+    this.#read(child.stderr);
+    this.exited = new Promise((resolve) => {
+      child.once('error', (error) => {
+        this.#take(`${this.#name} cannot be started: ${error.message}`);
+        // With a pid, the error is about a signal: the process lives on and 'close' will come.
+        if (child.pid === undefined) this.#end(resolve, null);
+      });
+      // 'close' comes after the last line of output; 'exit' may come before it.
+      child.once('close', (code) => this.#end(resolve, code));
+    });
+  }
+
+  get pid(): number {
+    if (this.#process.pid === undefined) throw new Error(this.explain(`${this.#name} was not started.`));
+    return this.#process.pid;
+  }
+
+  get hasExited(): boolean {
+    return this.#hasExited;
+  }
+
+  /** What it wrote to stdout and stderr, line by line; the oldest lines are forgotten. */
+  logs(): string[] {
+    return [...this.#lines];
+  }
+
+  /** The sentence, with the last lines of the log under it. */
+  explain(sentence: string): string {
+    const last = this.#lines.slice(-quotedLines);
+    return last.length === 0 ? `${sentence} It logged nothing.` : `${sentence} Its last lines:\n${last.join('\n')}`;
+  }
+
+  /** The first answer that `read` finds in a line, past or to come; null once the process has ended without one. */
+  async find<Answer>(read: (line: string) => Answer | null, signal: AbortSignal): Promise<Answer | null> {
+    for (const line of this.#lines) {
+      const answer = read(line);
+      if (answer !== null) return answer;
+    }
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = withResolvers<Answer | null>();
+    const watch = (line: string): void => {
+      const answer = read(line);
+      if (answer !== null) resolve(answer);
+    };
+    const abort = (): void => reject(signal.reason);
+    this.#watchers.add(watch);
+    signal.addEventListener('abort', abort);
+    void this.exited.then(() => resolve(null));
+    try {
+      return await promise;
+    } finally {
+      this.#watchers.delete(watch);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** SIGTERM; answers the exit code. Beyond the deadline it is killed and this throws. */
+  async stop(deadlineMs: number): Promise<number | null> {
+    this.#process.kill('SIGTERM');
+    // A paused process would get the signal, but not act on it.
+    this.#process.kill('SIGCONT');
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#process.kill('SIGKILL');
+    }, deadlineMs);
+    const code = await this.exited;
+    clearTimeout(timer);
+    if (isLate) throw new Error(this.explain(`${this.#name} did not end within ${deadlineMs} ms of SIGTERM.`));
+    return code;
+  }
+
+  /** SIGKILL; resolves once it is gone. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** SIGSTOP: its sockets stay open and nothing answers. */
+  pause(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#process.kill('SIGCONT');
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
+  }
+
+  #read(stream: Readable): void {
+    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => this.#take(line));
+  }
+
+  #take(line: string): void {
+    this.#lines.push(line);
+    if (this.#lines.length > maxLogLines) this.#lines.shift();
+    for (const watch of this.#watchers) watch(line);
+  }
+
+  #end(resolve: (code: number | null) => void, code: number | null): void {
+    this.#hasExited = true;
+    running.delete(this.#process);
+    resolve(code);
+  }
+}
+
+// Promise.withResolvers comes with Node 22.
+function withResolvers<Value>(): {
+  promise: Promise<Value>;
+  resolve: (value: Value) => void;
+  reject: (reason: unknown) => void;
+} {
+  let resolve: (value: Value) => void = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<Value>((onValue, onReason) => {
+    resolve = onValue;
+    reject = onReason;
+  });
+  return { promise, resolve, reject };
+}

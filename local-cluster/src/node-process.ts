@@ -1,0 +1,138 @@
+/** A Fanfare node as a process of its own. */
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Child } from './child.js';
+
+const main = fileURLToPath(new URL('../../broker/dist/main.js', import.meta.url));
+const startDeadlineMs = 10_000;
+/** Longer than a drain takes by default. */
+const stopDeadlineMs = 60_000;
+const pollIntervalMs = 10;
+
+export interface NodeOptions {
+  /** Nodes with the same Redis form one broker. Default: the in-memory relay. */
+  readonly redisUrl?: string;
+  /** More settings, `FANFARE_…`. The settings of this process are not handed on. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: a free one. */
+  readonly port?: number;
+  /** Default: a free one. */
+  readonly adminPort?: number;
+  /** Whether to wait until the node says that it is ready (default), or only until it listens. */
+  readonly waitReady?: boolean;
+}
+
+export class NodeProcess implements AsyncDisposable {
+  /** Where clients connect. */
+  readonly url: string;
+  readonly port: number;
+  readonly adminUrl: string;
+  readonly adminPort: number;
+  readonly #child: Child;
+
+  constructor(child: Child, ports: Ports) {
+    this.#child = child;
+    this.port = ports.port;
+    this.adminPort = ports.adminPort;
+    this.url = `ws://127.0.0.1:${ports.port}/ws`;
+    this.adminUrl = `http://127.0.0.1:${ports.adminPort}`;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Resolves with the exit code, or null where a signal ended it. */
+  get exited(): Promise<number | null> {
+    return this.#child.exited;
+  }
+
+  /** The last lines that it logged. */
+  logs(): string[] {
+    return this.#child.logs();
+  }
+
+  /** SIGTERM; waits for the drain and answers the exit code. */
+  stop(deadlineMs = stopDeadlineMs): Promise<number | null> {
+    return this.#child.stop(deadlineMs);
+  }
+
+  /** SIGKILL; resolves once it is gone. */
+  kill(): Promise<void> {
+    return this.#child.kill();
+  }
+
+  /** SIGSTOP: its connections stay open and nothing answers. */
+  pause(): void {
+    this.#child.pause();
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child.resume();
+  }
+
+  /** SIGKILL: a test that wants a drain asks for `stop`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#child.kill();
+  }
+}
+
+interface Ports {
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+/** Starts a node and waits until it is ready. */
+export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
+  const { redisUrl, env = {}, port = 0, adminPort = 0, waitReady = true } = options;
+  if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
+  const child = new Child({
+    command: [process.execPath, main],
+    env: {
+      ...ownEnvironment(),
+      FANFARE_PORT: String(port),
+      FANFARE_ADMIN_PORT: String(adminPort),
+      ...(redisUrl === undefined ? {} : { FANFARE_REDIS_URL: redisUrl }),
+      ...env,
+    },
+  });
+  const signal = AbortSignal.timeout(startDeadlineMs);
+  try {
+    const ports = await child.find(readPorts, signal);
+    if (ports === null) throw new Error(child.explain('The node ended before it listened.'));
+    const node = new NodeProcess(child, ports);
+    if (waitReady) await becomesReady(node, child, signal);
+    return node;
+  } catch (error) {
+    await child.kill();
+    if (error !== signal.reason) throw error;
+    throw new Error(
+      child.explain(`The node was not ${waitReady ? 'ready' : 'listening'} after ${startDeadlineMs} ms.`),
+    );
+  }
+}
+
+/** A test that sets `FANFARE_…` for itself must not change the nodes that it starts. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FANFARE_')));
+}
+
+function readPorts(line: string): Ports | null {
+  if (!line.startsWith('{') || !line.includes('"listening"')) return null;
+  const { event, port, adminPort } = JSON.parse(line) as Partial<Ports> & { event?: string };
+  if (event !== 'listening' || port === undefined || adminPort === undefined) return null;
+  return { port, adminPort };
+}
+
+async function becomesReady(node: NodeProcess, child: Child, signal: AbortSignal): Promise<void> {
+  while (true) {
+    if (child.hasExited) throw new Error(child.explain('The node ended before it was ready.'));
+    const response = await fetch(`${node.adminUrl}/readyz`, { signal }).catch(() => null);
+    await response?.body?.cancel();
+    if (response?.status === 200) return;
+    signal.throwIfAborted();
+    await delay(pollIntervalMs);
+  }
+}

@@ -1,0 +1,147 @@
+/** A Redis of our own: on a free port, with nothing on disk that outlives it. */
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Child } from './child.js';
+import { findFreePort } from './free-port.js';
+import { startRedisContainer } from './redis-container.js';
+import { pingRedis } from './redis-ping.js';
+import { findRedis } from './redis-source.js';
+
+const host = '127.0.0.1';
+const startDeadlineMs = 10_000;
+const stopDeadlineMs = 10_000;
+const pollIntervalMs = 10;
+
+export interface RedisOptions {
+  /** More arguments for `redis-server`, for example `['--appendonly', 'yes']`. */
+  readonly args?: readonly string[];
+  /** Default: a free one. */
+  readonly port?: number;
+  /** Whether a Redis that is neither on the PATH nor in Docker may be installed with apt (default true). */
+  readonly mayInstall?: boolean;
+}
+
+export interface RedisProcess extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** Process id; throws where Redis runs in a container. */
+  readonly pid: number;
+  /** The last lines that it logged. */
+  logs(): string[];
+  /** SIGTERM; resolves once it is gone. */
+  stop(): Promise<void>;
+  /** SIGKILL; resolves once it is gone. */
+  kill(): Promise<void>;
+  /** SIGSTOP: its connections stay open and nothing answers. */
+  pause(): Promise<void>;
+  /** SIGCONT. */
+  resume(): Promise<void>;
+  /** Ends it if it runs, and starts it again on the same port; data is kept only as far as `args` make Redis keep it. */
+  restart(): Promise<void>;
+  /** SIGKILL, and its files are removed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Starts a Redis and waits until it answers. Finds one on the PATH, else in Docker, else installs it with apt. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
+  const { args = [] } = options;
+  const source = await findRedis(options.mayInstall ?? true);
+  const attempts = options.port === undefined ? 3 : 1;
+  for (let attempt = 1; ; attempt++) {
+    const port = options.port ?? (await findFreePort());
+    try {
+      if (source.name === 'container') return await startRedisContainer(args, port);
+      return await LocalRedis.start(source.path, args, port);
+    } catch (error) {
+      // Another process may have taken the port since we found it free.
+      if (attempt === attempts) throw error;
+    }
+  }
+}
+
+class LocalRedis implements RedisProcess {
+  readonly url: string;
+  readonly port: number;
+  readonly #folder: string;
+  readonly #command: readonly [string, ...string[]];
+  #child: Child;
+
+  static async start(path: string, args: readonly string[], port: number): Promise<LocalRedis> {
+    const folder = await mkdtemp(join(tmpdir(), 'fanfare-redis-'));
+    try {
+      // The program does what its name says, and apt's `redis-tools` has it under another one.
+      const program = join(folder, 'redis-server');
+      await symlink(path, program);
+      const settings = ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', folder];
+      const redis = new LocalRedis(folder, port, [program, ...settings, ...args]);
+      await redis.#answers();
+      return redis;
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  private constructor(folder: string, port: number, command: readonly [string, ...string[]]) {
+    this.url = `redis://${host}:${port}`;
+    this.port = port;
+    this.#folder = folder;
+    this.#command = command;
+    this.#child = this.#spawn();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  logs(): string[] {
+    return this.#child.logs();
+  }
+
+  async stop(): Promise<void> {
+    await this.#child.stop(stopDeadlineMs);
+  }
+
+  async kill(): Promise<void> {
+    await this.#child.kill();
+  }
+
+  async pause(): Promise<void> {
+    this.#child.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.#child.resume();
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    this.#child = this.#spawn();
+    await this.#answers();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  #spawn(): Child {
+    return new Child({ command: this.#command, cwd: this.#folder });
+  }
+
+  async #answers(): Promise<void> {
+    const child = this.#child;
+    const deadline = performance.now() + startDeadlineMs;
+    while (!child.hasExited && performance.now() < deadline) {
+      const answer = await pingRedis(host, this.port);
+      // Another Redis may sit on the port, and ours be about to say so.
+      if (answer !== null && (answer.pid === null || answer.pid === child.pid)) return;
+      await delay(pollIntervalMs);
+    }
+    const what = child.hasExited ? 'ended before it answered' : `did not answer within ${startDeadlineMs} ms`;
+    await child.kill();
+    throw new Error(child.explain(`redis-server on port ${this.port} ${what}.`));
+  }
+}
