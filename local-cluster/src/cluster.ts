@@ -1,6 +1,7 @@
 /** Some nodes and the Redis between them. */
 import { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
-import { type RedisProcess, startRedis } from './redis-process.js';
+import type { RedisProcess } from './redis.js';
+import { startRedis } from './redis-process.js';
 
 export interface ClusterOptions extends Pick<NodeOptions, 'env' | 'waitReady'> {
   /** How many nodes. Default: 1. */

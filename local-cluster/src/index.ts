@@ -2,5 +2,6 @@
 export { Child, type ChildOptions } from './child.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
+export type { RedisOptions, RedisProcess } from './redis.js';
 export { pingRedis } from './redis-ping.js';
-export { type RedisOptions, type RedisProcess, startRedis } from './redis-process.js';
+export { startRedis } from './redis-process.js';

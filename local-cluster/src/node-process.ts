@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Child } from './child.js';
+import { findFreePort } from './free-port.js';
 
 const main = fileURLToPath(new URL('../../broker/dist/main.js', import.meta.url));
 const startDeadlineMs = 10_000;
@@ -86,7 +87,10 @@ interface Ports {
 
 /** Starts a node and waits until it is ready. */
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
-  const { redisUrl, env = {}, port = 0, adminPort = 0, waitReady = true } = options;
+  const { redisUrl, env = {}, adminPort = 0, waitReady = true } = options;
+  // Not a port of the system's choice: a node that is killed could not be started again on that for a minute, because what it leaves
+  // in TIME_WAIT was bound without SO_REUSEADDR.
+  const port = options.port ?? (await findFreePort());
   if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
   const child = new Child({
     command: [process.execPath, main],

@@ -1,5 +1,5 @@
 /** A Redis in a container, for machines with Docker and without `redis-server`. */
-import type { RedisProcess } from './redis-process.js';
+import type { RedisProcess } from './redis.js';
 
 const image = 'redis:7.0-alpine';
 const redisPort = 6379;

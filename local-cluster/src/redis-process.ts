@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from './child.js';
 import { findFreePort } from './free-port.js';
+import type { RedisOptions, RedisProcess } from './redis.js';
 import { startRedisContainer } from './redis-container.js';
 import { pingRedis } from './redis-ping.js';
 import { findRedis } from './redis-source.js';
@@ -13,36 +14,6 @@ const host = '127.0.0.1';
 const startDeadlineMs = 10_000;
 const stopDeadlineMs = 10_000;
 const pollIntervalMs = 10;
-
-export interface RedisOptions {
-  /** More arguments for `redis-server`, for example `['--appendonly', 'yes']`. */
-  readonly args?: readonly string[];
-  /** Default: a free one. */
-  readonly port?: number;
-  /** Whether a Redis that is neither on the PATH nor in Docker may be installed with apt (default true). */
-  readonly mayInstall?: boolean;
-}
-
-export interface RedisProcess extends AsyncDisposable {
-  readonly url: string;
-  readonly port: number;
-  /** Process id; throws where Redis runs in a container. */
-  readonly pid: number;
-  /** The last lines that it logged. */
-  logs(): string[];
-  /** SIGTERM; resolves once it is gone. */
-  stop(): Promise<void>;
-  /** SIGKILL; resolves once it is gone. */
-  kill(): Promise<void>;
-  /** SIGSTOP: its connections stay open and nothing answers. */
-  pause(): Promise<void>;
-  /** SIGCONT. */
-  resume(): Promise<void>;
-  /** Ends it if it runs, and starts it again on the same port; data is kept only as far as `args` make Redis keep it. */
-  restart(): Promise<void>;
-  /** SIGKILL, and its files are removed. */
-  [Symbol.asyncDispose](): Promise<void>;
-}
 
 /** Starts a Redis and waits until it answers. Finds one on the PATH, else in Docker, else installs it with apt. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
