@@ -1,0 +1,27 @@
+/** What a process has used, as the kernel counts it. */
+import { readdir, readFile } from 'node:fs/promises';
+
+/** CPU time of all threads that live, in nanoseconds (`stat` counts in ticks of 10 ms). */
+export async function readCpuNs(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const times = await Promise.all(
+    threads.map(async (thread) => {
+      const [onCpuNs] = (await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'latin1')).split(' ');
+      return Number(onCpuNs);
+    }),
+  );
+  return times.reduce((sum, time) => sum + time, 0);
+}
+
+export interface Memory {
+  /** All that is in memory for it, the text of its program included. */
+  readonly rssBytes: number;
+  /** What it has allocated: RSS without files. Pages of the program come and go with what else runs. */
+  readonly anonymousBytes: number;
+}
+
+export async function readMemory(pid: number): Promise<Memory> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1');
+  const read = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]) * 1_024;
+  return { rssBytes: read('Rss'), anonymousBytes: read('Anonymous') };
+}

@@ -1,0 +1,54 @@
+/** Wrong words are answered with one sentence. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { parseCommandLine, UsageError } from '../src/command-line.js';
+
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+it('has a default for everything', () => {
+  expect(parseCommandLine(['fanout'])).toMatchObject({
+    name: 'fanout',
+    jsonFile: null,
+    options: { drivers: ['fanfare', 'raw'], subscribers: 1000, publicationBytes: 128, rounds: 5, seconds: 3 },
+  });
+});
+
+it('takes what is asked for', () => {
+  const args = ['fanout', '--drivers', 'raw', '--shapes', 'single,burst', '--seconds=0.2', '--json', 'out.json'];
+  expect(parseCommandLine(args)).toMatchObject({
+    jsonFile: 'out.json',
+    options: { drivers: ['raw'], shapes: ['single', 'burst'], seconds: 0.2 },
+  });
+});
+
+it.each([
+  [[], 'Say what to measure: "fanout".'],
+  [['fanin'], 'There is no scenario "fanin", only "fanout".'],
+  [['fanout', 'now'], '"now" stands where an option was expected.'],
+  [['fanout', '--speed', '9'], "Unknown option '--speed'."],
+  [['fanout', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],
+  [['fanout', '--rounds', '1.5'], '--rounds must be a whole number, not "1.5".'],
+  [['fanout', '--subscribers', '0'], '--subscribers must be a number from 1 to 10000, not "0".'],
+  [['fanout', '--bytes', ''], '--bytes must be a number from 32 to 900, not "".'],
+  [['fanout', '--drivers', 'raw,nats'], '--drivers does not know "nats", only fanfare, raw.'],
+])('refuses %j', (args, sentence) => {
+  expect(() => parseCommandLine(args)).toThrow(new UsageError(sentence));
+});
+
+it('ends with code 2 and one sentence', () => {
+  const { status, stderr, stdout } = spawnSync(process.execPath, [main, 'fanout', '--speed', '9'], {
+    encoding: 'utf8',
+  });
+  expect({ status, stderr, stdout }).toEqual({
+    status: 2,
+    stderr: "Unknown option '--speed'. See --help.\n",
+    stdout: '',
+  });
+});
+
+it('explains itself', () => {
+  const { status, stdout } = spawnSync(process.execPath, [main, '--help'], { encoding: 'utf8' });
+  expect(status).toBe(0);
+  expect(stdout).toContain('--subscribers');
+});
