@@ -17,7 +17,7 @@ import type { Caller } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
-import type { Registry } from '../topics/registry.js';
+import { groupOf, type Registry } from '../topics/registry.js';
 import type { Outbox, Sender } from './outbox.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
@@ -169,13 +169,15 @@ export class Connection implements Caller, CommandSink, Sender {
   join(topic: Topic): void {
     if (this.#socket === null) return;
     this.#topics = withTopic(this.#topics, topic);
-    this.#socket.subscribe(this.#context.registry.add(topic, this.#codec.encoding).name);
+    this.#context.registry.add(topic, this.#codec.encoding);
+    this.#socket.subscribe(groupOf(topic, this.#codec.encoding));
   }
 
   leave(topic: Topic): void {
     if (this.#socket === null) return;
     this.#topics = withoutTopic(this.#topics, topic);
-    this.#socket.unsubscribe(this.#context.registry.remove(topic, this.#codec.encoding).name);
+    this.#context.registry.remove(topic, this.#codec.encoding);
+    this.#socket.unsubscribe(groupOf(topic, this.#codec.encoding));
   }
 
   reply(reply: OutgoingReply): void {

@@ -1,22 +1,32 @@
 /** Who on this node is subscribed to what: only counts, because the sockets themselves stand in uWebSockets' own topic sets. */
 import type { Encoding, Topic } from '@fanfare/protocol';
 
-/** The subscribers of one topic on this node. */
-export interface Audience {
+/**
+ * The subscribers of one topic on this node, counted by encoding: those of one encoding take the same frames. There are as many
+ * of these as topics, so they are small: the names are put together when they are needed.
+ */
+export class Audience {
   readonly topic: Topic;
-  readonly msgpack: Group;
-  readonly json: Group;
+  /** How many subscribers take each encoding. */
+  msgpack = 0;
+  json = 0;
+
+  constructor(topic: Topic) {
+    this.topic = topic;
+  }
+
+  get size(): number {
+    return this.msgpack + this.json;
+  }
 }
 
-/** Those of them who take the same frames. */
-export interface Group {
-  /** The name under which the socket library knows the group. */
-  readonly name: string;
-  readonly size: number;
+/** The name under which the socket library knows the subscribers of a topic who take the same frames. */
+export function groupOf(topic: Topic, encoding: Encoding): string {
+  return encoding === 'msgpack' ? `m:${topic}` : `j:${topic}`;
 }
 
 export class Registry {
-  readonly #audiences = new Map<Topic, MutableAudience>();
+  readonly #audiences = new Map<Topic, Audience>();
   readonly #onLast: (topic: Topic) => void;
   #subscriptions = 0;
 
@@ -35,39 +45,29 @@ export class Registry {
     return this.#subscriptions;
   }
 
-  audienceOf(topic: Topic): Audience | undefined {
+  audienceOf(topic: Topic): Readonly<Audience> | undefined {
     return this.#audiences.get(topic);
   }
 
-  /** Counts one more subscriber. Answers the group that its socket is to join. */
-  add(topic: Topic, encoding: Encoding): Group {
+  /** Counts one more subscriber. */
+  add(topic: Topic, encoding: Encoding): void {
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
-      audience = { topic, msgpack: { name: `m:${topic}`, size: 0 }, json: { name: `j:${topic}`, size: 0 } };
+      audience = new Audience(topic);
       this.#audiences.set(topic, audience);
     }
-    audience[encoding].size++;
+    audience[encoding]++;
     this.#subscriptions++;
-    return audience[encoding];
   }
 
-  /** Counts one subscriber less; it must have been added. Answers the group that its socket is to leave. */
-  remove(topic: Topic, encoding: Encoding): Group {
+  /** Counts one subscriber less; it must have been added. */
+  remove(topic: Topic, encoding: Encoding): void {
     const audience = this.#audiences.get(topic);
     if (audience === undefined) throw new Error(`Nobody is subscribed to ${topic}.`);
-    audience[encoding].size--;
+    audience[encoding]--;
     this.#subscriptions--;
-    if (audience.msgpack.size + audience.json.size === 0) {
-      this.#audiences.delete(topic);
-      this.#onLast(topic);
-    }
-    return audience[encoding];
+    if (audience.size > 0) return;
+    this.#audiences.delete(topic);
+    this.#onLast(topic);
   }
-}
-
-type MutableGroup = { -readonly [field in keyof Group]: Group[field] };
-
-interface MutableAudience extends Audience {
-  readonly msgpack: MutableGroup;
-  readonly json: MutableGroup;
 }
