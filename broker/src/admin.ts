@@ -7,8 +7,11 @@ export interface AdminSettings {
   readonly adminPort: number;
 }
 
-/** Why the node is not ready, or null. */
-export type Readiness = { readonly isReady: boolean; readonly reason: string };
+/** Whether the node would take a subscription and an acknowledged publication, and why. */
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly reason: string;
+}
 
 export interface AdminSources {
   readiness(): Readiness;

@@ -21,8 +21,8 @@ export interface Broker {
   /** Where /healthz, /readyz and /metrics are. */
   readonly adminPort: number;
   /**
-   * Stops in good order: not ready any more, lets nobody in, closes every connection with `draining`, sends what was taken in,
-   * and cuts off what is left after `drainTimeoutMs`. May be called once.
+   * Stops in good order: not ready any more, lets nobody in and hears nobody, delivers and answers what was taken in, closes
+   * every connection with `draining`, and cuts off what is left after `drainTimeoutMs`. May be called once.
    */
   drain(): Promise<void>;
 }
@@ -34,7 +34,12 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
 
   const registry = new Registry((topic) => relay.unsubscribe(topic));
   // Frames leave through the server, which is above everything here: the one upward step of the journey.
-  const fanout = new Fanout(registry, Object.values(codecs), (...frame) => server.broadcast(...frame), counters);
+  const fanout = new Fanout(
+    registry,
+    Object.values(codecs),
+    (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
+    counters,
+  );
   const relay: Relay =
     config.redisUrl === null
       ? new MemoryRelay(fanout)
@@ -93,6 +98,8 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
       log.info({ event: 'draining', connections: server.connections.length }, 'Draining: closing all connections.');
       server.stopListening();
       const hadConnections = server.connections.length > 0;
+      // First what was taken in: publishers hear what became of it, subscribers get it.
+      await relay.flush();
       for (const connection of [...server.connections]) connection.close(closeReasons.draining);
       await waitUntil(() => server.connections.length === 0, config.drainTimeoutMs);
       if (hadConnections) await setTimeout(closeHandshakeMs);

@@ -14,6 +14,11 @@ async function main(): Promise<void> {
   }
   const config = loadConfig(process.env);
   const log = createLog(config);
+  // A bug that nobody caught: what state is left is unknown, so the node ends, and the log says why.
+  process.on('uncaughtException', (error) => {
+    log.fatal({ event: 'bug', err: error }, 'The node ends because of an error that nobody caught: this is a bug.');
+    process.exit(1);
+  });
   const broker = await startBroker(config, log);
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

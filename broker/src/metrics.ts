@@ -1,6 +1,6 @@
 /**
- * Every metric of a node. What happens often is counted in plain fields and read when Prometheus asks; nothing on the path of
- * a publication touches a metrics library. No label carries a topic, a user, or anything else that a client chooses.
+ * Every metric of a node. What happens often is counted in plain fields and read when Prometheus asks; the metrics library is
+ * called at most once for a batch of publications, never for each. No label carries a topic, a user, or anything else that a client chooses.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 

@@ -1,7 +1,4 @@
-/**
- * The two connections of a node to Redis, one to publish and one to listen, and all that we know about ioredis. What the
- * options are for stands in docs/decisions.md; the traps behind them in ioredis' own tracker.
- */
+/** The two connections of a node to Redis, one to publish and one to listen, and all that we know about ioredis. */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
 
@@ -23,10 +20,16 @@ export interface RedisCounters {
 
 export interface LinkEvents {
   /** The connection works. */
-  onReady(): void;
+  onReady?(): void;
   /** The connection that worked does not any more: what was on it may have arrived or not. */
-  onLost(): void;
+  onLost?(): void;
 }
+
+/** How often a fault that lasts is said again, in milliseconds. */
+const complaintIntervalMs = 10_000;
+
+/** How long TCP and TLS may take to connect, in milliseconds. */
+const connectTimeoutMs = 2_000;
 
 /** What both connections have in common: they come back by themselves, and say in the log what is wrong. */
 abstract class Link {
@@ -38,12 +41,14 @@ abstract class Link {
   readonly #watch: NodeJS.Timeout;
   #isReady = false;
   #isClosed = false;
-  /** When the present outage began; null while the connection works. */
-  #downSince: number | null = Date.now();
-  #lastComplaint = '';
-  #lastComplaintAt = 0;
+  /** When the present outage began; null while the connection works. All times are of performance.now(). */
+  #downSince: number | null = performance.now();
+  /** When each sentence was last said in this outage. */
+  readonly #saidAt = new Map<string, number>();
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
+  /** Commands that Redis has not answered, oldest first: it answers in order. */
+  readonly #unanswered = new Set<Unanswered>();
 
   constructor(
     role: 'publisher' | 'subscriber',
@@ -58,12 +63,16 @@ abstract class Link {
     this.counters = counters;
     this.redis = new Redis(settings.redisUrl, this.#options(`fanfare:${settings.nodeName}:${role}`));
     this.redis.on('connecting', () => {
-      this.#connectingSince = Date.now();
+      this.#connectingSince = performance.now();
     });
     this.redis.on('ready', () => this.#becomeReady());
     this.redis.on('close', () => this.#becomeLost());
     this.redis.on('error', (error: Error) => this.complain(error));
-    this.#watch = setInterval(() => this.#checkTimeouts(), Math.max(50, settings.redisTimeoutMs / 4));
+    // Judged after the poll phase, not in the timer: where the event loop was held up, the answers may have come and only wait to be read.
+    this.#watch = setInterval(
+      () => setImmediate(() => this.#checkTimeouts()),
+      Math.max(20, settings.redisTimeoutMs / 10),
+    );
     this.#watch.unref();
     this.redis.connect().catch(() => {
       // Reported by 'error', tried again by retryStrategy.
@@ -80,21 +89,38 @@ abstract class Link {
     this.redis.disconnect();
   }
 
-  /** When the oldest unanswered command was sent, in Date.now() milliseconds, or null. */
-  protected abstract get waitingSince(): number | null;
+  /** Follows a command until it is answered. Rejects as soon as the connection is lost. */
+  protected track<Answer>(command: Promise<Answer>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const unanswered: Unanswered = { sentAt: performance.now(), reject };
+      this.#unanswered.add(unanswered);
+      const settle =
+        <Value>(tell: (value: Value) => void) =>
+        (value: Value): void => {
+          this.#unanswered.delete(unanswered);
+          tell(value);
+        };
+      command.then(settle(resolve), settle(reject));
+    });
+  }
 
-  /** Gives the connection up and makes it anew. */
-  protected reset(why: string): void {
-    this.#log.warn({ event: 'redisReset' }, why);
-    this.#becomeLost();
-    this.redis.disconnect(true);
+  /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
+  protected complain(error: Error): void {
+    if (this.#isClosed) return;
+    const sentence = explain(error);
+    const now = performance.now();
+    if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
+    this.#saidAt.set(sentence, now);
+    const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
+    this.#log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
   }
 
   #options(connectionName: string) {
     return {
       connectionName,
       lazyConnect: true,
-      connectTimeout: 2_000,
+      connectTimeout: connectTimeoutMs,
+      // How long a connection that we give up may take to say goodbye.
       disconnectTimeout: 250,
       keepAlive: 5_000,
       // Nothing is queued or sent again behind our back: the relay knows what may be repeated.
@@ -106,57 +132,53 @@ abstract class Link {
       // Redis says LOADING while it reads its file: ask again soon.
       maxLoadingRetryTime: 1_000,
       retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), 2_000) * (0.5 + Math.random()),
-      // A demoted master answers READONLY: leave it, so that the address is resolved again.
-      reconnectOnError: (error) => error.message.startsWith('READONLY'),
     } satisfies RedisOptions;
   }
 
   #becomeReady(): void {
+    const downMs = Math.round(performance.now() - (this.#downSince ?? performance.now()));
     this.#connectingSince = null;
     this.#isReady = true;
-    const downMs = Date.now() - (this.#downSince ?? Date.now());
     this.#downSince = null;
-    this.#lastComplaint = '';
+    this.#saidAt.clear();
     this.#log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
-    this.#events.onReady();
+    this.#events.onReady?.();
   }
 
   #becomeLost(): void {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
-    this.#downSince = Date.now();
+    this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
       this.#log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
     }
-    this.#events.onLost();
-  }
-
-  /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
-  protected complain(error: Error): void {
-    if (this.#isClosed) return;
-    const sentence = explain(error);
-    const now = Date.now();
-    if (sentence === this.#lastComplaint && now - this.#lastComplaintAt < 10_000) return;
-    this.#lastComplaint = sentence;
-    this.#lastComplaintAt = now;
-    const downMs = this.#downSince === null ? 0 : now - this.#downSince;
-    this.#log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
+    for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
+    this.#unanswered.clear();
+    this.#events.onLost?.();
   }
 
   #checkTimeouts(): void {
-    const now = Date.now();
-    const waitingSince = this.#isReady ? this.waitingSince : null;
-    if (waitingSince !== null && now - waitingSince > this.#timeoutMs) {
-      this.reset(`Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
-    } else if (this.#connectingSince !== null && now - this.#connectingSince > 2_000 + this.#timeoutMs) {
+    if (this.#isClosed) return;
+    const now = performance.now();
+    const [oldest] = this.#unanswered;
+    if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
+      this.#log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
+      this.#becomeLost();
+      this.redis.disconnect(true);
+    } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
       // The TCP connection stands, but the handshake gets no answer: a paused Redis, or not a Redis at all.
       this.complain(new Error('handshake timed out'));
       this.#connectingSince = null;
       this.redis.disconnect(true);
     }
   }
+}
+
+interface Unanswered {
+  readonly sentAt: number;
+  reject(error: Error): void;
 }
 
 export interface RedisMessage {
@@ -166,34 +188,24 @@ export interface RedisMessage {
 
 /** Sends publications to Redis, one pipeline at a time as the caller made it. */
 export class PublisherLink extends Link {
-  /** Send times of the pipelines that are not answered, oldest first: Redis answers in order. */
-  readonly #sentAt: number[] = [];
-
   constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
     super('publisher', settings, log, counters, events);
   }
 
-  protected override get waitingSince(): number | null {
-    return this.#sentAt[0] ?? null;
-  }
-
-  /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what Redis said to each: null or its error. */
+  /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what became of each: null or an error. */
   async publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]> {
     const pipeline = this.redis.pipeline();
     for (const { channel, message } of messages) pipeline.publish(channel, message);
     this.counters.redisPipelines++;
     this.counters.redisPublishCommands += messages.length;
-    this.#sentAt.push(Date.now());
     try {
-      const results = await pipeline.exec();
+      const results = await this.track(pipeline.exec());
       const errors = messages.map((_, index) => results?.[index]?.[0] ?? null);
       const refusal = errors.find((error) => error !== null);
       if (refusal && this.isReady) this.complain(refusal);
       return errors;
     } catch (error) {
       return messages.map(() => error as Error);
-    } finally {
-      this.#sentAt.shift();
     }
   }
 }
@@ -203,8 +215,6 @@ export const maxChannelsPerCommand = 512;
 
 /** Listens to channels of Redis. */
 export class SubscriberLink extends Link {
-  readonly #sentAt: number[] = [];
-
   constructor(
     settings: RedisSettings,
     log: Log,
@@ -213,34 +223,30 @@ export class SubscriberLink extends Link {
   ) {
     super('subscriber', settings, log, counters, events);
     // Only this event: with a listener for 'message', ioredis would decode every message to a string too.
-    this.redis.on('messageBuffer', (channel: Buffer, message: Buffer) => events.onMessage(channel, message));
+    this.redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
+      // A connection that was given up may go on delivering for a moment: what it loses behind that nobody would tell.
+      if (this.isReady) events.onMessage(channel, message);
+    });
   }
 
-  protected override get waitingSince(): number | null {
-    return this.#sentAt[0] ?? null;
-  }
-
-  /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all; rejects if the connection breaks. */
+  /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all; rejects where it refuses, or the connection breaks. */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;
-    return this.#await(this.redis.subscribe(...channels));
+    return this.#carryOut(this.redis.subscribe(...channels));
   }
 
   /** As {@link subscribe}. Commands are carried out in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
-    return this.#await(this.redis.unsubscribe(...channels));
+    return this.#carryOut(this.redis.unsubscribe(...channels));
   }
 
-  async #await(answer: Promise<unknown>): Promise<void> {
-    this.#sentAt.push(Date.now());
+  async #carryOut(command: Promise<unknown>): Promise<void> {
     try {
-      await answer;
+      await this.track(command);
     } catch (error) {
       if (this.isReady) this.complain(error as Error);
       throw error;
-    } finally {
-      this.#sentAt.shift();
     }
   }
 }
@@ -259,7 +265,7 @@ function explain(error: Error): string {
   if (text.startsWith('NOAUTH'))
     return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
   if (text.startsWith('NOPERM'))
-    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE and INFO.';
+    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE and INFO on the channels of FANFARE_REDIS_PREFIX.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';
   if (code === 'ETIMEDOUT' || text.includes('timed out'))
     return 'Redis does not answer: is the host up, reachable, and a Redis?';

@@ -77,17 +77,136 @@ describe('a RedisRelay', () => {
     expect(node.counters).toMatchObject({ redisPipelines: 1, redisPublishCommands: 3 });
   });
 
-  it('refuses what would make it hold more than its limit, and says that nobody got it', async () => {
+  it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {
     prefixes++;
-    await using node = newRelay({ maxRelayBytes: 1_000 });
+    await using node = newRelay({ unsubscribeLingerMs: 60_000 });
+    await until('it is connected', () => node.relay.state === 'connected');
+    await node.relay.subscribe(topic('t'));
+    node.relay.unsubscribe(topic('t'));
+    await node.relay.subscribe(topic('t'));
+    expect(node.counters).toMatchObject({ redisSubscribeCommands: 1, redisUnsubscribeCommands: 0 });
+  });
+
+  it('refuses what would make it hold more than its limit in one turn, and says that nobody got it', async () => {
+    prefixes++;
+    await using node = newRelay({ maxRelayBytes: 4_000 });
     await until('it is connected', () => node.relay.state === 'connected');
     const outcomes = await Promise.all(
-      Array.from({ length: 10 }, () => publishAcknowledged(node.relay, 't', 'x'.repeat(300))),
+      Array.from({ length: 20 }, () => publishAcknowledged(node.relay, 't', 'x'.repeat(300))),
     );
     const refused = outcomes.filter((outcome) => outcome instanceof ReplyError);
-    expect(refused.map(({ code }) => code)).toEqual(Array.from({ length: 7 }, () => 'overloaded'));
-    expect(node.delivery.of('t').length).toBe(3);
+    expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['overloaded']));
+    expect(node.delivery.of('t').length).toBe(20 - refused.length);
+    expect(() => {
+      for (let number = 0; number < 20; number++) node.relay.publish(topic('t'), json('x'.repeat(300)), null);
+    }).toThrow(ReplyError);
+    await node.relay.flush();
     expect(await publishAcknowledged(node.relay, 't', 'fits again')).toBeNull();
+  });
+
+  it('counts what Redis has not answered toward its limit, until Redis has', async () => {
+    prefixes++;
+    await using own = await startRedis();
+    await using node = newRelay({ redisUrl: own.url, maxRelayBytes: 20_000, redisTimeoutMs: 5_000 });
+    await until('it is connected', () => node.relay.state === 'connected');
+    await own.pause();
+    const onTheWay = publishAcknowledged(node.relay, 't', 'x'.repeat(10_000));
+    // The next turn: the first is on the link by now.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    expect(await publishAcknowledged(node.relay, 't', 'x'.repeat(10_000))).toMatchObject({ code: 'overloaded' });
+    await own.resume();
+    expect(await onTheWay).toBeNull();
+    for (let round = 0; round < 10; round++) {
+      expect(await publishAcknowledged(node.relay, 't', 'x'.repeat(10_000))).toBeNull();
+    }
+  });
+
+  it('counts a run for what it takes, so that many small topics cannot go round the limit', async () => {
+    prefixes++;
+    await using node = newRelay({ maxRelayBytes: 100_000 });
+    await until('it is connected', () => node.relay.state === 'connected');
+    let taken = 0;
+    expect(() => {
+      for (; taken < 1_000; taken++) node.relay.publish(topic(`t${taken}`), json(1), null);
+    }).toThrow(ReplyError);
+    expect(taken).toBeLessThan(100_000 / 1_000);
+  });
+
+  it('tells a gap after its listening connection broke, before anything that follows', async () => {
+    prefixes++;
+    await using node = newRelay();
+    await using other = newRelay();
+    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    await node.relay.subscribe(topic('t'));
+    const story: string[] = [];
+    node.delivery.onDeliver = () => story.push('publication');
+    node.delivery.onGap = () => story.push('gap');
+    const admin = new Redis(redis.url);
+    for (let round = 0; round < 5; round++) {
+      story.length = 0;
+      await admin.client('KILL', 'TYPE', 'pubsub');
+      await until('the gap is told', () => {
+        other.relay.publish(topic('t'), json(round), null);
+        return story.includes('gap') && story.at(-1) === 'publication';
+      });
+      const afterGap = story.slice(story.indexOf('gap'));
+      expect(afterGap.filter((each) => each === 'gap')).toEqual(['gap']);
+      await until('it is connected', () => node.relay.state === 'connected');
+    }
+    await admin.quit();
+  });
+
+  it('has the other nodes tell a gap for what could not reach them, when its publishing connection is back', async () => {
+    prefixes++;
+    await using node = newRelay({ nodeName: `publisher-${prefixes}` });
+    await using other = newRelay();
+    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    await other.relay.subscribe(topic('t'));
+    await other.relay.subscribe(topic('quiet'));
+    const admin = new Redis(redis.url);
+    const clients = String(await admin.client('LIST')).split('\n');
+    const link = clients.find((line) => line.includes(`name=fanfare:publisher-${prefixes}:publisher`)) ?? '';
+    await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
+    await until('the link is lost', () => node.relay.state === 'connecting');
+    node.relay.publish(topic('t'), json('only here'), null);
+    await node.relay.flush();
+    expect(node.delivery.of('t')).toEqual(['"only here"']);
+    await until('the others are told', () => other.delivery.gaps.length > 0);
+    expect(other.delivery.gaps).toEqual(['t']);
+    expect(other.delivery.of('t')).toEqual([]);
+    expect(node.delivery.gaps).toEqual([]);
+    await admin.quit();
+  });
+
+  it('is not connected while Redis refuses it a standing topic, and asks again until it may', async () => {
+    prefixes++;
+    await using own = await startRedis();
+    await using node = newRelay({ redisUrl: own.url });
+    await using other = newRelay({ redisUrl: own.url });
+    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    await node.relay.subscribe(topic('t'));
+    const admin = new Redis(own.url);
+    await admin.call('ACL', 'SETUSER', 'default', 'resetchannels', '&elsewhere');
+    await until('the topic is refused', () => node.relay.state === 'connecting' && node.counters.redisReconnects > 0);
+    await admin.call('ACL', 'SETUSER', 'default', 'allchannels');
+    await until('it is connected', () => node.relay.state === 'connected' && other.relay.state === 'connected');
+    expect(await publishAcknowledged(other.relay, 't', 'back')).toBeNull();
+    await until('it has come', () => node.delivery.of('t').length === 1);
+    expect(node.delivery.gaps).toEqual(['t']);
+    await admin.quit();
+  });
+
+  it('does not take a loop that was held up for a Redis that does not answer', async () => {
+    prefixes++;
+    await using node = newRelay({ redisTimeoutMs: 100 });
+    await until('it is connected', () => node.relay.state === 'connected');
+    for (let round = 0; round < 5; round++) {
+      const outcome = publishAcknowledged(node.relay, 't', round);
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      for (const start = performance.now(); performance.now() < start + 150; );
+      expect(await outcome).toBeNull();
+    }
+    expect(node.counters.redisReconnects).toBe(0);
   });
 
   it('passes over messages on its channels that it cannot read', async () => {
@@ -97,18 +216,16 @@ describe('a RedisRelay', () => {
     await node.relay.subscribe(topic('t'));
     const admin = new Redis(redis.url);
     const head = Buffer.from([1, 9, 9, 9, 9, 9, 9, 9, 9, 0, 1]);
-    for (const message of [
-      '',
-      'hello',
-      Buffer.from([2, ...Buffer.alloc(20)]),
-      Buffer.concat([head, Buffer.of(0xd9, 200, 1)]),
-    ]) {
+    const broken = [Buffer.of(0xd9, 200, 1), Buffer.of(0xa1, 0x37, 0xa1), Buffer.of(0xc0), Buffer.of()];
+    const strange = ['', 'hello', Buffer.from([2, ...Buffer.alloc(20)])];
+    for (const message of [...strange, ...broken.map((run) => Buffer.concat([head, run]))]) {
       await admin.publish(`p${prefixes}:topic:t`, message);
     }
     await admin.publish(`p${prefixes}:topic:t`, Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
     await until('the good one has come', () => node.delivery.of('t').length === 1);
     expect(node.delivery.of('t')).toEqual(['7']);
-    expect(node.counters.redisMessagesUnreadable).toBe(4);
+    expect(node.counters.redisMessagesUnreadable).toBe(7);
+    expect(node.delivery.runs).toEqual([1]);
     await admin.quit();
   });
 });

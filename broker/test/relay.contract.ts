@@ -4,7 +4,7 @@ import {
   type Payload,
   type Position,
   parseTopic,
-  type ReplyError,
+  ReplyError,
   type Run,
   type Topic,
 } from '@fanfare/protocol';
@@ -25,8 +25,11 @@ export class RecordedDelivery implements Delivery {
   readonly received = new Map<Topic, string[]>();
   readonly runs: number[] = [];
   readonly gaps: Topic[] = [];
+  onDeliver: () => void = () => undefined;
+  onGap: () => void = () => undefined;
 
   deliver(topic: Topic, _position: Position | null, run: Run): boolean {
+    this.onDeliver();
     this.runs.push(run.count);
     forEachItem(run, ({ bytes, start, end }) => {
       const texts = this.received.get(topic) ?? [];
@@ -37,6 +40,7 @@ export class RecordedDelivery implements Delivery {
   }
 
   tellGap(topic: Topic): void {
+    this.onGap();
     this.gaps.push(topic);
   }
 
@@ -60,7 +64,12 @@ export function json(value: unknown): Payload {
 export function publishAcknowledged(relay: Relay, name: string, value: unknown): Promise<Position | null | ReplyError> {
   return new Promise((resolve) => {
     const receipt: Receipt = { accepted: resolve, failed: resolve };
-    relay.publish(topic(name), json(value), receipt);
+    try {
+      relay.publish(topic(name), json(value), receipt);
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      resolve(error);
+    }
   });
 }
 
@@ -149,6 +158,19 @@ export function relayContract(name: string, start: StartRelays): void {
       await relay.subscribe(topic('t'));
       await publishAcknowledged(relay, 't', 1);
       await until('it has come', () => fixture.deliveries[0]?.of('t').length === 1);
+    });
+
+    it('has told every outcome when it is flushed', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      const outcomes: unknown[] = [];
+      const receipt: Receipt = {
+        accepted: (position) => outcomes.push(position),
+        failed: (error) => outcomes.push(error),
+      };
+      for (let number = 0; number < 10; number++) relay.publish(topic('t'), json(number), receipt);
+      await relay.flush();
+      expect(outcomes).toEqual(Array.from({ length: 10 }, () => null));
     });
 
     it('sends what was taken in before it closes', async () => {

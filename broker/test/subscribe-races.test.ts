@@ -67,20 +67,24 @@ describe('first and last subscriber against a Redis that answers late', () => {
 class ScriptedListener implements Listener {
   readonly subscribed = new Set<Topic>();
   #isUp = true;
-  #unanswered: { apply(): void; resolve(): void; reject(error: Error): void }[] = [];
+  #unanswered: { readonly size: number; apply(): void; resolve(): void; reject(error: Error): void }[] = [];
+
+  get unanswered(): readonly { readonly size: number }[] {
+    return this.#unanswered;
+  }
 
   isReady(): boolean {
     return this.#isUp;
   }
 
   subscribe(topics: readonly Topic[]): Promise<void> {
-    return this.#command(() => {
+    return this.#command(topics.length, () => {
       for (const each of topics) this.subscribed.add(each);
     });
   }
 
   unsubscribe(topics: readonly Topic[]): Promise<void> {
-    return this.#command(() => {
+    return this.#command(topics.length, () => {
       for (const each of topics) this.subscribed.delete(each);
     });
   }
@@ -107,8 +111,8 @@ class ScriptedListener implements Listener {
     this.#isUp = true;
   }
 
-  #command(apply: () => void): Promise<void> {
-    return new Promise((resolve, reject) => this.#unanswered.push({ apply, resolve, reject }));
+  #command(size: number, apply: () => void): Promise<void> {
+    return new Promise((resolve, reject) => this.#unanswered.push({ size, apply, resolve, reject }));
   }
 }
 
@@ -130,7 +134,7 @@ describe('Interest', () => {
         let waiting = 0;
         const reconnect = (): void => {
           listener.comeBack();
-          void interest.onReady();
+          interest.onReady();
         };
         for (const { do: action, topic: name } of steps) {
           if (action === 'want') {
@@ -192,12 +196,72 @@ describe('Interest', () => {
     listener.breakDown();
     interest.onLost();
     listener.comeBack();
-    const back = interest.onReady();
+    interest.onReady();
+    await turn();
     interest.beforeDelivery(topic('a'));
     story.push('publication');
     listener.answerAll();
-    await back;
+    await turn();
     expect(story).toEqual(['gap a', 'publication']);
+    interest.close();
+  });
+
+  it('asks for everything again in pieces, a few at a time, and not for what is let go meanwhile', async () => {
+    const listener = new ScriptedListener();
+    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 5_000, maxTopicsPerCommand: 10 };
+    const interest = new Interest(listener, settings, () => undefined);
+    const topics = Array.from({ length: 200 }, (_, index) => topic(`t${index}`));
+    const wanting = topics.map((each) => interest.want(each));
+    for (let round = 0; round < 30; round++) {
+      await turn();
+      listener.answerAll();
+    }
+    await Promise.all(wanting);
+    listener.breakDown();
+    interest.onLost();
+    listener.comeBack();
+    interest.onReady();
+    await turn();
+    expect(listener.unanswered.map(({ size }) => size)).toEqual(Array.from({ length: 8 }, () => 10));
+    interest.release(topics[150] as Topic);
+    // The linger (0 ms) is over before the piece with this topic is asked for.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    for (let round = 0; round < 30; round++) {
+      listener.answerAll();
+      await turn();
+    }
+    expect([...listener.subscribed].toSorted()).toEqual(topics.filter((each) => each !== topics[150]).toSorted());
+    interest.close();
+  });
+
+  it('asks Redis nothing for topics that come and go within a turn', async () => {
+    const listener = new ScriptedListener();
+    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
+    const interest = new Interest(listener, settings, () => undefined);
+    for (let number = 0; number < 1_000; number++) {
+      interest.want(topic(`t${number}`)).catch(() => undefined);
+      interest.release(topic(`t${number}`));
+    }
+    await turn();
+    expect(listener.unanswered).toEqual([]);
+    interest.close();
+  });
+
+  it('lets the oldest go early when very many topics linger', async () => {
+    const listener = new ScriptedListener();
+    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
+    const interest = new Interest(listener, settings, () => undefined);
+    for (let number = 0; number < 30_000; number++) {
+      interest.want(topic(`t${number}`)).catch(() => undefined);
+      if (number % 512 === 511) {
+        await turn();
+        listener.answerAll();
+        await turn();
+        for (let back = number - 511; back <= number; back++) interest.release(topic(`t${back}`));
+      }
+    }
+    listener.answerAll();
+    expect(listener.subscribed.size).toBeLessThan(12_000);
     interest.close();
   });
 

@@ -19,7 +19,7 @@ export { CommandError, type CommandSink, type Frame, type NodeCodec } from './no
 export type { Payload } from './payload.js';
 export { isEpoch, maxEpochBytes, type Position } from './position.js';
 export { LayoutError, Reader } from './reader.js';
-export { emptyRun, forEachItem, maxItemHeaderBytes, maxRunBytes, type Run, writeItem } from './run.js';
+export { checkRun, emptyRun, forEachItem, maxItemHeaderBytes, maxRunBytes, type Run, writeItem } from './run.js';
 export { explainInvalidTopic, maxTopicBytes, maxTopicSegments, parseTopic, type Topic, TopicReader } from './topic.js';
 export { writeAsJson } from './transcode.js';
 export { Writer } from './writer.js';

@@ -1,38 +1,50 @@
 /** The client's side of `fanfare.v1.json` (PROTOCOL.md section 5). */
 import type { ClientCodec } from './client-codec.js';
-import type { ReplyErrorCode } from './errors.js';
-import { impossible } from './impossible.js';
-import type { CommandId, Item, OutgoingCommand, ServerMessage } from './messages.js';
+import type { Item, OutgoingCommand, ServerMessage } from './messages.js';
 import type { Position } from './position.js';
 import { LayoutError } from './reader.js';
 
 type Fields = { readonly [field: string]: unknown };
 
+/** The fields of each message that a client knows: those of PROTOCOL.md section 4, read as {@link readers} say. */
+const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof readers)[]>> = {
+  publications: ['topic', 'position', 'items'],
+  gap: ['topic'],
+  published: ['id', 'position'],
+  subscribed: ['id', 'topic', 'position', 'recovered', 'publications'],
+  unsubscribed: ['id', 'topic'],
+  pong: ['id'],
+  connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes'],
+  // A code of a newer node is passed on as it is; `retryable` says how to treat it.
+  error: ['id', 'code', 'message', 'retryable'],
+};
+
+const readers = {
+  id: (message: Fields): number | null => ((message['id'] ?? null) === null ? null : number(message, 'id')),
+  topic: string,
+  node: string,
+  code: string,
+  message: string,
+  pingIntervalMs: number,
+  maxFrameBytes: number,
+  recovered: boolean,
+  retryable: boolean,
+  position: (message: Fields): Position | null =>
+    (message['epoch'] ?? null) === null ? null : { epoch: string(message, 'epoch'), offset: number(message, 'offset') },
+  items,
+  publications: items,
+} as const;
+
 export const jsonClientCodec: ClientCodec = {
   encoding: 'json',
 
   encode(command: OutgoingCommand): string {
-    const { type } = command;
-    // Absent and null mean the same to a node; absent is shorter.
-    const id = command.id ?? undefined;
-    switch (type) {
-      case 'connect':
-        return JSON.stringify({ type, id, token: command.token ?? undefined });
-      case 'subscribe':
-        return JSON.stringify({ type, id, topic: command.topic, since: command.since ?? undefined });
-      case 'unsubscribe':
-        return JSON.stringify({ type, id, topic: command.topic });
-      case 'publish': {
-        const data = JSON.stringify(command.data);
-        if (data === undefined) throw new TypeError(`JSON has no form for data that is a ${typeof command.data}.`);
-        const head = JSON.stringify({ type, id, topic: command.topic, messageId: command.messageId ?? undefined });
-        return `${head.slice(0, -1)},"data":${data}}`;
-      }
-      case 'ping':
-        return JSON.stringify({ type, id });
-      default:
-        return impossible(command);
-    }
+    // Absent and null mean the same to a node, except in data; absent is shorter.
+    const head = JSON.stringify({ ...command, data: undefined }, (_name, value) => value ?? undefined);
+    if (command.type !== 'publish') return head;
+    const data = JSON.stringify(command.data);
+    if (data === undefined) throw new TypeError(`JSON has no form for data that is a ${typeof command.data}.`);
+    return `${head.slice(0, -1)},"data":${data}}`;
   },
 
   join(encoded: readonly (string | Uint8Array)[]): string {
@@ -41,50 +53,12 @@ export const jsonClientCodec: ClientCodec = {
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
     if (typeof frame !== 'string') throw new LayoutError('A binary frame came on a connection that speaks JSON.');
-    const message = parse(frame);
-    switch (message['type']) {
-      case 'publications': {
-        const [topic, position, items] = [stringOf(message, 'topic'), positionOf(message), itemsOf(message, 'items')];
-        return { type: 'publications', topic, position, items };
-      }
-      case 'gap':
-        return { type: 'gap', topic: stringOf(message, 'topic') };
-      case 'published':
-        return { type: 'published', id: idOf(message), position: positionOf(message) };
-      case 'subscribed':
-        return {
-          type: 'subscribed',
-          id: idOf(message),
-          topic: stringOf(message, 'topic'),
-          position: positionOf(message),
-          recovered: booleanOf(message, 'recovered'),
-          publications: itemsOf(message, 'publications'),
-        };
-      case 'unsubscribed':
-        return { type: 'unsubscribed', id: idOf(message), topic: stringOf(message, 'topic') };
-      case 'pong':
-        return { type: 'pong', id: idOf(message) };
-      case 'connected':
-        return {
-          type: 'connected',
-          id: idOf(message),
-          node: stringOf(message, 'node'),
-          pingIntervalMs: numberOf(message, 'pingIntervalMs'),
-          maxFrameBytes: numberOf(message, 'maxFrameBytes'),
-        };
-      case 'error':
-        return {
-          type: 'error',
-          id: idOf(message),
-          // A code of a newer node is passed on as it is; `retryable` says how to treat it.
-          code: stringOf(message, 'code') as ReplyErrorCode,
-          message: stringOf(message, 'message'),
-          retryable: booleanOf(message, 'retryable'),
-        };
-      default:
-        stringOf(message, 'type');
-        return null;
-    }
+    const fields = parse(frame);
+    const type = string(fields, 'type');
+    if (!Object.hasOwn(layouts, type)) return null;
+    const message: Record<string, unknown> = { type };
+    for (const name of layouts[type as ServerMessage['type']]) message[name] = readers[name](fields, name);
+    return message as unknown as ServerMessage;
   },
 };
 
@@ -95,49 +69,35 @@ function parse(frame: string): Fields {
   } catch (error) {
     throw new LayoutError(`The frame is not JSON: ${(error as Error).message}`);
   }
-  if (!isFields(message)) throw new LayoutError('A message is a JSON object.');
-  return message;
+  if (typeof message === 'object' && message !== null) return message as Fields;
+  throw new LayoutError('A message is a JSON object.');
 }
 
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function string(fields: Fields, name: string): string {
+  return field(fields, name, 'string') as string;
 }
 
-function stringOf(fields: Fields, name: string): string {
+function number(fields: Fields, name: string): number {
+  return field(fields, name, 'number') as number;
+}
+
+function boolean(fields: Fields, name: string): boolean {
+  return field(fields, name, 'boolean') as boolean;
+}
+
+function field(fields: Fields, name: string, type: string): unknown {
   const value = fields[name];
-  if (typeof value === 'string') return value;
-  throw new LayoutError(`"${name}" must be a string.`);
+  if (typeof value !== type) throw new LayoutError(`"${name}" must be a ${type}.`);
+  return value;
 }
 
-function numberOf(fields: Fields, name: string): number {
+function items(fields: Fields, name: string): readonly Item[] {
   const value = fields[name];
-  if (typeof value === 'number') return value;
-  throw new LayoutError(`"${name}" must be a number.`);
-}
-
-function booleanOf(fields: Fields, name: string): boolean {
-  const value = fields[name];
-  if (typeof value === 'boolean') return value;
-  throw new LayoutError(`"${name}" must be a boolean.`);
-}
-
-function idOf(message: Fields): CommandId {
-  return (message['id'] ?? null) === null ? null : numberOf(message, 'id');
-}
-
-function positionOf(message: Fields): Position | null {
-  if ((message['epoch'] ?? null) === null) return null;
-  return { epoch: stringOf(message, 'epoch'), offset: numberOf(message, 'offset') };
-}
-
-function itemsOf(message: Fields, name: string): Item[] {
-  const items = message[name];
-  if (Array.isArray(items)) return items.map(itemOf);
-  throw new LayoutError(`"${name}" must be an array.`);
-}
-
-function itemOf(item: unknown): Item {
-  if (isFields(item) && item['error'] !== undefined) return { error: 'undecodable' };
-  if (isFields(item) && item['data'] !== undefined) return { data: item['data'] };
-  throw new LayoutError('An item has neither "data" nor "error".');
+  if (!Array.isArray(value)) throw new LayoutError(`"${name}" must be an array.`);
+  for (const item of value) {
+    if (item?.data === undefined && item?.error === undefined) {
+      throw new LayoutError('An item has neither "data" nor "error".');
+    }
+  }
+  return value;
 }

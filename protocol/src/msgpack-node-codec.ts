@@ -28,10 +28,12 @@ export class MsgpackNodeCodec implements NodeCodec {
   readonly encoding = 'msgpack';
   readonly isBinary = true;
   readonly #writer = new Writer(4096);
+  readonly #reader = new Reader(new Uint8Array(0));
   readonly #topics = new TopicReader();
 
   decode(frame: Uint8Array, sink: CommandSink): void {
-    const reader = new Reader(frame);
+    const reader = this.#reader;
+    reader.reset(frame);
     if (frame.length === 0) {
       sink.onCommandError(new CommandError(null, 'malformed', 'The frame is empty.'));
       return;

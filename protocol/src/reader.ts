@@ -16,10 +16,16 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export class Reader {
   /** Where the next element begins. */
   at = 0;
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+  }
+
+  /** Begins anew, with other bytes. */
+  reset(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.at = 0;
   }
 
   arrayHeader(what: string): number {
@@ -83,10 +89,23 @@ export class Reader {
 
   /** A payload: `bin` holds MessagePack data, `str` holds JSON text. */
   payload(): Payload {
-    const head = this.bytes[this.at] as number;
-    const isText = (head >= 0xa0 && head <= 0xbf) || (head >= 0xd9 && head <= 0xdb);
-    const length = isText ? this.strLength('a publication') : this.binLength('a publication');
+    const isText = this.#isStrNext();
+    const length = this.#payloadLength(isText);
     return { encoding: isText ? 'json' : 'msgpack', bytes: this.bytes, start: this.at - length, end: this.at };
+  }
+
+  /** Takes a payload without making anything of it. */
+  skipPayload(): void {
+    this.#payloadLength(this.#isStrNext());
+  }
+
+  #isStrNext(): boolean {
+    const head = this.bytes[this.at] as number;
+    return (head >= 0xa0 && head <= 0xbf) || (head >= 0xd9 && head <= 0xdb);
+  }
+
+  #payloadLength(isText: boolean): number {
+    return isText ? this.strLength('a publication') : this.binLength('a publication');
   }
 
   #take(what: string): number {

@@ -38,6 +38,17 @@ export function writeItem(writer: Writer, payload: Payload): void {
 export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
   const reader = new Reader(run.bytes);
   for (let index = 0; index < run.count; index++) visit(reader.payload());
+  checkEnd(reader, run);
+}
+
+/** Throws `LayoutError` where the bytes are not exactly `count` publications. Payloads are not looked into. */
+export function checkRun(run: Run): void {
+  const reader = new Reader(run.bytes);
+  for (let index = 0; index < run.count; index++) reader.skipPayload();
+  checkEnd(reader, run);
+}
+
+function checkEnd(reader: Reader, run: Run): void {
   // Bytes behind the last one would go out in the frames of MessagePack subscribers.
   if (reader.at !== run.bytes.length) throw new LayoutError(`A run of ${run.count} ends before its bytes do.`);
 }

@@ -39,9 +39,11 @@ describe('a client', () => {
     expect(packr.unpack(refusing.encode({ type: 'ping', id: 1 }))).toStrictEqual([8, 1]);
   });
 
-  it('sends only the fields of a command', () => {
-    const command = { type: 'ping', id: 1, topic: 'a' } as const;
-    expect(jsonClientCodec.encode(command)).toBe('{"type":"ping","id":1}');
+  it('leaves out of JSON what is null, except in data', () => {
+    expect(jsonClientCodec.encode({ type: 'ping', id: null })).toBe('{"type":"ping"}');
+    expect(jsonClientCodec.encode({ ...publish, id: null, data: { a: null } })).toBe(
+      '{"type":"publish","topic":"a","data":{"a":null}}',
+    );
   });
 
   it('keeps commands that it has encoded while it encodes others', () => {

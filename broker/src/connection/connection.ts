@@ -41,7 +41,6 @@ export interface ConnectionContext {
   readonly outbox: Outbox;
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
-  readonly maxBufferedBytes: number;
 }
 
 export interface ConnectionCounters {
@@ -151,8 +150,8 @@ export class Connection implements Caller, CommandSink, Sender {
   onCommandError(error: CommandError): void {
     if (this.#socket === null || this.#closing !== null) return;
     replyError(error.id, error, this, this.#context.parts);
-    if (error.code !== 'malformed' && error.code !== 'unknownCommand') return;
-    this.#badCommands++;
+    const isUnreadable = error.code === 'malformed' || error.code === 'unknownCommand';
+    this.#badCommands = isUnreadable ? this.#badCommands + 1 : 0;
     if (this.#badCommands >= maxBadCommands) this.close(closeReasons.badProtocol);
   }
 

@@ -76,7 +76,10 @@ export class Server {
           connection.index = this.#connections.push(connection) - 1;
           connection.onOpen(socket);
         },
-        message: (socket, frame, isBinary) => socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary),
+        message: (socket, frame, isBinary) => {
+          // A draining node answers what it has taken in; what comes now goes to the next node.
+          if (!this.#isDraining) socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary);
+        },
         dropped: (socket) => socket.getUserData().connection.onDropped(),
         drain: (socket) => socket.getUserData().connection.onWritable(),
         close: (socket) => {
@@ -86,7 +89,9 @@ export class Server {
           connection.onClosed();
         },
       })
-      .any('/*', (response, request) => this.#refuse(response, this.#judge(request)));
+      .any('/*', (response, request) => {
+        this.#refuse(response, this.#judge(request), request.getCaseSensitiveMethod() === 'HEAD');
+      });
   }
 
   /** Listens, on a free port where `port` is 0. Throws {@link ServerError}. */
@@ -114,7 +119,7 @@ export class Server {
     this.#app.publish(group, frame, isBinary, false);
   }
 
-  /** Lets nobody in any more. */
+  /** Lets nobody in any more, and hears nobody. */
   stopListening(): void {
     this.#isDraining = true;
     if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
@@ -166,13 +171,14 @@ export class Server {
     return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
   }
 
-  #refuse(response: HttpResponse, { status, headers, sentence }: Refused): void {
+  #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
     this.#counters.connectionsRefused++;
     response.cork(() => {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
-      response.end(`${sentence}\n`, true);
+      if (isHead) response.endWithoutBody(undefined, true);
+      else response.end(`${sentence}\n`, true);
     });
   }
 

@@ -22,9 +22,12 @@ export interface Batch {
   readonly receipts: readonly Receipt[];
 }
 
+/** About what a run takes besides its publications, while it waits: buffers, and the command to Redis that it becomes. */
+export const runOverheadBytes = 1_536;
+
 /** Buffers kept for the next turn: not those of a turn that was exceptionally wide, nor any that grew exceptionally long. */
 const keptBatches = 1024;
-const keptBatchBytes = 65_536;
+const keptBatchBytes = 16_384;
 
 export class Gathering {
   readonly #flush: (batches: readonly Batch[]) => void;
@@ -39,7 +42,7 @@ export class Gathering {
     this.#flush = flush;
   }
 
-  /** Bytes that wait for the end of the turn. */
+  /** About the bytes of memory that wait for the end of the turn. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -64,6 +67,8 @@ export class Gathering {
     this.#bytes = 0;
     this.#flush(batches);
     for (const batch of batches) {
+      // Receipts hold connections: a spare batch must not.
+      batch.receipts = [];
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
     }
   }
@@ -73,6 +78,7 @@ export class Gathering {
     batch.begin(topic);
     if (this.#batches.length === 0) setImmediate(() => this.flush());
     this.#batches.push(batch);
+    this.#bytes += runOverheadBytes;
     this.#open.set(topic, batch);
     return batch;
   }
@@ -87,7 +93,6 @@ class OpenBatch implements Batch {
   begin(topic: Topic): void {
     this.topic = topic;
     this.count = 0;
-    this.receipts = [];
     this.writer.clear();
   }
 

@@ -24,6 +24,15 @@ export interface InterestSettings {
   readonly maxTopicsPerCommand: number;
 }
 
+/** Most topics that linger: of more, the oldest are let go early. */
+const maxLingeringTopics = 10_000;
+
+/** Most SUBSCRIBE commands that may wait for Redis: what comes faster than it answers waits here, where it can still be let go. */
+const maxUnansweredCommands = 8;
+
+/** After how long a SUBSCRIBE that Redis refused is tried again, in milliseconds. */
+const retryMs = 1_000;
+
 interface Entry {
   readonly topic: Topic;
   isWanted: boolean;
@@ -48,8 +57,12 @@ export class Interest {
   readonly #settings: InterestSettings;
   readonly #tellGap: (topic: Topic) => void;
   readonly #entries = new Map<Topic, Entry>();
-  /** Wanted topics for which SUBSCRIBE leaves at the end of this turn. */
+  /** Topics for which SUBSCRIBE leaves at the end of this turn, or when Redis has answered those before. */
   #toSubscribe: Entry[] = [];
+  #unansweredCommands = 0;
+  /** Standing topics that Redis has refused to subscribe: they are asked for again. */
+  readonly #refused = new Set<Entry>();
+  #retry: NodeJS.Timeout | null = null;
   /** Topics nobody wants any more, with the time when listening ends; oldest first. */
   readonly #lingering = new Map<Topic, number>();
   #sweep: NodeJS.Timeout | null = null;
@@ -62,9 +75,9 @@ export class Interest {
     this.#tellGap = tellGap;
   }
 
-  /** Topics asked for in Redis, lingering ones included. */
-  get size(): number {
-    return this.#entries.size;
+  /** Whether Redis has not refused any topic that stands. */
+  get isServed(): boolean {
+    return this.#refused.size === 0;
   }
 
   /** Resolves once the topic is listened to. Rejects with `unavailable` where that cannot be had in time. */
@@ -84,7 +97,8 @@ export class Interest {
     const entry = this.#entries.get(topic);
     if (entry === undefined) return;
     entry.isWanted = false;
-    this.#lingering.set(topic, Date.now() + this.#settings.unsubscribeLingerMs);
+    this.#lingering.set(topic, performance.now() + this.#settings.unsubscribeLingerMs);
+    if (this.#lingering.size > maxLingeringTopics) this.#letGo(this.#settings.maxTopicsPerCommand);
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.#settings.unsubscribeLingerMs);
   }
 
@@ -94,17 +108,12 @@ export class Interest {
     if (entry?.owesGap) this.#payGap(entry);
   }
 
-  /** The connection works (again): ask for everything that is wanted, in pieces, one after the other. */
-  async onReady(): Promise<void> {
-    const generation = ++this.#generation;
-    const wanted: Entry[] = [];
+  /** The connection works (again): ask for everything that is wanted. */
+  onReady(): void {
+    this.#generation++;
     for (const entry of this.#entries.values()) {
-      if (entry.isWanted) wanted.push(entry);
-      else this.#forget(entry);
-    }
-    for (let at = 0; at < wanted.length && generation === this.#generation; at += this.#settings.maxTopicsPerCommand) {
-      const piece = wanted.slice(at, at + this.#settings.maxTopicsPerCommand).filter((entry) => entry.state === 'idle');
-      if (piece.length > 0) await this.#subscribe(piece);
+      if (!entry.isWanted) this.#forget(entry);
+      else if (entry.state === 'idle') this.#ask(entry);
     }
   }
 
@@ -112,6 +121,8 @@ export class Interest {
   onLost(): void {
     this.#generation++;
     this.#toSubscribe = [];
+    this.#unansweredCommands = 0;
+    this.#refused.clear();
     for (const entry of this.#entries.values()) {
       if (entry.state === 'confirmed') entry.owesGap = true;
       entry.state = 'idle';
@@ -124,6 +135,7 @@ export class Interest {
     this.#entries.clear();
     this.#lingering.clear();
     if (this.#sweep !== null) clearTimeout(this.#sweep);
+    if (this.#retry !== null) clearTimeout(this.#retry);
   }
 
   #entryOf(topic: Topic): Entry {
@@ -143,35 +155,59 @@ export class Interest {
   }
 
   #subscribeAll(): void {
-    // A topic may have been let go in the same turn.
-    const entries = this.#toSubscribe.filter((entry) => this.#entries.get(entry.topic) === entry);
-    this.#toSubscribe = [];
-    for (let at = 0; at < entries.length; at += this.#settings.maxTopicsPerCommand) {
+    while (this.#toSubscribe.length > 0 && this.#unansweredCommands < maxUnansweredCommands) {
+      const piece = this.#toSubscribe.splice(0, this.#settings.maxTopicsPerCommand).filter((entry) => {
+        if (this.#entries.get(entry.topic) !== entry) return false;
+        // Let go before it was asked for: if it is wanted again, it is asked for again.
+        if (!entry.isWanted) entry.state = 'idle';
+        return entry.isWanted;
+      });
       // Nobody awaits this: `#subscribe` tells those who wait, and does not reject.
-      void this.#subscribe(entries.slice(at, at + this.#settings.maxTopicsPerCommand));
+      if (piece.length > 0) void this.#subscribe(piece);
     }
   }
 
   async #subscribe(entries: readonly Entry[]): Promise<void> {
     const generation = this.#generation;
+    this.#unansweredCommands++;
     for (const entry of entries) entry.state = 'sent';
+    let isConfirmed = true;
     try {
       await this.#listener.subscribe(entries.map((entry) => entry.topic));
     } catch {
-      // The connection said why in the log; if it was lost, `onLost` has told those who wait.
-      if (generation !== this.#generation) return;
-      for (const entry of entries) {
-        entry.state = 'idle';
-        this.#settle(entry, unavailable());
-      }
-      return;
+      // The connection has said why in the log; if it was lost, `onLost` has told those who wait.
+      isConfirmed = false;
     }
     if (generation !== this.#generation) return;
+    this.#unansweredCommands--;
     for (const entry of entries) {
       if (this.#entries.get(entry.topic) !== entry) continue;
-      entry.state = 'confirmed';
-      if (entry.owesGap) this.#payGap(entry);
-      this.#settle(entry, null);
+      if (isConfirmed) this.#confirm(entry);
+      else this.#refuse(entry);
+    }
+    this.#subscribeAll();
+  }
+
+  #confirm(entry: Entry): void {
+    entry.state = 'confirmed';
+    this.#refused.delete(entry);
+    if (entry.owesGap) this.#payGap(entry);
+    this.#settle(entry, null);
+  }
+
+  /** Redis does not let us subscribe. Those who wait are told, and leave; those who were there before are not forgotten. */
+  #refuse(entry: Entry): void {
+    entry.state = 'idle';
+    this.#settle(entry, unavailable());
+    this.#refused.add(entry);
+    this.#retry ??= setTimeout(() => this.#retryRefused(), retryMs);
+  }
+
+  #retryRefused(): void {
+    this.#retry = null;
+    for (const entry of [...this.#refused]) {
+      if (entry.isWanted && this.#entries.get(entry.topic) === entry && entry.state === 'idle') this.#ask(entry);
+      else this.#refused.delete(entry);
     }
   }
 
@@ -182,9 +218,11 @@ export class Interest {
 
   #wait(entry: Entry): Waiting {
     const { promise, resolve, reject } = withResolvers();
-    const timer = setTimeout(() => {
+    // Judged after the poll phase: where the event loop was held up, the answer may have come and only wait to be read.
+    const giveUp = (): void => {
       if (entry.waiting?.promise === promise) this.#settle(entry, unavailable());
-    }, this.#settings.redisTimeoutMs);
+    };
+    const timer = setTimeout(() => setImmediate(giveUp), this.#settings.redisTimeoutMs);
     const done = (): void => clearTimeout(timer);
     promise.then(done, done);
     return { promise, resolve, reject };
@@ -199,29 +237,40 @@ export class Interest {
 
   #forget(entry: Entry): void {
     this.#settle(entry, unavailable());
+    this.#refused.delete(entry);
     this.#entries.delete(entry.topic);
     this.#lingering.delete(entry.topic);
   }
 
   #sweepLingering(): void {
     this.#sweep = null;
-    const now = Date.now();
-    const over: Topic[] = [];
-    for (const [topic, endsAt] of this.#lingering) {
+    const now = performance.now();
+    let over = 0;
+    for (const endsAt of this.#lingering.values()) {
       if (endsAt > now) {
-        this.#sweep = setTimeout(() => this.#sweepLingering(), endsAt - now);
+        this.#sweep = setTimeout(() => this.#sweepLingering(), Math.max(1, endsAt - now));
         break;
       }
+      over++;
+    }
+    this.#letGo(over);
+  }
+
+  /** Stops listening to the topics that linger longest. */
+  #letGo(count: number): void {
+    const over: Topic[] = [];
+    let left = count;
+    for (const topic of this.#lingering.keys()) {
+      if (left-- === 0) break;
       const entry = this.#entries.get(topic);
-      if (entry !== undefined) {
-        if (entry.state === 'sent' || entry.state === 'confirmed') over.push(topic);
-        this.#forget(entry);
-      }
+      if (entry === undefined) continue;
+      if (entry.state === 'sent' || entry.state === 'confirmed') over.push(topic);
+      this.#forget(entry);
     }
     if (!this.#listener.isReady()) return;
     for (let at = 0; at < over.length; at += this.#settings.maxTopicsPerCommand) {
       this.#listener.unsubscribe(over.slice(at, at + this.#settings.maxTopicsPerCommand)).catch(() => {
-        // The connection broke, and with it all that it listened to.
+        // The connection broke, and with it all that it listened to; or Redis refused, and has said so in the log.
       });
     }
   }

@@ -24,8 +24,12 @@ export class MemoryRelay implements Relay {
     // Nothing was asked of anyone.
   }
 
-  async close(): Promise<void> {
+  async flush(): Promise<void> {
     this.#gathering.flush();
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
     this.state = 'closed';
   }
 

@@ -4,16 +4,18 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
+  checkRun,
+  emptyRun,
   LayoutError,
   maxItemHeaderBytes,
   type Payload,
   type Position,
   ReplyError,
+  type Run,
   type Topic,
 } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import {
-  type LinkEvents,
   maxChannelsPerCommand,
   PublisherLink,
   type RedisCounters,
@@ -21,7 +23,7 @@ import {
   type RedisSettings,
   SubscriberLink,
 } from '../redis.js';
-import { type Batch, Gathering } from './gathering.js';
+import { type Batch, Gathering, runOverheadBytes } from './gathering.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
 import { decodeRedisMessage, encodeRedisMessage, nodeIdBytes } from './redis-message.js';
@@ -30,7 +32,7 @@ import type { Delivery, Receipt, Relay, RelayState } from './relay.js';
 export interface RedisRelaySettings extends RedisSettings {
   readonly redisPrefix: string;
   readonly unsubscribeLingerMs: number;
-  /** Bytes of publications that may wait for Redis. Beyond it publishes are answered `overloaded`. */
+  /** Bytes of publications that may wait for Redis. Beyond it publishes are refused with `overloaded`. */
   readonly maxRelayBytes: number;
 }
 
@@ -48,6 +50,9 @@ export interface RedisRelayCounters extends RedisCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
+/** Most topics remembered whose subscribers on other nodes are owed a gap, about 100 bytes each. Of further ones they are not told. */
+const maxOwedTopics = 100_000;
+
 export class RedisRelay implements Relay {
   readonly #settings: RedisRelaySettings;
   readonly #delivery: Delivery;
@@ -61,6 +66,8 @@ export class RedisRelay implements Relay {
   readonly #gathering = new Gathering((batches) => this.#flush(batches));
   readonly #inFlight = new Set<Promise<void>>();
   #bytesInFlight = 0;
+  /** Topics of publications that may not have reached the other nodes, which do not know that. */
+  readonly #owedElsewhere = new Set<Topic>();
   #isClosed = false;
   #hasComplainedOfUnreadable = false;
 
@@ -70,10 +77,9 @@ export class RedisRelay implements Relay {
     this.#counters = counters;
     this.#log = log;
     this.#keys = new Keys(settings.redisPrefix);
-    const publisherEvents: LinkEvents = { onReady: () => undefined, onLost: () => undefined };
-    this.#publisher = new PublisherLink(settings, log, counters, publisherEvents);
+    this.#publisher = new PublisherLink(settings, log, counters, { onReady: () => this.#payElsewhere() });
     this.#subscriber = new SubscriberLink(settings, log, counters, {
-      onReady: () => void this.#interest.onReady(),
+      onReady: () => this.#interest.onReady(),
       onLost: () => this.#interest.onLost(),
       onMessage: (channel, message) => this.#receive(channel, message),
     });
@@ -84,22 +90,19 @@ export class RedisRelay implements Relay {
         unsubscribe: (topics) => this.#subscriber.unsubscribe(topics.map((topic) => this.#keys.channelOf(topic))),
       },
       { ...settings, maxTopicsPerCommand: maxChannelsPerCommand },
-      (topic) => {
-        counters.gapsTold++;
-        delivery.tellGap(topic);
-      },
+      (topic) => this.#tellGap(topic),
     );
   }
 
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
-    return this.#publisher.isReady && this.#subscriber.isReady ? 'connected' : 'connecting';
+    const isConnected = this.#publisher.isReady && this.#subscriber.isReady && this.#interest.isServed;
+    return isConnected ? 'connected' : 'connecting';
   }
 
   publish(topic: Topic, payload: Payload, receipt: Receipt | null): void {
     if (receipt !== null && !this.#publisher.isReady) {
-      return this.#refuse(
-        receipt,
+      throw new ReplyError(
         'unavailable',
         'The other nodes cannot be reached: Redis does not answer. Nothing was delivered.',
       );
@@ -107,8 +110,7 @@ export class RedisRelay implements Relay {
     const size = payload.end - payload.start + maxItemHeaderBytes;
     if (this.#bytesInFlight + this.#gathering.bytes + size > this.#settings.maxRelayBytes) {
       this.#counters.publicationsOverloaded++;
-      return this.#refuse(
-        receipt,
+      throw new ReplyError(
         'overloaded',
         'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
       );
@@ -125,58 +127,79 @@ export class RedisRelay implements Relay {
     this.#interest.release(topic);
   }
 
-  async close(): Promise<void> {
+  async flush(): Promise<void> {
     this.#gathering.flush();
     await Promise.all(this.#inFlight);
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
     this.#isClosed = true;
     this.#interest.close();
     await Promise.all([this.#publisher.close(), this.#subscriber.close()]);
   }
 
-  /** "Never before this returns": the caller may still be putting itself together. */
-  #refuse(receipt: Receipt | null, code: 'unavailable' | 'overloaded', message: string): void {
-    if (receipt !== null) queueMicrotask(() => receipt.failed(new ReplyError(code, message)));
-  }
-
   #flush(batches: readonly Batch[]): void {
     const canRelay = this.#publisher.isReady;
     const messages: RedisMessage[] = [];
-    const receipts: (readonly Receipt[])[] = [];
-    let bytes = 0;
-    for (const batch of batches) {
-      const { topic, run } = batch;
+    const sent: Sent[] = [];
+    for (const { topic, run, receipts } of batches) {
       if (canRelay) {
-        const message = encodeRedisMessage(this.#nodeId, run);
-        bytes += message.length;
-        messages.push({ channel: this.#keys.channelOf(topic), message });
-        receipts.push(batch.receipts);
+        messages.push(this.#messageOf(topic, run));
+        sent.push({ topic, receipts });
       } else {
         this.#counters.publicationsUnrelayed += run.count;
-        for (const receipt of batch.receipts) receipt.failed(unconfirmed());
+        this.#fail({ topic, receipts });
       }
       this.#delivery.deliver(topic, null, run);
     }
-    if (messages.length === 0) return;
-    const sending = this.#send(messages, receipts, bytes);
-    this.#inFlight.add(sending);
-    void sending.finally(() => this.#inFlight.delete(sending));
+    this.#send(messages, sent);
   }
 
-  async #send(
-    messages: readonly RedisMessage[],
-    receipts: readonly (readonly Receipt[])[],
-    bytes: number,
-  ): Promise<void> {
+  /** Sends messages in one pipeline; `sent` says what stands at the same index. */
+  #send(messages: readonly RedisMessage[], sent: readonly Sent[]): void {
+    if (messages.length === 0) return;
+    const bytes = messages.reduce((sum, { message }) => sum + message.length + runOverheadBytes, 0);
     this.#bytesInFlight += bytes;
     const sentAt = performance.now();
-    const errors = await this.#publisher.publish(messages);
-    this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1000);
-    this.#bytesInFlight -= bytes;
-    for (const [index, error] of errors.entries()) {
-      for (const receipt of receipts[index] ?? []) {
-        if (error === null) receipt.accepted(null);
-        else receipt.failed(unconfirmed());
+    const sending = this.#publisher.publish(messages).then((errors) => {
+      this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1000);
+      this.#bytesInFlight -= bytes;
+      this.#inFlight.delete(sending);
+      for (const [index, batch] of sent.entries()) {
+        if (errors[index] !== null) this.#fail(batch);
+        else for (const receipt of batch.receipts) receipt.accepted(null);
       }
+    });
+    this.#inFlight.add(sending);
+  }
+
+  #messageOf(topic: Topic, run: Run): RedisMessage {
+    return { channel: this.#keys.channelOf(topic), message: encodeRedisMessage(this.#nodeId, run) };
+  }
+
+  #fail({ topic, receipts }: Sent): void {
+    if (this.#owedElsewhere.size < maxOwedTopics) this.#owedElsewhere.add(topic);
+    for (const receipt of receipts) {
+      receipt.failed(
+        new ReplyError(
+          'unconfirmed',
+          'The link to the other nodes failed with the publication on it. It may have been delivered or not.',
+        ),
+      );
+    }
+  }
+
+  /** The other nodes can be reached again: has them tell of the publications that did not reach them. An empty run says that. */
+  #payElsewhere(): void {
+    const topics = [...this.#owedElsewhere];
+    this.#owedElsewhere.clear();
+    for (let at = 0; at < topics.length; at += maxChannelsPerCommand) {
+      const piece = topics.slice(at, at + maxChannelsPerCommand);
+      this.#send(
+        piece.map((topic) => this.#messageOf(topic, emptyRun)),
+        piece.map((topic) => ({ topic, receipts: [] })),
+      );
     }
   }
 
@@ -186,14 +209,21 @@ export class RedisRelay implements Relay {
     const decoded = decodeRedisMessage(message, this.#nodeId);
     if (topic === null || decoded === null) return this.#complainOfUnreadable();
     if (decoded.isOwn) return;
-    this.#interest.beforeDelivery(topic);
     try {
-      if (!this.#delivery.deliver(topic, null, decoded.run)) this.#counters.redisMessagesUnwanted++;
+      checkRun(decoded.run);
     } catch (error) {
       // Thrown into ioredis it would end the process.
       if (!(error instanceof LayoutError)) throw error;
-      this.#complainOfUnreadable();
+      return this.#complainOfUnreadable();
     }
+    this.#interest.beforeDelivery(topic);
+    if (decoded.run.count === 0) this.#tellGap(topic);
+    else if (!this.#delivery.deliver(topic, null, decoded.run)) this.#counters.redisMessagesUnwanted++;
+  }
+
+  #tellGap(topic: Topic): void {
+    this.#counters.gapsTold++;
+    this.#delivery.tellGap(topic);
   }
 
   #complainOfUnreadable(): void {
@@ -207,9 +237,8 @@ export class RedisRelay implements Relay {
   }
 }
 
-function unconfirmed(): ReplyError {
-  return new ReplyError(
-    'unconfirmed',
-    'The link to the other nodes failed with the publication on it. It may have been delivered or not.',
-  );
+/** What became a message: whose subscribers elsewhere miss it if it fails, and who waits for its outcome. */
+interface Sent {
+  readonly topic: Topic;
+  readonly receipts: readonly Receipt[];
 }

@@ -5,7 +5,7 @@ import type { Payload, Position, ReplyError, Run, Topic } from '@fanfare/protoco
 export interface Receipt {
   /** The relay has accepted the publication; `position` is its place in the topic's history, null where there is none. */
   accepted(position: Position | null): void;
-  /** `unavailable` and `overloaded`: it was delivered to nobody. `unconfirmed`: it may have been delivered. */
+  /** `unconfirmed`: it may have been delivered or not. */
   failed(error: ReplyError): void;
 }
 
@@ -29,9 +29,12 @@ export interface Relay {
    * took it. Publications of one topic taken in by one node reach each subscriber in that order; those taken in by
    * different nodes may reach different subscribers in different orders.
    *
-   * `receipt`, if given, hears the outcome once, never before this returns. It does so within the relay's
-   * timeout, whatever happens to Redis: nothing waits without bound, and what waits is bounded in bytes (`overloaded`).
-   * Without a receipt, a publication that cannot reach the other nodes is delivered to this node's subscribers and counted.
+   * Throws ReplyError where it is delivered to nobody: `overloaded` where too much waits already, and, with a receipt,
+   * `unavailable` where the other nodes cannot be reached. Else `receipt`, if given, hears the outcome once, never before this
+   * returns, and within about the relay's timeout whatever happens to Redis.
+   *
+   * Without a receipt, a publication that cannot reach the other nodes is delivered to this node's subscribers; those of the
+   * other nodes are told a gap when they can be reached again.
    */
   publish(topic: Topic, payload: Payload, receipt: Receipt | null): void;
 
@@ -48,6 +51,9 @@ export interface Relay {
   /** Nobody on this node wants the topic any more. The relay may go on listening for a while. */
   unsubscribe(topic: Topic): void;
 
-  /** Sends what was taken in, waits for its outcome (no longer than the relay's timeout), and lets go of everything. */
+  /** Sends what was taken in, and resolves when every receipt has heard its outcome. */
+  flush(): Promise<void>;
+
+  /** Flushes, and lets go of everything. */
   close(): Promise<void>;
 }
