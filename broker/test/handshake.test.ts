@@ -110,9 +110,15 @@ describe('the opening handshake', () => {
   it.each(['POST', 'PUT', 'OPTIONS', 'HEAD', 'DELETE'])(
     'answers %s with 405 and the method that it takes',
     async (method) => {
-      const { status, headers } = await ask([`${method} /ws HTTP/1.1`, ...without('request'), 'Content-Length: 0']);
+      const { status, headers, body } = await ask([
+        `${method} /ws HTTP/1.1`,
+        ...without('request'),
+        'Content-Length: 0',
+      ]);
       expect(status).toBe('405 Method Not Allowed');
       expect(headers.get('allow')).toBe('GET');
+      // RFC 9110 section 9.3.2: an answer to HEAD has no body.
+      expect(body === '').toBe(method === 'HEAD');
     },
   );
 

@@ -59,6 +59,10 @@ describe('frames that cannot be read', () => {
       for (let frame = 0; frame < 9; frame++) client.sendRaw('what?');
       await client.settle();
     }
+    for (let round = 0; round < 3; round++) {
+      for (let frame = 0; frame < 9; frame++) client.sendRaw('what?');
+      expect(await client.subscribe('no.*')).toMatchObject({ code: 'invalidTopic' });
+    }
   });
 });
 

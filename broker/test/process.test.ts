@@ -1,6 +1,7 @@
 /** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
@@ -72,6 +73,51 @@ describe('a node that gets SIGTERM', () => {
     const stopped = node.stop();
     for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await stopped).toBe(0);
+  });
+
+  it('tells publishers first what became of what it had taken in', async () => {
+    await using redis = await startRedis();
+    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
+    await using writer = await TestConnection.open(node.url);
+    await redis.pause();
+    const outcome = writer.publish('t', 'on the link');
+    await until('it is on the link', async () => {
+      const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
+      return metrics.includes('fanfare_redis_publish_commands_total 1');
+    });
+    const stopped = node.stop();
+    await until('it drains', async () => (await fetch(`${node.adminUrl}/readyz`)).status === 503);
+    await redis.resume();
+    expect(await outcome).toMatchObject({ type: 'published' });
+    expect(await within('it is closed', writer.closed)).toEqual(closeReasons.draining);
+    expect(await stopped).toBe(0);
+  });
+
+  it('answers a handshake that comes late with 503 and when to come again', async () => {
+    await using redis = await startRedis();
+    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
+    await using writer = await TestConnection.open(node.url);
+    const late = connect(Number(new URL(node.url).port), '127.0.0.1');
+    let answer = '';
+    late.on('data', (data) => {
+      answer += data;
+    });
+    await once(late, 'connect');
+    // Draining lasts for as long as Redis does not answer.
+    await redis.pause();
+    void writer.publish('t', 'on the link').catch(() => undefined);
+    await writer.settle();
+    const stopped = node.stop();
+    await until('it drains', async () => (await fetch(`${node.adminUrl}/readyz`)).status === 503);
+    late.write(
+      'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+    );
+    await until('it is answered', () => answer.includes('\r\n\r\n'));
+    expect(answer).toContain('503 Service Unavailable');
+    expect(answer).toContain('Retry-After: 1');
+    await redis.resume();
+    expect(await stopped).toBe(0);
+    late.destroy();
   });
 
   it('delivers what it had accepted first', async () => {

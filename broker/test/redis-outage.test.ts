@@ -1,4 +1,5 @@
 import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from './harness.js';
 import type { TestConnection } from './test-connection.js';
@@ -154,10 +155,58 @@ describe('a Redis that is killed under load and comes back', () => {
     expect((await cluster.node().metric('fanfare_redis_subscribe_commands_total')) - before).toBe(
       Math.ceil(2_000 / 512),
     );
+    // Redis' own count since it was started again: what ioredis might send by itself is in it.
+    const admin = new Redis(cluster.redis.url);
+    expect(await admin.info('commandstats')).toContain(`cmdstat_subscribe:calls=${Math.ceil(2_000 / 512)},`);
+    await admin.quit();
   });
 });
 
 describe('a Redis that hangs', () => {
+  it('when the node starts is told in the log, and found when it answers', async () => {
+    await using redis = await startRedis();
+    await redis.pause();
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis,
+      env: { FANFARE_REDIS_TIMEOUT_MS: '50' },
+      waitReady: false,
+    });
+    const node = cluster.node();
+    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
+    expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
+      'Redis does not answer: is the host up, reachable, and a Redis?',
+    );
+    await redis.resume();
+    await untilReady(cluster, true);
+  });
+
+  it('makes a node refuse publications beyond what it may hold, and take them again afterwards', async () => {
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: true,
+      env: { FANFARE_REDIS_TIMEOUT_MS: '5000', FANFARE_MAX_RELAY_BYTES: '65536' },
+    });
+    const writer = await cluster.connect();
+    await cluster.redis.pause();
+    const onTheWay = writer.publish('t', 'x'.repeat(60_000));
+    await until(
+      'it is on the way',
+      async () => (await cluster.node().metric('fanfare_redis_publish_commands_total')) === 1,
+    );
+    expect(await writer.publish('t', 'x'.repeat(60_000))).toMatchObject({
+      type: 'error',
+      code: 'overloaded',
+      retryable: true,
+    });
+    writer.post('t', 'x'.repeat(60_000));
+    expect(await writer.next('error')).toMatchObject({ id: null, code: 'overloaded' });
+    expect(await cluster.node().metric('fanfare_publications_overloaded_total')).toBe(2);
+    await cluster.redis.resume();
+    expect(await onTheWay).toMatchObject({ type: 'published' });
+    expect(await writer.publish('t', 'x'.repeat(60_000))).toMatchObject({ type: 'published' });
+  });
+
   it('is given up after the timeout; publishes fail with a named error until it answers again', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const reader = await cluster.subscriber('t', 1);

@@ -90,7 +90,7 @@ export class Server {
         },
       })
       .any('/*', (response, request) => {
-        this.#refuse(response, this.#judge(request), request.getCaseSensitiveMethod() === 'HEAD');
+        this.#refuse(response, this.#judge(request), request.getMethod() === 'head');
       });
   }
 
@@ -177,8 +177,8 @@ export class Server {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
-      if (isHead) response.endWithoutBody(undefined, true);
-      else response.end(`${sentence}\n`, true);
+      // RFC 9110 section 9.3.2. Not `endWithoutBody`: this binding takes that for no answer at all, and ends the process.
+      response.end(isHead ? '' : `${sentence}\n`, true);
     });
   }
 

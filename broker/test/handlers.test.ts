@@ -1,0 +1,49 @@
+import { type OutgoingReply, parseTopic, type Topic } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import type { Caller } from '../src/handlers/caller.js';
+import { handle } from '../src/handlers/index.js';
+import type { Parts } from '../src/handlers/parts.js';
+
+describe('a bug in a part', () => {
+  it('is answered "internal", counted, and handed to the log; the connection lives on', async () => {
+    const replies: OutgoingReply[] = [];
+    const caller: Caller = {
+      subscriptions: 0,
+      isSubscribed: () => false,
+      join: () => undefined,
+      leave: () => undefined,
+      reply: (reply) => replies.push(reply),
+    };
+    const bugs: unknown[] = [];
+    const bug = new TypeError('x is not a function');
+    const fail = (): never => {
+      throw bug;
+    };
+    const parts: Parts = {
+      relay: {
+        state: 'connected',
+        publish: fail,
+        subscribe: async () => fail(),
+        unsubscribe: fail,
+        flush: async () => undefined,
+        close: async () => undefined,
+      },
+      limits: { maxSubscriptions: 1 },
+      greeting: { node: 'n', pingIntervalMs: 1, maxFrameBytes: 1 },
+      counters: { publicationsIn: 0, commandErrors: 0 },
+      onBug: (error) => bugs.push(error),
+    };
+    const topic = parseTopic('t') as Topic;
+    const payload = { encoding: 'json', bytes: new Uint8Array(0), start: 0, end: 0 } as const;
+    handle({ type: 'publish', id: 1, topic, messageId: null, ...payload }, caller, parts);
+    handle({ type: 'subscribe', id: 2, topic, since: null }, caller, parts);
+    await expect.poll(() => replies.length).toBe(2);
+    const answer = { type: 'error', code: 'internal', retryable: true };
+    expect(replies).toMatchObject([
+      { id: 1, ...answer },
+      { id: 2, ...answer },
+    ]);
+    expect(bugs).toEqual([bug, bug]);
+    expect(parts.counters.commandErrors).toBe(2);
+  });
+});

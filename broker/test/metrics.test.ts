@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+describe('the metrics', () => {
+  it('count what has happened: connections, frames, publications, deliveries, bytes, errors, Redis', async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const metric = (name: string, node = 0) => cluster.node(node).metric(`fanfare_${name}`);
+    const near = [await cluster.subscriber('t'), await cluster.subscriber('t', 0, 'json')];
+    const far = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    const framesBefore = await metric('frames_in_total');
+    const bytesBefore = await metric('bytes_in_total');
+    writer.post('t', 'a', 'b', 'c');
+    await writer.publish('t', 'd');
+    await writer.subscribe('no.*');
+    for (const reader of [...near, far]) expect(await reader.take('t', 4)).toEqual(['a', 'b', 'c', 'd']);
+    await far.close();
+    await (await fetch(cluster.node().url.replace('ws:', 'http:'))).text();
+
+    expect(await metric('frames_in_total')).toBe(framesBefore + 3);
+    // [4, nil, "t", bin "a"] is 8 bytes; the fourth publication and the subscribe are a little longer.
+    expect((await metric('bytes_in_total')) - bytesBefore).toBeGreaterThan(3 * 8);
+    expect(await metric('publications_in_total')).toBe(4);
+    expect(await metric('publications_in_total', 1)).toBe(0);
+    expect(await metric('deliveries_total')).toBe(8);
+    expect(await metric('deliveries_total', 1)).toBe(4);
+    expect(await metric('bytes_out_total')).toBeGreaterThan(4 * ('{"data":"a"}'.length + 'xa'.length));
+    expect(await metric('command_errors_total')).toBe(1);
+    expect(await metric('connections_opened_total')).toBe(3);
+    expect(await metric('connections')).toBe(3);
+    await until('the far one is gone', async () => (await metric('connections', 1)) === 0);
+    expect(await metric('connections_closed_total', 1)).toBe(1);
+    expect(await metric('connections_refused_total')).toBe(1);
+    expect(await metric('subscriptions')).toBe(2);
+    expect(await metric('topics')).toBe(1);
+    expect(await metric('redis_pipelines_total')).toBeGreaterThanOrEqual(1);
+    expect(await metric('redis_publish_commands_total')).toBe(await metric('redis_pipelines_total'));
+    expect(await metric('redis_subscribe_commands_total')).toBe(1);
+    expect(await metric('redis_messages_received_total', 1)).toBe(await metric('redis_publish_commands_total'));
+    expect(await metric('relay_seconds_count')).toBe(await metric('redis_pipelines_total'));
+    expect(await metric('fanout_seconds_count')).toBeGreaterThanOrEqual(1);
+    expect(await metric('relay_connected')).toBe(1);
+  });
+
+  it('count a slow subscriber and what was dropped for it', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_MAX_BUFFERED_BYTES: '65536' } });
+    const slow = await cluster.subscriber('t');
+    const writer = await cluster.connect();
+    slow.socket.pause();
+    await until('it is noticed', async () => {
+      writer.post('t', ...Array.from({ length: 60 }, () => 'x'.repeat(1_000)));
+      await writer.settle();
+      return (await cluster.node().metric('fanfare_slow_subscribers_total')) === 1;
+    });
+    expect(await cluster.node().metric('fanfare_frames_dropped_total')).toBeGreaterThanOrEqual(1);
+    // It is not sent, and does not count as subscribed, any more, although it is still connected.
+    await until('it has left its topics', async () => (await cluster.node().metric('fanfare_subscriptions')) === 0);
+    expect(await cluster.node().metric('fanfare_connections')).toBe(2);
+  });
+});
