@@ -63,7 +63,7 @@ export const settings = {
     mustBe: 'an IP address or host name of this machine',
     fallback: '127.0.0.1',
     about:
-      'Address on which clients connect. Anything wider than loopback needs authentication, or FANFARE_AUTH=none said aloud.',
+      'Address on which clients connect. Anything wider than loopback needs authentication, or an explicit FANFARE_AUTH=none.',
     schema: host.default('127.0.0.1'),
   } satisfies Setting<string>,
   port: integer(
@@ -171,7 +171,7 @@ export const settings = {
     60,
     8,
     960,
-    'A connection that sends nothing for this long, not even the answer to a WebSocket ping, is cut off. Rounded to 4 s.',
+    'A connection that sends nothing for this long, not even the answer to a WebSocket ping, is cut off. Rounded to the nearest 4 s.',
   ),
   pingIntervalMs: integer(
     'FANFARE_PING_INTERVAL_MS',
@@ -244,6 +244,10 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     sentences.push(
       `FANFARE_HOST=${bindHost} opens the node to others without authentication: set FANFARE_AUTH=none if that is what you want, or bind to 127.0.0.1.`,
     );
+  }
+  const { port, adminPort } = config as Config;
+  if (sentences.length === 0 && port === adminPort && port !== 0) {
+    sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;

@@ -6,8 +6,16 @@ import { ConfigError, loadConfig } from './config.js';
 import { createLog } from './log.js';
 import { helpText } from './pages.js';
 
+function readFlags() {
+  try {
+    return parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+  } catch (error) {
+    throw new Error(`${(error as Error).message} See --help.`);
+  }
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+  const { values } = readFlags();
   if (values.help) {
     process.stdout.write(helpText());
     return;

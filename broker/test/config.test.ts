@@ -82,6 +82,13 @@ describe('the configuration', () => {
     expect(wrong({ FANFARE_HOST: '127.0.0.2' })).toEqual([]);
   });
 
+  it('wants two different ports', () => {
+    expect(wrong({ FANFARE_PORT: '9000', FANFARE_ADMIN_PORT: '9000' })).toEqual([
+      'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000: give each a port of its own.',
+    ]);
+    expect(wrong({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' })).toEqual([]);
+  });
+
   it('recognises what Kubernetes sets for a Service named "fanfare"', () => {
     expect(wrong({ FANFARE_SERVICE_HOST: '10.0.0.1', FANFARE_PORT_8080_TCP: 'tcp://10.0.0.1:8080' })).toEqual([]);
     expect(wrong({ FANFARE_PORT: 'tcp://10.0.0.1:8080' })).toEqual([

@@ -61,10 +61,16 @@ async function main(): Promise<boolean> {
   const progress = setInterval(() => showProgress(published, flights, readers), 100);
   for (let row = 0; row < flights.length; row += publicationsAtATime) {
     const batch = flights.slice(row, row + publicationsAtATime);
-    await Promise.all(batch.map((flight, index) => publisher.publish(topicOf(flight), { row: row + index, flight })));
-    published += batch.length;
+    await Promise.all(
+      batch.map(async (flight, index) => {
+        published++;
+        await publisher.publish(topicOf(flight), { row: row + index, flight });
+      }),
+    );
   }
   await Promise.all(readers.map((reader) => reader.waitFor(flights.length)));
+  // What comes twice may come last: the verdict waits until nothing can come any more.
+  await Promise.all([msgpackClient.drain(), jsonClient.drain()]);
   clearInterval(progress);
   const seconds = (performance.now() - startedAt) / 1000;
   showProgress(published, flights, readers);
@@ -162,4 +168,6 @@ async function startRedisIfThereIsOne(): Promise<RedisProcess | null> {
   }
 }
 
+// Ctrl+C: 'exit' handlers end what was started.
+process.on('SIGINT', () => process.exit(130));
 process.exitCode = (await main()) ? 0 : 1;

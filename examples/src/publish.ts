@@ -1,24 +1,42 @@
 /** `npm run publish -- <topic> <json> [url]`: publishes one value, and says whether the broker has accepted it. */
 import { createClient, FanfareError } from '@fanfare/client';
+import { endWith, readArguments } from './command-line.js';
 
-const [topic, text, url = 'ws://127.0.0.1:8080/ws'] = process.argv.slice(2);
+const usage = `Usage: npm run publish -- <topic> <json> [url]
+Publishes a value to the topic. The url is that of a node; default ws://127.0.0.1:8080/ws.
+Example: npm run publish -- news '{"title":"hello"}'`;
 
-if (topic === undefined || text === undefined) {
-  process.stderr.write(`Say what to publish where: npm run publish -- news '{"title":"hello"}'\n`);
-  process.exit(2);
+const [topic, text, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 2, 3) as [string, string, string?];
+
+try {
+  await publish(topic, parse(text), url);
+} catch (error) {
+  endWith(error);
 }
 
-const client = createClient(url);
-client.on('state', (state) => {
-  if (state.name === 'connecting' && state.attempt > 0) process.stderr.write(`${state.reason}; trying again.\n`);
-});
-try {
-  await client.publish(topic, JSON.parse(text));
-  process.stdout.write(`Published to ${topic}.\n`);
-} catch (error) {
-  const hint = error instanceof SyntaxError ? `${text} is not JSON. In a shell, put it in single quotes.` : '';
-  process.stderr.write(`${hint || (error instanceof FanfareError ? error.message : String(error))}\n`);
-  process.exitCode = 1;
-} finally {
-  await client.close();
+async function publish(topic: string, data: unknown, url: string): Promise<void> {
+  const client = createClient(url);
+  let hasConnected = false;
+  client.on('state', (state) => {
+    hasConnected ||= state.name === 'connected';
+    if (state.name === 'connecting' && state.attempt > 0)
+      process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
+  });
+  try {
+    await client.publish(topic, data);
+    process.stdout.write(`Published to ${topic}.\n`);
+  } catch (error) {
+    const isAlone = error instanceof FanfareError && error.code === 'timeout' && !hasConnected;
+    throw isAlone ? new Error(`No broker answers at ${url}: is it running? npm start runs one.`) : error;
+  } finally {
+    await client.close();
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${text} is not JSON. In a shell, put it in single quotes.`);
+  }
 }

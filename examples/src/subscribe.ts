@@ -1,21 +1,30 @@
 /** `npm run subscribe -- <topic> [url]`: prints what is published to a topic. */
 import { createClient } from '@fanfare/client';
+import { endWith, readArguments } from './command-line.js';
 
-const [topic, url = 'ws://127.0.0.1:8080/ws'] = process.argv.slice(2);
+const usage = `Usage: npm run subscribe -- <topic> [url]
+Prints what is published to the topic, as JSON. The url is that of a node; default ws://127.0.0.1:8080/ws.
+Example: npm run subscribe -- news`;
 
-if (topic === undefined) {
-  process.stderr.write('Say which topic: npm run subscribe -- news\n');
-  process.exit(2);
+const [topic, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 1, 2) as [string, string?];
+
+try {
+  await subscribe(topic, url);
+} catch (error) {
+  endWith(error);
 }
 
-const client = createClient(url);
-client.on('state', (state) => {
-  if (state.name === 'connecting' && state.attempt > 0) process.stderr.write(`${state.reason}; trying again.\n`);
-});
-client.on('error', (error) => process.stderr.write(`${error.message}\n`));
-process.on('SIGINT', () => void client.close());
+async function subscribe(topic: string, url: string): Promise<void> {
+  const client = createClient(url);
+  client.on('state', (state) => {
+    if (state.name === 'connecting' && state.attempt > 0)
+      process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
+  });
+  client.on('error', (error) => process.stderr.write(`${error.message}\n`));
+  process.on('SIGINT', () => void client.close());
 
-const subscription = client.subscribe(topic);
-subscription.on('subscribed', () => process.stderr.write(`Subscribed to ${topic}. Ctrl+C ends.\n`));
-subscription.on('gap', () => process.stderr.write('Some publications may have been lost here.\n'));
-for await (const { data } of subscription) process.stdout.write(`${topic} ${JSON.stringify(data)}\n`);
+  const subscription = client.subscribe(topic);
+  subscription.on('subscribed', () => process.stderr.write(`Subscribed to ${topic}. Ctrl+C ends.\n`));
+  subscription.on('gap', () => process.stderr.write('Some publications may have been lost here.\n'));
+  for await (const { data } of subscription) process.stdout.write(`${topic} ${JSON.stringify(data)}\n`);
+}

@@ -47,10 +47,14 @@ describe('the programs of the README', () => {
   });
 
   it.each([
-    [['publish', 'news'], 2, 'Say what to publish where'],
+    [['publish', 'news'], 2, 'Usage: npm run publish -- <topic> <json> [url]'],
+    [['publish', '--help'], 0, 'Usage: npm run publish -- <topic> <json> [url]'],
+    [['subscribe', '--topic', 'news'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
+    [['subscribe', 'a..b'], 1, '"a..b"'],
     [['publish', 'news', '{oops'], 1, '{oops is not JSON. In a shell, put it in single quotes.'],
     [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
-    [['subscribe'], 2, 'Say which topic'],
+    [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
+    [['subscribe', 'news', 'http://localhost'], 1, 'ws:'],
   ] as const)('say what is wrong: %j', async ([program, ...args], code, sentence) => {
     const run = start(program, ...args);
     expect(await run.exited).toBe(code);

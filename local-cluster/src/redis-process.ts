@@ -1,4 +1,5 @@
 /** A Redis of our own: on a free port, with nothing on disk that outlives it. */
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +33,13 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisProce
   }
 }
 
+/** Folders of Redis that are not disposed of yet: where the process ends first, they go with it. */
+const folders = new Set<string>();
+
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 class LocalRedis implements RedisProcess {
   readonly url: string;
   readonly port: number;
@@ -41,6 +49,7 @@ class LocalRedis implements RedisProcess {
 
   static async start(path: string, args: readonly string[], port: number): Promise<LocalRedis> {
     const folder = await mkdtemp(join(tmpdir(), 'fanfare-redis-'));
+    folders.add(folder);
     try {
       // The program does what its name says, and apt's `redis-tools` has it under another one.
       const program = join(folder, 'redis-server');
@@ -50,7 +59,7 @@ class LocalRedis implements RedisProcess {
       await redis.#answers();
       return redis;
     } catch (error) {
-      await rm(folder, { recursive: true, force: true });
+      await remove(folder);
       throw error;
     }
   }
@@ -95,7 +104,7 @@ class LocalRedis implements RedisProcess {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#child.kill();
-    await rm(this.#folder, { recursive: true, force: true });
+    await remove(this.#folder);
   }
 
   #spawn(): Child {
@@ -115,4 +124,9 @@ class LocalRedis implements RedisProcess {
     await child.kill();
     throw new Error(child.explain(`redis-server on port ${this.port} ${what}.`));
   }
+}
+
+async function remove(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  folders.delete(folder);
 }
