@@ -1,7 +1,7 @@
 /** The client: wires the parts, and is what applications hold. Read this first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
 import { Emitter } from './emitter.js';
-import { ConnectionError, FanfareError, ReplyError } from './errors.js';
+import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
 import { Link } from './link.js';
 import { type CommonOptions, completeLimits, type Limits } from './options.js';
@@ -36,7 +36,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   readonly #publisher: Publisher;
   readonly #feeds: Feeds;
   readonly #link: Link;
-  #isDraining = false;
+  /** What {@link connect} has returned, until it settles. */
+  #connected: Promise<void> | null = null;
+  #draining: Promise<void> | null = null;
 
   /** @internal Use `createClient`. */
   constructor(
@@ -53,13 +55,13 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const policy = { ...limits, random: options.random ?? Math.random };
     this.#limits = limits;
     this.#events = new Emitter((cause, name) => {
-      const error = new FanfareError('listenerFailed', { cause, message: `A listener of ${name} threw: ${cause}` });
+      const error = listenerFailed(name, cause);
       if (name === 'error') warn(error);
       else report(error);
     });
     this.#outbox = new Outbox(codec, limits);
-    this.#requests = new Requests(codec, this.#outbox);
-    this.#publisher = new Publisher({ requests: this.#requests, schemas, timeoutMs: limits.timeoutMs, report });
+    this.#requests = new Requests(this.#outbox);
+    this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, requests: this.#requests, schemas, report });
     this.#feeds = new Feeds({
       ...policy,
       requests: this.#requests,
@@ -71,11 +73,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#link = new Link(
       { ...policy, url: addressOf(url), codec, webSocket },
       {
-        onOpen: (sink) =>
-          this.#outbox.open(sink, () => {
-            this.#requests.forget({ type: 'connect', id: connectId, token: null });
-            this.#feeds.subscribeAll();
-          }),
+        onOpen: (sink) => {
+          this.#outbox.open(sink);
+          this.#outbox.post({ type: 'connect', id: connectId, token: null }, report);
+          this.#feeds.subscribeAll();
+        },
         onMessage: (message) => this.#onMessage(message),
         onLost: (closure) => this.#onLost(closure),
         onState: (state) => this.#events.emit('state', state),
@@ -89,29 +91,33 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
-  on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => void): () => void {
+  on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => unknown): () => void {
     return this.#events.on(name, listener);
   }
 
   /**
    * Connects where the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
-   * connection for good. Resolves when connected, however many attempts that takes; rejects where the client is
-   * disconnected first. Need not be awaited.
+   * connection for good. Where it waits to try again, it tries at once. Resolves when connected, however many attempts that
+   * takes; rejects where the client is disconnected first. Need not be awaited.
    */
   connect(): Promise<void> {
+    if (this.state.name === 'disconnected') this.#draining = null;
+    this.#link.connect();
+    if (this.#connected !== null) return this.#connected;
     const connected = new Promise<void>((resolve, reject) => {
-      const settle = (state: ConnectionState): void => {
+      const settle = (): void => {
+        const { state } = this;
         if (state.name === 'connecting') return;
         stop();
+        this.#connected = null;
         if (state.name === 'connected') resolve();
         else reject(new ConnectionError('disconnected', state.closeCode, { message: state.reason }));
       };
       const stop = this.on('state', settle);
-      if (this.state.name === 'disconnected') this.#isDraining = false;
-      this.#link.connect();
-      settle(this.state);
+      settle();
     });
     connected.catch(() => {});
+    if (this.state.name === 'connecting') this.#connected = connected;
     return connected;
   }
 
@@ -127,17 +133,14 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     data: Published[Topic],
     options?: PublishOptions,
   ): Promise<Acknowledgement> {
-    try {
-      this.#assertOpen();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    return this.#publisher.publish(topic, data, options);
+    const error = this.#whyClosed();
+    return error !== null ? Promise.reject(error) : this.#publisher.publish(topic, data, options);
   }
 
   /**
-   * Publishes without asking whether it arrived. Throws where it cannot be sent at all: `invalidTopic`, `unknownTopic`,
-   * `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`.
+   * Publishes without asking whether it arrived: end with `drain()`, not `close()`, where it should. Throws where it cannot be
+   * sent at all: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. What turns out
+   * later (an asynchronous schema, a first connection to a node that takes shorter frames) is an event `error`.
    */
   send<Topic extends TopicOf<Published>>(topic: Topic, data: Published[Topic]): void {
     this.#assertOpen();
@@ -170,30 +173,49 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * An orderly end: takes no new publishes and subscriptions, unsubscribes, waits until all that was published is settled and
-   * all that had come is read, and closes. After `drainTimeoutMs` it closes all the same, and rejects with `timeout`.
+   * An orderly end: takes no new publishes and subscriptions, unsubscribes, waits until all that was published is settled, all
+   * that was sent has reached the node and all that had come is read, and closes. After `drainTimeoutMs` it closes all the same,
+   * and rejects with `timeout`. A `close()` meanwhile ends it at once.
    */
-  async drain(): Promise<void> {
-    this.#assertOpen();
-    this.#isDraining = true;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new FanfareError('timeout')), this.#limits.drainTimeoutMs);
-    });
-    try {
-      const { state } = this;
-      // Never connected: nothing will ever leave.
-      if (state.name === 'disconnected') return;
-      const settled = Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
-      await Promise.race([settled, deadline]);
-    } finally {
-      clearTimeout(timer);
-      await this.#link.disconnect('drained');
-    }
+  drain(): Promise<void> {
+    if (this.#draining !== null) return this.#draining;
+    const error = this.#whyClosed();
+    if (error !== null) return Promise.reject(error);
+    this.#draining = this.#drain();
+    return this.#draining;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #drain(): Promise<void> {
+    let stop = (): void => {};
+    const over = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new FanfareError('timeout')), this.#limits.drainTimeoutMs);
+      const stopListening = this.on('state', ({ name }) => name === 'disconnected' && resolve());
+      stop = () => {
+        clearTimeout(timer);
+        stopListening();
+      };
+    });
+    try {
+      // Disconnected here, it has never been connected: nothing will ever leave.
+      if (this.state.name !== 'disconnected') await Promise.race([this.#finish(), over]);
+    } finally {
+      stop();
+      await this.#link.disconnect('drained');
+    }
+  }
+
+  async #finish(): Promise<void> {
+    await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
+    // Handed to the socket is not delivered. Commands are carried out in order: the answer to a last one says that all were.
+    if (this.#outbox.isOpen) {
+      await new Promise((resolve) =>
+        this.#requests.send((id) => ({ type: 'ping', id }), this.#limits.drainTimeoutMs, resolve),
+      );
+    }
   }
 
   #onMessage(message: ServerMessage): void {
@@ -202,8 +224,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       case 'gap':
         return this.#feeds.onPush(message);
       case 'connected':
-        this.#outbox.maxFrameBytes = message.maxFrameBytes;
-        return;
+        return this.#outbox.welcome(message.maxFrameBytes);
       default:
         // An error without an id answers what was sent without one: a publication of send(), as a rule.
         if (!this.#requests.answer(message) && message.type === 'error' && message.id === null) {
@@ -225,6 +246,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const isWanted = code === 'closedByClient' || code === 'drained';
     const errorCode = isWanted ? 'closed' : 'disconnected';
     this.#requests.failAll((maybeDelivered) => new ConnectionError(errorCode, closeCode, { message, maybeDelivered }));
+    this.#publisher.clear();
     this.#outbox.clear();
     if (isWanted) return this.#feeds.discardAll('closed');
     const error = new ConnectionError('disconnected', closeCode, { message });
@@ -233,11 +255,16 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   #assertOpen(): void {
+    const error = this.#whyClosed();
+    if (error !== null) throw error;
+  }
+
+  /** Why nothing new is taken, or null where it is. */
+  #whyClosed(): FanfareError | null {
     const { state } = this;
-    if (this.#isDraining) throw new FanfareError('draining');
-    if (state.name === 'disconnected' && state.code !== 'notConnected') {
-      throw new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
-    }
+    if (this.#draining !== null) return new FanfareError('draining');
+    if (state.name !== 'disconnected' || state.code === 'notConnected') return null;
+    return new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
   }
 
   readonly #report = (error: FanfareError): void => {
@@ -246,9 +273,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 }
 
 function addressOf(url: string | URL): string {
-  const { protocol, href } = new URL(url);
-  if (protocol === 'ws:' || protocol === 'wss:') return href;
-  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss:, not ${protocol}` });
+  const { protocol, hash, href } = new URL(url);
+  if (/^wss?:$/.test(protocol) && hash === '') return href;
+  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss: and have no #: ${href}` });
 }
 
 function warn(error: FanfareError): void {

@@ -38,7 +38,6 @@ export class Connection implements FrameSink {
   #heardAt = 0;
   #pingedAt = 0;
   #stepsToDeadline = 0;
-  #failure = '';
 
   /** Throws what the WebSocket's constructor throws. */
   constructor(settings: ConnectionSettings, listener: ConnectionListener) {
@@ -50,18 +49,21 @@ export class Connection implements FrameSink {
     this.#timer = setTimeout(() => this.#drop(closure('connectTimeout')), settings.connectTimeoutMs);
     socket.binaryType = 'arraybuffer';
     let isOpen = false;
+    let failure = '';
     socket.onopen = () => {
       if (socket.protocol !== subprotocols[codec.encoding]) return this.#drop(closure('protocolError'));
       isOpen = true;
       listener.onOpen(this);
     };
     socket.onmessage = ({ data }) => this.#onFrame(data);
-    // Browsers say nothing here; Node says what the HTTP answer was. The close event follows.
+    // Node says here what went wrong, browsers say nothing. Node's own WebSocket sends no close event after it where the
+    // connection was never open.
     socket.onerror = (event) => {
-      this.#failure = (event as { message?: string }).message ?? '';
+      failure = (event as { message?: string }).message ?? '';
+      if (!isOpen) this.#end(closure('connectFailed', failure));
     };
     socket.onclose = ({ code, reason }) => {
-      this.#end(isOpen ? closureOf(code, reason || this.#failure) : closure('connectFailed', this.#failure));
+      this.#end(isOpen ? closureOf(code, reason || failure) : closure('connectFailed', failure));
     };
   }
 

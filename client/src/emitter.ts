@@ -1,38 +1,43 @@
 /** Typed events. */
 
+type Failed = (cause: unknown) => void;
+
+/** Calls a listener. What it throws, or its promise rejects with, goes to `onFailure`. */
+export function call<Event>(listener: (event: Event) => unknown, event: Event, onFailure: Failed): void {
+  try {
+    const outcome = listener(event);
+    if (outcome instanceof Promise) outcome.catch(onFailure);
+  } catch (cause) {
+    onFailure(cause);
+  }
+}
+
 export class Emitter<Events extends object> {
-  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
+  readonly #listeners = new Map<keyof Events, Set<(event: never) => unknown>>();
   readonly #onFailure: (cause: unknown, name: keyof Events) => void;
 
-  /** `onFailure` takes what a listener threw; the other listeners are called all the same. */
+  /** `onFailure` takes what a listener threw or rejected with; the other listeners are called all the same. */
   constructor(onFailure: (cause: unknown, name: keyof Events) => void) {
     this.#onFailure = onFailure;
   }
 
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
-  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => unknown): () => void {
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) {
       listeners = new Set();
       this.#listeners.set(name, listeners);
     }
     // A function of its own, so that a listener that was added twice is called twice and removed one at a time.
-    const entry = (event: Events[Name]): void => listener(event);
+    const entry = (event: Events[Name]): unknown => listener(event);
     listeners.add(entry);
     return () => listeners.delete(entry);
   }
 
   /** Answers false where nobody listens. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
-    const listeners = this.#listeners.get(name);
-    if (listeners === undefined || listeners.size === 0) return false;
-    for (const listener of [...listeners]) {
-      try {
-        listener(event as never);
-      } catch (cause) {
-        this.#onFailure(cause, name);
-      }
-    }
-    return true;
+    const listeners = [...(this.#listeners.get(name) ?? [])];
+    for (const listener of listeners) call(listener, event as never, (cause) => this.#onFailure(cause, name));
+    return listeners.length > 0;
   }
 }

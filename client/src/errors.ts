@@ -2,27 +2,27 @@
 import type { ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/** Codes that this client gives itself, each with the sentence that an error carries where there is no better one. */
-export const localErrors = {
-  aborted: 'The signal was aborted.',
-  closed: 'The client is closed.',
-  connectionLost: 'The connection was lost before the answer came.',
-  disconnected: 'The node ended the connection for good.',
-  draining: 'The client is draining.',
-  frameTooLarge: 'The command is longer than a frame may be.',
-  invalidData: 'The data cannot be encoded, or its schema refuses it.',
-  invalidOption: 'An option makes no sense.',
-  invalidTopic: 'The topic breaks the grammar.',
-  listenerFailed: 'A listener threw.',
-  queueFull: 'Too much waits to be sent.',
-  slowConsumer: 'The loop does not keep up.',
-  timeout: 'No answer came in time.',
-  undecodable: 'The publication cannot be decoded.',
-  unknownTopic: 'No schema matches the topic.',
-  unsubscribed: 'unsubscribe() was called.',
-} as const;
+/** Codes that this client gives itself. The README says what they mean; an error without a better message carries its code. */
+export const localErrorCodes = [
+  'aborted',
+  'closed',
+  'connectionLost',
+  'disconnected',
+  'draining',
+  'frameTooLarge',
+  'invalidData',
+  'invalidOption',
+  'invalidTopic',
+  'listenerFailed',
+  'queueFull',
+  'slowConsumer',
+  'timeout',
+  'undecodable',
+  'unknownTopic',
+  'unsubscribed',
+] as const;
 
-export type LocalErrorCode = keyof typeof localErrors;
+export type LocalErrorCode = (typeof localErrorCodes)[number];
 
 /** Codes of {@link FanfareError}: those of this client, and those of a node (PROTOCOL.md section 6). */
 export type ErrorCode = LocalErrorCode | ReplyErrorCode;
@@ -46,7 +46,7 @@ export class FanfareError extends Error {
     readonly code: ErrorCode,
     { message, cause, maybeDelivered = false }: ErrorDetails = {},
   ) {
-    super(message || (localErrors as Record<string, string>)[code], cause === undefined ? undefined : { cause });
+    super(message || code, cause === undefined ? undefined : { cause });
     this.maybeDelivered = maybeDelivered;
   }
 }
@@ -93,4 +93,10 @@ export class ReplyError extends FanfareError {
     // What can never succeed was not delivered either. Of the rest, two codes say so; one that is unknown here may mean anything.
     super(code, { message, maybeDelivered: retryable && code !== 'unavailable' && code !== 'overloaded' });
   }
+}
+
+/** What a listener threw; of whatever kind that is. */
+export function listenerFailed(of: string, cause: unknown): FanfareError {
+  const said = cause instanceof Error ? `: ${cause.message}` : '';
+  return new FanfareError('listenerFailed', { message: `A listener of ${of} threw${said}`, cause });
 }

@@ -28,20 +28,24 @@ export class Feed {
   readonly readers = new Set<Reader>();
   readonly #settings: FeedSettings;
   readonly #check: Check | null;
+  readonly #tellSubscribed: () => void;
   #state: FeedState = 'waiting';
   /** The last position seen, where the topic has any: what a resubscribe asks to go on from. */
   #position: Position | null = null;
-  #wasSubscribed = false;
+  /** Whether anything has come on this connection: what comes on the next one has a gap before it. */
+  #isHeard = false;
+  #hasGap = false;
   #refusals = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  /** Publications behind one whose schema has not decided yet: their order stays. */
-  readonly #unchecked = new Queue<readonly [Item, Position | null]>();
+  /** What comes behind a publication whose schema has not decided yet: the order stays. */
+  readonly #unchecked = new Queue<() => void>();
   #checking: Promise<void> | null = null;
 
-  constructor(topic: string, check: Check | null, settings: FeedSettings) {
+  constructor(topic: string, check: Check | null, settings: FeedSettings, onSubscribed: () => void) {
     this.topic = topic;
     this.#check = check;
     this.#settings = settings;
+    this.#tellSubscribed = onSubscribed;
   }
 
   get state(): FeedState {
@@ -60,6 +64,7 @@ export class Feed {
   /** Asks the node. Does nothing where it has been asked, or where no connection is up: then the next one does it. */
   subscribe(): void {
     if (this.#state !== 'waiting' || !this.#settings.isOpen()) return;
+    clearTimeout(this.#retry);
     this.#state = 'asked';
     const { topic } = this;
     const since = this.#position;
@@ -74,6 +79,8 @@ export class Feed {
   interrupt(): void {
     clearTimeout(this.#retry);
     this.#state = 'waiting';
+    this.#hasGap ||= this.#isHeard;
+    this.#isHeard = false;
     for (const reader of [...this.readers]) reader.interrupt(null);
   }
 
@@ -89,10 +96,12 @@ export class Feed {
   }
 
   gap(reason: GapReason): void {
+    if (this.#checking !== null) return this.#wait(() => this.gap(reason));
     for (const reader of [...this.readers]) reader.gap(reason);
   }
 
   onPublications({ items, position }: Pick<Publications, 'items' | 'position'>): void {
+    this.#isHeard = true;
     if (position !== null) this.#position = moved(position, items.length - 1);
     items.forEach((item, index) => {
       this.#take(item, position === null ? null : moved(position, index));
@@ -120,21 +129,17 @@ export class Feed {
   #onSubscribed({ position, recovered, publications }: Subscribed): void {
     this.#state = 'subscribed';
     this.#refusals = 0;
-    const hadGap = this.#wasSubscribed && !recovered;
-    this.#wasSubscribed = true;
+    this.#tellSubscribed();
     for (const reader of [...this.readers]) reader.confirm({ position, recovered });
-    if (hadGap) this.gap('reconnected');
+    if (this.#hasGap && !recovered) this.gap('reconnected');
+    this.#hasGap = false;
     // `position` is where the topic stands after them.
     this.onPublications({ items: publications, position: position && moved(position, 1 - publications.length) });
     this.#position = position;
   }
 
   #take(item: Item, position: Position | null): void {
-    if (this.#checking !== null) {
-      if (this.#unchecked.size < this.#settings.maxBufferedPublications) this.#unchecked.push([item, position]);
-      else this.end('slowConsumer', new FanfareError('slowConsumer'));
-      return;
-    }
+    if (this.#checking !== null) return this.#wait(() => this.#take(item, position));
     if ('error' in item) return this.#handOut({ error: new DataError('undecodable', this.topic, []) }, position);
     const checked = this.#check === null ? item : this.#check(item.data);
     if (!(checked instanceof Promise)) return this.#handOut(checked, position);
@@ -144,9 +149,14 @@ export class Feed {
       while (this.#checking === null) {
         const next = this.#unchecked.shift();
         if (next === undefined) return;
-        this.#take(...next);
+        next();
       }
     });
+  }
+
+  #wait(step: () => void): void {
+    if (this.#unchecked.size < this.#settings.maxBufferedPublications) this.#unchecked.push(step);
+    else this.end('slowConsumer', new FanfareError('slowConsumer'));
   }
 
   #handOut(checked: Checked, position: Position | null): void {

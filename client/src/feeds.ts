@@ -19,6 +19,8 @@ export class Feeds {
   readonly #unsubscribing = new Map<string, number>();
   /** Feeds whose unsubscribe is on its way already. */
   readonly #draining = new Set<Feed>();
+  /** Readers that drain() has ended, and whose loops may hold publications still. */
+  #drained: Reader[] = [];
 
   constructor(settings: FeedsSettings) {
     this.#settings = settings;
@@ -28,7 +30,9 @@ export class Feeds {
   read(topic: string, listener: Listener | null): Reader {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
-      feed = new Feed(topic, this.#settings.schemas?.checkOf(topic) ?? null, this.#settings);
+      const check = this.#settings.schemas?.checkOf(topic) ?? null;
+      // The node carries commands out in order: whatever became of an unsubscribe, it lies behind us then.
+      feed = new Feed(topic, check, this.#settings, () => this.#unsubscribing.delete(topic));
       this.#feeds.set(topic, feed);
     }
     const { maxBufferedPublications, report } = this.#settings;
@@ -54,7 +58,8 @@ export class Feeds {
   }
 
   discardAll(code: ErrorCode): void {
-    for (const feed of [...this.#feeds.values()]) for (const reader of [...feed.readers]) reader.discard(code);
+    for (const reader of [...this.#drained, ...this.#readers()]) reader.discard(code);
+    this.#drained = [];
   }
 
   onPush(push: Push): void {
@@ -67,7 +72,8 @@ export class Feeds {
   /** Unsubscribes from everything. Resolves once readers have read all that came before the node confirmed that. */
   async drain(): Promise<void> {
     const feeds = [...this.#feeds.values()];
-    const readers = feeds.flatMap((feed) => [...feed.readers]);
+    const readers = this.#readers();
+    this.#drained = readers;
     for (const feed of feeds) this.#draining.add(feed);
     await Promise.all(
       feeds.map(async (feed) => {
@@ -78,6 +84,10 @@ export class Feeds {
       }),
     );
     await Promise.all(readers.map((reader) => reader.consumed()));
+  }
+
+  #readers(): Reader[] {
+    return [...this.#feeds.values()].flatMap((feed) => [...feed.readers]);
   }
 
   #leave(feed: Feed, reader: Reader): void {

@@ -1,11 +1,11 @@
 /**
- * The Fanfare client. It speaks MessagePack, or JSON on demand; `@fanfare/client/json` speaks JSON only and is a third of the size.
+ * The Fanfare client. It speaks MessagePack, or JSON on demand; `@fanfare/client/json` speaks JSON only and is smaller.
  * @module
  */
 import { jsonClientCodec, MsgpackClientCodec } from '@fanfare/protocol';
-import { createMsgpackData } from '#msgpack-data';
 import { platformWebSocket } from '#websocket';
 import { Client } from './client.js';
+import { createMsgpackData } from './msgpack-data.js';
 import type { CommonOptions } from './options.js';
 import type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
 

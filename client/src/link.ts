@@ -43,14 +43,15 @@ export class Link {
     return this.#state;
   }
 
-  /** Does nothing unless disconnected. */
+  /** Dials at once, also where it waits to try again. Does nothing where a connection is up or on its way. */
   connect(): void {
-    if (this.#state.name !== 'disconnected') return;
-    this.#failures = 0;
-    const network = globalThis as NetworkEvents;
-    network.addEventListener?.('online', this.#onOnline);
-    network.addEventListener?.('offline', this.#onOffline);
-    this.#enter({ name: 'connecting', attempt: 0, ...withoutEnd(closure('connectCalled')) });
+    if (this.#state.name === 'disconnected') {
+      this.#failures = 0;
+      const network = globalThis as NetworkEvents;
+      network.addEventListener?.('online', this.#onOnline);
+      network.addEventListener?.('offline', this.#onOffline);
+      this.#enter({ name: 'connecting', attempt: 0, ...withoutEnd(closure('connectCalled')) });
+    }
     this.#dial();
   }
 
@@ -72,6 +73,7 @@ export class Link {
   #dial(): void {
     // A state listener may have called close() meanwhile.
     if (this.#state.name !== 'connecting' || this.#connection !== null) return;
+    clearTimeout(this.#retry);
     const listener: ConnectionListener = {
       onOpen: (connection) => this.#listener.onOpen(connection),
       onMessage: (message) => {
@@ -117,9 +119,8 @@ export class Link {
   }
 
   readonly #onOnline = (): void => {
-    if (this.#connection !== null) return this.#connection.probe();
-    clearTimeout(this.#retry);
-    this.#dial();
+    if (this.#connection === null) this.#dial();
+    else this.#connection.probe();
   };
 
   // Browsers say "offline" where only some networks are gone: ask before giving the connection up.

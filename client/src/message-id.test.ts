@@ -1,9 +1,10 @@
 import { isMessageId } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
-import { createMessageId } from './message-id.js';
+import { messageIds } from './message-id.js';
 
 it('makes ids that the protocol takes, each only once', () => {
-  const ids = Array.from({ length: 10_000 }, createMessageId);
+  const sources = Array.from({ length: 100 }, messageIds);
+  const ids = sources.flatMap((next) => Array.from({ length: 100 }, next));
   expect(new Set(ids).size).toBe(ids.length);
-  expect(ids.every((id) => id.length === 21 && isMessageId(id))).toBe(true);
+  expect(ids.every((id) => id.length <= 22 && isMessageId(id))).toBe(true);
 });

@@ -6,33 +6,41 @@ import { LayoutError } from '@fanfare/protocol';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Deepest nesting of arrays and maps that is read: the stack is finite. */
-const maxDepth = 1_000;
+const scratch = new DataView(new ArrayBuffer(8));
+const scratchBytes = new Uint8Array(scratch.buffer);
 
+/** Deepest nesting of arrays and maps that is read and written: the stack is finite. */
+export const maxDepth = 1_000;
+
+/** Keys repeat from publication to publication: those read last are found by a hash of their bytes, not made again. */
+const keySlots = 256;
+const maxKeyBytes = 31;
+
+/** One is enough for all values that are read one after the other: {@link read} begins anew. */
 export class MsgpackReader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #keys: Array<string | undefined> = new Array(keySlots).fill(undefined);
+  #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #depth = 0;
 
-  constructor(bytes: Uint8Array) {
+  /** The one value that the bytes are. Throws where they are none that is plain, or more than one. */
+  read(bytes: Uint8Array): unknown {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#at = 0;
+    this.#depth = 0;
+    const value = this.#value();
+    if (this.#at !== bytes.length) throw new LayoutError('There are bytes behind the value.');
+    return value;
   }
 
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-
-  /** The next value. Throws where there is none that is plain. */
-  value(): unknown {
-    const head = this.#uint(1);
+  #value(): unknown {
+    if (this.#at >= this.#bytes.length) throw cutShort();
+    const head = this.#bytes[this.#at++] as number;
     if (head < 0x80) return head;
     if (head < 0x90) return this.#map(head & 0x0f);
     if (head < 0xa0) return this.#array(head & 0x0f);
     if (head < 0xc0) return this.#str(head & 0x1f);
     if (head >= 0xe0) return head - 0x100;
-    const view = this.#view;
     switch (head) {
       case 0xc0:
         return null;
@@ -42,29 +50,31 @@ export class MsgpackReader {
         return true;
       case 0xc4:
       case 0xc5:
-      case 0xc6:
+      case 0xc6: {
+        const start = this.#skip(this.#uint(1 << (head - 0xc4)));
         // A copy: a view would keep the whole frame alive.
-        return this.#take(this.#uint(1 << (head - 0xc4))).slice();
+        return this.#bytes.slice(start, this.#at);
+      }
       case 0xc7:
         return this.#timestamp(this.#uint(1));
       case 0xca:
-        return view.getFloat32(this.#skip(4));
+        return this.#load(4).getFloat32(0);
       case 0xcb:
-        return view.getFloat64(this.#skip(8));
+        return this.#load(8).getFloat64(0);
       case 0xcc:
       case 0xcd:
       case 0xce:
         return this.#uint(1 << (head - 0xcc));
       case 0xcf:
-        return exact(view.getBigUint64(this.#skip(8)));
+        return exact(this.#load(8).getBigUint64(0));
       case 0xd0:
-        return view.getInt8(this.#skip(1));
+        return this.#load(1).getInt8(0);
       case 0xd1:
-        return view.getInt16(this.#skip(2));
+        return this.#load(2).getInt16(0);
       case 0xd2:
-        return view.getInt32(this.#skip(4));
+        return this.#load(4).getInt32(0);
       case 0xd3:
-        return exact(view.getBigInt64(this.#skip(8)));
+        return exact(this.#load(8).getBigInt64(0));
       case 0xd6:
       case 0xd7:
         return this.#timestamp(4 << (head - 0xd6));
@@ -86,7 +96,7 @@ export class MsgpackReader {
   #array(count: number): unknown[] {
     this.#enter();
     const array: unknown[] = [];
-    for (let index = 0; index < count; index++) array.push(this.value());
+    for (let index = 0; index < count; index++) array.push(this.#value());
     this.#depth--;
     return array;
   }
@@ -95,66 +105,90 @@ export class MsgpackReader {
     this.#enter();
     const fields: Record<string, unknown> = {};
     for (let index = 0; index < count; index++) {
-      const key = this.value();
-      if (typeof key === 'object') throw new LayoutError('A key is neither a string nor a number.');
+      const key = this.#key();
+      const value = this.#value();
       // Assigning it would replace the prototype.
       if (key === '__proto__')
-        Object.defineProperty(fields, key, {
-          value: this.value(),
-          enumerable: true,
-          writable: true,
-          configurable: true,
-        });
-      else fields[String(key)] = this.value();
+        Object.defineProperty(fields, key, { value, enumerable: true, writable: true, configurable: true });
+      else fields[key] = value;
     }
     this.#depth--;
     return fields;
   }
 
+  #key(): string {
+    const bytes = this.#bytes;
+    const start = this.#at + 1;
+    const length = (bytes[this.#at] as number) - 0xa0;
+    const end = start + length;
+    // Not a short string, as keys are as a rule, or cut short.
+    if (!(length >= 0 && length <= maxKeyBytes && end <= bytes.length)) {
+      const key = this.#value();
+      if (typeof key === 'object') throw new LayoutError('A key is neither a string nor a number.');
+      return String(key);
+    }
+    let hash = length;
+    for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
+    const slot = (hash ^ (hash >>> 15)) & (keySlots - 1);
+    const known = this.#keys[slot];
+    if (known !== undefined && known.length === length && isTextAt(known, bytes, start)) {
+      this.#at = end;
+      return known;
+    }
+    this.#at = start;
+    const key = this.#str(length);
+    // Only ASCII has as many characters as bytes; anything else is never found.
+    this.#keys[slot] = key;
+    return key;
+  }
+
   #str(length: number): string {
+    const bytes = this.#bytes;
     const start = this.#skip(length);
     if (length < 32) {
       // Short text is ASCII as a rule, and calling the decoder costs more than reading it here.
       let text = '';
       for (let at = start; at < this.#at; at++) {
-        const byte = this.#bytes[at] as number;
-        if (byte > 0x7f) return utf8.decode(this.#bytes.subarray(start, this.#at));
+        const byte = bytes[at] as number;
+        if (byte > 0x7f) return utf8.decode(bytes.subarray(start, this.#at));
         text += String.fromCharCode(byte);
       }
       return text;
     }
-    return utf8.decode(this.#bytes.subarray(start, this.#at));
+    return utf8.decode(bytes.subarray(start, this.#at));
   }
 
   /** Extension -1 of the specification, in 4, 8 or 12 bytes. */
   #timestamp(length: number): Date {
-    const view = this.#view;
-    if (view.getInt8(this.#skip(1)) !== -1) throw new LayoutError('The only extension that is read is the timestamp.');
-    const at = this.#skip(length);
-    if (length === 4) return new Date(view.getUint32(at) * 1_000);
+    if (this.#uint(1) !== 0xff) throw new LayoutError('The only extension that is read is the timestamp.');
+    if (length === 4) return new Date(this.#uint(4) * 1_000);
     if (length === 8) {
-      const packed = view.getBigUint64(at);
+      const packed = this.#load(8).getBigUint64(0);
       return new Date(Number(packed & 0x3_ffff_ffffn) * 1_000 + Number(packed >> 34n) / 1_000_000);
     }
-    if (length === 12) return new Date(Number(view.getBigInt64(at + 4)) * 1_000 + view.getUint32(at) / 1_000_000);
-    throw new LayoutError(`A timestamp of ${length} bytes.`);
+    if (length !== 12) throw new LayoutError(`A timestamp of ${length} bytes.`);
+    const nanoseconds = this.#uint(4);
+    return new Date(Number(this.#load(8).getBigInt64(0)) * 1_000 + nanoseconds / 1_000_000);
   }
 
+  /** An unsigned integer of 1, 2 or 4 bytes. */
   #uint(size: number): number {
-    const at = this.#skip(size);
-    if (size === 1) return this.#bytes[at] as number;
-    return size === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
+    let value = 0;
+    for (let at = this.#skip(size); at < this.#at; at++) value = value * 0x100 + (this.#bytes[at] as number);
+    return value;
   }
 
-  #take(length: number): Uint8Array {
-    const start = this.#skip(length);
-    return this.#bytes.subarray(start, this.#at);
+  /** The next bytes, where numbers can be read from them: a view of each frame would cost more than the copy. */
+  #load(size: number): DataView {
+    const start = this.#skip(size);
+    for (let index = 0; index < size; index++) scratchBytes[index] = this.#bytes[start + index] as number;
+    return scratch;
   }
 
   /** Passes `count` bytes; answers where they begin. */
   #skip(count: number): number {
     const start = this.#at;
-    if (count > this.#bytes.length - start) throw new LayoutError('The data is cut short.');
+    if (count > this.#bytes.length - start) throw cutShort();
     this.#at += count;
     return start;
   }
@@ -164,7 +198,19 @@ export class MsgpackReader {
   }
 }
 
+function cutShort(): LayoutError {
+  return new LayoutError('The data is cut short.');
+}
+
+function isTextAt(text: string, bytes: Uint8Array, start: number): boolean {
+  for (let index = 0; index < text.length; index++) {
+    if (text.charCodeAt(index) !== bytes[start + index]) return false;
+  }
+  return true;
+}
+
 /** A number where that is exact. */
 function exact(value: bigint): number | bigint {
-  return BigInt(Number(value)) === value && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }

@@ -1,11 +1,19 @@
 /** Writes any value as MessagePack, as JSON.stringify would take it, and more: bytes, dates, maps and 64-bit integers. */
 import { Writer } from '@fanfare/protocol';
+import { maxDepth } from './msgpack-reader.js';
 
 const scratch = new DataView(new ArrayBuffer(12));
 const scratchBytes = new Uint8Array(scratch.buffer);
 
 export class MsgpackWriter extends Writer {
-  /** Throws a `RangeError` for a bigint beyond 64 bits and for data that contains itself. */
+  #depth = 0;
+
+  override clear(): void {
+    super.clear();
+    this.#depth = 0;
+  }
+
+  /** Throws a `RangeError` for a bigint beyond 64 bits and for what nests too deep, such as data that contains itself. */
   value(value: unknown): void {
     switch (typeof value) {
       case 'string':
@@ -25,6 +33,7 @@ export class MsgpackWriter extends Writer {
   }
 
   #object(value: object): void {
+    if (++this.#depth > maxDepth) throw new RangeError(`It contains itself, or nests deeper than ${maxDepth} levels.`);
     if (Array.isArray(value)) {
       this.arrayHeader(value.length);
       for (const element of value) this.value(element);
@@ -49,17 +58,38 @@ export class MsgpackWriter extends Writer {
         this.value(field);
       }
     } else {
-      const fields = Object.keys(value).filter((key) => isSent((value as Record<string, unknown>)[key]));
-      this.#mapHeader(fields.length);
-      for (const key of fields) {
-        this.str(key);
-        this.value((value as Record<string, unknown>)[key]);
-      }
+      this.#fields(value as Record<string, unknown>);
     }
+    this.#depth--;
+  }
+
+  /** As in JSON, a field that cannot be sent is left out; so the header is written last. Each getter is asked once. */
+  #fields(value: Record<string, unknown>): void {
+    const keys = Object.keys(value);
+    const isShort = keys.length < 16;
+    const start = this.length;
+    this.#mapHeader(isShort ? 0 : 16);
+    let count = 0;
+    for (const key of keys) {
+      const field = value[key];
+      if (!isSent(field)) continue;
+      count++;
+      this.str(key);
+      this.value(field);
+    }
+    const end = this.length;
+    this.length = start;
+    if (isShort) this.byte(0x80 | count);
+    else this.#longMapHeader(count);
+    this.length = end;
   }
 
   #mapHeader(count: number): void {
-    if (count < 16) return this.byte(0x80 | count);
+    if (count < 16) this.byte(0x80 | count);
+    else this.#longMapHeader(count);
+  }
+
+  #longMapHeader(count: number): void {
     scratch.setUint32(0, count);
     this.#put(0xdf, 4);
   }
@@ -116,7 +146,6 @@ export class MsgpackWriter extends Writer {
   }
 }
 
-/** As in JSON: a field that cannot be sent is left out. */
-export function isSent(field: unknown): boolean {
+function isSent(field: unknown): boolean {
   return field !== undefined && typeof field !== 'function' && typeof field !== 'symbol';
 }

@@ -1,19 +1,20 @@
 /** Publishing: check the topic and the data, encode, send or queue, and wait for the answer. */
-import { type OutgoingCommand, type Position, parseTopic } from '@fanfare/protocol';
+import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
 import { DataError, FanfareError } from './errors.js';
-import { createMessageId } from './message-id.js';
-import { maxTimerMs } from './options.js';
+import { messageIds } from './message-id.js';
+import type { Outbox } from './outbox.js';
 import type { Requests } from './requests.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
 export interface PublishOptions {
   /**
-   * Time that the publish may take, waiting for a connection included, in milliseconds. Beyond it: `timeout`.
+   * Time that the publish may take, waiting for a connection and for an asynchronous schema included, in milliseconds.
+   * Beyond it: `timeout`.
    * @default the client's `timeoutMs`
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Gives the publish up when aborted: `aborted`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Acknowledgement {
@@ -22,65 +23,60 @@ export interface Acknowledgement {
 }
 
 export interface PublisherSettings {
+  readonly outbox: Outbox;
   readonly requests: Requests;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
+  readonly maxQueuedPublications: number;
   /** Takes errors of publications that nobody waits for. */
   readonly report: (error: FanfareError) => void;
 }
 
 export class Publisher {
   readonly #settings: PublisherSettings;
+  readonly #nextMessageId = messageIds();
   readonly #unsettled = new Set<Promise<unknown>>();
+  /** One for each publication whose schema has not decided yet, or that waits behind such a one. */
+  readonly #unchecked = new Set<object>();
+  /** The last of them, by topic: what is published to that topic next waits for it, so that the order stays. */
+  readonly #last = new Map<string, Promise<void>>();
+  readonly #aborts = new Map<AbortSignal, Aborts>();
 
   constructor(settings: PublisherSettings) {
     this.#settings = settings;
   }
 
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Acknowledgement> {
+    const { requests } = this.#settings;
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
-    const deadline = performance.now() + timeoutMs;
     return this.#hold(
       // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
       new Promise((resolve, reject) => {
-        const start = (): void => {
-          if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
-          const remainingMs = Math.min(maxTimerMs, Math.max(0, deadline - performance.now()));
-          const messageId = createMessageId();
-          const { requests } = this.#settings;
-          const id = withDataError(topic, () =>
-            requests.send(
-              (id) => describe(id, topic, data, messageId),
-              remainingMs,
-              (answer) => {
-                signal?.removeEventListener('abort', abort);
-                if (answer instanceof FanfareError) reject(answer);
-                else resolve({ position: 'position' in answer ? answer.position : null });
-              },
-            ),
-          );
-          const abort = (): void => {
-            requests.fail(
-              id,
-              (maybeDelivered) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
-            );
-          };
-          signal?.addEventListener('abort', abort);
-        };
-        const approval = this.#approve(topic, data);
-        if (approval === null) start();
-        else approval.then(start).catch(reject);
+        if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
+        const id = requests.open(timeoutMs, (answer) => {
+          if (signal !== undefined) this.#stopListening(signal, abort);
+          if (answer instanceof FanfareError) reject(answer);
+          else resolve({ position: 'position' in answer ? answer.position : null });
+        });
+        const fail = (error: unknown): void => requests.fail(id, () => error as FanfareError);
+        const abort = (): void =>
+          requests.fail(id, (maybeDelivered) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }));
+        if (signal !== undefined) this.#listen(signal, abort);
+        try {
+          const post = (): void => requests.post(id, describe(id, topic, data, this.#nextMessageId()));
+          this.#inTurn(topic, data, post)?.catch(fail);
+        } catch (error) {
+          fail(error);
+        }
       }),
     );
   }
 
-  /** Throws where the publication cannot be sent. With an asynchronous schema that is known later, and reported. */
+  /** Throws where the publication cannot be sent. Where that turns out later, it is reported. */
   send(topic: string, data: unknown): void {
-    const start = (): void =>
-      withDataError(topic, () => this.#settings.requests.forget(describe(null, topic, data, null)));
-    const approval = this.#approve(topic, data);
-    if (approval === null) start();
-    else this.#hold(approval.then(start)).catch(this.#settings.report);
+    const { outbox, report } = this.#settings;
+    const turn = this.#inTurn(topic, data, () => outbox.post(describe(null, topic, data, null), report));
+    if (turn !== null) this.#hold(turn).catch(report);
   }
 
   /** Resolves once all that was published so far is settled. */
@@ -88,13 +84,62 @@ export class Publisher {
     await Promise.allSettled(this.#unsettled);
   }
 
-  /** Null where nothing has to be waited for. Throws or rejects where the topic or the data will not do. */
-  #approve(topic: string, data: unknown): Promise<void> | null {
+  /** Drops what waits for a schema. */
+  clear(): void {
+    this.#unchecked.clear();
+    this.#last.clear();
+  }
+
+  /**
+   * Posts once the schema agrees and all that was published to the topic before has been posted. Null where that was at once.
+   * Throws or rejects where the topic or the data will not do.
+   */
+  #inTurn(topic: string, data: unknown, post: () => void): Promise<void> | null {
     assertTopic(topic);
-    const checked = this.#settings.schemas?.checkOf(topic)(data);
-    if (checked instanceof Promise) return checked.then(throwIfFailed);
-    if (checked !== undefined) throwIfFailed(checked);
-    return null;
+    const { schemas, maxQueuedPublications } = this.#settings;
+    const check = schemas?.checkOf(topic)(data);
+    const before = this.#last.get(topic);
+    if (!(check instanceof Promise)) {
+      throwIfFailed(check);
+      if (before === undefined) {
+        post();
+        return null;
+      }
+    }
+    if (this.#unchecked.size >= maxQueuedPublications) throw new FanfareError('queueFull');
+    const mine = {};
+    this.#unchecked.add(mine);
+    const take = async (): Promise<void> => {
+      const checked = await check;
+      await before;
+      if (this.#last.get(topic) === last) this.#last.delete(topic);
+      // Unless all was dropped meanwhile.
+      if (!this.#unchecked.delete(mine)) return;
+      throwIfFailed(checked);
+      post();
+    };
+    const turn = take();
+    const last = turn.catch(() => {});
+    this.#last.set(topic, last);
+    return turn;
+  }
+
+  /** One listener for each signal: Node warns of a leak where there are more than ten. */
+  #listen(signal: AbortSignal, abort: () => void): void {
+    let aborts = this.#aborts.get(signal);
+    if (aborts === undefined) {
+      aborts = new Aborts();
+      this.#aborts.set(signal, aborts);
+      signal.addEventListener('abort', aborts);
+    }
+    aborts.add(abort);
+  }
+
+  #stopListening(signal: AbortSignal, abort: () => void): void {
+    const aborts = this.#aborts.get(signal);
+    if (!aborts?.delete(abort) || aborts.size > 0) return;
+    this.#aborts.delete(signal);
+    signal.removeEventListener('abort', aborts);
   }
 
   #hold<Outcome>(promise: Promise<Outcome>): Promise<Outcome> {
@@ -105,29 +150,27 @@ export class Publisher {
   }
 }
 
+/** All publishes that share a signal. */
+class Aborts extends Set<() => void> {
+  handleEvent(): void {
+    for (const abort of this) abort();
+  }
+}
+
 export function assertTopic(topic: string): void {
   if (parseTopic(topic) !== null) return;
   const message = `${JSON.stringify(topic)} is no topic: segments of A-Z a-z 0-9 _ - joined by ".", 200 characters and 16 segments at most.`;
   throw new FanfareError('invalidTopic', { message });
 }
 
-function throwIfFailed(checked: Checked): void {
-  if ('error' in checked) throw checked.error;
+function throwIfFailed(checked: Checked | undefined): void {
+  if (checked !== undefined && 'error' in checked) throw checked.error;
 }
 
-function describe(id: number | null, topic: string, data: unknown, messageId: string | null): OutgoingCommand {
-  if (typeof data === 'function' || typeof data === 'symbol') throw new TypeError(`A ${typeof data} cannot be sent.`);
+function describe(id: number | null, topic: string, data: unknown, messageId: string | null): OutgoingPublish {
+  if (typeof data === 'function' || typeof data === 'symbol') {
+    throw new DataError('invalidData', topic, [], { message: `A ${typeof data} cannot be sent.` });
+  }
   // JSON has no undefined, and a publish without data would not be one.
   return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId };
-}
-
-/** What an encoder throws (a loop in the data, a bigint in JSON) is an error of the data. */
-function withDataError<Outcome>(topic: string, encode: () => Outcome): Outcome {
-  try {
-    return encode();
-  } catch (cause) {
-    if (cause instanceof FanfareError) throw cause;
-    const message = `The data for ${topic} cannot be encoded: ${(cause as Error).message}`;
-    throw new DataError('invalidData', topic, [], { message, cause });
-  }
 }

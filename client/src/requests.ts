@@ -1,12 +1,5 @@
 /** Commands that a node is to answer: their ids, their deadlines, and who wants the answer. */
-import {
-  type ClientCodec,
-  type Connected,
-  type ErrorReply,
-  maxCommandId,
-  type OutgoingCommand,
-  type Reply,
-} from '@fanfare/protocol';
+import type { Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { FanfareError, ReplyError } from './errors.js';
 import type { Outbox, Outgoing } from './outbox.js';
 
@@ -14,7 +7,8 @@ import type { Outbox, Outgoing } from './outbox.js';
 export type Answer = Exclude<Reply, ErrorReply | Connected> | FanfareError;
 
 interface Request {
-  readonly outgoing: Outgoing;
+  /** Null as long as its command is not known. */
+  outgoing: Outgoing | null;
   readonly timer: ReturnType<typeof setTimeout>;
   readonly settle: (answer: Answer) => void;
 }
@@ -28,33 +22,49 @@ const timedOut: Failure = (maybeDelivered) => new FanfareError('timeout', { mayb
 export const connectId = 1;
 export const pingId = 2;
 
+/** `maxCommandId` of the protocol. */
+const maxId = 2 ** 32 - 1;
+
 export class Requests {
-  readonly #codec: ClientCodec;
   readonly #outbox: Outbox;
   readonly #unanswered = new Map<number, Request>();
-  #lastId = pingId;
+  #lastId: number;
 
-  constructor(codec: ClientCodec, outbox: Outbox) {
-    this.#codec = codec;
+  constructor(outbox: Outbox, lastId = pingId) {
     this.#outbox = outbox;
+    this.#lastId = lastId;
   }
 
   /**
-   * Sends a command, or queues it where it is a publish and no connection is up. `settle` is called once, never before this
-   * returns. Throws what the codec and the outbox throw; then nothing was sent.
+   * Begins a request whose command comes with {@link post}; its deadline runs from now on. `settle` is called once, never before
+   * this returns.
    */
-  send(describe: (id: number) => OutgoingCommand, timeoutMs: number, settle: (answer: Answer) => void): number {
-    const id = this.#nextId();
-    const command = describe(id);
-    const outgoing = this.#outbox.post(this.#codec.encode(command), command.type === 'publish');
+  open(timeoutMs: number, settle: (answer: Answer) => void): number {
+    do this.#lastId = this.#lastId === maxId ? pingId + 1 : this.#lastId + 1;
+    while (this.#unanswered.has(this.#lastId));
+    const id = this.#lastId;
     const timer = setTimeout(() => this.fail(id, timedOut), timeoutMs);
-    this.#unanswered.set(id, { outgoing, timer, settle });
+    this.#unanswered.set(id, { outgoing: null, timer, settle });
     return id;
   }
 
-  /** Sends a command whose answer nobody waits for. Throws as {@link send} does. */
-  forget(command: OutgoingCommand): void {
-    this.#outbox.post(this.#codec.encode(command), command.type === 'publish');
+  /** Sends the command of a request that is still open, or queues it. Where that cannot be done, that is the answer. */
+  post(id: number, command: OutgoingCommand): void {
+    const request = this.#unanswered.get(id);
+    if (request === undefined) return;
+    const refuse = (error: FanfareError): void => this.fail(id, () => error);
+    try {
+      request.outgoing = this.#outbox.post(command, refuse);
+    } catch (error) {
+      refuse(error as FanfareError);
+    }
+  }
+
+  /** Opens a request and posts its command. */
+  send(describe: (id: number) => OutgoingCommand, timeoutMs: number, settle: (answer: Answer) => void): number {
+    const id = this.open(timeoutMs, settle);
+    this.post(id, describe(id));
+    return id;
   }
 
   /** Hands a reply to who waits for it. Answers false where nobody does: it came too late, or answers no request. */
@@ -69,14 +79,14 @@ export class Requests {
   fail(id: number, why: Failure): void {
     const request = this.#take(id);
     if (request === null) return;
-    this.#outbox.remove(request.outgoing);
-    request.settle(why(request.outgoing.isSent));
+    if (request.outgoing !== null) this.#outbox.remove(request.outgoing);
+    request.settle(why(request.outgoing?.isSent ?? false));
   }
 
   /** The connection is gone: no answer will come to what was sent on it. Publications that still wait go on waiting. */
   failSent(why: Failure): void {
     for (const [id, { outgoing }] of this.#unanswered)
-      if (outgoing.isSent || !outgoing.isPublication) this.fail(id, why);
+      if (outgoing !== null && (outgoing.isSent || !outgoing.isPublication)) this.fail(id, why);
   }
 
   failAll(why: Failure): void {
@@ -89,11 +99,5 @@ export class Requests {
     this.#unanswered.delete(id);
     clearTimeout(request.timer);
     return request;
-  }
-
-  #nextId(): number {
-    do this.#lastId = this.#lastId === maxCommandId ? pingId + 1 : this.#lastId + 1;
-    while (this.#unanswered.has(this.#lastId));
-    return this.#lastId;
   }
 }

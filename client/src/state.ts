@@ -27,7 +27,7 @@ export type StateCode = (typeof stateCodes)[number];
 
 interface Reason {
   readonly code: StateCode;
-  /** For people: what the node, the network or the platform said. Empty where nobody did. */
+  /** For people: what the node, the network or the platform said; where nobody did, the code. */
   readonly reason: string;
   /** WebSocket close code, or null where no close frame came. */
   readonly closeCode: number | null;
@@ -48,5 +48,5 @@ export interface Closure extends Reason {
 }
 
 export function closure(code: StateCode, reason = '', closeCode: number | null = null, isFinal = false): Closure {
-  return { code, reason, closeCode, isFinal };
+  return { code, reason: reason || code, closeCode, isFinal };
 }

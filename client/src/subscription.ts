@@ -1,7 +1,7 @@
 /** One reader of a topic: its state, its events, and its publications as a loop or a callback. */
 import type { Position } from '@fanfare/protocol';
-import { Emitter } from './emitter.js';
-import { type ErrorCode, FanfareError } from './errors.js';
+import { call, Emitter } from './emitter.js';
+import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
 import { Queue } from './queue.js';
 
 export interface Publication<Topic extends string = string, Data = unknown> {
@@ -26,11 +26,15 @@ export type GapReason = 'reconnected' | 'node';
 export interface SubscriptionEvents {
   /** The node has confirmed the subscription, the first time or again. `recovered`: nothing was missed since the last time. */
   subscribed: { readonly position: Position | null; readonly recovered: boolean };
-  /** Publications may be missing between those before and those after this event. */
+  /**
+   * Publications may be missing between those that a listener got before and after this event. It does not wait for a
+   * loop, which may hold publications of before.
+   */
   gap: { readonly reason: GapReason };
   /**
    * A publication that could not be handed out (`undecodable`, `invalidData`: the ones after it still come), a refusal that is
-   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`.
+   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`, except what
+   * ended a subscription without a listener for its publications: that is thrown by its loop, and rejects `ready`.
    */
   error: FanfareError;
   /** The end. `error` is null where it was wanted. */
@@ -50,10 +54,11 @@ export interface Subscription<Topic extends string = string, Data = unknown>
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
   on<Name extends keyof SubscriptionEvents>(
     name: Name,
-    listener: (event: SubscriptionEvents[Name]) => void,
+    listener: (event: SubscriptionEvents[Name]) => unknown,
   ): () => void;
-  /** Ends the subscription at once: nothing more is handed out, a loop over it finishes. */
+  /** Ends the subscription at once: nothing more is handed out, a loop over it finishes. `using` does it too. */
   unsubscribe(): void;
+  [Symbol.dispose](): void;
 }
 
 export type Listener = (publication: Publication) => unknown;
@@ -114,13 +119,17 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
 
   on<Name extends keyof SubscriptionEvents>(
     name: Name,
-    listener: (event: SubscriptionEvents[Name]) => void,
+    listener: (event: SubscriptionEvents[Name]) => unknown,
   ): () => void {
     return this.#events.on(name, listener);
   }
 
   unsubscribe(): void {
     this.discard('unsubscribed');
+  }
+
+  [Symbol.dispose](): void {
+    this.unsubscribe();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Publication, undefined> {
@@ -169,7 +178,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   deliver(publication: Publication): void {
     if (this.#state.name === 'unsubscribed') return;
     const { listener, maxBufferedPublications } = this.#settings;
-    if (listener !== null) return this.#call(listener, publication);
+    if (listener !== null) return call(listener, publication, this.#onListenerFailure);
     const waiting = this.#waiting.shift();
     if (waiting !== undefined) waiting.resolve({ done: false, value: publication });
     else if (this.#held.size < maxBufferedPublications) this.#held.push(publication);
@@ -222,19 +231,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     });
   }
 
-  #call(listener: Listener, publication: Publication): void {
-    try {
-      const outcome = listener(publication);
-      if (outcome instanceof Promise) outcome.catch(this.#onListenerFailure);
-    } catch (cause) {
-      this.#onListenerFailure(cause);
-    }
-  }
-
-  readonly #onListenerFailure = (cause: unknown): void => {
-    const message = `A listener of ${this.topic} threw: ${(cause as Error)?.message}`;
-    this.#settings.report(new FanfareError('listenerFailed', { message, cause }));
-  };
+  readonly #onListenerFailure = (cause: unknown): void => this.#settings.report(listenerFailed(this.topic, cause));
 
   #tellIfConsumed(): void {
     if (this.#state.name === 'unsubscribed' && this.#held.size === 0) this.#onConsumed?.();

@@ -15,7 +15,7 @@ try {
 }
 
 async function subscribe(topic: string, url: string): Promise<void> {
-  const client = createClient(url);
+  await using client = createClient(url);
   client.on('state', (state) => {
     if (state.name === 'connecting' && state.attempt > 0)
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
