@@ -1,6 +1,6 @@
 /** The public names that both entries share. */
 export type { Position } from '@fanfare/protocol';
-export type { Client, ClientEvents } from './client.js';
+export type { AnyClient, Client, ClientEvents } from './client.js';
 export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
 export type { CommonOptions, Limits } from './options.js';
 export type { Acknowledgement, PublishOptions } from './publisher.js';
@@ -9,8 +9,10 @@ export type { ConnectionState, StateCode } from './state.js';
 export type {
   GapReason,
   Publication,
+  PublicationOf,
   Subscription,
   SubscriptionEvents,
+  SubscriptionOf,
   SubscriptionState,
 } from './subscription.js';
 export type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas, TopicOf } from './topics.js';

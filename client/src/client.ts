@@ -10,7 +10,7 @@ import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } fro
 import { connectId, Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import type { Closure, ConnectionState } from './state.js';
-import type { Listener, Publication, Subscription } from './subscription.js';
+import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
 import type { AnyTopics, Schemas, TopicOf } from './topics.js';
 import type { WebSocketConstructor } from './websocket.js';
 
@@ -155,13 +155,13 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    */
   subscribe<Topic extends TopicOf<Received>>(
     topic: Topic,
-    listener?: (publication: Publication<Topic, Received[Topic]>) => unknown,
-  ): Subscription<Topic, Received[Topic]> {
+    listener?: (publication: PublicationOf<Received, Topic>) => unknown,
+  ): SubscriptionOf<Received, Topic> {
     this.#assertOpen();
     assertTopic(topic);
     const reader = this.#feeds.read(topic, (listener as Listener | undefined) ?? null);
     // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
-    return reader as unknown as Subscription<Topic, Received[Topic]>;
+    return reader as unknown as SubscriptionOf<Received, Topic>;
   }
 
   /**
@@ -271,6 +271,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (!this.#events.emit('error', error)) warn(error);
   };
 }
+
+/** What clients of all topic maps have in common: for code that watches or ends them. */
+export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe'>;
 
 function addressOf(url: string | URL): string {
   const { protocol, hash, href } = new URL(url);

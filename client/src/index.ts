@@ -16,7 +16,7 @@ export interface ClientOptions extends CommonOptions {
    * What this client speaks with the node. Publishers and subscribers of a topic may differ in it.
    * @default 'msgpack'
    */
-  readonly encoding?: 'msgpack' | 'json';
+  readonly encoding?: 'msgpack' | 'json' | undefined;
 }
 
 /**

@@ -12,7 +12,7 @@ export * from './api.js';
 
 export interface ClientOptions extends CommonOptions {
   /** JSON is all that this entry speaks. */
-  readonly encoding?: 'json';
+  readonly encoding?: 'json' | undefined;
 }
 
 /** As `createClient` of `@fanfare/client`, speaking JSON. */

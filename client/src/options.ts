@@ -39,7 +39,7 @@ export interface Limits {
    */
   readonly stableAfterMs: number;
   /**
-   * Publications that may wait for a connection. One more is refused at once with `queueFull`.
+   * Publications that may wait for a connection, and as many again for asynchronous schemas. One more is refused at once with `queueFull`.
    * @default 1000
    */
   readonly maxQueuedPublications: number;
@@ -67,22 +67,25 @@ export interface Limits {
   readonly drainTimeoutMs: number;
 }
 
-export interface CommonOptions extends Partial<Limits> {
+/** Those that are left out or undefined have their default. */
+type LimitOptions = { readonly [Name in keyof Limits]?: Limits[Name] | undefined };
+
+export interface CommonOptions extends LimitOptions {
   /**
    * Connect at once; else `connect()` does it.
    * @default true
    */
-  readonly autoConnect?: boolean;
+  readonly autoConnect?: boolean | undefined;
   /**
    * The WebSocket to use.
    * @default that of the platform; in Node 20, the package `ws`
    */
-  readonly webSocket?: WebSocketConstructor;
+  readonly webSocket?: WebSocketConstructor | undefined;
   /**
    * Source of randomness for delays: from 0 up to, not including, 1. For tests.
    * @internal
    */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 export const defaultLimits: Limits = {
@@ -103,7 +106,7 @@ export const defaultLimits: Limits = {
 export const maxTimerMs = 2_147_483_647;
 
 /** The given limits, completed by the defaults. Throws `invalidOption` where one is not a number that makes sense. */
-export function completeLimits(given: Partial<Limits>): Limits {
+export function completeLimits(given: LimitOptions): Limits {
   const limits: Record<string, number> = { ...defaultLimits };
   for (const name of Object.keys(limits)) {
     const value = (given as Record<string, unknown>)[name];

@@ -3,6 +3,7 @@ import type { Position } from '@fanfare/protocol';
 import { call, Emitter } from './emitter.js';
 import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
 import { Queue } from './queue.js';
+import type { TopicOf } from './topics.js';
 
 export interface Publication<Topic extends string = string, Data = unknown> {
   readonly topic: Topic;
@@ -11,6 +12,16 @@ export interface Publication<Topic extends string = string, Data = unknown> {
   /** Where the publication stands in the topic's history; null where the topic keeps none. */
   readonly position: Position | null;
 }
+
+/** The publications of a topic, or of any of several: then `topic` tells which data it is. */
+export type PublicationOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
+  ? Publication<Topic, Topics[Topic]>
+  : never;
+
+/** The subscription to a topic, or to one of several. */
+export type SubscriptionOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
+  ? Subscription<Topic, Topics[Topic]>
+  : never;
 
 export type SubscriptionState =
   /** Asked for, or waiting for a connection. `error` is the last refusal, where that is being tried again. */

@@ -6,13 +6,15 @@ export type AnyTopics = Record<string, unknown>;
 
 /**
  * The topics of a map: its keys. A key with a parameter is a template, and the data follows from the topic's name:
- * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`.
+ * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`. Of a topic that several keys match, the
+ * data is of all their types at once (`Price & Quote`), so keys had better not overlap.
  */
 export type TopicOf<Topics> = keyof Topics & string;
 
 /**
  * Schemas by topic. In a key, `*` stands for one segment and `>`, at the end, for one or more: `prices.*`, `logs.>`. A key
- * without either wins over patterns; of several patterns that match, the first one counts.
+ * without either wins over patterns; of several patterns that match, the first one counts. The compiler knows no order: to it the
+ * data of such a topic is of all their types at once, so patterns had better not overlap.
  */
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
 

@@ -1,7 +1,7 @@
 /** Typed topics. What must not compile is held by `@ts-expect-error`: `tsc --project tsconfig.test.json` fails where it does. */
 
 import type { WebSocketConstructor } from '@fanfare/client';
-import { type Client, createClient, type Publication, type StandardSchemaV1 } from '@fanfare/client';
+import { type AnyClient, type Client, createClient, type Publication, type StandardSchemaV1 } from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 import type { StandardSchemaV1 as Specified } from '@standard-schema/spec';
 import { expectTypeOf, it } from 'vitest';
@@ -55,6 +55,31 @@ function typed(client: Client<Topics>, currency: string): void {
   client.subscribe('chat.lobby', (publication) => (publication.data = { text: '' }));
 }
 
+function several(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
+  const subscription = client.subscribe(which, (publication) => {
+    if (publication.topic === 'chat.lobby') expectTypeOf(publication.data).toEqualTypeOf<ChatMessage>();
+    else expectTypeOf(publication.data).toEqualTypeOf<Price>();
+  });
+  subscription.on('gap', () => {});
+  void (async () => {
+    for await (const { topic, data } of subscription) {
+      if (topic === 'chat.lobby') expectTypeOf(data).toEqualTypeOf<ChatMessage>();
+      else expectTypeOf(data).toEqualTypeOf<Price>();
+    }
+  })();
+}
+
+function watching(client: Client<Topics>, untypedClient: Client): AnyClient[] {
+  return [client, untypedClient];
+}
+
+/** Under `exactOptionalPropertyTypes`. */
+function undefinedOptions(client: Client<Topics>, signal: AbortSignal | undefined): void {
+  createClient('ws://localhost/ws', { timeoutMs: undefined, encoding: undefined, schemas: undefined });
+  void client.publish('prices.BTC', { bid: 1 }, { signal, timeoutMs: undefined });
+  client.on('state', async () => {});
+}
+
 function untyped(client: Client): void {
   void client.publish('anything', { goes: true });
   client.subscribe('anything', ({ data, topic }) => {
@@ -78,6 +103,8 @@ function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string
   client.subscribe('chat.attic');
   // @ts-expect-error: not a schema.
   createClient('ws://localhost/ws', { schemas: { a: 1 } });
+  // @ts-expect-error: topics follow from the schemas, not also from a map.
+  createClient<Topics>('ws://localhost/ws', { schemas: { 'chat.lobby': text } });
   // @ts-expect-error: this entry speaks JSON only.
   createJsonClient('ws://localhost/ws', { encoding: 'msgpack' });
   // The interface here is that of the specification.
@@ -91,5 +118,5 @@ it('compiles', () => {
   const json: Client<Topics> = createJsonClient<Topics>('ws://localhost/ws', { autoConnect: false });
   // Any implementation of WebSocket fits.
   const implementations = (): WebSocketConstructor[] => [WsWebSocket, WebSocket];
-  void [typed, untyped, bySchemas, json, implementations];
+  void [typed, several, watching, undefinedOptions, untyped, bySchemas, json, implementations];
 });
