@@ -102,4 +102,28 @@ describe('two node processes with the same Redis', () => {
     expect(await node.stop()).toBe(0);
     expect(await connecting).toMatchObject({ name: 'connecting', code: 'draining', closeCode: 4001 });
   });
+
+  it('take what a client queues before it knows how long a frame may be', async () => {
+    await using node = await startNode({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
+    await using client = createClient(node.url);
+    const topics = Array.from({ length: 100 }, (_, index) => `${'long'.repeat(30)}.${index}`);
+    const subscriptions = topics.map((topic) => client.subscribe(topic));
+    await Promise.all(topics.slice(0, 20).map((topic) => client.publish(topic, 'x'.repeat(1_000))));
+    await Promise.all(subscriptions.map((subscription) => subscription.ready));
+    expect(client.state.name).toBe('connected');
+  });
+
+  it('get everything that was sent before a client drains', async () => {
+    await using node = await startNode({});
+    await using reader = createClient(node.url);
+    const received: unknown[] = [];
+    const subscription = reader.subscribe('t', ({ data }) => received.push(data));
+    await subscription.ready;
+    const sender = createClient(node.url);
+    const numbers = Array.from({ length: 900 }, (_, index) => index);
+    for (const number of numbers) sender.send('t', number);
+    await sender.drain();
+    await expect.poll(() => received.length).toBe(numbers.length);
+    expect(received).toEqual(numbers);
+  });
 });
