@@ -1,11 +1,11 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
-import { setTimeout } from 'node:timers/promises';
-import { closeReasons, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
+import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, type Readiness } from './admin.js';
 import type { Config } from './config.js';
 import { Connection, type ConnectionContext } from './connection/connection.js';
 import { Outbox } from './connection/outbox.js';
 import { Server } from './connection/server.js';
+import { drain } from './drain.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -21,10 +21,11 @@ export interface Broker {
   /** Where /healthz, /readyz and /metrics are. */
   readonly adminPort: number;
   /**
-   * Stops in good order: not ready any more, lets nobody in and hears nobody, delivers and answers what was taken in, closes
-   * every connection with `draining`, and cuts off what is left after `drainTimeoutMs`. May be called once.
+   * Stops in good order: not ready any more, lets nobody in, invites clients to move within `drainWindowMs` and serves them
+   * until then, closes what is left in waves, and cuts off what is left after `drainTimeoutMs`. `atOnce`: without the window. May be
+   * called once.
    */
-  drain(): Promise<void>;
+  drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
 
 export async function startBroker(config: Config, log: Log): Promise<Broker> {
@@ -32,17 +33,22 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
   const { counters } = metrics;
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
+  const outbox = new Outbox();
   const registry = new Registry((topic) => relay.unsubscribe(topic));
   // Frames leave through the server, which is above everything here: the one upward step of the journey.
   const fanout = new Fanout(
     registry,
     Object.values(codecs),
-    (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
+    (group, frame, isBinary) => {
+      // A reply says where its subscriber stands: what is delivered from there on must not overtake it.
+      outbox.flush();
+      server.broadcast(group, frame, isBinary);
+    },
     counters,
   );
   const relay: Relay =
     config.redisUrl === null
-      ? new MemoryRelay(fanout)
+      ? new MemoryRelay(config, fanout)
       : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters);
   const parts: Parts = {
     relay,
@@ -52,7 +58,7 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     onBug: (error) =>
       log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.'),
   };
-  const context: ConnectionContext = { ...config, parts, registry, outbox: new Outbox(), counters };
+  const context: ConnectionContext = { ...config, parts, registry, outbox, counters };
   const server = await Server.start(config, counters, (encoding) => new Connection(context, codecs[encoding])).catch(
     async (error: unknown) => {
       await relay.close();
@@ -63,7 +69,10 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
   let isDraining = false;
   const readiness = (): Readiness => {
     if (isDraining) return { isReady: false, reason: 'draining' };
-    if (relay.state === 'connected') return { isReady: true, reason: 'serving' };
+    const { state } = relay;
+    if (state === 'connected') return { isReady: true, reason: 'serving' };
+    if (state === 'unproven')
+      return { isReady: false, reason: 'Redis is connected, but what is published does not come through' };
     return { isReady: false, reason: 'Redis is not connected' };
   };
   metrics.read({
@@ -93,31 +102,22 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
   return {
     port: server.port,
     adminPort: admin.port,
-    async drain() {
+    async drain({ atOnce = false } = {}) {
       isDraining = true;
-      log.info({ event: 'draining', connections: server.connections.length }, 'Draining: closing all connections.');
+      // Nobody could go anywhere else from a node that has no others.
+      const drainWindowMs = atOnce || config.redisUrl === null ? 0 : config.drainWindowMs;
+      const { connections } = server;
+      log.info(
+        { event: 'draining', connections: connections.length, windowMs: drainWindowMs },
+        drainWindowMs === 0
+          ? `Draining: closing ${connections.length} connections.`
+          : `Draining: inviting ${connections.length} connections to move within ${drainWindowMs} ms.`,
+      );
       server.stopListening();
-      const hadConnections = server.connections.length > 0;
-      // First what was taken in: publishers hear what became of it, subscribers get it.
-      await relay.flush();
-      for (const connection of [...server.connections]) connection.close(closeReasons.draining);
-      await waitUntil(() => server.connections.length === 0, config.drainTimeoutMs);
-      if (hadConnections) await setTimeout(closeHandshakeMs);
+      await drain({ ...config, drainWindowMs }, { connections, flush: () => relay.flush(), counters, log });
       await stopParts();
       await admin.close();
       log.info({ event: 'stopped' }, 'Stopped.');
     },
   };
-}
-
-/**
- * How long peers get to answer our close frames, in milliseconds. Closing a socket with unread bytes in it resets the connection, and
- * a close frame on its way is lost with it (RFC 6455 section 7.1.1).
- */
-const closeHandshakeMs = 100;
-
-/** Looks every 10 ms, for `timeoutMs` at most. */
-async function waitUntil(condition: () => boolean, timeoutMs: number): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!condition() && Date.now() < deadline) await setTimeout(10);
 }

@@ -3,8 +3,10 @@
  * `Config`, the errors at start, `fanfare --help` and docs/configuration.md come from this table.
  */
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 interface Setting<Value> {
   /** Environment variable. */
@@ -15,6 +17,7 @@ interface Setting<Value> {
   /** The default as a person would write it. */
   readonly fallback: string;
   readonly about: string;
+  /** An issue of code `custom` is told in its own words, which go on from the name; for any other `mustBe` says enough. */
   readonly schema: z.ZodType<Value>;
 }
 
@@ -46,11 +49,19 @@ function oneOf<const Values extends readonly [string, ...string[]]>(
   return {
     name,
     unit: 'word',
-    mustBe: values.map((value) => `"${value}"`).join(' or '),
+    mustBe: oneWordOf(values),
     fallback: fallbackText,
     about,
     schema,
   };
+}
+
+/** `"a", "b" or "c"` */
+function oneWordOf(words: readonly string[]): string {
+  return words
+    .map((word) => `"${word}"`)
+    .join(', ')
+    .replace(/, ("[^"]*")$/, ' or $1');
 }
 
 const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/);
@@ -141,6 +152,58 @@ export const settings = {
     1_073_741_824,
     'Publications that may wait for Redis. Beyond it publishes are answered `overloaded` and delivered to nobody.',
   ),
+  topics: {
+    name: 'FANFARE_TOPICS',
+    unit: 'JSON',
+    mustBe: 'a JSON object of patterns and their policies, or `@` and the path of a file that holds it',
+    fallback: 'unset',
+    about:
+      'Policies of topics, by pattern: what they promise, and what they keep for those who come back (fields: below). Unset, every topic has the default policy.',
+    schema: z
+      .string()
+      .default('{}')
+      .transform((text, context) => readPolicies(text, (message) => context.addIssue({ code: 'custom', message }))),
+  } satisfies Setting<TopicPolicies>,
+  recentBytes: integer(
+    'FANFARE_RECENT_BYTES',
+    'bytes',
+    67_108_864,
+    0,
+    17_179_869_184,
+    'Recent publications that a node remembers, so that those who come back need not be served by Redis and so that Redis can be given back what it lost. Beyond it, topics that were silent longest are forgotten first.',
+  ),
+  idempotencyWindowSeconds: integer(
+    'FANFARE_IDEMPOTENCY_WINDOW_SECONDS',
+    's',
+    120,
+    1,
+    86_400,
+    'How long the `messageId` of a publication is remembered, at least, so that publishing it again is harmless. Not at level `fast`.',
+  ),
+  probeIntervalMs: integer(
+    'FANFARE_PROBE_INTERVAL_MS',
+    'ms',
+    1_000,
+    100,
+    60_000,
+    'How often a node publishes to itself through Redis. When two probes in a row do not come back, both connections to Redis are made anew.',
+  ),
+  durableReplicas: integer(
+    'FANFARE_DURABLE_REPLICAS',
+    'replicas',
+    1,
+    1,
+    100,
+    'Replicas of Redis that must have a publication to a topic of level `durable` before it is acknowledged.',
+  ),
+  durableTimeoutMs: integer(
+    'FANFARE_DURABLE_TIMEOUT_MS',
+    'ms',
+    500,
+    1,
+    60_000,
+    'How long the replicas may take. Beyond it a publish to a topic of level `durable` is answered `unconfirmed`.',
+  ),
   maxFrameBytes: integer(
     'FANFARE_MAX_FRAME_BYTES',
     'bytes',
@@ -181,13 +244,30 @@ export const settings = {
     900_000,
     'After how much silence of the node a client sends `ping`. Told to clients in `connected`.',
   ),
+  drainWindowMs: integer(
+    'FANFARE_DRAIN_WINDOW_MS',
+    'ms',
+    20_000,
+    0,
+    3_600_000,
+    'A node that is asked to stop (SIGTERM) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
+  ),
+  drainWaves: integer(
+    'FANFARE_DRAIN_WAVES',
+    'waves',
+    10,
+    1,
+    1_000,
+    'Connections that are left at the end of the window are closed in so many waves.',
+  ),
+  drainWaveIntervalMs: integer('FANFARE_DRAIN_WAVE_INTERVAL_MS', 'ms', 500, 0, 60_000, 'From one wave to the next.'),
   drainTimeoutMs: integer(
     'FANFARE_DRAIN_TIMEOUT_MS',
     'ms',
     5_000,
     0,
     600_000,
-    'How long a node that was asked to stop (SIGTERM, SIGINT) waits for its connections to close. Beyond it they are cut off.',
+    'How long a node that is stopping waits for its connections to close after the last wave. Beyond it they are cut off.',
   ),
   nodeName: {
     name: 'FANFARE_NODE_NAME',
@@ -218,6 +298,53 @@ export const settings = {
   ),
 } as const;
 
+interface PolicyField<Value> {
+  readonly unit: string;
+  /** What the value must be, for the error: "must be …". */
+  readonly mustBe: string;
+  /** The default as a person would write it. */
+  readonly fallback: string;
+  readonly about: string;
+  readonly schema: z.ZodType<Value>;
+}
+
+function integerField(unit: string, fallback: number, least: number, most: number, about: string): PolicyField<number> {
+  const schema = z.int().min(least).max(most);
+  return { unit, mustBe: `an integer from ${least} to ${most}`, fallback: String(fallback), about, schema };
+}
+
+/** The fields of a policy in FANFARE_TOPICS, declared once like the settings. Beside level fast none of the others may stand. */
+export const policyFields: { readonly [Field in keyof TopicPolicy]: PolicyField<TopicPolicy[Field]> } = {
+  level: {
+    unit: 'word',
+    mustBe: oneWordOf(levels),
+    fallback: defaultPolicy.level,
+    about: 'What the topic promises: docs/guarantees.md.',
+    schema: z.enum(levels),
+  },
+  historySize: integerField(
+    'publications',
+    defaultPolicy.historySize,
+    1,
+    100_000,
+    'Publications kept for those who come back: at least so many, a few more may be there. Who has missed more is told so.',
+  ),
+  historyAgeSeconds: integerField(
+    's',
+    defaultPolicy.historyAgeSeconds,
+    1,
+    31_536_000,
+    'How long the history outlives its last publication while nobody subscribes. Beyond it the history begins anew, with another epoch.',
+  ),
+  lastValue: {
+    unit: 'boolean',
+    mustBe: 'true or false',
+    fallback: String(defaultPolicy.lastValue),
+    about: 'Whether a new subscriber (one without `since`) gets the last publication at once.',
+    schema: z.boolean(),
+  },
+};
+
 export type Config = { readonly [Key in keyof typeof settings]: z.output<(typeof settings)[Key]['schema']> };
 
 /** What is wrong with the configuration: one sentence for each wrong setting. */
@@ -236,7 +363,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     const text = environment[setting.name] || undefined;
     const parsed = setting.schema.safeParse(text);
     if (parsed.success) config[key] = parsed.data;
-    else sentences.push(wrongValue(setting, text ?? ''));
+    else sentences.push(...wrongValue(setting, text ?? '', parsed.error.issues));
   }
   sentences.push(...unknownSettings(environment));
   const { host: bindHost, auth } = config as Config;
@@ -253,22 +380,111 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return config as Config;
 }
 
-function wrongValue(setting: Setting<unknown>, text: string): string {
+function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
   // Kubernetes sets FANFARE_PORT=tcp://10.0.0.1:8080 for a Service named "fanfare".
   if (/^tcp:\/\//.test(text)) {
-    return `${setting.name} is "${text}", which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`;
+    return [
+      `${setting.name} is "${text}", which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
+    ];
   }
+  const told = issues.filter(({ code }) => code === 'custom');
+  if (told.length > 0) return told.map(({ message }) => `${setting.name} ${message}`);
   const isSecret = setting.name === 'FANFARE_REDIS_URL';
-  return `${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not "${text}"`}.`;
+  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not "${text}"`}.`];
+}
+
+/** Hears one sentence for each mistake. */
+type Tell = (wrong: string) => void;
+
+function readPolicies(text: string, tell: Tell): TopicPolicies {
+  const policies = new Map<string, Partial<TopicPolicy>>();
+  for (const [pattern, policy] of Object.entries(readObject(text, tell))) {
+    const rule = explainInvalidPattern(pattern);
+    if (rule !== null) tell(`has the pattern ${shown(pattern)}, which ${rule}.`);
+    policies.set(
+      pattern,
+      readPolicy(policy, (wrong) => tell(`at ${shown(pattern)}: ${wrong}`)),
+    );
+  }
+  return new TopicPolicies(policies);
+}
+
+/** The object in the text, or in the file that it names; an empty one where there is none. */
+function readObject(text: string, tell: Tell): object {
+  const file = text.startsWith('@') ? text.slice(1) : null;
+  let json = text;
+  try {
+    if (file !== null) json = readFileSync(file, 'utf8');
+  } catch (error) {
+    tell(`names the file ${shown(file)}, which cannot be read: ${reason(error)}.`);
+    return {};
+  }
+  try {
+    const value: unknown = JSON.parse(json);
+    if (isObject(value)) return value;
+    tell(
+      `must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}, not ${shown(value)}.`,
+    );
+  } catch (error) {
+    const wrong =
+      file === null
+        ? 'is neither JSON nor "@" and the path of a file'
+        : `names the file ${shown(file)}, which is not JSON`;
+    tell(`${wrong}: ${reason(error)}.`);
+  }
+  return {};
+}
+
+function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {
+  if (!isObject(policy)) {
+    tell(`a policy must be an object such as {"level":"fast"}, not ${shown(policy)}.`);
+    return {};
+  }
+  const fields = Object.entries(policy);
+  const isFast = fields.some(([field, value]) => field === 'level' && value === 'fast');
+  const right: Array<[string, unknown]> = [];
+  for (const [field, value] of fields) {
+    if (field === 'presence') tell('"presence" is not available in this version: leave it out.');
+    else if (!isPolicyField(field)) tell(unknownField(field));
+    else if (isFast && field !== 'level') tell(`a topic of level "fast" keeps no history: leave out ${field}.`);
+    else if (policyFields[field].schema.safeParse(value).success) right.push([field, value]);
+    else tell(`${field} must be ${policyFields[field].mustBe}, not ${shown(value)}.`);
+  }
+  return Object.fromEntries(right);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isPolicyField(field: string): field is keyof TopicPolicy {
+  return Object.hasOwn(policyFields, field);
+}
+
+function unknownField(field: string): string {
+  const known = Object.keys(policyFields);
+  const meant = nearest(field, known);
+  const hint = meant === null ? `those there are: ${known.join(', ')}.` : `did you mean ${meant}?`;
+  return `${shown(field)} is no field of a policy; ${hint}`;
+}
+
+/** A value from JSON, as it may stand in a sentence. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
+}
+
+/** What a library says of its failure, on one line: JSON.parse quotes what it read. */
+function reason(error: unknown): string {
+  return (error as Error).message.replace(/\s+/g, ' ');
 }
 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {
   const known = new Set<string>(Object.values(settings).map(({ name }) => name));
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
-    const nearest = [...known].sort((a, b) => distance(a, name) - distance(b, name))[0] as string;
-    const hint =
-      distance(nearest, name) <= 4 ? `did you mean ${nearest}?` : 'see docs/configuration.md for those there are.';
+    const meant = nearest(name, [...known]);
+    const hint = meant === null ? 'see docs/configuration.md for those there are.' : `did you mean ${meant}?`;
     yield `${name} is no setting; ${hint}`;
   }
 }
@@ -282,7 +498,13 @@ function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
 }
 
-/** Levenshtein distance, for "did you mean". */
+/** For "did you mean": the known name that `name` is most like, or null where it is like none. */
+function nearest(name: string, known: readonly string[]): string | null {
+  const best = known.toSorted((a, b) => distance(a, name) - distance(b, name))[0];
+  return best !== undefined && distance(best, name) <= Math.min(4, name.length - 1) ? best : null;
+}
+
+/** Levenshtein distance. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {

@@ -7,12 +7,22 @@ export type Log = Logger;
 /** Every `event` that a line can carry, and what it means. */
 export const logEvents = {
   listening: 'The node serves; with `port` and `adminPort`.',
-  draining: 'The node was asked to stop and closes its connections; with their number in `connections`.',
+  draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
+  drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped: 'The node has let go of everything and ends.',
   redisConnected: 'A connection to Redis (`link`: publisher or subscriber) works; `downMs` says how long it did not.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisRecovered:
+    'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
+  probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',
+  probeBack: 'After a miss, the probe comes back.',
+  busDead: 'Two probes in a row did not come back: both connections to Redis are made anew.',
+  topicsCompared:
+    'After a lost connection: topics compared with Redis, and what came of it (`publications` delivered late, `gaps` and `resets` told). `left` could not be compared yet.',
+  topicRepaired: 'One topic had missed publications (level debug).',
+  policiesDiffer: 'Another node has another FANFARE_TOPICS. Said once.',
   redisMessageUnreadable: 'A message on our channels in Redis is not ours. Said once.',
   bug: 'Something happened that must not. Please report it, with the line.',
 } as const;

@@ -33,7 +33,8 @@ async function main(): Promise<void> {
     process.on(signal, () => {
       if (isStopping) process.exit(1); // asked twice: at once
       isStopping = true;
-      broker.drain().then(
+      // At a terminal nobody wants to wait for the clients to find another node.
+      broker.drain({ atOnce: signal === 'SIGINT' }).then(
         () => process.exit(0),
         (error: unknown) => {
           log.error({ event: 'bug', err: error }, 'Draining failed.');

@@ -17,10 +17,21 @@ export class Counters {
   publicationsIn = 0;
   publicationsUnrelayed = 0;
   publicationsOverloaded = 0;
+  publicationsKnown = 0;
+  publicationsRepeated = 0;
+  publicationsRepaired = 0;
+  repairs = 0;
   deliveries = 0;
   framesDropped = 0;
   gapsTold = 0;
+  resetsTold = 0;
+  connectionsInvited = 0;
+  probesSent = 0;
+  probesMissed = 0;
+  beaconsSent = 0;
+  recoveries = 0;
   redisPublishCommands = 0;
+  redisScriptCalls = 0;
   redisSubscribeCommands = 0;
   redisUnsubscribeCommands = 0;
   redisPipelines = 0;
@@ -31,10 +42,17 @@ export class Counters {
 
   readonly #relaySeconds: Histogram;
   readonly #fanoutSeconds: Histogram;
+  readonly #probeSeconds: Histogram;
 
-  constructor(relaySeconds: Histogram, fanoutSeconds: Histogram) {
+  constructor(relaySeconds: Histogram, fanoutSeconds: Histogram, probeSeconds: Histogram) {
     this.#relaySeconds = relaySeconds;
     this.#fanoutSeconds = fanoutSeconds;
+    this.#probeSeconds = probeSeconds;
+  }
+
+  /** One probe, from leaving to its return. */
+  observeProbeSeconds(seconds: number): void {
+    this.#probeSeconds.observe(seconds);
   }
 
   /** One pipeline, from leaving to Redis' answer. */
@@ -66,12 +84,35 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
     'Publications that reached only subscribers of this node, because Redis could not be reached.',
   ],
   publicationsOverloaded: ['publications_overloaded', 'Publications refused because too much waited for Redis.'],
+  publicationsKnown: [
+    'publications_known',
+    'Publications that were not published again because their topic had had their messageId.',
+  ],
+  publicationsRepeated: [
+    'publications_repeated',
+    'Publications that this node received twice from Redis and delivered once.',
+  ],
+  publicationsRepaired: ['publications_repaired', 'Publications that this node had missed and read from the history.'],
+  repairs: [
+    'repairs',
+    'Times that a topic had missed publications and was repaired, one read for all subscribers here.',
+  ],
   deliveries: ['deliveries', 'Publications handed to connections: publications times subscribers.'],
   framesDropped: [
     'frames_dropped',
     'Frames dropped for a slow connection, which is closed for it. uWebSockets reports the first of a batch only: a lower bound.',
   ],
   gapsTold: ['gaps_told', 'Topics whose subscribers were told that publications may have been lost.'],
+  resetsTold: ['resets_told', 'Topics whose subscribers were told that the history has begun anew.'],
+  connectionsInvited: ['connections_invited', 'Connections invited to move to another node because this one stops.'],
+  probesSent: ['probes_sent', 'Probes sent through Redis to this node itself.'],
+  probesMissed: ['probes_missed', 'Probes that did not come back in time.'],
+  beaconsSent: ['beacons_sent', 'Topics whose position was told once more after they had fallen silent.'],
+  recoveries: [
+    'recoveries',
+    'Times that Redis came with another state than before, and the nodes gave back what it had lost.',
+  ],
+  redisScriptCalls: ['redis_script_calls', 'Lua scripts called in Redis.'],
   redisPublishCommands: [
     'redis_publish_commands',
     'PUBLISH commands sent to Redis, one for each topic and turn of the event loop.',
@@ -112,6 +153,7 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
 
 export const histogramMetrics = {
   relaySeconds: ['relay_seconds', 'Seconds from sending a pipeline of publications to Redis to its answer.'],
+  probeSeconds: ['probe_seconds', 'Seconds from sending a probe through Redis to its return.'],
   fanoutSeconds: [
     'fanout_seconds',
     'Seconds to encode a run of publications and hand it to all its subscribers on this node; one run in 16 is timed.',
@@ -129,7 +171,11 @@ export class Metrics {
   constructor() {
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
       new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
-    this.counters = new Counters(histogram(histogramMetrics.relaySeconds), histogram(histogramMetrics.fanoutSeconds));
+    this.counters = new Counters(
+      histogram(histogramMetrics.relaySeconds),
+      histogram(histogramMetrics.fanoutSeconds),
+      histogram(histogramMetrics.probeSeconds),
+    );
     for (const [field, [name, help]] of Object.entries(counterMetrics)) {
       const counters = this.counters;
       let seen = 0;

@@ -1,19 +1,46 @@
 /** What people read of the code's own tables: `fanfare --help`, docs/configuration.md, docs/observability.md. */
-import { settings } from './config.js';
+import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
+import { policyFields, settings } from './config.js';
 import { logEvents } from './log.js';
 import { counterMetrics, gaugeMetrics, histogramMetrics } from './metrics.js';
+
+const examplePolicies = {
+  'prices.>': { level: 'fast' },
+  'orders.*': { level: 'durable', historySize: 1_000, historyAgeSeconds: 3_600, lastValue: true },
+};
 
 export function helpText(): string {
   const lines = Object.values(settings).map(
     ({ name, about, fallback, mustBe }) =>
       `  ${name}\n      ${plain(about)}\n      ${plain(mustBe)}; default ${plain(fallback)}\n`,
   );
-  return `Fanfare: a node of a pub/sub broker.\n\nUsage: fanfare [--help]\n\nAll settings are environment variables:\n\n${lines.join('\n')}`;
+  const fields = Object.entries(policyFields).map(
+    ([field, { about, fallback, mustBe }]) =>
+      `  ${field}\n      ${plain(about)}\n      ${plain(mustBe)}; default ${plain(fallback)}\n`,
+  );
+  return `Fanfare: a node of a pub/sub broker.
+
+Usage: fanfare [--help]
+
+All settings are environment variables:
+
+${lines.join('\n')}
+FANFARE_TOPICS, for instance:
+
+  ${JSON.stringify(examplePolicies)}
+
+"*" stands for exactly one segment of a topic, ">" (only last) for one or more; the most specific pattern holds alone.
+Fields of a policy, of which one of level "fast" has no other than its level:
+
+${fields.join('\n')}`;
 }
 
 export function configurationPage(): string {
   const rows = Object.values(settings).map(
     ({ name, unit, fallback, mustBe, about }) => `| \`${name}\` | ${about} | ${mustBe} | ${unit} | ${fallback} |`,
+  );
+  const fields = Object.entries(policyFields).map(
+    ([field, { unit, fallback, mustBe, about }]) => `| \`${field}\` | ${about} | ${mustBe} | ${unit} | ${fallback} |`,
   );
   return `# Configuration
 
@@ -25,6 +52,27 @@ no setting, stops the start with a sentence that names it. An empty variable cou
 | variable | what it is, and what happens at the limit | values | unit | default |
 |---|---|---|---|---|
 ${rows.join('\n')}
+
+## Policies of topics
+
+\`FANFARE_TOPICS\` gives a policy to every topic that matches a pattern, in the variable itself or in a file
+(\`FANFARE_TOPICS=@/etc/fanfare/topics.json\`) that is read once, at start. Nodes that form one broker need the same policies.
+
+\`\`\`json
+${JSON.stringify(examplePolicies, null, 2)}
+\`\`\`
+
+A pattern is segments joined by \`.\`, at most ${maxTopicBytes} bytes and ${maxTopicSegments} segments. \`*\` stands for exactly one segment, \`>\` (only
+last) for one or more: \`orders.*\` matches \`orders.7\`, and \`orders.>\` also \`orders.7.lines\`, but neither matches
+\`orders\`. Of several patterns that match, only the most specific one holds, whatever their order: from the left, the first
+segment in which they differ decides, a literal before \`*\` before \`>\`. A topic that no pattern matches has the default
+policy, and a field that a pattern leaves out has its default, not the value of a less specific pattern.
+
+| field | what it is, and what happens at the limit | values | unit | default |
+|---|---|---|---|---|
+${fields.join('\n')}
+
+A topic of level \`fast\` keeps no history: the other fields may not stand beside that level.
 `;
 }
 

@@ -1,5 +1,5 @@
 /** The two connections of a node to Redis, one to publish and one to listen, and all that we know about ioredis. */
-import { Redis, type RedisOptions } from 'ioredis';
+import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
 
 export interface RedisSettings {
@@ -12,6 +12,7 @@ export interface RedisSettings {
 /** Counted for the metrics; see metrics.ts for what each means. */
 export interface RedisCounters {
   redisPublishCommands: number;
+  redisScriptCalls: number;
   redisSubscribeCommands: number;
   redisUnsubscribeCommands: number;
   redisPipelines: number;
@@ -51,7 +52,7 @@ abstract class Link {
   readonly #unanswered = new Set<Unanswered>();
 
   constructor(
-    role: 'publisher' | 'subscriber',
+    role: 'publisher' | 'durable' | 'subscriber',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
@@ -87,6 +88,13 @@ abstract class Link {
     this.#isClosed = true;
     clearInterval(this.#watch);
     this.redis.disconnect();
+  }
+
+  /** Gives the connection up and makes it anew: it may look well and lead nowhere. */
+  reset(): void {
+    if (!this.#isReady) return;
+    this.#becomeLost();
+    this.redis.disconnect(true);
   }
 
   /** Follows a command until it is answered. Rejects as soon as the connection is lost. */
@@ -186,28 +194,77 @@ export interface RedisMessage {
   readonly message: Buffer;
 }
 
-/** Sends publications to Redis, one pipeline at a time as the caller made it. */
+/** One call of a Lua script. */
+export interface ScriptCall {
+  readonly script: { readonly source: string; readonly sha: string };
+  readonly keys: readonly string[];
+  readonly args: readonly (string | number | Buffer)[];
+}
+
+/** Sends publications and scripts to Redis, one pipeline at a time as the caller made it. */
 export class PublisherLink extends Link {
-  constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
-    super('publisher', settings, log, counters, events);
+  constructor(
+    settings: RedisSettings,
+    log: Log,
+    counters: RedisCounters,
+    events: LinkEvents,
+    role: 'publisher' | 'durable' = 'publisher',
+  ) {
+    super(role, settings, log, counters, events);
   }
 
   /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what became of each: null or an error. */
   async publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]> {
     const pipeline = this.redis.pipeline();
     for (const { channel, message } of messages) pipeline.publish(channel, message);
-    this.counters.redisPipelines++;
     this.counters.redisPublishCommands += messages.length;
+    const results = await this.#execute(pipeline, messages.length);
+    return results.map((result) => (result instanceof Error ? result : null));
+  }
+
+  /**
+   * Calls scripts in one pipeline. Resolves, never rejects, with the answer or error of each, bulk strings as Buffers. With `wait`, the last
+   * element is how many replicas have all that was written here (WAIT), or an error.
+   */
+  evaluate(calls: readonly ScriptCall[], wait: Wait | null = null): Promise<readonly unknown[]> {
+    const pipeline = this.redis.pipeline();
+    for (const { script, keys, args } of calls)
+      pipeline.callBuffer('EVALSHA', script.sha, keys.length, ...keys, ...args);
+    if (wait !== null) pipeline.wait(wait.replicas, wait.timeoutMs);
+    this.counters.redisScriptCalls += calls.length;
+    return this.#execute(pipeline, calls.length + (wait === null ? 0 : 1));
+  }
+
+  /** Makes scripts known to Redis. Rejects where it refuses. */
+  async load(scripts: readonly ScriptCall['script'][]): Promise<void> {
+    const pipeline = this.redis.pipeline();
+    for (const { source } of scripts) pipeline.script('LOAD', source);
+    for (const result of await this.#execute(pipeline, scripts.length)) if (result instanceof Error) throw result;
+  }
+
+  async #execute(pipeline: ChainableCommander, length: number): Promise<readonly unknown[]> {
+    this.counters.redisPipelines++;
     try {
       const results = await this.track(pipeline.exec());
-      const errors = messages.map((_, index) => results?.[index]?.[0] ?? null);
-      const refusal = errors.find((error) => error !== null);
-      if (refusal && this.isReady) this.complain(refusal);
-      return errors;
+      const answers = Array.from({ length }, (_, index) => results?.[index]?.[0] ?? results?.[index]?.[1]);
+      const refusal = answers.find((answer) => answer instanceof Error && !isExpected(answer));
+      if (refusal instanceof Error && this.isReady) this.complain(refusal);
+      return answers;
     } catch (error) {
-      return messages.map(() => error as Error);
+      return Array.from({ length }, () => error as Error);
     }
   }
+}
+
+/** How many replicas are waited for, and how long. */
+export interface Wait {
+  readonly replicas: number;
+  readonly timeoutMs: number;
+}
+
+/** What Redis answers where its scripts were flushed, or its state is another than the node knows: the relay sees to it. */
+function isExpected(error: Error): boolean {
+  return /^(NOSCRIPT|STALE)\b/.test(error.message);
 }
 
 /** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that Redis is not held up by one command. */
@@ -265,7 +322,12 @@ function explain(error: Error): string {
   if (text.startsWith('NOAUTH'))
     return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
   if (text.startsWith('NOPERM'))
-    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE and INFO on the channels of FANFARE_REDIS_PREFIX.';
+    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
+  if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
+  if (text.startsWith('NOREPLICAS'))
+    return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';
+  if (text.startsWith('OOM')) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+  if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';
   if (code === 'ETIMEDOUT' || text.includes('timed out'))
     return 'Redis does not answer: is the host up, reachable, and a Redis?';

@@ -1,6 +1,6 @@
 import type { Encoding } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { startCluster } from './harness.js';
+import { fastTopics, startCluster } from './harness.js';
 
 const encodings: readonly Encoding[] = ['msgpack', 'json'];
 
@@ -21,8 +21,11 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('news', 0, encoding);
     const writer = await cluster.connect(0, encoding);
-    expect(await writer.publish('weather', 'rain')).toMatchObject({ type: 'published', position: null });
-    expect(await writer.publish('news', { title: 'hello' })).toMatchObject({ type: 'published', position: null });
+    expect(await writer.publish('weather', 'rain')).toMatchObject({ type: 'published', position: { offset: 1 } });
+    expect(await writer.publish('news', { title: 'hello' })).toMatchObject({
+      type: 'published',
+      position: { offset: 1 },
+    });
     expect(await reader.take('news', 1)).toEqual([{ title: 'hello' }]);
     expect(reader.inbox.waiting).toEqual([]);
   });
@@ -69,7 +72,12 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     );
     expect(await client.next('connected')).toMatchObject({ id: 1 });
     expect(await client.next('subscribed')).toMatchObject({ id: 2, topic: 'a', recovered: false, publications: [] });
-    expect(await client.next('subscribed')).toMatchObject({ id: 3, topic: 'b', position: null, recovered: false });
+    expect(await client.next('subscribed')).toMatchObject({
+      id: 3,
+      topic: 'b',
+      position: { offset: 0 },
+      recovered: false,
+    });
     expect(await client.next('published')).toMatchObject({ id: 4 });
     expect(await client.next('pong')).toMatchObject({ id: 5 });
     expect(await client.take('b', 1)).toEqual([[1, 2]]);
@@ -158,7 +166,7 @@ describe('JSON and MessagePack clients of one topic', () => {
   });
 
   it('lets JSON text through character for character', async () => {
-    await using cluster = await startCluster();
+    await using cluster = await startCluster({ env: fastTopics });
     const reader = await cluster.subscriber('t', 0, 'json');
     const frames: string[] = [];
     reader.socket.on('message', (data) => frames.push(Buffer.from(data as ArrayBuffer).toString()));

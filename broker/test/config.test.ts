@@ -1,7 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig, settings } from '../src/config.js';
-import { helpText } from '../src/pages.js';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseTopic, type Topic } from '@fanfare/protocol';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig, policyFields, settings } from '../src/config.js';
+import { configurationPage, helpText } from '../src/pages.js';
+import { defaultPolicy } from '../src/topics/policy.js';
 
 /** The sentences that stop the start. */
 function wrong(environment: Record<string, string>): readonly string[] {
@@ -110,5 +114,227 @@ describe('the configuration', () => {
 
   it('is listed whole by --help', () => {
     for (const { name } of Object.values(settings)) expect(helpText()).toContain(`  ${name}\n`);
+  });
+});
+
+describe('the policies of topics', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'fanfare-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function fileOf(text: string): string {
+    const file = join(folder, 'topics.json');
+    writeFileSync(file, text);
+    return file;
+  }
+
+  function policyOf(topics: string, topic: string) {
+    return loadConfig({ FANFARE_TOPICS: topics }).topics.of(parseTopic(topic) as Topic);
+  }
+
+  const example =
+    '{"prices.>":{"level":"fast"},"orders.*":{"level":"durable","historySize":1000,"historyAgeSeconds":3600,"lastValue":true}}';
+
+  it('are the default where nothing is set', () => {
+    expect(loadConfig({}).topics.of('a' as Topic)).toBe(defaultPolicy);
+    expect(policyOf('', 'a')).toBe(defaultPolicy);
+    expect(policyOf('{}', 'a')).toBe(defaultPolicy);
+  });
+
+  it.each([
+    ['the variable', () => example],
+    ['a file', () => `@${fileOf(`${example}\n`)}`],
+  ])('are read from %s', (_, topics) => {
+    expect(policyOf(topics(), 'prices.BTC-EUR')).toMatchObject({ level: 'fast' });
+    expect(policyOf(topics(), 'orders.7')).toEqual({
+      level: 'durable',
+      historySize: 1000,
+      historyAgeSeconds: 3600,
+      lastValue: true,
+    });
+    expect(policyOf(topics(), 'news')).toBe(defaultPolicy);
+  });
+
+  it('may reach the limits', () => {
+    expect(policyOf('{"a":{"historySize":1,"historyAgeSeconds":31536000}}', 'a')).toMatchObject({
+      historySize: 1,
+      historyAgeSeconds: 31_536_000,
+    });
+    expect(policyOf('{"a":{"historySize":100000,"historyAgeSeconds":1}}', 'a')).toMatchObject({
+      historySize: 100_000,
+      historyAgeSeconds: 1,
+    });
+  });
+
+  it('may name what every object has', () => {
+    expect(policyOf('{"__proto__":{"historySize":1}}', '__proto__').historySize).toBe(1);
+    expect(policyOf('{"__proto__":{"historySize":1}}', 'historySize')).toBe(defaultPolicy);
+  });
+
+  it.each([
+    [
+      'no object, a list',
+      '[{"level":"fast"}]',
+      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}, not [{"level":"fast"}].',
+    ],
+    [
+      'no object, null',
+      'null',
+      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}, not null.',
+    ],
+    ['an empty pattern', '{"":{}}', 'FANFARE_TOPICS has the pattern "", which is empty.'],
+    [
+      'a pattern with an empty segment',
+      '{"a..b":{}}',
+      'FANFARE_TOPICS has the pattern "a..b", which has an empty segment.',
+    ],
+    [
+      'a pattern with a wildcard inside a segment',
+      '{"pri*":{}}',
+      'FANFARE_TOPICS has the pattern "pri*", which has a "*" or ">" beside other characters; each must be a segment of its own.',
+    ],
+    [
+      'a pattern that goes on after ">"',
+      '{">.a":{}}',
+      'FANFARE_TOPICS has the pattern ">.a", which has a ">" that is not its last segment.',
+    ],
+    [
+      'a pattern with a character that topics do not have',
+      '{"a/b":{}}',
+      'FANFARE_TOPICS has the pattern "a/b", which has a character outside A-Z a-z 0-9 _ - * > and the "." between segments.',
+    ],
+    [
+      'a long pattern',
+      `{"${'a'.repeat(201)}":{}}`,
+      `FANFARE_TOPICS has the pattern "${'a'.repeat(78)}…, which is longer than 200 bytes.`,
+    ],
+    [
+      'a pattern with many segments',
+      '{"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.>":{}}',
+      'FANFARE_TOPICS has the pattern "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.>", which has more than 16 segments.',
+    ],
+    [
+      'a policy that is no object',
+      '{"a":"fast"}',
+      'FANFARE_TOPICS at "a": a policy must be an object such as {"level":"fast"}, not "fast".',
+    ],
+    [
+      'an unknown level',
+      '{"a":{"level":"sure"}}',
+      'FANFARE_TOPICS at "a": level must be "fast", "recoverable" or "durable", not "sure".',
+    ],
+    [
+      'an unknown field that is like a known one',
+      '{"a":{"history_size":7}}',
+      'FANFARE_TOPICS at "a": "history_size" is no field of a policy; did you mean historySize?',
+    ],
+    [
+      'another unknown field',
+      '{"a":{"ttl":7}}',
+      'FANFARE_TOPICS at "a": "ttl" is no field of a policy; those there are: level, historySize, historyAgeSeconds, lastValue.',
+    ],
+    [
+      'a field that every object has',
+      '{"a":{"__proto__":{"level":"fast"}}}',
+      'FANFARE_TOPICS at "a": "__proto__" is no field of a policy; those there are: level, historySize, historyAgeSeconds, lastValue.',
+    ],
+    [
+      'presence',
+      '{"a":{"presence":true}}',
+      'FANFARE_TOPICS at "a": "presence" is not available in this version: leave it out.',
+    ],
+    [
+      'no history',
+      '{"a":{"historySize":0}}',
+      'FANFARE_TOPICS at "a": historySize must be an integer from 1 to 100000, not 0.',
+    ],
+    [
+      'a long history',
+      '{"a":{"historySize":100001}}',
+      'FANFARE_TOPICS at "a": historySize must be an integer from 1 to 100000, not 100001.',
+    ],
+    [
+      'a history size in quotes',
+      '{"a":{"historySize":"7"}}',
+      'FANFARE_TOPICS at "a": historySize must be an integer from 1 to 100000, not "7".',
+    ],
+    [
+      'part of a second',
+      '{"a":{"historyAgeSeconds":0.5}}',
+      'FANFARE_TOPICS at "a": historyAgeSeconds must be an integer from 1 to 31536000, not 0.5.',
+    ],
+    [
+      'more than a year',
+      '{"a":{"historyAgeSeconds":31536001}}',
+      'FANFARE_TOPICS at "a": historyAgeSeconds must be an integer from 1 to 31536000, not 31536001.',
+    ],
+    [
+      'a last value that is neither true nor false',
+      '{"a":{"lastValue":"yes"}}',
+      'FANFARE_TOPICS at "a": lastValue must be true or false, not "yes".',
+    ],
+    [
+      'history of a fast topic',
+      '{"a":{"historySize":0,"level":"fast"}}',
+      'FANFARE_TOPICS at "a": a topic of level "fast" keeps no history: leave out historySize.',
+    ],
+    [
+      'the last value of a fast topic',
+      '{"a":{"level":"fast","lastValue":false}}',
+      'FANFARE_TOPICS at "a": a topic of level "fast" keeps no history: leave out lastValue.',
+    ],
+  ])('say what is wrong: %s', (_, topics, sentence) => {
+    expect(wrong({ FANFARE_TOPICS: topics })).toEqual([sentence]);
+    expect(wrong({ FANFARE_TOPICS: `@${fileOf(topics)}` })).toEqual([sentence]);
+  });
+
+  it('say why what should be JSON is none, in one line', () => {
+    const [inline, ...others] = wrong({ FANFARE_TOPICS: '/etc/fanfare/topics.json' });
+    expect(others).toEqual([]);
+    expect(inline).toMatch(/^FANFARE_TOPICS is neither JSON nor "@" and the path of a file: Unexpected token .+\.$/);
+    const file = fileOf('{\n  "a": fast\n}\n');
+    const [inFile] = wrong({ FANFARE_TOPICS: `@${file}` });
+    expect(inFile).toMatch(/^FANFARE_TOPICS names the file ".+topics\.json", which is not JSON: .+\.$/);
+    expect(inFile).toContain(file);
+  });
+
+  it('say why a file cannot be read', () => {
+    const missing = join(folder, 'missing.json');
+    expect(wrong({ FANFARE_TOPICS: `@${missing}` })).toEqual([
+      `FANFARE_TOPICS names the file "${missing}", which cannot be read: ENOENT: no such file or directory, open '${missing}'.`,
+    ]);
+    expect(wrong({ FANFARE_TOPICS: `@${folder}` })).toEqual([
+      `FANFARE_TOPICS names the file "${folder}", which cannot be read: EISDIR: illegal operation on a directory, read.`,
+    ]);
+    expect(wrong({ FANFARE_TOPICS: '@' })).toEqual([
+      `FANFARE_TOPICS names the file "", which cannot be read: ENOENT: no such file or directory, open ''.`,
+    ]);
+  });
+
+  it('say everything that is wrong at once, beside what is wrong with other settings', () => {
+    expect(
+      wrong({
+        FANFARE_PORT: 'x',
+        FANFARE_TOPICS: '{"a..b":{"level":"sure"},"c":{"historySize":0,"presence":true},"d":{"level":"fast"}}',
+      }),
+    ).toEqual([
+      'FANFARE_PORT must be an integer from 0 to 65535, not "x".',
+      'FANFARE_TOPICS has the pattern "a..b", which has an empty segment.',
+      'FANFARE_TOPICS at "a..b": level must be "fast", "recoverable" or "durable", not "sure".',
+      'FANFARE_TOPICS at "c": historySize must be an integer from 1 to 100000, not 0.',
+      'FANFARE_TOPICS at "c": "presence" is not available in this version: leave it out.',
+    ]);
+  });
+
+  it('can be written as docs/configuration.md shows it', () => {
+    const shown = /```json\n(.+?)```/s.exec(configurationPage())?.[1] ?? '';
+    expect(JSON.parse(shown)).toEqual(JSON.parse(example));
+    expect(wrong({ FANFARE_TOPICS: shown })).toEqual([]);
+  });
+
+  it('have the defaults that their fields declare, and are listed whole by --help', () => {
+    for (const [field, { fallback }] of Object.entries(policyFields)) {
+      expect(String(defaultPolicy[field as keyof typeof defaultPolicy])).toBe(fallback);
+      expect(helpText()).toContain(`  ${field}\n`);
+    }
   });
 });

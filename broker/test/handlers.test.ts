@@ -10,7 +10,9 @@ describe('a bug in a part', () => {
     const caller: Caller = {
       subscriptions: 0,
       isSubscribed: () => false,
-      join: () => undefined,
+      room: 1,
+      join: () => ({ isCurrent: true }),
+      attend: () => undefined,
       leave: () => undefined,
       reply: (reply) => replies.push(reply),
     };
@@ -24,7 +26,9 @@ describe('a bug in a part', () => {
         state: 'connected',
         publish: fail,
         subscribe: async () => fail(),
+        standing: fail,
         unsubscribe: fail,
+        history: async () => fail(),
         flush: async () => undefined,
         close: async () => undefined,
       },

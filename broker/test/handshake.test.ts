@@ -137,10 +137,15 @@ describe('the opening handshake', () => {
     await within('it opens', once(socket, 'open'));
     socket.send('{"type":"subscribe","id":1,"topic":"news"}');
     const [subscribed] = await within('a reply', once(socket, 'message'));
-    expect(String(subscribed)).toBe('{"type":"subscribed","id":1,"topic":"news","recovered":false,"publications":[]}');
+    const { epoch } = JSON.parse(String(subscribed)) as { epoch: string };
+    expect(String(subscribed)).toBe(
+      `{"type":"subscribed","id":1,"topic":"news","epoch":"${epoch}","offset":0,"recovered":false,"publications":[]}`,
+    );
     socket.send('{"type":"publish","topic":"news","data":"hello"}');
     const [publications] = await within('a publication', once(socket, 'message'));
-    expect(String(publications)).toBe('{"type":"publications","topic":"news","items":[{"data":"hello"}]}');
+    expect(String(publications)).toBe(
+      `{"type":"publications","topic":"news","epoch":"${epoch}","offset":1,"items":[{"data":"hello"}]}`,
+    );
     socket.close();
     await once(socket, 'close');
   });

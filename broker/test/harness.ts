@@ -13,6 +13,8 @@ export interface ClusterOptions {
   readonly redis?: boolean | RedisProcess;
   /** Environment variables of all nodes. */
   readonly env?: Readonly<Record<string, string>>;
+  /** More environment variables of one node, by its index. */
+  readonly envOf?: (node: number) => Readonly<Record<string, string>>;
   /** Whether to wait until every node is ready (default true). */
   readonly waitReady?: boolean;
 }
@@ -79,12 +81,14 @@ export class TestCluster implements AsyncDisposable {
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const { nodes = 1, redis = nodes > 1, env = {}, waitReady = true } = options;
+  const { nodes = 1, redis = nodes > 1, env = {}, envOf = () => ({}), waitReady = true } = options;
   const ownsRedis = redis === true;
   const sharedRedis = redis === true ? await startRedis() : redis === false ? null : redis;
   const redisEnv: Record<string, string> = sharedRedis === null ? {} : { FANFARE_REDIS_URL: sharedRedis.url };
   const started = await Promise.all(
-    Array.from({ length: nodes }, (_, index) => startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env })),
+    Array.from({ length: nodes }, (_, index) =>
+      startNode({ FANFARE_NODE_NAME: `node-${index}`, ...redisEnv, ...env, ...envOf(index) }),
+    ),
   );
   if (waitReady) {
     for (const node of started) await until('the node is ready', async () => (await node.readiness()).status === 200);
@@ -92,10 +96,19 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   return new TestCluster(started, sharedRedis, ownsRedis);
 }
 
+/** All topics at level `fast`. */
+export const fastTopics = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
+
 /** Starts one node on free ports with these environment variables. */
 export async function startNode(env: Readonly<Record<string, string>>): Promise<TestNode> {
   const log: LogLine[] = [];
-  const config = loadConfig({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0', FANFARE_DRAIN_TIMEOUT_MS: '1000', ...env });
+  const config = loadConfig({
+    FANFARE_PORT: '0',
+    FANFARE_ADMIN_PORT: '0',
+    FANFARE_DRAIN_WINDOW_MS: '0',
+    FANFARE_DRAIN_TIMEOUT_MS: '1000',
+    ...env,
+  });
   const broker = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
   const adminUrl = `http://127.0.0.1:${broker.adminPort}`;
   return {

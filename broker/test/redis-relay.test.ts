@@ -5,7 +5,8 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/metrics.js';
 import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
-import { json, publishAcknowledged, RecordedDelivery, relayContract, topic } from './relay.contract.js';
+import { TopicPolicies } from '../src/topics/policy.js';
+import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
 import { until } from './wait.js';
 
 let redis: RedisProcess;
@@ -18,6 +19,8 @@ afterAll(async () => {
 
 let prefixes = 0;
 
+const fast = new TopicPolicies([['>', { level: 'fast' }]]);
+
 function newRelay(settings: Partial<RedisRelaySettings> = {}) {
   const delivery = new RecordedDelivery();
   const { counters } = new Metrics();
@@ -29,6 +32,12 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
       redisPrefix: `p${prefixes}`,
       unsubscribeLingerMs: 20,
       maxRelayBytes: 1_000_000,
+      topics: fast,
+      recentBytes: 1_000_000,
+      idempotencyWindowSeconds: 60,
+      probeIntervalMs: 1_000,
+      durableReplicas: 1,
+      durableTimeoutMs: 100,
       ...settings,
     },
     delivery,
@@ -40,7 +49,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
 
 relayContract('RedisRelay', async (count) => {
   prefixes++;
-  const nodes = Array.from({ length: count }, () => newRelay());
+  const nodes = Array.from({ length: count }, () => newRelay({ topics }));
   for (const { relay } of nodes) await until('the relay is connected', () => relay.state === 'connected');
   return {
     relays: nodes.map(({ relay }) => relay),
@@ -57,11 +66,12 @@ describe('a RedisRelay', () => {
     await using node = newRelay();
     await until('it is connected', () => node.relay.state === 'connected');
     const admin = new Redis(redis.url);
-    const channels = async (): Promise<unknown> => (await admin.pubsub('CHANNELS', `p${prefixes}:*`)).toSorted();
+    const channels = async (): Promise<unknown> => (await admin.pubsub('CHANNELS', `p${prefixes}:topic:*`)).toSorted();
     expect(await channels()).toEqual([]);
-    await Promise.all([node.relay.subscribe(topic('a')), node.relay.subscribe(topic('b'))]);
+    const subscribed = node.counters.redisSubscribeCommands;
+    await Promise.all([node.relay.subscribe(topic('a'), null), node.relay.subscribe(topic('b'), null)]);
     expect(await channels()).toEqual([`p${prefixes}:topic:a`, `p${prefixes}:topic:b`]);
-    expect(node.counters.redisSubscribeCommands).toBe(1);
+    expect(node.counters.redisSubscribeCommands - subscribed).toBe(1);
     node.relay.unsubscribe(topic('a'));
     await until('a is let go', async () => ((await channels()) as string[]).length === 1);
     expect(await channels()).toEqual([`p${prefixes}:topic:b`]);
@@ -70,21 +80,37 @@ describe('a RedisRelay', () => {
 
   it('sends the publications of a turn in one pipeline, one PUBLISH for each topic', async () => {
     prefixes++;
-    await using node = newRelay();
+    await using node = newRelay({ probeIntervalMs: 60_000 });
     await until('it is connected', () => node.relay.state === 'connected');
-    for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null);
+    const before = node.counters.redisPipelines;
+    for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
-    expect(node.counters).toMatchObject({ redisPipelines: 1, redisPublishCommands: 3 });
+    expect(node.counters).toMatchObject({ redisPipelines: before + 1, redisPublishCommands: 3 });
+  });
+
+  it('sends those of topics with history in one pipeline and one call of a script', async () => {
+    prefixes++;
+    await using node = newRelay({ probeIntervalMs: 60_000, topics: new TopicPolicies() });
+    await until('it is connected', () => node.relay.state === 'connected');
+    const { redisPipelines, redisScriptCalls } = node.counters;
+    for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
+    await publishAcknowledged(node.relay, 't0', 'end');
+    expect(node.counters).toMatchObject({
+      redisPipelines: redisPipelines + 1,
+      redisScriptCalls: redisScriptCalls + 1,
+      redisPublishCommands: 0,
+    });
   });
 
   it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {
     prefixes++;
     await using node = newRelay({ unsubscribeLingerMs: 60_000 });
     await until('it is connected', () => node.relay.state === 'connected');
-    await node.relay.subscribe(topic('t'));
+    const before = node.counters.redisSubscribeCommands;
+    await node.relay.subscribe(topic('t'), null);
     node.relay.unsubscribe(topic('t'));
-    await node.relay.subscribe(topic('t'));
-    expect(node.counters).toMatchObject({ redisSubscribeCommands: 1, redisUnsubscribeCommands: 0 });
+    await node.relay.subscribe(topic('t'), null);
+    expect(node.counters).toMatchObject({ redisSubscribeCommands: before + 1, redisUnsubscribeCommands: 0 });
   });
 
   it('refuses what would make it hold more than its limit in one turn, and says that nobody got it', async () => {
@@ -98,7 +124,7 @@ describe('a RedisRelay', () => {
     expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['overloaded']));
     expect(node.delivery.of('t').length).toBe(20 - refused.length);
     expect(() => {
-      for (let number = 0; number < 20; number++) node.relay.publish(topic('t'), json('x'.repeat(300)), null);
+      for (let number = 0; number < 20; number++) node.relay.publish(topic('t'), json('x'.repeat(300)), null, null);
     }).toThrow(ReplyError);
     await node.relay.flush();
     expect(await publishAcknowledged(node.relay, 't', 'fits again')).toBeNull();
@@ -127,7 +153,7 @@ describe('a RedisRelay', () => {
     await until('it is connected', () => node.relay.state === 'connected');
     let taken = 0;
     expect(() => {
-      for (; taken < 1_000; taken++) node.relay.publish(topic(`t${taken}`), json(1), null);
+      for (; taken < 1_000; taken++) node.relay.publish(topic(`t${taken}`), json(1), null, null);
     }).toThrow(ReplyError);
     expect(taken).toBeLessThan(100_000 / 1_000);
   });
@@ -137,7 +163,7 @@ describe('a RedisRelay', () => {
     await using node = newRelay();
     await using other = newRelay();
     for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
-    await node.relay.subscribe(topic('t'));
+    await node.relay.subscribe(topic('t'), null);
     const story: string[] = [];
     node.delivery.onDeliver = () => story.push('publication');
     node.delivery.onGap = () => story.push('gap');
@@ -146,7 +172,7 @@ describe('a RedisRelay', () => {
       story.length = 0;
       await admin.client('KILL', 'TYPE', 'pubsub');
       await until('the gap is told', () => {
-        other.relay.publish(topic('t'), json(round), null);
+        other.relay.publish(topic('t'), json(round), null, null);
         return story.includes('gap') && story.at(-1) === 'publication';
       });
       const afterGap = story.slice(story.indexOf('gap'));
@@ -161,14 +187,14 @@ describe('a RedisRelay', () => {
     await using node = newRelay({ nodeName: `publisher-${prefixes}` });
     await using other = newRelay();
     for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
-    await other.relay.subscribe(topic('t'));
-    await other.relay.subscribe(topic('quiet'));
+    await other.relay.subscribe(topic('t'), null);
+    await other.relay.subscribe(topic('quiet'), null);
     const admin = new Redis(redis.url);
     const clients = String(await admin.client('LIST')).split('\n');
     const link = clients.find((line) => line.includes(`name=fanfare:publisher-${prefixes}:publisher`)) ?? '';
     await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
     await until('the link is lost', () => node.relay.state === 'connecting');
-    node.relay.publish(topic('t'), json('only here'), null);
+    node.relay.publish(topic('t'), json('only here'), null, null);
     await node.relay.flush();
     expect(node.delivery.of('t')).toEqual(['"only here"']);
     await until('the others are told', () => other.delivery.gaps.length > 0);
@@ -184,7 +210,7 @@ describe('a RedisRelay', () => {
     await using node = newRelay({ redisUrl: own.url });
     await using other = newRelay({ redisUrl: own.url });
     for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
-    await node.relay.subscribe(topic('t'));
+    await node.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
     await admin.call('ACL', 'SETUSER', 'default', 'resetchannels', '&elsewhere');
     await until('the topic is refused', () => node.relay.state === 'connecting' && node.counters.redisReconnects > 0);
@@ -213,7 +239,7 @@ describe('a RedisRelay', () => {
     prefixes++;
     await using node = newRelay();
     await until('it is connected', () => node.relay.state === 'connected');
-    await node.relay.subscribe(topic('t'));
+    await node.relay.subscribe(topic('t'), null);
     const admin = new Redis(redis.url);
     const head = Buffer.from([1, 9, 9, 9, 9, 9, 9, 9, 9, 0, 1]);
     const broken = [Buffer.of(0xd9, 200, 1), Buffer.of(0xa1, 0x37, 0xa1), Buffer.of(0xc0), Buffer.of()];

@@ -10,6 +10,7 @@ import {
 } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Delivery, Receipt, Relay } from '../src/relay/relay.js';
+import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
 export interface RelayFixture extends AsyncDisposable {
@@ -25,12 +26,16 @@ export class RecordedDelivery implements Delivery {
   readonly received = new Map<Topic, string[]>();
   readonly runs: number[] = [];
   readonly gaps: Topic[] = [];
+  readonly resets: Position[] = [];
+  /** Offset of the first publication of each run, by topic; null where it has none. */
+  readonly offsets = new Map<Topic, (number | null)[]>();
   onDeliver: () => void = () => undefined;
   onGap: () => void = () => undefined;
 
-  deliver(topic: Topic, _position: Position | null, run: Run): boolean {
+  deliver(topic: Topic, position: Position | null, run: Run): boolean {
     this.onDeliver();
     this.runs.push(run.count);
+    this.offsets.set(topic, [...(this.offsets.get(topic) ?? []), position?.offset ?? null]);
     forEachItem(run, ({ bytes, start, end }) => {
       const texts = this.received.get(topic) ?? [];
       texts.push(Buffer.from(bytes).toString('utf8', start, end));
@@ -44,10 +49,21 @@ export class RecordedDelivery implements Delivery {
     this.gaps.push(topic);
   }
 
+  tellReset(_topic: Topic, position: Position): void {
+    this.resets.push(position);
+  }
+
   of(name: string): readonly string[] {
     return this.received.get(topic(name)) ?? [];
   }
 }
+
+/** Topics that begin with `fast.` keep no history, those that begin with `last.` give newcomers the last value. */
+export const topics = new TopicPolicies([
+  ['fast.>', { level: 'fast' }],
+  ['last.>', { lastValue: true }],
+  ['short.>', { historySize: 4 }],
+]);
 
 export function topic(name: string): Topic {
   const parsed = parseTopic(name);
@@ -61,11 +77,16 @@ export function json(value: unknown): Payload {
 }
 
 /** Publishes with a receipt and resolves with the outcome. */
-export function publishAcknowledged(relay: Relay, name: string, value: unknown): Promise<Position | null | ReplyError> {
+export function publishAcknowledged(
+  relay: Relay,
+  name: string,
+  value: unknown,
+  messageId: string | null = null,
+): Promise<Position | null | ReplyError> {
   return new Promise((resolve) => {
     const receipt: Receipt = { accepted: resolve, failed: resolve };
     try {
-      relay.publish(topic(name), json(value), receipt);
+      relay.publish(topic(name), json(value), messageId, receipt);
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
       resolve(error);
@@ -74,25 +95,30 @@ export function publishAcknowledged(relay: Relay, name: string, value: unknown):
 }
 
 export function relayContract(name: string, start: StartRelays): void {
-  describe(`${name} as a relay`, () => {
+  describe.each(['fast', 'recoverable'])(`${name} as a relay of %s topics`, (level) => {
+    const named = (name: string): string => `${level}.${name}`;
+    const hasHistory = level !== 'fast';
+
     it('delivers to the subscribers of its own node, in order', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
-      await relay.subscribe(topic('news'));
-      for (let number = 0; number < 100; number++) relay.publish(topic('news'), json(number), null);
-      await publishAcknowledged(relay, 'news', 100);
-      expect(fixture.deliveries[0]?.of('news')).toEqual(Array.from({ length: 101 }, (_, index) => String(index)));
+      await relay.subscribe(topic(named('news')), null);
+      for (let number = 0; number < 100; number++) relay.publish(topic(named('news')), json(number), null, null);
+      await publishAcknowledged(relay, named('news'), 100);
+      const delivery = fixture.deliveries[0];
+      await until('all have come', () => delivery?.of(named('news')).length === 101);
+      expect(delivery?.of(named('news'))).toEqual(Array.from({ length: 101 }, (_, index) => String(index)));
     });
 
     it('delivers what a node took in to every node that listens, in order', async () => {
       await using fixture = await start(3);
-      await Promise.all(fixture.relays.map((relay) => relay.subscribe(topic('news'))));
+      await Promise.all(fixture.relays.map((relay) => relay.subscribe(topic(named('news')), null)));
       const [first] = fixture.relays as [Relay];
       const expected = Array.from({ length: 200 }, (_, index) => String(index));
-      for (const text of expected) first.publish(topic('news'), json(Number(text)), null);
+      for (const text of expected) first.publish(topic(named('news')), json(Number(text)), null, null);
       for (const delivery of fixture.deliveries) {
-        await until('all have come', () => delivery.of('news').length === expected.length);
-        expect(delivery.of('news')).toEqual(expected);
+        await until('all have come', () => delivery.of(named('news')).length === expected.length);
+        expect(delivery.of(named('news'))).toEqual(expected);
       }
     });
 
@@ -100,40 +126,47 @@ export function relayContract(name: string, start: StartRelays): void {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       for (let round = 0; round < 20; round++) {
-        await last.subscribe(topic(`t${round}`));
-        expect(await publishAcknowledged(first, `t${round}`, round)).toBeNull();
+        await last.subscribe(topic(named(`t${round}`)), null);
+        expect(await publishAcknowledged(first, named(`t${round}`), round)).toEqual(
+          hasHistory ? { epoch: expect.stringMatching(/^\d{16}$/), offset: 1 } : null,
+        );
         const delivery = fixture.deliveries.at(-1);
-        await until('it has come', () => delivery?.of(`t${round}`).length === 1);
+        await until('it has come', () => delivery?.of(named(`t${round}`)).length === 1);
       }
     });
 
     it('gathers the publications of a turn into one run for each topic', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
+      await Promise.all(['even', 'odd'].map((name) => relay.subscribe(topic(named(name)), null)));
       for (let number = 0; number < 50; number++)
-        relay.publish(topic(number % 2 === 0 ? 'even' : 'odd'), json(number), null);
-      await publishAcknowledged(relay, 'even', 50);
+        relay.publish(topic(named(number % 2 === 0 ? 'even' : 'odd')), json(number), null, null);
+      await publishAcknowledged(relay, named('even'), 50);
+      await until('both have come', () => fixture.deliveries[0]?.runs.length === 2);
       expect(fixture.deliveries[0]?.runs).toEqual([26, 25]);
     });
 
     it('keeps each run below 16 KiB unless a single publication is longer', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
+      await relay.subscribe(topic(named('t')), null);
       const long = 'x'.repeat(5_000);
       for (const value of [long, long, long, long, long.repeat(5), 'short'])
-        relay.publish(topic('t'), json(value), null);
-      await publishAcknowledged(relay, 't', 'end');
+        relay.publish(topic(named('t')), json(value), null, null);
+      await publishAcknowledged(relay, named('t'), 'end');
+      await until('all have come', () => fixture.deliveries[0]?.runs.length === 4);
       expect(fixture.deliveries[0]?.runs).toEqual([3, 1, 1, 2]);
     });
 
     it('copies payloads, so that the frame they came in may be reused', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
+      await relay.subscribe(topic(named('t')), null);
       const payload = json('before');
-      relay.publish(topic('t'), payload, null);
+      relay.publish(topic(named('t')), payload, null, null);
       payload.bytes.fill(0x20);
-      await publishAcknowledged(relay, 't', 'end');
-      expect(fixture.deliveries[0]?.of('t')[0]).toBe('"before"');
+      await publishAcknowledged(relay, named('t'), 'end');
+      await until('it has come', () => fixture.deliveries[0]?.of(named('t'))[0] === '"before"');
     });
 
     it('never tells an outcome before publish has returned', async () => {
@@ -142,7 +175,7 @@ export function relayContract(name: string, start: StartRelays): void {
       let hasReturned = false;
       const outcome = new Promise<boolean>((resolve) => {
         const tell = (): void => resolve(hasReturned);
-        relay.publish(topic('t'), json(1), { accepted: tell, failed: tell });
+        relay.publish(topic(named('t')), json(1), null, { accepted: tell, failed: tell });
         hasReturned = true;
       });
       expect(await outcome).toBe(true);
@@ -151,13 +184,13 @@ export function relayContract(name: string, start: StartRelays): void {
     it('takes repeated subscribe and unsubscribe calls', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
-      relay.unsubscribe(topic('t'));
-      await Promise.all([relay.subscribe(topic('t')), relay.subscribe(topic('t'))]);
-      relay.unsubscribe(topic('t'));
-      relay.unsubscribe(topic('t'));
-      await relay.subscribe(topic('t'));
-      await publishAcknowledged(relay, 't', 1);
-      await until('it has come', () => fixture.deliveries[0]?.of('t').length === 1);
+      relay.unsubscribe(topic(named('t')));
+      await Promise.all([relay.subscribe(topic(named('t')), null), relay.subscribe(topic(named('t')), null)]);
+      relay.unsubscribe(topic(named('t')));
+      relay.unsubscribe(topic(named('t')));
+      await relay.subscribe(topic(named('t')), null);
+      await publishAcknowledged(relay, named('t'), 1);
+      await until('it has come', () => fixture.deliveries[0]?.of(named('t')).length === 1);
     });
 
     it('has told every outcome when it is flushed', async () => {
@@ -168,21 +201,193 @@ export function relayContract(name: string, start: StartRelays): void {
         accepted: (position) => outcomes.push(position),
         failed: (error) => outcomes.push(error),
       };
-      for (let number = 0; number < 10; number++) relay.publish(topic('t'), json(number), receipt);
+      for (let number = 0; number < 10; number++) relay.publish(topic(named('t')), json(number), null, receipt);
       await relay.flush();
-      expect(outcomes).toEqual(Array.from({ length: 10 }, () => null));
+      expect(outcomes).toEqual(
+        Array.from({ length: 10 }, (_, index) =>
+          hasHistory ? { epoch: expect.any(String), offset: index + 1 } : null,
+        ),
+      );
     });
 
     it('sends what was taken in before it closes', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
-      await last.subscribe(topic('t'));
-      const outcome = publishAcknowledged(first, 't', 'last words');
+      await last.subscribe(topic(named('t')), null);
+      const outcome = publishAcknowledged(first, named('t'), 'last words');
       await first.close();
       expect(first.state).toBe('closed');
-      expect(await outcome).toBeNull();
+      expect(await outcome).toEqual(hasHistory ? { epoch: expect.any(String), offset: 1 } : null);
       const delivery = fixture.deliveries.at(-1);
-      await until('it has come', () => delivery?.of('t').length === 1);
+      await until('it has come', () => delivery?.of(named('t')).length === 1);
+    });
+  });
+  describe(`${name} as a relay of topics with history`, () => {
+    /** Publishes texts one after the other; answers their positions. */
+    async function publishAll(relay: Relay, name: string, count: number, from = 1): Promise<Position[]> {
+      const positions: Position[] = [];
+      for (let number = from; number < from + count; number++) {
+        positions.push((await publishAcknowledged(relay, name, number)) as Position);
+      }
+      return positions;
+    }
+
+    function textsOf(run: Run): string[] {
+      const texts: string[] = [];
+      forEachItem(run, ({ bytes, start, end }) => void texts.push(Buffer.from(bytes).toString('utf8', start, end)));
+      return texts;
+    }
+
+    it('numbers the publications of a topic from 1, without holes, whoever publishes', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      const positions: Position[] = [];
+      for (let round = 0; round < 5; round++) {
+        positions.push(...(await publishAll(first, 't', 1)), ...(await publishAll(last, 't', 1)));
+      }
+      expect(positions.map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+      expect(new Set(positions.map(({ epoch }) => epoch)).size).toBe(1);
+      expect((await publishAll(first, 'other', 1))[0]?.offset).toBe(1);
+    });
+
+    it('delivers in order of offset, with the offset', async () => {
+      await using fixture = await start(2);
+      await Promise.all(fixture.relays.map((relay) => relay.subscribe(topic('t'), null)));
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      const accepted: [number, string][] = [];
+      await Promise.all(
+        [first, last].map(async (relay, node) => {
+          for (let number = 0; number < 50; number++) {
+            const position = (await publishAcknowledged(relay, 't', `${node}.${number}`)) as Position;
+            accepted.push([position.offset, `"${node}.${number}"`]);
+          }
+        }),
+      );
+      const inOrder = accepted.toSorted(([one], [other]) => one - other).map(([, text]) => text);
+      for (const delivery of fixture.deliveries) {
+        await until('all have come', () => delivery.of('t').length === 100);
+        expect(delivery.of('t')).toEqual(inOrder);
+        let next = 1;
+        for (const [index, offset] of (delivery.offsets.get(topic('t')) ?? []).entries()) {
+          expect(offset).toBe(next);
+          next += delivery.runs[index] ?? 0;
+        }
+      }
+    });
+
+    it('does not publish a messageId again, and answers with where it stands', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      await last.subscribe(topic('t'), null);
+      const [zero] = await publishAll(first, 't', 1);
+      const position = await publishAcknowledged(first, 't', 'a', 'id-1');
+      expect(position).toEqual({ epoch: zero?.epoch, offset: 2 });
+      expect(await publishAcknowledged(last, 't', 'a', 'id-1')).toEqual(position);
+      // In one run with others, before and behind it, and twice in the same turn.
+      const outcomes = await Promise.all([
+        publishAcknowledged(first, 't', 'b', 'id-2'),
+        publishAcknowledged(first, 't', 'a', 'id-1'),
+        publishAcknowledged(first, 't', 'c'),
+        publishAcknowledged(first, 't', 'b', 'id-2'),
+        publishAcknowledged(first, 't', 'd', 'id-3'),
+      ]);
+      expect(outcomes.map((outcome) => (outcome as Position).offset)).toEqual([3, 2, 4, 3, 5]);
+      expect(await publishAcknowledged(first, 'u', 'a', 'id-1')).toMatchObject({ offset: 1 });
+      const delivery = fixture.deliveries.at(-1);
+      await until('all have come', () => delivery?.of('t').length === 5);
+      expect(delivery?.of('t')).toEqual(['1', '"a"', '"b"', '"c"', '"d"']);
+    });
+
+    it('says where a topic stands, and what came after a position', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      await last.subscribe(topic('t'), null);
+      const { position: beginning } = last.standing(topic('t'), null);
+      expect(beginning).toEqual({ epoch: expect.any(String), offset: 0 });
+      const positions = await publishAll(first, 't', 5);
+      await until('all have come', () => fixture.deliveries.at(-1)?.of('t').length === 5);
+      const since = async (position: Position | null) => {
+        await last.subscribe(topic('t'), position);
+        const { publications, ...standing } = last.standing(topic('t'), position);
+        return { ...standing, texts: textsOf(publications) };
+      };
+      const position = positions[4];
+      expect(await since(beginning)).toEqual({ position, recovered: true, texts: ['1', '2', '3', '4', '5'] });
+      expect(await since(positions[2] as Position)).toEqual({ position, recovered: true, texts: ['4', '5'] });
+      expect(await since(positions[4] as Position)).toEqual({ position, recovered: true, texts: [] });
+      expect(await since(null)).toEqual({ position, recovered: false, texts: [] });
+      expect(await since({ epoch: 'other', offset: 2 })).toEqual({ position, recovered: false, texts: [] });
+      expect(await since({ epoch: position?.epoch ?? '', offset: 6 })).toEqual({
+        position,
+        recovered: false,
+        texts: [],
+      });
+    });
+
+    it('gives a newcomer the last value where the policy says so', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      await publishAll(relay, 'last.t', 3);
+      await relay.subscribe(topic('last.t'), null);
+      const { position, recovered, publications } = relay.standing(topic('last.t'), null);
+      expect({ position, recovered, texts: textsOf(publications) }).toMatchObject({
+        position: { offset: 3 },
+        recovered: false,
+        texts: ['3'],
+      });
+    });
+
+    it('reads the history, forward and backward, in pieces', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      // One turn, so that they are one entry: pages begin and end within it.
+      await Promise.all([1, 2, 3].map((number) => publishAcknowledged(first, 't', number)));
+      const [four] = (await publishAll(first, 't', 4, 4)) as [Position];
+      const { epoch } = four;
+      const page = async (since: number | null, limit: number, direction: 'forward' | 'backward') => {
+        const request = { since: since === null ? null : { epoch, offset: since }, limit, direction };
+        const answers = await Promise.all([first, last].map((relay) => relay.history(topic('t'), request)));
+        const shown = answers.map(({ publications, ...rest }) => ({ ...rest, texts: textsOf(publications) }));
+        expect(shown[0]).toEqual(shown[1]);
+        expect(shown[0]?.position).toEqual({ epoch, offset: 7 });
+        return [shown[0]?.first, shown[0]?.recovered, shown[0]?.texts.join()];
+      };
+      for (const listens of [false, true]) {
+        if (listens) await first.subscribe(topic('t'), { epoch, offset: 0 });
+        expect(await page(null, 2, 'forward')).toEqual([1, false, '1,2']);
+        expect(await page(0, 2, 'forward')).toEqual([1, true, '1,2']);
+        expect(await page(2, 3, 'forward')).toEqual([3, true, '3,4,5']);
+        expect(await page(5, 100, 'forward')).toEqual([6, true, '6,7']);
+        expect(await page(7, 100, 'forward')).toEqual([null, true, '']);
+        expect(await page(9, 100, 'forward')).toEqual([null, false, '']);
+        expect(await page(null, 2, 'backward')).toEqual([6, false, '6,7']);
+        expect(await page(6, 3, 'backward')).toEqual([3, true, '3,4,5']);
+        expect(await page(3, 1, 'backward')).toEqual([2, true, '2']);
+        expect(await page(3, 100, 'backward')).toEqual([1, true, '1,2']);
+        expect(await page(1, 100, 'backward')).toEqual([null, true, '']);
+      }
+      const other = { since: { epoch: '1', offset: 1 }, limit: 5, direction: 'forward' } as const;
+      expect(await first.history(topic('t'), other)).toMatchObject({ recovered: false, first: null });
+      expect(await first.history(topic('t'), { ...other, direction: 'backward' })).toMatchObject({ recovered: false });
+      await expect(first.history(topic('fast.t'), { ...other, since: null })).rejects.toMatchObject({
+        code: 'noHistory',
+      });
+    });
+
+    it('keeps as much history as the policy says, and says when it reaches no further', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      const positions = await publishAll(relay, 'short.t', 1_000);
+      const since = positions[995] as Position;
+      await relay.subscribe(topic('short.t'), since);
+      expect(textsOf(relay.standing(topic('short.t'), since).publications)).toEqual(['997', '998', '999', '1000']);
+      const old = positions[10] as Position;
+      await relay.subscribe(topic('short.t'), old);
+      expect(relay.standing(topic('short.t'), old).recovered).toBe(false);
+      const page = await relay.history(topic('short.t'), { since: old, limit: 100, direction: 'forward' });
+      expect(page.recovered).toBe(false);
+      // Some more than 4 are there: Redis cuts its streams a node at a time.
+      expect(page.first).toBeGreaterThan(500);
     });
   });
 }

@@ -63,6 +63,8 @@ describe('first and last subscriber against a Redis that answers late', () => {
   });
 });
 
+const silent = { onBack: () => undefined, onForgotten: () => undefined };
+
 /** A Redis whose every answer and every break is decided by the test. */
 class ScriptedListener implements Listener {
   readonly subscribed = new Set<Topic>();
@@ -129,7 +131,7 @@ describe('Interest', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const listener = new ScriptedListener();
         const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 10_000, maxTopicsPerCommand: 2 };
-        const interest = new Interest(listener, settings, () => undefined);
+        const interest = new Interest(listener, settings, silent);
         const wanted = new Set<Topic>();
         let waiting = 0;
         const reconnect = (): void => {
@@ -172,7 +174,7 @@ describe('Interest', () => {
     // Found by the property above: the linger (0 ms here) was over before the SUBSCRIBE of the turn had left.
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, () => undefined);
+    const interest = new Interest(listener, settings, silent);
     interest.want(topic('a')).catch(() => undefined);
     interest.release(topic('a'));
     // Timers run before the end of the turn as soon as a millisecond has passed.
@@ -188,7 +190,7 @@ describe('Interest', () => {
     const listener = new ScriptedListener();
     const story: string[] = [];
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, (name) => story.push(`gap ${name}`));
+    const interest = new Interest(listener, settings, { ...silent, onBack: (name) => story.push(`gap ${name}`) });
     const wanting = interest.want(topic('a'));
     await turn();
     listener.answerAll();
@@ -209,7 +211,7 @@ describe('Interest', () => {
   it('asks for everything again in pieces, a few at a time, and not for what is let go meanwhile', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 5_000, maxTopicsPerCommand: 10 };
-    const interest = new Interest(listener, settings, () => undefined);
+    const interest = new Interest(listener, settings, silent);
     const topics = Array.from({ length: 200 }, (_, index) => topic(`t${index}`));
     const wanting = topics.map((each) => interest.want(each));
     for (let round = 0; round < 30; round++) {
@@ -237,7 +239,7 @@ describe('Interest', () => {
   it('asks Redis nothing for topics that come and go within a turn', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, () => undefined);
+    const interest = new Interest(listener, settings, silent);
     for (let number = 0; number < 1_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
       interest.release(topic(`t${number}`));
@@ -250,7 +252,7 @@ describe('Interest', () => {
   it('lets the oldest go early when very many topics linger', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, () => undefined);
+    const interest = new Interest(listener, settings, silent);
     for (let number = 0; number < 30_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
       if (number % 512 === 511) {
@@ -269,7 +271,7 @@ describe('Interest', () => {
     const interest = new Interest(
       new ScriptedListener(),
       { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 },
-      () => undefined,
+      silent,
     );
     await expect(interest.want(topic('a'))).rejects.toMatchObject({ code: 'unavailable' });
     interest.close();

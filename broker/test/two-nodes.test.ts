@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { startCluster } from './harness.js';
+import { fastTopics, startCluster } from './harness.js';
 import { until } from './wait.js';
 
 describe('two nodes with one Redis', () => {
@@ -47,7 +47,7 @@ describe('two nodes with one Redis', () => {
   });
 
   it('receive nothing from Redis of a topic that nobody on them wants', async () => {
-    await using cluster = await startCluster({ nodes: 3, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
+    await using cluster = await startCluster({ nodes: 3, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0', ...fastTopics } });
     await cluster.subscriber('wanted', 1);
     const writer = await cluster.connect(0);
     const admin = new Redis(cluster.redis.url);

@@ -1,6 +1,7 @@
 /** Redis and Fanfare nodes as processes on this machine: for tests, examples and load tests. */
 export { Child, type ChildOptions } from './child.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
+export { type FaultDirection, FaultProxy, type FaultProxyOptions } from './fault-proxy.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
 export { pingRedis } from './redis-ping.js';

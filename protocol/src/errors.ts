@@ -17,6 +17,8 @@ export const replyErrors = {
   notSubscribed: { retryable: false },
   /** One subscription more than a connection may hold. */
   tooManySubscriptions: { retryable: false },
+  /** The topic keeps no history (level `fast`): there is none to read. */
+  noHistory: { retryable: false },
   /** The other nodes cannot be reached. Nothing was delivered to anyone. */
   unavailable: { retryable: true },
   /** The link to the other nodes failed while the publication was on it: it may have been delivered or not. */

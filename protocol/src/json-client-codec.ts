@@ -9,9 +9,12 @@ type Fields = { readonly [field: string]: unknown };
 /** The fields of each message that a client knows: those of PROTOCOL.md section 4, read as {@link readers} say. */
 const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof readers)[]>> = {
   publications: ['topic', 'position', 'items'],
-  gap: ['topic'],
+  gap: ['topic', 'position'],
+  reset: ['topic', 'position'],
+  goaway: ['delayMs'],
   published: ['id', 'position'],
   subscribed: ['id', 'topic', 'position', 'recovered', 'publications'],
+  history: ['id', 'topic', 'position', 'recovered', 'first', 'publications'],
   unsubscribed: ['id', 'topic'],
   pong: ['id'],
   connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes'],
@@ -19,14 +22,19 @@ const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof rea
   error: ['id', 'code', 'message', 'retryable'],
 };
 
+/** Messages that are none without a position; elsewhere it stands only where the topic has history. */
+const positioned: readonly string[] = ['reset', 'history'] satisfies ServerMessage['type'][];
+
 const readers = {
-  id: (message: Fields): number | null => ((message['id'] ?? null) === null ? null : number(message, 'id')),
+  id: optionalNumber,
+  first: optionalNumber,
   topic: string,
   node: string,
   code: string,
   message: string,
   pingIntervalMs: number,
   maxFrameBytes: number,
+  delayMs: number,
   recovered: boolean,
   retryable: boolean,
   position: (message: Fields): Position | null =>
@@ -57,6 +65,7 @@ export const jsonClientCodec: ClientCodec = {
     const type = string(fields, 'type');
     if (!Object.hasOwn(layouts, type)) return null;
     const message: Record<string, unknown> = { type };
+    if (positioned.includes(type)) string(fields, 'epoch');
     for (const name of layouts[type as ServerMessage['type']]) message[name] = readers[name](fields, name);
     return message as unknown as ServerMessage;
   },
@@ -79,6 +88,10 @@ function string(fields: Fields, name: string): string {
 
 function number(fields: Fields, name: string): number {
   return field(fields, name, 'number') as number;
+}
+
+function optionalNumber(fields: Fields, name: string): number | null {
+  return (fields[name] ?? null) === null ? null : number(fields, name);
 }
 
 function boolean(fields: Fields, name: string): boolean {

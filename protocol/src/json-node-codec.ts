@@ -4,10 +4,12 @@ import { dataSpans, type Span } from './json-spans.js';
 import {
   type Command,
   type CommandId,
+  historyDirections,
   isMessageId,
   isToken,
   maxCommandId,
   maxDataDepth,
+  maxHistoryLimit,
   maxMessageIdBytes,
   maxTokenBytes,
   type OutgoingReply,
@@ -68,20 +70,13 @@ export class JsonNodeCodec implements NodeCodec {
       case 'published':
         return JSON.stringify({ type: reply.type, id: reply.id ?? undefined, ...reply.position }) as unknown as Frame;
       case 'subscribed': {
-        const { type, id, topic, position, recovered } = reply;
-        const writer = this.#writer;
-        writer.clear();
-        writer.text(JSON.stringify({ type, id: id ?? undefined, topic, ...position, recovered }));
-        writer.length--;
-        writer.ascii(',"publications":[');
-        let isFirst = true;
-        forEachItem(reply.publications, (payload) => {
-          if (!isFirst) writer.ascii(',');
-          isFirst = false;
-          writeItemAsJson(writer, payload);
-        });
-        writer.ascii(']}');
-        return writer.view() as Frame;
+        const { type, id, topic, position, recovered, publications } = reply;
+        return this.#withPublications({ type, id: id ?? undefined, topic, ...position, recovered }, publications);
+      }
+      case 'history': {
+        const { type, id, topic, position, recovered, first, publications } = reply;
+        const head = { type, id: id ?? undefined, topic, ...position, recovered, first: first ?? undefined };
+        return this.#withPublications(head, publications);
       }
       default:
         return impossible(reply);
@@ -118,8 +113,32 @@ export class JsonNodeCodec implements NodeCodec {
     if (itemsInFrame > 0) finish();
   }
 
-  gap(topic: Topic): Frame {
-    return JSON.stringify({ type: 'gap', topic }) as unknown as Frame;
+  gap(topic: Topic, position: Position | null): Frame {
+    return JSON.stringify({ type: 'gap', topic, ...position }) as unknown as Frame;
+  }
+
+  reset(topic: Topic, position: Position): Frame {
+    return JSON.stringify({ type: 'reset', topic, ...position }) as unknown as Frame;
+  }
+
+  goaway(delayMs: number): Frame {
+    return JSON.stringify({ type: 'goaway', delayMs }) as unknown as Frame;
+  }
+
+  #withPublications(head: object, run: Run): Frame {
+    const writer = this.#writer;
+    writer.clear();
+    writer.text(JSON.stringify(head));
+    writer.length--;
+    writer.ascii(',"publications":[');
+    let isFirst = true;
+    forEachItem(run, (payload) => {
+      if (!isFirst) writer.ascii(',');
+      isFirst = false;
+      writeItemAsJson(writer, payload);
+    });
+    writer.ascii(']}');
+    return writer.view() as Frame;
   }
 }
 
@@ -165,14 +184,27 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       const topic = decodeTopic(fields, id);
       if (topic instanceof CommandError) return topic;
       const since = decodeSince(fields['since']);
-      if (since === 'wrong') {
-        return malformed('"since" must be {"epoch": "…", "offset": n} as a reply or a push gave it.');
-      }
+      if (since === 'wrong') return malformed(sinceRule);
       return { type, id, topic, since };
     }
     case 'unsubscribe': {
       const topic = decodeTopic(fields, id);
       return topic instanceof CommandError ? topic : { type, id, topic };
+    }
+    case 'history': {
+      const topic = decodeTopic(fields, id);
+      if (topic instanceof CommandError) return topic;
+      const since = decodeSince(fields['since']);
+      if (since === 'wrong') return malformed(sinceRule);
+      const limit = fields['limit'] ?? null;
+      if (limit !== null && !isIntegerUpTo(maxHistoryLimit, limit)) {
+        return malformed(`"limit" must be an integer from 1 to ${maxHistoryLimit}.`);
+      }
+      const direction = historyDirections.find((known) => known === fields['direction']) ?? null;
+      if (direction === null && (fields['direction'] ?? null) !== null) {
+        return malformed('"direction" must be "forward" or "backward".');
+      }
+      return { type, id, topic, since, limit, direction };
     }
     case 'ping':
       return { type, id };
@@ -199,6 +231,8 @@ function decodeTopic(fields: Fields, id: CommandId): Topic | CommandError {
   return parseTopic(text) ?? new CommandError(id, 'invalidTopic', explainInvalidTopic(text));
 }
 
+const sinceRule = '"since" must be {"epoch": "…", "offset": n} as a reply or a push gave it.';
+
 function decodeSince(since: unknown): Position | null | 'wrong' {
   if (since === undefined || since === null) return null;
   if (!isFields(since)) return 'wrong';
@@ -209,7 +243,11 @@ function decodeSince(since: unknown): Position | null | 'wrong' {
 }
 
 function isCommandId(id: unknown): id is number {
-  return typeof id === 'number' && Number.isInteger(id) && id >= 1 && id <= maxCommandId;
+  return isIntegerUpTo(maxCommandId, id);
+}
+
+function isIntegerUpTo(most: number, value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most;
 }
 
 function isFields(value: unknown): value is Fields {

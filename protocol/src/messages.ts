@@ -39,16 +39,17 @@ export function isToken(text: string): boolean {
 export const maxDataDepth = 128;
 
 /** First element of each MessagePack message; the name is the `type` of the JSON message. */
-export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, ping: 8 } as const;
+export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, history: 5, ping: 8 } as const;
 export const replyTypes = {
   connected: 32,
   subscribed: 33,
   unsubscribed: 34,
   published: 35,
+  history: 36,
   pong: 39,
   error: 40,
 } as const;
-export const pushTypes = { publications: 64, gap: 65 } as const;
+export const pushTypes = { publications: 64, gap: 65, reset: 66, goaway: 69 } as const;
 
 export interface Connect {
   readonly type: 'connect';
@@ -84,8 +85,27 @@ export interface Ping {
   readonly id: CommandId;
 }
 
+/** In which direction `history` reads on from `since`; the publications of the answer are in order either way. */
+export const historyDirections = ['forward', 'backward'] as const;
+export type HistoryDirection = (typeof historyDirections)[number];
+
+/** Most publications that one `history` asks for. */
+export const maxHistoryLimit = 1_000;
+
+export interface History {
+  readonly type: 'history';
+  readonly id: CommandId;
+  readonly topic: Topic;
+  /** Where to read on from, itself not included. Null: forward from the oldest there is, backward from the newest. */
+  readonly since: Position | null;
+  /** Most publications to answer with, 1 to {@link maxHistoryLimit}. Null: as many as the node gives. */
+  readonly limit: number | null;
+  /** Null: forward. */
+  readonly direction: HistoryDirection | null;
+}
+
 /** A command as a node receives it. */
-export type Command = Connect | Subscribe | Unsubscribe | Publish | Ping;
+export type Command = Connect | Subscribe | Unsubscribe | Publish | History | Ping;
 
 /** A publish as a client writes it: `data` is any value that the codec can carry. */
 export interface OutgoingPublish {
@@ -102,6 +122,7 @@ export type OutgoingCommand =
   | (Omit<Subscribe, 'topic'> & { readonly topic: string })
   | (Omit<Unsubscribe, 'topic'> & { readonly topic: string })
   | OutgoingPublish
+  | (Omit<History, 'topic'> & { readonly topic: string })
   | Ping;
 
 export interface Connected {
@@ -139,6 +160,19 @@ export interface Published {
   readonly position: Position | null;
 }
 
+export interface HistoryReply {
+  readonly type: 'history';
+  readonly id: CommandId;
+  readonly topic: string;
+  /** Where the topic stands: the position of its newest publication. */
+  readonly position: Position;
+  /** Whether nothing is missing between `since` and `publications`. */
+  readonly recovered: boolean;
+  /** Offset of the first of `publications`; null where there are none. */
+  readonly first: number | null;
+  readonly publications: readonly Item[];
+}
+
 export interface Pong {
   readonly type: 'pong';
   readonly id: CommandId;
@@ -153,7 +187,7 @@ export interface ErrorReply {
   readonly retryable: boolean;
 }
 
-export type Reply = Connected | Subscribed | Unsubscribed | Published | Pong | ErrorReply;
+export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Pong | ErrorReply;
 
 /** One or many publications of a topic, in order; `position` is that of the first, null where there is no history. */
 export interface Publications {
@@ -167,14 +201,35 @@ export interface Publications {
 export interface Gap {
   readonly type: 'gap';
   readonly topic: string;
+  /** Where it goes on: what follows comes after this. Null where the topic has no history. */
+  readonly position: Position | null;
 }
 
-export type Push = Publications | Gap;
+/** The topic's history has begun anew: what came before this push and what follows it cannot be compared. */
+export interface Reset {
+  readonly type: 'reset';
+  readonly topic: string;
+  /** Where it goes on, in the new epoch: what follows comes after this. */
+  readonly position: Position;
+}
+
+/** The node is about to stop: open another connection, move the subscriptions there, and close this one. */
+export interface Goaway {
+  readonly type: 'goaway';
+  /** How long to wait before that, in milliseconds: each connection has another delay, so that not all move at once. */
+  readonly delayMs: number;
+}
+
+/** A push that belongs to a topic. */
+export type TopicPush = Publications | Gap | Reset;
+
+export type Push = TopicPush | Goaway;
 
 /** A reply as a node writes it: recovered publications are still the run that they were stored as. */
 export type OutgoingReply =
-  | Exclude<Reply, Subscribed>
-  | (Omit<Subscribed, 'publications'> & { readonly publications: Run });
+  | Exclude<Reply, Subscribed | HistoryReply>
+  | (Omit<Subscribed, 'publications'> & { readonly publications: Run })
+  | (Omit<HistoryReply, 'publications'> & { readonly publications: Run });
 
 /** A message as a client receives it. */
 export type ServerMessage = Reply | Push;

@@ -62,6 +62,16 @@ export class MsgpackClientCodec implements ClientCodec {
         if (messageId !== null) writer.str(messageId);
         break;
       }
+      case 'history': {
+        const { id, topic, since, limit, direction } = command;
+        writeHead(writer, 7, commandTypes.history, id);
+        writer.str(topic);
+        writePosition(writer, since);
+        if (limit === null) writer.nil();
+        else writer.uint(limit);
+        strOrNil(writer, direction);
+        break;
+      }
       case 'ping':
         writeHead(writer, 2, commandTypes.ping, command.id);
         break;
@@ -92,8 +102,16 @@ export class MsgpackClientCodec implements ClientCodec {
         const position = readPosition(reader);
         return { type: 'publications', topic, position, items: this.#readItems(reader) };
       }
-      case pushTypes.gap:
-        return { type: 'gap', topic: reader.str('the topic') };
+      case pushTypes.gap: {
+        const topic = reader.str('the topic');
+        return { type: 'gap', topic, position: count === 2 ? null : readPosition(reader) };
+      }
+      case pushTypes.reset: {
+        const topic = reader.str('the topic');
+        return { type: 'reset', topic, position: present(readPosition(reader)) };
+      }
+      case pushTypes.goaway:
+        return { type: 'goaway', delayMs: reader.uint('`delayMs`') };
       case replyTypes.published: {
         const id = readId(reader);
         return { type: 'published', id, position: readPosition(reader) };
@@ -104,6 +122,14 @@ export class MsgpackClientCodec implements ClientCodec {
         const position = readPosition(reader);
         const recovered = reader.boolean('`recovered`');
         return { type: 'subscribed', id, topic, position, recovered, publications: this.#readItems(reader) };
+      }
+      case replyTypes.history: {
+        const id = readId(reader);
+        const topic = reader.str('the topic');
+        const position = present(readPosition(reader));
+        const recovered = reader.boolean('`recovered`');
+        const first = reader.nil() ? null : reader.uint('`first`');
+        return { type: 'history', id, topic, position, recovered, first, publications: this.#readItems(reader) };
       }
       case replyTypes.unsubscribed: {
         const id = readId(reader);
@@ -160,4 +186,9 @@ function readPosition(reader: Reader): Position | null {
   if (!reader.nil()) return { epoch: reader.str('the epoch'), offset: reader.uint('the offset') };
   if (!reader.nil()) throw new LayoutError('A position has an offset but no epoch.');
   return null;
+}
+
+function present(position: Position | null): Position {
+  if (position !== null) return position;
+  throw new LayoutError('The position is missing.');
 }

@@ -4,9 +4,12 @@ import {
   type Command,
   type CommandId,
   commandTypes,
+  type HistoryDirection,
+  historyDirections,
   isMessageId,
   isToken,
   maxCommandId,
+  maxHistoryLimit,
   maxMessageIdBytes,
   maxTokenBytes,
   type OutgoingReply,
@@ -97,6 +100,16 @@ export class MsgpackNodeCodec implements NodeCodec {
         const topic = this.#readTopic(reader, id);
         return topic instanceof CommandError ? topic : { type: 'unsubscribe', id, topic };
       }
+      case commandTypes.history: {
+        if (count !== 3 && (count < 5 || count > 7)) {
+          throw new LayoutError(`A history has 3 or 5 to 7 elements, not ${count}.`);
+        }
+        const topic = this.#readTopic(reader, id);
+        const since = count >= 5 ? readPosition(reader) : null;
+        const limit = count >= 6 && !reader.nil() ? readLimit(reader) : null;
+        const direction = count === 7 && !reader.nil() ? readDirection(reader) : null;
+        return topic instanceof CommandError ? topic : { type: 'history', id, topic, since, limit, direction };
+      }
       case commandTypes.ping:
         expectCount('ping', count, 2, 2);
         return { type: 'ping', id };
@@ -147,6 +160,16 @@ export class MsgpackNodeCodec implements NodeCodec {
         writeHead(writer, 4, replyTypes.published, reply.id);
         writePosition(writer, reply.position);
         break;
+      case 'history':
+        writeHead(writer, 8, replyTypes.history, reply.id);
+        writer.str(reply.topic);
+        writePosition(writer, reply.position);
+        writer.boolean(reply.recovered);
+        if (reply.first === null) writer.nil();
+        else writer.uint(reply.first);
+        writer.arrayHeader(reply.publications.count);
+        writer.copy(reply.publications.bytes);
+        break;
       case 'pong':
         writeHead(writer, 2, replyTypes.pong, reply.id);
         break;
@@ -175,11 +198,28 @@ export class MsgpackNodeCodec implements NodeCodec {
     emit(writer.view() as Frame);
   }
 
-  gap(topic: Topic): Frame {
+  gap(topic: Topic, position: Position | null): Frame {
+    return this.#break(pushTypes.gap, topic, position);
+  }
+
+  reset(topic: Topic, position: Position): Frame {
+    return this.#break(pushTypes.reset, topic, position);
+  }
+
+  goaway(delayMs: number): Frame {
     this.#writer.clear();
     this.#writer.arrayHeader(2);
-    this.#writer.byte(pushTypes.gap);
+    this.#writer.byte(pushTypes.goaway);
+    this.#writer.uint(delayMs);
+    return this.#writer.view() as Frame;
+  }
+
+  #break(type: number, topic: Topic, position: Position | null): Frame {
+    this.#writer.clear();
+    this.#writer.arrayHeader(4);
+    this.#writer.byte(type);
     this.#writer.str(topic);
+    writePosition(this.#writer, position);
     return this.#writer.view() as Frame;
   }
 }
@@ -210,6 +250,19 @@ function readMessageId(reader: Reader): string {
   const messageId = reader.str('the messageId');
   if (isMessageId(messageId)) return messageId;
   throw new LayoutError(`The messageId is not 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
+}
+
+function readLimit(reader: Reader): number {
+  const limit = reader.uint('the limit');
+  if (limit >= 1 && limit <= maxHistoryLimit) return limit;
+  throw new LayoutError(`The limit is ${limit}; it must be nil or an integer from 1 to ${maxHistoryLimit}.`);
+}
+
+function readDirection(reader: Reader): HistoryDirection {
+  const text = reader.str('the direction');
+  const direction = historyDirections.find((known) => known === text);
+  if (direction !== undefined) return direction;
+  throw new LayoutError('The direction must be nil, "forward" or "backward".');
 }
 
 function readToken(reader: Reader): string {

@@ -37,5 +37,8 @@ export interface NodeCodec {
   reply(reply: OutgoingReply): Frame;
   /** Writes a run as one or more frames, each handed to `emit` before the next is made. */
   publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void;
-  gap(topic: Topic): Frame;
+  /** `position`: where it goes on; null where the topic has no history. */
+  gap(topic: Topic, position: Position | null): Frame;
+  reset(topic: Topic, position: Position): Frame;
+  goaway(delayMs: number): Frame;
 }

@@ -83,6 +83,23 @@ describe('a client', () => {
     '{"type":null}',
     '{"type":"gap"}',
     '{"type":"gap","topic":1}',
+    '{"type":"gap","topic":"a","epoch":"e"}',
+    '{"type":"gap","topic":"a","epoch":5,"offset":5}',
+    '{"type":"reset","topic":"a"}',
+    '{"type":"reset","topic":"a","epoch":null,"offset":null}',
+    '{"type":"reset","topic":"a","epoch":"e"}',
+    '{"type":"reset","topic":"a","offset":5}',
+    '{"type":"reset","epoch":"e","offset":5}',
+    '{"type":"goaway"}',
+    '{"type":"goaway","delayMs":null}',
+    '{"type":"goaway","delayMs":"1730"}',
+    '{"type":"history","topic":"a","recovered":true,"first":5,"publications":[{"data":1}]}',
+    '{"type":"history","topic":"a","epoch":"e","recovered":true,"first":5,"publications":[{"data":1}]}',
+    '{"type":"history","topic":"a","epoch":"e","offset":5,"first":5,"publications":[{"data":1}]}',
+    '{"type":"history","topic":"a","epoch":"e","offset":5,"recovered":true,"first":"5","publications":[{"data":1}]}',
+    '{"type":"history","topic":"a","epoch":"e","offset":5,"recovered":true}',
+    '{"type":"history","topic":"a","epoch":"e","offset":5,"recovered":true,"first":5,"publications":[1]}',
+    '{"type":"history","epoch":"e","offset":5,"recovered":true,"publications":[]}',
     '{"type":"pong","id":"1"}',
     '{"type":"publications","topic":"a"}',
     '{"type":"publications","topic":"a","items":{}}',
@@ -104,6 +121,24 @@ describe('a client', () => {
     '92 c0 01',
     '92 27 a131',
     '92 41 c0',
+    '93 41 a161 c0',
+    '93 41 a161 a165',
+    '94 41 a161 a165 c0',
+    '94 41 a161 c0 05',
+    '92 42 a161',
+    '94 42 a161 c0 c0',
+    '94 42 a161 a165 c0',
+    '94 42 a161 c0 05',
+    '92 45 c0',
+    '92 45 ff',
+    '92 45 a131',
+    '98 24 01 a161 c0 c0 c3 05 91c40101',
+    '98 24 01 a161 a165 c0 c3 05 91c40101',
+    '98 24 01 a161 a165 05 c0 05 91c40101',
+    '98 24 01 a161 a165 05 c3 a135 91c40101',
+    '98 24 01 a161 a165 05 c3 05 c0',
+    '98 24 01 a161 a165 05 c3 05 91c0',
+    '97 24 01 a161 a165 05 c3 90',
     '94 23 01 c0 05',
     '95 40 a161 c0 c0 c0',
     '95 40 a161 c0 c0 91c0',
@@ -119,7 +154,7 @@ describe('a client', () => {
 
   it('ignores fields that it does not know', () => {
     const frame = '{"type":"gap","topic":"a","id":4,"more":{"topic":"b"},"__proto__":{"topic":"c"}}';
-    expect(jsonClientCodec.decode(frame)).toStrictEqual({ type: 'gap', topic: 'a' });
+    expect(jsonClientCodec.decode(frame)).toStrictEqual({ type: 'gap', topic: 'a', position: null });
   });
 
   it('takes null data for data', () => {

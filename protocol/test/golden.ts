@@ -10,7 +10,10 @@ import {
   type NodeCodec,
   type OutgoingCommand,
   type Payload,
+  parseTopic,
+  type Run,
   type ServerMessage,
+  type Topic,
 } from '../src/index.js';
 
 export interface GoldenFrame {
@@ -92,6 +95,43 @@ export function payload(bytes: Uint8Array, encoding: 'json' | 'msgpack' = 'msgpa
 }
 
 export const nodeCodecs = { json: new JsonNodeCodec(), msgpack: new MsgpackNodeCodec() };
+
+function topicOf(text: string): Topic {
+  const topic = parseTopic(text);
+  if (topic === null) throw new Error(`${text} is no topic.`);
+  return topic;
+}
+
+/** The frames that a node makes of a message, each a copy; `run` is what its publications are stored as. */
+export function encodeOnNode(codec: NodeCodec, message: ServerMessage, run: Run): (string | Uint8Array<ArrayBuffer>)[] {
+  const frames: (string | Uint8Array<ArrayBuffer>)[] = [];
+  const take = (frame: string | Uint8Array): void => {
+    frames.push(typeof frame === 'string' ? frame : Uint8Array.from(frame));
+  };
+  switch (message.type) {
+    case 'publications':
+      codec.publications(topicOf(message.topic), message.position, run, take);
+      break;
+    case 'gap':
+      take(codec.gap(topicOf(message.topic), message.position));
+      break;
+    case 'reset':
+      take(codec.reset(topicOf(message.topic), message.position));
+      break;
+    case 'goaway':
+      take(codec.goaway(message.delayMs));
+      break;
+    case 'subscribed':
+      take(codec.reply({ ...message, publications: run }));
+      break;
+    case 'history':
+      take(codec.reply({ ...message, publications: run }));
+      break;
+    default:
+      take(codec.reply(message));
+  }
+  return frames;
+}
 
 export type Outcome = { command: Command } | { error: CommandError };
 

@@ -139,6 +139,10 @@ describe('a JSON frame', () => {
     ['{"type":"nope"}', /^There is no command "nope" in protocol version 1\.$/],
     ['{"type":"subscribe"}', /^"topic" must be a string\.$/],
     ['{"type":"subscribe","topic":"*"}', /^The topic "\*" has a wildcard/],
+    ['{"type":"history"}', /^"topic" must be a string\.$/],
+    ['{"type":"history","topic":"a","since":1}', /^"since" must be \{"epoch": "…", "offset": n\}/],
+    ['{"type":"history","topic":"a","limit":0}', /^"limit" must be an integer from 1 to 1000\.$/],
+    ['{"type":"history","topic":"a","direction":"up"}', /^"direction" must be "forward" or "backward"\.$/],
     ['{"type":"subscribe","topic":"a","since":1}', /^"since" must be \{"epoch": "…", "offset": n\}/],
     ['{"type":"publish","topic":"a"}', /^A publish needs "data"\.$/],
     [
@@ -175,7 +179,7 @@ describe('a MessagePack frame', () => {
     // Of each field: the hex before it, its own, and what stands behind it.
     const places: [name: string, before: string, after: string, taken: RegExp][] = [
       ['the command', '', '08 01', /^92$/],
-      // Types 0x01 to 0x04 have other layouts.
+      // Types 0x01 to 0x05 have other layouts.
       ['the type', '92', '01', /^0[18]$/],
       ['the id', '92 08', '', /^(0[1-9a-f]|[1-7].|c0)$/],
       ['the token', '93 01 01', '', /^(a0|c0)$/],
@@ -186,6 +190,11 @@ describe('a MessagePack frame', () => {
       ['the messageId', '95 04 01 a161 c401c0', '61', /^a1$/],
       ['the epoch', '95 02 01 a161', '61 05', /^a1$/],
       ['the offset', '95 02 01 a161 a161', '', /^[0-7].$/],
+      ['the topic to read', '93 05 01', '61', /^a1$/],
+      ['the epoch to read from', '95 05 01 a161', '61 05', /^a1$/],
+      ['the offset to read from', '95 05 01 a161 a161', '', /^[0-7].$/],
+      ['the limit', '96 05 01 a161 c0 c0', '', /^(0[1-9a-f]|[1-7].|c0)$/],
+      ['the direction', '97 05 01 a161 c0 c0 c0', '666f7277617264', /^a7$/],
     ];
     for (const [name, before, after, taken] of places) {
       for (let head = 0; head < 0x100; head++) {
@@ -204,6 +213,7 @@ describe('a MessagePack frame', () => {
       [2, 9, 'topic', 'epoch', 5],
       [3, 9, 'topic'],
       [4, 9, 'topic', Buffer.from([1]), 'm'],
+      [5, 9, 'topic', 'epoch', 5, 7, 'forward'],
       [8, 9],
     ];
     const wrong = [true, -1, 1.5, [], [[]], {}, { a: 1 }, new Uint8Array([1]), new Date(0), 2n ** 63n, 'é', [1, [2]]];
@@ -221,16 +231,16 @@ describe('a MessagePack frame', () => {
         }
       }
     }
-    expect(count).toBeGreaterThan(150);
+    expect(count).toBeGreaterThan(240);
   });
 
   it('of the wrong number of elements is malformed, whatever they are', () => {
-    const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5], 8: [2] };
+    const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5], 5: [3, 5, 6, 7], 8: [2] };
     const elements = [7, 'a', Buffer.from([1]), null];
     for (const [type, counts] of Object.entries(taken)) {
       for (let count = 0; count < 20; count++) {
         // Nil where a field may be absent, so that only the count is wrong.
-        const rest = type === '1' ? [7, null] : type === '2' ? [7, 'a', null, null] : elements;
+        const rest = type === '1' ? [7, null] : ['2', '5'].includes(type) ? [7, 'a', null, null] : elements;
         const command = [Number(type), ...rest, ...Array(20).fill(null)].slice(0, count);
         const made = answers(decode(nodeCodecs.msgpack, packr.pack(command)));
         expect(made).toHaveLength(1);
@@ -268,6 +278,16 @@ describe('a MessagePack frame', () => {
     ['94 08 01 c0 c0', 'A ping has 2 elements, not 4. The rest of the frame was ignored.'],
     ['92 04 01', 'A publish has 4 to 5 elements, not 2. The rest of the frame was ignored.'],
     ['94 02 01 a161 c0', 'A subscribe has 3 or 5 elements, not 4. The rest of the frame was ignored.'],
+    ['94 05 01 a161 c0', 'A history has 3 or 5 to 7 elements, not 4. The rest of the frame was ignored.'],
+    ['98 05 01 a161 c0 c0 c0 c0 c0', 'A history has 3 or 5 to 7 elements, not 8. The rest of the frame was ignored.'],
+    [
+      '96 05 01 a161 c0 c0 00',
+      'The limit is 0; it must be nil or an integer from 1 to 1000. The rest of the frame was ignored.',
+    ],
+    [
+      '97 05 01 a161 c0 c0 c0 a27570',
+      'The direction must be nil, "forward" or "backward". The rest of the frame was ignored.',
+    ],
     ['93 02 01 a561', 'The topic claims 5 bytes at byte 4; 1 are left. The rest of the frame was ignored.'],
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['92 09 01', 'There is no command type 9 in protocol version 1. The rest of the frame was ignored.'],
@@ -291,6 +311,15 @@ describe('in both encodings', () => {
       const expected = isTaken ? { command: { type: 'connect', id: 1, token } } : { code: 'malformed', id: 1 };
       expect(answers(json(JSON.stringify({ type: 'connect', id: 1, token })))).toStrictEqual([expected]);
       expect(answers(decode(nodeCodecs.msgpack, packr.pack([1, 1, token])))).toStrictEqual([expected]);
+    }
+  });
+
+  it('every limit of a history from 1 to 1000 is taken, and no other', () => {
+    for (const limit of [-1, 0, 1, 2, 127, 128, 255, 256, 999, 1000, 1001, 65_536, 2 ** 32, 2 ** 53]) {
+      const command = { type: 'history', id: 1, topic: 'a', since: null, limit, direction: null };
+      const expected = limit >= 1 && limit <= 1000 ? { command } : { code: 'malformed', id: 1 };
+      expect(answers(json(JSON.stringify(command)))).toStrictEqual([expected]);
+      expect(answers(decode(nodeCodecs.msgpack, packr.pack([5, 1, 'a', null, null, limit])))).toStrictEqual([expected]);
     }
   });
 

@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import {
   CommandError,
   type Encoding,
+  emptyRun,
   forEachItem,
+  historyDirections,
   type Item,
   JsonNodeCodec,
   jsonClientCodec,
@@ -12,6 +14,7 @@ import {
   MsgpackClientCodec,
   MsgpackNodeCodec,
   maxCommandId,
+  maxHistoryLimit,
   type OutgoingCommand,
   type OutgoingReply,
   type Payload,
@@ -31,6 +34,7 @@ import {
   bytesOf,
   data,
   decode,
+  encodeOnNode,
   golden,
   hexOf,
   nodeCodecs,
@@ -66,6 +70,14 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
   fc.record({ type: fc.constant('subscribe' as const), id, topic, since: fc.option(position) }),
   fc.record({ type: fc.constant('unsubscribe' as const), id, topic }),
   fc.record({ type: fc.constant('publish' as const), id, topic, data: value, messageId }),
+  fc.record({
+    type: fc.constant('history' as const),
+    id,
+    topic,
+    since: fc.option(position),
+    limit: fc.option(fc.integer({ min: 1, max: maxHistoryLimit })),
+    direction: fc.option(fc.constantFrom(...historyDirections)),
+  }),
   fc.record({ type: fc.constant('ping' as const), id }),
 );
 
@@ -126,6 +138,22 @@ const reply: fc.Arbitrary<Reply> = fc.oneof(
       read: { type: 'subscribed', ...fields, publications: list.map(({ item }) => item) },
     }),
   ),
+  fc
+    .record({ id, topic, position, recovered: fc.boolean(), begin: fc.maxSafeNat(), list: fc.array(published) })
+    .map(({ list, begin, ...others }): Reply => {
+      const fields = { ...others, first: list.length === 0 ? null : begin };
+      return {
+        written: { type: 'history', ...fields, publications: runOf(list) },
+        read: { type: 'history', ...fields, publications: list.map(({ item }) => item) },
+      };
+    }),
+);
+
+/** Any push but publications. */
+const push: fc.Arbitrary<ServerMessage> = fc.oneof(
+  fc.record({ type: fc.constant('gap' as const), topic, position: fc.option(position) }),
+  fc.record({ type: fc.constant('reset' as const), topic, position }),
+  fc.record({ type: fc.constant('goaway' as const), delayMs: fc.maxSafeNat() }),
 );
 
 const received = (encoding: Encoding, frame: string | Uint8Array): ServerMessage | null =>
@@ -157,11 +185,13 @@ describe.each(['json', 'msgpack'] as const)('in %s', (encoding) => {
     );
   });
 
-  it('a client reads the gap that a node has written', () => {
+  it('a client reads the gap, the reset and the goaway that a node has written', () => {
     fc.assert(
-      fc.property(topic, (made) => {
-        expect(received(encoding, codec.gap(made))).toEqual({ type: 'gap', topic: made });
+      fc.property(push, (made) => {
+        const read = encodeOnNode(codec, made, emptyRun).map((frame) => received(encoding, frame));
+        expect(read).toEqual([made]);
       }),
+      runs,
     );
   });
 
@@ -250,6 +280,8 @@ const heads = fc.constantFrom(
   0x93,
   0x94,
   0x95,
+  0x97,
+  0x98,
   0xc0,
   0xc1,
   0xc4,
@@ -265,6 +297,9 @@ const heads = fc.constantFrom(
   0xa1,
   0x01,
   0x04,
+  0x05,
+  0x24,
+  0x42,
 );
 const random = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),
@@ -277,6 +312,9 @@ const jsonish = fc
       ...'{}[],:"\\ \n10-.e',
       '"type"',
       '"publish"',
+      '"history"',
+      '"limit"',
+      '"direction"',
       '"data"',
       '"topic"',
       '"a"',

@@ -6,12 +6,14 @@ import {
   closeReasons,
   commandTypes,
   endpointPath,
+  historyDirections,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
   maxCommandId,
   maxDataDepth,
   maxEpochBytes,
+  maxHistoryLimit,
   maxMessageIdBytes,
   maxRunBytes,
   maxTokenBytes,
@@ -28,7 +30,7 @@ import {
   Writer,
   writeItem,
 } from '../src/index.js';
-import { bytesOf, data, decode, nodeCodecs, packr, payload, textOf } from './golden.js';
+import { bytesOf, data, decode, encodeOnNode, nodeCodecs, packr, payload, textOf } from './golden.js';
 
 const markdown = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
 
@@ -55,6 +57,7 @@ interface Spec {
   readonly answers: Record<string, string>;
   readonly replies: Record<string, MessageRow>;
   readonly pushes: Record<string, MessageRow>;
+  /** By name and number: a command and a reply may have one name. */
   readonly layouts: Record<string, Layouts>;
   readonly errors: Record<string, string>;
   readonly closeCodes: Record<string, { readonly name: string; readonly reason: string }>;
@@ -98,12 +101,17 @@ function messages(text: string, heading: string): Record<string, MessageRow> {
   );
 }
 
-/** How many elements a message has: exactly those of a layout; of a command without alternatives, the end may be left off. */
-function countsOf(name: string, layouts: readonly Field[][]): number[] {
-  if (layouts.length > 1 || !isCommand(name)) return layouts.map((layout) => layout.length);
+/**
+ * How many elements a message has: exactly those of a layout; of a command the end may be left off, epoch and offset
+ * together.
+ */
+function countsOf(layouts: readonly Field[][]): number[] {
   const [layout = []] = layouts;
+  const isCommand = Object.values<number>(commandTypes).includes(Number(layout[0]));
+  if (layouts.length > 1 || !isCommand) return layouts.map(({ length }) => length);
   const least = Math.max(2, layout.findLastIndex((field) => !field.endsWith('?')) + 1);
-  return Array.from({ length: layout.length - least + 1 }, (_, index) => least + index);
+  const counts = Array.from({ length: layout.length - least + 1 }, (_, index) => least + index);
+  return counts.filter((count) => layout[count - 1] !== 'epoch?');
 }
 
 function read(text: string): Spec {
@@ -115,13 +123,10 @@ function read(text: string): Spec {
     layouts: byName(
       table(text, '5.2', 'message').map((row) => {
         const layouts = words(row[1]).map((layout) => layout.replace(/^\[|\]$/g, '').split(', '));
+        const elements = layouts.at(-1) ?? [];
         return [
-          words(row[0]).join(),
-          {
-            elements: layouts.at(-1) ?? [],
-            shorter: layouts.slice(0, -1),
-            counts: countsOf(words(row[0]).join(), layouts),
-          },
+          `${words(row[0]).join()} ${elements[0]}`,
+          { elements, shorter: layouts.slice(0, -1), counts: countsOf(layouts) },
         ];
       }),
     ),
@@ -148,6 +153,7 @@ const commandSamples: { readonly [T in OutgoingCommand['type']]: Required<Extrac
   subscribe: { type: 'subscribe', id: 99, topic, since: position },
   unsubscribe: { type: 'unsubscribe', id: 99, topic },
   publish: { type: 'publish', id: 99, topic, data: 'the data', messageId: 'the-message-id' },
+  history: { type: 'history', id: 99, topic, since: position, limit: 500, direction: 'backward' },
   ping: { type: 'ping', id: 99 },
 };
 
@@ -156,42 +162,54 @@ const messageSamples: { readonly [T in ServerMessage['type']]: Required<Extract<
   subscribed: { type: 'subscribed', id: 99, topic, position, recovered: true, publications: [{ data: 'the data' }] },
   unsubscribed: { type: 'unsubscribed', id: 99, topic },
   published: { type: 'published', id: 99, position },
+  history: {
+    type: 'history',
+    id: 99,
+    topic,
+    position,
+    recovered: true,
+    first: 16,
+    publications: [{ data: 'the data' }],
+  },
   pong: { type: 'pong', id: 99 },
   error: { type: 'error', id: 99, code: 'internal', message: 'the message', retryable: true },
   publications: { type: 'publications', topic, position, items: [{ data: 'the data' }] },
-  gap: { type: 'gap', topic },
+  gap: { type: 'gap', topic, position },
+  reset: { type: 'reset', topic, position },
+  goaway: { type: 'goaway', delayMs: 1_730 },
 };
+
+/** A message, and who reads it: a command and a reply may have one name. */
+type Sample =
+  | { readonly reader: 'node'; readonly message: OutgoingCommand }
+  | { readonly reader: 'client'; readonly message: ServerMessage };
+
+const commandOf = (type: string): Sample => ({
+  reader: 'node',
+  message: commandSamples[type as OutgoingCommand['type']],
+});
+const messageOf = (type: string): Sample => ({
+  reader: 'client',
+  message: messageSamples[type as ServerMessage['type']],
+});
 
 const msgpackClient = new MsgpackClientCodec(data);
 const writer = new Writer();
 writeItem(writer, payload(data.encode('the data')));
 const run = { count: 1, bytes: writer.toBytes() };
 
-function encodeOnNode(encoding: 'json' | 'msgpack', message: ServerMessage): Uint8Array<ArrayBuffer> {
-  const codec = nodeCodecs[encoding];
-  let made: string | Uint8Array = '';
-  if (message.type === 'publications') codec.publications(topic, message.position, run, (frame) => (made = frame));
-  else if (message.type === 'gap') made = codec.gap(topic);
-  else made = codec.reply(message.type === 'subscribed' ? { ...message, publications: run } : message);
-  return typeof made === 'string' ? bytesOf(made, 'json') : Uint8Array.from(made);
-}
-
-const isCommand = (type: string): type is OutgoingCommand['type'] => type in commandTypes;
-
 /** The message as the code writes it: JSON fields, and MessagePack elements as [name, value]. */
-function written(type: OutgoingCommand['type'] | ServerMessage['type']): {
-  json: Record<string, unknown>;
-  elements: [name: string, value: unknown][];
-} {
-  const sample = isCommand(type) ? commandSamples[type] : messageSamples[type];
-  const json = isCommand(type)
-    ? jsonClientCodec.encode(commandSamples[type])
-    : textOf(encodeOnNode('json', messageSamples[type]));
-  const bytes = isCommand(type)
-    ? msgpackClient.encode(commandSamples[type])
-    : encodeOnNode('msgpack', messageSamples[type]);
+function written(sample: Sample): { json: Record<string, unknown>; elements: [name: string, value: unknown][] } {
+  const json =
+    sample.reader === 'node'
+      ? jsonClientCodec.encode(sample.message)
+      : encodeOnNode(nodeCodecs.json, sample.message, run)[0];
+  const bytes =
+    sample.reader === 'node'
+      ? msgpackClient.encode(sample.message)
+      : encodeOnNode(nodeCodecs.msgpack, sample.message, run)[0];
   // The value of an element tells which field it is. `items` and `publications` are the lists.
-  const { since, position: at, publications, items, ...fields }: Record<string, unknown> = { ...sample };
+  const { since, position: at, publications, items, ...fields }: Record<string, unknown> = { ...sample.message };
   const names = new Map(Object.entries({ ...fields, ...(since ?? at ?? {}) }).map(([name, value]) => [value, name]));
   const list = items === undefined ? 'publications' : 'items';
   const elements = (packr.unpack(bytes as Uint8Array) as unknown[]).map((value, index): [string, unknown] => {
@@ -200,13 +218,13 @@ function written(type: OutgoingCommand['type'] | ServerMessage['type']): {
     const name = names.get(value instanceof Uint8Array ? packr.unpack(value) : value);
     return [name ?? `element ${index} is no field`, value];
   });
-  return { json: JSON.parse(json as string), elements };
+  return { json: JSON.parse(textOf(json ?? '')), elements };
 }
 
 /** Whether the other side takes the message in this form. */
-function isRead(isForNode: boolean, encoding: 'json' | 'msgpack', value: unknown): boolean {
+function isRead({ reader }: Sample, encoding: 'json' | 'msgpack', value: unknown): boolean {
   const bytes = encoding === 'json' ? bytesOf(JSON.stringify(value), 'json') : Uint8Array.from(packr.pack(value));
-  if (isForNode) return decode(nodeCodecs[encoding], bytes).every((outcome) => 'command' in outcome);
+  if (reader === 'node') return decode(nodeCodecs[encoding], bytes).every((outcome) => 'command' in outcome);
   try {
     return (encoding === 'json' ? jsonClientCodec.decode(textOf(bytes)) : msgpackClient.decode(bytes.buffer)) !== null;
   } catch (error) {
@@ -219,50 +237,52 @@ function isRead(isForNode: boolean, encoding: 'json' | 'msgpack', value: unknown
 const together = (name: string): readonly string[] =>
   name === 'epoch' || name === 'offset' ? ['epoch', 'offset'] : [name];
 
-function elementsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Field[] {
-  const { elements } = written(type);
+function elementsOf(sample: Sample): Field[] {
+  const { elements } = written(sample);
   return elements.map(([name], index) => {
     if (index === 0) return name;
     const without = elements.map(([other, value]) => (together(name).includes(other) ? null : value));
-    return isRead(isCommand(type), 'msgpack', without) ? `${name}?` : name;
+    return isRead(sample, 'msgpack', without) ? `${name}?` : name;
   });
 }
 
-function acceptedCounts(type: OutgoingCommand['type'] | ServerMessage['type']): number[] {
-  const values = written(type).elements.map(([, value]) => value);
-  const longer = [...values, null, null];
+function acceptedCounts(sample: Sample): number[] {
+  const values = written(sample).elements.map(([, value]) => value);
   // A client reads longer messages by the rule on growth: only shorter ones are told apart.
-  const candidates = longer.map((_, index) => index + 1).filter((count) => isCommand(type) || count <= values.length);
-  return candidates.filter((count) => isRead(isCommand(type), 'msgpack', longer.slice(0, count)));
+  const longest = sample.reader === 'node' ? [...values, null, null] : values;
+  const candidates = longest.map((_, index) => index + 1);
+  return candidates.filter((count) => isRead(sample, 'msgpack', longest.slice(0, count)));
 }
 
-function layoutsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Layouts {
-  const elements = elementsOf(type);
-  const counts = acceptedCounts(type);
-  // Where a length in between is refused, the shorter ones are layouts of their own.
-  const hasGap = counts.some((count, index) => index > 0 && count - 1 !== counts[index - 1]);
-  return { elements, counts, shorter: hasGap ? counts.slice(0, -1).map((count) => elements.slice(0, count)) : [] };
+function layoutsOf(sample: Sample): Layouts {
+  const elements = elementsOf(sample);
+  const counts = acceptedCounts(sample);
+  // What may be left off at the end of a command is a rule; a push or reply that may be shorter has a layout for that.
+  const shorter = sample.reader === 'node' ? [] : counts.slice(0, -1).map((count) => elements.slice(0, count));
+  return { elements, counts, shorter };
 }
 
-function fieldsOf(type: OutgoingCommand['type'] | ServerMessage['type']): Field[] {
-  const { json, elements } = written(type);
+function fieldsOf(sample: Sample): Field[] {
+  const { json, elements } = written(sample);
   const names = Object.keys(json).filter((name) => name !== 'type');
   // The tables have the fields in the order of the MessagePack elements; `since` stands for epoch and offset.
   const order = elements.map(([name]) => (!('epoch' in json) && name === 'epoch' ? 'since' : name));
   names.sort((a, b) => order.indexOf(a) - order.indexOf(b));
   return names.map((name) => {
     const without = Object.fromEntries(Object.entries(json).filter(([other]) => !together(name).includes(other)));
-    return isRead(isCommand(type), 'json', without) ? `${name}?` : name;
+    return isRead(sample, 'json', without) ? `${name}?` : name;
   });
 }
 
-const rowsOf = (types: Record<string, number>): Record<string, MessageRow> =>
+type Types = Readonly<Record<string, number>>;
+
+const rowsOf = (types: Types, sampleOf: (type: string) => Sample): Record<string, MessageRow> =>
   Object.fromEntries(
-    Object.entries(types).map(([type, number]) => [
-      type,
-      { number: String(number), fields: fieldsOf(type as OutgoingCommand['type'] | ServerMessage['type']) },
-    ]),
+    Object.entries(types).map(([type, number]) => [type, { number: String(number), fields: fieldsOf(sampleOf(type)) }]),
   );
+
+const layoutRowsOf = (types: Types, sampleOf: (type: string) => Sample): Record<string, Layouts> =>
+  Object.fromEntries(Object.entries(types).map(([type, number]) => [`${type} ${number}`, layoutsOf(sampleOf(type))]));
 
 /** The code with which both codecs answer this command, one step beyond a limit. */
 function refusal(command: OutgoingCommand): string {
@@ -291,7 +311,7 @@ function nested(depth: number): unknown {
   return value;
 }
 
-const { connect, subscribe, publish, ping } = commandSamples;
+const { connect, subscribe, publish, history, ping } = commandSamples;
 
 /** Limits that the broker keeps, with settings of its own: its tests hold them. */
 const brokerLimits = [
@@ -301,30 +321,30 @@ const brokerLimits = [
   'unreadable commands in a row',
   'silence of a client',
   'publications that wait for Redis',
+  'history of a topic',
+  'age of a history that nobody subscribes to',
+  'publications in one reply',
+  'time in which a `messageId` is known again',
 ];
 
 const isBrokers = ([name]: readonly [string, string]): boolean => brokerLimits.includes(name);
 
 const implemented: Spec = {
-  commands: rowsOf(commandTypes),
+  commands: rowsOf(commandTypes, commandOf),
   answers: {
     connect: 'connected',
     subscribe: 'subscribed',
     unsubscribe: 'unsubscribed',
     publish: 'published',
+    history: 'history',
     ping: 'pong',
   },
-  replies: rowsOf(replyTypes),
-  pushes: rowsOf(pushTypes),
-  layouts: Object.fromEntries(
-    // Commands and replies have no name in common.
-    (
-      Object.keys({ ...commandTypes, ...replyTypes, ...pushTypes }) as (
-        | OutgoingCommand['type']
-        | ServerMessage['type']
-      )[]
-    ).map((type) => [type, layoutsOf(type)]),
-  ),
+  replies: rowsOf(replyTypes, messageOf),
+  pushes: rowsOf(pushTypes, messageOf),
+  layouts: {
+    ...layoutRowsOf(commandTypes, commandOf),
+    ...layoutRowsOf({ ...replyTypes, ...pushTypes }, messageOf),
+  },
   errors: Object.fromEntries(
     Object.entries(replyErrors).map(([code, { retryable }]) => [code, retryable ? 'yes' : 'no']),
   ),
@@ -336,6 +356,7 @@ const implemented: Spec = {
     '`id`': `${maxCommandId} -> ${refusal({ ...ping, id: maxCommandId + 1 })}`,
     '`messageId`': `${maxMessageIdBytes} bytes -> ${refusal({ ...publish, messageId: 'x'.repeat(maxMessageIdBytes + 1) })}`,
     '`token`': `${maxTokenBytes} bytes -> ${refusal({ ...connect, token: 'x'.repeat(maxTokenBytes + 1) })}`,
+    '`limit` of `history`': `${maxHistoryLimit} -> ${refusal({ ...history, limit: maxHistoryLimit + 1 })}`,
     'nesting of `data` in JSON': `${maxDataDepth} -> ${refusalInJson({ ...publish, data: nested(maxDataDepth + 1) })}`,
   },
 };
@@ -372,6 +393,8 @@ describe('the tables of PROTOCOL.md', () => {
       refusal({ ...publish, messageId: 'x'.repeat(maxMessageIdBytes) }),
       refusal({ ...connect, token: 'x'.repeat(maxTokenBytes) }),
       refusal({ ...publish, data: nested(maxDataDepth) }),
+      refusal({ ...history, limit: maxHistoryLimit }),
+      refusal({ ...history, limit: 1 }),
     ];
     expect(taken).toStrictEqual(Array(taken.length).fill('taken'));
     expect(
@@ -397,6 +420,8 @@ describe('the sentences of PROTOCOL.md', () => {
     ['epochs', `\`epoch\` (1 to ${maxEpochBytes} characters of`],
     ['ids', `\`id\` is an integer from 1 to ${maxCommandId}`],
     ['message ids', `\`messageId\` (1 to ${maxMessageIdBytes} characters of`],
+    ['limits of history', `\`limit\` is an integer from 1 to ${maxHistoryLimit},`],
+    ['directions', `\`direction\` is ${historyDirections.map((direction) => `\`${direction}\``).join(' or ')}`],
     ['nesting', `\`data\` may nest ${maxDataDepth} deep`],
     ['undecodable nesting', `nesting deeper than ${maxDataDepth}`],
   ])('name the constant for %s', (_, sentence) => {
@@ -414,8 +439,8 @@ describe('the sentences of PROTOCOL.md', () => {
       const [first = 0, last = 0] = numbers;
       return list.includes('to') ? Array.from({ length: last - first + 1 }, (_, index) => first + index) : numbers;
     });
-    expect(kept).toStrictEqual([5, 6, 7, 36, 37, 38, 66, 67, 68, 69, 70]);
-    const used: number[] = Object.values({ ...commandTypes, ...replyTypes, ...pushTypes });
+    expect(kept).toStrictEqual([6, 7, 37, 38, 67, 68, 70]);
+    const used = [commandTypes, replyTypes, pushTypes].flatMap((types) => Object.values<number>(types));
     expect(used.filter((number) => kept.includes(number))).toStrictEqual([]);
   });
 

@@ -13,7 +13,7 @@ import {
   subprotocols,
   type Topic,
 } from '@fanfare/protocol';
-import type { Caller } from '../handlers/caller.js';
+import type { Caller, Membership } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
@@ -41,6 +41,7 @@ export interface ConnectionContext {
   readonly outbox: Outbox;
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
+  readonly maxBufferedBytes: number;
 }
 
 export interface ConnectionCounters {
@@ -59,6 +60,11 @@ const maxBadCommands = 10;
  */
 const closeGraceMs = 5_000;
 
+/** A topic that was joined and is not attended yet. */
+interface PendingMembership extends Membership {
+  isCurrent: boolean;
+}
+
 export class Connection implements Caller, CommandSink, Sender {
   /** Where it stands in the server's list. */
   index = -1;
@@ -67,7 +73,11 @@ export class Connection implements Caller, CommandSink, Sender {
   /** Null before it is open and once it is closed. */
   #socket: Socket | null = null;
   #topics: TopicSet = null;
+  /** Null where none is: most of the time. */
+  #pending: Map<Topic, PendingMembership> | null = null;
   #replies: OutgoingReply[] | null = null;
+  /** Bytes of publications in them. */
+  #replyBytes = 0;
   #badCommands = 0;
   /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
@@ -115,6 +125,20 @@ export class Connection implements Caller, CommandSink, Sender {
     // uWebSockets has taken the socket out of its groups by itself.
     for (const topic of toList(this.#topics)) this.#context.registry.remove(topic, this.#codec.encoding);
     this.#topics = null;
+    for (const membership of this.#pending?.values() ?? []) membership.isCurrent = false;
+    this.#pending = null;
+  }
+
+  /** Whether it only waits for its peer to read what is buffered. */
+  get isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** Invites the client to move to another node, after `delayMs`. */
+  invite(delayMs: number): void {
+    if (this.#socket === null || this.#closing !== null) return;
+    this.sendReplies();
+    this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary);
   }
 
   /** Ends the connection with a close frame, behind all that was sent before; what is not read within 5 s is cut off. */
@@ -165,15 +189,33 @@ export class Connection implements Caller, CommandSink, Sender {
     return has(this.#topics, topic);
   }
 
-  join(topic: Topic): void {
-    if (this.#socket === null) return;
+  get room(): number {
+    const unread = (this.#socket?.getBufferedAmount() ?? 0) + this.#replyBytes;
+    return this.#context.maxBufferedBytes / 2 - unread;
+  }
+
+  join(topic: Topic): Membership {
+    const membership: PendingMembership = { isCurrent: this.#socket !== null };
+    if (this.#socket === null) return membership;
     this.#topics = withTopic(this.#topics, topic);
     this.#context.registry.add(topic, this.#codec.encoding);
-    this.#socket.subscribe(groupOf(topic, this.#codec.encoding));
+    this.#pending ??= new Map();
+    this.#pending.set(topic, membership);
+    return membership;
+  }
+
+  attend(topic: Topic): void {
+    if (this.#pending?.delete(topic) && this.#pending.size === 0) this.#pending = null;
+    this.#socket?.subscribe(groupOf(topic, this.#codec.encoding));
   }
 
   leave(topic: Topic): void {
     if (this.#socket === null) return;
+    const pending = this.#pending?.get(topic);
+    if (pending !== undefined) {
+      pending.isCurrent = false;
+      this.#pending?.delete(topic);
+    }
     this.#topics = withoutTopic(this.#topics, topic);
     this.#context.registry.remove(topic, this.#codec.encoding);
     this.#socket.unsubscribe(groupOf(topic, this.#codec.encoding));
@@ -186,6 +228,7 @@ export class Connection implements Caller, CommandSink, Sender {
       this.#context.outbox.add(this);
     }
     this.#replies.push(reply);
+    if ('publications' in reply) this.#replyBytes += reply.publications.bytes.length;
   }
 
   // What the outbox needs.
@@ -194,6 +237,7 @@ export class Connection implements Caller, CommandSink, Sender {
     const replies = this.#replies;
     const socket = this.#socket;
     this.#replies = null;
+    this.#replyBytes = 0;
     if (replies === null || socket === null) return;
     const { isBinary } = this.#codec;
     socket.cork(() => {

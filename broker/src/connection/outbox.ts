@@ -10,11 +10,13 @@ export class Outbox {
 
   /** Has `sender` send when the present callback is over. To be called once until then. */
   add(sender: Sender): void {
-    if (this.#senders.length === 0) queueMicrotask(() => this.#flush());
+    if (this.#senders.length === 0) queueMicrotask(() => this.flush());
     this.#senders.push(sender);
   }
 
-  #flush(): void {
+  /** Sends what has gathered now: what is delivered next must not overtake it. */
+  flush(): void {
+    if (this.#senders.length === 0) return;
     const senders = this.#senders;
     this.#senders = [];
     for (const sender of senders) sender.sendReplies();

@@ -77,8 +77,7 @@ export class Server {
           connection.onOpen(socket);
         },
         message: (socket, frame, isBinary) => {
-          // A draining node answers what it has taken in; what comes now goes to the next node.
-          if (!this.#isDraining) socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary);
+          socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary);
         },
         dropped: (socket) => socket.getUserData().connection.onDropped(),
         drain: (socket) => socket.getUserData().connection.onWritable(),
@@ -119,7 +118,7 @@ export class Server {
     this.#app.publish(group, frame, isBinary, false);
   }
 
-  /** Lets nobody in any more, and hears nobody. */
+  /** Lets nobody in any more. */
   stopListening(): void {
     this.#isDraining = true;
     if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);

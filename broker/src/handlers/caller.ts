@@ -1,12 +1,22 @@
 /** What a handler needs of the connection that a command came on. */
 import type { OutgoingReply, Topic } from '@fanfare/protocol';
 
+/** One joining of a topic by a connection. */
+export interface Membership {
+  /** Whether the connection has not left the topic since, nor is closed. */
+  readonly isCurrent: boolean;
+}
+
 export interface Caller {
   /** How many topics the connection is subscribed to. */
   readonly subscriptions: number;
+  /** Bytes that a reply may have now without bringing the connection near its limit of unread ones. */
+  readonly room: number;
   isSubscribed(topic: Topic): boolean;
-  /** From now on the connection gets what is delivered of the topic on this node. */
-  join(topic: Topic): void;
+  /** The connection counts as a subscriber: the node listens. What is delivered of the topic it gets once it attends. */
+  join(topic: Topic): Membership;
+  /** From now on, behind what was replied so far, the connection gets what is delivered of a topic that it has joined. */
+  attend(topic: Topic): void;
   leave(topic: Topic): void;
   /** Answers a command. Where the connection is closed by now, nothing happens. */
   reply(reply: OutgoingReply): void;

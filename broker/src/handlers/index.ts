@@ -2,6 +2,7 @@
 import { type Command, impossible, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import { connect } from './connect.js';
+import { history } from './history.js';
 import type { Parts } from './parts.js';
 import { ping } from './ping.js';
 import { publish } from './publish.js';
@@ -28,6 +29,8 @@ function act(command: Command, caller: Caller, parts: Parts): Promise<void> | un
     case 'unsubscribe':
       unsubscribe(command, caller);
       return;
+    case 'history':
+      return history(command, caller, parts);
     case 'ping':
       ping(command, caller);
       return;

@@ -8,7 +8,7 @@ import { replyError } from './reply-error.js';
 export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
   parts.counters.publicationsIn++;
   const receipt = command.id === null ? null : new PublishReceipt(command.id, caller, parts);
-  parts.relay.publish(command.topic, command, receipt);
+  parts.relay.publish(command.topic, command, command.messageId, receipt);
 }
 
 /** Turns the outcome of one publication into its reply. A class, because closures would cost two for each publication. */

@@ -1,10 +1,10 @@
-/** `subscribe`: join the topic here, make the node listen to the others, answer. */
+/** `subscribe`: join the topic here, make the node listen to the others, answer with where it stands and what was missed. */
 import { emptyRun, ReplyError, type Subscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
 export async function subscribe(
-  { id, topic }: Subscribe,
+  { id, topic, since }: Subscribe,
   caller: Caller,
   { relay, limits }: Pick<Parts, 'relay' | 'limits'>,
 ): Promise<void> {
@@ -14,14 +14,28 @@ export async function subscribe(
   if (caller.subscriptions >= limits.maxSubscriptions) {
     throw new ReplyError('tooManySubscriptions', `A connection may hold ${limits.maxSubscriptions} subscriptions.`);
   }
-  // Join before listening: what the node hears while others have it listening already is not lost (PROTOCOL.md 8.1).
-  caller.join(topic);
+  const membership = caller.join(topic);
   try {
-    const position = await relay.subscribe(topic);
-    if (id !== null)
-      caller.reply({ type: 'subscribed', id, topic, position, recovered: false, publications: emptyRun });
+    await relay.subscribe(topic, since);
   } catch (error) {
-    if (caller.isSubscribed(topic)) caller.leave(topic);
+    if (membership.isCurrent) caller.leave(topic);
     throw error;
   }
+  // It was left meanwhile, and perhaps joined anew: then that answers for itself.
+  if (!membership.isCurrent) throw new ReplyError('notSubscribed', `This connection has left ${topic} again.`);
+  // From here on nothing is awaited: what stands in the reply and what is delivered after it fit without hole or overlap.
+  const { position, recovered, publications } = relay.standing(topic, since);
+  const fits = publications.bytes.length <= caller.room;
+  if (id !== null) {
+    caller.reply({
+      type: 'subscribed',
+      id,
+      topic,
+      position,
+      // Who comes back to many topics at once reads what it missed in pieces (PROTOCOL.md section 7).
+      recovered: recovered && fits,
+      publications: fits ? publications : emptyRun,
+    });
+  }
+  caller.attend(topic);
 }

@@ -3,6 +3,7 @@
  * topic, not for each publication.
  */
 import {
+  forEachItem,
   maxItemHeaderBytes,
   maxRunBytes,
   type Payload,
@@ -18,12 +19,21 @@ export interface Batch {
   readonly topic: Topic;
   /** Valid until the flush returns. */
   readonly run: Run;
-  /** The acknowledged publications of the run, in order. */
+  /** Of the acknowledged publications of the run, in order. */
   readonly receipts: readonly Receipt[];
+  /** For each receipt the place of its publication in the run, 0 the first. */
+  readonly places: readonly number[];
+  /** The messageIds of the run with their places, in order. */
+  readonly messageIds: ReadonlyMap<string, number>;
+  /** The run and the messageIds that are left without the publications at some places; a copy. */
+  without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
 }
 
 /** About what a run takes besides its publications, while it waits: buffers, and the command to Redis that it becomes. */
 export const runOverheadBytes = 1_536;
+
+/** Most messageIds of one run: Lua takes no more than some thousand arguments at once. */
+const maxMessageIds = 512;
 
 /** Buffers kept for the next turn: not those of a turn that was exceptionally wide, nor any that grew exceptionally long. */
 const keptBatches = 1024;
@@ -48,13 +58,19 @@ export class Gathering {
   }
 
   /** Copies the payload. */
-  add(topic: Topic, payload: Payload, receipt: Receipt | null): void {
+  add(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     const size = payload.end - payload.start + maxItemHeaderBytes;
     let batch = this.#open.get(topic);
-    if (batch === undefined || batch.writer.length + size > maxRunBytes) batch = this.#begin(topic);
+    if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
+      batch = this.#begin(topic);
+    }
     writeItem(batch.writer, payload);
+    if (messageId !== null) batch.messageIds.set(messageId, batch.count);
+    if (receipt !== null) {
+      batch.receipts.push(receipt);
+      batch.places.push(batch.count);
+    }
     batch.count++;
-    if (receipt !== null) batch.receipts.push(receipt);
     this.#bytes += size;
   }
 
@@ -69,6 +85,8 @@ export class Gathering {
     for (const batch of batches) {
       // Receipts hold connections: a spare batch must not.
       batch.receipts = [];
+      batch.places = [];
+      if (batch.messageIds.size > 0) batch.messageIds = new Map();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
     }
   }
@@ -88,6 +106,8 @@ class OpenBatch implements Batch {
   topic = '' as Topic;
   count = 0;
   receipts: Receipt[] = [];
+  places: number[] = [];
+  messageIds = new Map<string, number>();
   readonly writer = new Writer(1024);
 
   begin(topic: Topic): void {
@@ -98,5 +118,29 @@ class OpenBatch implements Batch {
 
   get run(): Run {
     return { count: this.count, bytes: this.writer.view() };
+  }
+
+  /** A messageId that comes twice is to be found in the history by the second run. */
+  takes(messageId: string | null): boolean {
+    return messageId === null || (this.messageIds.size < maxMessageIds && !this.messageIds.has(messageId));
+  }
+
+  without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'> {
+    const writer = new Writer();
+    let place = 0;
+    let count = 0;
+    const moved: number[] = [];
+    forEachItem(this.run, (payload) => {
+      moved.push(count);
+      if (!places.has(place++)) {
+        writeItem(writer, payload);
+        count++;
+      }
+    });
+    const left = [...this.messageIds].filter(([, at]) => !places.has(at));
+    return {
+      run: { count, bytes: writer.toBytes() },
+      messageIds: new Map(left.map(([id, at]) => [id, moved[at] as number])),
+    };
   }
 }

@@ -24,6 +24,13 @@ export interface InterestSettings {
   readonly maxTopicsPerCommand: number;
 }
 
+export interface InterestEvents {
+  /** The topic is listened to again, after the connection was lost: something may have been missed. */
+  onBack(topic: Topic): void;
+  /** The topic is not listened to any more. */
+  onForgotten(topic: Topic): void;
+}
+
 /** Most topics that linger: of more, the oldest are let go early. */
 const maxLingeringTopics = 10_000;
 
@@ -41,8 +48,8 @@ interface Entry {
    * `confirmed`: Redis has answered.
    */
   state: 'idle' | 'queued' | 'sent' | 'confirmed';
-  /** The topic was listened to when the connection was lost: its subscribers are owed the news. */
-  owesGap: boolean;
+  /** The topic was listened to when the connection was lost: that is news when it is back. */
+  wasLost: boolean;
   waiting: Waiting | null;
 }
 
@@ -55,7 +62,7 @@ interface Waiting {
 export class Interest {
   readonly #listener: Listener;
   readonly #settings: InterestSettings;
-  readonly #tellGap: (topic: Topic) => void;
+  readonly #events: InterestEvents;
   readonly #entries = new Map<Topic, Entry>();
   /** Topics for which SUBSCRIBE leaves at the end of this turn, or when Redis has answered those before. */
   #toSubscribe: Entry[] = [];
@@ -69,10 +76,10 @@ export class Interest {
   /** Counts connections: what an old one still answers is not news. */
   #generation = 0;
 
-  constructor(listener: Listener, settings: InterestSettings, tellGap: (topic: Topic) => void) {
+  constructor(listener: Listener, settings: InterestSettings, events: InterestEvents) {
     this.#listener = listener;
     this.#settings = settings;
-    this.#tellGap = tellGap;
+    this.#events = events;
   }
 
   /** Whether Redis has not refused any topic that stands. */
@@ -102,10 +109,10 @@ export class Interest {
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.#settings.unsubscribeLingerMs);
   }
 
-  /** To be called before a publication of the topic is delivered: pays what is owed first. */
+  /** To be called before a publication of the topic is delivered: what is news is told first. */
   beforeDelivery(topic: Topic): void {
     const entry = this.#entries.get(topic);
-    if (entry?.owesGap) this.#payGap(entry);
+    if (entry?.wasLost) this.#tellBack(entry);
   }
 
   /** The connection works (again): ask for everything that is wanted. */
@@ -124,7 +131,7 @@ export class Interest {
     this.#unansweredCommands = 0;
     this.#refused.clear();
     for (const entry of this.#entries.values()) {
-      if (entry.state === 'confirmed') entry.owesGap = true;
+      if (entry.state === 'confirmed') entry.wasLost = true;
       entry.state = 'idle';
       this.#settle(entry, unavailable());
     }
@@ -141,7 +148,7 @@ export class Interest {
   #entryOf(topic: Topic): Entry {
     let entry = this.#entries.get(topic);
     if (entry === undefined) {
-      entry = { topic, isWanted: false, state: 'idle', owesGap: false, waiting: null };
+      entry = { topic, isWanted: false, state: 'idle', wasLost: false, waiting: null };
       this.#entries.set(topic, entry);
     }
     return entry;
@@ -191,7 +198,7 @@ export class Interest {
   #confirm(entry: Entry): void {
     entry.state = 'confirmed';
     this.#refused.delete(entry);
-    if (entry.owesGap) this.#payGap(entry);
+    if (entry.wasLost) this.#tellBack(entry);
     this.#settle(entry, null);
   }
 
@@ -211,9 +218,9 @@ export class Interest {
     }
   }
 
-  #payGap(entry: Entry): void {
-    entry.owesGap = false;
-    this.#tellGap(entry.topic);
+  #tellBack(entry: Entry): void {
+    entry.wasLost = false;
+    this.#events.onBack(entry.topic);
   }
 
   #wait(entry: Entry): Waiting {
@@ -240,6 +247,7 @@ export class Interest {
     this.#refused.delete(entry);
     this.#entries.delete(entry.topic);
     this.#lingering.delete(entry.topic);
+    this.#events.onForgotten(entry.topic);
   }
 
   #sweepLingering(): void {

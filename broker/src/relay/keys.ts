@@ -2,20 +2,41 @@
 import { parseTopic, type Topic } from '@fanfare/protocol';
 
 export class Keys {
+  /** Names the time in which Redis has lost nothing (lua/recover.lua). */
+  readonly generation: string;
+  /** The server process that the generation was last found whole in. */
+  readonly run: string;
+  /** The recovery that is under way after a loss. */
+  readonly recovery: string;
+  /** The nodes, by their last sign of life. */
+  readonly nodes: string;
+  /** The pub/sub channel on which nodes call each other to a recovery. */
+  readonly control: string;
+  readonly #probePrefix: string;
   readonly #topicPrefix: string;
 
   constructor(prefix: string) {
+    this.generation = `${prefix}:generation`;
+    this.run = `${prefix}:run`;
+    this.recovery = `${prefix}:recovery`;
+    this.nodes = `${prefix}:nodes`;
+    this.control = `${prefix}:control`;
+    this.#probePrefix = `${prefix}:probe:`;
     this.#topicPrefix = `${prefix}:topic:`;
   }
 
-  /** The pub/sub channel of a topic. */
-  channelOf(topic: Topic): string {
+  /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds stand beside it (`…:ids`). */
+  topic(topic: Topic): string {
     return this.#topicPrefix + topic;
   }
 
-  /** The topic of a channel that {@link channelOf} made; null for any other channel. */
-  topicOf(channel: Buffer): Topic | null {
-    const name = channel.toString('latin1');
-    return name.startsWith(this.#topicPrefix) ? parseTopic(name.slice(this.#topicPrefix.length)) : null;
+  /** The stream and channel on which a node hears itself. */
+  probe(nodeId: string): string {
+    return this.#probePrefix + nodeId;
+  }
+
+  /** The topic of a channel that {@link topic} made; null for any other channel. */
+  topicOf(channel: string): Topic | null {
+    return channel.startsWith(this.#topicPrefix) ? parseTopic(channel.slice(this.#topicPrefix.length)) : null;
   }
 }

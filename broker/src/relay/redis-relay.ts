@@ -1,44 +1,67 @@
 /**
- * The relay of many nodes, at level `fast`: publications of a turn leave as one PUBLISH for each topic, all in one pipeline; this
- * node's own subscribers get them first and do not depend on Redis.
+ * The relay of many nodes, through Redis. What is published goes out by {@link FastPublisher} or {@link HistoryPublisher}, as the topic's
+ * level says; what comes in goes to the subscribers here, through a {@link Line} where the topic has history. {@link Probe} and
+ * {@link Recovery} see to it that the way is open and that Redis holds what it was given.
  */
 import { randomBytes } from 'node:crypto';
 import {
   checkRun,
-  emptyRun,
   LayoutError,
   maxItemHeaderBytes,
   type Payload,
   type Position,
   ReplyError,
-  type Run,
   type Topic,
+  Writer,
+  writeItem,
 } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import {
   maxChannelsPerCommand,
   PublisherLink,
   type RedisCounters,
-  type RedisMessage,
   type RedisSettings,
   SubscriberLink,
 } from '../redis.js';
-import { type Batch, Gathering, runOverheadBytes } from './gathering.js';
+import type { TopicPolicies } from '../topics/policy.js';
+import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
+import { type Batch, Gathering } from './gathering.js';
+import { noHistory, noHistoryError } from './history.js';
+import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
+import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
-import { decodeRedisMessage, encodeRedisMessage, nodeIdBytes } from './redis-message.js';
-import type { Delivery, Receipt, Relay, RelayState } from './relay.js';
+import type { LineCounters } from './line.js';
+import { Lines } from './lines.js';
+import { parsePosition } from './position-id.js';
+import { Probe, type ProbeCounters } from './probe.js';
+import { Published } from './published.js';
+import { Recovery } from './recovery.js';
+import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
+import type { Delivery, HistoryPage, HistoryRequest, Receipt, Relay, RelayState, Standing } from './relay.js';
+import { scripts } from './scripts.js';
+import { decodeEntry, encodeEntry } from './stream-entry.js';
 
 export interface RedisRelaySettings extends RedisSettings {
   readonly redisPrefix: string;
+  readonly topics: TopicPolicies;
   readonly unsubscribeLingerMs: number;
   /** Bytes of publications that may wait for Redis. Beyond it publishes are refused with `overloaded`. */
   readonly maxRelayBytes: number;
+  /** Bytes of publications that are remembered for those who come back. */
+  readonly recentBytes: number;
+  readonly idempotencyWindowSeconds: number;
+  readonly probeIntervalMs: number;
+  readonly durableReplicas: number;
+  readonly durableTimeoutMs: number;
 }
 
-export interface RedisRelayCounters extends RedisCounters {
-  /** Publications that reached only this node's subscribers, because Redis could not be reached. */
-  publicationsUnrelayed: number;
+export interface RedisRelayCounters
+  extends RedisCounters,
+    FastPublisherCounters,
+    HistoryPublisherCounters,
+    LineCounters,
+    ProbeCounters {
   /** Publications refused because too much waited for Redis. */
   publicationsOverloaded: number;
   /** Redis messages of other nodes with a topic nobody here wants. */
@@ -46,12 +69,21 @@ export interface RedisRelayCounters extends RedisCounters {
   redisMessagesReceived: number;
   /** Redis messages that could not be read. */
   redisMessagesUnreadable: number;
-  gapsTold: number;
-  observeRelaySeconds(seconds: number): void;
+  beaconsSent: number;
+  recoveries: number;
 }
 
-/** Most topics remembered whose subscribers on other nodes are owed a gap, about 100 bytes each. Of further ones they are not told. */
-const maxOwedTopics = 100_000;
+/** Behind the position in a message of a topic with history; a beacon has nothing behind it. */
+const space = 0x20;
+
+/** A topic that has been silent for this long since it was published to gets a beacon, in milliseconds. */
+const beaconMs = 1_000;
+
+/** How long a node counts as alive after its last probe, in probe intervals. */
+const livesFor = 3;
+
+/** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
+const probeStreamMs = 60_000;
 
 export class RedisRelay implements Relay {
   readonly #settings: RedisRelaySettings;
@@ -60,16 +92,27 @@ export class RedisRelay implements Relay {
   readonly #log: Log;
   readonly #keys: Keys;
   readonly #nodeId = randomBytes(nodeIdBytes);
+  readonly #name = this.#nodeId.toString('hex');
   readonly #publisher: PublisherLink;
+  readonly #durableLink: PublisherLink | null;
   readonly #subscriber: SubscriberLink;
   readonly #interest: Interest;
   readonly #gathering = new Gathering((batches) => this.#flush(batches));
-  readonly #inFlight = new Set<Promise<void>>();
-  #bytesInFlight = 0;
-  /** Topics of publications that may not have reached the other nodes, which do not know that. */
-  readonly #owedElsewhere = new Set<Topic>();
+  readonly #fast: FastPublisher;
+  readonly #recoverable: HistoryPublisher;
+  readonly #durable: HistoryPublisher;
+  readonly #reader: HistoryReader;
+  readonly #lines: Lines;
+  readonly #published = new Published();
+  readonly #probe: Probe;
+  readonly #recovery: Recovery;
+  readonly #beacons: NodeJS.Timeout;
+  #generation: Generation | null = null;
+  #lastGeneration: string | null = null;
+  #nodes = 1;
+  #probeOffset = 0;
   #isClosed = false;
-  #hasComplainedOfUnreadable = false;
+  readonly #hasComplained = new Set<string>();
 
   constructor(settings: RedisRelaySettings, delivery: Delivery, log: Log, counters: RedisRelayCounters) {
     this.#settings = settings;
@@ -77,137 +120,200 @@ export class RedisRelay implements Relay {
     this.#counters = counters;
     this.#log = log;
     this.#keys = new Keys(settings.redisPrefix);
-    this.#publisher = new PublisherLink(settings, log, counters, { onReady: () => this.#payElsewhere() });
+    const keys = this.#keys;
+    this.#publisher = new PublisherLink(settings, log, counters, {
+      onReady: () => {
+        this.#fast.payElsewhere();
+        this.#recovery.ask();
+      },
+      onLost: () => this.#suspend(),
+    });
+    // WAIT holds up the connection that it is sent on: who asks for less must not stand behind it.
+    this.#durableLink = settings.topics.uses('durable')
+      ? new PublisherLink(
+          { ...settings, redisTimeoutMs: settings.redisTimeoutMs + settings.durableTimeoutMs },
+          log,
+          counters,
+          {},
+          'durable',
+        )
+      : null;
     this.#subscriber = new SubscriberLink(settings, log, counters, {
-      onReady: () => this.#interest.onReady(),
-      onLost: () => this.#interest.onLost(),
-      onMessage: (channel, message) => this.#receive(channel, message),
+      onReady: () => this.#listen(),
+      onLost: () => {
+        this.#probe.interrupt();
+        this.#interest.onLost();
+      },
+      onMessage: (channel, message) => this.#receive(channel.toString('latin1'), message),
     });
     this.#interest = new Interest(
       {
         isReady: () => this.#subscriber.isReady,
-        subscribe: (topics) => this.#subscriber.subscribe(topics.map((topic) => this.#keys.channelOf(topic))),
-        unsubscribe: (topics) => this.#subscriber.unsubscribe(topics.map((topic) => this.#keys.channelOf(topic))),
+        subscribe: (topics) => this.#subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
+        unsubscribe: (topics) => this.#subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
       },
       { ...settings, maxTopicsPerCommand: maxChannelsPerCommand },
-      (topic) => this.#tellGap(topic),
+      { onBack: (topic) => this.#onBack(topic), onForgotten: (topic) => this.#lines.forget(topic) },
     );
+    this.#fast = new FastPublisher(this.#nodeId, this.#publisher, keys, delivery, counters);
+    const onStale = (): void => {
+      this.#suspend();
+      this.#recovery.ask();
+    };
+    const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
+    const durableLink = this.#durableLink ?? this.#publisher;
+    this.#recoverable = new HistoryPublisher(this.#publisher, keys, settings, counters, this.#published, null, onStale);
+    this.#durable = new HistoryPublisher(durableLink, keys, settings, counters, this.#published, wait, onStale);
+    this.#reader = new HistoryReader(
+      {
+        floor: () => this.#generation?.floor ?? null,
+        evaluate: async (call) => {
+          const [answer] = await this.#publisher.evaluate([call]);
+          if (answer instanceof Error) throw answer;
+          return answer;
+        },
+      },
+      keys,
+      settings.topics,
+    );
+    this.#lines = new Lines(settings, this.#reader, delivery, log, counters);
+    this.#probe = new Probe(
+      settings,
+      { send: (number) => this.#sendProbe(number), onDead: (reason) => this.#rebuild(reason) },
+      log,
+      counters,
+    );
+    this.#recovery = new Recovery(
+      this.#name,
+      this.#publisher,
+      keys,
+      settings,
+      this.#published,
+      {
+        nodes: () => this.#nodes,
+        listened: () => this.#lines.all(),
+        onServing: (generation, tookPart) => this.#serve(generation, tookPart),
+      },
+      log,
+    );
+    this.#beacons = setInterval(() => this.#sendBeacons(), beaconMs);
+    this.#beacons.unref();
   }
 
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
-    const isConnected = this.#publisher.isReady && this.#subscriber.isReady && this.#interest.isServed;
-    return isConnected ? 'connected' : 'connecting';
+    if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
+    return this.#generation !== null && this.#probe.isLive ? 'connected' : 'unproven';
   }
 
-  publish(topic: Topic, payload: Payload, receipt: Receipt | null): void {
-    if (receipt !== null && !this.#publisher.isReady) {
-      throw new ReplyError(
-        'unavailable',
-        'The other nodes cannot be reached: Redis does not answer. Nothing was delivered.',
-      );
+  publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
+    if (!this.#canPublish(topic)) {
+      if (receipt !== null) throw unavailable();
+      // Subscribers of this node get it nevertheless where the topic keeps no history.
+      if (this.#settings.topics.of(topic).level !== 'fast') {
+        this.#counters.publicationsUnrelayed++;
+        return;
+      }
     }
     const size = payload.end - payload.start + maxItemHeaderBytes;
-    if (this.#bytesInFlight + this.#gathering.bytes + size > this.#settings.maxRelayBytes) {
+    if (this.#bytesWaiting() + size > this.#settings.maxRelayBytes) {
       this.#counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',
         'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
       );
     }
-    this.#gathering.add(topic, payload, receipt);
+    this.#gathering.add(topic, payload, messageId, receipt);
   }
 
-  async subscribe(topic: Topic): Promise<Position | null> {
+  async subscribe(topic: Topic, since: Position | null): Promise<void> {
     await this.#interest.want(topic);
-    return null;
+    if (this.#hasHistory(topic)) await this.#lines.open(topic, since);
+  }
+
+  standing(topic: Topic, since: Position | null): Standing {
+    return this.#hasHistory(topic) ? this.#lines.standing(topic, since) : noHistory;
   }
 
   unsubscribe(topic: Topic): void {
     this.#interest.release(topic);
   }
 
+  async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
+    if (!this.#hasHistory(topic)) throw noHistoryError(topic);
+    return this.#lines.page(topic, request) ?? (await this.#reader.page(topic, request));
+  }
+
   async flush(): Promise<void> {
     this.#gathering.flush();
-    await Promise.all(this.#inFlight);
+    await Promise.all([this.#fast.settled(), this.#recoverable.settled(), this.#durable.settled()]);
   }
 
   async close(): Promise<void> {
     await this.flush();
     this.#isClosed = true;
+    clearInterval(this.#beacons);
+    this.#probe.close();
+    this.#recovery.close();
+    this.#lines.close();
     this.#interest.close();
-    await Promise.all([this.#publisher.close(), this.#subscriber.close()]);
+    await Promise.all([this.#publisher.close(), this.#durableLink?.close(), this.#subscriber.close()]);
+  }
+
+  #hasHistory(topic: Topic): boolean {
+    return this.#settings.topics.of(topic).level !== 'fast';
+  }
+
+  #canPublish(topic: Topic): boolean {
+    switch (this.#settings.topics.of(topic).level) {
+      case 'fast':
+        return this.#publisher.isReady;
+      case 'recoverable':
+        return this.#recoverable.isOpen;
+      case 'durable':
+        return this.#durable.isOpen && this.#durableLink?.isReady === true;
+    }
+  }
+
+  #bytesWaiting(): number {
+    return this.#gathering.bytes + this.#fast.bytes + this.#recoverable.bytes + this.#durable.bytes;
   }
 
   #flush(batches: readonly Batch[]): void {
-    const canRelay = this.#publisher.isReady;
-    const messages: RedisMessage[] = [];
-    const sent: Sent[] = [];
-    for (const { topic, run, receipts } of batches) {
-      if (canRelay) {
-        messages.push(this.#messageOf(topic, run));
-        sent.push({ topic, receipts });
-      } else {
-        this.#counters.publicationsUnrelayed += run.count;
-        this.#fail({ topic, receipts });
-      }
-      this.#delivery.deliver(topic, null, run);
-    }
-    this.#send(messages, sent);
+    const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
+    for (const batch of batches) byLevel[this.#settings.topics.of(batch.topic).level].push(batch);
+    if (byLevel.fast.length > 0) this.#fast.publish(byLevel.fast);
+    if (byLevel.recoverable.length > 0) this.#recoverable.publish(byLevel.recoverable);
+    if (byLevel.durable.length > 0) this.#durable.publish(byLevel.durable);
   }
 
-  /** Sends messages in one pipeline; `sent` says what stands at the same index. */
-  #send(messages: readonly RedisMessage[], sent: readonly Sent[]): void {
-    if (messages.length === 0) return;
-    const bytes = messages.reduce((sum, { message }) => sum + message.length + runOverheadBytes, 0);
-    this.#bytesInFlight += bytes;
-    const sentAt = performance.now();
-    const sending = this.#publisher.publish(messages).then((errors) => {
-      this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1000);
-      this.#bytesInFlight -= bytes;
-      this.#inFlight.delete(sending);
-      for (const [index, batch] of sent.entries()) {
-        if (errors[index] !== null) this.#fail(batch);
-        else for (const receipt of batch.receipts) receipt.accepted(null);
-      }
-    });
-    this.#inFlight.add(sending);
-  }
+  // What comes from Redis.
 
-  #messageOf(topic: Topic, run: Run): RedisMessage {
-    return { channel: this.#keys.channelOf(topic), message: encodeRedisMessage(this.#nodeId, run) };
-  }
-
-  #fail({ topic, receipts }: Sent): void {
-    if (this.#owedElsewhere.size < maxOwedTopics) this.#owedElsewhere.add(topic);
-    for (const receipt of receipts) {
-      receipt.failed(
-        new ReplyError(
-          'unconfirmed',
-          'The link to the other nodes failed with the publication on it. It may have been delivered or not.',
-        ),
-      );
-    }
-  }
-
-  /** The other nodes can be reached again: has them tell of the publications that did not reach them. An empty run says that. */
-  #payElsewhere(): void {
-    const topics = [...this.#owedElsewhere];
-    this.#owedElsewhere.clear();
-    for (let at = 0; at < topics.length; at += maxChannelsPerCommand) {
-      const piece = topics.slice(at, at + maxChannelsPerCommand);
-      this.#send(
-        piece.map((topic) => this.#messageOf(topic, emptyRun)),
-        piece.map((topic) => ({ topic, receipts: [] })),
-      );
-    }
-  }
-
-  #receive(channel: Buffer, message: Buffer): void {
-    this.#counters.redisMessagesReceived++;
+  #receive(channel: string, message: Buffer): void {
+    if (channel === this.#keys.control) return this.#recovery.ask();
     const topic = this.#keys.topicOf(channel);
+    if (topic === null) return this.#receiveProbe(message);
+    this.#counters.redisMessagesReceived++;
+    // Messages of topics with history begin with the digits of their position.
+    if ((message[0] as number) >= space) this.#receivePlaced(topic, message);
+    else this.#receiveFast(topic, message);
+  }
+
+  #receivePlaced(topic: Topic, message: Buffer): void {
+    const end = message.indexOf(space);
+    const position = parsePosition(message.toString('latin1', 0, end === -1 ? message.length : end));
+    if (position === null) return this.#complainOfUnreadable();
+    if (end === -1) return this.#lines.onBeacon(topic, position);
+    // A copy: the message is a view of what the socket has read, and a line remembers entries for long.
+    const entry = decodeEntry(position.offset, Buffer.from(message.subarray(end + 1)));
+    if (entry === null) return this.#complainOfUnreadable();
+    if (!this.#hasHistory(topic)) return this.#complainOfPolicies(topic);
+    if (!this.#lines.receive(topic, position.epoch, entry)) this.#counters.redisMessagesUnwanted++;
+  }
+
+  #receiveFast(topic: Topic, message: Buffer): void {
     const decoded = decodeRedisMessage(message, this.#nodeId);
-    if (topic === null || decoded === null) return this.#complainOfUnreadable();
+    if (decoded === null) return this.#complainOfUnreadable();
     if (decoded.isOwn) return;
     try {
       checkRun(decoded.run);
@@ -216,29 +322,142 @@ export class RedisRelay implements Relay {
       if (!(error instanceof LayoutError)) throw error;
       return this.#complainOfUnreadable();
     }
+    if (this.#hasHistory(topic)) return this.#complainOfPolicies(topic);
     this.#interest.beforeDelivery(topic);
     if (decoded.run.count === 0) this.#tellGap(topic);
     else if (!this.#delivery.deliver(topic, null, decoded.run)) this.#counters.redisMessagesUnwanted++;
   }
 
+  /** A topic is listened to again after the connection was lost. */
+  #onBack(topic: Topic): void {
+    if (!this.#hasHistory(topic)) return this.#tellGap(topic);
+    this.#lines.doubtTail(topic);
+    this.#lines.check();
+  }
+
   #tellGap(topic: Topic): void {
     this.#counters.gapsTold++;
-    this.#delivery.tellGap(topic);
+    this.#delivery.tellGap(topic, null);
+  }
+
+  // Whether Redis holds what it was given, and delivers it.
+
+  #listen(): void {
+    this.#subscriber.subscribe([this.#keys.control, this.#keys.probe(this.#name)]).then(
+      () => this.#probe.restart(),
+      () => {
+        // Lost, or refused and said in the log: the probe will not come back, and the connection is made anew.
+      },
+    );
+    this.#interest.onReady();
+  }
+
+  #suspend(): void {
+    this.#generation = null;
+    this.#recoverable.shut();
+    this.#durable.shut();
+    this.#probe.interrupt();
+  }
+
+  #serve(generation: Generation, tookPart: boolean): void {
+    const isAnother = this.#lastGeneration !== null && this.#lastGeneration !== generation.name;
+    this.#lastGeneration = generation.name;
+    this.#generation = generation;
+    this.#recoverable.open(generation);
+    this.#durable.open(generation);
+    if (isAnother) {
+      this.#counters.recoveries++;
+      if (tookPart) this.#lines.doubtTail();
+      else this.#lines.doubtAll();
+    }
+    // Also what could not be read while there was no connection to ask on.
+    this.#lines.check();
+    this.#probe.restart();
+  }
+
+  async #sendProbe(number: number): Promise<boolean | null> {
+    const generation = this.#generation;
+    if (generation === null || !this.#subscriber.isReady) return null;
+    const writer = new Writer();
+    const text = Buffer.from(String(number));
+    writeItem(writer, { encoding: 'json', bytes: text, start: 0, end: text.length });
+    const entry = encodeEntry({ count: 1, bytes: writer.view() }, new Map());
+    const oldest = this.#probeOffset > 1 ? this.#probeOffset : '';
+    const { generation: generationKey, nodes } = this.#keys;
+    const [published, alive] = await this.#publisher.evaluate([
+      {
+        script: scripts.publish,
+        keys: [generationKey, this.#keys.probe(this.#name)],
+        args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, entry, 0],
+      },
+      {
+        script: scripts.heartbeat,
+        keys: [nodes],
+        args: [this.#name, livesFor * this.#settings.probeIntervalMs],
+      },
+    ]);
+    if (typeof alive === 'number') this.#nodes = alive;
+    if (published instanceof Error) {
+      // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
+      if (this.#publisher.isReady) this.#recovery.ask();
+      return false;
+    }
+    const [answer] = published as readonly unknown[];
+    if (answer instanceof Error) return false;
+    this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
+    return true;
+  }
+
+  #receiveProbe(message: Buffer): void {
+    const entry = decodeEntry(1, message.subarray(message.indexOf(space) + 1));
+    if (entry !== null) this.#probe.receive(Number(Buffer.from(entry.run.bytes).toString('latin1', 1)));
+  }
+
+  #rebuild(reason: string): void {
+    this.#log.error({ event: 'busDead' }, `Redis is not what it seems: ${reason}. Both connections are made anew.`);
+    this.#publisher.reset();
+    this.#durableLink?.reset();
+    this.#subscriber.reset();
+  }
+
+  /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
+  #sendBeacons(): void {
+    if (this.#generation === null) return;
+    const now = performance.now();
+    const messages = [];
+    for (const { topic, epoch, first, bytes } of this.#published.fallenSilent(now - 2 * beaconMs, now - beaconMs)) {
+      const last = first + bytes.readUInt16BE(1) - 1;
+      messages.push({ channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${last}`) });
+    }
+    if (messages.length === 0) return;
+    this.#counters.beaconsSent += messages.length;
+    void this.#publisher.publish(messages);
   }
 
   #complainOfUnreadable(): void {
     this.#counters.redisMessagesUnreadable++;
-    if (this.#hasComplainedOfUnreadable) return;
-    this.#hasComplainedOfUnreadable = true;
+    if (this.#hasComplained.has('unreadable')) return;
+    this.#hasComplained.add('unreadable');
     this.#log.warn(
       { event: 'redisMessageUnreadable' },
       'A Redis message on our channels is not ours to read: does a node of another version, or another program, use the same FANFARE_REDIS_PREFIX? (Said once; see the metric fanfare_redis_messages_unreadable_total.)',
     );
   }
+
+  #complainOfPolicies(topic: Topic): void {
+    this.#counters.redisMessagesUnreadable++;
+    if (this.#hasComplained.has('policies')) return;
+    this.#hasComplained.add('policies');
+    this.#log.error(
+      { event: 'policiesDiffer', topic },
+      'Another node publishes to this topic at another level: give all nodes the same FANFARE_TOPICS. Its publications are not delivered here. (Said once.)',
+    );
+  }
 }
 
-/** What became a message: whose subscribers elsewhere miss it if it fails, and who waits for its outcome. */
-interface Sent {
-  readonly topic: Topic;
-  readonly receipts: readonly Receipt[];
+function unavailable(): ReplyError {
+  return new ReplyError(
+    'unavailable',
+    'The other nodes cannot be reached: Redis does not answer. Nothing was delivered.',
+  );
 }

@@ -1,5 +1,5 @@
 /** The contract between nodes: carries publications from the node that took them in to every node with a subscriber. */
-import type { Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
+import type { HistoryDirection, Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
 
 /** Hears once what became of one acknowledged publication. */
 export interface Receipt {
@@ -13,43 +13,94 @@ export interface Receipt {
 export interface Delivery {
   /** Hands a run to the subscribers on this node; false where there are none. `position` is that of the first publication. */
   deliver(topic: Topic, position: Position | null, run: Run): boolean;
-  /** Tells the subscribers of the topic on this node that publications may have been lost. */
-  tellGap(topic: Topic): void;
+  /**
+   * Tells the subscribers of the topic on this node that publications may have been lost; with a position, that those up to
+   * it cannot be had.
+   */
+  tellGap(topic: Topic, position: Position | null): void;
+  /** Tells the subscribers of the topic on this node that its history is another one: what follows comes after `position`. */
+  tellReset(topic: Topic, position: Position): void;
 }
 
-/** Whether the relay reaches the other nodes. A relay without other nodes is always `connected`. */
-export type RelayState = 'connecting' | 'connected' | 'closed';
+/**
+ * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but what is published is not
+ * known to come through it. A relay without other nodes is always `connected`.
+ */
+export type RelayState = 'connecting' | 'unproven' | 'connected' | 'closed';
+
+/** What a subscriber starts with. */
+export interface Standing {
+  /** Where the topic stands after `publications`; null where it has no history. */
+  readonly position: Position | null;
+  /** Whether `publications` are all that came after the position that the subscriber has seen. */
+  readonly recovered: boolean;
+  readonly publications: Run;
+}
+
+export interface HistoryRequest {
+  /** Where to read on from, itself not included; null: forward from the oldest, backward from the newest. */
+  readonly since: Position | null;
+  readonly limit: number;
+  readonly direction: HistoryDirection;
+}
+
+/** Publications out of a topic's history, in order. */
+export interface HistoryPage {
+  /** Where the topic stands. */
+  readonly position: Position;
+  /** Whether nothing is missing between `since` and `publications`. */
+  readonly recovered: boolean;
+  /** Offset of the first of `publications`; null where there are none. */
+  readonly first: number | null;
+  readonly publications: Run;
+}
 
 export interface Relay {
   readonly state: RelayState;
 
   /**
-   * Takes in one publication. `payload` is copied before this returns. At level `fast` it is delivered at most once: to
-   * the subscribers of this node when the event loop's turn ends, to those of every other node that listened when Redis
-   * took it. Publications of one topic taken in by one node reach each subscriber in that order; those taken in by
-   * different nodes may reach different subscribers in different orders.
+   * Takes in one publication. `payload` is copied before this returns.
+   *
+   * At level `fast` it is delivered at most once: to the subscribers of this node when the event loop's turn ends, to those of every
+   * other node that listened when Redis took it. Publications of one topic taken in by one node reach each subscriber in
+   * that order; those taken in by different nodes may reach different subscribers in different orders. Without a receipt, a
+   * publication that cannot reach the other nodes is delivered to this node's subscribers; those of the other nodes are told a gap
+   * when they can be reached again.
+   *
+   * At the other levels it gets the next offset of its topic and stands in the topic's history before anyone gets it; every node
+   * that listens delivers it, in order of offset. A publication with a `messageId` that the topic has had within the
+   * idempotency window is not published again: its receipt hears the position of the first. Without a receipt, a
+   * publication that Redis does not take is delivered to nobody.
    *
    * Throws ReplyError where it is delivered to nobody: `overloaded` where too much waits already, and, with a receipt,
-   * `unavailable` where the other nodes cannot be reached. Else `receipt`, if given, hears the outcome once, never before this
+   * `unavailable` where Redis cannot be reached. Else `receipt`, if given, hears the outcome once, never before this
    * returns, and within about the relay's timeout whatever happens to Redis.
-   *
-   * Without a receipt, a publication that cannot reach the other nodes is delivered to this node's subscribers; those of the
-   * other nodes are told a gap when they can be reached again.
    */
-  publish(topic: Topic, payload: Payload, receipt: Receipt | null): void;
+  publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void;
 
   /**
    * Resolves once this node listens to the topic: what any node accepts from then on is delivered here, until
-   * `unsubscribe`. Resolves with the topic's position, null where it has no history. Rejects with ReplyError
-   * `unavailable` where that cannot be had within the relay's timeout; the caller then unsubscribes. Repeated calls are harmless.
+   * `unsubscribe`. Where the topic has history, what came after `since` is then at hand for {@link standing}, as far as the
+   * history reaches and it is not too much. Rejects with ReplyError `unavailable` where that cannot be had within the relay's timeout; the
+   * caller then unsubscribes. Repeated calls are harmless.
    *
-   * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself and
-   * calls `tellGap` for each before it delivers anything further of that topic.
+   * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself. Of topics without
+   * history it calls `tellGap` before it delivers anything further; of the others it delivers what was missed, in order, and tells
+   * only what cannot be had.
    */
-  subscribe(topic: Topic): Promise<Position | null>;
+  subscribe(topic: Topic, since: Position | null): Promise<void>;
+
+  /**
+   * Where a topic that is subscribed to stands, and what came after `since`. Everything behind that position is delivered after
+   * this returns: a caller that joins the topic before it gives back control misses nothing and gets nothing twice.
+   */
+  standing(topic: Topic, since: Position | null): Standing;
 
   /** Nobody on this node wants the topic any more. The relay may go on listening for a while. */
   unsubscribe(topic: Topic): void;
+
+  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` where Redis cannot be asked. */
+  history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
 
   /** Sends what was taken in, and resolves when every receipt has heard its outcome. */
   flush(): Promise<void>;

@@ -44,12 +44,21 @@ export class Fanout {
   }
 
   /** Tells the subscribers of a topic that they may have missed publications. */
-  tellGap(topic: Topic): void {
+  tellGap(topic: Topic, position: Position | null): void {
+    this.#tell(topic, (codec) => codec.gap(topic, position));
+  }
+
+  /** Tells the subscribers of a topic that its history is another one. */
+  tellReset(topic: Topic, position: Position): void {
+    this.#tell(topic, (codec) => codec.reset(topic, position));
+  }
+
+  #tell(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
     const audience = this.#registry.audienceOf(topic);
     if (audience === undefined) return;
     for (const codec of this.#codecs) {
       const subscribers = audience[codec.encoding];
-      if (subscribers > 0) this.#send(topic, codec, subscribers, codec.gap(topic));
+      if (subscribers > 0) this.#send(topic, codec, subscribers, frameOf(codec));
     }
   }
 

@@ -1,0 +1,140 @@
+-- Takes in runs of publications, each of one topic: numbers them without holes, keeps them in the topic's stream, and sends
+-- them to every node that listens. One step for each run: nobody sees half of it.
+--
+-- KEYS[1]   generation
+-- KEYS[2..] for each run: the topic's stream, whose name is that of its pub/sub channel too (a topic may come several times)
+-- ARGV[1]   the generation that the node knows
+-- ARGV[2]   its floor: an epoch that is lower has ended
+-- ARGV[3]   how long a messageId is remembered, in ms
+-- then for each run:
+--   epoch of the topic, as far as the node knows; ''
+--   offset before which nothing need be kept; '' leaves the stream as long as it is
+--   how long the stream lives on, in ms; negative: only where it is made now
+--   the entry (stream-entry.ts): version, count, length of the run, run, messageIds
+--   number of messageIds, then of each: place in the run (0 the first), messageId
+--
+-- Returns for each run one of
+--   'epoch-offset' of its first publication
+--   {'epoch-offset' or '' where none was left, then for each messageId: '' or the position at which it was published before}:
+--     publications that are known already were left out
+--   an error: nothing of this run was done
+-- Error STALE: the generation is another one, and nothing was done at all.
+-- A topic's history ends and begins anew with another epoch where its stream is gone.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return redis.error_reply('STALE the generation is another one')
+end
+
+local floor, window = ARGV[2], tonumber(ARGV[3])
+
+local function add(stream, epoch, entry)
+  return redis.pcall('XADD', stream, 'NOMKSTREAM', epoch .. '-*', '', entry)
+end
+
+-- Forgets what stands before an offset; the entry that holds it may begin before it, and stays whole.
+local function trim(stream, epoch, oldest)
+  local around = redis.call('XREVRANGE', stream, epoch .. '-' .. oldest, '-', 'COUNT', 1)
+  if around[1] then redis.call('XTRIM', stream, 'MINID', '~', around[1][1]) end
+end
+
+-- The entry without the publications at `places` (a set), and how many are left.
+local function without(entry, places, ids)
+  local version, count, length, at = struct.unpack('>BHI4', entry)
+  local kept, left, number = {}, 0, 0
+  local last = at + length
+  while at < last do
+    -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
+    local head, size = string.byte(entry, at), nil
+    if head >= 0xa0 and head <= 0xbf then
+      size = 1 + head - 0xa0
+    elseif head == 0xc4 or head == 0xd9 then
+      size = 2 + struct.unpack('>B', entry, at + 1)
+    elseif head == 0xc5 or head == 0xda then
+      size = 3 + struct.unpack('>H', entry, at + 1)
+    else
+      size = 5 + struct.unpack('>I4', entry, at + 1)
+    end
+    if not places[number] then
+      kept[#kept + 1] = string.sub(entry, at, at + size - 1)
+      left = left + 1
+    end
+    at = at + size
+    number = number + 1
+  end
+  local run = table.concat(kept)
+  local tail = {}
+  for _, id in ipairs(ids) do
+    tail[#tail + 1] = struct.pack('>HB', id.place, #id.text) .. id.text
+  end
+  return struct.pack('>BHI4', version, left, #run) .. run .. table.concat(tail), left
+end
+
+local answers = {}
+local at = 4
+for k = 2, #KEYS do
+  local stream, ids = KEYS[k], KEYS[k] .. ':ids'
+  local epoch, oldest, ttl, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local idCount = tonumber(ARGV[at + 4])
+  at = at + 5
+  local answer = nil
+  local known = nil
+  local fresh = {}
+  if idCount > 0 then
+    local names = {}
+    for i = 1, idCount do names[i] = ARGV[at + 2 * i - 1] end
+    local recent = redis.call('HMGET', ids, unpack(names))
+    local old = redis.call('HMGET', ids .. ':old', unpack(names))
+    local places, gone = {}, 0
+    for i = 1, idCount do
+      local before = recent[i] or old[i]
+      local place = tonumber(ARGV[at + 2 * i - 2])
+      if before then
+        known = known or {}
+        known[i] = before
+        places[place] = true
+        gone = gone + 1
+      else
+        fresh[#fresh + 1] = { place = place - gone, text = names[i] }
+      end
+    end
+    if known then
+      local left
+      entry, left = without(entry, places, fresh)
+      if left == 0 then answer = '' end
+    end
+    at = at + 2 * idCount
+  end
+  if answer == nil then
+    local _, count = struct.unpack('>BH', entry)
+    local added = epoch ~= '' and add(stream, epoch, entry)
+    if not added or (type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true)) then
+      local last = lastId(stream, floor)
+      epoch = epochOf(last or begin(stream, ttl))
+      added = add(stream, epoch, entry)
+    end
+    if type(added) == 'table' then
+      answer = added
+    else
+      if oldest ~= '' then trim(stream, epoch, oldest) end
+      local first = offsetOf(added)
+      -- The entry's id is the offset of its first publication; the next entry's comes behind its last.
+      if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
+      if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
+      if #fresh > 0 then
+        local args = {}
+        for i, id in ipairs(fresh) do
+          args[2 * i - 1] = id.text
+          args[2 * i] = idOf(epoch, first + id.place)
+        end
+        remember(ids, window, args)
+      end
+      redis.call('PUBLISH', stream, added .. ' ' .. entry)
+      answer = added
+    end
+  end
+  if known and type(answer) == 'string' then
+    answer = { answer }
+    for i = 1, idCount do answer[i + 1] = known[i] or '' end
+  end
+  answers[k - 1] = answer
+end
+return answers

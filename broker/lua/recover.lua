@@ -1,0 +1,70 @@
+-- Says whether the data in Redis is what the nodes left there, and leads them through giving back what it lost.
+--
+-- A generation names the time in which nothing was lost. It ends where its key is gone (Redis came back empty, FLUSHALL) or where
+-- another server process holds it (a restart, a failover: the end of the streams may be missing). Then no node can publish
+-- (publish.lua answers STALE) until all have given back what they remember: first of the topics that they listen to, then of what
+-- they published themselves and nobody may have heard. Whoever finds all done begins the next generation.
+--
+-- KEYS[1]  generation: '<name>:<floor>'
+-- KEYS[2]  run id of the server process that the generation began in or was found whole in
+-- KEYS[3]  the recovery that is under way, a hash
+-- ARGV[1]  id of the node
+-- ARGV[2]  how many nodes it knows of, itself included
+-- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too
+-- ARGV[4]  1 where it was part of the last generation, so that it would know of a loss; else 0
+-- ARGV[5]  1 where it has given something back: something was lost; else 0
+-- ARGV[6]  how long to wait for other nodes, in ms
+-- ARGV[7]  name for the next generation
+-- ARGV[8]  channel on which nodes are called
+--
+-- Returns {'serving', generation}, or {'listened'}: give back what you listen to; {'published'}: what you published, then ask
+-- again; {'wait'}: for the others; ask again.
+local generation = redis.call('GET', KEYS[1])
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+if generation and redis.call('GET', KEYS[2]) == run then return { 'serving', generation } end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local stage = tonumber(ARGV[3])
+if redis.call('EXISTS', KEYS[3]) == 0 then
+  -- The last floor is kept where it can be: epochs that had ended must not come back.
+  redis.call('HSET', KEYS[3], 'since', string.format('%.0f', now), 'floor', generation and string.match(generation, '%d+$') or '0000000000000000')
+  redis.call('PUBLISH', ARGV[8], 'recover')
+  -- A node that reports a stage of another recovery begins anew.
+  stage = 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('PEXPIRE', KEYS[3], 60000)
+redis.call('HSET', KEYS[3], 'node:' .. ARGV[1], stage)
+if ARGV[4] == '1' then redis.call('HSET', KEYS[3], 'isRemembered', 1) end
+if ARGV[5] == '1' then redis.call('HSET', KEYS[3], 'isLossy', 1) end
+local fields = redis.call('HGETALL', KEYS[3])
+local hash, listened, published = {}, 0, 0
+for i = 1, #fields, 2 do
+  hash[fields[i]] = fields[i + 1]
+  if string.sub(fields[i], 1, 5) == 'node:' then
+    if tonumber(fields[i + 1]) >= 1 then listened = listened + 1 end
+    if tonumber(fields[i + 1]) >= 2 then published = published + 1 end
+  end
+end
+local expected = math.max(tonumber(ARGV[2]), tonumber(hash.expected or '1'))
+redis.call('HSET', KEYS[3], 'expected', expected)
+local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
+
+if stage == 0 then return { 'listened' } end
+if listened < expected and waited < patience / 2 then return { 'wait' } end
+if stage == 1 then return { 'published' } end
+if published < expected and waited < patience then return { 'wait' } end
+
+local floor = hash.floor
+-- Nobody is left who would know what is missing; or something is, and not everybody could give back what they had. The streams
+-- may end too early, which no number would show: all topics begin anew, and who was there before is told.
+if not hash.isRemembered or (hash.isLossy and published < expected) then
+  floor = time[1] .. string.format('%06d', time[2])
+end
+generation = ARGV[7] .. ':' .. floor
+redis.call('SET', KEYS[1], generation)
+redis.call('SET', KEYS[2], run)
+redis.call('DEL', KEYS[3])
+redis.call('PUBLISH', ARGV[8], 'recover')
+return { 'serving', generation }

@@ -1,0 +1,46 @@
+-- Gives back to a topic's stream what Redis has lost of it and a node remembers. Entries that are there already are left as they are.
+--
+-- KEYS[1]  the topic's stream
+-- ARGV[1]  floor: an epoch that is lower has ended
+-- ARGV[2]  how long the stream lives on from now, in ms
+-- ARGV[3]  how long a messageId is remembered, in ms
+-- ARGV[4]  epoch of the entries
+-- then for each entry, in order: offset of its first publication, entry, number of messageIds, then of each: place, messageId
+--
+-- Returns {position of the newest publication, 1 where anything was given back, else 0}. Of another epoch nothing is given
+-- back, nor what comes behind a hole.
+local stream = KEYS[1]
+local floor, ttl, window, epoch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local last = lastId(stream, floor)
+if epoch < floor then return { last or '', 0 } end
+local restored = 0
+if not last then
+  last = beginAt(stream, idOf(epoch, tonumber(ARGV[5]) - 1), ttl)
+  restored = 1
+end
+if epochOf(last) ~= epoch then return { last, restored } end
+local head = offsetOf(last)
+local at = 5
+while at <= #ARGV do
+  local first, entry, ids = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 3
+  if first > head + 1 then break end
+  if first == head + 1 then
+    local _, count = struct.unpack('>BH', entry)
+    redis.call('XADD', stream, idOf(epoch, first), '', entry)
+    head = first + count - 1
+    if count > 1 then redis.call('XSETID', stream, idOf(epoch, head)) end
+    restored = 1
+    if ids > 0 then
+      local args = {}
+      for i = 1, ids do
+        args[2 * i - 1] = ARGV[at + 2 * i - 1]
+        args[2 * i] = idOf(epoch, first + tonumber(ARGV[at + 2 * i - 2]))
+      end
+      remember(stream .. ':ids', window, args)
+    end
+  end
+  at = at + 2 * ids
+end
+redis.call('PEXPIRE', stream, ttl)
+return { idOf(epoch, head), restored }

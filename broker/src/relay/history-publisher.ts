@@ -1,0 +1,313 @@
+/**
+ * Publishes to topics with history: the runs of a turn leave as calls of lua/publish.lua, many runs to a call, all calls of
+ * the turn in one pipeline. Nobody is delivered to here: the nodes that listen, this one too, hear it from Redis in the
+ * order of the offsets.
+ */
+import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { ScriptCall, Wait } from '../redis.js';
+import type { TopicPolicies } from '../topics/policy.js';
+import { type Batch, runOverheadBytes } from './gathering.js';
+import type { Keys } from './keys.js';
+import { parsePosition } from './position-id.js';
+import type { Published } from './published.js';
+import type { Receipt } from './relay.js';
+import { scripts } from './scripts.js';
+import { encodeEntry } from './stream-entry.js';
+
+/** The connection that publishes, as this file needs it. */
+export interface PublishingLink {
+  evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
+  load(scripts: readonly ScriptCall['script'][]): Promise<void>;
+}
+
+export interface HistoryPublisherSettings {
+  readonly topics: TopicPolicies;
+  readonly idempotencyWindowSeconds: number;
+}
+
+export interface HistoryPublisherCounters {
+  /** Publications that their topic had already, by their messageId. */
+  publicationsKnown: number;
+  observeRelaySeconds(seconds: number): void;
+}
+
+/** The time in which Redis has lost nothing, as it names it, and the epoch before which all have ended. */
+export interface Generation {
+  readonly name: string;
+  readonly floor: string;
+}
+
+/** Most runs and bytes of one call: Redis does nothing else while it lasts. */
+const maxRunsPerCall = 64;
+const maxBytesPerCall = 262_144;
+
+/** Topics of which this node remembers where they stand. Of more, all are forgotten: their next publication is looked up. */
+const maxRememberedTopics = 50_000;
+
+/** A stream is cut when it has grown by this share of its size, not with each publication. */
+const trimShare = 0.25;
+
+/** What this node knows of a topic that it publishes to. */
+interface Remembered {
+  epoch: string;
+  head: number;
+  /** Offset from which on the stream is to be cut. */
+  trimAt: number;
+  /** When the stream's life is to be lengthened next, by performance.now(). */
+  renewAt: number;
+}
+
+/** A run on its way. */
+interface Sent {
+  readonly topic: Topic;
+  readonly count: number;
+  readonly entry: Buffer;
+  readonly receipts: readonly Receipt[];
+  readonly places: readonly number[];
+  readonly messageIds: ReadonlyMap<string, number>;
+}
+
+export class HistoryPublisher {
+  readonly #link: PublishingLink;
+  readonly #keys: Keys;
+  readonly #settings: HistoryPublisherSettings;
+  readonly #counters: HistoryPublisherCounters;
+  readonly #published: Published;
+  readonly #wait: Wait | null;
+  readonly #onStale: () => void;
+  readonly #remembered = new Map<Topic, Remembered>();
+  readonly #sending = new Set<Promise<void>>();
+  /** Pipelines that Redis has not answered. */
+  #unanswered = 0;
+  /** Runs that Redis has refused because it does not know the scripts any more, and those that came since; null while it does. */
+  #untaught: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
+  #generation: Generation | null = null;
+  #bytes = 0;
+
+  /** `wait`: what an acknowledgement waits for besides; `onStale` is told that Redis is in another generation. */
+  constructor(
+    link: PublishingLink,
+    keys: Keys,
+    settings: HistoryPublisherSettings,
+    counters: HistoryPublisherCounters,
+    published: Published,
+    wait: Wait | null,
+    onStale: () => void,
+  ) {
+    this.#link = link;
+    this.#keys = keys;
+    this.#settings = settings;
+    this.#counters = counters;
+    this.#published = published;
+    this.#wait = wait;
+    this.#onStale = onStale;
+  }
+
+  /** About the bytes that wait for Redis. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether anything can be published: between generations nothing can. */
+  get isOpen(): boolean {
+    return this.#generation !== null;
+  }
+
+  open(generation: Generation): void {
+    this.#generation = generation;
+    this.#remembered.clear();
+  }
+
+  shut(): void {
+    this.#generation = null;
+  }
+
+  /** Takes the runs of a turn; those of one topic in order. */
+  publish(batches: readonly Batch[]): void {
+    const runs = batches.map(({ topic, run, receipts, places, messageIds }) => ({
+      topic,
+      count: run.count,
+      entry: encodeEntry(run, messageIds),
+      receipts,
+      places,
+      messageIds,
+    }));
+    for (const run of runs) this.#bytes += sizeOf(run);
+    if (this.#untaught !== null) this.#untaught.later.push(...runs);
+    else this.#track(this.#send(runs));
+  }
+
+  /** Resolves when all that was taken in has its outcome. */
+  async settled(): Promise<void> {
+    while (this.#sending.size > 0) await Promise.all(this.#sending);
+  }
+
+  async #send(runs: readonly Sent[]): Promise<void> {
+    const generation = this.#generation;
+    if (generation === null) return this.#fail(runs, unavailable());
+    const pieces = [...inPieces(runs)];
+    const sentAt = performance.now();
+    this.#unanswered++;
+    const calls = pieces.map((piece) => this.#callOf(piece, generation));
+    const answers = await this.#link.evaluate(calls, this.#wait);
+    this.#unanswered--;
+    this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
+    const isSafe = this.#wait === null || Number(answers.at(-1)) >= this.#wait.replicas;
+    for (const [index, piece] of pieces.entries()) {
+      const answer = answers[index];
+      if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe);
+      else if (answer.message.startsWith('NOSCRIPT')) {
+        this.#untaught ??= { refused: [], later: [] };
+        this.#untaught.refused.push(...piece);
+      } else {
+        if (answer.message.startsWith('STALE')) this.#onStale();
+        this.#fail(piece, hasDoneNothing(answer) ? unavailable() : unconfirmed());
+      }
+    }
+    // Pipelines behind it were refused too; only when all are answered is the order known in which to send them again.
+    if (this.#untaught !== null && this.#unanswered === 0) await this.#teach();
+  }
+
+  async #teach(): Promise<void> {
+    const isTaught = await this.#link.load(Object.values(scripts)).then(
+      () => true,
+      () => false,
+    );
+    const { refused, later } = this.#untaught ?? { refused: [], later: [] };
+    this.#untaught = null;
+    const runs = [...refused, ...later];
+    if (isTaught) await this.#send(runs);
+    else this.#fail(runs, unavailable());
+  }
+
+  #callOf(runs: readonly Sent[], { name, floor }: Generation): ScriptCall {
+    const args: (string | number | Buffer)[] = [name, floor, this.#settings.idempotencyWindowSeconds * 1_000];
+    for (const { topic, entry, messageIds } of runs) {
+      this.#addUpkeep(topic, args);
+      args.push(entry, messageIds.size);
+      for (const [id, place] of messageIds) args.push(place, id);
+    }
+    const keys = [this.#keys.generation, ...runs.map(({ topic }) => this.#keys.topic(topic))];
+    return { script: scripts.publish, keys, args };
+  }
+
+  /** Epoch, where to cut, and how long to live on. What is not known or need not be done yet is left out. */
+  #addUpkeep(topic: Topic, args: (string | number | Buffer)[]): void {
+    const { historySize, historyAgeSeconds } = this.#settings.topics.of(topic);
+    const ageMs = historyAgeSeconds * 1_000;
+    const remembered = this.#remembered.get(topic);
+    if (remembered === undefined) {
+      args.push('', '', ageMs);
+      return;
+    }
+    const now = performance.now();
+    const isRenewed = now >= remembered.renewAt;
+    if (isRenewed) remembered.renewAt = now + ageMs / 2;
+    const isCut = remembered.head >= remembered.trimAt;
+    if (isCut) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
+    const oldest = remembered.head - historySize + 1;
+    args.push(remembered.epoch, isCut && oldest > 1 ? oldest : '', isRenewed ? ageMs : -ageMs);
+  }
+
+  /** What became of the runs of one call. */
+  #hear(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean): void {
+    for (const [index, run] of runs.entries()) {
+      const answer = answers[index];
+      if (answer instanceof Error) this.#fail([run], unavailable());
+      else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
+      else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[]);
+      else this.#accept(run, parsePosition(String(answer)));
+    }
+  }
+
+  #accept(run: Sent, first: Position | null): void {
+    this.#bytes -= sizeOf(run);
+    if (first === null) return;
+    const { epoch, offset } = first;
+    this.#remember(run.topic, epoch, offset + run.count - 1);
+    this.#published.add({ topic: run.topic, epoch, first: offset, bytes: run.entry });
+    for (const [index, receipt] of run.receipts.entries()) {
+      receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
+    }
+  }
+
+  /** Some of the run's messageIds were known: those publications stand where they were published first. */
+  #acceptSome(run: Sent, [first, ...known]: readonly Buffer[]): void {
+    this.#bytes -= sizeOf(run);
+    const before = new Map<number, Position>();
+    for (const [index, place] of [...run.messageIds.values()].entries()) {
+      const position = parsePosition(String(known[index]));
+      if (position !== null) before.set(place, position);
+    }
+    this.#counters.publicationsKnown += before.size;
+    const start = parsePosition(String(first));
+    for (const [index, receipt] of run.receipts.entries()) {
+      const place = run.places[index] as number;
+      const gone = [...before.keys()].filter((at) => at < place).length;
+      const position = before.get(place) ?? (start && { epoch: start.epoch, offset: start.offset + place - gone });
+      if (position !== null) receipt.accepted(position);
+    }
+  }
+
+  #remember(topic: Topic, epoch: string, head: number): void {
+    const remembered = this.#remembered.get(topic);
+    if (remembered?.epoch === epoch) {
+      remembered.head = head;
+      return;
+    }
+    if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
+    const { historyAgeSeconds } = this.#settings.topics.of(topic);
+    // Whoever did not know the topic has just lengthened its life.
+    this.#remembered.set(topic, { epoch, head, trimAt: head, renewAt: performance.now() + historyAgeSeconds * 500 });
+  }
+
+  #fail(runs: readonly Sent[], error: ReplyError): void {
+    for (const run of runs) {
+      this.#bytes -= sizeOf(run);
+      for (const receipt of run.receipts) receipt.failed(error);
+    }
+  }
+
+  #track(sending: Promise<void>): void {
+    this.#sending.add(sending);
+    void sending.finally(() => this.#sending.delete(sending));
+  }
+}
+
+const tooFewReplicas =
+  'Too few replicas of Redis have the publication so far: it has been delivered, but would not survive the loss of the master.';
+
+function unavailable(): ReplyError {
+  return new ReplyError('unavailable', 'Redis cannot take the publication now. Nothing was delivered; try again.');
+}
+
+function unconfirmed(): ReplyError {
+  return new ReplyError(
+    'unconfirmed',
+    'The link to Redis failed with the publication on it. It may have been delivered or not; with a messageId it can be repeated.',
+  );
+}
+
+/** Errors that Redis gives before a script has done anything. */
+function hasDoneNothing({ message }: Error): boolean {
+  return /^(STALE|NOSCRIPT|READONLY|NOREPLICAS|OOM|MISCONF|NOPERM|LOADING|BUSY|MASTERDOWN)\b/.test(message);
+}
+
+function sizeOf(run: Sent): number {
+  return run.entry.length + runOverheadBytes;
+}
+
+function* inPieces(runs: readonly Sent[]): Iterable<readonly Sent[]> {
+  let piece: Sent[] = [];
+  let bytes = 0;
+  for (const run of runs) {
+    if (piece.length === maxRunsPerCall || (piece.length > 0 && bytes + run.entry.length > maxBytesPerCall)) {
+      yield piece;
+      piece = [];
+      bytes = 0;
+    }
+    piece.push(run);
+    bytes += run.entry.length;
+  }
+  if (piece.length > 0) yield piece;
+}

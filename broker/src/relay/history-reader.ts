@@ -1,0 +1,120 @@
+/** Reads histories in Redis. */
+import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { ScriptCall } from '../redis.js';
+import type { TopicPolicies } from '../topics/policy.js';
+import { pageBackward, pageForward } from './history.js';
+import type { Keys } from './keys.js';
+import type { Stretch } from './line.js';
+import { parsePosition } from './position-id.js';
+import type { HistoryPage, HistoryRequest } from './relay.js';
+import { scripts } from './scripts.js';
+import { decodeEntry, type StreamEntry } from './stream-entry.js';
+
+/** Redis as this file needs it. */
+export interface Asked {
+  /** The floor of the present generation; null while Redis cannot be asked. */
+  floor(): string | null;
+  /** Resolves with the answer; rejects where there is none. Binary strings come as Buffers. */
+  evaluate(call: ScriptCall): Promise<unknown>;
+}
+
+/** Entries in one answer of Redis: so many do not hold it up. */
+const maxEntries = 100;
+
+/** Topics whose position is asked for in one call. */
+const maxTopics = 256;
+
+export class HistoryReader {
+  readonly #redis: Asked;
+  readonly #keys: Keys;
+  readonly #topics: TopicPolicies;
+
+  constructor(redis: Asked, keys: Keys, topics: TopicPolicies) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#topics = topics;
+  }
+
+  /** What stands in the topic's stream from offset `from` of `epoch` on. A topic without history gets one. */
+  async read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
+    const answer = await this.#ask(scripts.read, [topic], (floor) => [
+      floor,
+      this.#ageMs(topic),
+      epoch,
+      from,
+      maxEntries,
+    ]);
+    return stretchOf(answer);
+  }
+
+  /** Where topics stand, null where they have no history; keeps their histories alive. */
+  async positions(topics: readonly Topic[]): Promise<(Position | null)[]> {
+    const positions: (Position | null)[] = [];
+    for (let at = 0; at < topics.length; at += maxTopics) {
+      const piece = topics.slice(at, at + maxTopics);
+      const answer = await this.#ask(scripts.positions, piece, (floor) => [
+        floor,
+        ...piece.map((topic) => this.#ageMs(topic)),
+      ]);
+      positions.push(...(answer as Buffer[]).map((id) => parsePosition(id.toString('latin1'))));
+    }
+    return positions;
+  }
+
+  async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
+    const { since, direction, limit } = request;
+    if (direction === 'forward') {
+      const from = (since?.offset ?? 0) + 1;
+      // Without `since`, from the oldest of whatever epoch there is: that has to be asked for first.
+      const epoch = since?.epoch ?? (await this.read(topic, '', 1)).position.epoch;
+      const { position, entries } = await this.read(topic, epoch, from);
+      return pageForward(position, entries, request);
+    }
+    const answer = await this.#ask(scripts.readBack, [topic], (floor) => [
+      floor,
+      since?.epoch ?? '',
+      since === null ? '' : Math.max(0, since.offset - 1),
+      // Each entry holds one publication at least.
+      Math.min(limit, maxEntries),
+    ]);
+    if ((answer as unknown[]).length === 0) return pageForward((await this.read(topic, '', 1)).position, [], request);
+    const { position, entries } = stretchOf(answer);
+    return pageBackward(position, entries.toReversed(), request);
+  }
+
+  #ageMs(topic: Topic): number {
+    return this.#topics.of(topic).historyAgeSeconds * 1_000;
+  }
+
+  #ask(
+    script: ScriptCall['script'],
+    topics: readonly Topic[],
+    argsFor: (floor: string) => ScriptCall['args'],
+  ): Promise<unknown> {
+    const floor = this.#redis.floor();
+    if (floor === null) return Promise.reject(unavailable());
+    const keys = topics.map((topic) => this.#keys.topic(topic));
+    return this.#redis.evaluate({ script, keys, args: argsFor(floor) }).catch(() => {
+      // The link has said why in the log.
+      throw unavailable();
+    });
+  }
+}
+
+function unavailable(): ReplyError {
+  return new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
+}
+
+function stretchOf(answer: unknown): Stretch {
+  const [last, ...rows] = answer as [Buffer, ...[id: Buffer, fields: [Buffer, Buffer]][]];
+  const position = parsePosition(last.toString('latin1'));
+  if (position === null) throw new Error('Redis answered with a position that is none.');
+  const entries: StreamEntry[] = [];
+  for (const [id, [, bytes]] of rows) {
+    const first = parsePosition(id.toString('latin1'))?.offset;
+    // Of the reply's own bytes nothing is kept: a line remembers entries for long.
+    const entry = first === undefined ? null : decodeEntry(first, Buffer.from(bytes));
+    if (entry !== null) entries.push(entry);
+  }
+  return { position, entries };
+}

@@ -1,0 +1,78 @@
+/** Answers out of stretches of a topic's history: what the in-memory relay and the one through Redis have in common. */
+import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { TopicPolicy } from '../topics/policy.js';
+import { endOfAnswer, maxAnswerBytes, type Recent } from './recent.js';
+import type { HistoryPage, HistoryRequest, Standing } from './relay.js';
+import { runOf, type StreamEntry } from './stream-entry.js';
+
+/** What a new subscriber of a topic without history starts with. */
+export const noHistory: Standing = { position: null, recovered: false, publications: emptyRun };
+
+export function noHistoryError(topic: Topic): ReplyError {
+  return new ReplyError('noHistory', `The topic ${topic} keeps no history.`);
+}
+
+/** What one who comes back, or is new, starts with. */
+export function standingOf(
+  recent: Recent,
+  position: Position,
+  since: Position | null,
+  { lastValue }: Pick<TopicPolicy, 'lastValue'>,
+): Standing {
+  const head = position.offset;
+  if (since !== null) {
+    const isSame = since.epoch === position.epoch && since.offset <= head;
+    const publications = isSame ? recent.between(since.offset + 1, head) : null;
+    return { position, recovered: publications !== null, publications: publications ?? emptyRun };
+  }
+  const last = lastValue && head > 0 ? recent.between(head, head) : null;
+  return { position, recovered: false, publications: last ?? emptyRun };
+}
+
+/** Answers forward: `entries` are those from the wanted one on, as many as were read. */
+export function pageForward(
+  position: Position,
+  entries: readonly StreamEntry[],
+  { since, limit }: HistoryRequest,
+): HistoryPage {
+  const isComparable = since === null || since.epoch === position.epoch;
+  const wanted = (since?.offset ?? 0) + 1;
+  const oldest = entries.find(({ last }) => last >= wanted);
+  if (!isComparable || oldest === undefined) {
+    const recovered = isComparable && since !== null && since.offset === position.offset;
+    return { position, recovered, first: null, publications: emptyRun };
+  }
+  const first = Math.max(oldest.first, wanted);
+  const last = Math.min(endOfAnswer(entries, first, limit), position.offset);
+  return {
+    position,
+    recovered: since !== null && first === wanted,
+    first,
+    publications: runOf(entries, first, last),
+  };
+}
+
+/** Answers backward: `entries` are the newest ones up to the wanted one, in order. */
+export function pageBackward(
+  position: Position,
+  entries: readonly StreamEntry[],
+  { since, limit }: HistoryRequest,
+): HistoryPage {
+  const isComparable = since === null || since.epoch === position.epoch;
+  const wanted = since === null ? position.offset : since.offset - 1;
+  const newest = entries.at(-1);
+  if (!isComparable || newest === undefined || wanted < 1 || (entries[0] as StreamEntry).first > wanted) {
+    return { position, recovered: isComparable && since !== null && wanted === 0, first: null, publications: emptyRun };
+  }
+  const last = Math.min(newest.last, wanted);
+  let first = last + 1;
+  let bytes = 0;
+  for (const entry of entries.toReversed()) {
+    if (entry.first > last) continue;
+    bytes += entry.run.bytes.length;
+    if (first <= last && (bytes > maxAnswerBytes || last - first + 1 >= limit)) break;
+    first = entry.first;
+  }
+  first = Math.max(first, last - limit + 1);
+  return { position, recovered: since !== null && last === wanted, first, publications: runOf(entries, first, last) };
+}

@@ -1,0 +1,305 @@
+/**
+ * One topic with history as this node hears it: delivers its publications in order of offset, each once, and repairs what did
+ * not come. All subscribers here stand behind it: they see no hole that this line has mended.
+ *
+ * Every publication is in the topic's stream before it is on the channel (lua/publish.lua), so whatever is missing is read from
+ * there, with one read for all subscribers of the node.
+ */
+import type { Position, Topic } from '@fanfare/protocol';
+import { maxAnswerBytes, maxAnswerPublications, Recent, type RecentBudget } from './recent.js';
+import type { Delivery } from './relay.js';
+import type { StreamEntry } from './stream-entry.js';
+
+/** What a topic's stream holds behind a position. */
+export interface Stretch {
+  /** Where the topic stands. */
+  readonly position: Position;
+  /** In order; the first may begin before what was asked for. Empty where the epoch is another. */
+  readonly entries: readonly StreamEntry[];
+}
+
+export interface LineCounters {
+  /** Publications that came twice and were dropped. */
+  publicationsRepeated: number;
+  /** Times that publications were missing and were read from the history. */
+  repairs: number;
+  publicationsRepaired: number;
+  gapsTold: number;
+  resetsTold: number;
+}
+
+export interface LineContext {
+  readonly delivery: Delivery;
+  readonly counters: LineCounters;
+  readonly budget: RecentBudget;
+  /** Most publications that a line remembers. */
+  readonly maxPublications: number;
+  /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
+  read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
+  /** Told of what no subscriber here should have to notice. */
+  onRepaired(topic: Topic, what: Repair): void;
+}
+
+export interface Repair {
+  readonly publications: number;
+  readonly outcome: 'repaired' | 'gap' | 'reset';
+}
+
+/** Most that is held back while the hole before it is read; beyond it the oldest is dropped, and read too. */
+const maxHeldEntries = 256;
+
+/** Reads after which a hole counts as one that Redis cannot fill, though it has sent what comes behind it. */
+const maxReads = 20;
+
+/** Most that is read for those who come back: who has missed more reads it in pieces (`history`). */
+const maxBackfillBytes = 4 * maxAnswerBytes;
+
+interface Held {
+  readonly epoch: string;
+  readonly entry: StreamEntry;
+}
+
+/**
+ * Whether anything may be missing that no later publication would show. `tail`: messages may not have come, the connection to Redis
+ * was lost. `proof`: Redis may even hold other publications under the same offsets.
+ */
+export type Doubt = 'none' | 'tail' | 'proof';
+
+export class Line {
+  readonly topic: Topic;
+  readonly recent: Recent;
+  readonly #context: LineContext;
+  /** Empty before the first read. */
+  #epoch = '';
+  /** Offset of the last publication that was delivered. */
+  #head = 0;
+  /** What has come meanwhile; null while nothing is being read. */
+  #held: Held[] | null = null;
+  #catchingUp: Promise<void> | null = null;
+  #backfilling: Promise<void> | null = null;
+  #doubt: Doubt = 'none';
+
+  constructor(topic: Topic, context: LineContext) {
+    this.topic = topic;
+    this.#context = context;
+    this.recent = new Recent(context.budget, context.maxPublications);
+  }
+
+  /** Whether it has been read once. */
+  get isOpen(): boolean {
+    return this.#epoch !== '';
+  }
+
+  /** Where the topic stands here. */
+  get position(): Position {
+    return { epoch: this.#epoch, offset: this.#head };
+  }
+
+  /** A message on the topic's channel. */
+  receive(epoch: string, entry: StreamEntry): void {
+    if (this.#held !== null) return this.#hold({ epoch, entry });
+    if (epoch === this.#epoch && entry.first <= this.#head + 1) return this.#take(entry);
+    void this.catchUp({ epoch, entry });
+  }
+
+  /** Another node says where the topic stands, a moment after it published. */
+  onBeacon({ epoch, offset }: Position): void {
+    if (epoch === this.#epoch && offset <= this.#head) return;
+    if (this.#held === null) void this.catchUp();
+  }
+
+  /** Reads what is missing, delivers it, and goes on. Never rejects: where Redis cannot be asked, doubt stays. */
+  catchUp(held?: Held): Promise<void> {
+    if (this.#catchingUp === null) {
+      this.#held = held === undefined ? [] : [held];
+      this.#catchingUp = this.#catchUp().finally(() => {
+        this.#catchingUp = null;
+        this.#held = null;
+      });
+    } else if (held !== undefined) this.#hold(held);
+    return this.#catchingUp;
+  }
+
+  /** Resolves when what came after `offset` is at hand, as far as the history reaches; all who ask meanwhile wait for one read. */
+  async reachBack(offset: number): Promise<void> {
+    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#head) return;
+    if (this.#backfilling === null) {
+      this.#backfilling = this.#backfill().finally(() => {
+        this.#backfilling = null;
+      });
+    }
+    await this.#backfilling;
+  }
+
+  get doubt(): Doubt {
+    return this.#doubt;
+  }
+
+  /** Redis may have lost something, or this node may have missed something. */
+  casts(doubt: Exclude<Doubt, 'none'>): void {
+    if (this.#doubt !== 'proof') this.#doubt = doubt;
+  }
+
+  /** Answers the doubt and clears it: whoever cannot settle it casts it again. */
+  takeDoubt(): Doubt {
+    const doubt = this.#doubt;
+    this.#doubt = 'none';
+    return doubt;
+  }
+
+  /** Nobody here wants the topic any more. */
+  forget(): void {
+    this.recent.clear();
+  }
+
+  async #catchUp(): Promise<void> {
+    const doubt = this.takeDoubt();
+    try {
+      await this.#readOn(doubt === 'proof');
+      for (let reads = 1; this.#hasHole(); reads++) {
+        if (reads === maxReads) this.#skipToHeld();
+        else await this.#readOn(false);
+      }
+    } catch {
+      // Redis cannot be asked, which the link has said in the log. What was held is in the history and will be read.
+      this.casts(doubt === 'none' ? 'tail' : doubt);
+      return;
+    }
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const { entry } of held) this.#take(entry);
+  }
+
+  /** Whether what is held does not follow what was delivered. */
+  #hasHole(): boolean {
+    let head = this.#head;
+    for (const { epoch, entry } of this.#held ?? []) {
+      if (epoch !== this.#epoch || entry.first > head + 1) return true;
+      head = Math.max(head, entry.last);
+    }
+    return false;
+  }
+
+  async #readOn(mustProve: boolean): Promise<void> {
+    const { newest } = this.recent;
+    const isFirst = !this.isOpen;
+    const from = mustProve && !isFirst ? this.#head : this.#head + 1;
+    const { position, entries } = await this.#context.read(this.topic, this.#epoch, from);
+    // What was held of another epoch is in its history, or gone with it.
+    this.#dropStale(position.epoch);
+    if (isFirst) return this.#stand(position);
+    const isProven = !mustProve || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
+    if (position.epoch !== this.#epoch || position.offset < this.#head || !isProven) return this.#beginAnew(position);
+    await this.#deliverMissing(position, entries);
+  }
+
+  async #deliverMissing(position: Position, entries: readonly StreamEntry[]): Promise<void> {
+    if (position.offset === this.#head) return;
+    this.#context.counters.repairs++;
+    let publications = 0;
+    let outcome: Repair['outcome'] = 'repaired';
+    let next = entries;
+    while (this.#head < position.offset) {
+      const first = next.find(({ last }) => last > this.#head)?.first ?? position.offset + 1;
+      if (first > this.#head + 1) {
+        outcome = 'gap';
+        this.#skipTo(first - 1);
+      }
+      const before = this.#head;
+      for (const entry of next) this.#take(entry);
+      publications += this.#head - before;
+      if (this.#head >= position.offset) break;
+      next = (await this.#context.read(this.topic, this.#epoch, this.#head + 1)).entries;
+    }
+    this.#context.counters.publicationsRepaired += publications;
+    this.#context.onRepaired(this.topic, { publications, outcome });
+  }
+
+  /** The history is another one: says so, and goes on with all that it holds. */
+  async #beginAnew(position: Position): Promise<void> {
+    const { entries } = await this.#context.read(this.topic, position.epoch, 1);
+    const first = position.epoch === this.#epoch ? position.offset + 1 : (entries[0]?.first ?? position.offset + 1);
+    this.recent.clear();
+    this.#stand({ epoch: position.epoch, offset: first - 1 });
+    this.#dropStale(position.epoch);
+    this.#context.counters.resetsTold++;
+    this.#context.delivery.tellReset(this.topic, this.position);
+    this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
+    if (first <= position.offset) await this.#deliverMissing(position, entries);
+  }
+
+  #skipTo(offset: number): void {
+    this.recent.clear();
+    this.#head = offset;
+    this.#context.counters.gapsTold++;
+    this.#context.delivery.tellGap(this.topic, this.position);
+  }
+
+  /** What is held behind the hole is all that will ever come of it. */
+  #skipToHeld(): void {
+    this.#dropStale(this.#epoch);
+    const first = this.#held?.[0]?.entry.first;
+    if (first !== undefined && first > this.#head + 1) this.#skipTo(first - 1);
+    // A hole among what is held is skipped when it is the first one.
+    const holes = (this.#held ?? []).findIndex(
+      ({ entry }, at, held) => entry.first > (held[at - 1]?.entry.last ?? first ?? 0) + 1,
+    );
+    if (holes > 0) this.#held = (this.#held ?? []).slice(0, holes);
+  }
+
+  #stand({ epoch, offset }: Position): void {
+    this.#epoch = epoch;
+    this.#head = offset;
+  }
+
+  #dropStale(epoch: string): void {
+    this.#held = (this.#held ?? []).filter((held) => held.epoch === epoch);
+  }
+
+  #hold(held: Held): void {
+    this.#held?.push(held);
+    if ((this.#held?.length ?? 0) > maxHeldEntries) this.#held?.shift();
+  }
+
+  /** Delivers an entry of this epoch that does not come behind a hole; what was delivered before is left out. */
+  #take(entry: StreamEntry): void {
+    if (entry.last <= this.#head) {
+      this.#context.counters.publicationsRepeated += entry.run.count;
+      return;
+    }
+    // Only what was read may begin before what is wanted: Redis sends and keeps whole entries, and this node takes them whole.
+    const from = this.#head + 1;
+    this.#head = entry.last;
+    this.recent.append(entry);
+    const { epoch } = this.position;
+    const run = entry.first === from ? entry.run : this.recent.between(from, entry.last);
+    if (run !== null) this.#context.delivery.deliver(this.topic, { epoch, offset: from }, run);
+  }
+
+  async #backfill(): Promise<void> {
+    const epoch = this.#epoch;
+    const older: StreamEntry[] = [];
+    // More than that would not be answered with.
+    let from = Math.max(1, this.#head + 1 - maxAnswerPublications);
+    let bytes = 0;
+    for (;;) {
+      // Where nothing is remembered, the whole history is older.
+      const end = Math.min(this.recent.oldestOffset, this.#head + 1);
+      const stretch = await this.#context.read(this.topic, epoch, from);
+      if (epoch !== this.#epoch || stretch.position.epoch !== epoch) return;
+      const entries = stretch.entries.filter(({ last }) => last >= from && last < end);
+      older.push(...entries);
+      bytes += entries.reduce((sum, entry) => sum + entry.bytes.length, 0);
+      if (bytes > maxBackfillBytes) return;
+      from = (older.at(-1)?.last ?? end) + 1;
+      if (entries.length === 0 || from >= end) break;
+    }
+    const end = Math.min(this.recent.oldestOffset, this.#head + 1);
+    if (older.at(-1)?.last === end - 1) this.recent.prepend(older);
+  }
+}
+
+/** Whether two entries hold the same publications at the same place. */
+function isSame(one: StreamEntry, other: StreamEntry): boolean {
+  return one.first === other.first && one.bytes.equals(other.bytes);
+}

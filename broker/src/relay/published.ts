@@ -1,0 +1,77 @@
+/**
+ * What this node has published a moment ago: Redis has acknowledged it, and may lose its state before any other node has heard it. Then
+ * this is the last place where it is (lua/recover.lua).
+ */
+import type { Topic } from '@fanfare/protocol';
+
+/** An entry of a topic's stream. */
+export interface PublishedEntry {
+  readonly topic: Topic;
+  readonly epoch: string;
+  /** Offset of its first publication. */
+  readonly first: number;
+  readonly bytes: Buffer;
+}
+
+/** How long it is remembered, in milliseconds: nodes hear from Redis within a fraction of it, or are repaired. */
+const rememberMs = 5_000;
+/** Most bytes remembered: of more, the oldest are forgotten early. */
+const maxBytes = 16_777_216;
+
+interface Remembered {
+  readonly entry: PublishedEntry;
+  readonly at: number;
+}
+
+export class Published {
+  #entries: Remembered[] = [];
+  #bytes = 0;
+  /** How many of the oldest are forgotten already. */
+  #gone = 0;
+
+  add(entry: PublishedEntry): void {
+    const now = performance.now();
+    this.#entries.push({ entry, at: now });
+    this.#bytes += entry.bytes.length;
+    this.#forgetOld(now);
+  }
+
+  /** By topic, in order of offset. */
+  byTopic(): ReadonlyMap<Topic, readonly PublishedEntry[]> {
+    this.#forgetOld(performance.now());
+    const topics = new Map<Topic, PublishedEntry[]>();
+    for (const { entry } of this.#entries.slice(this.#gone)) {
+      const entries = topics.get(entry.topic);
+      if (entries === undefined) topics.set(entry.topic, [entry]);
+      else entries.push(entry);
+    }
+    for (const entries of topics.values()) entries.sort((one, other) => one.first - other.first);
+    return topics;
+  }
+
+  /** The last entry of each topic whose last publication fell between two moments (of performance.now()). */
+  *fallenSilent(from: number, to: number): Iterable<PublishedEntry> {
+    this.#forgetOld(performance.now());
+    const seen = new Set<Topic>();
+    for (let index = this.#entries.length - 1; index >= this.#gone; index--) {
+      const { entry, at } = this.#entries[index] as Remembered;
+      if (at < from) return;
+      if (seen.has(entry.topic)) continue;
+      seen.add(entry.topic);
+      if (at < to) yield entry;
+    }
+  }
+
+  #forgetOld(now: number): void {
+    while (this.#gone < this.#entries.length) {
+      const oldest = this.#entries[this.#gone];
+      if (oldest === undefined || (now - oldest.at <= rememberMs && this.#bytes <= maxBytes)) break;
+      this.#bytes -= oldest.entry.bytes.length;
+      this.#gone++;
+    }
+    if (this.#gone * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#gone);
+      this.#gone = 0;
+    }
+  }
+}

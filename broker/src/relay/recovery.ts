@@ -1,0 +1,241 @@
+/**
+ * Whether Redis holds what the nodes left there. After each new connection, and whenever a script finds another generation than
+ * ours, a node asks (lua/recover.lua); where something may be lost, all nodes give back what they remember before
+ * anything is published again.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../log.js';
+import type { ScriptCall } from '../redis.js';
+import type { TopicPolicies } from '../topics/policy.js';
+import type { Generation } from './history-publisher.js';
+import type { Keys } from './keys.js';
+import type { Published } from './published.js';
+import { scripts } from './scripts.js';
+import { messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
+
+export interface RecoverySettings {
+  readonly topics: TopicPolicies;
+  readonly idempotencyWindowSeconds: number;
+}
+
+/** The connection, as this file needs it. */
+export interface RecoveryLink {
+  readonly isReady: boolean;
+  evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
+  load(scripts: readonly ScriptCall['script'][]): Promise<void>;
+}
+
+/** A topic that this node listens to, and what it remembers of it. */
+export interface RememberedTopic {
+  readonly topic: StreamTopic;
+  readonly position: { readonly epoch: string };
+  readonly recent: { readonly entries: readonly StreamEntry[] };
+}
+type StreamTopic = Parameters<Keys['topic']>[0];
+
+export interface RecoveryOwner {
+  /** How many nodes there are, this one included, as far as it knows. */
+  nodes(): number;
+  listened(): Iterable<RememberedTopic>;
+  /** Redis is whole: publishing may go on. `tookPart`: whether this node has given back what it remembered, so that no one can have published over it. */
+  onServing(generation: Generation, tookPart: boolean): void;
+}
+
+/** How long nodes wait for each other, in milliseconds. One that has not come by then is not waited for. */
+const patienceMs = 2_000;
+/** How often a node asks whether the others are done, in milliseconds. */
+const askMs = 20;
+/** Pause after an error of Redis before asking again, in milliseconds. */
+const retryMs = 200;
+/** Entries in one call. */
+const maxEntriesPerCall = 200;
+/** Calls in one pipeline. */
+const maxCalls = 64;
+
+export class Recovery {
+  readonly #nodeId: string;
+  readonly #link: RecoveryLink;
+  readonly #keys: Keys;
+  readonly #settings: RecoverySettings;
+  readonly #published: Published;
+  readonly #owner: RecoveryOwner;
+  readonly #log: Log;
+  #running: Promise<void> | null = null;
+  #isAsked = false;
+  #isClosed = false;
+  #lastGeneration: string | null = null;
+
+  constructor(
+    nodeId: string,
+    link: RecoveryLink,
+    keys: Keys,
+    settings: RecoverySettings,
+    published: Published,
+    owner: RecoveryOwner,
+    log: Log,
+  ) {
+    this.#nodeId = nodeId;
+    this.#link = link;
+    this.#keys = keys;
+    this.#settings = settings;
+    this.#published = published;
+    this.#owner = owner;
+    this.#log = log;
+  }
+
+  /** Asks Redis, as long as the connection stands; what is asked meanwhile is asked once more. */
+  ask(): void {
+    this.#isAsked = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isAsked && !this.#isClosed && this.#link.isReady) {
+      this.#isAsked = false;
+      try {
+        await this.#link.load(Object.values(scripts));
+        await this.#recover();
+      } catch {
+        // The link has said in the log what is wrong. Where it is still there, the question stays open.
+        if (!this.#link.isReady) return;
+        this.#isAsked = true;
+        await delay(retryMs);
+      }
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const startedAt = performance.now();
+    let stage = 0;
+    let restored = 0;
+    let tookPart = false;
+    while (!this.#isClosed) {
+      const [word, generation] = await this.#report(stage, restored > 0);
+      if (word === 'serving') {
+        if (generation === undefined) throw new Error('Redis named no generation.');
+        if (generation !== this.#lastGeneration) this.#say(generation, tookPart, restored, startedAt);
+        this.#lastGeneration = generation;
+        const [name = '', floor = ''] = [generation, generation.slice(generation.lastIndexOf(':') + 1)];
+        this.#owner.onServing({ name, floor }, tookPart);
+        return;
+      }
+      if (word === 'wait') {
+        tookPart = true;
+        await delay(askMs);
+      } else if (word === 'listened') {
+        restored += await this.#giveBackListened();
+        stage = 1;
+      } else {
+        tookPart = true;
+        restored += await this.#giveBackPublished();
+        stage = 2;
+      }
+    }
+  }
+
+  async #report(stage: number, isLossy: boolean): Promise<readonly string[]> {
+    const { generation, run, recovery, control } = this.#keys;
+    const answer = await this.#evaluate([
+      {
+        script: scripts.recover,
+        keys: [generation, run, recovery],
+        args: [
+          this.#nodeId,
+          this.#owner.nodes(),
+          stage,
+          this.#lastGeneration === null ? 0 : 1,
+          isLossy ? 1 : 0,
+          patienceMs,
+          randomBytes(6).toString('hex'),
+          control,
+        ],
+      },
+    ]);
+    return (answer[0] as Buffer[]).map(String);
+  }
+
+  async #giveBackListened(): Promise<number> {
+    const calls: ScriptCall[] = [];
+    for (const { topic, position, recent } of this.#owner.listened()) {
+      const entries = recent.entries.map((entry) => ({
+        first: entry.first,
+        bytes: entry.bytes,
+        ids: messageIdsOf(entry),
+      }));
+      this.#addCalls(calls, topic, position.epoch, entries);
+    }
+    return this.#giveBack(calls);
+  }
+
+  async #giveBackPublished(): Promise<number> {
+    const calls: ScriptCall[] = [];
+    for (const [topic, published] of this.#published.byTopic()) {
+      for (const epoch of new Set(published.map((entry) => entry.epoch))) {
+        const entries = published
+          .filter((entry) => entry.epoch === epoch)
+          .map(({ first, bytes }) => ({ first, bytes, ids: placedIds(bytes) }));
+        this.#addCalls(calls, topic, epoch, entries);
+      }
+    }
+    return this.#giveBack(calls);
+  }
+
+  #addCalls(calls: ScriptCall[], topic: StreamTopic, epoch: string, entries: readonly Given[]): void {
+    const ageMs = this.#settings.topics.of(topic).historyAgeSeconds * 1_000;
+    const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
+    const floor = this.#lastGeneration?.slice(this.#lastGeneration.lastIndexOf(':') + 1) ?? '0';
+    for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
+      const args: (string | number | Buffer)[] = [floor, ageMs, windowMs, epoch];
+      for (const { first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
+        args.push(first, bytes, ids.length, ...ids.flat());
+      }
+      calls.push({ script: scripts.restore, keys: [this.#keys.topic(topic)], args });
+    }
+  }
+
+  /** Resolves with the number of calls that gave back anything. */
+  async #giveBack(calls: readonly ScriptCall[]): Promise<number> {
+    let restored = 0;
+    for (let at = 0; at < calls.length; at += maxCalls) {
+      for (const answer of await this.#evaluate(calls.slice(at, at + maxCalls))) {
+        restored += Number((answer as readonly unknown[])[1]);
+      }
+    }
+    return restored;
+  }
+
+  async #evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]> {
+    const answers = await this.#link.evaluate(calls);
+    const failed = answers.find((answer) => answer instanceof Error);
+    if (failed !== undefined) throw failed;
+    return answers;
+  }
+
+  #say(generation: string, tookPart: boolean, restored: number, startedAt: number): void {
+    if (this.#lastGeneration === null && !tookPart) return;
+    const ms = Math.round(performance.now() - startedAt);
+    const what = tookPart
+      ? `Redis came with another state: the nodes gave back what it had lost (this one to ${restored} topics) in ${ms} ms.`
+      : 'Redis came with another state, and the others went on without this node: it compares all of its topics.';
+    this.#log.warn({ event: 'redisRecovered', generation, restored, ms }, what);
+  }
+}
+
+interface Given {
+  readonly first: number;
+  readonly bytes: Buffer;
+  readonly ids: readonly PlacedId[];
+}
+
+function placedIds(bytes: Buffer): PlacedId[] {
+  const count = bytes.readUInt16BE(1);
+  const runBytes = bytes.subarray(7, 7 + bytes.readUInt32BE(3));
+  return messageIdsOf({ first: 0, last: 0, run: { count, bytes: runBytes }, bytes });
+}

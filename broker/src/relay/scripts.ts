@@ -1,0 +1,29 @@
+/** The Lua scripts that Redis runs for us; each file says what it takes and answers. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+/** A script as Redis knows it. */
+export interface Script {
+  readonly source: string;
+  readonly sha: string;
+}
+
+const folder = new URL('../../lua/', import.meta.url);
+
+/** What all of them know of streams stands before each. */
+const shared = readFileSync(new URL('stream.lua', folder), 'utf8');
+
+function load(file: string): Script {
+  const source = shared + readFileSync(new URL(file, folder), 'utf8');
+  return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+export const scripts = {
+  publish: load('publish.lua'),
+  read: load('read.lua'),
+  readBack: load('read-back.lua'),
+  positions: load('positions.lua'),
+  restore: load('restore.lua'),
+  recover: load('recover.lua'),
+  heartbeat: load('heartbeat.lua'),
+} as const satisfies Record<string, Script>;

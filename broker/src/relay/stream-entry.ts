@@ -1,0 +1,94 @@
+/**
+ * What stands in an entry of a topic's stream, and behind its position in each message on the topic's channel: a run, and the
+ * messageIds of its publications.
+ *
+ *     byte 0      version of this layout, 2
+ *     byte 1..2   number of publications, big endian
+ *     byte 3..6   length of the run, big endian
+ *     byte 7..    the run
+ *     then for each messageId: its place in the run (2 bytes, 0 the first), its length (1 byte), ASCII
+ *
+ * lua/publish.lua reads and writes this layout too.
+ */
+import { checkRun, LayoutError, Reader, type Run } from '@fanfare/protocol';
+
+const layoutVersion = 2;
+const headBytes = 7;
+
+/** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
+export interface StreamEntry {
+  readonly first: number;
+  readonly last: number;
+  readonly run: Run;
+  /** The whole, as it stands in Redis. */
+  readonly bytes: Buffer;
+}
+
+/** Where a messageId stands in its run. */
+export type PlacedId = readonly [place: number, messageId: string];
+
+export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): Buffer {
+  let length = headBytes + run.bytes.length;
+  for (const id of messageIds.keys()) length += 3 + id.length;
+  const bytes = Buffer.allocUnsafe(length);
+  bytes[0] = layoutVersion;
+  bytes.writeUInt16BE(run.count, 1);
+  bytes.writeUInt32BE(run.bytes.length, 3);
+  bytes.set(run.bytes, headBytes);
+  let at = headBytes + run.bytes.length;
+  for (const [id, place] of messageIds) {
+    at = bytes.writeUInt16BE(place, at);
+    at = bytes.writeUInt8(id.length, at);
+    at += bytes.write(id, at, 'latin1');
+  }
+  return bytes;
+}
+
+/** Null where the bytes are none: of a node of another version, or not ours. */
+export function decodeEntry(first: number, bytes: Buffer): StreamEntry | null {
+  if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
+  const count = bytes.readUInt16BE(1);
+  const end = headBytes + bytes.readUInt32BE(3);
+  if (count === 0 || end > bytes.length) return null;
+  const run: Run = { count, bytes: bytes.subarray(headBytes, end) };
+  try {
+    checkRun(run);
+  } catch (error) {
+    if (!(error instanceof LayoutError)) throw error;
+    return null;
+  }
+  return { first, last: first + count - 1, run, bytes };
+}
+
+export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {
+  const ids: PlacedId[] = [];
+  let at = headBytes + run.bytes.length;
+  while (at + 3 <= bytes.length) {
+    const end = at + 3 + bytes.readUInt8(at + 2);
+    ids.push([bytes.readUInt16BE(at), bytes.toString('latin1', at + 3, end)]);
+    at = end;
+  }
+  return ids;
+}
+
+/** The publications with offsets `from` to `to` of entries that follow each other; all of them must be there. */
+export function runOf(entries: readonly StreamEntry[], from: number, to: number): Run {
+  const pieces: Uint8Array[] = [];
+  for (const entry of entries) {
+    if (entry.last < from) continue;
+    if (entry.first > to) break;
+    pieces.push(piece(entry, Math.max(from, entry.first) - entry.first, Math.min(to, entry.last) - entry.first + 1));
+  }
+  const [only] = pieces;
+  return { count: to - from + 1, bytes: pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces) };
+}
+
+/** The bytes of the publications at the places `from` up to, not including, `to`. */
+function piece({ run }: StreamEntry, from: number, to: number): Uint8Array {
+  if (from === 0 && to === run.count) return run.bytes;
+  const reader = new Reader(run.bytes);
+  for (let place = 0; place < from; place++) reader.skipPayload();
+  const start = reader.at;
+  for (let place = from; place < to; place++) reader.skipPayload();
+  return run.bytes.subarray(start, reader.at);
+}

@@ -1,0 +1,382 @@
+/** Nothing lost in silence: what subscribers of topics with history get when nodes and Redis fail. */
+import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { startCluster, startNode, type TestCluster } from './harness.js';
+import { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
+
+/** Publishes the next numbers to a topic, each until it is accepted, as the client does it: with the same messageId. */
+class Publisher {
+  readonly accepted: number[] = [];
+  readonly #connection: TestConnection;
+  readonly #topic: string;
+  #next = 1;
+  #isOver = false;
+  #running: Promise<void> | null = null;
+
+  constructor(connection: TestConnection, topic: string) {
+    this.#connection = connection;
+    this.#topic = topic;
+  }
+
+  async publish(count: number): Promise<void> {
+    for (let left = count; left > 0; left--) await this.#publishOne();
+  }
+
+  /** Goes on until {@link stop}. */
+  start(): void {
+    this.#running = (async () => {
+      while (!this.#isOver) await this.#publishOne();
+    })();
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    await this.#running;
+  }
+
+  async #publishOne(): Promise<void> {
+    const number = this.#next++;
+    const messageId = `publisher-${number}`;
+    for (;;) {
+      const reply = await this.#connection.request({ type: 'publish', topic: this.#topic, data: number, messageId });
+      if (reply.type === 'published') {
+        this.accepted.push(number);
+        return;
+      }
+      if (reply.type === 'error' && !reply.retryable) throw new Error(reply.message);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** Everything that a connection has got of a topic: the numbers, and what it was told in between. */
+function received(reader: TestConnection): (number | string)[] {
+  return reader.inbox.waiting.flatMap((message) => {
+    if (message.type === 'publications')
+      return message.items.map((item) => ('data' in item ? (item.data as number) : -1));
+    return message.type === 'gap' || message.type === 'reset' ? [message.type] : [];
+  });
+}
+
+/** Offsets as they came, checked to be without holes. */
+function expectContiguous(reader: TestConnection): void {
+  let next: number | null = null;
+  for (const message of reader.inbox.waiting) {
+    if (message.type !== 'publications' || message.position === null) continue;
+    if (next !== null) expect(message.position.offset).toBe(next);
+    next = message.position.offset + message.items.length;
+  }
+}
+
+async function untilReceived(reader: TestConnection, number: number): Promise<void> {
+  await until(`number ${number} has come`, () => received(reader).includes(number));
+}
+
+async function untilReady(cluster: TestCluster, status = 200): Promise<void> {
+  for (const node of cluster.nodes) {
+    await until(`/readyz is ${status}`, async () => (await node.readiness()).status === status);
+  }
+}
+
+function numbers(last: number): number[] {
+  return Array.from({ length: last }, (_, index) => index + 1);
+}
+
+/** Runs `fault` while numbers are published at one node and read at both; expects each, once, in order, and nothing told. */
+async function expectNothingLost(cluster: TestCluster, fault: () => Promise<void>, told: string[] = []): Promise<void> {
+  const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1, 'json')];
+  const publisher = new Publisher(await cluster.connect(), 't');
+  publisher.start();
+  await until('publications are accepted', () => publisher.accepted.length > 50);
+  await fault();
+  await untilReady(cluster);
+  const before = publisher.accepted.length;
+  await until('publications are accepted again', () => publisher.accepted.length > before + 50);
+  await publisher.stop();
+  const last = publisher.accepted.at(-1) ?? 0;
+  for (const reader of readers) {
+    await untilReceived(reader, last);
+    expect(received(reader).filter((each) => typeof each === 'string')).toEqual(told);
+    expect(received(reader).filter((each) => typeof each === 'number')).toEqual(numbers(last));
+    if (told.length === 0) expectContiguous(reader);
+  }
+}
+
+describe('a subscriber of a topic with history', () => {
+  it('comes back to another node and gets what it missed, and nothing twice', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const reader = await cluster.subscriber('t', 0);
+    const publisher = new Publisher(await cluster.connect(), 't');
+    await publisher.publish(3);
+    await untilReceived(reader, 3);
+    const last = reader.inbox.waiting.findLast((message) => message.type === 'publications');
+    const since = last?.type === 'publications' ? last.position : null;
+    await reader.close();
+    await publisher.publish(3);
+    const back = await cluster.connect(1);
+    const reply = await back.request({ type: 'subscribe', topic: 't', since });
+    expect(reply).toMatchObject({
+      type: 'subscribed',
+      recovered: true,
+      position: { offset: 6 },
+      publications: [{ data: 4 }, { data: 5 }, { data: 6 }],
+    });
+    await publisher.publish(1);
+    expect(await back.next('publications')).toMatchObject({ position: { offset: 7 }, items: [{ data: 7 }] });
+  });
+
+  it('misses nothing between its reply and the first push, however busy the topic is', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const publishers = await Promise.all(
+      [0, 1].map(async (node) => new Publisher(await cluster.connect(node), `t.${node}`)),
+    );
+    const busy = await Promise.all([0, 1, 0, 1].map((node) => cluster.connect(node)));
+    let isOver = false;
+    const load = busy.map(async (connection, index) => {
+      for (let number = 0; !isOver; number++) await connection.publish('t', `${index}.${number}`);
+    });
+    for (let round = 0; round < 30; round++) {
+      const reader = await cluster.connect(round % 2);
+      const reply = await reader.subscribe('t');
+      const push = await reader.next('publications');
+      const position = reply.type === 'subscribed' ? reply.position : null;
+      expect(push.position).toEqual({ epoch: position?.epoch, offset: (position?.offset ?? 0) + 1 });
+      await reader.close();
+    }
+    isOver = true;
+    await Promise.all(load);
+    expect(publishers.length).toBe(2);
+  });
+
+  it('is told honestly where history does not reach back, and can page through what is there', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_TOPICS: '{"t":{"historySize":5}}' },
+    });
+    const publisher = new Publisher(await cluster.connect(), 't');
+    await publisher.publish(700);
+    const reader = await cluster.connect(1);
+    const first = await reader.subscribe('t');
+    const epoch = first.type === 'subscribed' ? (first.position?.epoch ?? '') : '';
+    await reader.unsubscribe('t');
+    const reply = await reader.request({ type: 'subscribe', topic: 't', since: { epoch, offset: 1 } });
+    expect(reply).toMatchObject({ recovered: false, position: { epoch, offset: 700 }, publications: [] });
+    const page = await reader.request({
+      type: 'history',
+      topic: 't',
+      since: { epoch, offset: 1 },
+      limit: 1_000,
+      direction: null,
+    });
+    expect(page).toMatchObject({ type: 'history', recovered: false });
+    if (page.type === 'history') expect((page.first ?? 0) + page.publications.length - 1).toBe(700);
+  });
+
+  it('that comes back to very many topics at once is not cut off for what it missed', async () => {
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: true,
+      env: { ...env, FANFARE_MAX_BUFFERED_BYTES: '65536' },
+    });
+    const topics = Array.from({ length: 40 }, (_, index) => `t.${index}`);
+    const reader = await cluster.connect();
+    const writer = await cluster.connect();
+    const since = new Map<string, { epoch: string; offset: number } | null>();
+    for (const topic of topics) {
+      const reply = await reader.subscribe(topic);
+      since.set(topic, reply.type === 'subscribed' ? reply.position : null);
+    }
+    await reader.close();
+    for (const topic of topics) await writer.publish(topic, 'x'.repeat(10_000));
+    const back = await cluster.connect();
+    const commands = topics.map(
+      (topic, index) => ({ type: 'subscribe', id: index + 1, topic, since: since.get(topic) ?? null }) as const,
+    );
+    back.send(...commands);
+    let recovered = 0;
+    for (const _ of topics) if ((await back.next('subscribed')).recovered) recovered++;
+    expect(recovered).toBeGreaterThan(0);
+    await back.settle();
+    expect(back.socket.readyState).toBe(back.socket.OPEN);
+  });
+});
+
+describe('a storm of those who come back to one topic', () => {
+  it('costs Redis one read', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' } });
+    const reader = await cluster.subscriber('t', 0);
+    const publisher = new Publisher(await cluster.connect(), 't');
+    await publisher.publish(20);
+    await untilReceived(reader, 20);
+    const epoch = (await reader.next('publications')).position?.epoch ?? '';
+    const calls = async (): Promise<number> => cluster.node(1).metric('fanfare_redis_script_calls_total');
+    const before = await calls();
+    const back = await Promise.all(Array.from({ length: 200 }, () => cluster.connect(1)));
+    const replies = await Promise.all(
+      back.map((each, index) => each.request({ type: 'subscribe', topic: 't', since: { epoch, offset: index % 20 } })),
+    );
+    for (const [index, reply] of replies.entries()) {
+      expect(reply).toMatchObject({ recovered: true, position: { epoch, offset: 20 } });
+      if (reply.type === 'subscribed') expect(reply.publications.length).toBe(20 - (index % 20));
+    }
+    // Where the topic stands, and its history.
+    expect((await calls()) - before).toBe(2);
+  });
+});
+
+describe('nothing is lost, doubled or told', () => {
+  it('when the connections that listen are killed again and again', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      for (let round = 0; round < 5; round++) {
+        const lost = await cluster.node().metric('fanfare_redis_reconnects_total');
+        await admin.client('KILL', 'TYPE', 'pubsub');
+        await until(
+          'it is noticed',
+          async () => (await cluster.node().metric('fanfare_redis_reconnects_total')) > lost,
+        );
+        await untilReady(cluster);
+      }
+    });
+    await admin.quit();
+  });
+
+  it('when the connections that publish are killed', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    });
+    await admin.quit();
+  });
+
+  it('when Redis restarts with its data on disk; the epoch stays', async () => {
+    await using redis = await startRedis({ args: ['--appendonly', 'yes'] });
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    await expectNothingLost(cluster, async () => {
+      await redis.kill();
+      await untilReady(cluster, 503);
+      await redis.restart();
+    });
+  });
+
+  it('when Redis restarts empty: the nodes give back what it lost', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    await expectNothingLost(cluster, async () => {
+      await cluster.redis.kill();
+      await untilReady(cluster, 503);
+      await cluster.redis.restart();
+    });
+    expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
+  });
+
+  it('when all data of Redis is deleted', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      await admin.flushall();
+      await until('it is noticed', async () => (await cluster.node().metric('fanfare_recoveries_total')) === 1);
+    });
+    await admin.quit();
+  });
+
+  it('when the scripts are flushed', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      await admin.script('FLUSH');
+    });
+    await admin.quit();
+  });
+
+  it('when Redis is paused', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    await expectNothingLost(cluster, async () => {
+      await cluster.redis.pause();
+      await untilReady(cluster, 503);
+      await cluster.redis.resume();
+    });
+  });
+
+  it('when Redis is demoted to a replica for a while', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      await admin.replicaof('127.0.0.1', 1);
+      await untilReady(cluster, 503);
+      await admin.replicaof('NO', 'ONE');
+    });
+    await admin.quit();
+  });
+
+  it.each(['blackhole', 'deaf', 'mute'] as const)(
+    'when the way from a node to Redis is cut without a word (%s)',
+    async (fault) => {
+      await using redis: RedisProcess = await startRedis();
+      await using proxy = await FaultProxy.start({ targetPort: redis.port });
+      const node = { FANFARE_REDIS_URL: redis.url, ...env };
+      await using cluster = await startCluster({
+        nodes: 2,
+        redis,
+        envOf: (index) => (index === 1 ? { ...node, FANFARE_REDIS_URL: `redis://127.0.0.1:${proxy.port}` } : node),
+      });
+      await expectNothingLost(cluster, async () => {
+        if (fault === 'blackhole') proxy.blackhole();
+        else proxy.block(fault === 'deaf' ? 'toClient' : 'toTarget');
+        await until('/readyz says so', async () => (await cluster.node(1).readiness()).status === 503);
+        await proxy.heal();
+      });
+    },
+  );
+});
+
+describe('what Redis has lost for good', () => {
+  it('is told as a reset, where no node remembers it', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
+    const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1)];
+    const publisher = new Publisher(await cluster.connect(), 't');
+    await publisher.publish(5);
+    for (const reader of readers) await untilReceived(reader, 5);
+    const admin = new Redis(cluster.redis.url);
+    await until(
+      'what was published is forgotten too',
+      async () => {
+        await admin.flushall();
+        for (const reader of readers) if (received(reader).includes('reset')) return true;
+        await publisher.publish(1);
+        return false;
+      },
+      20_000,
+    );
+    await publisher.publish(3);
+    const last = publisher.accepted.at(-1) ?? 0;
+    for (const reader of readers) await untilReceived(reader, last);
+    await admin.quit();
+  });
+
+  it('is told to those who come back with a position of before', async () => {
+    await using redis = await startRedis();
+    const one = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
+    await until('it is ready', async () => (await one.readiness()).status === 200);
+    const reader = await TestConnection.open(one.url);
+    const reply = await reader.subscribe('t');
+    const since = reply.type === 'subscribed' ? reply.position : null;
+    await reader.publish('t', 1);
+    await reader.close();
+    await one.broker.drain({ atOnce: true });
+    await redis.restart();
+    const two = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
+    await until('it is ready', async () => (await two.readiness()).status === 200);
+    await using back = await TestConnection.open(two.url);
+    const again = await back.request({ type: 'subscribe', topic: 't', since });
+    expect(again).toMatchObject({ recovered: false, publications: [] });
+    if (again.type === 'subscribed') expect(again.position?.epoch).not.toBe(since?.epoch);
+    await back.close();
+    await two.broker.drain({ atOnce: true });
+  });
+});
