@@ -10,7 +10,9 @@
 --   epoch of the topic, as far as the node knows; ''
 --   offset before which nothing need be kept; '' leaves the stream as long as it is
 --   how long the stream lives on, in ms; negative: only where it is made now
+--   number of publications
 --   the entry (stream-entry.ts): version, count, length of the run, run, messageIds
+--   1 where it is to be seen whether old messageIds can be forgotten; ''
 --   number of messageIds, then of each: place in the run (0 the first), messageId
 --
 -- Returns for each run one of
@@ -68,72 +70,90 @@ local function without(entry, places, ids)
   return struct.pack('>BHI4', version, left, #run) .. run .. table.concat(tail), left
 end
 
+-- Which of the run's messageIds the topic has had: place in the run -> position; nil where it has had none.
+local function findKnown(ids, from, count)
+  local names = {}
+  for i = 1, count do names[i] = ARGV[from + 2 * i - 1] end
+  local recent = redis.call('HMGET', ids, unpack(names))
+  local old = redis.call('HMGET', ids .. ':old', unpack(names))
+  local known
+  for i = 1, count do
+    local before = recent[i] or old[i]
+    if before then
+      known = known or {}
+      known[tonumber(ARGV[from + 2 * i - 2])] = before
+    end
+  end
+  return known
+end
+
+-- The messageIds that are not known, with their places among what is left.
+local function unknownIds(known, from, count)
+  local ids, gone = {}, 0
+  for i = 1, count do
+    local place = tonumber(ARGV[from + 2 * i - 2])
+    if known[place] then
+      gone = gone + 1
+    else
+      ids[#ids + 1] = { place = place - gone, text = ARGV[from + 2 * i - 1] }
+    end
+  end
+  return ids
+end
+
+-- Adds an entry to a stream whose epoch the node may not know. Returns the entry's id or an error, and the epoch.
+local function publish(stream, epoch, ttl, entry)
+  local added = epoch ~= '' and add(stream, epoch, entry)
+  if not added or (type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true)) then
+    epoch = epochOf(lastId(stream, floor) or begin(stream, ttl))
+    added = add(stream, epoch, entry)
+  end
+  return added, epoch
+end
+
 local answers = {}
 local at = 4
 for k = 2, #KEYS do
   local stream, ids = KEYS[k], KEYS[k] .. ':ids'
-  local epoch, oldest, ttl, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
-  local idCount = tonumber(ARGV[at + 4])
-  at = at + 5
-  local answer = nil
-  local known = nil
-  local fresh = {}
-  if idCount > 0 then
-    local names = {}
-    for i = 1, idCount do names[i] = ARGV[at + 2 * i - 1] end
-    local recent = redis.call('HMGET', ids, unpack(names))
-    local old = redis.call('HMGET', ids .. ':old', unpack(names))
-    local places, gone = {}, 0
-    for i = 1, idCount do
-      local before = recent[i] or old[i]
-      local place = tonumber(ARGV[at + 2 * i - 2])
-      if before then
-        known = known or {}
-        known[i] = before
-        places[place] = true
-        gone = gone + 1
-      else
-        fresh[#fresh + 1] = { place = place - gone, text = names[i] }
-      end
-    end
-    if known then
-      local left
-      entry, left = without(entry, places, fresh)
-      if left == 0 then answer = '' end
-    end
-    at = at + 2 * idCount
+  local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
+  local turn, idCount, from = ARGV[at + 5], tonumber(ARGV[at + 6]), at + 7
+  at = from + 2 * idCount
+  local known = idCount > 0 and findKnown(ids, from, idCount)
+  local fresh
+  if known then
+    fresh = unknownIds(known, from, idCount)
+    entry, count = without(entry, known, fresh)
   end
-  if answer == nil then
-    local _, count = struct.unpack('>BH', entry)
-    local added = epoch ~= '' and add(stream, epoch, entry)
-    if not added or (type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true)) then
-      local last = lastId(stream, floor)
-      epoch = epochOf(last or begin(stream, ttl))
-      added = add(stream, epoch, entry)
-    end
-    if type(added) == 'table' then
-      answer = added
-    else
+  local answer = ''
+  if count > 0 then
+    answer, epoch = publish(stream, epoch, ttl, entry)
+    if type(answer) == 'string' then
       if oldest ~= '' then trim(stream, epoch, oldest) end
-      local first = offsetOf(added)
-      -- The entry's id is the offset of its first publication; the next entry's comes behind its last.
-      if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
       if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
-      if #fresh > 0 then
+      if count > 1 or idCount > 0 then
+        local first = offsetOf(answer)
+        -- The entry's id is the offset of its first publication; the next entry's comes behind its last.
+        if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
         local args = {}
-        for i, id in ipairs(fresh) do
-          args[2 * i - 1] = id.text
-          args[2 * i] = idOf(epoch, first + id.place)
+        if fresh then
+          for i, id in ipairs(fresh) do
+            args[2 * i - 1] = id.text
+            args[2 * i] = idOf(epoch, first + id.place)
+          end
+        else
+          for i = 1, 2 * idCount, 2 do
+            args[i] = ARGV[from + i]
+            args[i + 1] = idOf(epoch, first + ARGV[from + i - 1])
+          end
         end
-        remember(ids, window, args)
+        if #args > 0 then remember(ids, turn ~= '' and window, args) end
       end
-      redis.call('PUBLISH', stream, added .. ' ' .. entry)
-      answer = added
+      redis.call('PUBLISH', stream, answer .. ' ' .. entry)
     end
   end
   if known and type(answer) == 'string' then
     answer = { answer }
-    for i = 1, idCount do answer[i + 1] = known[i] or '' end
+    for i = 1, idCount do answer[i + 1] = known[tonumber(ARGV[from + 2 * i - 2])] or '' end
   end
   answers[k - 1] = answer
 end

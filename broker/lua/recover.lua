@@ -15,7 +15,7 @@
 -- ARGV[5]  1 where it has given something back: something was lost; else 0
 -- ARGV[6]  how long to wait for other nodes, in ms
 -- ARGV[7]  name for the next generation
--- ARGV[8]  channel on which nodes are called
+-- ARGV[8]  channel on which the other nodes are called, with the id of the one that calls
 --
 -- Returns {'serving', generation}, or {'listened'}: give back what you listen to; {'published'}: what you published, then ask
 -- again; {'wait'}: for the others; ask again.
@@ -29,7 +29,7 @@ local stage = tonumber(ARGV[3])
 if redis.call('EXISTS', KEYS[3]) == 0 then
   -- The last floor is kept where it can be: epochs that had ended must not come back.
   redis.call('HSET', KEYS[3], 'since', string.format('%.0f', now), 'floor', generation and string.match(generation, '%d+$') or '0000000000000000')
-  redis.call('PUBLISH', ARGV[8], 'recover')
+  redis.call('PUBLISH', ARGV[8], ARGV[1])
   -- A node that reports a stage of another recovery begins anew.
   stage = 0
 end
@@ -58,7 +58,7 @@ if published < expected and waited < patience then return { 'wait' } end
 
 local floor = hash.floor
 -- Nobody is left who would know what is missing; or something is, and not everybody could give back what they had. The streams
--- may end too early, which no number would show: all topics begin anew, and who was there before is told.
+-- may end too early, which no number would show: all topics get another epoch, and who was there before is told.
 if not hash.isRemembered or (hash.isLossy and published < expected) then
   floor = time[1] .. string.format('%06d', time[2])
 end
@@ -66,5 +66,5 @@ generation = ARGV[7] .. ':' .. floor
 redis.call('SET', KEYS[1], generation)
 redis.call('SET', KEYS[2], run)
 redis.call('DEL', KEYS[3])
-redis.call('PUBLISH', ARGV[8], 'recover')
+redis.call('PUBLISH', ARGV[8], ARGV[1])
 return { 'serving', generation }

@@ -16,17 +16,6 @@ local function idOf(epoch, offset)
   return epoch .. '-' .. string.format('%.0f', offset)
 end
 
--- The last id of a stream; nil where there is no stream, or only one of an epoch that has ended.
-local function lastId(stream, floor)
-  local info = redis.pcall('XINFO', 'STREAM', stream)
-  if info.err then return nil end
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      return epochOf(info[i + 1]) >= floor and info[i + 1] or nil
-    end
-  end
-end
-
 -- Makes an empty stream that goes on after `id`. XADD would make one with an entry in it, for which Redis sets 4 KiB aside.
 local function beginAt(stream, id, ttl)
   redis.call('DEL', stream)
@@ -37,20 +26,53 @@ local function beginAt(stream, id, ttl)
   return id
 end
 
--- Begins a topic's history anew.
-local function begin(stream, ttl)
+local function newEpoch()
   local now = redis.call('TIME')
-  return beginAt(stream, now[1] .. string.format('%06d', now[2]) .. '-0', ttl)
+  return now[1] .. string.format('%06d', now[2])
 end
 
--- Remembers messageIds, given as {id, position, …}: for `window` ms at least, for twice that at most.
+-- Begins a topic's history anew.
+local function begin(stream, ttl)
+  return beginAt(stream, newEpoch() .. '-0', ttl)
+end
+
+-- Gives a stream another epoch: what it holds can be read on, but no position of before. All offsets move up by one, so that a
+-- history that holds offset 1 is known to have inherited nothing: whoever hears of its epoch may deliver all of it.
+local function renew(stream, last)
+  local epoch, ttl = newEpoch(), math.max(redis.call('PTTL', stream), 1000)
+  local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1000)
+  redis.call('DEL', stream)
+  for i = #entries, 1, -1 do
+    redis.call('XADD', stream, idOf(epoch, offsetOf(entries[i][1]) + 1), '', entries[i][2][2])
+  end
+  local id = idOf(epoch, offsetOf(last) + 1)
+  if #entries == 0 then return beginAt(stream, id, ttl) end
+  redis.call('XSETID', stream, id)
+  redis.call('PEXPIRE', stream, ttl)
+  return id
+end
+
+-- The last id of a stream; nil where there is no stream. One of an epoch that has ended gets another.
+local function lastId(stream, floor)
+  local info = redis.pcall('XINFO', 'STREAM', stream)
+  if info.err then return nil end
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      local last = info[i + 1]
+      return epochOf(last) >= floor and last or renew(stream, last)
+    end
+  end
+end
+
+-- Remembers messageIds, given as {id, position, …}. With `window`, sees to it that each is remembered for so many ms at least
+-- and twice that at most; this must be asked for with the first one and then once in a half of it.
 local function remember(key, window, args)
-  local ttl = redis.call('PTTL', key)
-  if ttl >= 0 and ttl < window then
+  local ttl = window and redis.call('PTTL', key)
+  if ttl and ttl >= 0 and ttl < window then
     redis.call('RENAME', key, key .. ':old')
     ttl = -2
   end
   redis.call('HSET', key, unpack(args))
-  if ttl < 0 then redis.call('PEXPIRE', key, 2 * window) end
+  if ttl and ttl < 0 then redis.call('PEXPIRE', key, 2 * window) end
 end
 

@@ -359,24 +359,32 @@ describe('what Redis has lost for good', () => {
     await admin.quit();
   });
 
-  it('is told to those who come back with a position of before', async () => {
-    await using redis = await startRedis();
-    const one = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
-    await until('it is ready', async () => (await one.readiness()).status === 200);
-    const reader = await TestConnection.open(one.url);
-    const reply = await reader.subscribe('t');
-    const since = reply.type === 'subscribed' ? reply.position : null;
-    await reader.publish('t', 1);
-    await reader.close();
-    await one.broker.drain({ atOnce: true });
-    await redis.restart();
-    const two = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
-    await until('it is ready', async () => (await two.readiness()).status === 200);
-    await using back = await TestConnection.open(two.url);
-    const again = await back.request({ type: 'subscribe', topic: 't', since });
-    expect(again).toMatchObject({ recovered: false, publications: [] });
-    if (again.type === 'subscribed') expect(again.position?.epoch).not.toBe(since?.epoch);
-    await back.close();
-    await two.broker.drain({ atOnce: true });
-  });
+  it.each([
+    ['with nothing', [], []],
+    ['with its data, but no node that could vouch for it', ['--appendonly', 'yes'], [1]],
+  ] as const)(
+    'is told to those who come back, where Redis and all nodes were restarted (%s)',
+    async (_, args, left) => {
+      await using redis = await startRedis({ args });
+      const one = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
+      await until('it is ready', async () => (await one.readiness()).status === 200);
+      const reader = await TestConnection.open(one.url);
+      const reply = await reader.subscribe('t');
+      const since = reply.type === 'subscribed' ? reply.position : null;
+      await reader.publish('t', 1);
+      await reader.close();
+      await one.broker.drain({ atOnce: true });
+      await redis.restart();
+      const two = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
+      await until('it is ready', async () => (await two.readiness()).status === 200);
+      await using back = await TestConnection.open(two.url);
+      const again = await back.request({ type: 'subscribe', topic: 't', since });
+      expect(again).toMatchObject({ recovered: false, publications: [] });
+      if (again.type === 'subscribed') expect(again.position?.epoch).not.toBe(since?.epoch);
+      const page = await back.request({ type: 'history', topic: 't', since: null, limit: null, direction: null });
+      expect(page).toMatchObject({ publications: left.map((data) => ({ data })) });
+      await back.close();
+      await two.broker.drain({ atOnce: true });
+    },
+  );
 });

@@ -5,7 +5,7 @@
  */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { ScriptCall, Wait } from '../redis.js';
-import type { TopicPolicies } from '../topics/policy.js';
+import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
@@ -55,6 +55,8 @@ interface Remembered {
   trimAt: number;
   /** When the stream's life is to be lengthened next, by performance.now(). */
   renewAt: number;
+  /** When it is to be seen next whether messageIds can be forgotten. */
+  turnAt: number;
 }
 
 /** A run on its way. */
@@ -182,23 +184,27 @@ export class HistoryPublisher {
 
   #callOf(runs: readonly Sent[], { name, floor }: Generation): ScriptCall {
     const args: (string | number | Buffer)[] = [name, floor, this.#settings.idempotencyWindowSeconds * 1_000];
-    for (const { topic, entry, messageIds } of runs) {
-      this.#addUpkeep(topic, args);
-      args.push(entry, messageIds.size);
+    for (const { topic, count, entry, messageIds } of runs) {
+      const isTurn = this.#addUpkeep(topic, args, messageIds.size > 0);
+      args.push(count, entry, isTurn ? 1 : '', messageIds.size);
       for (const [id, place] of messageIds) args.push(place, id);
     }
     const keys = [this.#keys.generation, ...runs.map(({ topic }) => this.#keys.topic(topic))];
     return { script: scripts.publish, keys, args };
   }
 
-  /** Epoch, where to cut, and how long to live on. What is not known or need not be done yet is left out. */
-  #addUpkeep(topic: Topic, args: (string | number | Buffer)[]): void {
-    const { historySize, historyAgeSeconds } = this.#settings.topics.of(topic);
-    const ageMs = historyAgeSeconds * 1_000;
+  /**
+   * Epoch, where to cut, and how long to live on: what is not known or need not be done yet is left out. Answers whether it is to be
+   * seen if old messageIds can be forgotten.
+   */
+  #addUpkeep(topic: Topic, args: (string | number | Buffer)[], hasIds: boolean): boolean {
+    const policy = this.#settings.topics.of(topic);
+    const { historySize } = policy;
+    const ageMs = lifeMs(policy);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {
       args.push('', '', ageMs);
-      return;
+      return hasIds;
     }
     const now = performance.now();
     const isRenewed = now >= remembered.renewAt;
@@ -207,6 +213,10 @@ export class HistoryPublisher {
     if (isCut) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
     const oldest = remembered.head - historySize + 1;
     args.push(remembered.epoch, isCut && oldest > 1 ? oldest : '', isRenewed ? ageMs : -ageMs);
+    const isTurn = hasIds && now >= remembered.turnAt;
+    // A half of the window would do; other nodes look too.
+    if (isTurn) remembered.turnAt = now + this.#settings.idempotencyWindowSeconds * 250;
+    return isTurn;
   }
 
   /** What became of the runs of one call. */
@@ -256,9 +266,9 @@ export class HistoryPublisher {
       return;
     }
     if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
-    const { historyAgeSeconds } = this.#settings.topics.of(topic);
     // Whoever did not know the topic has just lengthened its life.
-    this.#remembered.set(topic, { epoch, head, trimAt: head, renewAt: performance.now() + historyAgeSeconds * 500 });
+    const renewAt = performance.now() + lifeMs(this.#settings.topics.of(topic)) / 2;
+    this.#remembered.set(topic, { epoch, head, trimAt: head, renewAt, turnAt: 0 });
   }
 
   #fail(runs: readonly Sent[], error: ReplyError): void {

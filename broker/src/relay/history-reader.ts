@@ -1,7 +1,7 @@
 /** Reads histories in Redis. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { ScriptCall } from '../redis.js';
-import type { TopicPolicies } from '../topics/policy.js';
+import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward } from './history.js';
 import type { Keys } from './keys.js';
 import type { Stretch } from './line.js';
@@ -39,7 +39,7 @@ export class HistoryReader {
   async read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
     const answer = await this.#ask(scripts.read, [topic], (floor) => [
       floor,
-      this.#ageMs(topic),
+      this.#lifeMs(topic),
       epoch,
       from,
       maxEntries,
@@ -54,7 +54,7 @@ export class HistoryReader {
       const piece = topics.slice(at, at + maxTopics);
       const answer = await this.#ask(scripts.positions, piece, (floor) => [
         floor,
-        ...piece.map((topic) => this.#ageMs(topic)),
+        ...piece.map((topic) => this.#lifeMs(topic)),
       ]);
       positions.push(...(answer as Buffer[]).map((id) => parsePosition(id.toString('latin1'))));
     }
@@ -82,8 +82,8 @@ export class HistoryReader {
     return pageBackward(position, entries.toReversed(), request);
   }
 
-  #ageMs(topic: Topic): number {
-    return this.#topics.of(topic).historyAgeSeconds * 1_000;
+  #lifeMs(topic: Topic): number {
+    return lifeMs(this.#topics.of(topic));
   }
 
   #ask(

@@ -112,10 +112,7 @@ export class Line {
   catchUp(held?: Held): Promise<void> {
     if (this.#catchingUp === null) {
       this.#held = held === undefined ? [] : [held];
-      this.#catchingUp = this.#catchUp().finally(() => {
-        this.#catchingUp = null;
-        this.#held = null;
-      });
+      this.#catchingUp = this.#catchUp();
     } else if (held !== undefined) this.#hold(held);
     return this.#catchingUp;
   }
@@ -163,10 +160,12 @@ export class Line {
     } catch {
       // Redis cannot be asked, which the link has said in the log. What was held is in the history and will be read.
       this.casts(doubt === 'none' ? 'tail' : doubt);
-      return;
+      this.#held = [];
     }
+    // All at once: what comes from here on is taken as it comes.
     const held = this.#held ?? [];
     this.#held = null;
+    this.#catchingUp = null;
     for (const { entry } of held) this.#take(entry);
   }
 
@@ -215,10 +214,14 @@ export class Line {
     this.#context.onRepaired(this.topic, { publications, outcome });
   }
 
-  /** The history is another one: says so, and goes on with all that it holds. */
+  /**
+   * The history is another one: says so, and goes on with all that it holds where that is known to be new (lua/stream.lua,
+   * `renew`), else with what is published from now on.
+   */
   async #beginAnew(position: Position): Promise<void> {
     const { entries } = await this.#context.read(this.topic, position.epoch, 1);
-    const first = position.epoch === this.#epoch ? position.offset + 1 : (entries[0]?.first ?? position.offset + 1);
+    const isNew = position.epoch !== this.#epoch && entries[0]?.first === 1;
+    const first = isNew ? 1 : position.offset + 1;
     this.recent.clear();
     this.#stand({ epoch: position.epoch, offset: first - 1 });
     this.#dropStale(position.epoch);

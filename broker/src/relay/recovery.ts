@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
-import type { TopicPolicies } from '../topics/policy.js';
+import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import type { Published } from './published.js';
@@ -188,7 +188,7 @@ export class Recovery {
   }
 
   #addCalls(calls: ScriptCall[], topic: StreamTopic, epoch: string, entries: readonly Given[]): void {
-    const ageMs = this.#settings.topics.of(topic).historyAgeSeconds * 1_000;
+    const ageMs = lifeMs(this.#settings.topics.of(topic));
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
     const floor = this.#lastGeneration?.slice(this.#lastGeneration.lastIndexOf(':') + 1) ?? '0';
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {

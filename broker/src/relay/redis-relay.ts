@@ -290,7 +290,10 @@ export class RedisRelay implements Relay {
   // What comes from Redis.
 
   #receive(channel: string, message: Buffer): void {
-    if (channel === this.#keys.control) return this.#recovery.ask();
+    if (channel === this.#keys.control) {
+      if (message.toString('latin1') !== this.#name) this.#recovery.ask();
+      return;
+    }
     const topic = this.#keys.topicOf(channel);
     if (topic === null) return this.#receiveProbe(message);
     this.#counters.redisMessagesReceived++;
@@ -388,7 +391,7 @@ export class RedisRelay implements Relay {
       {
         script: scripts.publish,
         keys: [generationKey, this.#keys.probe(this.#name)],
-        args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, entry, 0],
+        args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, 1, entry, '', 0],
       },
       {
         script: scripts.heartbeat,

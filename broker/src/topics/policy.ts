@@ -19,6 +19,14 @@ export interface TopicPolicy {
   readonly lastValue: boolean;
 }
 
+/** Histories live at least so long: nodes look after those of topics with subscribers every ten seconds. */
+const leastLifeMs = 30_000;
+
+/** How long a topic's history lives on from its last publication, or the last look of a node with subscribers, in milliseconds. */
+export function lifeMs({ historyAgeSeconds }: Pick<TopicPolicy, 'historyAgeSeconds'>): number {
+  return Math.max(historyAgeSeconds * 1_000, leastLifeMs);
+}
+
 /** The policy of a topic that no pattern matches, and of each field that a pattern leaves out. */
 export const defaultPolicy: TopicPolicy = Object.freeze({
   level: 'recoverable',

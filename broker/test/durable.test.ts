@@ -1,0 +1,75 @@
+/** Topics of level `durable`: what was acknowledged survives the loss of the master. */
+import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+const env = {
+  FANFARE_TOPICS: '{"safe.>":{"level":"durable"}}',
+  FANFARE_DURABLE_TIMEOUT_MS: '300',
+  FANFARE_REDIS_TIMEOUT_MS: '1000',
+};
+
+async function startReplicaOf(port: number) {
+  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${port}`] });
+  const admin = new Redis(replica.url);
+  await until('the replica follows', async () => (await admin.info('replication')).includes('master_link_status:up'));
+  return { replica, admin };
+}
+
+describe('a topic of level durable', () => {
+  it('is acknowledged when a replica has it, and answered unconfirmed where none does', async () => {
+    await using redis = await startRedis();
+    const { replica, admin } = await startReplicaOf(redis.port);
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const reader = await cluster.subscriber('safe.t', 1);
+    const writer = await cluster.connect();
+    const publish = (data: unknown, messageId: string) =>
+      writer.request({ type: 'publish', topic: 'safe.t', data, messageId });
+    expect(await publish(1, 'a')).toMatchObject({ type: 'published', position: { offset: 1 } });
+    await replica.pause();
+    expect(await publish(2, 'b')).toMatchObject({ type: 'error', code: 'unconfirmed', retryable: true });
+    // Others do not wait behind it.
+    expect(await writer.publish('other', 1)).toMatchObject({ type: 'published' });
+    await replica.resume();
+    await until('it is acknowledged', async () => (await publish(2, 'b')).type === 'published');
+    expect(await publish(3, 'c')).toMatchObject({ type: 'published', position: { offset: 3 } });
+    expect(await reader.take('safe.t', 3)).toEqual([1, 2, 3]);
+    admin.disconnect();
+    await replica[Symbol.asyncDispose]();
+  });
+
+  it('keeps what was acknowledged when the master dies and the replica takes over', async () => {
+    const redis = await startRedis();
+    const { replica, admin } = await startReplicaOf(redis.port);
+    await using first = await startCluster({ nodes: 1, redis, env });
+    const writer = await first.connect();
+    const positions = [];
+    for (let number = 1; number <= 50; number++) {
+      const reply = await writer.publish('safe.t', number);
+      if (reply.type === 'published') positions.push(reply.position);
+    }
+    expect(positions.length).toBe(50);
+    await redis.kill();
+    await admin.replicaof('NO', 'ONE');
+    await using second = await startCluster({ nodes: 1, redis: replica, env });
+    const reader = await second.connect();
+    const history = await reader.request({
+      type: 'history',
+      topic: 'safe.t',
+      since: null,
+      limit: 100,
+      direction: null,
+    });
+    // No node was left to say that nothing is missing, so the epoch is another one, and offsets have moved.
+    expect(history).toMatchObject({
+      type: 'history',
+      first: 2,
+      publications: positions.map((_, index) => ({ data: index + 1 })),
+    });
+    admin.disconnect();
+    await redis[Symbol.asyncDispose]();
+    await replica[Symbol.asyncDispose]();
+  });
+});

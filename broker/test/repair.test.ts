@@ -1,0 +1,163 @@
+/** What a node does with messages of Redis that come twice, not at all, or of another epoch; each made on purpose, in a real Redis. */
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { encodeEntry } from '../src/relay/stream-entry.js';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const key = 'fanfare:topic:t';
+
+/** An entry with numbers, as publish.lua stores it. */
+function entryOf(...numbers: number[]): Buffer {
+  const bytes = Buffer.concat(
+    numbers.map((number) => Buffer.from([0xa0 + String(number).length, ...Buffer.from(String(number))])),
+  );
+  return encodeEntry({ count: numbers.length, bytes }, new Map());
+}
+
+interface Stage extends AsyncDisposable {
+  readonly cluster: TestCluster;
+  readonly reader: TestConnection;
+  readonly writer: TestConnection;
+  readonly admin: Redis;
+  readonly epoch: string;
+}
+
+/** A subscriber at node 1, a publisher at node 0, the numbers 1 and 2 published. */
+async function setStage(env: Readonly<Record<string, string>> = {}): Promise<Stage> {
+  const cluster = await startCluster({ nodes: 2, env });
+  const reader = await cluster.subscriber('t', 1);
+  const writer = await cluster.connect();
+  const first = await writer.publish('t', 1);
+  await writer.publish('t', 2);
+  expect(await reader.take('t', 2)).toEqual([1, 2]);
+  const admin = new Redis(cluster.redis.url);
+  return {
+    cluster,
+    reader,
+    writer,
+    admin,
+    epoch: first.type === 'published' ? (first.position?.epoch ?? '') : '',
+    async [Symbol.asyncDispose]() {
+      await admin.quit();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe('a node that listens to a topic with history', () => {
+  it('delivers what comes twice once', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-2 `), entryOf(2)]));
+    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-1 `), entryOf(1, 2)]));
+    await writer.publish('t', 3);
+    expect(await reader.take('t', 1)).toEqual([3]);
+    expect(reader.inbox.waiting).toEqual([]);
+    expect(await cluster.node(1).metric('fanfare_publications_repeated_total')).toBe(3);
+  });
+
+  it('reads what did not come and delivers it in its place', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    await admin.xadd(key, `${epoch}-3`, '', entryOf(3, 4));
+    await admin.xsetid(key, `${epoch}-4`);
+    await writer.publish('t', 5);
+    expect(await reader.take('t', 3)).toEqual([3, 4, 5]);
+    expect(reader.inbox.waiting).toEqual([]);
+    expect(await cluster.node(1).metric('fanfare_publications_repaired_total')).toBe(3);
+    expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
+  });
+
+  it('holds back what comes while it reads, and delivers all in order', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    for (let number = 3; number <= 402; number++) await admin.xadd(key, `${epoch}-${number}`, '', entryOf(number));
+    const rest = Array.from({ length: 100 }, (_, index) => index + 403);
+    await Promise.all(rest.map((number) => writer.publish('t', number)));
+    expect(await reader.take('t', 500)).toEqual(Array.from({ length: 500 }, (_, index) => index + 3));
+    expect(await cluster.node(1).metric('fanfare_repairs_total')).toBeGreaterThanOrEqual(1);
+  });
+
+  it('tells a gap, and where it goes on, where the history does not hold what did not come', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer } = stage;
+    await admin.xsetid(key, `${epoch}-7`);
+    await writer.publish('t', 8);
+    expect(await reader.next('gap')).toEqual({ type: 'gap', topic: 't', position: { epoch, offset: 7 } });
+    expect(await reader.next('publications')).toMatchObject({ position: { epoch, offset: 8 }, items: [{ data: 8 }] });
+  });
+
+  it('learns from a beacon that the last publication did not come', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, cluster } = stage;
+    await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
+    await admin.publish(key, `${epoch}-3`);
+    expect(await reader.take('t', 1)).toEqual([3]);
+    await admin.publish(key, `${epoch}-3`);
+    expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
+  });
+
+  it('tells a reset where the history has another epoch, and delivers all that it holds', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer } = stage;
+    await admin.del(key);
+    await writer.publish('t', 'new');
+    const reset = await reader.next('reset');
+    expect(reset.position.offset).toBe(0);
+    expect(reset.position.epoch).not.toBe(epoch);
+    expect(await reader.next('publications')).toMatchObject({
+      position: { epoch: reset.position.epoch, offset: 1 },
+      items: [{ data: 'new' }],
+    });
+    await writer.publish('t', 'newer');
+    expect(await reader.next('publications')).toMatchObject({ position: { offset: 2 } });
+    expect(reader.inbox.waiting).toEqual([]);
+  });
+
+  it('passes over what is none of its layout, and says so once in the log', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-3 `), Buffer.from([9, 9, 9])]));
+    await admin.publish(key, 'not ours');
+    await writer.publish('t', 3);
+    expect(await reader.take('t', 1)).toEqual([3]);
+    expect(await cluster.node(1).metric('fanfare_redis_messages_unreadable_total')).toBe(2);
+    expect(cluster.node(1).log.filter(({ event }) => event === 'redisMessageUnreadable').length).toBe(1);
+  });
+});
+
+describe('a node that has published', () => {
+  it('says once more where the topic stands when it falls silent, and no more after that', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, writer, cluster } = stage;
+    const messages: string[] = [];
+    const listener = admin.duplicate();
+    listener.on('message', (_channel, message) => messages.push(message));
+    await listener.subscribe(key);
+    await writer.publish('t', 3);
+    await until('the beacon has come', () => messages.includes(`${epoch}-3`));
+    await until(
+      'another second has passed',
+      async () => (await cluster.node().metric('fanfare_probes_sent_total')) > 3,
+    );
+    expect(messages.filter((message) => message === `${epoch}-3`).length).toBe(1);
+    await listener.quit();
+  });
+});
+
+describe('nodes with different policies', () => {
+  it('say so in the log instead of delivering something half', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      envOf: (node) => (node === 0 ? { FANFARE_TOPICS: '{"t":{"level":"fast"}}' } : {}),
+    });
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    await writer.publish('t', 1);
+    await until('the log says so', () => cluster.node(1).log.some(({ event }) => event === 'policiesDiffer'));
+    await reader.settle();
+    expect(reader.inbox.waiting).toEqual([]);
+  });
+});
