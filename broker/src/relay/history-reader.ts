@@ -3,6 +3,7 @@ import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward } from './history.js';
+import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import type { Stretch } from './line.js';
 import { parsePosition } from './position-id.js';
@@ -12,8 +13,10 @@ import { decodeEntry, type StreamEntry } from './stream-entry.js';
 
 /** Redis as this file needs it. */
 export interface Asked {
-  /** The floor of the present generation; null while Redis cannot be asked. */
-  floor(): string | null;
+  /** Null while Redis cannot be asked. */
+  generation(): Generation | null;
+  /** Redis is in another generation. */
+  onStale(): void;
   /** Resolves with the answer; rejects where there is none. Binary strings come as Buffers. */
   evaluate(call: ScriptCall): Promise<unknown>;
 }
@@ -37,12 +40,13 @@ export class HistoryReader {
 
   /** What stands in the topic's stream from offset `from` of `epoch` on. A topic without history gets one. */
   async read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
-    const answer = await this.#ask(scripts.read, [topic], (floor) => [
+    const answer = await this.#ask(scripts.read, [topic], ({ name, floor }) => [
       floor,
       this.#lifeMs(topic),
       epoch,
       from,
       maxEntries,
+      name,
     ]);
     return stretchOf(answer);
   }
@@ -52,7 +56,7 @@ export class HistoryReader {
     const positions: (Position | null)[] = [];
     for (let at = 0; at < topics.length; at += maxTopics) {
       const piece = topics.slice(at, at + maxTopics);
-      const answer = await this.#ask(scripts.positions, piece, (floor) => [
+      const answer = await this.#ask(scripts.positions, piece, ({ floor }) => [
         floor,
         ...piece.map((topic) => this.#lifeMs(topic)),
       ]);
@@ -70,7 +74,7 @@ export class HistoryReader {
       const { position, entries } = await this.read(topic, epoch, from);
       return pageForward(position, entries, request);
     }
-    const answer = await this.#ask(scripts.readBack, [topic], (floor) => [
+    const answer = await this.#ask(scripts.readBack, [topic], ({ floor }) => [
       floor,
       since?.epoch ?? '',
       since === null ? '' : Math.max(0, since.offset - 1),
@@ -89,13 +93,15 @@ export class HistoryReader {
   #ask(
     script: ScriptCall['script'],
     topics: readonly Topic[],
-    argsFor: (floor: string) => ScriptCall['args'],
+    argsFor: (generation: Generation) => ScriptCall['args'],
   ): Promise<unknown> {
-    const floor = this.#redis.floor();
-    if (floor === null) return Promise.reject(unavailable());
+    const generation = this.#redis.generation();
+    if (generation === null) return Promise.reject(unavailable());
     const keys = topics.map((topic) => this.#keys.topic(topic));
-    return this.#redis.evaluate({ script, keys, args: argsFor(floor) }).catch(() => {
-      // The link has said why in the log.
+    if (script === scripts.read) keys.push(this.#keys.generation);
+    return this.#redis.evaluate({ script, keys, args: argsFor(generation) }).catch((error: Error) => {
+      // The link has said in the log what else it is.
+      if (error.message.startsWith('STALE')) this.#redis.onStale();
       throw unavailable();
     });
   }

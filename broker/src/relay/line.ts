@@ -65,10 +65,13 @@ interface Held {
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
+const nowhere: Delivery = { deliver: () => false, tellGap: () => undefined, tellReset: () => undefined };
+
 export class Line {
   readonly topic: Topic;
   readonly recent: Recent;
   readonly #context: LineContext;
+  #delivery: Delivery;
   /** Empty before the first read. */
   #epoch = '';
   /** Offset of the last publication that was delivered. */
@@ -82,6 +85,7 @@ export class Line {
   constructor(topic: Topic, context: LineContext) {
     this.topic = topic;
     this.#context = context;
+    this.#delivery = context.delivery;
     this.recent = new Recent(context.budget, context.maxPublications);
   }
 
@@ -144,8 +148,9 @@ export class Line {
     return doubt;
   }
 
-  /** Nobody here wants the topic any more. */
+  /** Nobody here wants the topic any more. What is being read still comes to nothing: another line may have taken the place of this one. */
   forget(): void {
+    this.#delivery = nowhere;
     this.recent.clear();
   }
 
@@ -226,7 +231,7 @@ export class Line {
     this.#stand({ epoch: position.epoch, offset: first - 1 });
     this.#dropStale(position.epoch);
     this.#context.counters.resetsTold++;
-    this.#context.delivery.tellReset(this.topic, this.position);
+    this.#delivery.tellReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     if (first <= position.offset) await this.#deliverMissing(position, entries);
   }
@@ -235,7 +240,7 @@ export class Line {
     this.recent.clear();
     this.#head = offset;
     this.#context.counters.gapsTold++;
-    this.#context.delivery.tellGap(this.topic, this.position);
+    this.#delivery.tellGap(this.topic, this.position);
   }
 
   /** What is held behind the hole is all that will ever come of it. */
@@ -266,6 +271,7 @@ export class Line {
 
   /** Delivers an entry of this epoch that does not come behind a hole; what was delivered before is left out. */
   #take(entry: StreamEntry): void {
+    if (this.#delivery === nowhere) return;
     if (entry.last <= this.#head) {
       this.#context.counters.publicationsRepeated += entry.run.count;
       return;
@@ -276,7 +282,7 @@ export class Line {
     this.recent.append(entry);
     const { epoch } = this.position;
     const run = entry.first === from ? entry.run : this.recent.between(from, entry.last);
-    if (run !== null) this.#context.delivery.deliver(this.topic, { epoch, offset: from }, run);
+    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run);
   }
 
   async #backfill(): Promise<void> {

@@ -15,8 +15,8 @@ export interface LinesSettings {
   readonly recentBytes: number;
 }
 
-/** Histories of topics with subscribers are kept alive by a look at them so often, or twice in their age where that is less, in milliseconds. */
-const sweepMs = 10_000;
+/** Histories of topics with subscribers are kept alive by a look at them so often, in milliseconds (policy.ts, `lifeMs`). */
+const sweepMs = 20_000;
 
 /** Lines that are mended at the same time. */
 const maxParallelRepairs = 64;

@@ -166,7 +166,8 @@ export class RedisRelay implements Relay {
     this.#durable = new HistoryPublisher(durableLink, keys, settings, counters, this.#published, wait, onStale);
     this.#reader = new HistoryReader(
       {
-        floor: () => this.#generation?.floor ?? null,
+        generation: () => this.#generation,
+        onStale,
         evaluate: async (call) => {
           const [answer] = await this.#publisher.evaluate([call]);
           if (answer instanceof Error) throw answer;

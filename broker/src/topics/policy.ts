@@ -19,8 +19,8 @@ export interface TopicPolicy {
   readonly lastValue: boolean;
 }
 
-/** Histories live at least so long: nodes look after those of topics with subscribers every ten seconds. */
-const leastLifeMs = 30_000;
+/** Histories live at least so long: nodes look after those of topics with subscribers every 20 s (relay/lines.ts). */
+const leastLifeMs = 60_000;
 
 /** How long a topic's history lives on from its last publication, or the last look of a node with subscribers, in milliseconds. */
 export function lifeMs({ historyAgeSeconds }: Pick<TopicPolicy, 'historyAgeSeconds'>): number {
