@@ -99,6 +99,16 @@ describe('a node that listens to a topic with history', () => {
     expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
   });
 
+  it('compares its topics with Redis when its listening connection is back, and reads what came meanwhile', async () => {
+    await using stage = await setStage({ FANFARE_PROBE_INTERVAL_MS: '60000' });
+    const { admin, epoch, reader, cluster } = stage;
+    // Nothing is published after it, and nobody sends a beacon.
+    await admin.multi().client('KILL', 'TYPE', 'pubsub').xadd(key, `${epoch}-3`, '', entryOf(3)).exec();
+    expect(await reader.take('t', 1)).toEqual([3]);
+    expect(reader.inbox.waiting).toEqual([]);
+    await until('the log says so', () => cluster.node(1).log.some(({ event }) => event === 'topicsCompared'));
+  });
+
   it('tells a reset where the history has another epoch, and delivers all that it holds', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;

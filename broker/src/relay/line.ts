@@ -188,7 +188,7 @@ export class Line {
     const { newest } = this.recent;
     const isFirst = !this.isOpen;
     const from = mustProve && !isFirst ? this.#head : this.#head + 1;
-    const { position, entries } = await this.#context.read(this.topic, this.#epoch, from);
+    const { position, entries } = await this.#read(this.#epoch, from);
     // What was held of another epoch is in its history, or gone with it.
     this.#dropStale(position.epoch);
     if (isFirst) return this.#stand(position);
@@ -213,7 +213,7 @@ export class Line {
       for (const entry of next) this.#take(entry);
       publications += this.#head - before;
       if (this.#head >= position.offset) break;
-      next = (await this.#context.read(this.topic, this.#epoch, this.#head + 1)).entries;
+      next = (await this.#read(this.#epoch, this.#head + 1)).entries;
     }
     this.#context.counters.publicationsRepaired += publications;
     this.#context.onRepaired(this.topic, { publications, outcome });
@@ -224,7 +224,7 @@ export class Line {
    * `renew`), else with what is published from now on.
    */
   async #beginAnew(position: Position): Promise<void> {
-    const { entries } = await this.#context.read(this.topic, position.epoch, 1);
+    const { entries } = await this.#read(position.epoch, 1);
     const isNew = position.epoch !== this.#epoch && entries[0]?.first === 1;
     const first = isNew ? 1 : position.offset + 1;
     this.recent.clear();
@@ -234,6 +234,13 @@ export class Line {
     this.#delivery.tellReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     if (first <= position.offset) await this.#deliverMissing(position, entries);
+  }
+
+  /** Rejects where Redis cannot be asked, or the line is forgotten by the time of the answer. */
+  async #read(epoch: string, from: number): Promise<Stretch> {
+    const stretch = await this.#context.read(this.topic, epoch, from);
+    if (this.#delivery === nowhere) throw new Error(`Nobody wants ${this.topic} any more.`);
+    return stretch;
   }
 
   #skipTo(offset: number): void {
@@ -271,7 +278,6 @@ export class Line {
 
   /** Delivers an entry of this epoch that does not come behind a hole; what was delivered before is left out. */
   #take(entry: StreamEntry): void {
-    if (this.#delivery === nowhere) return;
     if (entry.last <= this.#head) {
       this.#context.counters.publicationsRepeated += entry.run.count;
       return;
@@ -294,7 +300,7 @@ export class Line {
     for (;;) {
       // Where nothing is remembered, the whole history is older.
       const end = Math.min(this.recent.oldestOffset, this.#head + 1);
-      const stretch = await this.#context.read(this.topic, epoch, from);
+      const stretch = await this.#read(epoch, from);
       if (epoch !== this.#epoch || stretch.position.epoch !== epoch) return;
       const entries = stretch.entries.filter(({ last }) => last >= from && last < end);
       older.push(...entries);

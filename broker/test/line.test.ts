@@ -1,0 +1,271 @@
+/** A line against every order in which messages and answers can come, go missing, or come twice. */
+import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Line, type LineContext, type Stretch } from '../src/relay/line.js';
+import { RecentBudget } from '../src/relay/recent.js';
+import { decodeEntry, encodeEntry, type StreamEntry } from '../src/relay/stream-entry.js';
+import { topic } from './relay.contract.js';
+
+/** A Redis in which the test decides when a read is answered, and which messages arrive. */
+class ScriptedStream {
+  epoch = 1;
+  head = 0;
+  entries: StreamEntry[] = [];
+  #reads: {
+    readonly epoch: string;
+    readonly from: number;
+    resolve(stretch: Stretch): void;
+    reject(error: Error): void;
+  }[] = [];
+
+  get epochName(): string {
+    return `e${this.epoch}`;
+  }
+
+  get waiting(): number {
+    return this.#reads.length;
+  }
+
+  /** Answers with the message of it. */
+  publish(count: number): StreamEntry {
+    const bytes = Buffer.alloc(count * 2);
+    for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
+    const entry = decodeEntry(this.head + 1, encodeEntry({ count, bytes }, new Map()));
+    if (entry === null) throw new Error('not an entry');
+    this.entries.push(entry);
+    this.head += count;
+    return entry;
+  }
+
+  /** Forgets all but the newest entries. */
+  trim(keep: number): void {
+    this.entries = keep === 0 ? [] : this.entries.slice(-keep);
+  }
+
+  /** Begins another history. */
+  begin(): void {
+    this.epoch++;
+    this.head = 0;
+    this.entries = [];
+  }
+
+  read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>
+    new Promise((resolve, reject) => this.#reads.push({ epoch, from, resolve, reject }));
+
+  async answer(maxEntries = 2): Promise<void> {
+    const read = this.#reads.shift();
+    const entries = read?.epoch === this.epochName ? this.entries.filter(({ last }) => last >= read.from) : [];
+    read?.resolve({ position: { epoch: this.epochName, offset: this.head }, entries: entries.slice(0, maxEntries) });
+    await settle();
+  }
+
+  async fail(): Promise<void> {
+    this.#reads.shift()?.reject(new ReplyError('unavailable', 'no'));
+    await settle();
+  }
+
+  async answerAll(): Promise<void> {
+    while (this.#reads.length > 0) await this.answer();
+  }
+}
+
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What subscribers see: epochs and offsets, gaps and resets. */
+type Seen =
+  | { readonly epoch: string; readonly offset: number }
+  | { readonly told: 'gap' | 'reset'; readonly at: Position };
+
+function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
+  const seen: Seen[] = [];
+  const context: LineContext = {
+    delivery: {
+      deliver: (_topic: Topic, position: Position | null, run: Run) => {
+        for (let index = 0; index < run.count; index++) {
+          seen.push({ epoch: position?.epoch ?? '', offset: (position?.offset ?? 0) + index });
+        }
+        return true;
+      },
+      tellGap: (_topic, position) => void seen.push({ told: 'gap', at: position as Position }),
+      tellReset: (_topic, position) => void seen.push({ told: 'reset', at: position }),
+    },
+    counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
+    budget: new RecentBudget(1_000_000),
+    maxPublications: 100,
+    read: stream.read,
+    onRepaired: () => undefined,
+  };
+  return { line: new Line(topic('t'), context), seen };
+}
+
+/** Each publication once, in order; where offsets or epochs jump, that was told right there. Answers the last position. */
+function checkSeen(seen: readonly Seen[], start: Position): Position {
+  let at = start;
+  for (const each of seen) {
+    if ('told' in each) {
+      if (each.told === 'gap') {
+        expect(each.at.epoch).toBe(at.epoch);
+        expect(each.at.offset).toBeGreaterThan(at.offset);
+      }
+      at = each.at;
+    } else {
+      expect(each).toEqual({ epoch: at.epoch, offset: at.offset + 1 });
+      at = each;
+    }
+  }
+  return at;
+}
+
+const steps = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constant('publish' as const),
+        count: fc.integer({ min: 1, max: 3 }),
+        copies: fc.integer({ min: 0, max: 2 }),
+      }),
+    },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('answer' as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constantFrom('fail' as const, 'beacon' as const, 'compare' as const) }),
+    },
+  ),
+  { maxLength: 80 },
+);
+
+describe('a line', () => {
+  it('delivers everything once and in order, whatever messages are lost or doubled and however late answers come', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (taken) => {
+        const stream = new ScriptedStream();
+        stream.publish(3);
+        const { line, seen } = newLine(stream);
+        void line.catchUp();
+        await stream.answerAll();
+        const start = line.position;
+        for (const step of taken) {
+          if (step.do === 'publish') {
+            const entry = stream.publish(step.count);
+            for (let copy = 0; copy < step.copies; copy++) line.receive(stream.epochName, entry);
+          } else if (step.do === 'answer') await stream.answer();
+          else if (step.do === 'fail') await stream.fail();
+          else if (step.do === 'beacon') line.onBeacon({ epoch: stream.epochName, offset: stream.head });
+          else void line.catchUp();
+        }
+        await stream.answerAll();
+        line.onBeacon({ epoch: stream.epochName, offset: stream.head });
+        await stream.answerAll();
+        expect(checkSeen(seen, start)).toEqual({ epoch: 'e1', offset: stream.head });
+        expect(seen.some((each) => 'told' in each)).toBe(false);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('tells every jump where history is trimmed or begins anew, and is where the topic is in the end', async () => {
+    const cruel = fc.array(
+      fc.oneof(
+        {
+          weight: 6,
+          arbitrary: fc.record({
+            do: fc.constant('publish' as const),
+            count: fc.integer({ min: 1, max: 3 }),
+            copies: fc.integer({ min: 0, max: 2 }),
+          }),
+        },
+        { weight: 4, arbitrary: fc.record({ do: fc.constant('answer' as const) }) },
+        {
+          weight: 1,
+          arbitrary: fc.record({
+            do: fc.constantFrom('fail' as const, 'trim' as const, 'begin' as const, 'doubt' as const),
+          }),
+        },
+      ),
+      { maxLength: 80 },
+    );
+    await fc.assert(
+      fc.asyncProperty(cruel, async (taken) => {
+        const stream = new ScriptedStream();
+        stream.publish(3);
+        const { line, seen } = newLine(stream);
+        void line.catchUp();
+        await stream.answerAll();
+        const start = line.position;
+        for (const step of taken) {
+          if (step.do === 'publish') {
+            const entry = stream.publish(step.count);
+            for (let copy = 0; copy < step.copies; copy++) line.receive(stream.epochName, entry);
+          } else if (step.do === 'answer') await stream.answer();
+          else if (step.do === 'fail') await stream.fail();
+          else if (step.do === 'trim') stream.trim(1);
+          else if (step.do === 'begin') stream.begin();
+          else {
+            line.casts('tail');
+            void line.catchUp();
+          }
+        }
+        await stream.answerAll();
+        line.onBeacon({ epoch: stream.epochName, offset: stream.head });
+        await stream.answerAll();
+        expect(checkSeen(seen, start)).toEqual({ epoch: stream.epochName, offset: stream.head });
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('takes a history for another one where it cannot prove that it is the same', async () => {
+    const stream = new ScriptedStream();
+    const { line, seen } = newLine(stream);
+    void line.catchUp();
+    await stream.answerAll();
+    for (let number = 0; number < 3; number++) line.receive('e1', stream.publish(1));
+    // Redis has lost the last one, and someone has published another at its offset and one more.
+    stream.entries.pop();
+    stream.head--;
+    const other = decodeEntry(3, encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x78]) }, new Map())) as StreamEntry;
+    stream.entries.push(other);
+    stream.head++;
+    stream.publish(1);
+    line.casts('proof');
+    void line.catchUp();
+    await stream.answerAll();
+    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e1', offset: 4 } });
+    line.receive('e1', stream.publish(1));
+    expect(seen.at(-1)).toEqual({ epoch: 'e1', offset: 5 });
+    // Where it is the same, nothing is told.
+    const before = seen.length;
+    line.casts('proof');
+    void line.catchUp();
+    await stream.answerAll();
+    expect(seen.length).toBe(before);
+  });
+
+  it('gives nothing to anybody once it is forgotten, even if it was reading', async () => {
+    const stream = new ScriptedStream();
+    const { line, seen } = newLine(stream);
+    void line.catchUp();
+    await stream.answerAll();
+    stream.publish(1);
+    void line.catchUp();
+    line.forget();
+    await stream.answerAll();
+    expect(seen).toEqual([]);
+  });
+
+  it('holds no more than so much while it reads, and still misses nothing', async () => {
+    const stream = new ScriptedStream();
+    const { line, seen } = newLine(stream);
+    void line.catchUp();
+    await stream.answerAll();
+    stream.publish(1);
+    for (let number = 0; number < 1_000; number++) line.receive('e1', stream.publish(1));
+    expect(stream.waiting).toBe(1);
+    while (stream.waiting > 0) await stream.answer(100);
+    expect(checkSeen(seen, { epoch: 'e1', offset: 0 })).toEqual({ epoch: 'e1', offset: 1_001 });
+  });
+});
