@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ['protocol'],
   client: ['protocol'],
   'local-cluster': [],
-  loadtest: ['protocol', 'local-cluster'],
+  loadtest: ['protocol', 'client', 'local-cluster'],
   examples: ['client', 'local-cluster'],
 };
 

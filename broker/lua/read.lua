@@ -8,6 +8,7 @@
 -- ARGV[4]  offset of the first publication that is wanted
 -- ARGV[5]  most entries to answer with
 -- ARGV[6]  the generation that the node knows
+-- ARGV[7]  1 to give the topic another epoch first, where it has that of the position: what it holds is not what the node knows
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order. The first one may begin
 -- before what is wanted. Of another epoch than the topic's there are none.
@@ -15,6 +16,7 @@
 local stream = KEYS[1]
 local last = lastId(stream, ARGV[1])
 if last then
+  if ARGV[7] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last) end
   redis.call('PEXPIRE', stream, ARGV[2])
 elseif redis.call('GET', KEYS[2]) ~= ARGV[6] then
   return redis.error_reply('STALE the generation is another one')

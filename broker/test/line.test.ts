@@ -50,6 +50,13 @@ class ScriptedStream {
     this.entries = [];
   }
 
+  renew = async (): Promise<Position> => {
+    this.epoch++;
+    this.head++;
+    this.entries = this.entries.map((entry) => ({ ...entry, first: entry.first + 1, last: entry.last + 1 }));
+    return { epoch: this.epochName, offset: this.head };
+  };
+
   read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>
     new Promise((resolve, reject) => this.#reads.push({ epoch, from, resolve, reject }));
 
@@ -96,6 +103,7 @@ function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
     budget: new RecentBudget(1_000_000),
     maxPublications: 100,
     read: stream.read,
+    renew: stream.renew,
     onRepaired: () => undefined,
   };
   return { line: new Line(topic('t'), context), seen };
@@ -234,9 +242,9 @@ describe('a line', () => {
     line.casts('proof');
     void line.catchUp();
     await stream.answerAll();
-    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e1', offset: 4 } });
-    line.receive('e1', stream.publish(1));
-    expect(seen.at(-1)).toEqual({ epoch: 'e1', offset: 5 });
+    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e2', offset: 5 } });
+    line.receive('e2', stream.publish(1));
+    expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 6 });
     // Where it is the same, nothing is told.
     const before = seen.length;
     line.casts('proof');

@@ -55,7 +55,7 @@ class Publisher {
 
 /** Everything that a connection has got of a topic: the numbers, and what it was told in between. */
 function received(reader: TestConnection): (number | string)[] {
-  return reader.inbox.waiting.flatMap((message) => {
+  return reader.inbox.waiting.flatMap((message): (number | string)[] => {
     if (message.type === 'publications')
       return message.items.map((item) => ('data' in item ? (item.data as number) : -1));
     return message.type === 'gap' || message.type === 'reset' ? [message.type] : [];

@@ -1,14 +1,12 @@
 /** The words of `npm run loadtest`: what can be asked for, and the sentence for what cannot. */
-import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { ParseArgsConfig } from 'node:util';
 import { driverNames } from './driver.js';
 import type { FanoutOptions } from './fanout.js';
+import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
 import { shapeNames } from './shape.js';
 import { stampBytes } from './stamp.js';
 
-/** The command line is wrong; the message is one sentence that says how. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+export { UsageError };
 
 export type Request =
   | { readonly name: 'help' }
@@ -45,7 +43,7 @@ const flags = {
 } as const satisfies ParseArgsConfig['options'];
 
 export function parseCommandLine(args: readonly string[]): Request {
-  const { positionals, values } = parse(args);
+  const { positionals, values } = readFlags(args, flags);
   if (values.help) return { name: 'help' };
   const [scenario, ...rest] = positionals;
   if (scenario === undefined) throw new UsageError('Say what to measure: "fanout".');
@@ -65,35 +63,4 @@ export function parseCommandLine(args: readonly string[]): Request {
       seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
     },
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: true });
-  } catch (error) {
-    // The first sentence names the flag; those behind it are about positionals.
-    throw new UsageError(`${(error as Error).message.split('. ')[0]?.replace(/\.$/, '')}.`);
-  }
-}
-
-function readNames<Name extends string>(flag: string, text: string, known: readonly Name[]): readonly Name[] {
-  const names = new Set<Name>();
-  for (const given of text.split(',')) {
-    const name = known.find((candidate) => candidate === given);
-    if (name === undefined) throw new UsageError(`--${flag} does not know "${given}", only ${known.join(', ')}.`);
-    names.add(name);
-  }
-  return [...names];
-}
-
-function readInteger(flag: string, text: string, least: number, most: number): number {
-  const value = readNumber(flag, text, least, most);
-  if (!Number.isInteger(value)) throw new UsageError(`--${flag} must be a whole number, not "${text}".`);
-  return value;
-}
-
-function readNumber(flag: string, text: string, least: number, most: number): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (value >= least && value <= most) return value;
-  throw new UsageError(`--${flag} must be a number from ${least} to ${most}, not "${text}".`);
 }

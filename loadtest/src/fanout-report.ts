@@ -2,6 +2,7 @@
 import type { FanoutOptions, FanoutSamples, TrafficSample } from './fanout.js';
 import type { MemorySample } from './idle-memory.js';
 import { describeMachine } from './machine.js';
+import { markdownTable } from './markdown-table.js';
 import { type ShapeName, shapes } from './shape.js';
 import { latencySample } from './tally.js';
 
@@ -61,7 +62,7 @@ function trafficTable(samples: readonly TrafficSample[], { shapes: names }: Fano
     'p50, ms',
     'p99, ms',
   ];
-  return table(head, rows);
+  return markdownTable(head, rows);
 }
 
 /** Deliveries per CPU-second of these samples against those of another variant and shape, round by round. */
@@ -101,7 +102,7 @@ function memoryTable(samples: readonly MemorySample[]): string {
       ];
     });
   });
-  return table(['idle subscribers', 'server', 'bytes each', 'times raw', 'bytes each, RSS'], rows);
+  return markdownTable(['idle subscribers', 'server', 'bytes each', 'times raw', 'bytes each, RSS'], rows);
 }
 
 function explainSamples(samples: readonly TrafficSample[]): string[] {
@@ -117,13 +118,6 @@ function explainSamples(samples: readonly TrafficSample[]): string[] {
 function describeRatios(ratios: readonly number[]): string {
   if (ratios.length === 0) return '';
   return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 function bytes(values: readonly number[]): string {

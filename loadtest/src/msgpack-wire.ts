@@ -49,10 +49,10 @@ export class MsgpackWire implements Wire {
 
   forEachPublication(bytes: Uint8Array, start: number, end: number, sink: PublicationSink): boolean {
     if (bytes[start] !== 0x95 || bytes[start + 1] !== pushTypes.publications) return false;
-    const topicHead = bytes[start + 2] as number;
-    let at = start + 2 + (topicHead === 0xd9 ? 2 + (bytes[start + 3] as number) : 1 + (topicHead & 0x1f));
-    // No topic of ours keeps history yet: a position would be something else than what is measured here.
-    if (bytes[at++] !== nil || bytes[at++] !== nil) return false;
+    let at = textEnd(bytes, start + 2);
+    // The epoch and the offset of the first; null where the topic keeps no history.
+    at = bytes[at] === nil ? at + 1 : textEnd(bytes, at);
+    at += numberBytes(bytes[at] as number);
     const head = bytes[at++] as number;
     let count = head & 0x0f;
     if (head === 0xdc) {
@@ -70,6 +70,17 @@ export class MsgpackWire implements Wire {
     }
     return at === end;
   }
+}
+
+/** Where a text of at most 255 bytes ends. */
+function textEnd(bytes: Uint8Array, at: number): number {
+  const head = bytes[at] as number;
+  return at + (head === 0xd9 ? 2 + (bytes[at + 1] as number) : 1 + (head & 0x1f));
+}
+
+/** How long an unsigned integer is that begins with this byte. Nil is as short as the smallest. */
+function numberBytes(head: number): number {
+  return head >= 0xcc && head <= 0xcf ? 1 + 2 ** (head - 0xcc) : 1;
 }
 
 function readUint16(bytes: Uint8Array, at: number): number {

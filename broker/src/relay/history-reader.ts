@@ -39,7 +39,16 @@ export class HistoryReader {
   }
 
   /** What stands in the topic's stream from offset `from` of `epoch` on. A topic without history gets one. */
-  async read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
+  read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
+    return this.#read(topic, epoch, from, false);
+  }
+
+  /** Gives the topic another epoch where it has this one. Resolves with where it stands then. */
+  async renew(topic: Topic, epoch: string): Promise<Position> {
+    return (await this.#read(topic, epoch, 1, true)).position;
+  }
+
+  async #read(topic: Topic, epoch: string, from: number, isRenewed: boolean): Promise<Stretch> {
     const answer = await this.#ask(scripts.read, [topic], ({ name, floor }) => [
       floor,
       this.#lifeMs(topic),
@@ -47,6 +56,7 @@ export class HistoryReader {
       from,
       maxEntries,
       name,
+      isRenewed ? 1 : 0,
     ]);
     return stretchOf(answer);
   }

@@ -36,6 +36,8 @@ export interface LineContext {
   readonly maxPublications: number;
   /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
+  /** Gives the topic another epoch where it has this one, and answers where it stands then. Rejects likewise. */
+  renew(topic: Topic, epoch: string): Promise<Position>;
   /** Told of what no subscriber here should have to notice. */
   onRepaired(topic: Topic, what: Repair): void;
 }
@@ -192,7 +194,8 @@ export class Line {
     // What was held of another epoch is in its history, or gone with it.
     this.#dropStale(position.epoch);
     if (isFirst) return this.#stand(position);
-    const isProven = !mustProve || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
+    const isProven =
+      !mustProve || this.#head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
     if (position.epoch !== this.#epoch || position.offset < this.#head || !isProven) return this.#beginAnew(position);
     await this.#deliverMissing(position, entries);
   }
@@ -224,16 +227,18 @@ export class Line {
    * `renew`), else with what is published from now on.
    */
   async #beginAnew(position: Position): Promise<void> {
-    const { entries } = await this.#read(position.epoch, 1);
-    const isNew = position.epoch !== this.#epoch && entries[0]?.first === 1;
-    const first = isNew ? 1 : position.offset + 1;
+    // Under the same epoch offsets would be taken for what was seen before.
+    const { epoch } = position.epoch === this.#epoch ? await this.#context.renew(this.topic, this.#epoch) : position;
+    const { position: there, entries } = await this.#read(epoch, 1);
+    if (there.epoch !== epoch) throw new Error(`${this.topic} begins anew while it is being read.`);
+    const first = entries[0]?.first === 1 ? 1 : there.offset + 1;
     this.recent.clear();
-    this.#stand({ epoch: position.epoch, offset: first - 1 });
-    this.#dropStale(position.epoch);
+    this.#stand({ epoch, offset: first - 1 });
+    this.#dropStale(epoch);
     this.#context.counters.resetsTold++;
     this.#delivery.tellReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
-    if (first <= position.offset) await this.#deliverMissing(position, entries);
+    if (first <= there.offset) await this.#deliverMissing(there, entries);
   }
 
   /** Rejects where Redis cannot be asked, or the line is forgotten by the time of the answer. */

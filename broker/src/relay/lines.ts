@@ -42,6 +42,7 @@ export class Lines {
       counters,
       budget: new RecentBudget(settings.recentBytes),
       read: (topic, epoch, from) => reader.read(topic, epoch, from),
+      renew: (topic, epoch) => reader.renew(topic, epoch),
       onRepaired: (topic, what) => this.#onRepaired(topic, what),
     };
     // The look also finds what nothing else has found.

@@ -1,0 +1,139 @@
+/** One address in front of all nodes, as a Kubernetes Service is: each new connection goes to the next node that accepts it. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+const host = '127.0.0.1';
+
+/** Which node is asked first: the next one in turn, or always the first of the list and then the others in turn. */
+export type Choice = 'inTurn' | 'first';
+
+export interface BalancerOptions {
+  /** Ports of the nodes. */
+  readonly ports: readonly number[];
+  /** Default: `inTurn`. */
+  readonly choice?: Choice;
+}
+
+interface Target {
+  readonly port: number;
+  isUp: boolean;
+}
+
+export class Balancer implements AsyncDisposable {
+  readonly #targets: readonly Target[];
+  readonly #choice: Choice;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Those from the nodes. */
+  readonly #upstreams = new Set<Socket>();
+  #turn = 0;
+  #isStalled = false;
+
+  static async start(options: BalancerOptions): Promise<Balancer> {
+    const balancer = new Balancer(options);
+    balancer.#server.listen({ port: 0, host, backlog: 4_096 });
+    await once(balancer.#server, 'listening');
+    return balancer;
+  }
+
+  private constructor({ ports, choice = 'inTurn' }: BalancerOptions) {
+    this.#targets = ports.map((port) => ({ port, isUp: true }));
+    this.#choice = choice;
+    this.#server = createServer({ pauseOnConnect: true, noDelay: true }, (client) => {
+      this.#keep(client);
+      this.#connect(client, this.#candidates());
+    });
+  }
+
+  /** Where clients connect. */
+  get url(): string {
+    return `ws://${host}:${(this.#server.address() as AddressInfo).port}/ws`;
+  }
+
+  /** New connections do not go to this node; those that it has stay. */
+  markDown(index: number): void {
+    this.#mark(index, false);
+  }
+
+  markUp(index: number): void {
+    this.#mark(index, true);
+  }
+
+  /** Nothing that nodes send is read any more, as if the clients did not read. */
+  stall(): void {
+    this.#isStalled = true;
+    for (const upstream of this.#upstreams) upstream.pause();
+  }
+
+  /** What was not read is read now. */
+  resume(): void {
+    this.#isStalled = false;
+    for (const upstream of this.#upstreams) upstream.resume();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #mark(index: number, isUp: boolean): void {
+    const target = this.#targets[index];
+    if (target !== undefined) target.isUp = isUp;
+  }
+
+  /** The nodes in the order in which they are asked. */
+  #candidates(): Target[] {
+    const [first, others] =
+      this.#choice === 'first' ? [this.#targets.slice(0, 1), this.#targets.slice(1)] : [[], this.#targets];
+    const from = this.#turn++ % Math.max(1, others.length);
+    return [...first, ...others.slice(from), ...others.slice(0, from)].filter(({ isUp }) => isUp);
+  }
+
+  #connect(client: Socket, candidates: readonly Target[]): void {
+    const [target, ...rest] = candidates;
+    if (target === undefined) {
+      client.resetAndDestroy();
+      return;
+    }
+    const upstream = connect({ host, port: target.port, noDelay: true });
+    this.#keep(upstream);
+    const onRefused = (): void => {
+      if (!client.destroyed) this.#connect(client, rest);
+    };
+    upstream.once('error', onRefused);
+    upstream.once('connect', () => {
+      upstream.off('error', onRefused);
+      this.#join(client, upstream);
+    });
+  }
+
+  #join(client: Socket, upstream: Socket): void {
+    if (client.destroyed) {
+      upstream.destroy();
+      return;
+    }
+    this.#upstreams.add(upstream);
+    upstream.once('close', () => this.#upstreams.delete(upstream));
+    // Not `pipe` where a stall must hold: it would resume what was paused.
+    upstream.on('data', (bytes: Buffer) => {
+      if (!client.write(bytes)) upstream.pause();
+    });
+    upstream.on('end', () => client.end());
+    client.on('drain', () => {
+      if (!this.#isStalled) upstream.resume();
+    });
+    client.pipe(upstream);
+    // Whatever ends one ends the other.
+    client.once('close', () => upstream.destroy());
+    upstream.once('close', () => {
+      if (!upstream.readableEnded) client.resetAndDestroy();
+    });
+    if (this.#isStalled) upstream.pause();
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+}

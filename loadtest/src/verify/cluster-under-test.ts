@@ -1,0 +1,118 @@
+/** Redis and the nodes that faults are made on: each process can be ended, stopped and started again where it was. */
+import { FaultProxy, type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { pingIntervalMs } from './client-options.js';
+import { Parts } from './parts.js';
+import { type RedisReply, redisCommand } from './redis-command.js';
+import type { Level } from './verdict.js';
+
+/** What stands in the way of one node: between it and Redis, or between it and its clients. */
+export type ProxyPlace = 'bus' | 'clients';
+
+export interface ClusterUnderTestOptions {
+  readonly nodes: number;
+  readonly level: Level;
+  /** Publications that each topic keeps. */
+  readonly historySize: number;
+  /** More arguments for `redis-server`. */
+  readonly redisArgs: readonly string[];
+  /** Where the first node gets a {@link FaultProxy}; null: nowhere. */
+  readonly proxy: ProxyPlace | null;
+}
+
+function settingsOf(index: number, { level, historySize }: ClusterUnderTestOptions): Readonly<Record<string, string>> {
+  const policy = level === 'fast' ? { level } : { level, historySize };
+  return {
+    FANFARE_NODE_NAME: `node-${index}`,
+    FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
+    FANFARE_TOPICS: JSON.stringify({ '>': policy }),
+  };
+}
+
+export class ClusterUnderTest implements AsyncDisposable {
+  readonly redis: RedisProcess;
+  readonly nodes: readonly NodeUnderTest[];
+  /** Of the first node; null where none was asked for. */
+  readonly proxy: FaultProxy | null;
+  /** Ports on which clients reach the nodes. */
+  readonly clientPorts: readonly number[];
+
+  static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
+    const { nodes: count, redisArgs, proxy: place } = options;
+    await using parts = new Parts();
+    const redis = parts.use(await startRedis({ args: redisArgs }));
+    const busProxy = place === 'bus' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const started = await Promise.allSettled(
+      Array.from({ length: count }, async (_, index) => {
+        const redisUrl = index === 0 && busProxy !== null ? `redis://${busProxy.address}` : redis.url;
+        return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
+      }),
+    );
+    const nodes = started.flatMap((result) => (result.status === 'fulfilled' ? [parts.use(result.value)] : []));
+    const failure = started.find((result) => result.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+    const clientPorts = nodes.map(({ port }) => port);
+    const [firstPort] = clientPorts;
+    const clientProxy =
+      place === 'clients' && firstPort !== undefined
+        ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
+        : null;
+    if (clientProxy !== null) clientPorts[0] = clientProxy.port;
+    return new ClusterUnderTest(redis, nodes, busProxy ?? clientProxy, clientPorts, parts.move());
+  }
+
+  readonly #parts: Parts;
+
+  private constructor(
+    redis: RedisProcess,
+    nodes: readonly NodeUnderTest[],
+    proxy: FaultProxy | null,
+    clientPorts: readonly number[],
+    parts: Parts,
+  ) {
+    this.redis = redis;
+    this.nodes = nodes;
+    this.proxy = proxy;
+    this.clientPorts = clientPorts;
+    this.#parts = parts;
+  }
+
+  command(...args: readonly string[]): Promise<RedisReply> {
+    return redisCommand(this.redis.port, args);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#parts[Symbol.asyncDispose]();
+  }
+}
+
+export class NodeUnderTest implements AsyncDisposable {
+  readonly port: number;
+  readonly #redisUrl: string;
+  readonly #env: Readonly<Record<string, string>>;
+  #process: NodeProcess;
+
+  static async start(redisUrl: string, env: Readonly<Record<string, string>>): Promise<NodeUnderTest> {
+    return new NodeUnderTest(redisUrl, env, await startNode({ redisUrl, env }));
+  }
+
+  private constructor(redisUrl: string, env: Readonly<Record<string, string>>, process: NodeProcess) {
+    this.#redisUrl = redisUrl;
+    this.#env = env;
+    this.#process = process;
+    this.port = process.port;
+  }
+
+  /** The process that runs now, or the last one that ran. */
+  get process(): NodeProcess {
+    return this.#process;
+  }
+
+  /** Starts it anew on the same port, after its end; resolves once it is ready. */
+  async startAgain(): Promise<void> {
+    this.#process = await startNode({ redisUrl: this.#redisUrl, env: this.#env, port: this.port });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#process.kill();
+  }
+}

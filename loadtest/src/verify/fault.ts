@@ -1,0 +1,64 @@
+/** What a fault is, and what it may lay hands on. */
+import type { Audience } from './audience.js';
+import type { Balancer } from './balancer.js';
+import type { ClusterUnderTest, ProxyPlace } from './cluster-under-test.js';
+import type { Load } from './load.js';
+import type { TopicPlan } from './subscribers.js';
+import type { Resets } from './verdict.js';
+
+export type Fault = SimpleFault | PreparedFault;
+
+interface FaultDescription {
+  readonly name: string;
+  /** What happens, and how it is undone, in one sentence. */
+  readonly about: string;
+  /** Whether subscribers may be told that publications are missing: only where the fault takes the history away. */
+  readonly resets: Resets;
+  /** Whether nodes should notice that the way to Redis is not what it was. */
+  readonly isDetectable?: boolean;
+  /** More arguments for `redis-server`. */
+  readonly redisArgs?: readonly string[];
+  /** Where the first node gets a proxy. */
+  readonly proxy?: ProxyPlace;
+  /** Publications that topics keep, where the usual number is too small. */
+  readonly historySize?: number;
+}
+
+/** Makes the fault and undoes it. What it throws is a complaint: a fault that could not be made proves nothing. */
+export interface SimpleFault extends FaultDescription {
+  strike(stage: Stage): Promise<void>;
+}
+
+/** A fault for which something must stand before the load begins. */
+export interface PreparedFault extends FaultDescription {
+  prepare(stage: Stage): Promise<Act>;
+}
+
+export interface Act {
+  /** As {@link SimpleFault.strike}. */
+  strike(): Promise<void>;
+}
+
+export interface Stage {
+  readonly cluster: ClusterUnderTest;
+  /** In front of all nodes. */
+  readonly balancer: Balancer;
+  /** How long a fault that can last any time should last. */
+  readonly faultMs: number;
+  /** Clients that a fault adds; null: as many as it likes. */
+  readonly clients: number | null;
+  /**
+   * A further topic with a lane of its own; `burst` publications leave together (default: 1). The load is stopped with the others,
+   * but has to be started.
+   */
+  addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load };
+  /** Let go of when all is over. */
+  use<Part extends AsyncDisposable>(part: Part): Part;
+  /** Watched and judged as the others are, and let go of when all is over. */
+  addAudience(audience: Audience, name: string): void;
+  published(lane: number): number;
+  /** A sentence for the report. */
+  note(sentence: string): void;
+  /** A sentence that makes the verdict bad. */
+  complain(sentence: string): void;
+}

@@ -1,0 +1,47 @@
+/** Faults of the way between a node and its clients. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Fault } from '../fault.js';
+import { proxyOf } from './victim.js';
+
+const blockedMs = 6_000;
+const intervalMs = 500;
+
+export const clientBlackhole: Fault = {
+  name: 'client-blackhole',
+  about: 'Nothing passes between a node and its clients for 6 s; connections stay open.',
+  resets: 'none',
+  proxy: 'clients',
+  async strike({ cluster }) {
+    const proxy = proxyOf(cluster);
+    proxy.blackhole();
+    await delay(blockedMs);
+    await proxy.heal();
+  },
+};
+
+export const clientHalfOpen: Fault = {
+  name: 'client-half-open',
+  about: 'For 6 s a node hears its clients, but nothing comes back to them.',
+  resets: 'none',
+  proxy: 'clients',
+  async strike({ cluster }) {
+    const proxy = proxyOf(cluster);
+    proxy.block('toClient');
+    await delay(blockedMs);
+    await proxy.heal();
+  },
+};
+
+export const clientReset: Fault = {
+  name: 'client-reset',
+  about: "The connections of a node's clients are reset (RST), again every 500 ms.",
+  resets: 'none',
+  proxy: 'clients',
+  async strike({ cluster, faultMs }) {
+    const proxy = proxyOf(cluster);
+    for (let rest = faultMs; rest > 0; rest -= intervalMs) {
+      proxy.reset();
+      await delay(intervalMs);
+    }
+  },
+};

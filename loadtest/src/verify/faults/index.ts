@@ -1,0 +1,41 @@
+/** All faults, in the order in which `--fault all` tries them. */
+import type { Fault } from '../fault.js';
+import { busBlackhole, busHalfOpen, busReset, killPubsub, outputBuffer } from './bus-faults.js';
+import { clientBlackhole, clientHalfOpen, clientReset } from './client-faults.js';
+import { stalledSubscriber, storm } from './crowd-faults.js';
+import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
+import {
+  redisFlushall,
+  redisPause,
+  redisReadonly,
+  redisRestartAof,
+  redisRestartEmpty,
+  redisSleep,
+  redisStop,
+  scriptFlush,
+} from './redis-faults.js';
+
+export const faults: readonly Fault[] = [
+  none,
+  killNode,
+  pauseNode,
+  rollingRestart,
+  redisRestartAof,
+  redisRestartEmpty,
+  redisFlushall,
+  redisPause,
+  redisSleep,
+  redisStop,
+  redisReadonly,
+  scriptFlush,
+  killPubsub,
+  outputBuffer,
+  busBlackhole,
+  busHalfOpen,
+  busReset,
+  clientBlackhole,
+  clientHalfOpen,
+  clientReset,
+  storm,
+  stalledSubscriber,
+];

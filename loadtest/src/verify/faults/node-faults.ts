@@ -1,0 +1,50 @@
+/** Faults of a node. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Fault } from '../fault.js';
+import { firstNode } from './victim.js';
+
+export const none: Fault = {
+  name: 'none',
+  about: 'Nothing happens.',
+  resets: 'none',
+  strike: ({ faultMs }) => delay(faultMs),
+};
+
+export const killNode: Fault = {
+  name: 'kill-node',
+  about: 'A node is killed (SIGKILL) and started again at once.',
+  resets: 'none',
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    await node.process.kill();
+    await node.startAgain();
+  },
+};
+
+export const pauseNode: Fault = {
+  name: 'pause-node',
+  about: 'A node stands still for 8 s (SIGSTOP, SIGCONT).',
+  resets: 'none',
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    node.process.pause();
+    await delay(8_000);
+    node.process.resume();
+  },
+};
+
+export const rollingRestart: Fault = {
+  name: 'rolling-restart',
+  about:
+    'Each node in turn is asked to stop (SIGTERM), ends with code 0, and is started again; new connections go to the others.',
+  resets: 'none',
+  async strike({ cluster, balancer, complain }) {
+    for (const [index, node] of cluster.nodes.entries()) {
+      balancer.markDown(index);
+      const code = await node.process.stop();
+      if (code !== 0) complain(`node-${index} ended with code ${code}, not 0`);
+      await node.startAgain();
+      balancer.markUp(index);
+    }
+  },
+};

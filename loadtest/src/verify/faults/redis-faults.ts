@@ -1,0 +1,91 @@
+/** Faults of Redis. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Fault, Stage } from '../fault.js';
+
+async function killAndRestart({ cluster: { redis } }: Stage): Promise<void> {
+  await redis.kill();
+  await redis.restart();
+}
+
+export const redisRestartAof: Fault = {
+  name: 'redis-restart-aof',
+  about: 'Redis, which writes each command to disk before it answers, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  // `everysec` may answer before it writes, where the disk is slow: then a kill loses what was acknowledged.
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  strike: killAndRestart,
+};
+
+export const redisRestartEmpty: Fault = {
+  name: 'redis-restart-empty',
+  about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and started again, empty.',
+  resets: 'allowed',
+  isDetectable: true,
+  strike: killAndRestart,
+};
+
+export const redisFlushall: Fault = {
+  name: 'redis-flushall',
+  about: 'All data in Redis is deleted (FLUSHALL).',
+  resets: 'allowed',
+  async strike({ cluster }) {
+    await cluster.command('FLUSHALL');
+  },
+};
+
+export const redisPause: Fault = {
+  name: 'redis-pause',
+  about: 'Redis answers no client for 3 s (CLIENT PAUSE 3000 ALL).',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster }) {
+    await cluster.command('CLIENT', 'PAUSE', '3000', 'ALL');
+    await delay(3_000);
+  },
+};
+
+export const redisSleep: Fault = {
+  name: 'redis-sleep',
+  about: 'Redis is busy with one command for 2 s (DEBUG SLEEP 2).',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--enable-debug-command', 'local'],
+  async strike({ cluster }) {
+    await cluster.command('DEBUG', 'SLEEP', '2');
+  },
+};
+
+export const redisStop: Fault = {
+  name: 'redis-stop',
+  about: 'Redis stands still for 4 s (SIGSTOP, SIGCONT).',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster: { redis } }) {
+    await redis.pause();
+    await delay(4_000);
+    await redis.resume();
+  },
+};
+
+export const redisReadonly: Fault = {
+  name: 'redis-readonly',
+  about: 'Redis is made the replica of a master that is not there, for 4 s: it takes no writes.',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster }) {
+    // Nothing listens on port 1.
+    await cluster.command('REPLICAOF', '127.0.0.1', '1');
+    await delay(4_000);
+    await cluster.command('REPLICAOF', 'NO', 'ONE');
+  },
+};
+
+export const scriptFlush: Fault = {
+  name: 'script-flush',
+  about: 'Redis forgets all scripts (SCRIPT FLUSH).',
+  resets: 'none',
+  async strike({ cluster }) {
+    await cluster.command('SCRIPT', 'FLUSH');
+  },
+};

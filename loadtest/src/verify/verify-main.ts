@@ -1,0 +1,58 @@
+/** `npm run verify`. */
+import { writeFile } from 'node:fs/promises';
+import { UsageError } from '../flags.js';
+import { describeMachine } from '../machine.js';
+import { runTrial, type TrialResult } from './trial.js';
+import { reportVerdicts } from './verdict-report.js';
+import { parseVerifyCommandLine, type VerifyRequest, verifyHelp, verifyList } from './verify-command-line.js';
+
+async function carryOut(request: VerifyRequest): Promise<void> {
+  if (request.name === 'help') {
+    process.stdout.write(verifyHelp);
+    return;
+  }
+  if (request.name === 'list') {
+    process.stdout.write(verifyList());
+    return;
+  }
+  const { faults, options, jsonFile } = request;
+  const results: TrialResult[] = [];
+  /** Faults without a verdict, and why. */
+  const unjudged: { readonly fault: string; readonly reason: string }[] = [];
+  for (const fault of faults) {
+    const beganMs = performance.now();
+    const say = (line: string): void => {
+      process.stderr.write(`${fault.name}, ${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${line}\n`);
+    };
+    try {
+      const result = await runTrial(fault, options, say);
+      say(result.isGood ? 'good' : `BAD: ${result.reasons.join('; ')}`);
+      results.push(result);
+    } catch (error) {
+      say(`NOT JUDGED: ${(error as Error).message}`);
+      unjudged.push({ fault: fault.name, reason: (error as Error).message });
+    }
+  }
+  if (results.length > 0) process.stdout.write(`${reportVerdicts(results, options)}\n`);
+  for (const { fault, reason } of unjudged) process.stdout.write(`\n${fault}: NOT JUDGED: ${reason}\n`);
+  if (jsonFile !== null) {
+    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, results, unjudged };
+    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (unjudged.length > 0 || results.some(({ isGood }) => !isGood)) process.exitCode = 1;
+}
+
+// Redis, the nodes and what else was started end with this process.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.on(signal, () => process.exit(code));
+
+try {
+  await carryOut(parseVerifyCommandLine(process.argv.slice(2)));
+} catch (error) {
+  const isUsage = error instanceof UsageError;
+  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
+  process.exitCode = isUsage ? 2 : 1;
+}

@@ -1,0 +1,75 @@
+/** Watches the nodes for the first sign that one of them knows of the fault: `/readyz` turns 503, or its log says so. */
+import type { ClusterUnderTest, NodeUnderTest } from './cluster-under-test.js';
+
+const pollIntervalMs = 50;
+const answerTimeoutMs = 500;
+
+/** Log events that say that the bus is not live. */
+const tellingEvent =
+  /"event":"(redisLost|redisReset|redisError|bus\w*(?:Lost|Dead|Down|Silent|Stale|Reset|Rebuilt)\w*)"/;
+
+export interface Detection {
+  /** From the fault's beginning. */
+  readonly afterMs: number;
+  /** For people: which node, and how. */
+  readonly how: string;
+}
+
+export class Watch implements AsyncDisposable {
+  readonly #cluster: ClusterUnderTest;
+  readonly #ended = new AbortController();
+  #polling: Promise<unknown> = Promise.resolve();
+  #detection: Detection | null = null;
+  #beganAt = 0;
+
+  constructor(cluster: ClusterUnderTest) {
+    this.#cluster = cluster;
+  }
+
+  get detection(): Detection | null {
+    return this.#detection;
+  }
+
+  /** The fault is made now. */
+  start(): void {
+    this.#beganAt = Date.now();
+    this.#polling = Promise.all(this.#cluster.nodes.map((node, index) => this.#poll(node, `node-${index}`)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    await this.#polling;
+  }
+
+  async #poll(node: NodeUnderTest, name: string): Promise<void> {
+    while (this.#detection === null && !this.#ended.signal.aborted) {
+      const began = performance.now();
+      const sign = this.#signInLog(node) ?? (await this.#signOfReadiness(node));
+      if (sign !== null) this.#detection ??= { afterMs: sign.atMs - this.#beganAt, how: `${name}: ${sign.how}` };
+      const rest = pollIntervalMs - (performance.now() - began);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, rest)));
+    }
+  }
+
+  #signInLog(node: NodeUnderTest): { atMs: number; how: string } | null {
+    for (const line of node.process.logs()) {
+      const event = tellingEvent.exec(line)?.[1];
+      if (event === undefined) continue;
+      const { time } = JSON.parse(line) as { time?: number };
+      if (time !== undefined && time >= this.#beganAt) return { atMs: time, how: event };
+    }
+    return null;
+  }
+
+  async #signOfReadiness(node: NodeUnderTest): Promise<{ atMs: number; how: string } | null> {
+    try {
+      const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(answerTimeoutMs)]);
+      const response = await fetch(`${node.process.adminUrl}/readyz`, { signal });
+      await response.body?.cancel();
+      return response.status === 503 ? { atMs: Date.now(), how: '/readyz' } : null;
+    } catch {
+      // Gone or paused: it knows nothing.
+      return null;
+    }
+  }
+}

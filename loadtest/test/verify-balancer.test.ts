@@ -1,0 +1,124 @@
+/** The address in front of the nodes: who gets a connection, and what an end on one side means for the other. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { Balancer, type Choice } from '../src/verify/balancer.js';
+
+/** A node that says its name to everybody who connects. */
+interface Greeter {
+  readonly server: Server;
+  readonly port: number;
+  readonly sockets: Socket[];
+}
+
+const greeters: Greeter[] = [];
+const clients: Socket[] = [];
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.destroy();
+  for (const { server, sockets } of greeters.splice(0)) {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  }
+});
+
+async function greeter(name: string): Promise<Greeter> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.write(name);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const made = { server, sockets, port: (server.address() as AddressInfo).port };
+  greeters.push(made);
+  return made;
+}
+
+async function threeNodes(choice: Choice = 'inTurn'): Promise<Balancer> {
+  const nodes = [await greeter('a'), await greeter('b'), await greeter('c')];
+  return await Balancer.start({ ports: nodes.map(({ port }) => port), choice });
+}
+
+async function dial(balancer: Balancer): Promise<Socket> {
+  const client = connect({ host: '127.0.0.1', port: Number(new URL(balancer.url).port) });
+  client.on('error', () => {});
+  clients.push(client);
+  await once(client, 'connect');
+  return client;
+}
+
+async function greeting(balancer: Balancer): Promise<string> {
+  const [bytes] = (await once(await dial(balancer), 'data')) as [Buffer];
+  return String(bytes);
+}
+
+async function greetings(balancer: Balancer, count: number): Promise<string> {
+  let heard = '';
+  for (let index = 0; index < count; index++) heard += await greeting(balancer);
+  return heard;
+}
+
+it('takes the nodes in turn', async () => {
+  await using balancer = await threeNodes();
+  expect(await greetings(balancer, 6)).toBe('abcabc');
+});
+
+it('takes the first, and the others in turn when it is down', async () => {
+  await using balancer = await threeNodes('first');
+  expect(await greetings(balancer, 3)).toBe('aaa');
+  balancer.markDown(0);
+  expect([...(await greetings(balancer, 4))].toSorted().join('')).toBe('bbcc');
+  balancer.markUp(0);
+  expect(await greeting(balancer)).toBe('a');
+});
+
+it('skips a node that refuses', async () => {
+  await using balancer = await threeNodes();
+  greeters[1]?.server.close();
+  expect(await greetings(balancer, 3)).toBe('acc');
+});
+
+it('resets the connection where no node takes it', async () => {
+  await using balancer = await threeNodes();
+  for (const index of [0, 1, 2]) balancer.markDown(index);
+  const client = connect({ host: '127.0.0.1', port: Number(new URL(balancer.url).port) });
+  const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
+  expect(error.code).toBe('ECONNRESET');
+});
+
+it('hands on the end and the reset of a node', async () => {
+  await using balancer = await threeNodes('first');
+  const [ended, broken] = [await dial(balancer), await dial(balancer)];
+  await Promise.all([once(ended, 'data'), once(broken, 'data')]);
+  const [first, second] = greeters[0]?.sockets ?? [];
+  first?.end('bye');
+  const [bytes] = (await once(ended, 'data')) as [Buffer];
+  expect(String(bytes)).toBe('bye');
+  await once(ended, 'end');
+  second?.resetAndDestroy();
+  const [error] = (await once(broken, 'error')) as [NodeJS.ErrnoException];
+  expect(error.code).toBe('ECONNRESET');
+});
+
+it('reads nothing from the nodes while it is stalled, and all of it afterwards', async () => {
+  await using balancer = await threeNodes('first');
+  const client = await dial(balancer);
+  await once(client, 'data');
+  balancer.stall();
+  const node = greeters[0]?.sockets[0];
+  let written = 0;
+  // Until the node has to wait: nobody reads.
+  while (node?.write(Buffer.alloc(1_048_576)) === true || written < 64) written++;
+  let read = 0;
+  client.on('data', (bytes: Buffer) => {
+    read += bytes.length;
+  });
+  const drained = once(node as Socket, 'drain');
+  balancer.resume();
+  await drained;
+  node?.end();
+  await once(client, 'end');
+  expect(read).toBe((written + 1) * 1_048_576);
+});

@@ -1,0 +1,76 @@
+/** Wrong words are answered with one sentence. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { UsageError } from '../src/flags.js';
+import { faults } from '../src/verify/faults/index.js';
+import { parseVerifyCommandLine } from '../src/verify/verify-command-line.js';
+
+const main = fileURLToPath(new URL('../dist/verify/verify-main.js', import.meta.url));
+
+function run(...args: readonly string[]) {
+  return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+}
+
+it('has a default for everything but the fault', () => {
+  expect(parseVerifyCommandLine(['--fault', 'none'])).toMatchObject({
+    name: 'verify',
+    jsonFile: null,
+    faults: [{ name: 'none' }],
+    options: { rate: 2_000, topics: 200, subscribers: 300, nodes: 3, level: 'recoverable', seconds: 20, clients: null },
+  });
+});
+
+it('takes several faults, in the order given, or all', () => {
+  const several = parseVerifyCommandLine(['--fault', 'kill-node,none']);
+  expect(several).toMatchObject({ faults: [{ name: 'kill-node' }, { name: 'none' }] });
+  expect(parseVerifyCommandLine(['--fault', 'all'])).toMatchObject({ faults });
+});
+
+it('has another name for each fault', () => {
+  expect(new Set(faults.map(({ name }) => name)).size).toBe(faults.length);
+});
+
+it.each([
+  [[], 'Say what breaks with --fault; --list says what there is.'],
+  [['none'], '"none" stands where an option was expected.'],
+  [['--fault', 'none', '--speed', '9'], "Unknown option '--speed'."],
+  [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],
+  [['--fault', 'none', '--topics', '0'], '--topics must be a number from 1 to 10000, not "0".'],
+  [['--fault', 'none', '--topics', '2', '--topics-each', '3'], '--topics-each must be a number from 1 to 2, not "3".'],
+  [['--fault', 'none', '--lanes-per-topic', '5'], '--lanes-per-topic must be a number from 1 to 4, not "5".'],
+  [['--fault', 'none', '--subscribers', '2.5'], '--subscribers must be a whole number, not "2.5".'],
+  [['--fault', 'none', '--bytes=-1'], '--bytes must be a number from 0 to 16000, not "-1".'],
+  [['--fault', 'none', '--nodes', '1'], '--nodes must be a number from 2 to 9, not "1".'],
+  [['--fault', 'none', '--level', 'sure'], '--level does not know "sure", only fast, recoverable, durable.'],
+  [['--fault', 'none', '--level', 'fast,durable'], '--level takes one name, not "fast,durable".'],
+  [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600, not "1".'],
+  [['--fault', 'none', '--clients', '0'], '--clients must be a number from 1 to 10000, not "0".'],
+])('refuses %j', (args, sentence) => {
+  expect(() => parseVerifyCommandLine(args)).toThrow(new UsageError(sentence));
+});
+
+it('names the faults that there are where it does not know one', () => {
+  expect(() => parseVerifyCommandLine(['--fault', 'flood'])).toThrow(
+    /^--fault does not know "flood", only none, kill-node, /,
+  );
+});
+
+it('ends with code 2 and one sentence', () => {
+  const { status, stderr, stdout } = run('--fault', 'none', '--speed', '9');
+  expect({ status, stderr, stdout }).toEqual({
+    status: 2,
+    stderr: "Unknown option '--speed'. See --help.\n",
+    stdout: '',
+  });
+});
+
+it('explains itself', () => {
+  const [help, list] = [run('--help'), run('--list')];
+  expect([help.status, list.status]).toEqual([0, 0]);
+  expect(help.stdout).toContain('--fault <names>');
+  for (const { name, about } of faults) {
+    expect(list.stdout).toContain(`  ${name} `);
+    expect(list.stdout).toContain(about);
+  }
+});
