@@ -1,13 +1,16 @@
 /** The client: wires the parts, and is what applications hold. Read this first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
+import { Histories, type HistoryOf, type HistoryOptions } from './histories.js';
+import { Levels } from './levels.js';
 import { Link } from './link.js';
 import { type CommonOptions, completeLimits, type Limits } from './options.js';
 import { Outbox } from './outbox.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
-import { connectId, Requests } from './requests.js';
+import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import type { Closure, ConnectionState } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
@@ -35,6 +38,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   readonly #requests: Requests;
   readonly #publisher: Publisher;
   readonly #feeds: Feeds;
+  readonly #histories: Histories;
   readonly #link: Link;
   /** What {@link connect} has returned, until it settles. */
   #connected: Promise<void> | null = null;
@@ -59,27 +63,27 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       if (name === 'error') warn(error);
       else report(error);
     });
-    this.#outbox = new Outbox(codec, limits);
-    this.#requests = new Requests(this.#outbox);
-    this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, requests: this.#requests, schemas, report });
-    this.#feeds = new Feeds({
-      ...policy,
-      requests: this.#requests,
-      schemas,
-      report,
-      isOpen: () => this.#outbox.isOpen,
-      restart: () => this.#link.restart('replyTimeout'),
-    });
+    const levels = new Levels();
+    const requests = new Requests(codec);
+    const connection = (): Connection | null => this.#link.newest;
+    this.#requests = requests;
+    this.#outbox = new Outbox({ ...policy, codec, requests, levels });
+    this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
+    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection });
+    this.#histories = new Histories({ ...limits, requests, schemas, report, connection });
     this.#link = new Link(
       { ...policy, url: addressOf(url), codec, webSocket },
       {
-        onOpen: (sink) => {
-          this.#outbox.open(sink);
-          this.#outbox.post({ type: 'connect', id: connectId, token: null }, report);
+        onOpen: () => {
           this.#feeds.subscribeAll();
+          this.#histories.sendAll();
         },
-        onMessage: (message) => this.#onMessage(message),
-        onLost: (closure) => this.#onLost(closure),
+        onConnected: (connection) => this.#outbox.resume(connection),
+        onMessage: (message, connection) => this.#onMessage(message, connection),
+        onLost: (connection, closure) => this.#onLost(connection, closure),
+        onEnd: (closure) => this.#onEnd(closure),
+        onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
+        onStay: () => this.#outbox.stay(),
         onState: (state) => this.#events.emit('state', state),
       },
     );
@@ -122,9 +126,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Publishes to everyone who subscribes to the topic; resolves when the broker has accepted it. While there is no
-   * connection it waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. A publication that was on its way when the
-   * connection broke is not sent again: that rejects with `connectionLost`.
+   * Publishes to everyone who subscribes to the topic; resolves once the broker has accepted it. While there is no connection it
+   * waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. What is refused for now, or was on its way when the connection
+   * broke, is sent again until `timeoutMs` is over, and what is published to the topic meanwhile waits behind it. A topic that keeps
+   * history gets it once all the same. On one that keeps none nobody could tell: there it is sent again only while it is
+   * certain that nobody got it, else this rejects (`connectionLost`, `unconfirmed`, `internal`).
    *
    * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
    */
@@ -162,6 +168,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const reader = this.#feeds.read(topic, (listener as Listener | undefined) ?? null);
     // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
     return reader as unknown as SubscriptionOf<Received, Topic>;
+  }
+
+  /**
+   * Reads what a topic's history has after `since`, or before it; from the oldest, or the newest, where that is left out. It may hold
+   * less than `limit` and than there is: ask again, from the last position. Waits for a connection, `timeoutMs` at most.
+   *
+   * Rejects with `noHistory` where the topic keeps none; `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
+   * `draining`, and what the node says.
+   */
+  history<Topic extends TopicOf<Received>>(
+    topic: Topic,
+    options?: HistoryOptions,
+  ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {
+    const error = this.#whyClosed();
+    const read = error !== null ? Promise.reject(error) : this.#histories.read(topic, options);
+    return read as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
   }
 
   /**
@@ -211,45 +233,63 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   async #finish(): Promise<void> {
     await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
     // Handed to the socket is not delivered. Commands are carried out in order: the answer to a last one says that all were.
-    if (this.#outbox.isOpen) {
-      await new Promise((resolve) =>
-        this.#requests.send((id) => ({ type: 'ping', id }), this.#limits.drainTimeoutMs, resolve),
-      );
-    }
+    await new Promise<unknown>((resolve) => this.#ping(this.#link.connection, this.#limits.drainTimeoutMs, resolve));
   }
 
-  #onMessage(message: ServerMessage): void {
+  #ping(connection: Connection | null, timeoutMs: number, onAnswer: (answer: unknown) => void): void {
+    if (connection === null) onAnswer(null);
+    else this.#requests.ask(connection, (id) => ({ type: 'ping', id }), timeoutMs, onAnswer);
+  }
+
+  #onMessage(message: ServerMessage, connection: Connection): void {
     switch (message.type) {
       case 'publications':
       case 'gap':
-        return this.#feeds.onPush(message);
+      case 'reset':
+        return this.#feeds.onPush(message, connection);
       case 'connected':
-        return this.#outbox.welcome(message.maxFrameBytes);
+      case 'goaway':
+        return;
       default:
         // An error without an id answers what was sent without one: a publication of send(), as a rule.
-        if (!this.#requests.answer(message) && message.type === 'error' && message.id === null) {
+        if (!this.#requests.answer(message, connection) && message.type === 'error' && message.id === null) {
           this.#report(new ReplyError(message.code, message.message, message.retryable));
         }
     }
   }
 
-  #onLost(closure: Closure): void {
-    const { isFinal, code, closeCode, reason: message } = closure;
-    this.#outbox.close();
-    if (!isFinal) {
-      this.#requests.failSent(
-        (maybeDelivered) => new ConnectionError('connectionLost', closeCode, { message, maybeDelivered }),
-      );
-      this.#feeds.interruptAll();
-      return;
-    }
+  /** Subscriptions first, each to both connections for a while; then publications, each to one of them. */
+  #move(from: Connection, to: Connection, onMoved: () => void): void {
+    const { timeoutMs } = this.#limits;
+    this.#feeds.move(from, to, () => {
+      this.#outbox.pause();
+      // What send() sent is not answered; commands are carried out in order.
+      this.#ping(from, timeoutMs, () => this.#outbox.whenQuiet(timeoutMs, onMoved));
+    });
+  }
+
+  #onLost(connection: Connection, { closeCode, reason: message }: Closure): void {
+    this.#outbox.lost(connection);
+    this.#requests.lost(
+      connection,
+      new ConnectionError('connectionLost', closeCode, { message, maybeDelivered: true }),
+    );
+    this.#feeds.lost(connection);
+    this.#histories.sendAll();
+  }
+
+  #onEnd({ code, closeCode, reason: message }: Closure): void {
     const isWanted = code === 'closedByClient' || code === 'drained';
     const errorCode = isWanted ? 'closed' : 'disconnected';
-    this.#requests.failAll((maybeDelivered) => new ConnectionError(errorCode, closeCode, { message, maybeDelivered }));
+    const error = new ConnectionError(errorCode, closeCode, { message });
+    this.#outbox.failAll(
+      ({ maybeDelivered, refusal: cause }) =>
+        new ConnectionError(errorCode, closeCode, { message, maybeDelivered, cause }),
+    );
+    this.#histories.failAll(error);
+    this.#requests.failAll(error);
     this.#publisher.clear();
-    this.#outbox.clear();
     if (isWanted) return this.#feeds.discardAll('closed');
-    const error = new ConnectionError('disconnected', closeCode, { message });
     this.#feeds.endAll('disconnected', error);
     this.#report(error);
   }
@@ -273,7 +313,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 }
 
 /** What clients of all topic maps have in common: for code that watches or ends them. */
-export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe'>;
+export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe' | 'history'>;
 
 function addressOf(url: string | URL): string {
   const { protocol, hash, href } = new URL(url);

@@ -89,9 +89,10 @@ export class ReplyError extends FanfareError {
     message: string,
     /** Whether the same command may succeed later. */
     readonly retryable: boolean,
-  ) {
     // What can never succeed was not delivered either. Of the rest, two codes say so; one that is unknown here may mean anything.
-    super(code, { message, maybeDelivered: retryable && code !== 'unavailable' && code !== 'overloaded' });
+    maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded',
+  ) {
+    super(code, { message, maybeDelivered });
   }
 }
 

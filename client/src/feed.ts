@@ -1,147 +1,283 @@
 /** One topic on the wire: subscribes at the node once for all readers of this client, and hands out what comes. */
-import type { Item, Position, Publications, Subscribed } from '@fanfare/protocol';
-import { DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
+import { type Item, maxHistoryLimit, type Position, type Subscribed, type TopicPush } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
+import { type ErrorCode, FanfareError, ReplyError } from './errors.js';
+import type { Levels } from './levels.js';
+import { Line, moved } from './line.js';
 import { Queue } from './queue.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import type { Answer, Requests } from './requests.js';
-import type { Check, Checked } from './schemas.js';
+import { type Check, type Checked, checkItem } from './schemas.js';
+import { closure } from './state.js';
 import type { GapReason, Reader } from './subscription.js';
 
 export interface FeedSettings extends ReconnectPolicy {
   readonly requests: Requests;
+  readonly levels: Levels;
   readonly timeoutMs: number;
   readonly maxBufferedPublications: number;
-  /** Whether a connection is up. */
-  readonly isOpen: () => boolean;
-  /** Gives the connection up: what the node thinks of a subscription is unknown. */
-  readonly restart: () => void;
+  /** The newest connection that is open, or null where there is none. */
+  readonly connection: () => Connection | null;
 }
 
-/**
- * - `waiting`: the node does not know of it: no connection, or a refusal that is tried again later.
- * - `asked`: the command is on its way; publications may come before its reply (PROTOCOL.md 8.1).
- */
-type FeedState = 'waiting' | 'asked' | 'subscribed';
+/** What a feed tells the other side. */
+export interface FeedListener {
+  /** A node has confirmed the subscription. */
+  onSubscribed(connection: Connection): void;
+  /** A node has answered, well or badly. */
+  onAnswered(): void;
+}
+
+/** The command is on its way (publications may come before its reply: PROTOCOL.md 8.1), or the node has confirmed. */
+type Subscription = 'asked' | 'subscribed';
 
 export class Feed {
   readonly topic: string;
   readonly readers = new Set<Reader>();
   readonly #settings: FeedSettings;
+  readonly #listener: FeedListener;
   readonly #check: Check | null;
-  readonly #tellSubscribed: () => void;
-  #state: FeedState = 'waiting';
-  /** The last position seen, where the topic has any: what a resubscribe asks to go on from. */
-  #position: Position | null = null;
-  /** Whether anything has come on this connection: what comes on the next one has a gap before it. */
+  readonly #line: Line;
+  /** The connections whose node knows of it: none where it waits, two while it moves from one to the other. */
+  readonly #subscriptions = new Map<Connection, Subscription>();
+  /** Whether readers have been told that what anyone publishes arrives. */
+  #isConfirmed = false;
+  /** Whether all that was missed before that has come. */
+  #isRecovered = false;
+  /** Whether anything has come on these connections: without positions, what comes on the next one has a gap before it. */
   #isHeard = false;
   #hasGap = false;
-  #refusals = 0;
+  #isDraining = false;
+  #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Whether history has been asked for, or will be after a while. */
+  #isRepairing = false;
+  #repair: ReturnType<typeof setTimeout> | undefined;
   /** What comes behind a publication whose schema has not decided yet: the order stays. */
   readonly #unchecked = new Queue<() => void>();
   #checking: Promise<void> | null = null;
+  #onWhole: (() => void) | null = null;
 
-  constructor(topic: string, check: Check | null, settings: FeedSettings, onSubscribed: () => void) {
+  constructor(topic: string, check: Check | null, settings: FeedSettings, listener: FeedListener) {
     this.topic = topic;
     this.#check = check;
     this.#settings = settings;
-    this.#tellSubscribed = onSubscribed;
+    this.#listener = listener;
+    this.#line = new Line(settings.maxBufferedPublications, {
+      onItems: (items, position) =>
+        items.forEach((item, index) => {
+          this.#take(item, position === null ? null : moved(position, index));
+        }),
+      onGap: (reason, position) => this.#tellGap(reason, position),
+      onReset: (position) => {
+        this.#isRecovered = false;
+        this.#tell((reader) => reader.reset({ position }));
+      },
+    });
   }
 
-  get state(): FeedState {
-    return this.#state;
+  /** The connections whose node knows of it or soon will, and has not been told to stop. */
+  get connections(): Connection[] {
+    return this.#isDraining ? [] : [...this.#subscriptions.keys()];
   }
 
   add(reader: Reader): void {
     this.readers.add(reader);
-    if (this.#state !== 'subscribed') return;
+    if (!this.#isConfirmed) return;
     // Not at once: whoever subscribes has had no chance to listen yet.
     queueMicrotask(() => {
-      if (this.#state === 'subscribed') reader.confirm({ position: this.#position, recovered: false });
+      if (this.#isConfirmed) reader.confirm({ position: this.#line.position, recovered: false });
     });
   }
 
-  /** Asks the node. Does nothing where it has been asked, or where no connection is up: then the next one does it. */
+  /** Asks the node of the newest connection. Does nothing where that has been asked, or none is up: then the next one is. */
   subscribe(): void {
-    if (this.#state !== 'waiting' || !this.#settings.isOpen()) return;
+    const connection = this.#settings.connection();
+    if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
+    const since = this.#line.position;
+    // Without positions nobody can tell what comes twice: such a topic is on one connection at a time.
+    if (since === null && this.#subscriptions.size > 0) return;
     clearTimeout(this.#retry);
-    this.#state = 'asked';
+    this.#subscriptions.set(connection, 'asked');
     const { topic } = this;
-    const since = this.#position;
-    this.#settings.requests.send(
+    this.#settings.requests.ask(
+      connection,
       (id) => ({ type: 'subscribe', id, topic, since }),
       this.#settings.timeoutMs,
-      (answer) => this.#onAnswer(answer),
+      (answer) => this.#onAnswer(answer, connection, since),
     );
   }
 
+  /** Whether something would be lost if `from` were closed now: it is confirmed there, has history, and is not yet confirmed on `to`. */
+  needs(from: Connection, to: Connection): boolean {
+    const isOn = (connection: Connection): boolean => this.#subscriptions.get(connection) === 'subscribed';
+    return this.#line.position !== null && isOn(from) && !isOn(to);
+  }
+
   /** The connection is gone. */
-  interrupt(): void {
-    clearTimeout(this.#retry);
-    this.#state = 'waiting';
+  lost(connection: Connection): void {
+    if (!this.#subscriptions.delete(connection)) return;
+    this.#line.settle();
+    if ([...this.#subscriptions.values()].includes('subscribed')) return this.#goOn();
     this.#hasGap ||= this.#isHeard;
     this.#isHeard = false;
-    for (const reader of [...this.readers]) reader.interrupt(null);
+    if (this.#subscriptions.size === 0) this.#onWhole?.();
+    this.#interrupt(null);
+  }
+
+  /** Nothing more is wanted than what is on its way. Answers the connections on which to unsubscribe. */
+  drain(): Connection[] {
+    const { connections } = this;
+    this.#isDraining = true;
+    return connections;
   }
 
   /** Nobody reads any more. */
   stop(): void {
     clearTimeout(this.#retry);
-    this.#state = 'waiting';
+    clearTimeout(this.#repair);
+    this.#subscriptions.clear();
+    this.#isConfirmed = false;
+    this.#line.clear();
     this.#unchecked.clear();
+    this.#onWhole?.();
   }
 
   end(code: ErrorCode, error: FanfareError | null): void {
     for (const reader of [...this.readers]) reader.end(code, error);
   }
 
-  gap(reason: GapReason): void {
-    if (this.#checking !== null) return this.#wait(() => this.gap(reason));
-    for (const reader of [...this.readers]) reader.gap(reason);
-  }
-
-  onPublications({ items, position }: Pick<Publications, 'items' | 'position'>): void {
+  onPush(push: TopicPush): void {
     this.#isHeard = true;
-    if (position !== null) this.#position = moved(position, items.length - 1);
-    items.forEach((item, index) => {
-      this.#take(item, position === null ? null : moved(position, index));
-    });
+    if (push.type === 'publications') this.#line.onPublications(push);
+    else if (push.type === 'reset') this.#line.onReset(push.position);
+    else if (push.position !== null) this.#line.onGap(push.position);
+    else this.#tellGap('node', null);
+    this.#goOn();
   }
 
-  /** Resolves once no publication waits for its schema. */
-  async checked(): Promise<void> {
+  /** Resolves once all that came has been handed out: nothing waits for history or for its schema. */
+  async settled(): Promise<void> {
+    if (this.#line.hasHole && this.#subscriptions.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onWhole = resolve;
+      });
+    }
     while (this.#checking !== null) await this.#checking;
   }
 
-  #onAnswer(answer: Answer): void {
+  #onAnswer(answer: Answer, connection: Connection, since: Position | null): void {
     // It was given up meanwhile: nobody reads, or the connection is gone and the next one will ask again.
-    if (this.#state !== 'asked' || this.readers.size === 0) return;
-    if (!(answer instanceof FanfareError)) return this.#onSubscribed(answer as Subscribed);
-    if (answer.code === 'timeout') return this.#settings.restart();
-    if (!(answer instanceof ReplyError)) return;
-    this.#state = 'waiting';
-    if (!answer.retryable) return this.end(answer.code, answer);
-    this.#retry = setTimeout(() => this.subscribe(), reconnectDelayMs(this.#refusals, this.#settings));
-    this.#refusals++;
-    for (const reader of [...this.readers]) reader.interrupt(answer);
+    if (this.#subscriptions.get(connection) !== 'asked') return;
+    if (!(answer instanceof FanfareError)) this.#onSubscribed(answer as Subscribed, connection, since);
+    // What the node thinks of the subscription is unknown.
+    else if (answer.code === 'timeout') connection.drop(closure('replyTimeout'));
+    else if (answer instanceof ReplyError) this.#onRefused(answer, connection);
+    this.#listener.onAnswered();
   }
 
-  #onSubscribed({ position, recovered, publications }: Subscribed): void {
-    this.#state = 'subscribed';
-    this.#refusals = 0;
-    this.#tellSubscribed();
-    for (const reader of [...this.readers]) reader.confirm({ position, recovered });
-    if (this.#hasGap && !recovered) this.gap('reconnected');
+  #onRefused(error: ReplyError, connection: Connection): void {
+    this.#subscriptions.delete(connection);
+    if (!error.retryable) return this.end(error.code, error);
+    this.#retry = setTimeout(() => this.subscribe(), this.#backOff());
+    if (this.#subscriptions.size === 0) this.#interrupt(error);
+  }
+
+  #onSubscribed(reply: Subscribed, connection: Connection, since: Position | null): void {
+    const { position } = reply;
+    this.#subscriptions.set(connection, 'subscribed');
+    this.#failures = 0;
+    this.#settings.levels.learn(this.topic, position !== null);
+    this.#listener.onSubscribed(connection);
+    if (!this.#isConfirmed) this.#isRecovered = since !== null && position !== null;
+    // Without a position before and after nobody knows what was missed.
+    if (this.#hasGap && (since === null || position === null)) {
+      this.#tellGap('reconnected', position && moved(position, -reply.publications.length));
+    }
     this.#hasGap = false;
-    // `position` is where the topic stands after them.
-    this.onPublications({ items: publications, position: position && moved(position, 1 - publications.length) });
-    this.#position = position;
+    this.#isHeard = true;
+    this.#line.onSubscribed(reply, since);
+    this.#goOn();
+    // A connection that was opened while this one was asked.
+    this.subscribe();
+  }
+
+  /** After anything that may have opened a hole, or closed one. */
+  #goOn(): void {
+    if (this.#line.hasHole) return this.#askHistory();
+    this.#onWhole?.();
+    if (this.#isConfirmed || ![...this.#subscriptions.values()].includes('subscribed')) return;
+    this.#isConfirmed = true;
+    const { position } = this.#line;
+    const recovered = this.#isRecovered;
+    this.#tell((reader) => {
+      if (this.#isConfirmed) reader.confirm({ position, recovered });
+    });
+  }
+
+  #askHistory(): void {
+    const since = this.#line.position;
+    const connection = [...this.#subscriptions.keys()].at(-1);
+    if (this.#isRepairing || connection === undefined || since === null) return;
+    this.#isRepairing = true;
+    const { requests, timeoutMs } = this.#settings;
+    const { topic } = this;
+    requests.ask(
+      connection,
+      (id) => ({ type: 'history', id, topic, since, limit: maxHistoryLimit, direction: 'forward' }),
+      timeoutMs,
+      (answer) => this.#onHistory(answer, connection, since),
+    );
+  }
+
+  #onHistory(answer: Answer, connection: Connection, since: Position): void {
+    this.#isRepairing = false;
+    if (this.readers.size === 0) return;
+    if (!(answer instanceof FanfareError)) {
+      this.#failures = 0;
+      if (answer.type === 'history') this.#line.onHistory(answer, since);
+    } else if (answer.code === 'timeout') {
+      return connection.drop(closure('replyTimeout'));
+    } else if (!(answer instanceof ReplyError)) {
+      // The connection is gone: the next one will be asked.
+      return;
+    } else if (answer.retryable) {
+      this.#isRepairing = true;
+      this.#repair = setTimeout(() => {
+        this.#isRepairing = false;
+        this.#goOn();
+      }, this.#backOff());
+      return;
+    } else {
+      this.#line.giveUp();
+    }
+    this.#goOn();
+  }
+
+  #backOff(): number {
+    return reconnectDelayMs(this.#failures++, this.#settings);
+  }
+
+  /** The confirmation no longer holds, or was refused for now. */
+  #interrupt(error: FanfareError | null): void {
+    this.#isConfirmed = false;
+    for (const reader of [...this.readers]) reader.interrupt(error);
+  }
+
+  #tellGap(reason: GapReason, position: Position | null): void {
+    this.#isRecovered = false;
+    this.#tell((reader) => reader.gap({ reason, position }));
+  }
+
+  /** Tells all readers, behind the publications that came before. */
+  #tell(event: (reader: Reader) => void): void {
+    if (this.#checking !== null) return this.#wait(() => this.#tell(event));
+    for (const reader of [...this.readers]) event(reader);
   }
 
   #take(item: Item, position: Position | null): void {
     if (this.#checking !== null) return this.#wait(() => this.#take(item, position));
-    if ('error' in item) return this.#handOut({ error: new DataError('undecodable', this.topic, []) }, position);
-    const checked = this.#check === null ? item : this.#check(item.data);
+    const checked = checkItem(item, this.topic, this.#check);
     if (!(checked instanceof Promise)) return this.#handOut(checked, position);
     this.#checking = checked.then((late) => {
       this.#checking = null;
@@ -167,8 +303,4 @@ export class Feed {
     const publication = { topic: this.topic, data: checked.data, position };
     for (const reader of [...this.readers]) reader.deliver(publication);
   }
-}
-
-function moved({ epoch, offset }: Position, by: number): Position {
-  return { epoch, offset: offset + by };
 }

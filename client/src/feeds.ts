@@ -1,5 +1,6 @@
-/** All topics that this client reads: who joins which feed, what is subscribed at the node, and what comes for whom. */
-import type { Push } from '@fanfare/protocol';
+/** All topics that this client reads: who joins which feed, what is subscribed at which node, and what comes for whom. */
+import type { TopicPush } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
 import type { ErrorCode, FanfareError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
 import type { Answer } from './requests.js';
@@ -12,15 +13,21 @@ export interface FeedsSettings extends FeedSettings {
   readonly report: (error: FanfareError) => void;
 }
 
+/** A move of all feeds from one connection to another. */
+interface Move {
+  readonly from: Connection;
+  readonly to: Connection;
+  readonly onMoved: () => void;
+}
+
 export class Feeds {
   readonly #settings: FeedsSettings;
   readonly #feeds = new Map<string, Feed>();
   /** The last unsubscribe of a topic that is unanswered: what comes before its answer was for readers that are gone. */
-  readonly #unsubscribing = new Map<string, number>();
-  /** Feeds whose unsubscribe is on its way already. */
-  readonly #draining = new Set<Feed>();
+  readonly #unsubscribing = new Map<Connection, Map<string, number>>();
   /** Readers that drain() has ended, and whose loops may hold publications still. */
   #drained: Reader[] = [];
+  #move: Move | null = null;
 
   constructor(settings: FeedsSettings) {
     this.#settings = settings;
@@ -31,8 +38,11 @@ export class Feeds {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
       const check = this.#settings.schemas?.checkOf(topic) ?? null;
-      // The node carries commands out in order: whatever became of an unsubscribe, it lies behind us then.
-      feed = new Feed(topic, check, this.#settings, () => this.#unsubscribing.delete(topic));
+      feed = new Feed(topic, check, this.#settings, {
+        // The node carries commands out in order: whatever became of an unsubscribe, it lies behind us then.
+        onSubscribed: (connection) => this.#unsubscribing.get(connection)?.delete(topic),
+        onAnswered: () => this.#tellIfMoved(),
+      });
       this.#feeds.set(topic, feed);
     }
     const { maxBufferedPublications, report } = this.#settings;
@@ -43,30 +53,39 @@ export class Feeds {
     return reader;
   }
 
-  /** A new connection: the node knows nothing of us. */
+  /** A new connection: its node knows nothing of us. */
   subscribeAll(): void {
     for (const feed of this.#feeds.values()) feed.subscribe();
   }
 
-  interruptAll(): void {
-    this.#unsubscribing.clear();
-    for (const feed of [...this.#feeds.values()]) feed.interrupt();
+  /** Calls back once nothing would be lost if `from` were closed. Does not where one of the two is lost before. */
+  move(from: Connection, to: Connection, onMoved: () => void): void {
+    this.#move = { from, to, onMoved };
+    this.#tellIfMoved();
+  }
+
+  /** The connection is gone. Where there is another one, what was subscribed on this one only is subscribed there. */
+  lost(connection: Connection): void {
+    this.#unsubscribing.delete(connection);
+    if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;
+    for (const feed of [...this.#feeds.values()]) feed.lost(connection);
+    this.subscribeAll();
   }
 
   endAll(code: ErrorCode, error: FanfareError): void {
+    this.#forget();
     for (const feed of [...this.#feeds.values()]) feed.end(code, error);
   }
 
   discardAll(code: ErrorCode): void {
+    this.#forget();
     for (const reader of [...this.#drained, ...this.#readers()]) reader.discard(code);
     this.#drained = [];
   }
 
-  onPush(push: Push): void {
-    if (this.#unsubscribing.has(push.topic)) return;
-    const feed = this.#feeds.get(push.topic);
-    if (push.type === 'gap') feed?.gap('node');
-    else feed?.onPublications(push);
+  onPush(push: TopicPush, connection: Connection): void {
+    if (this.#unsubscribing.get(connection)?.has(push.topic)) return;
+    this.#feeds.get(push.topic)?.onPush(push);
   }
 
   /** Unsubscribes from everything. Resolves once readers have read all that came before the node confirmed that. */
@@ -74,12 +93,14 @@ export class Feeds {
     const feeds = [...this.#feeds.values()];
     const readers = this.#readers();
     this.#drained = readers;
-    for (const feed of feeds) this.#draining.add(feed);
     await Promise.all(
       feeds.map(async (feed) => {
         // No entry in #unsubscribing: what still comes is wanted.
-        if (feed.state !== 'waiting') await new Promise((resolve) => this.#unsubscribe(feed.topic, resolve));
-        await feed.checked();
+        const answers = feed
+          .drain()
+          .map((connection) => new Promise((resolve) => this.#unsubscribe(feed.topic, connection, resolve)));
+        await Promise.all(answers);
+        await feed.settled();
         feed.end('draining', null);
       }),
     );
@@ -93,19 +114,36 @@ export class Feeds {
   #leave(feed: Feed, reader: Reader): void {
     feed.readers.delete(reader);
     if (feed.readers.size > 0) return;
-    const { topic, state } = feed;
+    const { topic, connections } = feed;
     feed.stop();
     this.#feeds.delete(topic);
-    const isDone = this.#draining.delete(feed);
-    if (isDone || state === 'waiting' || !this.#settings.isOpen()) return;
-    const id = this.#unsubscribe(topic, () => {
-      if (this.#unsubscribing.get(topic) === id) this.#unsubscribing.delete(topic);
-    });
-    this.#unsubscribing.set(topic, id);
+    for (const connection of connections) {
+      if (!connection.isOpen) continue;
+      const unsubscribing = this.#unsubscribing.get(connection) ?? new Map<string, number>();
+      this.#unsubscribing.set(connection, unsubscribing);
+      const id = this.#unsubscribe(topic, connection, () => {
+        if (unsubscribing.get(topic) === id) unsubscribing.delete(topic);
+      });
+      unsubscribing.set(topic, id);
+    }
+    this.#tellIfMoved();
   }
 
-  #unsubscribe(topic: string, onAnswer: (answer: Answer) => void): number {
+  #unsubscribe(topic: string, connection: Connection, onAnswer: (answer: Answer) => void): number {
     const { requests, timeoutMs } = this.#settings;
-    return requests.send((id) => ({ type: 'unsubscribe', id, topic }), timeoutMs, onAnswer);
+    return requests.ask(connection, (id) => ({ type: 'unsubscribe', id, topic }), timeoutMs, onAnswer);
+  }
+
+  #tellIfMoved(): void {
+    if (this.#move === null) return;
+    const { from, to, onMoved } = this.#move;
+    for (const feed of this.#feeds.values()) if (feed.needs(from, to)) return;
+    this.#move = null;
+    onMoved();
+  }
+
+  #forget(): void {
+    this.#move = null;
+    this.#unsubscribing.clear();
   }
 }

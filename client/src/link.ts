@@ -1,16 +1,26 @@
 /** Keeps one connection to the broker up: dials, waits, dials again, and says in which state that is. */
 import type { ServerMessage } from '@fanfare/protocol';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
-import type { FrameSink } from './outbox.js';
+import { safeFrameBytes } from './frames.js';
+import { Handover } from './handover.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
 
 export interface LinkListener {
-  /** A new connection is open; nothing has been sent on it. */
-  onOpen(sink: FrameSink): void;
-  onMessage(message: ServerMessage): void;
-  /** A connection, or an attempt at one, is over. The state says so already, its event comes after. */
-  onLost(closure: Closure): void;
+  /** A new connection is open. While a move is under way it is the second one. */
+  onOpen(): void;
+  /** From now on publications belong on this connection: its node has introduced itself, and the one before it is lost. */
+  onConnected(connection: Connection): void;
+  onMessage(message: ServerMessage, connection: Connection): void;
+  /** A connection is over, or has been moved away from: nothing comes on it any more. */
+  onLost(connection: Connection, closure: Closure): void;
+  /** All connections are over, for good. */
+  onEnd(closure: Closure): void;
+  /** Everything is to be moved to a connection that serves already; `onMoved` when nothing needs the first one any more. */
+  onMove(from: Connection, to: Connection, onMoved: () => void): void;
+  /** That cannot be done for now: publications go on leaving on the first one. */
+  onStay(): void;
+  /** The state says so already when the others are called; this comes last. */
   onState(state: ConnectionState): void;
 }
 
@@ -29,10 +39,13 @@ export class Link {
   readonly #listener: LinkListener;
   #state: ConnectionState = { name: 'disconnected', ...withoutEnd(closure('notConnected')) };
   #connection: Connection | null = null;
+  #handover: Handover | null = null;
+  /** Longest frame that the last node took. */
+  #maxFrameBytes = safeFrameBytes;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #connectedAt: number | null = null;
-  #closing = Promise.resolve();
+  #closing: Promise<unknown> = Promise.resolve();
 
   constructor(settings: LinkSettings, listener: LinkListener) {
     this.#settings = settings;
@@ -41,6 +54,17 @@ export class Link {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** The connection that publications leave on, where it is open. */
+  get connection(): Connection | null {
+    return this.#connection?.isOpen ? this.#connection : null;
+  }
+
+  /** The newest connection that is open: a second one, during a move. */
+  get newest(): Connection | null {
+    const next = this.#handover?.connection ?? null;
+    return next?.isOpen ? next : this.connection;
   }
 
   /** Dials at once, also where it waits to try again. Does nothing where a connection is up or on its way. */
@@ -55,19 +79,16 @@ export class Link {
     this.#dial();
   }
 
-  /** Ends it all. Resolves when the socket is closed. */
-  disconnect(code: StateCode): Promise<void> {
-    if (this.#connection !== null) this.#closing = this.#connection.close(code);
+  /** Ends it all. Resolves when the sockets are closed. */
+  async disconnect(code: StateCode): Promise<void> {
+    const closings = [this.#closing];
+    if (this.#handover !== null) closings.push(this.#handover.stop(code));
+    this.#handover = null;
+    if (this.#connection !== null) closings.push(this.#connection.close(code));
+    this.#closing = Promise.all(closings);
     const isOver = this.#state.name === 'disconnected' && this.#state.code !== 'notConnected';
-    if (!isOver) this.#onClose(closure(code, '', null, true));
-    return this.#closing;
-  }
-
-  /** Gives the connection up for a new one. */
-  restart(code: StateCode): void {
-    if (this.#connection === null) return;
-    void this.#connection.close(code);
-    this.#onClose(closure(code));
+    if (!isOver) this.#end(closure(code, '', null, true));
+    await this.#closing;
   }
 
   #dial(): void {
@@ -75,45 +96,106 @@ export class Link {
     if (this.#state.name !== 'connecting' || this.#connection !== null) return;
     clearTimeout(this.#retry);
     const listener: ConnectionListener = {
-      onOpen: (connection) => this.#listener.onOpen(connection),
-      onMessage: (message) => {
-        if (message.type === 'connected') this.#connectedAt = performance.now();
-        this.#listener.onMessage(message);
-        if (message.type === 'connected') this.#enter({ name: 'connected', node: message.node });
-      },
-      onClose: (why) => this.#onClose(why),
+      onOpen: () => this.#listener.onOpen(),
+      onMessage: (message, connection) => this.#onMessage(message, connection),
+      onClose: (why, connection) => this.#onClose(why, connection),
     };
     try {
-      this.#connection = new Connection(this.#settings, listener);
+      this.#connection = this.#open(listener);
     } catch (cause) {
       // A browser refuses `ws:` on a page of `https:`, for one. Node's WebSocket has nothing of the kind.
-      this.#onClose(closure('connectFailed', (cause as Error).message));
+      this.#onClose(closure('connectFailed', (cause as Error).message), null);
     }
   }
 
-  #onClose(why: Closure): void {
+  #open(listener: ConnectionListener): Connection {
+    return new Connection(this.#settings, this.#maxFrameBytes, listener);
+  }
+
+  #onMessage(message: ServerMessage, connection: Connection): void {
+    if (message.type === 'goaway') return this.#prepareMove(message.delayMs);
+    if (message.type !== 'connected') return this.#listener.onMessage(message, connection);
+    this.#connectedAt = performance.now();
+    this.#maxFrameBytes = message.maxFrameBytes;
+    this.#listener.onConnected(connection);
+    this.#enter({ name: 'connected', node: message.node });
+  }
+
+  #prepareMove(delayMs: number): void {
+    if (this.#state.name !== 'connected') return;
+    this.#handover ??= new Handover(delayMs, this.#settings, {
+      dial: (listener) => this.#open(listener),
+      onOpen: () => this.#listener.onOpen(),
+      onMessage: (message, connection) => this.#listener.onMessage(message, connection),
+      onReady: (connection) => {
+        const old = this.#connection;
+        const isStill = (): boolean => this.#connection === old && this.#handover?.successor?.connection === connection;
+        if (old !== null) this.#listener.onMove(old, connection, () => isStill() && this.#move());
+      },
+      onLost: (connection, why) => {
+        this.#listener.onStay();
+        this.#listener.onLost(connection, why);
+      },
+    });
+  }
+
+  /** The second connection becomes the connection. Does nothing where it does not serve yet. */
+  #move(why: Closure = closure('draining')): boolean {
+    const [old, successor] = [this.#connection, this.#handover?.successor ?? null];
+    if (old === null || successor === null) return false;
+    const { connection, node, goawayMs } = successor;
+    connection.hand({
+      onOpen: () => {},
+      onMessage: (message) => this.#onMessage(message, connection),
+      onClose: (reason) => this.#onClose(reason, connection),
+    });
+    this.#handover = null;
+    this.#connection = connection;
+    this.#maxFrameBytes = connection.maxFrameBytes;
+    this.#connectedAt = performance.now();
+    this.#failures = 0;
+    this.#closing = Promise.all([this.#closing, old.close(why.code)]);
+    this.#state = { name: 'connected', node };
+    this.#listener.onLost(old, why);
+    this.#listener.onConnected(connection);
+    if (goawayMs !== null) this.#prepareMove(goawayMs);
+    this.#listener.onState(this.#state);
+    return true;
+  }
+
+  #onClose(why: Closure, connection: Connection | null): void {
+    if (!why.isFinal && this.#move(why)) return;
+    const lost = [connection, this.#handover?.connection ?? null];
+    void this.#handover?.stop(why.code);
+    this.#handover = null;
     this.#connection = null;
     clearTimeout(this.#retry);
     if (this.#connectedAt !== null && performance.now() - this.#connectedAt >= this.#settings.stableAfterMs) {
       this.#failures = 0;
     }
     this.#connectedAt = null;
-    if (why.isFinal) {
-      const network = globalThis as NetworkEvents;
-      network.removeEventListener?.('online', this.#onOnline);
-      network.removeEventListener?.('offline', this.#onOffline);
-      this.#enter({ name: 'disconnected', ...withoutEnd(why) }, why);
-      return;
-    }
+    if (why.isFinal) return this.#end(why);
     this.#retry = setTimeout(() => this.#dial(), reconnectDelayMs(this.#failures, this.#settings));
     this.#failures++;
-    this.#enter({ name: 'connecting', attempt: this.#failures, ...withoutEnd(why) }, why);
+    this.#enter({ name: 'connecting', attempt: this.#failures, ...withoutEnd(why) }, () => {
+      for (const each of lost) if (each !== null) this.#listener.onLost(each, why);
+    });
+  }
+
+  #end(why: Closure): void {
+    this.#connection = null;
+    clearTimeout(this.#retry);
+    this.#connectedAt = null;
+    const network = globalThis as NetworkEvents;
+    network.removeEventListener?.('online', this.#onOnline);
+    network.removeEventListener?.('offline', this.#onOffline);
+    this.#enter({ name: 'disconnected', ...withoutEnd(why) }, () => this.#listener.onEnd(why));
   }
 
   /** Last in each of its callers: listeners may do anything. */
-  #enter(state: ConnectionState, lost: Closure | null = null): void {
+  #enter(state: ConnectionState, tell = (): void => {}): void {
     this.#state = state;
-    if (lost !== null) this.#listener.onLost(lost);
+    tell();
     // Unless what was just told made someone connect or disconnect: then that has been announced already.
     if (this.#state === state) this.#listener.onState(state);
   }

@@ -10,8 +10,9 @@ export interface Limits {
    */
   readonly connectTimeoutMs: number;
   /**
-   * Time that a publish may take, waiting for a connection included, in milliseconds. Beyond it the publish rejects with
-   * `timeout`. A subscribe that a node leaves unanswered for this long makes the client reconnect (`replyTimeout`).
+   * Time that a publish may take, waiting for a connection and repeating what failed included, in milliseconds. Beyond it the publish
+   * rejects with `timeout`; so does `history()`. A subscribe, or the reading of missed publications, that a node leaves unanswered
+   * for this long makes the client reconnect (`replyTimeout`).
    * @default 10000
    */
   readonly timeoutMs: number;
@@ -39,12 +40,13 @@ export interface Limits {
    */
   readonly stableAfterMs: number;
   /**
-   * Publications that may wait for a connection, and as many again for asynchronous schemas. One more is refused at once with `queueFull`.
+   * Publications that may wait for a connection or behind one that is sent again, and as many again for asynchronous schemas. One
+   * more is refused at once with `queueFull`.
    * @default 1000
    */
   readonly maxQueuedPublications: number;
   /**
-   * Bytes of publications that may wait for a connection. One that goes beyond is refused at once with `queueFull`.
+   * Bytes of publications that may wait for a connection or behind one that is sent again. One that goes beyond is refused at once with `queueFull`.
    * @default 1048576
    */
   readonly maxQueuedBytes: number;
@@ -56,7 +58,8 @@ export interface Limits {
   readonly maxUnsentBytes: number;
   /**
    * Publications that a subscription holds for its loop. One more ends the subscription: the loop still gets those held,
-   * then `slowConsumer` is thrown.
+   * then `slowConsumer` is thrown. Also those held back behind others that are missing: then what is held is dropped, and read from
+   * history later.
    * @default 10000
    */
   readonly maxBufferedPublications: number;

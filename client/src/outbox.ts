@@ -1,105 +1,195 @@
 /**
- * What waits to be sent. While a connection is up, commands of one turn of the event loop gather here and leave in one frame;
- * publications wait, up to a bound, for a node that has said how long a frame may be.
+ * Publications on their way: sent at once where a connection is up, else held, up to a bound, for the next one. What fails and
+ * may be repeated is sent again, and what was published to its topic later waits behind it.
  */
-import type { ClientCodec, OutgoingCommand } from '@fanfare/protocol';
-import { DataError, FanfareError } from './errors.js';
+import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
+import { DataError, FanfareError, ReplyError } from './errors.js';
+import { type Outgoing, outgoing } from './frames.js';
+import type { Levels } from './levels.js';
 import type { Limits } from './options.js';
+import type { Answer, Request, Requests } from './requests.js';
 
-type Encoded = string | Uint8Array;
-
-/** Where frames go. */
-export interface FrameSink {
-  readonly bufferedAmount: number;
-  send(frame: Encoded): void;
+export interface OutboxSettings extends Limits {
+  readonly codec: ClientCodec;
+  readonly requests: Requests;
+  readonly levels: Levels;
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number;
 }
 
-/** An encoded command. */
-export interface Outgoing {
-  readonly encoded: Encoded;
-  readonly bytes: number;
-  /** Publications outlive a connection; other commands belong to the one they were made for. */
-  readonly isPublication: boolean;
-  /** Told where it turns out, later, that it cannot be sent. */
-  readonly onRefused: (error: FanfareError) => void;
-  /** Whether it has left: after that nobody here knows what becomes of it. */
-  isSent: boolean;
+/** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
+const retryBaseDelayMs = 50;
+const retryMaxDelayMs = 1_000;
+
+/**
+ * A node recognises a `messageId` for 120 s after it has first seen it. What may have been published is not repeated when this
+ * much has passed: the rest is for the way there.
+ */
+const repeatWindowMs = 100_000;
+
+/** Makes the error of a publication that is given up. */
+export type Failure = (posting: Posting) => FanfareError;
+
+const timedOut: Failure = ({ maybeDelivered, refusal: cause }) =>
+  new FanfareError('timeout', { maybeDelivered, cause });
+
+/** A publication, from `publish()` or `send()` until it is settled. */
+export class Posting implements Request {
+  readonly topic: string;
+  readonly settle: (answer: Answer) => void;
+  readonly onAnswer: (answer: Answer) => void;
+  /** Null where no answer is wanted. */
+  id: number | null = null;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Its place among all publications. */
+  order = 0;
+  outgoing: Outgoing | null = null;
+  connection: Connection | null = null;
+  /** When it left first, as far as it may have been published. */
+  sentAt = 0;
+  /** Why it has to be sent again. */
+  refusal: FanfareError | undefined;
+  /** After which failure nobody knows whether it was published. */
+  doubt: FanfareError | undefined;
+  isSettled = false;
+
+  constructor(topic: string, settle: (answer: Answer) => void, onAnswer: (posting: Posting, answer: Answer) => void) {
+    this.topic = topic;
+    this.settle = settle;
+    this.onAnswer = (answer) => onAnswer(this, answer);
+  }
+
+  get maybeDelivered(): boolean {
+    return this.doubt !== undefined || (this.connection !== null && this.outgoing?.isSent === true);
+  }
 }
 
-/** The least that a node can be set to take (`FANFARE_MAX_FRAME_BYTES`): what holds as long as none has said more. */
-const safeFrameBytes = 1_024;
-
-const utf8 = new TextEncoder();
+/** Publications of one topic that cannot leave yet. */
+interface Lane {
+  /** In the order of their publishing. */
+  readonly postings: Posting[];
+  /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
+  scout: Posting | null;
+  failures: number;
+  /** Runs until the next try. */
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the node has been asked for the level of the topic. */
+  isAsking: boolean;
+}
 
 export class Outbox {
-  readonly #codec: ClientCodec;
-  readonly #limits: Limits;
-  readonly #waiting = new Set<Outgoing>();
-  /** Of the publications among them. */
-  #publications = 0;
-  #publicationBytes = 0;
-  #sink: FrameSink | null = null;
+  readonly #settings: OutboxSettings;
+  /** Where publications leave: it is up, and its node has said how long a frame may be. */
+  #connection: Connection | null = null;
+  /** Whether publications wait because they are about to leave on another connection. */
+  #isPaused = false;
+  readonly #lanes = new Map<string, Lane>();
+  /** All postings in lanes. */
+  #waiting = 0;
+  #waitingBytes = 0;
+  /** All that somebody waits for. */
+  readonly #unsettled = new Set<Posting>();
+  /** Those of them that are sent and unanswered. */
+  readonly #flying = new Set<Posting>();
+  #lastOrder = 0;
   /** Longest frame that the last node takes. Null where none has said. */
   #maxFrameBytes: number | null = null;
-  /** Whether the node of this connection has said it. A longer frame ends the connection for good: until then, only commands leave. */
-  #isWelcome = false;
-  #isFlushPlanned = false;
+  #onQuiet: (() => void) | null = null;
+  #quietTimer: ReturnType<typeof setTimeout> | undefined;
   #onEmpty: Array<() => void> = [];
 
-  constructor(codec: ClientCodec, limits: Limits) {
-    this.#codec = codec;
-    this.#limits = limits;
+  constructor(settings: OutboxSettings) {
+    this.#settings = settings;
   }
 
-  get isOpen(): boolean {
-    return this.#sink !== null;
+  /** From now on publications leave on this connection, beginning with all that wait. */
+  resume(connection: Connection): void {
+    this.#use(connection);
+    this.#maxFrameBytes = connection.maxFrameBytes;
+    for (const [topic, lane] of this.#lanes) {
+      stopTimer(lane);
+      this.#run(topic, lane);
+    }
   }
 
-  /** Commands may leave. */
-  open(sink: FrameSink): void {
-    this.#sink = sink;
+  /** From now on publications wait, as they are about to leave on another connection. */
+  pause(): void {
+    this.#isPaused = true;
   }
 
-  /** The node has introduced itself: publications may leave. */
-  welcome(maxFrameBytes: number): void {
-    this.#maxFrameBytes = maxFrameBytes;
-    this.#isWelcome = true;
-    this.#flush();
+  /** Calls back once all that was sent is answered, or `timeoutMs` later: then the rest will be sent again. */
+  whenQuiet(timeoutMs: number, onQuiet: () => void): void {
+    this.#onQuiet = onQuiet;
+    this.#quietTimer = setTimeout(onQuiet, timeoutMs);
+    this.#tellIfQuiet();
   }
 
-  /** The connection is gone: publications go on waiting for the next one. */
-  close(): void {
-    this.#sink = null;
-    this.#isWelcome = false;
-    for (const outgoing of this.#waiting) if (!outgoing.isPublication) this.remove(outgoing);
+  /** They go on leaving where they did. */
+  stay(): void {
+    if (this.#isPaused && this.#connection !== null) this.resume(this.#connection);
   }
 
-  /** Throws, for publications, `invalidData`, `frameTooLarge` or `queueFull`. */
-  post(command: OutgoingCommand, onRefused: (error: FanfareError) => void): Outgoing {
-    const isPublication = command.type === 'publish';
-    const encoded = this.#encode(command);
-    const bytes = typeof encoded === 'string' ? utf8.encode(encoded).length : encoded.length;
-    const error = isPublication ? (this.#tooLarge(bytes) ?? this.#full(bytes)) : null;
+  /** The connection is gone. */
+  lost(connection: Connection): void {
+    if (this.#connection === connection) this.#use(null);
+  }
+
+  /** Begins a publication whose data comes with {@link post}; its deadline runs from now on. `settle` is called once, later. */
+  open(topic: string, timeoutMs: number, settle: (answer: Answer) => void): Posting {
+    const posting = new Posting(topic, settle, this.#onAnswer);
+    posting.id = this.#settings.requests.add(posting);
+    this.#unsettled.add(posting);
+    posting.timer = setTimeout(() => this.fail(posting, timedOut), timeoutMs);
+    return posting;
+  }
+
+  /** Sends it, or lets it wait, unless it is settled. Throws `invalidData`, `frameTooLarge` or `queueFull`. */
+  post(posting: Posting, command: OutgoingPublish): void {
+    if (posting.isSettled) return;
+    const encoded = outgoing(this.#encode(command));
+    const error = this.#tooLarge(encoded.bytes) ?? this.#full(posting.topic, encoded.bytes);
     if (error !== null) throw error;
-    const outgoing: Outgoing = { encoded, bytes, isPublication, onRefused, isSent: false };
-    this.#waiting.add(outgoing);
-    this.#count(outgoing, 1);
-    // A full frame need not wait for the turn to end: a long burst holds no more than one frame here.
-    if (this.#isWelcome && this.#publicationBytes >= (this.#maxFrameBytes ?? 0)) this.#flush();
-    else this.#planFlush();
-    return outgoing;
+    posting.outgoing = encoded;
+    posting.order = ++this.#lastOrder;
+    if (this.#connection === null || this.#isPaused || this.#lanes.has(posting.topic)) this.#wait(posting);
+    else this.#send(posting, this.#connection);
   }
 
-  /** Takes back what has not been sent. */
-  remove(outgoing: Outgoing): void {
-    if (this.#waiting.delete(outgoing)) this.#count(outgoing, -1);
-    this.#tellIfEmpty();
+  /** As {@link post}, without an answer. `onRefused` is told where it turns out later that it cannot be sent. */
+  send(command: OutgoingPublish, onRefused: (error: FanfareError) => void): void {
+    const settle = (answer: Answer): void => {
+      if (answer instanceof FanfareError) onRefused(answer);
+    };
+    this.post(new Posting(command.topic, settle, this.#onAnswer), command);
   }
 
-  /** Drops all that waits, and forgets the node. */
-  clear(): void {
+  /** Gives a publication up. What has not been sent is taken back. */
+  fail(posting: Posting, why: Failure): void {
+    const { topic, connection, outgoing } = posting;
+    const error = why(posting);
+    if (outgoing !== null) connection?.remove(outgoing);
+    const lane = this.#lanes.get(topic);
+    const place = lane?.postings.indexOf(posting) ?? -1;
+    if (place >= 0) {
+      lane?.postings.splice(place, 1);
+      this.#count(posting, -1);
+    }
+    if (lane?.scout === posting) lane.scout = null;
+    this.#settle(posting, error);
+    if (lane !== undefined) this.#run(topic, lane);
+  }
+
+  /** Gives all up, and forgets the node. What nobody waits for is dropped. */
+  failAll(why: Failure): void {
+    this.#use(null);
     this.#maxFrameBytes = null;
-    for (const outgoing of this.#waiting) this.remove(outgoing);
+    for (const lane of this.#lanes.values()) stopTimer(lane);
+    this.#lanes.clear();
+    this.#waiting = 0;
+    this.#waitingBytes = 0;
+    for (const posting of this.#unsettled) this.fail(posting, why);
+    this.#tellIfEmpty();
   }
 
   /** Resolves once nothing waits any more. */
@@ -110,14 +200,20 @@ export class Outbox {
     });
   }
 
-  #encode(command: OutgoingCommand): Encoded {
+  #use(connection: Connection | null): void {
+    this.#connection = connection;
+    this.#isPaused = false;
+    this.#onQuiet = null;
+    clearTimeout(this.#quietTimer);
+  }
+
+  #encode(command: OutgoingPublish): string | Uint8Array {
     try {
-      return this.#codec.encode(command);
+      return this.#settings.codec.encode(command);
     } catch (cause) {
-      // A loop in the data, or a bigint in JSON: of all fields of commands, only data can be wrong.
-      const { topic } = command as { topic: string };
-      const message = `The data for ${topic} cannot be encoded: ${(cause as Error).message}`;
-      throw new DataError('invalidData', topic, [], { message, cause });
+      // A loop in the data, or a bigint in JSON.
+      const message = `The data for ${command.topic} cannot be encoded: ${(cause as Error).message}`;
+      throw new DataError('invalidData', command.topic, [], { message, cause });
     }
   }
 
@@ -127,63 +223,176 @@ export class Outbox {
     return new FanfareError('frameTooLarge', { message });
   }
 
-  #full(bytes: number): FanfareError | null {
-    const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#limits;
-    const total = this.#publicationBytes + bytes;
+  #full(topic: string, bytes: number): FanfareError | null {
+    const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
+    const total = this.#waitingBytes + bytes;
     const isFull =
-      this.#isWelcome && this.#sink !== null
-        ? this.#sink.bufferedAmount + total > maxUnsentBytes
-        : this.#publications >= maxQueuedPublications || total > maxQueuedBytes;
+      this.#connection !== null && (this.#isPaused || !this.#lanes.has(topic))
+        ? this.#connection.unsentBytes + total > maxUnsentBytes
+        : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
     return isFull ? new FanfareError('queueFull') : null;
   }
 
-  #count({ isPublication, bytes }: Outgoing, sign: 1 | -1): void {
-    if (!isPublication) return;
-    this.#publications += sign;
-    this.#publicationBytes += sign * bytes;
-  }
-
-  #planFlush(): void {
-    if (this.#isFlushPlanned || this.#sink === null) return;
-    this.#isFlushPlanned = true;
-    queueMicrotask(() => {
-      this.#isFlushPlanned = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    if (this.#sink === null) return;
-    let commands: Encoded[] = [];
-    // JSON puts one character between commands and two around them.
-    let frameBytes = 1;
-    const refused: Array<() => void> = [];
-    for (const outgoing of this.#waiting) {
-      if (outgoing.isPublication && !this.#isWelcome) continue;
-      this.#waiting.delete(outgoing);
-      this.#count(outgoing, -1);
-      const error = this.#tooLarge(outgoing.bytes);
-      if (error !== null) {
-        refused.push(() => outgoing.onRefused(error));
-        continue;
-      }
-      if (commands.length > 0 && frameBytes + outgoing.bytes + 1 > (this.#maxFrameBytes ?? safeFrameBytes)) {
-        this.#sink.send(this.#codec.join(commands));
-        commands = [];
-        frameBytes = 1;
-      }
-      commands.push(outgoing.encoded);
-      frameBytes += outgoing.bytes + 1;
-      outgoing.isSent = true;
+  #send(posting: Posting, connection: Connection): void {
+    const { outgoing, id } = posting;
+    if (outgoing === null) return;
+    const error = this.#tooLarge(outgoing.bytes);
+    if (error !== null) return this.#settle(posting, posting.doubt ?? error);
+    outgoing.isSent = false;
+    if (id !== null) {
+      posting.connection = connection;
+      if (posting.doubt === undefined) posting.sentAt = performance.now();
+      this.#flying.add(posting);
     }
-    if (commands.length > 0) this.#sink.send(this.#codec.join(commands));
+    connection.post(outgoing);
+  }
+
+  /** The posting joins its lane, where it belongs. */
+  #wait(posting: Posting): Lane {
+    const { topic, order } = posting;
+    let lane = this.#lanes.get(topic);
+    if (lane === undefined) {
+      lane = { postings: [], scout: null, failures: 0, timer: undefined, isAsking: false };
+      this.#lanes.set(topic, lane);
+    }
+    const { postings } = lane;
+    let place = postings.length;
+    while (place > 0 && (postings[place - 1] as Posting).order > order) place--;
+    postings.splice(place, 0, posting);
+    this.#count(posting, 1);
+    return lane;
+  }
+
+  readonly #onAnswer = (posting: Posting, answer: Answer): void => {
+    const { topic } = posting;
+    const lane = this.#lanes.get(topic);
+    const isScout = lane?.scout === posting;
+    if (isScout) lane.scout = null;
+    this.#flying.delete(posting);
+    posting.connection = null;
+    const isAccepted = !(answer instanceof FanfareError);
+    if (isAccepted) {
+      if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
+      this.#settle(posting, answer);
+    } else {
+      this.#retry(posting, answer);
+    }
+    if (lane !== undefined) this.#run(topic, lane, isAccepted && isScout);
+    this.#tellIfQuiet();
+  };
+
+  #retry(posting: Posting, refusal: FanfareError): void {
+    const isRefused = refusal instanceof ReplyError;
+    if (refusal.maybeDelivered) posting.doubt = refusal;
+    if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
+    if (posting.doubt !== undefined && this.#settings.levels.hasHistory(posting.topic) === false) {
+      return this.#settle(posting, posting.doubt);
+    }
+    posting.refusal = refusal;
+    const lane = this.#wait(posting);
+    if (isRefused && lane.scout === null && !lane.isAsking) this.#planRun(posting.topic, lane);
+  }
+
+  #planRun(topic: string, lane: Lane): void {
+    if (lane.timer !== undefined) return;
+    const most = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** lane.failures);
+    lane.failures++;
+    lane.timer = setTimeout(() => {
+      lane.timer = undefined;
+      this.#run(topic, lane);
+    }, this.#settings.random() * most);
+  }
+
+  /** Sends what may leave. `isProven`: the node takes publications of this topic again. */
+  #run(topic: string, lane: Lane, isProven = false): void {
+    const connection = this.#connection;
+    if (connection !== null && !this.#isPaused && lane.timer === undefined && lane.scout === null && !lane.isAsking) {
+      if (lane.postings.some(({ doubt }) => doubt !== undefined)) {
+        const hasHistory = this.#settings.levels.hasHistory(topic);
+        if (hasHistory === null) return this.#askLevel(topic, lane, connection);
+        const isTooOld = ({ sentAt }: Posting): boolean => performance.now() - sentAt > repeatWindowMs;
+        for (const posting of [...lane.postings]) {
+          const { doubt } = posting;
+          if (doubt === undefined || (hasHistory && !isTooOld(posting))) continue;
+          lane.postings.splice(lane.postings.indexOf(posting), 1);
+          this.#count(posting, -1);
+          this.#settle(posting, doubt);
+        }
+      }
+      const isCareful = !isProven && lane.postings.some(({ refusal }) => refusal !== undefined);
+      while (lane.scout === null) {
+        const posting = lane.postings.shift();
+        if (posting === undefined) break;
+        this.#count(posting, -1);
+        this.#send(posting, connection);
+        if (isCareful && this.#flying.has(posting)) lane.scout = posting;
+      }
+    }
+    const isOver = lane.postings.length === 0 && lane.scout === null && !lane.isAsking;
+    if (isOver && this.#lanes.get(topic) === lane) {
+      stopTimer(lane);
+      this.#lanes.delete(topic);
+    }
     this.#tellIfEmpty();
-    // Last: whoever is told may do anything.
-    for (const tell of refused) tell();
+  }
+
+  /** What may have been published can be repeated only where the topic has history: the node would publish it twice. */
+  #askLevel(topic: string, lane: Lane, connection: Connection): void {
+    const { requests, levels, timeoutMs } = this.#settings;
+    lane.isAsking = true;
+    requests.ask(
+      connection,
+      (id) => ({ type: 'history', id, topic, since: null, limit: 1, direction: 'backward' }),
+      timeoutMs,
+      (answer) => {
+        lane.isAsking = false;
+        // Unless all was given up meanwhile.
+        if (this.#lanes.get(topic) !== lane) return;
+        if (!(answer instanceof FanfareError)) levels.learn(topic, true);
+        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, false);
+        else if (answer.code !== 'connectionLost') this.#planRun(topic, lane);
+        this.#run(topic, lane);
+      },
+    );
+  }
+
+  #settle(posting: Posting, answer: Answer): void {
+    if (posting.isSettled) return;
+    posting.isSettled = true;
+    clearTimeout(posting.timer);
+    this.#unsettled.delete(posting);
+    this.#flying.delete(posting);
+    if (posting.id !== null) this.#settings.requests.delete(posting.id);
+    posting.settle(answer);
+    this.#tellIfQuiet();
+  }
+
+  #count(posting: Posting, sign: 1 | -1): void {
+    this.#waiting += sign;
+    this.#waitingBytes += sign * (posting.outgoing?.bytes ?? 0);
+  }
+
+  #tellIfQuiet(): void {
+    if (this.#flying.size > 0 || this.#onQuiet === null) return;
+    const onQuiet = this.#onQuiet;
+    this.#onQuiet = null;
+    clearTimeout(this.#quietTimer);
+    onQuiet();
   }
 
   #tellIfEmpty(): void {
-    if (this.#waiting.size > 0) return;
+    if (this.#waiting > 0) return;
     for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
+}
+
+function stopTimer(lane: Lane): void {
+  clearTimeout(lane.timer);
+  lane.timer = undefined;
+}
+
+/** That this attempt was refused says nothing about those before it. */
+function withDoubt(error: ReplyError, { doubt }: Posting): ReplyError {
+  if (doubt === undefined) return error;
+  return new ReplyError(error.code as ReplyErrorCode, error.message, error.retryable, true);
 }

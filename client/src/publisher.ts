@@ -3,13 +3,12 @@ import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protoc
 import { DataError, FanfareError } from './errors.js';
 import { messageIds } from './message-id.js';
 import type { Outbox } from './outbox.js';
-import type { Requests } from './requests.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
 export interface PublishOptions {
   /**
-   * Time that the publish may take, waiting for a connection and for an asynchronous schema included, in milliseconds.
-   * Beyond it: `timeout`.
+   * Time that the publish may take, in milliseconds: waiting for a connection, for an asynchronous schema and repeating what
+   * failed included. Beyond it: `timeout`, whose `cause` is the last failure.
    * @default the client's `timeoutMs`
    */
   readonly timeoutMs?: number | undefined;
@@ -24,7 +23,6 @@ export interface Acknowledgement {
 
 export interface PublisherSettings {
   readonly outbox: Outbox;
-  readonly requests: Requests;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly maxQueuedPublications: number;
@@ -47,23 +45,26 @@ export class Publisher {
   }
 
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Acknowledgement> {
-    const { requests } = this.#settings;
+    const { outbox } = this.#settings;
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
     return this.#hold(
       // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
       new Promise((resolve, reject) => {
         if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
-        const id = requests.open(timeoutMs, (answer) => {
+        const posting = outbox.open(topic, timeoutMs, (answer) => {
           if (signal !== undefined) this.#stopListening(signal, abort);
           if (answer instanceof FanfareError) reject(answer);
           else resolve({ position: 'position' in answer ? answer.position : null });
         });
-        const fail = (error: unknown): void => requests.fail(id, () => error as FanfareError);
+        const fail = (error: unknown): void => outbox.fail(posting, () => error as FanfareError);
         const abort = (): void =>
-          requests.fail(id, (maybeDelivered) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }));
+          outbox.fail(
+            posting,
+            ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
+          );
         if (signal !== undefined) this.#listen(signal, abort);
         try {
-          const post = (): void => requests.post(id, describe(id, topic, data, this.#nextMessageId()));
+          const post = (): void => outbox.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
           this.#inTurn(topic, data, post)?.catch(fail);
         } catch (error) {
           fail(error);
@@ -75,7 +76,7 @@ export class Publisher {
   /** Throws where the publication cannot be sent. Where that turns out later, it is reported. */
   send(topic: string, data: unknown): void {
     const { outbox, report } = this.#settings;
-    const turn = this.#inTurn(topic, data, () => outbox.post(describe(null, topic, data, null), report));
+    const turn = this.#inTurn(topic, data, () => outbox.send(describe(null, topic, data, null), report));
     if (turn !== null) this.#hold(turn).catch(report);
   }
 

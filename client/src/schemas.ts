@@ -1,4 +1,5 @@
 /** Which schema belongs to which topic, and what it says to data. */
+import type { Item } from '@fanfare/protocol';
 import { DataError, FanfareError } from './errors.js';
 import type { SchemaResult, StandardSchemaV1 } from './standard-schema.js';
 import type { Schemas } from './topics.js';
@@ -8,6 +9,12 @@ export type Checked = { readonly data: unknown } | { readonly error: DataError }
 
 /** A promise only where the schema itself is asynchronous. */
 export type Check = (data: unknown) => Checked | Promise<Checked>;
+
+/** What becomes of data from a node. `check` is null where there are no schemas. */
+export function checkItem(item: Item, topic: string, check: Check | null): Checked | Promise<Checked> {
+  if ('error' in item) return { error: new DataError('undecodable', topic, []) };
+  return check === null ? item : check(item.data);
+}
 
 export class SchemaTable {
   readonly #exact = new Map<string, StandardSchemaV1>();

@@ -31,17 +31,29 @@ export type SubscriptionState =
   /** For good. `code` is that of `error` where there is one. */
   | { readonly name: 'unsubscribed'; readonly code: ErrorCode; readonly error: FanfareError | null };
 
-/** Why publications may be missing: the connection was away; or the node says so, having lost touch with the others. */
-export type GapReason = 'reconnected' | 'node';
+/**
+ * Why publications are or may be missing: the topic keeps no history and the connection was away; the node says so; or history,
+ * which was asked for them, does not reach back that far.
+ */
+export type GapReason = 'reconnected' | 'node' | 'history';
 
 export interface SubscriptionEvents {
-  /** The node has confirmed the subscription, the first time or again. `recovered`: nothing was missed since the last time. */
+  /**
+   * The node has confirmed the subscription, the first time or after the connection was away; then this comes once what was missed
+   * has been handed out, or `gap` or `reset` have told that it cannot be. `recovered`: nothing was missed since the last time.
+   * `position`: where the topic stood then; null where it keeps no history.
+   */
   subscribed: { readonly position: Position | null; readonly recovered: boolean };
   /**
    * Publications may be missing between those that a listener got before and after this event. It does not wait for a
-   * loop, which may hold publications of before.
+   * loop, which may hold publications of before. It goes on after `position`; null where the topic keeps no history.
    */
-  gap: { readonly reason: GapReason };
+  gap: { readonly reason: GapReason; readonly position: Position | null };
+  /**
+   * The topic's history has begun anew (another epoch): nobody knows what came between. Load anew what was built from it. It goes
+   * on after `position`. Like `gap`, it does not wait for a loop.
+   */
+  reset: { readonly position: Position };
   /**
    * A publication that could not be handed out (`undecodable`, `invalidData`: the ones after it still come), a refusal that is
    * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`, except what
@@ -173,7 +185,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
 
   /** The node has confirmed. */
   confirm(event: SubscriptionEvents['subscribed']): void {
-    if (this.#state.name === 'unsubscribed') return;
+    if (this.#state.name !== 'subscribing') return;
     this.#state = { name: 'subscribed' };
     this.#ready?.resolve();
     this.#events.emit('subscribed', event);
@@ -196,8 +208,12 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     else this.end('slowConsumer', new FanfareError('slowConsumer'));
   }
 
-  gap(reason: GapReason): void {
-    if (this.#state.name !== 'unsubscribed') this.#events.emit('gap', { reason });
+  gap(event: SubscriptionEvents['gap']): void {
+    if (this.#state.name !== 'unsubscribed') this.#events.emit('gap', event);
+  }
+
+  reset(event: SubscriptionEvents['reset']): void {
+    if (this.#state.name !== 'unsubscribed') this.#events.emit('reset', event);
   }
 
   /** Something went wrong that does not end the subscription. */

@@ -4,10 +4,12 @@ import { bundle } from '../bundle.js';
 
 const kB = 1_024;
 
-// The goals were 6 and 18 kB. The JSON entry misses its own; a limit that can only fail would say nothing about growth.
+// The goals were 6 and 18 kB. The JSON entry misses its own, the more so since topics keep history (8.1 kB before): recovery,
+// repeated publishes and the move to another node are what this client is for. A limit that can only fail would say nothing
+// about growth.
 it.each([
-  ['json', 8.5 * kB],
-  ['index', 12.5 * kB],
+  ['json', 11.8 * kB],
+  ['index', 15.9 * kB],
 ] as const)('the entry %s stays within %i bytes of gzip', async (entry, limit) => {
   const { gzipBytes } = await bundle(entry, { minify: true });
   expect(gzipBytes).toBeLessThanOrEqual(limit);

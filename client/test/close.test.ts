@@ -1,9 +1,11 @@
 /** The two endings: close() at once, drain() in order. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { connect, failure, record, take } from './harness.js';
 import { startTestNode, until } from './test-node.js';
+
+const [setTimer, clearTimer] = [setTimeout, clearTimeout];
 
 it('close() ends all at once', async () => {
   await using node = await startTestNode();
@@ -142,6 +144,48 @@ it('drain() goes through a reconnect', async () => {
   await client.drain();
   expect(states.at(-1)).toMatchObject({ name: 'disconnected', code: 'drained' });
   expect(subscription.state.name).toBe('unsubscribed');
+});
+
+it('close() leaves no timer behind, whatever is under way', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  const timers = new Set<unknown>();
+  const spies = [
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((run: () => void, delayMs: number) => {
+      const timer = setTimer(() => {
+        timers.delete(timer);
+        run();
+      }, delayMs);
+      timers.add(timer);
+      return timer;
+    }) as typeof setTimeout),
+    vi.spyOn(globalThis, 'clearTimeout').mockImplementation((timer) => {
+      timers.delete(timer);
+      clearTimer(timer);
+    }),
+  ];
+  try {
+    const client = connect(node, { reconnectBaseDelayMs: 60_000, reconnectMaxDelayMs: 60_000, random: () => 0.99 });
+    for (const topic of ['a', 'b']) await client.subscribe(topic, () => {}).ready;
+    const first = await node.connection();
+    node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
+    node.on('history', ({ id, topic }, connection) => {
+      if (topic === 'a') connection.error(id, 'unavailable');
+    });
+    node.on('ping', () => {});
+    const published = ['a', 'c'].map((topic) => failure(client.publish(topic, 1)));
+    const read = failure(client.history('b'));
+    for (const topic of ['a', 'b']) first.push(topic, ['behind a hole'], { epoch: 'e1', offset: 7 });
+    await first.received('history', 4);
+    first.goaway();
+    await first.received('ping');
+    client.subscribe('d');
+    first.goaway();
+    await client.close();
+    await Promise.all([...published, read]);
+    expect(timers.size).toBe(0);
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
 });
 
 it('a process ends by itself after close(), and lives while it is connected', async () => {

@@ -86,12 +86,12 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   it("rejects with the node's error", async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
-    node.on('publish', ({ id }, connection) => connection.error(id, 'unavailable', 'No Redis.'));
+    node.on('publish', ({ id }, connection) => connection.error(id, 'malformed', 'Nonsense.'));
     expect(await failure(client.publish('a', 1))).toMatchObject({
       name: 'ReplyError',
-      code: 'unavailable',
-      message: 'No Redis.',
-      retryable: true,
+      code: 'malformed',
+      message: 'Nonsense.',
+      retryable: false,
       maybeDelivered: false,
     });
     node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));

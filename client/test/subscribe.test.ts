@@ -40,7 +40,7 @@ it('sends connect and all subscriptions in one frame after a reconnect, and tell
   node.refuseWith = null;
   expect(subscriptions.every(({ state }) => state.name === 'subscribing')).toBe(true);
   await until(() => gaps.length === 100);
-  expect(gaps[0]).toEqual({ reason: 'reconnected' });
+  expect(gaps[0]).toEqual({ reason: 'reconnected', position: null });
   expect(subscriptions.every(({ state }) => state.name === 'subscribed')).toBe(true);
   const { frames } = await node.connection(1);
   expect(frames).toHaveLength(1);
@@ -104,7 +104,7 @@ it('passes on the gaps that the node tells of', async () => {
   await subscription.ready;
   (await node.connection()).gap('a');
   await until(() => gaps.length === 1);
-  expect(gaps).toEqual([{ reason: 'node' }]);
+  expect(gaps).toEqual([{ reason: 'node', position: null }]);
 });
 
 it('takes publications that come before the confirmation', async () => {

@@ -42,11 +42,29 @@ type Handler<Type extends Command['type']> = (
 export interface TestNodeOptions {
   readonly pingIntervalMs?: number;
   readonly maxFrameBytes?: number;
+  /** Whether topics keep history, as those of level recoverable do. */
+  readonly hasHistory?: boolean;
+  /** Most publications in one answer. */
+  readonly maxPublications?: number;
+}
+
+/** The history of a topic. */
+interface Log {
+  epoch: string;
+  /** Those up to this offset are forgotten. */
+  forgotten: number;
+  readonly payloads: Payload[];
+  /** Offsets by `messageId`. */
+  readonly known: Map<string, number>;
 }
 
 export class TestNode {
   readonly connections: TestConnection[] = [];
+  name = 'test';
   readonly options: Required<TestNodeOptions>;
+  /** Which pushes of topics with history get lost on their way, while set. */
+  isLost: ((position: Position, connection: TestConnection) => boolean) | null = null;
+  readonly #logs = new Map<string, Log>();
   /** HTTP status for new connections instead of an upgrade, while set. */
   refuseWith: number | null = null;
   /** Leaves opening handshakes unanswered, while set. */
@@ -61,7 +79,13 @@ export class TestNode {
   });
 
   constructor(options: TestNodeOptions) {
-    this.options = { pingIntervalMs: 25_000, maxFrameBytes: 65_536, ...options };
+    this.options = {
+      pingIntervalMs: 25_000,
+      maxFrameBytes: 65_536,
+      hasHistory: false,
+      maxPublications: 1_000,
+      ...options,
+    };
     this.#http.on('upgrade', (request: IncomingMessage, socket, head) => {
       this.upgrades++;
       this.#sockets.add(socket);
@@ -115,21 +139,89 @@ export class TestNode {
     const { id } = command;
     switch (command.type) {
       case 'connect':
-        return connection.reply({ type: 'connected', id, node: 'test', ...this.options });
+        return connection.reply({ type: 'connected', id, node: this.name, ...this.options });
       case 'subscribe':
         connection.topics.add(command.topic);
-        return connection.subscribed(id, command.topic);
+        return this.options.hasHistory
+          ? this.#subscribed(command, connection)
+          : connection.subscribed(id, command.topic);
       case 'unsubscribe':
         connection.topics.delete(command.topic);
         return connection.reply({ type: 'unsubscribed', id, topic: command.topic });
       case 'publish':
+        if (this.options.hasHistory) {
+          const position = this.append(command.topic, command, command.messageId);
+          return id === null ? undefined : connection.reply({ type: 'published', id, position });
+        }
         for (const peer of this.connections)
           if (peer.topics.has(command.topic)) peer.pushPayloads(command.topic, [command]);
         if (id !== null) connection.reply({ type: 'published', id, position: null });
         return;
+      case 'history':
+        return this.options.hasHistory ? this.#history(command, connection) : connection.error(id, 'noHistory');
       case 'ping':
         return connection.reply({ type: 'pong', id });
     }
+  }
+
+  log(topic: string): Log {
+    const log = this.#logs.get(topic) ?? { epoch: 'e1', forgotten: 0, payloads: [], known: new Map() };
+    this.#logs.set(topic, log);
+    return log;
+  }
+
+  /** Publishes to a topic with history: what it has seen already, once. */
+  append(topic: string, payload: Payload, messageId: string | null = null): Position {
+    const { epoch, payloads, known } = this.log(topic);
+    const before = messageId === null ? undefined : known.get(messageId);
+    if (before !== undefined) return { epoch, offset: before };
+    payloads.push(payload);
+    const position = { epoch, offset: payloads.length };
+    if (messageId !== null) known.set(messageId, position.offset);
+    for (const peer of this.connections) {
+      if (peer.topics.has(topic) && !this.isLost?.(position, peer)) peer.pushPayloads(topic, [payload], position);
+    }
+    return position;
+  }
+
+  /** Publishes each of the values. */
+  publish(topic: string, ...values: unknown[]): void {
+    for (const value of values) this.append(topic, jsonPayload(value));
+  }
+
+  position(topic: string): Position {
+    const { epoch, payloads } = this.log(topic);
+    return { epoch, offset: payloads.length };
+  }
+
+  #subscribed({ id, topic, since }: CommandOf<'subscribe'>, connection: TestConnection): void {
+    const position = this.position(topic);
+    const { epoch, payloads, forgotten } = this.log(topic);
+    const missed = since === null ? [] : payloads.slice(since.offset);
+    const recovered =
+      since?.epoch === epoch && since.offset >= forgotten && missed.length <= this.options.maxPublications;
+    const publications = runOf(recovered ? missed : []);
+    connection.reply({ type: 'subscribed', id, topic, position, recovered, publications });
+  }
+
+  #history({ id, topic, since, limit, direction }: CommandOf<'history'>, connection: TestConnection): void {
+    const { epoch, payloads, forgotten } = this.log(topic);
+    const most = Math.min(limit ?? 100, this.options.maxPublications);
+    let start = forgotten;
+    let end = payloads.length;
+    let recovered = since?.epoch === epoch;
+    if (direction === 'backward') {
+      if (since !== null) end = recovered ? since.offset - 1 : 0;
+      start = Math.max(start, end - most);
+    } else if (since !== null) {
+      if (!recovered) end = 0;
+      recovered = recovered && since.offset >= forgotten;
+      start = Math.max(start, since.offset);
+    }
+    const found = payloads.slice(start, Math.min(end, start + most));
+    const first = found.length === 0 ? null : start + 1;
+    const publications = runOf(found);
+    connection.reply({ type: 'history', id, topic, position: this.position(topic), recovered, first, publications });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -210,12 +302,21 @@ export class TestConnection {
     this.#publications(topic, this.#runOf(data), position);
   }
 
-  pushPayloads(topic: string, payloads: readonly Payload[]): void {
-    this.#publications(topic, runOf(payloads), null);
+  pushPayloads(topic: string, payloads: readonly Payload[], position: Position | null = null): void {
+    this.#publications(topic, runOf(payloads), position);
   }
 
-  gap(topic: string): void {
-    this.#send(this.#codec.gap(parseTopic(topic) as Topic));
+  gap(topic: string, position: Position | null = null): void {
+    this.#send(this.#codec.gap(parseTopic(topic) as Topic, position));
+  }
+
+  /** Tells of a new epoch. */
+  resetTopic(topic: string, position: Position): void {
+    this.#send(this.#codec.reset(topic as Topic, position));
+  }
+
+  goaway(delayMs = 0): void {
+    this.#send(this.#codec.goaway(delayMs));
   }
 
   raw(frame: string | Uint8Array): void {

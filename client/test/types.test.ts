@@ -1,7 +1,15 @@
 /** Typed topics. What must not compile is held by `@ts-expect-error`: `tsc --project tsconfig.test.json` fails where it does. */
 
 import type { WebSocketConstructor } from '@fanfare/client';
-import { type AnyClient, type Client, createClient, type Publication, type StandardSchemaV1 } from '@fanfare/client';
+import {
+  type AnyClient,
+  type Client,
+  createClient,
+  type GapReason,
+  type Position,
+  type Publication,
+  type StandardSchemaV1,
+} from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 import type { StandardSchemaV1 as Specified } from '@standard-schema/spec';
 import { expectTypeOf, it } from 'vitest';
@@ -48,7 +56,14 @@ function typed(client: Client<Topics>, currency: string): void {
   expectTypeOf(subscription.topic).toEqualTypeOf<'prices.BTC'>();
   expectTypeOf(client.subscribe('chat.lobby')).toExtend<AsyncIterable<Publication<'chat.lobby', ChatMessage>>>();
   expectTypeOf(client.subscribe(`prices.${currency}`)).toExtend<AsyncIterable<{ readonly data: Price }>>();
-  subscription.on('gap', ({ reason }) => expectTypeOf(reason).toEqualTypeOf<'reconnected' | 'node'>());
+  subscription.on('gap', ({ reason }) => expectTypeOf(reason).toEqualTypeOf<GapReason>());
+  subscription.on('reset', ({ position }) => expectTypeOf(position).toEqualTypeOf<Position>());
+  void client.history('prices.BTC', { limit: 10 }).then(({ publications, position }) => {
+    expectTypeOf(publications).toEqualTypeOf<readonly Publication<'prices.BTC', Price>[]>();
+    expectTypeOf(position).toEqualTypeOf<Position>();
+  });
+  // @ts-expect-error: no such topic.
+  void client.history('chat.attic');
   // @ts-expect-error: no such event.
   subscription.on('message', () => {});
   // @ts-expect-error: publications cannot be changed.
@@ -75,6 +90,7 @@ function watching(client: Client<Topics>, untypedClient: Client): AnyClient[] {
 
 /** Under `exactOptionalPropertyTypes`. */
 function undefinedOptions(client: Client<Topics>, signal: AbortSignal | undefined): void {
+  void client.history('prices.BTC', { since: undefined, limit: undefined, direction: undefined });
   createClient('ws://localhost/ws', { timeoutMs: undefined, encoding: undefined, schemas: undefined });
   void client.publish('prices.BTC', { bid: 1 }, { signal, timeoutMs: undefined });
   client.on('state', async () => {});
@@ -96,6 +112,9 @@ function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string
   void client.publish('logs.a.b.c', 1);
   client.subscribe('dates.today', ({ data }) => expectTypeOf(data).toEqualTypeOf<Date>());
   client.subscribe('chat.lobby', ({ data }) => expectTypeOf(data).toEqualTypeOf<string>());
+  void client.history('dates.today').then(({ publications }) => {
+    for (const { data } of publications) expectTypeOf(data).toEqualTypeOf<Date>();
+  });
   client.subscribe('logs.x', ({ data }) => expectTypeOf(data).toEqualTypeOf<2>());
   // @ts-expect-error: what goes in is text.
   void client.publish('dates.today', new Date());

@@ -1,0 +1,90 @@
+/** A node that is about to stop has said so: opens a second connection while the first serves on, however many attempts that takes. */
+import type { ServerMessage } from '@fanfare/protocol';
+import type { Connection, ConnectionListener } from './connection.js';
+import { maxTimerMs } from './options.js';
+import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
+import type { Closure, StateCode } from './state.js';
+
+export interface HandoverListener {
+  dial(listener: ConnectionListener): Connection;
+  onOpen(): void;
+  onMessage(message: ServerMessage, connection: Connection): void;
+  /** The node has introduced itself: everything can be moved there. */
+  onReady(connection: Connection): void;
+  /** It, or an attempt at one, is over before it was taken over; another one follows. */
+  onLost(connection: Connection, closure: Closure): void;
+}
+
+/** A connection that can take over. */
+export interface Successor {
+  readonly connection: Connection;
+  readonly node: string;
+  /** Not null where its node, too, is about to stop, and has said when to leave. */
+  goawayMs: number | null;
+}
+
+export class Handover {
+  readonly #policy: ReconnectPolicy;
+  readonly #listener: HandoverListener;
+  #connection: Connection | null = null;
+  #successor: Successor | null = null;
+  #timer: ReturnType<typeof setTimeout>;
+  #failures = 0;
+
+  constructor(delayMs: number, policy: ReconnectPolicy, listener: HandoverListener) {
+    this.#policy = policy;
+    this.#listener = listener;
+    this.#timer = setTimeout(() => this.#dial(), Math.min(delayMs, maxTimerMs));
+  }
+
+  /** The second connection, in whatever state it is. */
+  get connection(): Connection | null {
+    return this.#connection;
+  }
+
+  get successor(): Successor | null {
+    return this.#successor;
+  }
+
+  /** Gives it up. Resolves when the socket is closed. */
+  async stop(code: StateCode): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#connection?.close(code);
+  }
+
+  #dial(): void {
+    const { dial, onOpen } = this.#listener;
+    try {
+      this.#connection = dial({
+        onOpen,
+        onMessage: (message, connection) => this.#onMessage(message, connection),
+        onClose: (why, connection) => this.#onClose(why, connection),
+      });
+    } catch {
+      this.#tryAgain();
+    }
+  }
+
+  #onMessage(message: ServerMessage, connection: Connection): void {
+    if (message.type === 'connected') {
+      this.#successor = { connection, node: message.node, goawayMs: null };
+      this.#listener.onReady(connection);
+    } else if (message.type === 'goaway') {
+      if (this.#successor !== null) this.#successor.goawayMs ??= message.delayMs;
+    } else {
+      this.#listener.onMessage(message, connection);
+    }
+  }
+
+  #onClose(why: Closure, connection: Connection): void {
+    this.#connection = null;
+    this.#successor = null;
+    this.#tryAgain();
+    this.#listener.onLost(connection, why);
+  }
+
+  #tryAgain(): void {
+    this.#timer = setTimeout(() => this.#dial(), reconnectDelayMs(this.#failures, this.#policy));
+    this.#failures++;
+  }
+}

@@ -1,0 +1,216 @@
+/** What comes twice, too late, or not at all. */
+import type { HistoryReply, Item, Position } from '@fanfare/protocol';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Line } from './line.js';
+
+function at(offset: number, epoch = 'e'): Position {
+  return { epoch, offset };
+}
+
+/** The items of offsets `first` to `last`: each carries its own. */
+function items(first: number, last: number): Item[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => ({ data: first + index }));
+}
+
+function start(offset = 0, maxHeld = 100) {
+  const heard: unknown[] = [];
+  const line = new Line(maxHeld, {
+    onItems: (list, position) => {
+      for (const [index, item] of list.entries()) {
+        if (position !== null && 'data' in item) expect(item.data).toBe(position.offset + index);
+        heard.push('data' in item ? item.data : item.error);
+      }
+    },
+    onGap: (reason, position) => heard.push(`${reason} ${position.offset}`),
+    onReset: (position) => heard.push(`reset ${position.epoch} ${position.offset}`),
+  });
+  line.onSubscribed(subscribed(at(offset)), null);
+  return {
+    heard,
+    line,
+    push: (first: number, last = first, epoch = 'e') =>
+      line.onPublications({ position: at(first, epoch), items: items(first, last) }),
+  };
+}
+
+function subscribed(position: Position | null, recovered = false, publications: Item[] = []) {
+  return { type: 'subscribed', id: 3, topic: 'a', position, recovered, publications } as const;
+}
+
+function history(head: number, first: number | null, last = 0, { recovered = true, epoch = 'e' } = {}): HistoryReply {
+  const publications = first === null ? [] : items(first, last);
+  return { type: 'history', id: 3, topic: 'a', position: at(head, epoch), recovered, first, publications };
+}
+
+it('hands out what comes in order', () => {
+  const { heard, push, line } = start(3);
+  push(4, 5);
+  push(6);
+  expect(heard).toEqual([4, 5, 6]);
+  expect(line.position).toEqual(at(6));
+  expect(line.hasHole).toBe(false);
+});
+
+it('drops what comes twice, and takes the tail of a frame that overlaps', () => {
+  const { heard, push } = start();
+  push(1, 3);
+  push(1, 3);
+  push(2);
+  push(2, 5);
+  expect(heard).toEqual([1, 2, 3, 4, 5]);
+});
+
+it('holds what comes behind a hole until it is filled', () => {
+  const { heard, push, line } = start();
+  push(1);
+  push(6, 7);
+  push(4);
+  expect(heard).toEqual([1]);
+  expect(line.hasHole).toBe(true);
+  line.onHistory(history(7, 2, 3), at(1));
+  expect(heard).toEqual([1, 2, 3, 4]);
+  expect(line.hasHole).toBe(true);
+  line.onHistory(history(9, 5, 8), at(4));
+  expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(line.hasHole).toBe(false);
+});
+
+it('drops what it holds beyond its bound, and has it from history', () => {
+  const { heard, push, line } = start(0, 3);
+  push(2, 3);
+  push(4, 5);
+  push(6, 9);
+  line.onHistory(history(9, 1, 3), at(0));
+  expect(heard).toEqual([1, 2, 3]);
+  expect(line.hasHole).toBe(true);
+  line.onHistory(history(9, 4, 9), at(3));
+  expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(line.hasHole).toBe(false);
+});
+
+it('tells once what history no longer has', () => {
+  const { heard, push, line } = start();
+  push(8);
+  line.onHistory(history(8, 5, 6, { recovered: false }), at(0));
+  expect(heard).toEqual(['history 4', 5, 6]);
+  line.onHistory(history(8, 7, 8), at(6));
+  expect(heard).toEqual(['history 4', 5, 6, 7, 8]);
+});
+
+it('goes on with what it holds where history has nothing, says nothing new or cannot be had', () => {
+  for (const end of [
+    (line: Line) => line.onHistory(history(8, null, 0, { recovered: false }), at(0)),
+    (line: Line) => line.onHistory(history(0, null), at(0)),
+    (line: Line) => line.giveUp(),
+  ]) {
+    const { heard, push, line } = start();
+    push(7, 8);
+    end(line);
+    expect(heard).toEqual(['history 6', 7, 8]);
+    expect(line.hasHole).toBe(false);
+  }
+});
+
+it('takes an answer that others have overtaken for what it is', () => {
+  const { heard, push, line } = start();
+  push(3);
+  push(1, 2);
+  line.onHistory(history(3, 1, 3), at(0));
+  line.onHistory(history(3, 2, 3, { recovered: false }), at(0));
+  expect(heard).toEqual([1, 2, 3]);
+});
+
+it('goes on after the gap that the node tells of, once', () => {
+  const { heard, push, line } = start();
+  push(1);
+  line.onGap(at(4));
+  line.onGap(at(4));
+  line.onGap(at(2));
+  push(4, 5);
+  expect(heard).toEqual([1, 'node 4', 5]);
+});
+
+it('tells of a new epoch once, however it learns of it', () => {
+  for (const learn of [
+    ({ line }: ReturnType<typeof start>) => line.onReset(at(2, 'f')),
+    ({ line }: ReturnType<typeof start>) => line.onGap(at(2, 'f')),
+    ({ line }: ReturnType<typeof start>) => line.onSubscribed(subscribed(at(2, 'f')), at(1)),
+    ({ line }: ReturnType<typeof start>) => line.onHistory(history(2, 1, 2, { recovered: false, epoch: 'f' }), at(1)),
+    () => {},
+  ]) {
+    const each = start();
+    const { heard, push, line } = each;
+    push(1);
+    push(5);
+    learn(each);
+    push(3, 4, 'f');
+    line.onReset(at(2, 'f'));
+    // From another connection, whose node has not heard of it yet.
+    push(2, 2);
+    line.onSubscribed(subscribed(at(7)), at(1));
+    push(5, 5, 'f');
+    expect(heard).toEqual([1, 'reset f 2', 3, 4, 5]);
+  }
+});
+
+it('goes back to an epoch that a new connection insists on', () => {
+  const { heard, push, line } = start();
+  line.onReset(at(0, 'f'));
+  line.settle();
+  push(4);
+  expect(heard).toEqual(['reset f 0', 'reset e 3', 4]);
+});
+
+it('takes a history that stands before what was seen for another one', () => {
+  const { heard, push, line } = start();
+  push(1, 9);
+  line.onSubscribed(subscribed(at(4)), at(9));
+  push(5);
+  expect(heard.slice(9)).toEqual(['reset e 4', 5]);
+});
+
+it('sees from the answer to a subscribe what was missed', () => {
+  const { heard, push, line } = start();
+  push(1, 2);
+  line.onSubscribed(subscribed(at(4), true, items(3, 4)), at(2));
+  expect(heard).toEqual([1, 2, 3, 4]);
+  line.onSubscribed(subscribed(at(6)), at(4));
+  expect(line.hasHole).toBe(true);
+  line.onHistory(history(6, 5, 6), at(4));
+  expect(heard).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+it('takes the last value that a first subscription gets', () => {
+  const heard: unknown[] = [];
+  const fail = (): never => {
+    throw new Error('There is nothing to tell.');
+  };
+  const line = new Line(10, { onItems: (_items, position) => heard.push(position), onGap: fail, onReset: fail });
+  line.onSubscribed(subscribed(at(7), false, [{ data: 7 }]), null);
+  expect(heard).toEqual([at(7)]);
+  expect(line.position).toEqual(at(7));
+});
+
+it('hands out all, once, in order, whatever comes when', () => {
+  const frame = fc.record({ first: fc.integer({ min: 1, max: 60 }), count: fc.integer({ min: 1, max: 12 }) });
+  fc.assert(
+    fc.property(
+      fc.array(frame, { maxLength: 60 }),
+      fc.integer({ min: 1, max: 30 }),
+      fc.integer({ min: 1, max: 9 }),
+      (frames, maxHeld, page) => {
+        const { heard, push, line } = start(0, maxHeld);
+        let head = 0;
+        for (const { first, count } of frames) {
+          head = Math.max(head, first + count - 1);
+          push(first, first + count - 1);
+        }
+        for (let since = line.position; line.hasHole && since !== null; since = line.position) {
+          line.onHistory(history(head, since.offset + 1, Math.min(head, since.offset + page)), since);
+        }
+        expect(heard).toEqual(items(1, head).map((item) => 'data' in item && item.data));
+      },
+    ),
+  );
+});

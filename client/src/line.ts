@@ -1,0 +1,183 @@
+/**
+ * Where a reader of one topic stands in its history. What comes twice is dropped, whichever connection it comes from; what comes
+ * behind a hole is held until the hole is filled or cannot be; whatever is skipped is told, once, before what comes after it.
+ */
+import type { HistoryReply, Item, Position, Publications, Subscribed } from '@fanfare/protocol';
+import type { GapReason } from './subscription.js';
+
+export interface LineListener {
+  /** What comes next, in order. `position` is that of the first; null where the topic has no history. */
+  onItems(items: readonly Item[], position: Position | null): void;
+  /** Publications are missing here; it goes on after `position`. */
+  onGap(reason: GapReason, position: Position): void;
+  /** The history is another one; it goes on after `position`. */
+  onReset(position: Position): void;
+}
+
+type Run = { readonly items: readonly Item[]; readonly position: Position };
+
+export class Line {
+  readonly #maxHeld: number;
+  readonly #listener: LineListener;
+  #at: Position | null = null;
+  /** The newest offset of this epoch that is known to be there. */
+  #newest = 0;
+  /** The epoch before this one: another connection may still push it. */
+  #left: string | null = null;
+  /** What comes behind the hole, by offset. */
+  #held: Run[] = [];
+  #heldItems = 0;
+
+  constructor(maxHeld: number, listener: LineListener) {
+    this.#maxHeld = maxHeld;
+    this.#listener = listener;
+  }
+
+  /** The last position up to which all has been handed out or told; null where none is known, or the topic has none. */
+  get position(): Position | null {
+    return this.#at;
+  }
+
+  /** Whether something is missing that history may have. */
+  get hasHole(): boolean {
+    return this.#at !== null && this.#at.offset < this.#newest;
+  }
+
+  /** A connection is gone, and what it may have pushed late. */
+  settle(): void {
+    this.#left = null;
+  }
+
+  clear(): void {
+    this.#restart(null);
+    this.#left = null;
+  }
+
+  /** The answer to a subscribe that asked to go on from `since`. */
+  onSubscribed({ position, publications }: Subscribed, since: Position | null): void {
+    if (position === null) {
+      this.clear();
+      return this.#listener.onItems(publications, null);
+    }
+    // `position` is where the topic stands after them.
+    const start = moved(position, -publications.length);
+    if (this.#at === null) this.#restart(start);
+    else if (position.epoch !== this.#at.epoch) this.onReset(start);
+    // It does not know what we have seen: a history that was lost in part.
+    else if (since?.epoch === position.epoch && position.offset < since.offset) this.#reset(start);
+    if (position.epoch !== this.#at?.epoch) return;
+    this.#newest = Math.max(this.#newest, position.offset);
+    this.#take(publications, moved(start, 1));
+  }
+
+  onPublications({ items, position }: Pick<Publications, 'items' | 'position'>): void {
+    if (position === null) this.#listener.onItems(items, null);
+    else this.#take(items, position);
+  }
+
+  /** The node says that what lies before `position` cannot be had. */
+  onGap(position: Position): void {
+    if (this.#at !== null && position.epoch !== this.#at.epoch) this.onReset(position);
+    else this.#skip(position, 'node');
+  }
+
+  onReset(position: Position): void {
+    // The same from the other connection, or late.
+    if (position.epoch === this.#at?.epoch || position.epoch === this.#left) return;
+    this.#reset(position);
+  }
+
+  /** The answer to a history forward from `since`. Where it brings nothing, the hole stays for good. */
+  onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): void {
+    const { epoch, offset } = since;
+    // Overtaken by a new epoch.
+    if (this.#at?.epoch !== epoch) return;
+    if (position.epoch !== epoch) this.onReset(position);
+    else if (first !== null) {
+      if (!recovered) this.#skip({ epoch, offset: first - 1 }, 'history');
+      this.#take(publications, { epoch, offset: first });
+    }
+    if (this.#at.epoch === epoch && this.#at.offset === offset) this.giveUp();
+  }
+
+  /** What is missing cannot be had. */
+  giveUp(): void {
+    if (this.#at === null || !this.hasHole) return;
+    const [first] = this.#held;
+    const offset = first === undefined ? this.#newest : first.position.offset - 1;
+    this.#skip({ epoch: this.#at.epoch, offset }, 'history');
+  }
+
+  #take(items: readonly Item[], position: Position): void {
+    if (items.length === 0) return;
+    const before = moved(position, -1);
+    if (this.#at === null) this.#restart(before);
+    else if (position.epoch !== this.#at.epoch) this.onReset(before);
+    if (position.epoch !== this.#at?.epoch) return;
+    this.#newest = Math.max(this.#newest, before.offset + items.length);
+    if (before.offset > this.#at.offset) return this.#hold({ items, position });
+    this.#handOut({ items, position });
+    this.#release();
+  }
+
+  /** The run begins at or before what comes next: all of it, or its tail, or nothing is new. */
+  #handOut({ items, position }: Run): void {
+    if (this.#at === null) return;
+    const seen = this.#at.offset + 1 - position.offset;
+    if (seen >= items.length) return;
+    this.#at = moved(position, items.length - 1);
+    this.#listener.onItems(seen === 0 ? items : items.slice(seen), moved(position, seen));
+  }
+
+  #hold(run: Run): void {
+    const count = run.items.length;
+    // History has it too.
+    if (this.#heldItems + count > this.#maxHeld) this.#drop();
+    if (count > this.#maxHeld) return;
+    this.#heldItems += count;
+    let place = this.#held.length;
+    while (place > 0 && (this.#held[place - 1] as Run).position.offset > run.position.offset) place--;
+    this.#held.splice(place, 0, run);
+  }
+
+  #release(): void {
+    for (;;) {
+      const [first] = this.#held;
+      if (first === undefined || this.#at === null || first.position.offset > this.#at.offset + 1) return;
+      this.#held.shift();
+      this.#heldItems -= first.items.length;
+      this.#handOut(first);
+    }
+  }
+
+  #drop(): void {
+    this.#held = [];
+    this.#heldItems = 0;
+  }
+
+  #skip(to: Position, reason: GapReason): void {
+    if (this.#at !== null && to.offset <= this.#at.offset) return;
+    this.#at = to;
+    this.#newest = Math.max(this.#newest, to.offset);
+    this.#listener.onGap(reason, to);
+    this.#release();
+  }
+
+  #reset(position: Position): void {
+    const left = this.#at?.epoch ?? null;
+    const wasKnown = this.#at !== null;
+    this.#restart(position);
+    this.#left = left === position.epoch ? null : left;
+    if (wasKnown) this.#listener.onReset(position);
+  }
+
+  #restart(position: Position | null): void {
+    this.#at = position;
+    this.#newest = position?.offset ?? 0;
+    this.#drop();
+  }
+}
+
+export function moved({ epoch, offset }: Position, by: number): Position {
+  return { epoch, offset: offset + by };
+}

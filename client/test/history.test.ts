@@ -1,0 +1,89 @@
+/** Reading a topic's history. */
+import { describe, expect, it } from 'vitest';
+import { connect, failure, record } from './harness.js';
+import { startTestNode, type TestNode, until } from './test-node.js';
+
+const position = (offset: number) => ({ epoch: 'e1', offset });
+
+async function startNode(count: number): Promise<TestNode> {
+  const node = await startTestNode({ hasHistory: true, maxPublications: 4 });
+  node.publish('a', ...Array.from({ length: count }, (_, index) => index + 1));
+  return node;
+}
+
+describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
+  it('reads from the oldest, on from a position, and back from the newest', async () => {
+    await using node = await startNode(9);
+    await using client = connect(node, { encoding });
+    const read = async (...options: Parameters<typeof client.history>[1][]) => {
+      const { publications, ...rest } = await client.history('a', ...options);
+      for (const publication of publications) {
+        expect(publication).toEqual({ topic: 'a', data: publication.position?.offset, position: publication.position });
+      }
+      return { ...rest, data: publications.map(({ data }) => data) };
+    };
+    const head = { position: position(9), recovered: true };
+    expect(await read()).toEqual({ ...head, recovered: false, data: [1, 2, 3, 4] });
+    expect(await read({ since: position(4), limit: 2 })).toEqual({ ...head, data: [5, 6] });
+    expect(await read({ direction: 'backward', limit: 3 })).toEqual({ ...head, recovered: false, data: [7, 8, 9] });
+    expect(await read({ direction: 'backward', since: position(3) })).toEqual({ ...head, data: [1, 2] });
+    expect(await read({ since: position(9) })).toEqual({ ...head, data: [] });
+    node.log('a').forgotten = 6;
+    expect(await read({ since: position(2) })).toEqual({ ...head, recovered: false, data: [7, 8, 9] });
+  });
+
+  it('rejects where the topic has none', async () => {
+    await using node = await startTestNode();
+    await using client = connect(node, { encoding });
+    expect(await failure(client.history('a'))).toMatchObject({ name: 'ReplyError', code: 'noHistory' });
+  });
+});
+
+it('waits for a connection, and asks again where that breaks', async () => {
+  await using node = await startNode(1);
+  await using client = connect(node, { autoConnect: false });
+  let cuts = 0;
+  node.on('history', (_command, connection, proceed) => (cuts++ < 2 ? connection.cut() : proceed()));
+  const read = client.history('a');
+  await client.connect();
+  expect((await read).publications).toHaveLength(1);
+  expect(cuts).toBe(3);
+});
+
+it('refuses what makes no sense, and gives up in time', async () => {
+  await using node = await startNode(1);
+  const client = connect(node, { timeoutMs: 40 });
+  expect(await failure(client.history('a..b'))).toMatchObject({ code: 'invalidTopic' });
+  for (const limit of [0, 1_001, 1.5, Number.NaN]) {
+    expect(await failure(client.history('a', { limit }))).toMatchObject({ code: 'invalidOption' });
+  }
+  node.on('history', () => {});
+  expect(await failure(client.history('a'))).toMatchObject({ code: 'timeout' });
+  const unanswered = failure(client.history('a'));
+  await client.close();
+  expect(await unanswered).toMatchObject({ name: 'ConnectionError', code: 'closed' });
+  expect(await failure(client.history('a'))).toMatchObject({ code: 'closed' });
+});
+
+it('checks the data, and leaves out what will not do', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  node.publish('a', 'one', 2, 'three');
+  const text = {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: async (value: unknown) =>
+        typeof value === 'string' ? { value: value.toUpperCase() } : { issues: [{ message: 'not a text' }] },
+    },
+  } as const;
+  await using client = connect(node, { schemas: { a: text } } as object);
+  const errors = record(client, 'error');
+  const { publications } = await client.history('a');
+  expect(publications.map(({ data, position: at }) => [data, at?.offset])).toEqual([
+    ['ONE', 1],
+    ['THREE', 3],
+  ]);
+  await until(() => errors.length === 1);
+  expect(errors[0]).toMatchObject({ name: 'DataError', code: 'invalidData', topic: 'a' });
+  expect(await failure(client.history('b'))).toMatchObject({ code: 'unknownTopic' });
+});

@@ -1,0 +1,304 @@
+/** publish(): once accepted, whatever happens on the way; never twice on a topic with history. */
+import { describe, expect, it, vi } from 'vitest';
+import { connect, failure, record } from './harness.js';
+import { startTestNode, type TestNode, until } from './test-node.js';
+
+/** Cuts the connection at the next publish; that, and what comes in the same frame, is carried out or not, and not answered. */
+function cutAtPublish(node: TestNode, isCarriedOut: boolean): void {
+  let cut: unknown = null;
+  node.on('publish', (_command, connection, proceed) => {
+    if (cut === null) connection.cut();
+    cut ??= connection;
+    if (cut !== connection || isCarriedOut) proceed();
+  });
+}
+
+function data(node: TestNode, topic: string): unknown[] {
+  return node
+    .log(topic)
+    .payloads.map(({ bytes, start, end }) => JSON.parse(Buffer.from(bytes).toString('utf8', start, end)));
+}
+
+const json = { encoding: 'json' } as const;
+
+describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
+  it('publishes again, as the same publication, when the connection broke', async () => {
+    await using node = await startTestNode({ hasHistory: true });
+    await using client = connect(node, { encoding });
+    await client.publish('a', 0);
+    for (const isCarriedOut of [true, false]) {
+      const before = node.log('a').payloads.length;
+      cutAtPublish(node, isCarriedOut);
+      expect(await client.publish('a', 1)).toEqual({ position: { epoch: 'e1', offset: before + 1 } });
+      expect(node.log('a').payloads).toHaveLength(before + 1);
+    }
+    const ids = node.connections.flatMap(({ commands }) =>
+      commands.flatMap((command) => (command.type === 'publish' ? [command.messageId] : [])),
+    );
+    expect(ids).toHaveLength(5);
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  it.each(['unavailable', 'overloaded', 'unconfirmed', 'internal'] as const)(
+    'publishes again what the node answers with %s',
+    async (code) => {
+      await using node = await startTestNode({ hasHistory: true });
+      await using client = connect(node, { encoding });
+      let refusals = 0;
+      node.on('publish', ({ id }, connection, proceed) => {
+        if (refusals++ < 3) connection.error(id, code);
+        else proceed();
+      });
+      expect(await client.publish('a', 1)).toEqual({ position: { epoch: 'e1', offset: 1 } });
+      expect(refusals).toBe(4);
+      expect(node.connections).toHaveLength(1);
+    },
+  );
+});
+
+it('asks whether the topic has history before it repeats what may have been published', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  await client.connect();
+  cutAtPublish(node, true);
+  await client.publish('a', 1);
+  expect(node.log('a').payloads).toHaveLength(1);
+  const { commands } = await node.connection(1);
+  expect(commands.map(({ type }) => type)).toEqual(['connect', 'history', 'publish']);
+  expect(commands[1]).toMatchObject({ topic: 'a', since: null, limit: 1, direction: 'backward' });
+  cutAtPublish(node, true);
+  await client.publish('a', 2);
+  // It knows by now.
+  expect((await node.connection(2)).commands.map(({ type }) => type)).toEqual(['connect', 'publish']);
+});
+
+it('knows from a subscription that the topic has history', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  await client.subscribe('a').ready;
+  cutAtPublish(node, true);
+  await client.publish('a', 1);
+  expect((await node.connection(1)).commands.some(({ type }) => type === 'history')).toBe(false);
+});
+
+it('does not repeat what may have been published on a topic without history: unknown topic', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  cutAtPublish(node, true);
+  expect(await failure(client.publish('a', 1))).toMatchObject({
+    name: 'ConnectionError',
+    code: 'connectionLost',
+    maybeDelivered: true,
+  });
+  node.on('publish', ({ id }, connection) => connection.error(id, 'internal'));
+  expect(await failure(client.publish('a', 2))).toMatchObject({ code: 'internal', maybeDelivered: true });
+  const types = (await node.connection(1)).commands.map(({ type }) => type);
+  expect(types).toEqual(['connect', 'history', 'publish']);
+});
+
+it('does not repeat what may have been published on a topic without history: known topic', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.publish('a', 0);
+  cutAtPublish(node, true);
+  node.refuseWith = 503;
+  // At once: there is nothing to wait for.
+  expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'connectionLost', maybeDelivered: true });
+  node.refuseWith = null;
+  node.reset('publish');
+  await client.publish('a', 2);
+  expect(await (await node.connection(1)).received('publish')).toHaveLength(1);
+});
+
+it('repeats what nobody got on a topic without history, and stops where that is no longer certain', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.publish('a', 0);
+  let refusals = 0;
+  node.on('publish', ({ id }, connection, proceed) => {
+    if (refusals++ < 2) connection.error(id, 'unavailable');
+    else proceed();
+  });
+  await client.publish('a', 1);
+  const answers = ['overloaded', 'unconfirmed'] as const;
+  let count = 0;
+  node.on('publish', ({ id }, connection) => connection.error(id, answers[count++] ?? 'unavailable'));
+  expect(await failure(client.publish('a', 2))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
+  expect(count).toBe(2);
+});
+
+it('does not repeat what the node may have forgotten to have published', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  await client.publish('a', 0);
+  node.refuseWith = 503;
+  cutAtPublish(node, true);
+  const published = failure(client.publish('a', 1));
+  await until(() => client.state.name === 'connecting');
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 101_000);
+  try {
+    node.refuseWith = null;
+    expect(await published).toMatchObject({ code: 'connectionLost', maybeDelivered: true });
+  } finally {
+    clock.mockRestore();
+  }
+  await client.publish('a', 2);
+  expect(node.log('a').payloads).toHaveLength(3);
+});
+
+it('says that it may have been published where a later attempt was refused for good', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  let count = 0;
+  node.on('publish', ({ id }, connection) => connection.error(id, count++ === 0 ? 'unconfirmed' : 'malformed'));
+  expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'malformed', maybeDelivered: true });
+});
+
+it('gives up after timeoutMs, with the last failure as the cause', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  node.on('publish', ({ id }, connection) => connection.error(id, 'unavailable'));
+  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
+    code: 'timeout',
+    maybeDelivered: false,
+    cause: { code: 'unavailable' },
+  });
+  node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
+  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
+    code: 'timeout',
+    maybeDelivered: true,
+    cause: { code: 'unconfirmed' },
+  });
+  node.reset('publish');
+  await client.publish('a', 2);
+  await client.publish('b', 2);
+});
+
+it('can be aborted, and ended by close(), while it waits to publish again', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  const client = connect(node, { random: () => 0.99 });
+  let refusals = 0;
+  node.on('publish', ({ id, topic }, connection, proceed) => {
+    if (topic === 'c') return proceed();
+    refusals++;
+    connection.error(id, 'unavailable');
+  });
+  const abort = new AbortController();
+  const aborted = failure(client.publish('a', 1, { signal: abort.signal }));
+  const closed = failure(client.publish('b', 1));
+  await until(() => refusals >= 4);
+  // The answer to this one comes behind the refusals.
+  await client.publish('c', 1);
+  abort.abort('why');
+  expect(await aborted).toMatchObject({ code: 'aborted', cause: 'why', maybeDelivered: false });
+  await client.close();
+  expect(await closed).toMatchObject({ code: 'closed', maybeDelivered: false, cause: { code: 'unavailable' } });
+});
+
+it('keeps the order: what is published later waits behind what has failed', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, json);
+  await client.connect();
+  let refusals = 0;
+  node.on('publish', ({ id, topic }, connection, proceed) => {
+    if (topic === 'a' && refusals++ < 4) connection.error(id, 'unavailable');
+    else proceed();
+  });
+  const first = client.publish('a', 1);
+  await until(() => refusals >= 1);
+  // The answer to this one comes behind the refusal. Other topics do not wait.
+  await client.publish('b', 'b');
+  const rest = [client.publish('a', 2), client.publish('a', 3)];
+  client.send('a', 4);
+  await Promise.all([first, ...rest]);
+  await until(() => node.log('a').payloads.length === 4);
+  expect(data(node, 'a')).toEqual([1, 2, 3, 4]);
+});
+
+it('keeps the order of many that failed together, also where the first is refused again', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, json);
+  await client.subscribe('a').ready;
+  let received = 0;
+  let refusals = 0;
+  node.on('publish', ({ id }, connection, proceed) => {
+    received++;
+    if (received === 5) connection.cut();
+    else if (received > 5 && refusals++ < 2) connection.error(id, 'overloaded');
+    else if (received > 5) proceed();
+  });
+  const published = [1, 2, 3, 4, 5].map((value) => client.publish('a', value));
+  await until(() => received >= 5);
+  published.push(client.publish('a', 6));
+  await Promise.all(published);
+  expect(data(node, 'a')).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+it('bounds what waits behind a failed publication', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, { maxQueuedPublications: 3, random: () => 0.99 });
+  node.on('publish', ({ id, topic }, connection, proceed) => {
+    if (topic === 'a') connection.error(id, 'unavailable');
+    else proceed();
+  });
+  const published = [client.publish('a', 1)];
+  await (await node.connection()).received('publish');
+  await client.publish('b', 1);
+  published.push(...[2, 3, 4].map((value) => client.publish('a', value)));
+  // The first of them may be on its way again just now.
+  const full = [5, 6].map((value) => failure(client.publish('a', value)));
+  expect(await full[1]).toMatchObject({ code: 'queueFull', maybeDelivered: false });
+  node.reset('publish');
+  await client.publish('b', 2);
+  await Promise.allSettled(published);
+  await client.publish('a', 7);
+});
+
+it('goes on with the others where one that failed is given up', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, json);
+  let isRefusing = true;
+  node.on('publish', ({ id }, connection, proceed) => {
+    if (isRefusing) connection.error(id, 'unavailable');
+    else proceed();
+  });
+  const first = failure(client.publish('a', 1, { timeoutMs: 60 }));
+  await (await node.connection()).received('publish');
+  const second = client.publish('a', 2);
+  expect(await first).toMatchObject({ code: 'timeout' });
+  isRefusing = false;
+  await second;
+  expect(data(node, 'a')).toEqual([2]);
+});
+
+it('drain() waits for what is published again', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  const client = connect(node, json);
+  await client.subscribe('a').ready;
+  cutAtPublish(node, true);
+  const published = [client.publish('a', 1), client.publish('a', 2)];
+  client.send('a', 3);
+  await client.drain();
+  await Promise.all(published);
+  expect(data(node, 'a').slice(0, 2)).toEqual([1, 2]);
+});
+
+it('publishes each once, in order, over connections that break all the time', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, json);
+  const errors = record(client, 'error');
+  let received = 0;
+  node.on('publish', ({ id }, connection, proceed) => {
+    received++;
+    if (received % 17 === 0) connection.cut();
+    else if (received % 11 === 0) connection.error(id, 'unconfirmed');
+    else proceed();
+  });
+  const values = Array.from({ length: 200 }, (_, index) => index);
+  // One after the other: the order of those that are under way together is not promised where one of them is refused.
+  for (const value of values) await client.publish('a', value);
+  expect(data(node, 'a')).toEqual(values);
+  expect(errors).toEqual([]);
+});
