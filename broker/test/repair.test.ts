@@ -109,6 +109,22 @@ describe('a node that listens to a topic with history', () => {
     await until('the log says so', () => cluster.node(1).log.some(({ event }) => event === 'topicsCompared'));
   });
 
+  it('catches up first for one who comes from a node that is ahead of it', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
+    const back = await cluster.connect(1);
+    expect(await back.request({ type: 'subscribe', topic: 't', since: { epoch, offset: 3 } })).toMatchObject({
+      recovered: true,
+      position: { epoch, offset: 3 },
+      publications: [],
+    });
+    expect(await reader.take('t', 1)).toEqual([3]);
+    await writer.publish('t', 4);
+    expect(await back.take('t', 1)).toEqual([4]);
+    expect([...back.inbox.waiting, ...reader.inbox.waiting.slice(1)]).toEqual([]);
+  });
+
   it('tells a reset where the history has another epoch, and delivers all that it holds', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;
