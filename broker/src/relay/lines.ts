@@ -67,7 +67,10 @@ export class Lines {
     if (!line.isOpen)
       throw new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
     // Who comes from a node that is ahead of this one has seen more: Redis knows it too.
-    if (since?.epoch === line.position.epoch && since.offset > line.position.offset) await line.catchUp();
+    // A read that was under way already may be too old: so twice.
+    for (let reads = 0; reads < 2; reads++) {
+      if (since?.epoch === line.position.epoch && since.offset > line.position.offset) await line.catchUp();
+    }
     const { epoch, offset } = line.position;
     // Where too much was missed it is read in pieces.
     if (since?.epoch === epoch) await line.reachBack(since.offset).catch(() => undefined);

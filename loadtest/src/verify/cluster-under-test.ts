@@ -13,17 +13,23 @@ export interface ClusterUnderTestOptions {
   readonly level: Level;
   /** Publications that each topic keeps. */
   readonly historySize: number;
+  /** How long a node that is asked to stop lets its clients move, in milliseconds. */
+  readonly drainWindowMs: number;
   /** More arguments for `redis-server`. */
   readonly redisArgs: readonly string[];
   /** Where the first node gets a {@link FaultProxy}; null: nowhere. */
   readonly proxy: ProxyPlace | null;
 }
 
-function settingsOf(index: number, { level, historySize }: ClusterUnderTestOptions): Readonly<Record<string, string>> {
+function settingsOf(
+  index: number,
+  { level, historySize, drainWindowMs }: ClusterUnderTestOptions,
+): Readonly<Record<string, string>> {
   const policy = level === 'fast' ? { level } : { level, historySize };
   return {
     FANFARE_NODE_NAME: `node-${index}`,
     FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
+    FANFARE_DRAIN_WINDOW_MS: String(drainWindowMs),
     FANFARE_TOPICS: JSON.stringify({ '>': policy }),
   };
 }

@@ -101,6 +101,8 @@ class Trial implements AsyncDisposable {
         nodes: options.nodes,
         level: options.level,
         historySize: Math.max(fault.historySize ?? 0, window(options.rate / options.topics, rememberedSeconds, 500)),
+        // That of the nodes by default, but in a short run.
+        drainWindowMs: Math.min(20_000, options.seconds * 1_000),
         redisArgs: fault.redisArgs ?? [],
         proxy: fault.proxy ?? null,
       }),

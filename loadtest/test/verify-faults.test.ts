@@ -1,0 +1,30 @@
+/** Every fault that the checker knows, in a short form: `npm run verify` runs them long and under load. */
+import { describe, expect, it } from 'vitest';
+import { faults, runTrial, type TrialOptions } from '../src/index.js';
+
+const options: TrialOptions = {
+  rate: 100,
+  topics: 10,
+  lanesPerTopic: 1,
+  subscribers: 12,
+  topicsPerSubscriber: 2,
+  bytes: 100,
+  nodes: 3,
+  level: 'recoverable',
+  seconds: 2,
+  clients: 30,
+};
+
+// Side by side: they mostly wait.
+describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
+  it.each(faults.map((fault) => [fault.name, fault] as const))(
+    'with fault %s',
+    async (_, fault) => {
+      const { reasons, findings, published } = await runTrial(fault, options, () => {});
+      expect(reasons).toEqual([]);
+      expect(findings).toMatchObject({ lost: 0, duplicates: 0, outOfOrder: 0, corrupt: 0, untoldGaps: 0, toldGaps: 0 });
+      expect(published.acknowledged).toBeGreaterThan(0);
+    },
+    120_000,
+  );
+});
