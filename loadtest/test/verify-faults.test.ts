@@ -27,4 +27,18 @@ describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
     },
     120_000,
   );
+
+  it.each(
+    faults
+      .filter(({ name }) => ['none', 'kill-node', 'redis-failover'].includes(name))
+      .map((fault) => [fault.name, fault] as const),
+  )(
+    'at level durable, with fault %s',
+    async (_, fault) => {
+      const { reasons, published } = await runTrial(fault, { ...options, level: 'durable' }, () => {});
+      expect(reasons).toEqual([]);
+      expect(published.acknowledged).toBeGreaterThan(0);
+    },
+    120_000,
+  );
 });

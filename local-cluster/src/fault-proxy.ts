@@ -28,7 +28,7 @@ export class FaultProxy implements AsyncDisposable {
   readonly port: number;
   /** `host:port`, as it stands in a URL. */
   readonly address: string;
-  readonly #target: Address;
+  #target: Address;
   readonly #faults = { blocked: new Set<FaultDirection>(), delayMs: 0 };
   readonly #connections = new Set<Connection>();
   readonly #disposal = new AbortController();
@@ -101,6 +101,15 @@ export class FaultProxy implements AsyncDisposable {
   reset(): void {
     for (const connection of this.#connections) connection.reset();
     this.#connections.clear();
+  }
+
+  /**
+   * Who connects anew is led to another port of the same host, as when a name gets another address; both peers of each present
+   * connection see it reset.
+   */
+  retarget(port: number): void {
+    this.#target = { ...this.#target, port };
+    this.reset();
   }
 
   /** Who connects is refused (ECONNREFUSED), and both peers of each connection see it reset. Resolves once this is so. */

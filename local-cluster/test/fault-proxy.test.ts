@@ -37,6 +37,17 @@ describe('FaultProxy', () => {
     await dial(proxy.port).sees('|ECONNRESET');
   });
 
+  it('leads who connects anew to another target, and resets the present ones', async () => {
+    await using first = await Target.listen();
+    await using second = await Target.listen();
+    await using proxy = await FaultProxy.start({ targetPort: first.port });
+    const [client, server] = await first.meet(proxy);
+    proxy.retarget(second.port);
+    await client.sees('|ECONNRESET');
+    await server.sees('|ECONNRESET');
+    await second.meet(proxy);
+  });
+
   it.each(['toTarget', 'toClient'] as const)('lets a sender %s wait for a slow receiver', async (direction) => {
     await using target = await Target.listen();
     await using proxy = await FaultProxy.start({ targetPort: target.port });

@@ -1,12 +1,13 @@
 /** Redis and the nodes that faults are made on: each process can be ended, stopped and started again where it was. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { FaultProxy, type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { pingIntervalMs } from './client-options.js';
 import { Parts } from './parts.js';
 import { type RedisReply, redisCommand } from './redis-command.js';
 import type { Level } from './verdict.js';
 
-/** What stands in the way of one node: between it and Redis, or between it and its clients. */
-export type ProxyPlace = 'bus' | 'clients';
+/** Where a proxy stands: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
+export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
 
 export interface ClusterUnderTestOptions {
   readonly nodes: number;
@@ -17,7 +18,9 @@ export interface ClusterUnderTestOptions {
   readonly drainWindowMs: number;
   /** More arguments for `redis-server`. */
   readonly redisArgs: readonly string[];
-  /** Where the first node gets a {@link FaultProxy}; null: nowhere. */
+  /** Whether Redis has a replica. */
+  readonly hasReplica: boolean;
+  /** Where there is a {@link FaultProxy}; null: nowhere. */
   readonly proxy: ProxyPlace | null;
 }
 
@@ -36,20 +39,25 @@ function settingsOf(
 
 export class ClusterUnderTest implements AsyncDisposable {
   readonly redis: RedisProcess;
+  /** Follows Redis; null where there is none. */
+  readonly replica: RedisProcess | null;
   readonly nodes: readonly NodeUnderTest[];
-  /** Of the first node; null where none was asked for. */
+  /** Null where none was asked for. */
   readonly proxy: FaultProxy | null;
   /** Ports on which clients reach the nodes. */
   readonly clientPorts: readonly number[];
 
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
-    const { nodes: count, redisArgs, proxy: place } = options;
+    const { nodes: count, redisArgs, proxy: place, hasReplica } = options;
     await using parts = new Parts();
     const redis = parts.use(await startRedis({ args: redisArgs }));
-    const busProxy = place === 'bus' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const replica = hasReplica ? parts.use(await startReplica(redis.port)) : null;
+    const isOnBus = place === 'bus' || place === 'allBuses';
+    const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const started = await Promise.allSettled(
       Array.from({ length: count }, async (_, index) => {
-        const redisUrl = index === 0 && busProxy !== null ? `redis://${busProxy.address}` : redis.url;
+        const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
+        const redisUrl = isBehind ? `redis://${busProxy.address}` : redis.url;
         return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
       }),
     );
@@ -63,19 +71,21 @@ export class ClusterUnderTest implements AsyncDisposable {
         ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
         : null;
     if (clientProxy !== null) clientPorts[0] = clientProxy.port;
-    return new ClusterUnderTest(redis, nodes, busProxy ?? clientProxy, clientPorts, parts.move());
+    return new ClusterUnderTest(redis, replica, nodes, busProxy ?? clientProxy, clientPorts, parts.move());
   }
 
   readonly #parts: Parts;
 
   private constructor(
     redis: RedisProcess,
+    replica: RedisProcess | null,
     nodes: readonly NodeUnderTest[],
     proxy: FaultProxy | null,
     clientPorts: readonly number[],
     parts: Parts,
   ) {
     this.redis = redis;
+    this.replica = replica;
     this.nodes = nodes;
     this.proxy = proxy;
     this.clientPorts = clientPorts;
@@ -90,6 +100,22 @@ export class ClusterUnderTest implements AsyncDisposable {
     return this.#parts[Symbol.asyncDispose]();
   }
 }
+
+/** Resolves once it has all that the master has. */
+export async function startReplica(masterPort: number): Promise<RedisProcess> {
+  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`] });
+  const deadline = performance.now() + followDeadlineMs;
+  while (!String(await redisCommand(replica.port, ['INFO', 'replication'])).includes('master_link_status:up')) {
+    if (performance.now() > deadline) {
+      await replica[Symbol.asyncDispose]();
+      throw new Error(`The replica did not follow Redis within ${followDeadlineMs} ms.`);
+    }
+    await delay(20);
+  }
+  return replica;
+}
+
+const followDeadlineMs = 10_000;
 
 export class NodeUnderTest implements AsyncDisposable {
   readonly port: number;

@@ -18,7 +18,9 @@ interface FaultDescription {
   readonly isDetectable?: boolean;
   /** More arguments for `redis-server`. */
   readonly redisArgs?: readonly string[];
-  /** Where the first node gets a proxy. */
+  /** Whether Redis has a replica, whatever the level. */
+  readonly hasReplica?: boolean;
+  /** Where there is a proxy. */
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, where the usual number is too small. */
   readonly historySize?: number;

@@ -5,6 +5,7 @@ import { clientBlackhole, clientHalfOpen, clientReset } from './client-faults.js
 import { stalledSubscriber, storm } from './crowd-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
 import {
+  redisFailover,
   redisFlushall,
   redisPause,
   redisReadonly,
@@ -23,6 +24,7 @@ export const faults: readonly Fault[] = [
   redisRestartAof,
   redisRestartEmpty,
   redisFlushall,
+  redisFailover,
   redisPause,
   redisSleep,
   redisStop,

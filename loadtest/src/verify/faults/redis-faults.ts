@@ -1,6 +1,8 @@
 /** Faults of Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { startReplica } from '../cluster-under-test.js';
 import type { Fault, Stage } from '../fault.js';
+import { redisCommand } from '../redis-command.js';
 
 async function killAndRestart({ cluster: { redis } }: Stage): Promise<void> {
   await redis.kill();
@@ -31,6 +33,23 @@ export const redisFlushall: Fault = {
   resets: 'allowed',
   async strike({ cluster }) {
     await cluster.command('FLUSHALL');
+  },
+};
+
+export const redisFailover: Fault = {
+  name: 'redis-failover',
+  about:
+    'The master is killed (SIGKILL), its replica takes over and gets a replica of its own, and new connections are led there.',
+  resets: 'none',
+  isDetectable: true,
+  hasReplica: true,
+  proxy: 'allBuses',
+  async strike({ cluster: { redis, replica, proxy }, use }) {
+    if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
+    await redis.kill();
+    await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
+    proxy.retarget(replica.port);
+    use(await startReplica(replica.port));
   },
 };
 
