@@ -20,7 +20,7 @@ async function startReplicaOf(port: number) {
 
 describe('a topic of level durable', () => {
   it('is acknowledged when a replica has it, and answered unconfirmed where none does', async () => {
-    await using redis = await startRedis();
+    await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);
     await using cluster = await startCluster({ nodes: 2, redis, env });
     const reader = await cluster.subscriber('safe.t', 1);
@@ -41,7 +41,7 @@ describe('a topic of level durable', () => {
   });
 
   it('keeps what was acknowledged when the master dies and the replica takes over', async () => {
-    const redis = await startRedis();
+    const redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);
     await using first = await startCluster({ nodes: 1, redis, env });
     const writer = await first.connect();

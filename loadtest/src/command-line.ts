@@ -3,6 +3,7 @@ import type { ParseArgsConfig } from 'node:util';
 import { driverNames } from './driver.js';
 import type { FanoutOptions } from './fanout.js';
 import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
+import { candidateNames, type LevelsOptions, workloadNames } from './levels.js';
 import { shapeNames } from './shape.js';
 import { stampBytes } from './stamp.js';
 
@@ -10,19 +11,28 @@ export { UsageError };
 
 export type Request =
   | { readonly name: 'help' }
-  | { readonly name: 'fanout'; readonly options: FanoutOptions; readonly jsonFile: string | null };
+  | { readonly name: 'fanout'; readonly options: FanoutOptions; readonly jsonFile: string | null }
+  | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
 
 /** Room for the stamp and what encodings put around it. */
 const minPublicationBytes = stampBytes + 6;
 
-export const help = `Measures what a delivery and an idle subscriber cost a server, driver against driver.
+export const help = `Measures what things cost, taken in turns so that a noisy machine disturbs all alike.
 
-usage: npm run loadtest -- fanout [options]
+usage: npm run loadtest -- fanout [options]   what a delivery and an idle subscriber cost a server, driver against driver
+       npm run loadtest -- levels [options]   what a publication costs two nodes and Redis, at each level
 
+fanout:
   --drivers <names>     which servers: ${driverNames.join(',')} (default: all)
   --shapes <names>      which traffic: ${shapeNames.join(',')} (default: all; none: only idle subscribers)
   --subscribers <n>     subscribers of the topic (default: 1000, at most 10000)
   --idle <n>            idle subscribers for the memory figure (default: 5000, at most 15000; 0: leave it out)
+
+levels:
+  --levels <names>      which: ${candidateNames.join(',')} (default: all)
+  --workloads <names>   which traffic: ${workloadNames.join(',')} (default: all)
+
+both:
   --bytes <n>           size of a publication's data (default: 128)
   --rounds <n>          how often each driver has its turn (default: 5)
   --seconds <n>         length of each measured window (default: 3)
@@ -33,6 +43,8 @@ usage: npm run loadtest -- fanout [options]
 const flags = {
   drivers: { type: 'string', default: driverNames.join(',') },
   shapes: { type: 'string', default: shapeNames.join(',') },
+  levels: { type: 'string', default: candidateNames.join(',') },
+  workloads: { type: 'string', default: workloadNames.join(',') },
   subscribers: { type: 'string', default: '1000' },
   idle: { type: 'string', default: '5000' },
   bytes: { type: 'string', default: '128' },
@@ -46,21 +58,32 @@ export function parseCommandLine(args: readonly string[]): Request {
   const { positionals, values } = readFlags(args, flags);
   if (values.help) return { name: 'help' };
   const [scenario, ...rest] = positionals;
-  if (scenario === undefined) throw new UsageError('Say what to measure: "fanout".');
-  if (scenario !== 'fanout') throw new UsageError(`There is no scenario "${scenario}", only "fanout".`);
+  if (scenario === undefined) throw new UsageError('Say what to measure: "fanout" or "levels".');
+  if (scenario !== 'fanout' && scenario !== 'levels') {
+    throw new UsageError(`There is no scenario "${scenario}", only "fanout" and "levels".`);
+  }
   if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
+  const both = {
+    publicationBytes: readInteger('bytes', values.bytes, minPublicationBytes, 900),
+    rounds: readInteger('rounds', values.rounds, 1, 1_000),
+    seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
+  };
+  const jsonFile = values.json ?? null;
+  if (scenario === 'levels') {
+    const candidates = readNames('levels', values.levels, candidateNames);
+    const workloads = readNames('workloads', values.workloads, workloadNames);
+    return { name: 'levels', jsonFile, options: { ...both, candidates, workloads } };
+  }
   return {
     name: 'fanout',
-    jsonFile: values.json ?? null,
+    jsonFile,
     options: {
+      ...both,
       drivers: readNames('drivers', values.drivers, driverNames),
       shapes: values.shapes === 'none' ? [] : readNames('shapes', values.shapes, shapeNames),
       // One generator process holds all sockets, and may open 20,000 files on many machines.
       subscribers: readInteger('subscribers', values.subscribers, 1, 10_000),
       idleSubscribers: readInteger('idle', values.idle, 0, 15_000),
-      publicationBytes: readInteger('bytes', values.bytes, minPublicationBytes, 900),
-      rounds: readInteger('rounds', values.rounds, 1, 1_000),
-      seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
     },
   };
 }

@@ -20,14 +20,18 @@ export interface Variant {
 export const driverNames = ['fanfare', 'raw'] as const;
 export type DriverName = (typeof driverNames)[number];
 
+/** What raw servers promise. */
+const fastTopics = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
+
 export const variantsOf: Readonly<Record<DriverName, readonly Variant[]>> = {
   raw: [
     { name: 'raw', wire: 'raw', start: (env) => startRawServer([], env) },
     { name: 'raw deferred', wire: 'raw', start: (env) => startRawServer(['--deferred'], env) },
   ],
   fanfare: [
-    { name: 'fanfare msgpack', wire: 'msgpack', start: (env) => startNode({ env }) },
-    { name: 'fanfare json', wire: 'json', start: (env) => startNode({ env }) },
+    { name: 'fanfare msgpack', wire: 'msgpack', start: (env) => startNode({ env: { ...fastTopics, ...env } }) },
+    { name: 'fanfare json', wire: 'json', start: (env) => startNode({ env: { ...fastTopics, ...env } }) },
+    { name: 'fanfare msgpack recoverable', wire: 'msgpack', start: (env) => startNode({ env }) },
   ],
 };
 

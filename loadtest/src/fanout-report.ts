@@ -3,6 +3,7 @@ import type { FanoutOptions, FanoutSamples, TrafficSample } from './fanout.js';
 import type { MemorySample } from './idle-memory.js';
 import { describeMachine } from './machine.js';
 import { markdownTable } from './markdown-table.js';
+import { median } from './median.js';
 import { type ShapeName, shapes } from './shape.js';
 import { latencySample } from './tally.js';
 
@@ -128,11 +129,4 @@ function bytes(values: readonly number[]): string {
 function latency(samples: readonly TrafficSample[], percentile: 'latencyP50Us' | 'latencyP99Us'): string {
   if (median(samples.map(({ run }) => run.overlaps / run.bursts)) > 0.5) return 'falls behind';
   return (median(samples.map(({ run }) => run[percentile])) / 1_000).toFixed(2);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../src/command-line.js';
+import { candidateNames } from '../src/levels.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
@@ -23,14 +24,16 @@ it('takes what is asked for', () => {
 });
 
 it.each([
-  [[], 'Say what to measure: "fanout".'],
-  [['fanin'], 'There is no scenario "fanin", only "fanout".'],
+  [[], 'Say what to measure: "fanout" or "levels".'],
+  [['fanin'], 'There is no scenario "fanin", only "fanout" and "levels".'],
   [['fanout', 'now'], '"now" stands where an option was expected.'],
   [['fanout', '--speed', '9'], "Unknown option '--speed'."],
   [['fanout', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],
   [['fanout', '--rounds', '1.5'], '--rounds must be a whole number, not "1.5".'],
   [['fanout', '--subscribers', '0'], '--subscribers must be a number from 1 to 10000, not "0".'],
   [['fanout', '--bytes', ''], '--bytes must be a number from 32 to 900, not "".'],
+  [['levels', '--levels', 'slow'], `--levels does not know "slow", only ${candidateNames.join(', ')}.`],
+  [['levels', '--workloads', 'none'], '--workloads does not know "none", only one-topic, many-topics.'],
   [['fanout', '--drivers', 'raw,nats'], '--drivers does not know "nats", only fanfare, raw.'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseCommandLine(args)).toThrow(new UsageError(sentence));

@@ -14,7 +14,7 @@ it('loses nothing', async () => {
     seconds: 0.1,
   } as const;
   const samples = await measureFanout(options, () => {});
-  const variants = ['fanfare msgpack', 'fanfare json', 'raw', 'raw deferred'];
+  const variants = ['fanfare msgpack', 'fanfare json', 'fanfare msgpack recoverable', 'raw', 'raw deferred'];
   expect(samples.traffic.map(({ variant, shape }) => `${variant}, ${shape}`)).toEqual(
     variants.flatMap((variant) => shapeNames.map((shape) => `${variant}, ${shape}`)),
   );

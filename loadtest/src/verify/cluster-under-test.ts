@@ -50,7 +50,7 @@ export class ClusterUnderTest implements AsyncDisposable {
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
     const { nodes: count, redisArgs, proxy: place, hasReplica } = options;
     await using parts = new Parts();
-    const redis = parts.use(await startRedis({ args: redisArgs }));
+    const redis = parts.use(await startRedis({ args: hasReplica ? [...redisArgs, ...masterArgs] : redisArgs }));
     const replica = hasReplica ? parts.use(await startReplica(redis.port)) : null;
     const isOnBus = place === 'bus' || place === 'allBuses';
     const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
@@ -101,9 +101,12 @@ export class ClusterUnderTest implements AsyncDisposable {
   }
 }
 
+/** For a server that gets a replica: by default it waits 5 s before it sends it its data, in case others want it too. */
+export const masterArgs = ['--repl-diskless-sync-delay', '0'] as const;
+
 /** Resolves once it has all that the master has. */
 export async function startReplica(masterPort: number): Promise<RedisProcess> {
-  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`] });
+  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`, ...masterArgs] });
   const deadline = performance.now() + followDeadlineMs;
   while (!String(await redisCommand(replica.port, ['INFO', 'replication'])).includes('master_link_status:up')) {
     if (performance.now() > deadline) {
