@@ -101,10 +101,15 @@ local function unknownIds(known, from, count)
   return ids
 end
 
+-- Whether an error says that the stream is not the one that the node knows: another epoch, or no stream at all.
+local function isAnother(added)
+  return type(added) == 'table' and (string.find(added.err, 'equal or smaller', 1, true) or string.find(added.err, 'WRONGTYPE', 1, true))
+end
+
 -- Adds an entry to a stream whose epoch the node may not know. Returns the entry's id or an error, and the epoch.
 local function publish(stream, epoch, ttl, entry)
   local added = epoch ~= '' and add(stream, epoch, entry)
-  if not added or (type(added) == 'table' and string.find(added.err, 'equal or smaller', 1, true)) then
+  if not added or isAnother(added) then
     epoch = epochOf(lastId(stream, floor) or begin(stream, ttl))
     added = add(stream, epoch, entry)
   end

@@ -18,7 +18,8 @@ end
 
 -- Makes an empty stream that goes on after `id`. XADD would make one with an entry in it, for which Redis sets 4 KiB aside.
 local function beginAt(stream, id, ttl)
-  redis.call('DEL', stream)
+  -- Not deleted for good measure: after a first write Redis does not refuse a script for want of memory any more.
+  if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
   redis.call('XGROUP', 'CREATE', stream, 'none', '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', stream, 'none')
   redis.call('XSETID', stream, id)

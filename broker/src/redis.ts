@@ -113,7 +113,7 @@ abstract class Link {
   }
 
   /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
-  protected complain(error: Error): void {
+  complain(error: Error): void {
     if (this.#isClosed) return;
     const sentence = explain(error);
     const now = performance.now();

@@ -285,6 +285,44 @@ describe('nothing is lost, doubled or told', () => {
     await admin.quit();
   });
 
+  it('when all data of Redis is deleted again and again, also while the nodes give it back', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      for (let round = 0; round < 20; round++) {
+        await admin.flushall();
+        await new Promise((resolve) => setTimeout(resolve, 10 + round * 10));
+      }
+    });
+    await admin.quit();
+  });
+
+  it('when Redis restarts empty twice in a row', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    await expectNothingLost(cluster, async () => {
+      await cluster.redis.kill();
+      await cluster.redis.restart();
+      await cluster.redis.kill();
+      await cluster.redis.restart();
+    });
+  });
+
+  it('when a foreign hand writes garbage to every channel and deletes our keys', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    await expectNothingLost(cluster, async () => {
+      const channels = (await admin.pubsub('CHANNELS', 'fanfare:*')) as string[];
+      for (let round = 0; round < 50; round++) {
+        for (const channel of channels) await admin.publish(channel, Buffer.from([round, 0x20, 0xff, 0x31, 0x2d]));
+        await admin.publish('fanfare:control', 'nobody');
+      }
+      await admin.del('fanfare:generation', 'fanfare:run', 'fanfare:nodes');
+      await until('it is noticed', async () => (await cluster.node().metric('fanfare_recoveries_total')) >= 1);
+      await admin.del('fanfare:topic:t:ids', 'fanfare:topic:t:ids:old');
+    });
+    await admin.quit();
+  });
+
   it('when the scripts are flushed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);

@@ -238,3 +238,25 @@ describe('a Redis that hangs', () => {
     await untilDelivered(await cluster.connect(), reader, 't');
   });
 });
+
+describe('a Redis that is out of memory', () => {
+  it('makes publishes to topics with history fail with a named error, says so in the log, and is used again when it has some', async () => {
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: true,
+      env: { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' },
+    });
+    const node = cluster.node();
+    const admin = new Redis(cluster.redis.url);
+    const writer = await cluster.connect();
+    await admin.config('SET', 'maxmemory', '1');
+    expect(await writer.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    const sentence = 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+    await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
+    await untilReady(cluster, false);
+    await admin.config('SET', 'maxmemory', '0');
+    await untilReady(cluster, true);
+    expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
+    await admin.quit();
+  });
+});

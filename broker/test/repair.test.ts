@@ -142,6 +142,15 @@ describe('a node that listens to a topic with history', () => {
     expect(reader.inbox.waiting).toEqual([]);
   });
 
+  it('makes a stream of a key that a foreign hand has made something else, and tells a reset', async () => {
+    await using stage = await setStage();
+    const { admin, reader, writer } = stage;
+    await admin.set(key, 'foreign');
+    expect(await writer.publish('t', 'new')).toMatchObject({ type: 'published', position: { offset: 1 } });
+    expect((await reader.next('reset')).position.offset).toBe(0);
+    expect(await reader.next('publications')).toMatchObject({ position: { offset: 1 }, items: [{ data: 'new' }] });
+  });
+
   it('passes over what is none of its layout, and says so once in the log', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;

@@ -23,7 +23,10 @@ export const replyErrors = {
   unavailable: { retryable: true },
   /** The link to the other nodes failed while the publication was on it: it may have been delivered or not. */
   unconfirmed: { retryable: true },
-  /** More publications wait for the link to the other nodes than the node may hold. Nothing was delivered to anyone. */
+  /**
+   * More publications wait for the link to the other nodes than the node may hold: nothing was delivered to anyone. Or too
+   * much is unread on the connection to answer it with a history.
+   */
   overloaded: { retryable: true },
   /** A bug in the node, which has logged it. */
   internal: { retryable: true },

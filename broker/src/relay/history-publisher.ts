@@ -18,6 +18,8 @@ import { encodeEntry } from './stream-entry.js';
 export interface PublishingLink {
   evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
   load(scripts: readonly ScriptCall['script'][]): Promise<void>;
+  /** Takes an error that Redis gave for one of several things asked in a call. */
+  complain(error: Error): void;
 }
 
 export interface HistoryPublisherSettings {
@@ -223,8 +225,10 @@ export class HistoryPublisher {
   #hear(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean): void {
     for (const [index, run] of runs.entries()) {
       const answer = answers[index];
-      if (answer instanceof Error) this.#fail([run], unavailable());
-      else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
+      if (answer instanceof Error) {
+        this.#link.complain(answer);
+        this.#fail([run], unavailable());
+      } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[]);
       else this.#accept(run, parsePosition(String(answer)));
     }

@@ -407,7 +407,10 @@ export class RedisRelay implements Relay {
       return false;
     }
     const [answer] = published as readonly unknown[];
-    if (answer instanceof Error) return false;
+    if (answer instanceof Error) {
+      this.#publisher.complain(answer);
+      return false;
+    }
     this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
     return true;
   }
