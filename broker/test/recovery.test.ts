@@ -205,6 +205,29 @@ describe('a subscriber of a topic with history', () => {
   });
 });
 
+describe('a client that asks for very much history at once', () => {
+  it('is refused what would fill its connection, and gets it when it has read', async () => {
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: true,
+      env: { ...env, FANFARE_MAX_BUFFERED_BYTES: '65536' },
+    });
+    const writer = await cluster.connect();
+    for (let number = 0; number < 50; number++) await writer.publish('t', 'x'.repeat(1_000));
+    const greedy = await cluster.connect();
+    const request = { type: 'history', topic: 't', since: null, limit: 50, direction: null } as const;
+    greedy.send(...Array.from({ length: 20 }, (_, index) => ({ ...request, id: 1_000 + index })));
+    const answers = [];
+    while (answers.length < 20)
+      answers.push(await greedy.inbox.take('an answer', ({ type }) => type === 'history' || type === 'error'));
+    expect(answers.some(({ type }) => type === 'history')).toBe(true);
+    expect(answers.filter(({ type }) => type === 'error')).toContainEqual(
+      expect.objectContaining({ code: 'overloaded', retryable: true }),
+    );
+    expect(await greedy.request(request)).toMatchObject({ type: 'history', first: 1 });
+  });
+});
+
 describe('a storm of those who come back to one topic', () => {
   it('costs Redis one read', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' } });
