@@ -1,7 +1,6 @@
 /** The whole way, as applications go it: node processes, Redis, and the typed client. */
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { createClient } from '@fanfare/client';
-import { startNode, startRedis } from '@fanfare/local-cluster';
+import { Balancer, startNode, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 
 interface Topics {
@@ -17,36 +16,6 @@ function next<Event>(subscribe: (listener: (event: Event) => void) => () => void
       resolve(event);
     });
   });
-}
-
-/** Leads each connection to the first of the ports on which someone listens. */
-async function startBalancer(ports: readonly number[]) {
-  const sockets = new Set<Socket>();
-  const lead = (client: Socket, left: readonly number[]): void => {
-    const [port, ...others] = left;
-    if (port === undefined) return void client.destroy();
-    const target = connect(port, '127.0.0.1');
-    sockets.add(target);
-    target.once('connect', () => {
-      client.pipe(target).pipe(client);
-      client.on('close', () => target.destroy());
-      target.on('close', () => client.destroy());
-    });
-    target.on('error', () => (target.connecting || target.pending ? lead(client, others) : client.destroy()));
-  };
-  const server = createServer((client) => {
-    sockets.add(client);
-    client.on('error', () => client.destroy());
-    lead(client, ports);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
 }
 
 describe('two node processes with the same Redis', () => {
@@ -136,9 +105,9 @@ describe('two node processes with the same Redis', () => {
     await using second = await startNode({ redisUrl: redis.url });
     // As a load balancer does it: the first node while it answers, then the other one.
     const ports = [first.port, second.port];
-    await using balancer = await startBalancer(ports);
+    await using balancer = await Balancer.start({ ports, choice: 'first' });
     await using publisher = createClient<Topics>(second.url);
-    await using reader = createClient<Topics>(`ws://127.0.0.1:${balancer.port}/ws`, { reconnectBaseDelayMs: 20 });
+    await using reader = createClient<Topics>(balancer.url, { reconnectBaseDelayMs: 20 });
     const told: string[] = [];
     const bids: number[] = [];
     const subscription = reader.subscribe('prices.EUR', ({ data }) => bids.push(data.bid));

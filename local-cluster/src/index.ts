@@ -1,4 +1,5 @@
 /** Redis and Fanfare nodes as processes on this machine: for tests, examples and load tests. */
+export { Balancer, type BalancerOptions, type Choice } from './balancer.js';
 export { Child, type ChildOptions } from './child.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
 export { type FaultDirection, FaultProxy, type FaultProxyOptions } from './fault-proxy.js';

@@ -1,6 +1,7 @@
 /** What a fault is, and what it may lay hands on. */
+
+import type { Balancer } from '@fanfare/local-cluster';
 import type { Audience } from './audience.js';
-import type { Balancer } from './balancer.js';
 import type { ClusterUnderTest, ProxyPlace } from './cluster-under-test.js';
 import type { Load } from './load.js';
 import type { TopicPlan } from './subscribers.js';

@@ -1,8 +1,8 @@
 /** One fault, from the start of the cluster to the verdict. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, createClient } from '@fanfare/client';
+import { Balancer } from '@fanfare/local-cluster';
 import type { Audience, AudienceReport, Patience } from './audience.js';
-import { Balancer } from './balancer.js';
 import { publisherOptions, publishTimeoutMs } from './client-options.js';
 import { ClusterUnderTest } from './cluster-under-test.js';
 import type { Act, Fault, Stage } from './fault.js';

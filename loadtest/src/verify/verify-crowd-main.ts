@@ -1,6 +1,6 @@
 /** The process of a crowd: opens subscribers and judges them as its parent tells it to. */
 import { createHistogram } from 'node:perf_hooks';
-import { Balancer } from './balancer.js';
+import { Balancer } from '@fanfare/local-cluster';
 import { Subscribers } from './subscribers.js';
 import { TopicOrder } from './topic-order.js';
 import type {

@@ -1,7 +1,7 @@
 /** Faults that take many clients, or one that does not read. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { Balancer } from '@fanfare/local-cluster';
 import { readMemory } from '../../process-usage.js';
-import { Balancer } from '../balancer.js';
 import type { Fault } from '../fault.js';
 import { readCommandCalls } from '../redis-command.js';
 import { Subscribers } from '../subscribers.js';

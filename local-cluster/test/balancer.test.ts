@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import { Balancer, type Choice } from '../src/verify/balancer.js';
+import { Balancer, type Choice } from '../src/balancer.js';
 
 /** A node that says its name to everybody who connects. */
 interface Greeter {
