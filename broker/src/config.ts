@@ -176,9 +176,9 @@ export const settings = {
     'FANFARE_IDEMPOTENCY_WINDOW_SECONDS',
     's',
     120,
-    1,
+    120,
     86_400,
-    'How long the `messageId` of a publication is remembered, at least, so that publishing it again is harmless. Not at level `fast`.',
+    'How long the `messageId` of a publication is remembered, at least, so that publishing it again is harmless: clients do so for up to 100 s. Not at level `fast`.',
   ),
   probeIntervalMs: integer(
     'FANFARE_PROBE_INTERVAL_MS',

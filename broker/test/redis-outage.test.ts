@@ -239,6 +239,28 @@ describe('a Redis that hangs', () => {
   });
 });
 
+describe('a master that its replicas cannot reach (min-replicas-to-write)', () => {
+  it('takes no publications to topics with history, so that it cannot go on beside the new master', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' },
+    });
+    const admin = new Redis(cluster.redis.url);
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    await writer.publish('t', 1);
+    await admin.config('SET', 'min-replicas-to-write', '1');
+    expect(await writer.publish('t', 2)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    await untilReady(cluster, false);
+    await until('the log says so', () => cluster.node().log.some(({ msg }) => msg.includes('min-replicas-to-write')));
+    await admin.config('SET', 'min-replicas-to-write', '0');
+    await untilReady(cluster, true);
+    await writer.publish('t', 3);
+    expect(await reader.take('t', 2)).toEqual([1, 3]);
+    await admin.quit();
+  });
+});
+
 describe('a Redis that is out of memory', () => {
   it('makes publishes to topics with history fail with a named error, says so in the log, and is used again when it has some', async () => {
     await using cluster = await startCluster({
