@@ -22,7 +22,13 @@ describe('generated pages', () => {
 describe('the tables that they come from', () => {
   it('know every metric that a node exposes', async () => {
     const metrics = new Metrics();
-    metrics.read({ connections: () => 0, subscriptions: () => 0, topics: () => 0, relayConnected: () => true });
+    metrics.read({
+      connections: () => 0,
+      subscriptions: () => 0,
+      topics: () => 0,
+      relayConnected: () => true,
+      nodes: () => 1,
+    });
     const exposed = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
     expect(exposed.toSorted()).toEqual(listed.toSorted());

@@ -52,7 +52,8 @@ redis.call('HSET', KEYS[3], 'expected', expected)
 local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
 
 if stage == 0 then return { 'listened' } end
-if listened < expected and waited < patience / 2 then return { 'wait' } end
+-- Most of the time is for those who listen: they have the most.
+if listened < expected and waited < patience * 0.75 then return { 'wait' } end
 if stage == 1 then return { 'published' } end
 if published < expected and waited < patience then return { 'wait' } end
 

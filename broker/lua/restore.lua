@@ -1,6 +1,7 @@
 -- Gives back to a topic's stream what Redis has lost of it and a node remembers. Entries that are there already are left as they are.
 --
 -- KEYS[1]  the topic's stream
+-- KEYS[2]  generation: there is none while nodes give back. Who comes too late gives nothing: others may have published since
 -- ARGV[1]  floor: an epoch that is lower has ended
 -- ARGV[2]  how long the stream lives on from now, in ms
 -- ARGV[3]  how long a messageId is remembered, in ms
@@ -12,7 +13,7 @@
 local stream = KEYS[1]
 local floor, ttl, window, epoch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local last = lastId(stream, floor)
-if epoch < floor then return { last or '', 0 } end
+if epoch < floor or redis.call('EXISTS', KEYS[2]) == 1 then return { last or '', 0 } end
 local restored = 0
 if not last then
   last = beginAt(stream, idOf(epoch, tonumber(ARGV[5]) - 1), ttl)

@@ -80,6 +80,7 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     subscriptions: () => registry.subscriptions,
     topics: () => registry.topics,
     relayConnected: () => relay.state === 'connected',
+    nodes: () => relay.nodes,
   });
   const stopParts = async (): Promise<void> => {
     await relay.close();

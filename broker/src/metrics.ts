@@ -141,6 +141,7 @@ export interface Readings {
   subscriptions(): number;
   topics(): number;
   relayConnected(): boolean;
+  nodes(): number;
 }
 
 /** Name and help of each gauge. */
@@ -149,6 +150,7 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   subscriptions: ['subscriptions', 'Subscriptions of all connections.'],
   topics: ['topics', 'Topics with a subscriber on this node.'],
   relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
+  nodes: ['nodes', 'Nodes of the broker that this one knows to be alive, itself included.'],
 };
 
 export const histogramMetrics = {

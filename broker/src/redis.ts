@@ -29,6 +29,12 @@ export interface LinkEvents {
 /** How often a fault that lasts is said again, in milliseconds. */
 const complaintIntervalMs = 10_000;
 
+/**
+ * Upper end of the pause between attempts to connect, in milliseconds; half of it is added or taken away at random. A node must be
+ * back while the others wait for it after a loss of Redis' state (relay/recovery.ts).
+ */
+const maxRetryMs = 1_000;
+
 /** How long TCP and TLS may take to connect, in milliseconds. */
 const connectTimeoutMs = 2_000;
 
@@ -90,6 +96,14 @@ abstract class Link {
     this.redis.disconnect();
   }
 
+  /** Tries to connect at once where it pauses between attempts: the server is there again, the other connection has found. */
+  hurry(): void {
+    if (this.redis.status !== 'reconnecting') return;
+    this.redis.connect().catch(() => {
+      // Reported by 'error', tried again by retryStrategy.
+    });
+  }
+
   /** Gives the connection up and makes it anew: it may look well and lead nowhere. */
   reset(): void {
     if (!this.#isReady) return;
@@ -139,7 +153,7 @@ abstract class Link {
       enableReadyCheck: true,
       // Redis says LOADING while it reads its file: ask again soon.
       maxLoadingRetryTime: 1_000,
-      retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), 2_000) * (0.5 + Math.random()),
+      retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random()),
     } satisfies RedisOptions;
   }
 

@@ -24,6 +24,7 @@ describe('a bug in a part', () => {
     const parts: Parts = {
       relay: {
         state: 'connected',
+        nodes: 1,
         publish: fail,
         subscribe: async () => fail(),
         standing: fail,

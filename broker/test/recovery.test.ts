@@ -88,6 +88,9 @@ function numbers(last: number): number[] {
 
 /** Runs `fault` while numbers are published at one node and read at both; expects each, once, in order, and nothing told. */
 async function expectNothingLost(cluster: TestCluster, fault: () => Promise<void>, told: string[] = []): Promise<void> {
+  for (const node of cluster.nodes) {
+    await until('it knows of the others', async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length);
+  }
   const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1, 'json')];
   const publisher = new Publisher(await cluster.connect(), 't');
   publisher.start();
@@ -298,6 +301,17 @@ describe('nothing is lost, doubled or told', () => {
     expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
   });
 
+  it('when Redis comes back empty after so long that the nodes reconnect one after the other', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    await expectNothingLost(cluster, async () => {
+      const killedAt = performance.now();
+      await cluster.redis.kill();
+      await untilReady(cluster, 503);
+      await until('the pauses between attempts are at their longest', () => performance.now() - killedAt > 3_000);
+      await cluster.redis.restart();
+    });
+  });
+
   it('when all data of Redis is deleted', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
@@ -404,8 +418,10 @@ describe('what Redis has lost for good', () => {
     await publisher.publish(5);
     for (const reader of readers) await untilReceived(reader, 5);
     const admin = new Redis(cluster.redis.url);
+    const publishedAt = performance.now();
+    await until('what was published is forgotten too', () => performance.now() - publishedAt > 7_000, 10_000);
     await until(
-      'what was published is forgotten too',
+      'the loss is told',
       async () => {
         await admin.flushall();
         for (const reader of readers) if (received(reader).includes('reset')) return true;

@@ -87,6 +87,12 @@ export class Interest {
     return this.#refused.size === 0;
   }
 
+  /** Whether Redis has confirmed all topics that are wanted. */
+  get isComplete(): boolean {
+    for (const { isWanted, state } of this.#entries.values()) if (isWanted && state !== 'confirmed') return false;
+    return true;
+  }
+
   /** Resolves once the topic is listened to. Rejects with `unavailable` where that cannot be had in time. */
   want(topic: Topic): Promise<void> {
     const entry = this.#entryOf(topic);

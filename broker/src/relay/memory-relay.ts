@@ -38,6 +38,7 @@ export class MemoryRelay implements Relay {
   readonly #sweep: NodeJS.Timeout;
   #lastEpoch = 0;
   state: RelayState = 'connected';
+  readonly nodes = 1;
 
   constructor(settings: MemoryRelaySettings, delivery: Delivery) {
     this.#settings = settings;

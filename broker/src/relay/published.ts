@@ -36,9 +36,8 @@ export class Published {
     this.#forgetOld(now);
   }
 
-  /** By topic, in order of offset. */
+  /** By topic, in order of offset. What is old is not forgotten here: an outage may have lasted longer than that. */
   byTopic(): ReadonlyMap<Topic, readonly PublishedEntry[]> {
-    this.#forgetOld(performance.now());
     const topics = new Map<Topic, PublishedEntry[]>();
     for (const { entry } of this.#entries.slice(this.#gone)) {
       const entries = topics.get(entry.topic);

@@ -38,14 +38,21 @@ export interface RecoveryOwner {
   /** How many nodes there are, this one included, as far as it knows. */
   nodes(): number;
   listened(): Iterable<RememberedTopic>;
+  /** Whether it hears what is published to these topics: before that nobody should publish again. */
+  isListening(): boolean;
   /** Redis is whole: publishing may go on. `tookPart`: whether this node has given back what it remembered, so that no one can have published over it. */
   onServing(generation: Generation, tookPart: boolean): void;
 }
 
-/** How long nodes wait for each other, in milliseconds. One that has not come by then is not waited for. */
-const patienceMs = 2_000;
+/**
+ * How long nodes wait for each other, in milliseconds: longer than one of them pauses between attempts to connect. One that has not
+ * come by then is not waited for.
+ */
+const patienceMs = 5_000;
 /** How often a node asks whether the others are done, in milliseconds. */
 const askMs = 20;
+/** Part of the patience that a node has with its own listening connection. */
+const listenShare = 0.5;
 /** Pause after an error of Redis before asking again, in milliseconds. */
 const retryMs = 200;
 /** Entries in one call. */
@@ -130,6 +137,9 @@ export class Recovery {
         tookPart = true;
         await delay(askMs);
       } else if (word === 'listened') {
+        // What is published while a node does not listen yet it would have to read, and the history may be short.
+        while (!this.#owner.isListening() && performance.now() - startedAt < patienceMs * listenShare)
+          await delay(askMs);
         restored += await this.#giveBackListened();
         stage = 1;
       } else {
@@ -196,7 +206,7 @@ export class Recovery {
       for (const { first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
         args.push(first, bytes, ids.length, ...ids.flat());
       }
-      calls.push({ script: scripts.restore, keys: [this.#keys.topic(topic)], args });
+      calls.push({ script: scripts.restore, keys: [this.#keys.topic(topic), this.#keys.generation], args });
     }
   }
 
@@ -219,7 +229,8 @@ export class Recovery {
   }
 
   #say(generation: string, tookPart: boolean, restored: number, startedAt: number): void {
-    if (this.#lastGeneration === null && !tookPart) return;
+    // A node that has just started has nothing to tell of.
+    if (this.#lastGeneration === null) return;
     const ms = Math.round(performance.now() - startedAt);
     const what = tookPart
       ? `Redis came with another state: the nodes gave back what it had lost (this one to ${restored} topics) in ${ms} ms.`

@@ -21,6 +21,7 @@ import {
   PublisherLink,
   type RedisCounters,
   type RedisSettings,
+  type ScriptCall,
   SubscriberLink,
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
@@ -123,6 +124,8 @@ export class RedisRelay implements Relay {
     const keys = this.#keys;
     this.#publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {
+        this.#subscriber.hurry();
+        this.#durableLink?.hurry();
         this.#fast.payElsewhere();
         this.#recovery.ask();
       },
@@ -193,6 +196,7 @@ export class RedisRelay implements Relay {
       {
         nodes: () => this.#nodes,
         listened: () => this.#lines.all(),
+        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
         onServing: (generation, tookPart) => this.#serve(generation, tookPart),
       },
       log,
@@ -205,6 +209,10 @@ export class RedisRelay implements Relay {
     if (this.#isClosed) return 'closed';
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
     return this.#generation !== null && this.#probe.isLive ? 'connected' : 'unproven';
+  }
+
+  get nodes(): number {
+    return this.#nodes;
   }
 
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
@@ -292,7 +300,9 @@ export class RedisRelay implements Relay {
 
   #receive(channel: string, message: Buffer): void {
     if (channel === this.#keys.control) {
-      if (message.toString('latin1') !== this.#name) this.#recovery.ask();
+      if (message.toString('latin1') === this.#name) return;
+      this.#recovery.ask();
+      void this.#countNodes();
       return;
     }
     const topic = this.#keys.topicOf(channel);
@@ -347,6 +357,7 @@ export class RedisRelay implements Relay {
   // Whether Redis holds what it was given, and delivers it.
 
   #listen(): void {
+    this.#publisher.hurry();
     this.#subscriber.subscribe([this.#keys.control, this.#keys.probe(this.#name)]).then(
       () => this.#probe.restart(),
       () => {
@@ -364,7 +375,8 @@ export class RedisRelay implements Relay {
   }
 
   #serve(generation: Generation, tookPart: boolean): void {
-    const isAnother = this.#lastGeneration !== null && this.#lastGeneration !== generation.name;
+    const isFirst = this.#lastGeneration === null;
+    const isAnother = !isFirst && this.#lastGeneration !== generation.name;
     this.#lastGeneration = generation.name;
     this.#generation = generation;
     this.#recoverable.open(generation);
@@ -377,6 +389,24 @@ export class RedisRelay implements Relay {
     // Also what could not be read while there was no connection to ask on.
     this.#lines.check();
     this.#probe.restart();
+    if (isFirst) void this.#introduce();
+  }
+
+  /** The others are to know how many nodes to wait for when Redis loses its state. */
+  async #introduce(): Promise<void> {
+    await this.#countNodes();
+    await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(this.#name) }]);
+  }
+
+  /** Says that this node lives, and hears how many do. */
+  async #countNodes(): Promise<void> {
+    const [alive] = await this.#publisher.evaluate([this.#heartbeat()]);
+    if (typeof alive === 'number') this.#nodes = alive;
+  }
+
+  #heartbeat(): ScriptCall {
+    const leaseMs = livesFor * this.#settings.probeIntervalMs;
+    return { script: scripts.heartbeat, keys: [this.#keys.nodes], args: [this.#name, leaseMs] };
   }
 
   async #sendProbe(number: number): Promise<boolean | null> {
@@ -387,18 +417,14 @@ export class RedisRelay implements Relay {
     writeItem(writer, { encoding: 'json', bytes: text, start: 0, end: text.length });
     const entry = encodeEntry({ count: 1, bytes: writer.view() }, new Map());
     const oldest = this.#probeOffset > 1 ? this.#probeOffset : '';
-    const { generation: generationKey, nodes } = this.#keys;
+    const { generation: generationKey } = this.#keys;
     const [published, alive] = await this.#publisher.evaluate([
       {
         script: scripts.publish,
         keys: [generationKey, this.#keys.probe(this.#name)],
         args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, 1, entry, '', 0],
       },
-      {
-        script: scripts.heartbeat,
-        keys: [nodes],
-        args: [this.#name, livesFor * this.#settings.probeIntervalMs],
-      },
+      this.#heartbeat(),
     ]);
     if (typeof alive === 'number') this.#nodes = alive;
     if (published instanceof Error) {

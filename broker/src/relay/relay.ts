@@ -57,6 +57,8 @@ export interface HistoryPage {
 
 export interface Relay {
   readonly state: RelayState;
+  /** Nodes that are known to be alive, this one included. */
+  readonly nodes: number;
 
   /**
    * Takes in one publication. `payload` is copied before this returns.
