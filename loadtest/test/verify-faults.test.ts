@@ -30,7 +30,7 @@ describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
 
   it.each(
     faults
-      .filter(({ name }) => ['none', 'kill-node', 'redis-failover'].includes(name))
+      .filter(({ name }) => ['none', 'kill-node', 'redis-failover', 'redis-failover-behind'].includes(name))
       .map((fault) => [fault.name, fault] as const),
   )(
     'at level durable, with fault %s',

@@ -238,8 +238,9 @@ export class HistoryPublisher {
     this.#bytes -= sizeOf(run);
     if (first === null) return;
     const { epoch, offset } = first;
-    this.#remember(run.topic, epoch, offset + run.count - 1);
-    this.#published.add({ topic: run.topic, epoch, first: offset, bytes: run.entry });
+    const last = offset + run.count - 1;
+    this.#remember(run.topic, epoch, last);
+    this.#published.add({ topic: run.topic, epoch, first: offset, last, bytes: run.entry });
     for (const [index, receipt] of run.receipts.entries()) {
       receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
     }

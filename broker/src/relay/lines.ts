@@ -28,7 +28,7 @@ export class Lines {
   readonly #context: Omit<LineContext, 'maxPublications'>;
   readonly #lines = new Map<Topic, Line>();
   readonly #sweep: NodeJS.Timeout;
-  #checking: Promise<void> | null = null;
+  #isChecking = false;
   #isCheckWanted = false;
   /** What the present check has mended, for one line in the log. */
   #mended = { topics: new Set<Topic>(), publications: 0, gaps: 0, resets: 0 };
@@ -131,12 +131,7 @@ export class Lines {
   /** Compares all topics that are in doubt with Redis, and mends what differs. Once at a time; what is asked meanwhile is done after. */
   check(): void {
     this.#isCheckWanted = true;
-    // At the end of the turn: what is asked for in one turn is one look.
-    this.#checking ??= new Promise(setImmediate)
-      .then(() => this.#check())
-      .finally(() => {
-        this.#checking = null;
-      });
+    if (!this.#isChecking) void this.#check();
   }
 
   close(): void {
@@ -146,6 +141,9 @@ export class Lines {
   }
 
   async #check(): Promise<void> {
+    this.#isChecking = true;
+    // At the end of the turn: what is asked for in one turn is one look.
+    await new Promise(setImmediate);
     while (this.#isCheckWanted) {
       this.#isCheckWanted = false;
       const doubtful = [...this.all()].filter(({ doubt }) => doubt !== 'none');
@@ -164,6 +162,8 @@ export class Lines {
         `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed something; ${publications} publications were delivered late, ${gaps} gaps and ${resets} resets were told.`,
       );
     }
+    // In the same turn in which it was seen that nothing is wanted.
+    this.#isChecking = false;
   }
 
   /** Asks where topics stand, and has those catch up that stand elsewhere. */

@@ -8,8 +8,9 @@ import type { Topic } from '@fanfare/protocol';
 export interface PublishedEntry {
   readonly topic: Topic;
   readonly epoch: string;
-  /** Offset of its first publication. */
+  /** Offsets of its first and its last publication. */
   readonly first: number;
+  readonly last: number;
   readonly bytes: Buffer;
 }
 

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
@@ -12,7 +13,7 @@ import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import type { Published } from './published.js';
 import { scripts } from './scripts.js';
-import { messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
+import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
 
 export interface RecoverySettings {
   readonly topics: TopicPolicies;
@@ -28,11 +29,10 @@ export interface RecoveryLink {
 
 /** A topic that this node listens to, and what it remembers of it. */
 export interface RememberedTopic {
-  readonly topic: StreamTopic;
+  readonly topic: Topic;
   readonly position: { readonly epoch: string };
   readonly recent: { readonly entries: readonly StreamEntry[] };
 }
-type StreamTopic = Parameters<Keys['topic']>[0];
 
 export interface RecoveryOwner {
   /** How many nodes there are, this one included, as far as it knows. */
@@ -68,7 +68,7 @@ export class Recovery {
   readonly #published: Published;
   readonly #owner: RecoveryOwner;
   readonly #log: Log;
-  #running: Promise<void> | null = null;
+  #isRunning = false;
   #isAsked = false;
   #isClosed = false;
   #lastGeneration: string | null = null;
@@ -94,9 +94,7 @@ export class Recovery {
   /** Asks Redis, as long as the connection stands; what is asked meanwhile is asked once more. */
   ask(): void {
     this.#isAsked = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    if (!this.#isRunning) void this.#run();
   }
 
   close(): void {
@@ -104,18 +102,20 @@ export class Recovery {
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     while (this.#isAsked && !this.#isClosed && this.#link.isReady) {
       this.#isAsked = false;
       try {
         await this.#link.load(Object.values(scripts));
         await this.#recover();
       } catch {
-        // The link has said in the log what is wrong. Where it is still there, the question stays open.
-        if (!this.#link.isReady) return;
+        // The link has said in the log what is wrong. As long as it is there, the question stays open.
         this.#isAsked = true;
-        await delay(retryMs);
+        if (this.#link.isReady) await delay(retryMs);
       }
     }
+    // In the same turn in which it was seen that nothing is asked: what is asked from here on starts anew.
+    this.#isRunning = false;
   }
 
   async #recover(): Promise<void> {
@@ -129,8 +129,7 @@ export class Recovery {
         if (generation === undefined) throw new Error('Redis named no generation.');
         if (generation !== this.#lastGeneration) this.#say(generation, tookPart, restored, startedAt);
         this.#lastGeneration = generation;
-        const [name = '', floor = ''] = [generation, generation.slice(generation.lastIndexOf(':') + 1)];
-        this.#owner.onServing({ name, floor }, tookPart);
+        this.#owner.onServing({ name: generation, floor: floorOf(generation) }, tookPart);
         return;
       }
       if (word === 'wait') {
@@ -174,12 +173,7 @@ export class Recovery {
   async #giveBackListened(): Promise<number> {
     const calls: ScriptCall[] = [];
     for (const { topic, position, recent } of this.#owner.listened()) {
-      const entries = recent.entries.map((entry) => ({
-        first: entry.first,
-        bytes: entry.bytes,
-        ids: messageIdsOf(entry),
-      }));
-      this.#addCalls(calls, topic, position.epoch, entries);
+      this.#addCalls(calls, topic, position.epoch, recent.entries.map(given));
     }
     return this.#giveBack(calls);
   }
@@ -190,17 +184,18 @@ export class Recovery {
       for (const epoch of new Set(published.map((entry) => entry.epoch))) {
         const entries = published
           .filter((entry) => entry.epoch === epoch)
-          .map(({ first, bytes }) => ({ first, bytes, ids: placedIds(bytes) }));
+          .flatMap(({ first, bytes }) => decodeEntry(first, bytes) ?? [])
+          .map(given);
         this.#addCalls(calls, topic, epoch, entries);
       }
     }
     return this.#giveBack(calls);
   }
 
-  #addCalls(calls: ScriptCall[], topic: StreamTopic, epoch: string, entries: readonly Given[]): void {
+  #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, entries: readonly Given[]): void {
     const ageMs = lifeMs(this.#settings.topics.of(topic));
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
-    const floor = this.#lastGeneration?.slice(this.#lastGeneration.lastIndexOf(':') + 1) ?? '0';
+    const floor = this.#lastGeneration === null ? '0' : floorOf(this.#lastGeneration);
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
       const args: (string | number | Buffer)[] = [floor, ageMs, windowMs, epoch];
       for (const { first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
@@ -245,8 +240,11 @@ interface Given {
   readonly ids: readonly PlacedId[];
 }
 
-function placedIds(bytes: Buffer): PlacedId[] {
-  const count = bytes.readUInt16BE(1);
-  const runBytes = bytes.subarray(7, 7 + bytes.readUInt32BE(3));
-  return messageIdsOf({ first: 0, last: 0, run: { count, bytes: runBytes }, bytes });
+function given(entry: StreamEntry): Given {
+  return { first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
+}
+
+/** A generation is named `<random>:<floor>` (lua/recover.lua). */
+function floorOf(generation: string): string {
+  return generation.slice(generation.lastIndexOf(':') + 1);
 }

@@ -411,6 +411,8 @@ export class RedisRelay implements Relay {
 
   async #sendProbe(number: number): Promise<boolean | null> {
     const generation = this.#generation;
+    // Whoever waits for a generation asks for it; this makes sure of it.
+    if (generation === null && this.#publisher.isReady) this.#recovery.ask();
     if (generation === null || !this.#subscriber.isReady) return null;
     const writer = new Writer();
     const text = Buffer.from(String(number));
@@ -458,8 +460,7 @@ export class RedisRelay implements Relay {
     if (this.#generation === null) return;
     const now = performance.now();
     const messages = [];
-    for (const { topic, epoch, first, bytes } of this.#published.fallenSilent(now - 2 * beaconMs, now - beaconMs)) {
-      const last = first + bytes.readUInt16BE(1) - 1;
+    for (const { topic, epoch, last } of this.#published.fallenSilent(now - 2 * beaconMs, now - beaconMs)) {
       messages.push({ channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${last}`) });
     }
     if (messages.length === 0) return;

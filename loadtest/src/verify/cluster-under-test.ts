@@ -41,6 +41,8 @@ export class ClusterUnderTest implements AsyncDisposable {
   readonly redis: RedisProcess;
   /** Follows Redis; null where there is none. */
   readonly replica: RedisProcess | null;
+  /** Between the replica and Redis; null where there is no replica. */
+  readonly replicaLink: FaultProxy | null;
   readonly nodes: readonly NodeUnderTest[];
   /** Null where none was asked for. */
   readonly proxy: FaultProxy | null;
@@ -50,8 +52,10 @@ export class ClusterUnderTest implements AsyncDisposable {
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
     const { nodes: count, redisArgs, proxy: place, hasReplica } = options;
     await using parts = new Parts();
-    const redis = parts.use(await startRedis({ args: hasReplica ? [...redisArgs, ...masterArgs] : redisArgs }));
-    const replica = hasReplica ? parts.use(await startReplica(redis.port)) : null;
+    const replicationArgs = hasReplica ? [...masterArgs, ...safeArgs] : [];
+    const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs] }));
+    const replicaLink = hasReplica ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const replica = replicaLink === null ? null : parts.use(await startReplica(replicaLink.port, safeArgs));
     const isOnBus = place === 'bus' || place === 'allBuses';
     const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const started = await Promise.allSettled(
@@ -71,25 +75,28 @@ export class ClusterUnderTest implements AsyncDisposable {
         ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
         : null;
     if (clientProxy !== null) clientPorts[0] = clientProxy.port;
-    return new ClusterUnderTest(redis, replica, nodes, busProxy ?? clientProxy, clientPorts, parts.move());
+    const proxy = busProxy ?? clientProxy;
+    return new ClusterUnderTest({ redis, replica, replicaLink, nodes, proxy, clientPorts, parts: parts.move() });
   }
 
   readonly #parts: Parts;
 
-  private constructor(
-    redis: RedisProcess,
-    replica: RedisProcess | null,
-    nodes: readonly NodeUnderTest[],
-    proxy: FaultProxy | null,
-    clientPorts: readonly number[],
-    parts: Parts,
-  ) {
-    this.redis = redis;
-    this.replica = replica;
-    this.nodes = nodes;
-    this.proxy = proxy;
-    this.clientPorts = clientPorts;
-    this.#parts = parts;
+  private constructor(made: {
+    readonly redis: RedisProcess;
+    readonly replica: RedisProcess | null;
+    readonly replicaLink: FaultProxy | null;
+    readonly nodes: readonly NodeUnderTest[];
+    readonly proxy: FaultProxy | null;
+    readonly clientPorts: readonly number[];
+    readonly parts: Parts;
+  }) {
+    this.redis = made.redis;
+    this.replica = made.replica;
+    this.replicaLink = made.replicaLink;
+    this.nodes = made.nodes;
+    this.proxy = made.proxy;
+    this.clientPorts = made.clientPorts;
+    this.#parts = made.parts;
   }
 
   command(...args: readonly string[]): Promise<RedisReply> {
@@ -104,9 +111,12 @@ export class ClusterUnderTest implements AsyncDisposable {
 /** For a server that gets a replica: by default it waits 5 s before it sends it its data, in case others want it too. */
 export const masterArgs = ['--repl-diskless-sync-delay', '0'] as const;
 
-/** Resolves once it has all that the master has. */
-export async function startReplica(masterPort: number): Promise<RedisProcess> {
-  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`, ...masterArgs] });
+/** What docs/guarantees.md tells operators to set, on every server that is or may become the master. */
+export const safeArgs = ['--min-replicas-to-write', '1'] as const;
+
+/** Resolves once it has all that the master has. `args` are more arguments for `redis-server`. */
+export async function startReplica(masterPort: number, args: readonly string[] = []): Promise<RedisProcess> {
+  const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`, ...masterArgs, ...args] });
   const deadline = performance.now() + followDeadlineMs;
   while (!String(await redisCommand(replica.port, ['INFO', 'replication'])).includes('master_link_status:up')) {
     if (performance.now() > deadline) {

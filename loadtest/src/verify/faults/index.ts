@@ -6,6 +6,7 @@ import { stalledSubscriber, storm } from './crowd-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
 import {
   redisFailover,
+  redisFailoverBehind,
   redisFlushall,
   redisPause,
   redisReadonly,
@@ -25,6 +26,7 @@ export const faults: readonly Fault[] = [
   redisRestartEmpty,
   redisFlushall,
   redisFailover,
+  redisFailoverBehind,
   redisPause,
   redisSleep,
   redisStop,

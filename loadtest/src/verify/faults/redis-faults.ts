@@ -1,6 +1,6 @@
 /** Faults of Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { startReplica } from '../cluster-under-test.js';
+import { safeArgs, startReplica } from '../cluster-under-test.js';
 import type { Fault, Stage } from '../fault.js';
 import { redisCommand } from '../redis-command.js';
 
@@ -36,6 +36,16 @@ export const redisFlushall: Fault = {
   },
 };
 
+async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: Stage): Promise<void> {
+  if (replica === null || replicaLink === null || proxy === null) throw new Error('There is no replica to take over.');
+  await redis.kill();
+  // What the replica has not got by now it never gets.
+  await replicaLink.refuse();
+  await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
+  proxy.retarget(replica.port);
+  use(await startReplica(replica.port, safeArgs));
+}
+
 export const redisFailover: Fault = {
   name: 'redis-failover',
   about:
@@ -44,14 +54,38 @@ export const redisFailover: Fault = {
   isDetectable: true,
   hasReplica: true,
   proxy: 'allBuses',
-  async strike({ cluster: { redis, replica, proxy }, use }) {
-    if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
-    await redis.kill();
-    await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
-    proxy.retarget(replica.port);
-    use(await startReplica(replica.port));
+  strike: failOver,
+};
+
+/** Of the replica, in milliseconds: less than nodes remember what they published. */
+const lagMs = 500;
+
+export const redisFailoverBehind: Fault = {
+  name: 'redis-failover-behind',
+  about: 'As redis-failover, but nothing has reached the replica for the last 0.5 s: it lacks what came meanwhile.',
+  resets: 'none',
+  isDetectable: true,
+  hasReplica: true,
+  proxy: 'allBuses',
+  async strike(stage) {
+    const { replica, replicaLink } = stage.cluster;
+    if (replica === null || replicaLink === null) throw new Error('There is no replica to fall behind.');
+    replicaLink.block('toClient');
+    await delay(lagMs);
+    const lackedBytes = (await replicated(stage.cluster.redis.port)) - (await replicated(replica.port));
+    stage.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
+    // A replica that lacks nothing would prove nothing.
+    if (lackedBytes <= 0) stage.complain('the replica was not behind');
+    await failOver(stage);
   },
 };
+
+/** Bytes of commands that the master has sent, or that the replica has carried out. */
+async function replicated(port: number): Promise<number> {
+  const info = String(await redisCommand(port, ['INFO', 'replication']));
+  const field = info.includes('role:slave') ? 'slave_repl_offset' : 'master_repl_offset';
+  return Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1]);
+}
 
 export const redisPause: Fault = {
   name: 'redis-pause',
