@@ -66,14 +66,15 @@ local function lastId(stream, floor)
 end
 
 -- Remembers messageIds, given as {id, position, …}. With `window`, sees to it that each is remembered for so many ms at least
--- and twice that at most; this must be asked for with the first one and then once in a half of it.
+-- and not three times that; this must be asked for with the first one and then once in a half of it.
 local function remember(key, window, args)
   local ttl = window and redis.call('PTTL', key)
-  if ttl and ttl >= 0 and ttl < window then
+  -- The table that is put aside lives on for one and a half windows, less the time since this was looked at last.
+  if ttl and ttl >= 0 and ttl < 1.5 * window then
     redis.call('RENAME', key, key .. ':old')
     ttl = -2
   end
   redis.call('HSET', key, unpack(args))
-  if ttl and ttl < 0 then redis.call('PEXPIRE', key, 2 * window) end
+  if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 

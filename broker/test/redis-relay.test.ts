@@ -104,6 +104,23 @@ describe('a RedisRelay', () => {
     });
   });
 
+  it('remembers a messageId for its whole window, while the tables turn', async () => {
+    prefixes++;
+    await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: 1 });
+    await until('it is connected', () => node.relay.state === 'connected');
+    const published: { readonly id: string; readonly at: number; readonly offset: number }[] = [];
+    const startedAt = performance.now();
+    for (let number = 0; performance.now() - startedAt < 4_000; number++) {
+      const id = `id-${number}`;
+      const position = await publishAcknowledged(node.relay, 't', number, id);
+      published.push({ id, at: performance.now(), offset: (position as { offset: number }).offset });
+      // The oldest one that is still in its window, with a little to spare for the way.
+      const old = published.find(({ at }) => performance.now() - at < 900);
+      if (old === undefined) continue;
+      expect(await publishAcknowledged(node.relay, 't', 'again', old.id)).toMatchObject({ offset: old.offset });
+    }
+  });
+
   it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {
     prefixes++;
     await using node = newRelay({ unsubscribeLingerMs: 60_000 });

@@ -142,6 +142,51 @@ describe('a node that listens to a topic with history', () => {
     expect(reader.inbox.waiting).toEqual([]);
   });
 
+  it('answers a history up to a hole that a foreign hand has made in it, and goes on behind it', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer, cluster } = stage;
+    for (let number = 3; number <= 6; number++) await writer.publish('t', number);
+    await reader.take('t', 4);
+    await admin.xdel(key, `${epoch}-4`);
+    const other = await cluster.connect(0, 'json');
+    const ask = (offset: number, direction: 'forward' | 'backward') =>
+      other.request({ type: 'history', topic: 't', since: { epoch, offset }, limit: 10, direction });
+    expect(await ask(1, 'forward')).toMatchObject({
+      recovered: true,
+      first: 2,
+      publications: [{ data: 2 }, { data: 3 }],
+    });
+    expect(await ask(3, 'forward')).toMatchObject({
+      recovered: false,
+      first: 5,
+      publications: [{ data: 5 }, { data: 6 }],
+    });
+    expect(await ask(7, 'backward')).toMatchObject({
+      recovered: true,
+      first: 5,
+      publications: [{ data: 5 }, { data: 6 }],
+    });
+    // One who comes back to a node that does not listen yet.
+    const back = await cluster.connect(0, 'json');
+    const since = { epoch, offset: 2 };
+    expect(await back.request({ type: 'subscribe', topic: 't', since })).toMatchObject({
+      recovered: false,
+      publications: [],
+    });
+    await writer.publish('t', 7);
+    expect(await back.take('t', 1)).toEqual([7]);
+  });
+
+  it('tells a gap where there is a hole within what it has to read', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader, writer } = stage;
+    for (const number of [3, 4, 6]) await admin.xadd(key, `${epoch}-${number}`, '', entryOf(number));
+    await writer.publish('t', 7);
+    expect(await reader.take('t', 2)).toEqual([3, 4]);
+    expect(await reader.next('gap')).toEqual({ type: 'gap', topic: 't', position: { epoch, offset: 5 } });
+    expect(await reader.take('t', 2)).toEqual([6, 7]);
+  });
+
   it('makes a stream of a key that a foreign hand has made something else, and tells a reset', async () => {
     await using stage = await setStage();
     const { admin, reader, writer } = stage;

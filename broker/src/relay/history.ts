@@ -3,7 +3,7 @@ import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protoc
 import type { TopicPolicy } from '../topics/policy.js';
 import { endOfAnswer, maxAnswerBytes, type Recent } from './recent.js';
 import type { HistoryPage, HistoryRequest, Standing } from './relay.js';
-import { runOf, type StreamEntry } from './stream-entry.js';
+import { fromHole, runOf, type StreamEntry, upToHole } from './stream-entry.js';
 
 /** What a new subscriber of a topic without history starts with. */
 export const noHistory: Standing = { position: null, recovered: false, publications: emptyRun };
@@ -29,15 +29,16 @@ export function standingOf(
   return { position, recovered: false, publications: last ?? emptyRun };
 }
 
-/** Answers forward: `entries` are those from the wanted one on, as many as were read. */
+/** Answers forward: `read` are the entries from the wanted one on, as many as were read. */
 export function pageForward(
   position: Position,
-  entries: readonly StreamEntry[],
+  read: readonly StreamEntry[],
   { since, limit }: HistoryRequest,
 ): HistoryPage {
   const isComparable = since === null || since.epoch === position.epoch;
   const wanted = (since?.offset ?? 0) + 1;
-  const oldest = entries.find(({ last }) => last >= wanted);
+  const entries = upToHole(read.filter(({ last }) => last >= wanted));
+  const [oldest] = entries;
   if (!isComparable || oldest === undefined) {
     const recovered = isComparable && since !== null && since.offset === position.offset;
     return { position, recovered, first: null, publications: emptyRun };
@@ -52,14 +53,15 @@ export function pageForward(
   };
 }
 
-/** Answers backward: `entries` are the newest ones up to the wanted one, in order. */
+/** Answers backward: `read` are the newest entries up to the wanted one, in order. */
 export function pageBackward(
   position: Position,
-  entries: readonly StreamEntry[],
+  read: readonly StreamEntry[],
   { since, limit }: HistoryRequest,
 ): HistoryPage {
   const isComparable = since === null || since.epoch === position.epoch;
   const wanted = since === null ? position.offset : since.offset - 1;
+  const entries = fromHole(read.filter(({ first }) => first <= wanted));
   const newest = entries.at(-1);
   if (!isComparable || newest === undefined || wanted < 1 || (entries[0] as StreamEntry).first > wanted) {
     return { position, recovered: isComparable && since !== null && wanted === 0, first: null, publications: emptyRun };

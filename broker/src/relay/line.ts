@@ -8,7 +8,7 @@
 import type { Position, Topic } from '@fanfare/protocol';
 import { maxAnswerBytes, maxAnswerPublications, Recent, type RecentBudget } from './recent.js';
 import type { Delivery } from './relay.js';
-import type { StreamEntry } from './stream-entry.js';
+import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 
 /** What a topic's stream holds behind a position. */
 export interface Stretch {
@@ -213,7 +213,7 @@ export class Line {
         this.#skipTo(first - 1);
       }
       const before = this.#head;
-      for (const entry of next) this.#take(entry);
+      for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry);
       publications += this.#head - before;
       if (this.#head >= position.offset) break;
       next = (await this.#read(this.#epoch, this.#head + 1)).entries;
@@ -315,7 +315,8 @@ export class Line {
       if (entries.length === 0 || from >= end) break;
     }
     const end = Math.min(this.recent.oldestOffset, this.#head + 1);
-    if (older.at(-1)?.last === end - 1) this.recent.prepend(older);
+    const whole = fromHole(older);
+    if (whole.at(-1)?.last === end - 1) this.recent.prepend(whole);
   }
 }
 

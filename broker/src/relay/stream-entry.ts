@@ -71,6 +71,18 @@ export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {
   return ids;
 }
 
+/** The entries up to the first hole: where one was deleted or cannot be read, what comes behind it does not belong to it. */
+export function upToHole(entries: readonly StreamEntry[]): readonly StreamEntry[] {
+  const end = entries.findIndex(({ first }, at) => at > 0 && first !== (entries[at - 1] as StreamEntry).last + 1);
+  return end === -1 ? entries : entries.slice(0, end);
+}
+
+/** The entries behind the last hole. */
+export function fromHole(entries: readonly StreamEntry[]): readonly StreamEntry[] {
+  const last = entries.findLastIndex(({ first }, at) => at > 0 && first !== (entries[at - 1] as StreamEntry).last + 1);
+  return last === -1 ? entries : entries.slice(last);
+}
+
 /** The publications with offsets `from` to `to` of entries that follow each other; all of them must be there. */
 export function runOf(entries: readonly StreamEntry[], from: number, to: number): Run {
   const pieces: Uint8Array[] = [];
