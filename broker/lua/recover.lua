@@ -10,15 +10,18 @@
 -- KEYS[3]  the recovery that is under way, a hash
 -- ARGV[1]  id of the node
 -- ARGV[2]  how many nodes it knows of, itself included
--- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too
+-- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too, 3 and looked what is
+--          still missing (verify.lua)
 -- ARGV[4]  1 where it was part of the last generation, so that it would know of a loss; else 0
 -- ARGV[5]  1 where it has given something back: something was lost; else 0
 -- ARGV[6]  how long to wait for other nodes, in ms
 -- ARGV[7]  name for the next generation
 -- ARGV[8]  channel on which the other nodes are called, with the id of the one that calls
 --
--- Returns {'serving', generation}, or {'listened'}: give back what you listen to; {'published'}: what you published, then ask
--- again; {'wait'}: for the others; ask again.
+-- ARGV[9]  name of the recovery that it takes part in; ''
+--
+-- Returns {'serving', generation}, or one of these with the name of the recovery: {'listened'}: give back what you listen to; {'published'}: what you published, then ask
+-- again; {'verify'}: look what is still missing; {'wait'}: for the others; ask again.
 local generation = redis.call('GET', KEYS[1])
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if generation and redis.call('GET', KEYS[2]) == run then return { 'serving', generation } end
@@ -28,39 +31,43 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stage = tonumber(ARGV[3])
 if redis.call('EXISTS', KEYS[3]) == 0 then
   -- The last floor is kept where it can be: epochs that had ended must not come back.
-  redis.call('HSET', KEYS[3], 'since', string.format('%.0f', now), 'floor', generation and string.match(generation, '%d+$') or '0000000000000000')
+  redis.call('HSET', KEYS[3], 'name', ARGV[7], 'since', string.format('%.0f', now), 'floor', generation and string.match(generation, '%d+$') or '0000000000000000')
   redis.call('PUBLISH', ARGV[8], ARGV[1])
-  -- A node that reports a stage of another recovery begins anew.
-  stage = 0
 end
+-- What was done in another recovery does not count in this one.
+local name = redis.call('HGET', KEYS[3], 'name')
+if ARGV[9] ~= name then stage = 0 end
 redis.call('DEL', KEYS[1])
 redis.call('PEXPIRE', KEYS[3], 60000)
 redis.call('HSET', KEYS[3], 'node:' .. ARGV[1], stage)
 if ARGV[4] == '1' then redis.call('HSET', KEYS[3], 'isRemembered', 1) end
 if ARGV[5] == '1' then redis.call('HSET', KEYS[3], 'isLossy', 1) end
 local fields = redis.call('HGETALL', KEYS[3])
-local hash, listened, published = {}, 0, 0
+local hash, listened, published, verified = {}, 0, 0, 0
 for i = 1, #fields, 2 do
   hash[fields[i]] = fields[i + 1]
   if string.sub(fields[i], 1, 5) == 'node:' then
     if tonumber(fields[i + 1]) >= 1 then listened = listened + 1 end
     if tonumber(fields[i + 1]) >= 2 then published = published + 1 end
+    if tonumber(fields[i + 1]) >= 3 then verified = verified + 1 end
   end
 end
 local expected = math.max(tonumber(ARGV[2]), tonumber(hash.expected or '1'))
 redis.call('HSET', KEYS[3], 'expected', expected)
 local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
 
-if stage == 0 then return { 'listened' } end
+if stage == 0 then return { 'listened', name } end
 -- Most of the time is for those who listen: they have the most.
-if listened < expected and waited < patience * 0.75 then return { 'wait' } end
-if stage == 1 then return { 'published' } end
-if published < expected and waited < patience then return { 'wait' } end
+if listened < expected and waited < patience * 0.7 then return { 'wait', name } end
+if stage == 1 then return { 'published', name } end
+if published < expected and waited < patience * 0.85 then return { 'wait', name } end
+if stage == 2 then return { 'verify', name } end
+if verified < expected and waited < patience then return { 'wait', name } end
 
 local floor = hash.floor
--- Nobody is left who would know what is missing; or something is, and not everybody could give back what they had. The streams
+-- Nobody is left who would know what is missing, or not everybody has come to say so. The streams
 -- may end too early, which no number would show: all topics get another epoch, and who was there before is told.
-if not hash.isRemembered or (hash.isLossy and published < expected) then
+if not hash.isRemembered or verified < expected then
   floor = time[1] .. string.format('%06d', time[2])
 end
 generation = ARGV[7] .. ':' .. floor

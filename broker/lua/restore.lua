@@ -9,7 +9,7 @@
 -- then for each entry, in order: offset of its first publication, entry, number of messageIds, then of each: place, messageId
 --
 -- Returns {position of the newest publication, 1 where anything was given back, else 0}. Of another epoch nothing is given
--- back, nor what comes behind a hole.
+-- back, nor what comes behind a hole: then the topic gets another epoch.
 local stream = KEYS[1]
 local floor, ttl, window, epoch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local last = lastId(stream, floor)
@@ -25,7 +25,8 @@ local at = 5
 while at <= #ARGV do
   local first, entry, ids = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
-  if first > head + 1 then break end
+  -- What lies between cannot be had: what was seen of it must not be taken for what comes.
+  if first > head + 1 then return { renew(stream, idOf(epoch, head)), 1 } end
   if first == head + 1 then
     local _, count = struct.unpack('>BH', entry)
     redis.call('XADD', stream, idOf(epoch, first), '', entry)

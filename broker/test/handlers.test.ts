@@ -11,6 +11,7 @@ describe('a bug in a part', () => {
       subscriptions: 0,
       isSubscribed: () => false,
       room: 1,
+      histories: 0,
       join: () => ({ isCurrent: true }),
       attend: () => undefined,
       leave: () => undefined,

@@ -436,6 +436,29 @@ describe('what Redis has lost for good', () => {
     await admin.quit();
   });
 
+  it('is told as a reset, where Redis comes back with an older state and no node remembers the publications', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
+    const publisher = new Publisher(await cluster.connect(1), 't');
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    await publisher.publish(5);
+    await admin.save();
+    await publisher.publish(5);
+    const publishedAt = performance.now();
+    await until('nobody remembers them', () => performance.now() - publishedAt > 7_000, 10_000);
+    const reader = await cluster.subscriber('t', 0);
+    await cluster.redis.kill();
+    await untilReady(cluster, 503);
+    await cluster.redis.restart();
+    await untilReady(cluster);
+    // As many as were lost: their offsets would be those that the node of the subscriber has seen.
+    await publisher.publish(5);
+    await reader.next('reset');
+    await publisher.publish(1);
+    await untilReceived(reader, 16);
+    admin.disconnect();
+  });
+
   it.each([
     ['with nothing', [], []],
     ['with its data, but no node that could vouch for it', ['--appendonly', 'yes'], [1]],

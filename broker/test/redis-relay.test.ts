@@ -106,19 +106,26 @@ describe('a RedisRelay', () => {
 
   it('remembers a messageId for its whole window, while the tables turn', async () => {
     prefixes++;
-    await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: 1 });
+    await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: 2 });
     await until('it is connected', () => node.relay.state === 'connected');
     const published: { readonly id: string; readonly at: number; readonly offset: number }[] = [];
     const startedAt = performance.now();
-    for (let number = 0; performance.now() - startedAt < 4_000; number++) {
+    let checks = 0;
+    for (let number = 0; performance.now() - startedAt < 7_000; number++) {
       const id = `id-${number}`;
+      const at = performance.now();
       const position = await publishAcknowledged(node.relay, 't', number, id);
-      published.push({ id, at: performance.now(), offset: (position as { offset: number }).offset });
+      published.push({ id, at, offset: (position as { offset: number }).offset });
       // The oldest one that is still in its window, with a little to spare for the way.
-      const old = published.find(({ at }) => performance.now() - at < 900);
+      const old = published.find((one) => performance.now() - one.at < 1_800);
       if (old === undefined) continue;
-      expect(await publishAcknowledged(node.relay, 't', 'again', old.id)).toMatchObject({ offset: old.offset });
+      const again = await publishAcknowledged(node.relay, 't', 'again', old.id);
+      // What was answered within the window says something, also on a machine that stood still.
+      if (performance.now() - old.at > 2_000) continue;
+      expect(again).toMatchObject({ offset: old.offset });
+      checks++;
     }
+    expect(checks).toBeGreaterThan(0);
   });
 
   it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {

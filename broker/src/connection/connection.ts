@@ -68,6 +68,7 @@ interface PendingMembership extends Membership {
 export class Connection implements Caller, CommandSink, Sender {
   /** Where it stands in the server's list. */
   index = -1;
+  histories = 0;
   readonly #context: ConnectionContext;
   readonly #codec: NodeCodec;
   /** Null before it is open and once it is closed. */

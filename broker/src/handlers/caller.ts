@@ -12,6 +12,8 @@ export interface Caller {
   readonly subscriptions: number;
   /** Bytes that a reply may have now without bringing the connection near its limit of unread ones. */
   readonly room: number;
+  /** Histories that are being read for it. */
+  histories: number;
   isSubscribed(topic: Topic): boolean;
   /** The connection counts as a subscriber: the node listens. What is delivered of the topic it gets once it attends. */
   join(topic: Topic): Membership;

@@ -6,6 +6,9 @@ import type { Parts } from './parts.js';
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
+/** Histories that may be read for one connection at the same time: each is up to a hundred entries that Redis sends. */
+const maxHistories = 8;
+
 export async function history(
   { id, topic, since, limit, direction }: History,
   caller: Caller,
@@ -13,16 +16,14 @@ export async function history(
 ): Promise<void> {
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
-  const page = await relay.history(topic, {
-    since,
-    limit: Math.min(limit ?? defaultLimit, maxHistoryLimit),
-    direction: direction ?? 'forward',
-  });
+  const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };
+  caller.histories++;
+  const page = await relay.history(topic, request).finally(() => caller.histories--);
   refuseIfFull(caller);
   caller.reply({ type: 'history', id, topic, ...page });
 }
 
-function refuseIfFull({ room }: Caller): void {
-  if (room > 0) return;
-  throw new ReplyError('overloaded', 'Too much is unread on this connection: read it, then ask again.');
+function refuseIfFull({ room, histories }: Caller): void {
+  if (room > 0 && histories < maxHistories) return;
+  throw new ReplyError('overloaded', 'Too much history is on its way to this connection: read it, then ask again.');
 }

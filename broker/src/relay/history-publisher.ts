@@ -141,9 +141,9 @@ export class HistoryPublisher {
     else this.#track(this.#send(runs));
   }
 
-  /** Resolves when all that was taken in has its outcome. */
+  /** Resolves when all that was taken in so far has its outcome. */
   async settled(): Promise<void> {
-    while (this.#sending.size > 0) await Promise.all(this.#sending);
+    await Promise.all([...this.#sending]);
   }
 
   async #send(runs: readonly Sent[]): Promise<void> {
@@ -156,7 +156,9 @@ export class HistoryPublisher {
     const answers = await this.#link.evaluate(calls, this.#wait);
     this.#unanswered--;
     this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
-    const isSafe = this.#wait === null || Number(answers.at(-1)) >= this.#wait.replicas;
+    // Replicas of another generation have what is left of this one.
+    const isSafe =
+      this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && this.#generation === generation);
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
       if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe);
@@ -202,7 +204,8 @@ export class HistoryPublisher {
   #addUpkeep(topic: Topic, args: (string | number | Buffer)[], hasIds: boolean): boolean {
     const policy = this.#settings.topics.of(topic);
     const { historySize } = policy;
-    const ageMs = lifeMs(policy);
+    // It is lengthened once in a half of its life.
+    const ageMs = Math.ceil(lifeMs(policy) * 1.5);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {
       args.push('', '', ageMs);
@@ -210,7 +213,7 @@ export class HistoryPublisher {
     }
     const now = performance.now();
     const isRenewed = now >= remembered.renewAt;
-    if (isRenewed) remembered.renewAt = now + ageMs / 2;
+    if (isRenewed) remembered.renewAt = now + lifeMs(policy) / 2;
     const isCut = remembered.head >= remembered.trimAt;
     if (isCut) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
     const oldest = remembered.head - historySize + 1;

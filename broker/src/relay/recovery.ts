@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Topic } from '@fanfare/protocol';
+import type { Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
@@ -30,7 +30,7 @@ export interface RecoveryLink {
 /** A topic that this node listens to, and what it remembers of it. */
 export interface RememberedTopic {
   readonly topic: Topic;
-  readonly position: { readonly epoch: string };
+  readonly position: Position;
   readonly recent: { readonly entries: readonly StreamEntry[] };
 }
 
@@ -123,14 +123,19 @@ export class Recovery {
     let stage = 0;
     let restored = 0;
     let tookPart = false;
+    let recovery = '';
     while (!this.#isClosed) {
-      const [word, generation] = await this.#report(stage, restored > 0);
+      const [word, generation] = await this.#report(stage, restored > 0, recovery);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
         if (generation !== this.#lastGeneration) this.#say(generation, tookPart, restored, startedAt);
         this.#lastGeneration = generation;
         this.#owner.onServing({ name: generation, floor: floorOf(generation) }, tookPart);
         return;
+      }
+      if (generation !== undefined && generation !== recovery) {
+        recovery = generation;
+        tookPart = false;
       }
       if (word === 'wait') {
         tookPart = true;
@@ -141,15 +146,19 @@ export class Recovery {
           await delay(askMs);
         restored += await this.#giveBackListened();
         stage = 1;
-      } else {
+      } else if (word === 'published') {
         tookPart = true;
         restored += await this.#giveBackPublished();
         stage = 2;
+      } else {
+        await this.#verify();
+        stage = 3;
       }
     }
   }
 
-  async #report(stage: number, isLossy: boolean): Promise<readonly string[]> {
+  /** Answers what to do, and the generation or the name of the recovery. */
+  async #report(stage: number, isLossy: boolean, name: string): Promise<readonly string[]> {
     const { generation, run, recovery, control } = this.#keys;
     const answer = await this.#evaluate([
       {
@@ -164,6 +173,7 @@ export class Recovery {
           patienceMs,
           randomBytes(6).toString('hex'),
           control,
+          name,
         ],
       },
     ]);
@@ -181,23 +191,41 @@ export class Recovery {
   async #giveBackPublished(): Promise<number> {
     const calls: ScriptCall[] = [];
     for (const [topic, published] of this.#published.byTopic()) {
-      for (const epoch of new Set(published.map((entry) => entry.epoch))) {
-        const entries = published
-          .filter((entry) => entry.epoch === epoch)
-          .flatMap(({ first, bytes }) => decodeEntry(first, bytes) ?? [])
-          .map(given);
-        this.#addCalls(calls, topic, epoch, entries);
-      }
+      // Of several epochs only the newest one has not ended.
+      const epoch = published.reduce((newest, entry) => (entry.epoch > newest ? entry.epoch : newest), '');
+      const entries = published
+        .filter((entry) => entry.epoch === epoch)
+        .flatMap(({ first, bytes }) => decodeEntry(first, bytes) ?? [])
+        .map(given);
+      this.#addCalls(calls, topic, epoch, entries);
     }
     return this.#giveBack(calls);
+  }
+
+  /** What nobody could give back is told by another epoch. */
+  async #verify(): Promise<void> {
+    const listened = [...this.#owner.listened()];
+    const calls: ScriptCall[] = [];
+    for (let at = 0; at < listened.length; at += maxEntriesPerCall) {
+      const piece = listened.slice(at, at + maxEntriesPerCall);
+      calls.push({
+        script: scripts.verify,
+        keys: piece.map(({ topic }) => this.#keys.topic(topic)),
+        args: [this.#floor, ...piece.flatMap(({ position }) => [position.epoch, position.offset])],
+      });
+    }
+    if (calls.length > 0) await this.#evaluate(calls);
+  }
+
+  get #floor(): string {
+    return this.#lastGeneration === null ? '0' : floorOf(this.#lastGeneration);
   }
 
   #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, entries: readonly Given[]): void {
     const ageMs = lifeMs(this.#settings.topics.of(topic));
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
-    const floor = this.#lastGeneration === null ? '0' : floorOf(this.#lastGeneration);
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-      const args: (string | number | Buffer)[] = [floor, ageMs, windowMs, epoch];
+      const args: (string | number | Buffer)[] = [this.#floor, ageMs, windowMs, epoch];
       for (const { first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
         args.push(first, bytes, ids.length, ...ids.flat());
       }

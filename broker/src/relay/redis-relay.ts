@@ -111,6 +111,10 @@ export class RedisRelay implements Relay {
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
+  /** How often in a row fewer nodes were heard of. */
+  #fewer = 0;
+  /** Topics that fell silent before were told of, by performance.now(). */
+  #beaconedUntil = performance.now();
   #probeOffset = 0;
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
@@ -401,7 +405,16 @@ export class RedisRelay implements Relay {
   /** Says that this node lives, and hears how many do. */
   async #countNodes(): Promise<void> {
     const [alive] = await this.#publisher.evaluate([this.#heartbeat()]);
-    if (typeof alive === 'number') this.#nodes = alive;
+    this.#hearNodes(alive);
+  }
+
+  /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
+  #hearNodes(alive: unknown): void {
+    if (typeof alive !== 'number') return;
+    this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
+    if (this.#fewer > 0 && this.#fewer <= livesFor) return;
+    this.#nodes = alive;
+    this.#fewer = 0;
   }
 
   #heartbeat(): ScriptCall {
@@ -428,7 +441,7 @@ export class RedisRelay implements Relay {
       },
       this.#heartbeat(),
     ]);
-    if (typeof alive === 'number') this.#nodes = alive;
+    this.#hearNodes(alive);
     if (published instanceof Error) {
       // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
       if (this.#publisher.isReady) this.#recovery.ask();
@@ -458,9 +471,10 @@ export class RedisRelay implements Relay {
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
     if (this.#generation === null) return;
-    const now = performance.now();
+    const from = this.#beaconedUntil;
+    this.#beaconedUntil = performance.now() - beaconMs;
     const messages = [];
-    for (const { topic, epoch, last } of this.#published.fallenSilent(now - 2 * beaconMs, now - beaconMs)) {
+    for (const { topic, epoch, last } of this.#published.fallenSilent(from, this.#beaconedUntil)) {
       messages.push({ channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${last}`) });
     }
     if (messages.length === 0) return;

@@ -24,6 +24,7 @@ export const scripts = {
   readBack: load('read-back.lua'),
   positions: load('positions.lua'),
   restore: load('restore.lua'),
+  verify: load('verify.lua'),
   recover: load('recover.lua'),
   heartbeat: load('heartbeat.lua'),
 } as const satisfies Record<string, Script>;
