@@ -8,17 +8,19 @@
 -- KEYS[1]  generation: '<name>:<floor>'
 -- KEYS[2]  run id of the server process that the generation began in or was found whole in
 -- KEYS[3]  the recovery that is under way, a hash
+-- KEYS[4]  clock, in ms (heartbeat.lua)
 -- ARGV[1]  id of the node
 -- ARGV[2]  how many nodes it knows of, itself included
 -- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too, 3 and looked what is
 --          still missing (verify.lua)
 -- ARGV[4]  1 where it was part of the last generation, so that it would know of a loss; else 0
--- ARGV[5]  1 where it has given something back: something was lost; else 0
+-- ARGV[5]  the newest clock that it has been told; 0
 -- ARGV[6]  how long to wait for other nodes, in ms
 -- ARGV[7]  name for the next generation
 -- ARGV[8]  channel on which the other nodes are called, with the id of the one that calls
---
 -- ARGV[9]  name of the recovery that it takes part in; ''
+-- ARGV[10] how far the clock may have gone back, in ms: nodes remember for so long what they published
+--
 --
 -- Returns {'serving', generation}, or one of these with the name of the recovery: {'listened'}: give back what you listen to; {'published'}: what you published, then ask
 -- again; {'verify'}: look what is still missing; {'wait'}: for the others; ask again.
@@ -41,7 +43,11 @@ redis.call('DEL', KEYS[1])
 redis.call('PEXPIRE', KEYS[3], 60000)
 redis.call('HSET', KEYS[3], 'node:' .. ARGV[1], stage)
 if ARGV[4] == '1' then redis.call('HSET', KEYS[3], 'isRemembered', 1) end
-if ARGV[5] == '1' then redis.call('HSET', KEYS[3], 'isLossy', 1) end
+-- The data is older than what any node would still remember of topics that nobody listens to.
+local clock = redis.call('GET', KEYS[4])
+if clock and tonumber(ARGV[5]) - tonumber(clock) > tonumber(ARGV[10]) then
+  redis.call('HSET', KEYS[3], 'isOld', 1)
+end
 local fields = redis.call('HGETALL', KEYS[3])
 local hash, listened, published, verified = {}, 0, 0, 0
 for i = 1, #fields, 2 do
@@ -67,7 +73,7 @@ if verified < expected and waited < patience then return { 'wait', name } end
 local floor = hash.floor
 -- Nobody is left who would know what is missing, or not everybody has come to say so. The streams
 -- may end too early, which no number would show: all topics get another epoch, and who was there before is told.
-if not hash.isRemembered or verified < expected then
+if not hash.isRemembered or hash.isOld or verified < expected then
   floor = time[1] .. string.format('%06d', time[2])
 end
 generation = ARGV[7] .. ':' .. floor

@@ -459,6 +459,29 @@ describe('what Redis has lost for good', () => {
     admin.disconnect();
   });
 
+  it('is told to those who come back to a topic that nobody listened to, where Redis comes back with an older state', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const publisher = new Publisher(await cluster.connect(1), 't');
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    await publisher.publish(5);
+    const asked = { type: 'history', topic: 't', since: null, limit: null, direction: null } as const;
+    const page = await (await cluster.connect(0)).request(asked);
+    const since = page.type === 'history' ? page.position : null;
+    expect(since).toMatchObject({ offset: 5 });
+    await admin.save();
+    await publisher.publish(5);
+    const publishedAt = performance.now();
+    await until('nobody remembers them', () => performance.now() - publishedAt > 7_000, 10_000);
+    await cluster.redis.kill();
+    await untilReady(cluster, 503);
+    await cluster.redis.restart();
+    await untilReady(cluster);
+    const answer = await (await cluster.connect(0)).request({ type: 'subscribe', topic: 't', since });
+    expect(answer).toMatchObject({ recovered: false });
+    admin.disconnect();
+  });
+
   it.each([
     ['with nothing', [], []],
     ['with its data, but no node that could vouch for it', ['--appendonly', 'yes'], [1]],

@@ -6,6 +6,8 @@ export class Keys {
   readonly generation: string;
   /** The server process that the generation was last found whole in. */
   readonly run: string;
+  /** How old the data is (lua/heartbeat.lua). */
+  readonly clock: string;
   /** The recovery that is under way after a loss. */
   readonly recovery: string;
   /** The nodes, by their last sign of life. */
@@ -18,6 +20,7 @@ export class Keys {
   constructor(prefix: string) {
     this.generation = `${prefix}:generation`;
     this.run = `${prefix}:run`;
+    this.clock = `${prefix}:clock`;
     this.recovery = `${prefix}:recovery`;
     this.nodes = `${prefix}:nodes`;
     this.control = `${prefix}:control`;

@@ -15,7 +15,7 @@ export interface PublishedEntry {
 }
 
 /** How long it is remembered, in milliseconds: nodes hear from Redis within a fraction of it, or are repaired. */
-const rememberMs = 5_000;
+export const rememberMs = 5_000;
 /** Most bytes remembered: of more, the oldest are forgotten early. */
 const maxBytes = 16_777_216;
 

@@ -11,7 +11,7 @@ import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
-import type { Published } from './published.js';
+import { type Published, rememberMs } from './published.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
 
@@ -37,6 +37,8 @@ export interface RememberedTopic {
 export interface RecoveryOwner {
   /** How many nodes there are, this one included, as far as it knows. */
   nodes(): number;
+  /** The newest clock that it has been told (lua/heartbeat.lua), in ms; 0 where it has not been told one. */
+  clock(): number;
   listened(): Iterable<RememberedTopic>;
   /** Whether it hears what is published to these topics: before that nobody should publish again. */
   isListening(): boolean;
@@ -125,7 +127,7 @@ export class Recovery {
     let tookPart = false;
     let recovery = '';
     while (!this.#isClosed) {
-      const [word, generation] = await this.#report(stage, restored > 0, recovery);
+      const [word, generation] = await this.#report(stage, recovery);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
         if (generation !== this.#lastGeneration) this.#say(generation, tookPart, restored, startedAt);
@@ -158,22 +160,23 @@ export class Recovery {
   }
 
   /** Answers what to do, and the generation or the name of the recovery. */
-  async #report(stage: number, isLossy: boolean, name: string): Promise<readonly string[]> {
-    const { generation, run, recovery, control } = this.#keys;
+  async #report(stage: number, name: string): Promise<readonly string[]> {
+    const { generation, run, recovery, control, clock } = this.#keys;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
-        keys: [generation, run, recovery],
+        keys: [generation, run, recovery, clock],
         args: [
           this.#nodeId,
           this.#owner.nodes(),
           stage,
           this.#lastGeneration === null ? 0 : 1,
-          isLossy ? 1 : 0,
+          this.#owner.clock(),
           patienceMs,
           randomBytes(6).toString('hex'),
           control,
           name,
+          rememberMs,
         ],
       },
     ]);

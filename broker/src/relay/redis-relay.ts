@@ -111,6 +111,7 @@ export class RedisRelay implements Relay {
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
+  #clock = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
   /** Topics that fell silent before were told of, by performance.now(). */
@@ -199,6 +200,7 @@ export class RedisRelay implements Relay {
       this.#published,
       {
         nodes: () => this.#nodes,
+        clock: () => this.#clock,
         listened: () => this.#lines.all(),
         isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
         onServing: (generation, tookPart) => this.#serve(generation, tookPart),
@@ -404,13 +406,16 @@ export class RedisRelay implements Relay {
 
   /** Says that this node lives, and hears how many do. */
   async #countNodes(): Promise<void> {
-    const [alive] = await this.#publisher.evaluate([this.#heartbeat()]);
-    this.#hearNodes(alive);
+    const [beat] = await this.#publisher.evaluate([this.#heartbeat()]);
+    this.#hearBeat(beat);
   }
 
   /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
-  #hearNodes(alive: unknown): void {
-    if (typeof alive !== 'number') return;
+  #hearBeat(beat: unknown): void {
+    if (!Array.isArray(beat)) return;
+    const [alive, clock]: readonly unknown[] = beat;
+    if (typeof alive !== 'number' || typeof clock !== 'number') return;
+    this.#clock = Math.max(this.#clock, clock);
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
     if (this.#fewer > 0 && this.#fewer <= livesFor) return;
     this.#nodes = alive;
@@ -419,7 +424,8 @@ export class RedisRelay implements Relay {
 
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
-    return { script: scripts.heartbeat, keys: [this.#keys.nodes], args: [this.#name, leaseMs] };
+    const { nodes, run, clock } = this.#keys;
+    return { script: scripts.heartbeat, keys: [nodes, run, clock], args: [this.#name, leaseMs] };
   }
 
   async #sendProbe(number: number): Promise<boolean | null> {
@@ -433,7 +439,7 @@ export class RedisRelay implements Relay {
     const entry = encodeEntry({ count: 1, bytes: writer.view() }, new Map());
     const oldest = this.#probeOffset > 1 ? this.#probeOffset : '';
     const { generation: generationKey } = this.#keys;
-    const [published, alive] = await this.#publisher.evaluate([
+    const [published, beat] = await this.#publisher.evaluate([
       {
         script: scripts.publish,
         keys: [generationKey, this.#keys.probe(this.#name)],
@@ -441,7 +447,7 @@ export class RedisRelay implements Relay {
       },
       this.#heartbeat(),
     ]);
-    this.#hearNodes(alive);
+    this.#hearBeat(beat);
     if (published instanceof Error) {
       // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
       if (this.#publisher.isReady) this.#recovery.ask();
