@@ -3,7 +3,14 @@ import type { ParseArgsConfig } from 'node:util';
 import { driverNames } from './driver.js';
 import type { FanoutOptions } from './fanout.js';
 import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
-import { candidateNames, type LevelsOptions, workloadNames } from './levels.js';
+import {
+  candidateNames,
+  describeWorkload,
+  type LevelsOptions,
+  type Workload,
+  workloadNames,
+  workloads,
+} from './levels.js';
 import { shapeNames } from './shape.js';
 import { stampBytes } from './stamp.js';
 
@@ -16,6 +23,9 @@ export type Request =
 
 /** Room for the stamp and what encodings put around it. */
 const minPublicationBytes = stampBytes + 6;
+
+/** One frame holds them, whatever their size. */
+const maxBurst = 64;
 
 export const help = `Measures what things cost, taken in turns so that a noisy machine disturbs all alike.
 
@@ -30,11 +40,15 @@ fanout:
 
 levels:
   --levels <names>      which: ${candidateNames.join(',')} (default: all)
-  --workloads <names>   which traffic: ${workloadNames.join(',')} (default: all)
+  --workloads <names>   which traffic (default: all):
+${workloadNames.map((name) => `                          ${name}: ${describeWorkload(workloads[name])}`).join('\n')}
+  --rate <n>            publications a second, instead of the workload's (at most 200000)
+  --topics <n>          topics that they go to in turn, instead of the workload's (at most 10000)
+  --burst <n>           publications written together, instead of the workload's (at most ${maxBurst})
 
 both:
   --bytes <n>           size of a publication's data (default: 128)
-  --rounds <n>          how often each driver has its turn (default: 5)
+  --rounds <n>          how often each driver or level has its turn (default: 5)
   --seconds <n>         length of each measured window (default: 3)
   --json <file>         write all samples to a file
   --help                show this
@@ -45,6 +59,9 @@ const flags = {
   shapes: { type: 'string', default: shapeNames.join(',') },
   levels: { type: 'string', default: candidateNames.join(',') },
   workloads: { type: 'string', default: workloadNames.join(',') },
+  rate: { type: 'string' },
+  topics: { type: 'string' },
+  burst: { type: 'string' },
   subscribers: { type: 'string', default: '1000' },
   idle: { type: 'string', default: '5000' },
   bytes: { type: 'string', default: '128' },
@@ -71,8 +88,7 @@ export function parseCommandLine(args: readonly string[]): Request {
   const jsonFile = values.json ?? null;
   if (scenario === 'levels') {
     const candidates = readNames('levels', values.levels, candidateNames);
-    const workloads = readNames('workloads', values.workloads, workloadNames);
-    return { name: 'levels', jsonFile, options: { ...both, candidates, workloads } };
+    return { name: 'levels', jsonFile, options: { ...both, candidates, workloads: readWorkloads(values) } };
   }
   return {
     name: 'fanout',
@@ -86,4 +102,24 @@ export function parseCommandLine(args: readonly string[]): Request {
       idleSubscribers: readInteger('idle', values.idle, 0, 15_000),
     },
   };
+}
+
+interface WorkloadFlags {
+  readonly workloads: string;
+  readonly rate?: string;
+  readonly topics?: string;
+  readonly burst?: string;
+}
+
+function readWorkloads(given: WorkloadFlags): readonly Workload[] {
+  const instead = {
+    ...(given.rate === undefined ? {} : { perSecond: readNumber('rate', given.rate, 1, 200_000) }),
+    ...(given.topics === undefined ? {} : { topics: readInteger('topics', given.topics, 1, 10_000) }),
+    ...(given.burst === undefined ? {} : { burst: readInteger('burst', given.burst, 1, maxBurst) }),
+  };
+  const chosen = readNames('workloads', given.workloads, workloadNames).map((name) => {
+    return { ...workloads[name], ...instead };
+  });
+  // Where all is said, the workloads are the same.
+  return [...new Map(chosen.map((workload) => [describeWorkload(workload), workload])).values()];
 }

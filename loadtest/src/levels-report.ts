@@ -1,69 +1,104 @@
 /** The table of `levels`, in Markdown. */
-import { type CandidateName, type LevelsOptions, type LevelsSample, workloads } from './levels.js';
+import { type CandidateName, describeWorkload, type LevelsOptions, type LevelsSample } from './levels.js';
 import { describeMachine } from './machine.js';
 import { markdownTable } from './markdown-table.js';
 import { median } from './median.js';
 
+/** What is the same but for the level; null: nothing is. */
+const fastOf: Readonly<Record<CandidateName, CandidateName | null>> = {
+  plain: null,
+  fast: 'fast',
+  'fast-acked': 'fast-acked',
+  recoverable: 'fast',
+  'recoverable-acked': 'fast-acked',
+  'durable-acked': 'fast-acked',
+};
+
 export function reportLevels(samples: readonly LevelsSample[], options: LevelsOptions): string {
   const { publicationBytes, rounds, seconds } = options;
-  const rows = options.workloads.flatMap((workload) =>
-    options.candidates.map((candidate) => {
-      const own = samples.filter((each) => each.workload === workload && each.candidate === candidate && each.isValid);
-      const redis = own.map(({ redisNs }) => redisNs);
-      const publisher = own.flatMap(({ publisherNs }) => publisherNs ?? []);
-      const subscriber = own.flatMap(({ subscriberNs }) => subscriberNs ?? []);
-      return [
-        workloads[workload].title,
-        candidate,
-        micros(redis),
-        micros(publisher),
-        micros(subscriber),
-        ratio(own, samples, 'plain', ({ redisNs }) => redisNs),
-        ratio(own, samples, 'fast', nodesNs),
-        `${own.length} of ${rounds}`,
-      ];
-    }),
-  );
-  const head = [
-    'traffic',
-    'level',
-    'Redis, µs',
-    'publishing node, µs',
-    'receiving node, µs',
-    'Redis, times plain',
-    'nodes, times fast',
-    'valid rounds',
-  ];
   return [
     `${describeMachine()}; processes not pinned.`,
     `CPU time for each publication of ${publicationBytes} bytes, which enters at one node and leaves at another to one subscriber; ${rounds} rounds of ${seconds} s, levels in turns, fresh processes each time.`,
-    'Medians with lowest and highest; ratios are medians of the ratios within a round. plain: PUBLISH for each publication, written to Redis by hand, and one SUBSCRIBE; nothing else in between. acked: with an answer to each, and a messageId. durable: with one replica. Each publication is numbered; a round in which one is missing, doubled or unanswered does not count.',
+    'Medians over the rounds, with lowest and highest; ratios are medians of the ratios within a round. The rate is publications per CPU-second of both nodes together (their kernel time included); more is better. Of Redis, less is better.',
+    'plain: no nodes and no client library, but a bare publisher and a bare subscriber process that write and read RESP by hand, one PUBLISH for each publication, those of a burst in one write. The publisher makes publications itself, so nothing is received from a client or sent to one, and what it uses to keep time is taken off: a node does more, and this is the lowest that plain Redis pub/sub can cost. acked: with an answer to each, and a messageId. durable: with one replica, whose own CPU time is not in the table. times fast: against fast, or fast-acked where it is acked.',
+    'Each publication is numbered; a round in which one is missing, doubled, out of the order of its topic or unanswered does not count. left late: the share of bursts that the generator sent so late that the next one was due, because the machine was busy; a node may then find both at once, which costs it less.',
     '',
-    markdownTable(head, rows),
+    table(samples, options),
+    ...explainInvalid(samples),
   ].join('\n');
 }
 
-function nodesNs({ publisherNs, subscriberNs }: LevelsSample): number {
-  return (publisherNs ?? Number.NaN) + (subscriberNs ?? Number.NaN);
+function table(samples: readonly LevelsSample[], { candidates, rounds, workloads }: LevelsOptions): string {
+  const rows = workloads.flatMap((workload) => {
+    const ofWorkload = samples.filter((sample) => sample.workload === workload && sample.complaint === null);
+    return candidates.map((candidate) => {
+      const own = ofWorkload.filter((sample) => sample.candidate === candidate);
+      const against = (base: CandidateName | null, read: (sample: LevelsSample) => number): string =>
+        describe(ratios(own, ofWorkload, base, read), (ratio) => ratio.toFixed(2));
+      return [
+        describeWorkload(workload),
+        candidate,
+        micros(own, ({ publisherNs }) => publisherNs),
+        micros(own, ({ subscriberNs }) => subscriberNs),
+        micros(own, ({ redisNs }) => redisNs),
+        describe(own.map(rateOf), (rate) => Math.round(rate).toLocaleString('en')),
+        against('plain', rateOf),
+        against(fastOf[candidate], rateOf),
+        against('plain', ({ redisNs }) => redisNs),
+        describe(
+          own.map(({ lateShare }) => lateShare),
+          (share) => `${Math.round(share * 100)} %`,
+        ),
+        `${own.length} of ${rounds}`,
+      ];
+    });
+  });
+  const head = [
+    'traffic',
+    'level',
+    'publishing node, µs',
+    'receiving node, µs',
+    'Redis, µs',
+    'rate',
+    'rate, times plain',
+    'rate, times fast',
+    'Redis, times plain',
+    'left late',
+    'valid rounds',
+  ];
+  return markdownTable(head, rows);
 }
 
-function micros(values: readonly number[]): string {
+/** Publications per CPU-second of both nodes. */
+function rateOf({ publisherNs, subscriberNs }: LevelsSample): number {
+  return 1e9 / (publisherNs + subscriberNs);
+}
+
+function ratios(
+  own: readonly LevelsSample[],
+  all: readonly LevelsSample[],
+  base: CandidateName | null,
+  read: (sample: LevelsSample) => number,
+): number[] {
+  return own.flatMap((sample) => {
+    const other = all.find(({ candidate, round }) => candidate === base && round === sample.round);
+    return other === undefined ? [] : [read(sample) / read(other)];
+  });
+}
+
+function micros(samples: readonly LevelsSample[], read: (sample: LevelsSample) => number): string {
+  return describe(samples.map(read), (ns) => (ns / 1_000).toFixed(1));
+}
+
+function describe(values: readonly number[], show: (value: number) => string): string {
   if (values.length === 0) return '';
-  const show = (ns: number): string => (ns / 1_000).toFixed(1);
   return `${show(median(values))} (${show(Math.min(...values))} to ${show(Math.max(...values))})`;
 }
 
-function ratio(
-  own: readonly LevelsSample[],
-  all: readonly LevelsSample[],
-  base: CandidateName,
-  read: (sample: LevelsSample) => number,
-): string {
-  const ratios = own.flatMap((sample) => {
-    const other = all.find(
-      (each) => each.candidate === base && each.round === sample.round && each.workload === sample.workload,
-    );
-    return other?.isValid ? read(sample) / read(other) : [];
-  });
-  return ratios.length === 0 || Number.isNaN(ratios[0]) ? '' : median(ratios).toFixed(2);
+function explainInvalid(samples: readonly LevelsSample[]): string[] {
+  return samples.flatMap(({ candidate, complaint, round, workload }) =>
+    complaint === null
+      ? []
+      : [`\nRound ${round}, ${candidate}, ${describeWorkload(workload)}: INVALID, left out: ${complaint}.`],
+  );
 }

@@ -43,7 +43,7 @@ async function carryOutLevels(options: LevelsOptions, log: (line: string) => voi
   return {
     page: reportLevels(samples, options),
     samples: { samples },
-    isValid: samples.every(({ isValid }) => isValid),
+    isValid: samples.every(({ complaint }) => complaint === null),
   };
 }
 

@@ -23,6 +23,26 @@ it('takes what is asked for', () => {
   });
 });
 
+it('takes workloads by name, and what is to be different about them', () => {
+  expect(parseCommandLine(['levels'])).toMatchObject({
+    name: 'levels',
+    options: {
+      candidates: candidateNames,
+      workloads: [
+        { topics: 1, burst: 1, perSecond: 5_000 },
+        { topics: 200, burst: 20, perSecond: 20_000 },
+      ],
+      publicationBytes: 128,
+    },
+  });
+  expect(parseCommandLine(['levels', '--workloads', 'many-topics', '--rate', '500', '--burst', '4'])).toMatchObject({
+    options: { workloads: [{ topics: 200, burst: 4, perSecond: 500 }] },
+  });
+  expect(parseCommandLine(['levels', '--rate', '500', '--burst', '4', '--topics', '3'])).toMatchObject({
+    options: { workloads: [{ topics: 3, burst: 4, perSecond: 500 }] },
+  });
+});
+
 it.each([
   [[], 'Say what to measure: "fanout" or "levels".'],
   [['fanin'], 'There is no scenario "fanin", only "fanout" and "levels".'],
@@ -34,6 +54,9 @@ it.each([
   [['fanout', '--bytes', ''], '--bytes must be a number from 32 to 900, not "".'],
   [['levels', '--levels', 'slow'], `--levels does not know "slow", only ${candidateNames.join(', ')}.`],
   [['levels', '--workloads', 'none'], '--workloads does not know "none", only one-topic, many-topics.'],
+  [['levels', '--rate', '0'], '--rate must be a number from 1 to 200000, not "0".'],
+  [['levels', '--topics', '2.5'], '--topics must be a whole number, not "2.5".'],
+  [['levels', '--burst', '65'], '--burst must be a number from 1 to 64, not "65".'],
   [['fanout', '--drivers', 'raw,nats'], '--drivers does not know "nats", only fanfare, raw.'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseCommandLine(args)).toThrow(new UsageError(sentence));

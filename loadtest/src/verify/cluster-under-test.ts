@@ -9,6 +9,9 @@ import type { Level } from './verdict.js';
 /** Where a proxy stands: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
 export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
 
+/** A replica that follows Redis, or follows it through a proxy, which delays what it gets a little. */
+export type ReplicaPlace = 'direct' | 'proxied';
+
 export interface ClusterUnderTestOptions {
   readonly nodes: number;
   readonly level: Level;
@@ -18,8 +21,8 @@ export interface ClusterUnderTestOptions {
   readonly drainWindowMs: number;
   /** More arguments for `redis-server`. */
   readonly redisArgs: readonly string[];
-  /** Whether Redis has a replica. */
-  readonly hasReplica: boolean;
+  /** Whether Redis has a replica, and how that follows it. */
+  readonly replica: ReplicaPlace | null;
   /** Where there is a {@link FaultProxy}; null: nowhere. */
   readonly proxy: ProxyPlace | null;
 }
@@ -41,7 +44,7 @@ export class ClusterUnderTest implements AsyncDisposable {
   readonly redis: RedisProcess;
   /** Follows Redis; null where there is none. */
   readonly replica: RedisProcess | null;
-  /** Between the replica and Redis; null where there is no replica. */
+  /** Between Redis and a replica that is `proxied`; else null. */
   readonly replicaLink: FaultProxy | null;
   readonly nodes: readonly NodeUnderTest[];
   /** Null where none was asked for. */
@@ -50,12 +53,14 @@ export class ClusterUnderTest implements AsyncDisposable {
   readonly clientPorts: readonly number[];
 
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
-    const { nodes: count, redisArgs, proxy: place, hasReplica } = options;
+    const { nodes: count, redisArgs, proxy: place, replica: replicaPlace } = options;
     await using parts = new Parts();
-    const replicationArgs = hasReplica ? [...masterArgs, ...safeArgs] : [];
+    const replicationArgs = replicaPlace === null ? [] : [...masterArgs, ...safeArgs];
     const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs] }));
-    const replicaLink = hasReplica ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
-    const replica = replicaLink === null ? null : parts.use(await startReplica(replicaLink.port, safeArgs));
+    const replicaLink =
+      replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const masterPort = replicaLink?.port ?? redis.port;
+    const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
     const isOnBus = place === 'bus' || place === 'allBuses';
     const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const started = await Promise.allSettled(

@@ -2,7 +2,7 @@
 
 import type { Balancer } from '@fanfare/local-cluster';
 import type { Audience } from './audience.js';
-import type { ClusterUnderTest, ProxyPlace } from './cluster-under-test.js';
+import type { ClusterUnderTest, ProxyPlace, ReplicaPlace } from './cluster-under-test.js';
 import type { Load } from './load.js';
 import type { TopicPlan } from './subscribers.js';
 import type { Resets } from './verdict.js';
@@ -19,8 +19,8 @@ interface FaultDescription {
   readonly isDetectable?: boolean;
   /** More arguments for `redis-server`. */
   readonly redisArgs?: readonly string[];
-  /** Whether Redis has a replica, whatever the level. */
-  readonly hasReplica?: boolean;
+  /** Which replica Redis has, whatever the level; a `durable` topic always has one. */
+  readonly replica?: ReplicaPlace;
   /** Where there is a proxy. */
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, where the usual number is too small. */

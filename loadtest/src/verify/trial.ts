@@ -104,7 +104,7 @@ class Trial implements AsyncDisposable {
         // That of the nodes by default, but in a short run.
         drainWindowMs: Math.min(20_000, options.seconds * 1_000),
         redisArgs: fault.redisArgs ?? [],
-        hasReplica: fault.hasReplica ?? options.level === 'durable',
+        replica: fault.replica ?? (options.level === 'durable' ? 'direct' : null),
         proxy: fault.proxy ?? null,
       }),
     );

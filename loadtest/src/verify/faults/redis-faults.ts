@@ -37,10 +37,10 @@ export const redisFlushall: Fault = {
 };
 
 async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: Stage): Promise<void> {
-  if (replica === null || replicaLink === null || proxy === null) throw new Error('There is no replica to take over.');
+  if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
   await redis.kill();
   // What the replica has not got by now it never gets.
-  await replicaLink.refuse();
+  await replicaLink?.refuse();
   await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
   proxy.retarget(replica.port);
   use(await startReplica(replica.port, safeArgs));
@@ -52,7 +52,7 @@ export const redisFailover: Fault = {
     'The master is killed (SIGKILL), its replica takes over and gets a replica of its own, and new connections are led there.',
   resets: 'none',
   isDetectable: true,
-  hasReplica: true,
+  replica: 'direct',
   proxy: 'allBuses',
   strike: failOver,
 };
@@ -65,7 +65,7 @@ export const redisFailoverBehind: Fault = {
   about: 'As redis-failover, but nothing has reached the replica for the last 0.5 s: it lacks what came meanwhile.',
   resets: 'none',
   isDetectable: true,
-  hasReplica: true,
+  replica: 'proxied',
   proxy: 'allBuses',
   async strike(stage) {
     const { replica, replicaLink } = stage.cluster;

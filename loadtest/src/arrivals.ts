@@ -1,0 +1,34 @@
+/** Whether publications come, each once and in the order of its topic. Numbers are given to the topics in turn. */
+import { readSequence } from './stamp.js';
+
+export class Arrivals {
+  /** Those that came as the next of their topic. */
+  inOrder = 0;
+  /** Those that came again, before or after their time, or are none of ours. */
+  wrong = 0;
+  /** The number that each topic comes to next. */
+  readonly #next: number[];
+
+  constructor(topics: number) {
+    this.#next = Array.from({ length: topics }, (_, topic) => topic);
+  }
+
+  /** A publication's stamp stands at `bytes[stampAt]`. */
+  record(bytes: Uint8Array, stampAt: number): void {
+    const sequence = readSequence(bytes, stampAt);
+    const topic = sequence % this.#next.length;
+    // NaN, read from what is no stamp, ends here too.
+    if (sequence !== this.#next[topic]) {
+      this.wrong++;
+      return;
+    }
+    this.#next[topic] = sequence + this.#next.length;
+    this.inOrder++;
+  }
+
+  /** What is wrong, in a few words; null where each of so many publications has come, once and in order. */
+  complain(sent: number): string | null {
+    if (this.inOrder === sent && this.wrong === 0) return null;
+    return `${this.inOrder} of ${sent} came in order, and ${this.wrong} out of order or twice`;
+  }
+}

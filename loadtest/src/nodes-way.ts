@@ -1,0 +1,182 @@
+/** What `levels` measures: publisher, node, Redis, another node, subscriber. Publisher and subscriber are in this process. */
+import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { endpointPath, MsgpackClientCodec, replyTypes, subprotocols } from '@fanfare/protocol';
+import { Arrivals } from './arrivals.js';
+import { buildFrame, opcodes } from './frame-walker.js';
+import { MsgpackWire } from './msgpack-wire.js';
+import { type Pace, pace, type Schedule } from './pace.js';
+import { readCpuNs } from './process-usage.js';
+import { PublishTemplate } from './publish-template.js';
+import { nowUs } from './stamp.js';
+import { masterArgs, startReplica } from './verify/cluster-under-test.js';
+import { Parts } from './verify/parts.js';
+import type { Level } from './verify/verdict.js';
+import { type Cpu, readRedisCpuNs, type Traffic, topicNames, untilSettled, type Way } from './way.js';
+import { WebSocket } from './web-socket.js';
+
+export interface NodesWayOptions {
+  readonly level: Level;
+  /** Whether each publication has a `messageId` and is answered. */
+  readonly isAcknowledged: boolean;
+  readonly traffic: Traffic;
+}
+
+const codec = new MsgpackClientCodec({ encode: () => new Uint8Array(), decode: () => null });
+const wire = new MsgpackWire();
+
+export class NodesWay implements Way {
+  readonly #options: NodesWayOptions;
+  readonly #redis: RedisProcess;
+  readonly #nodes: readonly [NodeProcess, NodeProcess];
+  readonly #parts: Parts;
+  readonly #topics: readonly string[];
+  readonly #templates: readonly PublishTemplate[];
+  readonly #arrivals: Arrivals;
+  #publisher: WebSocket | null = null;
+  #sent = 0;
+  #subscribed = 0;
+  #acknowledged = 0;
+  /** The first thing that should not have come. */
+  #complaint: string | null = null;
+
+  static async open(options: NodesWayOptions): Promise<NodesWay> {
+    const { level, traffic } = options;
+    await using parts = new Parts();
+    const redis = parts.use(await startRedis({ args: masterArgs }));
+    if (level === 'durable') parts.use(await startReplica(redis.port));
+    const env = {
+      FANFARE_TOPICS: JSON.stringify({ '>': { level } }),
+      FANFARE_MAX_SUBSCRIPTIONS: String(traffic.topics),
+    };
+    const start = async (): Promise<NodeProcess> => parts.use(await startNode({ redisUrl: redis.url, env }));
+    const nodes = [await start(), await start()] as const;
+    const way = new NodesWay(options, redis, nodes, parts.move());
+    try {
+      await way.#connect();
+      return way;
+    } catch (error) {
+      await way[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: NodesWayOptions,
+    redis: RedisProcess,
+    nodes: readonly [NodeProcess, NodeProcess],
+    parts: Parts,
+  ) {
+    this.#options = options;
+    this.#redis = redis;
+    this.#nodes = nodes;
+    this.#parts = parts;
+    const { isAcknowledged, traffic } = options;
+    this.#topics = topicNames(traffic);
+    this.#templates = this.#topics.map((topic) => {
+      return new PublishTemplate({ topic, publicationBytes: traffic.publicationBytes, isAcknowledged });
+    });
+    this.#arrivals = new Arrivals(traffic.topics);
+  }
+
+  async publish(schedule: Schedule): Promise<Pace> {
+    return await pace(schedule, () => this.#publish());
+  }
+
+  async settle(): Promise<string | null> {
+    const expectedAnswers = this.#options.isAcknowledged ? this.#sent : 0;
+    const arrivals = this.#arrivals;
+    const hasCome = (): boolean =>
+      arrivals.inOrder + arrivals.wrong >= this.#sent && this.#acknowledged >= expectedAnswers;
+    await untilSettled(() => this.#complaint !== null || hasCome());
+    if (this.#complaint !== null) return this.#complaint;
+    const complaint = arrivals.complain(this.#sent);
+    if (complaint !== null) return complaint;
+    return this.#acknowledged === expectedAnswers
+      ? null
+      : `${this.#acknowledged} of ${expectedAnswers} were acknowledged`;
+  }
+
+  async readCpu(): Promise<Cpu> {
+    const [publisher, subscriber, redis] = await Promise.all([
+      readCpuNs(this.#nodes[0].pid),
+      readCpuNs(this.#nodes[1].pid),
+      readRedisCpuNs(this.#redis),
+    ]);
+    return { publisher, subscriber, redis };
+  }
+
+  async measureClock(): Promise<number> {
+    return 0;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#parts[Symbol.asyncDispose]();
+  }
+
+  async #connect(): Promise<void> {
+    this.#publisher = await this.#open(this.#nodes[0], (bytes, start, end) => this.#readReply(bytes, start, end));
+    const sink = (bytes: Uint8Array, stampAt: number): void => this.#arrivals.record(bytes, stampAt);
+    const subscriber = await this.#open(this.#nodes[1], (bytes, start, end) => {
+      if (!wire.forEachPublication(bytes, start, end, sink)) this.#readReply(bytes, start, end);
+    });
+    for (const [index, topic] of this.#topics.entries()) {
+      const command = codec.encode({ type: 'subscribe', id: index + 1, topic, since: null });
+      subscriber.write(buildFrame(command, opcodes.binary));
+    }
+    await untilSettled(() => this.#complaint !== null || this.#subscribed === this.#topics.length);
+    if (this.#complaint !== null) throw new Error(this.#complaint);
+    if (this.#subscribed < this.#topics.length) throw new Error('The node did not confirm all subscriptions.');
+  }
+
+  async #open(node: NodeProcess, onMessage: WebSocketReader): Promise<WebSocket> {
+    const socket = await WebSocket.open({
+      port: node.port,
+      path: endpointPath,
+      subprotocol: subprotocols.msgpack,
+      onMessage,
+      onFailure: ({ message }) => {
+        this.#complaint ??= message;
+      },
+    });
+    this.#parts.use({ [Symbol.asyncDispose]: async () => socket.close() });
+    return socket;
+  }
+
+  #readReply(bytes: Uint8Array, start: number, end: number): void {
+    const type = end > start + 1 ? bytes[start + 1] : undefined;
+    if (type === replyTypes.published) this.#acknowledged++;
+    else if (type === replyTypes.subscribed) this.#subscribed++;
+    else this.#complaint ??= explain(bytes.slice(start, end));
+  }
+
+  #publish(): void {
+    const { burst } = this.#options.traffic;
+    let length = 0;
+    for (let index = 0; index < burst; index++) length += this.#templateOf(this.#sent + index).length;
+    const commands = Buffer.allocUnsafe(length);
+    const plannedUs = nowUs();
+    let at = 0;
+    for (let index = 0; index < burst; index++) {
+      const template = this.#templateOf(this.#sent);
+      template.write(commands, at, this.#sent++, plannedUs);
+      at += template.length;
+    }
+    // Commands in a row in one frame, which is how MessagePack joins them.
+    this.#publisher?.write(buildFrame(commands, opcodes.binary));
+  }
+
+  #templateOf(sequence: number): PublishTemplate {
+    const template = this.#templates[sequence % this.#templates.length];
+    if (template === undefined) throw new Error('There are no topics.');
+    return template;
+  }
+}
+
+type WebSocketReader = (bytes: Uint8Array, start: number, end: number) => void;
+
+function explain(frame: Uint8Array<ArrayBuffer>): string {
+  const message = codec.decode(frame.buffer);
+  return message?.type === 'error'
+    ? `the node answered ${message.code}: ${message.message.replace(/\.$/, '')}`
+    : `a ${message?.type ?? 'message of unknown type'} came, which nobody expected`;
+}

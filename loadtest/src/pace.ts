@@ -1,0 +1,44 @@
+/** When the bursts of an open loop leave: on a schedule, whatever has become of the ones before. */
+import { createHistogram } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { nowUs } from './stamp.js';
+
+export interface Schedule {
+  readonly bursts: number;
+  readonly burstsPerSecond: number;
+}
+
+export interface Pace {
+  /** How late the latest 1 % of bursts left. */
+  readonly slipP99Us: number;
+  /** Share of bursts that left when the next one was due already: a reader may find both at once. */
+  readonly lateShare: number;
+}
+
+/** What comes meanwhile waits for so long at most. */
+const maxSleepMs = 0.5;
+
+const sleeper = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+/** Calls `send` for each burst at its time, or as soon after that as may be. */
+export async function pace({ bursts, burstsPerSecond }: Schedule, send: () => void): Promise<Pace> {
+  const intervalUs = 1_000_000 / burstsPerSecond;
+  const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+  const startedUs = nowUs();
+  let late = 0;
+  for (let number = 0; number < bursts; number++) {
+    const dueUs = startedUs + number * intervalUs;
+    // Also when we are late: what has come has to be read.
+    await nextTurn();
+    for (let leftUs = dueUs - nowUs(); leftUs > 0; leftUs = dueUs - nowUs()) {
+      // A timer is a millisecond late, and to spin would take the CPU from those who are measured.
+      Atomics.wait(sleeper, 0, 0, Math.min(leftUs / 1_000, maxSleepMs));
+      await nextTurn();
+    }
+    send();
+    const slipUs = nowUs() - dueUs;
+    slips.record(Math.max(1, Math.round(slipUs)));
+    if (slipUs >= intervalUs) late++;
+  }
+  return { slipP99Us: slips.percentile(99), lateShare: late / bursts };
+}

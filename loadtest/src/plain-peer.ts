@@ -1,0 +1,175 @@
+/**
+ * The process of a plain publisher or a plain subscriber: one connection to Redis, RESP written and read by hand, nothing allocated that
+ * need not be. A client library costs more.
+ */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { Arrivals } from './arrivals.js';
+import { pace } from './pace.js';
+import type { PeerAnswer, PeerCommand } from './plain-way.js';
+import { nowUs, writeStamp } from './stamp.js';
+import { readReply } from './verify/redis-command.js';
+import { type Traffic, topicNames } from './way.js';
+
+interface Peer {
+  carryOut(command: PeerCommand): Promise<PeerAnswer>;
+}
+
+/** `onBytes` may keep nothing of what it is given. */
+async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Socket> {
+  const buffer = Buffer.alloc(65_536);
+  const callback = (length: number): boolean => {
+    onBytes(buffer.subarray(0, length));
+    return true;
+  };
+  const socket = connect({ host: '127.0.0.1', port, noDelay: true, onread: { buffer, callback } });
+  await once(socket, 'connect');
+  return socket;
+}
+
+class Publisher implements Peer {
+  readonly #socket: Socket;
+  readonly #traffic: Traffic;
+  /** Of each topic. */
+  readonly #commands: readonly Buffer[];
+  #sent = 0;
+
+  static async open(port: number, traffic: Traffic): Promise<Publisher> {
+    // An error among the answers is not looked for: what it refuses does not arrive, and that is looked at.
+    return new Publisher(await open(port, () => {}), traffic);
+  }
+
+  private constructor(socket: Socket, traffic: Traffic) {
+    this.#socket = socket;
+    this.#traffic = traffic;
+    const data = 'x'.repeat(traffic.publicationBytes);
+    this.#commands = topicNames(traffic).map((topic) => encode(['PUBLISH', topic, data]));
+  }
+
+  async carryOut(command: PeerCommand): Promise<PeerAnswer> {
+    if (command.type !== 'publish') throw new Error(`A publisher cannot ${command.type}.`);
+    return {
+      type: 'published',
+      pace: await pace(command.schedule, command.isSilent ? () => {} : () => this.#publish()),
+    };
+  }
+
+  #publish(): void {
+    const { burst, publicationBytes } = this.#traffic;
+    const commands: Buffer[] = [];
+    for (let index = 0; index < burst; index++) {
+      const command = this.#commands[(this.#sent + index) % this.#commands.length];
+      if (command !== undefined) commands.push(command);
+    }
+    // A copy, also of one: the kernel may take the last write later than we write the next stamps.
+    const bytes = Buffer.concat(commands);
+    const plannedUs = nowUs();
+    let end = 0;
+    for (const { length } of commands) {
+      end += length;
+      writeStamp(bytes, end - 2 - publicationBytes, this.#sent++, plannedUs);
+    }
+    this.#socket.write(bytes);
+  }
+}
+
+class Subscriber implements Peer {
+  readonly #arrivals: Arrivals;
+  readonly #publicationBytes: number;
+  #rest = Buffer.alloc(0);
+  /** Topics that Redis has not confirmed yet. */
+  #unconfirmed: number;
+  #onConfirmed = (): void => {};
+
+  static async open(port: number, traffic: Traffic): Promise<Subscriber> {
+    const subscriber = new Subscriber(traffic);
+    const socket = await open(port, (bytes) => subscriber.#read(bytes));
+    const confirmed = new Promise<void>((resolve) => {
+      subscriber.#onConfirmed = resolve;
+    });
+    socket.write(encode(['SUBSCRIBE', ...topicNames(traffic)]));
+    await confirmed;
+    return subscriber;
+  }
+
+  private constructor({ topics, publicationBytes }: Traffic) {
+    this.#arrivals = new Arrivals(topics);
+    this.#publicationBytes = publicationBytes;
+    this.#unconfirmed = topics;
+  }
+
+  async carryOut(command: PeerCommand): Promise<PeerAnswer> {
+    if (command.type !== 'count') throw new Error(`A subscriber cannot ${command.type}.`);
+    const { inOrder, wrong } = this.#arrivals;
+    return { type: 'counted', came: inOrder + wrong, complaint: this.#arrivals.complain(command.sent) };
+  }
+
+  #read(chunk: Buffer): void {
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const end = this.#unconfirmed > 0 ? this.#readConfirmations(bytes) : this.#readMessages(bytes);
+    // A copy: the next read goes into the same buffer.
+    this.#rest = end === bytes.length ? Buffer.alloc(0) : Buffer.from(bytes.subarray(end));
+  }
+
+  #readConfirmations(bytes: Buffer): number {
+    let at = 0;
+    for (let reply = readReply(bytes, at); reply !== null && at < bytes.length; reply = readReply(bytes, at)) {
+      at = reply.end;
+      if (--this.#unconfirmed === 0) this.#onConfirmed();
+    }
+    return at;
+  }
+
+  /** `*3 $7 message $<n> <topic> $<n> <data>`, each with CR and LF behind it; answers where the first begins that is not whole. */
+  #readMessages(bytes: Buffer): number {
+    let at = 0;
+    while (true) {
+      const topicAt = bytes.indexOf(lineEnd, at + messageHeadBytes) + 1;
+      if (topicAt === 0) return at;
+      const dataLengthAt = topicAt + readLength(bytes, at + messageHeadBytes + 1) + 2;
+      const dataAt = bytes.indexOf(lineEnd, dataLengthAt) + 1;
+      const end = dataAt + this.#publicationBytes + 2;
+      if (dataAt === 0 || end > bytes.length) return at;
+      if (readLength(bytes, dataLengthAt + 1) !== this.#publicationBytes) throw new Error('That is no publication.');
+      this.#arrivals.record(bytes, dataAt);
+      at = end;
+    }
+  }
+}
+
+const lineEnd = 0x0a;
+const messageHeadBytes = '*3\r\n$7\r\nmessage\r\n'.length;
+
+/** The digits that begin there. */
+function readLength(bytes: Buffer, from: number): number {
+  let length = 0;
+  for (let at = from; bytes[at] !== undefined && bytes[at] !== 0x0d; at++) {
+    length = length * 10 + ((bytes[at] ?? 0) - 0x30);
+  }
+  return length;
+}
+
+function encode(args: readonly string[]): Buffer {
+  return Buffer.from(`*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join('')}`, 'latin1');
+}
+
+let peer: Peer | null = null;
+
+async function carryOut(command: PeerCommand): Promise<PeerAnswer> {
+  if (command.type === 'connect') {
+    const { role, port, traffic } = command;
+    peer = await (role === 'publisher' ? Publisher.open(port, traffic) : Subscriber.open(port, traffic));
+    return { type: 'connected' };
+  }
+  if (peer === null) throw new Error(`Not connected, so there is nothing to ${command.type}.`);
+  return await peer.carryOut(command);
+}
+
+process.on('message', (command: PeerCommand) => {
+  void carryOut(command)
+    .catch((error: Error): PeerAnswer => ({ type: 'failed', message: error.message }))
+    .then((answer) => process.send?.(answer));
+});
+
+// The parent is gone: so is the reason to be here.
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,57 @@
+/** The command that publishes to one topic, encoded once: for each publication its number and its time are written into a copy. */
+import { MsgpackClientCodec } from '@fanfare/protocol';
+import { stampBytes, writeStamp } from './stamp.js';
+
+export interface PublishTemplateOptions {
+  readonly topic: string;
+  readonly publicationBytes: number;
+  /** Whether it has an `id`, so that it is answered, and a `messageId`. */
+  readonly isAcknowledged: boolean;
+}
+
+/** Identifiers begin here: all of them are equally long then. */
+const firstId = 0x1_0000;
+
+/** A string of MessagePack with a header of 16 bits, as MsgpackWire expects it. */
+const codec = new MsgpackClientCodec({
+  encode: (data) => {
+    const text = Buffer.from(`   ${String(data)}`);
+    text[0] = 0xda;
+    text.writeUInt16BE(text.length - 3, 1);
+    return text;
+  },
+  decode: () => null,
+});
+
+export class PublishTemplate {
+  readonly #bytes: Buffer;
+  readonly #stampAt: number;
+  /** -1: it has none. */
+  readonly #idAt: number;
+  readonly #messageIdAt: number;
+
+  constructor({ topic, publicationBytes, isAcknowledged }: PublishTemplateOptions) {
+    const data = 'stamp'.padEnd(publicationBytes - 3, 'x');
+    const messageId = 'messageId'.padEnd(stampBytes, 'x');
+    const marks = isAcknowledged ? { id: firstId, messageId } : { id: null, messageId: null };
+    this.#bytes = Buffer.from(codec.encode({ type: 'publish', topic, data, ...marks }));
+    this.#stampAt = this.#bytes.indexOf('stamp');
+    this.#messageIdAt = isAcknowledged ? this.#bytes.lastIndexOf('messageId') : -1;
+    // [type, id, …]: an array's head, the type, the head of an integer of 32 bits.
+    this.#idAt = isAcknowledged ? 3 : -1;
+    if (isAcknowledged && this.#bytes.readUInt32BE(this.#idAt) !== firstId) throw new Error('The id is elsewhere.');
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** Writes the command into `target[at]` and behind it. */
+  write(target: Buffer, at: number, sequence: number, plannedUs: number): void {
+    this.#bytes.copy(target, at);
+    writeStamp(target, at + this.#stampAt, sequence, plannedUs);
+    if (this.#idAt < 0) return;
+    target.writeUInt32BE(firstId + sequence, at + this.#idAt);
+    writeStamp(target, at + this.#messageIdAt, sequence, 0);
+  }
+}
