@@ -252,6 +252,9 @@ export class HistoryPublisher {
   /** Some of the run's messageIds were known: those publications stand where they were published first. */
   #acceptSome(run: Sent, [first, ...known]: readonly Buffer[]): void {
     this.#bytes -= sizeOf(run);
+    // Where nothing new was left, Redis has not looked what can be forgotten.
+    const remembered = this.#remembered.get(run.topic);
+    if (remembered !== undefined) remembered.turnAt = 0;
     const before = new Map<number, Position>();
     for (const [index, place] of [...run.messageIds.values()].entries()) {
       const position = parsePosition(String(known[index]));
