@@ -138,7 +138,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'a floor for epochs',
     about: 'data that nobody can vouch for is not taken for whole',
     file: 'broker/lua/recover.lua',
-    find: 'if not hash.isRemembered or verified < expected then',
+    find: 'if not hash.isRemembered or hash.isOld or verified < expected then',
     replace: 'if false then',
     testFile: 'broker/test/recovery.test.ts',
     test: 'with its data, but no node that could vouch for it',
