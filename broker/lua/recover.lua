@@ -21,9 +21,11 @@
 -- ARGV[9]  name of the recovery that it takes part in; ''
 -- ARGV[10] how far the clock may have gone back, in ms: nodes remember for so long what they published
 --
---
--- Returns {'serving', generation}, or one of these with the name of the recovery: {'listened'}: give back what you listen to; {'published'}: what you published, then ask
--- again; {'verify'}: look what is still missing; {'wait'}: for the others; ask again.
+-- Returns {'serving', generation}, or {word, name of the recovery}; the node does it and asks again. Words:
+--   'listened'   give back what you listen to
+--   'published'  give back what you published
+--   'verify'     look what is still missing
+--   'wait'       for the others
 local generation = redis.call('GET', KEYS[1])
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if generation and redis.call('GET', KEYS[2]) == run then return { 'serving', generation } end

@@ -49,7 +49,7 @@ export async function drain(settings: DrainSettings, { connections, flush, count
     const wave = connections.filter(({ isClosing }) => !isClosing).slice(0, perWave);
     if (wave.length === 0) break;
     log.info(
-      { event: 'drainWave', closed: wave.length, left: connections.length },
+      { event: 'drainWave', closed: wave.length, left: connections.length - wave.length },
       `Closing ${wave.length} connections.`,
     );
     for (const connection of wave) connection.close(closeReasons.draining);

@@ -10,7 +10,8 @@ export const logEvents = {
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped: 'The node has let go of everything and ends.',
-  redisConnected: 'A connection to Redis (`link`: publisher or subscriber) works; `downMs` says how long it did not.',
+  redisConnected:
+    'A connection to Redis (`link`: publisher, durable or subscriber) works; `downMs` says how long it did not.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',

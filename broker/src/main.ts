@@ -10,7 +10,7 @@ function readFlags() {
   try {
     return parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
   } catch (error) {
-    throw new Error(`${(error as Error).message} See --help.`);
+    throw new Error(`${(error as Error).message}. See --help.`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** The two connections of a node to Redis, one to publish and one to listen, and all that we know about ioredis. */
+/** The connections of a node to Redis: to publish, to publish to `durable` topics, and to listen; and all that we know about ioredis. */
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
 
@@ -340,6 +340,8 @@ function explain(error: Error): string {
   if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
   if (text.startsWith('NOREPLICAS'))
     return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';
+  if (text.startsWith('WAIT'))
+    return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
   if (text.startsWith('OOM')) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
   if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';

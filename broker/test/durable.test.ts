@@ -14,7 +14,10 @@ const env = {
 async function startReplicaOf(port: number) {
   const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${port}`] });
   const admin = new Redis(replica.url);
-  await until('the replica follows', async () => (await admin.info('replication')).includes('master_link_status:up'));
+  const master = new Redis({ port });
+  // The replica says that it is up a moment before the master counts it.
+  await until('the replica follows', async () => (await master.info('replication')).includes('state=online'));
+  master.disconnect();
   return { replica, admin };
 }
 
@@ -30,6 +33,9 @@ describe('a topic of level durable', () => {
     expect(await publish(1, 'a')).toMatchObject({ type: 'published', position: { offset: 1 } });
     await replica.pause();
     expect(await publish(2, 'b')).toMatchObject({ type: 'error', code: 'unconfirmed', retryable: true });
+    expect(cluster.nodes.flatMap(({ log }) => log)).toContainEqual(
+      expect.objectContaining({ event: 'redisError', msg: expect.stringContaining('FANFARE_DURABLE_REPLICAS') }),
+    );
     // Others do not wait behind it.
     expect(await writer.publish('other', 1)).toMatchObject({ type: 'published' });
     await replica.resume();
@@ -43,7 +49,9 @@ describe('a topic of level durable', () => {
   it('keeps what was acknowledged when the master dies and the replica takes over', async () => {
     const redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);
-    await using first = await startCluster({ nodes: 1, redis, env });
+    // Enough for a busy machine: here each publish is acknowledged.
+    const patient = { ...env, FANFARE_DURABLE_TIMEOUT_MS: '10000' };
+    await using first = await startCluster({ nodes: 1, redis, env: patient });
     const writer = await first.connect();
     const positions = [];
     for (let number = 1; number <= 50; number++) {

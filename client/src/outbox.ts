@@ -32,7 +32,7 @@ const repeatWindowMs = 100_000;
 export type Failure = (posting: Posting) => FanfareError;
 
 const timedOut: Failure = ({ maybeDelivered, refusal: cause }) =>
-  new FanfareError('timeout', { maybeDelivered, cause });
+  new FanfareError('timeout', { message: cause && `No answer in time. ${cause.message}`, maybeDelivered, cause });
 
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {

@@ -37,6 +37,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error(`${text} is not JSON. In a shell, put it in single quotes.`);
+    throw new Error(`${text} is not JSON: a text is written '"hello"', an object '{"a":1}'.`);
   }
 }

@@ -51,7 +51,7 @@ describe('the programs of the README', () => {
     [['publish', '--help'], 0, 'Usage: npm run publish -- <topic> <json> [url]'],
     [['subscribe', '--topic', 'news'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'a..b'], 1, '"a..b"'],
-    [['publish', 'news', '{oops'], 1, '{oops is not JSON. In a shell, put it in single quotes.'],
+    [['publish', 'news', '{oops'], 1, `{oops is not JSON: a text is written '"hello"', an object '{"a":1}'.`],
     [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
     [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'news', 'http://localhost'], 1, 'ws:'],

@@ -159,6 +159,7 @@ export class HistoryPublisher {
     // Replicas of another generation have what is left of this one.
     const isSafe =
       this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && this.#generation === generation);
+    if (!isSafe && this.#generation === generation) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
       if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe);
