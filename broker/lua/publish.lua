@@ -110,7 +110,7 @@ end
 local function publish(stream, epoch, ttl, entry)
   local added = epoch ~= '' and add(stream, epoch, entry)
   if not added or isAnother(added) then
-    epoch = epochOf(lastId(stream, floor) or begin(stream, ttl))
+    epoch = epochOf(lastId(stream, floor) or begin(stream, floor, ttl))
     added = add(stream, epoch, entry)
   end
   return added, epoch

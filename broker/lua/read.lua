@@ -16,13 +16,13 @@
 local stream = KEYS[1]
 local last = lastId(stream, ARGV[1])
 if last then
-  if ARGV[7] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last) end
+  if ARGV[7] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
   redis.call('PEXPIRE', stream, ARGV[2])
 elseif redis.call('GET', KEYS[2]) ~= ARGV[6] then
   return redis.error_reply('STALE the generation is another one')
 else
   -- Who asks for many topics that nobody publishes to is not to fill Redis for long; where someone stays subscribed, it is kept alive.
-  last = begin(stream, math.min(tonumber(ARGV[2]), 60000))
+  last = begin(stream, ARGV[1], math.min(tonumber(ARGV[2]), 60000))
 end
 local answer = { last }
 if ARGV[3] == epochOf(last) then

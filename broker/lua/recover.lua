@@ -1,12 +1,12 @@
 -- Says whether the data in Redis is what the nodes left there, and leads them through giving back what it lost.
 --
 -- A generation names the time in which nothing was lost. It ends where its key is gone (Redis came back empty, FLUSHALL) or where
--- another server process holds it (a restart, a failover: the end of the streams may be missing). Then no node can publish
+-- another server process holds it, or one that was a replica meanwhile (a restart, a failover: the end of the streams may be missing). Then no node can publish
 -- (publish.lua answers STALE) until all have given back what they remember: first of the topics that they listen to, then of what
 -- they published themselves and nobody may have heard. Whoever finds all done begins the next generation.
 --
 -- KEYS[1]  generation: '<name>:<floor>'
--- KEYS[2]  run id of the server process that the generation began in or was found whole in
+-- KEYS[2]  state of the server (stream.lua) that the generation began in or was found whole in
 -- KEYS[3]  the recovery that is under way, a hash
 -- KEYS[4]  clock, in ms (heartbeat.lua)
 -- ARGV[1]  id of the node
@@ -27,8 +27,8 @@
 --   'verify'     look what is still missing
 --   'wait'       for the others
 local generation = redis.call('GET', KEYS[1])
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-if generation and redis.call('GET', KEYS[2]) == run then return { 'serving', generation } end
+local state = stateOfServer()
+if generation and redis.call('GET', KEYS[2]) == state then return { 'serving', generation } end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -76,11 +76,11 @@ local floor = hash.floor
 -- Nobody is left who would know what is missing, or not everybody has come to say so. The streams
 -- may end too early, which no number would show: all topics get another epoch, and who was there before is told.
 if not hash.isRemembered or hash.isOld or verified < expected then
-  floor = time[1] .. string.format('%06d', time[2])
+  floor = epochAfter(floor)
 end
 generation = ARGV[7] .. ':' .. floor
 redis.call('SET', KEYS[1], generation)
-redis.call('SET', KEYS[2], run)
+redis.call('SET', KEYS[2], state)
 redis.call('DEL', KEYS[3])
 redis.call('PUBLISH', ARGV[8], ARGV[1])
 return { 'serving', generation }

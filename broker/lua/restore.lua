@@ -26,7 +26,7 @@ while at <= #ARGV do
   local first, entry, ids = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
   -- What lies between cannot be had: what was seen of it must not be taken for what comes.
-  if first > head + 1 then return { renew(stream, idOf(epoch, head)), 1 } end
+  if first > head + 1 then return { renew(stream, idOf(epoch, head), floor), 1 } end
   if first == head + 1 then
     local _, count = struct.unpack('>BH', entry)
     redis.call('XADD', stream, idOf(epoch, first), '', entry)

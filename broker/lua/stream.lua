@@ -27,20 +27,27 @@ local function beginAt(stream, id, ttl)
   return id
 end
 
-local function newEpoch()
+-- Names the data that this server process holds: it changes with a restart, and where it was a replica meanwhile.
+local function stateOfServer()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
+end
+
+-- An epoch that begins now, and behind `last`, also where the clock of this server is behind that of another.
+local function epochAfter(last)
   local now = redis.call('TIME')
-  return now[1] .. string.format('%06d', now[2])
+  return string.format('%016.0f', math.max(now[1] * 1000000 + now[2], tonumber(last) + 1))
 end
 
 -- Begins a topic's history anew.
-local function begin(stream, ttl)
-  return beginAt(stream, newEpoch() .. '-0', ttl)
+local function begin(stream, floor, ttl)
+  return beginAt(stream, epochAfter(floor) .. '-0', ttl)
 end
 
 -- Gives a stream another epoch: what it holds can be read on, but no position of before. All offsets move up by one, so that a
 -- history that holds offset 1 is known to have inherited nothing: whoever hears of its epoch may deliver all of it.
-local function renew(stream, last)
-  local epoch, ttl = newEpoch(), math.max(redis.call('PTTL', stream), 1000)
+local function renew(stream, last, floor)
+  local epoch, ttl = epochAfter(math.max(epochOf(last), floor)), math.max(redis.call('PTTL', stream), 1000)
   local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1000)
   redis.call('DEL', stream)
   for i = #entries, 1, -1 do
@@ -60,7 +67,7 @@ local function lastId(stream, floor)
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       local last = info[i + 1]
-      return epochOf(last) >= floor and last or renew(stream, last)
+      return epochOf(last) >= floor and last or renew(stream, last, floor)
     end
   end
 end

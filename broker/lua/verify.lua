@@ -10,7 +10,7 @@ local renewed = 0
 for i, stream in ipairs(KEYS) do
   local last = lastId(stream, ARGV[1])
   if last and epochOf(last) == ARGV[2 * i] and offsetOf(last) < tonumber(ARGV[2 * i + 1]) then
-    renew(stream, last)
+    renew(stream, last, ARGV[1])
     renewed = renewed + 1
   end
 end

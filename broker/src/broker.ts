@@ -99,6 +99,12 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     { event: 'listening', port: server.port, adminPort: admin.port },
     `Node ${nodeName} listens on ws://${host}:${server.port}/ws, ${config.redisUrl === null ? 'alone, in memory' : 'with others through Redis'}; health and metrics on port ${admin.port}.`,
   );
+  if (config.redisUrl === null && config.topics.uses('durable')) {
+    log.warn(
+      { event: 'durableWithoutRedis' },
+      'FANFARE_TOPICS has topics of level durable, but there is no Redis: what is acknowledged is lost when this node ends. Set FANFARE_REDIS_URL.',
+    );
+  }
 
   return {
     port: server.port,

@@ -7,6 +7,7 @@ export type Log = Logger;
 /** Every `event` that a line can carry, and what it means. */
 export const logEvents = {
   listening: 'The node serves; with `port` and `adminPort`.',
+  durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped: 'The node has let go of everything and ends.',

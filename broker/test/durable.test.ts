@@ -46,6 +46,13 @@ describe('a topic of level durable', () => {
     await replica[Symbol.asyncDispose]();
   });
 
+  it('is warned of where no Redis keeps it', async () => {
+    await using cluster = await startCluster({ env });
+    expect(cluster.node().log).toContainEqual(expect.objectContaining({ event: 'durableWithoutRedis' }));
+    await using other = await startCluster();
+    expect(other.node().log).not.toContainEqual(expect.objectContaining({ event: 'durableWithoutRedis' }));
+  });
+
   it('keeps what was acknowledged when the master dies and the replica takes over', async () => {
     const redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);

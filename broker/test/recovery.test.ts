@@ -389,6 +389,28 @@ describe('nothing is lost, doubled or told', () => {
     await admin.quit();
   });
 
+  it('when Redis comes back from being a replica with older data', async () => {
+    const atOnce = ['--repl-diskless-sync-delay', '0'];
+    await using older = await startRedis({ args: atOnce });
+    await using redis = await startRedis({ args: atOnce });
+    await using cluster = await startCluster({ nodes: 2, redis, env: { ...env, FANFARE_REDIS_URL: redis.url } });
+    const [admin, other] = [new Redis(cluster.redis.url), new Redis(older.url)];
+    const isOnline = async (): Promise<boolean> => (await other.info('replication')).includes('master_link_status:up');
+    await other.replicaof('127.0.0.1', cluster.redis.port);
+    await expectNothingLost(cluster, async () => {
+      await until('the other one follows', isOnline);
+      await other.replicaof('NO', 'ONE');
+      const { length } = await admin.xrange(`fanfare:topic:t`, '-', '+');
+      await until('it is behind', async () => (await admin.xrange(`fanfare:topic:t`, '-', '+')).length > length + 20);
+      await admin.replicaof('127.0.0.1', older.port);
+      await until('it has taken the older data', async () =>
+        (await admin.info('replication')).includes('master_link_status:up'),
+      );
+      await admin.replicaof('NO', 'ONE');
+    });
+    await Promise.all([admin.quit(), other.quit()]);
+  });
+
   it.each(['blackhole', 'deaf', 'mute'] as const)(
     'when the way from a node to Redis is cut without a word (%s)',
     async (fault) => {

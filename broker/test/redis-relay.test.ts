@@ -1,5 +1,5 @@
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import { ReplyError } from '@fanfare/protocol';
+import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -146,6 +146,25 @@ describe('a RedisRelay', () => {
       checks++;
     }
     expect(checks).toBeGreaterThan(0);
+  });
+
+  it('keeps a topic in one epoch where the clock of Redis is behind the last floor', async () => {
+    prefixes++;
+    await using node = newRelay({ topics: new TopicPolicies() });
+    await until('it is connected', () => node.relay.state === 'connected');
+    await publishAcknowledged(node.relay, 't', 'before');
+    const admin = new Redis(redis.url);
+    const floor = `${(Date.now() + 3_600_000) * 1_000}`;
+    await admin.set(`p${prefixes}:generation`, `another:${floor}`);
+    const refused = await publishAcknowledged(node.relay, 't', 'the node learns of it');
+    expect(refused).toMatchObject({ code: 'unavailable' });
+    await until('it knows the floor', () => node.relay.state === 'connected' && node.counters.recoveries > 0);
+    const positions = [];
+    for (let number = 0; number < 3; number++) positions.push(await publishAcknowledged(node.relay, 't', number));
+    const [{ epoch, offset }] = positions as [Position];
+    expect(epoch >= floor).toBe(true);
+    expect(positions).toEqual([0, 1, 2].map((number) => ({ epoch, offset: offset + number })));
+    await admin.quit();
   });
 
   it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {

@@ -88,7 +88,7 @@ export class HistoryPublisher {
   #generation: Generation | null = null;
   #bytes = 0;
 
-  /** `wait`: what an acknowledgement waits for besides; `onStale` is told that Redis is in another generation. */
+  /** `wait`: what an acknowledgement waits for besides; `onStale` is told that Redis may be in another generation. */
   constructor(
     link: PublishingLink,
     keys: Keys,
@@ -167,7 +167,7 @@ export class HistoryPublisher {
         this.#untaught ??= { refused: [], later: [] };
         this.#untaught.refused.push(...piece);
       } else {
-        if (answer.message.startsWith('STALE')) this.#onStale();
+        if (isOfAnotherState(answer)) this.#onStale();
         this.#fail(piece, hasDoneNothing(answer) ? unavailable() : unconfirmed());
       }
     }
@@ -231,6 +231,7 @@ export class HistoryPublisher {
       const answer = answers[index];
       if (answer instanceof Error) {
         this.#link.complain(answer);
+        if (isOfAnotherState(answer)) this.#onStale();
         this.#fail([run], unavailable());
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[]);
@@ -308,6 +309,11 @@ function unconfirmed(): ReplyError {
     'unconfirmed',
     'The link to Redis failed with the publication on it. It may have been delivered or not; with a messageId it can be repeated.',
   );
+}
+
+/** Whether Redis does not hold what was left there, or, as a replica, may come back as a master that does not. */
+function isOfAnotherState({ message }: Error): boolean {
+  return /^(STALE|READONLY)\b/.test(message);
 }
 
 /** Errors that Redis gives before a script has done anything. */
