@@ -51,8 +51,14 @@ export interface Limits {
    */
   readonly maxQueuedBytes: number;
   /**
-   * While connected: bytes that the WebSocket may hold unsent (its `bufferedAmount`). Beyond it publications are refused with
-   * `queueFull`.
+   * Bytes of publications that may be sent and not answered yet (of several, at least one). What goes beyond waits: a node that stands
+   * still is not to find more than it takes in, and refuse some of it in the middle.
+   * @default 1048576
+   */
+  readonly maxInFlightBytes: number;
+  /**
+   * While connected: bytes of publications that may be unsent, in the WebSocket (its `bufferedAmount`) or waiting for answers to those
+   * before them. Beyond it publications are refused with `queueFull`.
    * @default 4194304
    */
   readonly maxUnsentBytes: number;
@@ -100,6 +106,7 @@ export const defaultLimits: Limits = {
   stableAfterMs: 10_000,
   maxQueuedPublications: 1_000,
   maxQueuedBytes: 1_048_576,
+  maxInFlightBytes: 1_048_576,
   maxUnsentBytes: 4_194_304,
   maxBufferedPublications: 10_000,
   drainTimeoutMs: 30_000,

@@ -1,6 +1,6 @@
 /**
- * Publications on their way: sent at once where a connection is up, else held, up to a bound, for the next one. What fails and
- * may be repeated is sent again, and what was published to its topic later waits behind it.
+ * Publications on their way: sent at once where a connection is up and not too much is unanswered, else held, up to a bound. What
+ * fails and may be repeated is sent again, and what was published to its topic later waits behind it.
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
@@ -92,6 +92,8 @@ export class Outbox {
   readonly #unsettled = new Set<Posting>();
   /** Those of them that are sent and unanswered. */
   readonly #flying = new Set<Posting>();
+  #flyingBytes = 0;
+  #isRunPlanned = false;
   #lastOrder = 0;
   /** Longest frame that the last node takes. Null where none has said. */
   #maxFrameBytes: number | null = null;
@@ -152,7 +154,8 @@ export class Outbox {
     if (error !== null) throw error;
     posting.outgoing = encoded;
     posting.order = ++this.#lastOrder;
-    if (this.#connection === null || this.#isPaused || this.#lanes.has(posting.topic)) this.#wait(posting);
+    const isHeld = this.#isPaused || this.#lanes.has(posting.topic) || !this.#hasRoom(encoded.bytes);
+    if (this.#connection === null || isHeld) this.#wait(posting);
     else this.#send(posting, this.#connection);
   }
 
@@ -226,8 +229,9 @@ export class Outbox {
   #full(topic: string, bytes: number): FanfareError | null {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
     const total = this.#waitingBytes + bytes;
+    const lane = this.#lanes.get(topic);
     const isFull =
-      this.#connection !== null && (this.#isPaused || !this.#lanes.has(topic))
+      this.#connection !== null && (this.#isPaused || lane === undefined || !isFailing(lane))
         ? this.#connection.unsentBytes + total > maxUnsentBytes
         : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
     return isFull ? new FanfareError('queueFull') : null;
@@ -243,8 +247,25 @@ export class Outbox {
       posting.connection = connection;
       if (posting.doubt === undefined) posting.sentAt = performance.now();
       this.#flying.add(posting);
+      this.#flyingBytes += outgoing.bytes;
     }
     connection.post(outgoing);
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#flyingBytes === 0 || this.#flyingBytes + bytes <= this.#settings.maxInFlightBytes;
+  }
+
+  /** It is answered, or will not be. Where there is room again, what waits for it goes on: not one by one, as each costs a look at all. */
+  #land(posting: Posting): void {
+    if (!this.#flying.delete(posting)) return;
+    this.#flyingBytes -= posting.outgoing?.bytes ?? 0;
+    if (this.#waiting === 0 || this.#isRunPlanned || this.#flyingBytes > this.#settings.maxInFlightBytes / 2) return;
+    this.#isRunPlanned = true;
+    queueMicrotask(() => {
+      this.#isRunPlanned = false;
+      for (const [topic, lane] of this.#lanes) this.#run(topic, lane);
+    });
   }
 
   /** The posting joins its lane, where it belongs. */
@@ -268,7 +289,7 @@ export class Outbox {
     const lane = this.#lanes.get(topic);
     const isScout = lane?.scout === posting;
     if (isScout) lane.scout = null;
-    this.#flying.delete(posting);
+    this.#land(posting);
     posting.connection = null;
     const isAccepted = !(answer instanceof FanfareError);
     if (isAccepted) {
@@ -277,7 +298,7 @@ export class Outbox {
     } else {
       this.#retry(posting, answer);
     }
-    if (lane !== undefined) this.#run(topic, lane, isAccepted && isScout);
+    if (isScout) this.#run(topic, lane, isAccepted);
     this.#tellIfQuiet();
   };
 
@@ -321,8 +342,9 @@ export class Outbox {
       }
       const isCareful = !isProven && lane.postings.some(({ refusal }) => refusal !== undefined);
       while (lane.scout === null) {
-        const posting = lane.postings.shift();
-        if (posting === undefined) break;
+        const [posting] = lane.postings;
+        if (posting === undefined || !this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
+        lane.postings.shift();
         this.#count(posting, -1);
         this.#send(posting, connection);
         if (isCareful && this.#flying.has(posting)) lane.scout = posting;
@@ -361,7 +383,7 @@ export class Outbox {
     posting.isSettled = true;
     clearTimeout(posting.timer);
     this.#unsettled.delete(posting);
-    this.#flying.delete(posting);
+    this.#land(posting);
     if (posting.id !== null) this.#settings.requests.delete(posting.id);
     posting.settle(answer);
     this.#tellIfQuiet();
@@ -384,6 +406,11 @@ export class Outbox {
     if (this.#waiting > 0) return;
     for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
+}
+
+/** Whether it is more than room that its postings wait for. */
+function isFailing({ scout, timer, isAsking }: Lane): boolean {
+  return scout !== null || timer !== undefined || isAsking;
 }
 
 function stopTimer(lane: Lane): void {

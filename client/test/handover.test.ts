@@ -17,12 +17,6 @@ async function follow(client: Client, topic: string): Promise<unknown[]> {
   return told;
 }
 
-function data(node: TestNode, topic: string): unknown[] {
-  return node
-    .log(topic)
-    .payloads.map(({ bytes, start, end }) => JSON.parse(Buffer.from(bytes).toString('utf8', start, end)));
-}
-
 /** Asks the client to leave; answers its next connection, once that is there. */
 async function moved(node: TestNode, from: TestConnection): Promise<TestConnection> {
   const index = node.connections.length;
@@ -131,8 +125,8 @@ it('waits for all that is on its way on the first connection, before it publishe
   for (const proceed of late) proceed();
   await Promise.all(published);
   await until(() => first.closed !== null);
-  expect(data(node, 'a')).toEqual([1, 2, 3, 4]);
-  expect(data(node, 'b')).toEqual([5, 6]);
+  expect(node.data('a')).toEqual([1, 2, 3, 4]);
+  expect(node.data('b')).toEqual([5, 6]);
   expect(first.commands.filter(({ type }) => type === 'publish')).toHaveLength(3);
   expect(second.commands.filter(({ type }) => type === 'publish')).toHaveLength(3);
 });
@@ -171,7 +165,7 @@ it('does not wait for ever for an answer from a node that stops', async () => {
   await moved(node, first);
   await published;
   await until(() => first.closed !== null);
-  expect(data(node, 'a')).toEqual([1]);
+  expect(node.data('a')).toEqual([1]);
 });
 
 it('moves topics without history last, and tells of the gap', async () => {
@@ -438,7 +432,7 @@ it.each(['delay', 'dialling', 'moving'] as const)(
       await until(() => node.connections.every(({ closed }) => closed !== null));
       expect(node.connections).toHaveLength(stage === 'delay' ? 1 : 2);
       expect(client.state.name).toBe('disconnected');
-      if (end === 'drain') expect(data(node, 'a')).toEqual([1]);
+      if (end === 'drain') expect(node.data('a')).toEqual([1]);
     }
   },
 );
@@ -476,7 +470,7 @@ it('loses and doubles nothing over many moves, while others and itself publish',
   await Promise.all(own);
   await until(() => told.filter((each) => typeof each === 'number').length >= count);
   const heard = told.filter((each) => typeof each === 'number');
-  expect(heard).toEqual(data(node, 'a'));
+  expect(heard).toEqual(node.data('a'));
   expect(new Set(heard).size).toBe(count);
   expect(heard).toHaveLength(count);
   expect(told.some((each) => /gap|reset/.test(String(each)))).toBe(false);

@@ -13,12 +13,6 @@ function cutAtPublish(node: TestNode, isCarriedOut: boolean): void {
   });
 }
 
-function data(node: TestNode, topic: string): unknown[] {
-  return node
-    .log(topic)
-    .payloads.map(({ bytes, start, end }) => JSON.parse(Buffer.from(bytes).toString('utf8', start, end)));
-}
-
 const json = { encoding: 'json' } as const;
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
@@ -215,7 +209,7 @@ it('keeps the order: what is published later waits behind what has failed', asyn
   client.send('a', 4);
   await Promise.all([first, ...rest]);
   await until(() => node.log('a').payloads.length === 4);
-  expect(data(node, 'a')).toEqual([1, 2, 3, 4]);
+  expect(node.data('a')).toEqual([1, 2, 3, 4]);
 });
 
 it('keeps the order of many that failed together, also where the first is refused again', async () => {
@@ -234,7 +228,7 @@ it('keeps the order of many that failed together, also where the first is refuse
   await until(() => received >= 5);
   published.push(client.publish('a', 6));
   await Promise.all(published);
-  expect(data(node, 'a')).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(node.data('a')).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 it('bounds what waits behind a failed publication', async () => {
@@ -271,7 +265,7 @@ it('goes on with the others where one that failed is given up', async () => {
   expect(await first).toMatchObject({ code: 'timeout' });
   isRefusing = false;
   await second;
-  expect(data(node, 'a')).toEqual([2]);
+  expect(node.data('a')).toEqual([2]);
 });
 
 it('drain() waits for what is published again', async () => {
@@ -283,7 +277,7 @@ it('drain() waits for what is published again', async () => {
   client.send('a', 3);
   await client.drain();
   await Promise.all(published);
-  expect(data(node, 'a').slice(0, 2)).toEqual([1, 2]);
+  expect(node.data('a').slice(0, 2)).toEqual([1, 2]);
 });
 
 it('publishes each once, in order, over connections that break all the time', async () => {
@@ -300,6 +294,6 @@ it('publishes each once, in order, over connections that break all the time', as
   const values = Array.from({ length: 200 }, (_, index) => index);
   // One after the other: the order of those that are under way together is not promised where one of them is refused.
   for (const value of values) await client.publish('a', value);
-  expect(data(node, 'a')).toEqual(values);
+  expect(node.data('a')).toEqual(values);
   expect(errors).toEqual([]);
 });

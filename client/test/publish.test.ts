@@ -53,6 +53,45 @@ it('refuses what goes beyond the bytes that the socket may hold', async () => {
   expect(await failure(client.publish('a', 'x'.repeat(60_000)))).toMatchObject({ code: 'queueFull' });
 });
 
+it('sends no more than may be unanswered, and the rest in order as answers come', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node, { encoding: 'json', maxInFlightBytes: 10_000 });
+  await client.connect();
+  const held: Array<() => void> = [];
+  node.on('publish', (_command, _connection, proceed) => held.push(proceed));
+  const topics = ['a', 'b', 'c'] as const;
+  const pad = 'x'.repeat(1_000);
+  const published = Array.from({ length: 60 }, (_, number) =>
+    client.publish(topics[number % 3] as 'a', { number, pad }),
+  );
+  await until(() => held.length === 9);
+  // One that is larger than all that may be unanswered waits for all others, and goes alone.
+  const large = client.publish('large', 'x'.repeat(20_000));
+  for (let answered = 0; answered < 61; answered++) {
+    await until(() => held.length > answered);
+    expect(held.length - answered).toBeLessThan(10);
+    held[answered]?.();
+  }
+  await Promise.all([...published, large]);
+  for (const [index, topic] of topics.entries()) {
+    const numbers = node.data(topic).map((each) => (each as { number: number }).number);
+    expect(numbers).toEqual(Array.from({ length: 20 }, (_, at) => at * 3 + index));
+  }
+});
+
+it('refuses with queueFull what waits for answers beyond maxUnsentBytes', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { maxInFlightBytes: 1_000, maxUnsentBytes: 10_000, maxQueuedPublications: 3 });
+  await client.connect();
+  const held: Array<() => void> = [];
+  node.on('publish', (_command, _connection, proceed) => held.push(proceed));
+  const published = Array.from({ length: 12 }, () => client.publish('a', 'x'.repeat(800)));
+  expect(await failure(client.publish('a', 'x'.repeat(1_900)))).toMatchObject({ code: 'queueFull' });
+  node.reset('publish');
+  held[0]?.();
+  await Promise.all(published);
+});
+
 it('gives up after timeoutMs what never left, and takes it back', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });

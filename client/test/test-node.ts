@@ -170,6 +170,13 @@ export class TestNode {
     return log;
   }
 
+  /** The data of all publications to a topic with history, where they were made in JSON. */
+  data(topic: string): unknown[] {
+    return this.log(topic).payloads.map(({ bytes, start, end }) =>
+      JSON.parse(Buffer.from(bytes).toString('utf8', start, end)),
+    );
+  }
+
   /** Publishes to a topic with history: what it has seen already, once. */
   append(topic: string, payload: Payload, messageId: string | null = null): Position {
     const { epoch, payloads, known } = this.log(topic);
