@@ -11,13 +11,15 @@ import {
   workloadNames,
   workloads,
 } from './levels.js';
+import { commonHelp, isLoadScenario, type LoadRequest, parseLoad, scenarioHelp } from './load-command-line.js';
 import { shapeNames } from './shape.js';
 import { stampBytes } from './stamp.js';
 
 export { UsageError };
 
 export type Request =
-  | { readonly name: 'help' }
+  | { readonly name: 'help'; readonly text: string }
+  | LoadRequest
   | { readonly name: 'fanout'; readonly options: FanoutOptions; readonly jsonFile: string | null }
   | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
 
@@ -27,10 +29,20 @@ const minPublicationBytes = stampBytes + 6;
 /** One frame holds them, whatever their size. */
 const maxBurst = 64;
 
-export const help = `Measures what things cost, taken in turns so that a noisy machine disturbs all alike.
+export const help = `Puts a load on a broker, and measures what it costs and whether anything is lost.
 
-usage: npm run loadtest -- fanout [options]   what a delivery and an idle subscriber cost a server, driver against driver
-       npm run loadtest -- levels [options]   what a publication costs two nodes and Redis, at each level
+usage: npm run loadtest -- <scenario> [options]      --help behind it shows the options of the scenario
+       npm run loadtest -- plan <file> [options]     several of them, from YAML or JSON
+
+scenarios:
+${scenarioHelp}
+
+with each of them:
+${commonHelp}
+
+Two studies in depth have options of their own; each takes everything in turns, so that a noisy machine disturbs all alike:
+  fanout          what a delivery and an idle subscriber cost a server, beside uWebSockets with nothing on top
+  levels          what a publication costs two nodes and Redis, at each level
 
 fanout:
   --drivers <names>     which servers: ${driverNames.join(',')} (default: all)
@@ -72,12 +84,14 @@ const flags = {
 } as const satisfies ParseArgsConfig['options'];
 
 export function parseCommandLine(args: readonly string[]): Request {
+  const [first, ...others] = args;
+  if (isLoadScenario(first)) return parseLoad(first, others);
   const { positionals, values } = readFlags(args, flags);
-  if (values.help) return { name: 'help' };
+  if (values.help) return { name: 'help', text: help };
   const [scenario, ...rest] = positionals;
-  if (scenario === undefined) throw new UsageError('Say what to measure: "fanout" or "levels".');
+  if (scenario === undefined) throw new UsageError('Say what to measure: the name of a scenario.');
   if (scenario !== 'fanout' && scenario !== 'levels') {
-    throw new UsageError(`There is no scenario "${scenario}", only "fanout" and "levels".`);
+    throw new UsageError(`There is no scenario "${scenario}". The name of the scenario comes first.`);
   }
   if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
   const both = {

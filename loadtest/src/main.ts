@@ -1,18 +1,27 @@
 /** `npm run loadtest`. */
 import { writeFile } from 'node:fs/promises';
-import { help, parseCommandLine, type Request, UsageError } from './command-line.js';
+import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type FanoutOptions, measureFanout } from './fanout.js';
 import { reportFanout } from './fanout-report.js';
 import { type LevelsOptions, measureLevels } from './levels.js';
 import { reportLevels } from './levels-report.js';
+import { type ResultFile, resultVersion } from './load/result.js';
+import { carryOutRuns } from './load-command.js';
+import type { LoadRequest } from './load-command-line.js';
+import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
+import { ProgressLine } from './progress-line.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
-    process.stdout.write(help);
+    process.stdout.write(request.text);
     return;
   }
   if (process.platform !== 'linux') throw new Error('The load test reads /proc, so it runs on Linux only.');
+  if (request.name === 'load') {
+    await carryOutLoad(request);
+    return;
+  }
   const log = (line: string): boolean => process.stderr.write(`${line}\n`);
   const { options, jsonFile } = request;
   const { page, samples, isValid } = await (request.name === 'fanout'
@@ -24,6 +33,18 @@ async function carryOut(request: Request): Promise<void> {
     await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (!isValid) process.exitCode = 1;
+}
+
+async function carryOutLoad({ runs, settings, jsonFile }: LoadRequest): Promise<void> {
+  const startedAt = new Date().toISOString();
+  const progress = new ProgressLine(process.stderr);
+  const results = await carryOutRuns(runs, settings, progress);
+  progress.end();
+  process.stdout.write(`${loadTable(results)}\n`);
+  const command = `npm run loadtest -- ${process.argv.slice(2).join(' ')}`;
+  const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
+  if (jsonFile !== null) await writeFile(jsonFile, `${JSON.stringify(file, null, 2)}\n`);
+  if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
 }
 
 interface Outcome {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../src/command-line.js';
 import { candidateNames } from '../src/levels.js';
+import { servers } from '../src/servers/servers.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
@@ -44,8 +45,17 @@ it('takes workloads by name, and what is to be different about them', () => {
 });
 
 it.each([
-  [[], 'Say what to measure: "fanout" or "levels".'],
-  [['fanin'], 'There is no scenario "fanin", only "fanout" and "levels".'],
+  [[], 'Say what to measure: the name of a scenario.'],
+  [['fanin'], 'There is no scenario "fanin". The name of the scenario comes first.'],
+  [['storm', 'now'], '"now" stands where an option was expected.'],
+  [['storm', '--speed', '9'], "Unknown option '--speed'."],
+  [['storm', '--share', '2'], '--share must be a number from 0 to 1, not "2".'],
+  [['storm', '--subscribers', '10,few'], '--subscribers must be a number from 1 to 100000, not "few".'],
+  [['storm', '--url', 'localhost'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "localhost".'],
+  [['storm', '--servers', 'pigeon'], `--servers does not know "pigeon", only ${Object.keys(servers).join(', ')}.`],
+  [['storm', '--encoding', 'xml'], '--encoding does not know "xml", only msgpack, json.'],
+  [['plan'], 'Say which file holds the plan: npm run loadtest -- plan <file>.'],
+  [['plan', '/nowhere'], "The plan /nowhere cannot be read: ENOENT: no such file or directory, open '/nowhere'"],
   [['fanout', 'now'], '"now" stands where an option was expected.'],
   [['fanout', '--speed', '9'], "Unknown option '--speed'."],
   [['fanout', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],

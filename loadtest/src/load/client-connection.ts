@@ -1,0 +1,110 @@
+/** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
+import { type Client, createClient, type Subscription } from '@fanfare/client';
+import { WebSocket } from 'ws';
+import type { Target } from './connection.js';
+import type { Member } from './member.js';
+import { blankData, stampBytes, stampText } from './stamp.js';
+
+/** Nothing listens there. */
+const nowhere = 'ws://127.0.0.1:1';
+
+export interface ClientConnectionOptions {
+  readonly target: Target;
+  readonly encoding: 'msgpack' | 'json';
+  readonly publicationBytes: number;
+  readonly onPublication: (bytes: Uint8Array, stampAt: number) => void;
+  /** It was told that something is missing for good. */
+  readonly onTold: () => void;
+  readonly onFailure: (error: Error) => void;
+}
+
+export class ClientConnection implements Member {
+  readonly recovers = true;
+  readonly #client: Client;
+  readonly #options: ClientConnectionOptions;
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #filler: string;
+  #socket: WebSocket | null = null;
+  #isAway = false;
+
+  static async open(options: ClientConnectionOptions, topics: readonly string[]): Promise<ClientConnection> {
+    const connection = new ClientConnection(options);
+    await connection.#client.connect();
+    await connection.subscribe(topics);
+    return connection;
+  }
+
+  private constructor(options: ClientConnectionOptions) {
+    this.#options = options;
+    const { target, encoding, publicationBytes } = options;
+    const { host, port, isTls, path } = target;
+    this.#filler = blankData(publicationBytes).slice(stampBytes);
+    const openSocket = (url: string | URL, protocols?: string | string[]): WebSocket => {
+      this.#socket = new WebSocket(this.#isAway ? nowhere : url, protocols);
+      return this.#socket;
+    };
+    // The client calls it with `new`, and takes the socket that it answers.
+    function Socket(url: string | URL, protocols?: string | string[]): WebSocket {
+      return openSocket(url, protocols);
+    }
+    this.#client = createClient(`${isTls ? 'wss' : 'ws'}://${host}:${port}${path ?? '/ws'}`, {
+      encoding,
+      autoConnect: false,
+      reconnectBaseDelayMs: 100,
+      reconnectMaxDelayMs: 1_000,
+      timeoutMs: 60_000,
+      webSocket: Socket as unknown as typeof globalThis.WebSocket,
+    });
+    this.#client.on('error', (error) => options.onFailure(error));
+  }
+
+  async subscribe(topics: readonly string[]): Promise<void> {
+    const standing = topics.map((topic) => {
+      const subscription = this.#client.subscribe(topic, ({ data }) => {
+        this.#options.onPublication(Buffer.from(String(data), 'latin1'), 0);
+      });
+      for (const event of ['gap', 'reset'] as const) subscription.on(event, () => this.#options.onTold());
+      this.#subscriptions.set(topic, subscription);
+      return subscription.ready;
+    });
+    await Promise.all(standing);
+  }
+
+  async unsubscribe(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) {
+      this.#subscriptions.get(topic)?.unsubscribe();
+      this.#subscriptions.delete(topic);
+    }
+  }
+
+  add(topic: string, stream: number, sequence: number, plannedUs: number): void {
+    this.#client.send(topic, stampText(stream, sequence, plannedUs) + this.#filler);
+  }
+
+  /** The client sends what a turn has published in one write by itself. */
+  flush(): void {}
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  leave(): void {
+    this.#isAway = true;
+    this.#socket?.terminate();
+  }
+
+  async comeBack(): Promise<void> {
+    this.#isAway = false;
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (this.#client.state.name === 'connected') resolve();
+      };
+      this.#client.on('state', look);
+      look();
+    });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}

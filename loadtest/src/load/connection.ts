@@ -1,0 +1,278 @@
+/**
+ * A client connection that costs little, so that thousands fit in a process: they share one read buffer, frames are walked where
+ * they lie, and what is sent often is built once.
+ */
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { buildFrame, FrameWalker, opcodes } from '../frame-walker.js';
+import type { Events, OnPublication, Protocol, Reader } from '../protocols/protocol.js';
+import type { Member } from './member.js';
+
+/** What is read is handled before the next read, so one buffer serves all sockets. */
+const readBuffer = new Uint8Array(65_536);
+
+const headEnd = Buffer.from('\r\n\r\n');
+
+/** Subscriptions asked for in one write; more wait for the answers. */
+const maxSubscribing = 256;
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly isTls: boolean;
+  /** Null: the protocol's own. */
+  readonly path: string | null;
+  readonly token: string | null;
+}
+
+export interface ConnectionOptions {
+  readonly protocol: Protocol;
+  readonly target: Target;
+  /** The address that it comes from; null: the system's choice. */
+  readonly localAddress: string | null;
+  readonly role: 'subscriber' | 'publisher';
+  readonly topics: readonly string[];
+  readonly onPublication: OnPublication;
+  /** Publications were acknowledged. */
+  readonly onAcknowledged?: (publications: number) => void;
+  /** The connection is lost or what it was asked is refused; called once, and not after {@link Connection.close}. */
+  readonly onFailure: (error: Error) => void;
+  /** How long it may take to stand, subscriptions included. */
+  readonly timeoutMs: number;
+}
+
+export class Connection implements Events, Member {
+  readonly recovers = false;
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #walker: FrameWalker | null;
+  readonly #read: Reader;
+  #head: Buffer | null = null;
+  #hasEnded = false;
+  #confirmed = 0;
+  /** What is waited for: the transport, a greeting, confirmations. */
+  #waiting: {
+    readonly isMet: () => boolean;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  } | null = null;
+  #isUp = false;
+  #isGreeted = false;
+
+  /** Resolves once it stands and is subscribed to its topics, where it is a subscriber's. */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const connection = new Connection(options);
+    const timer = setTimeout(
+      () => connection.#fail(new Error(`The server did not answer within ${options.timeoutMs} ms.`)),
+      options.timeoutMs,
+    );
+    try {
+      await connection.#stand();
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { protocol, target, localAddress } = options;
+    const { host, port } = target;
+    this.#read = protocol.reader(options.onPublication, this);
+    this.#walker = protocol.transport === 'websocket' ? new FrameWalker() : null;
+    const common = {
+      host,
+      port,
+      noDelay: true,
+      ...(localAddress === null ? {} : { localAddress }),
+      onread: {
+        buffer: readBuffer,
+        callback: (length: number) => {
+          this.#take(readBuffer.subarray(0, length));
+          return true;
+        },
+      },
+    };
+    this.#socket = target.isTls ? connectTls({ ...common, servername: host }) : connectTcp(common);
+    this.#socket.on(target.isTls ? 'secureConnect' : 'connect', () => this.#onTransport());
+    // TLS sockets do not know `onread`.
+    if (target.isTls) this.#socket.on('data', (chunk: Uint8Array) => this.#take(chunk));
+    this.#socket.on('error', (error) => this.#fail(error));
+    this.#socket.on('close', () => this.#fail(new Error('The server closed the connection.')));
+  }
+
+  /** The frame, or over TCP the message itself, as it is written. */
+  static frame({ transport, isBinary }: Protocol, message: Uint8Array): Uint8Array {
+    return transport === 'tcp' ? message : buildFrame(message, isBinary ? opcodes.binary : opcodes.text);
+  }
+
+  async subscribe(topics: readonly string[]): Promise<void> {
+    await this.#ask(topics, (some) => this.#options.protocol.subscribe(some));
+  }
+
+  async unsubscribe(topics: readonly string[]): Promise<void> {
+    await this.#ask(topics, (some) => this.#options.protocol.unsubscribe(some));
+  }
+
+  /** Whole frames. They must not be changed later. */
+  write(frames: Uint8Array): void {
+    if (!this.#hasEnded) this.#socket.write(frames);
+  }
+
+  /** Bytes that the kernel has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Stops reading. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  close(): void {
+    this.#hasEnded = true;
+    this.#socket.destroy();
+  }
+
+  /** With a reset, so that no port lingers. */
+  leave(): void {
+    this.#hasEnded = true;
+    this.#socket.resetAndDestroy();
+  }
+
+  comeBack(): Promise<never> {
+    return Promise.reject(new Error('A bare connection cannot come back: it is made anew.'));
+  }
+
+  greeted(): void {
+    this.#isGreeted = true;
+    this.#look();
+  }
+
+  confirmed(subscriptions: number): void {
+    this.#confirmed += subscriptions;
+    this.#look();
+  }
+
+  acknowledged(publications: number): void {
+    this.#options.onAcknowledged?.(publications);
+  }
+
+  reply(message: Uint8Array): void {
+    this.#send(message);
+  }
+
+  refused(reason: string): void {
+    this.#fail(new Error(`The server refused: ${reason}`));
+  }
+
+  async #stand(): Promise<void> {
+    const { protocol, target, role, topics } = this.#options;
+    await this.#until(() => this.#isUp);
+    const hello = protocol.hello(target.token);
+    if (hello !== null) {
+      this.#send(hello);
+      await this.#until(() => this.#isGreeted);
+    }
+    if (role === 'subscriber') await this.subscribe(topics);
+  }
+
+  async #ask(
+    topics: readonly string[],
+    messagesFor: (topics: readonly string[]) => readonly Uint8Array[] | null,
+  ): Promise<void> {
+    for (let at = 0; at < topics.length; at += maxSubscribing) {
+      const some = topics.slice(at, at + maxSubscribing);
+      const messages = messagesFor(some);
+      if (messages === null) return;
+      const wanted = this.#confirmed + some.length;
+      for (const message of messages) this.#send(message);
+      await this.#until(() => this.#confirmed >= wanted);
+    }
+  }
+
+  #until(isMet: () => boolean): Promise<void> {
+    if (isMet()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { isMet, resolve, reject };
+    });
+  }
+
+  #look(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || !waiting.isMet()) return;
+    this.#waiting = null;
+    waiting.resolve();
+  }
+
+  #send(message: Uint8Array): void {
+    this.write(Connection.frame(this.#options.protocol, message));
+  }
+
+  #onTransport(): void {
+    if (this.#walker === null) {
+      this.#isUp = true;
+      this.#look();
+      return;
+    }
+    const { protocol, target, role, topics } = this.#options;
+    const offer = protocol.subprotocol === null ? '' : `Sec-WebSocket-Protocol: ${protocol.subprotocol}\r\n`;
+    const authorization = target.token === null ? '' : `Authorization: Bearer ${target.token}\r\n`;
+    this.#head = Buffer.alloc(0);
+    this.#socket.write(
+      `GET ${target.path ?? protocol.path(role, topics)} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n` +
+        `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n` +
+        `Sec-WebSocket-Version: 13\r\n${offer}${authorization}\r\n`,
+    );
+  }
+
+  #take(chunk: Uint8Array): void {
+    if (this.#hasEnded) return;
+    try {
+      if (this.#head !== null) this.#takeHead(this.#head, chunk);
+      else if (this.#walker === null) this.#read(chunk, 0, chunk.length);
+      else this.#walker.walk(chunk, this.#onFrame);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #takeHead(before: Buffer, chunk: Uint8Array): void {
+    const head = Buffer.concat([before, chunk]);
+    const end = head.indexOf(headEnd);
+    this.#head = end < 0 ? head : null;
+    if (end < 0) return;
+    const rest = head.subarray(end + headEnd.length);
+    const text = head.toString('latin1', 0, end);
+    if (!text.startsWith('HTTP/1.1 101 ')) {
+      throw new Error(`The server refused the handshake: ${text.split('\r\n')[0]}. ${rest.toString()}`.trim());
+    }
+    this.#isUp = true;
+    this.#look();
+    if (rest.length > 0) this.#walker?.walk(rest, this.#onFrame);
+  }
+
+  readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
+    if (opcode <= opcodes.binary) this.#read(bytes, start, end);
+    else if (opcode === opcodes.ping) this.write(buildFrame(bytes.slice(start, end), opcodes.pong));
+    else if (opcode === opcodes.close) throw new Error(explainClose(bytes.subarray(start, end)));
+  };
+
+  #fail(error: Error): void {
+    if (this.#hasEnded) return;
+    this.close();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting !== null) waiting.reject(error);
+    else this.#options.onFailure(error);
+  }
+}
+
+function explainClose(payload: Uint8Array): string {
+  if (payload.length < 2) return 'The server closed the connection without a code.';
+  const code = ((payload[0] as number) << 8) | (payload[1] as number);
+  return `The server closed the connection: ${code} ${new TextDecoder().decode(payload.subarray(2))}`.trim();
+}

@@ -1,0 +1,20 @@
+/** What is put under load: servers that were started for it, or that run somewhere. */
+import type { Target } from './connection.js';
+
+export interface DeployedProcess {
+  readonly name: string;
+  readonly role: 'server' | 'redis';
+  readonly pid: number;
+}
+
+export interface Deployment extends AsyncDisposable {
+  readonly targets: readonly Target[];
+  /** Those of this machine whose use of CPU and memory can be read; none where it runs elsewhere. */
+  readonly processes: readonly DeployedProcess[];
+  readonly redisPort: number | null;
+}
+
+/** A server that listens on this machine. */
+export function localTarget(port: number): Target {
+  return { host: '127.0.0.1', port, isTls: false, path: null, token: null };
+}

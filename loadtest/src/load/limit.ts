@@ -1,0 +1,13 @@
+/** Does something for each of many, with so many under way at once; the first error stops it. */
+export async function forEachAtOnce<Item>(
+  items: Iterable<Item>,
+  atOnce: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  // Each of these takes the next one when it is done; together they share the iterator.
+  const shared = items[Symbol.iterator]();
+  const worker = async (): Promise<void> => {
+    for (let next = shared.next(); next.done !== true; next = shared.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}

@@ -1,0 +1,65 @@
+/** Sends numbered, stamped publications on one connection: what a turn adds leaves in one write. */
+import type { Protocol } from '../protocols/protocol.js';
+import { Connection } from './connection.js';
+import { writeStamp } from './stamp.js';
+
+/** Publications joined into one message, at most: below what a node takes in a frame. */
+const maxJoinedBytes = 60_000;
+
+interface Template {
+  readonly bytes: Uint8Array;
+  readonly stampAt: number;
+}
+
+export class Publisher {
+  readonly #connection: Connection;
+  readonly #protocol: Protocol;
+  readonly #publicationBytes: number;
+  readonly #templates = new Map<string, Template>();
+  readonly #joins: boolean;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+
+  /** `joins`: put those of a turn into one message, where the protocol can. */
+  constructor(connection: Connection, protocol: Protocol, publicationBytes: number, joins: boolean) {
+    this.#connection = connection;
+    this.#protocol = protocol;
+    this.#publicationBytes = publicationBytes;
+    this.#joins = joins && protocol.join !== null;
+  }
+
+  get unsentBytes(): number {
+    return this.#connection.unsentBytes;
+  }
+
+  add(topic: string, stream: number, sequence: number, plannedUs: number): void {
+    const { bytes, stampAt } = this.#templateOf(topic);
+    // A copy: the kernel may take the last write later than we write the next stamps.
+    const message = bytes.slice();
+    writeStamp(message, stampAt, stream, sequence, plannedUs);
+    if (this.#waitingBytes + message.length > maxJoinedBytes) this.flush();
+    this.#waiting.push(message);
+    this.#waitingBytes += message.length;
+  }
+
+  flush(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    const { join } = this.#protocol;
+    if (this.#joins && join !== null) this.#connection.write(Connection.frame(this.#protocol, join(waiting)));
+    else this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
+  }
+
+  #templateOf(topic: string): Template {
+    const known = this.#templates.get(topic);
+    if (known !== undefined) return known;
+    const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
+    // Joined ones are put into a frame together, the others each into its own.
+    const bytes = this.#joins ? message : Connection.frame(this.#protocol, message);
+    const template = { bytes, stampAt: stampAt + bytes.length - message.length };
+    this.#templates.set(topic, template);
+    return template;
+  }
+}

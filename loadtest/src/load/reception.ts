@@ -1,0 +1,141 @@
+/**
+ * What subscribers get: for each subscription and stream the number that comes next, so that what is lost, comes twice or out of
+ * order is seen for each of them, in memory that does not grow with the run.
+ */
+import { build, type Histogram } from 'hdr-histogram-js';
+import { nowUs, readPlannedUs, readSequence, readStream } from './stamp.js';
+import { streamsOf, topicsOfSubscriber, type Workload } from './workload.js';
+
+/** The subscriber does not know where the stream stands: the next number is as good as any. */
+const unknown = -1;
+
+export interface ReceptionCounts {
+  /** Publications that came as the next of their stream, or behind a hole. */
+  readonly deliveries: number;
+  /** Numbers that were passed over, and those of the end that have not come. */
+  readonly lost: number;
+  /** Came again, or behind one that was sent after it. */
+  readonly repeated: number;
+  /** Carried no stamp, or one of a stream that the subscriber has not asked for. */
+  readonly foreign: number;
+  /** Streams that a subscriber came to so late that nobody knows what it should have got. */
+  readonly unproven: number;
+}
+
+/** Latencies from 1 µs to a minute, with three digits. */
+export function newHistogram(): Histogram {
+  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+}
+
+interface Place {
+  /** The next number of each stream of each of its topics. */
+  readonly next: Float64Array;
+  /** Which of its topics is which. */
+  readonly indexOf: (topic: number) => number | undefined;
+}
+
+export class Reception {
+  deliveries = 0;
+  #lost = 0;
+  #repeated = 0;
+  #foreign = 0;
+  /** In µs, of one subscriber in so many. */
+  readonly latency = newHistogram();
+  /** Whether latency is taken: not while warming up. */
+  isMeasuring = false;
+  readonly #latencySample: number;
+  readonly #workload: Workload;
+  readonly #places = new Map<number, Place>();
+  readonly #streamsPerTopic: number;
+
+  constructor(workload: Workload, latencySample: number) {
+    this.#workload = workload;
+    this.#latencySample = latencySample;
+    this.#streamsPerTopic = Math.max(1, Math.ceil(streamsOf(workload) / workload.topics));
+  }
+
+  /** From now on the subscriber is to get all that is published; `isKnown`: from the first publication of each stream on. */
+  begin(subscriber: number, isKnown: boolean): void {
+    const topics = topicsOfSubscriber(subscriber, this.#workload);
+    const next = new Float64Array(topics.length * this.#streamsPerTopic).fill(isKnown ? 0 : unknown);
+    this.#places.set(subscriber, { next, indexOf: indexOf(topics, this.#workload.topics) });
+  }
+
+  /** What it misses of this topic from now on is its own doing. */
+  interrupt(subscriber: number, topic: number): void {
+    const place = this.#places.get(subscriber);
+    const index = place?.indexOf(topic);
+    if (place === undefined || index === undefined) return;
+    place.next.fill(unknown, index * this.#streamsPerTopic, (index + 1) * this.#streamsPerTopic);
+  }
+
+  /** It is not expected to get anything any more. */
+  end(subscriber: number): void {
+    this.#places.delete(subscriber);
+  }
+
+  record(subscriber: number, bytes: Uint8Array, stampAt: number): void {
+    const place = this.#places.get(subscriber);
+    if (place === undefined) return;
+    const stream = readStream(bytes, stampAt);
+    const sequence = readSequence(bytes, stampAt);
+    const { topics } = this.#workload;
+    const index = place.indexOf(stream % topics) ?? Number.NaN;
+    const cell = index * this.#streamsPerTopic + Math.floor(stream / topics);
+    const expected = place.next[cell];
+    // NaN, read from what is no stamp, ends here too.
+    if (expected === undefined) {
+      this.#foreign++;
+      return;
+    }
+    if (sequence < expected) {
+      this.#repeated++;
+      return;
+    }
+    if (sequence > expected && expected !== unknown) this.#lost += sequence - expected;
+    place.next[cell] = sequence + 1;
+    this.deliveries++;
+    if (this.isMeasuring && subscriber % this.#latencySample === 0) {
+      this.latency.recordValue(Math.max(1, nowUs() - readPlannedUs(bytes, stampAt)));
+    }
+  }
+
+  /** Whether all have come, where so many of each stream were published. */
+  hasAll(published: Float64Array): boolean {
+    for (const missing of this.#missing(published)) if (missing !== null) return false;
+    return true;
+  }
+
+  counts(published: Float64Array): ReceptionCounts {
+    let lost = this.#lost;
+    let unproven = 0;
+    for (const missing of this.#missing(published)) {
+      if (missing === null) unproven++;
+      else lost += missing;
+    }
+    return { deliveries: this.deliveries, lost, repeated: this.#repeated, foreign: this.#foreign, unproven };
+  }
+
+  /** How many have not come, of each stream of which not all have; null where nobody knows. */
+  *#missing(published: Float64Array): Iterable<number | null> {
+    const { topics } = this.#workload;
+    for (const [subscriber, { next }] of this.#places) {
+      for (const [index, topic] of topicsOfSubscriber(subscriber, this.#workload).entries()) {
+        for (let part = 0; part < this.#streamsPerTopic; part++) {
+          const total = published[part * topics + topic] ?? 0;
+          const expected = next[index * this.#streamsPerTopic + part] as number;
+          if (expected === unknown) yield null;
+          else if (expected < total) yield total - expected;
+        }
+      }
+    }
+  }
+}
+
+function indexOf(topics: readonly number[], all: number): (topic: number) => number | undefined {
+  const [first] = topics;
+  if (topics.length === 1) return (topic) => (topic === first ? 0 : undefined);
+  if (topics.length === all && first === 0) return (topic) => topic;
+  const indexes = new Map(topics.map((topic, index) => [topic, index]));
+  return (topic) => indexes.get(topic);
+}

@@ -1,0 +1,232 @@
+/** Puts a load on a deployment: opens the connections, warms up, measures, waits for what is still on its way, and reckons. */
+import { decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
+import type { ProtocolName } from '../protocols/protocols.js';
+import { Parts } from '../verify/parts.js';
+import type { Deployment } from './deployment.js';
+import { newHistogram } from './reception.js';
+import type { LatencySummary, LoadResult, Moment } from './result.js';
+import type { RunReport, SettleReport } from './shard.js';
+import { ShardProcess } from './shard-process.js';
+import { nowUs } from './stamp.js';
+import { readUsage, type Usage } from './usage.js';
+import { findComplaints } from './validity.js';
+import { streamsOf, type Workload } from './workload.js';
+
+/** So long nothing may come until what is missing counts as lost. */
+const settleTimeoutMs = 5_000;
+/** From the command to the first publication: all shards are to have it by then. */
+const leadMs = 100;
+const momentMs = 500;
+
+export interface LoadOptions {
+  readonly label: string;
+  readonly server: string;
+  readonly workload: Workload;
+  readonly deployment: Deployment;
+  readonly protocol: ProtocolName;
+  readonly isTyped: boolean;
+  readonly joins: boolean;
+  readonly generators: number;
+  /** Called twice a second, to show. */
+  readonly onMoment?: (moment: Moment) => void;
+}
+
+export async function runLoad(options: LoadOptions): Promise<LoadResult> {
+  await using parts = new Parts();
+  const { workload, deployment, generators } = options;
+  const shards = Array.from({ length: generators }, () => parts.use(new ShardProcess()));
+  const pids = shards.map(({ pid }) => pid);
+  const before = await readUsage(deployment, pids);
+  await Promise.all(shards.map((shard, index) => shard.open(planOf(options, index))));
+  const opened = await readUsage(deployment, pids);
+
+  const published = new Float64Array(streamsOf(workload));
+  const run = async (seconds: number, isMeasured: boolean): Promise<RunReport[]> => {
+    const startUs = nowUs() + leadMs * 1_000;
+    const reports = await Promise.all(shards.map((shard) => shard.run(startUs, seconds, isMeasured)));
+    published.fill(0);
+    for (const report of reports) {
+      for (const [stream, count] of report.published.entries()) published[stream] = (published[stream] ?? 0) + count;
+    }
+    return reports;
+  };
+  const settle = (): Promise<SettleReport[]> =>
+    Promise.all(shards.map((shard) => shard.settle(published, settleTimeoutMs)));
+
+  if (workload.warmUpSeconds > 0) await run(workload.warmUpSeconds, false);
+  const warm = await settle();
+  const start = await readUsage(deployment, pids);
+  const watch = new Watch(options, shards, start);
+  const reports = await run(workload.seconds, true);
+  const settled = await settle();
+  const end = await readUsage(deployment, pids);
+  const moments = await watch.stop();
+  return reckon(options, {
+    before,
+    opened,
+    start,
+    end,
+    warm,
+    reports,
+    settled,
+    moments,
+    publishedCount: sum(published),
+  });
+}
+
+function planOf({ workload, deployment, protocol, isTyped, joins, generators }: LoadOptions, shard: number) {
+  // Each generator process has an address of its own, with 28,000 ports.
+  const isLocal = deployment.targets.every(({ host }) => host.startsWith('127.'));
+  const localAddress = isLocal && generators > 1 ? `127.0.${1 + Math.floor(shard / 250)}.${2 + (shard % 250)}` : null;
+  const { targets } = deployment;
+  return { workload, targets, protocol, isTyped, joins, shard, shards: generators, localAddress };
+}
+
+/** Looks at everything twice a second. */
+class Watch {
+  readonly #moments: Moment[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #last: { readonly usage: Usage; readonly published: number; readonly deliveries: number };
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor({ deployment, onMoment }: LoadOptions, shards: readonly ShardProcess[], start: Usage) {
+    const read = (key: 'published' | 'deliveries' | 'connected'): number =>
+      sum(shards.map(({ progress }) => progress[key]));
+    this.#last = { usage: start, published: read('published'), deliveries: read('deliveries') };
+    const look = async (): Promise<void> => {
+      const usage = await readUsage(
+        deployment,
+        shards.map(({ pid }) => pid),
+      );
+      const seconds = (usage.atMs - this.#last.usage.atMs) / 1_000;
+      const [published, deliveries] = [read('published'), read('deliveries')];
+      const { usage: lastUsage } = this.#last;
+      const moment = {
+        atSeconds: (usage.atMs - start.atMs) / 1_000,
+        publishedPerSecond: (published - this.#last.published) / seconds,
+        deliveriesPerSecond: (deliveries - this.#last.deliveries) / seconds,
+        connected: read('connected'),
+        serverCpu: (usage.serverCpuNs - lastUsage.serverCpuNs) / seconds / 1e9,
+        redisCpu: (usage.redisCpuNs - lastUsage.redisCpuNs) / seconds / 1e9,
+        generatorCpu: busiest(lastUsage, usage),
+        serverRssBytes: usage.serverRssBytes,
+        kernelTcpBytes: usage.kernelTcpBytes,
+      };
+      this.#last = { usage, published, deliveries };
+      this.#moments.push(moment);
+      onMoment?.(moment);
+    };
+    this.#timer = setInterval(() => {
+      this.#looking = this.#looking.then(look).catch(() => undefined);
+    }, momentMs);
+  }
+
+  async stop(): Promise<readonly Moment[]> {
+    clearInterval(this.#timer);
+    await this.#looking;
+    return this.#moments;
+  }
+}
+
+interface Reckoning {
+  readonly before: Usage;
+  readonly opened: Usage;
+  readonly start: Usage;
+  readonly end: Usage;
+  readonly warm: readonly SettleReport[];
+  readonly reports: readonly RunReport[];
+  readonly settled: readonly SettleReport[];
+  readonly moments: readonly Moment[];
+  readonly publishedCount: number;
+}
+
+function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
+  const { before, opened, start, end, warm, reports, settled, moments, publishedCount } = reckoning;
+  const { workload, deployment } = options;
+  const count = (key: keyof SettleReport['counts']): number => sum(settled.map(({ counts }) => counts[key]));
+  const deliveriesOfShards = settled.map(
+    ({ counts }, index) => counts.deliveries - (warm[index]?.counts.deliveries ?? 0),
+  );
+  const deliveries = sum(deliveriesOfShards);
+  const warmed = workload.perSecond * workload.warmUpSeconds;
+  const isLocal = deployment.processes.length > 0;
+  const serverCpuUs = isLocal ? (end.serverCpuNs - start.serverCpuNs) / 1_000 : null;
+  const hasRedis = deployment.redisPort !== null;
+  const failures: Record<string, number> = {};
+  for (const report of settled) {
+    for (const [failure, times] of Object.entries(report.failures))
+      failures[failure] = (failures[failure] ?? 0) + times;
+  }
+  const measured = {
+    published: Math.max(0, publishedCount - Math.round(warmed)),
+    deliveries,
+    lost: count('lost'),
+    repeated: count('repeated'),
+    foreign: count('foreign'),
+    told: sum(settled.map(({ told }) => told)),
+    failures,
+    generatorCpu: busiest(start, end),
+    slipP99Us: Math.max(0, ...reports.map(({ slipP99Us }) => slipP99Us)),
+    lateShare: Math.max(0, ...reports.map(({ lateShare }) => lateShare)),
+  };
+  const complaints = findComplaints({
+    ...measured,
+    planned: workload.perSecond * workload.seconds,
+    deliveriesOfShards,
+    isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,
+    expectsFailures: workload.disturbances.some(({ name }) => name === 'storm' || name === 'stall'),
+  });
+  return {
+    label: options.label,
+    server: options.server,
+    workload,
+    ...measured,
+    unproven: count('unproven'),
+    connected: sum(settled.map(({ connected }) => connected)),
+    elapsedSeconds: (end.atMs - start.atMs) / 1_000,
+    latency: summarize(settled.map(({ latency }) => latency)),
+    handshake: summarize(settled.map(({ handshake }) => handshake)),
+    back: summarize(settled.map(({ back }) => back)),
+    serverCpuUs,
+    redisCpuUs: isLocal && hasRedis ? (end.redisCpuNs - start.redisCpuNs) / 1_000 : null,
+    serverCpuUsPerDelivery: serverCpuUs === null || deliveries === 0 ? null : serverCpuUs / deliveries,
+    serverBytesPerConnection: isLocal
+      ? (opened.serverAnonymousBytes - before.serverAnonymousBytes) / Math.max(1, workload.subscribers)
+      : null,
+    serverRssBytes: isLocal ? end.serverRssBytes : null,
+    kernelTcpBytes: end.kernelTcpBytes,
+    redisCommands: hasRedis ? end.redisCommands - start.redisCommands : null,
+    redisInputBytes: hasRedis ? end.redisInputBytes - start.redisInputBytes : null,
+    redisOutputBytes: hasRedis ? end.redisOutputBytes - start.redisOutputBytes : null,
+    generatorLoopLagP99Ms: Math.max(0, ...reports.map(({ loopLagP99Ms }) => loopLagP99Ms)),
+    moments,
+    complaints,
+  };
+}
+
+function busiest(from: Usage, to: Usage): number {
+  const ns = (to.atMs - from.atMs) * 1e6;
+  return Math.max(0, ...to.generatorCpuNs.map((cpu, index) => (cpu - (from.generatorCpuNs[index] ?? 0)) / ns));
+}
+
+/** Counts of all shards are added; percentiles are of the sum, never means of percentiles. */
+function summarize(histograms: readonly string[]): LatencySummary {
+  const all = newHistogram();
+  for (const histogram of histograms) all.add(decodeFromCompressedBase64(histogram));
+  const at = (percentile: number): number => all.getValueAtPercentile(percentile);
+  return {
+    count: all.totalCount,
+    p50: at(50),
+    p90: at(90),
+    p99: at(99),
+    p999: at(99.9),
+    max: all.maxValue,
+    histogram: encodeIntoCompressedBase64(all),
+  };
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

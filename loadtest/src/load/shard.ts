@@ -1,0 +1,401 @@
+/**
+ * One generator process's part of a load: some of the subscribing and some of the publishing connections. Connections, and the
+ * streams that they publish, are dealt out in turn.
+ */
+import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
+import { type ProtocolName, protocols } from '../protocols/protocols.js';
+import { chooser } from './choice.js';
+import { ClientConnection } from './client-connection.js';
+import { Connection, type Target } from './connection.js';
+import { forEachAtOnce } from './limit.js';
+import type { Member } from './member.js';
+import { Publisher } from './publisher.js';
+import { newHistogram, Reception, type ReceptionCounts } from './reception.js';
+import { nowUs } from './stamp.js';
+import {
+  type Disturbance,
+  meanFanout,
+  publisherOfStream,
+  streamsOf,
+  topicName,
+  topicOfStream,
+  topicsOfSubscriber,
+  type Workload,
+} from './workload.js';
+
+/** Connections that may be on their way at once in all shards: below the 512 that uSockets lets wait. */
+const maxConnecting = 256;
+
+const connectTimeoutMs = 20_000;
+
+/** Latencies taken in a second, about: each takes some of the generator's time. */
+const latenciesPerSecond = 20_000;
+
+/** What has come has to be read: nothing sleeps longer than this while it waits for its time. */
+const maxSleepMs = 1;
+
+export interface ShardPlan {
+  readonly workload: Workload;
+  readonly targets: readonly Target[];
+  readonly protocol: ProtocolName;
+  /** Whether the typed client is used instead of bare sockets. */
+  readonly isTyped: boolean;
+  /** Whether publications of a turn are put into one message, where the protocol can. */
+  readonly joins: boolean;
+  readonly shard: number;
+  readonly shards: number;
+  readonly localAddress: string | null;
+}
+
+export interface Progress {
+  readonly published: number;
+  readonly deliveries: number;
+  readonly connected: number;
+}
+
+export interface RunReport {
+  /** Of each stream, since the beginning. */
+  readonly published: Float64Array;
+  readonly slipP99Us: number;
+  /** Share of bursts that left when the next one was due already. */
+  readonly lateShare: number;
+  /** 99 % of the turns of the event loop began less late than this, in milliseconds. */
+  readonly loopLagP99Ms: number;
+}
+
+export interface SettleReport {
+  readonly counts: ReceptionCounts;
+  /** Encoded histograms, of µs. */
+  readonly latency: string;
+  readonly handshake: string;
+  /** How long after the disturbance each connection was back, in µs. */
+  readonly back: string;
+  readonly told: number;
+  /** Connections that broke, by why. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly connected: number;
+  readonly cpuMs: number;
+}
+
+interface Outlet {
+  add(topic: string, stream: number, sequence: number, plannedUs: number): void;
+  flush(): void;
+}
+
+export class Shard {
+  readonly #plan: ShardPlan;
+  readonly #reception: Reception;
+  readonly #members = new Map<number, Member>();
+  readonly #outlets = new Map<number, Outlet>();
+  readonly #closers: (() => void)[] = [];
+  readonly #published: Float64Array;
+  readonly #handshake: Histogram = newHistogram();
+  readonly #back: Histogram = newHistogram();
+  readonly #failures = new Map<string, number>();
+  /** Those that have been told to read nothing: that they are cut off is to be expected. */
+  readonly #stalled = new Set<number>();
+  #told = 0;
+  #publishedCount = 0;
+  #isClosed = false;
+
+  constructor(plan: ShardPlan) {
+    this.#plan = plan;
+    const { workload } = plan;
+    const perSecond = workload.perSecond * meanFanout(workload);
+    this.#reception = new Reception(workload, Math.max(1, Math.ceil(perSecond / latenciesPerSecond)));
+    this.#published = new Float64Array(streamsOf(workload));
+  }
+
+  get progress(): Progress {
+    return {
+      published: this.#publishedCount,
+      deliveries: this.#reception.deliveries,
+      connected: this.#members.size,
+    };
+  }
+
+  async open(): Promise<void> {
+    const { workload, shards } = this.#plan;
+    const atOnce = Math.max(1, Math.floor(maxConnecting / shards));
+    await forEachAtOnce(this.#own(workload.subscribers), atOnce, (subscriber) => this.#join(subscriber, true));
+    if (workload.perSecond > 0) {
+      await forEachAtOnce(this.#own(workload.publishers), atOnce, (publisher) => this.#openOutlet(publisher));
+    }
+  }
+
+  /** Publishes for so long, and meanwhile disturbs what is to be disturbed where it is measured. */
+  async run(startUs: number, seconds: number, isMeasured: boolean): Promise<RunReport> {
+    this.#reception.isMeasuring = isMeasured;
+    if (isMeasured) this.#reception.latency.reset();
+    const lag = monitorEventLoopDelay({ resolution: 1 });
+    lag.enable();
+    const endUs = startUs + seconds * 1_000_000;
+    const disturbances = isMeasured
+      ? this.#plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
+      : [];
+    const [pace] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
+    lag.disable();
+    return { ...pace, published: this.#published, loopLagP99Ms: lag.percentile(99) / 1e6 };
+  }
+
+  /** Waits until all that was published has come, or nothing more does. */
+  async settle(published: Float64Array, timeoutMs: number): Promise<SettleReport> {
+    let seen = -1;
+    let lastNewsAt = performance.now();
+    while (!this.#reception.hasAll(published) && performance.now() - lastNewsAt < timeoutMs) {
+      if (this.#reception.deliveries !== seen) lastNewsAt = performance.now();
+      seen = this.#reception.deliveries;
+      await delay(5);
+    }
+    const { user, system } = process.cpuUsage();
+    return {
+      counts: this.#reception.counts(published),
+      latency: encode(this.#reception.latency),
+      handshake: encode(this.#handshake),
+      back: encode(this.#back),
+      told: this.#told,
+      failures: Object.fromEntries(this.#failures),
+      connected: this.#members.size,
+      cpuMs: (user + system) / 1_000,
+    };
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const member of this.#members.values()) member.close();
+    for (const close of this.#closers) close();
+  }
+
+  /** The numbers of those that are this shard's. */
+  *#own(all: number): Iterable<number> {
+    const { shard, shards } = this.#plan;
+    for (let number = shard; number < all; number += shards) yield number;
+  }
+
+  #targetOf(number: number, servers: readonly number[] | null): Target {
+    const { targets } = this.#plan;
+    const chosen = servers === null ? targets : servers.map((server) => targets[server % targets.length] as Target);
+    // Consecutive numbers are dealt out to shards too: each shard is to reach all servers.
+    return chosen[Math.floor(number / this.#plan.shards + this.#plan.shard) % chosen.length] as Target;
+  }
+
+  /** `isKnown`: nothing has been published yet, so it is to get everything. */
+  async #join(subscriber: number, isKnown: boolean): Promise<void> {
+    const { workload, isTyped, localAddress } = this.#plan;
+    const target = this.#targetOf(subscriber, workload.subscriberServers);
+    const topics = topicsOfSubscriber(subscriber, workload).map(topicName);
+    const startedUs = nowUs();
+    this.#reception.begin(subscriber, isKnown);
+    const onPublication = (bytes: Uint8Array, at: number): void => this.#reception.record(subscriber, bytes, at);
+    const onFailure = (error: Error): void => this.#lost(subscriber, error);
+    const member = isTyped
+      ? await ClientConnection.open({ ...this.#clientOptions(target), onPublication, onFailure }, topics)
+      : await Connection.open({
+          protocol: protocols[this.#plan.protocol],
+          target,
+          localAddress,
+          role: 'subscriber',
+          topics,
+          onPublication,
+          onFailure,
+          timeoutMs: connectTimeoutMs,
+        });
+    this.#handshake.recordValue(Math.max(1, nowUs() - startedUs));
+    if (this.#isClosed) member.close();
+    else this.#members.set(subscriber, member);
+  }
+
+  async #openOutlet(publisher: number): Promise<void> {
+    const { workload, isTyped, localAddress, joins } = this.#plan;
+    const target = this.#targetOf(publisher, workload.publisherServers);
+    const onFailure = (error: Error): void => this.#count(`a publisher: ${error.message}`);
+    if (isTyped) {
+      const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure };
+      const connection = await ClientConnection.open(options, []);
+      this.#closers.push(() => connection.close());
+      this.#outlets.set(publisher, connection);
+      return;
+    }
+    const protocol = protocols[this.#plan.protocol];
+    const connection = await Connection.open({
+      protocol,
+      target,
+      localAddress,
+      role: 'publisher',
+      topics: [],
+      onPublication: () => {},
+      onFailure,
+      timeoutMs: connectTimeoutMs,
+    });
+    this.#closers.push(() => connection.close());
+    this.#outlets.set(publisher, new Publisher(connection, protocol, workload.publicationBytes, joins));
+  }
+
+  #clientOptions(target: Target) {
+    const { publicationBytes } = this.#plan.workload;
+    const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
+    return { target, encoding, publicationBytes, onTold: () => void this.#told++ };
+  }
+
+  #lost(subscriber: number, error: Error): void {
+    this.#members.get(subscriber)?.close();
+    this.#members.delete(subscriber);
+    this.#reception.end(subscriber);
+    this.#count(this.#stalled.has(subscriber) ? `stalled: ${error.message}` : error.message);
+  }
+
+  #count(failure: string): void {
+    this.#failures.set(failure, (this.#failures.get(failure) ?? 0) + 1);
+  }
+
+  /** Open loop: bursts leave on schedule, whatever has become of those before. */
+  async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
+    const { workload } = this.#plan;
+    const own = new Set(this.#own(workload.publishers));
+    const streams = Array.from({ length: this.#published.length }, (_, stream) => stream).filter((stream) =>
+      own.has(publisherOfStream(stream, workload)),
+    );
+    if (streams.length === 0) {
+      await sleepUntil(endUs);
+      return { slipP99Us: 0, lateShare: 0 };
+    }
+    const next = chooser(streams, workload.choice);
+    const share = streams.length / this.#published.length;
+    const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
+    const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+    // Shards do not all send at the same moment.
+    const firstUs = startUs + (intervalUs * this.#plan.shard) / this.#plan.shards;
+    let late = 0;
+    let bursts = 0;
+    for (;;) {
+      const dueUs = firstUs + bursts * intervalUs;
+      if (dueUs >= endUs) break;
+      await sleepUntil(dueUs);
+      const now = nowUs();
+      // What is due by now leaves together, as a busy publisher would send it.
+      for (let at = dueUs; at <= now && at < endUs; at += intervalUs) {
+        slips.record(Math.max(1, Math.round(now - at)));
+        if (now - at >= intervalUs) late++;
+        bursts++;
+        for (let index = 0; index < workload.burst; index++) this.#send(next(), at);
+      }
+      for (const outlet of this.#outlets.values()) outlet.flush();
+    }
+    return { slipP99Us: slips.percentile(99), lateShare: late / Math.max(1, bursts) };
+  }
+
+  #send(stream: number, plannedUs: number): void {
+    const { workload } = this.#plan;
+    const outlet = this.#outlets.get(publisherOfStream(stream, workload));
+    const sequence = this.#published[stream] as number;
+    this.#published[stream] = sequence + 1;
+    this.#publishedCount++;
+    outlet?.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
+  }
+
+  async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<void> {
+    const { shards } = this.#plan;
+    switch (disturbance.name) {
+      case 'storm': {
+        await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
+        const those = this.#someMembers(disturbance.share);
+        for (const subscriber of those) this.#leave(subscriber);
+        await this.#comeBack(those, nowUs());
+        return;
+      }
+      case 'absence': {
+        await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
+        const those = this.#someMembers(disturbance.share);
+        for (const subscriber of those) this.#leave(subscriber);
+        await delay(disturbance.seconds * 1_000);
+        await this.#comeBack(those, nowUs());
+        return;
+      }
+      case 'stall': {
+        await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
+        for (const subscriber of this.#someMembers(disturbance.share)) {
+          this.#stalled.add(subscriber);
+          this.#reception.end(subscriber);
+          this.#members.get(subscriber)?.pause();
+        }
+        return;
+      }
+      case 'churn': {
+        const intervalUs = (shards * 1_000_000) / disturbance.connectionsPerSecond;
+        const subscribers = [...this.#members.keys()];
+        for (let at = 0; startUs + at * intervalUs < endUs && subscribers.length > 0; at++) {
+          await sleepUntil(startUs + at * intervalUs);
+          const subscriber = subscribers[at % subscribers.length] as number;
+          if (!this.#members.has(subscriber)) continue;
+          this.#leave(subscriber);
+          await this.#rejoin(subscriber, nowUs());
+        }
+        return;
+      }
+      case 'resubscribe': {
+        const intervalUs = (shards * 1_000_000) / disturbance.subscriptionsPerSecond;
+        const subscribers = [...this.#members.keys()];
+        for (let at = 0; startUs + at * intervalUs < endUs && subscribers.length > 0; at++) {
+          await sleepUntil(startUs + at * intervalUs);
+          const subscriber = subscribers[at % subscribers.length] as number;
+          const topics = topicsOfSubscriber(subscriber, this.#plan.workload);
+          const topic = topics[Math.floor(at / subscribers.length) % topics.length] as number;
+          this.#reception.interrupt(subscriber, topic);
+          await this.#members.get(subscriber)?.unsubscribe([topicName(topic)]);
+          // What was on its way when it left is not part of what follows.
+          this.#reception.interrupt(subscriber, topic);
+          await this.#members.get(subscriber)?.subscribe([topicName(topic)]);
+        }
+        return;
+      }
+    }
+  }
+
+  #someMembers(share: number): number[] {
+    const all = [...this.#members.keys()];
+    return all.slice(0, Math.round(all.length * share));
+  }
+
+  #leave(subscriber: number): void {
+    const member = this.#members.get(subscriber);
+    member?.leave();
+    if (member === undefined || member.recovers) return;
+    this.#members.delete(subscriber);
+    this.#reception.end(subscriber);
+  }
+
+  async #comeBack(subscribers: readonly number[], sinceUs: number): Promise<void> {
+    const atOnce = Math.max(1, Math.floor(maxConnecting / this.#plan.shards));
+    await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
+  }
+
+  /** Until it is back, as a client would. */
+  async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
+    while (!this.#isClosed) {
+      try {
+        const member = this.#members.get(subscriber);
+        if (member === undefined) await this.#join(subscriber, false);
+        else await member.comeBack();
+        this.#back.recordValue(Math.max(1, nowUs() - sinceUs));
+        return;
+      } catch (error) {
+        this.#count(`coming back: ${(error as Error).message}`);
+        await delay(Math.random() * 200);
+      }
+    }
+  }
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+async function sleepUntil(timeUs: number): Promise<void> {
+  await nextTurn();
+  for (let leftUs = timeUs - nowUs(); leftUs > 0; leftUs = timeUs - nowUs()) {
+    if (leftUs > 20_000) await delay(leftUs / 1_000 - 15);
+    // A timer is a millisecond late, and to spin would take the CPU from those who are measured.
+    else Atomics.wait(sleeper, 0, 0, Math.min(leftUs / 1_000, maxSleepMs / 2));
+    await nextTurn();
+  }
+}

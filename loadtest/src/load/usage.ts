@@ -1,0 +1,67 @@
+/** What the processes of a load use, read from /proc and from Redis. */
+import { readFile } from 'node:fs/promises';
+import { readCpuNs, readMemory } from '../process-usage.js';
+import { redisCommand } from '../verify/redis-command.js';
+import type { Deployment } from './deployment.js';
+
+export interface Usage {
+  readonly atMs: number;
+  /** CPU time so far, in nanoseconds, by role. */
+  readonly serverCpuNs: number;
+  readonly redisCpuNs: number;
+  readonly generatorCpuNs: readonly number[];
+  readonly serverRssBytes: number;
+  readonly serverAnonymousBytes: number;
+  readonly redisRssBytes: number;
+  /** TCP buffers of all sockets of this machine. */
+  readonly kernelTcpBytes: number;
+  readonly redisCommands: number;
+  readonly redisInputBytes: number;
+  readonly redisOutputBytes: number;
+}
+
+export async function readUsage(deployment: Deployment, generatorPids: readonly number[]): Promise<Usage> {
+  const { processes, redisPort } = deployment;
+  const of = async (role: 'server' | 'redis', read: (pid: number) => Promise<number>): Promise<number> => {
+    const values = await Promise.all(processes.filter((each) => each.role === role).map(({ pid }) => read(pid)));
+    return values.reduce((sum, value) => sum + value, 0);
+  };
+  const rss = async (pid: number): Promise<number> => (await readMemory(pid)).rssBytes;
+  const anonymous = async (pid: number): Promise<number> => (await readMemory(pid)).anonymousBytes;
+  const [serverCpuNs, redisCpuNs, serverRssBytes, serverAnonymousBytes, redisRssBytes, generatorCpuNs, kernelTcpBytes] =
+    await Promise.all([
+      of('server', readCpuNs),
+      of('redis', readCpuNs),
+      of('server', rss),
+      of('server', anonymous),
+      of('redis', rss),
+      Promise.all(generatorPids.map(readCpuNs)),
+      readKernelTcpBytes(),
+    ]);
+  const redis = redisPort === null ? new Map<string, number>() : await readRedisStats(redisPort);
+  return {
+    atMs: performance.now(),
+    serverCpuNs,
+    redisCpuNs,
+    generatorCpuNs,
+    serverRssBytes,
+    serverAnonymousBytes,
+    redisRssBytes,
+    kernelTcpBytes,
+    redisCommands: redis.get('total_commands_processed') ?? 0,
+    redisInputBytes: redis.get('total_net_input_bytes') ?? 0,
+    redisOutputBytes: redis.get('total_net_output_bytes') ?? 0,
+  };
+}
+
+const pageBytes = 4_096;
+
+async function readKernelTcpBytes(): Promise<number> {
+  const text = await readFile('/proc/net/sockstat', 'latin1');
+  return Number(/^TCP:.* mem (\d+)/m.exec(text)?.[1] ?? 0) * pageBytes;
+}
+
+async function readRedisStats(port: number): Promise<Map<string, number>> {
+  const info = String(await redisCommand(port, ['INFO', 'stats']));
+  return new Map([...info.matchAll(/^(\w+):([\d.]+)\r?$/gm)].map(([, name = '', value]) => [name, Number(value)]));
+}

@@ -1,0 +1,106 @@
+/** What a load consists of: how many of what, how fast, and what happens meanwhile. A scenario is a function that answers one. */
+
+/** Which topics the subscribing connection of a number has. */
+export type SubscriptionPlan =
+  /** Each has all topics. */
+  | { readonly name: 'all' }
+  /** Each has one, in turn. */
+  | { readonly name: 'one' }
+  /** Each has so many, spread over all of them. */
+  | { readonly name: 'some'; readonly topics: number };
+
+/** Which stream comes next: each in its turn, or the first ones more often (Zipf: the n-th with weight 1 / n^exponent). */
+export type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
+
+/** What is done to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */
+export type Disturbance =
+  /** A share of the connections breaks at once and comes back as fast as it may. */
+  | { readonly name: 'storm'; readonly atSeconds: number; readonly share: number }
+  /** Connections are replaced by new ones, so many a second. */
+  | { readonly name: 'churn'; readonly connectionsPerSecond: number }
+  /** Subscriptions are given up and made again, so many a second. */
+  | { readonly name: 'resubscribe'; readonly subscriptionsPerSecond: number }
+  /** A share of the connections reads nothing any more. */
+  | { readonly name: 'stall'; readonly atSeconds: number; readonly share: number }
+  /** A share of the connections is away for a while. */
+  | { readonly name: 'absence'; readonly atSeconds: number; readonly seconds: number; readonly share: number };
+
+export interface Workload {
+  readonly topics: number;
+  /** Subscribing connections. */
+  readonly subscribers: number;
+  readonly subscriptions: SubscriptionPlan;
+  /** Publishing connections. */
+  readonly publishers: number;
+  /** Publications a second, by all publishers together; 0: none. */
+  readonly perSecond: number;
+  /** Publications sent together. */
+  readonly burst: number;
+  readonly choice: Choice;
+  readonly publicationBytes: number;
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
+  readonly disturbances: readonly Disturbance[];
+  /** Which of the servers subscribers connect to, in turn; null: all. */
+  readonly subscriberServers: readonly number[] | null;
+  readonly publisherServers: readonly number[] | null;
+}
+
+export const defaultWorkload: Workload = {
+  topics: 1,
+  subscribers: 1,
+  subscriptions: { name: 'one' },
+  publishers: 1,
+  perSecond: 0,
+  burst: 1,
+  choice: { name: 'inTurn' },
+  publicationBytes: 128,
+  warmUpSeconds: 1,
+  seconds: 5,
+  disturbances: [],
+  subscriberServers: null,
+  publisherServers: null,
+};
+
+/**
+ * A stream is what one publisher sends to one topic: its publications are numbered without holes. There are as many as topics or
+ * as publishers, whichever is more, and each belongs to one publisher.
+ */
+export function streamsOf({ topics, publishers, perSecond }: Workload): number {
+  return perSecond === 0 ? 0 : Math.max(topics, publishers);
+}
+
+export function topicOfStream(stream: number, { topics }: Workload): number {
+  return stream % topics;
+}
+
+export function publisherOfStream(stream: number, { publishers }: Workload): number {
+  return stream % publishers;
+}
+
+export function topicName(topic: number): string {
+  return `load.${topic}`;
+}
+
+/** The topics of a subscribing connection, each once. */
+export function topicsOfSubscriber(subscriber: number, { topics, subscriptions }: Workload): readonly number[] {
+  switch (subscriptions.name) {
+    case 'all':
+      return Array.from({ length: topics }, (_, topic) => topic);
+    case 'one':
+      return [subscriber % topics];
+    case 'some': {
+      const count = Math.min(subscriptions.topics, topics);
+      const first = (subscriber * count) % topics;
+      return Array.from({ length: count }, (_, index) => (first + index) % topics);
+    }
+  }
+}
+
+/** Deliveries that one publication of each stream would make, all together, divided by the streams. */
+export function meanFanout(workload: Workload): number {
+  const { topics, subscribers, subscriptions } = workload;
+  if (subscriptions.name === 'all') return subscribers;
+  const perSubscriber = subscriptions.name === 'one' ? 1 : Math.min(subscriptions.topics, topics);
+  return (subscribers * perSubscriber) / topics;
+}

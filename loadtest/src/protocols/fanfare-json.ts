@@ -1,0 +1,36 @@
+/** `fanfare.v1.json` (PROTOCOL.md section 5.1). */
+import { endpointPath, jsonClientCodec, subprotocols } from '@fanfare/protocol';
+import { blankData, findStamp, stampMark } from '../load/stamp.js';
+import { readFanfareMessage, takePublications } from './fanfare-message.js';
+import type { Protocol } from './protocol.js';
+
+const utf8 = new TextEncoder();
+
+export const fanfareJson: Protocol = {
+  transport: 'websocket',
+  isBinary: false,
+  subprotocol: subprotocols.json,
+  path: () => endpointPath,
+  hello: () => null,
+  subscribe: (topics) =>
+    topics.map((topic, index) =>
+      utf8.encode(String(jsonClientCodec.encode({ type: 'subscribe', id: index + 1, topic, since: null }))),
+    ),
+  unsubscribe: (topics) =>
+    topics.map((topic, index) =>
+      utf8.encode(String(jsonClientCodec.encode({ type: 'unsubscribe', id: index + 1, topic }))),
+    ),
+  publication(topic, publicationBytes) {
+    // The quotes around it are part of the data.
+    const data = blankData(publicationBytes - 2);
+    const message = utf8.encode(
+      String(jsonClientCodec.encode({ type: 'publish', id: null, topic, data, messageId: null })),
+    );
+    return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
+  },
+  join: null,
+  reader: (onPublication, events) => (bytes, start, end) => {
+    if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
+    else readFanfareMessage(jsonClientCodec.decode(Buffer.from(bytes.subarray(start, end)).toString()), events);
+  },
+};

@@ -1,0 +1,27 @@
+/** What Fanfare says in either encoding. */
+import type { ServerMessage } from '@fanfare/protocol';
+import { findStamp, stampBytes } from '../load/stamp.js';
+import type { Events, OnPublication } from './protocol.js';
+
+export function takePublications(bytes: Uint8Array, start: number, end: number, onPublication: OnPublication): void {
+  for (let at = findStamp(bytes, start, end); at >= 0; at = findStamp(bytes, at + stampBytes, end)) {
+    onPublication(bytes, at);
+  }
+}
+
+export function readFanfareMessage(message: ServerMessage | null, events: Events): void {
+  switch (message?.type) {
+    case 'connected':
+      return events.greeted();
+    case 'subscribed':
+    case 'unsubscribed':
+      return events.confirmed(1);
+    case 'published':
+      return events.acknowledged(1);
+    case 'error':
+      return events.refused(`${message.code}: ${message.message}`);
+    default:
+      // A gap, a reset, an invitation to move: what is missing is counted, and this says nothing more.
+      return;
+  }
+}

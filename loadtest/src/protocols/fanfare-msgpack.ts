@@ -1,0 +1,43 @@
+/** `fanfare.v1.msgpack` (PROTOCOL.md section 5.2). */
+import { endpointPath, MsgpackClientCodec, subprotocols, Writer } from '@fanfare/protocol';
+import { blankData, findStamp, stampMark } from '../load/stamp.js';
+import { readFanfareMessage, takePublications } from './fanfare-message.js';
+import type { Protocol } from './protocol.js';
+
+/** Data is text. */
+const codec = new MsgpackClientCodec({
+  encode(data) {
+    const text = Buffer.from(String(data));
+    const writer = new Writer();
+    // A string of up to 4 GiB: the header has one length whatever it says.
+    writer.byte(0xdb);
+    for (const shift of [24, 16, 8, 0]) writer.byte((text.length >>> shift) & 0xff);
+    writer.copy(text);
+    return writer.toBytes();
+  },
+  decode: () => null,
+});
+
+export const fanfareMsgpack: Protocol = {
+  transport: 'websocket',
+  isBinary: true,
+  subprotocol: subprotocols.msgpack,
+  path: () => endpointPath,
+  hello: () => null,
+  subscribe: (topics) => [
+    codec.join(topics.map((topic, index) => codec.encode({ type: 'subscribe', id: index + 1, topic, since: null }))),
+  ],
+  unsubscribe: (topics) => [
+    codec.join(topics.map((topic, index) => codec.encode({ type: 'unsubscribe', id: index + 1, topic }))),
+  ],
+  publication(topic, publicationBytes) {
+    const data = blankData(publicationBytes);
+    const message = codec.encode({ type: 'publish', id: null, topic, data, messageId: null }).slice();
+    return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
+  },
+  join: (messages) => codec.join([...messages]).slice(),
+  reader: (onPublication, events) => (bytes, start, end) => {
+    if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
+    else readFanfareMessage(codec.decode(bytes.slice(start, end).buffer as ArrayBuffer), events);
+  },
+};

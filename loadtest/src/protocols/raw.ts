@@ -1,0 +1,20 @@
+/** That of the raw server (raw-server.ts): the path says what a socket listens to, and a published message begins with its topic. */
+import { blankData } from '../load/stamp.js';
+import { takePublications } from './fanfare-message.js';
+import type { Protocol } from './protocol.js';
+
+export const raw: Protocol = {
+  transport: 'websocket',
+  isBinary: true,
+  subprotocol: null,
+  path: (role, topics) => (role === 'publisher' ? '/publish' : `/subscribe/${topics.join(',')}`),
+  hello: () => null,
+  subscribe: () => null,
+  unsubscribe: () => null,
+  publication(topic, publicationBytes) {
+    const head = Buffer.from([topic.length, ...Buffer.from(topic)]);
+    return { message: Buffer.concat([head, Buffer.from(blankData(publicationBytes))]), stampAt: head.length };
+  },
+  join: null,
+  reader: (onPublication) => (bytes, start, end) => takePublications(bytes, start, end, onPublication),
+};

@@ -1,0 +1,15 @@
+/** uWebSockets.js with nothing on top (raw-server.ts). One process: it knows no others. */
+import { deployScript, startScript } from './script.js';
+import type { ServerKind } from './server.js';
+
+export function raw(isDeferred: boolean): ServerKind {
+  return {
+    about: isDeferred
+      ? 'uWebSockets.js with nothing on top; publishes after the handler has returned'
+      : 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do',
+    protocol: 'raw',
+    missing: async () => null,
+    start: async ({ env }) =>
+      deployScript('raw-server', await startScript('raw-server', isDeferred ? ['--deferred'] : [], env)),
+  };
+}
