@@ -28,6 +28,7 @@ describe('the tables that they come from', () => {
       topics: () => 0,
       relayConnected: () => true,
       nodes: () => 1,
+      flushWindowSeconds: () => 0,
     });
     const exposed = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);

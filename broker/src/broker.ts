@@ -81,6 +81,7 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     topics: () => registry.topics,
     relayConnected: () => relay.state === 'connected',
     nodes: () => relay.nodes,
+    flushWindowSeconds: () => relay.flushWindowMs / 1_000,
   });
   const stopParts = async (): Promise<void> => {
     await relay.close();

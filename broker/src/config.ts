@@ -152,6 +152,14 @@ export const settings = {
     1_073_741_824,
     'Publications that may wait for Redis. Beyond it publishes are answered `overloaded` and delivered to nobody.',
   ),
+  flushWindowMs: integer(
+    'FANFARE_FLUSH_WINDOW_MS',
+    'ms',
+    2,
+    0,
+    100,
+    'Longest that a busy node gathers publications before it sends them on together. It grows to this by a millisecond each 100 ms while the event loop is busy for more than 60 % of the time, and shrinks below 20 %; a node with time sends at once. 0: always at once.',
+  ),
   topics: {
     name: 'FANFARE_TOPICS',
     unit: 'JSON',

@@ -142,6 +142,7 @@ export interface Readings {
   topics(): number;
   relayConnected(): boolean;
   nodes(): number;
+  flushWindowSeconds(): number;
 }
 
 /** Name and help of each gauge. */
@@ -151,6 +152,10 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   topics: ['topics', 'Topics with a subscriber on this node.'],
   relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
   nodes: ['nodes', 'Nodes of the broker that this one knows to be alive, itself included.'],
+  flushWindowSeconds: [
+    'flush_window_seconds',
+    'How long publications are gathered before they leave together: 0 unless the node is busy.',
+  ],
 };
 
 export const histogramMetrics = {

@@ -26,6 +26,7 @@ describe('a bug in a part', () => {
       relay: {
         state: 'connected',
         nodes: 1,
+        flushWindowMs: 0,
         publish: fail,
         subscribe: async () => fail(),
         standing: fail,

@@ -31,6 +31,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
       nodeName: 'test',
       redisPrefix: `p${prefixes}`,
       unsubscribeLingerMs: 20,
+      flushWindowMs: 0,
       maxRelayBytes: 1_000_000,
       topics: fast,
       recentBytes: 1_000_000,

@@ -1,6 +1,6 @@
 /**
- * Gathers the publications of one event-loop turn by topic, so that a turn costs one Redis command and one frame for each
- * topic, not for each publication.
+ * Gathers the publications of one event-loop turn, under load of some more, by topic, so that they cost one Redis command and one
+ * frame for each topic, not for each publication.
  */
 import {
   forEachItem,
@@ -12,6 +12,7 @@ import {
   Writer,
   writeItem,
 } from '@fanfare/protocol';
+import type { FlushWindow } from './flush-window.js';
 import type { Receipt } from './relay.js';
 
 /** One run of a topic and who waits for its outcome. */
@@ -41,18 +42,22 @@ const keptBatchBytes = 16_384;
 
 export class Gathering {
   readonly #flush: (batches: readonly Batch[]) => void;
+  readonly #window: FlushWindow;
+  /** Runs while something is gathered for longer than a turn. */
+  #timer: NodeJS.Timeout | undefined;
   readonly #open = new Map<Topic, OpenBatch>();
-  /** All batches of the turn, in the order in which they began. */
+  /** In the order in which they began. */
   #batches: OpenBatch[] = [];
   readonly #spare: OpenBatch[] = [];
   #bytes = 0;
 
-  /** `flush` gets all batches of a turn, at its end and outside any WebSocket handler; runs of one topic in order. */
-  constructor(flush: (batches: readonly Batch[]) => void) {
+  /** `flush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
+  constructor(window: FlushWindow, flush: (batches: readonly Batch[]) => void) {
+    this.#window = window;
     this.#flush = flush;
   }
 
-  /** About the bytes of memory that wait for the end of the turn. */
+  /** About the bytes of memory that are gathered. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -74,8 +79,9 @@ export class Gathering {
     this.#bytes += size;
   }
 
-  /** Ends the turn now. */
+  /** Lets go of what is gathered, now. */
   flush(): void {
+    clearTimeout(this.#timer);
     const batches = this.#batches;
     if (batches.length === 0) return;
     this.#batches = [];
@@ -91,10 +97,16 @@ export class Gathering {
     }
   }
 
+  #planFlush(): void {
+    const { ms } = this.#window;
+    if (ms === 0) setImmediate(() => this.flush());
+    else this.#timer = setTimeout(() => this.flush(), ms);
+  }
+
   #begin(topic: Topic): OpenBatch {
     const batch = this.#spare.pop() ?? new OpenBatch();
     batch.begin(topic);
-    if (this.#batches.length === 0) setImmediate(() => this.flush());
+    if (this.#batches.length === 0) this.#planFlush();
     this.#batches.push(batch);
     this.#bytes += runOverheadBytes;
     this.#open.set(topic, batch);

@@ -1,6 +1,7 @@
 /** The relay of a single node: development, tests, and whoever needs no second node. Its histories live as long as it does. */
 import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
+import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
 import { noHistory, noHistoryError, pageBackward, pageForward, standingOf } from './history.js';
 import { IdMemory } from './id-memory.js';
@@ -12,6 +13,7 @@ export interface MemoryRelaySettings {
   readonly topics: TopicPolicies;
   readonly recentBytes: number;
   readonly idempotencyWindowSeconds: number;
+  readonly flushWindowMs: number;
 }
 
 /** A topic's history. */
@@ -32,7 +34,8 @@ const sweepMs = 1_000;
 export class MemoryRelay implements Relay {
   readonly #settings: MemoryRelaySettings;
   readonly #delivery: Delivery;
-  readonly #gathering = new Gathering((batches) => this.#deliver(batches));
+  readonly #window: FlushWindow;
+  readonly #gathering: Gathering;
   readonly #budget: RecentBudget;
   readonly #kept = new Map<Topic, Kept>();
   readonly #sweep: NodeJS.Timeout;
@@ -43,9 +46,15 @@ export class MemoryRelay implements Relay {
   constructor(settings: MemoryRelaySettings, delivery: Delivery) {
     this.#settings = settings;
     this.#delivery = delivery;
+    this.#window = new FlushWindow(settings.flushWindowMs);
+    this.#gathering = new Gathering(this.#window, (batches) => this.#deliver(batches));
     this.#budget = new RecentBudget(settings.recentBytes);
     this.#sweep = setInterval(() => this.#forgetOld(), sweepMs);
     this.#sweep.unref();
+  }
+
+  get flushWindowMs(): number {
+    return this.#window.ms;
   }
 
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
@@ -86,6 +95,7 @@ export class MemoryRelay implements Relay {
   async close(): Promise<void> {
     await this.flush();
     clearInterval(this.#sweep);
+    this.#window.close();
     this.state = 'closed';
   }
 

@@ -26,6 +26,7 @@ import {
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
+import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
 import { noHistory, noHistoryError } from './history.js';
 import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
@@ -55,6 +56,7 @@ export interface RedisRelaySettings extends RedisSettings {
   readonly probeIntervalMs: number;
   readonly durableReplicas: number;
   readonly durableTimeoutMs: number;
+  readonly flushWindowMs: number;
 }
 
 export interface RedisRelayCounters
@@ -98,7 +100,8 @@ export class RedisRelay implements Relay {
   readonly #durableLink: PublisherLink | null;
   readonly #subscriber: SubscriberLink;
   readonly #interest: Interest;
-  readonly #gathering = new Gathering((batches) => this.#flush(batches));
+  readonly #window: FlushWindow;
+  readonly #gathering: Gathering;
   readonly #fast: FastPublisher;
   readonly #recoverable: HistoryPublisher;
   readonly #durable: HistoryPublisher;
@@ -126,6 +129,8 @@ export class RedisRelay implements Relay {
     this.#counters = counters;
     this.#log = log;
     this.#keys = new Keys(settings.redisPrefix);
+    this.#window = new FlushWindow(settings.flushWindowMs);
+    this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches));
     const keys = this.#keys;
     this.#publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {
@@ -221,6 +226,10 @@ export class RedisRelay implements Relay {
     return this.#nodes;
   }
 
+  get flushWindowMs(): number {
+    return this.#window.ms;
+  }
+
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     if (!this.#canPublish(topic)) {
       if (receipt !== null) throw unavailable();
@@ -268,6 +277,7 @@ export class RedisRelay implements Relay {
     await this.flush();
     this.#isClosed = true;
     clearInterval(this.#beacons);
+    this.#window.close();
     this.#probe.close();
     this.#recovery.close();
     this.#lines.close();

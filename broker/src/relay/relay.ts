@@ -59,6 +59,8 @@ export interface Relay {
   readonly state: RelayState;
   /** Nodes that are known to be alive, this one included. */
   readonly nodes: number;
+  /** How long publications are gathered now before they leave together. */
+  readonly flushWindowMs: number;
 
   /**
    * Takes in one publication. `payload` is copied before this returns.

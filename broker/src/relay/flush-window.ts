@@ -1,0 +1,49 @@
+/**
+ * How long publications are gathered before they leave together. At once while the node has time: nobody waits for company. Under load a
+ * few milliseconds, because a flush costs a system call for each subscriber and a command for each topic, whatever it carries.
+ */
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+
+/** How often the load is looked at, in milliseconds. */
+const lookMs = 100;
+
+/** Shares of the time in which the event loop is busy: above the first the window grows by a millisecond, below the second it shrinks. */
+const busyShare = 0.6;
+/** Far below the other: a wider window is what makes the node less busy. */
+const idleShare = 0.2;
+
+export class FlushWindow {
+  readonly #mostMs: number;
+  readonly #timer: NodeJS.Timeout | null;
+  #last: EventLoopUtilization = performance.eventLoopUtilization();
+  #ms = 0;
+
+  /** `mostMs`: how wide it may become; 0 keeps it shut. */
+  constructor(mostMs: number) {
+    this.#mostMs = mostMs;
+    this.#timer = mostMs === 0 ? null : setInterval(() => this.#look(), lookMs);
+    this.#timer?.unref();
+  }
+
+  /** In milliseconds; 0: at the end of the turn. */
+  get ms(): number {
+    return this.#ms;
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#last);
+    this.#last = now;
+    this.adapt(utilization);
+  }
+
+  /** `utilization`: the share of the time since the last call in which the event loop was busy. */
+  adapt(utilization: number): void {
+    if (utilization > busyShare) this.#ms = Math.min(this.#mostMs, this.#ms + 1);
+    else if (utilization < idleShare) this.#ms = Math.max(0, this.#ms - 1);
+  }
+}

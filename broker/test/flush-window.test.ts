@@ -1,0 +1,62 @@
+/** Publications leave at once while the node has time, and together when it has not. */
+import { describe, expect, it } from 'vitest';
+import { FlushWindow } from '../src/relay/flush-window.js';
+import { Gathering } from '../src/relay/gathering.js';
+import { startCluster } from './harness.js';
+import { json, topic } from './relay.contract.js';
+import { until } from './wait.js';
+
+describe('the flush window', () => {
+  it('grows step by step while the node is busy, up to its limit, and shrinks when there is hardly anything to do', () => {
+    const window = new FlushWindow(3);
+    const widths = (utilizations: readonly number[]): number[] =>
+      utilizations.map((utilization) => {
+        window.adapt(utilization);
+        return window.ms;
+      });
+    expect(widths([0.1, 0.5, 0.7, 0.9, 1, 1])).toEqual([0, 0, 1, 2, 3, 3]);
+    // What it has made possible is no reason to give it up.
+    expect(widths([0.3, 0.3, 0.1, 0.1, 0.1, 0.1])).toEqual([3, 3, 2, 1, 0, 0]);
+    window.close();
+  });
+
+  it('stays shut where it is set to 0', () => {
+    const window = new FlushWindow(0);
+    window.adapt(1);
+    expect(window.ms).toBe(0);
+  });
+
+  it('opens under real load, and the publications of several turns leave together', async () => {
+    const flushed: number[] = [];
+    const window = new FlushWindow(5);
+    const gathering = new Gathering(window, (batches) =>
+      flushed.push(batches.reduce((sum, { run }) => sum + run.count, 0)),
+    );
+    gathering.add(topic('t'), json(0), null, null);
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    expect(flushed).toEqual([1]);
+    const startedAt = performance.now();
+    // Busy turns, as those of a node with much to do.
+    while (window.ms < 5 && performance.now() - startedAt < 5_000) {
+      for (const turnAt = performance.now(); performance.now() - turnAt < 5; );
+      await new Promise(setImmediate);
+    }
+    expect(window.ms).toBe(5);
+    for (let turn = 1; turn <= 3; turn++) {
+      gathering.add(topic('t'), json(turn), null, null);
+      await new Promise(setImmediate);
+    }
+    await until('they have left', () => flushed.length > 1);
+    expect(flushed).toEqual([1, 3]);
+    gathering.add(topic('t'), json(4), null, null);
+    gathering.flush();
+    expect(flushed).toEqual([1, 3, 1]);
+    window.close();
+  });
+
+  it('is shut on a node with time, and is told as a metric', async () => {
+    await using cluster = await startCluster();
+    expect(await cluster.node().metric('fanfare_flush_window_seconds')).toBe(0);
+  });
+});
