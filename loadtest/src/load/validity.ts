@@ -3,7 +3,7 @@ import type { LoadResult } from './result.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
 const mostGeneratorCpu = 0.85;
-const mostSlipP99Us = 5_000;
+const mostSlipP99Us = 20_000;
 
 export interface Evidence
   extends Pick<

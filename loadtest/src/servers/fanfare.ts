@@ -29,8 +29,9 @@ export async function startFanfare(level: Level, { nodes, env }: StartOptions): 
     name: `node ${index}`,
     role: 'server',
     pid,
+    isNode: true,
   }));
-  if (redis !== null) processes.push({ name: 'Redis', role: 'redis', pid: redis.pid });
+  if (redis !== null) processes.push({ name: 'Redis', role: 'redis', pid: redis.pid, isNode: false });
   const kept = parts.move();
   return {
     targets: started.map(({ port }) => localTarget(port)),

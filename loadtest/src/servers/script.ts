@@ -26,7 +26,7 @@ export async function startScript(
 export function deployScript(file: string, { pid, port, ...rest }: ScriptProcess): Deployment {
   return {
     targets: [localTarget(port)],
-    processes: [{ name: file, role: 'server', pid }],
+    processes: [{ name: file, role: 'server', pid, isNode: true }],
     redisPort: null,
     [Symbol.asyncDispose]: () => rest[Symbol.asyncDispose](),
   };

@@ -1,0 +1,149 @@
+/** What is compared: each case is a few loads, the servers that can carry them, and the one that the others are measured by. */
+import { type Run, run } from '../scenarios/scenario.js';
+
+export interface Case {
+  readonly title: string;
+  /** What the figures are about, and what to mind. */
+  readonly about: string;
+  readonly servers: readonly string[];
+  /** Ratios are against this one. */
+  readonly baseline: string;
+  readonly runs: readonly Run[];
+}
+
+const everyone = [
+  'fanfare-fast',
+  'fanfare',
+  'fanfare-fast-json',
+  'raw',
+  'raw-deferred',
+  'ws-redis',
+  'socketio',
+  'nats',
+  'nchan',
+  'mosquitto',
+  'aedes',
+];
+const ours = ['fanfare-fast', 'fanfare', 'fanfare-fast-json'];
+const clustered = [...ours, 'ws-redis', 'ioredis', 'socketio', 'socketio-sharded', 'nats'];
+
+/** Deliveries a second, whatever the number of subscribers: far below what the servers can do, so that all are measured at equal load. */
+const deliveriesPerSecond = 40_000;
+const burstDeliveriesPerSecond = 320_000;
+const burstPublications = 64;
+const seconds = 3;
+
+/** The generator has to read it all, on one CPU. */
+const bytesPerSecond = 80_000_000;
+
+function fanOut(subscribers: number, publicationBytes: number, burst: number): Run {
+  const wanted = burst === 1 ? deliveriesPerSecond : burstDeliveriesPerSecond;
+  const perSecond = Math.min(wanted, bytesPerSecond / publicationBytes) / subscribers;
+  return run(`${publicationBytes} B`, { subscribers, publicationBytes, perSecond, burst, seconds });
+}
+
+const sizes = [128, 1_024, 8_192] as const;
+
+export const cases: Readonly<Record<string, Case>> = {
+  'fan-out': {
+    title: 'Fan-out, one publication at a time',
+    about: '1,000 subscribers of one topic, 40 publications a second (10 of 8 KiB), each a flush of its own.',
+    servers: everyone,
+    baseline: 'raw',
+    runs: sizes.map((bytes) => fanOut(1_000, bytes, 1)),
+  },
+  burst: {
+    title: 'Fan-out, 64 publications together',
+    about:
+      '1,000 subscribers of one topic, 64 publications in one write of the publisher, 5 times a second (of 1 KiB: once).',
+    servers: everyone,
+    baseline: 'raw',
+    runs: sizes.slice(0, 2).map((bytes) => fanOut(1_000, bytes, burstPublications)),
+  },
+  'point-to-point': {
+    title: 'Point to point',
+    about: '1,000 topics with one subscriber each, 5,000 publications a second from 4 publishers.',
+    servers: everyone,
+    baseline: 'raw',
+    runs: [run('128 B', { topics: 1_000, subscribers: 1_000, publishers: 4, perSecond: 5_000, seconds })],
+  },
+  'cross-node': {
+    title: 'Across two nodes',
+    about:
+      'Publications enter at one node and leave at the other to one subscriber each; 100 topics. CPU is that of both nodes and of Redis.',
+    servers: clustered,
+    baseline: 'ioredis',
+    runs: [
+      [1_000, 1],
+      [10_000, 1],
+      [20_000, 20],
+    ].map(([perSecond = 0, burst = 1]) =>
+      run(
+        `${perSecond.toLocaleString('en')}/s${burst > 1 ? `, ${burst} together` : ''}`,
+        { topics: 100, subscribers: 100, perSecond, burst, seconds, publisherServers: [0], subscriberServers: [1] },
+        { nodes: 2 },
+      ),
+    ),
+  },
+  storm: {
+    title: 'Reconnect storm',
+    about: '5,000 connections break at once and come back as fast as they may.',
+    servers: ['fanfare-fast', 'fanfare', 'raw', 'ws-redis', 'socketio', 'nats', 'nchan', 'mosquitto', 'aedes'],
+    baseline: 'raw',
+    runs: [
+      run('5,000', {
+        topics: 100,
+        subscribers: 5_000,
+        perSecond: 100,
+        seconds: 6,
+        disturbances: [{ name: 'storm', atSeconds: 1, share: 1 }],
+      }),
+    ],
+  },
+  subscribers: {
+    title: 'Scaling: subscribers of one topic',
+    about: '40,000 deliveries a second, whatever their number.',
+    servers: ['fanfare-fast', 'fanfare', 'raw'],
+    baseline: 'raw',
+    runs: [10, 100, 1_000, 10_000].map((subscribers) => ({
+      ...fanOut(subscribers, 128, 1),
+      label: subscribers.toLocaleString('en'),
+    })),
+  },
+  topics: {
+    title: 'Scaling: topics',
+    about:
+      '2,000 publications a second, spread over all topics; 1,000 subscribers with as many topics each as it takes that each topic has one.',
+    servers: ['fanfare-fast', 'fanfare', 'raw'],
+    baseline: 'raw',
+    runs: [10, 100, 1_000, 10_000, 100_000].map((topics) => {
+      const subscribers = Math.min(topics, 1_000);
+      return run(
+        topics.toLocaleString('en'),
+        {
+          topics,
+          subscribers,
+          subscriptions: { name: 'some', topics: topics / subscribers },
+          perSecond: 2_000,
+          seconds,
+          publishers: 4,
+        },
+        { env: { FANFARE_MAX_SUBSCRIPTIONS: '1000' } },
+      );
+    }),
+  },
+  nodes: {
+    title: 'Scaling: nodes',
+    about:
+      '2,000 publications a second over 100 topics enter at the first node; one other node has the subscribers, the rest have none.',
+    servers: ['fanfare-fast', 'fanfare', 'ws-redis', 'socketio'],
+    baseline: 'ws-redis',
+    runs: [2, 4, 8].map((nodes) =>
+      run(
+        String(nodes),
+        { topics: 100, subscribers: 100, perSecond: 2_000, seconds, publisherServers: [0], subscriberServers: [1] },
+        { nodes },
+      ),
+    ),
+  },
+};

@@ -1,0 +1,48 @@
+/** `npm run compare`, and `npm run guard`. */
+import { writeFile } from 'node:fs/promises';
+import { UsageError } from '../flags.js';
+import { describeMachine } from '../machine.js';
+import { ProgressLine } from '../progress-line.js';
+import { compare } from './compare.js';
+import { compareHelp, parseCompare } from './compare-command-line.js';
+import { reportComparison } from './compare-report.js';
+import { judge, measureGuard, readBaseline, writeBaseline } from './guard.js';
+
+async function main(args: readonly string[]): Promise<void> {
+  const request = parseCompare(args);
+  if (request.name === 'help') {
+    process.stdout.write(compareHelp);
+    return;
+  }
+  const show = new ProgressLine(process.stderr);
+  if (request.name === 'guard') {
+    const measured = await measureGuard(request.rounds, show);
+    show.end();
+    if (request.isRecording) {
+      await writeBaseline(measured);
+      process.stdout.write(`Recorded ${measured.length} ratios.\n`);
+      return;
+    }
+    const { table, isGood } = judge(measured, await readBaseline());
+    process.stdout.write(`${table}\n`);
+    if (!isGood) process.exitCode = 1;
+    return;
+  }
+  const startedAt = new Date().toISOString();
+  const compared = await compare(request.options, show);
+  show.end();
+  const command = `npm run compare${args.length === 0 ? '' : ` -- ${args.join(' ')}`}`;
+  process.stdout.write(`${reportComparison(compared, command, request.options.rounds)}\n`);
+  if (request.jsonFile !== null) {
+    const file = { startedAt, machine: describeMachine(), command, ...compared };
+    await writeFile(request.jsonFile, `${JSON.stringify(file)}\n`);
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const isUsage = error instanceof UsageError;
+  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
+  process.exitCode = isUsage ? 2 : 1;
+}

@@ -1,0 +1,158 @@
+/** The tables of the comparison, in Markdown, so that a terminal and docs/performance.md show the same. */
+import type { LoadResult } from '../load/result.js';
+import { describeMachine } from '../machine.js';
+import { markdownTable } from '../markdown-table.js';
+import { median } from '../median.js';
+import { type Compared, type Comparison, caseNamed } from './compare.js';
+import type { IdleSample } from './idle.js';
+import { type Estimate, estimate } from './statistics.js';
+
+export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
+  const sections = [
+    `${describeMachine()}; ${rounds} rounds, servers in turns, fresh processes each time. \`${command}\``,
+    'CPU is that of the servers and, where there is one, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: medians of the ratios within a round, with the interval that holds them with 95 % confidence. Latency counts from the planned moment of sending.',
+    ...comparisons.map(section),
+  ];
+  if (idle.length > 0) sections.push(idleSection(idle));
+  if (missing.length > 0) sections.push(`Left out:\n\n${missing.map((each) => `- ${each}`).join('\n')}`);
+  return sections.join('\n\n');
+}
+
+function section(comparison: Comparison): string {
+  const { title, about } = caseNamed(comparison.name);
+  return `### ${title}\n\n${about}\n\n${comparison.name === 'storm' ? stormTable(comparison) : costTable(comparison)}`;
+}
+
+/** CPU time that a delivery took, in µs; null where the run says nothing. */
+export function costOf({ serverCpuUs, redisCpuUs, deliveries, complaints }: LoadResult): number | null {
+  if (serverCpuUs === null || deliveries === 0 || complaints.length > 0) return null;
+  return (serverCpuUs + (redisCpuUs ?? 0)) / deliveries;
+}
+
+function costTable({ name, results }: Comparison): string {
+  const { baseline } = caseNamed(name);
+  const rows: string[][] = [];
+  for (const label of new Set(results.map((result) => result.label))) {
+    const ofLabel = results.filter((result) => result.label === label);
+    for (const server of serversOf(ofLabel)) {
+      const own = ofLabel.filter((result) => result.server === server);
+      const valid = own.filter((result) => costOf(result) !== null);
+      const cost = median(valid.flatMap((result) => costOf(result) ?? []));
+      rows.push([
+        label,
+        server,
+        valid.length === 0 ? '' : cost < 1 ? cost.toFixed(3) : cost.toFixed(2),
+        times(ratios(ofLabel, server, baseline)),
+        times(ratios(ofLabel, 'fanfare-fast', server)),
+        milliseconds(valid.map(({ latency }) => latency.p50)),
+        milliseconds(valid.map(({ latency }) => latency.p99)),
+        perDelivery(valid),
+        `${valid.length} of ${own.length}`,
+      ]);
+    }
+  }
+  const head = [
+    name === 'subscribers' || name === 'topics' || name === 'nodes' ? name : 'publications',
+    'server',
+    'CPU per delivery, µs',
+    `times ${baseline}`,
+    'fanfare-fast, times this',
+    'p50, ms',
+    'p99, ms',
+    'Redis commands per publication',
+    'valid rounds',
+  ];
+  return markdownTable(head, rows);
+}
+
+/** How many deliveries `server` makes for one of `other`, by CPU time, in each round where both count. */
+export function ratios(
+  results: readonly (LoadResult & { readonly round: number })[],
+  server: string,
+  other: string,
+): readonly number[] {
+  return [...new Set(results.map(({ round }) => round))].flatMap((round) => {
+    const cost = (name: string): number | null => {
+      const result = results.find((each) => each.round === round && each.server === name);
+      return result === undefined ? null : costOf(result);
+    };
+    const [own, its] = [cost(server), cost(other)];
+    return own === null || its === null ? [] : [its / own];
+  });
+}
+
+function stormTable({ results }: Comparison): string {
+  const rows = serversOf(results).map((server) => {
+    const own = results.filter((result) => result.server === server);
+    const seconds = (pick: (result: LoadResult) => number): string => (median(own.map(pick)) / 1e6).toFixed(2);
+    const cpu = median(own.map(({ serverCpuUs, redisCpuUs }) => (serverCpuUs ?? 0) + (redisCpuUs ?? 0)));
+    return [
+      server,
+      seconds(({ back }) => back.p50),
+      seconds(({ back }) => back.p99),
+      seconds(({ back }) => back.max),
+      String(Math.min(...own.map(({ connected }) => connected))),
+      (cpu / 1e6).toFixed(2),
+      String(median(own.map(({ lost }) => lost))),
+    ];
+  });
+  return markdownTable(
+    [
+      'server',
+      'half back after, s',
+      '99 %, s',
+      'all, s',
+      'connected at the end',
+      'CPU of the whole run, s',
+      'lost by those that were connected',
+    ],
+    rows,
+  );
+}
+
+function idleSection(idle: readonly IdleSample[]): string {
+  const rounds = [...new Set(idle.map(({ round }) => round))];
+  const of = (server: string, round: number): number | undefined =>
+    idle.find((sample) => sample.server === server && sample.round === round)?.bytesPerSubscriber;
+  const rows = [...new Set(idle.map(({ server }) => server))].map((server) => {
+    const own = idle.filter((sample) => sample.server === server).map(({ bytesPerSubscriber }) => bytesPerSubscriber);
+    const against = (other: string): number[] =>
+      rounds.flatMap((round) => {
+        const [one, base] = [of(server, round), of(other, round)];
+        return one === undefined || base === undefined || base <= 0 ? [] : [one / base];
+      });
+    return [
+      server,
+      Math.round(median(own)).toLocaleString('en'),
+      times(against('raw')),
+      times(against('fanfare-fast')),
+    ];
+  });
+  return `### Memory of an idle subscriber\n\nAll of one topic. What the server grew by (anonymous memory, after a garbage collection where it can be asked for one), divided by the subscribers.\n\n${markdownTable(
+    ['server', 'bytes', 'times raw', 'times fanfare-fast'],
+    rows,
+  )}`;
+}
+
+function serversOf(results: readonly LoadResult[]): readonly string[] {
+  // The order of rounds differs: the first round's is that of the case.
+  return [...new Set(results.map(({ server }) => server))];
+}
+
+function times(values: readonly number[]): string {
+  const found: Estimate | null = estimate(values);
+  if (found === null) return '';
+  const text = (value: number): string => (value >= 10 ? value.toFixed(1) : value.toFixed(2));
+  return values.length === 1 ? text(found.median) : `${text(found.median)} (${text(found.low)} to ${text(found.high)})`;
+}
+
+function milliseconds(us: readonly number[]): string {
+  return us.length === 0 ? '' : (median(us) / 1_000).toFixed(2);
+}
+
+function perDelivery(results: readonly LoadResult[]): string {
+  const own = results.flatMap(({ redisCommands, published }) =>
+    redisCommands === null || published === 0 ? [] : [redisCommands / published],
+  );
+  return own.length === 0 ? '' : median(own).toFixed(2);
+}

@@ -1,0 +1,89 @@
+/** Carries out the cases, all servers in turns, so that what disturbs the machine disturbs all of them. */
+import type { LoadResult } from '../load/result.js';
+import { carryOutRuns, type Show } from '../load-command.js';
+import { servers } from '../servers/servers.js';
+import { type Case, cases } from './cases.js';
+import { type IdleSample, measureIdle } from './idle.js';
+
+export interface CompareOptions {
+  readonly cases: readonly string[];
+  /** Only these; null: all that a case names. */
+  readonly servers: readonly string[] | null;
+  readonly rounds: number;
+  /** Length of each measured time, instead of the case's; null: the case's. */
+  readonly seconds: number | null;
+  /** Subscribers for the memory figure; 0 leaves it out. */
+  readonly idleSubscribers: number;
+}
+
+export interface Comparison {
+  readonly name: string;
+  readonly results: readonly (LoadResult & { readonly round: number })[];
+}
+
+export interface Compared {
+  readonly comparisons: readonly Comparison[];
+  readonly idle: readonly IdleSample[];
+  /** Servers that could not be started, and why. */
+  readonly missing: readonly string[];
+}
+
+export async function compare(options: CompareOptions, show: Show): Promise<Compared> {
+  const present = new Map<string, boolean>();
+  const missing: string[] = [];
+  const wanted = new Set(options.cases.flatMap((name) => caseNamed(name).servers));
+  for (const name of wanted) {
+    const reason = servers[name] === undefined ? 'it is not known here' : await servers[name].missing();
+    present.set(name, reason === null);
+    if (reason === null) continue;
+    missing.push(`${name}: ${reason}`);
+    show.line(`Left out: ${name}: ${reason}`);
+  }
+  const isWanted = (name: string): boolean =>
+    present.get(name) === true && (options.servers === null || options.servers.includes(name));
+  const comparisons: Comparison[] = [];
+  for (const name of options.cases) {
+    const { runs, servers: all } = caseNamed(name);
+    const { seconds } = options;
+    const lasting = runs.map((run) => (seconds === null ? run : { ...run, workload: { ...run.workload, seconds } }));
+    const names = all.filter(isWanted);
+    const results: Comparison['results'][number][] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      show.line(`${name}: round ${round} of ${options.rounds}`);
+      const order = round % 2 === 1 ? names : names.toReversed();
+      const settings = { servers: order, url: null, token: null, encoding: 'msgpack', isTyped: false } as const;
+      const quiet = { ...show, line: () => {} };
+      const ofRound = await carryOutRuns(lasting, { ...settings, generators: 1, rounds: 1 }, quiet);
+      results.push(...ofRound.map((result) => ({ ...result, round })));
+    }
+    comparisons.push({ name, results });
+  }
+  const idle =
+    options.idleSubscribers === 0
+      ? []
+      : await measureIdle(
+          idleServers.filter((name) => options.servers?.includes(name) ?? true),
+          options,
+          show,
+        );
+  return { comparisons, idle, missing };
+}
+
+const idleServers = [
+  'fanfare-fast',
+  'fanfare-fast-json',
+  'fanfare',
+  'raw',
+  'ws-redis',
+  'socketio',
+  'nats',
+  'nchan',
+  'mosquitto',
+  'aedes',
+];
+
+export function caseNamed(name: string): Case {
+  const found = cases[name];
+  if (found === undefined) throw new Error(`There is no case ${name}.`);
+  return found;
+}
