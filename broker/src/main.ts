@@ -1,11 +1,9 @@
 #!/usr/bin/env node
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
-import { startBroker } from './broker.js';
 import { loadConfig, sentencesOf } from './config.js';
 import { createLog, endOnBug, type Log } from './log.js';
 import { helpText } from './pages.js';
-import { Supervisor } from './workers/supervisor.js';
 
 function readFlags() {
   try {
@@ -24,11 +22,14 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog(config);
   endOnBug(log);
+  // Each loads what it needs: a supervisor has no use for a node's parts, which take 15 MB.
   if (config.workers === 1) {
+    const { startBroker } = await import('./broker.js');
     const broker = await startBroker(config, log);
     drainOnSignal(log, (options) => broker.drain(options).then(() => 0));
     return;
   }
+  const { Supervisor } = await import('./workers/supervisor.js');
   const supervisor = await Supervisor.start(config, log);
   drainOnSignal(log, (options) => supervisor.drain(options));
   await supervisor.listening;
