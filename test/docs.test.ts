@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { logEvents } from '../broker/src/log.js';
-import { Metrics } from '../broker/src/metrics.js';
+import { Metrics, workerMetrics } from '../broker/src/metrics.js';
 import { configurationPage, observabilityPage } from '../broker/src/pages.js';
 
 const source = fileURLToPath(new URL('../broker/src', import.meta.url));
@@ -30,7 +30,8 @@ describe('the tables that they come from', () => {
       nodes: () => 1,
       flushWindowSeconds: () => 0,
     });
-    const exposed = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
+    const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
+    const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];
     const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
     expect(exposed.toSorted()).toEqual(listed.toSorted());
   });

@@ -1,6 +1,10 @@
-/** What operators and Kubernetes ask over HTTP, on a port of its own: alive? ready? how much? */
+/**
+ * What operators and Kubernetes ask over HTTP, on a port of its own: alive? ready? how much? Answered by a node that is alone, and by
+ * a supervisor for its workers.
+ */
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { metricsType } from './metrics.js';
 
 export interface AdminSettings {
   readonly adminHost: string;
@@ -14,8 +18,10 @@ export interface Readiness {
 }
 
 export interface AdminSources {
-  readiness(): Readiness;
-  readonly metricsType: string;
+  /** What does not react any more and will not mend by itself, in a sentence; null where all is alive. */
+  stuck(): Promise<string | null>;
+  readiness(): Promise<Readiness>;
+  /** In Prometheus' text format. */
   metrics(): Promise<string>;
 }
 
@@ -62,15 +68,18 @@ export class Admin {
 async function respond(path: string, response: ServerResponse, sources: AdminSources): Promise<void> {
   switch (path) {
     // Alive means that the event loop turns: Redis must not make Kubernetes restart a node.
-    case '/healthz':
-      return answer(response, 200, 'application/json', '{"status":"ok"}\n');
+    case '/healthz': {
+      const reason = await sources.stuck();
+      const body = JSON.stringify(reason === null ? { status: 'ok' } : { status: 'stuck', reason });
+      return answer(response, reason === null ? 200 : 503, 'application/json', `${body}\n`);
+    }
     case '/readyz': {
-      const { isReady, reason } = sources.readiness();
+      const { isReady, reason } = await sources.readiness();
       const body = JSON.stringify({ status: isReady ? 'ready' : 'not ready', reason });
       return answer(response, isReady ? 200 : 503, 'application/json', `${body}\n`);
     }
     case '/metrics':
-      return answer(response, 200, sources.metricsType, await sources.metrics());
+      return answer(response, 200, metricsType, await sources.metrics());
     default:
       return answer(response, 404, 'text/plain; charset=utf-8', 'There is /healthz, /readyz and /metrics.\n');
   }

@@ -18,8 +18,11 @@ import { Registry } from './topics/registry.js';
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
-  /** Where /healthz, /readyz and /metrics are. */
-  readonly adminPort: number;
+  /** Where /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
+  readonly adminPort: number | null;
+  readiness(): Readiness;
+  /** All metrics, in Prometheus' text format. */
+  metrics(): Promise<string>;
   /**
    * Stops in good order: not ready any more, lets nobody in, invites clients to move within `drainWindowMs` and serves them
    * until then, closes what is left in waves, and cuts off what is left after `drainTimeoutMs`. `atOnce`: without the window. May be
@@ -28,8 +31,12 @@ export interface Broker {
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
 
-export async function startBroker(config: Config, log: Log): Promise<Broker> {
-  const metrics = new Metrics();
+/**
+ * Starts one node in this process, whatever `config.workers` says. `worker`: its number among those that share the port; such a
+ * node has no admin port.
+ */
+export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
+  const metrics = new Metrics(worker);
   const { counters } = metrics;
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
@@ -59,12 +66,12 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
       log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.'),
   };
   const context: ConnectionContext = { ...config, parts, registry, outbox, counters };
-  const server = await Server.start(config, counters, (encoding) => new Connection(context, codecs[encoding])).catch(
-    async (error: unknown) => {
-      await relay.close();
-      throw error;
-    },
-  );
+  const sharing = worker === null ? 'exclusive' : 'shared';
+  const accept = (encoding: Encoding): Connection => new Connection(context, codecs[encoding]);
+  const server = await Server.start(config, sharing, counters, accept).catch(async (error: unknown) => {
+    await relay.close();
+    throw error;
+  });
 
   let isDraining = false;
   const readiness = (): Readiness => {
@@ -87,18 +94,23 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
     await relay.close();
     server.close();
   };
-  const admin = await Admin.start(config, {
-    readiness,
-    metricsType: metrics.contentType,
-    metrics: () => metrics.text(),
-  }).catch(async (error: unknown) => {
-    await stopParts();
-    throw error;
-  });
+  const startAdmin = (): Promise<Admin> =>
+    Admin.start(config, {
+      // Who can ask is answered: what is alive is the event loop.
+      stuck: async () => null,
+      readiness: async () => readiness(),
+      metrics: () => metrics.text(),
+    }).catch(async (error: unknown) => {
+      await stopParts();
+      throw error;
+    });
+  const admin = worker === null ? await startAdmin() : null;
   const { host, nodeName } = config;
+  const relayed = config.redisUrl === null ? 'alone, in memory' : 'with others through Redis';
+  const told = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
-    { event: 'listening', port: server.port, adminPort: admin.port },
-    `Node ${nodeName} listens on ws://${host}:${server.port}/ws, ${config.redisUrl === null ? 'alone, in memory' : 'with others through Redis'}; health and metrics on port ${admin.port}.`,
+    { event: 'listening', port: server.port, adminPort: admin?.port },
+    `Node ${nodeName} listens on ws://${host}:${server.port}/ws, ${relayed}${told}.`,
   );
   if (config.redisUrl === null && config.topics.uses('durable')) {
     log.warn(
@@ -109,7 +121,9 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
 
   return {
     port: server.port,
-    adminPort: admin.port,
+    adminPort: admin?.port ?? null,
+    readiness,
+    metrics: () => metrics.text(),
     async drain({ atOnce = false } = {}) {
       isDraining = true;
       // Nobody could go anywhere else from a node that has no others.
@@ -124,7 +138,7 @@ export async function startBroker(config: Config, log: Log): Promise<Broker> {
       server.stopListening();
       await drain({ ...config, drainWindowMs }, { connections, flush: () => relay.flush(), counters, log });
       await stopParts();
-      await admin.close();
+      await admin?.close();
       log.info({ event: 'stopped' }, 'Stopped.');
     },
   };

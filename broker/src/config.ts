@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { availableCpus } from './cpus.js';
 import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 interface Setting<Value> {
@@ -64,6 +65,9 @@ function oneWordOf(words: readonly string[]): string {
     .replace(/, ("[^"]*")$/, ' or $1');
 }
 
+const maxWorkers = 256;
+const maxNodeNameLength = 64;
+
 const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/);
 const redisUrl = z.url({ protocol: /^rediss?$/ });
 
@@ -102,6 +106,20 @@ export const settings = {
     65_535,
     'Port of `/healthz`, `/readyz` and `/metrics`. 0 takes a free one.',
   ),
+  workers: {
+    name: 'FANFARE_WORKERS',
+    unit: 'processes',
+    mustBe: `"auto" or an integer from 1 to ${maxWorkers}`,
+    fallback: '1',
+    about:
+      'Processes that share the port, each a node of its own, named `<name>-1` and so on, under a supervisor that has the admin port. `auto`: one for each CPU that this machine or container may use. More than one needs Redis, and Linux.',
+    schema: z
+      .union([
+        z.literal('auto').transform(() => Math.min(availableCpus(), maxWorkers)),
+        z.string().regex(/^\d+$/).transform(Number).pipe(z.number().int().min(1).max(maxWorkers)),
+      ])
+      .default(1),
+  } satisfies Setting<number>,
   auth: oneOf(
     'FANFARE_AUTH',
     ['none'],
@@ -363,6 +381,11 @@ export class ConfigError extends Error {
   }
 }
 
+/** What is said of an error at start: a configuration that is wrong, a port that is taken. A sentence says more than a stack. */
+export function sentencesOf(error: unknown): readonly string[] {
+  return error instanceof ConfigError ? error.sentences : [(error as Error).message];
+}
+
 /** Reads the settings from environment variables; an empty one counts as unset. Throws {@link ConfigError} with all that is wrong. */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const sentences: string[] = [];
@@ -384,8 +407,20 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   if (sentences.length === 0 && port === adminPort && port !== 0) {
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
+  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config));
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
+}
+
+function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string> {
+  if (workers === 1) return;
+  const asked = `FANFARE_WORKERS asks for ${workers} workers`;
+  if (redisUrl === null) yield `${asked}, which reach each other through Redis: set FANFARE_REDIS_URL.`;
+  // Elsewhere one of the processes that share a port gets all connections, or none can share it.
+  if (process.platform !== 'linux') yield `${asked}: only Linux spreads connections over processes that share a port.`;
+  const longest = maxNodeNameLength - `-${workers}`.length;
+  if (nodeName.length > longest)
+    yield `${asked}: FANFARE_NODE_NAME may have ${longest} characters then, not ${nodeName.length}.`;
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
@@ -530,6 +565,6 @@ function randomNodeName(): string {
   const name =
     hostname()
       .replace(/[^A-Za-z0-9_.-]/g, '-')
-      .slice(0, 59) || 'node';
+      .slice(0, maxNodeNameLength - '-0000-256'.length) || 'node';
   return `${name}-${randomBytes(2).toString('hex')}`;
 }

@@ -6,11 +6,15 @@ export type Log = Logger;
 
 /** Every `event` that a line can carry, and what it means. */
 export const logEvents = {
-  listening: 'The node serves; with `port` and `adminPort`.',
+  listening:
+    'The node serves; with `port` and `adminPort`. With several workers each says its `port`, and the supervisor says both once all of them serve.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped: 'The node has let go of everything and ends.',
+  workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
+  workerEnded:
+    'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable or subscriber) works; `downMs` says how long it did not.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
@@ -35,10 +39,33 @@ export interface LogSettings {
   readonly nodeName: string;
 }
 
+let standardOutput: ReturnType<typeof pino.destination> | null = null;
+
+/** One for all that this process writes there: of two, one could begin a line inside a line of the other. */
+function openStandardOutput(): ReturnType<typeof pino.destination> {
+  standardOutput ??= pino.destination({ fd: 1, sync: false });
+  return standardOutput;
+}
+
 /** Each line carries `node`, and `event`: a stable name for what happened, to search and alert by. */
 export function createLog(settings: LogSettings, destination?: DestinationStream): Log {
   const options = { level: settings.logLevel, base: { node: settings.nodeName } };
   const format = settings.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
   if (destination !== undefined) return pino(options, destination);
-  return format === 'pretty' ? pino(options, pretty({ ignore: 'node,event', sync: true })) : pino(options);
+  if (format === 'pretty') return pino(options, pretty({ ignore: 'node,event', sync: true }));
+  return pino(options, openStandardOutput());
+}
+
+/** Writes lines of other processes, whole, to where the log of this one goes. */
+export function createLineWriter(): (line: string) => void {
+  const stdout = openStandardOutput();
+  return (line) => void stdout.write(`${line}\n`);
+}
+
+/** A bug that nobody caught: what state is left is unknown, so the process ends, and the log says why. */
+export function endOnBug(log: Log): void {
+  process.on('uncaughtException', (error) => {
+    log.fatal({ event: 'bug', err: error }, 'The node ends because of an error that nobody caught: this is a bug.');
+    process.exit(1);
+  });
 }

@@ -1,9 +1,8 @@
 #!/usr/bin/env node
-/** The process: configuration in, signals out. */
+/** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
-import { startBroker } from './broker.js';
-import { ConfigError, loadConfig } from './config.js';
-import { createLog } from './log.js';
+import { loadConfig, sentencesOf } from './config.js';
+import { createLog, endOnBug, type Log } from './log.js';
 import { helpText } from './pages.js';
 
 function readFlags() {
@@ -22,20 +21,30 @@ async function main(): Promise<void> {
   }
   const config = loadConfig(process.env);
   const log = createLog(config);
-  // A bug that nobody caught: what state is left is unknown, so the node ends, and the log says why.
-  process.on('uncaughtException', (error) => {
-    log.fatal({ event: 'bug', err: error }, 'The node ends because of an error that nobody caught: this is a bug.');
-    process.exit(1);
-  });
-  const broker = await startBroker(config, log);
+  endOnBug(log);
+  // Each loads what it needs: a supervisor has no use for a node's parts, which take 15 MB.
+  if (config.workers === 1) {
+    const { startBroker } = await import('./broker.js');
+    const broker = await startBroker(config, log);
+    drainOnSignal(log, (options) => broker.drain(options).then(() => 0));
+    return;
+  }
+  const { Supervisor } = await import('./workers/supervisor.js');
+  const supervisor = await Supervisor.start(config, log);
+  drainOnSignal(log, (options) => supervisor.drain(options));
+  await supervisor.listening;
+}
+
+/** `drain` resolves with the exit code. */
+function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) => Promise<number>): void {
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (isStopping) process.exit(1); // asked twice: at once
       isStopping = true;
       // At a terminal nobody wants to wait for the clients to find another node.
-      broker.drain({ atOnce: signal === 'SIGINT' }).then(
-        () => process.exit(0),
+      drain({ atOnce: signal === 'SIGINT' }).then(
+        (code) => process.exit(code),
         (error: unknown) => {
           log.error({ event: 'bug', err: error }, 'Draining failed.');
           process.exit(1);
@@ -46,8 +55,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  // A configuration that is wrong, a port that is taken, a flag that is unknown: a sentence says more than a stack.
-  const sentences = error instanceof ConfigError ? error.sentences : [(error as Error).message];
-  for (const sentence of sentences) process.stderr.write(`fanfare: ${sentence}\n`);
+  for (const sentence of sentencesOf(error)) process.stderr.write(`fanfare: ${sentence}\n`);
   process.exitCode = 2;
 });

@@ -167,15 +167,30 @@ export const histogramMetrics = {
   ],
 } as const;
 
+/** What a supervisor tells of each of its workers, beside what they tell themselves: name, type and help. */
+export const workerMetrics = {
+  up: ['worker_up', 'gauge', 'Only with several workers: 1 while this one answers its supervisor, else 0.'],
+  restarts: [
+    'worker_restarts_total',
+    'counter',
+    'Only with several workers: times that this one had ended unexpectedly and was started again.',
+  ],
+} as const;
+
 const prefix = 'fanfare_';
 // 20 µs to 2.5 s, which spans one run to one subscriber and a Redis about to be given up.
 const buckets = [0.00002, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5];
+
+/** Content type of Prometheus' text format. */
+export const metricsType = Registry.PROMETHEUS_CONTENT_TYPE;
 
 export class Metrics {
   readonly counters: Counters;
   readonly #registry = new Registry();
 
-  constructor() {
+  /** Every sample of a worker carries its number as the label `worker`. */
+  constructor(worker: number | null = null) {
+    if (worker !== null) this.#registry.setDefaultLabels({ worker });
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
       new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
     this.counters = new Counters(
@@ -213,10 +228,6 @@ export class Metrics {
       });
     }
     collectDefaultMetrics({ register: this.#registry });
-  }
-
-  get contentType(): string {
-    return this.#registry.contentType;
   }
 
   /** All metrics in Prometheus' text format. */

@@ -2,7 +2,7 @@
 import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
 import { policyFields, settings } from './config.js';
 import { logEvents } from './log.js';
-import { counterMetrics, gaugeMetrics, histogramMetrics } from './metrics.js';
+import { counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
 
 const examplePolicies = {
   'prices.>': { level: 'fast' },
@@ -85,6 +85,7 @@ export function observabilityPage(): string {
     ...Object.values(gaugeMetrics).map(row('', 'gauge')),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),
     ...Object.values(histogramMetrics).map(row('', 'histogram')),
+    ...Object.values(workerMetrics).map(([name, type, help]) => row('', type)([name, help])),
   ];
   const events = Object.entries(logEvents).map(([event, meaning]) => `| \`${event}\` | ${meaning} |`);
   return `# Observability
@@ -100,6 +101,10 @@ On the admin port (\`FANFARE_ADMIN_PORT\`, 8081):
 | \`/healthz\` | 200 while the event loop turns. It does not look at Redis: an outage there must not restart nodes. |
 | \`/readyz\` | 200 while the node would take a subscription and an acknowledged publication; 503 while it drains, or while Redis is configured and not connected. The body says why. |
 | \`/metrics\` | what follows, in Prometheus' text format |
+
+With \`FANFARE_WORKERS\` above 1 the supervisor answers for all workers. \`/healthz\` is 503 while a worker runs and does not answer it. \`/readyz\` is 200 while every
+worker is ready; else its body says which are not and why, also while one that ended is started again. \`/metrics\` has the samples of each worker, with the label \`worker\`:
+the machine's are \`sum without (worker) (…)\`, or \`sum without (worker) (rate(…))\`.
 
 ## Metrics
 

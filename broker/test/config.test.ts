@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, policyFields, settings } from '../src/config.js';
+import { availableCpus, cpuLimit } from '../src/cpus.js';
 import { configurationPage, helpText } from '../src/pages.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 
@@ -91,6 +92,39 @@ describe('the configuration', () => {
       'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000: give each a port of its own.',
     ]);
     expect(wrong({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' })).toEqual([]);
+  });
+
+  it('takes a number of workers, or as many as there are CPUs', () => {
+    const redis = { FANFARE_REDIS_URL: 'redis://127.0.0.1' };
+    expect(loadConfig({ ...redis, FANFARE_WORKERS: '3' }).workers).toBe(3);
+    expect(loadConfig({ ...redis, FANFARE_WORKERS: 'auto' }).workers).toBe(availableCpus());
+    expect(wrong({ FANFARE_WORKERS: '1' })).toEqual([]);
+    for (const value of ['0', '257', '-1', '2.5', 'all']) {
+      expect(wrong({ ...redis, FANFARE_WORKERS: value })).toEqual([
+        `FANFARE_WORKERS must be "auto" or an integer from 1 to 256, not "${value}".`,
+      ]);
+    }
+  });
+
+  it('wants Redis for several workers, and a name that has room for their numbers', () => {
+    expect(wrong({ FANFARE_WORKERS: '2' })).toEqual([
+      'FANFARE_WORKERS asks for 2 workers, which reach each other through Redis: set FANFARE_REDIS_URL.',
+    ]);
+    const redis = { FANFARE_REDIS_URL: 'redis://127.0.0.1' };
+    expect(wrong({ ...redis, FANFARE_WORKERS: '256' })).toEqual([]);
+    expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(61) })).toEqual([]);
+    expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(62) })).toEqual([
+      'FANFARE_WORKERS asks for 12 workers: FANFARE_NODE_NAME may have 61 characters then, not 62.',
+    ]);
+  });
+
+  it.each([
+    ['max 100000\n', Number.POSITIVE_INFINITY],
+    ['250000 100000\n', 2.5],
+    ['50000 100000\n', 0.5],
+    ['', Number.POSITIVE_INFINITY],
+  ])("reads a container's CPU limit %j", (text, cpus) => {
+    expect(cpuLimit(text)).toBe(cpus);
   });
 
   it('recognises what Kubernetes sets for a Service named "fanfare"', () => {

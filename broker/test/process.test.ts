@@ -1,32 +1,12 @@
 /** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
+import { run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
-
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-
-/** Runs the node until it ends by itself. */
-async function run(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env['PATH'], ...env } });
-  let [out, err] = ['', ''];
-  child.stdout.on('data', (data) => {
-    out += data;
-  });
-  child.stderr.on('data', (data) => {
-    err += data;
-  });
-  const [code] = await within('the process ends', once(child, 'close'));
-  return { code, out, err };
-}
 
 describe('the command', () => {
   it('prints every setting for --help', async () => {

@@ -26,6 +26,8 @@ export interface ServerSettings {
   readonly idleTimeoutSeconds: number;
 }
 
+export type Sharing = 'exclusive' | 'shared';
+
 export interface ServerCounters {
   connectionsOpened: number;
   connectionsClosed: number;
@@ -93,15 +95,31 @@ export class Server {
       });
   }
 
-  /** Listens, on a free port where `port` is 0. Throws {@link ServerError}. */
+  /**
+   * Listens, on a free port where `port` is 0. `shared`: other processes of the same user may listen on the port too, if they
+   * say so as well, and the kernel spreads connections over them. Throws {@link ServerError}.
+   */
   static async start(
     settings: ServerSettings,
+    sharing: Sharing,
     counters: ServerCounters,
     accept: (encoding: Encoding) => Connection,
   ): Promise<Server> {
-    const server = new Server(await loadUWebSockets(), settings, counters, accept);
-    await server.#listen(settings);
+    const uws = await loadUWebSockets();
+    const server = new Server(uws, settings, counters, accept);
+    server.#listenSocket = await listen(uws, server.#app, settings, sharing);
     return server;
+  }
+
+  /** A port that nobody listens on: `port`, or a free one where that is 0. Throws {@link ServerError}. */
+  static async findPort(settings: Pick<ServerSettings, 'host' | 'port'>): Promise<number> {
+    const uws = await loadUWebSockets();
+    const app = uws.App();
+    const listenSocket = await listen(uws, app, settings, 'exclusive');
+    const port = uws.us_socket_local_port(listenSocket);
+    uws.us_listen_socket_close(listenSocket);
+    app.close();
+    return port;
   }
 
   /** The port that it listens on. */
@@ -129,24 +147,6 @@ export class Server {
   close(): void {
     this.stopListening();
     this.#app.close();
-  }
-
-  #listen({ host, port }: ServerSettings): Promise<void> {
-    return new Promise((resolve, reject) => {
-      // Exclusive: without it a second node could take the same port, and half of the clients with it, unnoticed.
-      this.#app.listen(host, port, this.#uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
-        if (listenSocket === false) {
-          reject(
-            new ServerError(
-              `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
-            ),
-          );
-        } else {
-          this.#listenSocket = listenSocket;
-          resolve();
-        }
-      });
-    });
   }
 
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
@@ -188,6 +188,29 @@ export class Server {
     this.#connections[connection.index] = last;
     last.index = connection.index;
   }
+}
+
+/** What is said of a port that somebody else has. */
+export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port'>): ServerError {
+  return new ServerError(
+    `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
+  );
+}
+
+function listen(
+  uws: UWebSockets,
+  app: TemplatedApp,
+  settings: Pick<ServerSettings, 'host' | 'port'>,
+  sharing: Sharing,
+): Promise<us_listen_socket> {
+  // uWebSockets shares unless told otherwise: a second node could take the same port, and half of the clients with it, unnoticed.
+  const options = sharing === 'shared' ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT;
+  return new Promise((resolve, reject) => {
+    app.listen(settings.host, settings.port, options, (listenSocket) => {
+      if (listenSocket === false) reject(cannotListen(settings));
+      else resolve(listenSocket);
+    });
+  });
 }
 
 function judge(request: HttpRequest): ReturnType<typeof judgeUpgrade> {

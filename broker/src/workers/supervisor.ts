@@ -1,0 +1,230 @@
+/**
+ * One node for each CPU of a machine: starts the workers, which share a port, starts again those that end, and speaks for all of them on
+ * the admin port. No client's byte passes through it.
+ */
+import { Admin, type Readiness } from '../admin.js';
+import type { Config } from '../config.js';
+import { createLineWriter, type Log } from '../log.js';
+import { workerMetrics } from '../metrics.js';
+import { mergeMetrics } from './merge-metrics.js';
+import type { Answers } from './messages.js';
+import { claimPort } from './port-claim.js';
+import { exitCode, type WorkerEnd, WorkerProcess } from './worker-process.js';
+
+/** Until a worker that has ended is started again; twice as long each time, unless it had lived for longer than the longest delay. */
+const firstDelayMs = 100;
+const longestDelayMs = 10_000;
+
+/** Who asks for readiness gives up after a second by default (Kubernetes), and must hear which worker is silent before that. */
+const readinessTimeoutMs = 500;
+const metricsTimeoutMs = 2_000;
+
+/** The place of a worker, whichever process fills it. */
+interface Place {
+  readonly worker: number;
+  child: WorkerProcess | null;
+  startedAt: number;
+  hasListened: boolean;
+  restarts: number;
+  delayMs: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+export class Supervisor {
+  /** Resolves when each worker has listened once. Rejects, and all workers have ended, where one says that it cannot. */
+  readonly listening: Promise<void>;
+  readonly #config: Config;
+  readonly #port: number;
+  readonly #log: Log;
+  readonly #writeLine = createLineWriter();
+  readonly #places: readonly Place[];
+  #admin: Admin | null = null;
+  #isStopping = false;
+  #settleListening: (refusal: Error | null) => void = () => undefined;
+
+  private constructor(config: Config, port: number, log: Log) {
+    this.#config = config;
+    this.#port = port;
+    this.#log = log;
+    this.#places = Array.from({ length: config.workers }, (_, index) => ({
+      worker: index + 1,
+      child: null,
+      startedAt: 0,
+      hasListened: false,
+      restarts: 0,
+      delayMs: firstDelayMs,
+      timer: undefined,
+    }));
+    this.listening = new Promise((resolve, reject) => {
+      this.#settleListening = (refusal) => (refusal === null ? resolve() : reject(refusal));
+    });
+    // Workers see that we are gone by their channel; one whose event loop does not turn would not.
+    process.once('exit', () => this.#killAll());
+  }
+
+  /** Resolves when the workers have been started. */
+  static async start(config: Config, log: Log): Promise<Supervisor> {
+    const supervisor = new Supervisor(config, await claimPort(config), log);
+    supervisor.#admin = await Admin.start(config, {
+      stuck: () => supervisor.#stuck(),
+      readiness: () => supervisor.#readiness(),
+      metrics: () => supervisor.#metrics(),
+    });
+    for (const place of supervisor.#places) supervisor.#startWorker(place);
+    return supervisor;
+  }
+
+  /** Has all workers drain at the same time. Resolves, when all have ended, with the exit code: the highest of theirs. */
+  async drain({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<number> {
+    this.#isStopping = true;
+    const ends: Array<Promise<WorkerEnd>> = [];
+    for (const { child, timer } of this.#places) {
+      clearTimeout(timer);
+      if (child === null) continue;
+      child.stop(atOnce);
+      ends.push(child.ended);
+    }
+    const codes = (await Promise.all(ends)).map(exitCode);
+    await this.#admin?.close();
+    this.#log.info({ event: 'stopped' }, 'All workers have ended.');
+    return Math.max(0, ...codes);
+  }
+
+  #startWorker(place: Place): void {
+    const { worker } = place;
+    place.startedAt = performance.now();
+    const child = new WorkerProcess({
+      worker,
+      env: {
+        ...process.env,
+        FANFARE_WORKERS: '1',
+        FANFARE_PORT: String(this.#port),
+        FANFARE_NODE_NAME: `${this.#config.nodeName}-${worker}`,
+      },
+      onLine: this.#writeLine,
+      onListening: () => this.#onListening(place),
+    });
+    place.child = child;
+    this.#log.info(
+      { event: 'workerStarted', worker, pid: child.pid },
+      `Worker ${worker} starts as process ${child.pid}.`,
+    );
+    void child.ended.then((end) => this.#onEnded(place, end));
+  }
+
+  #onListening(place: Place): void {
+    if (place.hasListened) return;
+    place.hasListened = true;
+    if (!this.#haveListened || this.#isStopping) return;
+    this.#settleListening(null);
+    const { host, nodeName, workers } = this.#config;
+    const [port, adminPort] = [this.#port, this.#admin?.port];
+    this.#log.info(
+      { event: 'listening', port, adminPort },
+      `The ${workers} workers of ${nodeName} listen on ws://${host}:${port}/ws; health and metrics on port ${adminPort}.`,
+    );
+  }
+
+  #onEnded(place: Place, end: WorkerEnd): void {
+    place.child = null;
+    if (this.#isStopping) return;
+    const { code, signal, sentences } = end;
+    const why = sentences.length > 0 ? sentences.join(' ') : undefined;
+    if (why !== undefined && !this.#haveListened) return this.#refuse(why);
+    const { worker } = place;
+    if (performance.now() - place.startedAt > longestDelayMs) place.delayMs = firstDelayMs;
+    const againInMs = place.delayMs;
+    this.#log.error(
+      { event: 'workerEnded', worker, code, signal, why, againInMs },
+      `Worker ${worker} ended unexpectedly (${why ?? signal ?? `code ${code}`}); started again in ${againInMs} ms.`,
+    );
+    place.delayMs = Math.min(longestDelayMs, againInMs * 2);
+    place.timer = setTimeout(() => {
+      place.restarts++;
+      this.#startWorker(place);
+    }, againInMs);
+  }
+
+  /** What keeps one worker from starting is told once, as a node that is alone tells it. */
+  #refuse(sentence: string): void {
+    this.#isStopping = true;
+    this.#killAll();
+    const running = this.#places.map(({ child }) => child?.ended);
+    void Promise.all([...running, this.#admin?.close()]).then(() => this.#settleListening(new Error(sentence)));
+  }
+
+  #killAll(): void {
+    for (const { child, timer } of this.#places) {
+      clearTimeout(timer);
+      child?.kill();
+    }
+  }
+
+  get #haveListened(): boolean {
+    return this.#places.every(({ hasListened }) => hasListened);
+  }
+
+  async #stuck(): Promise<string | null> {
+    const answers = await ask(this.#places, 'readiness', readinessTimeoutMs);
+    // One that has ended is being started again: nobody else needs to do it.
+    const silent = answers.filter(({ isListening, answer }) => isListening && answer === null);
+    return silent.length === 0 ? null : silent.map(({ worker }) => `worker ${worker} does not answer`).join('; ');
+  }
+
+  async #readiness(): Promise<Readiness> {
+    if (this.#isStopping) return { isReady: false, reason: 'draining' };
+    const reasons: string[] = [];
+    for (const { worker, answer, isListening } of await ask(this.#places, 'readiness', readinessTimeoutMs)) {
+      if (!isListening) reasons.push(`worker ${worker}: starting`);
+      else if (answer === null) reasons.push(`worker ${worker}: does not answer`);
+      else if (!answer.isReady) reasons.push(`worker ${worker}: ${answer.reason}`);
+    }
+    return { isReady: reasons.length === 0, reason: reasons.length === 0 ? 'serving' : reasons.join('; ') };
+  }
+
+  async #metrics(): Promise<string> {
+    const answers = await ask(this.#places, 'metrics', metricsTimeoutMs);
+    const own = [
+      family(
+        'up',
+        answers.map(({ worker, answer }) => [worker, answer === null ? 0 : 1]),
+      ),
+      family(
+        'restarts',
+        this.#places.map(({ worker, restarts }) => [worker, restarts]),
+      ),
+    ];
+    return mergeMetrics([...answers.map(({ answer }) => answer ?? ''), ...own]);
+  }
+}
+
+interface Answered<What extends keyof Answers> {
+  readonly worker: number;
+  /** Now, after the answer or the wait for it. */
+  readonly isListening: boolean;
+  /** Null where it does not run, or has not answered in time. */
+  readonly answer: Answers[What] | null;
+}
+
+function ask<What extends keyof Answers>(
+  places: readonly Place[],
+  what: What,
+  timeoutMs: number,
+): Promise<Array<Answered<What>>> {
+  return Promise.all(
+    places.map(async ({ worker, child }) => {
+      const answer = child?.isListening === true ? await child.ask(what, timeoutMs) : null;
+      return { worker, isListening: child?.isListening === true, answer };
+    }),
+  );
+}
+
+/** One of our own metrics, with a sample for each worker. */
+function family(
+  metric: keyof typeof workerMetrics,
+  samples: ReadonlyArray<readonly [worker: number, value: number]>,
+): string {
+  const [name, type, help] = workerMetrics[metric];
+  const lines = samples.map(([worker, value]) => `fanfare_${name}{worker="${worker}"} ${value}`);
+  return [`# HELP fanfare_${name} ${help}`, `# TYPE fanfare_${name} ${type}`, ...lines].join('\n');
+}

@@ -1,0 +1,61 @@
+/** A worker's process: a node that shares its port with others, and does what its supervisor says. */
+import { type Broker, startBroker } from '../broker.js';
+import { loadConfig, sentencesOf } from '../config.js';
+import { createLog, endOnBug, type Log } from '../log.js';
+import type { FromWorker, ToWorker } from './messages.js';
+
+async function main(): Promise<void> {
+  // A node that nobody watches would go on when its port is given to others.
+  process.on('disconnect', () => process.exit(1));
+  if (!process.connected) throw new Error('This is started by `fanfare` with FANFARE_WORKERS, not by hand.');
+  const config = loadConfig(process.env);
+  const log = createLog(config);
+  endOnBug(log);
+  const starting = startBroker(config, log, Number(process.argv[2]));
+  obey(starting, log);
+  await starting;
+  tell({ type: 'listening' });
+}
+
+/** What comes while the node starts is done when it has started. */
+function obey(starting: Promise<Broker>, log: Log): void {
+  let isStopping = false;
+  const stop = (atOnce: boolean): void => {
+    if (isStopping) return;
+    isStopping = true;
+    starting
+      .then((broker) => broker.drain({ atOnce }))
+      .then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ event: 'bug', err: error }, 'Draining failed.');
+          process.exit(1);
+        },
+      );
+  };
+  // A terminal, and some that stop services, send signals to all processes at once. So one that comes here besides the supervisor's word is no
+  // second asking; one that comes here alone drains this worker, and another takes its place.
+  process.on('SIGTERM', () => stop(false));
+  process.on('SIGINT', () => stop(true));
+  process.on('message', (message: ToWorker) => {
+    if (message.type === 'stop') return stop(message.atOnce);
+    const { id, what } = message;
+    void starting.then(async (broker) => {
+      const answer = what === 'readiness' ? broker.readiness() : await broker.metrics();
+      tell({ type: 'answer', id, answer });
+    });
+  });
+}
+
+function tell(message: FromWorker): void {
+  process.send?.(message);
+}
+
+main().catch((error: unknown) => {
+  const sentences = sentencesOf(error);
+  if (!process.connected) {
+    process.stderr.write(`fanfare: ${sentences.join(' ')}\n`);
+    process.exit(2);
+  }
+  process.send?.({ type: 'refused', sentences } satisfies FromWorker, () => process.exit(2));
+});

@@ -1,0 +1,262 @@
+/** Several processes that share a port: what clients, operators and a second broker see of them. They run what `npm run build` wrote. */
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { closeReasons, type Position } from '@fanfare/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mergeMetrics } from '../src/workers/merge-metrics.js';
+import { claimPort } from '../src/workers/port-claim.js';
+import { run } from './run.js';
+import { TestConnection } from './test-connection.js';
+import { until, within } from './wait.js';
+
+let redis: RedisProcess;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis[Symbol.asyncDispose]());
+
+interface Options {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly port?: number;
+}
+
+/** Two workers, `m-1` and `m-2`, and a window of no length. */
+function startWorkers({ env = {}, ...options }: Options = {}): Promise<NodeProcess> {
+  return startNode({
+    redisUrl: redis.url,
+    env: { FANFARE_WORKERS: '2', FANFARE_NODE_NAME: 'm', FANFARE_DRAIN_WINDOW_MS: '0', ...env },
+    ...options,
+  });
+}
+
+interface Client extends AsyncDisposable {
+  readonly connection: TestConnection;
+  /** Name of the node that it is connected to. */
+  readonly node: string;
+}
+
+async function connect({ url }: NodeProcess): Promise<Client> {
+  const connection = await TestConnection.open(url);
+  const reply = await connection.request({ type: 'connect', token: null });
+  if (reply.type !== 'connected') throw new Error(`Not connected: ${JSON.stringify(reply)}`);
+  return { connection, node: reply.node, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
+}
+
+/** So many that the kernel hardly gives all to one worker: by chance once in 2^39. */
+async function connectMany(node: NodeProcess): Promise<Client[]> {
+  return Promise.all(Array.from({ length: 40 }, () => connect(node)));
+}
+
+function on(name: string, clients: readonly Client[]): TestConnection[] {
+  const connections = clients.filter(({ node }) => node === name).map(({ connection }) => connection);
+  expect(connections.length).toBeGreaterThan(0);
+  return connections;
+}
+
+interface LogLine {
+  readonly event: string;
+  readonly worker?: number;
+  readonly pid?: number;
+  readonly code?: number | null;
+  readonly signal?: string | null;
+}
+
+function logOf(node: NodeProcess, event: string): LogLine[] {
+  const lines = node.logs().map((line) => JSON.parse(line) as LogLine);
+  return lines.filter((line) => line.event === event);
+}
+
+/** Of the process that was started last as this worker. */
+function pidOf(node: NodeProcess, worker: number): number {
+  const started = logOf(node, 'workerStarted').filter((line) => line.worker === worker);
+  const pid = started.at(-1)?.pid;
+  if (pid === undefined) throw new Error(`Worker ${worker} was not started.`);
+  return pid;
+}
+
+/** A process that has ended and that nobody has waited for yet (state Z) is not alive. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+async function ask(node: NodeProcess, path: string): Promise<{ status: number; reason?: string }> {
+  const response = await fetch(node.adminUrl + path);
+  const { reason } = (await response.json()) as { reason?: string };
+  return { status: response.status, ...(reason === undefined ? {} : { reason }) };
+}
+
+async function metric(node: NodeProcess, name: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${node.adminUrl}/metrics`)).text();
+  const samples = text.matchAll(new RegExp(`^${name}\\{worker="(\\d+)"\\} (\\S+)$`, 'gm'));
+  return new Map([...samples].map(([, worker, value]) => [worker as string, Number(value)]));
+}
+
+function sum(samples: ReadonlyMap<string, number>): number {
+  return [...samples.values()].reduce((total, value) => total + value, 0);
+}
+
+describe('workers', () => {
+  it('share the connections, reach the subscribers of each other, and are measured together', async () => {
+    await using node = await startWorkers();
+    const clients = await connectMany(node);
+    expect(new Set(clients.map(({ node: name }) => name))).toEqual(new Set(['m-1', 'm-2']));
+    for (const { connection } of clients) await connection.subscribe('t');
+    await on('m-2', clients)[0]?.publish('t', 'hello');
+    for (const { connection } of clients) expect(await connection.take('t', 1)).toEqual(['hello']);
+
+    const connections = await metric(node, 'fanfare_connections');
+    expect(connections).toEqual(
+      new Map([
+        ['1', on('m-1', clients).length],
+        ['2', on('m-2', clients).length],
+      ]),
+    );
+    expect(sum(await metric(node, 'fanfare_deliveries_total'))).toBe(clients.length);
+    expect(sum(await metric(node, 'fanfare_publications_in_total'))).toBe(1);
+    expect(await metric(node, 'fanfare_worker_up')).toEqual(
+      new Map([
+        ['1', 1],
+        ['2', 1],
+      ]),
+    );
+    expect(await ask(node, '/readyz')).toEqual({ status: 200, reason: 'serving' });
+  });
+
+  it.each([
+    { signal: 'SIGKILL', closed: { code: 1006, reason: '' }, end: { code: null, signal: 'SIGKILL' } },
+    { signal: 'SIGTERM', closed: closeReasons.draining, end: { code: 0, signal: null } },
+  ])('are started again where one ends ($signal), and its clients recover what they missed', async (ending) => {
+    await using node = await startWorkers();
+    const clients = await connectMany(node);
+    let position: Position | null = null;
+    for (const { connection } of clients) {
+      const reply = await connection.subscribe('t');
+      if (reply.type === 'subscribed') position = reply.position;
+    }
+    const victims = on('m-1', clients);
+    const writer = on('m-2', clients)[0] as TestConnection;
+    const pid = pidOf(node, 1);
+    process.kill(pid, ending.signal);
+    for (const victim of victims) expect(await within('it is closed', victim.closed)).toEqual(ending.closed);
+    for (const data of ['a', 'b', 'c']) expect(await writer.publish('t', data)).toMatchObject({ type: 'published' });
+    const unready = await until('it is not ready', async () => {
+      const { status, reason } = await ask(node, '/readyz');
+      return status === 503 && reason !== 'worker 1: draining' && reason;
+    });
+    expect(unready).toBe('worker 1: starting');
+    expect((await ask(node, '/healthz')).status).toBe(200);
+
+    await using back = await connect(node);
+    const reply = await back.connection.request({ type: 'subscribe', topic: 't', since: position });
+    expect(reply).toMatchObject({ recovered: true, publications: [{ data: 'a' }, { data: 'b' }, { data: 'c' }] });
+    await until('it is ready again', async () => (await ask(node, '/readyz')).status === 200);
+    expect(logOf(node, 'workerEnded')).toMatchObject([{ worker: 1, ...ending.end }]);
+    expect(pidOf(node, 1)).not.toBe(pid);
+    expect(await metric(node, 'fanfare_worker_restarts_total')).toEqual(
+      new Map([
+        ['1', 1],
+        ['2', 0],
+      ]),
+    );
+  });
+
+  it('are told of when one does not answer', async () => {
+    await using node = await startWorkers();
+    const pid = pidOf(node, 2);
+    process.kill(pid, 'SIGSTOP');
+    expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not answer' });
+    expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not answer' });
+    process.kill(pid, 'SIGCONT');
+    expect((await ask(node, '/healthz')).status).toBe(200);
+  });
+});
+
+describe('the supervisor', () => {
+  it('has all workers drain on SIGTERM, and ends with code 0', async () => {
+    await using node = await startWorkers();
+    const clients = await connectMany(node);
+    const stopped = node.stop();
+    for (const { connection } of clients) {
+      expect(await within('it is closed', connection.closed)).toEqual(closeReasons.draining);
+    }
+    expect(await stopped).toBe(0);
+    expect(logOf(node, 'stopped').length).toBe(3);
+    expect(logOf(node, 'workerEnded')).toEqual([]);
+  });
+
+  it('ends with the highest code of its workers', async () => {
+    await using node = await startWorkers({ env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
+    const clients = await connectMany(node);
+    const stopped = node.stop();
+    for (const { connection } of clients) await connection.next('goaway');
+    expect(await ask(node, '/readyz')).toEqual({ status: 503, reason: 'draining' });
+    process.kill(pidOf(node, 1), 'SIGKILL');
+    for (const { connection } of clients) await connection.close();
+    expect(await stopped).toBe(128 + constants.signals.SIGKILL);
+  });
+
+  it('ends at once, and its workers with it, when it is asked twice', async () => {
+    await using node = await startWorkers({ env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
+    const clients = await connectMany(node);
+    const stopped = node.stop();
+    for (const { connection } of clients) await connection.next('goaway');
+    process.kill(node.pid, 'SIGTERM');
+    expect(await stopped).toBe(1);
+    await until('no worker is left', () => ![pidOf(node, 1), pidOf(node, 2)].some(isAlive));
+  });
+
+  it('leaves no worker behind when it is killed, and its port can be taken again', async () => {
+    await using node = await startWorkers();
+    const clients = await connectMany(node);
+    await node.kill();
+    await until('no worker is left', () => ![pidOf(node, 1), pidOf(node, 2)].some(isAlive));
+    for (const { connection } of clients) await within('it is closed', connection.closed);
+    await using next = await startWorkers({ port: node.port });
+    expect((await ask(next, '/readyz')).status).toBe(200);
+  });
+});
+
+describe('a port of several workers', () => {
+  const workers = (port: number): Record<string, string> => ({
+    FANFARE_WORKERS: '2',
+    FANFARE_REDIS_URL: redis.url,
+    FANFARE_PORT: String(port),
+    FANFARE_ADMIN_PORT: '0',
+  });
+  const refused = (port: number): object => ({
+    code: 2,
+    out: '',
+    err: `fanfare: Cannot listen on 127.0.0.1:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.\n`,
+  });
+
+  it('is neither shared with a broker that has it, nor given to one that wants it', async () => {
+    await using alone = await startNode({});
+    await using node = await startWorkers();
+    const finished = await Promise.all([
+      run([], workers(alone.port)),
+      run([], workers(node.port)),
+      run([], { FANFARE_PORT: String(node.port), FANFARE_ADMIN_PORT: '0' }),
+      run([], { ...workers(0), FANFARE_ADMIN_PORT: String(node.adminPort) }),
+    ]);
+    expect(finished.slice(0, 3)).toEqual([refused(alone.port), refused(node.port), refused(node.port)]);
+    expect(finished[3]).toMatchObject({ code: 2, err: expect.stringContaining('Set FANFARE_ADMIN_PORT.') });
+  });
+
+  it('belongs to its supervisor also while no worker listens on it', async () => {
+    const port = await claimPort({ host: '127.0.0.1', port: 0 });
+    expect(await run([], workers(port))).toEqual(refused(port));
+  });
+});
+
+it('metrics of several texts stand together by name, under one comment', () => {
+  const text = (worker: number): string =>
+    `# HELP a A.\n# TYPE a gauge\na{worker="${worker}"} 1\n\n# HELP b B.\n# TYPE b counter\nb{worker="${worker}"} 2\n`;
+  expect(mergeMetrics([text(1), '', text(2)])).toBe(
+    '# HELP a A.\n# TYPE a gauge\na{worker="1"} 1\na{worker="2"} 1\n\n# HELP b B.\n# TYPE b counter\nb{worker="1"} 2\nb{worker="2"} 2\n',
+  );
+});
