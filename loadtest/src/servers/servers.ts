@@ -2,6 +2,8 @@
 import { fanfare } from './fanfare.js';
 import { raw } from './raw.js';
 import type { ServerKind } from './server.js';
+import { socketio } from './socketio.js';
+import { wsRedis } from './ws-redis.js';
 
 export const servers: Readonly<Record<string, ServerKind>> = {
   fanfare: fanfare('recoverable', 'msgpack'),
@@ -10,4 +12,8 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   'fanfare-fast-json': fanfare('fast', 'json'),
   raw: raw(false),
   'raw-deferred': raw(true),
+  'ws-redis': wsRedis,
+  socketio: socketio({ about: 'ws, Redis adapter', args: [] }),
+  'socketio-sharded': socketio({ about: 'ws, sharded Redis adapter', args: ['--sharded'] }),
+  'socketio-uws': socketio({ about: 'uWebSockets.js, Redis adapter', args: ['--uws'] }),
 };
