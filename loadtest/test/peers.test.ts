@@ -6,8 +6,8 @@ import { servers } from '../src/servers/servers.js';
 import { quiet, shortRuns, shortSettings } from './short-runs.js';
 
 /** Those whose processes know nothing of each other. */
-const loners = new Set(['raw', 'raw-deferred', 'mosquitto', 'aedes']);
-const peers = Object.entries(servers).filter(([name]) => !name.startsWith('fanfare'));
+const loners = new Set(['mosquitto', 'aedes']);
+const peers = Object.entries(servers).filter(([name]) => !/^(fanfare|raw)/.test(name));
 
 describe.each(peers)('%s', (name, kind) => {
   const settings = { ...shortSettings, servers: [name] };

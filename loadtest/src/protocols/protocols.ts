@@ -1,6 +1,8 @@
 /** The protocols by name. */
 import { fanfareJson } from './fanfare-json.js';
 import { fanfareMsgpack } from './fanfare-msgpack.js';
+import { mqtt } from './mqtt.js';
+import { nats } from './nats.js';
 import type { Protocol } from './protocol.js';
 import { raw } from './raw.js';
 import { socketio } from './socketio.js';
@@ -12,6 +14,9 @@ export const protocols = {
   raw,
   'ws-redis': wsRedis,
   socketio,
+  nats,
+  mqtt: mqtt('tcp'),
+  'mqtt-websocket': mqtt('websocket'),
 } as const satisfies Readonly<Record<string, Protocol>>;
 
 export type ProtocolName = keyof typeof protocols;

@@ -1,5 +1,8 @@
 /** The kinds of server by name, in the order of tables. */
+import { aedes } from './aedes.js';
 import { fanfare } from './fanfare.js';
+import { mosquitto } from './mosquitto.js';
+import { nats } from './nats.js';
 import { raw } from './raw.js';
 import type { ServerKind } from './server.js';
 import { socketio } from './socketio.js';
@@ -16,4 +19,7 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   socketio: socketio({ about: 'ws, Redis adapter', args: [] }),
   'socketio-sharded': socketio({ about: 'ws, sharded Redis adapter', args: ['--sharded'] }),
   'socketio-uws': socketio({ about: 'uWebSockets.js, Redis adapter', args: ['--uws'] }),
+  nats,
+  mosquitto,
+  aedes,
 };
