@@ -1,6 +1,6 @@
 /** Sends numbered, stamped publications on one connection: what a turn adds leaves in one write. */
 import type { Protocol } from '../protocols/protocol.js';
-import { Connection } from './connection.js';
+import type { Connection } from './connection.js';
 import { writeStamp } from './stamp.js';
 
 /** Publications joined into one message, at most: below what a node takes in a frame. */
@@ -48,7 +48,7 @@ export class Publisher {
     this.#waiting = [];
     this.#waitingBytes = 0;
     const { join } = this.#protocol;
-    if (this.#joins && join !== null) this.#connection.write(Connection.frame(this.#protocol, join(waiting)));
+    if (this.#joins && join !== null) this.#connection.write(this.#connection.frame(join(waiting)));
     else this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
   }
 
@@ -57,7 +57,7 @@ export class Publisher {
     if (known !== undefined) return known;
     const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
     // Joined ones are put into a frame together, the others each into its own.
-    const bytes = this.#joins ? message : Connection.frame(this.#protocol, message);
+    const bytes = this.#joins ? message : this.#connection.frame(message);
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);
     return template;

@@ -20,7 +20,7 @@ const codec = new MsgpackClientCodec({
 });
 
 export const fanfareMsgpack: Protocol = {
-  transport: 'websocket',
+  transport: () => 'websocket',
   isBinary: true,
   subprotocol: subprotocols.msgpack,
   path: () => endpointPath,

@@ -3,7 +3,7 @@
  * interval to keep alive (0), so that nobody need ping.
  */
 import { blankData } from '../load/stamp.js';
-import type { Protocol } from './protocol.js';
+import type { Protocol, Transport } from './protocol.js';
 import { takePublications } from './publications.js';
 import { type Measure, readUnits } from './whole-units.js';
 
@@ -24,9 +24,9 @@ const refused = 0x80;
 /** Nothing is told apart by it: confirmations are only counted. */
 const packetId = Buffer.from([0, 1]);
 
-export function mqtt(transport: Protocol['transport']): Protocol {
+export function mqtt(transport: Transport): Protocol {
   return {
-    transport,
+    transport: () => transport,
     isBinary: true,
     subprotocol: 'mqtt',
     path: () => '/',
@@ -53,7 +53,6 @@ export function mqtt(transport: Protocol['transport']): Protocol {
             return code === 0 ? events.greeted() : events.refused(`CONNACK with code ${code}`);
           }
           case packets.suback: {
-            // So short that its length is one byte as long as up to 125 topics are in it, else two.
             const codes = bytes.subarray(start + 1 + lengthBytes(bytes, start) + packetId.length, end);
             return codes.includes(refused) ? events.refused('a subscription') : events.confirmed(codes.length);
           }

@@ -3,6 +3,7 @@ import { fanfareJson } from './fanfare-json.js';
 import { fanfareMsgpack } from './fanfare-msgpack.js';
 import { mqtt } from './mqtt.js';
 import { nats } from './nats.js';
+import { nchan } from './nchan.js';
 import type { Protocol } from './protocol.js';
 import { raw } from './raw.js';
 import { socketio } from './socketio.js';
@@ -15,6 +16,7 @@ export const protocols = {
   'ws-redis': wsRedis,
   socketio,
   nats,
+  nchan,
   mqtt: mqtt('tcp'),
   'mqtt-websocket': mqtt('websocket'),
 } as const satisfies Readonly<Record<string, Protocol>>;

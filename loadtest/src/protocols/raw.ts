@@ -4,7 +4,7 @@ import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
 export const raw: Protocol = {
-  transport: 'websocket',
+  transport: () => 'websocket',
   isBinary: true,
   subprotocol: null,
   path: (role, topics) => (role === 'publisher' ? '/publish' : `/subscribe/${topics.join(',')}`),

@@ -3,6 +3,7 @@ import { aedes } from './aedes.js';
 import { fanfare } from './fanfare.js';
 import { mosquitto } from './mosquitto.js';
 import { nats } from './nats.js';
+import { nchan } from './nchan.js';
 import { raw } from './raw.js';
 import type { ServerKind } from './server.js';
 import { socketio } from './socketio.js';
@@ -20,6 +21,7 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   'socketio-sharded': socketio({ about: 'ws, sharded Redis adapter', args: ['--sharded'] }),
   'socketio-uws': socketio({ about: 'uWebSockets.js, Redis adapter', args: ['--uws'] }),
   nats,
+  nchan,
   mosquitto,
   aedes,
 };
