@@ -6,13 +6,15 @@ import { writeStamp } from './stamp.js';
 /** Publications joined into one message, at most: below what a node takes in a frame. */
 const maxJoinedBytes = 60_000;
 
+type Outlet = Pick<Connection, 'frame' | 'write' | 'unsentBytes'>;
+
 interface Template {
   readonly bytes: Uint8Array;
   readonly stampAt: number;
 }
 
 export class Publisher {
-  readonly #connection: Connection;
+  readonly #connection: Outlet;
   readonly #protocol: Protocol;
   readonly #publicationBytes: number;
   readonly #templates = new Map<string, Template>();
@@ -21,7 +23,7 @@ export class Publisher {
   #waitingBytes = 0;
 
   /** `joins`: put those of a turn into one message, where the protocol can. */
-  constructor(connection: Connection, protocol: Protocol, publicationBytes: number, joins: boolean) {
+  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number, joins: boolean) {
     this.#connection = connection;
     this.#protocol = protocol;
     this.#publicationBytes = publicationBytes;
@@ -57,7 +59,8 @@ export class Publisher {
     if (known !== undefined) return known;
     const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
     // Joined ones are put into a frame together, the others each into its own.
-    const bytes = this.#joins ? message : this.#connection.frame(message);
+    // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
+    const bytes = new Uint8Array(this.#joins ? message : this.#connection.frame(message));
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);
     return template;

@@ -21,6 +21,7 @@ export function readUnits(measure: Measure, take: Reader): Reader {
       take(bytes, at, at + length);
       at += length;
     }
-    if (at < end) rest = bytes.slice(at, end);
+    // A copy: the bytes are the read buffer's.
+    if (at < end) rest = new Uint8Array(bytes.subarray(at, end));
   };
 }

@@ -1,12 +1,10 @@
-/**
- * Aedes, the MQTT broker for Node, over WebSocket as its documentation sets it up ("MQTT server over WebSocket"). Everything is in
- * memory, and it says nothing about itself. A slow client keeps one of `concurrency` places of the emitter: with too few of them all wait.
- */
+/** Aedes, the MQTT broker for Node, over WebSocket as its documentation sets it up ("MQTT server over WebSocket"), in memory. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Aedes } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 
+// The heartbeat is a publication about itself, that nobody here reads: one a day.
 const broker = await Aedes.createBroker({ heartbeatInterval: 86_400_000 });
 const server = createServer();
 const webSockets = new WebSocketServer({

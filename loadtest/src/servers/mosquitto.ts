@@ -19,7 +19,7 @@ export const mosquitto: ServerKind = {
   },
 };
 
-/** `max_queued_messages` also bounds what waits for a slow socket at QoS 0, and what is beyond is dropped without a word. */
+/** `max_queued_messages` also bounds what waits for a socket at QoS 0: what is beyond is dropped silently. 0 drops all of it (#1956). */
 function configure(port: number): string {
   return `
 listener ${port} 127.0.0.1

@@ -7,7 +7,6 @@ import type { ServerKind } from './server.js';
 const name = 'nats-server';
 
 interface Ports {
-  readonly clients: number;
   readonly webSocket: number;
   readonly routes: number;
 }
@@ -19,8 +18,7 @@ export const nats: ServerKind = {
   async start({ nodes }) {
     const ports: Ports[] = [];
     for (let node = 0; node < nodes; node++) {
-      const [clients, webSocket, routes] = [await findFreePort(), await findFreePort(), await findFreePort()];
-      ports.push({ clients, webSocket, routes });
+      ports.push({ webSocket: await findFreePort(), routes: await findFreePort() });
     }
     const routes = ports.map(({ routes }) => `nats-route://127.0.0.1:${routes}`);
     return await deployNodes(nodes, (index) => {
@@ -35,11 +33,11 @@ export const nats: ServerKind = {
   },
 };
 
-/** The limits are those of a Fanfare node, but for `max_pending`, its own: what a connection may have unsent, 64 MiB. */
+/** What a connection may have unsent is its own default, 64 MiB. Clients over TCP have a random port (-1): there are none. */
 function configure(ports: Ports, index: number, routes: readonly string[] | null): string {
   return `
 server_name: node-${index}
-listen: "127.0.0.1:${ports.clients}"
+listen: "127.0.0.1:-1"
 log_file: "/dev/null"
 max_connections: 100000
 max_payload: 16MB

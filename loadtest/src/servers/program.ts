@@ -1,4 +1,5 @@
 /** Servers that are installed programs: found where packages put them, and run with a configuration that goes when they go. */
+import { rmSync } from 'node:fs';
 import { access, constants, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -46,17 +47,26 @@ export async function isAccessible(path: string, mode = constants.R_OK): Promise
   );
 }
 
+/** Folders of programs that are not disposed of yet: where the process ends first, they go with it. */
+const folders = new Set<string>();
+
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** Resolves once it listens. */
 export async function startProgram({ name, configuration, args, port }: ProgramOptions): Promise<ServerProcess> {
   const path = await findProgram(name);
   if (path === null) throw new Error(notInstalled(name));
   const folder = await mkdtemp(join(tmpdir(), `fanfare-${name}-`));
+  folders.add(folder);
   const file = join(folder, `${name}.conf`);
   await writeFile(file, configuration(folder));
   const child = new Child({ command: [path, ...args(file)], cwd: folder });
   const dispose = async (): Promise<void> => {
     await child.kill();
     await rm(folder, { recursive: true, force: true });
+    folders.delete(folder);
   };
   const deadline = performance.now() + startDeadlineMs;
   while (!(await doesListen(port))) {

@@ -1,6 +1,7 @@
 /** The kinds of server by name, in the order of tables. */
 import { aedes } from './aedes.js';
 import { fanfare } from './fanfare.js';
+import { ioredis } from './ioredis.js';
 import { mosquitto } from './mosquitto.js';
 import { nats } from './nats.js';
 import { nchan } from './nchan.js';
@@ -16,6 +17,7 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   'fanfare-fast-json': fanfare('fast', 'json'),
   raw: raw(false),
   'raw-deferred': raw(true),
+  ioredis,
   'ws-redis': wsRedis,
   socketio: socketio({ about: 'ws, Redis adapter', args: [] }),
   'socketio-sharded': socketio({ about: 'ws, sharded Redis adapter', args: ['--sharded'] }),
