@@ -41,14 +41,14 @@ export async function carryOutRuns(
   show: Show,
 ): Promise<readonly LoadResult[]> {
   const results: LoadResult[] = [];
+  const present = settings.url === null ? await findPresent(settings.servers, show) : ['the broker at the URL'];
   for (const run of runs) {
     const streams = streamsOf(run.workload);
     if (streams > maxStreams)
       throw new UsageError(`Topics and publishers may make up to ${maxStreams} streams, not ${streams}.`);
     for (let round = 1; round <= settings.rounds; round++) {
       // Whoever comes first in one round comes last in the next.
-      const order = round % 2 === 1 ? settings.servers : settings.servers.toReversed();
-      for (const name of settings.url === null ? order : ['the broker at the URL']) {
+      for (const name of round % 2 === 1 ? present : present.toReversed()) {
         show.line(`${run.label}: ${name}${settings.rounds > 1 ? `, round ${round} of ${settings.rounds}` : ''}`);
         results.push(await carryOutRun(run, name, settings, show));
       }
@@ -60,11 +60,12 @@ export async function carryOutRuns(
 async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
   const { label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
-  const kind = servers[name];
-  if (isTyped && settings.url === null && !name.startsWith('fanfare')) {
+  const kind = settings.url === null ? kindNamed(name) : null;
+  if (isTyped && kind !== null && !name.startsWith('fanfare')) {
     throw new UsageError(`${name} cannot serve the typed client, which this needs: it speaks only Fanfare's protocol.`);
   }
-  await using deployment = settings.url === null ? await deploy(kind, name, run) : await findBroker(settings);
+  const { nodes, env } = run;
+  await using deployment = kind === null ? await findBroker(settings) : await kind.start({ nodes, env });
   const protocol: ProtocolName = kind?.protocol ?? settings.encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
   return await runLoad({
@@ -80,13 +81,24 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
   });
 }
 
-async function deploy(kind: ServerKind | undefined, name: string, { nodes, env }: Run): Promise<Deployment> {
-  if (kind === undefined) {
-    throw new UsageError(`--servers does not know "${name}", only ${Object.keys(servers).join(', ')}.`);
+/** Those that this machine has; the others are left out aloud. */
+async function findPresent(names: readonly string[], show: Show): Promise<readonly string[]> {
+  const present: string[] = [];
+  const reasons: string[] = [];
+  for (const name of names) {
+    const missing = await kindNamed(name).missing();
+    if (missing === null) present.push(name);
+    else reasons.push(`${name} cannot be started: ${missing}`);
   }
-  const missing = await kind.missing();
-  if (missing !== null) throw new UsageError(`${name} cannot be started: ${missing}`);
-  return await kind.start({ nodes, env });
+  if (present.length === 0) throw new UsageError(reasons.join(' '));
+  for (const reason of reasons) show.line(reason);
+  return present;
+}
+
+function kindNamed(name: string): ServerKind {
+  const kind = servers[name];
+  if (kind !== undefined) return kind;
+  throw new UsageError(`--servers does not know "${name}", only ${Object.keys(servers).join(', ')}.`);
 }
 
 async function findBroker({ url, token }: LoadSettings): Promise<Deployment> {

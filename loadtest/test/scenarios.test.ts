@@ -7,28 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../src/flags.js';
 import { carryOutRuns, type LoadSettings } from '../src/load-command.js';
 import { parseLoad, readPlan } from '../src/load-command-line.js';
-import { readOptions } from '../src/scenarios/option.js';
-import type { Run } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
-
-const quiet = { line: () => {}, moment: () => {} };
-const settings: LoadSettings = {
-  servers: ['fanfare'],
-  url: null,
-  token: null,
-  encoding: 'msgpack',
-  isTyped: false,
-  generators: 2,
-  rounds: 1,
-};
-
-function shortRuns(name: string): readonly Run[] {
-  const scenario = scenarios[name];
-  if (scenario === undefined) throw new Error(`There is no scenario ${name}.`);
-  return scenario
-    .runs(readOptions(scenario.options, scenario.short))
-    .map((run) => ({ ...run, workload: { ...run.workload, warmUpSeconds: 0.2 } }));
-}
+import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';
 
 describe.each(Object.keys(scenarios))('the scenario %s', (name) => {
   it('loses nothing', { timeout: 60_000 }, async () => {

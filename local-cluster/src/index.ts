@@ -3,6 +3,7 @@ export { Balancer, type BalancerOptions, type Choice } from './balancer.js';
 export { Child, type ChildOptions } from './child.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
 export { type FaultDirection, FaultProxy, type FaultProxyOptions } from './fault-proxy.js';
+export { findFreePort } from './free-port.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
 export { pingRedis } from './redis-ping.js';

@@ -1,4 +1,6 @@
 /** What an idle subscriber costs a server: how much memory it grows by, divided by the subscribers that it grew for. */
+import { readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Deployment } from '../load/deployment.js';
 import { ShardProcess } from '../load/shard-process.js';
@@ -81,9 +83,12 @@ async function readSettled(subjects: readonly { readonly deployment: Deployment 
   );
 }
 
-async function collect(processes: readonly { readonly pid: number; readonly isNode: boolean }[]): Promise<void> {
+async function collect(processes: readonly { readonly pid: number }[]): Promise<void> {
+  // Only Node knows what the signal means: it would end the others.
+  const nodes: number[] = [];
+  for (const { pid } of processes) if (basename(await readlink(`/proc/${pid}/exe`)) === 'node') nodes.push(pid);
   for (let collection = 0; collection < collections; collection++) {
-    for (const { pid, isNode } of processes) if (isNode) process.kill(pid, 'SIGUSR2');
+    for (const pid of nodes) process.kill(pid, 'SIGUSR2');
     await delay(collectionMs);
   }
 }

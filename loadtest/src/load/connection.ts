@@ -5,7 +5,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { buildFrame, FrameWalker, opcodes } from '../frame-walker.js';
-import type { Events, OnPublication, Protocol, Reader } from '../protocols/protocol.js';
+import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
 import type { Member } from './member.js';
 
 /** What is read is handled before the next read, so one buffer serves all sockets. */
@@ -30,7 +30,7 @@ export interface ConnectionOptions {
   readonly target: Target;
   /** The address that it comes from; null: the system's choice. */
   readonly localAddress: string | null;
-  readonly role: 'subscriber' | 'publisher';
+  readonly role: Role;
   readonly topics: readonly string[];
   readonly onPublication: OnPublication;
   /** Publications were acknowledged. */
@@ -79,10 +79,10 @@ export class Connection implements Events, Member {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
-    const { protocol, target, localAddress } = options;
+    const { protocol, target, localAddress, role } = options;
     const { host, port } = target;
     this.#read = protocol.reader(options.onPublication, this);
-    this.#walker = protocol.transport === 'websocket' ? new FrameWalker() : null;
+    this.#walker = protocol.transport(role) === 'websocket' ? new FrameWalker() : null;
     const common = {
       host,
       port,
@@ -104,9 +104,10 @@ export class Connection implements Events, Member {
     this.#socket.on('close', () => this.#fail(new Error('The server closed the connection.')));
   }
 
-  /** The frame, or over TCP the message itself, as it is written. */
-  static frame({ transport, isBinary }: Protocol, message: Uint8Array): Uint8Array {
-    return transport === 'tcp' ? message : buildFrame(message, isBinary ? opcodes.binary : opcodes.text);
+  /** The message as it is written: in a frame, or over TCP as it is. */
+  frame(message: Uint8Array): Uint8Array {
+    if (this.#walker === null) return message;
+    return buildFrame(message, this.#options.protocol.isBinary ? opcodes.binary : opcodes.text);
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -209,7 +210,7 @@ export class Connection implements Events, Member {
   }
 
   #send(message: Uint8Array): void {
-    this.write(Connection.frame(this.#options.protocol, message));
+    this.write(this.frame(message));
   }
 
   #onTransport(): void {

@@ -5,8 +5,6 @@ export interface DeployedProcess {
   readonly name: string;
   readonly role: 'server' | 'redis';
   readonly pid: number;
-  /** Whether it is Node, and so collects its garbage when told to (collect-on-signal.ts). */
-  readonly isNode: boolean;
 }
 
 export interface Deployment extends AsyncDisposable {

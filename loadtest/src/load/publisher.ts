@@ -1,10 +1,12 @@
 /** Sends numbered, stamped publications on one connection: what a turn adds leaves in one write. */
 import type { Protocol } from '../protocols/protocol.js';
-import { Connection } from './connection.js';
+import type { Connection } from './connection.js';
 import { writeStamp } from './stamp.js';
 
 /** Publications joined into one message, at most: below what a node takes in a frame. */
 const maxJoinedBytes = 60_000;
+
+type Outlet = Pick<Connection, 'frame' | 'write' | 'unsentBytes'>;
 
 interface Template {
   readonly bytes: Uint8Array;
@@ -12,7 +14,7 @@ interface Template {
 }
 
 export class Publisher {
-  readonly #connection: Connection;
+  readonly #connection: Outlet;
   readonly #protocol: Protocol;
   readonly #publicationBytes: number;
   readonly #templates = new Map<string, Template>();
@@ -21,7 +23,7 @@ export class Publisher {
   #waitingBytes = 0;
 
   /** `joins`: put those of a turn into one message, where the protocol can. */
-  constructor(connection: Connection, protocol: Protocol, publicationBytes: number, joins: boolean) {
+  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number, joins: boolean) {
     this.#connection = connection;
     this.#protocol = protocol;
     this.#publicationBytes = publicationBytes;
@@ -48,7 +50,7 @@ export class Publisher {
     this.#waiting = [];
     this.#waitingBytes = 0;
     const { join } = this.#protocol;
-    if (this.#joins && join !== null) this.#connection.write(Connection.frame(this.#protocol, join(waiting)));
+    if (this.#joins && join !== null) this.#connection.write(this.#connection.frame(join(waiting)));
     else this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
   }
 
@@ -57,7 +59,8 @@ export class Publisher {
     if (known !== undefined) return known;
     const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
     // Joined ones are put into a frame together, the others each into its own.
-    const bytes = this.#joins ? message : Connection.frame(this.#protocol, message);
+    // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
+    const bytes = new Uint8Array(this.#joins ? message : this.#connection.frame(message));
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);
     return template;

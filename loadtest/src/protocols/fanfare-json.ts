@@ -1,13 +1,14 @@
 /** `fanfare.v1.json` (PROTOCOL.md section 5.1). */
 import { endpointPath, jsonClientCodec, subprotocols } from '@fanfare/protocol';
 import { blankData, findStamp, stampMark } from '../load/stamp.js';
-import { readFanfareMessage, takePublications } from './fanfare-message.js';
+import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
+import { takePublications } from './publications.js';
 
 const utf8 = new TextEncoder();
 
 export const fanfareJson: Protocol = {
-  transport: 'websocket',
+  transport: () => 'websocket',
   isBinary: false,
   subprotocol: subprotocols.json,
   path: () => endpointPath,

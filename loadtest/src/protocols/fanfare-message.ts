@@ -1,13 +1,6 @@
 /** What Fanfare says in either encoding. */
 import type { ServerMessage } from '@fanfare/protocol';
-import { findStamp, stampBytes } from '../load/stamp.js';
-import type { Events, OnPublication } from './protocol.js';
-
-export function takePublications(bytes: Uint8Array, start: number, end: number, onPublication: OnPublication): void {
-  for (let at = findStamp(bytes, start, end); at >= 0; at = findStamp(bytes, at + stampBytes, end)) {
-    onPublication(bytes, at);
-  }
-}
+import type { Events } from './protocol.js';
 
 export function readFanfareMessage(message: ServerMessage | null, events: Events): void {
   switch (message?.type) {

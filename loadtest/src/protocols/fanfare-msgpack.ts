@@ -1,8 +1,9 @@
 /** `fanfare.v1.msgpack` (PROTOCOL.md section 5.2). */
 import { endpointPath, MsgpackClientCodec, subprotocols, Writer } from '@fanfare/protocol';
 import { blankData, findStamp, stampMark } from '../load/stamp.js';
-import { readFanfareMessage, takePublications } from './fanfare-message.js';
+import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
+import { takePublications } from './publications.js';
 
 /** Data is text. */
 const codec = new MsgpackClientCodec({
@@ -19,7 +20,7 @@ const codec = new MsgpackClientCodec({
 });
 
 export const fanfareMsgpack: Protocol = {
-  transport: 'websocket',
+  transport: () => 'websocket',
   isBinary: true,
   subprotocol: subprotocols.msgpack,
   path: () => endpointPath,

@@ -26,15 +26,19 @@ export interface PublicationTemplate {
   readonly stampAt: number;
 }
 
+export type Role = 'subscriber' | 'publisher';
+
+/** Over TCP there are no WebSocket frames: messages are written one behind the other. */
+export type Transport = 'websocket' | 'tcp';
+
 export interface Protocol {
-  /** Over TCP there are no WebSocket frames: messages are written one behind the other. */
-  readonly transport: 'websocket' | 'tcp';
+  transport(role: Role): Transport;
   /** Whether WebSocket messages are binary; else text. */
   readonly isBinary: boolean;
   /** The WebSocket subprotocol to offer; null: none. */
   readonly subprotocol: string | null;
   /** Where a subscriber of these topics, or a publisher to them, connects. */
-  path(role: 'subscriber' | 'publisher', topics: readonly string[]): string;
+  path(role: Role, topics: readonly string[]): string;
   /** What is sent once the transport stands; the server then greets. Null: being connected is enough. */
   hello(token: string | null): Uint8Array | null;
   /** Messages that subscribe; the server confirms each topic. Null: being connected there is being subscribed. */

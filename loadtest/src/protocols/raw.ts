@@ -1,10 +1,10 @@
 /** That of the raw server (raw-server.ts): the path says what a socket listens to, and a published message begins with its topic. */
 import { blankData } from '../load/stamp.js';
-import { takePublications } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
+import { takePublications } from './publications.js';
 
 export const raw: Protocol = {
-  transport: 'websocket',
+  transport: () => 'websocket',
   isBinary: true,
   subprotocol: null,
   path: (role, topics) => (role === 'publisher' ? '/publish' : `/subscribe/${topics.join(',')}`),

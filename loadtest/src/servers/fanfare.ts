@@ -1,8 +1,8 @@
 /** Fanfare's own nodes, at each level and encoding. */
-import { startNode, startRedis } from '@fanfare/local-cluster';
-import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
+import { startNode } from '@fanfare/local-cluster';
+import type { Deployment } from '../load/deployment.js';
 import type { ProtocolName } from '../protocols/protocols.js';
-import { Parts } from '../verify/parts.js';
+import { deployNodes, deployNodesOnRedis } from './node-deployment.js';
 import type { ServerKind, StartOptions } from './server.js';
 
 type Level = 'fast' | 'recoverable';
@@ -17,26 +17,8 @@ export function fanfare(level: Level, protocol: ProtocolName & ('msgpack' | 'jso
 }
 
 export async function startFanfare(level: Level, { nodes, env }: StartOptions): Promise<Deployment> {
-  await using parts = new Parts();
-  const redis = nodes > 1 ? parts.use(await startRedis()) : null;
   const settings = { FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
-  const started = await Promise.all(
-    Array.from({ length: nodes }, async () =>
-      parts.use(await startNode({ env: settings, ...(redis === null ? {} : { redisUrl: redis.url }) })),
-    ),
-  );
-  const processes: DeployedProcess[] = started.map(({ pid }, index) => ({
-    name: `node ${index}`,
-    role: 'server',
-    pid,
-    isNode: true,
-  }));
-  if (redis !== null) processes.push({ name: 'Redis', role: 'redis', pid: redis.pid, isNode: false });
-  const kept = parts.move();
-  return {
-    targets: started.map(({ port }) => localTarget(port)),
-    processes,
-    redisPort: redis?.port ?? null,
-    [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
-  };
+  return nodes === 1
+    ? await deployNodes(nodes, () => startNode({ env: settings }))
+    : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }));
 }

@@ -1,5 +1,6 @@
 /** uWebSockets.js with nothing on top (raw-server.ts). One process: it knows no others. */
-import { deployScript, startScript } from './script.js';
+import { deployNodes, refuseSeveral } from './node-deployment.js';
+import { startScript } from './script.js';
 import type { ServerKind } from './server.js';
 
 export function raw(isDeferred: boolean): ServerKind {
@@ -9,7 +10,9 @@ export function raw(isDeferred: boolean): ServerKind {
       : 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do',
     protocol: 'raw',
     missing: async () => null,
-    start: async ({ env }) =>
-      deployScript('raw-server', await startScript('raw-server', isDeferred ? ['--deferred'] : [], env)),
+    start: async ({ nodes, env }) => {
+      refuseSeveral(nodes, 'raw uWebSockets.js');
+      return await deployNodes(nodes, () => startScript('raw-server', isDeferred ? ['--deferred'] : [], env));
+    },
   };
 }

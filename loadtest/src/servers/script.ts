@@ -1,35 +1,21 @@
 /** Servers that are a script of ours, run by Node: each says in one line on which port it listens. */
 import { fileURLToPath } from 'node:url';
 import { Child } from '@fanfare/local-cluster';
-import { type Deployment, localTarget } from '../load/deployment.js';
+import type { ServerProcess } from './node-deployment.js';
 
 const startDeadlineMs = 10_000;
-
-export interface ScriptProcess extends AsyncDisposable {
-  readonly pid: number;
-  readonly port: number;
-}
 
 /** `file`: in this folder, as it is built. */
 export async function startScript(
   file: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-): Promise<ScriptProcess> {
+): Promise<ServerProcess> {
   const path = fileURLToPath(new URL(`../../dist/servers/${file}.js`, import.meta.url));
   const child = new Child({ command: [process.execPath, path, ...args], env: { ...process.env, ...env } });
   const port = await child.find(readPort, AbortSignal.timeout(startDeadlineMs));
   if (port === null) throw new Error(child.explain(`The server ${file} ended before it listened.`));
   return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.kill() };
-}
-
-export function deployScript(file: string, { pid, port, ...rest }: ScriptProcess): Deployment {
-  return {
-    targets: [localTarget(port)],
-    processes: [{ name: file, role: 'server', pid, isNode: true }],
-    redisPort: null,
-    [Symbol.asyncDispose]: () => rest[Symbol.asyncDispose](),
-  };
 }
 
 function readPort(line: string): number | null {

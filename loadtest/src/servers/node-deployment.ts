@@ -1,0 +1,55 @@
+/** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { UsageError } from '../flags.js';
+import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
+import { Parts } from '../verify/parts.js';
+
+/** A process that listens on this machine. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly port: number;
+}
+
+export async function deployNodes(
+  nodes: number,
+  start: (index: number) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  await using parts = new Parts();
+  return await deploy(parts, null, nodes, start);
+}
+
+export async function deployNodesOnRedis(
+  nodes: number,
+  start: (redisUrl: string) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  await using parts = new Parts();
+  const redis = parts.use(await startRedis());
+  return await deploy(parts, redis, nodes, () => start(redis.url));
+}
+
+/** For servers whose processes know nothing of each other. */
+export function refuseSeveral(nodes: number, name: string): void {
+  if (nodes > 1) throw new UsageError(`${name} runs as one node: its processes cannot share the load.`);
+}
+
+async function deploy(
+  parts: Parts,
+  redis: RedisProcess | null,
+  nodes: number,
+  start: (index: number) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  const started = await Promise.all(Array.from({ length: nodes }, async (_, index) => parts.use(await start(index))));
+  const processes: DeployedProcess[] = started.map(({ pid }, index) => ({
+    name: `node ${index}`,
+    role: 'server',
+    pid,
+  }));
+  if (redis !== null) processes.push({ name: 'Redis', role: 'redis', pid: redis.pid });
+  const kept = parts.move();
+  return {
+    targets: started.map(({ port }) => localTarget(port)),
+    processes,
+    redisPort: redis?.port ?? null,
+    [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,58 @@
+/** Every server that Fanfare is compared with, as far as this machine has it: in a short load it loses nothing either. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { UsageError } from '../src/flags.js';
+import { carryOutRuns } from '../src/load-command.js';
+import type { ServerKind } from '../src/servers/server.js';
+import { servers } from '../src/servers/servers.js';
+import { quiet, shortRuns, shortSettings } from './short-runs.js';
+
+/** Those whose processes know nothing of each other. */
+const loners = new Set(['mosquitto', 'aedes']);
+const peers = Object.entries(servers).filter(([name]) => !/^(fanfare|raw)/.test(name));
+
+describe.each(peers)('%s', (name, kind) => {
+  const settings = { ...shortSettings, servers: [name] };
+
+  // Together: they are light, and how long anything takes is not looked at.
+  it.concurrent.for(['fan-out', 'point-to-point', 'cross-node'])(
+    'loses nothing: %s',
+    async (scenario, { skip, expect }) => {
+      const missing = await kind.missing();
+      if (missing !== null) return skip(missing);
+      const load = carryOutRuns(shortRuns(scenario), settings, quiet);
+      if (scenario === 'cross-node' && loners.has(name)) {
+        await expect(load).rejects.toThrow(UsageError);
+        return;
+      }
+      for (const { lost, repeated, foreign, failures, deliveries } of await load) {
+        expect({ lost, repeated, foreign, failures }).toEqual({ lost: 0, repeated: 0, foreign: 0, failures: {} });
+        expect(deliveries).toBeGreaterThan(0);
+      }
+    },
+  );
+});
+
+describe('a server that this machine has not', () => {
+  const sentence = 'mosquitto is not installed; run loadtest/install-peers.sh.';
+
+  beforeEach(() => {
+    vi.spyOn(servers['mosquitto'] as ServerKind, 'missing').mockResolvedValue(sentence);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('is left out aloud where there are others', async () => {
+    const lines: string[] = [];
+    const show = { ...quiet, line: (text: string) => lines.push(text) };
+    const runs = shortRuns('fan-out');
+    const results = await carryOutRuns(runs, { ...shortSettings, servers: ['mosquitto', 'raw'] }, show);
+    expect(results.map(({ server }) => server)).toEqual(['raw']);
+    expect(lines[0]).toBe(`mosquitto cannot be started: ${sentence}`);
+  });
+
+  it('is refused where it is the only one', async () => {
+    const load = carryOutRuns(shortRuns('fan-out'), { ...shortSettings, servers: ['mosquitto'] }, quiet);
+    await expect(load).rejects.toThrow(new UsageError(`mosquitto cannot be started: ${sentence}`));
+  });
+});

@@ -1,0 +1,25 @@
+/** Scenarios as the tests carry them out: a second each. */
+import type { LoadSettings } from '../src/load-command.js';
+import { readOptions } from '../src/scenarios/option.js';
+import type { Run } from '../src/scenarios/scenario.js';
+import { scenarios } from '../src/scenarios/scenarios.js';
+
+export const quiet = { line: () => {}, moment: () => {} };
+
+export const shortSettings: LoadSettings = {
+  servers: ['fanfare'],
+  url: null,
+  token: null,
+  encoding: 'msgpack',
+  isTyped: false,
+  generators: 2,
+  rounds: 1,
+};
+
+export function shortRuns(name: string): readonly Run[] {
+  const scenario = scenarios[name];
+  if (scenario === undefined) throw new Error(`There is no scenario ${name}.`);
+  return scenario
+    .runs(readOptions(scenario.options, scenario.short))
+    .map((run) => ({ ...run, workload: { ...run.workload, warmUpSeconds: 0.2 } }));
+}
