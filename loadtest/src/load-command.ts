@@ -58,7 +58,7 @@ export async function carryOutRuns(
 }
 
 async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
-  const { label, workload, needsClient } = run;
+  const { scenario, label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
   const kind = servers[name];
   if (isTyped && settings.url === null && !name.startsWith('fanfare')) {
@@ -68,6 +68,7 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
   const protocol: ProtocolName = kind?.protocol ?? settings.encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
   return await runLoad({
+    scenario,
     label,
     server: isTyped ? `${name}, typed client` : name,
     workload,
