@@ -23,7 +23,8 @@ export interface ReportRequest {
   readonly htmlFile: string;
 }
 
-const common = {
+/** Those of every scenario. */
+export const commonOptions = {
   servers: {
     type: 'string',
     default: 'fanfare',
@@ -51,7 +52,7 @@ export const scenarioHelp: string = Object.entries(scenarios)
   .map(([name, { about }]) => `  ${name.padEnd(16)}${about}`)
   .join('\n');
 
-export const commonHelp: string = Object.entries(common)
+export const commonHelp: string = Object.entries(commonOptions)
   .map(([name, flag]) => line(name, flag.about, 'default' in flag && flag.default !== false ? flag.default : null))
   .join('\n');
 
@@ -80,7 +81,7 @@ export function parseLoad(
 ): LoadRequest | { readonly name: 'help'; text: string } {
   const table: OptionTable = name === 'plan' ? {} : scenarioNamed(name).options;
   const own = Object.fromEntries(Object.keys(table).map((flag) => [flag, { type: 'string' as const }]));
-  const { positionals, values } = readFlags(args, { ...own, ...common });
+  const { positionals, values } = readFlags(args, { ...own, ...commonOptions });
   if (values.help) return { name: 'help', text: name === 'plan' ? planHelp : helpOf(name) };
   const [file, ...rest] = positionals;
   const unexpected = name === 'plan' ? rest[0] : file;
@@ -140,7 +141,7 @@ Several files are put together in one page. Where the same run stands in more th
 
 /** What follows `report`. */
 export function parseReport(args: readonly string[]): ReportRequest | { readonly name: 'help'; text: string } {
-  const { html, help } = common;
+  const { html, help } = commonOptions;
   const { positionals, values } = readFlags(args, { html, help });
   if (values.help) return { name: 'help', text: reportHelp };
   const example = 'npm run loadtest -- report result.json --html report.html';

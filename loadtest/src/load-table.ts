@@ -1,5 +1,5 @@
 /** Results as a table for people: at the terminal, in the page, and explained in docs/loadtest.md. */
-import type { LoadResult } from './load/result.js';
+import type { LatencySummary, LoadResult } from './load/result.js';
 import { markdownTable } from './markdown-table.js';
 
 interface Column {
@@ -15,6 +15,11 @@ const leastForMemory = 1_000;
 export const loadColumns: readonly Column[] = [
   { title: 'run', about: 'which load; a scenario makes one or several', cell: ({ label }) => label },
   { title: 'server', about: 'what was under it', cell: ({ server }) => server },
+  {
+    title: 'valid',
+    about: '`NO`: something speaks against the figures. The complaints below the table say what',
+    cell: ({ complaints }) => (complaints.length === 0 ? 'yes' : 'NO'),
+  },
   {
     title: 'published/s',
     about: 'publications that were sent, a second of the measured time. It should be the rate that was asked for',
@@ -36,8 +41,7 @@ export const loadColumns: readonly Column[] = [
     title: 'latency p50 / p99 / max, ms',
     about:
       'from the moment at which a publication was to leave to its arrival: half of the deliveries took no longer than the first figure, 99 % no longer than the second. Size by p99 and max, not by p50',
-    cell: ({ latency }) =>
-      latency.count === 0 ? '' : [latency.p50, latency.p99, latency.max].map(milliseconds).join(' / '),
+    cell: ({ latency }) => percentiles(latency),
   },
   {
     title: 'server CPU per delivery, µs',
@@ -69,9 +73,10 @@ export const loadColumns: readonly Column[] = [
     cell: ({ connected, handshake }) => `${count(connected)}, ${milliseconds(handshake.p99)}`,
   },
   {
-    title: 'valid',
-    about: '`NO`: something speaks against the figures. The complaints below the table say what',
-    cell: ({ complaints }) => (complaints.length === 0 ? 'yes' : 'NO'),
+    title: 'back p50 / p99 / max, ms',
+    about:
+      'where connections break: from the break, or the end of the absence, until a connection was subscribed again. The last figure is when the last one was back',
+    cell: ({ back }) => percentiles(back),
   },
 ];
 
@@ -82,6 +87,10 @@ export function loadTable(results: readonly LoadResult[]): string {
   const rows = results.map((result) => loadColumns.map(({ cell }) => cell(result)));
   const head = loadColumns.map(({ title }) => title);
   return [markdownTable(head, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+}
+
+function percentiles({ count: values, p50, p99, max }: LatencySummary): string {
+  return values === 0 ? '' : [p50, p99, max].map(milliseconds).join(' / ');
 }
 
 export function count(value: number): string {

@@ -101,7 +101,9 @@ const loadResultSchema = z.object({
   elapsedSeconds: amount.describe('from the first publication until nothing was on its way any more'),
   latency: latencySchema.describe('from the intended time of a publication to its delivery, as below'),
   handshake: latencySchema.describe('from a connection’s first packet until all its subscriptions stood, as below'),
-  back: latencySchema.describe('from a storm or an absence until a connection was back, as below'),
+  back: latencySchema.describe(
+    'from a storm, the end of an absence or a replacement until the connection was subscribed again, as below',
+  ),
   serverCpuUs: amount.nullable().describe('CPU time of all servers, in µs; null where they run elsewhere'),
   redisCpuUs: amount.nullable().describe('CPU time of Redis, in µs; null where there is none or it runs elsewhere'),
   serverCpuUsPerDelivery: amount.nullable().describe('CPU time of all servers for each delivery, in µs'),

@@ -27,6 +27,7 @@ interface Colors {
   readonly faint: string;
   readonly grid: string;
   readonly paper: string;
+  readonly warn: string;
   readonly series: readonly string[];
 }
 
@@ -34,7 +35,14 @@ function readColors(): Colors {
   const style = getComputedStyle(document.documentElement);
   const read = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   const series = Array.from({ length: 10 }, (_, index) => read(`series-${index}`));
-  return { ink: read('ink'), faint: read('faint'), grid: read('grid'), paper: read('paper'), series };
+  return {
+    ink: read('ink'),
+    faint: read('faint'),
+    grid: read('grid'),
+    paper: read('paper'),
+    warn: read('warn'),
+    series,
+  };
 }
 
 function colorOf({ color, isValid }: Series, colors: Colors): string {
@@ -51,7 +59,9 @@ function datasetOf(series: Series, drawing: Drawing, colors: Colors): ChartDatas
     const data: (number | null)[] = drawing.categories.map(() => null);
     for (const { x, y } of series.points) data[x] = y;
     const backgroundColor = series.isValid ? color : `${color.slice(0, 7)}30`;
-    return { ...base, type: 'bar', data, backgroundColor, borderWidth: 2, maxBarThickness: 60 };
+    // Bars of a run stand together, also where there are few.
+    const categoryPercentage = Math.min(0.8, 0.08 * drawing.series.length * drawing.categories.length);
+    return { ...base, type: 'bar', data, backgroundColor, borderWidth: 2, categoryPercentage };
   }
   const hollow = series.marks === 'hollow' ? { pointBackgroundColor: colors.paper } : {};
   const data = series.points.map(({ x, y }) => ({ x, y }));
@@ -83,6 +93,7 @@ function scaleOf(axis: Axis, drawing: Drawing, direction: 'x' | 'y', colors: Col
     ticks: { color: colors.ink, font: { size: 12 } },
   };
   const values = drawing.series.flatMap(({ points }) => points.map((point) => point[direction]));
+  const highs = drawing.series.flatMap(({ points }) => points.map(({ y, high }) => high ?? y));
   switch (axis.scale) {
     case 'percentiles':
       return {
@@ -121,13 +132,14 @@ function scaleOf(axis: Axis, drawing: Drawing, direction: 'x' | 'y', colors: Col
         ...base,
         type: 'linear' as const,
         beginAtZero: true,
-        ...(direction === 'y' ? { grace: '5%' } : {}),
+        // Chart.js does not know of the whiskers.
+        ...(direction === 'y' ? { grace: '5%', suggestedMax: Math.max(...highs) } : {}),
         ticks: { ...base.ticks, callback: (value: number | string) => numberFormat.format(Number(value)) },
       };
   }
 }
 
-/** Whiskers from lowest to highest, and the word on what is invalid. */
+/** From lowest to highest of the rounds. */
 function whiskers(drawing: Drawing, colors: Colors): Plugin {
   return {
     id: 'whiskers',
@@ -153,20 +165,49 @@ function whiskers(drawing: Drawing, colors: Colors): Plugin {
           }
           ctx.stroke();
         }
-        if (!series.isValid) {
-          const places = drawing.shape === 'bars' ? series.points.map(({ x }) => x) : [meta.data.length - 1];
-          ctx.fillStyle = colors.ink;
-          ctx.font = 'bold 12px system-ui, sans-serif';
-          for (const place of places) {
-            const element = meta.data[place];
-            if (element === undefined) continue;
-            const isRight = element.x > chart.chartArea.right - 40;
-            ctx.textAlign = isRight ? 'right' : 'center';
-            ctx.fillText('INVALID', element.x, Math.max(element.y - 8, chart.chartArea.top + 12));
-          }
-        }
         ctx.restore();
       }
+    },
+  };
+}
+
+/** The word on what is invalid: once across the chart where all of it is, else at each series. */
+function warnings(drawing: Drawing, colors: Colors): Plugin {
+  const isAll = drawing.series.every(({ isValid }) => !isValid);
+  return {
+    id: 'warnings',
+    beforeDatasetsDraw: ({ ctx, chartArea: { left, right, top, bottom } }) => {
+      if (!isAll) return;
+      ctx.save();
+      ctx.fillStyle = colors.warn;
+      ctx.globalAlpha = 0.28;
+      ctx.textAlign = 'center';
+      ctx.textBaseline = 'middle';
+      ctx.font = `bold ${Math.min(96, (right - left) / 7)}px system-ui, sans-serif`;
+      ctx.fillText('INVALID', (left + right) / 2, (top + bottom) / 2);
+      ctx.restore();
+    },
+    afterDatasetsDraw: (chart) => {
+      if (isAll) return;
+      const { ctx, chartArea } = chart;
+      const taken: { readonly x: number; readonly y: number }[] = [];
+      ctx.save();
+      ctx.fillStyle = colors.warn;
+      ctx.font = 'bold 12px system-ui, sans-serif';
+      for (const [index, series] of drawing.series.entries()) {
+        if (series.isValid || !chart.isDatasetVisible(index)) continue;
+        const { data } = chart.getDatasetMeta(index);
+        const last = data[data.length - 1];
+        const places =
+          drawing.shape === 'bars' ? series.points.flatMap(({ x }) => data[x] ?? []) : last === undefined ? [] : [last];
+        for (const { x, y } of drawing.shape === 'points' ? data : places) {
+          if (taken.some((other) => Math.abs(other.x - x) < 60 && Math.abs(other.y - y) < 14)) continue;
+          taken.push({ x, y });
+          ctx.textAlign = x > chartArea.right - 40 ? 'right' : 'center';
+          ctx.fillText('INVALID', x, Math.max(y - 9, chartArea.top + 12));
+        }
+      }
+      ctx.restore();
     },
   };
 }
@@ -220,7 +261,11 @@ function optionsOf(drawing: Drawing, colors: Colors): ChartOptions<Shape> {
       tooltip: {
         callbacks: {
           title: (items) => titleOf(items[0]?.parsed.x ?? 0, drawing),
-          label: ({ dataset, parsed }) => `${dataset.label ?? ''}: ${numberFormat.format(parsed.y ?? 0)}`,
+          label: ({ dataset, datasetIndex, dataIndex, parsed }) => {
+            const label = drawing.series[datasetIndex]?.points[dataIndex]?.label;
+            const name = [dataset.label, ...(label === undefined ? [] : [label])].join(', ');
+            return `${name}: ${numberFormat.format(parsed.y ?? 0)}`;
+          },
         },
       },
     },
@@ -292,7 +337,7 @@ function draw(): void {
       type: drawing.shape === 'bars' ? 'bar' : drawing.shape === 'points' ? 'scatter' : 'line',
       data: { datasets: drawing.series.map((series) => datasetOf(series, drawing, colors)) },
       options: optionsOf(drawing, colors),
-      plugins: [happenings(drawing.marks, colors), whiskers(drawing, colors)],
+      plugins: [happenings(drawing.marks, colors), whiskers(drawing, colors), warnings(drawing, colors)],
     });
     drawn.set(drawing.id, chart);
   }

@@ -20,6 +20,8 @@ export interface Point {
   /** Lowest and highest of the rounds, drawn as a whisker. */
   readonly low?: number;
   readonly high?: number;
+  /** What it is, where the series and the axes do not say it. */
+  readonly label?: string;
 }
 
 export interface Series {

@@ -10,6 +10,8 @@ export interface Course {
   /** Whether something happened in it: then it is shown at once, else on demand. */
   readonly isEventful: boolean;
   readonly figures: readonly Figure[];
+  /** On the validity of all of them. */
+  readonly notes: readonly string[];
 }
 
 interface Panel {
@@ -69,6 +71,7 @@ export function coursesOf(section: Section): readonly Course[] {
         figures: panels
           .filter(({ isShown }) => isShown(rounds))
           .map((panel) => figureOf(panel, groups, marks, `course-${section.scenario}-${index}`)),
+        notes: notesOn(groups),
       },
     ];
   });
@@ -97,7 +100,7 @@ function figureOf(panel: Panel, groups: readonly Group[], marks: readonly Mark[]
       marks,
     },
     about: '',
-    notes: notesOn(groups),
+    notes: [],
     numbers: {
       head: ['server and round', 'lowest', 'highest', 'last'],
       rows: series.map(({ name, points }) => {

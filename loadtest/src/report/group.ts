@@ -1,6 +1,4 @@
 /** The rounds of a run on a server, together; runs by scenario. */
-import type { Histogram } from 'hdr-histogram-js';
-import { mergeHistograms } from '../load/histogram.js';
 import type { LoadResult, ResultFile } from '../load/result.js';
 
 export interface NamedResultFile extends ResultFile {
@@ -75,11 +73,6 @@ function groupOf(run: string, rounds: readonly LoadResult[], servers: readonly s
     leftOut: isValid ? rounds.length - valid.length : 0,
     color: servers.indexOf(server),
   };
-}
-
-/** The latencies of all rounds of a group as one histogram. */
-export function latencyOf({ rounds }: Group): Histogram {
-  return mergeHistograms(rounds.map(({ latency }) => latency.histogram));
 }
 
 /** The name of a line: the server, and the run where a chart shows several; an invalid one says so. */

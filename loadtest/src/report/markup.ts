@@ -8,13 +8,13 @@ export function escapeHtml(text: string): string {
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
-  classOf: (row: readonly string[]) => string = () => '',
+  classOf: (row: readonly string[], line: number) => string = () => '',
 ): string {
   const isNumeric = head.map((_, column) => rows.every((row) => /^[-\d,./ %]*$/.test(row[column] ?? '')));
   const cell = (tag: 'th' | 'td', text: string, column: number): string =>
     `<${tag}${tag === 'th' ? ' scope="col"' : ''}${isNumeric[column] ? ' class="number"' : ''}>${escapeHtml(text)}</${tag}>`;
-  const line = (row: readonly string[]): string => {
-    const name = classOf(row);
+  const line = (row: readonly string[], index: number): string => {
+    const name = classOf(row, index);
     const cells = row.map((text, column) => cell('td', text, column)).join('');
     return `<tr${name === '' ? '' : ` class="${name}"`}>${cells}</tr>`;
   };

@@ -150,18 +150,24 @@ function figureMarkup({ chart, about, notes, numbers }: Figure, hasLegend: boole
 <figcaption><h3>${escapeHtml(chart.title)}</h3>${about === '' ? '' : `<p>${escapeHtml(about)}</p>`}</figcaption>
 ${hasLegend ? legend([chart]) : ''}
 <div class="plot"><canvas role="img" aria-label="${escapeHtml(label)}"></canvas></div>
-${notes.length === 0 ? '' : `<ul class="notes">${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul>`}
+${notesMarkup(notes)}
 <details class="numbers"><summary>Numbers</summary>${table(numbers.head, numbers.rows)}</details>
 </figure>`;
+}
+
+function notesMarkup(notes: readonly string[]): string {
+  if (notes.length === 0) return '';
+  return `<ul class="notes">${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul>`;
 }
 
 function legend(charts: readonly Chart[]): string {
   return `<div class="legend" role="group" aria-label="Show or hide" data-legend="${escapeHtml(charts.map(({ id }) => id).join('|'))}"></div>`;
 }
 
-function courseMarkup({ run, isEventful, figures }: Course): string {
+function courseMarkup({ run, isEventful, figures, notes }: Course): string {
   return `<details class="course"${isEventful ? ' open' : ''}><summary><h3>The course of ${escapeHtml(run)}</h3></summary>
 ${legend(figures.map(({ chart }) => chart))}
+${notesMarkup(notes)}
 <div class="panels">
 ${figures.map((figure) => figureMarkup(figure, false)).join('\n')}
 </div>
@@ -169,15 +175,18 @@ ${figures.map((figure) => figureMarkup(figure, false)).join('\n')}
 }
 
 function resultTable(files: readonly NamedResultFile[]): string {
-  const head = [...(files.length > 1 ? ['file'] : []), 'scenario', ...loadColumns.map(({ title }) => title)];
-  const rows = files.flatMap(({ name, results }) =>
-    results.map((result) => [
-      ...(files.length > 1 ? [name] : []),
-      result.scenario,
-      ...loadColumns.map(({ cell }) => cell(result)),
-    ]),
+  const lines = files.flatMap(({ name, results }) => results.map((result) => ({ name, result })));
+  const columns = [
+    ...(files.length > 1 ? [{ title: 'file', cells: lines.map(({ name }) => name) }] : []),
+    { title: 'scenario', cells: lines.map(({ result }) => result.scenario) },
+    ...loadColumns.map(({ title, cell }) => ({ title, cells: lines.map(({ result }) => cell(result)) })),
+  ].filter(({ cells }) => cells.some((cell) => cell !== ''));
+  const rows = lines.map((_, line) => columns.map(({ cells }) => cells[line] ?? ''));
+  return table(
+    columns.map(({ title }) => title),
+    rows,
+    (_, line) => ((lines[line]?.result.complaints.length ?? 0) > 0 ? 'invalid' : ''),
   );
-  return table(head, rows, (row) => (row.at(-1) === 'NO' ? 'invalid' : ''));
 }
 
 /** No text in it can end the script that holds it. */

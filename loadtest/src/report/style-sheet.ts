@@ -20,7 +20,7 @@ body { margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; max-width:
 h1 { font-size: 1.9rem; margin: 0 0 .5rem; }
 h2 { font-size: 1.4rem; margin: 2.5rem 0 .25rem; padding-top: 1rem; border-top: 1px solid var(--grid); }
 h3 { font-size: 1.05rem; margin: 0; }
-p { margin: .25rem 0; max-width: 70ch; }
+p { margin: .25rem 0; max-width: 85ch; }
 a { color: var(--link); }
 code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0 0 1rem; }
@@ -32,6 +32,7 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .verdict ul { margin: .4rem 0 0; padding-left: 1.2rem; max-height: 20rem; overflow: auto; }
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: 0; padding: 0; }
 figure { margin: 1.25rem 0; padding: 1rem; border: 1px solid var(--grid); border-radius: 8px; min-width: 0; }
+figcaption p { max-width: 100ch; }
 figcaption p, .notes { color: var(--faint); font-size: .92rem; }
 .plot { position: relative; height: 24rem; margin-top: .5rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem; margin-top: .5rem; }
@@ -48,8 +49,8 @@ summary h3 { display: inline; }
 .course { margin: 1.25rem 0; }
 .numbers { margin-top: .5rem; font-size: .92rem; }
 .table { overflow-x: auto; }
-table { border-collapse: collapse; margin-top: .5rem; font-size: .88rem; }
-th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--grid); vertical-align: top; }
+table { border-collapse: collapse; margin-top: .5rem; font-size: .85rem; }
+th, td { padding: .3rem .6rem; text-align: left; border-bottom: 1px solid var(--grid); vertical-align: top; }
 td { white-space: nowrap; }
 th { vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }

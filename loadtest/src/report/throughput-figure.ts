@@ -4,11 +4,14 @@ import { count, milliseconds } from '../load-table.js';
 import { type Figure, scaleOf } from './chart.js';
 import { type Group, notesOn, type Section, unique } from './group.js';
 
+/** Highest against lowest. */
+const leastSpread = 1.1;
+
 export function throughputFigures(section: Section): readonly Figure[] {
   const groups = section.groups.filter(({ rounds }) => rounds.some(({ latency }) => latency.count > 0));
-  const points = groups.flatMap(({ rounds }) => rounds);
-  // A single point on a plane says nothing that the table does not.
-  if (points.length < 2) return [];
+  const throughputs = groups.flatMap(({ rounds }) => rounds.map(deliveredPerSecond));
+  // Of one throughput the table and the percentiles say as much.
+  if (throughputs.length < 2 || Math.max(...throughputs) < leastSpread * Math.min(...throughputs)) return [];
   const series = unique(groups.map(({ server, isValid }) => JSON.stringify([server, isValid]))).flatMap((key) => {
     const own = groups.filter(({ server, isValid }) => JSON.stringify([server, isValid]) === key);
     return (['p50', 'p99'] as const).map((percentile) => seriesOf(own, percentile));
@@ -53,9 +56,9 @@ function seriesOf(groups: readonly Group[], percentile: 'p50' | 'p99') {
     dash: 0,
     marks: percentile === 'p50' ? ('full' as const) : ('hollow' as const),
     isValid,
-    points: groups
-      .flatMap(({ rounds }) => rounds)
-      .map((round) => ({ x: deliveredPerSecond(round), y: round.latency[percentile] / 1_000 })),
+    points: groups.flatMap(({ run, rounds }) =>
+      rounds.map((round) => ({ x: deliveredPerSecond(round), y: round.latency[percentile] / 1_000, label: run })),
+    ),
   };
 }
 
