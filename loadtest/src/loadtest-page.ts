@@ -133,7 +133,8 @@ ${rows(
 
 \`--html report.html\` writes a page that needs no network. \`npm run loadtest -- report result.json --html report.html\` makes it again from
 results that \`--json\` has written; of several files (\`report before.json after.json --html both.html\`) it makes one page, in which a run that stands in more
-than one of them has a line for each, with the file's name. For each scenario it shows what its results can fill:
+than one of them has a line for each, with the file's name. At its head stand the machine, the command, the complaints and the table. For each scenario it
+shows the charts that its results can fill:
 
 - **Latency by percentile**, one line for each run and server; and the time until connections were back, where they broke. The distance from 90 % to 99 % is that from 99 % to 99.9 %, so the rare slow ones are
   seen as well as the many fast ones.

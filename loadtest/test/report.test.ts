@@ -255,9 +255,9 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
     for (const text of ['a machine <b>', 'npm run loadtest', '2026-11-24 12:00:00 UTC']) expect(head).toContain(text);
     const numbers = await page.locator('[data-chart="back-storm-0"] .numbers').textContent();
     expect(numbers).toContain('4.56');
-    const table = await page.locator('#results tbody').innerText();
-    expect(table.split('\n')).toHaveLength(fanOut.length + 1);
-    expect(table).toContain('2.00 / 3.00 / 3.00');
+    expect(await page.locator('#results caption').allTextContents()).toEqual(['fan-out', 'storm']);
+    expect(await page.locator('#results tbody tr').count()).toBe(fanOut.length + 1);
+    expect(await page.locator('#results').innerText()).toContain('2.00 / 3.00 / 3.00');
   });
 
   it('marks what is invalid', async () => {

@@ -74,16 +74,13 @@ function datasetOf(series: Series, drawing: Drawing, colors: Colors): ChartDatas
   return { ...base, type: 'line', data, borderDash: dash, borderWidth: 2, pointRadius, pointHoverRadius: 6 };
 }
 
+/** Of 1 / (1 - p): as many digits as tell it from its neighbors. */
 function percentileLabel(value: number): string {
-  return `${numberFormatOf(8)(100 * (1 - 1 / value))} %`;
+  const maximumSignificantDigits = Math.max(2, Math.ceil(Math.log10(value)) + 1);
+  return `${(100 * (1 - 1 / value)).toLocaleString('en-US', { maximumSignificantDigits })} %`;
 }
 
-function numberFormatOf(digits: number): (value: number) => string {
-  const format = new Intl.NumberFormat('en-US', { maximumSignificantDigits: digits });
-  return (value) => format.format(value);
-}
-
-const percentileTicks = [1, 2, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+const percentileTicks = [2, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 function scaleOf(axis: Axis, drawing: Drawing, direction: 'x' | 'y', colors: Colors) {
   const base = {
@@ -264,7 +261,7 @@ function optionsOf(drawing: Drawing, colors: Colors): ChartOptions<Shape> {
           label: ({ dataset, datasetIndex, dataIndex, parsed }) => {
             const label = drawing.series[datasetIndex]?.points[dataIndex]?.label;
             const name = [dataset.label, ...(label === undefined ? [] : [label])].join(', ');
-            return `${name}: ${numberFormat.format(parsed.y ?? 0)}`;
+            return `${name}: ${numberFormat.format(parsed.y ?? 0)} ${drawing.y.title.split(', ').at(-1)}`;
           },
         },
       },

@@ -83,6 +83,8 @@ export function nameOf(group: Group, runs: readonly string[]): string {
 
 /** What a reader of a chart has to know about the validity of what it shows. */
 export function notesOn(groups: readonly Group[]): readonly string[] {
+  if (groups.every(({ isValid }) => !isValid))
+    return ['All of it is INVALID; the figures say nothing (see the complaints above).'];
   return groups.flatMap(({ run, server, isValid, leftOut, rounds }) => {
     if (!isValid) return [`${run}, ${server}: INVALID; the figures say nothing (see the complaints above).`];
     if (leftOut > 0) return [`${run}, ${server}: ${leftOut} of ${leftOut + rounds.length} rounds left out, invalid.`];

@@ -60,13 +60,13 @@ ${serversUsed(files)}
 ${verdict(files.flatMap(({ results }) => results))}
 </header>
 <main>
+<section id="results">
+<h2>Results</h2>
+<p>Each round in a line. docs/loadtest.md explains the columns.</p>
+${sections.map(({ section }) => resultTable(section, files)).join('\n')}
+</section>
 ${contents(sections)}
 ${sections.map(sectionMarkup).join('\n')}
-<section id="results">
-<h2>All results</h2>
-<p>Each round in a line. docs/loadtest.md explains the columns.</p>
-${resultTable(files)}
-</section>
 </main>
 <script type="application/json" id="charts">${jsonForScript(charts)}</script>
 <script>${withoutSourceMap(library)}</script>
@@ -122,7 +122,7 @@ function contents(sections: readonly SectionFigures[]): string {
   const links = sections.map(
     ({ section }) => `<li><a href="#${idOf(section)}">${escapeHtml(titleOf(section))}</a></li>`,
   );
-  return `<nav aria-label="Scenarios"><ul>${links.join('')}<li><a href="#results">All results</a></li></ul></nav>`;
+  return `<nav aria-label="Scenarios"><ul><li>Charts:</li>${links.join('')}</ul></nav>`;
 }
 
 function titleOf({ scenario }: Section): string {
@@ -140,7 +140,7 @@ function sectionMarkup({ section, figures, courses }: SectionFigures): string {
 ${about === undefined ? '' : `<p>${escapeHtml(about)}</p>`}
 ${figures.map((figure) => figureMarkup(figure, true)).join('\n')}
 ${courses.map(courseMarkup).join('\n')}
-${figures.length + courses.length === 0 ? '<p>These results fill no chart; they stand in the table below.</p>' : ''}
+${figures.length + courses.length === 0 ? '<p>These results fill no chart; they stand in the table above.</p>' : ''}
 </section>`;
 }
 
@@ -174,18 +174,21 @@ ${figures.map((figure) => figureMarkup(figure, false)).join('\n')}
 </details>`;
 }
 
-function resultTable(files: readonly NamedResultFile[]): string {
-  const lines = files.flatMap(({ name, results }) => results.map((result) => ({ name, result })));
+function resultTable({ scenario }: Section, files: readonly NamedResultFile[]): string {
+  const lines = files.flatMap(({ name, results }) =>
+    results.filter((result) => result.scenario === scenario).map((result) => ({ name, result })),
+  );
   const columns = [
     ...(files.length > 1 ? [{ title: 'file', cells: lines.map(({ name }) => name) }] : []),
-    { title: 'scenario', cells: lines.map(({ result }) => result.scenario) },
     ...loadColumns.map(({ title, cell }) => ({ title, cells: lines.map(({ result }) => cell(result)) })),
   ].filter(({ cells }) => cells.some((cell) => cell !== ''));
-  const rows = lines.map((_, line) => columns.map(({ cells }) => cells[line] ?? ''));
   return table(
     columns.map(({ title }) => title),
-    rows,
-    (_, line) => ((lines[line]?.result.complaints.length ?? 0) > 0 ? 'invalid' : ''),
+    lines.map((_, line) => columns.map(({ cells }) => cells[line] ?? '')),
+    {
+      ...(scenario === '' ? {} : { caption: scenario }),
+      classOf: (line) => ((lines[line]?.result.complaints.length ?? 0) > 0 ? 'invalid' : ''),
+    },
   );
 }
 
