@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { logEvents } from '../broker/src/log.js';
 import { Metrics, workerMetrics } from '../broker/src/metrics.js';
 import { configurationPage, observabilityPage } from '../broker/src/pages.js';
+import { resultParts } from '../loadtest/src/load/result.js';
+import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 
 const source = fileURLToPath(new URL('../broker/src', import.meta.url));
 
@@ -14,12 +16,23 @@ describe('generated pages', () => {
     await expect(configurationPage()).toMatchFileSnapshot('../docs/configuration.md');
   });
 
+  it('list every scenario, column, complaint and field of the load tests', async () => {
+    await expect(loadtestPage()).toMatchFileSnapshot('../docs/loadtest.md');
+  });
+
   it('list every metric and log event', async () => {
     await expect(observabilityPage()).toMatchFileSnapshot('../docs/observability.md');
   });
 });
 
 describe('the tables that they come from', () => {
+  it('say what every field of a result file is', () => {
+    const silent = resultParts.flatMap(([, { shape }]) =>
+      Object.entries(shape).filter(([, schema]) => (schema.description ?? '') === ''),
+    );
+    expect(silent.map(([field]) => field)).toEqual([]);
+  });
+
   it('know every metric that a node exposes', async () => {
     const metrics = new Metrics();
     metrics.read({

@@ -11,7 +11,15 @@ import {
   workloadNames,
   workloads,
 } from './levels.js';
-import { commonHelp, isLoadScenario, type LoadRequest, parseLoad, scenarioHelp } from './load-command-line.js';
+import {
+  commonHelp,
+  isLoadScenario,
+  type LoadRequest,
+  parseLoad,
+  parseReport,
+  type ReportRequest,
+  scenarioHelp,
+} from './load-command-line.js';
 import { shapeNames } from './shape.js';
 import { stampBytes } from './stamp.js';
 
@@ -20,6 +28,7 @@ export { UsageError };
 export type Request =
   | { readonly name: 'help'; readonly text: string }
   | LoadRequest
+  | ReportRequest
   | { readonly name: 'fanout'; readonly options: FanoutOptions; readonly jsonFile: string | null }
   | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
 
@@ -33,6 +42,7 @@ export const help = `Puts a load on a broker, and measures what it costs and whe
 
 usage: npm run loadtest -- <scenario> [options]      --help behind it shows the options of the scenario
        npm run loadtest -- plan <file> [options]     several of them, from YAML or JSON
+       npm run loadtest -- report <result.json>… --html <file>     a page with charts, from results that --json has written
 
 scenarios:
 ${scenarioHelp}
@@ -86,6 +96,7 @@ const flags = {
 export function parseCommandLine(args: readonly string[]): Request {
   const [first, ...others] = args;
   if (isLoadScenario(first)) return parseLoad(first, others);
+  if (first === 'report') return parseReport(others);
   const { positionals, values } = readFlags(args, flags);
   if (values.help) return { name: 'help', text: help };
   const [scenario, ...rest] = positionals;

@@ -16,7 +16,15 @@ export interface LoadRequest {
   readonly htmlFile: string | null;
 }
 
-const common = {
+/** A page is made again from files that `--json` has written. */
+export interface ReportRequest {
+  readonly name: 'report';
+  readonly files: readonly string[];
+  readonly htmlFile: string;
+}
+
+/** Those of every scenario. */
+export const commonOptions = {
   servers: {
     type: 'string',
     default: 'fanfare',
@@ -28,7 +36,10 @@ const common = {
   client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
   generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
   rounds: { type: 'string', default: '1', about: 'how often each server has its turn' },
-  json: { type: 'string', about: 'write all results to a file (docs/loadtest.md has the schema)' },
+  json: {
+    type: 'string',
+    about: 'write all results to a file (docs/loadtest.md has the schema); -: to standard output',
+  },
   html: { type: 'string', about: 'write a page with charts to a file' },
   help: { type: 'boolean', default: false, about: 'show this' },
 } as const;
@@ -41,7 +52,7 @@ export const scenarioHelp: string = Object.entries(scenarios)
   .map(([name, { about }]) => `  ${name.padEnd(16)}${about}`)
   .join('\n');
 
-export const commonHelp: string = Object.entries(common)
+export const commonHelp: string = Object.entries(commonOptions)
   .map(([name, flag]) => line(name, flag.about, 'default' in flag && flag.default !== false ? flag.default : null))
   .join('\n');
 
@@ -70,7 +81,7 @@ export function parseLoad(
 ): LoadRequest | { readonly name: 'help'; text: string } {
   const table: OptionTable = name === 'plan' ? {} : scenarioNamed(name).options;
   const own = Object.fromEntries(Object.keys(table).map((flag) => [flag, { type: 'string' as const }]));
-  const { positionals, values } = readFlags(args, { ...own, ...common });
+  const { positionals, values } = readFlags(args, { ...own, ...commonOptions });
   if (values.help) return { name: 'help', text: name === 'plan' ? planHelp : helpOf(name) };
   const [file, ...rest] = positionals;
   const unexpected = name === 'plan' ? rest[0] : file;
@@ -110,6 +121,33 @@ function scenarioNamed(name: string) {
     throw new UsageError(`There is no scenario "${name}", only ${Object.keys(scenarios).join(', ')}.`);
   }
   return found;
+}
+
+/** The command as it was given, without its token: results are shown to others. */
+export function describeCommand(args: readonly string[]): string {
+  const shown = args.map((arg, index) => {
+    if (args[index - 1] === '--token') return '***';
+    return arg.startsWith('--token=') ? '--token=***' : arg;
+  });
+  return `npm run loadtest -- ${shown.join(' ')}`;
+}
+
+const reportHelp = `Makes a page with charts from result files.
+
+usage: npm run loadtest -- report <result.json>… --html <file>
+
+Several files are put together in one page. Where the same run stands in more than one, each has its own line, with the file's name.
+`;
+
+/** What follows `report`. */
+export function parseReport(args: readonly string[]): ReportRequest | { readonly name: 'help'; text: string } {
+  const { html, help } = commonOptions;
+  const { positionals, values } = readFlags(args, { html, help });
+  if (values.help) return { name: 'help', text: reportHelp };
+  const example = 'npm run loadtest -- report result.json --html report.html';
+  if (positionals.length === 0) throw new UsageError(`Say which result files: ${example}.`);
+  if (values.html === undefined) throw new UsageError(`Say where the page goes: ${example}.`);
+  return { name: 'report', files: positionals, htmlFile: values.html };
 }
 
 const planHelp = `Carries out several scenarios, one after the other.

@@ -58,7 +58,7 @@ export async function carryOutRuns(
 }
 
 async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
-  const { label, workload, needsClient } = run;
+  const { scenario, label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
   const kind = settings.url === null ? kindNamed(name) : null;
   if (isTyped && kind !== null && !name.startsWith('fanfare')) {
@@ -69,6 +69,7 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
   const protocol: ProtocolName = kind?.protocol ?? settings.encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
   return await runLoad({
+    scenario,
     label,
     server: isTyped ? `${name}, typed client` : name,
     workload,

@@ -1,55 +1,103 @@
-/** Results as a table for people. */
-import type { LoadResult } from './load/result.js';
+/** Results as a table for people: at the terminal, in the page, and explained in docs/loadtest.md. */
+import type { LatencySummary, LoadResult } from './load/result.js';
 import { markdownTable } from './markdown-table.js';
 
-const head = [
-  'run',
-  'server',
-  'published/s',
-  'delivered/s',
-  'lost',
-  'latency p50 / p99 / max, ms',
-  'server CPU per delivery, µs',
-  'server CPU',
-  'Redis CPU',
-  'bytes per connection',
-  'connected, p99 ms',
-  'valid',
-];
+interface Column {
+  readonly title: string;
+  /** What the figure is and how to read it, for the docs. */
+  readonly about: string;
+  /** Empty where there is no such figure. */
+  readonly cell: (result: LoadResult) => string;
+}
 
 const leastForMemory = 1_000;
+
+export const loadColumns: readonly Column[] = [
+  { title: 'run', about: 'which load; a scenario makes one or several', cell: ({ label }) => label },
+  { title: 'server', about: 'what was under it', cell: ({ server }) => server },
+  {
+    title: 'valid',
+    about: '`NO`: something speaks against the figures. The complaints below the table say what',
+    cell: ({ complaints }) => (complaints.length === 0 ? 'yes' : 'NO'),
+  },
+  {
+    title: 'published/s',
+    about: 'publications that were sent, a second of the measured time. It should be the rate that was asked for',
+    cell: ({ published, workload }) => count(published / workload.seconds),
+  },
+  {
+    title: 'delivered/s',
+    about:
+      'publications that subscribers got, all of them together. The load is offered, so this is no limit: raise the rate until latency or the complaints say stop',
+    cell: ({ deliveries, workload }) => count(deliveries / workload.seconds),
+  },
+  {
+    title: 'lost',
+    about:
+      'deliveries that should have come and had not when nothing came for five seconds. Anything but 0 makes the run invalid',
+    cell: ({ lost }) => count(lost),
+  },
+  {
+    title: 'latency p50 / p99 / max, ms',
+    about:
+      'from the moment at which a publication was to leave to its arrival: half of the deliveries took no longer than the first figure, 99 % no longer than the second. Size by p99 and max, not by p50',
+    cell: ({ latency }) => percentiles(latency),
+  },
+  {
+    title: 'server CPU per delivery, µs',
+    about:
+      'CPU time of all servers divided by the deliveries. A million divided by it is about what one core can deliver a second; leave half of that free. Empty with `--url`',
+    cell: ({ serverCpuUsPerDelivery }) => serverCpuUsPerDelivery?.toFixed(3) ?? '',
+  },
+  {
+    title: 'server CPU',
+    about:
+      'share of one CPU that all servers used together; a Fanfare node has one event loop, so near 100 % for a node it is full',
+    cell: (result) => share(result.serverCpuUs, result),
+  },
+  {
+    title: 'Redis CPU',
+    about: 'the same of Redis, which all nodes share: where it comes near 100 %, more nodes do not help',
+    cell: (result) => share(result.redisCpuUs, result),
+  },
+  {
+    title: 'bytes per connection',
+    about: `growth of the servers’ anonymous memory, divided by the connections. Only from ${leastForMemory.toLocaleString('en-US')} connections on: of fewer it would be the noise of the process. The scenario \`idle\` shows it best`,
+    cell: ({ serverBytesPerConnection, workload }) =>
+      serverBytesPerConnection === null || workload.subscribers < leastForMemory ? '' : count(serverBytesPerConnection),
+  },
+  {
+    title: 'connected, p99 ms',
+    about:
+      'subscribing connections at the end, and the time that 99 % of them did not pass from their first packet until all their subscriptions stood',
+    cell: ({ connected, handshake }) => `${count(connected)}, ${milliseconds(handshake.p99)}`,
+  },
+  {
+    title: 'back p50 / p99 / max, ms',
+    about:
+      'where connections break: from the break, or the end of the absence, until a connection was subscribed again. The last figure is when the last one was back',
+    cell: ({ back }) => percentiles(back),
+  },
+];
 
 export function loadTable(results: readonly LoadResult[]): string {
   const notes = results.flatMap(({ label, server, complaints }) =>
     complaints.map((complaint) => `- ${label}, ${server}: ${complaint}`),
   );
-  const rows = results.map((result) => [
-    result.label,
-    result.server,
-    count(result.published / result.workload.seconds),
-    count(result.deliveries / result.workload.seconds),
-    count(result.lost),
-    result.latency.count === 0
-      ? ''
-      : [result.latency.p50, result.latency.p99, result.latency.max].map(milliseconds).join(' / '),
-    result.serverCpuUsPerDelivery?.toFixed(3) ?? '',
-    share(result.serverCpuUs, result),
-    share(result.redisCpuUs, result),
-    // Of few connections it would be the noise of the process.
-    result.serverBytesPerConnection === null || result.workload.subscribers < leastForMemory
-      ? ''
-      : count(result.serverBytesPerConnection),
-    `${result.connected}, ${milliseconds(result.handshake.p99)}`,
-    result.complaints.length === 0 ? 'yes' : 'NO',
-  ]);
+  const rows = results.map((result) => loadColumns.map(({ cell }) => cell(result)));
+  const head = loadColumns.map(({ title }) => title);
   return [markdownTable(head, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
 }
 
-function count(value: number): string {
+function percentiles({ count: values, p50, p99, max }: LatencySummary): string {
+  return values === 0 ? '' : [p50, p99, max].map(milliseconds).join(' / ');
+}
+
+export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-function milliseconds(us: number): string {
+export function milliseconds(us: number): string {
   return us < 10_000 ? (us / 1_000).toFixed(2) : Math.round(us / 1_000).toString();
 }
 

@@ -1,20 +1,27 @@
 /** `npm run loadtest`. */
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type FanoutOptions, measureFanout } from './fanout.js';
 import { reportFanout } from './fanout-report.js';
 import { type LevelsOptions, measureLevels } from './levels.js';
 import { reportLevels } from './levels-report.js';
 import { type ResultFile, resultVersion } from './load/result.js';
+import { readResultFile } from './load/result-file.js';
 import { carryOutRuns } from './load-command.js';
-import type { LoadRequest } from './load-command-line.js';
+import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
 import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
 import { ProgressLine } from './progress-line.js';
+import { reportPage } from './report/report-page.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
     process.stdout.write(request.text);
+    return;
+  }
+  if (request.name === 'report') {
+    await carryOutReport(request);
     return;
   }
   if (process.platform !== 'linux') throw new Error('The load test reads /proc, so it runs on Linux only.');
@@ -35,16 +42,36 @@ async function carryOut(request: Request): Promise<void> {
   if (!isValid) process.exitCode = 1;
 }
 
-async function carryOutLoad({ runs, settings, jsonFile }: LoadRequest): Promise<void> {
+async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
+  // Not after an hour of load.
+  for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkFolder(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
   const results = await carryOutRuns(runs, settings, progress);
   progress.end();
   process.stdout.write(`${loadTable(results)}\n`);
-  const command = `npm run loadtest -- ${process.argv.slice(2).join(' ')}`;
+  const command = describeCommand(process.argv.slice(2));
   const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
-  if (jsonFile !== null) await writeFile(jsonFile, `${JSON.stringify(file, null, 2)}\n`);
+  const json = `${JSON.stringify(file, null, 2)}\n`;
+  if (jsonFile === '-') process.stdout.write(json);
+  else if (jsonFile !== null) await writeFile(jsonFile, json);
+  if (htmlFile !== null) await writeFile(htmlFile, await reportPage([{ ...file, name: '' }]));
   if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
+}
+
+async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void> {
+  await checkFolder(htmlFile);
+  const read = await Promise.all(
+    files.map(async (name) => ({ ...(await readResultFile(name)), name: basename(name) })),
+  );
+  await writeFile(htmlFile, await reportPage(read));
+}
+
+async function checkFolder(file: string): Promise<void> {
+  const folder = dirname(file);
+  await access(folder, constants.W_OK).catch(() => {
+    throw new UsageError(`${file} cannot be written: there is no folder ${folder}, or nobody may write to it.`);
+  });
 }
 
 interface Outcome {

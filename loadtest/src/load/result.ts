@@ -1,82 +1,153 @@
-/** What came of a load. `result.json` holds these, by a schema that is versioned: a change that breaks readers raises it. */
+/**
+ * What came of a load. `result.json` holds these. The schema is the one declaration: types are inferred from it, reading checks by
+ * it, and docs/loadtest.md lists its descriptions.
+ */
+import { z } from 'zod';
 import type { Workload } from './workload.js';
 
+/**
+ * One number is enough, for a field may be added without raising it: readers pass over fields that they do not know, and a field
+ * that older files lack has a default here. Whoever removes a field or changes what it means raises it.
+ */
 export const resultVersion = 1;
 
+const count = z.number().int().min(0);
+const amount = z.number();
+
+const latencySchema = z.object({
+  count: count.describe('values in the histogram'),
+  p50: amount.describe('median, in µs'),
+  p90: amount.describe('90th percentile, in µs'),
+  p99: amount.describe('99th percentile, in µs'),
+  p999: amount.describe('99.9th percentile, in µs'),
+  max: amount.describe('highest, in µs'),
+  histogram: z.string().describe('the whole histogram, as HdrHistogram encodes it (V2, compressed, base64), in µs'),
+});
+
+const momentSchema = z.object({
+  atSeconds: amount.describe('since the measured time began, in seconds'),
+  publishedPerSecond: amount.describe('publications a second since the moment before'),
+  deliveriesPerSecond: amount.describe('deliveries a second since the moment before'),
+  connected: amount.describe('connections that stand'),
+  serverCpu: amount.describe('share of a CPU, of all servers together'),
+  redisCpu: amount.describe('share of a CPU, of Redis'),
+  generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
+  serverRssBytes: amount.describe('resident memory of all servers'),
+  kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine'),
+});
+
+const disturbanceSchema = z.discriminatedUnion('name', [
+  z.object({ name: z.literal('storm'), atSeconds: amount, share: amount }),
+  z.object({ name: z.literal('churn'), connectionsPerSecond: amount }),
+  z.object({ name: z.literal('resubscribe'), subscriptionsPerSecond: amount }),
+  z.object({ name: z.literal('stall'), atSeconds: amount, share: amount }),
+  z.object({ name: z.literal('absence'), atSeconds: amount, seconds: amount, share: amount }),
+]);
+
+const workloadSchema = z.object({
+  topics: count.describe('topics'),
+  subscribers: count.describe('subscribing connections'),
+  subscriptions: z
+    .discriminatedUnion('name', [
+      z.object({ name: z.literal('all') }),
+      z.object({ name: z.literal('one') }),
+      z.object({ name: z.literal('some'), topics: count }),
+    ])
+    .describe('topics of each: `all`, `one` in turn, or `some` (`topics`)'),
+  publishers: count.describe('publishing connections'),
+  perSecond: amount.describe('publications a second, by all publishers together; 0: none'),
+  burst: count.describe('publications sent together'),
+  choice: z
+    .discriminatedUnion('name', [
+      z.object({ name: z.literal('inTurn') }),
+      z.object({ name: z.literal('zipf'), exponent: amount }),
+    ])
+    .describe('which topic comes next: `inTurn`, or `zipf` (`exponent`)'),
+  publicationBytes: count.describe('size of a publication’s data'),
+  warmUpSeconds: amount.describe('time before the measured time'),
+  seconds: amount.describe('length of the measured time'),
+  disturbances: z
+    .array(disturbanceSchema)
+    .readonly()
+    .describe('what is done to subscribers meanwhile: `storm`, `churn`, `resubscribe`, `stall`, `absence`'),
+  subscriberServers: z
+    .array(count)
+    .readonly()
+    .nullable()
+    .describe('which of the servers subscribers connect to; null: all'),
+  publisherServers: z
+    .array(count)
+    .readonly()
+    .nullable()
+    .describe('which of the servers publishers connect to; null: all'),
+}) satisfies z.ZodType<Workload>;
+
+const loadResultSchema = z.object({
+  scenario: z.string().default('').describe('name of the scenario; empty in files from before it was kept'),
+  label: z.string().describe('which run of the scenario'),
+  server: z.string().describe('what was under load'),
+  workload: workloadSchema.describe('the load, as below'),
+  published: count.describe('publications sent in the measured time'),
+  deliveries: count.describe('publications that subscribers got, each counted for each subscriber'),
+  lost: count.describe('deliveries that should have come and did not'),
+  repeated: count.describe('deliveries that came again or out of order'),
+  foreign: count.describe('deliveries that were none of this load’s'),
+  unproven: count.describe(
+    'streams of subscribers that came or came back in the middle, of which nothing has come since: nobody knows what they should have got',
+  ),
+  told: count.describe('gaps and resets that the typed client was told'),
+  failures: z.record(z.string(), count).readonly().describe('what went wrong with connections, and how often'),
+  connected: count.describe('subscribing connections at the end'),
+  elapsedSeconds: amount.describe('from the first publication until nothing was on its way any more'),
+  latency: latencySchema.describe('from the intended time of a publication to its delivery, as below'),
+  handshake: latencySchema.describe('from a connection’s first packet until all its subscriptions stood, as below'),
+  back: latencySchema.describe(
+    'from a storm, the end of an absence or a replacement until the connection was subscribed again, as below',
+  ),
+  serverCpuUs: amount.nullable().describe('CPU time of all servers, in µs; null where they run elsewhere'),
+  redisCpuUs: amount.nullable().describe('CPU time of Redis, in µs; null where there is none or it runs elsewhere'),
+  serverCpuUsPerDelivery: amount.nullable().describe('CPU time of all servers for each delivery, in µs'),
+  serverBytesPerConnection: amount
+    .nullable()
+    .describe(
+      'growth of the servers’ anonymous memory from before the connections to after them, by subscribing connection; of few connections it is noise',
+    ),
+  serverRssBytes: amount.nullable().describe('resident memory of all servers at the end'),
+  kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine at the end'),
+  redisCommands: amount.nullable().describe('commands that Redis has carried out'),
+  redisInputBytes: amount.nullable().describe('bytes that Redis has received'),
+  redisOutputBytes: amount.nullable().describe('bytes that Redis has sent'),
+  slipP99Us: amount.describe('99th percentile of how late publications left, in µs: how well the schedule was kept'),
+  lateShare: amount.describe('share of the publications that left late'),
+  generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
+  generatorLoopLagP99Ms: amount.describe('99th percentile of the event loop’s lag in the generator, in ms'),
+  moments: z.array(momentSchema).readonly().describe('the course, twice a second, as below'),
+  complaints: z.array(z.string()).readonly().describe('why the figures say nothing; empty: they are valid'),
+});
+
+export const resultFileSchema = z.object({
+  version: z.literal(resultVersion).describe('of this schema'),
+  startedAt: z.string().describe('when, ISO 8601'),
+  machine: z.string().describe('on which machine the load was made, and the servers unless they run elsewhere'),
+  command: z.string().describe('with which command, without its token'),
+  results: z.array(loadResultSchema).min(1).readonly().describe('a result for each run, server and round, as below'),
+});
+
 /** Times in µs. */
-export interface LatencySummary {
-  readonly count: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly p999: number;
-  readonly max: number;
-  /** The whole histogram, as HdrHistogram encodes it (compressed, base64). */
-  readonly histogram: string;
-}
+export type LatencySummary = Readonly<z.infer<typeof latencySchema>>;
 
-/** One second of the measured time, or a part of it. */
-export interface Moment {
-  /** Since the measured time began, in seconds. */
-  readonly atSeconds: number;
-  readonly publishedPerSecond: number;
-  readonly deliveriesPerSecond: number;
-  readonly connected: number;
-  /** Share of a CPU, of all servers. */
-  readonly serverCpu: number;
-  readonly redisCpu: number;
-  /** Of the generator process that used the most. */
-  readonly generatorCpu: number;
-  readonly serverRssBytes: number;
-  readonly kernelTcpBytes: number;
-}
+/** Half a second of the measured time, or a part of it. */
+export type Moment = Readonly<z.infer<typeof momentSchema>>;
 
-export interface LoadResult {
-  readonly label: string;
-  readonly server: string;
-  readonly workload: Workload;
-  readonly published: number;
-  readonly deliveries: number;
-  readonly lost: number;
-  readonly repeated: number;
-  readonly foreign: number;
-  /** Streams of subscribers that came or came back in the middle, of which nothing has come since. */
-  readonly unproven: number;
-  /** Gaps and resets that the typed client was told. */
-  readonly told: number;
-  /** What went wrong with connections, and how often. */
-  readonly failures: Readonly<Record<string, number>>;
-  readonly connected: number;
-  readonly elapsedSeconds: number;
-  readonly latency: LatencySummary;
-  /** From the first packet until all subscriptions stood. */
-  readonly handshake: LatencySummary;
-  /** From a storm or an absence until a connection was back. */
-  readonly back: LatencySummary;
-  /** CPU time, in µs; null where the servers run elsewhere. */
-  readonly serverCpuUs: number | null;
-  readonly redisCpuUs: number | null;
-  readonly serverCpuUsPerDelivery: number | null;
-  /** Growth of the servers' anonymous memory from before the connections to after them, by subscribing connection. */
-  readonly serverBytesPerConnection: number | null;
-  readonly serverRssBytes: number | null;
-  readonly kernelTcpBytes: number;
-  readonly redisCommands: number | null;
-  readonly redisInputBytes: number | null;
-  readonly redisOutputBytes: number | null;
-  readonly slipP99Us: number;
-  readonly lateShare: number;
-  readonly generatorCpu: number;
-  readonly generatorLoopLagP99Ms: number;
-  readonly moments: readonly Moment[];
-  /** Why the figures say nothing; empty: they are valid. */
-  readonly complaints: readonly string[];
-}
+export type LoadResult = Readonly<z.infer<typeof loadResultSchema>>;
 
-export interface ResultFile {
-  readonly version: typeof resultVersion;
-  readonly startedAt: string;
-  readonly machine: string;
-  readonly command: string;
-  readonly results: readonly LoadResult[];
-}
+export type ResultFile = Readonly<z.infer<typeof resultFileSchema>>;
+
+/** The parts of the schema with their names, in the order of docs/loadtest.md. */
+export const resultParts: readonly (readonly [string, z.ZodObject])[] = [
+  ['The file', resultFileSchema],
+  ['A result', loadResultSchema],
+  ['A latency', latencySchema],
+  ['A moment', momentSchema],
+  ['A workload', workloadSchema],
+];

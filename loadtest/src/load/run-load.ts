@@ -1,9 +1,9 @@
 /** Puts a load on a deployment: opens the connections, warms up, measures, waits for what is still on its way, and reckons. */
-import { decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
+import { encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { ProtocolName } from '../protocols/protocols.js';
 import { Parts } from '../verify/parts.js';
 import type { Deployment } from './deployment.js';
-import { newHistogram } from './reception.js';
+import { mergeHistograms } from './histogram.js';
 import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
@@ -19,6 +19,7 @@ const leadMs = 100;
 const momentMs = 500;
 
 export interface LoadOptions {
+  readonly scenario: string;
   readonly label: string;
   readonly server: string;
   readonly workload: Workload;
@@ -177,6 +178,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     expectsFailures: workload.disturbances.some(({ name }) => name === 'storm' || name === 'stall'),
   });
   return {
+    scenario: options.scenario,
     label: options.label,
     server: options.server,
     workload,
@@ -209,10 +211,8 @@ function busiest(from: Usage, to: Usage): number {
   return Math.max(0, ...to.generatorCpuNs.map((cpu, index) => (cpu - (from.generatorCpuNs[index] ?? 0)) / ns));
 }
 
-/** Counts of all shards are added; percentiles are of the sum, never means of percentiles. */
 function summarize(histograms: readonly string[]): LatencySummary {
-  const all = newHistogram();
-  for (const histogram of histograms) all.add(decodeFromCompressedBase64(histogram));
+  const all = mergeHistograms(histograms);
   const at = (percentile: number): number => all.getValueAtPercentile(percentile);
   return {
     count: all.totalCount,

@@ -1,4 +1,4 @@
-/** When a figure is not one: each rule is a way in which load tests have fooled people. */
+/** When a figure is not one: each rule is a way in which load tests have fooled people. docs/loadtest.md lists them. */
 import type { LoadResult } from './result.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
@@ -20,38 +20,120 @@ export interface Evidence
   readonly expectsFailures: boolean;
 }
 
+export interface Rule {
+  /** The complaint, with … for what differs. */
+  readonly says: string;
+  readonly means: string;
+  readonly advice: string;
+  /** Complaints in sentences; none: the rule is kept. */
+  readonly find: (evidence: Evidence) => readonly string[];
+}
+
+export const validityRules: readonly Rule[] = [
+  {
+    says: 'Nothing was published.',
+    means: 'No publication left the generator.',
+    advice: 'With `--url`: may this token publish to `load.>`? Else look at the broker’s log.',
+    find: ({ planned, published }) => complainIf(planned > 0 && published === 0, 'Nothing was published.'),
+  },
+  {
+    says: 'Nothing arrived.',
+    means: 'Publications left, and no subscriber got one.',
+    advice: 'May this token subscribe to `load.>`? Do all nodes share one Redis?',
+    find: ({ published, deliveries, isEachListening }) =>
+      complainIf(published > 0 && deliveries === 0 && isEachListening, 'Nothing arrived.'),
+  },
+  {
+    says: '… deliveries were lost, and nobody was told.',
+    means: 'Numbers are missing in what subscribers got, and none heard of it.',
+    advice:
+      'At level `fast` this happens where a node or Redis was away for a moment: was one restarted, or overloaded? Bare sockets do not hear what subscribers are told: repeat it with `--client`. If nobody is told then either, at `recoverable`, it is a bug: please report it.',
+    find: ({ lost, told }) => complainIf(lost > 0 && told === 0, `${lost} deliveries were lost, and nobody was told.`),
+  },
+  {
+    says: '… deliveries were lost; subscribers were told … times.',
+    means: 'Publications are gone, and the clients know it.',
+    advice:
+      'Expected at level `fast` for who was away. Else the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
+    find: ({ lost, told }) =>
+      complainIf(lost > 0 && told > 0, `${lost} deliveries were lost; subscribers were told ${told} times.`),
+  },
+  {
+    says: '… deliveries came twice or out of order: more arrived than was sent.',
+    means: 'A number came again, or behind a later one.',
+    advice: 'Does another load run against the same topics? Else it is a bug: please report it.',
+    find: ({ repeated }) =>
+      complainIf(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`),
+  },
+  {
+    says: "… deliveries were none of this load's.",
+    means: 'Somebody else publishes to `load.…`.',
+    advice: 'End the other load, or wait until its history is gone.',
+    find: ({ foreign }) => complainIf(foreign > 0, `${foreign} deliveries were none of this load's.`),
+  },
+  {
+    says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
+    means: 'Latencies may be those of the generator, and a higher load would not have been made.',
+    advice:
+      'More `--generators` where there are cores for them; else less load, or a machine of its own for the generator.',
+    find: ({ generatorCpu }) =>
+      complainIf(
+        generatorCpu > mostGeneratorCpu,
+        `A generator process used ${percent(generatorCpu)} of a CPU: it may be what was measured. Use more of them (--generators) or less load.`,
+      ),
+  },
+  {
+    says: '1 % of the publications left … ms late or later: the schedule was not kept.',
+    means: 'The generator could not send when it was to send; the latencies contain its lateness.',
+    advice:
+      'The machine is busy with something else, or has too few cores. Try it again in quiet, with more `--generators` or less load.',
+    find: ({ slipP99Us }) =>
+      complainIf(
+        slipP99Us > mostSlipP99Us,
+        `1 % of the publications left ${Math.round(slipP99Us / 1_000)} ms late or later: the schedule was not kept.`,
+      ),
+  },
+  {
+    says: 'A generator process got nothing, while others did.',
+    means: 'Some subscribers stood beside the stream.',
+    advice: 'Look at the nodes that its subscribers are on: does one not reach Redis?',
+    find: ({ isEachListening, deliveries, deliveriesOfShards }) =>
+      complainIf(
+        isEachListening && deliveries > 0 && deliveriesOfShards.some((count) => count === 0),
+        'A generator process got nothing, while others did.',
+      ),
+  },
+  {
+    says: 'All generator processes stopped at the same count: a ceiling of the generator, not of the server.',
+    means: 'Something was lost, and every process counted exactly the same.',
+    advice: 'Look for a limit that all of them have: open files, ports, memory.',
+    find: ({ lost, deliveriesOfShards }) =>
+      complainIf(
+        lost > 0 &&
+          deliveriesOfShards.length > 1 &&
+          deliveriesOfShards.every((count) => count === deliveriesOfShards[0]),
+        'All generator processes stopped at the same count: a ceiling of the generator, not of the server.',
+      ),
+  },
+  {
+    says: '… times: …',
+    means: 'Connections failed in a scenario that breaks none; behind the colon stands how.',
+    advice:
+      'The reason names it: refused, closed with a code (PROTOCOL.md has them), or no answer. Are limits of the load balancer or of open files reached?',
+    find: ({ failures, expectsFailures }) =>
+      expectsFailures ? [] : Object.entries(failures).map(([failure, count]) => `${count} times: ${failure}`),
+  },
+];
+
 /** What speaks against the figures, in sentences; none: they are valid. */
 export function findComplaints(evidence: Evidence): string[] {
-  const { published, deliveries, lost, repeated, foreign, told, planned } = evidence;
-  const { generatorCpu, slipP99Us, deliveriesOfShards, isEachListening, failures, expectsFailures } = evidence;
-  const complaints: string[] = [];
-  const complain = (isSo: boolean, complaint: string): void => {
-    if (isSo) complaints.push(complaint);
-  };
-  const percent = (share: number): string => `${Math.round(share * 1_000) / 10} %`;
-  complain(planned > 0 && published === 0, 'Nothing was published.');
-  complain(published > 0 && deliveries === 0 && isEachListening, 'Nothing arrived.');
-  complain(lost > 0 && told === 0, `${lost} deliveries were lost, and nobody was told.`);
-  complain(lost > 0 && told > 0, `${lost} deliveries were lost; subscribers were told ${told} times.`);
-  complain(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`);
-  complain(foreign > 0, `${foreign} deliveries were none of this load's.`);
-  complain(
-    generatorCpu > mostGeneratorCpu,
-    `A generator process used ${percent(generatorCpu)} of a CPU: it may be what was measured. Use more of them (--generators) or less load.`,
-  );
-  complain(
-    slipP99Us > mostSlipP99Us,
-    `1 % of the publications left ${Math.round(slipP99Us / 1_000)} ms late or later: the schedule was not kept.`,
-  );
-  const isSilent = isEachListening && deliveries > 0 && deliveriesOfShards.some((count) => count === 0);
-  complain(isSilent, 'A generator process got nothing, while others did.');
-  const [first] = deliveriesOfShards;
-  complain(
-    lost > 0 && deliveriesOfShards.length > 1 && deliveriesOfShards.every((count) => count === first),
-    'All generator processes stopped at the same count: a ceiling of the generator, not of the server.',
-  );
-  if (!expectsFailures) {
-    for (const [failure, count] of Object.entries(failures)) complaints.push(`${count} times: ${failure}`);
-  }
-  return complaints;
+  return validityRules.flatMap(({ find }) => find(evidence));
+}
+
+function complainIf(isSo: boolean, complaint: string): readonly string[] {
+  return isSo ? [complaint] : [];
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 1_000) / 10} %`;
 }

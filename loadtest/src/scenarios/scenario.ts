@@ -4,6 +4,8 @@ import type { OptionTable, ValuesOf } from './option.js';
 
 /** One load on a fresh deployment. */
 export interface Run {
+  /** Name of the scenario; scenarios.ts puts it in. */
+  readonly scenario: string;
   readonly label: string;
   readonly workload: Workload;
   /** Nodes that are started for it, where no URL is given; more than one share a Redis. */
@@ -33,5 +35,13 @@ export function run(
   workload: Partial<Workload>,
   rest: Partial<Pick<Run, 'nodes' | 'needsClient' | 'env'>> = {},
 ): Run {
-  return { label, workload: { ...defaultWorkload, ...workload }, nodes: 1, needsClient: false, env: {}, ...rest };
+  return {
+    scenario: '',
+    label,
+    workload: { ...defaultWorkload, ...workload },
+    nodes: 1,
+    needsClient: false,
+    env: {},
+    ...rest,
+  };
 }

@@ -1,0 +1,73 @@
+/** A chart as the page draws it: what is in it, not how it looks. It travels as JSON, so it holds plain values only. */
+
+export type Scale =
+  | 'linear'
+  | 'log'
+  /** x is 1 / (1 - p) of a percentile p, on a log axis that is labelled 50 %, 90 %, 99 %… */
+  | 'percentiles'
+  /** x is an index of {@link Chart.categories}. */
+  | 'categories';
+
+export interface Axis {
+  /** With its unit. */
+  readonly title: string;
+  readonly scale: Scale;
+}
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+  /** Lowest and highest of the rounds, drawn as a whisker. */
+  readonly low?: number;
+  readonly high?: number;
+  /** What it is, where the series and the axes do not say it. */
+  readonly label?: string;
+}
+
+export interface Series {
+  readonly name: string;
+  /** Which color and marker; the same for the same server in all charts. */
+  readonly color: number;
+  /** Which pattern of dashes; the same for the same run in a chart. */
+  readonly dash: number;
+  /** How points look; `hollow` tells two kinds of points of one server apart. */
+  readonly marks: 'none' | 'full' | 'hollow';
+  /** Invalid figures are drawn faint, and say so. */
+  readonly isValid: boolean;
+  readonly points: readonly Point[];
+}
+
+/** A stretch of the x axis in which something happened, or a moment of it. */
+export interface Mark {
+  readonly from: number;
+  readonly to: number;
+  readonly label: string;
+}
+
+export interface Chart {
+  readonly id: string;
+  readonly shape: 'lines' | 'points' | 'bars';
+  readonly title: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly categories: readonly string[];
+  readonly series: readonly Series[];
+  readonly marks: readonly Mark[];
+}
+
+/** A chart, and what stands around it on the page. */
+export interface Figure {
+  readonly chart: Chart;
+  /** What is seen, in one sentence or two. */
+  readonly about: string;
+  /** What was left out and why. */
+  readonly notes: readonly string[];
+  /** The same in numbers, for who cannot see it or wants to copy them. */
+  readonly numbers: { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
+}
+
+/** A log axis where a linear one would press the small values flat. */
+export function scaleOf(values: readonly number[]): 'linear' | 'log' {
+  const positive = values.filter((value) => value > 0);
+  return positive.length === values.length && Math.max(...positive) / Math.min(...positive) > 20 ? 'log' : 'linear';
+}

@@ -1,0 +1,64 @@
+/** Memory against connections, where runs differ in them: the slope is what a connection costs. */
+import { count } from '../load-table.js';
+import { median } from '../median.js';
+import type { Figure } from './chart.js';
+import { type Group, notesOn, type Section, unique } from './group.js';
+
+const mib = 2 ** 20;
+
+export function memoryFigures(section: Section): readonly Figure[] {
+  const groups = section.groups.filter((group) => memoriesOf(group).length > 0);
+  if (unique(groups.map(connectionsOf)).length < 2) return [];
+  const series = section.servers.flatMap((server) =>
+    [true, false].flatMap((isValid) => {
+      const own = groups.filter((group) => group.server === server && group.isValid === isValid);
+      const [first] = own;
+      if (first === undefined) return [];
+      const points = own.map(pointOf).toSorted((one, other) => one.x - other.x);
+      const name = isValid ? server : `INVALID: ${server}`;
+      return [{ name, color: first.color, dash: 0, marks: 'full' as const, isValid, points }];
+    }),
+  );
+  return [
+    {
+      chart: {
+        id: `memory-${section.scenario}`,
+        shape: 'lines',
+        title: 'Memory against connections',
+        x: { title: 'subscribing connections', scale: 'linear' },
+        y: { title: 'resident memory of all servers, MiB', scale: 'linear' },
+        categories: [],
+        series,
+        marks: [],
+      },
+      about:
+        'Resident memory of the server processes at the end of a run; the kernel’s socket buffers are not in it. The slope is what a connection costs. Median of the rounds, lowest to highest as a whisker.',
+      notes: notesOn(groups),
+      numbers: {
+        head: ['server', 'run', 'connections', 'memory, MiB', 'bytes per connection', 'valid'],
+        rows: groups.map((group) => [
+          group.server,
+          group.run,
+          count(connectionsOf(group)),
+          median(memoriesOf(group)).toFixed(1),
+          count(median(group.rounds.flatMap(({ serverBytesPerConnection }) => serverBytesPerConnection ?? []))),
+          group.isValid ? 'yes' : 'NO',
+        ]),
+      },
+    },
+  ];
+}
+
+function pointOf(group: Group) {
+  const memories = memoriesOf(group);
+  const point = { x: connectionsOf(group), y: median(memories) };
+  return memories.length > 1 ? { ...point, low: Math.min(...memories), high: Math.max(...memories) } : point;
+}
+
+function connectionsOf({ rounds }: Group): number {
+  return rounds[0]?.workload.subscribers ?? 0;
+}
+
+function memoriesOf({ rounds }: Group): readonly number[] {
+  return rounds.flatMap(({ serverRssBytes }) => (serverRssBytes === null ? [] : [serverRssBytes / mib]));
+}
