@@ -42,6 +42,23 @@ function fanOut(subscribers: number, publicationBytes: number, burst: number): R
   return run(`${publicationBytes} B`, { subscribers, publicationBytes, perSecond, burst, seconds });
 }
 
+function crossNode(perSecond: number, topics: number, burst = 1): Run {
+  return run(
+    `${perSecond.toLocaleString('en')}/s, ${topics} topics${burst > 1 ? `, ${burst} together` : ''}`,
+    {
+      topics,
+      subscribers: topics,
+      perSecond,
+      burst,
+      publishers: 4,
+      seconds,
+      publisherServers: [0],
+      subscriberServers: [1],
+    },
+    { nodes: 2 },
+  );
+}
+
 const sizes = [128, 1_024, 8_192] as const;
 
 export const cases: Readonly<Record<string, Case>> = {
@@ -70,20 +87,10 @@ export const cases: Readonly<Record<string, Case>> = {
   'cross-node': {
     title: 'Across two nodes',
     about:
-      'Publications enter at one node and leave at the other to one subscriber each; 100 topics. CPU is that of both nodes and of Redis.',
+      'Publications enter at one node and leave at the other, each to one subscriber; 100 topics, or 10 that are hot. CPU is that of both nodes and of Redis.',
     servers: clustered,
     baseline: 'ioredis',
-    runs: [
-      [1_000, 1],
-      [10_000, 1],
-      [20_000, 20],
-    ].map(([perSecond = 0, burst = 1]) =>
-      run(
-        `${perSecond.toLocaleString('en')}/s${burst > 1 ? `, ${burst} together` : ''}`,
-        { topics: 100, subscribers: 100, perSecond, burst, seconds, publisherServers: [0], subscriberServers: [1] },
-        { nodes: 2 },
-      ),
-    ),
+    runs: [crossNode(1_000, 100), crossNode(10_000, 100), crossNode(20_000, 100, 20), crossNode(40_000, 10)],
   },
   storm: {
     title: 'Reconnect storm',

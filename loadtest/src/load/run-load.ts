@@ -175,7 +175,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     planned: workload.perSecond * workload.seconds,
     deliveriesOfShards,
     isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,
-    expectsFailures: workload.disturbances.some(({ name }) => name === 'storm' || name === 'stall'),
+    breaksConnections: workload.disturbances.some(({ name }) => ['storm', 'stall', 'absence'].includes(name)),
   });
   return {
     scenario: options.scenario,
