@@ -1,7 +1,5 @@
 /** The words of `npm run loadtest`: what can be asked for, and the sentence for what cannot. */
 import type { ParseArgsConfig } from 'node:util';
-import { driverNames } from './driver.js';
-import type { FanoutOptions } from './fanout.js';
 import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
 import {
   candidateNames,
@@ -10,7 +8,8 @@ import {
   type Workload,
   workloadNames,
   workloads,
-} from './levels.js';
+} from './levels/levels.js';
+import { stampBytes } from './load/stamp.js';
 import {
   commonHelp,
   isLoadScenario,
@@ -20,8 +19,6 @@ import {
   type ReportRequest,
   scenarioHelp,
 } from './load-command-line.js';
-import { shapeNames } from './shape.js';
-import { stampBytes } from './stamp.js';
 
 export { UsageError };
 
@@ -29,7 +26,6 @@ export type Request =
   | { readonly name: 'help'; readonly text: string }
   | LoadRequest
   | ReportRequest
-  | { readonly name: 'fanout'; readonly options: FanoutOptions; readonly jsonFile: string | null }
   | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
 
 /** Room for the stamp and what encodings put around it. */
@@ -50,15 +46,8 @@ ${scenarioHelp}
 with each of them:
 ${commonHelp}
 
-Two studies in depth have options of their own; each takes everything in turns, so that a noisy machine disturbs all alike:
-  fanout          what a delivery and an idle subscriber cost a server, beside uWebSockets with nothing on top
-  levels          what a publication costs two nodes and Redis, at each level
-
-fanout:
-  --drivers <names>     which servers: ${driverNames.join(',')} (default: all)
-  --shapes <names>      which traffic: ${shapeNames.join(',')} (default: all; none: only idle subscribers)
-  --subscribers <n>     subscribers of the topic (default: 1000, at most 10000)
-  --idle <n>            idle subscribers for the memory figure (default: 5000, at most 15000; 0: leave it out)
+A study in depth has options of its own: "levels", what a publication costs two nodes and Redis at each level, beside plain Redis.
+And npm run compare sets Fanfare beside others, in turns.
 
 levels:
   --levels <names>      which: ${candidateNames.join(',')} (default: all)
@@ -67,25 +56,19 @@ ${workloadNames.map((name) => `                          ${name}: ${describeWork
   --rate <n>            publications a second, instead of the workload's (at most 200000)
   --topics <n>          topics that they go to in turn, instead of the workload's (at most 10000)
   --burst <n>           publications written together, instead of the workload's (at most ${maxBurst})
-
-both:
   --bytes <n>           size of a publication's data (default: 128)
-  --rounds <n>          how often each driver or level has its turn (default: 5)
+  --rounds <n>          how often each level has its turn (default: 5)
   --seconds <n>         length of each measured window (default: 3)
   --json <file>         write all samples to a file
   --help                show this
 `;
 
 const flags = {
-  drivers: { type: 'string', default: driverNames.join(',') },
-  shapes: { type: 'string', default: shapeNames.join(',') },
   levels: { type: 'string', default: candidateNames.join(',') },
   workloads: { type: 'string', default: workloadNames.join(',') },
   rate: { type: 'string' },
   topics: { type: 'string' },
   burst: { type: 'string' },
-  subscribers: { type: 'string', default: '1000' },
-  idle: { type: 'string', default: '5000' },
   bytes: { type: 'string', default: '128' },
   rounds: { type: 'string', default: '5' },
   seconds: { type: 'string', default: '3' },
@@ -101,30 +84,19 @@ export function parseCommandLine(args: readonly string[]): Request {
   if (values.help) return { name: 'help', text: help };
   const [scenario, ...rest] = positionals;
   if (scenario === undefined) throw new UsageError('Say what to measure: the name of a scenario.');
-  if (scenario !== 'fanout' && scenario !== 'levels') {
+  if (scenario !== 'levels') {
     throw new UsageError(`There is no scenario "${scenario}". The name of the scenario comes first.`);
   }
   if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
-  const both = {
-    publicationBytes: readInteger('bytes', values.bytes, minPublicationBytes, 900),
-    rounds: readInteger('rounds', values.rounds, 1, 1_000),
-    seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
-  };
-  const jsonFile = values.json ?? null;
-  if (scenario === 'levels') {
-    const candidates = readNames('levels', values.levels, candidateNames);
-    return { name: 'levels', jsonFile, options: { ...both, candidates, workloads: readWorkloads(values) } };
-  }
   return {
-    name: 'fanout',
-    jsonFile,
+    name: 'levels',
+    jsonFile: values.json ?? null,
     options: {
-      ...both,
-      drivers: readNames('drivers', values.drivers, driverNames),
-      shapes: values.shapes === 'none' ? [] : readNames('shapes', values.shapes, shapeNames),
-      // One generator process holds all sockets, and may open 20,000 files on many machines.
-      subscribers: readInteger('subscribers', values.subscribers, 1, 10_000),
-      idleSubscribers: readInteger('idle', values.idle, 0, 15_000),
+      candidates: readNames('levels', values.levels, candidateNames),
+      workloads: readWorkloads(values),
+      publicationBytes: readInteger('bytes', values.bytes, minPublicationBytes, 900),
+      rounds: readInteger('rounds', values.rounds, 1, 1_000),
+      seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
     },
   };
 }

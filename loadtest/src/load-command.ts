@@ -112,7 +112,13 @@ async function findBroker({ url, token }: LoadSettings): Promise<Deployment> {
     });
     socket.on('error', ({ message }) => reject(new Error(`There is no broker at ${url}: ${message}.`)));
   });
-  return { targets: [target], processes: [], redisPort: null, [Symbol.asyncDispose]: async () => undefined };
+  return {
+    targets: [target],
+    processes: [],
+    redisPort: null,
+    metricsUrls: [],
+    [Symbol.asyncDispose]: async () => undefined,
+  };
 }
 
 export function parseTarget(text: string, token: string | null): Target {

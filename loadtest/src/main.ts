@@ -2,10 +2,8 @@
 import { access, constants, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
-import { type FanoutOptions, measureFanout } from './fanout.js';
-import { reportFanout } from './fanout-report.js';
-import { type LevelsOptions, measureLevels } from './levels.js';
-import { reportLevels } from './levels-report.js';
+import { type LevelsOptions, measureLevels } from './levels/levels.js';
+import { reportLevels } from './levels/levels-report.js';
 import { type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
 import { carryOutRuns } from './load-command.js';
@@ -29,17 +27,7 @@ async function carryOut(request: Request): Promise<void> {
     await carryOutLoad(request);
     return;
   }
-  const log = (line: string): boolean => process.stderr.write(`${line}\n`);
-  const { options, jsonFile } = request;
-  const { page, samples, isValid } = await (request.name === 'fanout'
-    ? carryOutFanout(request.options, log)
-    : carryOutLevels(request.options, log));
-  process.stdout.write(`${page}\n`);
-  if (jsonFile !== null) {
-    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, ...samples };
-    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
-  }
-  if (!isValid) process.exitCode = 1;
+  await carryOutLevels(request.options, request.jsonFile);
 }
 
 async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
@@ -74,25 +62,15 @@ async function checkFolder(file: string): Promise<void> {
   });
 }
 
-interface Outcome {
-  readonly page: string;
-  readonly samples: object;
-  /** Whether nothing was lost or doubled: else the figures say nothing. */
-  readonly isValid: boolean;
-}
-
-async function carryOutFanout(options: FanoutOptions, log: (line: string) => void): Promise<Outcome> {
-  const samples = await measureFanout(options, log);
-  return { page: reportFanout(samples, options), samples, isValid: samples.traffic.every(({ isValid }) => isValid) };
-}
-
-async function carryOutLevels(options: LevelsOptions, log: (line: string) => void): Promise<Outcome> {
-  const samples = await measureLevels(options, log);
-  return {
-    page: reportLevels(samples, options),
-    samples: { samples },
-    isValid: samples.every(({ complaint }) => complaint === null),
-  };
+async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): Promise<void> {
+  const samples = await measureLevels(options, (line) => process.stderr.write(`${line}\n`));
+  process.stdout.write(`${reportLevels(samples, options)}\n`);
+  if (jsonFile !== null) {
+    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, samples };
+    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  // What was lost or doubled says nothing.
+  if (samples.some(({ complaint }) => complaint !== null)) process.exitCode = 1;
 }
 
 try {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { Arrivals } from '../src/arrivals.js';
-import { stampBytes, writeStamp } from '../src/stamp.js';
+import { Arrivals } from '../src/levels/arrivals.js';
+import { stampBytes, writeStamp } from '../src/load/stamp.js';
 
 function complaintAfter(topics: number, sent: number, numbers: readonly number[]): string | null {
   const arrivals = new Arrivals(topics);
   const bytes = new Uint8Array(stampBytes);
   for (const number of numbers) {
-    writeStamp(bytes, 0, number, 0);
+    writeStamp(bytes, 0, 0, number, 0);
     arrivals.record(bytes, 0);
   }
   return arrivals.complain(sent);

@@ -3,26 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../src/command-line.js';
-import { candidateNames } from '../src/levels.js';
+import { candidateNames } from '../src/levels/levels.js';
 import { servers } from '../src/servers/servers.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-
-it('has a default for everything', () => {
-  expect(parseCommandLine(['fanout'])).toMatchObject({
-    name: 'fanout',
-    jsonFile: null,
-    options: { drivers: ['fanfare', 'raw'], subscribers: 1000, publicationBytes: 128, rounds: 5, seconds: 3 },
-  });
-});
-
-it('takes what is asked for', () => {
-  const args = ['fanout', '--drivers', 'raw', '--shapes', 'single,burst', '--seconds=0.2', '--json', 'out.json'];
-  expect(parseCommandLine(args)).toMatchObject({
-    jsonFile: 'out.json',
-    options: { drivers: ['raw'], shapes: ['single', 'burst'], seconds: 0.2 },
-  });
-});
 
 it('takes workloads by name, and what is to be different about them', () => {
   expect(parseCommandLine(['levels'])).toMatchObject({
@@ -56,24 +40,22 @@ it.each([
   [['storm', '--encoding', 'xml'], '--encoding does not know "xml", only msgpack, json.'],
   [['plan'], 'Say which file holds the plan: npm run loadtest -- plan <file>.'],
   [['plan', '/nowhere'], "The plan /nowhere cannot be read: ENOENT: no such file or directory, open '/nowhere'"],
-  [['fanout', 'now'], '"now" stands where an option was expected.'],
-  [['fanout', '--speed', '9'], "Unknown option '--speed'."],
-  [['fanout', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],
-  [['fanout', '--rounds', '1.5'], '--rounds must be a whole number, not "1.5".'],
-  [['fanout', '--subscribers', '0'], '--subscribers must be a number from 1 to 10000, not "0".'],
-  [['fanout', '--bytes', ''], '--bytes must be a number from 32 to 900, not "".'],
+  [['levels', 'now'], '"now" stands where an option was expected.'],
+  [['levels', '--speed', '9'], "Unknown option '--speed'."],
+  [['levels', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],
+  [['levels', '--rounds', '1.5'], '--rounds must be a whole number, not "1.5".'],
+  [['levels', '--bytes', ''], '--bytes must be a number from 41 to 900, not "".'],
   [['levels', '--levels', 'slow'], `--levels does not know "slow", only ${candidateNames.join(', ')}.`],
   [['levels', '--workloads', 'none'], '--workloads does not know "none", only one-topic, many-topics.'],
   [['levels', '--rate', '0'], '--rate must be a number from 1 to 200000, not "0".'],
   [['levels', '--topics', '2.5'], '--topics must be a whole number, not "2.5".'],
   [['levels', '--burst', '65'], '--burst must be a number from 1 to 64, not "65".'],
-  [['fanout', '--drivers', 'raw,nats'], '--drivers does not know "nats", only fanfare, raw.'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseCommandLine(args)).toThrow(new UsageError(sentence));
 });
 
 it('ends with code 2 and one sentence', () => {
-  const { status, stderr, stdout } = spawnSync(process.execPath, [main, 'fanout', '--speed', '9'], {
+  const { status, stderr, stdout } = spawnSync(process.execPath, [main, 'levels', '--speed', '9'], {
     encoding: 'utf8',
   });
   expect({ status, stderr, stdout }).toEqual({

@@ -1,6 +1,6 @@
 /** Frames are found wherever reads cut them. */
 import { describe, expect, it } from 'vitest';
-import { buildFrame, FrameWalker, opcodes } from '../src/frame-walker.js';
+import { buildFrame, FrameWalker, opcodes } from '../src/load/frame-walker.js';
 
 interface Found {
   readonly opcode: number;

@@ -1,9 +1,9 @@
 import { type Command, MsgpackNodeCodec, type Publish } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { PublishTemplate } from '../src/publish-template.js';
-import { readPlannedUs, readSequence } from '../src/stamp.js';
+import { PublishTemplate } from '../src/levels/publish-template.js';
+import { readPlannedUs, readSequence, stampBytes } from '../src/load/stamp.js';
 
-/** The data of MsgpackWire has a head of so many bytes. */
+/** The data has a head of so many bytes. */
 const headBytes = 3;
 
 /** What a node reads in a frame of publications with these numbers. */
@@ -24,7 +24,7 @@ function publishes(template: PublishTemplate, sequences: readonly number[]): { f
 }
 
 describe('PublishTemplate', () => {
-  it.each([32, 128, 900])('numbers publications of %i bytes', (publicationBytes) => {
+  it.each([40, 128, 900])('numbers publications of %i bytes', (publicationBytes) => {
     const template = new PublishTemplate({ topic: 'bench.7', publicationBytes, isAcknowledged: false });
     const { frame, read } = publishes(template, [0, 1, 1_000_000]);
     expect(read.map(({ id, messageId, topic }) => [id, messageId, topic])).toEqual(
@@ -41,6 +41,6 @@ describe('PublishTemplate', () => {
     const first = read[0]?.id ?? 0;
     expect(read.map(({ id }) => id)).toEqual([first, first + 1, first + 1_000_000]);
     expect(new Set(read.map(({ messageId }) => messageId)).size).toBe(3);
-    expect(read[0]?.messageId).toHaveLength(26);
+    expect(read[0]?.messageId).toHaveLength(stampBytes);
   });
 });

@@ -84,6 +84,7 @@ function result(other: Partial<Omit<LoadResult, 'workload'>> & { readonly worklo
     lateShare: 0,
     generatorCpu: 0.2,
     generatorLoopLagP99Ms: 1,
+    serverLoopLagP99Ms: null,
     moments: [],
     complaints: [],
     ...other,

@@ -4,8 +4,8 @@
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { buildFrame, FrameWalker, opcodes } from '../frame-walker.js';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
+import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
 /** What is read is handled before the next read, so one buffer serves all sockets. */

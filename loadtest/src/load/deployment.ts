@@ -12,6 +12,8 @@ export interface Deployment extends AsyncDisposable {
   /** Those of this machine whose use of CPU and memory can be read; none where it runs elsewhere. */
   readonly processes: readonly DeployedProcess[];
   readonly redisPort: number | null;
+  /** Where those that are Fanfare tell their metrics. */
+  readonly metricsUrls: readonly string[];
 }
 
 /** A server that listens on this machine. */

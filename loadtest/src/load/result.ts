@@ -121,6 +121,12 @@ const loadResultSchema = z.object({
   lateShare: amount.describe('share of the publications that left late'),
   generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
   generatorLoopLagP99Ms: amount.describe('99th percentile of the event loop’s lag in the generator, in ms'),
+  serverLoopLagP99Ms: amount
+    .nullable()
+    .default(null)
+    .describe(
+      '99th percentile of the event loop’s lag in the Fanfare node that lagged the most, in ms; null for others',
+    ),
   moments: z.array(momentSchema).readonly().describe('the course, twice a second, as below'),
   complaints: z.array(z.string()).readonly().describe('why the figures say nothing; empty: they are valid'),
 });

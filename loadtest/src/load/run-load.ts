@@ -8,7 +8,7 @@ import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
 import { nowUs } from './stamp.js';
-import { readUsage, type Usage } from './usage.js';
+import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
 import { streamsOf, type Workload } from './workload.js';
 
@@ -56,11 +56,14 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 
   if (workload.warmUpSeconds > 0) await run(workload.warmUpSeconds, false);
   const warm = await settle();
+  // What is read begins anew with each reading.
+  await readLoopLagP99Ms(deployment);
   const start = await readUsage(deployment, pids);
   const watch = new Watch(options, shards, start);
   const reports = await run(workload.seconds, true);
   const settled = await settle();
   const end = await readUsage(deployment, pids);
+  const serverLoopLagP99Ms = await readLoopLagP99Ms(deployment);
   const moments = await watch.stop();
   return reckon(options, {
     before,
@@ -72,6 +75,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     settled,
     moments,
     publishedCount: sum(published),
+    serverLoopLagP99Ms,
   });
 }
 
@@ -139,6 +143,7 @@ interface Reckoning {
   readonly settled: readonly SettleReport[];
   readonly moments: readonly Moment[];
   readonly publishedCount: number;
+  readonly serverLoopLagP99Ms: number | null;
 }
 
 function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
@@ -201,6 +206,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     redisInputBytes: hasRedis ? end.redisInputBytes - start.redisInputBytes : null,
     redisOutputBytes: hasRedis ? end.redisOutputBytes - start.redisOutputBytes : null,
     generatorLoopLagP99Ms: Math.max(0, ...reports.map(({ loopLagP99Ms }) => loopLagP99Ms)),
+    serverLoopLagP99Ms: reckoning.serverLoopLagP99Ms,
     moments,
     complaints,
   };

@@ -65,3 +65,15 @@ async function readRedisStats(port: number): Promise<Map<string, number>> {
   const info = String(await redisCommand(port, ['INFO', 'stats']));
   return new Map([...info.matchAll(/^(\w+):([\d.]+)\r?$/gm)].map(([, name = '', value]) => [name, Number(value)]));
 }
+
+/** Of the node that lagged the most since this was read last; null where nobody tells. */
+export async function readLoopLagP99Ms({ metricsUrls }: Deployment): Promise<number | null> {
+  const lags = await Promise.all(
+    metricsUrls.map(async (url) => {
+      const text = await (await fetch(url)).text();
+      return Number(/^nodejs_eventloop_lag_p99_seconds(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1]) * 1_000;
+    }),
+  );
+  const known = lags.filter((lag) => Number.isFinite(lag));
+  return known.length === 0 ? null : Math.max(...known);
+}

@@ -8,6 +8,8 @@ import { Parts } from '../verify/parts.js';
 export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   readonly port: number;
+  /** Of Fanfare's own nodes: where /metrics is. */
+  readonly adminUrl?: string;
 }
 
 export async function deployNodes(
@@ -50,6 +52,7 @@ async function deploy(
     targets: started.map(({ port }) => localTarget(port)),
     processes,
     redisPort: redis?.port ?? null,
+    metricsUrls: started.flatMap(({ adminUrl }) => (adminUrl === undefined ? [] : [`${adminUrl}/metrics`])),
     [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
   };
 }

@@ -1,6 +1,6 @@
 /** How late deliveries are: before, during and after the fault. */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import { nowUs } from '../stamp.js';
+import { nowUs } from '../load/stamp.js';
 
 export const phases = ['before', 'during', 'after'] as const;
 export type Phase = (typeof phases)[number];

@@ -1,6 +1,6 @@
 /** Publishes on a schedule, whatever has become of what was published before: the lanes take turns. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { nowUs } from '../stamp.js';
+import { nowUs } from '../load/stamp.js';
 import type { Lane } from './lane.js';
 
 export interface LoadOptions {

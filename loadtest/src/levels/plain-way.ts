@@ -3,9 +3,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { readCpuNs } from '../process-usage.js';
+import { Parts } from '../verify/parts.js';
 import type { Pace, Schedule } from './pace.js';
-import { readCpuNs } from './process-usage.js';
-import { Parts } from './verify/parts.js';
 import { type Cpu, readRedisCpuNs, type Traffic, untilSettled, type Way } from './way.js';
 
 export type PeerRole = 'publisher' | 'subscriber';
@@ -91,7 +91,7 @@ export class PlainWay implements Way {
   }
 }
 
-const main = fileURLToPath(new URL('../dist/plain-peer.js', import.meta.url));
+const main = fileURLToPath(new URL('../../dist/levels/plain-peer.js', import.meta.url));
 
 class PeerProcess implements AsyncDisposable {
   readonly #child: ChildProcess = fork(main, { execArgv: [] });

@@ -1,6 +1,6 @@
 /** The command that publishes to one topic, encoded once: for each publication its number and its time are written into a copy. */
 import { MsgpackClientCodec } from '@fanfare/protocol';
-import { stampBytes, writeStamp } from './stamp.js';
+import { blankData, stampBytes, stampMark, writeStamp } from '../load/stamp.js';
 
 export interface PublishTemplateOptions {
   readonly topic: string;
@@ -12,7 +12,9 @@ export interface PublishTemplateOptions {
 /** Identifiers begin here: all of them are equally long then. */
 const firstId = 0x1_0000;
 
-/** A string of MessagePack with a header of 16 bits, as MsgpackWire expects it. */
+/** Bytes of the header of a string, whatever its length: of 16 bits. */
+const headBytes = 3;
+
 const codec = new MsgpackClientCodec({
   encode: (data) => {
     const text = Buffer.from(`   ${String(data)}`);
@@ -31,12 +33,12 @@ export class PublishTemplate {
   readonly #messageIdAt: number;
 
   constructor({ topic, publicationBytes, isAcknowledged }: PublishTemplateOptions) {
-    const data = 'stamp'.padEnd(publicationBytes - 3, 'x');
-    const messageId = 'messageId'.padEnd(stampBytes, 'x');
+    const data = blankData(publicationBytes - headBytes);
+    const messageId = blankData(stampBytes);
     const marks = isAcknowledged ? { id: firstId, messageId } : { id: null, messageId: null };
     this.#bytes = Buffer.from(codec.encode({ type: 'publish', topic, data, ...marks }));
-    this.#stampAt = this.#bytes.indexOf('stamp');
-    this.#messageIdAt = isAcknowledged ? this.#bytes.lastIndexOf('messageId') : -1;
+    this.#stampAt = this.#bytes.indexOf(stampMark);
+    this.#messageIdAt = isAcknowledged ? this.#bytes.lastIndexOf(stampMark) : -1;
     // [type, id, …]: an array's head, the type, the head of an integer of 32 bits.
     this.#idAt = isAcknowledged ? 3 : -1;
     if (isAcknowledged && this.#bytes.readUInt32BE(this.#idAt) !== firstId) throw new Error('The id is elsewhere.');
@@ -49,9 +51,9 @@ export class PublishTemplate {
   /** Writes the command into `target[at]` and behind it. */
   write(target: Buffer, at: number, sequence: number, plannedUs: number): void {
     this.#bytes.copy(target, at);
-    writeStamp(target, at + this.#stampAt, sequence, plannedUs);
+    writeStamp(target, at + this.#stampAt, 0, sequence, plannedUs);
     if (this.#idAt < 0) return;
     target.writeUInt32BE(firstId + sequence, at + this.#idAt);
-    writeStamp(target, at + this.#messageIdAt, sequence, 0);
+    writeStamp(target, at + this.#messageIdAt, 0, sequence, 0);
   }
 }

@@ -4,11 +4,11 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { blankData, nowUs, writeStamp } from '../load/stamp.js';
+import { readReply } from '../verify/redis-command.js';
 import { Arrivals } from './arrivals.js';
 import { pace } from './pace.js';
 import type { PeerAnswer, PeerCommand } from './plain-way.js';
-import { nowUs, writeStamp } from './stamp.js';
-import { readReply } from './verify/redis-command.js';
 import { type Traffic, topicNames } from './way.js';
 
 interface Peer {
@@ -42,7 +42,7 @@ class Publisher implements Peer {
   private constructor(socket: Socket, traffic: Traffic) {
     this.#socket = socket;
     this.#traffic = traffic;
-    const data = 'x'.repeat(traffic.publicationBytes);
+    const data = blankData(traffic.publicationBytes);
     this.#commands = topicNames(traffic).map((topic) => encode(['PUBLISH', topic, data]));
   }
 
@@ -67,7 +67,7 @@ class Publisher implements Peer {
     let end = 0;
     for (const { length } of commands) {
       end += length;
-      writeStamp(bytes, end - 2 - publicationBytes, this.#sent++, plannedUs);
+      writeStamp(bytes, end - 2 - publicationBytes, 0, this.#sent++, plannedUs);
     }
     this.#socket.write(bytes);
   }

@@ -1,8 +1,9 @@
 /** The table of `levels`, in Markdown. */
+
+import { describeMachine } from '../machine.js';
+import { markdownTable } from '../markdown-table.js';
+import { median } from '../median.js';
 import { type CandidateName, describeWorkload, type LevelsOptions, type LevelsSample } from './levels.js';
-import { describeMachine } from './machine.js';
-import { markdownTable } from './markdown-table.js';
-import { median } from './median.js';
 
 /** What is the same but for the level; null: nothing is. */
 const fastOf: Readonly<Record<CandidateName, CandidateName | null>> = {

@@ -1,18 +1,18 @@
 /** What `levels` measures: publisher, node, Redis, another node, subscriber. Publisher and subscriber are in this process. */
 import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
-import { endpointPath, MsgpackClientCodec, replyTypes, subprotocols } from '@fanfare/protocol';
+import { Connection } from '../load/connection.js';
+import { localTarget } from '../load/deployment.js';
+import { buildFrame, opcodes } from '../load/frame-walker.js';
+import { nowUs } from '../load/stamp.js';
+import { readCpuNs } from '../process-usage.js';
+import { protocols } from '../protocols/protocols.js';
+import { masterArgs, startReplica } from '../verify/cluster-under-test.js';
+import { Parts } from '../verify/parts.js';
+import type { Level } from '../verify/verdict.js';
 import { Arrivals } from './arrivals.js';
-import { buildFrame, opcodes } from './frame-walker.js';
-import { MsgpackWire } from './msgpack-wire.js';
 import { type Pace, pace, type Schedule } from './pace.js';
-import { readCpuNs } from './process-usage.js';
 import { PublishTemplate } from './publish-template.js';
-import { nowUs } from './stamp.js';
-import { masterArgs, startReplica } from './verify/cluster-under-test.js';
-import { Parts } from './verify/parts.js';
-import type { Level } from './verify/verdict.js';
 import { type Cpu, readRedisCpuNs, type Traffic, topicNames, untilSettled, type Way } from './way.js';
-import { WebSocket } from './web-socket.js';
 
 export interface NodesWayOptions {
   readonly level: Level;
@@ -21,8 +21,7 @@ export interface NodesWayOptions {
   readonly traffic: Traffic;
 }
 
-const codec = new MsgpackClientCodec({ encode: () => new Uint8Array(), decode: () => null });
-const wire = new MsgpackWire();
+const connectTimeoutMs = 10_000;
 
 export class NodesWay implements Way {
   readonly #options: NodesWayOptions;
@@ -32,9 +31,8 @@ export class NodesWay implements Way {
   readonly #topics: readonly string[];
   readonly #templates: readonly PublishTemplate[];
   readonly #arrivals: Arrivals;
-  #publisher: WebSocket | null = null;
+  #publisher: Connection | null = null;
   #sent = 0;
-  #subscribed = 0;
   #acknowledged = 0;
   /** The first thing that should not have come. */
   #complaint: string | null = null;
@@ -114,39 +112,28 @@ export class NodesWay implements Way {
   }
 
   async #connect(): Promise<void> {
-    this.#publisher = await this.#open(this.#nodes[0], (bytes, start, end) => this.#readReply(bytes, start, end));
-    const sink = (bytes: Uint8Array, stampAt: number): void => this.#arrivals.record(bytes, stampAt);
-    const subscriber = await this.#open(this.#nodes[1], (bytes, start, end) => {
-      if (!wire.forEachPublication(bytes, start, end, sink)) this.#readReply(bytes, start, end);
-    });
-    for (const [index, topic] of this.#topics.entries()) {
-      const command = codec.encode({ type: 'subscribe', id: index + 1, topic, since: null });
-      subscriber.write(buildFrame(command, opcodes.binary));
-    }
-    await untilSettled(() => this.#complaint !== null || this.#subscribed === this.#topics.length);
-    if (this.#complaint !== null) throw new Error(this.#complaint);
-    if (this.#subscribed < this.#topics.length) throw new Error('The node did not confirm all subscriptions.');
+    this.#publisher = await this.#open(this.#nodes[0], 'publisher');
+    await this.#open(this.#nodes[1], 'subscriber');
   }
 
-  async #open(node: NodeProcess, onMessage: WebSocketReader): Promise<WebSocket> {
-    const socket = await WebSocket.open({
-      port: node.port,
-      path: endpointPath,
-      subprotocol: subprotocols.msgpack,
-      onMessage,
+  async #open(node: NodeProcess, role: 'publisher' | 'subscriber'): Promise<Connection> {
+    const connection = await Connection.open({
+      protocol: protocols.msgpack,
+      target: localTarget(node.port),
+      localAddress: null,
+      role,
+      topics: this.#topics,
+      onPublication: (bytes, stampAt) => this.#arrivals.record(bytes, stampAt),
+      onAcknowledged: (publications) => {
+        this.#acknowledged += publications;
+      },
       onFailure: ({ message }) => {
         this.#complaint ??= message;
       },
+      timeoutMs: connectTimeoutMs,
     });
-    this.#parts.use({ [Symbol.asyncDispose]: async () => socket.close() });
-    return socket;
-  }
-
-  #readReply(bytes: Uint8Array, start: number, end: number): void {
-    const type = end > start + 1 ? bytes[start + 1] : undefined;
-    if (type === replyTypes.published) this.#acknowledged++;
-    else if (type === replyTypes.subscribed) this.#subscribed++;
-    else this.#complaint ??= explain(bytes.slice(start, end));
+    this.#parts.use({ [Symbol.asyncDispose]: async () => connection.close() });
+    return connection;
   }
 
   #publish(): void {
@@ -170,13 +157,4 @@ export class NodesWay implements Way {
     if (template === undefined) throw new Error('There are no topics.');
     return template;
   }
-}
-
-type WebSocketReader = (bytes: Uint8Array, start: number, end: number) => void;
-
-function explain(frame: Uint8Array<ArrayBuffer>): string {
-  const message = codec.decode(frame.buffer);
-  return message?.type === 'error'
-    ? `the node answered ${message.code}: ${message.message.replace(/\.$/, '')}`
-    : `a ${message?.type ?? 'message of unknown type'} came, which nobody expected`;
 }
