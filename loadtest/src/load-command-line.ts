@@ -32,7 +32,7 @@ export const commonOptions = {
   },
   url: { type: 'string', about: 'a broker that runs already, instead: ws://… or wss://…' },
   token: { type: 'string', about: 'to be let in there' },
-  encoding: { type: 'string', default: 'msgpack', about: 'msgpack or json, for --url' },
+  encoding: { type: 'string', about: 'msgpack (default) or json, for --url' },
   client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
   generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
   rounds: { type: 'string', default: '1', about: 'how often each server has its turn' },
@@ -93,6 +93,20 @@ export function parseLoad(
   );
   const { url = null, token = null } = values;
   if (url !== null) parseTarget(url, token);
+  const starts = ['nodes', 'interested'].find((flag) => given[flag] !== undefined);
+  if (url !== null && starts !== undefined) {
+    throw new UsageError(`--${starts} is about nodes that are started here: it cannot stand beside --url.`);
+  }
+  if (url === null && token !== null)
+    throw new UsageError('--token goes with --url: what is started here asks for none.');
+  if (url === null && values.encoding !== undefined) {
+    throw new UsageError(
+      '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
+    );
+  }
+  if (token !== null && values.client) {
+    throw new UsageError('--token cannot go with --client yet: the typed client has no token to send.');
+  }
   return {
     name: 'load',
     runs: name === 'plan' ? readPlan(file) : runsOf(name, given),
@@ -100,7 +114,7 @@ export function parseLoad(
       servers: readNames('servers', values.servers, Object.keys(servers)),
       url,
       token,
-      encoding: readNames('encoding', values.encoding, ['msgpack', 'json'] as const)[0] ?? 'msgpack',
+      encoding: readEncoding(values.encoding ?? 'msgpack'),
       isTyped: values.client,
       generators: values.generators === undefined ? null : readInteger('generators', values.generators, 1, 100),
       rounds: readInteger('rounds', values.rounds, 1, 1_000),
@@ -108,6 +122,11 @@ export function parseLoad(
     jsonFile: values.json ?? null,
     htmlFile: values.html ?? null,
   };
+}
+
+function readEncoding(text: string): 'msgpack' | 'json' {
+  if (text === 'msgpack' || text === 'json') return text;
+  throw new UsageError(`--encoding must be msgpack or json, not "${text}".`);
 }
 
 function runsOf(name: string, given: Readonly<Record<string, string>>): readonly Run[] {

@@ -65,6 +65,11 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
     throw new UsageError(`${name} cannot serve the typed client, which this needs: it speaks only Fanfare's protocol.`);
   }
   const { nodes, env } = run;
+  if (isTyped && settings.token !== null) {
+    throw new UsageError(
+      '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
+    );
+  }
   await using deployment = kind === null ? await findBroker(settings) : await kind.start({ nodes, env });
   const protocol: ProtocolName = kind?.protocol ?? settings.encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
@@ -76,7 +81,6 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
     deployment,
     protocol,
     isTyped,
-    joins: false,
     generators: settings.generators ?? wanted,
     onMoment: (moment) => show.moment(moment),
   });

@@ -37,7 +37,20 @@ it.each([
   [['storm', '--subscribers', '10,few'], '--subscribers must be a number from 1 to 100000, not "few".'],
   [['storm', '--url', 'localhost'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "localhost".'],
   [['storm', '--servers', 'pigeon'], `--servers does not know "pigeon", only ${Object.keys(servers).join(', ')}.`],
-  [['storm', '--encoding', 'xml'], '--encoding does not know "xml", only msgpack, json.'],
+  [['storm', '--url', 'ws://a', '--encoding', 'xml'], '--encoding must be msgpack or json, not "xml".'],
+  [
+    ['storm', '--encoding', 'json'],
+    '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
+  ],
+  [
+    ['storm', '--url', 'ws://a', '--nodes', '2'],
+    '--nodes is about nodes that are started here: it cannot stand beside --url.',
+  ],
+  [['storm', '--token', 'x'], '--token goes with --url: what is started here asks for none.'],
+  [
+    ['storm', '--url', 'ws://a', '--token', 'x', '--client'],
+    '--token cannot go with --client yet: the typed client has no token to send.',
+  ],
   [['plan'], 'Say which file holds the plan: npm run loadtest -- plan <file>.'],
   [['plan', '/nowhere'], "The plan /nowhere cannot be read: ENOENT: no such file or directory, open '/nowhere'"],
   [['levels', 'now'], '"now" stands where an option was expected.'],

@@ -52,7 +52,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
       show.line(`${name}: round ${round} of ${options.rounds}`);
       const order = round % 2 === 1 ? names : names.toReversed();
       const settings = { servers: order, url: null, token: null, encoding: 'msgpack', isTyped: false } as const;
-      const quiet = { ...show, line: () => {} };
+      const quiet = { line: () => {}, moment: show.moment.bind(show) };
       const ofRound = await carryOutRuns(lasting, { ...settings, generators: 1, rounds: 1 }, quiet);
       results.push(...ofRound.map((result) => ({ ...result, round })));
     }

@@ -66,7 +66,7 @@ async function open(parts: Parts, name: string, { targets }: Deployment, subscri
   const protocol = servers[name]?.protocol;
   if (protocol === undefined) return;
   const workload = { ...defaultWorkload, subscribers };
-  const plan = { workload, targets, protocol, isTyped: false, joins: false, shard: 0, shards: 1, localAddress: null };
+  const plan = { workload, targets, protocol, isTyped: false, shard: 0, shards: 1, localAddress: null };
   await parts.use(new ShardProcess()).open(plan);
 }
 

@@ -3,7 +3,7 @@ import { median } from '../median.js';
 
 export interface Estimate {
   readonly median: number;
-  /** The interval that holds the median with 95 % confidence, by bootstrap. */
+  /** The interval that holds the median with 95 % confidence, by bootstrap; of few values nearly from the lowest to the highest. */
   readonly low: number;
   readonly high: number;
 }

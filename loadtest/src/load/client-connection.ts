@@ -1,5 +1,5 @@
 /** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
-import { type Client, createClient, type Subscription } from '@fanfare/client';
+import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
 import { WebSocket } from 'ws';
 import type { Target } from './connection.js';
 import type { Member } from './member.js';
@@ -93,13 +93,25 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
+  /** Rejects where the client has given up. */
   async comeBack(): Promise<void> {
+    // The client hears of the break a moment after it was made.
+    await this.#until((name) => name !== 'connected');
     this.#isAway = false;
-    await new Promise<void>((resolve) => {
+    await this.#until((name) => name === 'connected');
+  }
+
+  async #until(isMet: (name: ConnectionState['name']) => boolean): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
       const look = (): void => {
-        if (this.#client.state.name === 'connected') resolve();
+        const { name } = this.#client.state;
+        const isOver = isMet(name);
+        if (!isOver && name !== 'disconnected') return;
+        stop();
+        if (isOver) resolve();
+        else reject(new Error('The client has given up.'));
       };
-      this.#client.on('state', look);
+      const stop = this.#client.on('state', look);
       look();
     });
   }

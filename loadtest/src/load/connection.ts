@@ -57,6 +57,8 @@ export class Connection implements Events, Member {
     readonly reject: (error: Error) => void;
   } | null = null;
   #isUp = false;
+  #isStanding = false;
+  #error: Error | null = null;
   #isGreeted = false;
 
   /** Resolves once it stands and is subscribed to its topics, where it is a subscriber's. */
@@ -68,6 +70,7 @@ export class Connection implements Events, Member {
     );
     try {
       await connection.#stand();
+      connection.#isStanding = true;
       return connection;
     } catch (error) {
       connection.close();
@@ -123,25 +126,20 @@ export class Connection implements Events, Member {
     if (!this.#hasEnded) this.#socket.write(frames);
   }
 
-  /** Bytes that the kernel has not taken yet. */
-  get unsentBytes(): number {
-    return this.#socket.writableLength;
-  }
-
   /** Stops reading. */
   pause(): void {
     this.#socket.pause();
   }
 
   close(): void {
-    this.#hasEnded = true;
-    this.#socket.destroy();
+    this.#end(new Error('The connection was closed.'));
   }
 
   /** With a reset, so that no port lingers. */
   leave(): void {
     this.#hasEnded = true;
     this.#socket.resetAndDestroy();
+    this.#end(new Error('The connection was closed.'));
   }
 
   comeBack(): Promise<never> {
@@ -191,11 +189,14 @@ export class Connection implements Events, Member {
       if (messages === null) return;
       const wanted = this.#confirmed + some.length;
       for (const message of messages) this.#send(message);
-      await this.#until(() => this.#confirmed >= wanted);
+      const late = new Error(`The server did not confirm subscriptions within ${this.#options.timeoutMs} ms.`);
+      const timer = setTimeout(() => this.#fail(late), this.#options.timeoutMs);
+      await this.#until(() => this.#confirmed >= wanted).finally(() => clearTimeout(timer));
     }
   }
 
   #until(isMet: () => boolean): Promise<void> {
+    if (this.#error !== null) return Promise.reject(this.#error);
     if (isMet()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiting = { isMet, resolve, reject };
@@ -262,13 +263,21 @@ export class Connection implements Events, Member {
     else if (opcode === opcodes.close) throw new Error(explainClose(bytes.subarray(start, end)));
   };
 
+  /** Whoever waits, or begins to wait later, is told why that is in vain. */
+  #end(error: Error): void {
+    this.#hasEnded = true;
+    this.#error ??= error;
+    this.#socket.destroy();
+    this.#waiting?.reject(error);
+    this.#waiting = null;
+  }
+
   #fail(error: Error): void {
     if (this.#hasEnded) return;
-    this.close();
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    if (waiting !== null) waiting.reject(error);
-    else this.#options.onFailure(error);
+    const isWaitedFor = this.#waiting !== null;
+    this.#end(error);
+    // Before it stands, whoever opens it is told.
+    if (!isWaitedFor && this.#isStanding) this.#options.onFailure(error);
   }
 }
 

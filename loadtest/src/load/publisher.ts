@@ -3,10 +3,7 @@ import type { Protocol } from '../protocols/protocol.js';
 import type { Connection } from './connection.js';
 import { writeStamp } from './stamp.js';
 
-/** Publications joined into one message, at most: below what a node takes in a frame. */
-const maxJoinedBytes = 60_000;
-
-type Outlet = Pick<Connection, 'frame' | 'write' | 'unsentBytes'>;
+type Outlet = Pick<Connection, 'frame' | 'write'>;
 
 interface Template {
   readonly bytes: Uint8Array;
@@ -18,20 +15,12 @@ export class Publisher {
   readonly #protocol: Protocol;
   readonly #publicationBytes: number;
   readonly #templates = new Map<string, Template>();
-  readonly #joins: boolean;
   #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
 
-  /** `joins`: put those of a turn into one message, where the protocol can. */
-  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number, joins: boolean) {
+  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number) {
     this.#connection = connection;
     this.#protocol = protocol;
     this.#publicationBytes = publicationBytes;
-    this.#joins = joins && protocol.join !== null;
-  }
-
-  get unsentBytes(): number {
-    return this.#connection.unsentBytes;
   }
 
   add(topic: string, stream: number, sequence: number, plannedUs: number): void {
@@ -39,19 +28,14 @@ export class Publisher {
     // A copy: the kernel may take the last write later than we write the next stamps.
     const message = bytes.slice();
     writeStamp(message, stampAt, stream, sequence, plannedUs);
-    if (this.#waitingBytes + message.length > maxJoinedBytes) this.flush();
     this.#waiting.push(message);
-    this.#waitingBytes += message.length;
   }
 
   flush(): void {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
-    this.#waitingBytes = 0;
-    const { join } = this.#protocol;
-    if (this.#joins && join !== null) this.#connection.write(this.#connection.frame(join(waiting)));
-    else this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
+    this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
   }
 
   #templateOf(topic: string): Template {
@@ -60,7 +44,7 @@ export class Publisher {
     const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
     // Joined ones are put into a frame together, the others each into its own.
     // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
-    const bytes = new Uint8Array(this.#joins ? message : this.#connection.frame(message));
+    const bytes = new Uint8Array(this.#connection.frame(message));
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);
     return template;

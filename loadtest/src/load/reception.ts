@@ -16,7 +16,7 @@ export interface ReceptionCounts {
   readonly lost: number;
   /** Came again, or behind one that was sent after it. */
   readonly repeated: number;
-  /** Carried no stamp, or one of a stream that the subscriber has not asked for. */
+  /** Carried no stamp, or one of a stream that the subscriber has not asked for: somebody else's. */
   readonly foreign: number;
   /** Streams that a subscriber came to so late that nobody knows what it should have got. */
   readonly unproven: number;
@@ -39,7 +39,7 @@ export class Reception {
   #lost = 0;
   #repeated = 0;
   #foreign = 0;
-  /** In µs, of one subscriber in so many. */
+  /** In µs, of one delivery in so many. */
   readonly latency = newHistogram();
   /** Whether latency is taken: not while warming up. */
   isMeasuring = false;
@@ -95,7 +95,7 @@ export class Reception {
     if (sequence > expected && expected !== unknown) this.#lost += sequence - expected;
     place.next[cell] = sequence + 1;
     this.deliveries++;
-    if (this.isMeasuring && subscriber % this.#latencySample === 0) {
+    if (this.isMeasuring && this.deliveries % this.#latencySample === 0) {
       this.latency.recordValue(Math.max(1, nowUs() - readPlannedUs(bytes, stampAt)));
     }
   }

@@ -26,7 +26,6 @@ export interface LoadOptions {
   readonly deployment: Deployment;
   readonly protocol: ProtocolName;
   readonly isTyped: boolean;
-  readonly joins: boolean;
   readonly generators: number;
   /** Called twice a second, to show. */
   readonly onMoment?: (moment: Moment) => void;
@@ -59,8 +58,10 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   // What is read begins anew with each reading.
   await readLoopLagP99Ms(deployment);
   const start = await readUsage(deployment, pids);
-  const watch = new Watch(options, shards, start);
+  const warmedUp = sum(published);
+  const watch = parts.use(new Watch(options, shards, start));
   const reports = await run(workload.seconds, true);
+  const ran = await readUsage(deployment, pids);
   const settled = await settle();
   const end = await readUsage(deployment, pids);
   const serverLoopLagP99Ms = await readLoopLagP99Ms(deployment);
@@ -74,21 +75,22 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     reports,
     settled,
     moments,
-    publishedCount: sum(published),
+    publishedCount: sum(published) - warmedUp,
+    ran,
     serverLoopLagP99Ms,
   });
 }
 
-function planOf({ workload, deployment, protocol, isTyped, joins, generators }: LoadOptions, shard: number) {
+function planOf({ workload, deployment, protocol, isTyped, generators }: LoadOptions, shard: number) {
   // Each generator process has an address of its own, with 28,000 ports.
   const isLocal = deployment.targets.every(({ host }) => host.startsWith('127.'));
   const localAddress = isLocal && generators > 1 ? `127.0.${1 + Math.floor(shard / 250)}.${2 + (shard % 250)}` : null;
   const { targets } = deployment;
-  return { workload, targets, protocol, isTyped, joins, shard, shards: generators, localAddress };
+  return { workload, targets, protocol, isTyped, shard, shards: generators, localAddress };
 }
 
 /** Looks at everything twice a second. */
-class Watch {
+class Watch implements AsyncDisposable {
   readonly #moments: Moment[] = [];
   readonly #timer: NodeJS.Timeout;
   #last: { readonly usage: Usage; readonly published: number; readonly deliveries: number };
@@ -126,6 +128,10 @@ class Watch {
     }, momentMs);
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+  }
+
   async stop(): Promise<readonly Moment[]> {
     clearInterval(this.#timer);
     await this.#looking;
@@ -137,6 +143,8 @@ interface Reckoning {
   readonly before: Usage;
   readonly opened: Usage;
   readonly start: Usage;
+  /** When the last publication had left. */
+  readonly ran: Usage;
   readonly end: Usage;
   readonly warm: readonly SettleReport[];
   readonly reports: readonly RunReport[];
@@ -147,14 +155,13 @@ interface Reckoning {
 }
 
 function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
-  const { before, opened, start, end, warm, reports, settled, moments, publishedCount } = reckoning;
+  const { before, opened, start, ran, end, warm, reports, settled, moments, publishedCount } = reckoning;
   const { workload, deployment } = options;
   const count = (key: keyof SettleReport['counts']): number => sum(settled.map(({ counts }) => counts[key]));
   const deliveriesOfShards = settled.map(
     ({ counts }, index) => counts.deliveries - (warm[index]?.counts.deliveries ?? 0),
   );
   const deliveries = sum(deliveriesOfShards);
-  const warmed = workload.perSecond * workload.warmUpSeconds;
   const isLocal = deployment.processes.length > 0;
   const serverCpuUs = isLocal ? (end.serverCpuNs - start.serverCpuNs) / 1_000 : null;
   const hasRedis = deployment.redisPort !== null;
@@ -164,14 +171,14 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
       failures[failure] = (failures[failure] ?? 0) + times;
   }
   const measured = {
-    published: Math.max(0, publishedCount - Math.round(warmed)),
+    published: publishedCount,
     deliveries,
     lost: count('lost'),
     repeated: count('repeated'),
     foreign: count('foreign'),
     told: sum(settled.map(({ told }) => told)),
     failures,
-    generatorCpu: busiest(start, end),
+    generatorCpu: busiest(start, ran),
     slipP99Us: Math.max(0, ...reports.map(({ slipP99Us }) => slipP99Us)),
     lateShare: Math.max(0, ...reports.map(({ lateShare }) => lateShare)),
   };
@@ -190,7 +197,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     ...measured,
     unproven: count('unproven'),
     connected: sum(settled.map(({ connected }) => connected)),
-    elapsedSeconds: (end.atMs - start.atMs) / 1_000,
+    elapsedSeconds: (ran.atMs - start.atMs) / 1_000,
     latency: summarize(settled.map(({ latency }) => latency)),
     handshake: summarize(settled.map(({ handshake }) => handshake)),
     back: summarize(settled.map(({ back }) => back)),

@@ -24,7 +24,9 @@ export class ShardProcess implements AsyncDisposable {
   constructor() {
     this.#child = fork(main, { execArgv: [], serialization: 'advanced' });
     this.#child.on('message', (answer: ShardAnswer) => this.#take(answer));
-    this.#child.on('exit', () => this.#settle?.reject(new Error('A generator process ended.')));
+    for (const event of ['exit', 'error'] as const) {
+      this.#child.on(event, () => this.#settle?.reject(new Error('A generator process ended.')));
+    }
   }
 
   get pid(): number {
@@ -57,7 +59,8 @@ export class ShardProcess implements AsyncDisposable {
   #ask(command: ShardCommand): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      this.#child.send(command);
+      if (!this.#child.connected) reject(new Error('A generator process ended.'));
+      else this.#child.send(command, (error) => error !== null && reject(new Error('A generator process ended.')));
     });
   }
 

@@ -14,6 +14,7 @@ import type { Member } from './member.js';
 import { Publisher } from './publisher.js';
 import { newHistogram, Reception, type ReceptionCounts } from './reception.js';
 import { nowUs } from './stamp.js';
+import { backPrefix, stalledPrefix } from './validity.js';
 import {
   type Disturbance,
   meanFanout,
@@ -42,8 +43,6 @@ export interface ShardPlan {
   readonly protocol: ProtocolName;
   /** Whether the typed client is used instead of bare sockets. */
   readonly isTyped: boolean;
-  /** Whether publications of a turn are put into one message, where the protocol can. */
-  readonly joins: boolean;
   readonly shard: number;
   readonly shards: number;
   readonly localAddress: string | null;
@@ -76,7 +75,6 @@ export interface SettleReport {
   /** Connections that broke, by why. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
-  readonly cpuMs: number;
 }
 
 interface Outlet {
@@ -89,7 +87,6 @@ export class Shard {
   readonly #reception: Reception;
   readonly #members = new Map<number, Member>();
   readonly #outlets = new Map<number, Outlet>();
-  readonly #closers: (() => void)[] = [];
   readonly #published: Float64Array;
   readonly #handshake: Histogram = newHistogram();
   readonly #back: Histogram = newHistogram();
@@ -98,7 +95,6 @@ export class Shard {
   readonly #stalled = new Set<number>();
   #told = 0;
   #publishedCount = 0;
-  #isClosed = false;
 
   constructor(plan: ShardPlan) {
     this.#plan = plan;
@@ -149,7 +145,6 @@ export class Shard {
       seen = this.#reception.deliveries;
       await delay(5);
     }
-    const { user, system } = process.cpuUsage();
     return {
       counts: this.#reception.counts(published),
       latency: encode(this.#reception.latency),
@@ -158,14 +153,7 @@ export class Shard {
       told: this.#told,
       failures: Object.fromEntries(this.#failures),
       connected: this.#members.size,
-      cpuMs: (user + system) / 1_000,
     };
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    for (const member of this.#members.values()) member.close();
-    for (const close of this.#closers) close();
   }
 
   /** The numbers of those that are this shard's. */
@@ -203,18 +191,19 @@ export class Shard {
           timeoutMs: connectTimeoutMs,
         });
     this.#handshake.recordValue(Math.max(1, nowUs() - startedUs));
-    if (this.#isClosed) member.close();
-    else this.#members.set(subscriber, member);
+    this.#members.set(subscriber, member);
   }
 
   async #openOutlet(publisher: number): Promise<void> {
-    const { workload, isTyped, localAddress, joins } = this.#plan;
+    const { workload, isTyped, localAddress } = this.#plan;
     const target = this.#targetOf(publisher, workload.publisherServers);
-    const onFailure = (error: Error): void => this.#count(`a publisher: ${error.message}`);
+    const onFailure = (error: Error): void => {
+      this.#outlets.delete(publisher);
+      this.#count(`a publisher: ${error.message}`);
+    };
     if (isTyped) {
       const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure };
       const connection = await ClientConnection.open(options, []);
-      this.#closers.push(() => connection.close());
       this.#outlets.set(publisher, connection);
       return;
     }
@@ -229,8 +218,7 @@ export class Shard {
       onFailure,
       timeoutMs: connectTimeoutMs,
     });
-    this.#closers.push(() => connection.close());
-    this.#outlets.set(publisher, new Publisher(connection, protocol, workload.publicationBytes, joins));
+    this.#outlets.set(publisher, new Publisher(connection, protocol, workload.publicationBytes));
   }
 
   #clientOptions(target: Target) {
@@ -242,8 +230,8 @@ export class Shard {
   #lost(subscriber: number, error: Error): void {
     this.#members.get(subscriber)?.close();
     this.#members.delete(subscriber);
-    this.#reception.end(subscriber);
-    this.#count(this.#stalled.has(subscriber) ? `stalled: ${error.message}` : error.message);
+    // What another one misses from now on is lost.
+    this.#count(this.#stalled.has(subscriber) ? `${stalledPrefix}${error.message}` : error.message);
   }
 
   #count(failure: string): void {
@@ -289,14 +277,15 @@ export class Shard {
   #send(stream: number, plannedUs: number): void {
     const { workload } = this.#plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
+    // What nobody sends is not published.
+    if (outlet === undefined) return;
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
     this.#publishedCount++;
-    outlet?.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
+    outlet.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
   }
 
   async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<void> {
-    const { shards } = this.#plan;
     switch (disturbance.name) {
       case 'storm': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
@@ -322,35 +311,53 @@ export class Shard {
         }
         return;
       }
-      case 'churn': {
-        const intervalUs = (shards * 1_000_000) / disturbance.connectionsPerSecond;
-        const subscribers = [...this.#members.keys()];
-        for (let at = 0; startUs + at * intervalUs < endUs && subscribers.length > 0; at++) {
-          await sleepUntil(startUs + at * intervalUs);
-          const subscriber = subscribers[at % subscribers.length] as number;
-          if (!this.#members.has(subscriber)) continue;
+      case 'churn':
+        return await this.#eachInTime(disturbance.connectionsPerSecond, startUs, endUs, async (subscriber) => {
+          if (!this.#members.has(subscriber)) return;
           this.#leave(subscriber);
           await this.#rejoin(subscriber, nowUs());
-        }
-        return;
-      }
-      case 'resubscribe': {
-        const intervalUs = (shards * 1_000_000) / disturbance.subscriptionsPerSecond;
-        const subscribers = [...this.#members.keys()];
-        for (let at = 0; startUs + at * intervalUs < endUs && subscribers.length > 0; at++) {
-          await sleepUntil(startUs + at * intervalUs);
-          const subscriber = subscribers[at % subscribers.length] as number;
+        });
+      case 'resubscribe':
+        return await this.#eachInTime(disturbance.subscriptionsPerSecond, startUs, endUs, async (subscriber, round) => {
           const topics = topicsOfSubscriber(subscriber, this.#plan.workload);
-          const topic = topics[Math.floor(at / subscribers.length) % topics.length] as number;
+          const topic = topics[round % topics.length] as number;
           this.#reception.interrupt(subscriber, topic);
-          await this.#members.get(subscriber)?.unsubscribe([topicName(topic)]);
-          // What was on its way when it left is not part of what follows.
-          this.#reception.interrupt(subscriber, topic);
-          await this.#members.get(subscriber)?.subscribe([topicName(topic)]);
-        }
-        return;
-      }
+          const member = this.#members.get(subscriber);
+          try {
+            await member?.unsubscribe([topicName(topic)]);
+            // What was on its way when it left is not part of what follows.
+            this.#reception.interrupt(subscriber, topic);
+            await member?.subscribe([topicName(topic)]);
+          } catch (error) {
+            this.#lost(subscriber, error as Error);
+          }
+        });
     }
+  }
+
+  /** Does something to one subscriber after the other, so many a second in all shards, several at once where one takes long. */
+  async #eachInTime(
+    perSecond: number,
+    startUs: number,
+    endUs: number,
+    work: (subscriber: number, round: number) => Promise<void>,
+  ): Promise<void> {
+    const intervalUs = (this.#plan.shards * 1_000_000) / perSecond;
+    const subscribers = [...this.#members.keys()];
+    const busy = new Map<number, Promise<void>>();
+    for (let at = 0; subscribers.length > 0; at++) {
+      await sleepUntil(startUs + at * intervalUs);
+      if (busy.size >= maxConnecting) await Promise.race(busy.values());
+      if (nowUs() >= endUs) break;
+      const subscriber = subscribers[at % subscribers.length] as number;
+      if (busy.has(subscriber)) continue;
+      const round = Math.floor(at / subscribers.length);
+      busy.set(
+        subscriber,
+        work(subscriber, round).finally(() => busy.delete(subscriber)),
+      );
+    }
+    await Promise.all(busy.values());
   }
 
   #someMembers(share: number): number[] {
@@ -373,7 +380,7 @@ export class Shard {
 
   /** Until it is back, as a client would. */
   async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
-    while (!this.#isClosed) {
+    for (;;) {
       try {
         const member = this.#members.get(subscriber);
         if (member === undefined) await this.#join(subscriber, false);
@@ -381,7 +388,7 @@ export class Shard {
         this.#back.recordValue(Math.max(1, nowUs() - sinceUs));
         return;
       } catch (error) {
-        this.#count(`coming back: ${(error as Error).message}`);
+        this.#count(`${backPrefix}${(error as Error).message}`);
         await delay(Math.random() * 200);
       }
     }

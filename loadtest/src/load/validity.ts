@@ -5,6 +5,10 @@ import type { LoadResult } from './result.js';
 const mostGeneratorCpu = 0.85;
 const mostSlipP99Us = 20_000;
 
+/** What failures begin with that are part of a scenario: of those told to read nothing, and of attempts to come back. */
+export const stalledPrefix = 'stalled: ';
+export const backPrefix = 'coming back: ';
+
 export interface Evidence
   extends Pick<
     LoadResult,
@@ -104,24 +108,26 @@ export const validityRules: readonly Rule[] = [
       ),
   },
   {
-    says: 'All generator processes stopped at the same count: a ceiling of the generator, not of the server.',
+    says: 'All generator processes stopped at the same count: a ceiling of the generator, or a loss that hit all alike.',
     means: 'Something was lost, and every process counted exactly the same.',
-    advice: 'Look for a limit that all of them have: open files, ports, memory.',
+    advice: 'Look for a limit that all of them have (open files, ports, memory), then at the broker.',
     find: ({ lost, deliveriesOfShards }) =>
       complainIf(
         lost > 0 &&
           deliveriesOfShards.length > 1 &&
           deliveriesOfShards.every((count) => count === deliveriesOfShards[0]),
-        'All generator processes stopped at the same count: a ceiling of the generator, not of the server.',
+        'All generator processes stopped at the same count: a ceiling of the generator, or a loss that hit all alike.',
       ),
   },
   {
     says: '… times: …',
-    means: 'Connections failed in a scenario that breaks none; behind the colon stands how.',
+    means: 'Connections failed that the scenario does not break; behind the colon stands how.',
     advice:
       'The reason names it: refused, closed with a code (PROTOCOL.md has them), or no answer. Are limits of the load balancer or of open files reached?',
-    find: ({ failures, breaksConnections }) =>
-      breaksConnections ? [] : Object.entries(failures).map(([failure, count]) => `${count} times: ${failure}`),
+    find: ({ failures }) =>
+      Object.entries(failures)
+        .filter(([failure]) => !failure.startsWith(stalledPrefix) && !failure.startsWith(backPrefix))
+        .map(([failure, count]) => `${count} times: ${failure}`),
   },
 ];
 

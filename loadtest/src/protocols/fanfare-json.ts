@@ -29,9 +29,11 @@ export const fanfareJson: Protocol = {
     );
     return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
   },
-  join: null,
   reader: (onPublication, events) => (bytes, start, end) => {
     if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
-    else readFanfareMessage(jsonClientCodec.decode(Buffer.from(bytes.subarray(start, end)).toString()), events);
+    else
+      readFanfareMessage(jsonClientCodec.decode(Buffer.from(bytes.subarray(start, end)).toString()), events, () =>
+        onPublication(bytes, start),
+      );
   },
 };

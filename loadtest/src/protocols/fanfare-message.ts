@@ -2,8 +2,11 @@
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Events } from './protocol.js';
 
-export function readFanfareMessage(message: ServerMessage | null, events: Events): void {
+/** `onForeign`: a publication of somebody else, without a stamp. */
+export function readFanfareMessage(message: ServerMessage | null, events: Events, onForeign: () => void): void {
   switch (message?.type) {
+    case 'publications':
+      return onForeign();
     case 'connected':
       return events.greeted();
     case 'subscribed':

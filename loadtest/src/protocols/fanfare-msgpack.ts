@@ -36,9 +36,11 @@ export const fanfareMsgpack: Protocol = {
     const message = codec.encode({ type: 'publish', id: null, topic, data, messageId: null }).slice();
     return { message, stampAt: Buffer.from(message).indexOf(stampMark) };
   },
-  join: (messages) => codec.join([...messages]).slice(),
   reader: (onPublication, events) => (bytes, start, end) => {
     if (findStamp(bytes, start, end) >= 0) takePublications(bytes, start, end, onPublication);
-    else readFanfareMessage(codec.decode(bytes.slice(start, end).buffer as ArrayBuffer), events);
+    else
+      readFanfareMessage(codec.decode(bytes.slice(start, end).buffer as ArrayBuffer), events, () =>
+        onPublication(bytes, start),
+      );
   },
 };

@@ -41,7 +41,6 @@ export function mqtt(transport: Transport): Protocol {
       const message = packet(packets.publish, word(topic), Buffer.from(blankData(publicationBytes)));
       return { message, stampAt: message.length - publicationBytes };
     },
-    join: (messages) => Buffer.concat(messages),
     reader: (onPublication, events) =>
       readUnits(measure, (bytes, start, end) => {
         const type = (bytes[start] as number) & 0xf0;

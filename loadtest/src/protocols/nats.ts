@@ -26,7 +26,6 @@ export const nats: Protocol = {
     const head = `PUB ${topic} ${publicationBytes}${lineEnd}`;
     return { message: Buffer.from(`${head}${blankData(publicationBytes)}${lineEnd}`), stampAt: head.length };
   },
-  join: (messages) => Buffer.concat(messages),
   reader(onPublication, events) {
     let isGreeted = false;
     return readUnits(measure, (bytes, start, end) => {

@@ -30,7 +30,6 @@ export const nchan: Protocol = {
     return { message: Buffer.from(head + blankData(publicationBytes)), stampAt: head.length };
   },
   // Requests one behind the other: pipelined.
-  join: (messages) => Buffer.concat(messages),
   reader: (onPublication, events) => (bytes, start, end) => {
     takePublications(bytes, start, end, onPublication);
     // H, of the answers that a publisher gets.

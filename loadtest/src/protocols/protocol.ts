@@ -47,8 +47,6 @@ export interface Protocol {
   unsubscribe(topics: readonly string[]): readonly Uint8Array[] | null;
   /** The publication, with data of so many bytes, that no answer is expected to. */
   publication(topic: string, publicationBytes: number): PublicationTemplate;
-  /** Several publications in one message; null where the protocol has no way for that. */
-  join: ((messages: readonly Uint8Array[]) => Uint8Array) | null;
   /** A reader for one connection. */
   reader(onPublication: OnPublication, events: Events): Reader;
 }

@@ -15,6 +15,5 @@ export const raw: Protocol = {
     const head = Buffer.from([topic.length, ...Buffer.from(topic)]);
     return { message: Buffer.concat([head, Buffer.from(blankData(publicationBytes))]), stampAt: head.length };
   },
-  join: null,
   reader: (onPublication) => (bytes, start, end) => takePublications(bytes, start, end, onPublication),
 };

@@ -26,7 +26,6 @@ export const socketio: Protocol = {
     const message = Buffer.from(event + JSON.stringify(['publish', topic, blankData(publicationBytes)]));
     return { message, stampAt: message.indexOf(stampMark) };
   },
-  join: null,
   reader: (onPublication, events) => (bytes, start, end) => {
     if (findStamp(bytes, start, end) >= 0) {
       takePublications(bytes, start, end, onPublication);

@@ -15,7 +15,6 @@ export const wsRedis: Protocol = {
     const message = Buffer.from(JSON.stringify({ type: 'publish', topic, data: blankData(publicationBytes) }));
     return { message, stampAt: message.indexOf(stampMark) };
   },
-  join: null,
   reader: (onPublication, events) => (bytes, start, end) => {
     if (findStamp(bytes, start, end) >= 0) {
       takePublications(bytes, start, end, onPublication);

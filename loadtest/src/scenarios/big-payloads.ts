@@ -22,7 +22,7 @@ export const bigPayloads = scenario({
           publicationBytes,
           seconds,
         },
-        { nodes, env: { FANFARE_MAX_FRAME_BYTES: String(publicationBytes + 1_024) } },
+        { nodes },
       ),
     ),
 });

@@ -35,13 +35,28 @@ export function run(
   workload: Partial<Workload>,
   rest: Partial<Pick<Run, 'nodes' | 'needsClient' | 'env'>> = {},
 ): Run {
+  const whole = { ...defaultWorkload, ...workload };
   return {
     scenario: '',
     label,
-    workload: { ...defaultWorkload, ...workload },
+    workload: whole,
     nodes: 1,
     needsClient: false,
-    env: {},
+    env: limitsFor(whole),
     ...rest,
+  };
+}
+
+/** What a command takes besides the data. */
+const commandBytes = 1_024;
+
+/** Limits of a node that the load would go beyond; those that it keeps stay as they are. */
+function limitsFor({ publicationBytes, topics, subscriptions }: Workload): Readonly<Record<string, string>> {
+  const each = subscriptions.name === 'all' ? topics : subscriptions.name === 'some' ? subscriptions.topics : 1;
+  return {
+    ...(publicationBytes + commandBytes > 65_536
+      ? { FANFARE_MAX_FRAME_BYTES: String(publicationBytes + commandBytes) }
+      : {}),
+    ...(each > 512 ? { FANFARE_MAX_SUBSCRIPTIONS: String(each) } : {}),
   };
 }

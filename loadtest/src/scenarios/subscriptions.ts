@@ -26,7 +26,7 @@ export const subscriptions = scenario({
           seconds: values.seconds,
           disturbances: values.churn === 0 ? [] : [{ name: 'resubscribe', subscriptionsPerSecond: values.churn }],
         },
-        { nodes: values.nodes, env: { FANFARE_MAX_SUBSCRIPTIONS: String(Math.max(each, 1)) } },
+        { nodes: values.nodes },
       ),
     ),
 });
