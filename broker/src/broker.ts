@@ -46,10 +46,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const fanout = new Fanout(
     registry,
     Object.values(codecs),
-    (group, frame, isBinary) => {
+    {
       // A reply says where its subscriber stands: what is delivered from there on must not overtake it.
-      outbox.flush();
-      server.broadcast(group, frame, isBinary);
+      sendEarlier: () => outbox.flush(),
+      broadcast: (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
     },
     counters,
   );

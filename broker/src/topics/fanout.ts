@@ -2,8 +2,13 @@
 import type { Frame, NodeCodec, Position, Run, Topic } from '@fanfare/protocol';
 import { type Audience, groupOf, type Registry } from './registry.js';
 
-/** Hands one frame to every socket of a group. */
-export type Broadcast = (group: string, frame: Frame, isBinary: boolean) => void;
+/** Where frames go. */
+export interface Outlet {
+  /** Sends what has to be sent before anything that is delivered now. Called before a frame is made: both may use one buffer. */
+  sendEarlier(): void;
+  /** Hands one frame to every socket of a group. */
+  broadcast(group: string, frame: Frame, isBinary: boolean): void;
+}
 
 export interface FanoutCounters {
   /** Publications times subscribers. */
@@ -19,14 +24,14 @@ const timedRuns = 16;
 export class Fanout {
   readonly #registry: Registry;
   readonly #codecs: readonly NodeCodec[];
-  readonly #broadcast: Broadcast;
+  readonly #outlet: Outlet;
   readonly #counters: FanoutCounters;
   #runs = 0;
 
-  constructor(registry: Registry, codecs: readonly NodeCodec[], broadcast: Broadcast, counters: FanoutCounters) {
+  constructor(registry: Registry, codecs: readonly NodeCodec[], outlet: Outlet, counters: FanoutCounters) {
     this.#registry = registry;
     this.#codecs = codecs;
-    this.#broadcast = broadcast;
+    this.#outlet = outlet;
     this.#counters = counters;
   }
 
@@ -56,6 +61,7 @@ export class Fanout {
   #tell(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
     const audience = this.#registry.audienceOf(topic);
     if (audience === undefined) return;
+    this.#outlet.sendEarlier();
     for (const codec of this.#codecs) {
       const subscribers = audience[codec.encoding];
       if (subscribers > 0) this.#send(topic, codec, subscribers, frameOf(codec));
@@ -63,6 +69,7 @@ export class Fanout {
   }
 
   #encodeAndSend(audience: Audience, topic: Topic, position: Position | null, run: Run): void {
+    this.#outlet.sendEarlier();
     for (const codec of this.#codecs) {
       const subscribers = audience[codec.encoding];
       if (subscribers === 0) continue;
@@ -73,6 +80,6 @@ export class Fanout {
 
   #send(topic: Topic, codec: NodeCodec, subscribers: number, frame: Frame): void {
     this.#counters.bytesOut += frame.length * subscribers;
-    this.#broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
+    this.#outlet.broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
   }
 }
