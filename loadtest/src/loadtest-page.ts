@@ -149,7 +149,7 @@ button of the legend switches a line off.
 ## How it measures
 
 - **Open loop.** Publications have a schedule and leave on it whatever has become of those before; a slow server does not slow the load down. What the generator itself could not
-  send in time is counted (\`slipP99Us\`), and more than 5 ms of it makes the run invalid.
+  send in time is counted (\`slipP99Us\`), and more than 20 ms of it makes the run invalid, unless the scenario breaks connections: then the generator is busy with them.
 - **Latency counts from the intended time** of a publication, which it carries, to its arrival: if everything stands still for a second, all that was due in that second was late, and is counted as late (no coordinated omission).
 - **Sequence numbers.** What one publisher sends to one topic is a stream, numbered without holes. For each stream each subscriber knows the next number: a loss, a repetition
   or a wrong order is seen at each of them. When the load has ended the generator waits until all has come, or nothing has for five seconds.

@@ -1,5 +1,5 @@
 /** `npm run loadtest`. */
-import { access, constants, writeFile } from 'node:fs/promises';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
@@ -56,6 +56,11 @@ async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void>
 }
 
 async function checkFolder(file: string): Promise<void> {
+  const isFolder = await stat(file).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) throw new UsageError(`${file} is a folder: say which file is to be written.`);
   const folder = dirname(file);
   await access(folder, constants.W_OK).catch(() => {
     throw new UsageError(`${file} cannot be written: there is no folder ${folder}, or nobody may write to it.`);

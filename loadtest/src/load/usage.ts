@@ -1,4 +1,5 @@
 /** What the processes of a load use, read from /proc and from Redis. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { readCpuNs, readMemory } from '../process-usage.js';
 import { redisCommand } from '../verify/redis-command.js';
@@ -22,6 +23,8 @@ export interface Usage {
 
 export async function readUsage(deployment: Deployment, generatorPids: readonly number[]): Promise<Usage> {
   const { processes, redisPort } = deployment;
+  const gone = processes.find(({ pid }) => !existsSync(`/proc/${pid}`));
+  if (gone !== undefined) throw new Error(`A process under load has ended: ${gone.name}.`);
   const of = async (role: 'server' | 'redis', read: (pid: number) => Promise<number>): Promise<number> => {
     const values = await Promise.all(processes.filter((each) => each.role === role).map(({ pid }) => read(pid)));
     return values.reduce((sum, value) => sum + value, 0);
