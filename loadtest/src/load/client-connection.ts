@@ -5,6 +5,8 @@ import type { Target } from './connection.js';
 import type { Member } from './member.js';
 import { blankData, stampBytes, stampText } from './stamp.js';
 
+const connectTimeoutMs = 20_000;
+
 /** Nothing listens there. */
 const nowhere = 'ws://127.0.0.1:1';
 
@@ -29,9 +31,21 @@ export class ClientConnection implements Member {
 
   static async open(options: ClientConnectionOptions, topics: readonly string[]): Promise<ClientConnection> {
     const connection = new ClientConnection(options);
-    await connection.#client.connect();
-    await connection.subscribe(topics);
-    return connection;
+    // The client itself goes on trying: a load that nobody serves is to be told.
+    const late = new Error(`The typed client could not connect and subscribe within ${connectTimeoutMs / 1_000} s.`);
+    let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(late), connectTimeoutMs);
+    });
+    try {
+      await Promise.race([connection.#client.connect().then(() => connection.subscribe(topics)), tooLate]);
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   private constructor(options: ClientConnectionOptions) {
