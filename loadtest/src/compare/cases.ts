@@ -11,7 +11,8 @@ export interface Case {
   readonly runs: readonly Run[];
 }
 
-const everyone = [
+/** All that can carry a load alone, in the order of tables. */
+export const everyone = [
   'fanfare-fast',
   'fanfare',
   'fanfare-fast-json',
