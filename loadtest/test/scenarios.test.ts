@@ -48,9 +48,9 @@ it('says so where publications are lost, and that the figures say nothing', asyn
   );
   expect(result?.lost).toBeGreaterThan(0);
   expect(result?.told).toBeGreaterThan(0);
-  expect(result?.complaints).toEqual([
+  expect(result?.complaints).toContainEqual(
     expect.stringMatching(/deliveries were lost; subscribers were told \d+ times\./),
-  ]);
+  );
 });
 
 it('refuses a server that cannot do it', async () => {
