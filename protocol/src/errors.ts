@@ -11,6 +11,16 @@ export const replyErrors = {
   unknownCommand: { retryable: false },
   /** The topic breaks the grammar. */
   invalidTopic: { retryable: false },
+  /** The node asks for authentication, and no token came yet: `connect` must be the first command. */
+  unauthenticated: { retryable: false },
+  /** The token cannot be accepted: its signature, issuer, audience, algorithm or form is wrong, or it was revoked. */
+  invalidToken: { retryable: false },
+  /** The token has expired: get another one. */
+  tokenExpired: { retryable: false },
+  /** The token does not grant this on this topic. */
+  notPermitted: { retryable: false },
+  /** More commands, publications or bytes a second than the connection or its subject may send: nothing was carried out. */
+  rateLimited: { retryable: true },
   /** The connection is subscribed to the topic already. */
   alreadySubscribed: { retryable: false },
   /** The connection is not subscribed to the topic. */
@@ -75,10 +85,24 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
+  /** The token has expired and was not refreshed. Reconnect with another one. */
+  tokenExpired: { code: 4003, reason: 'token expired' },
+  /** No token was accepted in time: none came, or what is needed to check it could not be had. Reconnect. */
+  authenticationTimeout: { code: 4004, reason: 'authentication timeout' },
+  /** The subject of the token has more connections than it may have. Reconnect later. */
+  tooManyConnections: { code: 4005, reason: 'too many connections' },
+  /** The connection went on sending more than it may. Reconnect, and send more slowly. */
+  rateLimited: { code: 4006, reason: 'rate limited' },
+  /** The node holds more unread bytes, for all its connections together, than it may. Reconnect: perhaps to another node. */
+  overloaded: { code: 4007, reason: 'overloaded' },
   /** Too many commands in a row could not be read. The peer does not speak our protocol: do not reconnect. */
   badProtocol: { code: 4500, reason: 'bad protocol' },
   /** A frame was longer than the node accepts (`maxFrameBytes`). Sending it again will fail again: do not reconnect. */
   frameTooLarge: { code: 4501, reason: 'frame too large' },
+  /** The token was not accepted, or the first command was not `connect`. The same token will fail again: do not reconnect. */
+  unauthenticated: { code: 4502, reason: 'unauthenticated' },
+  /** The connection, its token or its subject was revoked. Do not reconnect. */
+  revoked: { code: 4503, reason: 'revoked' },
 } as const satisfies Record<string, CloseReason>;
 
 /** Whether a client should connect again after the peer closed with this code (PROTOCOL.md section 6). */

@@ -39,13 +39,14 @@ export function isToken(text: string): boolean {
 export const maxDataDepth = 128;
 
 /** First element of each MessagePack message; the name is the `type` of the JSON message. */
-export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, history: 5, ping: 8 } as const;
+export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, history: 5, refresh: 7, ping: 8 } as const;
 export const replyTypes = {
   connected: 32,
   subscribed: 33,
   unsubscribed: 34,
   published: 35,
   history: 36,
+  refreshed: 38,
   pong: 39,
   error: 40,
 } as const;
@@ -104,8 +105,15 @@ export interface History {
   readonly direction: HistoryDirection | null;
 }
 
+/** Puts another token in the place of the one that the connection was authenticated with, before that expires. */
+export interface Refresh {
+  readonly type: 'refresh';
+  readonly id: CommandId;
+  readonly token: string;
+}
+
 /** A command as a node receives it. */
-export type Command = Connect | Subscribe | Unsubscribe | Publish | History | Ping;
+export type Command = Connect | Subscribe | Unsubscribe | Publish | History | Refresh | Ping;
 
 /** A publish as a client writes it: `data` is any value that the codec can carry. */
 export interface OutgoingPublish {
@@ -123,6 +131,7 @@ export type OutgoingCommand =
   | (Omit<Unsubscribe, 'topic'> & { readonly topic: string })
   | OutgoingPublish
   | (Omit<History, 'topic'> & { readonly topic: string })
+  | Refresh
   | Ping;
 
 export interface Connected {
@@ -134,6 +143,8 @@ export interface Connected {
   readonly pingIntervalMs: number;
   /** Longest frame that the node accepts, in bytes. */
   readonly maxFrameBytes: number;
+  /** How long the token is still good for, in milliseconds. Null where it does not expire, or none was needed. */
+  readonly expiresInMs: number | null;
 }
 
 export interface Subscribed {
@@ -147,10 +158,15 @@ export interface Subscribed {
   readonly publications: readonly Item[];
 }
 
+/** The subscription has ended: because the client asked for it, or, with a `code`, because the node ended it. */
 export interface Unsubscribed {
   readonly type: 'unsubscribed';
   readonly id: CommandId;
   readonly topic: string;
+  /** Why the node ended it, unasked; null where it answers `unsubscribe`. */
+  readonly code: ReplyErrorCode | null;
+  /** The same in a sentence; null as `code` is. */
+  readonly message: string | null;
 }
 
 export interface Published {
@@ -173,6 +189,13 @@ export interface HistoryReply {
   readonly publications: readonly Item[];
 }
 
+export interface Refreshed {
+  readonly type: 'refreshed';
+  readonly id: CommandId;
+  /** As in {@link Connected}. */
+  readonly expiresInMs: number | null;
+}
+
 export interface Pong {
   readonly type: 'pong';
   readonly id: CommandId;
@@ -187,7 +210,15 @@ export interface ErrorReply {
   readonly retryable: boolean;
 }
 
-export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Pong | ErrorReply;
+export type Reply =
+  | Connected
+  | Subscribed
+  | Unsubscribed
+  | Published
+  | HistoryReply
+  | Refreshed
+  | Pong
+  | ErrorReply;
 
 /** One or many publications of a topic, in order; `position` is that of the first, null where there is no history. */
 export interface Publications {
