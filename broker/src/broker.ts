@@ -1,10 +1,13 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
 import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, type Readiness } from './admin.js';
+import { openDoors } from './auth/doors.js';
 import type { Config } from './config.js';
 import { Connection, type ConnectionContext } from './connection/connection.js';
+import { Doorkeeper } from './connection/doorkeeper.js';
 import { Outbox } from './connection/outbox.js';
-import { Server } from './connection/server.js';
+import { Rounds } from './connection/rounds.js';
+import { Server, type ServerParts } from './connection/server.js';
 import { drain } from './drain.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
@@ -40,6 +43,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const { counters } = metrics;
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
+  const onBug = (error: unknown): void =>
+    log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.');
   const outbox = new Outbox();
   const registry = new Registry((topic) => relay.unsubscribe(topic));
   // Frames leave through the server, which is above everything here: the one upward step of the journey.
@@ -62,16 +67,29 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     limits: config,
     greeting: { node: config.nodeName, pingIntervalMs: config.pingIntervalMs, maxFrameBytes: config.maxFrameBytes },
     counters,
-    onBug: (error) =>
-      log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.'),
+    onBug,
   };
-  const context: ConnectionContext = { ...config, parts, registry, outbox, counters };
+  const doors = openDoors(config, log, counters, onBug, () => {
+    // A copy: who is closed leaves the list.
+    for (const { session } of [...server.connections]) session?.checkRevoked();
+  });
+  const sessions = doors?.sessions ?? null;
+  const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
+  const isAuthenticated = doors !== null;
+  const serverParts: ServerParts = {
+    counters,
+    doorkeeper: new Doorkeeper({ ...config, isAuthenticated }, counters),
+    api: doors?.api ?? null,
+    unauthenticated: () => sessions?.unauthenticated ?? 0,
+    accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
+  };
   const sharing = worker === null ? 'exclusive' : 'shared';
-  const accept = (encoding: Encoding): Connection => new Connection(context, codecs[encoding]);
-  const server = await Server.start(config, sharing, counters, accept).catch(async (error: unknown) => {
+  const server = await Server.start(config, sharing, serverParts).catch(async (error: unknown) => {
+    await doors?.close();
     await relay.close();
     throw error;
   });
+  const rounds = new Rounds(server.connections, config, counters);
 
   let isDraining = false;
   const readiness = (): Readiness => {
@@ -89,8 +107,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     relayConnected: () => relay.state === 'connected',
     nodes: () => relay.nodes,
     flushWindowSeconds: () => relay.flushWindowMs / 1_000,
+    unauthenticated: () => sessions?.unauthenticated ?? 0,
+    bufferedBytes: () => rounds.bufferedBytes,
+    revocations: () => doors?.revocations.size ?? 0,
   });
   const stopParts = async (): Promise<void> => {
+    rounds.close();
+    await doors?.close();
     await relay.close();
     server.close();
   };

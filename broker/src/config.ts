@@ -7,6 +7,8 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { availableCpus } from './cpus.js';
+import { isNetwork, Networks } from './limits/addresses.js';
+import { type Origins, readOrigins } from './limits/origins.js';
 import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 interface Setting<Value> {
@@ -126,6 +128,110 @@ export const settings = {
     null,
     'unset',
     'Unset, a node without authentication binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
+  ),
+  authTimeoutMs: integer(
+    'FANFARE_AUTH_TIMEOUT_MS',
+    'ms',
+    5_000,
+    100,
+    600_000,
+    'How long a client may take to be authenticated, where FANFARE_AUTH asks for it. Beyond it the connection is closed with 4004 `authenticationTimeout`, up to a second later.',
+  ),
+  origins: {
+    name: 'FANFARE_ORIGINS',
+    unit: 'origins',
+    mustBe: '"*", or origins such as https://app.example.com, separated by commas',
+    fallback: '`*` without authentication, else none',
+    about:
+      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it.',
+    schema: z
+      .string()
+      .transform((text, context) => readOrigins(text, (message) => context.addIssue({ code: 'custom', message })))
+      .nullable()
+      .default(null),
+  } satisfies Setting<Origins | null>,
+  trustedProxies: {
+    name: 'FANFARE_TRUSTED_PROXIES',
+    unit: 'addresses',
+    mustBe: 'addresses or networks such as 10.0.0.0/8, separated by commas',
+    fallback: 'none',
+    about:
+      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these.',
+    schema: z
+      .string()
+      .default('')
+      .transform((text) =>
+        text
+          .split(',')
+          .map((part) => part.trim())
+          .filter((part) => part !== ''),
+      )
+      .pipe(z.array(z.string().refine(isNetwork)))
+      .transform((networks) => new Networks(networks)),
+  } satisfies Setting<Networks>,
+  maxConnections: integer(
+    'FANFARE_MAX_CONNECTIONS',
+    'connections',
+    50_000,
+    1,
+    10_000_000,
+    'Connections of this node. One more is answered 503.',
+  ),
+  maxConnectionsPerAddress: integer(
+    'FANFARE_MAX_CONNECTIONS_PER_ADDRESS',
+    'connections',
+    100,
+    0,
+    10_000_000,
+    'Connections of one client address (of IPv6, of one /64) at this node, where FANFARE_AUTH asks for authentication. One more is answered 429. 0: any number. Addresses of this machine and of trusted proxies are not counted.',
+  ),
+  maxConnectionsPerSubject: integer(
+    'FANFARE_MAX_CONNECTIONS_PER_SUBJECT',
+    'connections',
+    20,
+    1,
+    10_000_000,
+    'Connections of one subject (`sub` of its JWT) at this node. One more is closed with 4005 `tooManyConnections`. API keys are not counted.',
+  ),
+  handshakesPerSecond: integer(
+    'FANFARE_HANDSHAKES_PER_SECOND',
+    'handshakes/s',
+    1_000,
+    1,
+    1_000_000,
+    'Opening handshakes, and POST requests, that this node answers in a second. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
+  ),
+  maxUnauthenticatedPercent: integer(
+    'FANFARE_MAX_UNAUTHENTICATED_PERCENT',
+    '%',
+    10,
+    1,
+    100,
+    'Share of FANFARE_MAX_CONNECTIONS that may be open without having authenticated yet. More are answered 503.',
+  ),
+  publishRate: integer(
+    'FANFARE_PUBLISH_RATE',
+    'publications/s',
+    50,
+    1,
+    10_000_000,
+    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 100 such answers in a row the connection is closed with 4006 `rateLimited`. Not for API keys.',
+  ),
+  publishBytesRate: integer(
+    'FANFARE_PUBLISH_BYTES_RATE',
+    'bytes/s',
+    262_144,
+    1_024,
+    1_073_741_824,
+    'Bytes of publications of one subject, as FANFARE_PUBLISH_RATE.',
+  ),
+  commandRate: integer(
+    'FANFARE_COMMAND_RATE',
+    'commands/s',
+    50,
+    1,
+    10_000_000,
+    'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
@@ -253,6 +359,14 @@ export const settings = {
     16_384,
     1_073_741_824,
     'Bytes that a connection may leave unread (beyond what the kernel buffers). Beyond it, the connection is closed with 4002 `slowSubscriber`.',
+  ),
+  maxTotalBufferedBytes: integer(
+    'FANFARE_MAX_TOTAL_BUFFERED_BYTES',
+    'bytes',
+    536_870_912,
+    1_048_576,
+    1_099_511_627_776,
+    'Bytes that all connections of this node together may leave unread. Beyond it those that hold most are closed with 4007 `overloaded` until half of it is left.',
   ),
   idleTimeoutSeconds: integer(
     'FANFARE_IDLE_TIMEOUT_SECONDS',

@@ -10,6 +10,20 @@ export class Counters {
   connectionsClosed = 0;
   connectionsRefused = 0;
   slowSubscribers = 0;
+  originsRefused = 0;
+  addressesRefused = 0;
+  handshakesLimited = 0;
+  connectionsOverCapacity = 0;
+  authentications = 0;
+  authenticationsFailed = 0;
+  authenticationTimeouts = 0;
+  tokensExpired = 0;
+  subjectsRefused = 0;
+  connectionsRevoked = 0;
+  connectionsShed = 0;
+  commandsNotPermitted = 0;
+  commandsLimited = 0;
+  ticketsIssued = 0;
   framesIn = 0;
   bytesIn = 0;
   bytesOut = 0;
@@ -73,6 +87,41 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   connectionsOpened: ['connections_opened', 'WebSocket connections opened.'],
   connectionsClosed: ['connections_closed', 'WebSocket connections ended, for whatever reason.'],
   connectionsRefused: ['connections_refused', 'Opening handshakes answered with an HTTP error.'],
+  originsRefused: ['origins_refused', 'Opening handshakes of browsers refused because of their origin.'],
+  addressesRefused: [
+    'addresses_refused',
+    'Opening handshakes refused because their address had as many connections as it may.',
+  ],
+  handshakesLimited: [
+    'handshakes_limited',
+    'Opening handshakes and POST requests refused because there were too many in a second.',
+  ],
+  connectionsOverCapacity: [
+    'connections_over_capacity',
+    'Opening handshakes refused because the node had as many connections, or as many unauthenticated ones, as it takes.',
+  ],
+  authentications: ['authentications', 'Connections whose token was accepted.'],
+  authenticationsFailed: [
+    'authentications_failed',
+    'Connections closed because their token was not accepted, or none came first.',
+  ],
+  authenticationTimeouts: [
+    'authentication_timeouts',
+    'Connections closed because they were not authenticated in time.',
+  ],
+  tokensExpired: ['tokens_expired', 'Connections closed because their token had expired.'],
+  subjectsRefused: ['subjects_refused', 'Connections closed because their subject had as many as it may.'],
+  connectionsRevoked: [
+    'connections_revoked',
+    'Connections closed because they, their token or their subject were revoked.',
+  ],
+  connectionsShed: [
+    'connections_shed',
+    'Connections closed because the node held too many unread bytes for all of them together.',
+  ],
+  commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
+  commandsLimited: ['commands_limited', 'Commands refused because their subject sent too many in a second.'],
+  ticketsIssued: ['tickets_issued', 'Tickets issued.'],
   slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes passed the limit.'],
   framesIn: ['frames_in', 'Frames received from clients.'],
   bytesIn: ['bytes_in', 'Bytes of frames received from clients.'],
@@ -143,6 +192,9 @@ export interface Readings {
   relayConnected(): boolean;
   nodes(): number;
   flushWindowSeconds(): number;
+  unauthenticated(): number;
+  bufferedBytes(): number;
+  revocations(): number;
 }
 
 /** Name and help of each gauge. */
@@ -152,6 +204,9 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   topics: ['topics', 'Topics with a subscriber on this node.'],
   relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
   nodes: ['nodes', 'Nodes of the broker that this one knows to be alive, itself included.'],
+  unauthenticated: ['connections_unauthenticated', 'Open WebSocket connections that have not authenticated yet.'],
+  bufferedBytes: ['buffered_bytes', 'Bytes that wait in the node for clients to read them, as of the last second.'],
+  revocations: ['revocations', 'Subjects, tokens and connections that this node knows to be revoked.'],
   flushWindowSeconds: [
     'flush_window_seconds',
     'How long publications are gathered before they leave together: 0 unless the node is busy.',

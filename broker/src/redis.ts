@@ -58,7 +58,7 @@ abstract class Link {
   readonly #unanswered = new Set<Unanswered>();
 
   constructor(
-    role: 'publisher' | 'durable' | 'subscriber',
+    role: 'publisher' | 'durable' | 'subscriber' | 'auth',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
@@ -266,6 +266,27 @@ export class PublisherLink extends Link {
       return answers;
     } catch (error) {
       return Array.from({ length }, () => error as Error);
+    }
+  }
+}
+
+/** Keeps small things in Redis that all nodes share. */
+export class StoreLink extends Link {
+  constructor(settings: RedisSettings, log: Log, counters: RedisCounters) {
+    super('auth', settings, log, counters, {});
+  }
+
+  /** Carries out commands in one pipeline. Resolves with their answers; rejects where one fails, or Redis cannot be reached. */
+  async run(commands: readonly (readonly [name: string, ...args: (string | number)[]])[]): Promise<readonly unknown[]> {
+    const pipeline = this.redis.pipeline();
+    for (const [name, ...args] of commands) pipeline.call(name, ...args);
+    try {
+      const results = (await this.track(pipeline.exec())) ?? [];
+      for (const [error] of results) if (error !== null) throw error;
+      return results.map(([, answer]) => answer);
+    } catch (error) {
+      if (this.isReady) this.complain(error as Error);
+      throw error;
     }
   }
 }

@@ -39,7 +39,15 @@ export function isToken(text: string): boolean {
 export const maxDataDepth = 128;
 
 /** First element of each MessagePack message; the name is the `type` of the JSON message. */
-export const commandTypes = { connect: 1, subscribe: 2, unsubscribe: 3, publish: 4, history: 5, refresh: 7, ping: 8 } as const;
+export const commandTypes = {
+  connect: 1,
+  subscribe: 2,
+  unsubscribe: 3,
+  publish: 4,
+  history: 5,
+  refresh: 7,
+  ping: 8,
+} as const;
 export const replyTypes = {
   connected: 32,
   subscribed: 33,
@@ -210,15 +218,7 @@ export interface ErrorReply {
   readonly retryable: boolean;
 }
 
-export type Reply =
-  | Connected
-  | Subscribed
-  | Unsubscribed
-  | Published
-  | HistoryReply
-  | Refreshed
-  | Pong
-  | ErrorReply;
+export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Refreshed | Pong | ErrorReply;
 
 /** One or many publications of a topic, in order; `position` is that of the first, null where there is no history. */
 export interface Publications {

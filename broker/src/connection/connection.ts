@@ -10,15 +10,18 @@ import {
   closeReasons,
   type NodeCodec,
   type OutgoingReply,
+  type ReplyError,
   subprotocols,
   type Topic,
 } from '@fanfare/protocol';
+import type { Action } from '../auth/permissions.js';
 import type { Caller, Membership } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import type { Outbox, Sender } from './outbox.js';
+import { type Proof, Session, type SessionContext, type SessionHost } from './session.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
@@ -42,6 +45,8 @@ export interface ConnectionContext {
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
+  /** Null where nobody is asked who he is. */
+  readonly sessions: SessionContext | null;
 }
 
 export interface ConnectionCounters {
@@ -65,12 +70,14 @@ interface PendingMembership extends Membership {
   isCurrent: boolean;
 }
 
-export class Connection implements Caller, CommandSink, Sender {
+export class Connection implements Caller, CommandSink, Sender, SessionHost {
   /** Where it stands in the server's list. */
   index = -1;
   histories = 0;
   readonly #context: ConnectionContext;
   readonly #codec: NodeCodec;
+  /** Null where everybody may do everything. */
+  readonly #session: Session | null;
   /** Null before it is open and once it is closed. */
   #socket: Socket | null = null;
   #topics: TopicSet = null;
@@ -86,12 +93,15 @@ export class Connection implements Caller, CommandSink, Sender {
   constructor(context: ConnectionContext, codec: NodeCodec) {
     this.#context = context;
     this.#codec = codec;
+    this.#session = context.sessions === null ? null : new Session(context.sessions, this);
   }
 
   // What the server tells.
 
-  onOpen(socket: Socket): void {
+  /** `proof`: what the handshake brought to show who it is. */
+  onOpen(socket: Socket, proof: Proof | null): void {
     this.#socket = socket;
+    if (proof !== null) this.#session?.begin(proof);
   }
 
   /** `frame` is valid until this returns. */
@@ -100,8 +110,11 @@ export class Connection implements Caller, CommandSink, Sender {
     counters.framesIn++;
     counters.bytesIn += frame.length;
     if (this.#closing !== null) return;
-    if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
-    if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
+    if (frame.length > maxFrameBytes || this.#session?.takesFrame(frame.length) === false) {
+      return this.close(closeReasons.frameTooLarge);
+    }
+    if (isBinary === this.#codec.isBinary)
+      this.#codec.decode(this.#session?.isOpen === false ? frame.slice() : frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 
@@ -122,6 +135,7 @@ export class Connection implements Caller, CommandSink, Sender {
   onClosed(): void {
     this.#socket = null;
     this.#replies = null;
+    this.#session?.end();
     if (this.#closing !== null) clearTimeout(this.#closing.cutOff);
     // uWebSockets has taken the socket out of its groups by itself.
     for (const topic of toList(this.#topics)) this.#context.registry.remove(topic, this.#codec.encoding);
@@ -169,7 +183,7 @@ export class Connection implements Caller, CommandSink, Sender {
   onCommand(command: Command): void {
     if (this.#socket === null || this.#closing !== null) return;
     this.#badCommands = 0;
-    handle(command, this, this.#context.parts);
+    if (this.#session === null || this.#session.admits(command)) handle(command, this, this.#context.parts);
   }
 
   onCommandError(error: CommandError): void {
@@ -180,7 +194,49 @@ export class Connection implements Caller, CommandSink, Sender {
     if (this.#badCommands >= maxBadCommands) this.close(closeReasons.badProtocol);
   }
 
+  // What the session needs.
+
+  carryOut(command: Command): void {
+    if (this.#socket !== null && this.#closing === null) handle(command, this, this.#context.parts);
+  }
+
+  refuse(command: Command | null, error: ReplyError): void {
+    replyError(command?.id ?? null, error, this, this.#context.parts);
+  }
+
+  onPermissions(): void {
+    for (const topic of toList(this.#topics)) {
+      if (this.allows('subscribe', topic)) continue;
+      this.leave(topic);
+      const message = `The new token does not permit to subscribe to ${topic}.`;
+      this.reply({ type: 'unsubscribed', id: null, topic, code: 'notPermitted', message });
+    }
+  }
+
+  // What those need who look at all connections.
+
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  /** Bytes that wait for the peer to read them, beyond what the kernel holds. */
+  get bufferedBytes(): number {
+    return this.#socket?.getBufferedAmount() ?? 0;
+  }
+
   // What handlers need.
+
+  allows(action: Action, topic: Topic): boolean {
+    return this.#session === null || this.#session.allows(action, topic);
+  }
+
+  get expiresInMs(): number | null {
+    return this.#session?.expiresInMs ?? null;
+  }
+
+  async refresh(token: string): Promise<void> {
+    await this.#session?.refresh(token);
+  }
 
   get subscriptions(): number {
     return sizeOf(this.#topics);

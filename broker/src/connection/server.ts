@@ -2,8 +2,11 @@
 
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
+import type { Address } from '../limits/addresses.js';
 import type { Connection } from './connection.js';
-import { judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
+import type { Doorkeeper } from './doorkeeper.js';
+import type { Proof } from './session.js';
+import { bearerOf, judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
 
 declare module 'uWebSockets.js' {
   // Both exist; the library's own types leave them out.
@@ -37,6 +40,37 @@ export interface ServerCounters {
 /** uWebSockets keeps what we give it for a socket as a property of the socket: this, and nothing else. */
 interface UserData {
   readonly connection: Connection;
+  /** Null where connections from there are not counted: most objects of this kind then have the same. */
+  readonly address: Address | null;
+  /** Only until it is open. */
+  proof: Proof | null;
+}
+
+/** A POST request to a node. */
+export interface ApiRequest {
+  /** What `Authorization: Bearer` says; null where there is none. */
+  readonly token: string | null;
+  readonly body: string;
+}
+
+/** Answers POST requests; bodies are JSON. */
+export interface Api {
+  readonly paths: readonly string[];
+  answer(path: string, request: ApiRequest): Promise<{ readonly status: string; readonly body: unknown }>;
+}
+
+/** Longest body of a POST request. */
+const maxBodyBytes = 4_096;
+
+/** What those need who come in, beside the settings. */
+export interface ServerParts {
+  readonly counters: ServerCounters;
+  readonly doorkeeper: Doorkeeper;
+  /** Null where there is none. */
+  readonly api: Api | null;
+  /** How many have not shown yet who they are. */
+  unauthenticated(): number;
+  accept(encoding: Encoding): Connection;
 }
 
 type UWebSockets = typeof import('uWebSockets.js');
@@ -49,19 +83,15 @@ export class ServerError extends Error {
 export class Server {
   readonly #uws: UWebSockets;
   readonly #app: TemplatedApp;
-  readonly #counters: ServerCounters;
+  readonly #parts: ServerParts;
   readonly #connections: Connection[] = [];
   #listenSocket: us_listen_socket | null = null;
   #isDraining = false;
 
-  private constructor(
-    uws: UWebSockets,
-    settings: ServerSettings,
-    counters: ServerCounters,
-    accept: (encoding: Encoding) => Connection,
-  ) {
+  private constructor(uws: UWebSockets, settings: ServerSettings, parts: ServerParts) {
+    const { counters } = parts;
     this.#uws = uws;
-    this.#counters = counters;
+    this.#parts = parts;
     this.#app = uws
       .App()
       .ws<UserData>(endpointPath, {
@@ -71,12 +101,14 @@ export class Server {
         idleTimeout: settings.idleTimeoutSeconds,
         sendPingsAutomatically: true,
         compression: uws.DISABLED,
-        upgrade: (response, request, context) => this.#upgrade(response, request, context, accept),
+        upgrade: (response, request, context) => this.#upgrade(response, request, context),
         open: (socket) => {
-          this.#counters.connectionsOpened++;
-          const { connection } = socket.getUserData();
+          counters.connectionsOpened++;
+          const userData = socket.getUserData();
+          const { connection, proof } = userData;
+          userData.proof = null;
           connection.index = this.#connections.push(connection) - 1;
-          connection.onOpen(socket);
+          connection.onOpen(socket, proof);
         },
         message: (socket, frame, isBinary) => {
           socket.getUserData().connection.onFrame(new Uint8Array(frame), isBinary);
@@ -84,8 +116,9 @@ export class Server {
         dropped: (socket) => socket.getUserData().connection.onDropped(),
         drain: (socket) => socket.getUserData().connection.onWritable(),
         close: (socket) => {
-          this.#counters.connectionsClosed++;
-          const { connection } = socket.getUserData();
+          counters.connectionsClosed++;
+          const { connection, address } = socket.getUserData();
+          if (address !== null) parts.doorkeeper.leave(address);
           this.#forget(connection);
           connection.onClosed();
         },
@@ -93,20 +126,18 @@ export class Server {
       .any('/*', (response, request) => {
         this.#refuse(response, this.#judge(request), request.getMethod() === 'head');
       });
+    for (const path of parts.api?.paths ?? []) {
+      this.#app.post(path, (response, request) => this.#answerPost(path, response, request));
+    }
   }
 
   /**
    * Listens, on a free port where `port` is 0. `shared`: other processes of the same user may listen on the port too, if they
    * say so as well, and the kernel spreads connections over them. Throws {@link ServerError}.
    */
-  static async start(
-    settings: ServerSettings,
-    sharing: Sharing,
-    counters: ServerCounters,
-    accept: (encoding: Encoding) => Connection,
-  ): Promise<Server> {
+  static async start(settings: ServerSettings, sharing: Sharing, parts: ServerParts): Promise<Server> {
     const uws = await loadUWebSockets();
-    const server = new Server(uws, settings, counters, accept);
+    const server = new Server(uws, settings, parts);
     server.#listenSocket = await listen(uws, server.#app, settings, sharing);
     return server;
   }
@@ -150,17 +181,62 @@ export class Server {
   }
 
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
-  #upgrade(
-    response: HttpResponse,
-    request: HttpRequest,
-    context: us_socket_context_t,
-    accept: (encoding: Encoding) => Connection,
-  ): void {
+  #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     const judgement = this.#isDraining ? refuseDraining : judge(request);
     if ('status' in judgement) return this.#refuse(response, judgement);
-    const userData: UserData = { connection: accept(judgement.encoding) };
+    const visitor = {
+      origin: request.getHeader('origin'),
+      remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
+      forwardedFor: request.getHeader('x-forwarded-for'),
+    };
+    const { doorkeeper, unauthenticated, accept } = this.#parts;
+    const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
+    const entry = doorkeeper.judge(visitor, occupancy);
+    if ('status' in entry) return this.#refuse(response, entry);
+    const { encoding, subprotocol, proof } = judgement;
+    const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     const key = request.getHeader('sec-websocket-key');
-    response.upgrade(userData, key, judgement.subprotocol, '', context);
+    response.upgrade(userData, key, subprotocol, '', context);
+  }
+
+  #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
+    const { api, doorkeeper } = this.#parts;
+    const token = bearerOf(request.getHeader('authorization'));
+    const refused = this.#isDraining ? refuseDraining : doorkeeper.judgePost();
+    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
+    let isAborted = false;
+    response.onAborted(() => {
+      isAborted = true;
+    });
+    const pieces: Buffer[] = [];
+    let length = 0;
+    response.onData((piece, isLast) => {
+      length += piece.byteLength;
+      if (length > maxBodyBytes) {
+        // What is still on its way is not read: the connection ends with the answer.
+        if (!isAborted)
+          this.#refuse(response, {
+            status: '413 Content Too Large',
+            headers: {},
+            sentence: `A body has at most ${maxBodyBytes} bytes.`,
+          });
+        isAborted = true;
+        return;
+      }
+      // A copy: the memory is uWebSockets' own.
+      pieces.push(Buffer.from(piece.slice(0)));
+      if (!isLast || isAborted) return;
+      void api.answer(path, { token, body: Buffer.concat(pieces).toString('utf8') }).then(({ status, body }) => {
+        if (isAborted) return;
+        response.cork(() => {
+          response
+            .writeStatus(status)
+            .writeHeader('Content-Type', 'application/json')
+            .writeHeader('Cache-Control', 'no-store');
+          response.end(JSON.stringify(body));
+        });
+      });
+    });
   }
 
   /** For requests that uWebSockets itself does not take for a handshake. */
@@ -171,7 +247,7 @@ export class Server {
   }
 
   #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
-    this.#counters.connectionsRefused++;
+    this.#parts.counters.connectionsRefused++;
     response.cork(() => {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
@@ -218,6 +294,7 @@ function judge(request: HttpRequest): ReturnType<typeof judgeUpgrade> {
     method: () => request.getMethod(),
     path: () => request.getUrl(),
     header: (name) => request.getHeader(name),
+    query: (name) => request.getQuery(name) ?? '',
   });
 }
 

@@ -1,17 +1,22 @@
 /** Judges opening handshakes (RFC 6455 section 4.2.1): what to answer, and which encoding to speak. */
-import { type Encoding, endpointPath, subprotocols } from '@fanfare/protocol';
+import { type Encoding, endpointPath, maxTokenBytes, subprotocols } from '@fanfare/protocol';
+import type { Proof } from './session.js';
 
 /** A request as this file needs it; header names in lower case. */
 export interface UpgradeRequest {
   method(): string;
   path(): string;
   header(name: string): string;
+  /** Empty where it is not there. */
+  query(name: string): string;
 }
 
 /** The handshake is sound. `subprotocol` is to be repeated in the answer; empty where the client offered none. */
 export interface Accepted {
   readonly encoding: Encoding;
   readonly subprotocol: string;
+  /** What the client shows of itself; null where it does not yet. */
+  readonly proof: Proof | null;
 }
 
 export interface Refused {
@@ -48,11 +53,15 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   if (!/^[A-Za-z0-9+/]{22}==$/.test(request.header('sec-websocket-key'))) {
     return refuse('400 Bad Request', 'Sec-WebSocket-Key must be 16 random bytes in base64.');
   }
+  const proof = proofOf(request);
+  if (proof !== null && proof.text.length > maxTokenBytes) {
+    return refuse('431 Request Header Fields Too Large', `A token has at most ${maxTokenBytes} bytes.`);
+  }
   const offer = request.header('sec-websocket-protocol');
-  if (offer === '') return { encoding: 'json', subprotocol: '' };
+  if (offer === '') return { encoding: 'json', subprotocol: '', proof };
   for (const offered of offer.split(',')) {
     for (const [encoding, subprotocol] of Object.entries(subprotocols)) {
-      if (offered.trim() === subprotocol) return { encoding: encoding as Encoding, subprotocol };
+      if (offered.trim() === subprotocol) return { encoding: encoding as Encoding, subprotocol, proof };
     }
   }
   const known = Object.values(subprotocols).join(', ');
@@ -60,6 +69,18 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
     '400 Bad Request',
     `None of the subprotocols "${printable(offer)}" is known here; offer one of ${known}, or none for JSON.`,
   );
+}
+
+function proofOf(request: UpgradeRequest): Proof | null {
+  const token = bearerOf(request.header('authorization'));
+  if (token !== null) return { kind: 'token', text: token };
+  const ticket = request.query('ticket');
+  return ticket === '' ? null : { kind: 'ticket', text: ticket };
+}
+
+/** The token of an `Authorization` header (RFC 6750 section 2.1); null where it holds none. */
+export function bearerOf(authorization: string): string | null {
+  return /^bearer +([^ ]+) *$/i.exec(authorization)?.[1] ?? null;
 }
 
 /** A node that is shutting down lets nobody in. */

@@ -1,5 +1,6 @@
 /** What a handler needs of the connection that a command came on. */
 import type { OutgoingReply, Topic } from '@fanfare/protocol';
+import type { Action } from '../auth/permissions.js';
 
 /** One joining of a topic by a connection. */
 export interface Membership {
@@ -14,6 +15,12 @@ export interface Caller {
   readonly room: number;
   /** Histories that are being read for it. */
   histories: number;
+  /** How long the token is good for, in milliseconds; null where it does not expire, or none was needed. */
+  readonly expiresInMs: number | null;
+  /** Whether the token permits it; everything is permitted where none is needed. */
+  allows(action: Action, topic: Topic): boolean;
+  /** Puts another token in the place of the one before; rejects with ReplyError where it is not accepted. */
+  refresh(token: string): Promise<void>;
   isSubscribed(topic: Topic): boolean;
   /** The connection counts as a subscriber: the node listens. What is delivered of the topic it gets once it attends. */
   join(topic: Topic): Membership;

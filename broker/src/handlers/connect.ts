@@ -4,5 +4,5 @@ import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
 export function connect(command: Connect, caller: Caller, { greeting }: Pick<Parts, 'greeting'>): void {
-  caller.reply({ type: 'connected', id: command.id, ...greeting });
+  caller.reply({ type: 'connected', id: command.id, ...greeting, expiresInMs: caller.expiresInMs });
 }

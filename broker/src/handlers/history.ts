@@ -2,6 +2,7 @@
 import { type History, maxHistoryLimit, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
+import { permit } from './permit.js';
 
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
@@ -12,8 +13,9 @@ const maxHistories = 8;
 export async function history(
   { id, topic, since, limit, direction }: History,
   caller: Caller,
-  { relay }: Pick<Parts, 'relay'>,
+  { relay, counters }: Pick<Parts, 'relay' | 'counters'>,
 ): Promise<void> {
+  permit('history', topic, caller, { counters });
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };

@@ -6,6 +6,7 @@ import { history } from './history.js';
 import type { Parts } from './parts.js';
 import { ping } from './ping.js';
 import { publish } from './publish.js';
+import { refresh } from './refresh.js';
 import { replyError } from './reply-error.js';
 import { subscribe } from './subscribe.js';
 import { unsubscribe } from './unsubscribe.js';
@@ -34,6 +35,8 @@ function act(command: Command, caller: Caller, parts: Parts): Promise<void> | un
     case 'ping':
       ping(command, caller);
       return;
+    case 'refresh':
+      return refresh(command, caller);
     case 'connect':
       connect(command, caller, parts);
       return;

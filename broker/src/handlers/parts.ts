@@ -24,4 +24,5 @@ export interface Greeting {
 export interface HandlerCounters {
   publicationsIn: number;
   commandErrors: number;
+  commandsNotPermitted: number;
 }

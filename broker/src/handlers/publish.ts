@@ -3,9 +3,11 @@ import type { CommandId, Position, Publish, ReplyError } from '@fanfare/protocol
 import type { Receipt } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
+import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
 export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
+  permit('publish', command.topic, caller, parts);
   parts.counters.publicationsIn++;
   const receipt = command.id === null ? null : new PublishReceipt(command.id, caller, parts);
   parts.relay.publish(command.topic, command, command.messageId, receipt);

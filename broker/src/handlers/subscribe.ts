@@ -2,12 +2,14 @@
 import { emptyRun, ReplyError, type Subscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
+import { permit } from './permit.js';
 
 export async function subscribe(
   { id, topic, since }: Subscribe,
   caller: Caller,
-  { relay, limits }: Pick<Parts, 'relay' | 'limits'>,
+  { relay, limits, counters }: Pick<Parts, 'relay' | 'limits' | 'counters'>,
 ): Promise<void> {
+  permit('subscribe', topic, caller, { counters });
   if (caller.isSubscribed(topic)) {
     throw new ReplyError('alreadySubscribed', `This connection is subscribed to ${topic} already.`);
   }

@@ -7,5 +7,5 @@ export function unsubscribe({ id, topic }: Unsubscribe, caller: Caller): void {
     throw new ReplyError('notSubscribed', `This connection is not subscribed to ${topic}.`);
   }
   caller.leave(topic);
-  if (id !== null) caller.reply({ type: 'unsubscribed', id, topic });
+  if (id !== null) caller.reply({ type: 'unsubscribed', id, topic, code: null, message: null });
 }

@@ -1,0 +1,17 @@
+import { PeerError } from '@fanfare/protocol';
+import type { Identity } from './identity.js';
+
+export class AuthError extends PeerError {
+  constructor(
+    readonly code: 'invalidToken' | 'tokenExpired' | 'unavailable',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface Authenticator {
+  /** Throws {@link AuthError}. */
+  authenticate(token: string): Promise<Identity>;
+  close(): void;
+}

@@ -1,0 +1,70 @@
+/** Puts together what a node needs to know who its clients are; null where it asks nobody. */
+import { randomBytes } from 'node:crypto';
+import { NodeApi } from '../api/api.js';
+import type { Config } from '../config.js';
+import type { SessionContext, SessionCounters } from '../connection/session.js';
+import { Subjects } from '../limits/subjects.js';
+import type { Log } from '../log.js';
+import type { RedisCounters } from '../redis.js';
+import type { AuthStore } from './auth-store.js';
+import { MemoryAuthStore } from './memory-auth-store.js';
+import { RedisAuthStore } from './redis-auth-store.js';
+import { type Revocation, Revocations } from './revocations.js';
+import { Tickets } from './tickets.js';
+
+export interface Doors {
+  readonly sessions: SessionContext;
+  readonly api: NodeApi;
+  readonly revocations: Revocations;
+  close(): Promise<void>;
+}
+
+/** How often what is not revoked any more is forgotten, in milliseconds. */
+const forgetMs = 60_000;
+
+/** `onRevoked`: something is revoked that was not before. */
+export function openDoors(
+  config: Config,
+  log: Log,
+  counters: SessionCounters & RedisCounters & { ticketsIssued: number },
+  onBug: (error: unknown) => void,
+  onRevoked: () => void,
+): Doors | null {
+  const authenticator = createAuthenticator(config.auth, log);
+  if (authenticator === null) return null;
+  const revocations = new Revocations();
+  const learn = (revocation: Revocation): void => {
+    revocations.add(revocation);
+    onRevoked();
+  };
+  const store: AuthStore =
+    config.redisUrl === null
+      ? new MemoryAuthStore(learn)
+      : new RedisAuthStore({ ...config, redisUrl: config.redisUrl }, revocations, learn, log, counters);
+  const tickets = new Tickets(store);
+  const forget = setInterval(() => revocations.forgetOld(Date.now()), forgetMs);
+  forget.unref();
+  // Random, so that no other node and no earlier run of this one has the same.
+  const run = randomBytes(6).toString('base64url');
+  let count = 0;
+  return {
+    revocations,
+    sessions: {
+      authenticator,
+      tickets,
+      revocations,
+      subjects: new Subjects(config),
+      authTimeoutMs: config.authTimeoutMs,
+      counters,
+      unauthenticated: 0,
+      nextId: () => `${run}-${++count}`,
+      onBug,
+    },
+    api: new NodeApi({ authenticator, revocations, tickets, store, counters, onBug }),
+    async close() {
+      clearInterval(forget);
+      authenticator.close();
+      await store.close();
+    },
+  };
+}

@@ -1,0 +1,16 @@
+/** Who a connection belongs to, as its token says. */
+import type { Permissions } from './permissions.js';
+
+export interface Identity {
+  readonly subject: string;
+  readonly tokenId: string | null;
+  /** Milliseconds since the epoch; null where the token does not say. */
+  readonly issuedAtMs: number | null;
+  /** Milliseconds since the epoch; null where the token does not expire. */
+  readonly expiresAtMs: number | null;
+  readonly permissions: Permissions;
+  /** An API key: the rate limits of users do not apply. */
+  readonly isService: boolean;
+  /** May revoke. */
+  readonly isAdmin: boolean;
+}

@@ -1,0 +1,125 @@
+/**
+ * The store of many nodes, in Redis. Each node asks for new revocations twice a second, rather than being told: what is asked for
+ * cannot be lost on the way, whatever happens to a connection.
+ */
+import type { Log } from '../log.js';
+import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
+import type { AuthStore, OnRevoked } from './auth-store.js';
+import { AuthError } from './authenticator.js';
+import { type Revocation, type Revocations, revocationKinds } from './revocations.js';
+
+export interface RedisAuthStoreSettings extends RedisSettings {
+  readonly redisPrefix: string;
+}
+
+const pollMs = 500;
+
+/** Most revocations read at once; the next time goes on from there. */
+const pageSize = 1_000;
+
+/** Before the first entry of a stream. */
+const start = '0-0';
+
+/** Entry of the stream: id, and fields and values in turn. */
+type Entry = readonly [id: string, fields: readonly string[]];
+
+export class RedisAuthStore implements AuthStore {
+  readonly #link: StoreLink;
+  readonly #revocationsKey: string;
+  readonly #keptPrefix: string;
+  readonly #known: Revocations;
+  readonly #onRevoked: OnRevoked;
+  readonly #poll: NodeJS.Timeout;
+  /** Id of the last revocation read. As long as it stands in the stream, nothing before it was lost. */
+  #cursor = start;
+  #isAsking = false;
+
+  /** `known`: what this node knows to be revoked, to give it back to a Redis that has lost it. */
+  constructor(
+    settings: RedisAuthStoreSettings,
+    known: Revocations,
+    onRevoked: OnRevoked,
+    log: Log,
+    counters: RedisCounters,
+  ) {
+    this.#link = new StoreLink(settings, log, counters);
+    this.#revocationsKey = `${settings.redisPrefix}:revocations`;
+    this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
+    this.#known = known;
+    this.#onRevoked = onRevoked;
+    this.#poll = setInterval(() => void this.#ask(), pollMs);
+    this.#poll.unref();
+  }
+
+  async revoke(revocation: Revocation): Promise<void> {
+    await this.#run([this.#entryOf(revocation)]);
+    this.#onRevoked(revocation);
+  }
+
+  async keep(name: string, value: string, ttlMs: number): Promise<void> {
+    await this.#run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]);
+  }
+
+  async take(name: string): Promise<string | null> {
+    const [value] = await this.#run([['GETDEL', this.#keptPrefix + name]]);
+    return typeof value === 'string' ? value : null;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#poll);
+    await this.#link.close();
+  }
+
+  async #run(commands: Parameters<StoreLink['run']>[0]): Promise<readonly unknown[]> {
+    try {
+      return await this.#link.run(commands);
+    } catch {
+      // The link has said why in the log.
+      throw new AuthError('unavailable', 'The store of the nodes, Redis, does not answer. Try again.');
+    }
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#isAsking || !this.#link.isReady) return;
+    this.#isAsking = true;
+    try {
+      const [entries] = (await this.#link.run([
+        ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
+      ])) as [readonly Entry[]];
+      const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
+      if (!isWhole) return await this.#giveBack();
+      for (const [id, fields] of entries) {
+        if (id === this.#cursor) continue;
+        this.#cursor = id;
+        const revocation = read(fields);
+        if (revocation !== null && revocation.untilMs > Date.now()) this.#onRevoked(revocation);
+      }
+    } catch {
+      // The link has said why in the log. What was not read now is read the next time.
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  /** Redis has another state than before: all nodes write what they know, and read all of it anew. */
+  async #giveBack(): Promise<void> {
+    await this.#link.run([...this.#known.all()].map((revocation) => this.#entryOf(revocation)));
+    this.#cursor = start;
+  }
+
+  /** What was revoked longer ago than the longest memory of any is left out by the way. */
+  #entryOf({ kind, value, atMs, untilMs }: Revocation): [string, ...(string | number)[]] {
+    const oldest = Date.now() - maxRevocationMs;
+    return ['XADD', this.#revocationsKey, 'MINID', '~', oldest, '*', kind, value, 'at', atMs, 'until', untilMs];
+  }
+}
+
+/** Longest that a revocation is remembered. */
+export const maxRevocationMs = 30 * 86_400_000;
+
+function read(fields: readonly string[]): Revocation | null {
+  const [kind, value, , at, , until] = fields;
+  const known = revocationKinds.find((name) => name === kind);
+  if (known === undefined || value === undefined) return null;
+  return { kind: known, value, atMs: Number(at), untilMs: Number(until) };
+}

@@ -1,0 +1,55 @@
+/**
+ * Single-use tickets, for those who can only set a URL: bought with a token, good for one connection within 30 s. The store holds
+ * neither the ticket nor the token in the clear: its name is a hash of the ticket, its value the token encrypted with the ticket.
+ */
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import type { AuthStore } from './auth-store.js';
+import { AuthError } from './authenticator.js';
+
+export const ticketLifetimeMs = 30_000;
+
+const ticketBytes = 32;
+const algorithm = 'aes-256-gcm';
+/** A ticket is used once, and so is its key: the nonce need not differ. */
+const nonce = Buffer.alloc(12);
+const tagBytes = 16;
+
+/** Whether the text has the form of a ticket. */
+export function isTicket(text: string): boolean {
+  return /^[A-Za-z0-9_-]{43}$/.test(text);
+}
+
+export class Tickets {
+  readonly #store: AuthStore;
+
+  constructor(store: AuthStore) {
+    this.#store = store;
+  }
+
+  /** A ticket for the token, which must be good. Rejects with {@link AuthError} where it cannot be kept. */
+  async issue(token: string): Promise<string> {
+    const ticket = randomBytes(ticketBytes);
+    const cipher = createCipheriv(algorithm, keyOf(ticket), nonce);
+    const sealed = Buffer.concat([cipher.update(token, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    await this.#store.keep(nameOf(ticket), sealed.toString('base64'), ticketLifetimeMs);
+    return ticket.toString('base64url');
+  }
+
+  /** The token behind a ticket, which is used up then. Rejects with {@link AuthError} where there is none. */
+  async redeem(text: string): Promise<string> {
+    const ticket = Buffer.from(text, 'base64url');
+    const value = isTicket(text) ? await this.#store.take(nameOf(ticket)) : null;
+    if (value === null) throw new AuthError('invalidToken', 'The ticket is unknown, was used, or is older than 30 s.');
+    const sealed = Buffer.from(value, 'base64');
+    const decipher = createDecipheriv(algorithm, keyOf(ticket), nonce).setAuthTag(sealed.subarray(-tagBytes));
+    return decipher.update(sealed.subarray(0, -tagBytes), undefined, 'utf8') + decipher.final('utf8');
+  }
+}
+
+function keyOf(ticket: Buffer): Buffer {
+  return Buffer.from(hkdfSync('sha256', ticket, '', 'fanfare ticket', 32));
+}
+
+function nameOf(ticket: Buffer): string {
+  return createHash('sha256').update(ticket).digest('hex');
+}

@@ -1,0 +1,57 @@
+/**
+ * Looks at all connections once a second: whose time is up is closed, and where the node holds too many unread bytes, those that read
+ * least are. One timer for all: one for each connection would cost more memory than all else of it.
+ */
+import { closeReasons } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
+
+const roundMs = 1_000;
+
+export interface RoundsSettings {
+  readonly maxTotalBufferedBytes: number;
+}
+
+export class Rounds {
+  readonly #connections: readonly Connection[];
+  readonly #settings: RoundsSettings;
+  readonly #counters: { connectionsShed: number };
+  readonly #timer: NodeJS.Timeout;
+  /** As of the last round. */
+  bufferedBytes = 0;
+
+  constructor(connections: readonly Connection[], settings: RoundsSettings, counters: { connectionsShed: number }) {
+    this.#connections = connections;
+    this.#settings = settings;
+    this.#counters = counters;
+    this.#timer = setInterval(() => this.look(Date.now()), roundMs);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  look(nowMs: number): void {
+    let total = 0;
+    // A copy: who is closed leaves the list.
+    for (const connection of [...this.#connections]) {
+      connection.session?.check(nowMs);
+      total += connection.bufferedBytes;
+    }
+    this.bufferedBytes = total;
+    if (total > this.#settings.maxTotalBufferedBytes) this.#shed(total);
+  }
+
+  /** Cuts off those that hold most, until half of what is allowed is left: they would not read a close frame in time either. */
+  #shed(total: number): void {
+    const held = this.#connections.map((connection) => ({ connection, bytes: connection.bufferedBytes }));
+    held.sort((a, b) => b.bytes - a.bytes);
+    let left = total;
+    for (const { connection, bytes } of held) {
+      if (left <= this.#settings.maxTotalBufferedBytes / 2) return;
+      left -= bytes;
+      this.#counters.connectionsShed++;
+      connection.close(closeReasons.overloaded);
+    }
+  }
+}

@@ -1,0 +1,8 @@
+/** `refresh`: another token in the place of the one that is about to expire (PROTOCOL.md section 4.1). */
+import type { Refresh } from '@fanfare/protocol';
+import type { Caller } from './caller.js';
+
+export async function refresh({ id, token }: Refresh, caller: Caller): Promise<void> {
+  await caller.refresh(token);
+  caller.reply({ type: 'refreshed', id, expiresInMs: caller.expiresInMs });
+}

@@ -1,0 +1,106 @@
+/** From where a client comes, and how many come from there. */
+import { BlockList, isIPv4, isIPv6 } from 'node:net';
+
+/** The clients of one address. */
+export interface Address {
+  readonly key: string;
+  connections: number;
+}
+
+/** Networks in CIDR notation, or single addresses. */
+export class Networks {
+  readonly #list = new BlockList();
+
+  /** Each must be valid: {@link isNetwork}. */
+  constructor(networks: Iterable<string>) {
+    for (const network of networks) {
+      const [address = '', bits] = network.split('/');
+      const family = isIPv4(address) ? 'ipv4' : 'ipv6';
+      if (bits === undefined) this.#list.addAddress(address, family);
+      else this.#list.addSubnet(address, Number(bits), family);
+    }
+  }
+
+  has(address: string): boolean {
+    if (isIPv4(address)) return this.#list.check(address, 'ipv4');
+    return isIPv6(address) && this.#list.check(address, 'ipv6');
+  }
+}
+
+/** Whether the text is an address, or a network such as 10.0.0.0/8. */
+export function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const most = isIPv4(address) ? 32 : isIPv6(address) ? 128 : null;
+  if (most === null || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most);
+}
+
+const loopback = new Networks(['127.0.0.0/8', '::1']);
+
+export class Addresses {
+  readonly #trustedProxies: Networks;
+  readonly #addresses = new Map<string, Address>();
+
+  constructor(trustedProxies: Networks) {
+    this.#trustedProxies = trustedProxies;
+  }
+
+  /** Addresses with a connection here. */
+  get size(): number {
+    return this.#addresses.size;
+  }
+
+  /**
+   * The address of a client: that of the socket, or, where that is a trusted proxy, the last in `X-Forwarded-For` that is none. The
+   * ones before it are anybody's claim.
+   */
+  clientOf(remote: string, forwardedFor: string): string {
+    let client = canonical(remote);
+    for (const hop of forwardedFor.split(',').reverse()) {
+      if (!this.#trustedProxies.has(client)) break;
+      const address = canonical(hop.trim());
+      if (!isIPv4(address) && !isIPv6(address)) break;
+      client = address;
+    }
+    return client;
+  }
+
+  /** How many connections there are from where this client comes. Null: they are not counted (this machine itself, a trusted proxy). */
+  of(client: string): Address | null {
+    if (loopback.has(client) || this.#trustedProxies.has(client)) return null;
+    const key = isIPv6(client) ? networkOf(client) : client;
+    return this.#addresses.get(key) ?? { key, connections: 0 };
+  }
+
+  join(address: Address): void {
+    address.connections++;
+    this.#addresses.set(address.key, address);
+  }
+
+  leave(address: Address): void {
+    address.connections--;
+    if (address.connections === 0) this.#addresses.delete(address.key);
+  }
+}
+
+/** An IPv4 address in IPv6's clothes (RFC 4291 section 2.5.5.2) is an IPv4 address. */
+function canonical(address: string): string {
+  const mapped = /^(?:::ffff:|(?:0{1,4}:){5}ffff:)(.+)$/i.exec(address)?.[1];
+  if (mapped === undefined) return address.toLowerCase();
+  if (isIPv4(mapped)) return mapped;
+  const words = mapped.split(':').map((word) => Number.parseInt(word, 16));
+  return words.flatMap((word) => [word >> 8, word & 255]).join('.');
+}
+
+/** The /64 of an IPv6 address: one subscriber of a provider has all of it (RFC 6177). */
+function networkOf(address: string): string {
+  const [head = '', tail] = address.split('%')[0]?.split('::') ?? [];
+  const words = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = Array.from({ length: Math.max(0, 8 - words.length - after.length) }, () => '0');
+  const all = tail === undefined ? words : [...words, ...zeros, ...after];
+  return `${all
+    .slice(0, 4)
+    .map((word) => Number.parseInt(word, 16).toString(16))
+    .join(':')}::/64`;
+}

@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+import { Addresses, isNetwork, Networks } from '../src/limits/addresses.js';
+import { readOrigins } from '../src/limits/origins.js';
+import { Subjects } from '../src/limits/subjects.js';
+import { TokenBucket } from '../src/limits/token-bucket.js';
+
+describe('a token bucket', () => {
+  it('gives what it holds at once, then as much as comes in', () => {
+    const bucket = new TokenBucket(10, 20, 0);
+    for (let taken = 0; taken < 20; taken++) expect(bucket.take(1, 0)).toBe(true);
+    expect(bucket.take(1, 0)).toBe(false);
+    expect(bucket.take(1, 99)).toBe(false);
+    expect(bucket.take(1, 100)).toBe(true);
+    expect(bucket.take(1, 100)).toBe(false);
+  });
+
+  it('holds no more than its burst, however long nothing is taken', () => {
+    const bucket = new TokenBucket(10, 20, 0);
+    expect(bucket.take(20, 3_600_000)).toBe(true);
+    expect(bucket.take(1, 3_600_000)).toBe(false);
+  });
+
+  it('gives more than it can hold from full, and is paid back', () => {
+    const bucket = new TokenBucket(10, 20, 0);
+    expect(bucket.take(50, 0)).toBe(true);
+    expect(bucket.take(1, 3_000)).toBe(false);
+    expect(bucket.take(1, 3_100)).toBe(true);
+  });
+});
+
+describe('the address of a client', () => {
+  const addresses = new Addresses(new Networks(['10.0.0.0/8', '2001:db8:1::/48']));
+
+  it.each([
+    ['of the socket, where that is no trusted proxy, whatever it claims', '192.0.2.1', '198.51.100.7', '192.0.2.1'],
+    ['of the socket, where the proxy says nothing', '10.0.0.1', '', '10.0.0.1'],
+    ['the last one that is no proxy', '10.0.0.1', '203.0.113.9, 198.51.100.7, 10.2.3.4', '198.51.100.7'],
+    ['not one that a client made up before it', '10.0.0.1', '127.0.0.1, 198.51.100.7', '198.51.100.7'],
+    ['of the proxy, where what it says is no address', '10.0.0.1', 'unknown', '10.0.0.1'],
+    ['behind a proxy of IPv6', '2001:db8:1::5', '2001:DB8:9::1', '2001:db8:9::1'],
+    ['IPv4, also in the clothes of IPv6', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
+    ['IPv4, as uWebSockets writes it', '0000:0000:0000:0000:0000:ffff:0a00:0001', '198.51.100.7', '198.51.100.7'],
+  ])('is that %s', (_, remote, forwardedFor, client) => {
+    expect(addresses.clientOf(remote, forwardedFor)).toBe(client);
+  });
+
+  it('of IPv6 counts by its /64', () => {
+    const one = addresses.of('2001:db8:9:1::1');
+    expect(one).toMatchObject({ key: '2001:db8:9:1::/64' });
+    expect(addresses.of('2001:db8:9:1:ffff::2')?.key).toBe(one?.key);
+    expect(addresses.of('2001:0db8:0009:0001:0000:0000:0000:0003')?.key).toBe(one?.key);
+    expect(addresses.of('2001:db8:9:2::1')?.key).not.toBe(one?.key);
+  });
+
+  it('of this machine, or of a trusted proxy itself, is not counted', () => {
+    for (const client of ['127.0.0.1', '127.9.9.9', '::1', '10.3.3.3']) expect(addresses.of(client)).toBeNull();
+  });
+
+  it('is forgotten with its last connection', () => {
+    const address = addresses.of('192.0.2.1');
+    if (address === null) throw new Error('It is counted.');
+    addresses.join(address);
+    addresses.join(address);
+    expect(addresses.of('192.0.2.1')?.connections).toBe(2);
+    addresses.leave(address);
+    addresses.leave(address);
+    expect(addresses.size).toBe(0);
+  });
+});
+
+describe('a network', () => {
+  it.each(['10.0.0.0/8', '192.0.2.1', '2001:db8::/32', '::1'])('may be %s', (text) => {
+    expect(isNetwork(text)).toBe(true);
+  });
+
+  it.each(['', '10.0.0.0/33', '10.0.0/8', 'proxy', '2001:db8::/129', '10.0.0.0/8/8', '10.0.0.0/'])(
+    'may not be "%s"',
+    (text) => expect(isNetwork(text)).toBe(false),
+  );
+});
+
+describe('origins', () => {
+  const read = (text: string) => {
+    const wrong: string[] = [];
+    const origins = readOrigins(text, (sentence) => wrong.push(sentence));
+    return { origins, wrong };
+  };
+
+  it('are exact', () => {
+    const { origins, wrong } = read('https://app.example.com, http://localhost:3000');
+    expect(wrong).toEqual([]);
+    expect(origins).toEqual(new Set(['https://app.example.com', 'http://localhost:3000']));
+    expect(read('*').origins).toBe('any');
+  });
+
+  it.each([
+    [
+      'https://app.example.com/',
+      'has "https://app.example.com/", which browsers write https://app.example.com: write it so.',
+    ],
+    [
+      'https://App.example.com',
+      'has "https://App.example.com", which browsers write https://app.example.com: write it so.',
+    ],
+    ['https://a.example:443', 'has "https://a.example:443", which browsers write https://a.example: write it so.'],
+    ['https://*.example.com', 'has "https://*.example.com", a pattern: list each origin.'],
+    ['app.example.com', 'has "app.example.com", which is no origin such as https://app.example.com.'],
+    ['null', 'has "null", which every sandboxed page has: it cannot be allowed.'],
+    ['https://a.example,*', 'has "*", beside others: write * alone, or leave it out.'],
+    ['https://a.example,,https://b.example', 'has "", an empty part: separate origins with one comma.'],
+  ])('cannot be %s', (text, sentence) => {
+    expect(read(text).wrong).toEqual([sentence]);
+  });
+});
+
+describe('a subject', () => {
+  const limits = {
+    maxConnectionsPerSubject: 2,
+    publishRate: 1,
+    publishBytesRate: 100,
+    commandRate: 1,
+    maxSubscriptions: 3,
+  };
+
+  it('has so many connections and no more, and is forgotten with the last', () => {
+    const subjects = new Subjects(limits);
+    const first = subjects.join('ada');
+    expect(subjects.join('ada')).toBe(first);
+    expect(subjects.join('ada')).toBeNull();
+    expect(subjects.join('bob')).not.toBeNull();
+    if (first === null) throw new Error('It is in.');
+    subjects.leave(first);
+    expect(subjects.join('ada')).toBe(first);
+    subjects.leave(first);
+    subjects.leave(first);
+    expect(subjects.size).toBe(1);
+  });
+
+  it('named like a property of objects is a subject like others', () => {
+    const subjects = new Subjects(limits);
+    for (const name of ['__proto__', 'constructor', 'toString']) expect(subjects.join(name)?.name).toBe(name);
+    expect(subjects.size).toBe(3);
+  });
+
+  it('publishes as much as it may, in number and in bytes', () => {
+    const subject = new Subjects(limits).join('ada');
+    const now = performance.now();
+    expect([1, 2, 3].map(() => subject?.mayPublish(10, now))).toEqual([true, true, false]);
+    // More than the bucket holds goes once, and has to be waited for afterwards.
+    expect(subject?.mayPublish(500, now + 1_000)).toBe(true);
+    expect(subject?.mayPublish(1, now + 3_000)).toBe(false);
+    expect(subject?.mayPublish(1, now + 5_000)).toBe(true);
+  });
+
+  it('subscribes to everything at once when it comes back', () => {
+    const subject = new Subjects(limits).join('ada');
+    const now = performance.now();
+    expect(Array.from({ length: 6 }, () => subject?.mayCommand(now))).toEqual([true, true, true, true, true, false]);
+  });
+});
