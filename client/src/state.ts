@@ -16,11 +16,18 @@ export const stateCodes = [
   'protocolError',
   'draining',
   'slowSubscriber',
+  'tokenExpired',
+  'authenticationTimeout',
+  'tooManyConnections',
+  'rateLimited',
+  'overloaded',
   // either, depending on the close code or the error
   'refused',
   'closedByNode',
   'badProtocol',
   'frameTooLarge',
+  'unauthenticated',
+  'revoked',
 ] as const;
 
 export type StateCode = (typeof stateCodes)[number];

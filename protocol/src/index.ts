@@ -4,6 +4,7 @@ export { type Encoding, endpointPath, subprotocols } from './encoding.js';
 export {
   type CloseReason,
   closeReasons,
+  PeerError,
   ReplyError,
   type ReplyErrorCode,
   replyErrors,

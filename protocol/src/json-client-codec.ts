@@ -15,23 +15,29 @@ const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof rea
   published: ['id', 'position'],
   subscribed: ['id', 'topic', 'position', 'recovered', 'publications'],
   history: ['id', 'topic', 'position', 'recovered', 'first', 'publications'],
-  unsubscribed: ['id', 'topic'],
+  unsubscribed: ['id', 'topic', 'code', 'message'],
+  refreshed: ['id', 'expiresInMs'],
   pong: ['id'],
-  connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes'],
+  connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes', 'expiresInMs'],
   // A code of a newer node is passed on as it is; `retryable` says how to treat it.
   error: ['id', 'code', 'message', 'retryable'],
 };
 
-/** Messages that are none without a position; elsewhere it stands only where the topic has history. */
-const positioned: readonly string[] = ['reset', 'history'] satisfies ServerMessage['type'][];
+/** Texts without which a message is none; in others they may be absent. */
+const required: { readonly [Type in ServerMessage['type']]?: readonly string[] } = {
+  reset: ['epoch'],
+  history: ['epoch'],
+  error: ['code', 'message'],
+};
 
 const readers = {
   id: optionalNumber,
   first: optionalNumber,
   topic: string,
   node: string,
-  code: string,
-  message: string,
+  expiresInMs: optionalNumber,
+  code: optionalString,
+  message: optionalString,
   pingIntervalMs: number,
   maxFrameBytes: number,
   delayMs: number,
@@ -65,7 +71,7 @@ export const jsonClientCodec: ClientCodec = {
     const type = string(fields, 'type');
     if (!Object.hasOwn(layouts, type)) return null;
     const message: Record<string, unknown> = { type };
-    if (positioned.includes(type)) string(fields, 'epoch');
+    for (const name of required[type as ServerMessage['type']] ?? []) string(fields, name);
     for (const name of layouts[type as ServerMessage['type']]) message[name] = readers[name](fields, name);
     return message as unknown as ServerMessage;
   },
@@ -92,6 +98,10 @@ function number(fields: Fields, name: string): number {
 
 function optionalNumber(fields: Fields, name: string): number | null {
   return (fields[name] ?? null) === null ? null : number(fields, name);
+}
+
+function optionalString(fields: Fields, name: string): string | null {
+  return (fields[name] ?? null) === null ? null : string(fields, name);
 }
 
 function boolean(fields: Fields, name: string): boolean {

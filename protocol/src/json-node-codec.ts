@@ -64,9 +64,10 @@ export class JsonNodeCodec implements NodeCodec {
     switch (reply.type) {
       case 'connected':
       case 'unsubscribed':
+      case 'refreshed':
       case 'pong':
       case 'error':
-        return JSON.stringify({ ...reply, id: reply.id ?? undefined }) as unknown as Frame;
+        return JSON.stringify(reply, (_name, value) => value ?? undefined) as unknown as Frame;
       case 'published':
         return JSON.stringify({ type: reply.type, id: reply.id ?? undefined, ...reply.position }) as unknown as Frame;
       case 'subscribed': {
@@ -206,14 +207,15 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       }
       return { type, id, topic, since, limit, direction };
     }
+    case 'refresh': {
+      const { token } = fields;
+      return isTokenField(token) ? { type, id, token } : malformed(tokenRule);
+    }
     case 'ping':
       return { type, id };
     case 'connect': {
       const token = fields['token'] ?? null;
-      if (token !== null && !(typeof token === 'string' && isToken(token))) {
-        return malformed(`"token" must be a string of at most ${maxTokenBytes} bytes.`);
-      }
-      return { type, id, token };
+      return token === null || isTokenField(token) ? { type, id, token } : malformed(tokenRule);
     }
     default:
       if (typeof type !== 'string') return malformed('A command needs a "type".');
@@ -223,6 +225,12 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
         `There is no command ${JSON.stringify(type.slice(0, 64))} in protocol version 1.`,
       );
   }
+}
+
+const tokenRule = `"token" must be a string of at most ${maxTokenBytes} bytes.`;
+
+function isTokenField(token: unknown): token is string {
+  return typeof token === 'string' && isToken(token);
 }
 
 function decodeTopic(fields: Fields, id: CommandId): Topic | CommandError {

@@ -11,7 +11,7 @@ import {
   replyTypes,
   type ServerMessage,
 } from './messages.js';
-import { writeHead, writePosition } from './msgpack-layout.js';
+import { writeHead, writePosition, writeStrOrNil, writeUintOrNil } from './msgpack-layout.js';
 import type { Payload } from './payload.js';
 import type { Position } from './position.js';
 import { LayoutError, Reader } from './reader.js';
@@ -41,7 +41,11 @@ export class MsgpackClientCodec implements ClientCodec {
     switch (command.type) {
       case 'connect':
         writeHead(writer, 3, commandTypes.connect, command.id);
-        strOrNil(writer, command.token);
+        writeStrOrNil(writer, command.token);
+        break;
+      case 'refresh':
+        writeHead(writer, 3, commandTypes.refresh, command.id);
+        writer.str(command.token);
         break;
       case 'subscribe': {
         const { id, topic, since } = command;
@@ -67,9 +71,8 @@ export class MsgpackClientCodec implements ClientCodec {
         writeHead(writer, 7, commandTypes.history, id);
         writer.str(topic);
         writePosition(writer, since);
-        if (limit === null) writer.nil();
-        else writer.uint(limit);
-        strOrNil(writer, direction);
+        writeUintOrNil(writer, limit);
+        writeStrOrNil(writer, direction);
         break;
       }
       case 'ping':
@@ -128,12 +131,19 @@ export class MsgpackClientCodec implements ClientCodec {
         const topic = reader.str('the topic');
         const position = present(readPosition(reader));
         const recovered = reader.boolean('`recovered`');
-        const first = reader.nil() ? null : reader.uint('`first`');
+        const first = uintOrNil(reader, '`first`');
         return { type: 'history', id, topic, position, recovered, first, publications: this.#readItems(reader) };
       }
       case replyTypes.unsubscribed: {
         const id = readId(reader);
-        return { type: 'unsubscribed', id, topic: reader.str('the topic') };
+        const topic = reader.str('the topic');
+        if (count === 3) return { type: 'unsubscribed', id, topic, code: null, message: null };
+        const code = strOrNil(reader, 'the code') as ReplyErrorCode | null;
+        return { type: 'unsubscribed', id, topic, code, message: strOrNil(reader, 'the message') };
+      }
+      case replyTypes.refreshed: {
+        const id = readId(reader);
+        return { type: 'refreshed', id, expiresInMs: uintOrNil(reader, '`expiresInMs`') };
       }
       case replyTypes.pong:
         return { type: 'pong', id: readId(reader) };
@@ -141,7 +151,9 @@ export class MsgpackClientCodec implements ClientCodec {
         const id = readId(reader);
         const node = reader.str('the node');
         const pingIntervalMs = reader.uint('`pingIntervalMs`');
-        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes: reader.uint('`maxFrameBytes`') };
+        const maxFrameBytes = reader.uint('`maxFrameBytes`');
+        const expiresInMs = count === 5 ? null : uintOrNil(reader, '`expiresInMs`');
+        return { type: 'connected', id, node, pingIntervalMs, maxFrameBytes, expiresInMs };
       }
       case replyTypes.error: {
         const id = readId(reader);
@@ -173,9 +185,12 @@ export class MsgpackClientCodec implements ClientCodec {
   }
 }
 
-function strOrNil(writer: Writer, text: string | null): void {
-  if (text === null) writer.nil();
-  else writer.str(text);
+function strOrNil(reader: Reader, what: string): string | null {
+  return reader.nil() ? null : reader.str(what);
+}
+
+function uintOrNil(reader: Reader, what: string): number | null {
+  return reader.nil() ? null : reader.uint(what);
 }
 
 function readId(reader: Reader): CommandId {

@@ -21,3 +21,13 @@ export function writePosition(writer: Writer, position: Position | null): void {
     writer.uint(position.offset);
   }
 }
+
+export function writeStrOrNil(writer: Writer, text: string | null): void {
+  if (text === null) writer.nil();
+  else writer.str(text);
+}
+
+export function writeUintOrNil(writer: Writer, number: number | null): void {
+  if (number === null) writer.nil();
+  else writer.uint(number);
+}

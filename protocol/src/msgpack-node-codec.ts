@@ -16,7 +16,7 @@ import {
   pushTypes,
   replyTypes,
 } from './messages.js';
-import { writeHead, writePosition } from './msgpack-layout.js';
+import { writeHead, writePosition, writeStrOrNil, writeUintOrNil } from './msgpack-layout.js';
 import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
 import { isEpoch, type Position } from './position.js';
 import { LayoutError, Reader } from './reader.js';
@@ -110,6 +110,9 @@ export class MsgpackNodeCodec implements NodeCodec {
         const direction = count === 7 && !reader.nil() ? readDirection(reader) : null;
         return topic instanceof CommandError ? topic : { type: 'history', id, topic, since, limit, direction };
       }
+      case commandTypes.refresh:
+        expectCount('refresh', count, 3, 3);
+        return { type: 'refresh', id, token: readToken(reader) };
       case commandTypes.ping:
         expectCount('ping', count, 2, 2);
         return { type: 'ping', id };
@@ -139,10 +142,11 @@ export class MsgpackNodeCodec implements NodeCodec {
     writer.clear();
     switch (reply.type) {
       case 'connected':
-        writeHead(writer, 5, replyTypes.connected, reply.id);
+        writeHead(writer, 6, replyTypes.connected, reply.id);
         writer.str(reply.node);
         writer.uint(reply.pingIntervalMs);
         writer.uint(reply.maxFrameBytes);
+        writeUintOrNil(writer, reply.expiresInMs);
         break;
       case 'subscribed':
         writeHead(writer, 7, replyTypes.subscribed, reply.id);
@@ -153,8 +157,10 @@ export class MsgpackNodeCodec implements NodeCodec {
         writer.copy(reply.publications.bytes);
         break;
       case 'unsubscribed':
-        writeHead(writer, 3, replyTypes.unsubscribed, reply.id);
+        writeHead(writer, 5, replyTypes.unsubscribed, reply.id);
         writer.str(reply.topic);
+        writeStrOrNil(writer, reply.code);
+        writeStrOrNil(writer, reply.message);
         break;
       case 'published':
         writeHead(writer, 4, replyTypes.published, reply.id);
@@ -165,10 +171,13 @@ export class MsgpackNodeCodec implements NodeCodec {
         writer.str(reply.topic);
         writePosition(writer, reply.position);
         writer.boolean(reply.recovered);
-        if (reply.first === null) writer.nil();
-        else writer.uint(reply.first);
+        writeUintOrNil(writer, reply.first);
         writer.arrayHeader(reply.publications.count);
         writer.copy(reply.publications.bytes);
+        break;
+      case 'refreshed':
+        writeHead(writer, 3, replyTypes.refreshed, reply.id);
+        writeUintOrNil(writer, reply.expiresInMs);
         break;
       case 'pong':
         writeHead(writer, 2, replyTypes.pong, reply.id);

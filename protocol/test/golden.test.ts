@@ -58,6 +58,8 @@ function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
       return [number, id, command.topic, command.data, ...(command.messageId === null ? [] : [command.messageId])];
     case 'history':
       return [number, id, command.topic, ...position(command.since), command.limit, command.direction];
+    case 'refresh':
+      return [number, id, command.token];
     case 'ping':
       return [number, id];
   }
@@ -65,8 +67,10 @@ function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
 
 function messageArray(message: ReturnType<typeof received>): unknown[] {
   switch (message.type) {
-    case 'connected':
-      return [replyTypes.connected, message.id, message.node, message.pingIntervalMs, message.maxFrameBytes];
+    case 'connected': {
+      const { id, node, pingIntervalMs, maxFrameBytes, expiresInMs } = message;
+      return [replyTypes.connected, id, node, pingIntervalMs, maxFrameBytes, expiresInMs];
+    }
     case 'subscribed': {
       const { id, topic, recovered, publications } = message;
       return [replyTypes.subscribed, id, topic, ...position(message.position), recovered, publications];
@@ -76,9 +80,11 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
       return [replyTypes.history, id, topic, ...position(message.position), recovered, first, publications];
     }
     case 'unsubscribed':
-      return [replyTypes.unsubscribed, message.id, message.topic];
+      return [replyTypes.unsubscribed, message.id, message.topic, message.code, message.message];
     case 'published':
       return [replyTypes.published, message.id, ...position(message.position)];
+    case 'refreshed':
+      return [replyTypes.refreshed, message.id, message.expiresInMs];
     case 'pong':
       return [replyTypes.pong, message.id];
     case 'error':

@@ -78,6 +78,7 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
     limit: fc.option(fc.integer({ min: 1, max: maxHistoryLimit })),
     direction: fc.option(fc.constantFrom(...historyDirections)),
   }),
+  fc.record({ type: fc.constant('refresh' as const), id, token: text }),
   fc.record({ type: fc.constant('ping' as const), id }),
 );
 
@@ -106,6 +107,8 @@ function runOf(list: readonly Published[]): Run {
   return { count: list.length, bytes: writer.toBytes() };
 }
 
+const replyErrorCode = fc.constantFrom(...(Object.keys(replyErrors) as (keyof typeof replyErrors)[]));
+
 interface Reply {
   readonly written: OutgoingReply;
   readonly read: ServerMessage;
@@ -119,14 +122,22 @@ const reply: fc.Arbitrary<Reply> = fc.oneof(
         node: text,
         pingIntervalMs: fc.nat(),
         maxFrameBytes: fc.maxSafeNat(),
+        expiresInMs: fc.option(fc.maxSafeNat()),
       }),
-      fc.record({ type: fc.constant('unsubscribed' as const), id, topic }),
+      fc.record({
+        type: fc.constant('unsubscribed' as const),
+        id,
+        topic,
+        code: fc.option(replyErrorCode),
+        message: fc.option(text),
+      }),
+      fc.record({ type: fc.constant('refreshed' as const), id, expiresInMs: fc.option(fc.maxSafeNat()) }),
       fc.record({ type: fc.constant('published' as const), id, position: fc.option(position) }),
       fc.record({ type: fc.constant('pong' as const), id }),
       fc.record({
         type: fc.constant('error' as const),
         id,
-        code: fc.constantFrom(...(Object.keys(replyErrors) as (keyof typeof replyErrors)[])),
+        code: replyErrorCode,
         message: text,
         retryable: fc.boolean(),
       }),

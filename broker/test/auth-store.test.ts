@@ -1,0 +1,180 @@
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { AuthStore } from '../src/auth/auth-store.js';
+import { AuthError } from '../src/auth/authenticator.js';
+import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
+import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
+import { type Revocation, Revocations } from '../src/auth/revocations.js';
+import { isTicket, Tickets } from '../src/auth/tickets.js';
+import { Metrics } from '../src/metrics.js';
+import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
+import { until } from './wait.js';
+
+let redis: RedisProcess;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(async () => {
+  await redis[Symbol.asyncDispose]();
+});
+
+const opened: AuthStore[] = [];
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close();
+});
+
+let prefixes = 0;
+
+async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.url): Promise<OpenedStore> {
+  const known = new Revocations();
+  const revoked: Revocation[] = [];
+  const store = new RedisAuthStore(
+    { redisUrl, redisPrefix, redisTimeoutMs: 500, nodeName: 'test' },
+    known,
+    (revocation) => {
+      known.add(revocation);
+      revoked.push(revocation);
+    },
+    pino({ level: 'silent' }),
+    new Metrics().counters,
+  );
+  opened.push(store);
+  await until('Redis answers', async () => (await store.take('nothing').catch(() => undefined)) === null);
+  return { store, revoked };
+}
+
+async function openMemoryStore(): Promise<OpenedStore> {
+  const revoked: Revocation[] = [];
+  const store = new MemoryAuthStore((revocation) => revoked.push(revocation));
+  opened.push(store);
+  return { store, revoked };
+}
+
+authStoreContract('the store in memory', openMemoryStore);
+authStoreContract('the store in Redis', openRedisStore);
+
+const later = { atMs: Date.now(), untilMs: Date.now() + 60_000 };
+const valuesOf = (revoked: readonly Revocation[]): readonly string[] => revoked.map(({ value }) => value);
+
+describe('the store in Redis', () => {
+  it('tells all nodes, once each, and those that come later too', async () => {
+    const one = await openRedisStore('shared');
+    const other = await openRedisStore('shared');
+    await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
+    await until('the other hears', () => other.revoked.length > 0);
+    await one.store.revoke({ kind: 'tokenId', value: 't', ...later });
+    await until('the other hears', () => other.revoked.length > 1);
+    expect(valuesOf(other.revoked)).toEqual(['ada', 't']);
+    const late = await openRedisStore('shared');
+    await until('a late one hears', () => late.revoked.length > 1);
+    expect(late.revoked).toEqual(other.revoked);
+  });
+
+  it('gives revocations back to a Redis that has lost them', async () => {
+    const one = await openRedisStore('lossy');
+    await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
+    await until('it has read its own', () => one.revoked.length > 1);
+    const direct = new Redis(redis.url);
+    await direct.del('lossy:revocations');
+    // Something else is revoked before any node looks.
+    await direct.xadd('lossy:revocations', '*', 'subject', 'bob', 'at', later.atMs, 'until', later.untilMs);
+    direct.disconnect();
+    const late = await openRedisStore('lossy');
+    await until('a late one hears of both', () => new Set(valuesOf(late.revoked)).size === 2);
+    expect(new Set(valuesOf(late.revoked))).toEqual(new Set(['ada', 'bob']));
+  });
+
+  it('forgets what is over, and does not tell of it', async () => {
+    const one = await openRedisStore('old');
+    await one.store.revoke({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 2 });
+    await one.store.revoke({ kind: 'subject', value: 'bob', ...later });
+    const late = await openRedisStore('old');
+    await until('a late one hears', () => late.revoked.length > 0);
+    expect(valuesOf(late.revoked)).toEqual(['bob']);
+  });
+
+  it('says that it is unavailable while Redis is away', async () => {
+    await using gone = await startRedis();
+    const { store } = await openRedisStore('away', gone.url);
+    await gone.stop();
+    const refused = await store.keep('a', 'v', 1_000).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(AuthError);
+    expect(refused).toMatchObject({ code: 'unavailable' });
+  });
+
+  it('holds neither tickets nor tokens in the clear', async () => {
+    const { store } = await openRedisStore('clear');
+    const ticket = await new Tickets(store).issue('secret.token.here');
+    const direct = new Redis(redis.url);
+    const keys = await direct.keys('clear:*');
+    const values = await direct.mget(keys.filter((key) => key.startsWith('clear:ticket:')));
+    direct.disconnect();
+    expect(values).toHaveLength(1);
+    const stored = JSON.stringify([keys, values]);
+    expect(stored).not.toContain(ticket);
+    expect(Buffer.from(values[0] ?? '', 'base64').toString('latin1')).not.toContain('secret');
+  });
+});
+
+describe('tickets', () => {
+  it('are good once', async () => {
+    const { store } = await openMemoryStore();
+    const tickets = new Tickets(store);
+    const ticket = await tickets.issue('a token');
+    expect(isTicket(ticket)).toBe(true);
+    expect(await tickets.issue('a token')).not.toBe(ticket);
+    expect(await tickets.redeem(ticket)).toBe('a token');
+    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket is unknown, was used, or is older than 30 s.');
+  });
+
+  it.each(['', 'x', '../../etc', 'A'.repeat(43), `${'A'.repeat(42)}\n`])(
+    'that nobody issued are refused: %j',
+    async (text) => {
+      const { store } = await openMemoryStore();
+      await expect(new Tickets(store).redeem(text)).rejects.toThrow(AuthError);
+    },
+  );
+});
+
+describe('revocations', () => {
+  const identity = {
+    subject: 'ada',
+    tokenId: 't1',
+    issuedAtMs: 5_000,
+    expiresAtMs: null,
+    isService: false,
+    isAdmin: false,
+  };
+  const has = (revocation: Omit<Revocation, 'untilMs'>, change: Partial<typeof identity> = {}, connection = 'c1') => {
+    const revocations = new Revocations();
+    revocations.add({ ...revocation, untilMs: 9_000 });
+    return revocations.has({ ...identity, ...change } as never, connection);
+  };
+
+  it('of a subject hold for tokens from before, not for later ones', () => {
+    expect(has({ kind: 'subject', value: 'ada', atMs: 6_000 })).toBe(true);
+    expect(has({ kind: 'subject', value: 'ada', atMs: 5_500 })).toBe(true);
+    expect(has({ kind: 'subject', value: 'ada', atMs: 4_999 })).toBe(false);
+    expect(has({ kind: 'subject', value: 'bob', atMs: 6_000 })).toBe(false);
+    expect(has({ kind: 'subject', value: 'ada', atMs: 1 }, { issuedAtMs: null as never })).toBe(true);
+  });
+
+  it('of a token, or of a connection, hold for just that', () => {
+    expect(has({ kind: 'tokenId', value: 't1', atMs: 1 })).toBe(true);
+    expect(has({ kind: 'tokenId', value: 't2', atMs: 1 })).toBe(false);
+    expect(has({ kind: 'connection', value: 'c1', atMs: 1 })).toBe(true);
+    expect(has({ kind: 'connection', value: 'c1', atMs: 1 }, {}, 'c2')).toBe(false);
+  });
+
+  it('are forgotten when they are over', () => {
+    const revocations = new Revocations();
+    revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 });
+    revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 50 });
+    revocations.forgetOld(99);
+    expect(revocations.size).toBe(1);
+    revocations.forgetOld(100);
+    expect(revocations.size).toBe(0);
+  });
+});

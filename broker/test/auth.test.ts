@@ -1,0 +1,422 @@
+/** The doors of a running node, through real sockets: who may come in, what for, and for how long. */
+import { once } from 'node:events';
+import { closeReasons } from '@fanfare/protocol';
+import { SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until, within } from './wait.js';
+
+const secret = 'a secret that is known to this test only';
+const issuer = 'https://id.test';
+const adminKey = 'fk_admin_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8';
+const ordersKey = 'fk_orders_Hq3sT6vW9yZ2bC5dE8fG1hJ4kL7mN0pR';
+
+async function sha256(text: string): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from(text))).toString('hex');
+}
+
+async function authEnv(more: Readonly<Record<string, string>> = {}): Promise<Record<string, string>> {
+  const auth = {
+    issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
+    apiKeys: [
+      { id: 'admin', sha256: await sha256(adminKey), permissions: {}, admin: true },
+      { id: 'orders', sha256: await sha256(ordersKey), permissions: { publish: ['orders.>'] } },
+    ],
+  };
+  return { FANFARE_AUTH: JSON.stringify(auth), ...more };
+}
+
+interface Claims {
+  readonly sub?: string;
+  readonly jti?: string;
+  readonly permissions?: Readonly<Record<string, readonly string[]>>;
+  /** From now. */
+  readonly expiresInSeconds?: number;
+}
+
+const everything = { publish: ['>'], subscribe: ['>'], history: ['>'] };
+
+function tokenOf({ sub = 'ada', jti, permissions = everything, expiresInSeconds = 60 }: Claims = {}): Promise<string> {
+  const now = Math.floor(Date.now() / 1_000);
+  const jwt = new SignJWT({ fanfare: permissions })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer(issuer)
+    .setAudience('fanfare')
+    .setSubject(sub)
+    .setIssuedAt(now)
+    .setExpirationTime(now + expiresInSeconds);
+  if (jti !== undefined) jwt.setJti(jti);
+  return jwt.sign(Buffer.from(secret));
+}
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 2, env: await authEnv() });
+});
+afterAll(async () => {
+  await cluster[Symbol.asyncDispose]();
+});
+
+async function connectAs(claims: Claims = {}, node = 0, of = cluster): Promise<TestConnection> {
+  const connection = await of.connect(node);
+  const reply = await connection.request({ type: 'connect', token: await tokenOf(claims) });
+  expect(reply.type).toBe('connected');
+  return connection;
+}
+
+async function post(path: string, token: string | null, body: string, node = 0, of = cluster) {
+  const response = await fetch(`http://127.0.0.1:${of.node(node).broker.port}${path}`, {
+    method: 'POST',
+    headers: token === null ? {} : { Authorization: `Bearer ${token}` },
+    body,
+  });
+  return { status: response.status, body: await response.text() };
+}
+
+/** The answer to a handshake that is refused; 101 where it is not. */
+async function statusOf(url: string, headers: Record<string, string> = {}): Promise<number | undefined> {
+  const socket = new WebSocket(url, { headers });
+  socket.on('error', () => undefined);
+  const [status] = await Promise.race([
+    once(socket, 'unexpected-response').then(([, response]) => [response.statusCode as number]),
+    once(socket, 'open').then(() => [101]),
+  ]);
+  socket.terminate();
+  return status;
+}
+
+describe('a token', () => {
+  it('in connect opens the connection, and says how long it is good for', async () => {
+    const connection = await cluster.connect();
+    const reply = await connection.request({ type: 'connect', token: await tokenOf({ expiresInSeconds: 30 }) });
+    expect(reply).toMatchObject({ type: 'connected', node: 'node-0' });
+    const { expiresInMs } = reply as { expiresInMs: number };
+    expect(expiresInMs).toBeGreaterThan(25_000);
+    expect(expiresInMs).toBeLessThanOrEqual(30_000);
+  });
+
+  it('in the Authorization header opens it before the first command', async () => {
+    const socket = new WebSocket(cluster.node().url, { headers: { Authorization: `Bearer ${await tokenOf()}` } });
+    await once(socket, 'open');
+    socket.send('{"type":"subscribe","id":1,"topic":"t"}');
+    const [message] = await once(socket, 'message');
+    expect(JSON.parse(String(message))).toMatchObject({ type: 'subscribed', id: 1 });
+    socket.terminate();
+  });
+
+  it('lets commands behind it wait, in order, also those in the same frame', async () => {
+    const watcher = await connectAs();
+    await watcher.subscribe('waiting');
+    const connection = await cluster.connect();
+    const publish = (data: number) => ({ type: 'publish', id: null, topic: 'waiting', data, messageId: null }) as const;
+    connection.send({ type: 'connect', id: 1, token: await tokenOf() }, publish(1), publish(2));
+    connection.send(publish(3), { type: 'ping', id: 2 });
+    expect(await connection.next('connected')).toMatchObject({ id: 1 });
+    expect(await connection.next('pong')).toMatchObject({ id: 2 });
+    expect(await watcher.take('waiting', 3)).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    [
+      'of another key',
+      async () => `${(await tokenOf()).slice(0, -8)}AAAAAAAA`,
+      'invalidToken',
+      closeReasons.unauthenticated,
+    ],
+    ['that is none', async () => 'let me in', 'invalidToken', closeReasons.unauthenticated],
+    ['that has expired', () => tokenOf({ expiresInSeconds: -60 }), 'tokenExpired', closeReasons.tokenExpired],
+    [
+      'that is an API key nobody has',
+      async () => 'fk_nobody_00000000000000000000000000000000',
+      'invalidToken',
+      closeReasons.unauthenticated,
+    ],
+  ])('%s is refused with a sentence, and the connection closed', async (_, token, code, closed) => {
+    const connection = await cluster.connect();
+    connection.send({ type: 'connect', id: 1, token: await token() }, { type: 'ping', id: 2 });
+    const error = await connection.next('error');
+    expect(error).toMatchObject({ id: 1, code });
+    expect(error.message).toMatch(/\.$/);
+    expect(await within('it is closed', connection.closed)).toEqual(closed);
+    expect(connection.inbox.waiting).toEqual([]);
+  });
+});
+
+describe('without a token', () => {
+  it.each([
+    ['subscribe', { type: 'subscribe', id: 1, topic: 't', since: null }],
+    ['publish', { type: 'publish', id: 1, topic: 't', data: 1, messageId: null }],
+    ['ping', { type: 'ping', id: 1 }],
+    ['connect', { type: 'connect', id: 1, token: null }],
+    ['refresh', { type: 'refresh', id: 1, token: 'x' }],
+  ] as const)('%s is refused, and the connection closed', async (_, command) => {
+    const connection = await cluster.connect();
+    connection.send(command);
+    expect(await connection.next('error')).toMatchObject({ id: 1, code: 'unauthenticated' });
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+  });
+
+  it('a connection is closed when its time is up', async () => {
+    await using hasty = await startCluster({ env: await authEnv({ FANFARE_AUTH_TIMEOUT_MS: '100' }) });
+    const connection = await hasty.connect();
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.authenticationTimeout);
+    await until(
+      'it is counted',
+      async () => (await hasty.node().metric('fanfare_authentication_timeouts_total')) === 1,
+    );
+  });
+
+  it('a connection may send 16 KiB and no more', async () => {
+    const connection = await cluster.connect(0, 'json');
+    connection.sendRaw(`{"type":"connect","id":1,"token":"${'x'.repeat(8_000)}"}`);
+    connection.sendRaw(' '.repeat(9_000));
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
+  });
+});
+
+describe('permissions', () => {
+  it('are asked for each action and topic', async () => {
+    const connection = await connectAs({
+      permissions: { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: ['news'] },
+    });
+    const refused = { type: 'error', code: 'notPermitted', retryable: false };
+    expect(await connection.publish('chat.1', 1)).toMatchObject({ type: 'published' });
+    expect(await connection.publish('chat.1.deep', 1)).toMatchObject({
+      ...refused,
+      message: 'Your token does not permit to publish to chat.1.deep.',
+    });
+    expect(await connection.publish('news', 1)).toMatchObject(refused);
+    expect(await connection.subscribe('chat.1.deep')).toMatchObject({ type: 'subscribed' });
+    expect(await connection.subscribe('news')).toMatchObject({ type: 'subscribed' });
+    expect(await connection.subscribe('orders')).toMatchObject(refused);
+    const page = { type: 'history', since: null, limit: null, direction: null } as const;
+    expect(await connection.request({ ...page, topic: 'news' })).toMatchObject({ type: 'history' });
+    expect(await connection.request({ ...page, topic: 'chat.1' })).toMatchObject(refused);
+  });
+
+  it('of an API key are those of its entry', async () => {
+    const connection = await cluster.connect();
+    expect(await connection.request({ type: 'connect', token: ordersKey })).toMatchObject({
+      type: 'connected',
+      expiresInMs: null,
+    });
+    expect(await connection.publish('orders.1', 1)).toMatchObject({ type: 'published' });
+    expect(await connection.subscribe('orders.1')).toMatchObject({ code: 'notPermitted' });
+  });
+
+  it('that a new token has lost end their subscriptions', async () => {
+    const publisher = await connectAs({ sub: 'bob' });
+    const connection = await connectAs({ permissions: { subscribe: ['a', 'b'] } });
+    await connection.subscribe('a');
+    await connection.subscribe('b');
+    const token = await tokenOf({ permissions: { subscribe: ['b'] } });
+    const reply = await connection.request({ type: 'refresh', token });
+    expect(reply).toMatchObject({ type: 'refreshed' });
+    expect(await connection.next('unsubscribed')).toMatchObject({ id: null, topic: 'a', code: 'notPermitted' });
+    await publisher.publish('a', 1);
+    await publisher.publish('b', 2);
+    expect(await connection.take('b', 1)).toEqual([2]);
+    expect(connection.inbox.waiting).toEqual([]);
+  });
+});
+
+describe('a token that expires', () => {
+  it('ends the connection, unless it was refreshed', async () => {
+    const kept = await connectAs({ expiresInSeconds: 2 });
+    const left = await connectAs({ expiresInSeconds: 2 });
+    expect(await kept.request({ type: 'refresh', token: await tokenOf() })).toMatchObject({ type: 'refreshed' });
+    expect(await within('the other is closed', left.closed)).toEqual(closeReasons.tokenExpired);
+    await kept.settle();
+  });
+
+  it.each([
+    ['another subject', () => tokenOf({ sub: 'eve' })],
+    ['another key', async () => `${(await tokenOf()).slice(0, -8)}AAAAAAAA`],
+  ])('is not replaced by one of %s', async (_, token) => {
+    const connection = await connectAs();
+    expect(await connection.request({ type: 'refresh', token: await token() })).toMatchObject({ code: 'invalidToken' });
+    await connection.settle();
+  });
+});
+
+describe('revocation', () => {
+  it.each([
+    ['subject', { sub: 'mallory-1' }, { subject: 'mallory-1' }],
+    ['token', { sub: 'mallory-2', jti: 'token-2' }, { tokenId: 'token-2' }],
+  ])('of a %s ends its connections on all nodes, and lets none in again', async (_, claims, body) => {
+    const here = await connectAs(claims, 0);
+    const there = await connectAs(claims, 1);
+    const other = await connectAs({ sub: 'other' }, 1);
+    expect(await post('/v1/revocations', adminKey, JSON.stringify(body))).toEqual({ status: 202, body: '{}' });
+    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
+    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    await other.settle();
+    for (const node of [0, 1]) {
+      const again = await cluster.connect(node);
+      expect(await again.request({ type: 'connect', token: await tokenOf(claims) })).toMatchObject({
+        code: 'invalidToken',
+        message: 'The token was revoked.',
+      });
+    }
+  });
+
+  it.each([
+    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" and a token or API key.'],
+    ['a key that may not', ordersKey, '{"subject":"ada"}', 403, 'This needs an API key with \\"admin\\": true.'],
+    ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
+    ['somebody who names nothing', adminKey, '{}', 400, 'Give one of subject, tokenId, connection'],
+    ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give one of'],
+    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a text'],
+    ['somebody who is in no hurry', adminKey, '{"subject":"a","forSeconds":0}', 400, 'forSeconds must be'],
+    ['somebody who writes a lot', adminKey, JSON.stringify({ subject: 'x'.repeat(5_000) }), 413, 'at most 4096 bytes'],
+  ])('is not had by %s', async (_, key, body, status, sentence) => {
+    const answer = await post('/v1/revocations', key, body);
+    expect(answer.status).toBe(status);
+    expect(answer.body).toContain(sentence);
+  });
+});
+
+describe('a ticket', () => {
+  it('opens one connection, at any node, as its token would', async () => {
+    const { status, body } = await post('/v1/tickets', await tokenOf({ permissions: { subscribe: ['t'] } }), '', 0);
+    expect(status).toBe(201);
+    const { ticket, expiresInMs } = JSON.parse(body) as { ticket: string; expiresInMs: number };
+    expect(expiresInMs).toBe(30_000);
+    const url = `${cluster.node(1).url}?ticket=${ticket}`;
+    const socket = new WebSocket(url);
+    await once(socket, 'open');
+    socket.send('[{"type":"connect","id":1},{"type":"subscribe","id":2,"topic":"t"}]');
+    const [first] = await once(socket, 'message');
+    expect(JSON.parse(String(first))).toMatchObject({ type: 'connected', id: 1 });
+    socket.terminate();
+    const second = new WebSocket(url);
+    const [code] = await within('the second is closed', once(second, 'close'));
+    expect(code).toBe(closeReasons.unauthenticated.code);
+  });
+
+  it('is not sold to those whose token is not good', async () => {
+    expect(await post('/v1/tickets', 'let me in', '')).toMatchObject({ status: 401 });
+    expect(await post('/v1/tickets', null, '')).toMatchObject({ status: 401 });
+  });
+});
+
+describe('a browser', () => {
+  it('may connect from the pages that are listed, exactly, and from no other', async () => {
+    await using listed = await startCluster({ env: await authEnv({ FANFARE_ORIGINS: 'https://app.example.com' }) });
+    const { url } = listed.node();
+    expect(await statusOf(url, { Origin: 'https://app.example.com' })).toBe(101);
+    for (const origin of [
+      'https://evil-app.example.com',
+      'https://app.example.com.evil.com',
+      'https://APP.example.com',
+      'http://app.example.com',
+      'https://app.example.com:8443',
+      'https://app.example.com.',
+      'null',
+    ]) {
+      expect(await statusOf(url, { Origin: origin })).toBe(403);
+    }
+    expect(await listed.node().metric('fanfare_origins_refused_total')).toBe(7);
+  });
+
+  it('may not connect at all where nothing is listed; other clients may', async () => {
+    expect(await statusOf(cluster.node().url, { Origin: 'https://app.example.com' })).toBe(403);
+    expect(await statusOf(cluster.node().url)).toBe(101);
+  });
+});
+
+describe('limits', () => {
+  it('of a subject: its connections on the node', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }) });
+    const first = await connectAs({}, 0, small);
+    await connectAs({}, 0, small);
+    const third = await small.connect();
+    third.send({ type: 'connect', id: 1, token: await tokenOf() });
+    expect(await within('it is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
+    await connectAs({ sub: 'bob' }, 0, small);
+    await first.close();
+    await until('its place is free', async () => (await small.node().metric('fanfare_connections')) === 2);
+    await connectAs({}, 0, small);
+  });
+
+  it('of a client address, as trusted proxies tell it', async () => {
+    const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
+    await using small = await startCluster({ env });
+    const { url } = small.node();
+    const socket = new WebSocket(url, { headers: { 'X-Forwarded-For': '192.0.2.1' } });
+    await once(socket, 'open');
+    expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.9, 192.0.2.1' })).toBe(429);
+    expect(await statusOf(url, { 'X-Forwarded-For': '192.0.2.2' })).toBe(101);
+    socket.terminate();
+    await until('its place is free', async () => (await statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })) === 101);
+  });
+
+  it('of the node: its connections, those that are not authenticated, and handshakes', async () => {
+    await using full = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
+    await full.connect();
+    expect(await statusOf(full.node().url)).toBe(503);
+    await using shy = await startCluster({ env: await authEnv({ FANFARE_MAX_CONNECTIONS: '20' }) });
+    await shy.connect();
+    await connectAs({}, 0, shy);
+    await shy.connect();
+    expect(await statusOf(shy.node().url)).toBe(503);
+    await using slow = await startCluster({ env: { FANFARE_HANDSHAKES_PER_SECOND: '1' } });
+    await slow.connect();
+    expect(await statusOf(slow.node().url)).toBe(503);
+    await until('there is a place again', async () => (await statusOf(slow.node().url)) === 101);
+  });
+
+  it('of a subject: what it sends; API keys send what they like', async () => {
+    const env = await authEnv({ FANFARE_PUBLISH_RATE: '5', FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' });
+    await using small = await startCluster({ env });
+    const connection = await connectAs({}, 0, small);
+    const replies = await Promise.all(Array.from({ length: 20 }, (_, data) => connection.publish('orders.t', data)));
+    const refused = replies.filter(({ type }) => type === 'error');
+    expect(refused.length).toBeGreaterThanOrEqual(8);
+    expect(refused[0]).toMatchObject({ code: 'rateLimited', retryable: true });
+    expect(replies.slice(0, 10).every(({ type }) => type === 'published')).toBe(true);
+    for (let sent = 0; sent < 200; sent++) connection.send({ type: 'ping', id: null });
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
+    const service = await small.connect();
+    await service.request({ type: 'connect', token: ordersKey });
+    const all = await Promise.all(Array.from({ length: 100 }, (_, data) => service.publish('orders.t', data)));
+    expect(all.every(({ type }) => type === 'published')).toBe(true);
+  });
+
+  it('of the node: bytes that clients leave unread, all together', async () => {
+    const env = { FANFARE_MAX_TOTAL_BUFFERED_BYTES: '1048576', FANFARE_MAX_BUFFERED_BYTES: '1073741824' };
+    await using small = await startCluster({ env });
+    const lazy = await small.subscriber('t');
+    const diligent = await small.subscriber('t');
+    lazy.socket.pause();
+    const publisher = await small.connect();
+    const data = 'x'.repeat(60_000);
+    for (let sent = 0; sent < 400; sent++) {
+      await publisher.publish('t', data);
+      if ((await small.node().metric('fanfare_connections_shed_total')) > 0) break;
+    }
+    expect(await small.node().metric('fanfare_connections_shed_total')).toBe(1);
+    lazy.socket.resume();
+    expect(await within('it is closed', lazy.closed)).toEqual(closeReasons.overloaded);
+    await diligent.settle();
+  });
+});
+
+describe('what the node logs', () => {
+  it('holds no tokens, tickets, keys or payloads', async () => {
+    await using talkative = await startCluster({ env: await authEnv({ FANFARE_LOG_LEVEL: 'debug' }) });
+    const token = await tokenOf();
+    const connection = await talkative.connect();
+    await connection.request({ type: 'connect', token });
+    await connection.publish('t', 'very private');
+    const bad = await talkative.connect();
+    bad.send({ type: 'connect', id: 1, token: `${token}x` });
+    await bad.closed;
+    await statusOf(`${talkative.node().url}?ticket=${'A'.repeat(43)}`);
+    const log = JSON.stringify(talkative.node().log);
+    for (const secretText of [token, secret, adminKey, 'A'.repeat(43), 'very private'])
+      expect(log).not.toContain(secretText);
+  });
+});
