@@ -42,6 +42,9 @@ describe('the tables that they come from', () => {
       relayConnected: () => true,
       nodes: () => 1,
       flushWindowSeconds: () => 0,
+      unauthenticated: () => 0,
+      bufferedBytes: () => 0,
+      revocations: () => 0,
     });
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];

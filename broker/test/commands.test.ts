@@ -14,6 +14,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
       node: 'node-0',
       pingIntervalMs: 12_000,
       maxFrameBytes: 65_536,
+      expiresInMs: null,
     });
   });
 

@@ -9,6 +9,9 @@ describe('a bug in a part', () => {
     const replies: OutgoingReply[] = [];
     const caller: Caller = {
       subscriptions: 0,
+      expiresInMs: null,
+      allows: () => true,
+      refresh: async () => undefined,
       isSubscribed: () => false,
       room: 1,
       histories: 0,
@@ -37,7 +40,7 @@ describe('a bug in a part', () => {
       },
       limits: { maxSubscriptions: 1 },
       greeting: { node: 'n', pingIntervalMs: 1, maxFrameBytes: 1 },
-      counters: { publicationsIn: 0, commandErrors: 0 },
+      counters: { publicationsIn: 0, commandErrors: 0, commandsNotPermitted: 0 },
       onBug: (error) => bugs.push(error),
     };
     const topic = parseTopic('t') as Topic;

@@ -7,6 +7,7 @@ import { Subjects } from '../limits/subjects.js';
 import type { Log } from '../log.js';
 import type { RedisCounters } from '../redis.js';
 import type { AuthStore } from './auth-store.js';
+import { createAuthenticator } from './authenticator.js';
 import { MemoryAuthStore } from './memory-auth-store.js';
 import { RedisAuthStore } from './redis-auth-store.js';
 import { type Revocation, Revocations } from './revocations.js';
