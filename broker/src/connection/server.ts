@@ -310,7 +310,8 @@ export class Server {
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     const key = request.getHeader('sec-websocket-key');
-    response.upgrade(userData, key, subprotocol, '', context);
+    // uWebSockets agrees to compression where it is offered here and we want it.
+    response.upgrade(userData, key, subprotocol, request.getHeader('sec-websocket-extensions'), context);
   }
 
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
