@@ -186,25 +186,25 @@ export class Server {
    * Not by `addServerName`: it serves only clients that name a host (SNI), which those that dial an address do not.
    */
   renewCertificate(): void {
-    if (this.#listenSocket === null) return;
+    if (this.#isDraining) return;
     const previous = this.#entrance;
     const next = this.#open();
     const address = { host: this.#settings.host, port: this.#port };
-    const close = (listenSocket: us_listen_socket): void => this.#uws.us_listen_socket_close(listenSocket);
-    let listenSocket: us_listen_socket | null;
-    if (this.#sharing === 'shared') {
-      listenSocket = listen(this.#uws, next.app, address, this.#sharing);
-      if (listenSocket !== null) close(this.#listenSocket);
-    } else {
-      // Only one can have the port. Nothing else happens in this process in between, and within microseconds hardly in another.
-      close(this.#listenSocket);
-      listenSocket = listen(this.#uws, next.app, address, this.#sharing);
-      if (listenSocket === null) this.#listenSocket = listen(this.#uws, previous.app, address, this.#sharing);
-    }
+    const listenWith = ({ app }: Entrance): us_listen_socket | null => listen(this.#uws, app, address, this.#sharing);
+    const closePrevious = (): void => {
+      if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
+      this.#listenSocket = null;
+    };
+    // Where only one can have the port, the previous one closes first: nothing else happens in this process in between, and within microseconds
+    // hardly in another.
+    if (this.#sharing === 'exclusive') closePrevious();
+    const listenSocket = listenWith(next);
     if (listenSocket === null) {
+      this.#listenSocket ??= listenWith(previous);
       this.#entrances.pop();
       throw cannotListen(address);
     }
+    closePrevious();
     this.#listenSocket = listenSocket;
     this.#entrance = next;
     this.#updateAudience();
