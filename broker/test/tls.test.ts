@@ -1,5 +1,5 @@
 /** `wss://`: who is let in, what a renewed certificate changes and what not, and a proxy that ends TLS in front of a node. */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -106,6 +106,27 @@ describe('a node with a certificate', () => {
     await using node = await startSecure(folder);
     const came = await shakeHands(node.broker.port, version, ciphers);
     expect(came).toEqual(typeof outcome === 'string' ? outcome : expect.stringMatching(outcome));
+  });
+
+  it('closes a subscriber that does not read, also where frames are compressed, and others hear all', async () => {
+    using folder = new CertificateFolder('first');
+    const limits = { FANFARE_MAX_BUFFERED_BYTES: '65536', FANFARE_COMPRESSION: 'shared' };
+    await using node = await startSecure(folder, limits);
+    await using slow = await open(node.url, folder);
+    await using reader = await open(node.url, folder);
+    await using writer = await open(node.url, folder, 'json');
+    for (const subscriber of [slow, reader]) await subscriber.subscribe('t');
+    slow.socket.pause();
+    let published = 0;
+    await until('it is closed', async () => {
+      // Random: compression makes hardly less of it.
+      await writer.publish('t', randomBytes(40_000).toString('base64'));
+      published++;
+      return (await node.metric('fanfare_slow_subscribers_total')) === 1;
+    });
+    await reader.take('t', published);
+    slow.socket.resume();
+    expect(await within('it is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
   });
 
   it('warns at start of one that expires soon, and tells when', async () => {

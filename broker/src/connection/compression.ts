@@ -3,7 +3,7 @@
 export const compressions = ['off', 'shared'] as const;
 export type Compression = (typeof compressions)[number];
 
-/** A shorter frame is sent as it is: it would shrink by less than the bytes of a TCP packet's own headers, at the same cost for each receiver. */
+/** A shorter frame is one packet with or without compression, which costs CPU for each of its receivers. */
 const leastBytes = 512;
 
 export function isWorthCompressing(frame: string | Uint8Array, compression: Compression): boolean {
