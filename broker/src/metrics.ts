@@ -24,6 +24,8 @@ export class Counters {
   commandsNotPermitted = 0;
   commandsLimited = 0;
   ticketsIssued = 0;
+  hookRequests = 0;
+  hookFailures = 0;
   framesIn = 0;
   bytesIn = 0;
   bytesOut = 0;
@@ -121,6 +123,11 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   ],
   commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
   commandsLimited: ['commands_limited', 'Commands refused because their subject sent too many in a second.'],
+  hookRequests: ['hook_requests', 'Questions to the hook of FANFARE_AUTH.'],
+  hookFailures: [
+    'hook_failures',
+    'Questions to the hook of FANFARE_AUTH that were not answered, or not asked because too many were open.',
+  ],
   ticketsIssued: ['tickets_issued', 'Tickets issued.'],
   slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes passed the limit.'],
   framesIn: ['frames_in', 'Frames received from clients.'],

@@ -55,6 +55,7 @@ export function openDoors(
       tickets,
       revocations,
       subjects: new Subjects(config),
+      hook: null,
       authTimeoutMs: config.authTimeoutMs,
       counters,
       unauthenticated: 0,

@@ -4,6 +4,7 @@
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError, type Authenticator } from '../auth/authenticator.js';
+import type { Decision, Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
 import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
@@ -12,6 +13,10 @@ import type { Subject, Subjects } from '../limits/subjects.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
+
+/** Commands, and bytes of their publications, that may wait for the hook to decide about one before them. */
+const maxWaitingCommands = 1_000;
+const maxWaitingBytes = 1_048_576;
 
 /** Commands in a row that were too many, after which the connection is closed. */
 const maxRefusals = 100;
@@ -28,6 +33,8 @@ export interface SessionContext {
   readonly tickets: Tickets;
   readonly revocations: Revocations;
   readonly subjects: Subjects;
+  /** Null where nobody else is asked. */
+  readonly hook: Hook | null;
   readonly authTimeoutMs: number;
   readonly counters: SessionCounters;
   /** Sessions that have no token yet. */
@@ -66,8 +73,9 @@ export class Session {
   readonly #context: SessionContext;
   readonly #host: SessionHost;
   #state: State = 'silent';
-  /** Null once nothing waits. */
+  /** Commands behind one that is not decided yet; null where there is none. */
   #waiting: Command[] | null = [];
+  #waitingBytes = 0;
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
@@ -88,8 +96,9 @@ export class Session {
     return this.#identity;
   }
 
-  get isOpen(): boolean {
-    return this.#state === 'open';
+  /** Whether a command may have to wait: its frame must be kept then. */
+  get mayWait(): boolean {
+    return this.#state !== 'open' || this.#context.hook !== null;
   }
 
   /** How long the token is good for, in milliseconds; null where it does not expire. */
@@ -114,10 +123,10 @@ export class Session {
   admits(command: Command): boolean {
     switch (this.#state) {
       case 'open':
-        return this.#affords(command);
+        if (this.#waiting !== null) return this.#wait(command, this.#waiting);
+        return this.#affords(command) && !this.#asks(command);
       case 'checking':
-        this.#waiting?.push(command);
-        return false;
+        return this.#wait(command, this.#waiting ?? []);
       case 'silent':
         if (command.type === 'connect' && command.token !== null) {
           const { token } = command;
@@ -155,6 +164,7 @@ export class Session {
   /** Called from time to time: ends the session where its time is up. */
   check(nowMs: number): void {
     if (nowMs < this.#endsAtMs || this.#state === 'over') return;
+    this.#endsAtMs = Number.POSITIVE_INFINITY;
     if (this.#state === 'open') {
       this.#context.counters.tokensExpired++;
       this.#host.close(closeReasons.tokenExpired);
@@ -167,6 +177,7 @@ export class Session {
   /** Ends the session where it is revoked. */
   checkRevoked(): void {
     if (this.#identity === null || !this.#context.revocations.has(this.#identity, this.id)) return;
+    this.#identity = null;
     this.#context.counters.connectionsRevoked++;
     this.#host.close(closeReasons.revoked);
   }
@@ -185,6 +196,7 @@ export class Session {
     let identity: Identity;
     try {
       identity = await authenticate();
+      await this.#askToConnect(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
       return this.#fail(connect, error as ReplyError);
@@ -201,10 +213,48 @@ export class Session {
     this.#context.counters.authentications++;
     this.#state = 'open';
     this.#adopt(identity);
+    if (connect !== null) this.#host.carryOut(connect);
+    this.#goOn();
+  }
+
+  /** Answers false: the command is carried out later, or is refused. */
+  #wait(command: Command, waiting: Command[]): false {
+    if (command.type === 'publish') this.#waitingBytes += command.end - command.start;
+    if (waiting.length < maxWaitingCommands && this.#waitingBytes <= maxWaitingBytes) waiting.push(command);
+    else this.#limit(command);
+    return false;
+  }
+
+  /** Carries out what has waited, as far as it goes. */
+  #goOn(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
-    if (connect !== null) this.#host.carryOut(connect);
+    this.#waitingBytes = 0;
     for (const command of waiting) if (this.admits(command)) this.#host.carryOut(command);
+  }
+
+  async #askToConnect({ subject }: Identity): Promise<void> {
+    const { hook } = this.#context;
+    if (hook?.asksAbout('connect') !== true) return;
+    const decision = await hook.decide({ event: 'connect', subject, connection: this.id, topic: null });
+    if (!decision.isAllowed) throw refusalOf(decision);
+  }
+
+  /** Whether the hook is asked about the command first. What the token does not grant it is not asked about. */
+  #asks(command: Command): boolean {
+    const { hook } = this.#context;
+    if (hook === null || this.#identity === null) return false;
+    if (command.type !== 'publish' && command.type !== 'subscribe') return false;
+    const { type: event, topic } = command;
+    if (!hook.asksAbout(event) || !this.allows(event, topic)) return false;
+    this.#waiting = [];
+    void hook.decide({ event, subject: this.#identity.subject, connection: this.id, topic }).then((decision) => {
+      if (this.#state !== 'open') return;
+      if (decision.isAllowed) this.#host.carryOut(command);
+      else this.#host.refuse(command, refusalOf(decision));
+      this.#goOn();
+    });
+    return true;
   }
 
   #adopt(identity: Identity): void {
@@ -253,15 +303,25 @@ export class Session {
       this.#refusals = 0;
       return true;
     }
+    this.#limit(command);
+    return false;
+  }
+
+  #limit(command: Command): void {
     this.#context.counters.commandsLimited++;
     this.#host.refuse(command, new ReplyError('rateLimited', 'You send more than you may: slow down.'));
     if (++this.#refusals >= maxRefusals) this.#host.close(closeReasons.rateLimited);
-    return false;
   }
+}
+
+function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {
+  if (isDown) return new ReplyError('unavailable', 'Who decides about this does not answer. Try again.');
+  return new ReplyError('notPermitted', reason ?? 'The application does not permit this.');
 }
 
 function closeOf({ code }: ReplyError): CloseReason {
   if (code === 'tokenExpired') return closeReasons.tokenExpired;
-  if (code === 'invalidToken' || code === 'unauthenticated') return closeReasons.unauthenticated;
+  if (code === 'invalidToken' || code === 'unauthenticated' || code === 'notPermitted')
+    return closeReasons.unauthenticated;
   return closeReasons.authenticationTimeout;
 }
