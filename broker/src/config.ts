@@ -11,7 +11,8 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { readTls, type Tls } from './tls.js';
-import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
+import { explainInvalidPattern } from './topics/pattern-tree.js';
+import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 interface Setting<Value> {
   /** Environment variable. */
