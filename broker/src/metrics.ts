@@ -24,6 +24,8 @@ export class Counters {
   commandsNotPermitted = 0;
   commandsLimited = 0;
   ticketsIssued = 0;
+  jwksFetches = 0;
+  jwksFailures = 0;
   hookRequests = 0;
   hookFailures = 0;
   framesIn = 0;
@@ -123,6 +125,8 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   ],
   commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
   commandsLimited: ['commands_limited', 'Commands refused because their subject sent too many in a second.'],
+  jwksFetches: ['jwks_fetches', 'Times that the published keys of an issuer were read.'],
+  jwksFailures: ['jwks_failures', 'Times that they could not be read.'],
   hookRequests: ['hook_requests', 'Questions to the hook of FANFARE_AUTH.'],
   hookFailures: [
     'hook_failures',

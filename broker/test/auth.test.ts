@@ -4,6 +4,7 @@ import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { maxUnauthenticatedBytes } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import type { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -170,8 +171,7 @@ describe('without a token', () => {
 
   it('a connection may send 16 KiB and no more', async () => {
     const connection = await cluster.connect(0, 'json');
-    connection.sendRaw(`{"type":"connect","id":1,"token":"${'x'.repeat(8_000)}"}`);
-    connection.sendRaw(' '.repeat(9_000));
+    connection.sendRaw(' '.repeat(maxUnauthenticatedBytes + 1));
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
   });
 });
@@ -246,6 +246,7 @@ describe('revocation', () => {
     ['subject', { sub: 'mallory-1' }, { subject: 'mallory-1' }],
     ['token', { sub: 'mallory-2', jti: 'token-2' }, { tokenId: 'token-2' }],
   ])('of a %s ends its connections on all nodes, and lets none in again', async (_, claims, body) => {
+    const old = await tokenOf(claims);
     const here = await connectAs(claims, 0);
     const there = await connectAs(claims, 1);
     const other = await connectAs({ sub: 'other' }, 1);
@@ -255,11 +256,21 @@ describe('revocation', () => {
     await other.settle();
     for (const node of [0, 1]) {
       const again = await cluster.connect(node);
-      expect(await again.request({ type: 'connect', token: await tokenOf(claims) })).toMatchObject({
+      expect(await again.request({ type: 'connect', token: old })).toMatchObject({
         code: 'invalidToken',
         message: 'The token was revoked.',
       });
     }
+  });
+
+  it('of a subject does not hold for a token that was issued later', async () => {
+    await post('/v1/revocations', adminKey, '{"subject":"mallory-3"}');
+    // `iat` counts seconds.
+    await until('a new token is good', async () => {
+      const connection = await cluster.connect(1);
+      const { type } = await connection.request({ type: 'connect', token: await tokenOf({ sub: 'mallory-3' }) });
+      return type === 'connected';
+    });
   });
 
   it.each([

@@ -4,6 +4,7 @@
  */
 import type { Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
+import { explainFailure, readBody } from './http.js';
 
 export const hookEvents = ['connect', 'subscribe', 'publish'] as const;
 export type HookEvent = (typeof hookEvents)[number];
@@ -72,7 +73,7 @@ export class Hook {
     try {
       return await this.#ask(question);
     } catch (error) {
-      return this.#down(reasonOf(error));
+      return this.#down(explainFailure(error));
     } finally {
       this.#open--;
     }
@@ -87,7 +88,7 @@ export class Hook {
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const text = await readAtMost(response, maxAnswerBytes);
+    const text = await readBody(response, maxAnswerBytes);
     if (response.status !== 200) return this.#down(`answered ${response.status}`);
     const answer: unknown = JSON.parse(text);
     const { allow, reason } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>;
@@ -111,24 +112,4 @@ export class Hook {
     }
     return this.#settings.whenDown === 'allow' ? { isAllowed: true } : { isAllowed: false, reason: null, isDown: true };
   }
-}
-
-async function readAtMost(response: Response, most: number): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of response.body ?? []) {
-    length += piece.length;
-    if (length > most) throw new Error(`answered more than ${most} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
-}
-
-/** What `fetch` says of its failure stands in its cause. */
-function reasonOf(error: unknown): string {
-  const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } };
-  if (name === 'TimeoutError') return 'did not answer in time';
-  if (name === 'SyntaxError') return 'answered something that is not JSON';
-  if (cause !== undefined) return `cannot be reached (${cause.code ?? cause.message ?? message})`;
-  return message;
 }

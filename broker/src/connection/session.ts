@@ -3,7 +3,8 @@
  * is accepted nothing is carried out: the commands behind it wait.
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
-import { AuthError, type Authenticator } from '../auth/authenticator.js';
+import { AuthError } from '../auth/auth-error.js';
+import type { Authenticator } from '../auth/authenticator.js';
 import type { Decision, Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
 import type { Action } from '../auth/permissions.js';
