@@ -18,9 +18,6 @@ import type { Relay } from './relay/relay.js';
 import { Fanout } from './topics/fanout.js';
 import { Registry } from './topics/registry.js';
 
-/** How long before the end of its certificate a node warns at start, in milliseconds. */
-const expiryWarningMs = 14 * 86_400_000;
-
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
@@ -136,14 +133,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const told = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
     { event: 'listening', port: server.port, adminPort: admin?.port },
-    `Node ${nodeName} listens on ${config.tls === null ? 'ws' : 'wss'}://${host}:${server.port}/ws, ${relayed}${told}.`,
+    `Node ${nodeName} listens on ws://${host}:${server.port}/ws, ${relayed}${told}.`,
   );
-  if (config.tls !== null && config.tls.validTo.getTime() < Date.now() + expiryWarningMs) {
-    log.warn(
-      { event: 'certificateExpires', validTo: config.tls.validTo.toISOString() },
-      `The certificate in FANFARE_TLS_CERT_FILE is good until ${config.tls.validTo.toISOString()}: renew it, and restart the nodes in turn.`,
-    );
-  }
   if (config.redisUrl === null && config.topics.uses('durable')) {
     log.warn(
       { event: 'durableWithoutRedis' },

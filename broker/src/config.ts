@@ -7,11 +7,9 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { type AuthConfig, readAuth } from './auth/auth-config.js';
-import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
-import { readTls, type Tls } from './tls.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
@@ -69,11 +67,6 @@ function oneWordOf(words: readonly string[]): string {
     .map((word) => `"${word}"`)
     .join(', ')
     .replace(/, ("[^"]*")$/, ' or $1');
-}
-
-function file(name: string, about: string): Setting<string | null> {
-  const schema = z.string().nullable().default(null);
-  return { name, unit: 'path', mustBe: 'the path of a file', fallback: 'unset', about, schema };
 }
 
 const maxWorkers = 256;
@@ -248,20 +241,6 @@ export const settings = {
     10_000_000,
     'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
-  tlsCertFile: file(
-    'FANFARE_TLS_CERT_FILE',
-    'File with the certificate of this node in PEM, and behind it those that lead to the root. With it clients connect over TLS 1.2 or 1.3 only (`wss://`). It is read at start: for a new one restart the nodes in turn, which loses nothing.',
-  ),
-  tlsKeyFile: file('FANFARE_TLS_KEY_FILE', 'File with the private key of that certificate in PEM, without a password.'),
-  compression: {
-    name: 'FANFARE_COMPRESSION',
-    unit: 'word',
-    mustBe: oneWordOf(compressions),
-    fallback: 'off',
-    about:
-      'Whether frames of 1 KiB and more are compressed for clients that offer it (permessage-deflate, RFC 7692). `shared`: each frame by itself, with one window for all connections. It costs CPU time for each subscriber: docs/security.md has figures.',
-    schema: z.enum(compressions).default('off'),
-  } satisfies Setting<Compression>,
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
@@ -514,10 +493,7 @@ export const policyFields: { readonly [Field in keyof TopicPolicy]: PolicyField<
   },
 };
 
-export type Config = { readonly [Key in keyof typeof settings]: z.output<(typeof settings)[Key]['schema']> } & {
-  /** Null without TLS. */
-  readonly tls: Tls | null;
-};
+export type Config = { readonly [Key in keyof typeof settings]: z.output<(typeof settings)[Key]['schema']> };
 
 /** What is wrong with the configuration: one sentence for each wrong setting. */
 export class ConfigError extends Error {
@@ -554,8 +530,6 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
   if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config));
-  const { tlsCertFile, tlsKeyFile } = config as Config;
-  if (sentences.length === 0) config['tls'] = readTls(tlsCertFile, tlsKeyFile, (sentence) => sentences.push(sentence));
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
 }

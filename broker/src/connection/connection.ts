@@ -20,14 +20,13 @@ import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
 import { groupOf, type Registry } from '../topics/registry.js';
-import { type Compression, isWorthCompressing } from './compression.js';
 import type { Outbox, Sender } from './outbox.js';
 import { type Proof, Session, type SessionContext, type SessionHost } from './session.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
 export interface Socket {
-  send(frame: string | Uint8Array, isBinary: boolean, compress: boolean): number;
+  send(frame: string | Uint8Array, isBinary: boolean): number;
   cork(send: () => void): unknown;
   subscribe(group: string): boolean;
   unsubscribe(group: string): boolean;
@@ -46,7 +45,6 @@ export interface ConnectionContext {
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
-  readonly compression: Compression;
   /** Null where nobody is asked who he is. */
   readonly sessions: SessionContext | null;
 }
@@ -155,7 +153,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   invite(delayMs: number): void {
     if (this.#socket === null || this.#closing !== null) return;
     this.sendReplies();
-    this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary, false);
+    this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary);
   }
 
   /** Ends the connection with a close frame, behind all that was sent before; what is not read within 5 s is cut off. */
@@ -299,13 +297,9 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     this.#replyBytes = 0;
     if (replies === null || socket === null) return;
     const { isBinary } = this.#codec;
-    const { compression } = this.#context;
     socket.cork(() => {
       // A frame that is dropped ends the connection through `onDropped`; the result says nothing more.
-      for (const reply of replies) {
-        const frame = this.#codec.reply(reply);
-        socket.send(frame, isBinary, isWorthCompressing(frame, compression));
-      }
+      for (const reply of replies) socket.send(this.#codec.reply(reply), isBinary);
     });
   }
 

@@ -3,8 +3,6 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
 import type { Address } from '../limits/addresses.js';
-import type { Tls } from '../tls.js';
-import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import type { Doorkeeper } from './doorkeeper.js';
 import type { Proof } from './session.js';
@@ -29,8 +27,6 @@ export interface ServerSettings {
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
   readonly idleTimeoutSeconds: number;
-  readonly tls: Tls | null;
-  readonly compression: Compression;
 }
 
 export type Sharing = 'exclusive' | 'shared';
@@ -88,7 +84,6 @@ export class Server {
   readonly #uws: UWebSockets;
   readonly #app: TemplatedApp;
   readonly #parts: ServerParts;
-  readonly #compression: Compression;
   readonly #connections: Connection[] = [];
   #listenSocket: us_listen_socket | null = null;
   #isDraining = false;
@@ -97,15 +92,15 @@ export class Server {
     const { counters } = parts;
     this.#uws = uws;
     this.#parts = parts;
-    this.#compression = settings.compression;
-    this.#app = createApp(uws, settings.tls)
+    this.#app = uws
+      .App()
       .ws<UserData>(endpointPath, {
         // A frame up to twice the limit is read whole, so that its sender gets a close code and not only a cut (PROTOCOL.md section 6).
         maxPayloadLength: settings.maxFrameBytes * 2,
         maxBackpressure: settings.maxBufferedBytes,
         idleTimeout: settings.idleTimeoutSeconds,
         sendPingsAutomatically: true,
-        compression: settings.compression === 'off' ? uws.DISABLED : uws.SHARED_COMPRESSOR | uws.SHARED_DECOMPRESSOR,
+        compression: uws.DISABLED,
         upgrade: (response, request, context) => this.#upgrade(response, request, context),
         open: (socket) => {
           counters.connectionsOpened++;
@@ -169,7 +164,7 @@ export class Server {
 
   /** Hands one frame to every socket of a group. Not to be called inside a WebSocket event. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void {
-    this.#app.publish(group, frame, isBinary, isWorthCompressing(frame, this.#compression));
+    this.#app.publish(group, frame, isBinary, false);
   }
 
   /** Lets nobody in any more. */
@@ -201,7 +196,7 @@ export class Server {
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     const key = request.getHeader('sec-websocket-key');
-    response.upgrade(userData, key, subprotocol, request.getHeader('sec-websocket-extensions'), context);
+    response.upgrade(userData, key, subprotocol, '', context);
   }
 
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
@@ -276,12 +271,6 @@ export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port
   return new ServerError(
     `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
   );
-}
-
-function createApp(uws: UWebSockets, tls: Tls | null): TemplatedApp {
-  if (tls === null) return uws.App();
-  const { certFile, keyFile } = tls;
-  return uws.SSLApp({ cert_file_name: certFile, key_file_name: keyFile, ssl_prefer_low_memory_usage: true });
 }
 
 function listen(
