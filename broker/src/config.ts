@@ -7,6 +7,8 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { type AuthConfig, readAuth } from './auth/auth-config.js';
+import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
+import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
@@ -223,7 +225,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 100 such answers in a row the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',
@@ -241,6 +243,32 @@ export const settings = {
     10_000_000,
     'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
+  tlsCertFile: {
+    name: 'FANFARE_TLS_CERT_FILE',
+    unit: 'path',
+    mustBe: 'the path of a file in PEM: the certificate of the node, then those that vouch for it',
+    fallback: 'unset',
+    about:
+      'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
+    schema: z.string().nullable().default(null),
+  } satisfies Setting<string | null>,
+  tlsKeyFile: {
+    name: 'FANFARE_TLS_KEY_FILE',
+    unit: 'path',
+    mustBe: 'the path of a file in PEM: the private key of the certificate, without a passphrase',
+    fallback: 'unset',
+    about: 'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
+    schema: z.string().nullable().default(null),
+  } satisfies Setting<string | null>,
+  compression: {
+    name: 'FANFARE_COMPRESSION',
+    unit: 'word',
+    mustBe: oneWordOf(compressions),
+    fallback: 'off',
+    about:
+      '`shared`: frames from 512 bytes on are compressed for clients that ask for it (permessage-deflate), each by itself, and once for each of its receivers; costs in docs/tls.md. A compressed frame that becomes larger than twice FANFARE_MAX_FRAME_BYTES ends its connection unread.',
+    schema: z.enum(compressions).default('off'),
+  } satisfies Setting<Compression>,
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
@@ -529,7 +557,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   if (sentences.length === 0 && port === adminPort && port !== 0) {
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
-  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config));
+  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config), ...wrongCertificate(config as Config));
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
 }
@@ -543,6 +571,17 @@ function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string
   const longest = maxNodeNameLength - `-${workers}`.length;
   if (nodeName.length > longest)
     yield `${asked}: FANFARE_NODE_NAME may have ${longest} characters then, not ${nodeName.length}.`;
+}
+
+function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[] {
+  try {
+    const files = certificateFiles(tlsCertFile, tlsKeyFile);
+    if (files !== null) readCertificate(files);
+    return [];
+  } catch (error) {
+    if (error instanceof CertificateError) return error.sentences;
+    throw error;
+  }
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {

@@ -206,6 +206,7 @@ export interface Readings {
   unauthenticated(): number;
   bufferedBytes(): number;
   revocations(): number;
+  certificateExpirySeconds(): number;
 }
 
 /** Name and help of each gauge. */
@@ -218,6 +219,10 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   unauthenticated: ['connections_unauthenticated', 'Open WebSocket connections that have not authenticated yet.'],
   bufferedBytes: ['buffered_bytes', 'Bytes that wait in the node for clients to read them, as of the last second.'],
   revocations: ['revocations', 'Subjects, tokens and connections that this node knows to be revoked.'],
+  certificateExpirySeconds: [
+    'certificate_expiry_seconds',
+    'Unix time at which the certificate that new connections are shown expires; 0 without TLS.',
+  ],
   flushWindowSeconds: [
     'flush_window_seconds',
     'How long publications are gathered before they leave together: 0 unless the node is busy.',

@@ -179,7 +179,7 @@ describe('without a token', () => {
 describe('permissions', () => {
   it('are asked for each action and topic', async () => {
     const connection = await connectAs({
-      permissions: { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: ['news'] },
+      permissions: { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: ['old'] },
     });
     const refused = { type: 'error', code: 'notPermitted', retryable: false };
     expect(await connection.publish('chat.1', 1)).toMatchObject({ type: 'published' });
@@ -192,8 +192,9 @@ describe('permissions', () => {
     expect(await connection.subscribe('news')).toMatchObject({ type: 'subscribed' });
     expect(await connection.subscribe('orders')).toMatchObject(refused);
     const page = { type: 'history', since: null, limit: null, direction: null } as const;
-    expect(await connection.request({ ...page, topic: 'news' })).toMatchObject({ type: 'history' });
-    expect(await connection.request({ ...page, topic: 'chat.1' })).toMatchObject(refused);
+    expect(await connection.request({ ...page, topic: 'old' })).toMatchObject({ type: 'history' });
+    expect(await connection.request({ ...page, topic: 'chat.1' })).toMatchObject({ type: 'history' });
+    expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
   });
 
   it('of an API key are those of its entry', async () => {
@@ -388,7 +389,7 @@ describe('limits', () => {
     expect(refused.length).toBeGreaterThanOrEqual(8);
     expect(refused[0]).toMatchObject({ code: 'rateLimited', retryable: true });
     expect(replies.slice(0, 10).every(({ type }) => type === 'published')).toBe(true);
-    for (let sent = 0; sent < 200; sent++) connection.send({ type: 'ping', id: null });
+    for (let sent = 0; sent < 1_100; sent++) connection.send({ type: 'ping', id: null });
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
     const service = await small.connect();
     await service.request({ type: 'connect', token: ordersKey });

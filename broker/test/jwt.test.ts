@@ -29,8 +29,11 @@ const claims = (): JWTPayload => ({ iss: issuer, aud: 'fanfare', sub: 'ada', iat
 
 type SigningKey = Parameters<SignJWT['sign']>[0];
 
+/** Undefined takes a claim away. */
+type Change = { readonly [claim: string]: unknown };
+
 function sign(
-  change: JWTPayload = {},
+  change: Change = {},
   header: JWTHeaderParameters = { alg: 'HS256' },
   key: SigningKey = Buffer.from(secret),
 ): Promise<string> {
@@ -103,7 +106,7 @@ describe('a JWT', () => {
     },
   );
 
-  it.each<[string, JWTPayload, string, string]>([
+  it.each<[string, Change, string, string]>([
     ['that has expired', { exp: now() - 60 }, 'tokenExpired', 'The token has expired.'],
     ['that does not expire', { exp: undefined }, 'invalidToken', 'The "exp" of the token is missing or wrong.'],
     ['that is not good yet', { nbf: now() + 60 }, 'invalidToken', 'The "nbf" of the token is missing or wrong.'],

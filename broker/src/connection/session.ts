@@ -11,6 +11,7 @@ import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
 import type { Subject, Subjects } from '../limits/subjects.js';
+import { TokenBucket } from '../limits/token-bucket.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
@@ -19,8 +20,9 @@ export const maxUnauthenticatedBytes = 16_384;
 const maxWaitingCommands = 1_000;
 const maxWaitingBytes = 1_048_576;
 
-/** Commands in a row that were too many, after which the connection is closed. */
-const maxRefusals = 100;
+/** Commands that may be too many before the connection is closed, and how many a second are forgiven. */
+const maxRefusals = 1_000;
+const forgivenPerSecond = 10;
 
 /** What a client shows of itself at the handshake. */
 export interface Proof {
@@ -80,7 +82,8 @@ export class Session {
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
-  #refusals = 0;
+  /** What is left of the commands that may be too many; null while none was. */
+  #patience: TokenBucket | null = null;
   #isRefreshing = false;
   /** When it ends unless it is authenticated by then, or refreshed; milliseconds since the epoch. */
   #endsAtMs: number;
@@ -300,18 +303,16 @@ export class Session {
       command.type === 'publish'
         ? this.#subject.mayPublish(command.end - command.start, nowMs)
         : this.#subject.mayCommand(nowMs);
-    if (affords) {
-      this.#refusals = 0;
-      return true;
-    }
-    this.#limit(command);
-    return false;
+    if (!affords) this.#limit(command);
+    return affords;
   }
 
   #limit(command: Command): void {
     this.#context.counters.commandsLimited++;
     this.#host.refuse(command, new ReplyError('rateLimited', 'You send more than you may: slow down.'));
-    if (++this.#refusals >= maxRefusals) this.#host.close(closeReasons.rateLimited);
+    const nowMs = performance.now();
+    this.#patience ??= new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
+    if (!this.#patience.take(1, nowMs)) this.#host.close(closeReasons.rateLimited);
   }
 }
 
