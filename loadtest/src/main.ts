@@ -1,6 +1,5 @@
 /** `npm run loadtest`. */
-import { access, constants, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
 import { reportLevels } from './levels/levels-report.js';
@@ -10,6 +9,7 @@ import { carryOutRuns } from './load-command.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
 import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
+import { checkOutput, writeMeasured, writeOutput } from './output-file.js';
 import { ProgressLine } from './progress-line.js';
 import { reportPage } from './report/report-page.js';
 
@@ -31,8 +31,7 @@ async function carryOut(request: Request): Promise<void> {
 }
 
 async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
-  // Not after an hour of load.
-  for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkFolder(file);
+  for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkOutput(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
   const results = await carryOutRuns(runs, settings, progress);
@@ -42,37 +41,28 @@ async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest)
   const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
   const json = `${JSON.stringify(file, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
-  else if (jsonFile !== null) await writeFile(jsonFile, json);
-  if (htmlFile !== null) await writeFile(htmlFile, await reportPage([{ ...file, name: '' }]));
+  else if (jsonFile !== null) await writeMeasured(jsonFile, json);
+  const isShown = htmlFile === null || (await writeOutput(htmlFile, () => reportPage([{ ...file, name: '' }])));
+  // A page can be made of it later.
+  if (!isShown && jsonFile === null) process.stdout.write(json);
   if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
 }
 
 async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void> {
-  await checkFolder(htmlFile);
+  await checkOutput(htmlFile);
   const read = await Promise.all(
     files.map(async (name) => ({ ...(await readResultFile(name)), name: basename(name) })),
   );
-  await writeFile(htmlFile, await reportPage(read));
-}
-
-async function checkFolder(file: string): Promise<void> {
-  const isFolder = await stat(file).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder) throw new UsageError(`${file} is a folder: say which file is to be written.`);
-  const folder = dirname(file);
-  await access(folder, constants.W_OK).catch(() => {
-    throw new UsageError(`${file} cannot be written: there is no folder ${folder}, or nobody may write to it.`);
-  });
+  await writeOutput(htmlFile, () => reportPage(read));
 }
 
 async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): Promise<void> {
+  if (jsonFile !== null) await checkOutput(jsonFile);
   const samples = await measureLevels(options, (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${reportLevels(samples, options)}\n`);
   if (jsonFile !== null) {
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, samples };
-    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   // What was lost or doubled says nothing.
   if (samples.some(({ complaint }) => complaint !== null)) process.exitCode = 1;

@@ -195,7 +195,7 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
     await writeFile(join(folder, 'result.json'), JSON.stringify(resultFile([...fanOut, storm])));
     const args = [main, 'report', join(folder, 'result.json'), '--html', join(folder, 'report.html')];
     const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: `Wrote ${join(folder, 'report.html')}.\n` });
     browser = await chromium.launch({
       ...(executablePath === undefined ? {} : { executablePath }),
       args: [

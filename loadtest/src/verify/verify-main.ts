@@ -1,7 +1,7 @@
 /** `npm run verify`. */
-import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
+import { checkOutput, writeMeasured } from '../output-file.js';
 import { runTrial, type TrialResult } from './trial.js';
 import { reportVerdicts } from './verdict-report.js';
 import { parseVerifyCommandLine, type VerifyRequest, verifyHelp, verifyList } from './verify-command-line.js';
@@ -16,6 +16,7 @@ async function carryOut(request: VerifyRequest): Promise<void> {
     return;
   }
   const { faults, options, jsonFile } = request;
+  if (jsonFile !== null) await checkOutput(jsonFile);
   const results: TrialResult[] = [];
   /** Faults without a verdict, and why. */
   const unjudged: { readonly fault: string; readonly reason: string }[] = [];
@@ -37,7 +38,7 @@ async function carryOut(request: VerifyRequest): Promise<void> {
   for (const { fault, reason } of unjudged) process.stdout.write(`\n${fault}: NOT JUDGED: ${reason}\n`);
   if (jsonFile !== null) {
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, results, unjudged };
-    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (unjudged.length > 0 || results.some(({ isGood }) => !isGood)) process.exitCode = 1;
 }
