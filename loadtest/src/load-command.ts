@@ -34,13 +34,16 @@ export interface Show {
   moment(moment: Moment): void;
 }
 
-/** Runs in turns, so that what disturbs the machine disturbs all servers alike. */
+/**
+ * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result stands in `results` as soon as its run
+ * has ended: those of before are kept where a later run fails or is stopped.
+ */
 export async function carryOutRuns(
   runs: readonly Run[],
   settings: LoadSettings,
   show: Show,
+  results: LoadResult[] = [],
 ): Promise<readonly LoadResult[]> {
-  const results: LoadResult[] = [];
   const present = settings.url === null ? await findPresent(settings.servers, show) : ['the broker at the URL'];
   for (const run of runs) {
     const streams = streamsOf(run.workload);

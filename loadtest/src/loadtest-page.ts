@@ -25,7 +25,8 @@ npm run loadtest -- fan-out --subscribers 100,1000 --rounds 3 --json result.json
 
 starts a node, puts one topic with 100 and then 1,000 subscribers on it, three times each, prints a table and writes a page with
 charts. \`npm run loadtest -- fan-out --help\` shows the options of a scenario. It runs on Linux, for it reads \`/proc\`. It ends with code 0 if all
-results are valid, 1 if one is not or something failed, 2 if the command is wrong.
+results are valid, 1 if one is not or something failed, 2 if the command is wrong. Stopped with Ctrl+C (code 130) or SIGTERM (143), it ends what it has started and
+keeps the results of the runs that had ended.
 
 To see what Fanfare adds to the floor, put it beside raw uWebSockets: \`--servers fanfare,fanfare-fast,raw\`. Servers take turns, so that what
 disturbs the machine disturbs all alike:

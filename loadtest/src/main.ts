@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
 import { reportLevels } from './levels/levels-report.js';
-import { type ResultFile, resultVersion } from './load/result.js';
+import { type LoadResult, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
 import { carryOutRuns } from './load-command.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
@@ -12,6 +12,7 @@ import { describeMachine } from './machine.js';
 import { checkOutput, writeMeasured, writeOutput } from './output-file.js';
 import { ProgressLine } from './progress-line.js';
 import { reportPage } from './report/report-page.js';
+import { exitWhenStopped, untilStopped } from './stop-signal.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
@@ -30,12 +31,34 @@ async function carryOut(request: Request): Promise<void> {
   await carryOutLevels(request.options, request.jsonFile);
 }
 
-async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
+async function carryOutLoad(request: LoadRequest): Promise<void> {
+  const { runs, settings, jsonFile, htmlFile } = request;
   for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkOutput(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
-  const results = await carryOutRuns(runs, settings, progress);
+  const results: LoadResult[] = [];
+  const ended = await Promise.race([
+    untilStopped(),
+    carryOutRuns(runs, settings, progress, results).catch((error: Error) => error),
+  ]);
   progress.end();
+  if (typeof ended === 'number') progress.line(`Stopped; ${kept(results)}`);
+  else if (ended instanceof Error && results.length > 0) progress.line(`A run has failed; ${kept(results)}`);
+  if (results.length > 0) await tell(results, startedAt, request);
+  if (typeof ended === 'number') process.exit(ended);
+  if (ended instanceof Error) throw ended;
+}
+
+function kept({ length }: readonly LoadResult[]): string {
+  if (length === 0) return 'no run had ended, and nothing was written.';
+  return `what came of the ${length === 1 ? 'run' : `${length} runs`} that had ended:`;
+}
+
+async function tell(
+  results: readonly LoadResult[],
+  startedAt: string,
+  { jsonFile, htmlFile }: LoadRequest,
+): Promise<void> {
   process.stdout.write(`${loadTable(results)}\n`);
   const command = describeCommand(process.argv.slice(2));
   const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
@@ -58,6 +81,7 @@ async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void>
 
 async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): Promise<void> {
   if (jsonFile !== null) await checkOutput(jsonFile);
+  void exitWhenStopped();
   const samples = await measureLevels(options, (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${reportLevels(samples, options)}\n`);
   if (jsonFile !== null) {

@@ -3,6 +3,7 @@ import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
 import { checkOutput, writeMeasured } from '../output-file.js';
 import { ProgressLine } from '../progress-line.js';
+import { exitWhenStopped } from '../stop-signal.js';
 import { compare } from './compare.js';
 import { compareHelp, parseCompare } from './compare-command-line.js';
 import { reportComparison } from './compare-report.js';
@@ -14,6 +15,7 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(compareHelp);
     return;
   }
+  void exitWhenStopped();
   const show = new ProgressLine(process.stderr);
   if (request.name === 'guard') {
     const measured = await measureGuard(request.rounds, show);
