@@ -114,7 +114,7 @@ ${rows(
 
 ## How to read the table
 
-Each round of each run on each server is a line.
+Each round of each run on each server is a line; where that is too wide for the terminal, a column. What nobody can say of any of them is left out.
 
 ${rows(
   ['column', 'what it is'],

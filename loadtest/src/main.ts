@@ -59,7 +59,7 @@ async function tell(
   startedAt: string,
   { jsonFile, htmlFile }: LoadRequest,
 ): Promise<void> {
-  process.stdout.write(`${loadTable(results)}\n`);
+  process.stdout.write(`${loadTable(results, process.stdout.columns)}\n`);
   const command = describeCommand(process.argv.slice(2));
   const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
   const json = `${JSON.stringify(file, null, 2)}\n`;
