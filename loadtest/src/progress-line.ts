@@ -43,7 +43,7 @@ function describe(moment: Moment): string {
   const { atSeconds, publishedPerSecond, deliveriesPerSecond, connected, serverCpu, generatorCpu } = moment;
   return (
     `  ${atSeconds.toFixed(1)} s: ${count(publishedPerSecond)} published/s, ${count(deliveriesPerSecond)} delivered/s, ` +
-    `${connected} connected, servers ${percent(serverCpu)}, generator ${percent(generatorCpu)}`
+    `${connected} connected, ${serverCpu === null ? '' : `servers ${percent(serverCpu)}, `}generator ${percent(generatorCpu)}`
   );
 }
 

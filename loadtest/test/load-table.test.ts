@@ -1,5 +1,6 @@
 /** What stands at the terminal, while a load runs and after it. */
 import { expect, it } from 'vitest';
+import type { Moment } from '../src/load/result.js';
 import { loadTable } from '../src/load-table.js';
 import { ProgressLine } from '../src/progress-line.js';
 import { moment, result } from './results.js';
@@ -36,20 +37,29 @@ it('complaints stand below the table', () => {
   expect(notes).toBe('- 100 subscribers, fanfare: Nothing arrived.');
 });
 
-function shown(output: { readonly isTTY: boolean; readonly columns: number }, moments: number): string {
+function shown(
+  output: { readonly isTTY: boolean; readonly columns: number },
+  moments: number,
+  other: Partial<Moment> = {},
+): string {
   let text = '';
   const write = (chunk: string | Uint8Array): boolean => {
     text += String(chunk);
     return true;
   };
   const progress = new ProgressLine({ ...output, write });
-  for (let at = 1; at <= moments; at++) progress.moment(moment(at / 2, 5));
+  for (let at = 1; at <= moments; at++) progress.moment({ ...moment(at / 2, 5), ...other });
   return text;
 }
 
 it('where no terminal is, a line every ten seconds says how the load goes', () => {
   const lines = shown({ isTTY: false, columns: 0 }, 50).split('\n');
   expect(lines).toEqual([expect.stringMatching(/^ {2}10\.0 s: /), expect.stringMatching(/^ {2}20\.0 s: /), '']);
+});
+
+it('what nobody sees of a server is not said', () => {
+  expect(shown({ isTTY: true, columns: 200 }, 1)).toContain('servers 10 %');
+  expect(shown({ isTTY: true, columns: 200 }, 1, { serverCpu: null })).not.toContain('servers');
 });
 
 it('a terminal has one line, which is never broken', () => {

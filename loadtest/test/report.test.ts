@@ -13,6 +13,7 @@ import { type LoadResult, type ResultFile, resultVersion } from '../src/load/res
 import { parseResultFile } from '../src/load/result-file.js';
 import { type Evidence, findComplaints, validityRules } from '../src/load/validity.js';
 import { describeCommand, parseLoad, parseReport, readPlan } from '../src/load-command-line.js';
+import { coursesOf } from '../src/report/course-figures.js';
 import { sectionsOf } from '../src/report/group.js';
 import { percentilePoints } from '../src/report/latency-figure.js';
 import { reportPage } from '../src/report/report-page.js';
@@ -107,6 +108,18 @@ describe('results on one page', () => {
     const elsewhere = result({ serverCpuUs: null, serverCpuUsPerDelivery: null, serverRssBytes: null });
     const page = await reportPage([named('', [elsewhere])]);
     expect([...page.matchAll(/<figure data-chart="([^"]*)"/g)].map(([, id]) => id)).toEqual(['latency-fan-out-0']);
+  });
+
+  it('draws no CPU where nobody saw it, also beside one that was seen', async () => {
+    const moments = storm.moments.map((each) => ({ ...each, serverCpu: null, serverRssBytes: null }));
+    const elsewhere = { ...storm, server: 'the broker at the URL', serverCpuUs: null, serverRssBytes: null, moments };
+    const [section] = sectionsOf([named('', [storm, elsewhere])]);
+    const charts = section === undefined ? [] : coursesOf(section).flatMap(({ figures }) => figures);
+    const servers = charts.map(({ chart: { title, series } }) => [title, series.map(({ name }) => name)]);
+    expect(Object.fromEntries(servers)).toMatchObject({
+      Connected: ['fanfare', 'the broker at the URL'],
+      'Server CPU': ['fanfare'],
+    });
   });
 
   it('cannot be broken by what stands in the results', async () => {
@@ -238,11 +251,26 @@ describe('a result file', () => {
     expect(parseResultFile('r.json', text).results[0]?.scenario).toBe('');
   });
 
+  it('of version 1, which had 0 for what nobody saw, is still read', () => {
+    const elsewhere = { ...storm, serverCpuUs: null, serverRssBytes: null };
+    const old = { ...resultFile([]), version: 1, results: [storm, elsewhere] };
+    const { version, results } = parseResultFile('r.json', JSON.stringify(old));
+    expect(version).toBe(resultVersion);
+    expect(results.map(({ moments: [first] }) => first)).toMatchObject([
+      { serverCpu: 0.1, redisCpu: null, serverRssBytes: 80e6 },
+      { serverCpu: null, redisCpu: null, serverRssBytes: null },
+    ]);
+  });
+
   it.each([
     ['text', 'version: 1', 'r.json is not JSON.'],
     ['another list', '[1]', 'r.json is not a result file of a scenario: it has no version.'],
     ['of the studies in depth', '{"samples":[]}', 'r.json is not a result file of a scenario: it has no version.'],
-    ['of another version', '{"version":2,"results":[]}', 'r.json has version 2 of the schema; this program reads 1.'],
+    [
+      'of another version',
+      '{"version":3,"results":[]}',
+      'r.json has version 3 of the schema; this program reads 1 and 2.',
+    ],
     ['without results', JSON.stringify(resultFile([])), 'r.json holds no results.'],
     [
       'with a wrong field',

@@ -20,7 +20,7 @@ export function latency(...values: readonly number[]): LatencySummary {
 }
 
 export function moment(atSeconds: number, connected: number): Moment {
-  const rest = { redisCpu: 0, generatorCpu: 0.2, serverRssBytes: 80e6, kernelTcpBytes: 0 };
+  const rest = { redisCpu: null, generatorCpu: 0.2, serverRssBytes: 80e6, kernelTcpBytes: 0 };
   return { atSeconds, publishedPerSecond: 40, deliveriesPerSecond: 40 * connected, connected, serverCpu: 0.1, ...rest };
 }
 

@@ -35,6 +35,8 @@ it('runs beside raw uWebSockets, with the typed client, and against a broker tha
   const [elsewhere] = await runShort('fan-out', { url: node.url, encoding: 'json' });
   expect(elsewhere).toMatchObject({ lost: 0, repeated: 0, serverCpuUs: null, server: 'the broker at the URL' });
   expect(elsewhere?.deliveries).toBe(ours?.deliveries);
+  const unseen = { serverCpu: null, redisCpu: null, serverRssBytes: null };
+  expect(elsewhere?.moments[0]).toMatchObject(unseen);
 });
 
 it('says so where publications are lost, and that the figures say nothing', async () => {

@@ -7,9 +7,12 @@ import type { Workload } from './workload.js';
 
 /**
  * One number is enough, for a field may be added without raising it: readers pass over fields that they do not know, and a field
- * that older files lack has a default here. Whoever removes a field or changes what it means raises it.
+ * that older files lack has a default here. Whoever removes a field or changes what it means raises it, and brings older files up to
+ * date in result-file.ts.
+ *
+ * 2: moments have null where nobody can see, where 1 had 0.
  */
-export const resultVersion = 1;
+export const resultVersion = 2;
 
 const count = z.number().int().min(0);
 const amount = z.number();
@@ -29,10 +32,10 @@ const momentSchema = z.object({
   publishedPerSecond: amount.describe('publications a second since the moment before'),
   deliveriesPerSecond: amount.describe('deliveries a second since the moment before'),
   connected: amount.describe('connections that stand'),
-  serverCpu: amount.describe('share of a CPU, of all servers together'),
-  redisCpu: amount.describe('share of a CPU, of Redis'),
+  serverCpu: amount.nullable().describe('share of a CPU, of all servers together; null where they run elsewhere'),
+  redisCpu: amount.nullable().describe('share of a CPU, of Redis; null where there is none or it runs elsewhere'),
   generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
-  serverRssBytes: amount.describe('resident memory of all servers'),
+  serverRssBytes: amount.nullable().describe('resident memory of all servers; null where they run elsewhere'),
   kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine'),
 });
 

@@ -108,15 +108,16 @@ class Watch implements AsyncDisposable {
       const seconds = (usage.atMs - this.#last.usage.atMs) / 1_000;
       const [published, deliveries] = [read('published'), read('deliveries')];
       const { usage: lastUsage } = this.#last;
+      const isSeen = (role: 'server' | 'redis'): boolean => deployment.processes.some((each) => each.role === role);
       const moment = {
         atSeconds: (usage.atMs - start.atMs) / 1_000,
         publishedPerSecond: (published - this.#last.published) / seconds,
         deliveriesPerSecond: (deliveries - this.#last.deliveries) / seconds,
         connected: read('connected'),
-        serverCpu: (usage.serverCpuNs - lastUsage.serverCpuNs) / seconds / 1e9,
-        redisCpu: (usage.redisCpuNs - lastUsage.redisCpuNs) / seconds / 1e9,
+        serverCpu: isSeen('server') ? (usage.serverCpuNs - lastUsage.serverCpuNs) / seconds / 1e9 : null,
+        redisCpu: isSeen('redis') ? (usage.redisCpuNs - lastUsage.redisCpuNs) / seconds / 1e9 : null,
         generatorCpu: busiest(lastUsage, usage),
-        serverRssBytes: usage.serverRssBytes,
+        serverRssBytes: isSeen('server') ? usage.serverRssBytes : null,
         kernelTcpBytes: usage.kernelTcpBytes,
       };
       this.#last = { usage, published, deliveries };
