@@ -86,6 +86,7 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
     isTyped,
     generators: settings.generators ?? wanted,
     onMoment: (moment) => show.moment(moment),
+    onHole: ({ message }) => show.line(`The course has a hole: ${message}`),
   });
 }
 

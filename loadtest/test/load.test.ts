@@ -2,11 +2,12 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { startNode } from '@fanfare/local-cluster';
+import { FaultProxy, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
 import { Reception } from '../src/load/reception.js';
+import { runLoad } from '../src/load/run-load.js';
 import { ShardProcess } from '../src/load/shard-process.js';
 import { stampText } from '../src/load/stamp.js';
 import { defaultWorkload } from '../src/load/workload.js';
@@ -99,4 +100,36 @@ it('says so when others than those that are told to stop reading lose their conn
   });
   const [result] = await carryOutRuns([{ ...cut, env: {} }], { ...shortSettings, generators: 1 }, quiet);
   expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: .*4501/));
+});
+
+it('says where the course has a hole, and goes on', async () => {
+  await using node = await startNode();
+  await using redis = await startRedis();
+  await using proxy = await FaultProxy.start({ targetPort: redis.port });
+  const holes: string[] = [];
+  const result = await runLoad({
+    scenario: 'fan-out',
+    label: 'a hole',
+    server: 'fanfare',
+    workload: { ...defaultWorkload, perSecond: 10, warmUpSeconds: 0, seconds: 3 },
+    deployment: {
+      targets: [localTarget(node.port)],
+      processes: [],
+      redisPort: proxy.port,
+      metricsUrls: [],
+      [Symbol.asyncDispose]: async () => {},
+    },
+    protocol: 'msgpack',
+    isTyped: false,
+    generators: 1,
+    onMoment: () => {
+      if (holes.length === 0) void proxy.refuse();
+    },
+    onHole: ({ message }) => {
+      holes.push(message);
+      void proxy.heal();
+    },
+  });
+  expect(holes).toEqual([expect.stringContaining('ECONNREFUSED')]);
+  expect(result.moments.length).toBeGreaterThan(1);
 });

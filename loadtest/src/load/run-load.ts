@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly generators: number;
   /** Called twice a second, to show. */
   readonly onMoment?: (moment: Moment) => void;
+  /** Called once, where moments are missing: why the first of them could not be taken. */
+  readonly onHole?: (error: Error) => void;
 }
 
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
@@ -95,8 +97,9 @@ class Watch implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #last: { readonly usage: Usage; readonly published: number; readonly deliveries: number };
   #looking: Promise<void> = Promise.resolve();
+  #hasHole = false;
 
-  constructor({ deployment, onMoment }: LoadOptions, shards: readonly ShardProcess[], start: Usage) {
+  constructor({ deployment, onMoment, onHole }: LoadOptions, shards: readonly ShardProcess[], start: Usage) {
     const read = (key: 'published' | 'deliveries' | 'connected'): number =>
       sum(shards.map(({ progress }) => progress[key]));
     this.#last = { usage: start, published: read('published'), deliveries: read('deliveries') };
@@ -125,7 +128,10 @@ class Watch implements AsyncDisposable {
       onMoment?.(moment);
     };
     this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(look).catch(() => undefined);
+      this.#looking = this.#looking.then(look).catch((error: Error) => {
+        if (!this.#hasHole) onHole?.(error);
+        this.#hasHole = true;
+      });
     }, momentMs);
   }
 
