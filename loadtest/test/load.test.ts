@@ -133,3 +133,17 @@ it('says where the course has a hole, and goes on', async () => {
   expect(holes).toEqual([expect.stringContaining('ECONNREFUSED')]);
   expect(result.moments.length).toBeGreaterThan(1);
 });
+
+it('says that the broker is gone, where typed clients wait for it', async () => {
+  await using node = await startNode();
+  const dies = run('the broker dies', { subscribers: 5, perSecond: 100, warmUpSeconds: 0, seconds: 2 });
+  const show = { ...quiet, moment: () => void node.kill() };
+  const [result] = await carryOutRuns([dies], { ...shortSettings, generators: 1, url: node.url, isTyped: true }, show);
+  expect(result?.connected).toBe(0);
+  expect(result?.complaints).toContain('5 of 5 clients were not connected at the end.');
+  expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: The typed client lost/));
+  expect(result?.complaints.join()).not.toContain('nobody was told');
+  // What nobody could send was not published, and is not lost.
+  expect(result?.published).toBeLessThan(150);
+  expect(result?.lost).toBeLessThan(50);
+});

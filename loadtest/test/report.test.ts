@@ -310,6 +310,8 @@ describe('the words of it', () => {
 
 it('explains every complaint', () => {
   const fine: Evidence = {
+    subscribers: 5,
+    away: 0,
     planned: 10,
     published: 10,
     deliveries: 10,
@@ -328,7 +330,9 @@ it('explains every complaint', () => {
   const said = [
     { published: 0 },
     { deliveries: 0 },
+    { away: 2 },
     { lost: 3 },
+    { lost: 3, failures: { 'a publisher: The server closed the connection.': 1 } },
     { lost: 3, told: 1, deliveriesOfShards: [5, 5] },
     { repeated: 1, foreign: 2 },
     { generatorCpu: 0.9, slipP99Us: 60_000 },

@@ -18,6 +18,8 @@ export interface ClientConnectionOptions {
   /** It was told that something is missing for good. */
   readonly onTold: () => void;
   readonly onFailure: (error: Error) => void;
+  /** It was connected, and is not any more; it goes on trying. */
+  readonly onCutOff?: (error: Error) => void;
 }
 
 export class ClientConnection implements Member {
@@ -70,6 +72,17 @@ export class ClientConnection implements Member {
       webSocket: Socket as unknown as typeof globalThis.WebSocket,
     });
     this.#client.on('error', (error) => options.onFailure(error));
+    let wasConnected = false;
+    this.#client.on('state', (state) => {
+      if (wasConnected && state.name !== 'connected') {
+        options.onCutOff?.(new Error(`The typed client lost its connection: ${state.reason}.`));
+      }
+      wasConnected = state.name === 'connected';
+    });
+  }
+
+  get isConnected(): boolean {
+    return this.#client.state.name === 'connected';
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -107,25 +120,28 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
-  /** Rejects where the client has given up. */
-  async comeBack(): Promise<void> {
+  /** Rejects too where the client has given up. */
+  async comeBack(timeoutMs: number): Promise<void> {
+    const late = AbortSignal.timeout(timeoutMs);
     // The client hears of the break a moment after it was made.
-    await this.#until((name) => name !== 'connected');
+    await this.#until((name) => name !== 'connected', late);
     this.#isAway = false;
-    await this.#until((name) => name === 'connected');
+    await this.#until((name) => name === 'connected', late);
   }
 
-  async #until(isMet: (name: ConnectionState['name']) => boolean): Promise<void> {
+  async #until(isMet: (name: ConnectionState['name']) => boolean, late: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
         const { name } = this.#client.state;
         const isOver = isMet(name);
-        if (!isOver && name !== 'disconnected') return;
+        if (!isOver && !late.aborted && name !== 'disconnected') return;
         stop();
+        late.removeEventListener('abort', look);
         if (isOver) resolve();
-        else reject(new Error('The client has given up.'));
+        else reject(new Error(late.aborted ? 'The client was not back in time.' : 'The client has given up.'));
       };
       const stop = this.#client.on('state', look);
+      late.addEventListener('abort', look);
       look();
     });
   }

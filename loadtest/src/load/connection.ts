@@ -80,6 +80,10 @@ export class Connection implements Events, Member {
     }
   }
 
+  get isConnected(): boolean {
+    return this.#isStanding && !this.#hasEnded;
+  }
+
   private constructor(options: ConnectionOptions) {
     this.#options = options;
     const { protocol, target, localAddress, role } = options;

@@ -22,9 +22,16 @@ export interface ReceptionCounts {
   readonly unproven: number;
 }
 
+/** What takes longer counts as this. */
+export const longestUs = 60_000_000;
+
 /** Latencies from 1 µs to a minute, with three digits. */
 export function newHistogram(): Histogram {
-  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+  return build({ lowestDiscernibleValue: 1, highestTrackableValue: longestUs, numberOfSignificantValueDigits: 3 });
+}
+
+export function recordUs(histogram: Histogram, us: number): void {
+  histogram.recordValue(Math.min(longestUs, Math.max(1, us)));
 }
 
 interface Place {
@@ -96,7 +103,7 @@ export class Reception {
     place.next[cell] = sequence + 1;
     this.deliveries++;
     if (this.isMeasuring && this.deliveries % this.#latencySample === 0) {
-      this.latency.recordValue(Math.max(1, nowUs() - readPlannedUs(bytes, stampAt)));
+      recordUs(this.latency, nowUs() - readPlannedUs(bytes, stampAt));
     }
   }
 

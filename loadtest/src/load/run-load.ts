@@ -191,6 +191,8 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
   };
   const complaints = findComplaints({
     ...measured,
+    subscribers: workload.subscribers,
+    away: sum(settled.map(({ away }) => away)),
     planned: workload.perSecond * workload.seconds,
     deliveriesOfShards,
     isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,

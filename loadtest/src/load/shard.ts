@@ -12,9 +12,9 @@ import { Connection, type Target } from './connection.js';
 import { forEachAtOnce } from './limit.js';
 import type { Member } from './member.js';
 import { Publisher } from './publisher.js';
-import { newHistogram, Reception, type ReceptionCounts } from './reception.js';
+import { longestUs, newHistogram, Reception, type ReceptionCounts, recordUs } from './reception.js';
 import { nowUs } from './stamp.js';
-import { backPrefix, stalledPrefix } from './validity.js';
+import { backPrefix, publisherPrefix, stalledPrefix } from './validity.js';
 import {
   type Disturbance,
   meanFanout,
@@ -75,9 +75,12 @@ export interface SettleReport {
   /** Connections that broke, by why. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
+  /** Subscribing connections that should stand and do not. */
+  readonly away: number;
 }
 
 interface Outlet {
+  readonly isConnected: boolean;
   add(topic: string, stream: number, sequence: number, plannedUs: number): void;
   flush(): void;
 }
@@ -108,8 +111,14 @@ export class Shard {
     return {
       published: this.#publishedCount,
       deliveries: this.#reception.deliveries,
-      connected: this.#members.size,
+      connected: this.#connected,
     };
+  }
+
+  get #connected(): number {
+    let connected = 0;
+    for (const member of this.#members.values()) if (member.isConnected) connected++;
+    return connected;
   }
 
   async open(): Promise<void> {
@@ -152,8 +161,13 @@ export class Shard {
       back: encode(this.#back),
       told: this.#told,
       failures: Object.fromEntries(this.#failures),
-      connected: this.#members.size,
+      connected: this.#connected,
+      away: [...this.#own(this.#plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
     };
+  }
+
+  #isMissed(subscriber: number): boolean {
+    return !this.#stalled.has(subscriber) && this.#members.get(subscriber)?.isConnected !== true;
   }
 
   /** The numbers of those that are this shard's. */
@@ -190,19 +204,20 @@ export class Shard {
           onFailure,
           timeoutMs: connectTimeoutMs,
         });
-    this.#handshake.recordValue(Math.max(1, nowUs() - startedUs));
+    recordUs(this.#handshake, nowUs() - startedUs);
     this.#members.set(subscriber, member);
   }
 
   async #openOutlet(publisher: number): Promise<void> {
     const { workload, isTyped, localAddress } = this.#plan;
     const target = this.#targetOf(publisher, workload.publisherServers);
+    const onCutOff = (error: Error): void => this.#count(`${publisherPrefix}${error.message}`);
     const onFailure = (error: Error): void => {
       this.#outlets.delete(publisher);
-      this.#count(`a publisher: ${error.message}`);
+      onCutOff(error);
     };
     if (isTyped) {
-      const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure };
+      const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure, onCutOff };
       const connection = await ClientConnection.open(options, []);
       this.#outlets.set(publisher, connection);
       return;
@@ -278,7 +293,7 @@ export class Shard {
     const { workload } = this.#plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
     // What nobody sends is not published.
-    if (outlet === undefined) return;
+    if (outlet?.isConnected !== true) return;
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
     this.#publishedCount++;
@@ -378,14 +393,14 @@ export class Shard {
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 
-  /** Until it is back, as a client would. */
+  /** Until it is back, as a client would; not for ever, for there may be no server any more. */
   async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
-    for (;;) {
+    for (let leftUs = longestUs; leftUs > 0; leftUs = sinceUs + longestUs - nowUs()) {
       try {
         const member = this.#members.get(subscriber);
         if (member === undefined) await this.#join(subscriber, false);
-        else await member.comeBack();
-        this.#back.recordValue(Math.max(1, nowUs() - sinceUs));
+        else await member.comeBack(Math.ceil(leftUs / 1_000));
+        recordUs(this.#back, nowUs() - sinceUs);
         return;
       } catch (error) {
         this.#count(`${backPrefix}${(error as Error).message}`);

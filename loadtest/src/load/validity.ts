@@ -9,11 +9,17 @@ const mostSlipP99Us = 20_000;
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
+/** What failures of publishers begin with: others are those of subscribers. */
+export const publisherPrefix = 'a publisher: ';
+
 export interface Evidence
   extends Pick<
     LoadResult,
     'published' | 'deliveries' | 'lost' | 'repeated' | 'foreign' | 'told' | 'generatorCpu' | 'slipP99Us' | 'failures'
   > {
+  readonly subscribers: number;
+  /** Subscribing connections that should have stood at the end and did not. */
+  readonly away: number;
   /** Publications that were to be sent. */
   readonly planned: number;
   /** Deliveries that each generator process has counted. */
@@ -48,19 +54,46 @@ export const validityRules: readonly Rule[] = [
       complainIf(published > 0 && deliveries === 0 && isEachListening, 'Nothing arrived.'),
   },
   {
+    says: '… of … clients were not connected at the end.',
+    means: 'They lost their connection and did not come back, so they got nothing more.',
+    advice:
+      'Did a node end, or refuse them? The complaints about connections say how they ended; else look at the broker’s log.',
+    find: ({ away, subscribers }) =>
+      complainIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
+  },
+  {
+    says: 'Publishers were cut off … times, and … deliveries were lost: what they sent last may never have reached the broker.',
+    means:
+      'Numbers are missing in what subscribers got, and a publisher lost its connection, with what was on its way.',
+    advice:
+      'The complaint about the publisher says how it was cut off. If nobody had cut it off, nothing might be lost: mend that first, then repeat it.',
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && cutOffs(evidence) > 0,
+        `Publishers were cut off ${cutOffs(evidence)} times, and ${evidence.lost} deliveries were lost: what they sent last may never have reached the broker.`,
+      ),
+  },
+  {
     says: '… deliveries were lost, and nobody was told.',
     means: 'Numbers are missing in what subscribers got, and none heard of it.',
     advice:
       'At level `fast` this happens where a node or Redis was away for a moment: was one restarted, or overloaded? Bare sockets do not hear what subscribers are told: repeat it with `--client`. If nobody is told then either, at `recoverable`, it is a bug: please report it.',
-    find: ({ lost, told }) => complainIf(lost > 0 && told === 0, `${lost} deliveries were lost, and nobody was told.`),
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && evidence.told === 0 && cutOffs(evidence) === 0,
+        `${evidence.lost} deliveries were lost, and nobody was told.`,
+      ),
   },
   {
     says: '… deliveries were lost; subscribers were told … times.',
     means: 'Publications are gone, and the clients know it.',
     advice:
       'Expected at level `fast` for who was away. Else the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
-    find: ({ lost, told }) =>
-      complainIf(lost > 0 && told > 0, `${lost} deliveries were lost; subscribers were told ${told} times.`),
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
+        `${evidence.lost} deliveries were lost; subscribers were told ${evidence.told} times.`,
+      ),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',
@@ -134,6 +167,13 @@ export const validityRules: readonly Rule[] = [
 /** What speaks against the figures, in sentences; none: they are valid. */
 export function findComplaints(evidence: Evidence): string[] {
   return validityRules.flatMap(({ find }) => find(evidence));
+}
+
+function cutOffs({ failures }: Evidence): number {
+  return Object.entries(failures).reduce(
+    (sum, [failure, times]) => (failure.startsWith(publisherPrefix) ? sum + times : sum),
+    0,
+  );
 }
 
 function complainIf(isSo: boolean, complaint: string): readonly string[] {
