@@ -147,3 +147,16 @@ it('says that the broker is gone, where typed clients wait for it', async () => 
   expect(result?.published).toBeLessThan(150);
   expect(result?.lost).toBeLessThan(50);
 });
+
+it.each(['churn', 'resubscribe'] as const)('says when it falls behind with the %s', async (name) => {
+  await using node = await startNode();
+  const complaintsAt = async (perSecond: number): Promise<readonly string[]> => {
+    const disturbances = [{ name, connectionsPerSecond: perSecond, subscriptionsPerSecond: perSecond }];
+    const workload = { subscribers: 4, perSecond: 10, warmUpSeconds: 0, seconds: 0.5, disturbances };
+    const [result] = await carryOutRuns([run(name, workload)], { ...shortSettings, url: node.url }, quiet);
+    return result?.complaints.filter((complaint) => complaint.includes('replaced')) ?? [];
+  };
+  // Four subscribers cannot be replaced as often.
+  expect(await complaintsAt(200_000)).toEqual([expect.stringMatching(/^Only \d+ of 100000 connections/)]);
+  expect(await complaintsAt(4)).toEqual([]);
+});

@@ -324,13 +324,14 @@ it('explains every complaint', () => {
     failures: {},
     deliveriesOfShards: [4, 6],
     isEachListening: true,
+    turns: { planned: 10, done: 9 },
     breaksConnections: false,
   };
   expect(findComplaints(fine)).toEqual([]);
   const said = [
     { published: 0 },
     { deliveries: 0 },
-    { away: 2 },
+    { away: 2, turns: { planned: 100, done: 90 } },
     { lost: 3 },
     { lost: 3, failures: { 'a publisher: The server closed the connection.': 1 } },
     { lost: 3, told: 1, deliveriesOfShards: [5, 5] },

@@ -8,6 +8,7 @@ import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
 import { nowUs } from './stamp.js';
+import { sumTurns } from './turns.js';
 import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
 import { streamsOf, type Workload } from './workload.js';
@@ -193,6 +194,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     ...measured,
     subscribers: workload.subscribers,
     away: sum(settled.map(({ away }) => away)),
+    turns: sumTurns(reports.map(({ turns }) => turns)),
     planned: workload.perSecond * workload.seconds,
     deliveriesOfShards,
     isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,

@@ -14,6 +14,7 @@ import type { Member } from './member.js';
 import { Publisher } from './publisher.js';
 import { longestUs, newHistogram, Reception, type ReceptionCounts, recordUs } from './reception.js';
 import { nowUs } from './stamp.js';
+import { noTurns, sumTurns, type Turns } from './turns.js';
 import { backPrefix, publisherPrefix, stalledPrefix } from './validity.js';
 import {
   type Disturbance,
@@ -62,6 +63,7 @@ export interface RunReport {
   readonly lateShare: number;
   /** 99 % of the turns of the event loop began less late than this, in milliseconds. */
   readonly loopLagP99Ms: number;
+  readonly turns: Turns;
 }
 
 export interface SettleReport {
@@ -140,9 +142,14 @@ export class Shard {
     const disturbances = isMeasured
       ? this.#plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
       : [];
-    const [pace] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
+    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
     lag.disable();
-    return { ...pace, published: this.#published, loopLagP99Ms: lag.percentile(99) / 1e6 };
+    return {
+      ...pace,
+      published: this.#published,
+      loopLagP99Ms: lag.percentile(99) / 1e6,
+      turns: sumTurns(turns),
+    };
   }
 
   /** Waits until all that was published has come, or nothing more does. */
@@ -300,14 +307,14 @@ export class Shard {
     outlet.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
   }
 
-  async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<void> {
+  async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<Turns> {
     switch (disturbance.name) {
       case 'storm': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
         const those = this.#someMembers(disturbance.share);
         for (const subscriber of those) this.#leave(subscriber);
         await this.#comeBack(those, nowUs());
-        return;
+        return noTurns;
       }
       case 'absence': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
@@ -315,7 +322,7 @@ export class Shard {
         for (const subscriber of those) this.#leave(subscriber);
         await delay(disturbance.seconds * 1_000);
         await this.#comeBack(those, nowUs());
-        return;
+        return noTurns;
       }
       case 'stall': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
@@ -324,11 +331,10 @@ export class Shard {
           this.#reception.end(subscriber);
           this.#members.get(subscriber)?.pause();
         }
-        return;
+        return noTurns;
       }
       case 'churn':
         return await this.#eachInTime(disturbance.connectionsPerSecond, startUs, endUs, async (subscriber) => {
-          if (!this.#members.has(subscriber)) return;
           this.#leave(subscriber);
           await this.#rejoin(subscriber, nowUs());
         });
@@ -356,16 +362,18 @@ export class Shard {
     startUs: number,
     endUs: number,
     work: (subscriber: number, round: number) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<Turns> {
     const intervalUs = (this.#plan.shards * 1_000_000) / perSecond;
     const subscribers = [...this.#members.keys()];
     const busy = new Map<number, Promise<void>>();
+    let done = 0;
     for (let at = 0; subscribers.length > 0; at++) {
       await sleepUntil(startUs + at * intervalUs);
       if (busy.size >= maxConnecting) await Promise.race(busy.values());
       if (nowUs() >= endUs) break;
       const subscriber = subscribers[at % subscribers.length] as number;
-      if (busy.has(subscriber)) continue;
+      if (busy.has(subscriber) || !this.#members.has(subscriber)) continue;
+      done++;
       const round = Math.floor(at / subscribers.length);
       busy.set(
         subscriber,
@@ -373,6 +381,7 @@ export class Shard {
       );
     }
     await Promise.all(busy.values());
+    return { planned: Math.ceil((endUs - startUs) / intervalUs), done };
   }
 
   #someMembers(share: number): number[] {

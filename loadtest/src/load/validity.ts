@@ -1,9 +1,12 @@
 /** When a figure is not one: each rule is a way in which load tests have fooled people. docs/loadtest.md lists them. */
 import type { LoadResult } from './result.js';
+import type { Turns } from './turns.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
 const mostGeneratorCpu = 0.85;
 const mostSlipP99Us = 20_000;
+/** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
+const leastTurns = 0.95;
 
 /** What failures begin with that are part of a scenario: of those told to read nothing, and of attempts to come back. */
 export const stalledPrefix = 'stalled: ';
@@ -26,6 +29,7 @@ export interface Evidence
   readonly deliveriesOfShards: readonly number[];
   /** Whether each of them has subscribers that get publications. */
   readonly isEachListening: boolean;
+  readonly turns: Turns;
   /** Whether connections break because the scenario has it so; the generator is busy then with bringing them back. */
   readonly breaksConnections: boolean;
 }
@@ -128,6 +132,17 @@ export const validityRules: readonly Rule[] = [
       complainIf(
         slipP99Us > mostSlipP99Us && !breaksConnections,
         `1 % of the publications left ${Math.round(slipP99Us / 1_000)} ms late or later: the schedule was not kept.`,
+      ),
+  },
+  {
+    says: 'Only … of … connections or subscriptions were replaced in time: there was less churn than asked for.',
+    means: 'Replacing one took so long that the next ones had to wait, or were left out.',
+    advice:
+      'The broker, or the generator, cannot do so many a second: ask for fewer, with more subscribers or `--generators`.',
+    find: ({ turns: { planned, done } }) =>
+      complainIf(
+        done < planned * leastTurns - 1,
+        `Only ${done} of ${planned} connections or subscriptions were replaced in time: there was less churn than asked for.`,
       ),
   },
   {
