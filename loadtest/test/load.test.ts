@@ -8,9 +8,10 @@ import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
 import { Reception } from '../src/load/reception.js';
 import { runLoad } from '../src/load/run-load.js';
+import { Shard } from '../src/load/shard.js';
 import { ShardProcess } from '../src/load/shard-process.js';
-import { stampText } from '../src/load/stamp.js';
-import { defaultWorkload } from '../src/load/workload.js';
+import { nowUs, stampText } from '../src/load/stamp.js';
+import { defaultWorkload, topicOfStream } from '../src/load/workload.js';
 import { carryOutRuns } from '../src/load-command.js';
 import { protocols } from '../src/protocols/protocols.js';
 import { run } from '../src/scenarios/scenario.js';
@@ -159,4 +160,36 @@ it.each(['churn', 'resubscribe'] as const)('says when it falls behind with the %
   // Four subscribers cannot be replaced as often.
   expect(await complaintsAt(200_000)).toEqual([expect.stringMatching(/^Only \d+ of 100000 connections/)]);
   expect(await complaintsAt(4)).toEqual([]);
+});
+
+it.each([
+  { topics: 20, publishers: 3 },
+  { topics: 4, publishers: 10 },
+])('the popularity of a topic is the same however many processes publish: %j', async (size) => {
+  await using node = await startNode();
+  const choice = { name: 'zipf', exponent: 1 } as const;
+  const workload = { ...defaultWorkload, ...size, choice, perSecond: 4_000, subscribers: 0 };
+  const plan = { workload, targets: [localTarget(node.port)], protocol: 'msgpack', isTyped: false, shards: 2 } as const;
+  const shards = await Promise.all(
+    [0, 1].map(async (shard) => {
+      const opened = new Shard({ ...plan, shard, localAddress: null });
+      await opened.open();
+      return opened;
+    }),
+  );
+  const startUs = nowUs();
+  const reports = await Promise.all(shards.map((shard) => shard.run(startUs, 1, false)));
+  const counts = new Float64Array(size.topics);
+  for (const { published } of reports) {
+    for (const [stream, count] of published.entries()) {
+      const topic = topicOfStream(stream, workload);
+      counts[topic] = (counts[topic] ?? 0) + count;
+    }
+  }
+  const harmonic = counts.reduce((sum, _, topic) => sum + 1 / (topic + 1), 0);
+  for (const [topic, count] of counts.entries()) {
+    const expected = 4_000 / (topic + 1) / harmonic;
+    // Five standard deviations of a count of that size.
+    expect(Math.abs(count - expected)).toBeLessThan(5 * Math.sqrt(expected));
+  }
 });

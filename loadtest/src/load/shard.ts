@@ -6,7 +6,7 @@ import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
-import { chooser } from './choice.js';
+import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
 import { Connection, type Target } from './connection.js';
 import { forEachAtOnce } from './limit.js';
@@ -264,15 +264,15 @@ export class Shard {
   async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
     const { workload } = this.#plan;
     const own = new Set(this.#own(workload.publishers));
-    const streams = Array.from({ length: this.#published.length }, (_, stream) => stream).filter((stream) =>
-      own.has(publisherOfStream(stream, workload)),
-    );
+    const all = Array.from({ length: this.#published.length }, (_, stream) => stream);
+    const streams = all.filter((stream) => own.has(publisherOfStream(stream, workload)));
     if (streams.length === 0) {
       await sleepUntil(endUs);
       return { slipP99Us: 0, lateShare: 0 };
     }
-    const next = chooser(streams, workload.choice);
-    const share = streams.length / this.#published.length;
+    const next = chooser(streams, workload);
+    const weigh = (some: readonly number[]): number => some.reduce((sum, each) => sum + weightOf(each, workload), 0);
+    const share = weigh(streams) / weigh(all);
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
     const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
     // Shards do not all send at the same moment.
