@@ -193,3 +193,52 @@ it.each([
     expect(Math.abs(count - expected)).toBeLessThan(5 * Math.sqrt(expected));
   }
 });
+
+it('keeps apart what was lost while it warmed up', async () => {
+  // Level fast: what is published while a client is away is gone.
+  await using node = await startNode({ env: { FANFARE_TOPICS: '{">":{"level":"fast"}}' } });
+  await using proxy = await FaultProxy.start({ targetPort: node.port });
+  const result = runLoad({
+    scenario: 'fan-out',
+    label: 'a break in the warm-up',
+    server: 'fanfare',
+    workload: {
+      ...defaultWorkload,
+      perSecond: 500,
+      warmUpSeconds: 3,
+      seconds: 0.5,
+      subscriberServers: [0],
+      publisherServers: [1],
+    },
+    deployment: {
+      targets: [localTarget(proxy.port), localTarget(node.port)],
+      processes: [],
+      redisPort: null,
+      metricsUrls: [],
+      [Symbol.asyncDispose]: async () => {},
+    },
+    protocol: 'msgpack',
+    isTyped: true,
+    generators: 1,
+  });
+  const metrics = async (): Promise<string> => await (await fetch(`${node.adminUrl}/metrics`)).text();
+  await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
+  proxy.reset();
+  const { lost, lostInWarmUp, told, complaints } = await result;
+  expect({ lost, told }).toEqual({ lost: 0, told: 0 });
+  expect(lostInWarmUp).toBeGreaterThan(0);
+  expect(complaints).toContain(`${lostInWarmUp} deliveries were lost in the warm-up already.`);
+});
+
+it('what has not come when nothing comes any more is lost once, however long the load goes on', () => {
+  const reception = new Reception({ ...defaultWorkload, perSecond: 1 }, 1);
+  reception.begin(0, true);
+  const deliver = (sequence: number): void => reception.record(0, Buffer.from(stampText(0, sequence, 0)), 0);
+  deliver(0);
+  expect(reception.conclude(Float64Array.of(3)).lost).toBe(2);
+  // It leaves with what it missed, and another one misses something.
+  reception.begin(0, false);
+  deliver(4);
+  deliver(6);
+  expect(reception.conclude(Float64Array.of(7)).lost).toBe(3);
+});

@@ -34,6 +34,7 @@ export function result(
     published: 40,
     deliveries: 4_000,
     lost: 0,
+    lostInWarmUp: 0,
     repeated: 0,
     foreign: 0,
     unproven: 0,

@@ -93,6 +93,7 @@ const loadResultSchema = z.object({
   published: count.describe('publications sent in the measured time'),
   deliveries: count.describe('publications that subscribers got, each counted for each subscriber'),
   lost: count.describe('deliveries that should have come and did not'),
+  lostInWarmUp: count.default(0).describe('the same of the warm-up: it is not in `lost`'),
   repeated: count.describe('deliveries that came again or out of order'),
   foreign: count.describe('deliveries that were none of this load’s'),
   unproven: count.describe(

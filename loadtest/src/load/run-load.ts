@@ -170,6 +170,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     ({ counts }, index) => counts.deliveries - (warm[index]?.counts.deliveries ?? 0),
   );
   const deliveries = sum(deliveriesOfShards);
+  const lostInWarmUp = sum(warm.map(({ counts }) => counts.lost));
   const isLocal = deployment.processes.length > 0;
   const serverCpuUs = isLocal ? (end.serverCpuNs - start.serverCpuNs) / 1_000 : null;
   const hasRedis = deployment.redisPort !== null;
@@ -181,10 +182,11 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
   const measured = {
     published: publishedCount,
     deliveries,
-    lost: count('lost'),
+    lost: count('lost') - lostInWarmUp,
+    lostInWarmUp,
     repeated: count('repeated'),
     foreign: count('foreign'),
-    told: sum(settled.map(({ told }) => told)),
+    told: sum(settled.map(({ told }) => told)) - sum(warm.map(({ told }) => told)),
     failures,
     generatorCpu: busiest(start, ran),
     slipP99Us: Math.max(0, ...reports.map(({ slipP99Us }) => slipP99Us)),

@@ -162,7 +162,7 @@ export class Shard {
       await delay(5);
     }
     return {
-      counts: this.#reception.counts(published),
+      counts: this.#reception.conclude(published),
       latency: encode(this.#reception.latency),
       handshake: encode(this.#handshake),
       back: encode(this.#back),

@@ -18,7 +18,16 @@ export const publisherPrefix = 'a publisher: ';
 export interface Evidence
   extends Pick<
     LoadResult,
-    'published' | 'deliveries' | 'lost' | 'repeated' | 'foreign' | 'told' | 'generatorCpu' | 'slipP99Us' | 'failures'
+    | 'published'
+    | 'deliveries'
+    | 'lost'
+    | 'lostInWarmUp'
+    | 'repeated'
+    | 'foreign'
+    | 'told'
+    | 'generatorCpu'
+    | 'slipP99Us'
+    | 'failures'
   > {
   readonly subscribers: number;
   /** Subscribing connections that should have stood at the end and did not. */
@@ -98,6 +107,13 @@ export const validityRules: readonly Rule[] = [
         evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
         `${evidence.lost} deliveries were lost; subscribers were told ${evidence.told} times.`,
       ),
+  },
+  {
+    says: '… deliveries were lost in the warm-up already.',
+    means: 'Numbers are missing from before the measured time; what was lost in it is told apart.',
+    advice: 'As above: something was wrong before the measurement began, so it may be wrong in it.',
+    find: ({ lostInWarmUp }) =>
+      complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries were lost in the warm-up already.`),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',
