@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { FaultProxy, startNode, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
@@ -39,6 +39,11 @@ async function answering(bytes: Buffer) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return { port: (server.address() as AddressInfo).port, [Symbol.asyncDispose]: async () => void server.close() };
+}
+
+async function untilDelivered({ adminUrl }: NodeProcess): Promise<void> {
+  const metrics = async (): Promise<string> => await (await fetch(`${adminUrl}/metrics`)).text();
+  await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
 }
 
 const agreed = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n';
@@ -112,7 +117,7 @@ it('says where the course has a hole, and goes on', async () => {
     scenario: 'fan-out',
     label: 'a hole',
     server: 'fanfare',
-    workload: { ...defaultWorkload, perSecond: 10, warmUpSeconds: 0, seconds: 3 },
+    workload: { ...defaultWorkload, perSecond: 10, warmUpSeconds: 0, seconds: 2 },
     deployment: {
       targets: [localTarget(node.port)],
       processes: [],
@@ -205,8 +210,8 @@ it('keeps apart what was lost while it warmed up', async () => {
     workload: {
       ...defaultWorkload,
       perSecond: 500,
-      warmUpSeconds: 3,
-      seconds: 0.5,
+      warmUpSeconds: 2.5,
+      seconds: 0.2,
       subscriberServers: [0],
       publisherServers: [1],
     },
@@ -221,8 +226,7 @@ it('keeps apart what was lost while it warmed up', async () => {
     isTyped: true,
     generators: 1,
   });
-  const metrics = async (): Promise<string> => await (await fetch(`${node.adminUrl}/metrics`)).text();
-  await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
+  await untilDelivered(node);
   proxy.reset();
   const { lost, lostInWarmUp, told, complaints } = await result;
   expect({ lost, told }).toEqual({ lost: 0, told: 0 });
@@ -241,4 +245,25 @@ it('what has not come when nothing comes any more is lost once, however long the
   deliver(4);
   deliver(6);
   expect(reception.conclude(Float64Array.of(7)).lost).toBe(3);
+});
+
+it('says that nothing was published, where the publisher was gone before', async () => {
+  await using node = await startNode();
+  const gone = run('gone', { perSecond: 100, warmUpSeconds: 2, seconds: 0.5 });
+  const results = carryOutRuns([gone], { ...shortSettings, generators: 1, url: node.url }, quiet);
+  await untilDelivered(node);
+  await node.kill();
+  const [result] = await results;
+  expect(result).toMatchObject({ published: 0, deliveries: 0 });
+  expect(result?.complaints).toContain('Nothing was published.');
+});
+
+it('expects no more of a low rate than it can give', async () => {
+  // Two publications in all: they cannot reach the subscribers of three processes, each with topics of its own.
+  const few = run('few', { topics: 6, subscribers: 6, publishers: 4, perSecond: 1, warmUpSeconds: 0.5, seconds: 2 });
+  const [result] = await carryOutRuns([few], { ...shortSettings, generators: 3 }, quiet);
+  expect(result).toMatchObject({ published: 2, deliveries: 2, lost: 0, lostInWarmUp: 0 });
+  expect(result?.complaints.filter((complaint) => /othing/.test(complaint))).toEqual([]);
+  // It lasts as long as it was to, though all has left after a second.
+  expect(result?.elapsedSeconds).toBeGreaterThanOrEqual(2);
 });

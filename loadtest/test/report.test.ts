@@ -324,14 +324,19 @@ it('explains every complaint', () => {
     slipP99Us: 10,
     failures: {},
     deliveriesOfShards: [4, 6],
-    isEachListening: true,
     turns: { planned: 10, done: 9 },
     breaksConnections: false,
   };
   expect(findComplaints(fine)).toEqual([]);
+  expect(findComplaints({ ...fine, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([
+    'Nothing was published.',
+  ]);
+  // Idle subscribers, and topics without any.
+  expect(findComplaints({ ...fine, planned: 0, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
+  expect(findComplaints({ ...fine, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
   const said = [
     { published: 0 },
-    { deliveries: 0 },
+    { deliveries: 0, deliveriesOfShards: [0, 0] },
     { away: 2, turns: { planned: 100, done: 90 } },
     { lost: 3, lostInWarmUp: 4 },
     { lost: 3, failures: { 'a publisher: The server closed the connection.': 1 } },

@@ -11,7 +11,7 @@ import { nowUs } from './stamp.js';
 import { sumTurns } from './turns.js';
 import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
-import { streamsOf, type Workload } from './workload.js';
+import { streamsOf, topicOfStream, topicsOfSubscriber, type Workload } from './workload.js';
 
 /** So long nothing may come until what is missing counts as lost. */
 const settleTimeoutMs = 5_000;
@@ -61,7 +61,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   // What is read begins anew with each reading.
   await readLoopLagP99Ms(deployment);
   const start = await readUsage(deployment, pids);
-  const warmedUp = sum(published);
+  const warmedUp = published.slice();
   const watch = parts.use(new Watch(options, shards, start));
   const reports = await run(workload.seconds, true);
   const ran = await readUsage(deployment, pids);
@@ -78,7 +78,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     reports,
     settled,
     moments,
-    publishedCount: sum(published) - warmedUp,
+    published: published.map((count, stream) => count - (warmedUp[stream] ?? 0)),
     ran,
     serverLoopLagP99Ms,
   });
@@ -158,12 +158,13 @@ interface Reckoning {
   readonly reports: readonly RunReport[];
   readonly settled: readonly SettleReport[];
   readonly moments: readonly Moment[];
-  readonly publishedCount: number;
+  /** Of each stream, in the measured time. */
+  readonly published: Float64Array;
   readonly serverLoopLagP99Ms: number | null;
 }
 
 function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
-  const { before, opened, start, ran, end, warm, reports, settled, moments, publishedCount } = reckoning;
+  const { before, opened, start, ran, end, warm, reports, settled, moments, published } = reckoning;
   const { workload, deployment } = options;
   const count = (key: keyof SettleReport['counts']): number => sum(settled.map(({ counts }) => counts[key]));
   const deliveriesOfShards = settled.map(
@@ -180,7 +181,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
       failures[failure] = (failures[failure] ?? 0) + times;
   }
   const measured = {
-    published: publishedCount,
+    published: sum(published),
     deliveries,
     lost: count('lost') - lostInWarmUp,
     lostInWarmUp,
@@ -198,8 +199,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     away: sum(settled.map(({ away }) => away)),
     turns: sumTurns(reports.map(({ turns }) => turns)),
     planned: workload.perSecond * workload.seconds,
-    deliveriesOfShards,
-    isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,
+    deliveriesOfShards: deliveriesOfShards.filter((_, shard) => isListening(shard, options, published)),
     breaksConnections: workload.disturbances.some(({ name }) => ['storm', 'stall', 'absence'].includes(name)),
   });
   return {
@@ -230,6 +230,16 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     moments,
     complaints,
   };
+}
+
+/** Whether a shard has subscribers of topics that were published to: at a low rate that need not be so. */
+function isListening(shard: number, { workload, generators }: LoadOptions, published: Float64Array): boolean {
+  const topics = new Set<number>();
+  for (const [stream, count] of published.entries()) if (count > 0) topics.add(topicOfStream(stream, workload));
+  for (let subscriber = shard; topics.size > 0 && subscriber < workload.subscribers; subscriber += generators) {
+    if (topicsOfSubscriber(subscriber, workload).some((topic) => topics.has(topic))) return true;
+  }
+  return false;
 }
 
 function busiest(from: Usage, to: Usage): number {
