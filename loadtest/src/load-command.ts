@@ -4,7 +4,7 @@ import type { LoadResult, Moment } from './load/result.js';
 import { runLoad } from './load/run-load.js';
 import { maxStreams } from './load/stamp.js';
 import { streamsOf } from './load/workload.js';
-import type { ProtocolName } from './protocols/protocols.js';
+import { type ProtocolName, protocols } from './protocols/protocols.js';
 import { findBroker } from './remote-broker.js';
 import type { Run } from './scenarios/scenario.js';
 import type { ServerKind } from './servers/server.js';
@@ -33,8 +33,8 @@ export interface Show {
 }
 
 /** Throws a {@link UsageError} where a run cannot be carried out like this: before an hour of load, not after it. */
-export function checkRun({ workload, label, needsClient }: Run, settings: LoadSettings): void {
-  const { servers: names, url, token, generators } = settings;
+export function checkRun(run: Run, { servers: names, url, token, generators, isTyped }: LoadSettings): void {
+  const { workload, label } = run;
   const streams = streamsOf(workload);
   if (streams > maxStreams) {
     throw new UsageError(`Topics and publishers may be at most ${maxStreams}, whichever is more, not ${streams}.`);
@@ -45,18 +45,28 @@ export function checkRun({ workload, label, needsClient }: Run, settings: LoadSe
       `--generators must be at most ${connections} for "${label}", so that each has a connection, not ${generators}.`,
     );
   }
-  if (!needsClient && !settings.isTyped) return;
-  const other = url === null ? names.find((name) => !name.startsWith('fanfare')) : undefined;
-  if (other !== undefined) {
-    throw new UsageError(
-      `${other} cannot serve the typed client, which this needs: it speaks only Fanfare's protocol.`,
-    );
-  }
-  if (token !== null) {
+  const needsClient = isTyped || run.needsClient;
+  if (needsClient && token !== null) {
     throw new UsageError(
       '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
     );
   }
+  for (const name of url === null ? names : []) {
+    const cannot = whatItCannot(name, { ...run, needsClient });
+    if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: leave it out.`);
+  }
+}
+
+/** What a run asks for that this kind of server cannot do; null: nothing. */
+function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
+  const { isAlone = false, protocol } = kindNamed(name);
+  if (needsClient && !name.startsWith('fanfare')) {
+    return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
+  }
+  if (isAlone && nodes > 1) return `be ${nodes} nodes, for its processes know nothing of each other`;
+  const unsubscribes = workload.disturbances.some((each) => each.name === 'resubscribe');
+  if (unsubscribes && protocols[protocol].unsubscribe([]) === null) return 'end a subscription, as this load does';
+  return null;
 }
 
 /** Runs in turns, so that what disturbs the machine disturbs all servers alike. */

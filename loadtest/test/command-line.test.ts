@@ -90,7 +90,15 @@ it.each([
   ],
   [
     ['absence', '--servers', 'fanfare,raw'],
-    "raw cannot serve the typed client, which this needs: it speaks only Fanfare's protocol.",
+    "raw cannot serve the typed client, which this needs and which speaks only Fanfare's protocol: leave it out.",
+  ],
+  [
+    ['cross-node', '--servers', 'fanfare,mosquitto'],
+    'mosquitto cannot be 2 nodes, for its processes know nothing of each other: leave it out.',
+  ],
+  [
+    ['subscriptions', '--nodes', '1', '--servers', 'fanfare,raw'],
+    'raw cannot end a subscription, as this load does: leave it out.',
   ],
   [
     ['absence', '--url', 'ws://a', '--token', 'x'],
