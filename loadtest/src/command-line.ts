@@ -34,7 +34,7 @@ const minPublicationBytes = stampBytes + 6;
 /** One frame holds them, whatever their size. */
 const maxBurst = 64;
 
-const known = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
+const commandNames = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
 
 export const help = `Puts a load on a broker, and measures what it costs and whether anything is lost.
 
@@ -85,9 +85,9 @@ export function parseCommandLine(args: readonly string[]): Request {
   const { positionals, values } = readFlags(args, flags);
   if (values.help) return { name: 'help', text: help };
   const [scenario, ...rest] = positionals;
-  if (scenario === undefined) throw new UsageError(`Say what to measure: ${known}.`);
+  if (scenario === undefined) throw new UsageError(`Say what to measure: ${commandNames}.`);
   if (scenario !== 'levels') {
-    throw new UsageError(`There is no scenario "${scenario}", only ${known}; its name comes first.`);
+    throw new UsageError(`There is no scenario "${scenario}", only ${commandNames}; its name comes first.`);
   }
   if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
   return {

@@ -199,8 +199,7 @@ const planHelp = `Carries out several scenarios, one after the other.
 
 usage: npm run loadtest -- plan <file> [options]
 
-The file, YAML or JSON, is a list. Each item names a scenario, and its options where they are not the default; those
-below are for the whole plan and stand on the command line:
+The file, YAML or JSON, is a list. Each item names a scenario, and its options where they are not the default:
 
   - scenario: fan-out
     subscribers: [100, 1000]
@@ -208,7 +207,7 @@ below are for the whole plan and stand on the command line:
   - scenario: storm
     subscribers: 2000
 
-options:
+options, for the whole plan, not in the file:
 ${commonHelp}
 `;
 
