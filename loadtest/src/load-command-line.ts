@@ -1,10 +1,10 @@
 /** The words of the scenarios in scenarios/: flags, plans, and the sentence for what is wrong in them. */
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import { readFlags, readInteger, readNames, UsageError } from './flags.js';
+import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
 import { type LoadSettings, parseTarget } from './load-command.js';
-import { type OptionTable, readOptions } from './scenarios/option.js';
-import type { Run } from './scenarios/scenario.js';
+import type { OptionTable } from './scenarios/option.js';
+import { type Run, runsOf } from './scenarios/scenario.js';
 import { scenarios } from './scenarios/scenarios.js';
 import { servers } from './servers/servers.js';
 
@@ -12,6 +12,8 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
+  /** The bound of a search for the highest rate; null: the runs are made as they are. */
+  readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
 }
@@ -36,6 +38,13 @@ export const commonOptions = {
   client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
   generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
   rounds: { type: 'string', default: '1', about: 'how often each server has its turn' },
+  'find-max-rate': {
+    type: 'boolean',
+    default: false,
+    about:
+      'search for the highest rate that holds, from the given one on; what does not is tried again (--rounds: so often)',
+  },
+  'max-p99-ms': { type: 'string', about: 'with it: latency at which a rate no longer holds (default: 100)' },
   json: {
     type: 'string',
     about: 'write all results to a file (docs/loadtest.md has the schema); -: to standard output',
@@ -68,6 +77,8 @@ export function helpOf(name: string): string {
 usage: npm run loadtest -- ${name} [options]
 
 ${own.join('\n')}
+
+Each of them takes several values, separated by commas: one run for each, or for each combination.
 
 as for all scenarios:
 ${commonHelp}
@@ -107,9 +118,17 @@ export function parseLoad(
   if (token !== null && values.client) {
     throw new UsageError('--token cannot go with --client yet: the typed client has no token to send.');
   }
+  const isSearch = values['find-max-rate'];
+  const maxP99 = values['max-p99-ms'];
+  if (!isSearch && maxP99 !== undefined) throw new UsageError('--max-p99-ms goes with --find-max-rate.');
+  const runs = name === 'plan' ? readPlan(file) : runsOf(name, scenarioNamed(name), given);
+  const silent = runs.find(({ workload }) => workload.perSecond === 0);
+  if (isSearch && silent !== undefined) {
+    throw new UsageError(`--find-max-rate cannot go with ${silent.scenario}: nothing is published there.`);
+  }
   return {
     name: 'load',
-    runs: name === 'plan' ? readPlan(file) : runsOf(name, given),
+    runs,
     settings: {
       servers: readNames('servers', values.servers, Object.keys(servers)),
       url,
@@ -119,6 +138,7 @@ export function parseLoad(
       generators: values.generators === undefined ? null : readInteger('generators', values.generators, 1, 100),
       rounds: readInteger('rounds', values.rounds, 1, 1_000),
     },
+    maxP99Ms: isSearch ? readNumber('max-p99-ms', maxP99 ?? '100', 0.1, 60_000) : null,
     jsonFile: values.json ?? null,
     htmlFile: values.html ?? null,
   };
@@ -127,11 +147,6 @@ export function parseLoad(
 function readEncoding(text: string): 'msgpack' | 'json' {
   if (text === 'msgpack' || text === 'json') return text;
   throw new UsageError(`--encoding must be msgpack or json, not "${text}".`);
-}
-
-function runsOf(name: string, given: Readonly<Record<string, string>>): readonly Run[] {
-  const { options, runs } = scenarioNamed(name);
-  return runs(readOptions(options, given));
 }
 
 function scenarioNamed(name: string) {
@@ -205,7 +220,7 @@ export function readPlan(file: string | undefined): readonly Run[] {
         flag,
         Array.isArray(value) ? value.join(',') : String(value),
       ]);
-      return runsOf(String(name), Object.fromEntries(given));
+      return runsOf(String(name), scenarioNamed(String(name)), Object.fromEntries(given));
     } catch (error) {
       if (error instanceof UsageError) throw new UsageError(`Item ${index + 1} of ${file}: ${error.message}`);
       throw error;

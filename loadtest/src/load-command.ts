@@ -41,11 +41,8 @@ export async function carryOutRuns(
   show: Show,
 ): Promise<readonly LoadResult[]> {
   const results: LoadResult[] = [];
-  const present = settings.url === null ? await findPresent(settings.servers, show) : ['the broker at the URL'];
+  const present = await findPresent(settings, show);
   for (const run of runs) {
-    const streams = streamsOf(run.workload);
-    if (streams > maxStreams)
-      throw new UsageError(`Topics and publishers may make up to ${maxStreams} streams, not ${streams}.`);
     for (let round = 1; round <= settings.rounds; round++) {
       // Whoever comes first in one round comes last in the next.
       for (const name of round % 2 === 1 ? present : present.toReversed()) {
@@ -57,8 +54,11 @@ export async function carryOutRuns(
   return results;
 }
 
-async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
+export async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
   const { scenario, label, workload, needsClient } = run;
+  const streams = streamsOf(workload);
+  if (streams > maxStreams)
+    throw new UsageError(`Topics and publishers may make up to ${maxStreams} streams, not ${streams}.`);
   const isTyped = settings.isTyped || needsClient;
   const kind = settings.url === null ? kindNamed(name) : null;
   if (isTyped && kind !== null && !name.startsWith('fanfare')) {
@@ -87,7 +87,8 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
 }
 
 /** Those that this machine has; the others are left out aloud. */
-async function findPresent(names: readonly string[], show: Show): Promise<readonly string[]> {
+export async function findPresent({ servers: names, url }: LoadSettings, show: Show): Promise<readonly string[]> {
+  if (url !== null) return ['the broker at the URL'];
   const present: string[] = [];
   const reasons: string[] = [];
   for (const name of names) {

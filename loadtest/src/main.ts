@@ -11,6 +11,7 @@ import { describeCommand, type LoadRequest, type ReportRequest } from './load-co
 import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
 import { ProgressLine } from './progress-line.js';
+import { searchRates } from './rate-search.js';
 import { reportPage } from './report/report-page.js';
 
 async function carryOut(request: Request): Promise<void> {
@@ -30,21 +31,31 @@ async function carryOut(request: Request): Promise<void> {
   await carryOutLevels(request.options, request.jsonFile);
 }
 
-async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
+async function carryOutLoad({ runs, settings, maxP99Ms, jsonFile, htmlFile }: LoadRequest): Promise<void> {
   // Not after an hour of load.
   for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkFolder(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
-  const results = await carryOutRuns(runs, settings, progress);
+  const { results, searches } =
+    maxP99Ms === null
+      ? { results: await carryOutRuns(runs, settings, progress), searches: [] }
+      : await searchRates(runs, maxP99Ms, settings, progress);
   progress.end();
   process.stdout.write(`${loadTable(results)}\n`);
+  for (const { says } of searches) process.stdout.write(`\n${says}\n`);
   const command = describeCommand(process.argv.slice(2));
-  const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
+  const machine = describeMachine();
+  const file: ResultFile = { version: resultVersion, startedAt, machine, command, results, searches };
   const json = `${JSON.stringify(file, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
   else if (jsonFile !== null) await writeFile(jsonFile, json);
   if (htmlFile !== null) await writeFile(htmlFile, await reportPage([{ ...file, name: '' }]));
-  if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
+  // A search ends with runs that do not hold.
+  const isGood =
+    maxP99Ms === null
+      ? results.every(({ complaints }) => complaints.length === 0)
+      : searches.every(({ highestPerSecond }) => highestPerSecond !== null);
+  if (!isGood) process.exitCode = 1;
 }
 
 async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void> {

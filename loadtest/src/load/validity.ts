@@ -2,8 +2,8 @@
 import type { LoadResult } from './result.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
-const mostGeneratorCpu = 0.85;
-const mostSlipP99Us = 20_000;
+export const mostGeneratorCpu = 0.85;
+export const mostSlipP99Us = 20_000;
 
 /** What failures begin with that are part of a scenario: of those told to read nothing, and of attempts to come back. */
 export const stalledPrefix = 'stalled: ';
