@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { startNode } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { ClientConnection } from '../src/load/client-connection.js';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
 import { Reception } from '../src/load/reception.js';
@@ -52,6 +53,16 @@ it('a server that never answers a subscribe is given up', async () => {
   await expect(Connection.open({ ...optionsFor(server.port), timeoutMs: 200 })).rejects.toThrow(/within 200 ms/);
 });
 
+it('a server that never answers the typed client is given up', async () => {
+  await using server = await answering(Buffer.from(''));
+  const { target } = optionsFor(server.port);
+  const nothing = { onPublication: () => {}, onTold: () => {}, onFailure: () => {} };
+  const options = { target, encoding: 'msgpack', publicationBytes: 100, timeoutMs: 200, ...nothing } as const;
+  await expect(ClientConnection.open(options, ['t'])).rejects.toThrow(
+    'The typed client could not connect and subscribe within 200 ms.',
+  );
+});
+
 it('a subscription that waits for its answer hears that the connection is gone', async () => {
   await using node = await startNode();
   const connection = await Connection.open(optionsFor(node.port));
@@ -80,14 +91,14 @@ it('takes latencies of all subscribers, whatever nodes they are on', () => {
   expect(reception.latency.totalCount).toBe(50);
 });
 
-it('counts what was published in the measured time and nothing else, also where bursts do not divide the second', async () => {
+it.concurrent('counts what was published in the measured time and nothing else, also where bursts do not divide the second', async () => {
   const workload = { subscribers: 2, perSecond: 78.125, burst: 16, warmUpSeconds: 0.5, seconds: 1 };
   const [result] = await carryOutRuns([run('bursts', workload)], { ...shortSettings, generators: 1 }, quiet);
   expect(result?.published).toBe(80);
   expect(result?.deliveries).toBe(160);
 });
 
-it('says so when others than those that are told to stop reading lose their connection', async () => {
+it.concurrent('says so when others than those that are told to stop reading lose their connection', async () => {
   // A frame of 70 kB is more than this node takes: it cuts off the publisher.
   const cut = run('cut off', {
     subscribers: 4,

@@ -10,10 +10,10 @@ import { quiet, shortRuns, shortSettings } from './short-runs.js';
 const loners = new Set(['mosquitto', 'aedes']);
 const peers = Object.entries(servers).filter(([name]) => !/^(fanfare|raw)/.test(name));
 
+// Together: they are light, and how long anything takes is not looked at.
 describe.each(peers)('%s', (name, kind) => {
   const settings = { ...shortSettings, servers: [name] };
 
-  // Together: they are light, and how long anything takes is not looked at.
   it.concurrent.for(['fan-out', 'point-to-point', 'cross-node'])(
     'loses nothing: %s',
     async (scenario, { skip, expect }) => {

@@ -10,23 +10,22 @@ import { parseLoad, readPlan } from '../src/load-command-line.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';
 
-describe.each(Object.keys(scenarios))('the scenario %s', (name) => {
-  it('loses nothing', { timeout: 60_000 }, async () => {
-    for (const result of await carryOutRuns(shortRuns(name), settings, quiet)) {
-      const { lost, repeated, foreign, told, deliveries, workload, published } = result;
-      expect({ lost, repeated, foreign, told }).toEqual({ lost: 0, repeated: 0, foreign: 0, told: 0 });
-      if (workload.perSecond === 0) continue;
-      expect(published).toBeGreaterThan(0);
-      expect(deliveries).toBeGreaterThan(0);
-    }
-  });
+// Side by side: how long anything takes is not looked at.
+it.concurrent.each(Object.keys(scenarios))('the scenario %s loses nothing', { timeout: 60_000 }, async (name) => {
+  for (const result of await carryOutRuns(shortRuns(name), settings, quiet)) {
+    const { lost, repeated, foreign, told, deliveries, workload, published } = result;
+    expect({ lost, repeated, foreign, told }).toEqual({ lost: 0, repeated: 0, foreign: 0, told: 0 });
+    if (workload.perSecond === 0) continue;
+    expect(published).toBeGreaterThan(0);
+    expect(deliveries).toBeGreaterThan(0);
+  }
 });
 
 async function runShort(name: string, other: Partial<LoadSettings>) {
   return await carryOutRuns(shortRuns(name), { ...settings, ...other }, quiet);
 }
 
-it('runs beside raw uWebSockets, with the typed client, and against a broker that runs already', async () => {
+it.concurrent('runs beside raw uWebSockets, with the typed client, and against a broker that runs already', async () => {
   const [ours, raw] = await runShort('fan-out', { servers: ['fanfare', 'raw'] });
   expect(raw?.deliveries).toBe(ours?.deliveries);
   const [typed] = await runShort('many-to-many', { isTyped: true });
@@ -37,7 +36,7 @@ it('runs beside raw uWebSockets, with the typed client, and against a broker tha
   expect(elsewhere?.deliveries).toBe(ours?.deliveries);
 });
 
-it('says so where publications are lost, and that the figures say nothing', async () => {
+it.concurrent('says so where publications are lost, and that the figures say nothing', async () => {
   // Level fast: what is published while a client is away is gone, and it is told so.
   const runs = shortRuns('absence');
   const env = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
@@ -53,7 +52,7 @@ it('says so where publications are lost, and that the figures say nothing', asyn
   );
 });
 
-it('refuses a server that cannot do it', async () => {
+it.concurrent('refuses a server that cannot do it', async () => {
   await expect(runShort('absence', { servers: ['raw'] })).rejects.toThrow(UsageError);
   await expect(runShort('fan-out', { url: 'ws://127.0.0.1:1/ws' })).rejects.toThrow(
     'There is no broker at ws://127.0.0.1:1/ws',
