@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../src/flags.js';
 import { carryOutRuns, type LoadSettings } from '../src/load-command.js';
 import { parseLoad, readPlan } from '../src/load-command-line.js';
+import { run } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';
 
@@ -50,6 +51,20 @@ it.concurrent('says so where publications are lost, and that the figures say not
   expect(result?.complaints).toContainEqual(
     expect.stringMatching(/deliveries were lost; subscribers were told \d+ times\./),
   );
+});
+
+it.concurrent('says so when others than those that are told to stop reading lose their connection', async () => {
+  // A frame of 70 kB is more than this node takes: it cuts off the publisher.
+  const cut = run('cut off', {
+    subscribers: 4,
+    perSecond: 20,
+    publicationBytes: 70_000,
+    warmUpSeconds: 0,
+    seconds: 1,
+    disturbances: [{ name: 'stall', atSeconds: 0.5, share: 0.25 }],
+  });
+  const [result] = await carryOutRuns([{ ...cut, env: {} }], { ...settings, generators: 1 }, quiet);
+  expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: .*4501/));
 });
 
 it.concurrent('refuses a server that cannot do it', async () => {
