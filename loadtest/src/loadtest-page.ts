@@ -63,7 +63,8 @@ npm run loadtest -- report result.json --html report.html
 
 ## Several scenarios: a plan
 
-\`npm run loadtest -- plan plan.yaml\` carries out a list, in YAML or JSON. Each item names a scenario, and its options where they are not the default:
+\`npm run loadtest -- plan plan.yaml\` carries out a list, in YAML or JSON. Each item names a scenario, and its options where they are not the default. The
+[options of all scenarios](#options-of-all-scenarios) are for the whole plan: \`--url\`, \`--token\`, \`--client\`, \`--rounds\` and the others stand on the command line.
 
 \`\`\`yaml
 - scenario: fan-out
@@ -111,7 +112,7 @@ ${rows(
   Object.entries(commonOptions).map(([name, option]) => [
     `\`--${name}\``,
     option.about,
-    'default' in option && option.default !== false ? `\`${option.default}\`` : '',
+    'fallback' in option ? `\`${option.fallback}\`` : '',
   ]),
 )}
 

@@ -2,7 +2,7 @@
  * A client connection that costs little, so that thousands fit in a process: they share one read buffer, frames are walked where
  * they lie, and what is sent often is built once.
  */
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
 import { within } from '../verify/within.js';
@@ -78,7 +78,9 @@ export class Connection implements Events, Member {
   private constructor(options: ConnectionOptions) {
     this.#options = options;
     const { protocol, target, localAddress, role } = options;
-    const { host, port } = target;
+    const { port } = target;
+    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    const host = target.host.replace(/^\[(.*)\]$/, '$1');
     this.#read = protocol.reader(options.onPublication, this);
     this.#walker = protocol.transport(role) === 'websocket' ? new FrameWalker() : null;
     const common = {
@@ -94,7 +96,9 @@ export class Connection implements Events, Member {
         },
       },
     };
-    this.#socket = target.isTls ? connectTls({ ...common, servername: host }) : connectTcp(common);
+    this.#socket = target.isTls
+      ? connectTls({ ...common, servername: isIP(host) === 0 ? host : '' })
+      : connectTcp(common);
     this.#socket.on(target.isTls ? 'secureConnect' : 'connect', () => this.#onTransport());
     // TLS sockets do not know `onread`.
     if (target.isTls) this.#socket.on('data', (chunk: Uint8Array) => this.#take(chunk));

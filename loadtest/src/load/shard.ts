@@ -360,9 +360,10 @@ export class Shard {
     await Promise.all(busy.values());
   }
 
+  /** The first ones of all, so that the shards together have the share. */
   #someMembers(share: number): number[] {
-    const all = [...this.#members.keys()];
-    return all.slice(0, Math.round(all.length * share));
+    const end = Math.round(this.#plan.workload.subscribers * share);
+    return [...this.#members.keys()].filter((subscriber) => subscriber < end);
   }
 
   #leave(subscriber: number): void {

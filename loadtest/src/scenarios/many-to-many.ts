@@ -1,5 +1,5 @@
 /** Many topics of different popularity. */
-import { integer, number } from './option.js';
+import { integer, number, within } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const manyToMany = scenario({
@@ -7,7 +7,7 @@ export const manyToMany = scenario({
   options: {
     topics: integer('topics', 1_000, 1, 100_000),
     subscribers: integer('subscribing connections', 1_000, 1, 100_000),
-    'topics-each': integer('topics of each subscriber', 5, 1, 1_000),
+    'topics-each': within(integer('topics of each subscriber', 5, 1, 1_000), 'topics'),
     publishers: integer('publishing connections', 10, 1, 1_000),
     exponent: number('of Zipf’s law: 0 makes all equal', 1, 0, 3),
     rate: number('publications a second', 2_000, 1, 200_000),

@@ -47,13 +47,15 @@ export function run(
   };
 }
 
-/** A run for each combination of the values. Where the scenario's own label would not tell them apart, the value stands behind it. */
+/** A run for each combination of the values. Where the scenario's own label would not tell them apart, the value stands behind it.
+ * `mark` is what stands before names where they were given. */
 export function runsOf(
   name: string,
   { options, run: runOf }: Scenario,
   given: Readonly<Record<string, string>>,
+  mark = '--',
 ): readonly Run[] {
-  const combinations = readOptions(options, given);
+  const combinations = readOptions(options, given, mark);
   const unnamed = Object.keys(options).filter((option) => {
     const values = new Set(combinations.map((combination) => combination[option] as number));
     const labels = new Set([...values].map((value) => runOf({ ...combinations[0], [option]: value }).label));

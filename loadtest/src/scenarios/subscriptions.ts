@@ -1,12 +1,12 @@
 /** Many topics on each connection, and subscriptions that come and go. */
-import { integer, number } from './option.js';
+import { integer, number, within } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const subscriptions = scenario({
   about: 'Many topics on each connection, some given up and taken again all the time: what a subscription costs.',
   options: {
     subscribers: integer('subscribing connections', 100, 1, 10_000),
-    'topics-each': integer('topics of each', 100, 1, 1_000),
+    'topics-each': within(integer('topics of each', 100, 1, 1_000), 'topics'),
     topics: integer('topics', 10_000, 1, 100_000),
     churn: number('subscriptions given up and made again, a second; 0: none', 100, 0, 50_000),
     rate: number('publications a second', 1_000, 0, 200_000),
