@@ -1,11 +1,11 @@
 /** The words of the scenarios in scenarios/: flags, plans, and the sentence for what is wrong in them. */
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import { readFlags, readInteger, readName, readNames, UsageError } from './flags.js';
+import { readFlags, readInteger, readName, readNames, readNumber, UsageError } from './flags.js';
 import { checkRun, type LoadSettings } from './load-command.js';
 import { parseTarget } from './remote-broker.js';
-import { type OptionTable, readOptions } from './scenarios/option.js';
-import type { Run } from './scenarios/scenario.js';
+import type { OptionTable } from './scenarios/option.js';
+import { type Run, runsOf } from './scenarios/scenario.js';
 import { scenarios } from './scenarios/scenarios.js';
 import { servers } from './servers/servers.js';
 
@@ -13,6 +13,8 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
+  /** The bound of a search for the highest rate; null: the runs are made as they are. */
+  readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
 }
@@ -40,6 +42,13 @@ export const commonOptions = {
   client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
   generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
   rounds: { type: 'string', fallback: '1', about: 'how often each server has its turn' },
+  'find-max-rate': {
+    type: 'boolean',
+    default: false,
+    about:
+      'search for the highest rate that holds, from the given one on; what does not is tried again (--rounds: so often)',
+  },
+  'max-p99-ms': { type: 'string', about: 'with it: latency at which a rate no longer holds (default: 100)' },
   json: {
     type: 'string',
     about: 'write all results to a file (docs/loadtest.md has the schema); -: to standard output',
@@ -73,6 +82,8 @@ usage: npm run loadtest -- ${name} [options]
 
 ${own.join('\n')}
 
+Each of them takes several values, separated by commas: one run for each, or for each combination.
+
 as for all scenarios:
 ${commonHelp}
 `;
@@ -96,13 +107,25 @@ export function parseLoad(
       (entry): entry is [string, string] => entry[0] in table && typeof entry[1] === 'string',
     ),
   );
+  const runs = name === 'plan' ? readPlan(file, settings) : readRuns(name, given, settings);
   return {
     name: 'load',
-    runs: name === 'plan' ? readPlan(file, settings) : readRuns(name, given, settings),
+    runs,
     settings,
+    maxP99Ms: readSearch(values['find-max-rate'], values['max-p99-ms'], runs),
     jsonFile: values.json ?? null,
     htmlFile: values.html ?? null,
   };
+}
+
+function readSearch(isSearch: boolean, maxP99Ms: string | undefined, runs: readonly Run[]): number | null {
+  if (!isSearch && maxP99Ms !== undefined) throw new UsageError('--max-p99-ms goes with --find-max-rate.');
+  if (!isSearch) return null;
+  const silent = runs.find(({ workload }) => workload.perSecond === 0);
+  if (silent !== undefined) {
+    throw new UsageError(`--find-max-rate cannot go with ${silent.scenario}: nothing is published there.`);
+  }
+  return readNumber('--max-p99-ms', maxP99Ms ?? '100', 0.1, 60_000);
 }
 
 interface SettingFlags {
@@ -152,10 +175,9 @@ function readRuns(
   settings: LoadSettings,
   mark = '--',
 ): readonly Run[] {
-  const { options, runs } = scenarioNamed(name);
   const starts = ['nodes', 'interested'].find((flag) => given[flag] !== undefined);
   if (settings.url !== null && starts !== undefined) throw new UsageError(besideUrl(mark + starts));
-  const found = runs(readOptions(options, given, mark));
+  const found = runsOf(name, scenarioNamed(name), given, mark);
   for (const run of found) checkRun(run, settings);
   return found;
 }
@@ -259,12 +281,10 @@ function textsOf(item: Readonly<Record<string, unknown>>, table: OptionTable): R
       throw new UsageError(`${key} is for the whole plan: give it on the command line, as --${key}.`);
     }
     // What is not known is refused where options are read.
-    const isList = Array.isArray(value) && option?.isList !== false;
-    const values: readonly unknown[] = isList ? value : [value];
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value];
     const isReadable = values.length > 0 && values.every((each) => ['number', 'string'].includes(typeof each));
     if (option === undefined || isReadable) return [key, values.join(',')];
-    const wanted = option.isList ? 'a number, or a list of numbers' : 'one number';
-    throw new UsageError(`${key} must be ${wanted}, not ${JSON.stringify(value)}.`);
+    throw new UsageError(`${key} must be a number, or a list of numbers, not ${JSON.stringify(value)}.`);
   });
   return Object.fromEntries(texts);
 }

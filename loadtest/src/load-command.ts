@@ -79,7 +79,7 @@ export async function carryOutRuns(
   show: Show,
   results: LoadResult[] = [],
 ): Promise<readonly LoadResult[]> {
-  const present = settings.url === null ? await findPresent(settings.servers, show) : ['the broker at the URL'];
+  const present = await findPresent(settings, show);
   for (const run of runs) {
     for (let round = 1; round <= settings.rounds; round++) {
       // Whoever comes first in one round comes last in the next.
@@ -92,7 +92,7 @@ export async function carryOutRuns(
   return results;
 }
 
-async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
+export async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
   const { scenario, label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
   const { url, token, encoding } = settings;
@@ -116,7 +116,8 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
 }
 
 /** Those that this machine has; the others are left out aloud. */
-async function findPresent(names: readonly string[], show: Show): Promise<readonly string[]> {
+export async function findPresent({ servers: names, url }: LoadSettings, show: Show): Promise<readonly string[]> {
+  if (url !== null) return ['the broker at the URL'];
   const present: string[] = [];
   const reasons: string[] = [];
   for (const name of names) {

@@ -28,7 +28,7 @@ export const loadColumns: readonly Column[] = [
   {
     title: 'delivered/s',
     about:
-      'publications that subscribers got, all of them together. The load is offered, so this is no limit: raise the rate until latency or the complaints say stop',
+      'publications that subscribers got, all of them together. The load is offered, so this is no limit: `--find-max-rate` looks for it',
     cell: ({ deliveries, workload }) => count(deliveries / workload.seconds),
   },
   {

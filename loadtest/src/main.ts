@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
 import { reportLevels } from './levels/levels-report.js';
-import { type LoadResult, type ResultFile, resultVersion } from './load/result.js';
+import { type LoadResult, type RateSearch, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
 import { carryOutRuns } from './load-command.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
@@ -11,6 +11,7 @@ import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
 import { checkOutput, writeMeasured, writeOutput } from './output-file.js';
 import { ProgressLine } from './progress-line.js';
+import { searchRates } from './rate-search.js';
 import { reportPage } from './report/report-page.js';
 import { exitWhenStopped, untilStopped } from './stop-signal.js';
 
@@ -32,19 +33,21 @@ async function carryOut(request: Request): Promise<void> {
 }
 
 async function carryOutLoad(request: LoadRequest): Promise<void> {
-  const { runs, settings, jsonFile, htmlFile } = request;
+  const { runs, settings, maxP99Ms, jsonFile, htmlFile } = request;
   for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkOutput(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
   const results: LoadResult[] = [];
-  const ended = await Promise.race([
-    untilStopped(),
-    carryOutRuns(runs, settings, progress, results).catch((error: Error) => error),
-  ]);
+  const searches: RateSearch[] = [];
+  const work =
+    maxP99Ms === null
+      ? carryOutRuns(runs, settings, progress, results)
+      : searchRates(runs, maxP99Ms, settings, progress, results, searches);
+  const ended = await Promise.race([untilStopped(), work.catch((error: Error) => error)]);
   progress.end();
   if (typeof ended === 'number') progress.line(`Stopped; ${kept(results)}`);
   else if (ended instanceof Error && results.length > 0) progress.line(`A run has failed; ${kept(results)}`);
-  if (results.length > 0) await tell(results, startedAt, request);
+  if (results.length > 0) await tell(results, searches, startedAt, request);
   if (typeof ended === 'number') process.exit(ended);
   if (ended instanceof Error) throw ended;
 }
@@ -56,19 +59,27 @@ function kept({ length }: readonly LoadResult[]): string {
 
 async function tell(
   results: readonly LoadResult[],
+  searches: readonly RateSearch[],
   startedAt: string,
-  { jsonFile, htmlFile }: LoadRequest,
+  { maxP99Ms, jsonFile, htmlFile }: LoadRequest,
 ): Promise<void> {
   process.stdout.write(`${loadTable(results, process.stdout.columns)}\n`);
+  for (const { says } of searches) process.stdout.write(`\n${says}\n`);
   const command = describeCommand(process.argv.slice(2));
-  const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
+  const machine = describeMachine();
+  const file: ResultFile = { version: resultVersion, startedAt, machine, command, results, searches };
   const json = `${JSON.stringify(file, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
   else if (jsonFile !== null) await writeMeasured(jsonFile, json);
   const isShown = htmlFile === null || (await writeOutput(htmlFile, () => reportPage([{ ...file, name: '' }])));
   // A page can be made of it later.
   if (!isShown && jsonFile === null) process.stdout.write(json);
-  if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
+  // A search ends with runs that do not hold.
+  const isGood =
+    maxP99Ms === null
+      ? results.every(({ complaints }) => complaints.length === 0)
+      : searches.every(({ highestPerSecond }) => highestPerSecond !== null);
+  if (!isGood) process.exitCode = 1;
 }
 
 async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void> {

@@ -36,6 +36,32 @@ it('takes workloads by name, and what is to be different about them', () => {
 });
 
 it.each([
+  [
+    ['fan-out', '--rate', '10,20,10', '--subscribers', '1,2'],
+    [
+      '1 subscribers, 128 B, rate 10',
+      '1 subscribers, 128 B, rate 20',
+      '2 subscribers, 128 B, rate 10',
+      '2 subscribers, 128 B, rate 20',
+    ],
+  ],
+  [
+    ['idle', '--nodes', '1,2'],
+    ['5000 idle subscribers, nodes 1', '5000 idle subscribers, nodes 2'],
+  ],
+  [
+    ['slow', '--share', '0.1,0.5'],
+    ['20 of 200 stop reading', '100 of 200 stop reading'],
+  ],
+  [['burst'], ['1 together', '8 together', '32 together', '128 together']],
+])('makes a run for each combination of the values in %j', (args, labels) => {
+  const request = parseCommandLine(args);
+  const runs = request.name === 'load' ? request.runs : [];
+  expect(runs.map(({ label }) => label)).toEqual(labels);
+  expect(new Set(runs.map(({ workload, nodes }) => JSON.stringify([workload, nodes]))).size).toBe(labels.length);
+});
+
+it.each([
   [[], `Say what to measure: ${known}.`],
   [['fanin'], `There is no scenario "fanin", only ${known}; its name comes first.`],
   [['storm', 'now'], '"now" stands where an option was expected.'],
@@ -71,6 +97,9 @@ it.each([
     ['storm', '--url', 'ws://a', '--token', 'x', '--client'],
     '--token cannot go with --client yet: the typed client has no token to send.',
   ],
+  [['idle', '--find-max-rate'], '--find-max-rate cannot go with idle: nothing is published there.'],
+  [['storm', '--max-p99-ms', '5'], '--max-p99-ms goes with --find-max-rate.'],
+  [['storm', '--find-max-rate', '--max-p99-ms', '0'], '--max-p99-ms must be a number from 0.1 to 60000, not "0".'],
   [['plan'], 'Say which file holds the plan: npm run loadtest -- plan <file>.'],
   [['plan', '/nowhere'], 'The plan /nowhere cannot be read: no such file or directory.'],
   [

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { ClientConnection } from '../src/load/client-connection.js';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
 import { Reception } from '../src/load/reception.js';
@@ -57,6 +58,16 @@ it('a connection that is closed in the same breath as it is accepted is refused,
 it('a server that never answers a subscribe is given up', async () => {
   await using server = await answering(Buffer.from(agreed));
   await expect(Connection.open({ ...optionsFor(server.port), timeoutMs: 200 })).rejects.toThrow(/within 200 ms/);
+});
+
+it('a server that never answers the typed client is given up', async () => {
+  await using server = await answering(Buffer.from(''));
+  const { target } = optionsFor(server.port);
+  const nothing = { onPublication: () => {}, onTold: () => {}, onFailure: () => {} };
+  const options = { target, encoding: 'msgpack', publicationBytes: 100, timeoutMs: 200, ...nothing } as const;
+  await expect(ClientConnection.open(options, ['t'])).rejects.toThrow(
+    'The typed client could not connect and subscribe within 200 ms.',
+  );
 });
 
 it('a subscription that waits for its answer hears that the connection is gone', async () => {

@@ -66,9 +66,21 @@ it.each([
     [],
     'Run 1 of FILE (fan-out): rate must be a number from 0.1 to 100000, not "-5".',
   ],
-  ['- scenario: fan-out\n  rate: {a: 1}', [], 'Run 1 of FILE (fan-out): rate must be one number, not {"a":1}.'],
-  ['- scenario: fan-out\n  rate:', [], 'Run 1 of FILE (fan-out): rate must be one number, not null.'],
-  ['- scenario: fan-out\n  rate: [1, 2]', [], 'Run 1 of FILE (fan-out): rate must be one number, not [1,2].'],
+  [
+    '- scenario: fan-out\n  rate: {a: 1}',
+    [],
+    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not {"a":1}.',
+  ],
+  [
+    '- scenario: fan-out\n  rate:',
+    [],
+    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not null.',
+  ],
+  [
+    '- scenario: fan-out\n  rate: []',
+    [],
+    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not [].',
+  ],
   [
     '- scenario: fan-out\n  subscribers: [[1]]',
     [],

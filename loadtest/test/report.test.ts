@@ -1,13 +1,14 @@
 /** The page of charts: what it shows, what it leaves out, and what is said of files that are none. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { hasBrowser, launchBrowser } from '../../test/chromium.js';
 import { mergeHistograms } from '../src/load/histogram.js';
 import { type LoadResult, type ResultFile, resultVersion } from '../src/load/result.js';
 import { parseResultFile } from '../src/load/result-file.js';
@@ -21,14 +22,10 @@ import { latency, moment, result } from './results.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-const executablePath = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .flatMap((folder) => ['chromium', 'google-chrome', 'chrome'].map((name) => join(folder, name)))
-  .find((path) => existsSync(path));
-
 function resultFile(results: readonly LoadResult[]): ResultFile {
   const startedAt = '2026-11-24T12:00:00.000Z';
-  return { version: resultVersion, startedAt, machine: 'a machine <b>', command: 'npm run loadtest', results };
+  const [machine, command] = ['a machine <b>', 'npm run loadtest'];
+  return { version: resultVersion, startedAt, machine, command, results, searches: [] };
 }
 
 function named(name: string, results: readonly LoadResult[]) {
@@ -122,6 +119,18 @@ describe('results on one page', () => {
     });
   });
 
+  it('says what a search has found', async () => {
+    const found = {
+      scenario: 'fan-out',
+      label: 'many',
+      server: 'raw',
+      highestPerSecond: 40,
+      limitedBy: 'server',
+    } as const;
+    const file = { ...named('', [result({})]), searches: [{ ...found, says: '40 held, <b>41</b> did not.' }] };
+    expect(await reportPage([file])).toContain('<li>40 held, &lt;b&gt;41&lt;/b&gt; did not.</li>');
+  });
+
   it('cannot be broken by what stands in the results', async () => {
     const page = await reportPage([named('', [result({ label: '</script><script>alert(1)</script>' })])]);
     expect(page).not.toContain('<script>alert');
@@ -129,8 +138,7 @@ describe('results on one page', () => {
   });
 });
 
-// A machine without a browser runs everything else; .ci/run installs one.
-describe.skipIf(executablePath === undefined)('the page in a browser', () => {
+describe.skipIf(!hasBrowser)('the page in a browser', () => {
   let folder: string;
   let browser: Browser;
   let page: Page;
@@ -142,17 +150,7 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
     const args = [main, 'report', join(folder, 'result.json'), '--html', join(folder, 'report.html')];
     const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: `Wrote ${join(folder, 'report.html')}.\n` });
-    browser = await chromium.launch({
-      ...(executablePath === undefined ? {} : { executablePath }),
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await launchBrowser();
     page = await browser.newPage();
     page.on('pageerror', ({ message }) => problems.push(message));
     page.on('console', (message) => problems.push(message.text()));
@@ -173,13 +171,13 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
       .locator('[data-chart]')
       .evaluateAll((all) => all.map((each) => each.getAttribute('data-chart')));
     expect(ids).toEqual([
-      'latency-fan-out-0',
       'throughput-fan-out',
       'cpu-fan-out',
       'memory-fan-out',
+      'latency-fan-out-0',
+      'cpu-storm',
       'latency-storm-0',
       'back-storm-0',
-      'cpu-storm',
       'course-storm-0-published',
       'course-storm-0-delivered',
       'course-storm-0-connected',

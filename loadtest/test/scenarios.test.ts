@@ -1,21 +1,21 @@
 /** Every scenario, for a second each: it runs, and nothing is lost. */
 import { startNode } from '@fanfare/local-cluster';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { carryOutRuns, type LoadSettings } from '../src/load-command.js';
 import { parseLoad } from '../src/load-command-line.js';
+import { run } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';
 
-describe.each(Object.keys(scenarios))('the scenario %s', (name) => {
-  it('loses nothing', { timeout: 60_000 }, async () => {
-    for (const result of await carryOutRuns(shortRuns(name), settings, quiet)) {
-      const { lost, repeated, foreign, told, deliveries, workload, published } = result;
-      expect({ lost, repeated, foreign, told }).toEqual({ lost: 0, repeated: 0, foreign: 0, told: 0 });
-      if (workload.perSecond === 0) continue;
-      expect(published).toBeGreaterThan(0);
-      expect(deliveries).toBeGreaterThan(0);
-    }
-  });
+// Side by side: how long anything takes is not looked at.
+it.concurrent.each(Object.keys(scenarios))('the scenario %s loses nothing', { timeout: 60_000 }, async (name) => {
+  for (const result of await carryOutRuns(shortRuns(name), settings, quiet)) {
+    const { lost, repeated, foreign, told, deliveries, workload, published } = result;
+    expect({ lost, repeated, foreign, told }).toEqual({ lost: 0, repeated: 0, foreign: 0, told: 0 });
+    if (workload.perSecond === 0) continue;
+    expect(published).toBeGreaterThan(0);
+    expect(deliveries).toBeGreaterThan(0);
+  }
 });
 
 function runsOf([name = '', ...args]: readonly string[]) {
@@ -27,7 +27,7 @@ async function runShort(name: string, other: Partial<LoadSettings>) {
   return await carryOutRuns(shortRuns(name), { ...settings, ...other }, quiet);
 }
 
-it('runs beside raw uWebSockets, with the typed client, and against a broker that runs already', async () => {
+it.concurrent('runs beside raw uWebSockets, with the typed client, and against a broker that runs already', async () => {
   const [ours, raw] = await runShort('fan-out', { servers: ['fanfare', 'raw'] });
   expect(raw?.deliveries).toBe(ours?.deliveries);
   const [typed] = await runShort('many-to-many', { isTyped: true });
@@ -40,7 +40,7 @@ it('runs beside raw uWebSockets, with the typed client, and against a broker tha
   expect(elsewhere?.moments[0]).toMatchObject(unseen);
 });
 
-it('says so where publications are lost, and that the figures say nothing', async () => {
+it.concurrent('says so where publications are lost, and that the figures say nothing', async () => {
   // Level fast: what is published while a client is away is gone, and it is told so.
   const runs = shortRuns('absence');
   const env = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
@@ -56,9 +56,23 @@ it('says so where publications are lost, and that the figures say nothing', asyn
   );
 });
 
-it('breaks the share that was asked for, whatever the number of generators', async () => {
+it.concurrent('breaks the share that was asked for, whatever the number of generators', async () => {
   const runs = runsOf(['storm', '--subscribers', '10', '--share', '0.1', '--seconds', '1']);
   const [result] = await carryOutRuns(runs, { ...settings, generators: 4 }, quiet);
   expect(result?.label).toBe('1 of 10 connections break');
   expect(result?.back.count).toBe(1);
+});
+
+it.concurrent('says so when others than those that are told to stop reading lose their connection', async () => {
+  // A frame of 70 kB is more than this node takes: it cuts off the publisher.
+  const cut = run('cut off', {
+    subscribers: 4,
+    perSecond: 20,
+    publicationBytes: 70_000,
+    warmUpSeconds: 0,
+    seconds: 1,
+    disturbances: [{ name: 'stall', atSeconds: 0.5, share: 0.25 }],
+  });
+  const [result] = await carryOutRuns([{ ...cut, env: {} }], { ...settings, generators: 1 }, quiet);
+  expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: .*4501/));
 });

@@ -1,11 +1,10 @@
 /** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
 import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
 import { WebSocket } from 'ws';
+import { within } from '../verify/within.js';
 import type { Target } from './connection.js';
 import type { Member } from './member.js';
 import { blankData, stampBytes, stampText } from './stamp.js';
-
-const connectTimeoutMs = 20_000;
 
 /** Nothing listens there. */
 const nowhere = 'ws://127.0.0.1:1';
@@ -20,6 +19,8 @@ export interface ClientConnectionOptions {
   readonly onFailure: (error: Error) => void;
   /** It was connected, and is not any more; it goes on trying. */
   readonly onCutOff?: (error: Error) => void;
+  /** How long it may take to stand, subscriptions included. */
+  readonly timeoutMs: number;
 }
 
 export class ClientConnection implements Member {
@@ -33,20 +34,14 @@ export class ClientConnection implements Member {
 
   static async open(options: ClientConnectionOptions, topics: readonly string[]): Promise<ClientConnection> {
     const connection = new ClientConnection(options);
-    // The client itself goes on trying: a load that nobody serves is to be told.
-    const late = new Error(`The typed client could not connect and subscribe within ${connectTimeoutMs / 1_000} s.`);
-    let timer: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(late), connectTimeoutMs);
-    });
+    const standing = connection.#client.connect().then(() => connection.subscribe(topics));
     try {
-      await Promise.race([connection.#client.connect().then(() => connection.subscribe(topics)), tooLate]);
+      // The client itself goes on trying: a load that nobody serves is to be told.
+      await within(options.timeoutMs, standing, 'The typed client could not connect and subscribe');
       return connection;
     } catch (error) {
       connection.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

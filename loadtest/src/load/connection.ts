@@ -5,6 +5,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
+import { within } from '../verify/within.js';
 import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
@@ -64,19 +65,13 @@ export class Connection implements Events, Member {
   /** Resolves once it stands and is subscribed to its topics, where it is a subscriber's. */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
-    const timer = setTimeout(
-      () => connection.#fail(new Error(`The server did not answer within ${options.timeoutMs} ms.`)),
-      options.timeoutMs,
-    );
     try {
-      await connection.#stand();
+      await within(options.timeoutMs, connection.#stand(), 'The server did not answer');
       connection.#isStanding = true;
       return connection;
     } catch (error) {
       connection.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -197,9 +192,13 @@ export class Connection implements Events, Member {
       if (messages === null) return;
       const wanted = this.#confirmed + some.length;
       for (const message of messages) this.#send(message);
-      const late = new Error(`The server did not confirm subscriptions within ${this.#options.timeoutMs} ms.`);
-      const timer = setTimeout(() => this.#fail(late), this.#options.timeoutMs);
-      await this.#until(() => this.#confirmed >= wanted).finally(() => clearTimeout(timer));
+      const confirmed = this.#until(() => this.#confirmed >= wanted);
+      try {
+        await within(this.#options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
+      } catch (error) {
+        this.#end(error as Error);
+        throw error;
+      }
     }
   }
 

@@ -135,12 +135,28 @@ const loadResultSchema = z.object({
   complaints: z.array(z.string()).readonly().describe('why the figures say nothing; empty: they are valid'),
 });
 
+const rateSearchSchema = z.object({
+  scenario: z.string().describe('name of the scenario'),
+  label: z.string().describe('which run of the scenario'),
+  server: z.string().describe('what was under load'),
+  highestPerSecond: amount.nullable().describe('publications a second, the highest that held; null: none did'),
+  limitedBy: z
+    .enum(['generator', 'server'])
+    .describe('what stopped the next: the `generator`, or the `server` with all that it stands on'),
+  says: z.string().describe('the same in sentences'),
+});
+
 export const resultFileSchema = z.object({
   version: z.literal(resultVersion).describe('of this schema'),
   startedAt: z.string().describe('when, ISO 8601'),
   machine: z.string().describe('on which machine the load was made, and the servers unless they run elsewhere'),
   command: z.string().describe('with which command, without its token'),
   results: z.array(loadResultSchema).min(1).readonly().describe('a result for each run, server and round, as below'),
+  searches: z
+    .array(rateSearchSchema)
+    .readonly()
+    .default([])
+    .describe('what `--find-max-rate` has found for each run and server, as below'),
 });
 
 /** Times in µs. */
@@ -151,6 +167,9 @@ export type Moment = Readonly<z.infer<typeof momentSchema>>;
 
 export type LoadResult = Readonly<z.infer<typeof loadResultSchema>>;
 
+/** What came of a search for the highest rate. */
+export type RateSearch = Readonly<z.infer<typeof rateSearchSchema>>;
+
 export type ResultFile = Readonly<z.infer<typeof resultFileSchema>>;
 
 /** The parts of the schema with their names, in the order of docs/loadtest.md. */
@@ -160,4 +179,5 @@ export const resultParts: readonly (readonly [string, z.ZodObject])[] = [
   ['A latency', latencySchema],
   ['A moment', momentSchema],
   ['A workload', workloadSchema],
+  ['A search', rateSearchSchema],
 ];

@@ -248,7 +248,7 @@ export class Shard {
   #clientOptions(target: Target) {
     const { publicationBytes } = this.#plan.workload;
     const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
-    return { target, encoding, publicationBytes, onTold: () => void this.#told++ };
+    return { target, encoding, publicationBytes, timeoutMs: connectTimeoutMs, onTold: () => void this.#told++ };
   }
 
   #lost(subscriber: number, error: Error): void {

@@ -3,8 +3,8 @@ import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
-const mostGeneratorCpu = 0.85;
-const mostSlipP99Us = 20_000;
+export const mostGeneratorCpu = 0.85;
+export const mostSlipP99Us = 20_000;
 /** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
 const leastTurns = 0.95;
 

@@ -15,7 +15,7 @@ export const absence = scenario({
     nodes: integer('nodes', 2, 1, 16),
   },
   short: { subscribers: '20', away: '0.5', seconds: '1.5' },
-  runs: ({ subscribers, share, away, topics, rate, seconds, nodes }) => [
+  run: ({ subscribers, share, away, topics, rate, seconds, nodes }) =>
     run(
       `${Math.round(subscribers * share)} of ${subscribers} clients away for ${away} s`,
       {
@@ -27,5 +27,4 @@ export const absence = scenario({
       },
       { nodes, needsClient: true },
     ),
-  ],
 });

@@ -13,7 +13,7 @@ export const slow = scenario({
     nodes: integer('nodes', 1, 1, 16),
   },
   short: { subscribers: '20', share: '0.1', seconds: '1' },
-  runs: ({ subscribers, share, rate, bytes, seconds, nodes }) => [
+  run: ({ subscribers, share, rate, bytes, seconds, nodes }) =>
     run(
       `${Math.round(subscribers * share)} of ${subscribers} stop reading`,
       {
@@ -25,5 +25,4 @@ export const slow = scenario({
       },
       { nodes },
     ),
-  ],
 });
