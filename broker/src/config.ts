@@ -6,12 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { type AuthConfig, readAuth } from './auth/auth-config.js';
 import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
 import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
-import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
+import { explainInvalidPattern } from './topics/pattern-tree.js';
+import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 interface Setting<Value> {
   /** Environment variable. */
@@ -124,13 +126,19 @@ export const settings = {
       ])
       .default(1),
   } satisfies Setting<number>,
-  auth: oneOf(
-    'FANFARE_AUTH',
-    ['none'],
-    null,
-    'unset',
-    'Unset, a node without authentication binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
-  ),
+  auth: {
+    name: 'FANFARE_AUTH',
+    unit: 'JSON',
+    mustBe: '"none", a JSON object, or `@` and the path of a file that holds it',
+    fallback: 'unset',
+    about:
+      'Who may connect: issuers of JWTs and API keys (fields: below; docs/security.md leads through it). Unset, nobody is asked, and the node binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
+    schema: z
+      .string()
+      .nullable()
+      .default(null)
+      .transform((text, context) => readAuthSetting(text, (message) => context.addIssue({ code: 'custom', message }))),
+  } satisfies Setting<AuthConfig | 'none' | null>,
   authTimeoutMs: integer(
     'FANFARE_AUTH_TIMEOUT_MS',
     'ms',
@@ -217,7 +225,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 100 such answers in a row the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',
@@ -542,7 +550,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   const { host: bindHost, auth } = config as Config;
   if (sentences.length === 0 && auth === null && !isLoopback(bindHost)) {
     sentences.push(
-      `FANFARE_HOST=${bindHost} opens the node to others without authentication: set FANFARE_AUTH=none if that is what you want, or bind to 127.0.0.1.`,
+      `FANFARE_HOST=${bindHost} opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or bind to 127.0.0.1.`,
     );
   }
   const { port, adminPort } = config as Config;
@@ -594,7 +602,7 @@ type Tell = (wrong: string) => void;
 
 function readPolicies(text: string, tell: Tell): TopicPolicies {
   const policies = new Map<string, Partial<TopicPolicy>>();
-  for (const [pattern, policy] of Object.entries(readObject(text, tell))) {
+  for (const [pattern, policy] of Object.entries(readObject(text, policiesKind, tell) ?? {})) {
     const rule = explainInvalidPattern(pattern);
     if (rule !== null) tell(`has the pattern ${shown(pattern)}, which ${rule}.`);
     policies.set(
@@ -605,30 +613,53 @@ function readPolicies(text: string, tell: Tell): TopicPolicies {
   return new TopicPolicies(policies);
 }
 
-/** The object in the text, or in the file that it names; an empty one where there is none. */
-function readObject(text: string, tell: Tell): object {
+/** What a setting that is a JSON document must be. */
+interface DocumentKind {
+  /** To go on from "must be". */
+  readonly mustBe: string;
+  /** Nothing of it may stand in a sentence. */
+  readonly isSecret: boolean;
+}
+
+const policiesKind: DocumentKind = {
+  mustBe: 'an object of patterns and their policies such as {"prices.>":{"level":"fast"}}',
+  isSecret: false,
+};
+
+const authKind: DocumentKind = {
+  mustBe: '"none", or an object such as {"issuers":[…],"apiKeys":[…]}',
+  isSecret: true,
+};
+
+/** The object in the text, or in the file that it names; null where there is none. */
+function readObject(text: string, { mustBe, isSecret }: DocumentKind, tell: Tell): object | null {
   const file = text.startsWith('@') ? text.slice(1) : null;
   let json = text;
   try {
     if (file !== null) json = readFileSync(file, 'utf8');
   } catch (error) {
     tell(`names the file ${shown(file)}, which cannot be read: ${reason(error)}.`);
-    return {};
+    return null;
   }
   try {
     const value: unknown = JSON.parse(json);
     if (isObject(value)) return value;
-    tell(
-      `must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}, not ${shown(value)}.`,
-    );
+    tell(`must be ${mustBe}${isSecret ? '' : `, not ${shown(value)}`}.`);
   } catch (error) {
     const wrong =
       file === null
         ? 'is neither JSON nor "@" and the path of a file'
         : `names the file ${shown(file)}, which is not JSON`;
-    tell(`${wrong}: ${reason(error)}.`);
+    // JSON.parse quotes what it read.
+    tell(isSecret ? `${wrong}.` : `${wrong}: ${reason(error)}.`);
   }
-  return {};
+  return null;
+}
+
+function readAuthSetting(text: string | null, tell: Tell): AuthConfig | 'none' | null {
+  if (text === null || text === 'none') return text;
+  const document = readObject(text, authKind, tell);
+  return document === null ? null : readAuth(document, tell);
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {
@@ -670,7 +701,7 @@ function shown(value: unknown): string {
   return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
 }
 
-/** What a library says of its failure, on one line: JSON.parse quotes what it read. */
+/** What a library says of its failure, on one line. */
 function reason(error: unknown): string {
   return (error as Error).message.replace(/\s+/g, ' ');
 }

@@ -116,7 +116,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
       return this.close(closeReasons.frameTooLarge);
     }
     if (isBinary === this.#codec.isBinary)
-      this.#codec.decode(this.#session?.isOpen === false ? frame.slice() : frame, this);
+      this.#codec.decode(this.#session?.mayWait === true ? frame.slice() : frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 

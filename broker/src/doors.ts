@@ -1,17 +1,19 @@
 /** Puts together what a node needs to know who its clients are; null where it asks nobody. */
 import { randomBytes } from 'node:crypto';
-import { NodeApi } from '../api/api.js';
-import type { Config } from '../config.js';
-import type { SessionContext, SessionCounters } from '../connection/session.js';
-import { Subjects } from '../limits/subjects.js';
-import type { Log } from '../log.js';
-import type { RedisCounters } from '../redis.js';
-import type { AuthStore } from './auth-store.js';
-import { createAuthenticator } from './authenticator.js';
-import { MemoryAuthStore } from './memory-auth-store.js';
-import { RedisAuthStore } from './redis-auth-store.js';
-import { type Revocation, Revocations } from './revocations.js';
-import { Tickets } from './tickets.js';
+import { NodeApi } from './api/api.js';
+import type { AuthStore } from './auth/auth-store.js';
+import { createAuthenticator } from './auth/authenticator.js';
+import { Hook, type HookCounters } from './auth/hook.js';
+import type { JwksCounters } from './auth/jwks.js';
+import { MemoryAuthStore } from './auth/memory-auth-store.js';
+import { RedisAuthStore } from './auth/redis-auth-store.js';
+import { type Revocation, Revocations } from './auth/revocations.js';
+import { Tickets } from './auth/tickets.js';
+import type { Config } from './config.js';
+import type { SessionContext, SessionCounters } from './connection/session.js';
+import { Subjects } from './limits/subjects.js';
+import type { Log } from './log.js';
+import type { RedisCounters } from './redis.js';
 
 export interface Doors {
   readonly sessions: SessionContext;
@@ -27,12 +29,13 @@ const forgetMs = 60_000;
 export function openDoors(
   config: Config,
   log: Log,
-  counters: SessionCounters & RedisCounters & { ticketsIssued: number },
+  counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
   onRevoked: () => void,
 ): Doors | null {
-  const authenticator = createAuthenticator(config.auth, log);
-  if (authenticator === null) return null;
+  const { auth } = config;
+  if (auth === null || auth === 'none') return null;
+  const authenticator = createAuthenticator(auth, log, counters);
   const revocations = new Revocations();
   const learn = (revocation: Revocation): void => {
     revocations.add(revocation);
@@ -55,6 +58,7 @@ export function openDoors(
       tickets,
       revocations,
       subjects: new Subjects(config),
+      hook: auth.hook === null ? null : new Hook(auth.hook, log, counters),
       authTimeoutMs: config.authTimeoutMs,
       counters,
       unauthenticated: 0,
