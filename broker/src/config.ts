@@ -12,6 +12,7 @@ import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
+import { nearest } from './nearest.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
@@ -723,26 +724,6 @@ function isServiceLink(name: string): boolean {
 
 function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
-}
-
-/** For "did you mean": the known name that `name` is most like, or null where it is like none. */
-function nearest(name: string, known: readonly string[]): string | null {
-  const best = known.toSorted((a, b) => distance(a, name) - distance(b, name))[0];
-  return best !== undefined && distance(best, name) <= Math.min(4, name.length - 1) ? best : null;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }
 
 function randomNodeName(): string {

@@ -86,6 +86,8 @@ describe('published keys', () => {
         { kty: 'RSA', n: 'x', e: 'AQAB', kid: 'broken' },
         jwkOf(ec, 'encrypting', { use: 'enc' }),
         jwkOf(ec, 'other', { alg: 'ES384' }),
+        jwkOf(ec, 'signing', { key_ops: ['sign'] }),
+        jwkOf(generateKeyPairSync('ed25519').privateKey, 'private'),
         jwkOf(weak, 'weak'),
         jwkOf(curve, 'curve'),
         { ...ec.export({ format: 'jwk' }) },

@@ -139,6 +139,24 @@ describe('a JWT', () => {
       'invalidToken',
       'The "sub" of the token must be 1 to 128 bytes without control characters.',
     ],
+    [
+      'with a subject that is turned around',
+      { sub: '\u202eada' },
+      'invalidToken',
+      'The "sub" of the token must be 1 to 128 bytes without control characters.',
+    ],
+    [
+      'with a number as its id',
+      { jti: 7 },
+      'invalidToken',
+      'The "jti" of the token must be 1 to 512 bytes without control characters.',
+    ],
+    [
+      'with an id that could not be revoked',
+      { jti: 'x'.repeat(513) },
+      'invalidToken',
+      'The "jti" of the token must be 1 to 512 bytes without control characters.',
+    ],
     ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'A "sub" may not begin with "key:".'],
     ['from the future', { iat: now() + 60 }, 'invalidToken', 'The token was issued in the future ("iat").'],
     [

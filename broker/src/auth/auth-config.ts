@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { nearest } from '../nearest.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
 import { Permissions, readGrants } from './permissions.js';
 
@@ -43,8 +44,25 @@ export interface AuthConfig {
   readonly hook: HookSettings | null;
 }
 
-/** Hears one sentence for each mistake, which goes on from the name of the setting. */
-type Tell = (wrong: string) => void;
+/** A place in the document, and what is told of it. */
+class Place {
+  readonly #tell: (wrong: string) => void;
+  readonly #path: string;
+
+  constructor(tell: (wrong: string) => void, path = '') {
+    this.#tell = tell;
+    this.#path = path;
+  }
+
+  at(part: string): Place {
+    return new Place(this.#tell, this.#path === '' ? part : `${this.#path}.${part}`);
+  }
+
+  /** One sentence for each mistake, which goes on from the name of the setting: "has …" or "must …". */
+  wrong(wrong: string): void {
+    this.#tell(this.#path === '' ? wrong : `at ${this.#path}: it ${wrong}`);
+  }
+}
 
 /** A field of the document: for the error "must be …", and for docs/configuration.md. */
 interface Field {
@@ -76,7 +94,7 @@ export const authFields = {
   '': {
     issuers: field(z.array(z.unknown()), 'a list of issuers', '`[]`', 'Who issues JWTs that are accepted.'),
     apiKeys: field(z.array(z.unknown()), 'a list of API keys', '`[]`', 'Keys of backend services.'),
-    hook: field(z.object({}), 'an object', 'none', 'A backend that is asked too.'),
+    hook: field(z.looseObject({}), 'an object', 'none', 'A backend that is asked too.'),
   },
   issuers: {
     issuer: field(text(512), 'a text', 'required', 'The `iss` of its tokens, exactly.'),
@@ -159,105 +177,114 @@ export const authFields = {
 type Part = keyof typeof authFields;
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Reads the object in the text. */
-export function readAuth(document: object, tell: Tell): AuthConfig {
-  const fields = readFields('', document, tell);
-  const issuers = listOf(fields['issuers']).map((issuer, index) => readIssuer(issuer, at(tell, `issuers[${index}]`)));
-  const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, at(tell, `apiKeys[${index}]`)));
-  const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], at(tell, 'hook'));
-  if (issuers.length + apiKeys.length === 0) tell('has neither issuers nor apiKeys: nobody could connect.');
-  refuseRepeated(
-    'issuers',
-    issuers.map(({ issuer }) => issuer),
-    tell,
-  );
-  refuseRepeated(
-    'apiKeys',
-    apiKeys.map(({ id }) => id),
-    tell,
-  );
+/** Reads the document. `tell` hears one sentence for each mistake, which goes on from the name of the setting. */
+export function readAuth(document: object, tell: (wrong: string) => void): AuthConfig {
+  const place = new Place(tell);
+  const fields = readFields('', document, place);
+  const issuers = listOf(fields['issuers']).map((issuer, index) => readIssuer(issuer, place.at(`issuers[${index}]`)));
+  const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, place.at(`apiKeys[${index}]`)));
+  const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], place.at('hook'));
+  if (issuers.length + apiKeys.length === 0) place.wrong('has neither issuers nor apiKeys: nobody could connect.');
+  refuseRepeated('issuer', issuers, ({ issuer }) => issuer, place);
+  refuseRepeated('id', apiKeys, ({ id }) => id, place);
   return { issuers, apiKeys, hook };
 }
 
-function readIssuer(value: unknown, tell: Tell): Issuer {
-  const fields = readFields('issuers', value, tell);
+function readIssuer(value: unknown, place: Place): Issuer {
+  const fields = readFields('issuers', value, place);
   const jwksUrl = (fields['jwksUrl'] as string | undefined) ?? null;
-  const keys = listOf(fields['keys']).map((key, index) => readKey(key, at(tell, `keys[${index}]`)));
-  if (jwksUrl !== null) refuseUnsafeUrl('jwksUrl', jwksUrl, tell);
-  if (keys.length === 0 && jwksUrl === null) tell('has neither keys nor jwksUrl: none of its tokens could be checked.');
-  const named = (fields['algorithms'] as readonly Algorithm[] | undefined) ?? ['RS256', 'ES256', 'EdDSA'];
-  if (fields['algorithms'] !== undefined && jwksUrl === null)
-    tell('has algorithms, which are for jwksUrl: keys have theirs.');
-  if (named.includes('HS256')) tell('has HS256 among the algorithms of jwksUrl: a secret cannot be published.');
+  const listed = listOf(fields['keys']);
+  const keys = listed
+    .map((key, index) => readKey(key, place.at(`keys[${index}]`)))
+    .filter((key): key is IssuerKey => key !== null);
+  refuseRepeated('kid', keys, ({ kid }) => kid, place);
+  if (jwksUrl !== null) refuseUnsafeUrl('jwksUrl', jwksUrl, place);
+  if (isObject(value) && listed.length === 0 && !Object.hasOwn(value, 'jwksUrl'))
+    place.wrong('has neither keys nor a jwksUrl: none of its tokens could be checked.');
+  const named = fields['algorithms'] as readonly Algorithm[] | undefined;
+  if (named !== undefined && jwksUrl === null)
+    place.wrong('has algorithms, which are those of keys from jwksUrl: each of its keys has its own.');
+  if (named?.includes('HS256') === true)
+    place.wrong('has HS256 among its algorithms, which are those of keys from jwksUrl: a secret cannot be published.');
   return {
     issuer: (fields['issuer'] as string | undefined) ?? '',
     audience: (fields['audience'] as string | undefined) ?? null,
-    keys: keys.filter((key) => key !== null),
+    keys,
     jwksUrl,
-    algorithms: named,
+    algorithms: named ?? ['RS256', 'ES256', 'EdDSA'],
     clockSkewSeconds: (fields['clockSkewSeconds'] as number | undefined) ?? 5,
     maxLifetimeSeconds: (fields['maxLifetimeSeconds'] as number | undefined) ?? 86_400,
   };
 }
 
-function readKey(value: unknown, tell: Tell): IssuerKey | null {
-  const fields = readFields('keys', value, tell);
+function readKey(value: unknown, place: Place): IssuerKey | null {
+  const fields = readFields('keys', value, place);
   const algorithm = fields['algorithm'] as Algorithm | undefined;
   if (algorithm === undefined) return null;
   const kid = (fields['kid'] as string | undefined) ?? null;
-  const [inline, inFile] =
-    algorithm === 'HS256' ? (['secret', 'secretFile'] as const) : (['publicKey', 'publicKeyFile'] as const);
-  const others = algorithm === 'HS256' ? ['publicKey', 'publicKeyFile'] : ['secret', 'secretFile'];
-  const wrong = others.find((name) => fields[name] !== undefined);
-  if (wrong !== undefined) {
-    tell(`has ${wrong}, which ${algorithm} does not take: give ${inline} or ${inFile}.`);
+  const isSecret = algorithm === 'HS256';
+  const [inline, inFile] = isSecret ? (['secret', 'secretFile'] as const) : (['publicKey', 'publicKeyFile'] as const);
+  const others = isSecret ? ['publicKey', 'publicKeyFile'] : ['secret', 'secretFile'];
+  const other = others.find((name) => fields[name] !== undefined);
+  if (other !== undefined) {
+    place.wrong(`has a ${other}, which ${algorithm} does not take: give ${inline} or ${inFile}.`);
     return null;
   }
-  const material = materialOf(fields, inline, inFile, tell);
+  const material = materialOf(fields, inline, inFile, place);
   if (material === null) return null;
-  const key = algorithm === 'HS256' ? secretOf(material, tell) : publicKeyOf(material, algorithm, tell);
+  const key = isSecret ? secretOf(material, place) : publicKeyOf(material, algorithm, place);
   return key === null ? null : { algorithm, kid, key };
 }
 
-function materialOf(fields: Fields, inline: string, inFile: string, tell: Tell): string | null {
+function materialOf(fields: Fields, inline: string, inFile: string, place: Place): string | null {
   const [value, file] = [fields[inline] as string | undefined, fields[inFile] as string | undefined];
   if ((value === undefined) === (file === undefined)) {
-    tell(`needs one of ${inline} and ${inFile}.`);
+    place.wrong(`needs one of ${inline} and ${inFile}${value === undefined ? '' : ', not both'}.`);
     return null;
   }
-  if (value !== undefined) return value;
+  if (file === undefined) return value ?? null;
+  const names = `names the ${inFile} ${JSON.stringify(file)}, which`;
   try {
-    return readFileSync(file as string, 'utf8').replace(/\r?\n$/, '');
+    const bytes = readFileSync(file);
+    // Bytes that are no text would all be read as the same character, and the secret be a weaker one.
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
   } catch (error) {
-    tell(
-      `names the ${inFile} ${JSON.stringify(file)}, which cannot be read: ${(error as NodeJS.ErrnoException).code}.`,
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') place.wrong(`${names} is not text: write it in base64 or PEM.`);
+    else place.wrong(`${names} cannot be read: ${code}.`);
+    return null;
+  }
+}
+
+function secretOf(material: string, place: Place): Uint8Array | null {
+  const secret = new TextEncoder().encode(material);
+  if (material.includes('-----BEGIN')) {
+    // Who knows a public key could sign with it.
+    place.wrong(
+      'has a key or certificate in PEM as its secret: HS256 needs a secret that only the issuer and this node know.',
     );
     return null;
   }
-}
-
-function secretOf(material: string, tell: Tell): Uint8Array | null {
-  const secret = new TextEncoder().encode(material);
   if (secret.length >= minSecretBytes) return secret;
-  tell(`has a secret of ${secret.length} bytes: HS256 needs at least ${minSecretBytes}.`);
+  place.wrong(`has a secret of ${secret.length} bytes: HS256 needs at least ${minSecretBytes}.`);
   return null;
 }
 
-function publicKeyOf(pem: string, algorithm: Algorithm, tell: Tell): KeyObject | null {
+function publicKeyOf(pem: string, algorithm: Algorithm, place: Place): KeyObject | null {
   if (/PRIVATE KEY/.test(pem)) {
-    tell('has a private key: give the public one, and keep the other to who signs.');
+    place.wrong('has a private key: give the public one here, and leave the private one with the issuer.');
     return null;
   }
   let key: KeyObject;
   try {
     key = createPublicKey(pem);
   } catch {
-    tell('has no public key in PEM.');
+    place.wrong('has a public key that is none in PEM.');
     return null;
   }
   const wrong = explainWrongKey(key, algorithm);
   if (wrong === null) return key;
-  tell(`has ${wrong}.`);
+  place.wrong(`has ${wrong}.`);
   return null;
 }
 
@@ -271,9 +298,9 @@ export function explainWrongKey(key: KeyObject, algorithm: Algorithm): string | 
   return null;
 }
 
-function readApiKey(value: unknown, tell: Tell): ApiKey {
-  const fields = readFields('apiKeys', value, tell);
-  const grants = readGrants(fields['permissions'] ?? {}, (wrong) => tell(`in its permissions ${wrong}`));
+function readApiKey(value: unknown, place: Place): ApiKey {
+  const fields = readFields('apiKeys', value, place);
+  const grants = readGrants(fields['permissions'] ?? {}, (wrong) => place.wrong(`has wrong permissions: ${wrong}`));
   return {
     id: (fields['id'] as string | undefined) ?? '',
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
@@ -282,11 +309,10 @@ function readApiKey(value: unknown, tell: Tell): ApiKey {
   };
 }
 
-function readHook(value: unknown, tell: Tell): HookSettings {
-  const fields = readFields('hook', value, tell);
+function readHook(value: unknown, place: Place): HookSettings {
+  const fields = readFields('hook', value, place);
   const url = (fields['url'] as string | undefined) ?? '';
-  if (url !== '' && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)))
-    tell('has a url that is none of http or https.');
+  if (url !== '') refuseUnusableUrl('url', url, place);
   return {
     url,
     events: (fields['events'] as readonly HookEvent[] | undefined) ?? [],
@@ -298,44 +324,66 @@ function readHook(value: unknown, tell: Tell): HookSettings {
 }
 
 /** The fields that are right. */
-function readFields(part: Part, value: unknown, tell: Tell): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    tell('must be an object.');
+function readFields(part: Part, value: unknown, place: Place): Fields {
+  if (!isObject(value)) {
+    place.wrong('must be an object.');
     return {};
   }
   const known: Readonly<Record<string, Field>> = authFields[part];
   const right: Record<string, unknown> = {};
   for (const [name, content] of Object.entries(value)) {
-    if (!Object.hasOwn(known, name)) {
-      tell(
-        `has ${JSON.stringify(name.slice(0, 64))}, which is no field here; those there are: ${Object.keys(known).join(', ')}.`,
-      );
-    } else if (known[name]?.schema.safeParse(content).success === true) right[name] = content;
-    else tell(`has ${name}, which must be ${known[name]?.mustBe}.`);
+    const field = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (field === undefined) place.wrong(`has ${unknownField(name, Object.keys(known))}`);
+    else if (field.schema.safeParse(content).success) right[name] = content;
+    else place.wrong(`has a wrong ${name}: it must be ${field.mustBe}.`);
   }
   for (const [name, { fallback }] of Object.entries(known)) {
-    if (fallback === 'required' && !Object.hasOwn(value, name)) tell(`has no ${name}.`);
+    if (fallback === 'required' && !Object.hasOwn(value, name)) place.wrong(`has no ${name}.`);
   }
   return right;
 }
 
-/** Keys over a channel that others can write to are theirs. */
-function refuseUnsafeUrl(name: string, url: string, tell: Tell): void {
-  if (!URL.canParse(url)) return tell(`has a ${name} that is no URL.`);
-  const { protocol, hostname } = new URL(url);
-  const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
-  if (protocol !== 'https:' && !(protocol === 'http:' && isHere)) tell(`has a ${name} that is not https.`);
+function unknownField(name: string, known: readonly string[]): string {
+  const meant = nearest(name, known);
+  const hint = meant === null ? `those there are: ${known.join(', ')}.` : `did you mean ${meant}?`;
+  return `${JSON.stringify(name.slice(0, 64))}, which is no field here; ${hint}`;
 }
 
-function refuseRepeated(part: string, names: readonly string[], tell: Tell): void {
-  const repeated = names.find((name, index) => name !== '' && names.indexOf(name) < index);
-  if (repeated !== undefined) tell(`has ${JSON.stringify(repeated)} twice among its ${part}.`);
+function refuseUnusableUrl(name: string, url: string, place: Place): void {
+  if (!URL.canParse(url)) return place.wrong(`has a ${name} that is no URL.`);
+  const { protocol, username, password } = new URL(url);
+  if (!/^https?:$/.test(protocol)) place.wrong(`has a ${name} that is neither https nor http.`);
+  if (username + password !== '') place.wrong(`has a ${name} with a user name or password, which are not sent.`);
+}
+
+/** Keys over a channel that others can write to are theirs. */
+function refuseUnsafeUrl(name: string, url: string, place: Place): void {
+  refuseUnusableUrl(name, url, place);
+  if (!URL.canParse(url)) return;
+  const { protocol, hostname } = new URL(url);
+  const isHere = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
+  if (protocol === 'http:' && !isHere) {
+    place.wrong(
+      `has a ${name} that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
+    );
+  }
+}
+
+function refuseRepeated<Item>(
+  name: string,
+  items: readonly Item[],
+  nameOf: (item: Item) => string | null,
+  place: Place,
+) {
+  const names = items.map(nameOf).filter((each) => each !== null && each !== '');
+  const repeated = new Set(names.filter((each, index) => names.indexOf(each) < index));
+  for (const each of repeated) place.wrong(`has the ${name} ${JSON.stringify(each)} twice.`);
 }
 
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function at(tell: Tell, place: string): Tell {
-  return (wrong) => tell(`at ${place}: it ${wrong.replace(/^at /, 'at ')}`);
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

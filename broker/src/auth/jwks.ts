@@ -124,6 +124,10 @@ export class JwksKeys implements KeySource {
   #import(jwk: unknown): IssuerKey | null {
     const { kid, use, alg, ...rest } = (typeof jwk === 'object' && jwk !== null ? jwk : {}) as Record<string, unknown>;
     if (typeof kid !== 'string' || (use !== undefined && use !== 'sig')) return null;
+    const { d, key_ops: operations } = rest;
+    if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return null;
+    // A private key that everybody can read is nobody's.
+    if (d !== undefined) return null;
     const key = importKey(rest as JsonWebKey);
     if (key === null) return null;
     const algorithm = this.#settings.algorithms.find(

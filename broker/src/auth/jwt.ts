@@ -35,6 +35,8 @@ const refusedHeaders = ['crit', 'jku', 'jwk', 'x5u', 'x5c'] as const;
 const maxTries = 8;
 
 const maxSubjectBytes = 128;
+/** What is longer could not be revoked (api/api.ts). */
+const maxTokenIdBytes = 512;
 
 /** Claim in which the grants stand. */
 const grantsClaim = 'fanfare';
@@ -101,10 +103,13 @@ export class JwtVerifier {
     const { sub, exp = 0, iat, jti, aud } = payload;
     const { audience, maxLifetimeSeconds, clockSkewSeconds } = this.#settings;
     const nowSeconds = Date.now() / 1_000;
-    if (!isSubject(sub)) {
+    if (!isPrintable(sub, maxSubjectBytes)) {
       throw invalid(`The "sub" of the token must be 1 to ${maxSubjectBytes} bytes without control characters.`);
     }
     if (sub.startsWith(apiKeySubjectPrefix)) throw invalid(`A "sub" may not begin with "${apiKeySubjectPrefix}".`);
+    if (jti !== undefined && !isPrintable(jti, maxTokenIdBytes)) {
+      throw invalid(`The "jti" of the token must be 1 to ${maxTokenIdBytes} bytes without control characters.`);
+    }
     // RFC 7519 section 4.1.3: who is not named is not meant.
     if (audience === null && aud !== undefined)
       throw invalid('The token names an audience ("aud"), and this node has no name.');
@@ -116,7 +121,7 @@ export class JwtVerifier {
     }
     return {
       subject: sub,
-      tokenId: typeof jti === 'string' ? jti : null,
+      tokenId: jti ?? null,
       issuedAtMs: iat === undefined ? null : iat * 1_000,
       expiresAtMs: exp * 1_000,
       permissions: new Permissions(grantsOf(payload[grantsClaim])),
@@ -133,10 +138,16 @@ function grantsOf(claim: unknown): Grants {
   });
 }
 
-/** A lone surrogate would become U+FFFD in UTF-8, and two subjects one. */
-function isSubject(sub: unknown): sub is string {
+/**
+ * Control characters, line breaks, and what hides or turns around its neighbours would make one name look like another. A lone surrogate
+ * would become U+FFFD in UTF-8, and two names one.
+ */
+function isPrintable(text: unknown, mostBytes: number): text is string {
   return (
-    typeof sub === 'string' && sub !== '' && Buffer.byteLength(sub) <= maxSubjectBytes && !/[\p{Cc}\p{Cs}]/u.test(sub)
+    typeof text === 'string' &&
+    text !== '' &&
+    Buffer.byteLength(text) <= mostBytes &&
+    !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(text)
   );
 }
 

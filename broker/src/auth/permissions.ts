@@ -12,7 +12,7 @@ export type Grants = { readonly [A in Action]?: readonly string[] | undefined };
 export const maxPatterns = 1_000;
 
 /** Of so many topics the answers are remembered. One more, and all are forgotten and looked up anew. */
-const maxRememberedTopics = 1_000;
+export const maxRememberedTopics = 256;
 
 export class Permissions {
   readonly #patterns: { readonly [A in Action]: PatternTree<true> };
@@ -34,6 +34,11 @@ export class Permissions {
     };
   }
 
+  /** Of how many topics the answers are remembered now: at most {@link maxRememberedTopics}. */
+  get rememberedTopics(): number {
+    return this.#remembered?.size ?? 0;
+  }
+
   allows(action: Action, topic: Topic): boolean {
     const at = actions.indexOf(action) * 2;
     const known = this.#remembered?.get(topic) ?? 0;
@@ -41,8 +46,8 @@ export class Permissions {
     const isGranted = this.#patterns[action].mostSpecific(topic) === true;
     this.#remembered ??= new Map();
     // Clients choose topics: a table that only grows would be theirs to fill.
-    if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
-    this.#remembered.set(topic, (this.#remembered.get(topic) ?? 0) | ((isGranted ? 3 : 1) << at));
+    if (known === 0 && this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
+    this.#remembered.set(topic, known | ((isGranted ? 3 : 1) << at));
     return isGranted;
   }
 }

@@ -1,0 +1,246 @@
+/** FANFARE_AUTH: what may stand in it, and one sentence for each mistake, which repeats no secret. */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { AuthConfig } from '../src/auth/auth-config.js';
+import { ConfigError, loadConfig } from '../src/config.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fanfare-auth-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function fileOf(content: string | Buffer): string {
+  const file = join(folder, 'content');
+  writeFileSync(file, content);
+  return file;
+}
+
+const pem = (key: KeyObject): string =>
+  key.export({ type: key.type === 'public' ? 'spki' : 'pkcs8', format: 'pem' }).toString();
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+const smallRsa = generateKeyPairSync('rsa', { modulusLength: 1_024 });
+const pss = generateKeyPairSync('rsa-pss', { modulusLength: 2_048 });
+const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const ec384 = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+const ed = generateKeyPairSync('ed25519');
+const secret = 'hush: this is known to two only, ok';
+const issuer = 'https://id.test';
+
+/** The sentences that stop the start. */
+function wrong(document: unknown, environment: Readonly<Record<string, string>> = {}): readonly string[] {
+  const text = typeof document === 'string' ? document : JSON.stringify(document);
+  try {
+    loadConfig({ FANFARE_AUTH: text, ...environment });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const sentence of error.sentences) expect(sentence).not.toContain('hush');
+    return error.sentences;
+  }
+  return [];
+}
+
+const ofIssuer = (fields: object) => ({ issuers: [{ issuer, ...fields }] });
+const ofKey = (key: object) => ofIssuer({ keys: [key] });
+const ofApiKey = (fields: object) => ({ apiKeys: [{ id: 'orders', sha256: 'a'.repeat(64), ...fields }] });
+
+describe('FANFARE_AUTH', () => {
+  it('lets the node bind to any address', () => {
+    expect(wrong(ofApiKey({}), { FANFARE_HOST: '0.0.0.0' })).toEqual([]);
+  });
+
+  it('may stand in a file, and so may keys', () => {
+    const secretFile = join(folder, 'secret');
+    writeFileSync(secretFile, `${secret}\n`);
+    const document = ofIssuer({ keys: [{ algorithm: 'HS256', secretFile }], maxLifetimeSeconds: 60 });
+    const { auth } = loadConfig({ FANFARE_AUTH: `@${fileOf(JSON.stringify(document))}` });
+    const [only] = (auth as AuthConfig).issuers;
+    expect(only).toMatchObject({ issuer, audience: null, jwksUrl: null, clockSkewSeconds: 5, maxLifetimeSeconds: 60 });
+    expect(Buffer.from(only?.keys[0]?.key as Uint8Array).toString()).toBe(secret);
+  });
+
+  it.each([
+    ['HS256', { secret }],
+    ['RS256', { publicKey: pem(rsa.publicKey) }],
+    ['ES256', { publicKey: pem(ec.publicKey) }],
+    ['EdDSA', { publicKey: pem(ed.publicKey) }],
+  ])('takes a key for %s', (algorithm, material) => {
+    expect(wrong(ofKey({ algorithm, kid: 'a', ...material }))).toEqual([]);
+  });
+
+  it.each(['https://id.test/jwks', 'http://localhost:1/', 'http://127.0.0.1/', 'http://127.9.9.9/', 'http://[::1]:1/'])(
+    'takes the JWKS URL %s',
+    (jwksUrl) => expect(wrong(ofIssuer({ jwksUrl }))).toEqual([]),
+  );
+
+  const at = 'FANFARE_AUTH at issuers[0]';
+  const key = `${at}.keys[0]: it`;
+  const apiKey = 'FANFARE_AUTH at apiKeys[0]: it';
+  it.each<[string, unknown, string]>([
+    ['nobody', {}, 'FANFARE_AUTH has neither issuers nor apiKeys: nobody could connect.'],
+    ['no JSON', '{"secret":hush}', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
+    [
+      'a field that is like a known one',
+      { apiKey: [], ...ofApiKey({}) },
+      'FANFARE_AUTH has "apiKey", which is no field here; did you mean apiKeys?',
+    ],
+    [
+      'a field of an issuer that is like a known one',
+      ofIssuer({ jwksUrl: 'https://id.test', jwksURL: 'x' }),
+      `${at}: it has "jwksURL", which is no field here; did you mean jwksUrl?`,
+    ],
+    [
+      'another field',
+      ofApiKey({ rights: {} }),
+      `${apiKey} has "rights", which is no field here; those there are: id, sha256, permissions, admin.`,
+    ],
+    ['an issuer that is a text', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
+    ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl: none of its tokens could be checked.`],
+    [
+      'the same issuer twice',
+      { issuers: [1, 2].map(() => ({ issuer, jwksUrl: 'https://id.test' })) },
+      `FANFARE_AUTH has the issuer "${issuer}" twice.`,
+    ],
+    [
+      'the same kid twice',
+      ofIssuer({ keys: [1, 2].map(() => ({ algorithm: 'HS256', secret, kid: 'a' })) }),
+      `${at}: it has the kid "a" twice.`,
+    ],
+    [
+      'the same API key twice',
+      { apiKeys: [...ofApiKey({}).apiKeys, ...ofApiKey({}).apiKeys] },
+      'FANFARE_AUTH has the id "orders" twice.',
+    ],
+    [
+      'a short secret',
+      ofKey({ algorithm: 'HS256', secret: 'hush' }),
+      `${key} has a secret of 4 bytes: HS256 needs at least 32.`,
+    ],
+    [
+      'a public key as secret',
+      ofKey({ algorithm: 'HS256', secret: pem(rsa.publicKey) }),
+      `${key} has a key or certificate in PEM as its secret: HS256 needs a secret that only the issuer and this node know.`,
+    ],
+    ['no material', ofKey({ algorithm: 'HS256' }), `${key} needs one of secret and secretFile.`],
+    [
+      'twice the material',
+      ofKey({ algorithm: 'HS256', secret, secretFile: 'x' }),
+      `${key} needs one of secret and secretFile, not both.`,
+    ],
+    [
+      'a secret for RS256',
+      ofKey({ algorithm: 'RS256', secret }),
+      `${key} has a secret, which RS256 does not take: give publicKey or publicKeyFile.`,
+    ],
+    [
+      'a public key for HS256',
+      ofKey({ algorithm: 'HS256', publicKey: 'x' }),
+      `${key} has a publicKey, which HS256 does not take: give secret or secretFile.`,
+    ],
+    [
+      'a private key',
+      ofKey({ algorithm: 'RS256', publicKey: pem(rsa.privateKey) }),
+      `${key} has a private key: give the public one here, and leave the private one with the issuer.`,
+    ],
+    ['no PEM', ofKey({ algorithm: 'RS256', publicKey: 'hush' }), `${key} has a public key that is none in PEM.`],
+    [
+      'a key of another type',
+      ofKey({ algorithm: 'ES256', publicKey: pem(rsa.publicKey) }),
+      `${key} has a key of type rsa, which ES256 does not take.`,
+    ],
+    [
+      'an RSA-PSS key',
+      ofKey({ algorithm: 'RS256', publicKey: pem(pss.publicKey) }),
+      `${key} has a key of type rsa-pss, which RS256 does not take.`,
+    ],
+    [
+      'a small RSA key',
+      ofKey({ algorithm: 'RS256', publicKey: pem(smallRsa.publicKey) }),
+      `${key} has an RSA key of fewer than 2048 bits.`,
+    ],
+    [
+      'another curve',
+      ofKey({ algorithm: 'ES256', publicKey: pem(ec384.publicKey) }),
+      `${key} has a key of another curve than P-256.`,
+    ],
+    [
+      'another algorithm',
+      ofKey({ algorithm: 'none', secret }),
+      `${key} has a wrong algorithm: it must be one of HS256, RS256, ES256, EdDSA.`,
+    ],
+    [
+      'JWKS over http',
+      ofIssuer({ jwksUrl: 'http://id.test/jwks' }),
+      `${at}: it has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
+    ],
+    [
+      'JWKS at a name that only looks like this machine',
+      ofIssuer({ jwksUrl: 'http://127.0.0.1.evil.test/' }),
+      `${at}: it has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
+    ],
+    [
+      'JWKS with a password',
+      ofIssuer({ jwksUrl: 'https://ada:hush@id.test/' }),
+      `${at}: it has a jwksUrl with a user name or password, which are not sent.`,
+    ],
+    [
+      'JWKS in a file',
+      ofIssuer({ jwksUrl: 'file:///etc/x' }),
+      `${at}: it has a jwksUrl that is neither https nor http.`,
+    ],
+    ['JWKS nowhere', ofIssuer({ jwksUrl: 'id.test' }), `${at}: it has a jwksUrl that is no URL.`],
+    [
+      'algorithms without JWKS',
+      ofIssuer({ keys: [{ algorithm: 'HS256', secret }], algorithms: ['RS256'] }),
+      `${at}: it has algorithms, which are those of keys from jwksUrl: each of its keys has its own.`,
+    ],
+    [
+      'a published secret',
+      ofIssuer({ jwksUrl: 'https://id.test', algorithms: ['HS256'] }),
+      `${at}: it has HS256 among its algorithms, which are those of keys from jwksUrl: a secret cannot be published.`,
+    ],
+    [
+      'a hash that is none',
+      ofApiKey({ sha256: 'hush' }),
+      `${apiKey} has a wrong sha256: it must be 64 hexadecimal digits.`,
+    ],
+    [
+      'an id that cannot be told from the secret',
+      ofApiKey({ id: 'a_b' }),
+      `${apiKey} has a wrong id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
+    ],
+    [
+      'permissions for no action',
+      ofApiKey({ permissions: { read: ['a'] } }),
+      `${apiKey} has wrong permissions: "read" is no action; those there are: publish, subscribe, presence, history.`,
+    ],
+    [
+      'a hook with a password',
+      { ...ofApiKey({}), hook: { url: 'https://ada:hush@id.test/', events: ['connect'] } },
+      'FANFARE_AUTH at hook: it has a url with a user name or password, which are not sent.',
+    ],
+  ])('says what is wrong: %s', (_, document, sentence) => {
+    expect(wrong(document)).toEqual([sentence]);
+  });
+
+  it('says why a file cannot be used', () => {
+    const secretFile = fileOf(Buffer.alloc(40, 0xff));
+    const names = `${key} names the secretFile ${JSON.stringify(secretFile)}, which`;
+    expect(wrong(ofKey({ algorithm: 'HS256', secretFile }))).toEqual([
+      `${names} is not text: write it in base64 or PEM.`,
+    ]);
+    const missing = `${secretFile}-missing`;
+    expect(wrong(ofKey({ algorithm: 'HS256', secretFile: missing }))).toEqual([
+      `${key} names the secretFile ${JSON.stringify(missing)}, which cannot be read: ENOENT.`,
+    ]);
+  });
+
+  it('says everything that is wrong at once', () => {
+    expect(wrong({ issuers: [{}], apiKeys: [{}] })).toEqual([
+      `${at}: it has no issuer.`,
+      `${at}: it has neither keys nor a jwksUrl: none of its tokens could be checked.`,
+      `${apiKey} has no id.`,
+      `${apiKey} has no sha256.`,
+    ]);
+  });
+});

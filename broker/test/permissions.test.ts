@@ -1,0 +1,87 @@
+/** What a token grants, and what it does not. */
+import { parseTopic, type Topic } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import { actions, maxPatterns, maxRememberedTopics, Permissions, readGrants } from '../src/auth/permissions.js';
+
+function topicOf(text: string): Topic {
+  const topic = parseTopic(text);
+  if (topic === null) throw new Error(`${text} is no topic.`);
+  return topic;
+}
+
+/** The sentences about what is wrong. */
+function wrong(value: unknown): string[] {
+  const sentences: string[] = [];
+  readGrants(value, (sentence) => sentences.push(sentence));
+  return sentences;
+}
+
+describe('permissions', () => {
+  it('grant nothing where nothing is said', () => {
+    for (const action of actions) expect(new Permissions({}).allows(action, topicOf('a'))).toBe(false);
+    for (const action of actions) expect(new Permissions({ [action]: [] }).allows(action, topicOf('a'))).toBe(false);
+  });
+
+  it.each([
+    ['chat.*', 'chat.1', true],
+    ['chat.*', 'chat.1.a', false],
+    ['chat.*', 'chat', false],
+    ['chat.>', 'chat.1.a', true],
+    ['chat.>', 'chatter.1', false],
+    ['>', 'anything.at.all', true],
+    ['*', 'a.b', false],
+    ['news', 'News', false],
+    ['constructor', 'constructor', true],
+    ['a', 'constructor', false],
+  ])('of %s on %s: %s, also when they are asked again', (pattern, topic, isGranted) => {
+    const permissions = new Permissions({ publish: [pattern] });
+    for (let times = 0; times < 2; times++) expect(permissions.allows('publish', topicOf(topic))).toBe(isGranted);
+  });
+
+  it('of one action say nothing about another, in whatever order they are asked', () => {
+    for (const granted of actions) {
+      const permissions = new Permissions({ [granted]: ['t'] });
+      for (const order of [actions, actions.toReversed(), actions]) {
+        for (const action of order) expect(permissions.allows(action, topicOf('t'))).toBe(action === granted);
+      }
+    }
+  });
+
+  it('are remembered for a bounded number of topics, and right when they were forgotten', () => {
+    const permissions = new Permissions({ publish: ['a.*'], subscribe: ['b.*'] });
+    let most = 0;
+    for (let index = 0; index < 2.5 * maxRememberedTopics; index++) {
+      const topic = topicOf(`${index % 2 === 0 ? 'a' : 'b'}.${index}`);
+      expect(permissions.allows('publish', topic)).toBe(index % 2 === 0);
+      expect(permissions.allows('subscribe', topic)).toBe(index % 2 === 1);
+      most = Math.max(most, permissions.rememberedTopics);
+    }
+    expect(most).toBe(maxRememberedTopics);
+    expect(permissions.allows('publish', topicOf('a.0'))).toBe(true);
+  });
+});
+
+describe('grants', () => {
+  it('are read as they are', () => {
+    const grants = { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: [], presence: ['>'] };
+    expect(readGrants(grants, () => expect.unreachable())).toEqual(grants);
+    expect(wrong({})).toEqual([]);
+    expect(wrong({ publish: Array(maxPatterns).fill('a') })).toEqual([]);
+  });
+
+  it.each([
+    ['null', null, 'they must be an object'],
+    ['a list', [], 'they must be an object'],
+    ['a text', 'publish', 'they must be an object'],
+    ['an unknown action', { read: ['a'] }, '"read" is no action'],
+    ['what every object has', JSON.parse('{"__proto__":["a"]}'), '"__proto__" is no action'],
+    ['a pattern that stands alone', { publish: '>' }, 'publish must be a list of patterns'],
+    ['a number among patterns', { publish: ['a', 7] }, 'publish must be a list of patterns'],
+    ['an empty pattern', { history: ['a', ''] }, 'history has the pattern "", which is empty'],
+    ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `they have ${maxPatterns + 1} patterns`],
+  ])('say what is wrong with %s', (_, value, beginning) => {
+    const sentences = wrong(value);
+    expect(sentences.length).toBe(1);
+    expect(sentences[0]).toMatch(new RegExp(`^${beginning}.*\\.$`));
+  });
+});
