@@ -11,6 +11,10 @@ import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
+function wrongNetwork({ input }: { readonly input: unknown }): string {
+  return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
+}
+
 interface Setting<Value> {
   /** Environment variable. */
   readonly name: string;
@@ -166,7 +170,7 @@ export const settings = {
           .map((part) => part.trim())
           .filter((part) => part !== ''),
       )
-      .pipe(z.array(z.string().refine(isNetwork)))
+      .pipe(z.array(z.string().refine(isNetwork, { error: wrongNetwork })))
       .transform((networks) => new Networks(networks)),
   } satisfies Setting<Networks>,
   maxConnections: integer(
@@ -538,16 +542,16 @@ function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
+  const isSecret = setting.name === settings.redisUrl.name;
   // Kubernetes sets FANFARE_PORT=tcp://10.0.0.1:8080 for a Service named "fanfare".
-  if (/^tcp:\/\//.test(text)) {
+  if (/^tcp:\/\//.test(text) && !isSecret) {
     return [
-      `${setting.name} is "${text}", which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
+      `${setting.name} is ${shown(text)}, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
     ];
   }
   const told = issues.filter(({ code }) => code === 'custom');
   if (told.length > 0) return told.map(({ message }) => `${setting.name} ${message}`);
-  const isSecret = setting.name === 'FANFARE_REDIS_URL';
-  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not "${text}"`}.`];
+  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not ${shown(text)}`}.`];
 }
 
 /** Hears one sentence for each mistake. */
@@ -633,7 +637,7 @@ function shown(value: unknown): string {
 
 /** What a library says of its failure, on one line: JSON.parse quotes what it read. */
 function reason(error: unknown): string {
-  return (error as Error).message.replace(/\s+/g, ' ');
+  return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ');
 }
 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {
@@ -642,7 +646,7 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
     if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
     const meant = nearest(name, [...known]);
     const hint = meant === null ? 'see docs/configuration.md for those there are.' : `did you mean ${meant}?`;
-    yield `${name} is no setting; ${hint}`;
+    yield `${name.replace(/\p{Cc}/gu, '?').slice(0, 80)} is no setting; ${hint}`;
   }
 }
 
@@ -655,10 +659,19 @@ function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
 }
 
+/** With more letters that differ, nobody meant that. */
+const maxTypos = 4;
+
 /** For "did you mean": the known name that `name` is most like, or null where it is like none. */
 function nearest(name: string, known: readonly string[]): string | null {
-  const best = known.toSorted((a, b) => distance(a, name) - distance(b, name))[0];
-  return best !== undefined && distance(best, name) <= Math.min(4, name.length - 1) ? best : null;
+  let least = Math.min(maxTypos, name.length - 1) + 1;
+  let best: string | null = null;
+  for (const candidate of known) {
+    if (Math.abs(candidate.length - name.length) >= least) continue;
+    const typos = distance(candidate, name);
+    if (typos < least) [least, best] = [typos, candidate];
+  }
+  return best;
 }
 
 /** Levenshtein distance. */

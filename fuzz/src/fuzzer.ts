@@ -58,12 +58,12 @@ export class Fuzzer {
   async step(): Promise<void> {
     const { target, coverage } = this.#options;
     const inputs: Uint8Array[] = [];
-    let allowedSteps = maxSteps(0);
+    let allowedSteps = maxSteps(target, 0);
     for (let index = 0; index < batch; index++) {
       const parent = this.#corpus[this.#random.next(this.#corpus.length)] as Uint8Array;
       const input = mutate(parent, this.#corpus, this.#words, target.maxBytes, this.#random);
       inputs.push(input);
-      allowedSteps += maxSteps(input.length) - maxSteps(0);
+      allowedSteps += maxSteps(target, input.length) - maxSteps(target, 0);
       await this.#run(input);
     }
     const { blocks, steps } = coverage.take();
@@ -101,11 +101,11 @@ export class Fuzzer {
 
   /** Runs one alone, and keeps it where it reaches something new. */
   async #look(input: Uint8Array): Promise<void> {
-    const { coverage } = this.#options;
+    const { target, coverage } = this.#options;
     coverage.take(false);
     await this.#run(input);
     const { blocks, steps } = coverage.take();
-    if (steps > maxSteps(input.length)) {
+    if (steps > maxSteps(target, input.length)) {
       await this.#found(input, new Finding(`${steps} steps were taken for an input of ${input.length} bytes.`));
     }
     const before = this.#seen.size;

@@ -3,13 +3,13 @@ import { getHeapStatistics } from 'node:v8';
 import { Finding, type Target } from './target.js';
 
 /** Blocks of code that may run for an input (coverage.ts). */
-export function maxSteps(bytes: number): number {
-  return 200_000 + bytes * 2_000;
+export function maxSteps({ costs = 1 }: Target, bytes: number): number {
+  return costs * (200_000 + bytes * 2_000);
 }
 
 /** What may be allocated for an input, garbage included. */
-function maxAllocated(bytes: number): number {
-  return 8_388_608 + bytes * 2_048;
+function maxAllocated({ costs = 1 }: Target, bytes: number): number {
+  return costs * (8_388_608 + bytes * 2_048);
 }
 
 /** Throws a {@link Finding} for what does not hold, and whatever the target throws that it should not. */
@@ -19,7 +19,7 @@ export async function runOnce(target: Target, input: Uint8Array): Promise<void> 
   if (running !== undefined) await running;
   // What was collected in between makes it less, never more.
   const grown = allocated() - before;
-  if (grown > maxAllocated(input.length)) {
+  if (grown > maxAllocated(target, input.length)) {
     throw new Finding(`${grown} bytes were allocated for an input of ${input.length} bytes.`);
   }
 }

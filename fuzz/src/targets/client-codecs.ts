@@ -93,8 +93,8 @@ export const clientData: Target = {
     try {
       value = data.decode(input);
     } catch (error) {
-      // It stands for the whole item then; a stack that runs over is no way to find out.
-      if (!(error instanceof LayoutError)) throw error;
+      // It stands for the whole item then. A stack that runs over is no way to find out.
+      if (!(error instanceof Error) || error instanceof RangeError) throw error;
       refused = error;
     }
     const text = transcode(input);
