@@ -42,6 +42,7 @@ describe('the tables that they come from', () => {
       relayConnected: () => true,
       nodes: () => 1,
       flushWindowSeconds: () => 0,
+      certificateExpirySeconds: () => 0,
       unauthenticated: () => 0,
       bufferedBytes: () => 0,
       revocations: () => 0,

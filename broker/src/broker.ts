@@ -3,9 +3,11 @@ import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '
 import { Admin, type Readiness } from './admin.js';
 import { openDoors } from './auth/doors.js';
 import type { Config } from './config.js';
+import { certificateFiles } from './connection/certificate.js';
 import { Connection, type ConnectionContext } from './connection/connection.js';
 import { Doorkeeper } from './connection/doorkeeper.js';
 import { Outbox } from './connection/outbox.js';
+import { Renewal } from './connection/renewal.js';
 import { Rounds } from './connection/rounds.js';
 import { Server, type ServerParts } from './connection/server.js';
 import { drain } from './drain.js';
@@ -84,11 +86,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
-  const server = await Server.start(config, sharing, serverParts).catch(async (error: unknown) => {
+  const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
+  const server = await Server.start(config, certificate, sharing, serverParts).catch(async (error: unknown) => {
     await doors?.close();
     await relay.close();
     throw error;
   });
+  const renewal = certificate === null ? null : new Renewal(certificate, server, log);
   const rounds = new Rounds(server.connections, config, counters);
 
   let isDraining = false;
@@ -110,8 +114,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     bufferedBytes: () => rounds.bufferedBytes,
     revocations: () => doors?.revocations.size ?? 0,
+    certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });
   const stopParts = async (): Promise<void> => {
+    renewal?.close();
     rounds.close();
     await doors?.close();
     await relay.close();
@@ -133,7 +139,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const told = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
     { event: 'listening', port: server.port, adminPort: admin?.port },
-    `Node ${nodeName} listens on ws://${host}:${server.port}/ws, ${relayed}${told}.`,
+    `Node ${nodeName} listens on ${certificate === null ? 'ws' : 'wss'}://${host}:${server.port}/ws, ${relayed}${told}.`,
   );
   if (config.redisUrl === null && config.topics.uses('durable')) {
     log.warn(
@@ -149,6 +155,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     metrics: () => metrics.text(),
     async drain({ atOnce = false } = {}) {
       isDraining = true;
+      renewal?.close();
       // Nobody could go anywhere else from a node that has no others.
       const drainWindowMs = atOnce || config.redisUrl === null ? 0 : config.drainWindowMs;
       const { connections } = server;

@@ -6,10 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { type AuthConfig, readAuth } from './auth/auth-config.js';
+import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
+import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
-import { defaultPolicy, explainInvalidPattern, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
+import { explainInvalidPattern } from './topics/pattern-tree.js';
+import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
 function wrongNetwork({ input }: { readonly input: unknown }): string {
   return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
@@ -126,13 +130,19 @@ export const settings = {
       ])
       .default(1),
   } satisfies Setting<number>,
-  auth: oneOf(
-    'FANFARE_AUTH',
-    ['none'],
-    null,
-    'unset',
-    'Unset, a node without authentication binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
-  ),
+  auth: {
+    name: 'FANFARE_AUTH',
+    unit: 'JSON',
+    mustBe: '"none", a JSON object, or `@` and the path of a file that holds it',
+    fallback: 'unset',
+    about:
+      'Who may connect: issuers of JWTs and API keys (fields: below; docs/security.md leads through it). Unset, nobody is asked, and the node binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
+    schema: z
+      .string()
+      .nullable()
+      .default(null)
+      .transform((text, context) => readAuthSetting(text, (message) => context.addIssue({ code: 'custom', message }))),
+  } satisfies Setting<AuthConfig | 'none' | null>,
   authTimeoutMs: integer(
     'FANFARE_AUTH_TIMEOUT_MS',
     'ms',
@@ -219,7 +229,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 100 such answers in a row the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',
@@ -237,6 +247,32 @@ export const settings = {
     10_000_000,
     'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
+  tlsCertFile: {
+    name: 'FANFARE_TLS_CERT_FILE',
+    unit: 'path',
+    mustBe: 'the path of a file in PEM: the certificate of the node, then those that vouch for it',
+    fallback: 'unset',
+    about:
+      'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
+    schema: z.string().nullable().default(null),
+  } satisfies Setting<string | null>,
+  tlsKeyFile: {
+    name: 'FANFARE_TLS_KEY_FILE',
+    unit: 'path',
+    mustBe: 'the path of a file in PEM: the private key of the certificate, without a passphrase',
+    fallback: 'unset',
+    about: 'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
+    schema: z.string().nullable().default(null),
+  } satisfies Setting<string | null>,
+  compression: {
+    name: 'FANFARE_COMPRESSION',
+    unit: 'word',
+    mustBe: oneWordOf(compressions),
+    fallback: 'off',
+    about:
+      '`shared`: frames from 512 bytes on are compressed for clients that ask for it (permessage-deflate), each by itself, and once for each of its receivers; costs in docs/tls.md. A compressed frame that becomes larger than twice FANFARE_MAX_FRAME_BYTES ends its connection unread.',
+    schema: z.enum(compressions).default('off'),
+  } satisfies Setting<Compression>,
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
@@ -518,14 +554,14 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   const { host: bindHost, auth } = config as Config;
   if (sentences.length === 0 && auth === null && !isLoopback(bindHost)) {
     sentences.push(
-      `FANFARE_HOST=${bindHost} opens the node to others without authentication: set FANFARE_AUTH=none if that is what you want, or bind to 127.0.0.1.`,
+      `FANFARE_HOST=${bindHost} opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or bind to 127.0.0.1.`,
     );
   }
   const { port, adminPort } = config as Config;
   if (sentences.length === 0 && port === adminPort && port !== 0) {
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
-  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config));
+  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config), ...wrongCertificate(config as Config));
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
 }
@@ -539,6 +575,17 @@ function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string
   const longest = maxNodeNameLength - `-${workers}`.length;
   if (nodeName.length > longest)
     yield `${asked}: FANFARE_NODE_NAME may have ${longest} characters then, not ${nodeName.length}.`;
+}
+
+function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[] {
+  try {
+    const files = certificateFiles(tlsCertFile, tlsKeyFile);
+    if (files !== null) readCertificate(files);
+    return [];
+  } catch (error) {
+    if (error instanceof CertificateError) return error.sentences;
+    throw error;
+  }
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
@@ -559,7 +606,7 @@ type Tell = (wrong: string) => void;
 
 function readPolicies(text: string, tell: Tell): TopicPolicies {
   const policies = new Map<string, Partial<TopicPolicy>>();
-  for (const [pattern, policy] of Object.entries(readObject(text, tell))) {
+  for (const [pattern, policy] of Object.entries(readObject(text, policiesKind, tell) ?? {})) {
     const rule = explainInvalidPattern(pattern);
     if (rule !== null) tell(`has the pattern ${shown(pattern)}, which ${rule}.`);
     policies.set(
@@ -570,30 +617,53 @@ function readPolicies(text: string, tell: Tell): TopicPolicies {
   return new TopicPolicies(policies);
 }
 
-/** The object in the text, or in the file that it names; an empty one where there is none. */
-function readObject(text: string, tell: Tell): object {
+/** What a setting that is a JSON document must be. */
+interface DocumentKind {
+  /** To go on from "must be". */
+  readonly mustBe: string;
+  /** Nothing of it may stand in a sentence. */
+  readonly isSecret: boolean;
+}
+
+const policiesKind: DocumentKind = {
+  mustBe: 'an object of patterns and their policies such as {"prices.>":{"level":"fast"}}',
+  isSecret: false,
+};
+
+const authKind: DocumentKind = {
+  mustBe: '"none", or an object such as {"issuers":[…],"apiKeys":[…]}',
+  isSecret: true,
+};
+
+/** The object in the text, or in the file that it names; null where there is none. */
+function readObject(text: string, { mustBe, isSecret }: DocumentKind, tell: Tell): object | null {
   const file = text.startsWith('@') ? text.slice(1) : null;
   let json = text;
   try {
     if (file !== null) json = readFileSync(file, 'utf8');
   } catch (error) {
     tell(`names the file ${shown(file)}, which cannot be read: ${reason(error)}.`);
-    return {};
+    return null;
   }
   try {
     const value: unknown = JSON.parse(json);
     if (isObject(value)) return value;
-    tell(
-      `must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}, not ${shown(value)}.`,
-    );
+    tell(`must be ${mustBe}${isSecret ? '' : `, not ${shown(value)}`}.`);
   } catch (error) {
     const wrong =
       file === null
         ? 'is neither JSON nor "@" and the path of a file'
         : `names the file ${shown(file)}, which is not JSON`;
-    tell(`${wrong}: ${reason(error)}.`);
+    // JSON.parse quotes what it read.
+    tell(isSecret ? `${wrong}.` : `${wrong}: ${reason(error)}.`);
   }
-  return {};
+  return null;
+}
+
+function readAuthSetting(text: string | null, tell: Tell): AuthConfig | 'none' | null {
+  if (text === null || text === 'none') return text;
+  const document = readObject(text, authKind, tell);
+  return document === null ? null : readAuth(document, tell);
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {
@@ -635,7 +705,7 @@ function shown(value: unknown): string {
   return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
 }
 
-/** What a library says of its failure, on one line: JSON.parse quotes what it read. */
+/** What a library says of its failure, on one line. */
 function reason(error: unknown): string {
   return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ');
 }

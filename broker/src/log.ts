@@ -8,6 +8,11 @@ export type Log = Logger;
 export const logEvents = {
   listening:
     'The node serves; with `port` and `adminPort`. With several workers each says its `port`, and the supervisor says both once all of them serve.',
+  certificateRenewed: 'The files of the certificate have changed, and new connections are shown the new one.',
+  certificateNotRenewed:
+    'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
+  certificateExpires:
+    'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',

@@ -24,6 +24,10 @@ export class Counters {
   commandsNotPermitted = 0;
   commandsLimited = 0;
   ticketsIssued = 0;
+  jwksFetches = 0;
+  jwksFailures = 0;
+  hookRequests = 0;
+  hookFailures = 0;
   framesIn = 0;
   bytesIn = 0;
   bytesOut = 0;
@@ -121,6 +125,13 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   ],
   commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
   commandsLimited: ['commands_limited', 'Commands refused because their subject sent too many in a second.'],
+  jwksFetches: ['jwks_fetches', 'Times that the published keys of an issuer were read.'],
+  jwksFailures: ['jwks_failures', 'Times that they could not be read.'],
+  hookRequests: ['hook_requests', 'Questions to the hook of FANFARE_AUTH.'],
+  hookFailures: [
+    'hook_failures',
+    'Questions to the hook of FANFARE_AUTH that were not answered, or not asked because too many were open.',
+  ],
   ticketsIssued: ['tickets_issued', 'Tickets issued.'],
   slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes passed the limit.'],
   framesIn: ['frames_in', 'Frames received from clients.'],
@@ -195,6 +206,7 @@ export interface Readings {
   unauthenticated(): number;
   bufferedBytes(): number;
   revocations(): number;
+  certificateExpirySeconds(): number;
 }
 
 /** Name and help of each gauge. */
@@ -207,6 +219,10 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   unauthenticated: ['connections_unauthenticated', 'Open WebSocket connections that have not authenticated yet.'],
   bufferedBytes: ['buffered_bytes', 'Bytes that wait in the node for clients to read them, as of the last second.'],
   revocations: ['revocations', 'Subjects, tokens and connections that this node knows to be revoked.'],
+  certificateExpirySeconds: [
+    'certificate_expiry_seconds',
+    'Unix time at which the certificate that new connections are shown expires; 0 without TLS.',
+  ],
   flushWindowSeconds: [
     'flush_window_seconds',
     'How long publications are gathered before they leave together: 0 unless the node is busy.',

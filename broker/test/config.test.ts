@@ -49,7 +49,7 @@ describe('the configuration', () => {
     ['FANFARE_PORT', '65536', 'FANFARE_PORT must be an integer from 0 to 65535, not "65536".'],
     ['FANFARE_PORT', '1e3', 'FANFARE_PORT must be an integer from 0 to 65535, not "1e3".'],
     ['FANFARE_IDLE_TIMEOUT_SECONDS', '7', 'FANFARE_IDLE_TIMEOUT_SECONDS must be an integer from 8 to 960, not "7".'],
-    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH must be "none", not "yes".'],
+    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
     ['FANFARE_LOG_FORMAT', 'xml', 'FANFARE_LOG_FORMAT must be "json" or "pretty", not "xml".'],
     [
       'FANFARE_LOG_LEVEL',
@@ -80,7 +80,7 @@ describe('the configuration', () => {
 
   it('opens the node to others only where that is said aloud', () => {
     expect(wrong({ FANFARE_HOST: '0.0.0.0' })).toEqual([
-      'FANFARE_HOST=0.0.0.0 opens the node to others without authentication: set FANFARE_AUTH=none if that is what you want, or bind to 127.0.0.1.',
+      'FANFARE_HOST=0.0.0.0 opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or bind to 127.0.0.1.',
     ]);
     expect(wrong({ FANFARE_HOST: '0.0.0.0', FANFARE_AUTH: 'none' })).toEqual([]);
     expect(wrong({ FANFARE_HOST: 'localhost' })).toEqual([]);

@@ -113,7 +113,7 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
   const adminUrl = `http://127.0.0.1:${broker.adminPort}`;
   return {
     broker,
-    url: `ws://127.0.0.1:${broker.port}/ws`,
+    url: `${config.tlsCertFile === null ? 'ws' : 'wss'}://127.0.0.1:${broker.port}/ws`,
     log,
     async metric(name) {
       const text = await (await fetch(`${adminUrl}/metrics`)).text();

@@ -2,7 +2,8 @@
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { defaultPolicy, explainInvalidPattern, maxRememberedTopics, TopicPolicies } from '../src/topics/policy.js';
+import { explainInvalidPattern } from '../src/topics/pattern-tree.js';
+import { defaultPolicy, maxRememberedTopics, TopicPolicies } from '../src/topics/policy.js';
 
 function topicOf(text: string): Topic {
   const topic = parseTopic(text);

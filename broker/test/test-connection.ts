@@ -12,7 +12,7 @@ import {
   subprotocols,
 } from '@fanfare/protocol';
 import { pack, unpack } from 'msgpackr';
-import { WebSocket } from 'ws';
+import { type ClientOptions, WebSocket } from 'ws';
 import { Inbox, within } from './wait.js';
 
 export interface Closed {
@@ -32,10 +32,10 @@ export class TestConnection implements AsyncDisposable {
   readonly #codec: ClientCodec;
   #lastId = 0;
 
-  private constructor(url: string, encoding: Encoding) {
+  private constructor(url: string, encoding: Encoding, options: ClientOptions) {
     this.encoding = encoding;
     this.#codec = encoding === 'json' ? jsonClientCodec : new MsgpackClientCodec({ encode: pack, decode: unpack });
-    this.socket = new WebSocket(url, subprotocols[encoding]);
+    this.socket = new WebSocket(url, subprotocols[encoding], options);
     this.socket.binaryType = 'arraybuffer';
     this.closed = new Promise((resolve) => {
       this.socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));
@@ -46,8 +46,8 @@ export class TestConnection implements AsyncDisposable {
     });
   }
 
-  static async open(url: string, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
-    const connection = new TestConnection(url, encoding);
+  static async open(url: string, encoding: Encoding = 'msgpack', options: ClientOptions = {}): Promise<TestConnection> {
+    const connection = new TestConnection(url, encoding, options);
     await within('the connection opens', once(connection.socket, 'open'));
     connection.socket.on('error', () => undefined);
     return connection;

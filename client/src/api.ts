@@ -3,7 +3,7 @@ export type { Position } from '@fanfare/protocol';
 export type { AnyClient, Client, ClientEvents } from './client.js';
 export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
 export type { HistoryOf, HistoryOptions } from './histories.js';
-export type { CommonOptions, Limits } from './options.js';
+export type { CommonOptions, GetToken, Limits } from './options.js';
 export type { Acknowledgement, PublishOptions } from './publisher.js';
 export type { SchemaIssue, StandardSchemaV1 } from './standard-schema.js';
 export type { ConnectionState, StateCode } from './state.js';

@@ -72,7 +72,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection });
     this.#histories = new Histories({ ...limits, requests, schemas, report, connection });
     this.#link = new Link(
-      { ...policy, url: addressOf(url), codec, webSocket },
+      { ...policy, url: addressOf(url), codec, webSocket, getToken: options.getToken ?? null },
       {
         onOpen: () => {
           this.#feeds.subscribeAll();
@@ -250,11 +250,13 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       case 'connected':
       case 'goaway':
         return;
-      default:
-        // An error without an id answers what was sent without one: a publication of send(), as a rule.
-        if (!this.#requests.answer(message, connection) && message.type === 'error' && message.id === null) {
-          this.#report(new ReplyError(message.code, message.message, message.retryable));
-        }
+      case 'unsubscribed':
+        if (message.code !== null) return this.#feeds.onEnded(message, connection);
+        break;
+    }
+    // An error without an id answers what was sent without one: a publication of send(), as a rule.
+    if (!this.#requests.answer(message, connection) && message.type === 'error' && message.id === null) {
+      this.#report(new ReplyError(message.code, message.message, message.retryable));
     }
   }
 
@@ -316,9 +318,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe' | 'history'>;
 
 function addressOf(url: string | URL): string {
-  const { protocol, hash, href } = new URL(url);
+  const { protocol, hash, href, host, pathname } = new URL(url);
   if (/^wss?:$/.test(protocol) && hash === '') return href;
-  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss: and have no #: ${href}` });
+  // Without its query, which may hold a ticket.
+  const shown = `${protocol}//${host}${pathname}`;
+  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss: and have no #: ${shown}` });
 }
 
 function warn(error: FanfareError): void {

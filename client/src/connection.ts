@@ -1,22 +1,36 @@
 /** One WebSocket: dial, tell frames from noise, notice when the peer is dead, close. It never comes back; `link.ts` makes another. */
-import { type ClientCodec, closeReasons, type ServerMessage, shouldReconnect, subprotocols } from '@fanfare/protocol';
-import { connectId, pingId } from './command-ids.js';
+import {
+  type ClientCodec,
+  closeReasons,
+  type ErrorReply,
+  type ServerMessage,
+  shouldReconnect,
+  subprotocols,
+} from '@fanfare/protocol';
+import { connectId, pingId, refreshId } from './command-ids.js';
+import { FanfareError, ReplyError } from './errors.js';
 import { type Encoded, Frames, type Outgoing, outgoing } from './frames.js';
+import type { GetToken } from './options.js';
+import type { ReconnectPolicy } from './reconnect.js';
 import { type Closure, closure, type StateCode } from './state.js';
+import { askForToken, Renewal } from './token.js';
 import type { WebSocketConstructor, WebSocketLike } from './websocket.js';
 
 export interface ConnectionListener {
   /** Commands may be posted; `connect` has been. */
   onOpen(connection: Connection): void;
   onMessage(message: ServerMessage, connection: Connection): void;
+  /** The token could not be renewed, and that is tried again; or, null, it has been. */
+  onTokenError(error: FanfareError | null): void;
   /** Called once, last. */
   onClose(closure: Closure, connection: Connection): void;
 }
 
-export interface ConnectionSettings {
+export interface ConnectionSettings extends ReconnectPolicy {
   readonly url: string;
   readonly codec: ClientCodec;
   readonly webSocket: WebSocketConstructor;
+  readonly getToken: GetToken | null;
   readonly connectTimeoutMs: number;
   readonly pongTimeoutMs: number;
 }
@@ -30,10 +44,14 @@ const closed = 3;
 export class Connection {
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;
-  readonly #socket: WebSocketLike;
+  /** Null as long as a token is asked for. */
+  #socket: WebSocketLike | null = null;
   readonly #frames: Frames;
+  readonly #renewal: Renewal | null;
   #isOpen = false;
   #isOver = false;
+  /** What the node says against the token: it closes the connection then. */
+  #refusal = '';
   /** The one timer: the deadline for `connected`, from then on the heartbeat. */
   #timer: ReturnType<typeof setTimeout>;
   #pingIntervalMs = 0;
@@ -41,21 +59,41 @@ export class Connection {
   #pingedAt = 0;
   #stepsToDeadline = 0;
 
-  /** `maxFrameBytes` holds until the node says. Throws what the WebSocket's constructor throws. */
+  /** `maxFrameBytes` holds until the node says. Throws what the WebSocket's constructor throws, unless a token comes first. */
   constructor(settings: ConnectionSettings, maxFrameBytes: number, listener: ConnectionListener) {
     this.#settings = settings;
     this.#listener = listener;
-    const { url, codec, webSocket: WebSocket } = settings;
+    const { codec, getToken } = settings;
+    this.#frames = new Frames(codec, maxFrameBytes, (frame) => this.#send(frame));
+    this.#renewal =
+      getToken &&
+      new Renewal(
+        { ...settings, getToken },
+        (token) => this.post(outgoing(codec.encode({ type: 'refresh', id: refreshId, token }))),
+        (error) => this.#listener.onTokenError(error),
+      );
+    if (getToken === null) this.#dial(null);
+    else {
+      // Before the handshake: a node has no patience with connections that have no token.
+      askForToken(getToken)
+        .then((token) => this.#isOver || this.#dial(token))
+        .catch((error: Error) => {
+          this.#end(closure(error instanceof FanfareError ? 'tokenFailed' : 'connectFailed', error.message));
+        });
+    }
+    this.#timer = setTimeout(() => this.#giveUp(), settings.connectTimeoutMs);
+  }
+
+  #dial(token: string | null): void {
+    const { url, codec, webSocket: WebSocket } = this.#settings;
     const socket = new WebSocket(url, subprotocols[codec.encoding]);
     this.#socket = socket;
-    this.#frames = new Frames(codec, maxFrameBytes, (frame) => this.#send(frame));
-    this.#timer = setTimeout(() => this.drop(closure('connectTimeout')), settings.connectTimeoutMs);
     socket.binaryType = 'arraybuffer';
     let failure = '';
     socket.onopen = () => {
       if (socket.protocol !== subprotocols[codec.encoding]) return this.drop(closure('protocolError'));
       this.#isOpen = true;
-      this.post(outgoing(codec.encode({ type: 'connect', id: connectId, token: null })));
+      this.post(outgoing(codec.encode({ type: 'connect', id: connectId, token })));
       this.#listener.onOpen(this);
     };
     socket.onmessage = ({ data }) => this.#onFrame(data);
@@ -66,7 +104,7 @@ export class Connection {
       if (!this.#isOpen) this.#end(closure('connectFailed', failure));
     };
     socket.onclose = ({ code, reason }) => {
-      this.#end(this.#isOpen ? closureOf(code, reason || failure) : closure('connectFailed', failure));
+      this.#end(this.#isOpen ? closureOf(code, this.#refusal || reason || failure) : closure('connectFailed', failure));
     };
   }
 
@@ -86,7 +124,7 @@ export class Connection {
   }
 
   get unsentBytes(): number {
-    return this.#socket.bufferedAmount + this.#frames.bytes;
+    return (this.#socket?.bufferedAmount ?? 0) + this.#frames.bytes;
   }
 
   /** Sends a command, with all that are posted in this turn. */
@@ -109,7 +147,9 @@ export class Connection {
     this.#isOver = true;
     this.#frames.clear();
     clearTimeout(this.#timer);
+    this.#renewal?.stop();
     const socket = this.#socket;
+    if (socket === null) return Promise.resolve();
     socket.onopen = null;
     socket.onmessage = null;
     // Not null: the package `ws` throws an error that nobody listens to.
@@ -142,18 +182,37 @@ export class Connection {
       const message = this.#settings.codec.decode(data as string | ArrayBuffer);
       if (message === null) return;
       if (message.type === 'connected') {
+        this.#refusal = '';
         this.#pingIntervalMs = message.pingIntervalMs;
-        this.#frames.maxFrameBytes = message.maxFrameBytes;
+        this.#frames.open(message.maxFrameBytes);
+        this.#renewal?.taken(message.expiresInMs);
         this.#schedule(this.#pingIntervalMs);
       }
-      if (message.type === 'error' && message.id === connectId) {
-        return this.drop(closure('refused', `${message.code}: ${message.message}`, null, !message.retryable));
+      if (message.type === 'refreshed') {
+        this.#renewal?.taken(message.expiresInMs);
+        return this.#listener.onTokenError(null);
+      }
+      if (message.type === 'error') {
+        const { id, code } = message;
+        if (id === refreshId) return this.#renewal?.failed(new ReplyError(code, message.message, message.retryable));
+        if (id === connectId || (id === null && this.#pingIntervalMs === 0)) return this.#onRefused(message);
       }
       this.#listener.onMessage(message, this);
     } catch (cause) {
       // What it would have been is lost: a new connection at least tells the application that there is a gap.
       this.drop(closure('protocolError', (cause as Error).message));
     }
+  }
+
+  /** Where it is the token that the node refuses, it closes the connection, and says by the code whether to come back. */
+  #onRefused({ code, message, retryable }: ErrorReply): void {
+    this.#refusal = `${code}: ${message}`;
+    if (retryable || code === 'malformed') this.#giveUp(!retryable);
+  }
+
+  #giveUp(isFinal = false): void {
+    const why = this.#refusal || (this.#socket === null ? 'getToken() took too long.' : '');
+    this.drop(closure(this.#refusal ? 'refused' : 'connectTimeout', why, null, isFinal));
   }
 
   #beat(): void {
@@ -187,7 +246,7 @@ export class Connection {
   }
 
   #send(frame: Encoded): void {
-    this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
+    this.#socket?.send(frame as string | Uint8Array<ArrayBuffer>);
   }
 
   #end(why: Closure): void {
@@ -195,6 +254,7 @@ export class Connection {
     this.#isOver = true;
     this.#frames.clear();
     clearTimeout(this.#timer);
+    this.#renewal?.stop();
     this.#listener.onClose(why, this);
   }
 }

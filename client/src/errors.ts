@@ -17,6 +17,7 @@ export const localErrorCodes = [
   'queueFull',
   'slowConsumer',
   'timeout',
+  'tokenFailed',
   'undecodable',
   'unknownTopic',
   'unsubscribed',
@@ -89,8 +90,8 @@ export class ReplyError extends FanfareError {
     message: string,
     /** Whether the same command may succeed later. */
     readonly retryable: boolean,
-    // What can never succeed was not delivered either. Of the rest, two codes say so; one that is unknown here may mean anything.
-    maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded',
+    // What can never succeed was not delivered either. Of the rest, three codes say so; one that is unknown here may mean anything.
+    maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded' && code !== 'rateLimited',
   ) {
     super(code, { message, maybeDelivered });
   }

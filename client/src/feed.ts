@@ -143,6 +143,12 @@ export class Feed {
     this.#onWhole?.();
   }
 
+  /** The node has ended the subscription of this connection. During a move the other one goes on, or its node ends it as well. */
+  onEnded(error: ReplyError, connection: Connection): void {
+    if (this.#subscriptions.size > 1) return this.lost(connection);
+    if (this.#subscriptions.delete(connection)) this.end(error.code, error);
+  }
+
   end(code: ErrorCode, error: FanfareError | null): void {
     for (const reader of [...this.readers]) reader.end(code, error);
   }

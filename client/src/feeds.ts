@@ -1,7 +1,7 @@
 /** All topics that this client reads: who joins which feed, what is subscribed at which node, and what comes for whom. */
-import type { TopicPush } from '@fanfare/protocol';
+import type { TopicPush, Unsubscribed } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import type { ErrorCode, FanfareError } from './errors.js';
+import { type ErrorCode, type FanfareError, ReplyError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
 import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
@@ -86,6 +86,12 @@ export class Feeds {
   onPush(push: TopicPush, connection: Connection): void {
     if (this.#unsubscribing.get(connection)?.has(push.topic)) return;
     this.#feeds.get(push.topic)?.onPush(push);
+  }
+
+  /** The node has ended the subscription, unasked. */
+  onEnded({ topic, code, message }: Unsubscribed, connection: Connection): void {
+    if (code === null || this.#unsubscribing.get(connection)?.has(topic)) return;
+    this.#feeds.get(topic)?.onEnded(new ReplyError(code, message ?? '', false), connection);
   }
 
   /** Unsubscribes from everything. Resolves once readers have read all that came before the node confirmed that. */

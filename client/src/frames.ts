@@ -14,6 +14,9 @@ export interface Outgoing {
 /** The least that a node can be set to take (`FANFARE_MAX_FRAME_BYTES`): what holds as long as none has said more. */
 export const safeFrameBytes = 1_024;
 
+/** Most bytes of frames that a node takes before it has accepted a token (PROTOCOL.md section 3). */
+const maxEarlyBytes = 16_384;
+
 const utf8 = new TextEncoder();
 
 export function outgoing(encoded: Encoded): Outgoing {
@@ -28,6 +31,8 @@ export class Frames {
   readonly #send: (frame: Encoded) => void;
   readonly #waiting = new Set<Outgoing>();
   #bytes = 0;
+  /** Sent before the node has introduced itself; null behind that. */
+  #earlyBytes: number | null = 0;
   #isFlushPlanned = false;
 
   constructor(codec: ClientCodec, maxFrameBytes: number, send: (frame: Encoded) => void) {
@@ -59,6 +64,13 @@ export class Frames {
     this.#bytes = 0;
   }
 
+  /** The node has introduced itself: what was too much before that leaves now. */
+  open(maxFrameBytes: number): void {
+    this.maxFrameBytes = maxFrameBytes;
+    this.#earlyBytes = null;
+    this.#flush();
+  }
+
   #planFlush(): void {
     if (this.#isFlushPlanned) return;
     this.#isFlushPlanned = true;
@@ -73,6 +85,7 @@ export class Frames {
     // JSON puts one character between commands and two around them.
     let frameBytes = 1;
     for (const command of this.#waiting) {
+      if (this.#isTooEarly(command.bytes + 2)) break;
       if (commands.length > 0 && frameBytes + command.bytes + 1 > this.maxFrameBytes) {
         this.#send(this.#join(commands));
         commands = [];
@@ -81,8 +94,16 @@ export class Frames {
       commands.push(command.encoded);
       frameBytes += command.bytes + 1;
       command.isSent = true;
+      this.remove(command);
     }
-    this.clear();
     if (commands.length > 0) this.#send(this.#join(commands));
+  }
+
+  /** Whether that much more is too much for now; else it is counted. The first command, a token with it, leaves in any case. */
+  #isTooEarly(bytes: number): boolean {
+    if (this.#earlyBytes === null) return false;
+    if (this.#earlyBytes > 0 && this.#earlyBytes + bytes > maxEarlyBytes) return true;
+    this.#earlyBytes += bytes;
+    return false;
   }
 }

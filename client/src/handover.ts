@@ -58,6 +58,8 @@ export class Handover {
       this.#connection = dial({
         onOpen,
         onMessage: (message, connection) => this.#onMessage(message, connection),
+        // The state is that of the first connection still; where it fails again after the move, that says so.
+        onTokenError: () => {},
         onClose: (why, connection) => this.#onClose(why, connection),
       });
     } catch {

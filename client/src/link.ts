@@ -1,9 +1,10 @@
 /** Keeps one connection to the broker up: dials, waits, dials again, and says in which state that is. */
 import type { ServerMessage } from '@fanfare/protocol';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
+import type { FanfareError } from './errors.js';
 import { safeFrameBytes } from './frames.js';
 import { Handover } from './handover.js';
-import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
+import { reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
 
 export interface LinkListener {
@@ -24,7 +25,7 @@ export interface LinkListener {
   onState(state: ConnectionState): void;
 }
 
-export interface LinkSettings extends ConnectionSettings, ReconnectPolicy {
+export interface LinkSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
 }
 
@@ -98,6 +99,7 @@ export class Link {
     const listener: ConnectionListener = {
       onOpen: () => this.#listener.onOpen(),
       onMessage: (message, connection) => this.#onMessage(message, connection),
+      onTokenError: this.#onTokenError,
       onClose: (why, connection) => this.#onClose(why, connection),
     };
     try {
@@ -147,6 +149,7 @@ export class Link {
     connection.hand({
       onOpen: () => {},
       onMessage: (message) => this.#onMessage(message, connection),
+      onTokenError: this.#onTokenError,
       onClose: (reason) => this.#onClose(reason, connection),
     });
     this.#handover = null;
@@ -199,6 +202,14 @@ export class Link {
     // Unless what was just told made someone connect or disconnect: then that has been announced already.
     if (this.#state === state) this.#listener.onState(state);
   }
+
+  readonly #onTokenError = (tokenError: FanfareError | null): void => {
+    const state = this.#state;
+    if (state.name !== 'connected') return;
+    const { name, node } = state;
+    if (tokenError !== null) this.#enter({ name, node, tokenError });
+    else if (state.tokenError !== undefined) this.#enter({ name, node });
+  };
 
   readonly #onOnline = (): void => {
     if (this.#connection === null) this.#dial();

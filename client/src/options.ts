@@ -4,8 +4,8 @@ import type { WebSocketConstructor } from './websocket.js';
 
 export interface Limits {
   /**
-   * Time from dialling to the node's `connected` reply, in milliseconds. Beyond it the attempt counts as failed
-   * (`connectTimeout`) and the next one follows.
+   * Time from the call of `getToken`, or from dialling, to the node's `connected` reply, in milliseconds. Beyond it the attempt
+   * counts as failed (`connectTimeout`) and the next one follows. The same for a token that takes the place of another.
    * @default 5000
    */
   readonly connectTimeoutMs: number;
@@ -79,12 +79,21 @@ export interface Limits {
 /** Those that are left out or undefined have their default. */
 type LimitOptions = { readonly [Name in keyof Limits]?: Limits[Name] | undefined };
 
+export type GetToken = () => string | Promise<string>;
+
 export interface CommonOptions extends LimitOptions {
   /**
    * Connect at once; else `connect()` does it.
    * @default true
    */
   readonly autoConnect?: boolean | undefined;
+  /**
+   * Gives a token, or the promise of one, that the node accepts: for a broker that asks for authentication. Called before each new
+   * connection, and again on a connection in time before its token expires (30 s, or a fifth of its time if that is less): then the new
+   * one takes its place. Where it throws, rejects or takes longer than `connectTimeoutMs`, it is called again after a random delay that
+   * grows; the state says so (`tokenFailed`, `tokenError`). Each call must give a token that is good for a while longer.
+   */
+  readonly getToken?: GetToken | undefined;
   /**
    * The WebSocket to use.
    * @default that of the platform; in Node 20, the package `ws`

@@ -1,6 +1,6 @@
 /** Commands that a node is to answer: their ids, which connection they left on, their deadlines, and who wants the answer. */
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
-import { pingId } from './command-ids.js';
+import { refreshId } from './command-ids.js';
 import type { Connection } from './connection.js';
 import { FanfareError, ReplyError } from './errors.js';
 import { outgoing } from './frames.js';
@@ -21,7 +21,7 @@ const maxId = 2 ** 32 - 1;
 export class Requests {
   readonly #codec: ClientCodec;
   readonly #unanswered = new Map<number, Request>();
-  #lastId = pingId;
+  #lastId = refreshId;
 
   constructor(codec: ClientCodec) {
     this.#codec = codec;
@@ -29,7 +29,7 @@ export class Requests {
 
   /** Gives the request an id, which is its own until it is deleted. */
   add(request: Request): number {
-    do this.#lastId = this.#lastId === maxId ? pingId + 1 : this.#lastId + 1;
+    do this.#lastId = this.#lastId === maxId ? refreshId + 1 : this.#lastId + 1;
     while (this.#unanswered.has(this.#lastId));
     this.#unanswered.set(this.#lastId, request);
     return this.#lastId;

@@ -1,4 +1,5 @@
 /** The states of a client's connection, and why it is in them. */
+import type { FanfareError } from './errors.js';
 
 /** Each reason for a state. The README says what they mean. */
 export const stateCodes = [
@@ -9,6 +10,7 @@ export const stateCodes = [
   // connecting
   'connectCalled',
   'connectFailed',
+  'tokenFailed',
   'connectTimeout',
   'connectionLost',
   'heartbeatTimeout',
@@ -45,8 +47,11 @@ export type ConnectionState =
   | ({ readonly name: 'disconnected' } & Reason)
   /** Being opened, or waiting to be: `attempt` 0 is the first, then it counts failures in a row. */
   | ({ readonly name: 'connecting'; readonly attempt: number } & Reason)
-  /** `node` is the node's name, for logs. */
-  | { readonly name: 'connected'; readonly node: string };
+  /**
+   * `node` is the node's name, for logs. `tokenError`: the token expires soon, and there is no other yet, for this reason. That is tried
+   * again; if the token does expire, a new connection is opened with another one.
+   */
+  | { readonly name: 'connected'; readonly node: string; readonly tokenError?: FanfareError };
 
 /** How a connection ended. */
 export interface Closure extends Reason {

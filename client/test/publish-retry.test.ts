@@ -33,7 +33,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(new Set(ids).size).toBe(3);
   });
 
-  it.each(['unavailable', 'overloaded', 'unconfirmed', 'internal'] as const)(
+  it.each(['unavailable', 'overloaded', 'rateLimited', 'unconfirmed', 'internal'] as const)(
     'publishes again what the node answers with %s',
     async (code) => {
       await using node = await startTestNode({ hasHistory: true });
@@ -120,6 +120,23 @@ it('repeats what nobody got on a topic without history, and stops where that is 
   node.on('publish', ({ id }, connection) => connection.error(id, answers[count++] ?? 'unavailable'));
   expect(await failure(client.publish('a', 2))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
   expect(count).toBe(2);
+});
+
+it('slows down where it sends more than it may, and keeps the order', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, json);
+  const heard: unknown[] = [];
+  await client.subscribe('a', ({ data }) => heard.push(data)).ready;
+  let room = 3;
+  node.on('publish', ({ id }, connection, proceed) => (room-- > 0 ? proceed() : connection.error(id, 'rateLimited')));
+  const published = Array.from({ length: 10 }, (_, index) => client.publish('a', index));
+  await published[2];
+  await until(() => room < -3);
+  room = 100;
+  await Promise.all(published);
+  await until(() => heard.length === 10);
+  expect(heard).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(node.connections).toHaveLength(1);
 });
 
 it('does not repeat what the node may have forgotten to have published', async () => {

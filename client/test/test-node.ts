@@ -46,6 +46,8 @@ export interface TestNodeOptions {
   readonly hasHistory?: boolean;
   /** Most publications in one answer. */
   readonly maxPublications?: number;
+  /** How long tokens are good for. */
+  readonly expiresInMs?: number | null;
 }
 
 /** The history of a topic. */
@@ -84,6 +86,7 @@ export class TestNode {
       maxFrameBytes: 65_536,
       hasHistory: false,
       maxPublications: 1_000,
+      expiresInMs: null,
       ...options,
     };
     this.#http.on('upgrade', (request: IncomingMessage, socket, head) => {
@@ -147,7 +150,7 @@ export class TestNode {
           : connection.subscribed(id, command.topic);
       case 'unsubscribe':
         connection.topics.delete(command.topic);
-        return connection.reply({ type: 'unsubscribed', id, topic: command.topic });
+        return connection.unsubscribed(id, command.topic);
       case 'publish':
         if (this.options.hasHistory) {
           const position = this.append(command.topic, command, command.messageId);
@@ -159,6 +162,8 @@ export class TestNode {
         return;
       case 'history':
         return this.options.hasHistory ? this.#history(command, connection) : connection.error(id, 'noHistory');
+      case 'refresh':
+        return connection.reply({ type: 'refreshed', id, expiresInMs: this.options.expiresInMs });
       case 'ping':
         return connection.reply({ type: 'pong', id });
     }
@@ -302,6 +307,11 @@ export class TestConnection {
     { position = null as Position | null, recovered = false, data = [] as readonly unknown[] } = {},
   ): void {
     this.reply({ type: 'subscribed', id, topic: topic as Topic, position, recovered, publications: this.#runOf(data) });
+  }
+
+  /** With a code: the node has ended the subscription. */
+  unsubscribed(id: number | null, topic: string, code: ReplyErrorCode | null = null): void {
+    this.reply({ type: 'unsubscribed', id, topic: topic as Topic, code, message: code && 'Because.' });
   }
 
   /** Pushes publications in one frame, in the encoding of the connection. */

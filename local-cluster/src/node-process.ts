@@ -32,11 +32,11 @@ export class NodeProcess implements AsyncDisposable {
   readonly adminPort: number;
   readonly #child: Child;
 
-  constructor(child: Child, ports: Ports) {
+  constructor(child: Child, ports: Ports, scheme: 'ws' | 'wss') {
     this.#child = child;
     this.port = ports.port;
     this.adminPort = ports.adminPort;
-    this.url = `ws://127.0.0.1:${ports.port}/ws`;
+    this.url = `${scheme}://127.0.0.1:${ports.port}/ws`;
     this.adminUrl = `http://127.0.0.1:${ports.adminPort}`;
   }
 
@@ -106,7 +106,7 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
   try {
     const ports = await child.find(readPorts, signal);
     if (ports === null) throw new Error(child.explain('The node ended before it listened.'));
-    const node = new NodeProcess(child, ports);
+    const node = new NodeProcess(child, ports, env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss');
     if (waitReady) await becomesReady(node, child, signal);
     return node;
   } catch (error) {

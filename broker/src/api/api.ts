@@ -1,7 +1,8 @@
 /** What a node answers to POST requests: tickets for those who can only set a URL, revocations for those who may revoke. */
 
+import { AuthError } from '../auth/auth-error.js';
 import type { AuthStore } from '../auth/auth-store.js';
-import { AuthError, type Authenticator } from '../auth/authenticator.js';
+import type { Authenticator } from '../auth/authenticator.js';
 import type { Identity } from '../auth/identity.js';
 import { type Revocation, type RevocationKind, type Revocations, revocationKinds } from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';

@@ -1,23 +1,41 @@
-import { PeerError } from '@fanfare/protocol';
+/** Says who a token belongs to. */
 import type { Log } from '../log.js';
+import { ApiKeys, apiKeyPrefix } from './api-keys.js';
+import type { AuthConfig } from './auth-config.js';
+import { AuthError } from './auth-error.js';
 import type { Identity } from './identity.js';
-
-export class AuthError extends PeerError {
-  constructor(
-    readonly code: 'invalidToken' | 'tokenExpired' | 'unavailable',
-    message: string,
-  ) {
-    super(message);
-  }
-}
+import { type JwksCounters, JwksKeys } from './jwks.js';
+import { JwtVerifier, type KeySource, LocalKeys } from './jwt.js';
 
 export interface Authenticator {
-  /** Throws {@link AuthError}. */
+  /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
   authenticate(token: string): Promise<Identity>;
   close(): void;
 }
 
-/** Null where nobody is asked who he is. */
-export function createAuthenticator(_auth: unknown, _log: Log): Authenticator | null {
-  return null;
+export function createAuthenticator({ issuers, apiKeys }: AuthConfig, log: Log, counters: JwksCounters): Authenticator {
+  const published: JwksKeys[] = [];
+  const verifiers = issuers.map((issuer) => {
+    const sources: KeySource[] = [new LocalKeys(issuer.keys)];
+    if (issuer.jwksUrl !== null) {
+      const keys = new JwksKeys({ ...issuer, jwksUrl: issuer.jwksUrl }, log, counters);
+      published.push(keys);
+      sources.push(keys);
+    }
+    return new JwtVerifier(issuer, sources);
+  });
+  const byIssuer = new Map(verifiers.map((verifier) => [verifier.issuer, verifier]));
+  const keys = new ApiKeys(apiKeys);
+  return {
+    async authenticate(token) {
+      if (token.startsWith(apiKeyPrefix)) return keys.identify(token);
+      if (byIssuer.size === 0) throw new AuthError('invalidToken', 'This node takes API keys only.');
+      const verifier = byIssuer.get(JwtVerifier.issuerOf(token));
+      if (verifier === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');
+      return verifier.verify(token);
+    },
+    close() {
+      for (const source of published) source.close();
+    },
+  };
 }

@@ -8,6 +8,8 @@ import type { Log } from '../log.js';
 import type { RedisCounters } from '../redis.js';
 import type { AuthStore } from './auth-store.js';
 import { createAuthenticator } from './authenticator.js';
+import { Hook, type HookCounters } from './hook.js';
+import type { JwksCounters } from './jwks.js';
 import { MemoryAuthStore } from './memory-auth-store.js';
 import { RedisAuthStore } from './redis-auth-store.js';
 import { type Revocation, Revocations } from './revocations.js';
@@ -27,12 +29,13 @@ const forgetMs = 60_000;
 export function openDoors(
   config: Config,
   log: Log,
-  counters: SessionCounters & RedisCounters & { ticketsIssued: number },
+  counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
   onRevoked: () => void,
 ): Doors | null {
-  const authenticator = createAuthenticator(config.auth, log);
-  if (authenticator === null) return null;
+  const { auth } = config;
+  if (auth === null || auth === 'none') return null;
+  const authenticator = createAuthenticator(auth, log, counters);
   const revocations = new Revocations();
   const learn = (revocation: Revocation): void => {
     revocations.add(revocation);
@@ -55,6 +58,7 @@ export function openDoors(
       tickets,
       revocations,
       subjects: new Subjects(config),
+      hook: auth.hook === null ? null : new Hook(auth.hook, log, counters),
       authTimeoutMs: config.authTimeoutMs,
       counters,
       unauthenticated: 0,

@@ -4,8 +4,8 @@
  */
 import type { Log } from '../log.js';
 import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
+import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
-import { AuthError } from './authenticator.js';
 import { type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 export interface RedisAuthStoreSettings extends RedisSettings {

@@ -3,8 +3,8 @@
  * neither the ticket nor the token in the clear: its name is a hash of the ticket, its value the token encrypted with the ticket.
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { AuthError } from './auth-error.js';
 import type { AuthStore } from './auth-store.js';
-import { AuthError } from './authenticator.js';
 
 export const ticketLifetimeMs = 30_000;
 

@@ -20,13 +20,14 @@ import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
 import { groupOf, type Registry } from '../topics/registry.js';
+import { type Compression, isWorthCompressing } from './compression.js';
 import type { Outbox, Sender } from './outbox.js';
 import { type Proof, Session, type SessionContext, type SessionHost } from './session.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
 export interface Socket {
-  send(frame: string | Uint8Array, isBinary: boolean): number;
+  send(frame: string | Uint8Array, isBinary: boolean, compress?: boolean): number;
   cork(send: () => void): unknown;
   subscribe(group: string): boolean;
   unsubscribe(group: string): boolean;
@@ -45,6 +46,7 @@ export interface ConnectionContext {
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
+  readonly compression: Compression;
   /** Null where nobody is asked who he is. */
   readonly sessions: SessionContext | null;
 }
@@ -114,7 +116,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
       return this.close(closeReasons.frameTooLarge);
     }
     if (isBinary === this.#codec.isBinary)
-      this.#codec.decode(this.#session?.isOpen === false ? frame.slice() : frame, this);
+      this.#codec.decode(this.#session?.mayWait === true ? frame.slice() : frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 
@@ -299,7 +301,10 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     const { isBinary } = this.#codec;
     socket.cork(() => {
       // A frame that is dropped ends the connection through `onDropped`; the result says nothing more.
-      for (const reply of replies) socket.send(this.#codec.reply(reply), isBinary);
+      for (const reply of replies) {
+        const frame = this.#codec.reply(reply);
+        socket.send(frame, isBinary, isWorthCompressing(frame, this.#context.compression));
+      }
     });
   }
 

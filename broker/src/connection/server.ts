@@ -3,6 +3,8 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
 import type { Address } from '../limits/addresses.js';
+import type { CertificateFiles } from './certificate.js';
+import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import type { Doorkeeper } from './doorkeeper.js';
 import type { Proof } from './session.js';
@@ -27,6 +29,7 @@ export interface ServerSettings {
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
   readonly idleTimeoutSeconds: number;
+  readonly compression: Compression;
 }
 
 export type Sharing = 'exclusive' | 'shared';
@@ -80,30 +83,163 @@ export class ServerError extends Error {
   override readonly name = 'ServerError';
 }
 
+/** TLS 1.3 chooses for itself; of TLS 1.2, which is the least that uWebSockets speaks, what keeps its secrets when the key leaks later. */
+const ciphers = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+
+/** What listens, and the sockets that it has let in. A new certificate needs a new one: the library reads the files only once for each. */
+interface Entrance {
+  readonly app: TemplatedApp;
+  connections: number;
+}
+
 export class Server {
   readonly #uws: UWebSockets;
-  readonly #app: TemplatedApp;
+  readonly #settings: ServerSettings;
+  readonly #certificate: CertificateFiles | null;
+  readonly #sharing: Sharing;
   readonly #parts: ServerParts;
   readonly #connections: Connection[] = [];
+  /** All that there have been: the library lets go of none, about 30 KiB each. */
+  readonly #entrances: Entrance[] = [];
+  /** Those that have connections, and the present one. */
+  #audience: readonly TemplatedApp[] = [];
+  #entrance: Entrance;
   #listenSocket: us_listen_socket | null = null;
+  #port = 0;
   #isDraining = false;
 
-  private constructor(uws: UWebSockets, settings: ServerSettings, parts: ServerParts) {
-    const { counters } = parts;
+  private constructor(
+    uws: UWebSockets,
+    settings: ServerSettings,
+    certificate: CertificateFiles | null,
+    sharing: Sharing,
+    parts: ServerParts,
+  ) {
     this.#uws = uws;
+    this.#settings = settings;
+    this.#certificate = certificate;
+    this.#sharing = sharing;
     this.#parts = parts;
-    this.#app = uws
-      .App()
+    this.#entrance = this.#open();
+  }
+
+  /**
+   * Listens, on a free port where `port` is 0; with TLS where there is a certificate. `shared`: other processes of the same user may
+   * listen on the port too, if they say so as well, and the kernel spreads connections over them. Throws {@link ServerError}.
+   */
+  static async start(
+    settings: ServerSettings,
+    certificate: CertificateFiles | null,
+    sharing: Sharing,
+    parts: ServerParts,
+  ): Promise<Server> {
+    const uws = await loadUWebSockets();
+    const { host } = settings;
+    // On a port that it chose itself, uWebSockets could not listen again with another certificate (SO_REUSEADDR is not set for port 0).
+    const port = settings.port === 0 && certificate !== null ? await Server.findPort(settings) : settings.port;
+    const server = new Server(uws, settings, certificate, sharing, parts);
+    server.#listenSocket = listen(uws, server.#entrance.app, { host, port }, sharing);
+    if (server.#listenSocket === null) throw cannotListen(settings);
+    server.#port = uws.us_socket_local_port(server.#listenSocket);
+    return server;
+  }
+
+  /** A port that nobody listens on: `port`, or a free one where that is 0. Throws {@link ServerError}. */
+  static async findPort(settings: Pick<ServerSettings, 'host' | 'port'>): Promise<number> {
+    const uws = await loadUWebSockets();
+    const app = uws.App();
+    const listenSocket = listen(uws, app, settings, 'exclusive');
+    if (listenSocket === null) throw cannotListen(settings);
+    const port = uws.us_socket_local_port(listenSocket);
+    uws.us_listen_socket_close(listenSocket);
+    app.close();
+    return port;
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return this.#port;
+  }
+
+  get connections(): readonly Connection[] {
+    return this.#connections;
+  }
+
+  /** Hands one frame to every socket of a group. Not to be called inside a WebSocket event. */
+  broadcast(group: string, frame: Frame, isBinary: boolean): void {
+    const isCompressed = isWorthCompressing(frame, this.#settings.compression);
+    for (const app of this.#audience) app.publish(group, frame, isBinary, isCompressed);
+  }
+
+  /**
+   * Shows the certificate that is now in the files to whoever connects from here on; who is connected stays so. What the kernel has
+   * accepted and this process not yet is reset: it is one turn of the event loop, and who dials tries again. Throws
+   * {@link ServerError}, and all is as before.
+   *
+   * Not by `addServerName`: it serves only clients that name a host (SNI), which those that dial an address do not.
+   */
+  renewCertificate(): void {
+    if (this.#listenSocket === null) return;
+    const previous = this.#entrance;
+    const next = this.#open();
+    const address = { host: this.#settings.host, port: this.#port };
+    const close = (listenSocket: us_listen_socket): void => this.#uws.us_listen_socket_close(listenSocket);
+    let listenSocket: us_listen_socket | null;
+    if (this.#sharing === 'shared') {
+      listenSocket = listen(this.#uws, next.app, address, this.#sharing);
+      if (listenSocket !== null) close(this.#listenSocket);
+    } else {
+      // Only one can have the port. Nothing else happens in this process in between, and within microseconds hardly in another.
+      close(this.#listenSocket);
+      listenSocket = listen(this.#uws, next.app, address, this.#sharing);
+      if (listenSocket === null) this.#listenSocket = listen(this.#uws, previous.app, address, this.#sharing);
+    }
+    if (listenSocket === null) {
+      this.#entrances.pop();
+      throw cannotListen(address);
+    }
+    this.#listenSocket = listenSocket;
+    this.#entrance = next;
+    this.#updateAudience();
+  }
+
+  /** Lets nobody in any more. */
+  stopListening(): void {
+    this.#isDraining = true;
+    if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
+    this.#listenSocket = null;
+  }
+
+  /** Cuts off whatever is still connected. */
+  close(): void {
+    this.stopListening();
+    for (const { app } of this.#entrances) app.close();
+  }
+
+  /** Throws {@link ServerError} where the library cannot use the certificate. */
+  #open(): Entrance {
+    const { counters, doorkeeper, api } = this.#parts;
+    const entrance: Entrance = { app: this.#createApp(), connections: 0 };
+    entrance.app
       .ws<UserData>(endpointPath, {
         // A frame up to twice the limit is read whole, so that its sender gets a close code and not only a cut (PROTOCOL.md section 6).
-        maxPayloadLength: settings.maxFrameBytes * 2,
-        maxBackpressure: settings.maxBufferedBytes,
-        idleTimeout: settings.idleTimeoutSeconds,
+        // That is also the most that a compressed frame may become.
+        maxPayloadLength: this.#settings.maxFrameBytes * 2,
+        maxBackpressure: this.#settings.maxBufferedBytes,
+        idleTimeout: this.#settings.idleTimeoutSeconds,
         sendPingsAutomatically: true,
-        compression: uws.DISABLED,
+        compression: this.#compressOptions(),
         upgrade: (response, request, context) => this.#upgrade(response, request, context),
         open: (socket) => {
           counters.connectionsOpened++;
+          if (entrance.connections++ === 0) this.#updateAudience();
           const userData = socket.getUserData();
           const { connection, proof } = userData;
           userData.proof = null;
@@ -117,8 +253,9 @@ export class Server {
         drain: (socket) => socket.getUserData().connection.onWritable(),
         close: (socket) => {
           counters.connectionsClosed++;
+          if (--entrance.connections === 0) this.#updateAudience();
           const { connection, address } = socket.getUserData();
-          if (address !== null) parts.doorkeeper.leave(address);
+          if (address !== null) doorkeeper.leave(address);
           this.#forget(connection);
           connection.onClosed();
         },
@@ -126,58 +263,35 @@ export class Server {
       .any('/*', (response, request) => {
         this.#refuse(response, this.#judge(request), request.getMethod() === 'head');
       });
-    for (const path of parts.api?.paths ?? []) {
-      this.#app.post(path, (response, request) => this.#answerPost(path, response, request));
+    for (const path of api?.paths ?? []) {
+      entrance.app.post(path, (response, request) => this.#answerPost(path, response, request));
+    }
+    this.#entrances.push(entrance);
+    return entrance;
+  }
+
+  #createApp(): TemplatedApp {
+    if (this.#certificate === null) return this.#uws.App();
+    const { certFile, keyFile } = this.#certificate;
+    try {
+      return this.#uws.SSLApp({ cert_file_name: certFile, key_file_name: keyFile, ssl_ciphers: ciphers });
+    } catch {
+      throw new ServerError(
+        `The TLS library does not accept the certificate in "${certFile}" with the key in "${keyFile}", and does not say why: look for a part of the chain that is no PEM, or for a key of an uncommon kind.`,
+      );
     }
   }
 
-  /**
-   * Listens, on a free port where `port` is 0. `shared`: other processes of the same user may listen on the port too, if they
-   * say so as well, and the kernel spreads connections over them. Throws {@link ServerError}.
-   */
-  static async start(settings: ServerSettings, sharing: Sharing, parts: ServerParts): Promise<Server> {
-    const uws = await loadUWebSockets();
-    const server = new Server(uws, settings, parts);
-    server.#listenSocket = await listen(uws, server.#app, settings, sharing);
-    return server;
+  /** Both directions forget each message: what is kept for each connection costs 3 KiB and more, and what uWebSockets makes of a client that wants no such thing is not what RFC 7692 says. */
+  #compressOptions(): number {
+    const { DISABLED, SHARED_COMPRESSOR, SHARED_DECOMPRESSOR } = this.#uws;
+    return this.#settings.compression === 'off' ? DISABLED : SHARED_COMPRESSOR | SHARED_DECOMPRESSOR;
   }
 
-  /** A port that nobody listens on: `port`, or a free one where that is 0. Throws {@link ServerError}. */
-  static async findPort(settings: Pick<ServerSettings, 'host' | 'port'>): Promise<number> {
-    const uws = await loadUWebSockets();
-    const app = uws.App();
-    const listenSocket = await listen(uws, app, settings, 'exclusive');
-    const port = uws.us_socket_local_port(listenSocket);
-    uws.us_listen_socket_close(listenSocket);
-    app.close();
-    return port;
-  }
-
-  /** The port that it listens on. */
-  get port(): number {
-    return this.#listenSocket === null ? 0 : this.#uws.us_socket_local_port(this.#listenSocket);
-  }
-
-  get connections(): readonly Connection[] {
-    return this.#connections;
-  }
-
-  /** Hands one frame to every socket of a group. Not to be called inside a WebSocket event. */
-  broadcast(group: string, frame: Frame, isBinary: boolean): void {
-    this.#app.publish(group, frame, isBinary, false);
-  }
-
-  /** Lets nobody in any more. */
-  stopListening(): void {
-    this.#isDraining = true;
-    if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
-    this.#listenSocket = null;
-  }
-
-  /** Cuts off whatever is still connected. */
-  close(): void {
-    this.stopListening();
-    this.#app.close();
+  /** One whose handshakes were still under way when its successor came may get connections later. */
+  #updateAudience(): void {
+    const wanted = this.#entrances.filter((entrance) => entrance.connections > 0 || entrance === this.#entrance);
+    this.#audience = wanted.map(({ app }) => app);
   }
 
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
@@ -196,7 +310,8 @@ export class Server {
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     const key = request.getHeader('sec-websocket-key');
-    response.upgrade(userData, key, subprotocol, '', context);
+    // uWebSockets agrees to compression where it is offered here and we want it.
+    response.upgrade(userData, key, subprotocol, request.getHeader('sec-websocket-extensions'), context);
   }
 
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
@@ -273,20 +388,21 @@ export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port
   );
 }
 
+/** Null where somebody else has the port. */
 function listen(
   uws: UWebSockets,
   app: TemplatedApp,
-  settings: Pick<ServerSettings, 'host' | 'port'>,
+  { host, port }: Pick<ServerSettings, 'host' | 'port'>,
   sharing: Sharing,
-): Promise<us_listen_socket> {
+): us_listen_socket | null {
   // uWebSockets shares unless told otherwise: a second node could take the same port, and half of the clients with it, unnoticed.
   const options = sharing === 'shared' ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT;
-  return new Promise((resolve, reject) => {
-    app.listen(settings.host, settings.port, options, (listenSocket) => {
-      if (listenSocket === false) reject(cannotListen(settings));
-      else resolve(listenSocket);
-    });
+  let listening: us_listen_socket | null = null;
+  // The callback comes before `listen` returns.
+  app.listen(host, port, options, (listenSocket) => {
+    if (listenSocket !== false) listening = listenSocket;
   });
+  return listening;
 }
 
 function judge(request: HttpRequest): ReturnType<typeof judgeUpgrade> {

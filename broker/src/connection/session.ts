@@ -3,18 +3,26 @@
  * is accepted nothing is carried out: the commands behind it wait.
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
-import { AuthError, type Authenticator } from '../auth/authenticator.js';
+import { AuthError } from '../auth/auth-error.js';
+import type { Authenticator } from '../auth/authenticator.js';
+import type { Decision, Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
 import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
 import type { Subject, Subjects } from '../limits/subjects.js';
+import { TokenBucket } from '../limits/token-bucket.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
 
-/** Commands in a row that were too many, after which the connection is closed. */
-const maxRefusals = 100;
+/** Commands, and bytes of their publications, that may wait for the hook to decide about one before them. */
+const maxWaitingCommands = 1_000;
+const maxWaitingBytes = 1_048_576;
+
+/** Commands that may be too many before the connection is closed, and how many a second are forgiven. */
+const maxRefusals = 1_000;
+const forgivenPerSecond = 10;
 
 /** What a client shows of itself at the handshake. */
 export interface Proof {
@@ -28,6 +36,8 @@ export interface SessionContext {
   readonly tickets: Tickets;
   readonly revocations: Revocations;
   readonly subjects: Subjects;
+  /** Null where nobody else is asked. */
+  readonly hook: Hook | null;
   readonly authTimeoutMs: number;
   readonly counters: SessionCounters;
   /** Sessions that have no token yet. */
@@ -66,12 +76,14 @@ export class Session {
   readonly #context: SessionContext;
   readonly #host: SessionHost;
   #state: State = 'silent';
-  /** Null once nothing waits. */
+  /** Commands behind one that is not decided yet; null where there is none. */
   #waiting: Command[] | null = [];
+  #waitingBytes = 0;
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
-  #refusals = 0;
+  /** What is left of the commands that may be too many; null while none was. */
+  #patience: TokenBucket | null = null;
   #isRefreshing = false;
   /** When it ends unless it is authenticated by then, or refreshed; milliseconds since the epoch. */
   #endsAtMs: number;
@@ -88,8 +100,9 @@ export class Session {
     return this.#identity;
   }
 
-  get isOpen(): boolean {
-    return this.#state === 'open';
+  /** Whether a command may have to wait: its frame must be kept then. */
+  get mayWait(): boolean {
+    return this.#state !== 'open' || this.#context.hook !== null;
   }
 
   /** How long the token is good for, in milliseconds; null where it does not expire. */
@@ -114,10 +127,10 @@ export class Session {
   admits(command: Command): boolean {
     switch (this.#state) {
       case 'open':
-        return this.#affords(command);
+        if (this.#waiting !== null) return this.#wait(command, this.#waiting);
+        return this.#affords(command) && !this.#asks(command);
       case 'checking':
-        this.#waiting?.push(command);
-        return false;
+        return this.#wait(command, this.#waiting ?? []);
       case 'silent':
         if (command.type === 'connect' && command.token !== null) {
           const { token } = command;
@@ -155,6 +168,7 @@ export class Session {
   /** Called from time to time: ends the session where its time is up. */
   check(nowMs: number): void {
     if (nowMs < this.#endsAtMs || this.#state === 'over') return;
+    this.#endsAtMs = Number.POSITIVE_INFINITY;
     if (this.#state === 'open') {
       this.#context.counters.tokensExpired++;
       this.#host.close(closeReasons.tokenExpired);
@@ -167,6 +181,7 @@ export class Session {
   /** Ends the session where it is revoked. */
   checkRevoked(): void {
     if (this.#identity === null || !this.#context.revocations.has(this.#identity, this.id)) return;
+    this.#identity = null;
     this.#context.counters.connectionsRevoked++;
     this.#host.close(closeReasons.revoked);
   }
@@ -185,6 +200,7 @@ export class Session {
     let identity: Identity;
     try {
       identity = await authenticate();
+      await this.#askToConnect(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
       return this.#fail(connect, error as ReplyError);
@@ -201,10 +217,48 @@ export class Session {
     this.#context.counters.authentications++;
     this.#state = 'open';
     this.#adopt(identity);
+    if (connect !== null) this.#host.carryOut(connect);
+    this.#goOn();
+  }
+
+  /** Answers false: the command is carried out later, or is refused. */
+  #wait(command: Command, waiting: Command[]): false {
+    if (command.type === 'publish') this.#waitingBytes += command.end - command.start;
+    if (waiting.length < maxWaitingCommands && this.#waitingBytes <= maxWaitingBytes) waiting.push(command);
+    else this.#limit(command);
+    return false;
+  }
+
+  /** Carries out what has waited, as far as it goes. */
+  #goOn(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
-    if (connect !== null) this.#host.carryOut(connect);
+    this.#waitingBytes = 0;
     for (const command of waiting) if (this.admits(command)) this.#host.carryOut(command);
+  }
+
+  async #askToConnect({ subject }: Identity): Promise<void> {
+    const { hook } = this.#context;
+    if (hook?.asksAbout('connect') !== true) return;
+    const decision = await hook.decide({ event: 'connect', subject, connection: this.id, topic: null });
+    if (!decision.isAllowed) throw refusalOf(decision);
+  }
+
+  /** Whether the hook is asked about the command first. What the token does not grant it is not asked about. */
+  #asks(command: Command): boolean {
+    const { hook } = this.#context;
+    if (hook === null || this.#identity === null) return false;
+    if (command.type !== 'publish' && command.type !== 'subscribe') return false;
+    const { type: event, topic } = command;
+    if (!hook.asksAbout(event) || !this.allows(event, topic)) return false;
+    this.#waiting = [];
+    void hook.decide({ event, subject: this.#identity.subject, connection: this.id, topic }).then((decision) => {
+      if (this.#state !== 'open') return;
+      if (decision.isAllowed) this.#host.carryOut(command);
+      else this.#host.refuse(command, refusalOf(decision));
+      this.#goOn();
+    });
+    return true;
   }
 
   #adopt(identity: Identity): void {
@@ -249,19 +303,27 @@ export class Session {
       command.type === 'publish'
         ? this.#subject.mayPublish(command.end - command.start, nowMs)
         : this.#subject.mayCommand(nowMs);
-    if (affords) {
-      this.#refusals = 0;
-      return true;
-    }
+    if (!affords) this.#limit(command);
+    return affords;
+  }
+
+  #limit(command: Command): void {
     this.#context.counters.commandsLimited++;
     this.#host.refuse(command, new ReplyError('rateLimited', 'You send more than you may: slow down.'));
-    if (++this.#refusals >= maxRefusals) this.#host.close(closeReasons.rateLimited);
-    return false;
+    const nowMs = performance.now();
+    this.#patience ??= new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
+    if (!this.#patience.take(1, nowMs)) this.#host.close(closeReasons.rateLimited);
   }
+}
+
+function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {
+  if (isDown) return new ReplyError('unavailable', 'Who decides about this does not answer. Try again.');
+  return new ReplyError('notPermitted', reason ?? 'The application does not permit this.');
 }
 
 function closeOf({ code }: ReplyError): CloseReason {
   if (code === 'tokenExpired') return closeReasons.tokenExpired;
-  if (code === 'invalidToken' || code === 'unauthenticated') return closeReasons.unauthenticated;
+  if (code === 'invalidToken' || code === 'unauthenticated' || code === 'notPermitted')
+    return closeReasons.unauthenticated;
   return closeReasons.authenticationTimeout;
 }

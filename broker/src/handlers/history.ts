@@ -15,7 +15,8 @@ export async function history(
   caller: Caller,
   { relay, counters }: Pick<Parts, 'relay' | 'counters'>,
 ): Promise<void> {
-  permit('history', topic, caller, { counters });
+  // Who may subscribe gets it anyway, by `since`.
+  if (!caller.allows('subscribe', topic)) permit('history', topic, caller, { counters });
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };

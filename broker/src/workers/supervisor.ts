@@ -117,11 +117,12 @@ export class Supervisor {
     place.hasListened = true;
     if (!this.#haveListened || this.#isStopping) return;
     this.#settleListening(null);
-    const { host, nodeName, workers } = this.#config;
+    const { host, nodeName, workers, tlsCertFile } = this.#config;
+    const scheme = tlsCertFile === null ? 'ws' : 'wss';
     const [port, adminPort] = [this.#port, this.#admin?.port];
     this.#log.info(
       { event: 'listening', port, adminPort },
-      `The ${workers} workers of ${nodeName} listen on ws://${host}:${port}/ws; health and metrics on port ${adminPort}.`,
+      `The ${workers} workers of ${nodeName} listen on ${scheme}://${host}:${port}/ws; health and metrics on port ${adminPort}.`,
     );
   }
 

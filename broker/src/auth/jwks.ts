@@ -1,0 +1,142 @@
+/**
+ * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own: the same `kid` at another one is another
+ * key.
+ */
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import type { Log } from '../log.js';
+import { type Algorithm, explainWrongKey, type Issuer, type IssuerKey } from './auth-config.js';
+import { AuthError } from './auth-error.js';
+import { explainFailure, readBody } from './http.js';
+import type { KeySource } from './jwt.js';
+
+export interface JwksSettings extends Pick<Issuer, 'issuer' | 'algorithms'> {
+  readonly jwksUrl: string;
+}
+
+export interface JwksCounters {
+  jwksFetches: number;
+  jwksFailures: number;
+}
+
+/** How often keys are read, and how soon again at most because a token names one that is not known or because it failed, in milliseconds. */
+export const refreshMs = 300_000;
+export const retryMs = 30_000;
+
+const timeoutMs = 5_000;
+const maxBytes = 1_048_576;
+const maxKeys = 100;
+
+export class JwksKeys implements KeySource {
+  readonly #settings: JwksSettings;
+  readonly #log: Log;
+  readonly #counters: JwksCounters;
+  readonly #now: () => number;
+  readonly #timer: NodeJS.Timeout;
+  /** Null until they were read once; after a failure the last ones are good. */
+  #keys: readonly IssuerKey[] | null = null;
+  #reading: Promise<void> | null = null;
+  #readAt = Number.NEGATIVE_INFINITY;
+  #hasFailed = false;
+
+  /** `now`: milliseconds, for tests. */
+  constructor(settings: JwksSettings, log: Log, counters: JwksCounters, now: () => number = () => performance.now()) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#counters = counters;
+    this.#now = now;
+    this.#timer = setInterval(() => {
+      if (this.#hasFailed || this.#now() - this.#readAt >= refreshMs) void this.#read();
+    }, retryMs);
+    this.#timer.unref();
+    void this.#read();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async find(kid: string | null): Promise<readonly IssuerKey[]> {
+    const found = this.#matching(kid);
+    if (found.length > 0) return found;
+    const mayRead = this.#reading !== null || this.#now() - this.#readAt >= retryMs;
+    if (mayRead) await this.#read();
+    if (this.#keys === null)
+      throw new AuthError('unavailable', 'The keys of the issuer cannot be read now. Try again.');
+    const foundNow = this.#matching(kid);
+    // A key that is new at the issuer and not here yet is no fault of the client's: it may come again.
+    if (foundNow.length === 0 && (!mayRead || this.#hasFailed)) {
+      throw new AuthError('unavailable', 'The key of the token is not known here yet. Try again.');
+    }
+    return foundNow;
+  }
+
+  #matching(kid: string | null): readonly IssuerKey[] {
+    return (this.#keys ?? []).filter((key) => kid === null || key.kid === kid);
+  }
+
+  /** Reads the keys, once for all who ask meanwhile. Never rejects. */
+  #read(): Promise<void> {
+    this.#reading ??= this.#fetch().finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #fetch(): Promise<void> {
+    this.#readAt = this.#now();
+    this.#counters.jwksFetches++;
+    try {
+      const keys = await this.#download();
+      if (this.#hasFailed || this.#keys === null) {
+        this.#log.info({ event: 'jwksRead', issuer: this.#settings.issuer }, `Read ${keys.length} keys of an issuer.`);
+      }
+      this.#keys = keys;
+      this.#hasFailed = false;
+    } catch (error) {
+      this.#counters.jwksFailures++;
+      if (!this.#hasFailed) {
+        const meanwhile =
+          this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
+        this.#log.error(
+          { event: 'jwksFailed', issuer: this.#settings.issuer },
+          `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
+        );
+      }
+      this.#hasFailed = true;
+    }
+  }
+
+  async #download(): Promise<readonly IssuerKey[]> {
+    const response = await fetch(this.#settings.jwksUrl, {
+      headers: { Accept: 'application/json' },
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (response.status !== 200) throw new Error(`answered ${response.status}`);
+    const document: unknown = JSON.parse(await readBody(response, maxBytes));
+    const list = (document as { keys?: unknown } | null)?.keys;
+    if (!Array.isArray(list)) throw new Error('answered no JWKS');
+    if (list.length > maxKeys) throw new Error(`answered ${list.length} keys, of which at most ${maxKeys} are taken`);
+    return list.flatMap((jwk: unknown) => this.#import(jwk) ?? []);
+  }
+
+  /** Null where the key is none that we have use for: others may be for somebody else. */
+  #import(jwk: unknown): IssuerKey | null {
+    const { kid, use, alg, ...rest } = (typeof jwk === 'object' && jwk !== null ? jwk : {}) as Record<string, unknown>;
+    if (typeof kid !== 'string' || (use !== undefined && use !== 'sig')) return null;
+    const key = importKey(rest as JsonWebKey);
+    if (key === null) return null;
+    const algorithm = this.#settings.algorithms.find(
+      (name: Algorithm) => (alg === undefined || alg === name) && explainWrongKey(key, name) === null,
+    );
+    return algorithm === undefined ? null : { algorithm, kid, key };
+  }
+}
+
+function importKey(jwk: JsonWebKey): KeyObject | null {
+  try {
+    return createPublicKey({ key: jwk, format: 'jwk' });
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Checks JSON Web Tokens (RFC 7519) of one issuer. A token chooses neither how it is checked nor with what: the algorithm belongs to
+ * the key (RFC 8725 section 3.1), and keys come from the configuration only.
+ */
+import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
+import { apiKeySubjectPrefix } from './api-keys.js';
+import type { Issuer, IssuerKey } from './auth-config.js';
+import { AuthError } from './auth-error.js';
+import type { Identity } from './identity.js';
+import { type Grants, Permissions, readGrants } from './permissions.js';
+
+/** Where keys come from. */
+export interface KeySource {
+  /** Those that may have signed a token with this `kid` (null: it names none). Rejects with AuthError `unavailable`. */
+  find(kid: string | null): Promise<readonly IssuerKey[]>;
+}
+
+/** The keys of the configuration. */
+export class LocalKeys implements KeySource {
+  readonly #keys: readonly IssuerKey[];
+
+  constructor(keys: readonly IssuerKey[]) {
+    this.#keys = keys;
+  }
+
+  async find(kid: string | null): Promise<readonly IssuerKey[]> {
+    return this.#keys.filter((key) => key.kid === null || kid === null || key.kid === kid);
+  }
+}
+
+/** What a header may not hold: each has made somebody's verifier take a key or a rule from the token. */
+const refusedHeaders = ['crit', 'jku', 'jwk', 'x5u', 'x5c'] as const;
+
+/** Keys that are tried for one token: who is not authenticated may not make the node work for long. */
+const maxTries = 8;
+
+const maxSubjectBytes = 128;
+
+/** Claim in which the grants stand. */
+const grantsClaim = 'fanfare';
+
+export class JwtVerifier {
+  readonly #settings: Issuer;
+  readonly #sources: readonly KeySource[];
+
+  constructor(settings: Issuer, sources: readonly KeySource[]) {
+    this.#settings = settings;
+    this.#sources = sources;
+  }
+
+  get issuer(): string {
+    return this.#settings.issuer;
+  }
+
+  /** What the token says of its issuer, not verified: good for nothing but to choose who verifies it. Throws AuthError. */
+  static issuerOf(token: string): string {
+    return String(readUnverified(() => decodeJwt(token)).iss ?? '');
+  }
+
+  /** Rejects with {@link AuthError}. */
+  async verify(token: string): Promise<Identity> {
+    const header = readUnverified(() => decodeProtectedHeader(token));
+    const refused = refusedHeaders.find((name) => Object.hasOwn(header, name));
+    if (refused !== undefined) throw invalid(`The header of the token has "${refused}", which is not taken.`);
+    const { kid = null, alg } = header;
+    if (kid !== null && typeof kid !== 'string') throw invalid('The "kid" of the token is no text.');
+    let tries = 0;
+    for (const source of this.#sources) {
+      for (const key of await source.find(kid)) {
+        if (key.algorithm !== alg || ++tries > maxTries) continue;
+        const payload = await this.#verifyWith(key, token);
+        if (payload !== null) return this.#identify(payload);
+      }
+    }
+    throw invalid('The token is signed with no key of its issuer.');
+  }
+
+  /** Null where it is not signed with this key. */
+  async #verifyWith({ key, algorithm }: IssuerKey, token: string): Promise<JWTPayload | null> {
+    const { issuer, audience, clockSkewSeconds } = this.#settings;
+    try {
+      const { payload } = await jwtVerify(token, key, {
+        algorithms: [algorithm],
+        issuer,
+        ...(audience === null ? {} : { audience }),
+        clockTolerance: clockSkewSeconds,
+        requiredClaims: ['exp', 'sub'],
+      });
+      return payload;
+    } catch (error) {
+      if (error instanceof errors.JWSSignatureVerificationFailed) return null;
+      if (error instanceof errors.JWTExpired) throw new AuthError('tokenExpired', 'The token has expired.');
+      if (error instanceof errors.JWTClaimValidationFailed)
+        throw invalid(`The "${error.claim}" of the token is missing or wrong.`);
+      if (error instanceof errors.JOSEError) throw invalid('The token is no signed JWT.');
+      throw error;
+    }
+  }
+
+  #identify(payload: JWTPayload): Identity {
+    const { sub, exp = 0, iat, jti, aud } = payload;
+    const { audience, maxLifetimeSeconds, clockSkewSeconds } = this.#settings;
+    const nowSeconds = Date.now() / 1_000;
+    if (!isSubject(sub)) {
+      throw invalid(`The "sub" of the token must be 1 to ${maxSubjectBytes} bytes without control characters.`);
+    }
+    if (sub.startsWith(apiKeySubjectPrefix)) throw invalid(`A "sub" may not begin with "${apiKeySubjectPrefix}".`);
+    // RFC 7519 section 4.1.3: who is not named is not meant.
+    if (audience === null && aud !== undefined)
+      throw invalid('The token names an audience ("aud"), and this node has no name.');
+    // What is revoked by subject is what was issued before: a token from the future would stay.
+    if (iat !== undefined && iat > nowSeconds + clockSkewSeconds)
+      throw invalid('The token was issued in the future ("iat").');
+    if (exp - (iat ?? nowSeconds) > maxLifetimeSeconds) {
+      throw invalid(`The token is good for longer than ${maxLifetimeSeconds} s, the longest that is taken.`);
+    }
+    return {
+      subject: sub,
+      tokenId: typeof jti === 'string' ? jti : null,
+      issuedAtMs: iat === undefined ? null : iat * 1_000,
+      expiresAtMs: exp * 1_000,
+      permissions: new Permissions(grantsOf(payload[grantsClaim])),
+      isService: false,
+      isAdmin: false,
+    };
+  }
+}
+
+function grantsOf(claim: unknown): Grants {
+  if (claim === undefined) return {};
+  return readGrants(claim, (wrong) => {
+    throw invalid(`Of the permissions in the claim "${grantsClaim}": ${wrong}`);
+  });
+}
+
+/** A lone surrogate would become U+FFFD in UTF-8, and two subjects one. */
+function isSubject(sub: unknown): sub is string {
+  return (
+    typeof sub === 'string' && sub !== '' && Buffer.byteLength(sub) <= maxSubjectBytes && !/[\p{Cc}\p{Cs}]/u.test(sub)
+  );
+}
+
+function readUnverified<Value>(read: () => Value): Value {
+  try {
+    return read();
+  } catch {
+    throw invalid('The token is no signed JWT.');
+  }
+}
+
+function invalid(message: string): AuthError {
+  return new AuthError('invalidToken', message);
+}

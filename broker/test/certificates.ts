@@ -1,0 +1,49 @@
+/** Certificates that vouch for themselves, made by openssl in a folder of their own. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export class CertificateFolder implements Disposable {
+  readonly #path = mkdtempSync(join(tmpdir(), 'fanfare-tls-'));
+  readonly certFile = join(this.#path, 'cert.pem');
+  readonly keyFile = join(this.#path, 'key.pem');
+
+  /** With a certificate of this name, which is good for `localhost` and 127.0.0.1. */
+  constructor(name: string, days = 90) {
+    this.renew(name, days);
+  }
+
+  /** Settings of a node that uses it. */
+  get env(): Record<'FANFARE_TLS_CERT_FILE' | 'FANFARE_TLS_KEY_FILE', string> {
+    return { FANFARE_TLS_CERT_FILE: this.certFile, FANFARE_TLS_KEY_FILE: this.keyFile };
+  }
+
+  /** What a client needs to trust the certificate of now. */
+  get ca(): Buffer {
+    return readFileSync(this.certFile);
+  }
+
+  /** Another certificate and another key in the same files. */
+  renew(name: string, days = 90): void {
+    const [cert, key] = [join(this.#path, 'new-cert.pem'), join(this.#path, 'new-key.pem')];
+    const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+    const keyOf = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key];
+    execFileSync('openssl', ['req', '-x509', ...keyOf, '-out', cert, '-days', String(days), ...subject], {
+      stdio: 'pipe',
+    });
+    renameSync(key, this.keyFile);
+    renameSync(cert, this.certFile);
+  }
+
+  /** Another file there; answers its path. */
+  write(name: string, text: string | Buffer): string {
+    const path = join(this.#path, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#path, { recursive: true });
+  }
+}

@@ -1,0 +1,115 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { parseTopic, type Topic } from '@fanfare/protocol';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Hook, type HookSettings, type Question } from '../src/auth/hook.js';
+
+const question: Question = {
+  event: 'subscribe',
+  subject: 'ada',
+  connection: 'c1',
+  topic: parseTopic('chat.1') as Topic,
+};
+const answered = { isAllowed: false, reason: null, isDown: true };
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A hook whose backend answers so, and what it logs and counts. */
+async function hookTo(handler: Handler, settings: Partial<HookSettings> = {}) {
+  const server = createServer(handler).listen(0, '127.0.0.1');
+  servers.push(server);
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/decide`;
+  const lines: string[] = [];
+  const counters = { hookRequests: 0, hookFailures: 0 };
+  const hook = new Hook(
+    { url, events: ['subscribe'], timeoutMs: 5_000, maxConcurrent: 2, whenDown: 'refuse', token: null, ...settings },
+    pino({}, { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
+    counters,
+  );
+  return { hook, lines, counters, server };
+}
+
+const say =
+  (body: string, status = 200): Handler =>
+  (_, response) =>
+    response.writeHead(status).end(body);
+
+describe('a hook', () => {
+  it('asks with what there is to know, and its token', async () => {
+    const asked: unknown[] = [];
+    const { hook } = await hookTo(
+      async (request, response) => {
+        asked.push(request.method, request.url, request.headers.authorization, JSON.parse(await text(request)));
+        response.end('{"allow":true}');
+      },
+      { token: 'between us' },
+    );
+    expect(await hook.decide(question)).toEqual({ isAllowed: true });
+    expect(asked).toEqual([
+      'POST',
+      '/decide',
+      'Bearer between us',
+      { event: 'subscribe', subject: 'ada', connection: 'c1', topic: 'chat.1' },
+    ]);
+  });
+
+  it('refuses with the reason of the backend, cut to a sentence', async () => {
+    const { hook, counters } = await hookTo(say(JSON.stringify({ allow: false, reason: 'x'.repeat(300) })));
+    expect(await hook.decide(question)).toEqual({ isAllowed: false, reason: 'x'.repeat(200), isDown: false });
+    expect(counters).toEqual({ hookRequests: 1, hookFailures: 0 });
+  });
+
+  it('is asked only about its events', async () => {
+    const { hook } = await hookTo(say('{"allow":true}'));
+    expect(['connect', 'subscribe', 'publish', 'ping'].filter((event) => hook.asksAbout(event))).toEqual(['subscribe']);
+  });
+
+  it.each([
+    ['an error', say('{"allow":true}', 500), 'answered 500'],
+    ['no JSON', say('yes'), 'answered something that is not JSON'],
+    ['something else', say('{"allow":"yes"}'), 'answered something else than {"allow":true} or {"allow":false}'],
+    ['null', say('null'), 'answered something else than {"allow":true} or {"allow":false}'],
+    ['too much', say(`{"allow":true,"x":"${'x'.repeat(20_000)}"}`), 'answered more than 16384 bytes'],
+    [
+      'a way elsewhere',
+      (_: unknown, response: ServerResponse) => response.writeHead(307, { Location: '/else' }).end(),
+      'cannot be reached',
+    ],
+    ['a broken connection', (request: IncomingMessage) => request.socket.destroy(), 'cannot be reached'],
+  ] as readonly [string, Handler, string][])('is down where the backend answers %s', async (_, handler, why) => {
+    const { hook, lines, counters } = await hookTo(handler);
+    expect(await hook.decide(question)).toEqual(answered);
+    expect(await hook.decide(question)).toEqual(answered);
+    // Said once, not for each question.
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain(why);
+    expect(lines[0]).toContain('what it is asked about is refused ("whenDown": "refuse")');
+    expect(counters).toEqual({ hookRequests: 2, hookFailures: 2 });
+  });
+
+  it('is down where the backend takes too long, or has too many questions open', async () => {
+    const { hook, lines } = await hookTo(() => undefined, { timeoutMs: 50 });
+    const first = [hook.decide(question), hook.decide(question)];
+    expect(await hook.decide(question)).toEqual(answered);
+    expect(lines[0]).toContain('has 2 questions open, as many as it may');
+    expect(await Promise.all(first)).toEqual([answered, answered]);
+  });
+
+  it('that is down allows where it was told so', async () => {
+    const { hook, lines } = await hookTo(say('', 503), { whenDown: 'allow' });
+    expect(await hook.decide(question)).toEqual({ isAllowed: true });
+    expect(lines[0]).toContain('what it is asked about is allowed');
+  });
+});

@@ -1,0 +1,161 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { AuthError } from '../src/auth/auth-error.js';
+import { JwksKeys, retryMs } from '../src/auth/jwks.js';
+
+const closing: Array<() => void> = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+const jwkOf = (key: KeyObject, kid: string, more: object = {}): object => ({
+  ...key.export({ format: 'jwk' }),
+  kid,
+  ...more,
+});
+const ec = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey;
+const ed = generateKeyPairSync('ed25519').publicKey;
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey;
+
+type Answer = (response: ServerResponse) => void;
+const say =
+  (keys: readonly object[]): Answer =>
+  (response) =>
+    response.end(JSON.stringify({ keys }));
+
+/** Keys of a server on this machine, whose answer and whose clock can be changed. */
+async function keysOf(first: Answer) {
+  const at = { answer: first, nowMs: 1_000_000, requests: 0 };
+  const server: Server = createServer((_, response) => {
+    at.requests++;
+    at.answer(response);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const lines: { event: string; msg: string }[] = [];
+  const counters = { jwksFetches: 0, jwksFailures: 0 };
+  const keys = new JwksKeys(
+    {
+      issuer: 'https://id.test',
+      jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+      algorithms: ['RS256', 'ES256', 'EdDSA'],
+    },
+    pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    counters,
+    () => at.nowMs,
+  );
+  closing.push(() => {
+    keys.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  return { keys, at, lines, counters };
+}
+
+const found = async (keys: JwksKeys, kid: string | null): Promise<readonly (string | null)[]> =>
+  (await keys.find(kid)).map((key) => `${key.kid} ${key.algorithm}`);
+
+async function unavailable(keys: JwksKeys, kid: string): Promise<string> {
+  const outcome = await keys.find(kid).catch((error: unknown) => error);
+  expect(outcome).toBeInstanceOf(AuthError);
+  expect((outcome as AuthError).code).toBe('unavailable');
+  return (outcome as AuthError).message;
+}
+
+describe('published keys', () => {
+  it('are read at once, each for its algorithm', async () => {
+    const { keys } = await keysOf(
+      say([jwkOf(rsa, 'r'), jwkOf(ec, 'e', { alg: 'ES256' }), jwkOf(ed, 'd', { use: 'sig' })]),
+    );
+    expect(await found(keys, 'r')).toEqual(['r RS256']);
+    expect(await found(keys, null)).toEqual(['r RS256', 'e ES256', 'd EdDSA']);
+  });
+
+  it('that are of no use to us are left out, and the others kept', async () => {
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey;
+    const curve = generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).publicKey;
+    const { keys } = await keysOf(
+      say([
+        null as never,
+        7 as never,
+        {},
+        { kty: 'oct', k: 'c2VjcmV0', kid: 'secret' },
+        { kty: 'RSA', n: 'x', e: 'AQAB', kid: 'broken' },
+        jwkOf(ec, 'encrypting', { use: 'enc' }),
+        jwkOf(ec, 'other', { alg: 'ES384' }),
+        jwkOf(weak, 'weak'),
+        jwkOf(curve, 'curve'),
+        { ...ec.export({ format: 'jwk' }) },
+        jwkOf(ec, 'good'),
+      ]),
+    );
+    expect(await found(keys, null)).toEqual(['good ES256']);
+  });
+
+  it('that are new are read when a token names one, once in a while', async () => {
+    const { keys, at } = await keysOf(say([jwkOf(ec, 'old')]));
+    await found(keys, 'old');
+    at.answer = say([jwkOf(ec, 'old'), jwkOf(ed, 'new')]);
+    // Just read: it may be too new. The client may come again.
+    expect(await unavailable(keys, 'new')).toBe('The key of the token is not known here yet. Try again.');
+    at.nowMs += retryMs;
+    expect(await found(keys, 'new')).toEqual(['new EdDSA']);
+    expect(at.requests).toBe(2);
+    at.nowMs += retryMs;
+    expect(await found(keys, 'made up')).toEqual([]);
+    expect(at.requests).toBe(3);
+  });
+
+  it('are not read for each of many tokens with keys that do not exist', async () => {
+    const { keys, at } = await keysOf(say([jwkOf(ec, 'e')]));
+    await found(keys, 'e');
+    at.nowMs += retryMs;
+    await Promise.all(Array.from({ length: 1_000 }, (_, index) => keys.find(`made-up-${index}`).catch(() => [])));
+    expect(at.requests).toBe(2);
+  });
+
+  it('stay good while they cannot be read; that is said once, and when it is over', async () => {
+    const { keys, at, lines, counters } = await keysOf(say([jwkOf(ec, 'e')]));
+    await found(keys, 'e');
+    at.answer = (response) => response.writeHead(500).end();
+    for (let times = 0; times < 3; times++) {
+      at.nowMs += retryMs;
+      await unavailable(keys, 'new');
+    }
+    expect(await found(keys, 'e')).toEqual(['e ES256']);
+    at.answer = say([jwkOf(ec, 'e'), jwkOf(ed, 'new')]);
+    at.nowMs += retryMs;
+    expect(await found(keys, 'new')).toEqual(['new EdDSA']);
+    expect(lines.map(({ event }) => event)).toEqual(['jwksRead', 'jwksFailed', 'jwksRead']);
+    expect(lines[1]?.msg).toBe('The jwksUrl of an issuer answered 500: those known before are good meanwhile.');
+    expect(counters).toEqual({ jwksFetches: 5, jwksFailures: 3 });
+  });
+
+  it.each<[string, Answer, string]>([
+    ['an error', (response) => response.writeHead(404).end(), 'answered 404'],
+    ['no JSON', (response) => response.end('<html>'), 'answered something that is not JSON'],
+    ['no JWKS', (response) => response.end('{"keys":{}}'), 'answered no JWKS'],
+    ['null', (response) => response.end('null'), 'answered no JWKS'],
+    [
+      'a way elsewhere',
+      (response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end(),
+      'cannot be reached',
+    ],
+    ['too many keys', say(Array(101).fill({})), 'answered 101 keys, of which at most 100 are taken'],
+    [
+      'too much',
+      (response) => response.end(`{"keys":[],"x":"${'x'.repeat(1_100_000)}"}`),
+      'answered more than 1048576 bytes',
+    ],
+    ['a broken connection', (response) => response.socket?.destroy(), 'cannot be reached'],
+  ])('cannot be had where the answer is %s', async (_, answer, why) => {
+    const { keys, lines } = await keysOf(answer);
+    expect(await unavailable(keys, 'e')).toBe('The keys of the issuer cannot be read now. Try again.');
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.msg).toContain(why);
+    expect(lines[0]?.msg).toContain('no token of it is accepted until it does');
+  });
+});

@@ -1,0 +1,236 @@
+import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { createApiKey } from '../src/auth/api-keys.js';
+import { readAuth } from '../src/auth/auth-config.js';
+import { AuthError } from '../src/auth/auth-error.js';
+import { createAuthenticator } from '../src/auth/authenticator.js';
+import type { Identity } from '../src/auth/identity.js';
+import { Metrics } from '../src/metrics.js';
+
+const secret = 'a secret of more than thirty-two bytes';
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+const ec = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+const ed = generateKeyPairSync('ed25519');
+const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();
+
+const keys = [
+  { algorithm: 'HS256', secret, kid: 'h' },
+  { algorithm: 'RS256', publicKey: pem(rsa.publicKey), kid: 'r' },
+  { algorithm: 'ES256', publicKey: pem(ec.publicKey), kid: 'e' },
+  { algorithm: 'EdDSA', publicKey: pem(ed.publicKey), kid: 'd' },
+];
+const issuer = 'https://id.test';
+const document = { issuers: [{ issuer, audience: 'fanfare', keys }] };
+
+const now = (): number => Math.floor(Date.now() / 1_000);
+const claims = (): JWTPayload => ({ iss: issuer, aud: 'fanfare', sub: 'ada', iat: now(), exp: now() + 60 });
+
+type SigningKey = Parameters<SignJWT['sign']>[0];
+
+/** Undefined takes a claim away. */
+type Change = { readonly [claim: string]: unknown };
+
+function sign(
+  change: Change = {},
+  header: JWTHeaderParameters = { alg: 'HS256' },
+  key: SigningKey = Buffer.from(secret),
+): Promise<string> {
+  const payload = Object.fromEntries(
+    Object.entries({ ...claims(), ...change }).filter(([, value]) => value !== undefined),
+  );
+  return new SignJWT(payload).setProtectedHeader(header).sign(key);
+}
+
+/** A token that no library would make. */
+function forge(header: object, payload: object = claims(), hmacKey: string | Buffer = secret): string {
+  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const signed = `${encode(header)}.${encode(payload)}`;
+  return `${signed}.${createHmac('sha256', hmacKey).update(signed).digest('base64url')}`;
+}
+
+function authenticate(token: string, of: object = document): Promise<Identity> {
+  const wrong: string[] = [];
+  const config = readAuth(of, (sentence) => wrong.push(sentence));
+  expect(wrong).toEqual([]);
+  return createAuthenticator(config, pino({ level: 'silent' }), new Metrics().counters).authenticate(token);
+}
+
+async function refusal(token: string, of: object = document): Promise<{ code: string; message: string }> {
+  const outcome = await authenticate(token, of).catch((error: unknown) => error);
+  expect(outcome).toBeInstanceOf(AuthError);
+  const { code, message } = outcome as AuthError;
+  expect(message).toMatch(/^[A-Z].*\.$/s);
+  if (token.length > 20) expect(message).not.toContain(token.slice(-20));
+  return { code, message };
+}
+
+describe('a JWT', () => {
+  it.each([
+    ['HS256', Buffer.from(secret), 'h'],
+    ['RS256', rsa.privateKey, 'r'],
+    ['ES256', ec.privateKey, 'e'],
+    ['EdDSA', ed.privateKey, 'd'],
+  ] as const)('of %s is accepted, with its kid and without', async (alg, key, kid) => {
+    for (const header of [{ alg, kid }, { alg }]) {
+      const identity = await authenticate(await sign({ jti: 't1' }, header, key));
+      expect(identity).toMatchObject({ subject: 'ada', tokenId: 't1', isService: false, isAdmin: false });
+      expect(identity.expiresAtMs).toBeGreaterThan(Date.now());
+      expect(identity.issuedAtMs).toBeLessThanOrEqual(Date.now());
+    }
+  });
+
+  it.each<[string, () => string | Promise<string>]>([
+    ['of the algorithm "none"', () => `${forge({ alg: 'none' }).split('.').slice(0, 2).join('.')}.`],
+    [
+      'signed by HMAC with the public key of RS256',
+      () => forge({ alg: 'HS256', kid: 'r' }, claims(), pem(rsa.publicKey)),
+    ],
+    ['signed by HMAC with it, without kid', () => forge({ alg: 'HS256' }, claims(), pem(rsa.publicKey))],
+    ['that names one algorithm and is signed with another', () => forge({ alg: 'RS256', kid: 'r' })],
+    ['of another key', () => sign({}, { alg: 'HS256' }, Buffer.from('another secret of thirty-two bytes!'))],
+    ['of a kid that does not exist', () => sign({}, { alg: 'HS256', kid: 'x' })],
+    ['of an algorithm that is not taken', () => sign({}, { alg: 'HS512' }, Buffer.alloc(64, 1))],
+  ])('%s is refused', async (_, token) => {
+    expect((await refusal(await token())).code).toBe('invalidToken');
+  });
+
+  it.each(['crit', 'jku', 'jwk', 'x5u', 'x5c'])(
+    'with "%s" in its header is refused, whatever it says',
+    async (name) => {
+      expect(await refusal(forge({ alg: 'HS256', [name]: ['x'] }))).toEqual({
+        code: 'invalidToken',
+        message: `The header of the token has "${name}", which is not taken.`,
+      });
+    },
+  );
+
+  it.each<[string, Change, string, string]>([
+    ['that has expired', { exp: now() - 60 }, 'tokenExpired', 'The token has expired.'],
+    ['that does not expire', { exp: undefined }, 'invalidToken', 'The "exp" of the token is missing or wrong.'],
+    ['that is not good yet', { nbf: now() + 60 }, 'invalidToken', 'The "nbf" of the token is missing or wrong.'],
+    ['of another audience', { aud: 'other' }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
+    ['without an audience', { aud: undefined }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
+    ['of another issuer', { iss: 'https://else' }, 'invalidToken', 'The token is of no issuer that is known here.'],
+    ['without an issuer', { iss: undefined }, 'invalidToken', 'The token is of no issuer that is known here.'],
+    ['without a subject', { sub: undefined }, 'invalidToken', 'The "sub" of the token is missing or wrong.'],
+    [
+      'with an empty subject',
+      { sub: '' },
+      'invalidToken',
+      'The "sub" of the token must be 1 to 128 bytes without control characters.',
+    ],
+    [
+      'with a long subject',
+      { sub: 'é'.repeat(65) },
+      'invalidToken',
+      'The "sub" of the token must be 1 to 128 bytes without control characters.',
+    ],
+    [
+      'with a line break in its subject',
+      { sub: 'a\nb' },
+      'invalidToken',
+      'The "sub" of the token must be 1 to 128 bytes without control characters.',
+    ],
+    [
+      'with half a character in its subject',
+      { sub: 'a\ud800' },
+      'invalidToken',
+      'The "sub" of the token must be 1 to 128 bytes without control characters.',
+    ],
+    ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'A "sub" may not begin with "key:".'],
+    ['from the future', { iat: now() + 60 }, 'invalidToken', 'The token was issued in the future ("iat").'],
+    [
+      'that is good for years',
+      { exp: now() + 10 ** 8 },
+      'invalidToken',
+      'The token is good for longer than 86400 s, the longest that is taken.',
+    ],
+    [
+      'that is good for years, and does not say since when',
+      { iat: undefined, exp: now() + 10 ** 8 },
+      'invalidToken',
+      'The token is good for longer than 86400 s, the longest that is taken.',
+    ],
+    [
+      'whose grants are none',
+      { fanfare: ['chat'] },
+      'invalidToken',
+      'Of the permissions in the claim "fanfare": they must be an object such as {"subscribe":["chat.>"]}.',
+    ],
+    [
+      'whose grants are for no action',
+      { fanfare: { dance: ['>'] } },
+      'invalidToken',
+      'Of the permissions in the claim "fanfare": "dance" is no action; those there are: publish, subscribe, presence, history.',
+    ],
+    [
+      'whose grants have a bad pattern',
+      { fanfare: { publish: ['a..b'] } },
+      'invalidToken',
+      'Of the permissions in the claim "fanfare": publish has the pattern "a..b", which has an empty segment.',
+    ],
+    [
+      'whose grants are too many',
+      { fanfare: { publish: Array(1_001).fill('a') } },
+      'invalidToken',
+      'Of the permissions in the claim "fanfare": they have 1001 patterns; at most 1000 are taken.',
+    ],
+  ])('%s is refused with a sentence', async (_, change, code, message) => {
+    expect(await refusal(await sign(change))).toEqual({ code, message });
+  });
+
+  it('within the clock skew is accepted', async () => {
+    await authenticate(await sign({ exp: now() - 2, iat: now() + 3, nbf: now() + 3 }));
+  });
+
+  it.each(['', '.', '..', 'a.b.c', 'a.b', 'x'.repeat(8_000), `${'é'.repeat(10)}.x.y`, '{}', 'e30.e30.e30'])(
+    'that is none is refused: %j',
+    async (token) => {
+      expect((await refusal(token)).code).toBe('invalidToken');
+    },
+  );
+
+  it('is checked with keys of its own issuer, where another has one of the same kid', async () => {
+    const two = {
+      issuers: [
+        { issuer: 'https://one', keys: [{ algorithm: 'HS256', secret: '1'.repeat(32), kid: 'k' }] },
+        { issuer: 'https://two', keys: [{ algorithm: 'HS256', secret: '2'.repeat(32), kid: 'k' }] },
+      ],
+    };
+    const of = (iss: string, key: string) =>
+      sign({ iss, aud: undefined }, { alg: 'HS256', kid: 'k' }, Buffer.from(key.repeat(32)));
+    await authenticate(await of('https://one', '1'), two);
+    await authenticate(await of('https://two', '2'), two);
+    expect((await refusal(await of('https://one', '2'), two)).message).toBe(
+      'The token is signed with no key of its issuer.',
+    );
+  });
+
+  it('that names an audience is refused where the node has no name', async () => {
+    const anyone = { issuers: [{ issuer, keys }] };
+    await authenticate(await sign({ aud: undefined }), anyone);
+    expect((await refusal(await sign(), anyone)).message).toContain('names an audience');
+  });
+});
+
+describe('an API key', () => {
+  it('is accepted as it was made, and in no other form', async () => {
+    const { key, entry } = createApiKey('orders');
+    const other = createApiKey('orders');
+    const of = { apiKeys: [{ ...entry, permissions: { publish: ['>'] } }] };
+    expect(await authenticate(key, of)).toMatchObject({ subject: 'key:orders', isService: true, isAdmin: false });
+    for (const wrong of [
+      other.key,
+      key.slice(0, -1),
+      `${key}x`,
+      key.replace('orders', 'admin'),
+      'fk_',
+      'fk___proto___x',
+    ]) {
+      expect(await refusal(wrong, of)).toEqual({ code: 'invalidToken', message: 'There is no such API key.' });
+    }
+    expect((await refusal(await sign(), of)).message).toBe('This node takes API keys only.');
+  });
+});
