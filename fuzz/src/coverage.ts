@@ -14,7 +14,8 @@ export interface Ran {
 export class Coverage {
   readonly #session = new Session();
   #suffixes: readonly string[] = [];
-  readonly #loaded = new Set<string>();
+  /** What ran of each file when it was first heard of: when it was loaded. */
+  readonly #loaded = new Map<string, readonly Profiler.FunctionCoverage[]>();
   readonly #numbers = new Map<string, number>();
   /** Of each file, which of its characters ran. */
   readonly #painted = new Map<string, Uint8Array>();
@@ -31,8 +32,13 @@ export class Coverage {
     this.#take();
     this.#suffixes = files.map((file) => `/${file}.js`);
     this.#painted.clear();
-    for (const url of this.#loaded) {
-      if (this.#isWatched(url)) this.#painted.set(url, new Uint8Array(readFileSync(fileURLToPath(url), 'utf8').length));
+    for (const [url, functions] of this.#loaded) {
+      if (!this.#isWatched(url)) continue;
+      const painted = new Uint8Array(readFileSync(fileURLToPath(url), 'utf8').length);
+      for (const { ranges } of functions) {
+        for (const { startOffset, endOffset, count } of ranges) painted.fill(count > 0 ? 1 : 0, startOffset, endOffset);
+      }
+      this.#painted.set(url, painted);
     }
   }
 
@@ -54,7 +60,7 @@ export class Coverage {
     return { blocks, steps };
   }
 
-  /** Lines of code inside functions that were reached, of those there are, for each file. */
+  /** Lines of code that were reached, of those there are, for each file. */
   lines(): { readonly file: string; readonly reached: number; readonly all: number; readonly missed: number[] }[] {
     return [...this.#painted].map(([url, painted]) => {
       const text = readFileSync(fileURLToPath(url), 'utf8');
@@ -65,8 +71,7 @@ export class Coverage {
         const code = line.replace(/\/\/.*/, '').trim();
         const start = at + line.length - line.trimStart().length;
         at += line.length + 1;
-        // Only what is indented stands in a function; the rest ran when the file was loaded.
-        if (!/^\s/.test(line) || !/[A-Za-z]/.test(code) || /^\*|^\/\*/.test(code)) continue;
+        if (!/[A-Za-z]/.test(code) || /^\*|^\/\*/.test(code)) continue;
         if (painted.subarray(start, start + code.length).includes(1)) reached++;
         else missed.push(index + 1);
       }
@@ -76,7 +81,9 @@ export class Coverage {
 
   #take(): Profiler.ScriptCoverage[] {
     const { result } = this.#post('Profiler.takePreciseCoverage') as Profiler.TakePreciseCoverageReturnType;
-    for (const { url } of result) if (url.startsWith('file:')) this.#loaded.add(url);
+    for (const { url, functions } of result) {
+      if (url.startsWith('file:') && !this.#loaded.has(url)) this.#loaded.set(url, functions);
+    }
     return result.filter(({ url }) => this.#isWatched(url));
   }
 

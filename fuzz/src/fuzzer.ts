@@ -82,10 +82,14 @@ export class Fuzzer {
     for (const input of sorted) {
       const added = [...(await this.#blocksOf(input))].filter((block) => !reached.has(block));
       if (added.length === 0) continue;
-      const short = await shrink(input, async (shorter) => {
-        const blocks = await this.#blocksOf(shorter);
-        return added.every((block) => blocks.has(block));
-      });
+      const short = await shrink(
+        input,
+        async (shorter) => {
+          const blocks = await this.#blocksOf(shorter);
+          return added.every((block) => blocks.has(block));
+        },
+        200,
+      );
       for (const block of await this.#blocksOf(short)) reached.add(block);
       kept.push(short);
     }

@@ -75,7 +75,7 @@ export const config: Target = {
     'broker/dist/config',
     'broker/dist/limits/origins',
     'broker/dist/limits/addresses',
-    'broker/dist/topics/policy',
+    'broker/dist/topics/pattern-tree',
   ].concat(['broker/dist/auth/auth-config', 'broker/dist/auth/permissions']),
   maxBytes: 4_096,
   // A table of settings is gone through, and each unknown name is compared with all of it.

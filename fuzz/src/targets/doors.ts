@@ -3,18 +3,25 @@
 import { createHmac } from 'node:crypto';
 import { createLog } from '@fanfare/broker';
 import { NodeApi } from '@fanfare/broker/internal/api/api';
-import { AuthError, createAuthenticator } from '@fanfare/broker/internal/auth/authenticator';
+import { AuthError } from '@fanfare/broker/internal/auth/auth-error';
+import { createAuthenticator } from '@fanfare/broker/internal/auth/authenticator';
 import { MemoryAuthStore } from '@fanfare/broker/internal/auth/memory-auth-store';
-import { everything } from '@fanfare/broker/internal/auth/permissions';
+import { actions, Permissions } from '@fanfare/broker/internal/auth/permissions';
 import { type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
 import { isTicket, Tickets } from '@fanfare/broker/internal/auth/tickets';
-import { isToken } from '@fanfare/protocol';
+import { isToken, type Topic } from '@fanfare/protocol';
 import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
 
 let revoked: Revocation[] = [];
 const store = new MemoryAuthStore((revocation) => revoked.push(revocation));
 const tickets = new Tickets(store);
-const admin = { subject: 'admin', tokenId: null, issuedAtMs: null, expiresAtMs: null, permissions: everything };
+const admin = {
+  subject: 'admin',
+  tokenId: null,
+  issuedAtMs: null,
+  expiresAtMs: null,
+  permissions: new Permissions({}),
+};
 const nodeApi = new NodeApi({
   authenticator: {
     authenticate: async () => ({ ...admin, isService: true, isAdmin: true }),
@@ -103,16 +110,28 @@ async function holdRefused(ask: () => Promise<unknown>): Promise<void> {
 }
 
 const secret = 'fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz';
-const algorithm = 'HS256';
-const issuers = [{ issuer: 'https://id.example', keys: [{ algorithm, secret }], clockSkewSeconds: 5 }];
-
-/** Null as long as the authenticator knows no tokens. */
 const authenticator = createAuthenticator(
-  { issuers, apiKeys: [] },
+  {
+    issuers: [
+      {
+        issuer: 'https://id.example',
+        audience: null,
+        keys: [{ algorithm: 'HS256', kid: null, key: new TextEncoder().encode(secret) }],
+        jwksUrl: null,
+        algorithms: [],
+        clockSkewSeconds: 5,
+        // So that the tokens to begin with, which are the same in any year, are good.
+        maxLifetimeSeconds: 10_000_000_000,
+      },
+    ],
+    apiKeys: [{ id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true }],
+    hook: null,
+  },
   createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
+  { jwksFetches: 0, jwksFailures: 0 },
 );
 
-/** Claims that the target signs, so that what comes behind the signature is reached: `header NUL claims`. Without NUL: a whole token. */
+/** The target signs `header NUL claims`, so that what comes behind the signature is reached. Without NUL it is a whole token. */
 const claims = `{"iss":"https://id.example","sub":"ada","exp":4102444800,"fanfare":{"publish":["chat.>"],"subscribe":["chat.*"]}}`;
 
 export const token: Target = {
@@ -150,13 +169,14 @@ export const token: Target = {
   ],
   maxBytes: 8_192,
   async run(input) {
-    if (authenticator === null) return;
     const [header = '', body, ...others] = Buffer.from(input).toString('latin1').split('\u0000');
     const isSigned = body !== undefined && others.length === 0;
     try {
       const identity = await authenticator.authenticate(isSigned ? sign(header, body) : header);
       hold(isSigned, () => 'A token without a signature is accepted.');
       hold(identity.subject !== '' && !identity.isAdmin, () => 'Claims make an admin, or nobody.');
+      hold(Buffer.byteLength(identity.subject) <= 128, () => `A subject of ${identity.subject.length} characters.`);
+      for (const action of actions) identity.permissions.allows(action, 'chat.a' as Topic);
       hold((identity.expiresAtMs ?? 0) > Date.now() - 10_000, () => `It is over since ${identity.expiresAtMs}.`);
     } catch (error) {
       if (!(error instanceof AuthError)) throw error;

@@ -1,5 +1,6 @@
 /** The grammar of topics and of patterns. */
-import { explainInvalidPattern, TopicPolicies } from '@fanfare/broker/internal/topics/policy';
+import { explainInvalidPattern } from '@fanfare/broker/internal/topics/pattern-tree';
+import { TopicPolicies } from '@fanfare/broker/internal/topics/policy';
 import { explainInvalidTopic, maxTopicBytes, maxTopicSegments, parseTopic, TopicReader } from '@fanfare/protocol';
 import { hold, holdSentence, type Target, texts } from '../target.js';
 
@@ -32,7 +33,7 @@ export const topic: Target = {
     'x'.repeat(201),
   ),
   words: ['.', '*', '>', '$', 'news', 'a.', '\u2028', '\u0000'],
-  files: ['protocol/dist/topic', 'broker/dist/topics/policy'],
+  files: ['protocol/dist/topic', 'broker/dist/topics/pattern-tree'],
   maxBytes: 4_096,
   run(input) {
     const text = Buffer.from(input).toString('latin1');
