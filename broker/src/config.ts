@@ -705,9 +705,12 @@ function shown(value: unknown): string {
   return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
 }
 
+/** So much of what a library says is repeated: it may hold the name of a file, which is said already. */
+const maxReason = 300;
+
 /** What a library says of its failure, on one line. */
 function reason(error: unknown): string {
-  return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ');
+  return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, maxReason);
 }
 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {

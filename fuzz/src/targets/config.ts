@@ -85,7 +85,7 @@ export const config: Target = {
     for (const variable of textOf(input).split(separator)) {
       const [name = '', ...rest] = variable.split('=');
       // A file of this machine must not decide what happens here (it might be /dev/zero).
-      environment[name] = rest.join('=').replaceAll('@', '@/nowhere/');
+      environment[name] = rest.join('=').replace(/^@/, '@/nowhere/');
     }
     let sentences: readonly string[];
     try {
@@ -99,7 +99,8 @@ export const config: Target = {
     for (const sentence of sentences) {
       holdSentence(sentence);
       hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
-      if (/^FANFARE_(AUTH|REDIS_URL)\b.*hunter2/.test(sentence)) throw new Finding('A password is shown.');
+      if (/^FANFARE_(AUTH|REDIS_URL) (?!names the file).*hunter2/.test(sentence))
+        throw new Finding('A password is shown.');
     }
   },
 };
