@@ -81,7 +81,7 @@ function readFlags(args: readonly string[]) {
     return parseArgs({ args: [...args], options: flags }).values;
   } catch (error) {
     // The first sentence names the flag; those behind it are about positionals.
-    throw new UsageError(`${(error as Error).message.split('. ')[0]?.replace(/\.$/, '')}.`);
+    throw new UsageError(`${(error as Error).message.split(/\.(?:\s|$)/)[0]}.`);
   }
 }
 
