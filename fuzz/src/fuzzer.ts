@@ -145,6 +145,14 @@ export class Fuzzer {
   }
 }
 
+/** Every seed and word, again and again until it is as long as it may be: what grows faster than its input shows there. */
+export function* stretched(target: Target): Iterable<Uint8Array> {
+  for (const piece of [...target.seeds, ...wordsOf(target)]) {
+    if (piece.length === 0) continue;
+    yield Uint8Array.from({ length: target.maxBytes }, (_, index) => piece[index % piece.length] as number);
+  }
+}
+
 /** What a target's words are as bytes. */
 export function wordsOf({ words }: Target): Uint8Array[] {
   return words.map((word) => (typeof word === 'string' ? new TextEncoder().encode(word) : word));

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { readCorpus, writeCorpus } from './corpus.js';
 import { Coverage } from './coverage.js';
-import { Fuzzer } from './fuzzer.js';
+import { Fuzzer, stretched } from './fuzzer.js';
 import { runOnce } from './limits.js';
 import type { Target } from './target.js';
 import { startWatchdog } from './watchdog.js';
@@ -62,7 +62,7 @@ async function fuzz(name: string, target: Target, request: Request & { name: 'fu
   });
   const startedAtMs = performance.now();
   const seconds = (): number => (performance.now() - startedAtMs) / 1_000;
-  await fuzzer.begin([...target.seeds, ...readCorpus(name)]);
+  await fuzzer.begin([...target.seeds, ...readCorpus(name), ...stretched(target)]);
   const begunWith = fuzzer.blocks;
   while (seconds() < request.seconds) await fuzzer.step();
   const perSecond = Math.round(fuzzer.runs / seconds());

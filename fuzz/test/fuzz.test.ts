@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parseCommandLine } from '../src/command-line.js';
 import { readCorpus } from '../src/corpus.js';
-import { type Found, Fuzzer, wordsOf } from '../src/fuzzer.js';
+import { type Found, Fuzzer, stretched, wordsOf } from '../src/fuzzer.js';
 import { runOnce } from '../src/limits.js';
 import { mutate } from '../src/mutate.js';
 import { Random } from '../src/random.js';
@@ -23,6 +23,7 @@ describe('whatever is read', () => {
     const random = new Random(5);
     const words = wordsOf(target);
     for (const input of inputs) await runOnce(target, input);
+    for (const input of stretched(target)) await runOnce(target, input);
     for (let run = 0; run < mutations; run++) {
       const input = mutate(random.pick(inputs), inputs, words, target.maxBytes, random);
       try {
