@@ -1,18 +1,11 @@
 /** The bundles in a real browser, against a real node. */
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { delimiter, join } from 'node:path';
 import { createClient } from '@fanfare/client';
 import { startNode } from '@fanfare/local-cluster';
-import { chromium } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { bundle } from '../client/bundle.js';
-
-const executablePath = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .flatMap((folder) => ['chromium', 'google-chrome', 'chrome'].map((name) => join(folder, name)))
-  .find((path) => existsSync(path));
+import { hasBrowser, launchBrowser } from './chromium.js';
 
 const page = (script: string): string => `<!doctype html><meta charset="utf-8"><title>Fanfare</title>
 <pre id="log"></pre>
@@ -28,8 +21,7 @@ await client.publish('news', { from: 'browser', bytes: 'ä€😀' });
 log('published');
 </script>`;
 
-// A machine without a browser runs everything else; .ci/run installs one.
-describe.skipIf(executablePath === undefined)('in a browser', () => {
+describe.skipIf(!hasBrowser)('in a browser', () => {
   it.each(['index', 'json'] as const)('the bundle of the entry "%s" publishes and subscribes', async (entry) => {
     await using node = await startNode({});
     const { code } = await bundle(entry, { minify: true });
@@ -39,17 +31,7 @@ describe.skipIf(executablePath === undefined)('in a browser', () => {
       response.end(isScript ? code : page(node.url));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const browser = await chromium.launch({
-      ...(executablePath === undefined ? {} : { executablePath }),
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    const browser = await launchBrowser();
     try {
       await using client = createClient(node.url);
       const received: unknown[] = [];

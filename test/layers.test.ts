@@ -21,7 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The journey of a message through broker/src: a folder imports only from those behind it. */
-const journey = ['connection', 'handlers', 'presence', 'relay', 'topics'];
+const journey = ['api', 'connection', 'handlers', 'auth', 'limits', 'presence', 'relay', 'topics'];
 /** Files of broker/src that everybody may import, and that import no part of the journey. */
 const leaves = ['log.ts', 'metrics.ts', 'redis.ts'];
 /** The library that only one file may import. */

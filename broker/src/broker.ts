@@ -1,7 +1,6 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
 import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, type Readiness } from './admin.js';
-import { openDoors } from './auth/doors.js';
 import type { Config } from './config.js';
 import { certificateFiles } from './connection/certificate.js';
 import { Connection, type ConnectionContext } from './connection/connection.js';
@@ -10,6 +9,7 @@ import { Outbox } from './connection/outbox.js';
 import { Renewal } from './connection/renewal.js';
 import { Rounds } from './connection/rounds.js';
 import { Server, type ServerParts } from './connection/server.js';
+import { openDoors } from './doors.js';
 import { drain } from './drain.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';

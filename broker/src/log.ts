@@ -13,6 +13,9 @@ export const logEvents = {
     'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
   certificateExpires:
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
+  jwksRead: 'The published keys of an `issuer` were read: at start, and after they could not be.',
+  jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
+  hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
@@ -21,7 +24,7 @@ export const logEvents = {
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
   redisConnected:
-    'A connection to Redis (`link`: publisher, durable or subscriber) works; `downMs` says how long it did not.',
+    'A connection to Redis (`link`: publisher, durable, subscriber or auth) works; `downMs` says how long it did not.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',

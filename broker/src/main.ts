@@ -1,22 +1,30 @@
 #!/usr/bin/env node
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
+import { createApiKey, isApiKeyId } from './auth/api-keys.js';
 import { loadConfig, sentencesOf } from './config.js';
 import { createLog, endOnBug, type Log } from './log.js';
 import { helpText } from './pages.js';
 
 function readFlags() {
   try {
-    return parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+    return parseArgs({ options: { help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
   } catch (error) {
-    throw new Error(`${(error as Error).message}. See --help.`);
+    const [sentence] = (error as Error).message.split('. ');
+    throw new Error(`${sentence}. See --help.`);
   }
 }
 
 async function main(): Promise<void> {
-  const { values } = readFlags();
+  const { values, positionals } = readFlags();
   if (values.help) {
     process.stdout.write(helpText());
+    return;
+  }
+  const [command, ...names] = positionals;
+  if (command !== undefined) {
+    if (command !== 'api-key') throw new Error(`There is no command "${command}". See --help.`);
+    process.stdout.write(apiKeyText(names));
     return;
   }
   const config = loadConfig(process.env);
@@ -33,6 +41,15 @@ async function main(): Promise<void> {
   const supervisor = await Supervisor.start(config, log);
   drainOnSignal(log, (options) => supervisor.drain(options));
   await supervisor.listening;
+}
+
+function apiKeyText(names: readonly string[]): string {
+  const [id = '', ...others] = names;
+  if (!isApiKeyId(id) || others.length > 0) {
+    throw new Error('api-key takes one name, of 1 to 64 characters of A-Z a-z 0-9 and -: fanfare api-key orders');
+  }
+  const { key, entry } = createApiKey(id);
+  return `The key, for the service; it is shown only this once:\n\n  ${key}\n\nFor "apiKeys" in FANFARE_AUTH, with the permissions that it is to have:\n\n  ${JSON.stringify(entry)}\n`;
 }
 
 /** `drain` resolves with the exit code. */

@@ -1,5 +1,6 @@
 /** What people read of the code's own tables: `fanfare --help`, docs/configuration.md, docs/observability.md. */
 import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
+import { authFields } from './auth/auth-config.js';
 import { policyFields, settings } from './config.js';
 import { logEvents } from './log.js';
 import { counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
@@ -8,6 +9,33 @@ const examplePolicies = {
   'prices.>': { level: 'fast' },
   'orders.*': { level: 'durable', historySize: 1_000, historyAgeSeconds: 3_600, lastValue: true },
 };
+
+const exampleAuth = {
+  issuers: [
+    { issuer: 'https://id.example.com', audience: 'fanfare', jwksUrl: 'https://id.example.com/.well-known/jwks.json' },
+  ],
+  apiKeys: [{ id: 'orders', sha256: '9f86d081884c7d65…', permissions: { publish: ['orders.>'] } }],
+};
+
+/** What the fields of FANFARE_AUTH stand in. */
+const authParts: Readonly<Record<keyof typeof authFields, string>> = {
+  '': 'The object itself:',
+  issuers: 'An element of `issuers`:',
+  keys: 'An element of `keys` of an issuer:',
+  apiKeys: 'An element of `apiKeys`:',
+  hook: '`hook`:',
+};
+
+function authTables(): string {
+  const tables = Object.entries(authFields).map(([part, fields]) => {
+    const rows = Object.entries(fields).map(
+      ([field, { about, mustBe, fallback }]) => `| \`${field}\` | ${about} | ${mustBe} | ${fallback} |`,
+    );
+    const head = '| field | what it is | values | default |\n|---|---|---|---|';
+    return `\n${authParts[part as keyof typeof authFields]}\n\n${head}\n${rows.join('\n')}\n`;
+  });
+  return tables.join('');
+}
 
 export function helpText(): string {
   const lines = Object.values(settings).map(
@@ -21,6 +49,7 @@ export function helpText(): string {
   return `Fanfare: a node of a pub/sub broker.
 
 Usage: fanfare [--help]
+       fanfare api-key <id>    makes an API key, and the entry of FANFARE_AUTH that knows it
 
 All settings are environment variables:
 
@@ -32,7 +61,11 @@ FANFARE_TOPICS, for instance:
 "*" stands for exactly one segment of a topic, ">" (only last) for one or more; the most specific pattern holds alone.
 Fields of a policy, of which one of level "fast" has no other than its level:
 
-${fields.join('\n')}`;
+${fields.join('\n')}
+FANFARE_AUTH, for instance (its fields: docs/configuration.md):
+
+  ${JSON.stringify(exampleAuth)}
+`;
 }
 
 export function configurationPage(): string {
@@ -73,7 +106,16 @@ policy, and a field that a pattern leaves out has its default, not the value of 
 ${fields.join('\n')}
 
 A topic of level \`fast\` keeps no history: the other fields may not stand beside that level.
-`;
+
+## Who may connect
+
+\`FANFARE_AUTH\` holds a JSON object, or names a file with one (\`FANFARE_AUTH=@/etc/fanfare/auth.json\`), which is read once, at start. No sentence about a mistake in it
+repeats what it holds. [security.md](security.md) leads through it.
+
+\`\`\`json
+${JSON.stringify(exampleAuth, null, 2)}
+\`\`\`
+${authTables()}`;
 }
 
 export function observabilityPage(): string {

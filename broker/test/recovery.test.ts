@@ -432,7 +432,8 @@ describe('nothing is lost, doubled or told', () => {
   );
 });
 
-describe('what Redis has lost for good', () => {
+// Side by side: they mostly wait until nobody remembers.
+describe.concurrent('what Redis has lost for good', () => {
   it('is told as a reset, where no node remembers it', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
     const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1)];

@@ -1,6 +1,5 @@
 /** The words of `npm run loadtest`: what can be asked for, and the sentence for what cannot. */
-import type { ParseArgsConfig } from 'node:util';
-import { readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
+import { type Flags, readFlags, readInteger, readNames, readNumber, UsageError } from './flags.js';
 import {
   candidateNames,
   describeWorkload,
@@ -19,6 +18,7 @@ import {
   type ReportRequest,
   scenarioHelp,
 } from './load-command-line.js';
+import { scenarios } from './scenarios/scenarios.js';
 
 export { UsageError };
 
@@ -33,6 +33,8 @@ const minPublicationBytes = stampBytes + 6;
 
 /** One frame holds them, whatever their size. */
 const maxBurst = 64;
+
+const commandNames = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
 
 export const help = `Puts a load on a broker, and measures what it costs and whether anything is lost.
 
@@ -64,8 +66,8 @@ ${workloadNames.map((name) => `                          ${name}: ${describeWork
 `;
 
 const flags = {
-  levels: { type: 'string', default: candidateNames.join(',') },
-  workloads: { type: 'string', default: workloadNames.join(',') },
+  levels: { type: 'string', default: candidateNames.join(','), choices: candidateNames },
+  workloads: { type: 'string', default: workloadNames.join(','), choices: workloadNames },
   rate: { type: 'string' },
   topics: { type: 'string' },
   burst: { type: 'string' },
@@ -74,7 +76,7 @@ const flags = {
   seconds: { type: 'string', default: '3' },
   json: { type: 'string' },
   help: { type: 'boolean', default: false },
-} as const satisfies ParseArgsConfig['options'];
+} as const satisfies Flags;
 
 export function parseCommandLine(args: readonly string[]): Request {
   const [first, ...others] = args;
@@ -83,20 +85,20 @@ export function parseCommandLine(args: readonly string[]): Request {
   const { positionals, values } = readFlags(args, flags);
   if (values.help) return { name: 'help', text: help };
   const [scenario, ...rest] = positionals;
-  if (scenario === undefined) throw new UsageError('Say what to measure: the name of a scenario.');
+  if (scenario === undefined) throw new UsageError(`Say what to measure: ${commandNames}.`);
   if (scenario !== 'levels') {
-    throw new UsageError(`There is no scenario "${scenario}". The name of the scenario comes first.`);
+    throw new UsageError(`There is no scenario "${scenario}", only ${commandNames}; its name comes first.`);
   }
   if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
   return {
     name: 'levels',
     jsonFile: values.json ?? null,
     options: {
-      candidates: readNames('levels', values.levels, candidateNames),
+      candidates: readNames('--levels', values.levels, candidateNames),
       workloads: readWorkloads(values),
-      publicationBytes: readInteger('bytes', values.bytes, minPublicationBytes, 900),
-      rounds: readInteger('rounds', values.rounds, 1, 1_000),
-      seconds: readNumber('seconds', values.seconds, 0.01, 3_600),
+      publicationBytes: readInteger('--bytes', values.bytes, minPublicationBytes, 900),
+      rounds: readInteger('--rounds', values.rounds, 1, 1_000),
+      seconds: readNumber('--seconds', values.seconds, 0.01, 3_600),
     },
   };
 }
@@ -110,11 +112,11 @@ interface WorkloadFlags {
 
 function readWorkloads(given: WorkloadFlags): readonly Workload[] {
   const instead = {
-    ...(given.rate === undefined ? {} : { perSecond: readNumber('rate', given.rate, 1, 200_000) }),
-    ...(given.topics === undefined ? {} : { topics: readInteger('topics', given.topics, 1, 10_000) }),
-    ...(given.burst === undefined ? {} : { burst: readInteger('burst', given.burst, 1, maxBurst) }),
+    ...(given.rate === undefined ? {} : { perSecond: readNumber('--rate', given.rate, 1, 200_000) }),
+    ...(given.topics === undefined ? {} : { topics: readInteger('--topics', given.topics, 1, 10_000) }),
+    ...(given.burst === undefined ? {} : { burst: readInteger('--burst', given.burst, 1, maxBurst) }),
   };
-  const chosen = readNames('workloads', given.workloads, workloadNames).map((name) => {
+  const chosen = readNames('--workloads', given.workloads, workloadNames).map((name) => {
     return { ...workloads[name], ...instead };
   });
   // Where all is said, the workloads are the same.

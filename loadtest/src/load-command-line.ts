@@ -1,10 +1,11 @@
 /** The words of the scenarios in scenarios/: flags, plans, and the sentence for what is wrong in them. */
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import { readFlags, readInteger, readNames, UsageError } from './flags.js';
-import { type LoadSettings, parseTarget } from './load-command.js';
-import { type OptionTable, readOptions } from './scenarios/option.js';
-import type { Run } from './scenarios/scenario.js';
+import { readFlags, readInteger, readName, readNames, readNumber, UsageError } from './flags.js';
+import { checkRun, type LoadSettings } from './load-command.js';
+import { parseTarget } from './remote-broker.js';
+import type { OptionTable } from './scenarios/option.js';
+import { type Run, runsOf } from './scenarios/scenario.js';
 import { scenarios } from './scenarios/scenarios.js';
 import { servers } from './servers/servers.js';
 
@@ -12,6 +13,8 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
+  /** The bound of a search for the highest rate; null: the runs are made as they are. */
+  readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
 }
@@ -23,19 +26,29 @@ export interface ReportRequest {
   readonly htmlFile: string;
 }
 
+const encodings = ['msgpack', 'json'] as const;
+
 /** Those of every scenario. */
 export const commonOptions = {
   servers: {
     type: 'string',
-    default: 'fanfare',
+    fallback: 'fanfare',
+    choices: Object.keys(servers),
     about: `what is started for it, separated by commas: ${Object.keys(servers).join(', ')}`,
   },
   url: { type: 'string', about: 'a broker that runs already, instead: ws://… or wss://…' },
   token: { type: 'string', about: 'to be let in there' },
-  encoding: { type: 'string', about: 'msgpack (default) or json, for --url' },
+  encoding: { type: 'string', choices: encodings, about: 'msgpack (default) or json, for --url' },
   client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
   generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
-  rounds: { type: 'string', default: '1', about: 'how often each server has its turn' },
+  rounds: { type: 'string', fallback: '1', about: 'how often each server has its turn' },
+  'find-max-rate': {
+    type: 'boolean',
+    default: false,
+    about:
+      'search for the highest rate that holds, from the given one on; what does not is tried again (--rounds: so often)',
+  },
+  'max-p99-ms': { type: 'string', about: 'with it: latency at which a rate no longer holds (default: 100)' },
   json: {
     type: 'string',
     about: 'write all results to a file (docs/loadtest.md has the schema); -: to standard output',
@@ -53,7 +66,7 @@ export const scenarioHelp: string = Object.entries(scenarios)
   .join('\n');
 
 export const commonHelp: string = Object.entries(commonOptions)
-  .map(([name, flag]) => line(name, flag.about, 'default' in flag && flag.default !== false ? flag.default : null))
+  .map(([name, flag]) => line(name, flag.about, 'fallback' in flag ? flag.fallback : null))
   .join('\n');
 
 function line(name: string, about: string, fallback: string | null): string {
@@ -68,6 +81,8 @@ export function helpOf(name: string): string {
 usage: npm run loadtest -- ${name} [options]
 
 ${own.join('\n')}
+
+Each of them takes several values, separated by commas: one run for each, or for each combination.
 
 as for all scenarios:
 ${commonHelp}
@@ -86,56 +101,89 @@ export function parseLoad(
   const [file, ...rest] = positionals;
   const unexpected = name === 'plan' ? rest[0] : file;
   if (unexpected !== undefined) throw new UsageError(`"${unexpected}" stands where an option was expected.`);
+  const settings = readSettings(values);
   const given = Object.fromEntries(
     Object.entries(values).filter(
       (entry): entry is [string, string] => entry[0] in table && typeof entry[1] === 'string',
     ),
   );
-  const { url = null, token = null } = values;
-  if (url !== null) parseTarget(url, token);
-  const starts = ['nodes', 'interested'].find((flag) => given[flag] !== undefined);
-  if (url !== null && starts !== undefined) {
-    throw new UsageError(`--${starts} is about nodes that are started here: it cannot stand beside --url.`);
-  }
-  if (url === null && token !== null)
-    throw new UsageError('--token goes with --url: what is started here asks for none.');
-  if (url === null && values.encoding !== undefined) {
-    throw new UsageError(
-      '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
-    );
-  }
-  if (token !== null && values.client) {
-    throw new UsageError('--token cannot go with --client yet: the typed client has no token to send.');
-  }
+  const runs = name === 'plan' ? readPlan(file, settings) : readRuns(name, given, settings);
   return {
     name: 'load',
-    runs: name === 'plan' ? readPlan(file) : runsOf(name, given),
-    settings: {
-      servers: readNames('servers', values.servers, Object.keys(servers)),
-      url,
-      token,
-      encoding: readEncoding(values.encoding ?? 'msgpack'),
-      isTyped: values.client,
-      generators: values.generators === undefined ? null : readInteger('generators', values.generators, 1, 100),
-      rounds: readInteger('rounds', values.rounds, 1, 1_000),
-    },
+    runs,
+    settings,
+    maxP99Ms: readSearch(values['find-max-rate'], values['max-p99-ms'], runs),
     jsonFile: values.json ?? null,
     htmlFile: values.html ?? null,
   };
 }
 
-function readEncoding(text: string): 'msgpack' | 'json' {
-  if (text === 'msgpack' || text === 'json') return text;
-  throw new UsageError(`--encoding must be msgpack or json, not "${text}".`);
+function readSearch(isSearch: boolean, maxP99Ms: string | undefined, runs: readonly Run[]): number | null {
+  if (!isSearch && maxP99Ms !== undefined) throw new UsageError('--max-p99-ms goes with --find-max-rate.');
+  if (!isSearch) return null;
+  const silent = runs.find(({ workload }) => workload.perSecond === 0);
+  if (silent !== undefined) {
+    throw new UsageError(`--find-max-rate cannot go with ${silent.scenario}: nothing is published there.`);
+  }
+  return readNumber('--max-p99-ms', maxP99Ms ?? '100', 0.1, 60_000);
 }
 
-function runsOf(name: string, given: Readonly<Record<string, string>>): readonly Run[] {
-  const { options, runs } = scenarioNamed(name);
-  return runs(readOptions(options, given));
+interface SettingFlags {
+  readonly servers?: string;
+  readonly url?: string;
+  readonly token?: string;
+  readonly encoding?: string;
+  readonly client: boolean;
+  readonly generators?: string;
+  readonly rounds?: string;
+}
+
+function readSettings(given: SettingFlags): LoadSettings {
+  const { url = null, token = null, encoding = 'msgpack', generators = null } = given;
+  if (url !== null) {
+    parseTarget(url, token);
+    if (given.servers !== undefined) throw new UsageError(besideUrl('--servers'));
+  } else if (token !== null) {
+    throw new UsageError('--token goes with --url: what is started here asks for none.');
+  } else if (given.encoding !== undefined) {
+    throw new UsageError(
+      '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
+    );
+  }
+  if (token !== null && given.client) {
+    throw new UsageError('--token cannot go with --client yet: the typed client has no token to send.');
+  }
+  return {
+    servers: readNames('--servers', given.servers ?? commonOptions.servers.fallback, Object.keys(servers)),
+    url,
+    token,
+    encoding: readName('--encoding', encoding, encodings),
+    isTyped: given.client,
+    generators: generators === null ? null : readInteger('--generators', generators, 1, 100),
+    rounds: readInteger('--rounds', given.rounds ?? commonOptions.rounds.fallback, 1, 1_000),
+  };
+}
+
+function besideUrl(name: string): string {
+  return `${name} is about what is started here: it cannot stand beside --url.`;
+}
+
+/** `mark` is what stands before names where they were given. */
+function readRuns(
+  name: string,
+  given: Readonly<Record<string, string>>,
+  settings: LoadSettings,
+  mark = '--',
+): readonly Run[] {
+  const starts = ['nodes', 'interested'].find((flag) => given[flag] !== undefined);
+  if (settings.url !== null && starts !== undefined) throw new UsageError(besideUrl(mark + starts));
+  const found = runsOf(name, scenarioNamed(name), given, mark);
+  for (const run of found) checkRun(run, settings);
+  return found;
 }
 
 function scenarioNamed(name: string) {
-  const found = scenarios[name];
+  const found = Object.hasOwn(scenarios, name) ? scenarios[name] : undefined;
   if (found === undefined) {
     throw new UsageError(`There is no scenario "${name}", only ${Object.keys(scenarios).join(', ')}.`);
   }
@@ -181,34 +229,62 @@ The file, YAML or JSON, is a list. Each item names a scenario, and its options w
   - scenario: storm
     subscribers: 2000
 
-options:
+options, for the whole plan, not in the file:
 ${commonHelp}
 `;
 
-/** Throws a {@link UsageError} that names the item and what is wrong with it. */
-export function readPlan(file: string | undefined): readonly Run[] {
+/** Throws a {@link UsageError} that names the file, the run and what is wrong with it. */
+function readPlan(file: string | undefined, settings: LoadSettings): readonly Run[] {
   if (file === undefined) throw new UsageError('Say which file holds the plan: npm run loadtest -- plan <file>.');
   let plan: unknown;
   try {
     plan = parseYaml(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new UsageError(`The plan ${file} cannot be read: ${(error as Error).message.split('\n')[0]}`);
+    throw new UsageError(`The plan ${file} cannot be read: ${reasonOf(error as Error)}.`);
   }
-  if (!Array.isArray(plan) || plan.length === 0) throw new UsageError(`The plan ${file} must be a list of scenarios.`);
+  if (!Array.isArray(plan) || plan.length === 0) {
+    throw new UsageError(
+      `The plan ${file} must be a list, each item with its scenario, as in "- scenario: fan-out"; what is for all of them, such as --url, stands on the command line.`,
+    );
+  }
   return plan.flatMap((item: unknown, index) => {
+    const name = isTable(item) ? item['scenario'] : undefined;
     try {
-      if (typeof item !== 'object' || item === null || !('scenario' in item)) {
-        throw new UsageError('It must name its scenario: "scenario: fan-out".');
+      if (!isTable(item) || typeof name !== 'string') {
+        throw new UsageError('it must name its scenario, as in "scenario: fan-out".');
       }
-      const { scenario: name, ...options } = item;
-      const given = Object.entries(options).map(([flag, value]) => [
-        flag,
-        Array.isArray(value) ? value.join(',') : String(value),
-      ]);
-      return runsOf(String(name), Object.fromEntries(given));
+      const { scenario: _, ...options } = item;
+      return readRuns(name, textsOf(options, scenarioNamed(name).options), settings, '');
     } catch (error) {
-      if (error instanceof UsageError) throw new UsageError(`Item ${index + 1} of ${file}: ${error.message}`);
-      throw error;
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(
+        `Run ${index + 1} of ${file}${typeof name === 'string' ? ` (${name})` : ''}: ${error.message}`,
+      );
     }
   });
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Without the name of the system call, and without what leads to the excerpt in the lines below. */
+function reasonOf({ message }: Error): string {
+  return (message.split('\n')[0] ?? '').replace(/^E[A-Z]+: (.*?), .*$/, '$1').replace(/[.:]$/, '');
+}
+
+/** The values of a plan's item as they would stand on the command line. */
+function textsOf(item: Readonly<Record<string, unknown>>, table: OptionTable): Readonly<Record<string, string>> {
+  const texts = Object.entries(item).map(([key, value]) => {
+    const option = Object.hasOwn(table, key) ? table[key] : undefined;
+    if (option === undefined && Object.hasOwn(commonOptions, key)) {
+      throw new UsageError(`${key} is for the whole plan: give it on the command line, as --${key}.`);
+    }
+    // What is not known is refused where options are read.
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+    const isReadable = values.length > 0 && values.every((each) => ['number', 'string'].includes(typeof each));
+    if (option === undefined || isReadable) return [key, values.join(',')];
+    throw new UsageError(`${key} must be a number, or a list of numbers, not ${JSON.stringify(value)}.`);
+  });
+  return Object.fromEntries(texts);
 }

@@ -1,13 +1,11 @@
 /** Carries out scenarios: starts what they need, puts the load on it, and answers what came of it. */
-import { connect } from 'node:net';
 import { UsageError } from './flags.js';
-import type { Target } from './load/connection.js';
-import type { Deployment } from './load/deployment.js';
 import type { LoadResult, Moment } from './load/result.js';
 import { runLoad } from './load/run-load.js';
 import { maxStreams } from './load/stamp.js';
 import { streamsOf } from './load/workload.js';
-import type { ProtocolName } from './protocols/protocols.js';
+import { type ProtocolName, protocols } from './protocols/protocols.js';
+import { findBroker } from './remote-broker.js';
 import type { Run } from './scenarios/scenario.js';
 import type { ServerKind } from './servers/server.js';
 import { servers } from './servers/servers.js';
@@ -34,18 +32,55 @@ export interface Show {
   moment(moment: Moment): void;
 }
 
-/** Runs in turns, so that what disturbs the machine disturbs all servers alike. */
+/** Throws a {@link UsageError} where a run cannot be carried out like this: before an hour of load, not after it. */
+export function checkRun(run: Run, { servers: names, url, token, generators, isTyped }: LoadSettings): void {
+  const { workload, label } = run;
+  const streams = streamsOf(workload);
+  if (streams > maxStreams) {
+    throw new UsageError(`Topics and publishers may be at most ${maxStreams}, whichever is more, not ${streams}.`);
+  }
+  const connections = Math.max(workload.subscribers, workload.perSecond > 0 ? workload.publishers : 0);
+  if (generators !== null && generators > connections) {
+    throw new UsageError(
+      `--generators must be at most ${connections} for "${label}", so that each has a connection, not ${generators}.`,
+    );
+  }
+  const needsClient = isTyped || run.needsClient;
+  if (needsClient && token !== null) {
+    throw new UsageError(
+      '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
+    );
+  }
+  for (const name of url === null ? names : []) {
+    const cannot = whatItCannot(name, { ...run, needsClient });
+    if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: leave it out.`);
+  }
+}
+
+/** What a run asks for that this kind of server cannot do; null: nothing. */
+function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
+  const { isAlone = false, protocol } = kindNamed(name);
+  if (needsClient && !name.startsWith('fanfare')) {
+    return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
+  }
+  if (isAlone && nodes > 1) return `be ${nodes} nodes, for its processes know nothing of each other`;
+  const unsubscribes = workload.disturbances.some((each) => each.name === 'resubscribe');
+  if (unsubscribes && protocols[protocol].unsubscribe([]) === null) return 'end a subscription, as this load does';
+  return null;
+}
+
+/**
+ * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result stands in `results` as soon as its run
+ * has ended: those of before are kept where a later run fails or is stopped.
+ */
 export async function carryOutRuns(
   runs: readonly Run[],
   settings: LoadSettings,
   show: Show,
+  results: LoadResult[] = [],
 ): Promise<readonly LoadResult[]> {
-  const results: LoadResult[] = [];
-  const present = settings.url === null ? await findPresent(settings.servers, show) : ['the broker at the URL'];
+  const present = await findPresent(settings, show);
   for (const run of runs) {
-    const streams = streamsOf(run.workload);
-    if (streams > maxStreams)
-      throw new UsageError(`Topics and publishers may make up to ${maxStreams} streams, not ${streams}.`);
     for (let round = 1; round <= settings.rounds; round++) {
       // Whoever comes first in one round comes last in the next.
       for (const name of round % 2 === 1 ? present : present.toReversed()) {
@@ -57,21 +92,14 @@ export async function carryOutRuns(
   return results;
 }
 
-async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
+export async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
   const { scenario, label, workload, needsClient } = run;
   const isTyped = settings.isTyped || needsClient;
-  const kind = settings.url === null ? kindNamed(name) : null;
-  if (isTyped && kind !== null && !name.startsWith('fanfare')) {
-    throw new UsageError(`${name} cannot serve the typed client, which this needs: it speaks only Fanfare's protocol.`);
-  }
+  const { url, token, encoding } = settings;
   const { nodes, env } = run;
-  if (isTyped && settings.token !== null) {
-    throw new UsageError(
-      '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
-    );
-  }
-  await using deployment = kind === null ? await findBroker(settings) : await kind.start({ nodes, env });
-  const protocol: ProtocolName = kind?.protocol ?? settings.encoding;
+  await using deployment =
+    url === null ? await kindNamed(name).start({ nodes, env }) : await findBroker(url, token, encoding);
+  const protocol: ProtocolName = url === null ? kindNamed(name).protocol : encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
   return await runLoad({
     scenario,
@@ -83,11 +111,13 @@ async function carryOutRun(run: Run, name: string, settings: LoadSettings, show:
     isTyped,
     generators: settings.generators ?? wanted,
     onMoment: (moment) => show.moment(moment),
+    onHole: ({ message }) => show.line(`The course has a hole: ${message}`),
   });
 }
 
 /** Those that this machine has; the others are left out aloud. */
-async function findPresent(names: readonly string[], show: Show): Promise<readonly string[]> {
+export async function findPresent({ servers: names, url }: LoadSettings, show: Show): Promise<readonly string[]> {
+  if (url !== null) return ['the broker at the URL'];
   const present: string[] = [];
   const reasons: string[] = [];
   for (const name of names) {
@@ -104,34 +134,4 @@ function kindNamed(name: string): ServerKind {
   const kind = servers[name];
   if (kind !== undefined) return kind;
   throw new UsageError(`--servers does not know "${name}", only ${Object.keys(servers).join(', ')}.`);
-}
-
-async function findBroker({ url, token }: LoadSettings): Promise<Deployment> {
-  const target = parseTarget(url ?? '', token);
-  await new Promise<void>((resolve, reject) => {
-    const socket = connect({ host: target.host, port: target.port });
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve();
-    });
-    socket.on('error', ({ message }) => reject(new Error(`There is no broker at ${url}: ${message}.`)));
-  });
-  return {
-    targets: [target],
-    processes: [],
-    redisPort: null,
-    metricsUrls: [],
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
-
-export function parseTarget(text: string, token: string | null): Target {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || (url.protocol !== 'ws:' && url.protocol !== 'wss:')) {
-    throw new UsageError(`--url must be like ws://127.0.0.1:8080/ws or wss://…, not "${text}".`);
-  }
-  const isTls = url.protocol === 'wss:';
-  const port = url.port === '' ? (isTls ? 443 : 80) : Number(url.port);
-  const path = `${url.pathname === '/' ? '/ws' : url.pathname}${url.search}`;
-  return { host: url.hostname, port, isTls, path, token };
 }

@@ -28,7 +28,7 @@ export const loadColumns: readonly Column[] = [
   {
     title: 'delivered/s',
     about:
-      'publications that subscribers got, all of them together. The load is offered, so this is no limit: raise the rate until latency or the complaints say stop',
+      'publications that subscribers got, all of them together. The load is offered, so this is no limit: `--find-max-rate` looks for it',
     cell: ({ deliveries, workload }) => count(deliveries / workload.seconds),
   },
   {
@@ -80,13 +80,42 @@ export const loadColumns: readonly Column[] = [
   },
 ];
 
-export function loadTable(results: readonly LoadResult[]): string {
+/** Where nobody says how wide the terminal is. */
+const usualWidth = 110;
+
+/** A line for each result where that fits; else a column for each, in several tables where they are many. */
+export function loadTable(results: readonly LoadResult[], width = usualWidth): string {
   const notes = results.flatMap(({ label, server, complaints }) =>
     complaints.map((complaint) => `- ${label}, ${server}: ${complaint}`),
   );
-  const rows = results.map((result) => loadColumns.map(({ cell }) => cell(result)));
-  const head = loadColumns.map(({ title }) => title);
-  return [markdownTable(head, rows), ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+  const figures = loadColumns
+    .map(({ title, cell }) => [title, ...results.map(cell)] as const)
+    .filter(([, ...cells]) => cells.some((cell) => cell !== ''));
+  const flat = markdownTable(
+    figures.map(([title]) => title),
+    results.map((_, index) => figures.map((figure) => figure[index + 1] ?? '')),
+  );
+  const table = widthOf(flat) <= width ? flat : columnTables(figures, width).join('\n\n');
+  return [table, ...(notes.length === 0 ? [] : ['', ...notes])].join('\n');
+}
+
+type Figure = readonly [title: string, ...cells: string[]];
+
+function columnTables(figures: readonly Figure[], width: number): readonly string[] {
+  const results = (figures[0]?.length ?? 1) - 1;
+  const tableOf = (from: number, to: number): string => {
+    const [head = [], ...rows] = figures.map(([title, ...cells]) => [title, ...cells.slice(from, to)]);
+    return markdownTable(head, rows);
+  };
+  for (let tables = 1; ; tables++) {
+    const each = Math.ceil(results / tables);
+    const made = Array.from({ length: Math.ceil(results / each) }, (_, at) => tableOf(at * each, (at + 1) * each));
+    if (each <= 1 || made.every((table) => widthOf(table) <= width)) return made;
+  }
+}
+
+function widthOf(table: string): number {
+  return table.indexOf('\n');
 }
 
 function percentiles({ count: values, p50, p99, max }: LatencySummary): string {

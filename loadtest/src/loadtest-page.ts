@@ -25,7 +25,8 @@ npm run loadtest -- fan-out --subscribers 100,1000 --rounds 3 --json result.json
 
 starts a node, puts one topic with 100 and then 1,000 subscribers on it, three times each, prints a table and writes a page with
 charts. \`npm run loadtest -- fan-out --help\` shows the options of a scenario. It runs on Linux, for it reads \`/proc\`. It ends with code 0 if all
-results are valid, 1 if one is not or something failed, 2 if the command is wrong.
+results are valid, 1 if one is not or something failed, 2 if the command is wrong. Stopped with Ctrl+C (code 130) or SIGTERM (143), it ends what it has started and
+keeps the results of the runs that had ended.
 
 To see what Fanfare adds to the floor, put it beside raw uWebSockets: \`--servers fanfare,fanfare-fast,raw\`. Servers take turns, so that what
 disturbs the machine disturbs all alike:
@@ -63,7 +64,8 @@ npm run loadtest -- report result.json --html report.html
 
 ## Several scenarios: a plan
 
-\`npm run loadtest -- plan plan.yaml\` carries out a list, in YAML or JSON. Each item names a scenario, and its options where they are not the default:
+\`npm run loadtest -- plan plan.yaml\` carries out a list, in YAML or JSON. Each item names a scenario, and its options where they are not the default. The
+[options of all scenarios](#options-of-all-scenarios) are for the whole plan: \`--url\`, \`--token\`, \`--client\`, \`--rounds\` and the others stand on the command line.
 
 \`\`\`yaml
 - scenario: fan-out
@@ -73,10 +75,31 @@ npm run loadtest -- report result.json --html report.html
   subscribers: 2000
 \`\`\`
 
+## Curves, and the highest rate
+
+Each option of a scenario takes several values, separated by commas, and makes one run for each; of several such options one for each combination. A page with the curve of
+throughput against latency, and one with memory against connections:
+
+\`\`\`sh
+npm run loadtest -- fan-out --rate 20,40,80,160,320 --html rates.html
+npm run loadtest -- idle --subscribers 1000,2000,5000,10000 --html memory.html
+\`\`\`
+
+\`--find-max-rate\` looks for the highest rate that holds (the maximum sustainable throughput): it begins at \`--rate\`, doubles it until a run does not hold, and bisects until the rate that held and the
+one that did not are within 5 %. A rate holds if the run is valid and 99 % of its deliveries took no longer than \`--max-p99-ms\`. The whole is about ten runs of \`--seconds\` each.
+
+\`\`\`sh
+npm run loadtest -- fan-out --find-max-rate --max-p99-ms 50 --html highest.html
+\`\`\`
+
+It ends with the rate and what stopped the next one: how much of a CPU servers, Redis and generator used, and whether the limit was the generator's. **That of the generator says nothing of the
+server**, only that it carries at least as much: give it more \`--generators\` and CPUs, best on another machine. What does not hold is tried again, \`--rounds\` times, for others may
+have disturbed the machine. The code is 0 if some rate held.
+
 ## How to size a cluster
 
 1. Find the scenario that is most like your traffic, and give it your numbers: connections, topics, publications a second, bytes.
-2. Start with a tenth of it on one node and raise it (\`--subscribers 500,1000,2000,5000\`). The chart of throughput against latency bends upwards where a node
+2. Start with a tenth of it on one node and raise it (\`--subscribers 500,1000,2000,5000\`, or \`--find-max-rate\`). The chart of throughput against latency bends upwards where a node
    is full; so does the column \`server CPU\` come near 100 %.
 3. Plan for half of that on each node: while one is deployed or lost, the others carry its clients too. \`storm\` with the share that one node has shows how long
    they take to come back.
@@ -90,13 +113,13 @@ ${rows(
   Object.entries(commonOptions).map(([name, option]) => [
     `\`--${name}\``,
     option.about,
-    'default' in option && option.default !== false ? `\`${option.default}\`` : '',
+    'fallback' in option ? `\`${option.fallback}\`` : '',
   ]),
 )}
 
 ## Scenarios
 
-Options that say "several" make one run for each of their values.
+Each option takes several values, separated by commas: one run for each, or for each combination where several options have several.
 
 ${Object.entries(scenarios)
   .map(
@@ -113,7 +136,7 @@ ${rows(
 
 ## How to read the table
 
-Each round of each run on each server is a line.
+Each round of each run on each server is a line; where that is too wide for the terminal, a column. What nobody can say of any of them is left out.
 
 ${rows(
   ['column', 'what it is'],
@@ -161,7 +184,6 @@ button of the legend switches a line off.
 ## Its limits
 
 - Generator and servers that it starts share the machine: with few cores they take CPU from each other. Compare servers of the same run, not of different days.
-- The load is offered, not searched: it finds no maximum by itself. Raise it until the complaints or the latency say stop.
 - Bare sockets publish without acknowledgement. What an acknowledged publication costs shows \`npm run loadtest -- levels\`.
 - \`--client\` costs the generator several times what a bare socket does: give it fewer subscribers, or more \`--generators\`.
 - Latency ends where the bytes are found in the generator; an application adds its own decoding.

@@ -1,17 +1,19 @@
 /** `npm run loadtest`. */
-import { access, constants, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { parseCommandLine, type Request, UsageError } from './command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
 import { reportLevels } from './levels/levels-report.js';
-import { type ResultFile, resultVersion } from './load/result.js';
+import { type LoadResult, type RateSearch, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
 import { carryOutRuns } from './load-command.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
 import { loadTable } from './load-table.js';
 import { describeMachine } from './machine.js';
+import { checkOutput, writeMeasured, writeOutput } from './output-file.js';
 import { ProgressLine } from './progress-line.js';
+import { searchRates } from './rate-search.js';
 import { reportPage } from './report/report-page.js';
+import { exitWhenStopped, untilStopped } from './stop-signal.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
@@ -30,49 +32,72 @@ async function carryOut(request: Request): Promise<void> {
   await carryOutLevels(request.options, request.jsonFile);
 }
 
-async function carryOutLoad({ runs, settings, jsonFile, htmlFile }: LoadRequest): Promise<void> {
-  // Not after an hour of load.
-  for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkFolder(file);
+async function carryOutLoad(request: LoadRequest): Promise<void> {
+  const { runs, settings, maxP99Ms, jsonFile, htmlFile } = request;
+  for (const file of [jsonFile, htmlFile]) if (file !== null && file !== '-') await checkOutput(file);
   const startedAt = new Date().toISOString();
   const progress = new ProgressLine(process.stderr);
-  const results = await carryOutRuns(runs, settings, progress);
+  const results: LoadResult[] = [];
+  const searches: RateSearch[] = [];
+  const work =
+    maxP99Ms === null
+      ? carryOutRuns(runs, settings, progress, results)
+      : searchRates(runs, maxP99Ms, settings, progress, results, searches);
+  const ended = await Promise.race([untilStopped(), work.catch((error: Error) => error)]);
   progress.end();
-  process.stdout.write(`${loadTable(results)}\n`);
+  if (typeof ended === 'number') progress.line(`Stopped; ${kept(results)}`);
+  else if (ended instanceof Error && results.length > 0) progress.line(`A run has failed; ${kept(results)}`);
+  if (results.length > 0) await tell(results, searches, startedAt, request);
+  if (typeof ended === 'number') process.exit(ended);
+  if (ended instanceof Error) throw ended;
+}
+
+function kept({ length }: readonly LoadResult[]): string {
+  if (length === 0) return 'no run had ended, and nothing was written.';
+  return `what came of the ${length === 1 ? 'run' : `${length} runs`} that had ended:`;
+}
+
+async function tell(
+  results: readonly LoadResult[],
+  searches: readonly RateSearch[],
+  startedAt: string,
+  { maxP99Ms, jsonFile, htmlFile }: LoadRequest,
+): Promise<void> {
+  process.stdout.write(`${loadTable(results, process.stdout.columns)}\n`);
+  for (const { says } of searches) process.stdout.write(`\n${says}\n`);
   const command = describeCommand(process.argv.slice(2));
-  const file: ResultFile = { version: resultVersion, startedAt, machine: describeMachine(), command, results };
+  const machine = describeMachine();
+  const file: ResultFile = { version: resultVersion, startedAt, machine, command, results, searches };
   const json = `${JSON.stringify(file, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
-  else if (jsonFile !== null) await writeFile(jsonFile, json);
-  if (htmlFile !== null) await writeFile(htmlFile, await reportPage([{ ...file, name: '' }]));
-  if (results.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
+  else if (jsonFile !== null) await writeMeasured(jsonFile, json);
+  const isShown = htmlFile === null || (await writeOutput(htmlFile, () => reportPage([{ ...file, name: '' }])));
+  // A page can be made of it later.
+  if (!isShown && jsonFile === null) process.stdout.write(json);
+  // A search ends with runs that do not hold.
+  const isGood =
+    maxP99Ms === null
+      ? results.every(({ complaints }) => complaints.length === 0)
+      : searches.every(({ highestPerSecond }) => highestPerSecond !== null);
+  if (!isGood) process.exitCode = 1;
 }
 
 async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void> {
-  await checkFolder(htmlFile);
+  await checkOutput(htmlFile);
   const read = await Promise.all(
     files.map(async (name) => ({ ...(await readResultFile(name)), name: basename(name) })),
   );
-  await writeFile(htmlFile, await reportPage(read));
-}
-
-async function checkFolder(file: string): Promise<void> {
-  const isFolder = await stat(file).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder) throw new UsageError(`${file} is a folder: say which file is to be written.`);
-  const folder = dirname(file);
-  await access(folder, constants.W_OK).catch(() => {
-    throw new UsageError(`${file} cannot be written: there is no folder ${folder}, or nobody may write to it.`);
-  });
+  await writeOutput(htmlFile, () => reportPage(read));
 }
 
 async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): Promise<void> {
+  if (jsonFile !== null) await checkOutput(jsonFile);
+  void exitWhenStopped();
   const samples = await measureLevels(options, (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${reportLevels(samples, options)}\n`);
   if (jsonFile !== null) {
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, samples };
-    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   // What was lost or doubled says nothing.
   if (samples.some(({ complaint }) => complaint !== null)) process.exitCode = 1;

@@ -5,7 +5,7 @@ import { compare } from '../src/compare/compare.js';
 import { parseCompare } from '../src/compare/compare-command-line.js';
 import { reportComparison } from '../src/compare/compare-report.js';
 import { judge } from '../src/compare/guard.js';
-import { estimate } from '../src/compare/statistics.js';
+import { coverageOf, estimate } from '../src/compare/statistics.js';
 import { UsageError } from '../src/flags.js';
 
 const quiet = { line: () => {}, moment: () => {} };
@@ -14,11 +14,18 @@ describe('an estimate from rounds', () => {
   it('is their median, with an interval within what was seen', () => {
     expect(estimate([])).toBeNull();
     expect(estimate([2])).toEqual({ median: 2, low: 2, high: 2 });
-    const found = estimate([1, 1.1, 0.9, 1.05, 5]);
-    expect(found?.median).toBe(1.05);
-    expect(found?.low).toBeGreaterThanOrEqual(0.9);
-    expect(found?.high).toBeLessThanOrEqual(5);
-    expect(estimate([1, 1.1, 0.9, 1.05, 5])).toEqual(found);
+    expect(estimate([1, 1.1, 0.9, 1.05, 5])).toEqual({ median: 1.05, low: 0.9, high: 5 });
+    expect(estimate([9, 1, 8, 2, 7, 3, 6, 4, 5])).toEqual({ median: 5, low: 2, high: 8 });
+  });
+
+  it('claims no more than they hold', () => {
+    expect([1, 3, 5, 6, 9].map(coverageOf)).toEqual([0, 0.75, 0.9375, 0.96875, 0.9609375]);
+    const page = (rounds: number) => reportComparison({ comparisons: [], idle: [], missing: [] }, 'compare', rounds);
+    expect(page(1)).toContain('1 round, servers in turns');
+    expect(page(1)).not.toContain('confidence');
+    expect(page(3)).toContain('with the lowest and the highest of them; 3 rounds hold the true median between those');
+    expect(page(3)).toContain('with 75 % confidence only.');
+    expect(page(6)).toContain('the interval of them that holds the true median with 96.88 % confidence');
   });
 });
 
@@ -60,11 +67,20 @@ it('compares servers on the same load, in turns', { timeout: 60_000 }, async () 
   const page = reportComparison(compared, 'npm run compare', 1);
   expect(page).toContain('### Point to point');
   expect(page).toMatch(/\| 128 B +\| fanfare-fast \|/);
+  expect(page).toContain('fanfare-fast, times this');
+  const [results] = compared.comparisons.map((each) => each.results.filter(({ server }) => server === 'raw'));
+  const alone = { ...compared, comparisons: [{ name: 'point-to-point', results: results ?? [] }] };
+  expect(reportComparison(alone, 'npm run compare', 1)).toMatch(
+    /\| publications \| server \| CPU per delivery, µs \| times raw \| p50, ms \| p99, ms \| valid rounds \|/,
+  );
 });
 
 it.each([
   [['now'], '"now" stands where an option was expected.'],
   [['--cases', 'everything'], `--cases does not know "everything", only ${Object.keys(cases).join(', ')}.`],
+  [['--cases'], `--cases needs a value: ${Object.keys(cases).join(', ')}, none.`],
+  [['--servers', 'mosquitto', '--cases', 'fan-out,nodes'], /^--servers names none that nodes has: fanfare-fast, /],
+  [['--servers', 'socketio-uws'], /^--servers names none that any case has: fanfare, /],
   [['--servers', 'pigeon'], /^--servers does not know "pigeon"/],
   [['--rounds', '0'], '--rounds must be a number from 1 to 1000, not "0".'],
   [['guard', 'now'], '"now" stands where an option was expected.'],

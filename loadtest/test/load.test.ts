@@ -2,14 +2,17 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { startNode } from '@fanfare/local-cluster';
+import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { ClientConnection } from '../src/load/client-connection.js';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
 import { Reception } from '../src/load/reception.js';
+import { runLoad } from '../src/load/run-load.js';
+import { Shard } from '../src/load/shard.js';
 import { ShardProcess } from '../src/load/shard-process.js';
-import { stampText } from '../src/load/stamp.js';
-import { defaultWorkload } from '../src/load/workload.js';
+import { nowUs, stampText } from '../src/load/stamp.js';
+import { defaultWorkload, topicOfStream } from '../src/load/workload.js';
 import { carryOutRuns } from '../src/load-command.js';
 import { protocols } from '../src/protocols/protocols.js';
 import { run } from '../src/scenarios/scenario.js';
@@ -39,6 +42,11 @@ async function answering(bytes: Buffer) {
   return { port: (server.address() as AddressInfo).port, [Symbol.asyncDispose]: async () => void server.close() };
 }
 
+async function untilDelivered({ adminUrl }: NodeProcess): Promise<void> {
+  const metrics = async (): Promise<string> => await (await fetch(`${adminUrl}/metrics`)).text();
+  await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
+}
+
 const agreed = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n';
 
 it('a connection that is closed in the same breath as it is accepted is refused, not waited for', async () => {
@@ -50,6 +58,16 @@ it('a connection that is closed in the same breath as it is accepted is refused,
 it('a server that never answers a subscribe is given up', async () => {
   await using server = await answering(Buffer.from(agreed));
   await expect(Connection.open({ ...optionsFor(server.port), timeoutMs: 200 })).rejects.toThrow(/within 200 ms/);
+});
+
+it('a server that never answers the typed client is given up', async () => {
+  await using server = await answering(Buffer.from(''));
+  const { target } = optionsFor(server.port);
+  const nothing = { onPublication: () => {}, onTold: () => {}, onFailure: () => {} };
+  const options = { target, encoding: 'msgpack', publicationBytes: 100, timeoutMs: 200, ...nothing } as const;
+  await expect(ClientConnection.open(options, ['t'])).rejects.toThrow(
+    'The typed client could not connect and subscribe within 200 ms.',
+  );
 });
 
 it('a subscription that waits for its answer hears that the connection is gone', async () => {
@@ -99,4 +117,164 @@ it('says so when others than those that are told to stop reading lose their conn
   });
   const [result] = await carryOutRuns([{ ...cut, env: {} }], { ...shortSettings, generators: 1 }, quiet);
   expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: .*4501/));
+});
+
+it('says where the course has a hole, and goes on', async () => {
+  await using node = await startNode();
+  await using redis = await startRedis();
+  await using proxy = await FaultProxy.start({ targetPort: redis.port });
+  const holes: string[] = [];
+  const result = await runLoad({
+    scenario: 'fan-out',
+    label: 'a hole',
+    server: 'fanfare',
+    workload: { ...defaultWorkload, perSecond: 10, warmUpSeconds: 0, seconds: 2 },
+    deployment: {
+      targets: [localTarget(node.port)],
+      processes: [],
+      redisPort: proxy.port,
+      metricsUrls: [],
+      [Symbol.asyncDispose]: async () => {},
+    },
+    protocol: 'msgpack',
+    isTyped: false,
+    generators: 1,
+    onMoment: () => {
+      if (holes.length === 0) void proxy.refuse();
+    },
+    onHole: ({ message }) => {
+      holes.push(message);
+      void proxy.heal();
+    },
+  });
+  expect(holes).toEqual([expect.stringContaining('ECONNREFUSED')]);
+  expect(result.moments.length).toBeGreaterThan(1);
+});
+
+it('says that the broker is gone, where typed clients wait for it', async () => {
+  await using node = await startNode();
+  const dies = run('the broker dies', { subscribers: 5, perSecond: 100, warmUpSeconds: 0, seconds: 2 });
+  const show = { ...quiet, moment: () => void node.kill() };
+  const [result] = await carryOutRuns([dies], { ...shortSettings, generators: 1, url: node.url, isTyped: true }, show);
+  expect(result?.connected).toBe(0);
+  expect(result?.complaints).toContain('5 of 5 clients were not connected at the end.');
+  expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: The typed client lost/));
+  expect(result?.complaints.join()).not.toContain('nobody was told');
+  // What nobody could send was not published, and is not lost.
+  expect(result?.published).toBeLessThan(150);
+  expect(result?.lost).toBeLessThan(50);
+});
+
+it.each(['churn', 'resubscribe'] as const)('says when it falls behind with the %s', async (name) => {
+  await using node = await startNode();
+  const complaintsAt = async (perSecond: number): Promise<readonly string[]> => {
+    const disturbances = [{ name, connectionsPerSecond: perSecond, subscriptionsPerSecond: perSecond }];
+    const workload = { subscribers: 4, perSecond: 10, warmUpSeconds: 0, seconds: 0.5, disturbances };
+    const [result] = await carryOutRuns([run(name, workload)], { ...shortSettings, url: node.url }, quiet);
+    return result?.complaints.filter((complaint) => complaint.includes('replaced')) ?? [];
+  };
+  // Four subscribers cannot be replaced as often.
+  expect(await complaintsAt(200_000)).toEqual([expect.stringMatching(/^Only \d+ of 100000 connections/)]);
+  expect(await complaintsAt(4)).toEqual([]);
+});
+
+it.each([
+  { topics: 20, publishers: 3 },
+  { topics: 4, publishers: 10 },
+])('the popularity of a topic is the same however many processes publish: %j', async (size) => {
+  await using node = await startNode();
+  const choice = { name: 'zipf', exponent: 1 } as const;
+  const workload = { ...defaultWorkload, ...size, choice, perSecond: 4_000, subscribers: 0 };
+  const plan = { workload, targets: [localTarget(node.port)], protocol: 'msgpack', isTyped: false, shards: 2 } as const;
+  const shards = await Promise.all(
+    [0, 1].map(async (shard) => {
+      const opened = new Shard({ ...plan, shard, localAddress: null });
+      await opened.open();
+      return opened;
+    }),
+  );
+  const startUs = nowUs();
+  const reports = await Promise.all(shards.map((shard) => shard.run(startUs, 1, false)));
+  const counts = new Float64Array(size.topics);
+  for (const { published } of reports) {
+    for (const [stream, count] of published.entries()) {
+      const topic = topicOfStream(stream, workload);
+      counts[topic] = (counts[topic] ?? 0) + count;
+    }
+  }
+  const harmonic = counts.reduce((sum, _, topic) => sum + 1 / (topic + 1), 0);
+  for (const [topic, count] of counts.entries()) {
+    const expected = 4_000 / (topic + 1) / harmonic;
+    // Five standard deviations of a count of that size.
+    expect(Math.abs(count - expected)).toBeLessThan(5 * Math.sqrt(expected));
+  }
+});
+
+it('keeps apart what was lost while it warmed up', async () => {
+  // Level fast: what is published while a client is away is gone.
+  await using node = await startNode({ env: { FANFARE_TOPICS: '{">":{"level":"fast"}}' } });
+  await using proxy = await FaultProxy.start({ targetPort: node.port });
+  const result = runLoad({
+    scenario: 'fan-out',
+    label: 'a break in the warm-up',
+    server: 'fanfare',
+    workload: {
+      ...defaultWorkload,
+      perSecond: 500,
+      warmUpSeconds: 2.5,
+      seconds: 0.2,
+      subscriberServers: [0],
+      publisherServers: [1],
+    },
+    deployment: {
+      targets: [localTarget(proxy.port), localTarget(node.port)],
+      processes: [],
+      redisPort: null,
+      metricsUrls: [],
+      [Symbol.asyncDispose]: async () => {},
+    },
+    protocol: 'msgpack',
+    isTyped: true,
+    generators: 1,
+  });
+  await untilDelivered(node);
+  proxy.reset();
+  const { lost, lostInWarmUp, told, complaints } = await result;
+  expect({ lost, told }).toEqual({ lost: 0, told: 0 });
+  expect(lostInWarmUp).toBeGreaterThan(0);
+  expect(complaints).toContain(`${lostInWarmUp} deliveries were lost in the warm-up already.`);
+});
+
+it('what has not come when nothing comes any more is lost once, however long the load goes on', () => {
+  const reception = new Reception({ ...defaultWorkload, perSecond: 1 }, 1);
+  reception.begin(0, true);
+  const deliver = (sequence: number): void => reception.record(0, Buffer.from(stampText(0, sequence, 0)), 0);
+  deliver(0);
+  expect(reception.conclude(Float64Array.of(3)).lost).toBe(2);
+  // It leaves with what it missed, and another one misses something.
+  reception.begin(0, false);
+  deliver(4);
+  deliver(6);
+  expect(reception.conclude(Float64Array.of(7)).lost).toBe(3);
+});
+
+it('says that nothing was published, where the publisher was gone before', async () => {
+  await using node = await startNode();
+  const gone = run('gone', { perSecond: 100, warmUpSeconds: 2, seconds: 0.5 });
+  const results = carryOutRuns([gone], { ...shortSettings, generators: 1, url: node.url }, quiet);
+  await untilDelivered(node);
+  await node.kill();
+  const [result] = await results;
+  expect(result).toMatchObject({ published: 0, deliveries: 0 });
+  expect(result?.complaints).toContain('Nothing was published.');
+});
+
+it('expects no more of a low rate than it can give', async () => {
+  // Two publications in all: they cannot reach the subscribers of three processes, each with topics of its own.
+  const few = run('few', { topics: 6, subscribers: 6, publishers: 4, perSecond: 1, warmUpSeconds: 0.5, seconds: 2 });
+  const [result] = await carryOutRuns([few], { ...shortSettings, generators: 3 }, quiet);
+  expect(result).toMatchObject({ published: 2, deliveries: 2, lost: 0, lostInWarmUp: 0 });
+  expect(result?.complaints.filter((complaint) => /othing/.test(complaint))).toEqual([]);
+  // It lasts as long as it was to, though all has left after a second.
+  expect(result?.elapsedSeconds).toBeGreaterThanOrEqual(2);
 });

@@ -7,6 +7,7 @@ import { protocols } from '../src/protocols/protocols.js';
 it('publications of one write have their own stamps, also without frames', () => {
   const written: Uint8Array[] = [];
   const connection = {
+    isConnected: true,
     frame: (message: Uint8Array) => message,
     write: (bytes: Uint8Array) => written.push(bytes),
   };

@@ -1,100 +1,31 @@
 /** The page of charts: what it shows, what it leaves out, and what is said of files that are none. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { hasBrowser, launchBrowser } from '../../test/chromium.js';
 import { mergeHistograms } from '../src/load/histogram.js';
-import {
-  type LatencySummary,
-  type LoadResult,
-  type Moment,
-  type ResultFile,
-  resultVersion,
-} from '../src/load/result.js';
+import { type LoadResult, type ResultFile, resultVersion } from '../src/load/result.js';
 import { parseResultFile } from '../src/load/result-file.js';
 import { type Evidence, findComplaints, validityRules } from '../src/load/validity.js';
-import { defaultWorkload, type Workload } from '../src/load/workload.js';
-import { describeCommand, parseLoad, parseReport, readPlan } from '../src/load-command-line.js';
+import { describeCommand, parseLoad, parseReport } from '../src/load-command-line.js';
+import { coursesOf } from '../src/report/course-figures.js';
 import { sectionsOf } from '../src/report/group.js';
 import { percentilePoints } from '../src/report/latency-figure.js';
 import { reportPage } from '../src/report/report-page.js';
+import { latency, moment, result } from './results.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-const executablePath = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .flatMap((folder) => ['chromium', 'google-chrome', 'chrome'].map((name) => join(folder, name)))
-  .find((path) => existsSync(path));
-
-/** Of these latencies, in µs. */
-function latency(...values: readonly number[]): LatencySummary {
-  const histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
-  for (const value of values) histogram.recordValue(value);
-  const at = (percentile: number): number => histogram.getValueAtPercentile(percentile);
-  return {
-    count: values.length,
-    p50: at(50),
-    p90: at(90),
-    p99: at(99),
-    p999: at(99.9),
-    max: histogram.maxValue,
-    histogram: encodeIntoCompressedBase64(histogram),
-  };
-}
-
-function moment(atSeconds: number, connected: number): Moment {
-  const rest = { redisCpu: 0, generatorCpu: 0.2, serverRssBytes: 80e6, kernelTcpBytes: 0 };
-  return { atSeconds, publishedPerSecond: 40, deliveriesPerSecond: 40 * connected, connected, serverCpu: 0.1, ...rest };
-}
-
-function result(other: Partial<Omit<LoadResult, 'workload'>> & { readonly workload?: Partial<Workload> }): LoadResult {
-  return {
-    scenario: 'fan-out',
-    label: '100 subscribers',
-    server: 'fanfare',
-    published: 40,
-    deliveries: 4_000,
-    lost: 0,
-    repeated: 0,
-    foreign: 0,
-    unproven: 0,
-    told: 0,
-    failures: {},
-    connected: 100,
-    elapsedSeconds: 1.1,
-    latency: latency(1_000, 2_000, 3_000),
-    handshake: latency(10_000),
-    back: latency(),
-    serverCpuUs: 8_000,
-    redisCpuUs: null,
-    serverCpuUsPerDelivery: 2,
-    serverBytesPerConnection: 1_500,
-    serverRssBytes: 80 * 2 ** 20,
-    kernelTcpBytes: 0,
-    redisCommands: null,
-    redisInputBytes: null,
-    redisOutputBytes: null,
-    slipP99Us: 200,
-    lateShare: 0,
-    generatorCpu: 0.2,
-    generatorLoopLagP99Ms: 1,
-    serverLoopLagP99Ms: null,
-    moments: [],
-    complaints: [],
-    ...other,
-    workload: { ...defaultWorkload, subscribers: 100, perSecond: 40, seconds: 1, ...other.workload },
-  };
-}
-
 function resultFile(results: readonly LoadResult[]): ResultFile {
   const startedAt = '2026-11-24T12:00:00.000Z';
-  return { version: resultVersion, startedAt, machine: 'a machine <b>', command: 'npm run loadtest', results };
+  const [machine, command] = ['a machine <b>', 'npm run loadtest'];
+  return { version: resultVersion, startedAt, machine, command, results, searches: [] };
 }
 
 function named(name: string, results: readonly LoadResult[]) {
@@ -176,6 +107,30 @@ describe('results on one page', () => {
     expect([...page.matchAll(/<figure data-chart="([^"]*)"/g)].map(([, id]) => id)).toEqual(['latency-fan-out-0']);
   });
 
+  it('draws no CPU where nobody saw it, also beside one that was seen', async () => {
+    const moments = storm.moments.map((each) => ({ ...each, serverCpu: null, serverRssBytes: null }));
+    const elsewhere = { ...storm, server: 'the broker at the URL', serverCpuUs: null, serverRssBytes: null, moments };
+    const [section] = sectionsOf([named('', [storm, elsewhere])]);
+    const charts = section === undefined ? [] : coursesOf(section).flatMap(({ figures }) => figures);
+    const servers = charts.map(({ chart: { title, series } }) => [title, series.map(({ name }) => name)]);
+    expect(Object.fromEntries(servers)).toMatchObject({
+      Connected: ['fanfare', 'the broker at the URL'],
+      'Server CPU': ['fanfare'],
+    });
+  });
+
+  it('says what a search has found', async () => {
+    const found = {
+      scenario: 'fan-out',
+      label: 'many',
+      server: 'raw',
+      highestPerSecond: 40,
+      limitedBy: 'server',
+    } as const;
+    const file = { ...named('', [result({})]), searches: [{ ...found, says: '40 held, <b>41</b> did not.' }] };
+    expect(await reportPage([file])).toContain('<li>40 held, &lt;b&gt;41&lt;/b&gt; did not.</li>');
+  });
+
   it('cannot be broken by what stands in the results', async () => {
     const page = await reportPage([named('', [result({ label: '</script><script>alert(1)</script>' })])]);
     expect(page).not.toContain('<script>alert');
@@ -183,8 +138,7 @@ describe('results on one page', () => {
   });
 });
 
-// A machine without a browser runs everything else; .ci/run installs one.
-describe.skipIf(executablePath === undefined)('the page in a browser', () => {
+describe.skipIf(!hasBrowser)('the page in a browser', () => {
   let folder: string;
   let browser: Browser;
   let page: Page;
@@ -195,18 +149,8 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
     await writeFile(join(folder, 'result.json'), JSON.stringify(resultFile([...fanOut, storm])));
     const args = [main, 'report', join(folder, 'result.json'), '--html', join(folder, 'report.html')];
     const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    browser = await chromium.launch({
-      ...(executablePath === undefined ? {} : { executablePath }),
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: `Wrote ${join(folder, 'report.html')}.\n` });
+    browser = await launchBrowser();
     page = await browser.newPage();
     page.on('pageerror', ({ message }) => problems.push(message));
     page.on('console', (message) => problems.push(message.text()));
@@ -227,13 +171,13 @@ describe.skipIf(executablePath === undefined)('the page in a browser', () => {
       .locator('[data-chart]')
       .evaluateAll((all) => all.map((each) => each.getAttribute('data-chart')));
     expect(ids).toEqual([
-      'latency-fan-out-0',
       'throughput-fan-out',
       'cpu-fan-out',
       'memory-fan-out',
+      'latency-fan-out-0',
+      'cpu-storm',
       'latency-storm-0',
       'back-storm-0',
-      'cpu-storm',
       'course-storm-0-published',
       'course-storm-0-delivered',
       'course-storm-0-connected',
@@ -305,11 +249,26 @@ describe('a result file', () => {
     expect(parseResultFile('r.json', text).results[0]?.scenario).toBe('');
   });
 
+  it('of version 1, which had 0 for what nobody saw, is still read', () => {
+    const elsewhere = { ...storm, serverCpuUs: null, serverRssBytes: null };
+    const old = { ...resultFile([]), version: 1, results: [storm, elsewhere] };
+    const { version, results } = parseResultFile('r.json', JSON.stringify(old));
+    expect(version).toBe(resultVersion);
+    expect(results.map(({ moments: [first] }) => first)).toMatchObject([
+      { serverCpu: 0.1, redisCpu: null, serverRssBytes: 80e6 },
+      { serverCpu: null, redisCpu: null, serverRssBytes: null },
+    ]);
+  });
+
   it.each([
     ['text', 'version: 1', 'r.json is not JSON.'],
     ['another list', '[1]', 'r.json is not a result file of a scenario: it has no version.'],
     ['of the studies in depth', '{"samples":[]}', 'r.json is not a result file of a scenario: it has no version.'],
-    ['of another version', '{"version":2,"results":[]}', 'r.json has version 2 of the schema; this program reads 1.'],
+    [
+      'of another version',
+      '{"version":3,"results":[]}',
+      'r.json has version 3 of the schema; this program reads 1 and 2.',
+    ],
     ['without results', JSON.stringify(resultFile([])), 'r.json holds no results.'],
     [
       'with a wrong field',
@@ -325,7 +284,7 @@ describe('the words of it', () => {
   it.each([
     [[], 'Say which result files: npm run loadtest -- report result.json --html report.html.'],
     [['r.json'], 'Say where the page goes: npm run loadtest -- report result.json --html report.html.'],
-    [['r.json', '--json', 'x'], "Unknown option '--json'."],
+    [['r.json', '--json', 'x'], 'There is no option --json here, only --html, --help.'],
   ])('refuse report %j', (args, sentence) => {
     expect(() => parseReport(args)).toThrow(sentence);
   });
@@ -349,10 +308,13 @@ describe('the words of it', () => {
 
 it('explains every complaint', () => {
   const fine: Evidence = {
+    subscribers: 5,
+    away: 0,
     planned: 10,
     published: 10,
     deliveries: 10,
     lost: 0,
+    lostInWarmUp: 0,
     repeated: 0,
     foreign: 0,
     told: 0,
@@ -360,14 +322,22 @@ it('explains every complaint', () => {
     slipP99Us: 10,
     failures: {},
     deliveriesOfShards: [4, 6],
-    isEachListening: true,
+    turns: { planned: 10, done: 9 },
     breaksConnections: false,
   };
   expect(findComplaints(fine)).toEqual([]);
+  expect(findComplaints({ ...fine, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([
+    'Nothing was published.',
+  ]);
+  // Idle subscribers, and topics without any.
+  expect(findComplaints({ ...fine, planned: 0, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
+  expect(findComplaints({ ...fine, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
   const said = [
     { published: 0 },
-    { deliveries: 0 },
-    { lost: 3 },
+    { deliveries: 0, deliveriesOfShards: [0, 0] },
+    { away: 2, turns: { planned: 100, done: 90 } },
+    { lost: 3, lostInWarmUp: 4 },
+    { lost: 3, failures: { 'a publisher: The server closed the connection.': 1 } },
     { lost: 3, told: 1, deliveriesOfShards: [5, 5] },
     { repeated: 1, foreign: 2 },
     { generatorCpu: 0.9, slipP99Us: 60_000 },
@@ -392,14 +362,13 @@ it('has a Kubernetes Job whose plan and words are understood', async () => {
   try {
     const file = join(folder, 'plan.yaml');
     await writeFile(file, configMap?.data?.['plan.yaml'] ?? '');
-    expect(readPlan(file).map(({ scenario }) => scenario)).toEqual(['fan-out', 'fan-out', 'point-to-point', 'storm']);
     const [name = '', path, ...args] = container?.args ?? [];
     expect([name, path]).toEqual(['plan', join(container?.volumeMounts?.[0]?.mountPath ?? '', 'plan.yaml')]);
     expect(parseLoad(name, [file, ...args])).toMatchObject({
       jsonFile: '-',
       settings: { url: 'ws://fanfare:8080/ws', rounds: 3 },
+      runs: ['fan-out', 'fan-out', 'point-to-point', 'storm'].map((scenario) => ({ scenario })),
     });
-    expect(await readFile(file, 'utf8')).not.toBe('');
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,7 +1,6 @@
 /** Scenarios as the tests carry them out: a second each. */
 import type { LoadSettings } from '../src/load-command.js';
-import { readOptions } from '../src/scenarios/option.js';
-import type { Run } from '../src/scenarios/scenario.js';
+import { type Run, runsOf } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 
 export const quiet = { line: () => {}, moment: () => {} };
@@ -19,7 +18,6 @@ export const shortSettings: LoadSettings = {
 export function shortRuns(name: string): readonly Run[] {
   const scenario = scenarios[name];
   if (scenario === undefined) throw new Error(`There is no scenario ${name}.`);
-  return scenario
-    .runs(readOptions(scenario.options, scenario.short))
-    .map((run) => ({ ...run, workload: { ...run.workload, warmUpSeconds: 0.2 } }));
+  const runs = runsOf(name, scenario, scenario.short);
+  return runs.map((run) => ({ ...run, workload: { ...run.workload, warmUpSeconds: 0.2 } }));
 }

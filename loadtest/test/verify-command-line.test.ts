@@ -34,7 +34,7 @@ it('has another name for each fault', () => {
 it.each([
   [[], 'Say what breaks with --fault; --list says what there is.'],
   [['none'], '"none" stands where an option was expected.'],
-  [['--fault', 'none', '--speed', '9'], "Unknown option '--speed'."],
+  [['--fault', 'none', '--level'], '--level needs a value: fast, recoverable, durable.'],
   [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],
   [['--fault', 'none', '--topics', '0'], '--topics must be a number from 1 to 10000, not "0".'],
   [['--fault', 'none', '--topics', '2', '--topics-each', '3'], '--topics-each must be a number from 1 to 2, not "3".'],
@@ -43,7 +43,10 @@ it.each([
   [['--fault', 'none', '--bytes=-1'], '--bytes must be a number from 0 to 16000, not "-1".'],
   [['--fault', 'none', '--nodes', '1'], '--nodes must be a number from 2 to 9, not "1".'],
   [['--fault', 'none', '--level', 'sure'], '--level does not know "sure", only fast, recoverable, durable.'],
-  [['--fault', 'none', '--level', 'fast,durable'], '--level takes one name, not "fast,durable".'],
+  [
+    ['--fault', 'none', '--level', 'fast,durable'],
+    '--level does not know "fast,durable", only fast, recoverable, durable.',
+  ],
   [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600, not "1".'],
   [['--fault', 'none', '--clients', '0'], '--clients must be a number from 1 to 10000, not "0".'],
 ])('refuses %j', (args, sentence) => {
@@ -57,10 +60,10 @@ it('names the faults that there are where it does not know one', () => {
 });
 
 it('ends with code 2 and one sentence', () => {
-  const { status, stderr, stdout } = run('--fault', 'none', '--speed', '9');
+  const { status, stderr, stdout } = run('--fault', 'none', '--rate', '-5');
   expect({ status, stderr, stdout }).toEqual({
     status: 2,
-    stderr: "Unknown option '--speed'. See --help.\n",
+    stderr: '--rate must be a number from 1 to 50000, not "-5". See --help.\n',
     stdout: '',
   });
 });

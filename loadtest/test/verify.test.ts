@@ -1,4 +1,4 @@
-/** Short runs against a real cluster: one that must be good, and ones that must not. */
+/** Short runs against a real cluster, side by side: one that must be good, and ones that must not. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
@@ -27,7 +27,7 @@ function faultNamed(name: string): Fault {
   return fault;
 }
 
-it(
+it.concurrent(
   'loses nothing when a node is killed',
   async () => {
     const result = await runTrial(faultNamed('kill-node'), options, () => {});
@@ -67,7 +67,7 @@ async function startTamperer(targetUrl: string): Promise<{ url: string } & Async
   return { url, [Symbol.asyncDispose]: async () => void server.close() };
 }
 
-it(
+it.concurrent(
   'sees one byte that is wrong on the way to one subscriber',
   async () => {
     const tamper: Fault = {
@@ -88,7 +88,7 @@ it(
   timeoutMs,
 );
 
-it(
+it.concurrent(
   'is not content where the fault could not be made',
   async () => {
     const broken: Fault = {

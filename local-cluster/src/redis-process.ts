@@ -1,6 +1,6 @@
 /** A Redis of our own: on a free port, with nothing on disk that outlives it. */
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -48,7 +48,8 @@ class LocalRedis implements RedisProcess {
   #child: Child;
 
   static async start(path: string, args: readonly string[], port: number): Promise<LocalRedis> {
-    const folder = await mkdtemp(join(tmpdir(), 'fanfare-redis-'));
+    // Not between two turns: a process that ends there would leave it.
+    const folder = mkdtempSync(join(tmpdir(), 'fanfare-redis-'));
     folders.add(folder);
     try {
       // The program does what its name says, and apt's `redis-tools` has it under another one.

@@ -41,6 +41,11 @@ export class ApiKeys {
   }
 }
 
+/** Whether a key can have this name. */
+export function isApiKeyId(id: string): boolean {
+  return /^[A-Za-z0-9-]{1,64}$/.test(id);
+}
+
 /** A new key, and the entry of FANFARE_AUTH that knows it. */
 export function createApiKey(id: string): { readonly key: string; readonly entry: object } {
   const key = `${apiKeyPrefix}${id}_${randomBytes(secretBytes).toString('base64url')}`;

@@ -240,7 +240,7 @@ export class Session {
   async #askToConnect({ subject }: Identity): Promise<void> {
     const { hook } = this.#context;
     if (hook?.asksAbout('connect') !== true) return;
-    const decision = await hook.decide({ event: 'connect', subject, connection: this.id, topic: null });
+    const decision = await hook.decide({ subject, event: 'connect', connection: this.id, topic: null });
     if (!decision.isAllowed) throw refusalOf(decision);
   }
 

@@ -1,8 +1,9 @@
 /** `npm run compare`, and `npm run guard`. */
-import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
+import { checkOutput, writeMeasured } from '../output-file.js';
 import { ProgressLine } from '../progress-line.js';
+import { exitWhenStopped } from '../stop-signal.js';
 import { compare } from './compare.js';
 import { compareHelp, parseCompare } from './compare-command-line.js';
 import { reportComparison } from './compare-report.js';
@@ -14,6 +15,7 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(compareHelp);
     return;
   }
+  void exitWhenStopped();
   const show = new ProgressLine(process.stderr);
   if (request.name === 'guard') {
     const measured = await measureGuard(request.rounds, show);
@@ -28,6 +30,7 @@ async function main(args: readonly string[]): Promise<void> {
     if (!isGood) process.exitCode = 1;
     return;
   }
+  if (request.jsonFile !== null) await checkOutput(request.jsonFile);
   const startedAt = new Date().toISOString();
   const compared = await compare(request.options, show);
   show.end();
@@ -35,7 +38,7 @@ async function main(args: readonly string[]): Promise<void> {
   process.stdout.write(`${reportComparison(compared, command, request.options.rounds)}\n`);
   if (request.jsonFile !== null) {
     const file = { startedAt, machine: describeMachine(), command, ...compared };
-    await writeFile(request.jsonFile, `${JSON.stringify(file)}\n`);
+    await writeMeasured(request.jsonFile, `${JSON.stringify(file)}\n`);
   }
 }
 

@@ -5,17 +5,27 @@ import { markdownTable } from '../markdown-table.js';
 import { median } from '../median.js';
 import { type Compared, type Comparison, caseNamed } from './compare.js';
 import type { IdleSample } from './idle.js';
-import { type Estimate, estimate } from './statistics.js';
+import { coverageOf, type Estimate, estimate } from './statistics.js';
 
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
   const sections = [
-    `${describeMachine()}; ${rounds} rounds, servers in turns, fresh processes each time. \`${command}\``,
-    'CPU is that of the servers and, where there is one, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: medians of the ratios within a round, with the interval that holds them with 95 % confidence. Latency counts from the planned moment of sending.',
+    `${describeMachine()}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, servers in turns, fresh processes each time. \`${command}\``,
+    `CPU is that of the servers and, where there is one, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
     ...comparisons.map(section),
   ];
   if (idle.length > 0) sections.push(idleSection(idle));
   if (missing.length > 0) sections.push(`Left out:\n\n${missing.map((each) => `- ${each}`).join('\n')}`);
   return sections.join('\n\n');
+}
+
+function describeTimes(rounds: number): string {
+  if (rounds === 1) return 'the ratio within the one round, of which nobody knows how far it would be off in another';
+  const ratio = 'the median of the ratios within a round';
+  const coverage = coverageOf(rounds);
+  const confidence = `${Number((coverage * 100).toFixed(2))} % confidence`;
+  return coverage < 0.95
+    ? `${ratio}, with the lowest and the highest of them; ${rounds} rounds hold the true median between those with ${confidence} only`
+    : `${ratio}, with the interval of them that holds the true median with ${confidence}; less where rounds are not valid`;
 }
 
 function section(comparison: Comparison): string {
@@ -62,7 +72,7 @@ function costTable({ name, results }: Comparison): string {
     'Redis commands per publication',
     'valid rounds',
   ];
-  return markdownTable(head, rows);
+  return tableOfFilled(head, rows);
 }
 
 /** How many deliveries `server` makes for one of `other`, by CPU time, in each round where both count. */
@@ -128,10 +138,19 @@ function idleSection(idle: readonly IdleSample[]): string {
       times(against('fanfare-fast')),
     ];
   });
-  return `### Memory of an idle subscriber\n\nAll of one topic. What the server grew by (anonymous memory, after a garbage collection where it can be asked for one), divided by the subscribers.\n\n${markdownTable(
+  return `### Memory of an idle subscriber\n\nAll of one topic. What the server grew by (anonymous memory, after a garbage collection where it can be asked for one), divided by the subscribers.\n\n${tableOfFilled(
     ['server', 'bytes', 'times raw', 'times fanfare-fast'],
     rows,
   )}`;
+}
+
+/** Without columns that say nothing: about a server that is not among these, or a Redis that there is not. */
+function tableOfFilled(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const isFilled = (_: string, column: number): boolean => rows.some((row) => row[column] !== '');
+  return markdownTable(
+    head.filter(isFilled),
+    rows.map((row) => row.filter(isFilled)),
+  );
 }
 
 function serversOf(results: readonly LoadResult[]): readonly string[] {

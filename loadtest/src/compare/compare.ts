@@ -47,6 +47,8 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
     const { seconds } = options;
     const lasting = runs.map((run) => (seconds === null ? run : { ...run, workload: { ...run.workload, seconds } }));
     const names = all.filter(isWanted);
+    // What is missing was told.
+    if (names.length === 0) continue;
     const results: Comparison['results'][number][] = [];
     for (let round = 1; round <= options.rounds; round++) {
       show.line(`${name}: round ${round} of ${options.rounds}`);

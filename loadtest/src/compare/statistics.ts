@@ -3,29 +3,40 @@ import { median } from '../median.js';
 
 export interface Estimate {
   readonly median: number;
-  /** The interval that holds the median with 95 % confidence, by bootstrap; of few values nearly from the lowest to the highest. */
+  /** {@link coverageOf} says how sure it is that the true median lies between them. */
   readonly low: number;
   readonly high: number;
 }
 
-const resamples = 2_000;
+const wantedCoverage = 0.95;
 
 /** Of the values of all rounds; null of none. */
 export function estimate(values: readonly number[]): Estimate | null {
   if (values.length === 0) return null;
-  const random = lehmer();
-  const medians = Array.from({ length: resamples }, () =>
-    median(values.map(() => values[Math.floor(random() * values.length)] as number)),
-  ).toSorted((one, other) => one - other);
-  const at = (share: number): number => medians[Math.floor(share * (resamples - 1))] as number;
-  return { median: median(values), low: at(0.025), high: at(0.975) };
+  const sorted = values.toSorted((one, other) => one - other);
+  const left = leftOut(values.length);
+  return { median: median(values), low: sorted[left] as number, high: sorted.at(-1 - left) as number };
 }
 
-/** The same numbers each time: who computes the table again gets the same table. */
-function lehmer(): () => number {
-  let state = 1;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
+/** How likely the interval of so many values holds the true median, whatever they are distributed like. */
+export function coverageOf(values: number): number {
+  return coverage(values, leftOut(values));
+}
+
+/** As many of the lowest and of the highest as leaves 95 %; none where all values together do not reach it. */
+function leftOut(values: number): number {
+  let left = 0;
+  while (coverage(values, left + 1) >= wantedCoverage) left++;
+  return left;
+}
+
+/** Each value is below the true median with a probability of one half: the interval misses it where at most `left` are on one side. */
+function coverage(values: number, left: number): number {
+  let probability = 0.5 ** values;
+  let missed = 0;
+  for (let below = 0; below <= left; below++) {
+    missed += probability;
+    probability *= (values - below) / (below + 1);
+  }
+  return Math.max(0, 1 - 2 * missed);
 }

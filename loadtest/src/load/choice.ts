@@ -1,17 +1,29 @@
 /** Which of several streams comes next. */
-import type { Choice } from './workload.js';
+import { streamsOf, topicOfStream, type Workload } from './workload.js';
 
-/** Answers one of `streams` (numbers, in the order of their popularity) each time. */
-export function chooser(streams: readonly number[], choice: Choice): () => number {
-  if (choice.name === 'inTurn') {
+/**
+ * How often a stream comes beside others: the same whichever generator process sends it, so that all of them together keep to the
+ * law. It is topics that are popular; streams of the same topic share that.
+ */
+export function weightOf(stream: number, workload: Workload): number {
+  const { choice, topics } = workload;
+  if (choice.name === 'inTurn') return 1;
+  const topic = topicOfStream(stream, workload);
+  const streamsOfTopic = Math.ceil((streamsOf(workload) - topic) / topics);
+  return 1 / (topic + 1) ** choice.exponent / streamsOfTopic;
+}
+
+/** Answers one of `streams` each time. */
+export function chooser(streams: readonly number[], workload: Workload): () => number {
+  if (workload.choice.name === 'inTurn') {
     let at = 0;
     return () => streams[at++ % streams.length] as number;
   }
   // The share of each and all before it; a random number falls into one of them.
   const ends: number[] = [];
   let sum = 0;
-  for (const index of streams.keys()) {
-    sum += 1 / (index + 1) ** choice.exponent;
+  for (const stream of streams) {
+    sum += weightOf(stream, workload);
     ends.push(sum);
   }
   return () => {

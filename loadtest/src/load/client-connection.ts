@@ -1,11 +1,10 @@
 /** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
 import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
 import { WebSocket } from 'ws';
+import { within } from '../verify/within.js';
 import type { Target } from './connection.js';
 import type { Member } from './member.js';
 import { blankData, stampBytes, stampText } from './stamp.js';
-
-const connectTimeoutMs = 20_000;
 
 /** Nothing listens there. */
 const nowhere = 'ws://127.0.0.1:1';
@@ -18,6 +17,10 @@ export interface ClientConnectionOptions {
   /** It was told that something is missing for good. */
   readonly onTold: () => void;
   readonly onFailure: (error: Error) => void;
+  /** It was connected, and is not any more; it goes on trying. */
+  readonly onCutOff?: (error: Error) => void;
+  /** How long it may take to stand, subscriptions included. */
+  readonly timeoutMs: number;
 }
 
 export class ClientConnection implements Member {
@@ -31,20 +34,14 @@ export class ClientConnection implements Member {
 
   static async open(options: ClientConnectionOptions, topics: readonly string[]): Promise<ClientConnection> {
     const connection = new ClientConnection(options);
-    // The client itself goes on trying: a load that nobody serves is to be told.
-    const late = new Error(`The typed client could not connect and subscribe within ${connectTimeoutMs / 1_000} s.`);
-    let timer: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(late), connectTimeoutMs);
-    });
+    const standing = connection.#client.connect().then(() => connection.subscribe(topics));
     try {
-      await Promise.race([connection.#client.connect().then(() => connection.subscribe(topics)), tooLate]);
+      // The client itself goes on trying: a load that nobody serves is to be told.
+      await within(options.timeoutMs, standing, 'The typed client could not connect and subscribe');
       return connection;
     } catch (error) {
       connection.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -70,6 +67,17 @@ export class ClientConnection implements Member {
       webSocket: Socket as unknown as typeof globalThis.WebSocket,
     });
     this.#client.on('error', (error) => options.onFailure(error));
+    let wasConnected = false;
+    this.#client.on('state', (state) => {
+      if (wasConnected && state.name !== 'connected') {
+        options.onCutOff?.(new Error(`The typed client lost its connection: ${state.reason}.`));
+      }
+      wasConnected = state.name === 'connected';
+    });
+  }
+
+  get isConnected(): boolean {
+    return this.#client.state.name === 'connected';
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -107,25 +115,28 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
-  /** Rejects where the client has given up. */
-  async comeBack(): Promise<void> {
+  /** Rejects too where the client has given up. */
+  async comeBack(timeoutMs: number): Promise<void> {
+    const late = AbortSignal.timeout(timeoutMs);
     // The client hears of the break a moment after it was made.
-    await this.#until((name) => name !== 'connected');
+    await this.#until((name) => name !== 'connected', late);
     this.#isAway = false;
-    await this.#until((name) => name === 'connected');
+    await this.#until((name) => name === 'connected', late);
   }
 
-  async #until(isMet: (name: ConnectionState['name']) => boolean): Promise<void> {
+  async #until(isMet: (name: ConnectionState['name']) => boolean, late: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
         const { name } = this.#client.state;
         const isOver = isMet(name);
-        if (!isOver && name !== 'disconnected') return;
+        if (!isOver && !late.aborted && name !== 'disconnected') return;
         stop();
+        late.removeEventListener('abort', look);
         if (isOver) resolve();
-        else reject(new Error('The client has given up.'));
+        else reject(new Error(late.aborted ? 'The client was not back in time.' : 'The client has given up.'));
       };
       const stop = this.#client.on('state', look);
+      late.addEventListener('abort', look);
       look();
     });
   }

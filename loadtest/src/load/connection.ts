@@ -2,9 +2,10 @@
  * A client connection that costs little, so that thousands fit in a process: they share one read buffer, frames are walked where
  * they lie, and what is sent often is built once.
  */
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
+import { within } from '../verify/within.js';
 import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
@@ -64,26 +65,26 @@ export class Connection implements Events, Member {
   /** Resolves once it stands and is subscribed to its topics, where it is a subscriber's. */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
-    const timer = setTimeout(
-      () => connection.#fail(new Error(`The server did not answer within ${options.timeoutMs} ms.`)),
-      options.timeoutMs,
-    );
     try {
-      await connection.#stand();
+      await within(options.timeoutMs, connection.#stand(), 'The server did not answer');
       connection.#isStanding = true;
       return connection;
     } catch (error) {
       connection.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
+  }
+
+  get isConnected(): boolean {
+    return this.#isStanding && !this.#hasEnded;
   }
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
     const { protocol, target, localAddress, role } = options;
-    const { host, port } = target;
+    const { port } = target;
+    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    const host = target.host.replace(/^\[(.*)\]$/, '$1');
     this.#read = protocol.reader(options.onPublication, this);
     this.#walker = protocol.transport(role) === 'websocket' ? new FrameWalker() : null;
     const common = {
@@ -99,7 +100,9 @@ export class Connection implements Events, Member {
         },
       },
     };
-    this.#socket = target.isTls ? connectTls({ ...common, servername: host }) : connectTcp(common);
+    this.#socket = target.isTls
+      ? connectTls({ ...common, servername: isIP(host) === 0 ? host : '' })
+      : connectTcp(common);
     this.#socket.on(target.isTls ? 'secureConnect' : 'connect', () => this.#onTransport());
     // TLS sockets do not know `onread`.
     if (target.isTls) this.#socket.on('data', (chunk: Uint8Array) => this.#take(chunk));
@@ -189,9 +192,13 @@ export class Connection implements Events, Member {
       if (messages === null) return;
       const wanted = this.#confirmed + some.length;
       for (const message of messages) this.#send(message);
-      const late = new Error(`The server did not confirm subscriptions within ${this.#options.timeoutMs} ms.`);
-      const timer = setTimeout(() => this.#fail(late), this.#options.timeoutMs);
-      await this.#until(() => this.#confirmed >= wanted).finally(() => clearTimeout(timer));
+      const confirmed = this.#until(() => this.#confirmed >= wanted);
+      try {
+        await within(this.#options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
+      } catch (error) {
+        this.#end(error as Error);
+        throw error;
+      }
     }
   }
 

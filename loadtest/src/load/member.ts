@@ -2,13 +2,14 @@
 export interface Member {
   /** Whether it gets what it has missed when it comes back, and so need not be made anew. */
   readonly recovers: boolean;
+  readonly isConnected: boolean;
   subscribe(topics: readonly string[]): Promise<void>;
   unsubscribe(topics: readonly string[]): Promise<void>;
   /** Reads nothing from now on. */
   pause(): void;
   /** Breaks the connection, without a goodbye. */
   leave(): void;
-  /** Resolves when it is connected again. For those that recover. */
-  comeBack(): Promise<void>;
+  /** Resolves when it is connected again, rejects when that takes longer. For those that recover. */
+  comeBack(timeoutMs: number): Promise<void>;
   close(): void;
 }

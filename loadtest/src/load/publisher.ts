@@ -3,7 +3,7 @@ import type { Protocol } from '../protocols/protocol.js';
 import type { Connection } from './connection.js';
 import { writeStamp } from './stamp.js';
 
-type Outlet = Pick<Connection, 'frame' | 'write'>;
+type Outlet = Pick<Connection, 'frame' | 'write' | 'isConnected'>;
 
 interface Template {
   readonly bytes: Uint8Array;
@@ -21,6 +21,10 @@ export class Publisher {
     this.#connection = connection;
     this.#protocol = protocol;
     this.#publicationBytes = publicationBytes;
+  }
+
+  get isConnected(): boolean {
+    return this.#connection.isConnected;
   }
 
   add(topic: string, stream: number, sequence: number, plannedUs: number): void {

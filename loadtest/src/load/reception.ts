@@ -12,7 +12,7 @@ const unknown = -1;
 export interface ReceptionCounts {
   /** Publications that came as the next of their stream, or behind a hole. */
   readonly deliveries: number;
-  /** Numbers that were passed over, and those of the end that have not come. */
+  /** Numbers that were passed over, and those of the end that have not come, since the beginning. */
   readonly lost: number;
   /** Came again, or behind one that was sent after it. */
   readonly repeated: number;
@@ -22,9 +22,16 @@ export interface ReceptionCounts {
   readonly unproven: number;
 }
 
+/** What takes longer counts as this. */
+export const longestUs = 60_000_000;
+
 /** Latencies from 1 µs to a minute, with three digits. */
 export function newHistogram(): Histogram {
-  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+  return build({ lowestDiscernibleValue: 1, highestTrackableValue: longestUs, numberOfSignificantValueDigits: 3 });
+}
+
+export function recordUs(histogram: Histogram, us: number): void {
+  histogram.recordValue(Math.min(longestUs, Math.max(1, us)));
 }
 
 interface Place {
@@ -96,36 +103,46 @@ export class Reception {
     place.next[cell] = sequence + 1;
     this.deliveries++;
     if (this.isMeasuring && this.deliveries % this.#latencySample === 0) {
-      this.latency.recordValue(Math.max(1, nowUs() - readPlannedUs(bytes, stampAt)));
+      recordUs(this.latency, nowUs() - readPlannedUs(bytes, stampAt));
     }
   }
 
   /** Whether all have come, where so many of each stream were published. */
   hasAll(published: Float64Array): boolean {
-    for (const missing of this.#missing(published)) if (missing !== null) return false;
+    for (const { next, cell } of this.#behind(published)) if (next[cell] !== unknown) return false;
     return true;
   }
 
-  counts(published: Float64Array): ReceptionCounts {
-    let lost = this.#lost;
+  /** What has not come by now is lost: nobody waits for it any more. */
+  conclude(published: Float64Array): ReceptionCounts {
     let unproven = 0;
-    for (const missing of this.#missing(published)) {
-      if (missing === null) unproven++;
-      else lost += missing;
+    for (const { next, cell, total } of this.#behind(published)) {
+      const expected = next[cell] as number;
+      if (expected === unknown) {
+        unproven++;
+        continue;
+      }
+      this.#lost += total - expected;
+      next[cell] = total;
     }
-    return { deliveries: this.deliveries, lost, repeated: this.#repeated, foreign: this.#foreign, unproven };
+    return {
+      deliveries: this.deliveries,
+      lost: this.#lost,
+      repeated: this.#repeated,
+      foreign: this.#foreign,
+      unproven,
+    };
   }
 
-  /** How many have not come, of each stream of which not all have; null where nobody knows. */
-  *#missing(published: Float64Array): Iterable<number | null> {
+  /** The streams of which not all have come, or nobody knows. */
+  *#behind(published: Float64Array): Iterable<{ next: Float64Array; cell: number; total: number }> {
     const { topics } = this.#workload;
     for (const [subscriber, { next }] of this.#places) {
       for (const [index, topic] of topicsOfSubscriber(subscriber, this.#workload).entries()) {
         for (let part = 0; part < this.#streamsPerTopic; part++) {
           const total = published[part * topics + topic] ?? 0;
-          const expected = next[index * this.#streamsPerTopic + part] as number;
-          if (expected === unknown) yield null;
-          else if (expected < total) yield total - expected;
+          const cell = index * this.#streamsPerTopic + part;
+          if ((next[cell] as number) < total || next[cell] === unknown) yield { next, cell, total };
         }
       }
     }

@@ -1,7 +1,7 @@
 /** Reading `result.json`: a file that is none is refused with one sentence. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { type ResultFile, resultFileSchema, resultVersion } from './result.js';
+import { type LoadResult, type ResultFile, resultFileSchema, resultVersion } from './result.js';
 
 /** Throws an error whose message is one sentence that names the file and what is wrong with it. */
 export async function readResultFile(file: string): Promise<ResultFile> {
@@ -25,16 +25,27 @@ export function parseResultFile(file: string, text: string): ResultFile {
   if (version === undefined) {
     throw new Error(`${file} is not a result file of a scenario: it has no version.`);
   }
-  if (version !== resultVersion) {
+  if (version !== 1 && version !== resultVersion) {
     throw new Error(
-      `${file} has version ${JSON.stringify(version)} of the schema; this program reads ${resultVersion}.`,
+      `${file} has version ${JSON.stringify(version)} of the schema; this program reads 1 and ${resultVersion}.`,
     );
   }
   if (Array.isArray(results) && results.length === 0) throw new Error(`${file} holds no results.`);
-  const read = resultFileSchema.safeParse(value);
-  if (read.success) return read.data;
+  const read = resultFileSchema.safeParse({ ...(value as object), version: resultVersion });
+  if (read.success) return version === 1 ? { ...read.data, results: read.data.results.map(fromVersion1) } : read.data;
   const [issue] = read.error.issues;
   throw new Error(`${file} is damaged: ${issue?.path.join('.')}: ${issue?.message}.`);
+}
+
+/** It has 0 for what nobody could see. */
+function fromVersion1(result: LoadResult): LoadResult {
+  const { serverCpuUs, redisCpuUs, serverRssBytes } = result;
+  const unseen = {
+    ...(serverCpuUs === null ? { serverCpu: null } : {}),
+    ...(redisCpuUs === null ? { redisCpu: null } : {}),
+    ...(serverRssBytes === null ? { serverRssBytes: null } : {}),
+  };
+  return { ...result, moments: result.moments.map((moment) => ({ ...moment, ...unseen })) };
 }
 
 const nothing = { version: undefined, results: undefined };

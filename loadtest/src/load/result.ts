@@ -7,9 +7,12 @@ import type { Workload } from './workload.js';
 
 /**
  * One number is enough, for a field may be added without raising it: readers pass over fields that they do not know, and a field
- * that older files lack has a default here. Whoever removes a field or changes what it means raises it.
+ * that older files lack has a default here. Whoever removes a field or changes what it means raises it, and brings older files up to
+ * date in result-file.ts.
+ *
+ * 2: moments have null where nobody can see, where 1 had 0.
  */
-export const resultVersion = 1;
+export const resultVersion = 2;
 
 const count = z.number().int().min(0);
 const amount = z.number();
@@ -29,10 +32,10 @@ const momentSchema = z.object({
   publishedPerSecond: amount.describe('publications a second since the moment before'),
   deliveriesPerSecond: amount.describe('deliveries a second since the moment before'),
   connected: amount.describe('connections that stand'),
-  serverCpu: amount.describe('share of a CPU, of all servers together'),
-  redisCpu: amount.describe('share of a CPU, of Redis'),
+  serverCpu: amount.nullable().describe('share of a CPU, of all servers together; null where they run elsewhere'),
+  redisCpu: amount.nullable().describe('share of a CPU, of Redis; null where there is none or it runs elsewhere'),
   generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
-  serverRssBytes: amount.describe('resident memory of all servers'),
+  serverRssBytes: amount.nullable().describe('resident memory of all servers; null where they run elsewhere'),
   kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine'),
 });
 
@@ -90,6 +93,7 @@ const loadResultSchema = z.object({
   published: count.describe('publications sent in the measured time'),
   deliveries: count.describe('publications that subscribers got, each counted for each subscriber'),
   lost: count.describe('deliveries that should have come and did not'),
+  lostInWarmUp: count.default(0).describe('the same of the warm-up: it is not in `lost`'),
   repeated: count.describe('deliveries that came again or out of order'),
   foreign: count.describe('deliveries that were none of this load’s'),
   unproven: count.describe(
@@ -131,12 +135,28 @@ const loadResultSchema = z.object({
   complaints: z.array(z.string()).readonly().describe('why the figures say nothing; empty: they are valid'),
 });
 
+const rateSearchSchema = z.object({
+  scenario: z.string().describe('name of the scenario'),
+  label: z.string().describe('which run of the scenario'),
+  server: z.string().describe('what was under load'),
+  highestPerSecond: amount.nullable().describe('publications a second, the highest that held; null: none did'),
+  limitedBy: z
+    .enum(['generator', 'server'])
+    .describe('what stopped the next: the `generator`, or the `server` with all that it stands on'),
+  says: z.string().describe('the same in sentences'),
+});
+
 export const resultFileSchema = z.object({
   version: z.literal(resultVersion).describe('of this schema'),
   startedAt: z.string().describe('when, ISO 8601'),
   machine: z.string().describe('on which machine the load was made, and the servers unless they run elsewhere'),
   command: z.string().describe('with which command, without its token'),
   results: z.array(loadResultSchema).min(1).readonly().describe('a result for each run, server and round, as below'),
+  searches: z
+    .array(rateSearchSchema)
+    .readonly()
+    .default([])
+    .describe('what `--find-max-rate` has found for each run and server, as below'),
 });
 
 /** Times in µs. */
@@ -147,6 +167,9 @@ export type Moment = Readonly<z.infer<typeof momentSchema>>;
 
 export type LoadResult = Readonly<z.infer<typeof loadResultSchema>>;
 
+/** What came of a search for the highest rate. */
+export type RateSearch = Readonly<z.infer<typeof rateSearchSchema>>;
+
 export type ResultFile = Readonly<z.infer<typeof resultFileSchema>>;
 
 /** The parts of the schema with their names, in the order of docs/loadtest.md. */
@@ -156,4 +179,5 @@ export const resultParts: readonly (readonly [string, z.ZodObject])[] = [
   ['A latency', latencySchema],
   ['A moment', momentSchema],
   ['A workload', workloadSchema],
+  ['A search', rateSearchSchema],
 ];

@@ -8,9 +8,10 @@ import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
 import { nowUs } from './stamp.js';
+import { sumTurns } from './turns.js';
 import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
-import { streamsOf, type Workload } from './workload.js';
+import { streamsOf, topicOfStream, topicsOfSubscriber, type Workload } from './workload.js';
 
 /** So long nothing may come until what is missing counts as lost. */
 const settleTimeoutMs = 5_000;
@@ -29,6 +30,8 @@ export interface LoadOptions {
   readonly generators: number;
   /** Called twice a second, to show. */
   readonly onMoment?: (moment: Moment) => void;
+  /** Called once, where moments are missing: why the first of them could not be taken. */
+  readonly onHole?: (error: Error) => void;
 }
 
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
@@ -58,7 +61,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   // What is read begins anew with each reading.
   await readLoopLagP99Ms(deployment);
   const start = await readUsage(deployment, pids);
-  const warmedUp = sum(published);
+  const warmedUp = published.slice();
   const watch = parts.use(new Watch(options, shards, start));
   const reports = await run(workload.seconds, true);
   const ran = await readUsage(deployment, pids);
@@ -75,7 +78,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     reports,
     settled,
     moments,
-    publishedCount: sum(published) - warmedUp,
+    published: published.map((count, stream) => count - (warmedUp[stream] ?? 0)),
     ran,
     serverLoopLagP99Ms,
   });
@@ -95,8 +98,9 @@ class Watch implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #last: { readonly usage: Usage; readonly published: number; readonly deliveries: number };
   #looking: Promise<void> = Promise.resolve();
+  #hasHole = false;
 
-  constructor({ deployment, onMoment }: LoadOptions, shards: readonly ShardProcess[], start: Usage) {
+  constructor({ deployment, onMoment, onHole }: LoadOptions, shards: readonly ShardProcess[], start: Usage) {
     const read = (key: 'published' | 'deliveries' | 'connected'): number =>
       sum(shards.map(({ progress }) => progress[key]));
     this.#last = { usage: start, published: read('published'), deliveries: read('deliveries') };
@@ -108,15 +112,16 @@ class Watch implements AsyncDisposable {
       const seconds = (usage.atMs - this.#last.usage.atMs) / 1_000;
       const [published, deliveries] = [read('published'), read('deliveries')];
       const { usage: lastUsage } = this.#last;
+      const isSeen = (role: 'server' | 'redis'): boolean => deployment.processes.some((each) => each.role === role);
       const moment = {
         atSeconds: (usage.atMs - start.atMs) / 1_000,
         publishedPerSecond: (published - this.#last.published) / seconds,
         deliveriesPerSecond: (deliveries - this.#last.deliveries) / seconds,
         connected: read('connected'),
-        serverCpu: (usage.serverCpuNs - lastUsage.serverCpuNs) / seconds / 1e9,
-        redisCpu: (usage.redisCpuNs - lastUsage.redisCpuNs) / seconds / 1e9,
+        serverCpu: isSeen('server') ? (usage.serverCpuNs - lastUsage.serverCpuNs) / seconds / 1e9 : null,
+        redisCpu: isSeen('redis') ? (usage.redisCpuNs - lastUsage.redisCpuNs) / seconds / 1e9 : null,
         generatorCpu: busiest(lastUsage, usage),
-        serverRssBytes: usage.serverRssBytes,
+        serverRssBytes: isSeen('server') ? usage.serverRssBytes : null,
         kernelTcpBytes: usage.kernelTcpBytes,
       };
       this.#last = { usage, published, deliveries };
@@ -124,7 +129,10 @@ class Watch implements AsyncDisposable {
       onMoment?.(moment);
     };
     this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(look).catch(() => undefined);
+      this.#looking = this.#looking.then(look).catch((error: Error) => {
+        if (!this.#hasHole) onHole?.(error);
+        this.#hasHole = true;
+      });
     }, momentMs);
   }
 
@@ -150,18 +158,20 @@ interface Reckoning {
   readonly reports: readonly RunReport[];
   readonly settled: readonly SettleReport[];
   readonly moments: readonly Moment[];
-  readonly publishedCount: number;
+  /** Of each stream, in the measured time. */
+  readonly published: Float64Array;
   readonly serverLoopLagP99Ms: number | null;
 }
 
 function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
-  const { before, opened, start, ran, end, warm, reports, settled, moments, publishedCount } = reckoning;
+  const { before, opened, start, ran, end, warm, reports, settled, moments, published } = reckoning;
   const { workload, deployment } = options;
   const count = (key: keyof SettleReport['counts']): number => sum(settled.map(({ counts }) => counts[key]));
   const deliveriesOfShards = settled.map(
     ({ counts }, index) => counts.deliveries - (warm[index]?.counts.deliveries ?? 0),
   );
   const deliveries = sum(deliveriesOfShards);
+  const lostInWarmUp = sum(warm.map(({ counts }) => counts.lost));
   const isLocal = deployment.processes.length > 0;
   const serverCpuUs = isLocal ? (end.serverCpuNs - start.serverCpuNs) / 1_000 : null;
   const hasRedis = deployment.redisPort !== null;
@@ -171,12 +181,13 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
       failures[failure] = (failures[failure] ?? 0) + times;
   }
   const measured = {
-    published: publishedCount,
+    published: sum(published),
     deliveries,
-    lost: count('lost'),
+    lost: count('lost') - lostInWarmUp,
+    lostInWarmUp,
     repeated: count('repeated'),
     foreign: count('foreign'),
-    told: sum(settled.map(({ told }) => told)),
+    told: sum(settled.map(({ told }) => told)) - sum(warm.map(({ told }) => told)),
     failures,
     generatorCpu: busiest(start, ran),
     slipP99Us: Math.max(0, ...reports.map(({ slipP99Us }) => slipP99Us)),
@@ -184,9 +195,11 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
   };
   const complaints = findComplaints({
     ...measured,
+    subscribers: workload.subscribers,
+    away: sum(settled.map(({ away }) => away)),
+    turns: sumTurns(reports.map(({ turns }) => turns)),
     planned: workload.perSecond * workload.seconds,
-    deliveriesOfShards,
-    isEachListening: workload.perSecond > 0 && workload.subscribers >= options.generators * 2,
+    deliveriesOfShards: deliveriesOfShards.filter((_, shard) => isListening(shard, options, published)),
     breaksConnections: workload.disturbances.some(({ name }) => ['storm', 'stall', 'absence'].includes(name)),
   });
   return {
@@ -217,6 +230,16 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     moments,
     complaints,
   };
+}
+
+/** Whether a shard has subscribers of topics that were published to: at a low rate that need not be so. */
+function isListening(shard: number, { workload, generators }: LoadOptions, published: Float64Array): boolean {
+  const topics = new Set<number>();
+  for (const [stream, count] of published.entries()) if (count > 0) topics.add(topicOfStream(stream, workload));
+  for (let subscriber = shard; topics.size > 0 && subscriber < workload.subscribers; subscriber += generators) {
+    if (topicsOfSubscriber(subscriber, workload).some((topic) => topics.has(topic))) return true;
+  }
+  return false;
 }
 
 function busiest(from: Usage, to: Usage): number {

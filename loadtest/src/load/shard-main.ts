@@ -30,6 +30,9 @@ process.on('message', (command: ShardCommand) => {
 // The parent is gone: so is the reason to be here.
 process.on('disconnect', () => process.exit());
 
+// Ctrl+C reaches it too; its parent says what follows from that.
+process.on('SIGINT', () => {});
+
 setInterval(() => {
   if (shard !== null) answer({ name: 'progress', progress: shard.progress });
 }, progressMs).unref();

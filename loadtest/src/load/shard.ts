@@ -6,15 +6,16 @@ import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
-import { chooser } from './choice.js';
+import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
 import { Connection, type Target } from './connection.js';
 import { forEachAtOnce } from './limit.js';
 import type { Member } from './member.js';
 import { Publisher } from './publisher.js';
-import { newHistogram, Reception, type ReceptionCounts } from './reception.js';
+import { longestUs, newHistogram, Reception, type ReceptionCounts, recordUs } from './reception.js';
 import { nowUs } from './stamp.js';
-import { backPrefix, stalledPrefix } from './validity.js';
+import { noTurns, sumTurns, type Turns } from './turns.js';
+import { backPrefix, publisherPrefix, stalledPrefix } from './validity.js';
 import {
   type Disturbance,
   meanFanout,
@@ -62,6 +63,7 @@ export interface RunReport {
   readonly lateShare: number;
   /** 99 % of the turns of the event loop began less late than this, in milliseconds. */
   readonly loopLagP99Ms: number;
+  readonly turns: Turns;
 }
 
 export interface SettleReport {
@@ -75,9 +77,12 @@ export interface SettleReport {
   /** Connections that broke, by why. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
+  /** Subscribing connections that should stand and do not. */
+  readonly away: number;
 }
 
 interface Outlet {
+  readonly isConnected: boolean;
   add(topic: string, stream: number, sequence: number, plannedUs: number): void;
   flush(): void;
 }
@@ -108,8 +113,14 @@ export class Shard {
     return {
       published: this.#publishedCount,
       deliveries: this.#reception.deliveries,
-      connected: this.#members.size,
+      connected: this.#connected,
     };
+  }
+
+  get #connected(): number {
+    let connected = 0;
+    for (const member of this.#members.values()) if (member.isConnected) connected++;
+    return connected;
   }
 
   async open(): Promise<void> {
@@ -131,29 +142,41 @@ export class Shard {
     const disturbances = isMeasured
       ? this.#plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
       : [];
-    const [pace] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
+    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
     lag.disable();
-    return { ...pace, published: this.#published, loopLagP99Ms: lag.percentile(99) / 1e6 };
+    return {
+      ...pace,
+      published: this.#published,
+      loopLagP99Ms: lag.percentile(99) / 1e6,
+      turns: sumTurns(turns),
+    };
   }
 
   /** Waits until all that was published has come, or nothing more does. */
   async settle(published: Float64Array, timeoutMs: number): Promise<SettleReport> {
     let seen = -1;
     let lastNewsAt = performance.now();
-    while (!this.#reception.hasAll(published) && performance.now() - lastNewsAt < timeoutMs) {
+    // Those that are gone for good get nothing more.
+    const isHopeful = (): boolean => this.#members.size > 0 && performance.now() - lastNewsAt < timeoutMs;
+    while (!this.#reception.hasAll(published) && isHopeful()) {
       if (this.#reception.deliveries !== seen) lastNewsAt = performance.now();
       seen = this.#reception.deliveries;
       await delay(5);
     }
     return {
-      counts: this.#reception.counts(published),
+      counts: this.#reception.conclude(published),
       latency: encode(this.#reception.latency),
       handshake: encode(this.#handshake),
       back: encode(this.#back),
       told: this.#told,
       failures: Object.fromEntries(this.#failures),
-      connected: this.#members.size,
+      connected: this.#connected,
+      away: [...this.#own(this.#plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
     };
+  }
+
+  #isMissed(subscriber: number): boolean {
+    return !this.#stalled.has(subscriber) && this.#members.get(subscriber)?.isConnected !== true;
   }
 
   /** The numbers of those that are this shard's. */
@@ -190,19 +213,20 @@ export class Shard {
           onFailure,
           timeoutMs: connectTimeoutMs,
         });
-    this.#handshake.recordValue(Math.max(1, nowUs() - startedUs));
+    recordUs(this.#handshake, nowUs() - startedUs);
     this.#members.set(subscriber, member);
   }
 
   async #openOutlet(publisher: number): Promise<void> {
     const { workload, isTyped, localAddress } = this.#plan;
     const target = this.#targetOf(publisher, workload.publisherServers);
+    const onCutOff = (error: Error): void => this.#count(`${publisherPrefix}${error.message}`);
     const onFailure = (error: Error): void => {
       this.#outlets.delete(publisher);
-      this.#count(`a publisher: ${error.message}`);
+      onCutOff(error);
     };
     if (isTyped) {
-      const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure };
+      const options = { ...this.#clientOptions(target), onPublication: () => {}, onFailure, onCutOff };
       const connection = await ClientConnection.open(options, []);
       this.#outlets.set(publisher, connection);
       return;
@@ -224,7 +248,7 @@ export class Shard {
   #clientOptions(target: Target) {
     const { publicationBytes } = this.#plan.workload;
     const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
-    return { target, encoding, publicationBytes, onTold: () => void this.#told++ };
+    return { target, encoding, publicationBytes, timeoutMs: connectTimeoutMs, onTold: () => void this.#told++ };
   }
 
   #lost(subscriber: number, error: Error): void {
@@ -242,15 +266,15 @@ export class Shard {
   async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
     const { workload } = this.#plan;
     const own = new Set(this.#own(workload.publishers));
-    const streams = Array.from({ length: this.#published.length }, (_, stream) => stream).filter((stream) =>
-      own.has(publisherOfStream(stream, workload)),
-    );
+    const all = Array.from({ length: this.#published.length }, (_, stream) => stream);
+    const streams = all.filter((stream) => own.has(publisherOfStream(stream, workload)));
     if (streams.length === 0) {
       await sleepUntil(endUs);
       return { slipP99Us: 0, lateShare: 0 };
     }
-    const next = chooser(streams, workload.choice);
-    const share = streams.length / this.#published.length;
+    const next = chooser(streams, workload);
+    const weigh = (some: readonly number[]): number => some.reduce((sum, each) => sum + weightOf(each, workload), 0);
+    const share = weigh(streams) / weigh(all);
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
     const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
     // Shards do not all send at the same moment.
@@ -271,6 +295,8 @@ export class Shard {
       }
       for (const outlet of this.#outlets.values()) outlet.flush();
     }
+    // At a low rate the last one leaves long before.
+    await sleepUntil(endUs);
     return { slipP99Us: slips.percentile(99), lateShare: late / Math.max(1, bursts) };
   }
 
@@ -278,21 +304,21 @@ export class Shard {
     const { workload } = this.#plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
     // What nobody sends is not published.
-    if (outlet === undefined) return;
+    if (outlet?.isConnected !== true) return;
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
     this.#publishedCount++;
     outlet.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
   }
 
-  async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<void> {
+  async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<Turns> {
     switch (disturbance.name) {
       case 'storm': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
         const those = this.#someMembers(disturbance.share);
         for (const subscriber of those) this.#leave(subscriber);
         await this.#comeBack(those, nowUs());
-        return;
+        return noTurns;
       }
       case 'absence': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
@@ -300,7 +326,7 @@ export class Shard {
         for (const subscriber of those) this.#leave(subscriber);
         await delay(disturbance.seconds * 1_000);
         await this.#comeBack(those, nowUs());
-        return;
+        return noTurns;
       }
       case 'stall': {
         await sleepUntil(startUs + disturbance.atSeconds * 1_000_000);
@@ -309,11 +335,10 @@ export class Shard {
           this.#reception.end(subscriber);
           this.#members.get(subscriber)?.pause();
         }
-        return;
+        return noTurns;
       }
       case 'churn':
         return await this.#eachInTime(disturbance.connectionsPerSecond, startUs, endUs, async (subscriber) => {
-          if (!this.#members.has(subscriber)) return;
           this.#leave(subscriber);
           await this.#rejoin(subscriber, nowUs());
         });
@@ -341,16 +366,18 @@ export class Shard {
     startUs: number,
     endUs: number,
     work: (subscriber: number, round: number) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<Turns> {
     const intervalUs = (this.#plan.shards * 1_000_000) / perSecond;
     const subscribers = [...this.#members.keys()];
     const busy = new Map<number, Promise<void>>();
+    let done = 0;
     for (let at = 0; subscribers.length > 0; at++) {
       await sleepUntil(startUs + at * intervalUs);
       if (busy.size >= maxConnecting) await Promise.race(busy.values());
       if (nowUs() >= endUs) break;
       const subscriber = subscribers[at % subscribers.length] as number;
-      if (busy.has(subscriber)) continue;
+      if (busy.has(subscriber) || !this.#members.has(subscriber)) continue;
+      done++;
       const round = Math.floor(at / subscribers.length);
       busy.set(
         subscriber,
@@ -358,11 +385,13 @@ export class Shard {
       );
     }
     await Promise.all(busy.values());
+    return { planned: Math.ceil((endUs - startUs) / intervalUs), done };
   }
 
+  /** The first ones of all, so that the shards together have the share. */
   #someMembers(share: number): number[] {
-    const all = [...this.#members.keys()];
-    return all.slice(0, Math.round(all.length * share));
+    const end = Math.round(this.#plan.workload.subscribers * share);
+    return [...this.#members.keys()].filter((subscriber) => subscriber < end);
   }
 
   #leave(subscriber: number): void {
@@ -378,14 +407,14 @@ export class Shard {
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 
-  /** Until it is back, as a client would. */
+  /** Until it is back, as a client would; not for ever, for there may be no server any more. */
   async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
-    for (;;) {
+    for (let leftUs = longestUs; leftUs > 0; leftUs = sinceUs + longestUs - nowUs()) {
       try {
         const member = this.#members.get(subscriber);
         if (member === undefined) await this.#join(subscriber, false);
-        else await member.comeBack();
-        this.#back.recordValue(Math.max(1, nowUs() - sinceUs));
+        else await member.comeBack(Math.ceil(leftUs / 1_000));
+        recordUs(this.#back, nowUs() - sinceUs);
         return;
       } catch (error) {
         this.#count(`${backPrefix}${(error as Error).message}`);

@@ -1,25 +1,42 @@
 /** When a figure is not one: each rule is a way in which load tests have fooled people. docs/loadtest.md lists them. */
 import type { LoadResult } from './result.js';
+import type { Turns } from './turns.js';
 
 /** Share of a CPU above which a generator process may be what is measured. */
-const mostGeneratorCpu = 0.85;
-const mostSlipP99Us = 20_000;
+export const mostGeneratorCpu = 0.85;
+export const mostSlipP99Us = 20_000;
+/** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
+const leastTurns = 0.95;
 
 /** What failures begin with that are part of a scenario: of those told to read nothing, and of attempts to come back. */
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
+/** What failures of publishers begin with: others are those of subscribers. */
+export const publisherPrefix = 'a publisher: ';
+
 export interface Evidence
   extends Pick<
     LoadResult,
-    'published' | 'deliveries' | 'lost' | 'repeated' | 'foreign' | 'told' | 'generatorCpu' | 'slipP99Us' | 'failures'
+    | 'published'
+    | 'deliveries'
+    | 'lost'
+    | 'lostInWarmUp'
+    | 'repeated'
+    | 'foreign'
+    | 'told'
+    | 'generatorCpu'
+    | 'slipP99Us'
+    | 'failures'
   > {
+  readonly subscribers: number;
+  /** Subscribing connections that should have stood at the end and did not. */
+  readonly away: number;
   /** Publications that were to be sent. */
   readonly planned: number;
-  /** Deliveries that each generator process has counted. */
+  /** Deliveries that each generator process has counted that has subscribers of what was published. */
   readonly deliveriesOfShards: readonly number[];
-  /** Whether each of them has subscribers that get publications. */
-  readonly isEachListening: boolean;
+  readonly turns: Turns;
   /** Whether connections break because the scenario has it so; the generator is busy then with bringing them back. */
   readonly breaksConnections: boolean;
 }
@@ -44,23 +61,57 @@ export const validityRules: readonly Rule[] = [
     says: 'Nothing arrived.',
     means: 'Publications left, and no subscriber got one.',
     advice: 'May this token subscribe to `load.>`? Do all nodes share one Redis?',
-    find: ({ published, deliveries, isEachListening }) =>
-      complainIf(published > 0 && deliveries === 0 && isEachListening, 'Nothing arrived.'),
+    find: ({ published, deliveries, deliveriesOfShards }) =>
+      complainIf(published > 0 && deliveries === 0 && deliveriesOfShards.length > 0, 'Nothing arrived.'),
+  },
+  {
+    says: '… of … clients were not connected at the end.',
+    means: 'They lost their connection and did not come back, so they got nothing more.',
+    advice:
+      'Did a node end, or refuse them? The complaints about connections say how they ended; else look at the broker’s log.',
+    find: ({ away, subscribers }) =>
+      complainIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
+  },
+  {
+    says: 'Publishers were cut off … times, and … deliveries were lost: what they sent last may never have reached the broker.',
+    means:
+      'Numbers are missing in what subscribers got, and a publisher lost its connection, with what was on its way.',
+    advice:
+      'The complaint about the publisher says how it was cut off. If nobody had cut it off, nothing might be lost: mend that first, then repeat it.',
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && cutOffs(evidence) > 0,
+        `Publishers were cut off ${cutOffs(evidence)} times, and ${evidence.lost} deliveries were lost: what they sent last may never have reached the broker.`,
+      ),
   },
   {
     says: '… deliveries were lost, and nobody was told.',
     means: 'Numbers are missing in what subscribers got, and none heard of it.',
     advice:
       'At level `fast` this happens where a node or Redis was away for a moment: was one restarted, or overloaded? Bare sockets do not hear what subscribers are told: repeat it with `--client`. If nobody is told then either, at `recoverable`, it is a bug: please report it.',
-    find: ({ lost, told }) => complainIf(lost > 0 && told === 0, `${lost} deliveries were lost, and nobody was told.`),
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && evidence.told === 0 && cutOffs(evidence) === 0,
+        `${evidence.lost} deliveries were lost, and nobody was told.`,
+      ),
   },
   {
     says: '… deliveries were lost; subscribers were told … times.',
     means: 'Publications are gone, and the clients know it.',
     advice:
       'Expected at level `fast` for who was away. Else the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
-    find: ({ lost, told }) =>
-      complainIf(lost > 0 && told > 0, `${lost} deliveries were lost; subscribers were told ${told} times.`),
+    find: (evidence) =>
+      complainIf(
+        evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
+        `${evidence.lost} deliveries were lost; subscribers were told ${evidence.told} times.`,
+      ),
+  },
+  {
+    says: '… deliveries were lost in the warm-up already.',
+    means: 'Numbers are missing from before the measured time; what was lost in it is told apart.',
+    advice: 'As above: something was wrong before the measurement began, so it may be wrong in it.',
+    find: ({ lostInWarmUp }) =>
+      complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries were lost in the warm-up already.`),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',
@@ -98,12 +149,23 @@ export const validityRules: readonly Rule[] = [
       ),
   },
   {
+    says: 'Only … of … connections or subscriptions were replaced in time: there was less churn than asked for.',
+    means: 'Replacing one took so long that the next ones had to wait, or were left out.',
+    advice:
+      'The broker, or the generator, cannot do so many a second: ask for fewer, with more subscribers or `--generators`.',
+    find: ({ turns: { planned, done } }) =>
+      complainIf(
+        done < planned * leastTurns - 1,
+        `Only ${done} of ${planned} connections or subscriptions were replaced in time: there was less churn than asked for.`,
+      ),
+  },
+  {
     says: 'A generator process got nothing, while others did.',
     means: 'Some subscribers stood beside the stream.',
     advice: 'Look at the nodes that its subscribers are on: does one not reach Redis?',
-    find: ({ isEachListening, deliveries, deliveriesOfShards }) =>
+    find: ({ deliveries, deliveriesOfShards }) =>
       complainIf(
-        isEachListening && deliveries > 0 && deliveriesOfShards.some((count) => count === 0),
+        deliveries > 0 && deliveriesOfShards.some((count) => count === 0),
         'A generator process got nothing, while others did.',
       ),
   },
@@ -134,6 +196,13 @@ export const validityRules: readonly Rule[] = [
 /** What speaks against the figures, in sentences; none: they are valid. */
 export function findComplaints(evidence: Evidence): string[] {
   return validityRules.flatMap(({ find }) => find(evidence));
+}
+
+function cutOffs({ failures }: Evidence): number {
+  return Object.entries(failures).reduce(
+    (sum, [failure, times]) => (failure.startsWith(publisherPrefix) ? sum + times : sum),
+    0,
+  );
 }
 
 function complainIf(isSo: boolean, complaint: string): readonly string[] {

@@ -9,7 +9,7 @@ export type SubscriptionPlan =
   /** Each has so many, spread over all of them. */
   | { readonly name: 'some'; readonly topics: number };
 
-/** Which stream comes next: each in its turn, or the first ones more often (Zipf: the n-th with weight 1 / n^exponent). */
+/** Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight 1 / n^exponent). */
 export type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
 
 /** What is done to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */

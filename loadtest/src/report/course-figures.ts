@@ -19,7 +19,8 @@ interface Panel {
   readonly title: string;
   readonly unit: string;
   readonly isShown: (rounds: readonly LoadResult[]) => boolean;
-  readonly read: (moment: Moment) => number;
+  /** Null where nobody can see. */
+  readonly read: (moment: Moment) => number | null;
 }
 
 const panels: readonly Panel[] = [
@@ -49,7 +50,7 @@ const panels: readonly Panel[] = [
     title: 'Server CPU',
     unit: '% of one CPU',
     isShown: (rounds) => rounds.some(({ serverCpuUs }) => serverCpuUs !== null),
-    read: ({ serverCpu }) => serverCpu * 100,
+    read: ({ serverCpu }) => (serverCpu === null ? null : serverCpu * 100),
   },
 ];
 
@@ -78,16 +79,21 @@ export function coursesOf(section: Section): readonly Course[] {
 }
 
 function figureOf(panel: Panel, groups: readonly Group[], marks: readonly Mark[], id: string): Figure {
-  const series = groups.flatMap((group) =>
-    group.rounds.map((round, index) => ({
-      name: `${group.isValid ? '' : 'INVALID: '}${group.server}${group.rounds.length > 1 ? `, round ${index + 1}` : ''}`,
-      color: group.color,
-      dash: index,
-      marks: 'full' as const,
-      isValid: group.isValid,
-      points: round.moments.map((moment) => ({ x: moment.atSeconds, y: panel.read(moment) })),
-    })),
-  );
+  const series = groups
+    .flatMap((group) =>
+      group.rounds.map((round, index) => ({
+        name: `${group.isValid ? '' : 'INVALID: '}${group.server}${group.rounds.length > 1 ? `, round ${index + 1}` : ''}`,
+        color: group.color,
+        dash: index,
+        marks: 'full' as const,
+        isValid: group.isValid,
+        points: round.moments.flatMap((moment) => {
+          const y = panel.read(moment);
+          return y === null ? [] : [{ x: moment.atSeconds, y }];
+        }),
+      })),
+    )
+    .filter(({ points }) => points.length > 0);
   return {
     chart: {
       id: `${id}-${panel.key}`,

@@ -29,7 +29,8 @@ interface SectionFigures {
 /** The page for the results of these files. */
 export async function reportPage(files: readonly NamedResultFile[]): Promise<string> {
   const sections = sectionsOf(files).map((section): SectionFigures => {
-    const figures = [latencyFigures, throughputFigures, cpuFigures, memoryFigures].flatMap((make) => make(section));
+    // Those that sum up all runs stand first: of many runs, each has its own chart of latencies.
+    const figures = [throughputFigures, cpuFigures, memoryFigures, latencyFigures].flatMap((make) => make(section));
     return { section, figures, courses: coursesOf(section) };
   });
   const charts = sections.flatMap(({ figures, courses }) =>
@@ -57,6 +58,7 @@ export async function reportPage(files: readonly NamedResultFile[]): Promise<str
 <h1>Load test</h1>
 ${files.map(facts).join('\n')}
 ${serversUsed(files)}
+${searchesOf(files)}
 ${verdict(files.flatMap(({ results }) => results))}
 </header>
 <main>
@@ -99,6 +101,11 @@ function serversUsed(files: readonly NamedResultFile[]): string {
     return about === undefined ? [] : [`<li><strong>${escapeHtml(name)}</strong>: ${escapeHtml(about)}</li>`];
   });
   return items.length === 0 ? '' : `<ul class="servers">${items.join('')}</ul>`;
+}
+
+function searchesOf(files: readonly NamedResultFile[]): string {
+  const found = files.flatMap(({ searches }) => searches.map(({ says }) => `<li>${escapeHtml(says)}</li>`));
+  return found.length === 0 ? '' : `<ul class="searches">${found.join('')}</ul>`;
 }
 
 function verdict(results: readonly LoadResult[]): string {

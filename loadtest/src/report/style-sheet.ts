@@ -26,7 +26,7 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0 0 1rem; }
 .facts dt { color: var(--faint); }
 .facts dd { margin: 0; }
-.servers { margin: 0 0 1rem; padding-left: 1.2rem; }
+.servers, .searches { margin: 0 0 1rem; padding-left: 1.2rem; }
 .verdict { margin: 1rem 0; padding: .6rem .9rem; border-left: 4px solid var(--series-2); background: var(--panel); max-width: none; }
 .verdict.invalid { border-color: var(--warn); background: var(--warn-paper); }
 .verdict ul { margin: .4rem 0 0; padding-left: 1.2rem; max-height: 20rem; overflow: auto; }

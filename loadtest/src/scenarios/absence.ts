@@ -1,5 +1,5 @@
 /** Clients that were away. */
-import { integer, number } from './option.js';
+import { integer, number, shareOf } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const absence = scenario({
@@ -7,7 +7,7 @@ export const absence = scenario({
     'Clients lose their connection, come back, and get what they missed: whether all of it, and how late. With the typed client.',
   options: {
     subscribers: integer('clients', 200, 1, 5_000),
-    share: number('of them that are away', 0.5, 0, 1),
+    share: shareOf('subscribers', 'of them that are away', 0.5),
     away: number('how long, in seconds', 2, 0.1, 60),
     topics: integer('topics that they are spread over', 10, 1, 10_000),
     rate: number('publications a second', 100, 0.1, 10_000),
@@ -15,7 +15,7 @@ export const absence = scenario({
     nodes: integer('nodes', 2, 1, 16),
   },
   short: { subscribers: '20', away: '0.5', seconds: '1.5' },
-  runs: ({ subscribers, share, away, topics, rate, seconds, nodes }) => [
+  run: ({ subscribers, share, away, topics, rate, seconds, nodes }) =>
     run(
       `${Math.round(subscribers * share)} of ${subscribers} clients away for ${away} s`,
       {
@@ -27,5 +27,4 @@ export const absence = scenario({
       },
       { nodes, needsClient: true },
     ),
-  ],
 });

@@ -1,13 +1,13 @@
 /** Publications that enter at one node and leave at others. */
-import { integer, integers, number } from './option.js';
+import { integer, number, within } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const crossNode = scenario({
   about:
     'Publications enter at the first node and leave at others: what each further node costs, and each that does not care.',
   options: {
-    nodes: integers('nodes', [2], 2, 16),
-    interested: integer('nodes with subscribers, the first one not counted (at most nodes - 1)', 1, 1, 15),
+    nodes: integer('nodes', 2, 2, 16),
+    interested: within(integer('nodes with subscribers, the first one not counted', 1, 1, 15), 'nodes', 1),
     topics: integer('topics', 100, 1, 100_000),
     subscribers: integer('subscribing connections', 100, 1, 100_000),
     rate: number('publications a second', 5_000, 1, 200_000),
@@ -16,22 +16,21 @@ export const crossNode = scenario({
     seconds: number('length of the measured time', 5, 0.1, 86_400),
   },
   short: { nodes: '3', topics: '10', subscribers: '20', rate: '500', seconds: '0.5' },
-  runs: ({ nodes, interested, topics, subscribers, rate, burst, bytes, seconds }) =>
-    nodes.map((count) => {
-      const others = Array.from({ length: Math.min(interested, count - 1) }, (_, index) => index + 1);
-      return run(
-        `${count} nodes, ${others.length} with subscribers`,
-        {
-          topics,
-          subscribers,
-          perSecond: rate,
-          burst,
-          publicationBytes: bytes,
-          seconds,
-          publisherServers: [0],
-          subscriberServers: others,
-        },
-        { nodes: count },
-      );
-    }),
+  run: ({ nodes, interested, topics, subscribers, rate, burst, bytes, seconds }) => {
+    const others = Array.from({ length: interested }, (_, index) => index + 1);
+    return run(
+      `${nodes} nodes, ${others.length} with subscribers`,
+      {
+        topics,
+        subscribers,
+        perSecond: rate,
+        burst,
+        publicationBytes: bytes,
+        seconds,
+        publisherServers: [0],
+        subscriberServers: others,
+      },
+      { nodes },
+    );
+  },
 });

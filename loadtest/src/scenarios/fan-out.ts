@@ -1,25 +1,21 @@
 /** One publisher, one topic, many subscribers. */
-import { integer, integers, number } from './option.js';
+import { integer, number } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const fanOut = scenario({
   about: 'One topic with many subscribers: what a delivery costs.',
   options: {
-    subscribers: integers('subscribing connections', [1_000], 1, 100_000),
+    subscribers: integer('subscribing connections', 1_000, 1, 100_000),
     rate: number('publications a second', 40, 0.1, 100_000),
-    bytes: integers('size of a publication’s data', [128], 40, 1_000_000),
+    bytes: integer('size of a publication’s data', 128, 40, 1_000_000),
     seconds: number('length of the measured time', 5, 0.1, 86_400),
     nodes: integer('nodes', 1, 1, 16),
   },
   short: { subscribers: '50', rate: '50', seconds: '0.5' },
-  runs: ({ subscribers, rate, bytes, seconds, nodes }) =>
-    subscribers.flatMap((count) =>
-      bytes.map((publicationBytes) =>
-        run(
-          `${count} subscribers, ${publicationBytes} B`,
-          { subscribers: count, perSecond: rate, publicationBytes, seconds },
-          { nodes },
-        ),
-      ),
+  run: ({ subscribers, rate, bytes, seconds, nodes }) =>
+    run(
+      `${subscribers} subscribers, ${bytes} B`,
+      { subscribers, perSecond: rate, publicationBytes: bytes, seconds },
+      { nodes },
     ),
 });

@@ -1,13 +1,13 @@
 /** Many topics of different popularity. */
-import { integer, integers, number } from './option.js';
+import { integer, number, within } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const manyToMany = scenario({
   about: 'Many topics, of which a few get most publications (Zipf): chats, tickers, dashboards together.',
   options: {
-    topics: integers('topics', [1_000], 1, 100_000),
+    topics: integer('topics', 1_000, 1, 100_000),
     subscribers: integer('subscribing connections', 1_000, 1, 100_000),
-    'topics-each': integer('topics of each subscriber', 5, 1, 1_000),
+    'topics-each': within(integer('topics of each subscriber', 5, 1, 1_000), 'topics'),
     publishers: integer('publishing connections', 10, 1, 1_000),
     exponent: number('of Zipf’s law: 0 makes all equal', 1, 0, 3),
     rate: number('publications a second', 2_000, 1, 200_000),
@@ -16,21 +16,19 @@ export const manyToMany = scenario({
     nodes: integer('nodes', 1, 1, 16),
   },
   short: { topics: '100', subscribers: '50', rate: '500', seconds: '0.5' },
-  runs: (values) =>
-    values.topics.map((topics) =>
-      run(
-        `${topics} topics`,
-        {
-          topics,
-          subscribers: values.subscribers,
-          subscriptions: { name: 'some', topics: values['topics-each'] },
-          publishers: values.publishers,
-          choice: { name: 'zipf', exponent: values.exponent },
-          perSecond: values.rate,
-          publicationBytes: values.bytes,
-          seconds: values.seconds,
-        },
-        { nodes: values.nodes },
-      ),
+  run: (values) =>
+    run(
+      `${values.topics} topics`,
+      {
+        topics: values.topics,
+        subscribers: values.subscribers,
+        subscriptions: { name: 'some', topics: values['topics-each'] },
+        publishers: values.publishers,
+        choice: { name: 'zipf', exponent: values.exponent },
+        perSecond: values.rate,
+        publicationBytes: values.bytes,
+        seconds: values.seconds,
+      },
+      { nodes: values.nodes },
     ),
 });

@@ -1,10 +1,10 @@
-/** A scenario: what it measures, what can be chosen, and the runs that follow from that. */
+/** A scenario: what it measures, what can be chosen, and the run that follows from that. */
 import { defaultWorkload, type Workload } from '../load/workload.js';
-import type { OptionTable, ValuesOf } from './option.js';
+import { type OptionTable, readOptions, type ValuesOf } from './option.js';
 
 /** One load on a fresh deployment. */
 export interface Run {
-  /** Name of the scenario; scenarios.ts puts it in. */
+  /** Name of the scenario; {@link runsOf} puts it in. */
   readonly scenario: string;
   readonly label: string;
   readonly workload: Workload;
@@ -22,7 +22,7 @@ export interface Scenario<Table extends OptionTable = OptionTable> {
   readonly options: Table;
   /** A few seconds' worth of it, for the tests. */
   readonly short: Readonly<Record<string, string>>;
-  runs(values: ValuesOf<Table>): readonly Run[];
+  run(values: ValuesOf<Table>): Run;
 }
 
 export function scenario<const Table extends OptionTable>(declared: Scenario<Table>): Scenario<Table> {
@@ -45,6 +45,27 @@ export function run(
     env: limitsFor(whole),
     ...rest,
   };
+}
+
+/** A run for each combination of the values. Where the scenario's own label would not tell them apart, the value stands behind it.
+ * `mark` is what stands before names where they were given. */
+export function runsOf(
+  name: string,
+  { options, run: runOf }: Scenario,
+  given: Readonly<Record<string, string>>,
+  mark = '--',
+): readonly Run[] {
+  const combinations = readOptions(options, given, mark);
+  const unnamed = Object.keys(options).filter((option) => {
+    const values = new Set(combinations.map((combination) => combination[option] as number));
+    const labels = new Set([...values].map((value) => runOf({ ...combinations[0], [option]: value }).label));
+    return labels.size < values.size;
+  });
+  return combinations.map((combination) => {
+    const made = runOf(combination);
+    const label = [made.label, ...unnamed.map((option) => `${option} ${combination[option]}`)].join(', ');
+    return { ...made, scenario: name, label };
+  });
 }
 
 /** What a command takes besides the data. */

@@ -15,7 +15,7 @@ import { soak } from './soak.js';
 import { storm } from './storm.js';
 import { subscriptions } from './subscriptions.js';
 
-const declared: Readonly<Record<string, Scenario>> = {
+export const scenarios: Readonly<Record<string, Scenario>> = {
   'fan-out': fanOut,
   'fan-in': fanIn,
   'many-to-many': manyToMany,
@@ -31,11 +31,3 @@ const declared: Readonly<Record<string, Scenario>> = {
   burst,
   soak,
 };
-
-/** Their runs carry the name. */
-export const scenarios: Readonly<Record<string, Scenario>> = Object.fromEntries(
-  Object.entries(declared).map(([name, scenario]) => [
-    name,
-    { ...scenario, runs: (values) => scenario.runs(values).map((run) => ({ ...run, scenario: name })) },
-  ]),
-);

@@ -13,7 +13,7 @@ export const soak = scenario({
     nodes: integer('nodes', 2, 1, 16),
   },
   short: { seconds: '1', subscribers: '20', topics: '10', rate: '200' },
-  runs: ({ seconds, subscribers, topics, rate, churn, nodes }) => [
+  run: ({ seconds, subscribers, topics, rate, churn, nodes }) =>
     run(
       `${seconds} s`,
       {
@@ -25,5 +25,4 @@ export const soak = scenario({
       },
       { nodes },
     ),
-  ],
 });

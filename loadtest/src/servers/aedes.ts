@@ -1,5 +1,5 @@
 /** Aedes, MQTT over WebSocket (aedes-server.ts). */
-import { deployNodes, refuseSeveral } from './node-deployment.js';
+import { deployNodes } from './node-deployment.js';
 import { startScript } from './script.js';
 import type { ServerKind } from './server.js';
 
@@ -7,8 +7,6 @@ export const aedes: ServerKind = {
   about: 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory',
   protocol: 'mqtt-websocket',
   missing: async () => null,
-  start: async ({ nodes, env }) => {
-    refuseSeveral(nodes, 'Aedes');
-    return await deployNodes(nodes, () => startScript('aedes-server', [], env));
-  },
+  isAlone: true,
+  start: ({ nodes, env }) => deployNodes(nodes, () => startScript('aedes-server', [], env)),
 };

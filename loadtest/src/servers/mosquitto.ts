@@ -1,6 +1,6 @@
 /** Mosquitto, MQTT over plain TCP: Debian's is built without WebSocket. One process, one thread. */
 import { findFreePort } from '@fanfare/local-cluster';
-import { deployNodes, refuseSeveral } from './node-deployment.js';
+import { deployNodes } from './node-deployment.js';
 import { missingProgram, startProgram } from './program.js';
 import type { ServerKind } from './server.js';
 
@@ -10,13 +10,12 @@ export const mosquitto: ServerKind = {
   about: 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket',
   protocol: 'mqtt',
   missing: () => missingProgram(name),
-  async start({ nodes }) {
-    refuseSeveral(nodes, 'Mosquitto');
-    return await deployNodes(nodes, async () => {
+  isAlone: true,
+  start: ({ nodes }) =>
+    deployNodes(nodes, async () => {
       const port = await findFreePort();
       return await startProgram({ name, port, configuration: () => configure(port), args: (file) => ['-c', file] });
-    });
-  },
+    }),
 };
 
 /** `max_queued_messages` also bounds what waits for a socket at QoS 0: what is beyond is dropped silently. 0 drops all of it (#1956). */

@@ -1,6 +1,5 @@
 /** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import { UsageError } from '../flags.js';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
 import { Parts } from '../verify/parts.js';
 
@@ -27,11 +26,6 @@ export async function deployNodesOnRedis(
   await using parts = new Parts();
   const redis = parts.use(await startRedis());
   return await deploy(parts, redis, nodes, () => start(redis.url));
-}
-
-/** For servers whose processes know nothing of each other. */
-export function refuseSeveral(nodes: number, name: string): void {
-  if (nodes > 1) throw new UsageError(`${name} runs as one node: its processes cannot share the load.`);
 }
 
 async function deploy(

@@ -1,6 +1,6 @@
 /** Servers that are installed programs: found where packages put them, and run with a configuration that goes when they go. */
-import { rmSync } from 'node:fs';
-import { access, constants, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { access, constants, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -58,7 +58,8 @@ process.on('exit', () => {
 export async function startProgram({ name, configuration, args, port }: ProgramOptions): Promise<ServerProcess> {
   const path = await findProgram(name);
   if (path === null) throw new Error(notInstalled(name));
-  const folder = await mkdtemp(join(tmpdir(), `fanfare-${name}-`));
+  // Not between two turns: a process that ends there would leave it.
+  const folder = mkdtempSync(join(tmpdir(), `fanfare-${name}-`));
   folders.add(folder);
   const file = join(folder, `${name}.conf`);
   await writeFile(file, configuration(folder));

@@ -1,5 +1,5 @@
 /** uWebSockets.js with nothing on top (raw-server.ts). One process: it knows no others. */
-import { deployNodes, refuseSeveral } from './node-deployment.js';
+import { deployNodes } from './node-deployment.js';
 import { startScript } from './script.js';
 import type { ServerKind } from './server.js';
 
@@ -10,9 +10,8 @@ export function raw(isDeferred: boolean): ServerKind {
       : 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do',
     protocol: 'raw',
     missing: async () => null,
-    start: async ({ nodes, env }) => {
-      refuseSeveral(nodes, 'raw uWebSockets.js');
-      return await deployNodes(nodes, () => startScript('raw-server', isDeferred ? ['--deferred'] : [], env));
-    },
+    isAlone: true,
+    start: ({ nodes, env }) =>
+      deployNodes(nodes, () => startScript('raw-server', isDeferred ? ['--deferred'] : [], env)),
   };
 }

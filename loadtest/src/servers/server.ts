@@ -13,6 +13,8 @@ export interface ServerKind {
   /** What it is and how it is set up, for the report. */
   readonly about: string;
   readonly protocol: ProtocolName;
+  /** Its processes know nothing of each other: it is one node. */
+  readonly isAlone?: true;
   /** Why it cannot run on this machine, in a sentence that says what to do; null where it can. */
   missing(): Promise<string | null>;
   start(options: StartOptions): Promise<Deployment>;

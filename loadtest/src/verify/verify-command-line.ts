@@ -1,6 +1,5 @@
 /** The words of `npm run verify`. */
-import type { ParseArgsConfig } from 'node:util';
-import { readFlags, readInteger, readNames, readNumber, UsageError } from '../flags.js';
+import { type Flags, readFlags, readInteger, readName, readNames, readNumber, UsageError } from '../flags.js';
 import type { Fault } from './fault.js';
 import { faults } from './faults/index.js';
 import type { TrialOptions } from './trial.js';
@@ -46,7 +45,7 @@ export function verifyList(): string {
 }
 
 const flags = {
-  fault: { type: 'string' },
+  fault: { type: 'string', choices: [...faults.map(({ name }) => name), 'all'] },
   rate: { type: 'string', default: '2000' },
   topics: { type: 'string', default: '200' },
   'lanes-per-topic': { type: 'string', default: '1' },
@@ -54,13 +53,13 @@ const flags = {
   'topics-each': { type: 'string', default: '1' },
   bytes: { type: 'string', default: '100' },
   nodes: { type: 'string', default: '3' },
-  level: { type: 'string', default: 'recoverable' },
+  level: { type: 'string', default: 'recoverable', choices: levels },
   seconds: { type: 'string', default: '20' },
   clients: { type: 'string' },
   json: { type: 'string' },
   list: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
-} as const satisfies ParseArgsConfig['options'];
+} as const satisfies Flags;
 
 export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   const { positionals, values } = readFlags(args, flags);
@@ -69,26 +68,24 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   if (positionals[0] !== undefined) throw new UsageError(`"${positionals[0]}" stands where an option was expected.`);
   if (values.fault === undefined) throw new UsageError('Say what breaks with --fault; --list says what there is.');
   const names = faults.map(({ name }) => name);
-  const chosen = values.fault === 'all' ? names : readNames('fault', values.fault, names);
-  const topics = readInteger('topics', values.topics, 1, 10_000);
-  const [level, ...more] = readNames('level', values.level, levels);
-  if (level === undefined || more.length > 0) throw new UsageError(`--level takes one name, not "${values.level}".`);
+  const chosen = values.fault === 'all' ? names : readNames('--fault', values.fault, names);
+  const topics = readInteger('--topics', values.topics, 1, 10_000);
   return {
     name: 'verify',
     faults: chosen.flatMap((name) => faults.filter((fault) => fault.name === name)),
     jsonFile: values.json ?? null,
     options: {
-      rate: readNumber('rate', values.rate, 1, 50_000),
+      rate: readNumber('--rate', values.rate, 1, 50_000),
       topics,
-      lanesPerTopic: readInteger('lanes-per-topic', values['lanes-per-topic'], 1, 4),
-      subscribers: readInteger('subscribers', values.subscribers, 1, 3_000),
+      lanesPerTopic: readInteger('--lanes-per-topic', values['lanes-per-topic'], 1, 4),
+      subscribers: readInteger('--subscribers', values.subscribers, 1, 3_000),
       // A client can subscribe to a topic once.
-      topicsPerSubscriber: readInteger('topics-each', values['topics-each'], 1, Math.min(100, topics)),
-      bytes: readInteger('bytes', values.bytes, 0, 16_000),
-      nodes: readInteger('nodes', values.nodes, 2, 9),
-      level,
-      seconds: readNumber('seconds', values.seconds, 2, 3_600),
-      clients: values.clients === undefined ? null : readInteger('clients', values.clients, 1, 10_000),
+      topicsPerSubscriber: readInteger('--topics-each', values['topics-each'], 1, Math.min(100, topics)),
+      bytes: readInteger('--bytes', values.bytes, 0, 16_000),
+      nodes: readInteger('--nodes', values.nodes, 2, 9),
+      level: readName('--level', values.level, levels),
+      seconds: readNumber('--seconds', values.seconds, 2, 3_600),
+      clients: values.clients === undefined ? null : readInteger('--clients', values.clients, 1, 10_000),
     },
   };
 }

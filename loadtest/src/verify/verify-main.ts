@@ -1,7 +1,8 @@
 /** `npm run verify`. */
-import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
+import { checkOutput, writeMeasured } from '../output-file.js';
+import { exitWhenStopped } from '../stop-signal.js';
 import { runTrial, type TrialResult } from './trial.js';
 import { reportVerdicts } from './verdict-report.js';
 import { parseVerifyCommandLine, type VerifyRequest, verifyHelp, verifyList } from './verify-command-line.js';
@@ -16,6 +17,8 @@ async function carryOut(request: VerifyRequest): Promise<void> {
     return;
   }
   const { faults, options, jsonFile } = request;
+  void exitWhenStopped();
+  if (jsonFile !== null) await checkOutput(jsonFile);
   const results: TrialResult[] = [];
   /** Faults without a verdict, and why. */
   const unjudged: { readonly fault: string; readonly reason: string }[] = [];
@@ -37,17 +40,10 @@ async function carryOut(request: VerifyRequest): Promise<void> {
   for (const { fault, reason } of unjudged) process.stdout.write(`\n${fault}: NOT JUDGED: ${reason}\n`);
   if (jsonFile !== null) {
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, results, unjudged };
-    await writeFile(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (unjudged.length > 0 || results.some(({ isGood }) => !isGood)) process.exitCode = 1;
 }
-
-// Redis, the nodes and what else was started end with this process.
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const)
-  process.on(signal, () => process.exit(code));
 
 try {
   await carryOut(parseVerifyCommandLine(process.argv.slice(2)));

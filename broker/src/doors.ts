@@ -1,19 +1,19 @@
 /** Puts together what a node needs to know who its clients are; null where it asks nobody. */
 import { randomBytes } from 'node:crypto';
-import { NodeApi } from '../api/api.js';
-import type { Config } from '../config.js';
-import type { SessionContext, SessionCounters } from '../connection/session.js';
-import { Subjects } from '../limits/subjects.js';
-import type { Log } from '../log.js';
-import type { RedisCounters } from '../redis.js';
-import type { AuthStore } from './auth-store.js';
-import { createAuthenticator } from './authenticator.js';
-import { Hook, type HookCounters } from './hook.js';
-import type { JwksCounters } from './jwks.js';
-import { MemoryAuthStore } from './memory-auth-store.js';
-import { RedisAuthStore } from './redis-auth-store.js';
-import { type Revocation, Revocations } from './revocations.js';
-import { Tickets } from './tickets.js';
+import { NodeApi } from './api/api.js';
+import type { AuthStore } from './auth/auth-store.js';
+import { createAuthenticator } from './auth/authenticator.js';
+import { Hook, type HookCounters } from './auth/hook.js';
+import type { JwksCounters } from './auth/jwks.js';
+import { MemoryAuthStore } from './auth/memory-auth-store.js';
+import { RedisAuthStore } from './auth/redis-auth-store.js';
+import { type Revocation, Revocations } from './auth/revocations.js';
+import { Tickets } from './auth/tickets.js';
+import type { Config } from './config.js';
+import type { SessionContext, SessionCounters } from './connection/session.js';
+import { Subjects } from './limits/subjects.js';
+import type { Log } from './log.js';
+import type { RedisCounters } from './redis.js';
 
 export interface Doors {
   readonly sessions: SessionContext;

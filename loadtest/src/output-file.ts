@@ -1,0 +1,35 @@
+/** Files that a command was asked to write: whether it may is found out before the work, and what it wrote is told after it. */
+import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { UsageError } from './flags.js';
+
+/** Not after an hour of load: throws a {@link UsageError} where the file cannot be written. */
+export async function checkOutput(file: string): Promise<void> {
+  const found = await stat(file).catch(() => null);
+  if (found?.isDirectory()) throw new UsageError(`${file} is a folder: say which file is to be written.`);
+  const folder = dirname(file);
+  // With the dot, what is no folder is refused too.
+  await access(found === null ? `${folder}/.` : file, constants.W_OK).catch(() => {
+    const reason =
+      found === null ? `there is no folder ${folder}, or nobody may write to it` : 'nobody may write to it';
+    throw new UsageError(`${file} cannot be written: ${reason}.`);
+  });
+}
+
+/** Says that the file was written, or why it could not be, and answers which; the latter makes the command fail. */
+export async function writeOutput(file: string, make: () => string | Promise<string>): Promise<boolean> {
+  try {
+    await writeFile(file, await make());
+    process.stderr.write(`Wrote ${file}.\n`);
+    return true;
+  } catch (error) {
+    process.stderr.write(`${file} could not be written: ${(error as Error).message}.\n`);
+    process.exitCode = 1;
+    return false;
+  }
+}
+
+/** What was measured is not lost: where it cannot be written to the file, it goes to standard output. */
+export async function writeMeasured(file: string, json: string): Promise<void> {
+  if (!(await writeOutput(file, () => json))) process.stdout.write(json);
+}
