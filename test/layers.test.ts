@@ -17,6 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'local-cluster': [],
   loadtest: ['protocol', 'client', 'local-cluster'],
   examples: ['client', 'local-cluster'],
+  fuzz: ['protocol', 'broker', 'client'],
 };
 
 /** The journey of a message through broker/src: a folder imports only from those behind it. */

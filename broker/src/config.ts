@@ -16,6 +16,10 @@ import { nearest } from './nearest.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
+function wrongNetwork({ input }: { readonly input: unknown }): string {
+  return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
+}
+
 interface Setting<Value> {
   /** Environment variable. */
   readonly name: string;
@@ -177,7 +181,7 @@ export const settings = {
           .map((part) => part.trim())
           .filter((part) => part !== ''),
       )
-      .pipe(z.array(z.string().refine(isNetwork)))
+      .pipe(z.array(z.string().refine(isNetwork, { error: wrongNetwork })))
       .transform((networks) => new Networks(networks)),
   } satisfies Setting<Networks>,
   maxConnections: integer(
@@ -586,16 +590,16 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
+  const isSecret = setting.name === settings.redisUrl.name;
   // Kubernetes sets FANFARE_PORT=tcp://10.0.0.1:8080 for a Service named "fanfare".
-  if (/^tcp:\/\//.test(text)) {
+  if (/^tcp:\/\//.test(text) && !isSecret) {
     return [
-      `${setting.name} is "${text}", which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
+      `${setting.name} is ${shown(text)}, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
     ];
   }
   const told = issues.filter(({ code }) => code === 'custom');
   if (told.length > 0) return told.map(({ message }) => `${setting.name} ${message}`);
-  const isSecret = setting.name === 'FANFARE_REDIS_URL';
-  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not "${text}"`}.`];
+  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not ${shown(text)}`}.`];
 }
 
 /** Hears one sentence for each mistake. */
@@ -702,9 +706,12 @@ function shown(value: unknown): string {
   return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
 }
 
+/** So much of what a library says is repeated: it may hold the name of a file, which is said already. */
+const maxReason = 300;
+
 /** What a library says of its failure, on one line. */
 function reason(error: unknown): string {
-  return (error as Error).message.replace(/\s+/g, ' ');
+  return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, maxReason);
 }
 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {
@@ -713,7 +720,7 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
     if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
     const meant = nearest(name, [...known]);
     const hint = meant === null ? 'see docs/configuration.md for those there are.' : `did you mean ${meant}?`;
-    yield `${name} is no setting; ${hint}`;
+    yield `${name.replace(/\p{Cc}/gu, '?').slice(0, 80)} is no setting; ${hint}`;
   }
 }
 

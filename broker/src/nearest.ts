@@ -1,11 +1,18 @@
 /** For "did you mean". */
 
+/** With more letters that differ, nobody meant that. */
+const maxTypos = 4;
+
 /** The known name that `name` is most like, or null where it is like none. */
 export function nearest(name: string, known: readonly string[]): string | null {
-  // Longer than any name there is: not worth the work, which grows with the length.
-  if (name.length > 64) return null;
-  const best = known.toSorted((a, b) => distance(a, name) - distance(b, name))[0];
-  return best !== undefined && distance(best, name) <= Math.min(4, name.length - 1) ? best : null;
+  let least = Math.min(maxTypos, name.length - 1) + 1;
+  let best: string | null = null;
+  for (const candidate of known) {
+    if (Math.abs(candidate.length - name.length) >= least) continue;
+    const typos = distance(candidate, name);
+    if (typos < least) [least, best] = [typos, candidate];
+  }
+  return best;
 }
 
 /** Levenshtein distance. */

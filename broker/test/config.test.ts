@@ -67,6 +67,24 @@ describe('the configuration', () => {
     ]);
   });
 
+  // Found by `npm run fuzz -- --target config`, as the next two.
+  it('does not print a Redis URL that looks like a variable of Kubernetes', () => {
+    expect(wrong({ FANFARE_REDIS_URL: 'tcp://:secret@host' })[0]).not.toContain('secret');
+  });
+
+  it('says in one short line what is wrong, whatever stands there', () => {
+    expect(wrong({ FANFARE_PORT: `1\n${'2'.repeat(5_000)}` })[0]).toMatch(
+      /^FANFARE_PORT must be .+, not "1\\n2{70,80}….$/,
+    );
+    expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_PO?RT is no setting; did you mean FANFARE_PORT?']);
+  });
+
+  it('says which proxy is none', () => {
+    expect(wrong({ FANFARE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' })).toEqual([
+      'FANFARE_TRUSTED_PROXIES has "10.0.0.0/33", which is no address and no network such as 10.0.0.0/8.',
+    ]);
+  });
+
   it('names a variable that is no setting, and the setting that was meant', () => {
     expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_PROT is no setting; did you mean FANFARE_PORT?']);
     expect(wrong({ FANFARE_SOMETHING_ELSE: '1' })).toEqual([

@@ -38,6 +38,10 @@ describe('the address of a client', () => {
     ['not one that a client made up before it', '10.0.0.1', '127.0.0.1, 198.51.100.7', '198.51.100.7'],
     ['of the proxy, where what it says is no address', '10.0.0.1', 'unknown', '10.0.0.1'],
     ['behind a proxy of IPv6', '2001:db8:1::5', '2001:DB8:9::1', '2001:db8:9::1'],
+    // Found by `npm run fuzz -- --target addresses`: only with 32 bits behind it is ::ffff: IPv4.
+    ['an IPv6 address that only begins like IPv4', '::ffff:1', '', '::ffff:1'],
+    ['another of them', '10.0.0.1', '::ffff:0:198.51.100.7', '::ffff:0:198.51.100.7'],
+    ['IPv4 in hexadecimal', '::ffff:c633:6407', '', '198.51.100.7'],
     ['IPv4, also in the clothes of IPv6', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
     ['IPv4, as uWebSockets writes it', '0000:0000:0000:0000:0000:ffff:0a00:0001', '198.51.100.7', '198.51.100.7'],
   ])('is that %s', (_, remote, forwardedFor, client) => {
@@ -49,6 +53,9 @@ describe('the address of a client', () => {
     expect(one).toMatchObject({ key: '2001:db8:9:1::/64' });
     expect(addresses.of('2001:db8:9:1:ffff::2')?.key).toBe(one?.key);
     expect(addresses.of('2001:0db8:0009:0001:0000:0000:0000:0003')?.key).toBe(one?.key);
+    // Found by `npm run fuzz -- --target addresses`: the last 32 bits may be written as those of IPv4.
+    expect(addresses.of('2001:db8:9:1:0:0:192.0.2.1')?.key).toBe(one?.key);
+    expect(addresses.of('::a:b:c:d:192.0.2.1')?.key).toBe('0:0:a:b::/64');
     expect(addresses.of('2001:db8:9:2::1')?.key).not.toBe(one?.key);
   });
 

@@ -1,5 +1,6 @@
 /** The client's side of `fanfare.v1.json` (PROTOCOL.md section 5). */
 import type { ClientCodec } from './client-codec.js';
+import { jsonFault } from './json-fault.js';
 import type { Item, OutgoingCommand, ServerMessage } from './messages.js';
 import type { Position } from './position.js';
 import { LayoutError } from './reader.js';
@@ -82,7 +83,7 @@ function parse(frame: string): Fields {
   try {
     message = JSON.parse(frame);
   } catch (error) {
-    throw new LayoutError(`The frame is not JSON: ${(error as Error).message}`);
+    throw new LayoutError(`The frame is not JSON: ${jsonFault(error)}.`);
   }
   if (typeof message === 'object' && message !== null) return message as Fields;
   throw new LayoutError('A message is a JSON object.');

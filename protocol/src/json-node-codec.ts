@@ -1,5 +1,6 @@
 /** The node's side of `fanfare.v1.json` (PROTOCOL.md section 5): one command or an array of commands per text frame. */
 import { impossible } from './impossible.js';
+import { jsonFault } from './json-fault.js';
 import { dataSpans, type Span } from './json-spans.js';
 import {
   type Command,
@@ -38,7 +39,7 @@ export class JsonNodeCodec implements NodeCodec {
     try {
       parsed = JSON.parse(utf8.decode(frame));
     } catch (error) {
-      sink.onCommandError(new CommandError(null, 'malformed', `The frame is not JSON: ${(error as Error).message}.`));
+      sink.onCommandError(new CommandError(null, 'malformed', `The frame is not JSON: ${jsonFault(error)}.`));
       return;
     }
     const commands: readonly unknown[] = Array.isArray(parsed) ? parsed : [parsed];

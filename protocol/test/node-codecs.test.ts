@@ -129,6 +129,9 @@ describe('a JSON frame', () => {
 
   it.each([
     ['nonsense', /^The frame is not JSON: .+\.$/],
+    // Found by `npm run fuzz -- --target node-json`: one line, although JSON.parse quotes what it read.
+    ['{"a\nb', /^The frame is not JSON: .+\.$/],
+    ['{"":\u0010', /^The frame is not JSON: \P{Cc}+\.$/u],
     ['[]', /^The frame is an empty array\.$/],
     ['null', /^A command is a JSON object, not null\.$/],
     ['[[]]', /^A command is a JSON object, not an array\.$/],

@@ -34,6 +34,7 @@ export class ApiKeys {
       tokenId: null,
       issuedAtMs: null,
       expiresAtMs: null,
+      acceptedUntilMs: null,
       permissions: key.permissions,
       isService: true,
       isAdmin: key.isAdmin,

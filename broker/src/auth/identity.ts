@@ -8,6 +8,8 @@ export interface Identity {
   readonly issuedAtMs: number | null;
   /** Milliseconds since the epoch; null where the token does not expire. */
   readonly expiresAtMs: number | null;
+  /** The same, and how far the clock of the issuer may be off. */
+  readonly acceptedUntilMs: number | null;
   readonly permissions: Permissions;
   /** An API key: the rate limits of users do not apply. */
   readonly isService: boolean;

@@ -124,6 +124,7 @@ export class JwtVerifier {
       tokenId: jti ?? null,
       issuedAtMs: iat === undefined ? null : iat * 1_000,
       expiresAtMs: exp * 1_000,
+      acceptedUntilMs: (exp + clockSkewSeconds) * 1_000,
       permissions: new Permissions(grantsOf(payload[grantsClaim])),
       isService: false,
       isAdmin: false,

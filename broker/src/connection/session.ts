@@ -263,7 +263,7 @@ export class Session {
 
   #adopt(identity: Identity): void {
     this.#identity = identity;
-    this.#endsAtMs = identity.expiresAtMs ?? Number.POSITIVE_INFINITY;
+    this.#endsAtMs = identity.acceptedUntilMs ?? Number.POSITIVE_INFINITY;
   }
 
   async #authenticate(token: string): Promise<Identity> {

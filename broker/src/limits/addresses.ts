@@ -88,13 +88,21 @@ function canonical(address: string): string {
   const mapped = /^(?:::ffff:|(?:0{1,4}:){5}ffff:)(.+)$/i.exec(address)?.[1];
   if (mapped === undefined) return address.toLowerCase();
   if (isIPv4(mapped)) return mapped;
+  if (!/^[\da-f]{1,4}:[\da-f]{1,4}$/i.test(mapped)) return address.toLowerCase();
   const words = mapped.split(':').map((word) => Number.parseInt(word, 16));
   return words.flatMap((word) => [word >> 8, word & 255]).join('.');
 }
 
+/** The last 32 bits may be written as those of IPv4 (RFC 4291 section 2.2). */
+function asTwoWords(ipv4: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number);
+  return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}
+
 /** The /64 of an IPv6 address: one subscriber of a provider has all of it (RFC 6177). */
 function networkOf(address: string): string {
-  const [head = '', tail] = address.split('%')[0]?.split('::') ?? [];
+  const [withoutZone = ''] = address.split('%');
+  const [head = '', tail] = withoutZone.replace(/\d+\.\d+\.\d+\.\d+$/, asTwoWords).split('::');
   const words = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
   const zeros = Array.from({ length: Math.max(0, 8 - words.length - after.length) }, () => '0');

@@ -3,6 +3,9 @@
 /** `any`, or those that may. */
 export type Origins = 'any' | ReadonlySet<string>;
 
+/** So much of an origin is repeated in a sentence about it: the longest host name fits. */
+const maxShown = 300;
+
 /** Hears one sentence for each mistake, which goes on from the name of the setting. */
 export function readOrigins(text: string, tell: (wrong: string) => void): Origins {
   if (text.trim() === '*') return 'any';
@@ -11,7 +14,7 @@ export function readOrigins(text: string, tell: (wrong: string) => void): Origin
     const origin = part.trim();
     const wrong = explainInvalidOrigin(origin);
     if (wrong === null) origins.add(origin);
-    else tell(`has ${JSON.stringify(origin)}, ${wrong}`);
+    else tell(`has ${JSON.stringify(origin.slice(0, maxShown))}, ${wrong}`);
   }
   return origins;
 }
@@ -24,5 +27,5 @@ function explainInvalidOrigin(origin: string): string | null {
   if (!URL.canParse(origin)) return 'which is no origin such as https://app.example.com.';
   const written = new URL(origin).origin;
   if (written === 'null') return 'which is no origin such as https://app.example.com.';
-  return written === origin ? null : `which browsers write ${written}: write it so.`;
+  return written === origin ? null : `which browsers write ${written.slice(0, maxShown)}: write it so.`;
 }

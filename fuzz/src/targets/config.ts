@@ -1,0 +1,106 @@
+/** The configuration: an operator's mistakes, and those of the programs that set variables for him. */
+import { ConfigError, loadConfig } from '@fanfare/broker';
+import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
+
+const jwt =
+  'FANFARE_AUTH={"issuers":[{"issuer":"https://id.example.com","audience":"fanfare","keys":[{"algorithm":"HS256","secret":"hunter2-hunter2-hunter2-hunter2-hunter2","kid":"1"}],"clockSkewSeconds":5,"maxLifetimeSeconds":86400}]}';
+const apiKeys =
+  'FANFARE_AUTH={"apiKeys":[{"id":"orders","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","permissions":{"publish":["chat.>"]},"admin":true}]}';
+
+const fields = [
+  'level',
+  'historySize',
+  'historyAgeSeconds',
+  'lastValue',
+  'presence',
+  'issuers',
+  'issuer',
+  'audience',
+  'keys',
+];
+const moreFields = [
+  'algorithm',
+  'secret',
+  'publicKey',
+  'jwksUrl',
+  'kid',
+  'apiKeys',
+  'sha256',
+  'permissions',
+  'hook',
+  'url',
+];
+const values = [
+  '"fast"',
+  '"durable"',
+  '"chat.>"',
+  '"HS256"',
+  '"RS256"',
+  'true',
+  '[',
+  '{}',
+  '"https://a.example"',
+  '-1',
+  'null',
+];
+
+/** Variables are separated by a byte that none can hold. */
+const separator = '\u0000';
+
+export const config: Target = {
+  about: 'environment variables',
+  seeds: texts(
+    ...['FANFARE_TOPICS={"prices.>":{"level":"fast"},"chat.*":{"historySize":10,"lastValue":true}}', jwt, apiKeys],
+    ...[
+      'FANFARE_AUTH=none',
+      'FANFARE_AUTH=@keys.json',
+      'FANFARE_TOPICS=@topics.json',
+      'FANFARE_TOPIC={}',
+      'FANFARE_PORT=x',
+    ],
+    ...['FANFARE_ORIGINS=https://app.example.com,*', 'FANFARE_TRUSTED_PROXIES=10.0.0.0/8,::1/128', 'FANFARE_WORKERS=2'],
+    ...['FANFARE_PORT=tcp://10.0.0.1:8080', 'FANFARE_REDIS_URL=redis://u:hunter2@h:1', 'FANFARE_HOST=0.0.0.0'],
+    ['FANFARE_PORT=1', 'FANFARE_ADMIN_PORT=1', 'FANFARE_NODE_NAME=a'].join(separator),
+  ),
+  words: [
+    ...[...fields, ...moreFields].map((field) => `"${field}":`),
+    ...values,
+    separator,
+    '%eth0',
+    '/64',
+    'tcp://',
+    '\n',
+  ],
+  files: [
+    'broker/dist/config',
+    'broker/dist/limits/origins',
+    'broker/dist/limits/addresses',
+    'broker/dist/topics/pattern-tree',
+  ].concat(['broker/dist/auth/auth-config', 'broker/dist/auth/permissions']),
+  maxBytes: 4_096,
+  // A table of settings is gone through, and each unknown name is compared with all of it.
+  costs: 4,
+  run(input) {
+    const environment: Record<string, string> = Object.create(null);
+    for (const variable of textOf(input).split(separator)) {
+      const [name = '', ...rest] = variable.split('=');
+      // A file of this machine must not decide what happens here (it might be /dev/zero).
+      environment[name] = rest.join('=').replace(/^@/, '@/nowhere/');
+    }
+    let sentences: readonly string[];
+    try {
+      loadConfig(environment);
+      return;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      sentences = error.sentences;
+    }
+    hold(sentences.length > 0, () => 'An error without a sentence.');
+    for (const sentence of sentences) {
+      holdSentence(sentence);
+      hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
+      if (/^FANFARE_(AUTH|REDIS_URL) (?!names the file).*hunter2/.test(sentence))
+        throw new Finding('A password is shown.');
+    }
+  },
+};

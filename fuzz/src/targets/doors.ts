@@ -1,0 +1,191 @@
+/** What the doors of a node read: requests to revoke, tickets, tokens. */
+
+import { createHmac } from 'node:crypto';
+import { createLog } from '@fanfare/broker';
+import { NodeApi } from '@fanfare/broker/internal/api/api';
+import { AuthError } from '@fanfare/broker/internal/auth/auth-error';
+import { createAuthenticator } from '@fanfare/broker/internal/auth/authenticator';
+import { MemoryAuthStore } from '@fanfare/broker/internal/auth/memory-auth-store';
+import { actions, Permissions } from '@fanfare/broker/internal/auth/permissions';
+import { type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
+import { isTicket, Tickets } from '@fanfare/broker/internal/auth/tickets';
+import { isToken, type Topic } from '@fanfare/protocol';
+import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
+
+let revoked: Revocation[] = [];
+const store = new MemoryAuthStore((revocation) => revoked.push(revocation));
+const tickets = new Tickets(store);
+const admin = {
+  subject: 'admin',
+  tokenId: null,
+  issuedAtMs: null,
+  expiresAtMs: null,
+  permissions: new Permissions({}),
+};
+const nodeApi = new NodeApi({
+  authenticator: {
+    authenticate: async () => ({ ...admin, isService: true, isAdmin: true }),
+    close() {},
+  },
+  revocations: new Revocations(),
+  tickets,
+  store,
+  counters: { ticketsIssued: 0 },
+  onBug: (error) => {
+    throw error;
+  },
+});
+
+export const revocations: Target = {
+  about: 'bodies of POST /v1/revocations',
+  seeds: texts(
+    '{"subject":"ada"}',
+    '{"tokenId":"7","forSeconds":60}',
+    '{"connection":"a-1"}',
+    '[]',
+    'null',
+    '{"forSeconds":1}',
+  ),
+  words: [
+    '"subject":',
+    '"tokenId":',
+    '"connection":',
+    '"forSeconds":',
+    '"__proto__":',
+    '\\ud800',
+    '2592001',
+    '1.5',
+    'null',
+    '""',
+  ],
+  files: ['broker/dist/api/api'],
+  // Longest body of a request (connection/server.ts).
+  maxBytes: 4_096,
+  async run(input) {
+    revoked = [];
+    const before = Date.now();
+    const { status, body } = await nodeApi.answer('/v1/revocations', { token: 'fk_a_b', body: textOf(input) });
+    JSON.stringify(body);
+    if (status === '202 Accepted') {
+      const [revocation, ...others] = revoked;
+      if (revocation === undefined || others.length > 0)
+        throw new Finding(`${revoked.length} revocations of one request.`);
+      const { value, untilMs, atMs } = revocation;
+      hold(value !== '' && Buffer.byteLength(value) <= 512, () => `A value of ${Buffer.byteLength(value)} bytes.`);
+      hold(atMs >= before && untilMs > atMs && untilMs <= atMs + 2_592_000_000, () => `From ${atMs} to ${untilMs}.`);
+      return;
+    }
+    hold(status === '400 Bad Request' && revoked.length === 0, () => `The answer is ${status}.`);
+    const { error } = body as { readonly error: { readonly code: string; readonly message: string } };
+    hold(error.code === 'malformed', () => `The code is ${error.code}.`);
+    holdSentence(error.message);
+  },
+};
+
+export const ticket: Target = {
+  about: 'tickets',
+  seeds: texts('A'.repeat(43), 'fk_orders_secret', '', '-_'.repeat(21), 'ä'.repeat(43)),
+  words: ['=', '-', '_', 'A'.repeat(42), '\ud83d\ude00'],
+  files: ['broker/dist/auth/tickets', 'broker/dist/auth/memory-auth-store'],
+  maxBytes: 8_192,
+  async run(input) {
+    const text = textOf(input);
+    await holdRefused(() => tickets.redeem(text));
+    if (!isToken(text)) return;
+    const issued = await tickets.issue(text);
+    hold(isTicket(issued), () => `The ticket is ${issued}.`);
+    hold((await tickets.redeem(issued)) === text, () => 'Another token comes back.');
+    await holdRefused(() => tickets.redeem(issued));
+  },
+};
+
+async function holdRefused(ask: () => Promise<unknown>): Promise<void> {
+  try {
+    await ask();
+  } catch (error) {
+    if (!(error instanceof AuthError)) throw error;
+    return holdSentence(error.message);
+  }
+  throw new Finding('It is accepted.');
+}
+
+const secret = 'fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz';
+const authenticator = createAuthenticator(
+  {
+    issuers: [
+      {
+        issuer: 'https://id.example',
+        audience: null,
+        keys: [{ algorithm: 'HS256', kid: null, key: new TextEncoder().encode(secret) }],
+        jwksUrl: null,
+        algorithms: [],
+        clockSkewSeconds: 5,
+        // So that the tokens to begin with, which are the same in any year, are good.
+        maxLifetimeSeconds: 10_000_000_000,
+      },
+    ],
+    apiKeys: [{ id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true }],
+    hook: null,
+  },
+  createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
+  { jwksFetches: 0, jwksFailures: 0 },
+);
+
+/** The target signs `header NUL claims`, so that what comes behind the signature is reached. Without NUL it is a whole token. */
+const claims = `{"iss":"https://id.example","sub":"ada","exp":4102444800,"fanfare":{"publish":["chat.>"],"subscribe":["chat.*"]}}`;
+
+export const token: Target = {
+  about: 'tokens',
+  seeds: texts(`{"alg":"HS256"}\u0000${claims}`, `{"alg":"none"}\u0000${claims}`, 'fk_orders_secret', 'a.b.c', '..'),
+  words: [
+    '"alg":',
+    '"none"',
+    '"RS256"',
+    '"kid":"1"',
+    '"crit":["b64"]',
+    '"b64":false',
+    '"exp":',
+    '"nbf":',
+    '"iat":',
+    '"aud":',
+  ].concat([
+    '"jti":"1"',
+    '"fanfare":',
+    '"publish":[',
+    '"presence":',
+    '"*"',
+    '">"',
+    'fk_',
+    '-1',
+    '1e400',
+    'null',
+    '"__proto__":',
+  ]),
+  files: [
+    'broker/dist/auth/authenticator',
+    'broker/dist/auth/jwt',
+    'broker/dist/auth/api-keys',
+    'broker/dist/auth/permissions',
+  ],
+  maxBytes: 8_192,
+  async run(input) {
+    const [header = '', body, ...others] = Buffer.from(input).toString('latin1').split('\u0000');
+    const isSigned = body !== undefined && others.length === 0;
+    try {
+      const identity = await authenticator.authenticate(isSigned ? sign(header, body) : header);
+      hold(isSigned, () => 'A token without a signature is accepted.');
+      hold(identity.subject !== '' && !identity.isAdmin, () => 'Claims make an admin, or nobody.');
+      hold(Buffer.byteLength(identity.subject) <= 128, () => `A subject of ${identity.subject.length} characters.`);
+      for (const action of actions) identity.permissions.allows(action, 'chat.a' as Topic);
+      hold((identity.expiresAtMs ?? 0) > Date.now() - 10_000, () => `It is over since ${identity.expiresAtMs}.`);
+    } catch (error) {
+      if (!(error instanceof AuthError)) throw error;
+      holdSentence(error.message);
+    }
+  },
+};
+
+function sign(header: string, body: string): string {
+  const signed = [header, body].map((part) => Buffer.from(part, 'latin1').toString('base64url')).join('.');
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}

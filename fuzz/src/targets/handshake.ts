@@ -1,0 +1,131 @@
+/** Opening handshakes, and from where they come. */
+
+import { isIP } from 'node:net';
+import { judgeUpgrade } from '@fanfare/broker/internal/connection/upgrade';
+import { Addresses, isNetwork, Networks } from '@fanfare/broker/internal/limits/addresses';
+import { readOrigins } from '@fanfare/broker/internal/limits/origins';
+import { maxTokenBytes, subprotocols } from '@fanfare/protocol';
+import { hold, holdSentence, type Target, texts } from '../target.js';
+
+const sound = [
+  ...['GET /ws', 'upgrade: websocket', 'connection: keep-alive, Upgrade', 'sec-websocket-version: 13'],
+  'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+
+export const handshake: Target = {
+  about: 'opening handshakes',
+  seeds: texts(
+    sound.join('\n'),
+    [...sound, 'sec-websocket-protocol: fanfare.v1.msgpack, fanfare.v1.json'].join('\n'),
+    [...sound, 'authorization: Bearer abc.def.ghi'].join('\n'),
+    [...sound, '?ticket=0123456789abcdef'].join('\n'),
+    'POST /ws\nupgrade: h2c',
+  ),
+  words: [
+    '\n',
+    'fanfare.v1.json',
+    'Bearer ',
+    '?ticket=',
+    'authorization: ',
+    'sec-websocket-protocol: ',
+    'websocket',
+    ', ',
+  ],
+  files: ['broker/dist/connection/upgrade'],
+  maxBytes: 16_384,
+  run(input) {
+    const [first = '', ...rest] = Buffer.from(input).toString('latin1').split('\n');
+    const [method = '', path = ''] = first.split(' ');
+    const headers = new Map<string, string>();
+    let ticket = '';
+    for (const line of rest) {
+      const [name = '', ...value] = line.split(':');
+      if (line.startsWith('?ticket=')) ticket = line.slice('?ticket='.length);
+      // What uWebSockets.js hands over: no control characters but the tab.
+      else
+        headers.set(
+          name.toLowerCase(),
+          value
+            .join(':')
+            .trim()
+            .replace(/[^\t\x20-\x7e\x80-\xff]/g, ''),
+        );
+    }
+    const verdict = judgeUpgrade({
+      method: () => method.replace(/[^A-Za-z-]/g, '').slice(0, 100),
+      path: () => path,
+      header: (name) => headers.get(name) ?? '',
+      query: () => ticket,
+    });
+    if ('status' in verdict) {
+      hold(/^4\d\d [A-Z][A-Za-z ]+$/.test(verdict.status), () => `The status is ${JSON.stringify(verdict.status)}.`);
+      holdSentence(verdict.sentence);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
+      hold(!/[\x00-\x1f]/.test(Object.entries(verdict.headers).join()), () => 'A header with control characters.');
+      return;
+    }
+    const { encoding, subprotocol, proof } = verdict;
+    hold(subprotocol === '' || subprotocol === subprotocols[encoding], () => `${encoding} is answered ${subprotocol}.`);
+    const offered = (headers.get('sec-websocket-protocol') ?? '').split(',').map((offer) => offer.trim());
+    hold(offered.includes(subprotocol), () => `${subprotocol} was not offered.`);
+    hold(
+      proof === null || (proof.text !== '' && proof.text.length <= maxTokenBytes),
+      () => 'A proof of a wrong length.',
+    );
+  },
+};
+
+export const addresses: Target = {
+  about: 'X-Forwarded-For, addresses, networks and origins',
+  seeds: texts(
+    ...[
+      '10.0.0.1\n10.0.0.0/8\n1.2.3.4, 10.0.0.2',
+      '::ffff:10.0.0.1\n10.0.0.0/8,::1\n2001:db8::1',
+      '::1\n::1\n::ffff:7f00:1',
+    ],
+    ...[
+      '::1\nfe80::/10\nfe80::1%eth0',
+      '2001:DB8::1\n::/0\nunknown, "[2001:db8::1]:80"',
+      '0:0:0:0:0:ffff:1.2.3.4\n0.0.0.0/0\n',
+    ],
+  ),
+  words: [
+    '::ffff:',
+    '::',
+    ',',
+    ' ',
+    '\n',
+    '%1',
+    '/0',
+    '/32',
+    '/128',
+    '1.2.3.4',
+    'fe80::1',
+    '2001:db8::',
+    'ffff:',
+    '127.0.0.1',
+  ],
+  files: ['broker/dist/limits/addresses', 'broker/dist/limits/origins'],
+  maxBytes: 8_192,
+  run(input) {
+    const [remote = '', networks = '', forwardedFor = ''] = Buffer.from(input).toString('latin1').split('\n');
+    const trusted = new Networks(networks.split(',').filter(isNetwork));
+    readOrigins(forwardedFor, (wrong) => holdSentence(wrong.slice(-500)));
+    // The address of a socket is one; what the header says may be anything.
+    if (isIP(remote) === 0 || remote.includes('%')) return;
+    const list = new Addresses(trusted);
+    const client = list.clientOf(remote, forwardedFor);
+    hold(isIP(client) !== 0, () => `${remote}, ${JSON.stringify(forwardedFor)}: the client is ${client}.`);
+    if (!trusted.has(remote)) {
+      hold(client === list.clientOf(remote, ''), () => `${remote} is believed, and is no trusted proxy.`);
+    }
+    const counted = list.of(client);
+    if (counted === null) return;
+    hold(isNetwork(counted.key), () => `${client} is counted as ${counted.key}.`);
+    hold(new Networks([counted.key]).has(client), () => `${client} is counted as ${counted.key}.`);
+    list.join(counted);
+    hold(list.of(client) === counted, () => 'It is not found again.');
+    list.leave(counted);
+    hold(list.size === 0, () => 'It is not forgotten.');
+  },
+};

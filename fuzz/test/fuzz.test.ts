@@ -1,0 +1,116 @@
+/**
+ * The short form of `npm run fuzz`: for each target its corpus, and some mutations of it that are always the same. And the fuzzer
+ * itself: that it finds what it should.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { parseCommandLine } from '../src/command-line.js';
+import { readCorpus } from '../src/corpus.js';
+import { type Found, Fuzzer, stretched, wordsOf } from '../src/fuzzer.js';
+import { runOnce } from '../src/limits.js';
+import { mutate } from '../src/mutate.js';
+import { Random } from '../src/random.js';
+import { shrink } from '../src/shrink.js';
+import { holdSentence, type Target } from '../src/target.js';
+import { targets } from '../src/targets/index.js';
+
+const mutations = 1_500;
+
+describe('whatever is read', () => {
+  it.each(Object.entries(targets))('by %s, what must hold does', async (name, target) => {
+    const inputs = [...target.seeds, ...readCorpus(name)];
+    const random = new Random(5);
+    const words = wordsOf(target);
+    for (const input of inputs) await runOnce(target, input);
+    for (const input of stretched(target)) await runOnce(target, input);
+    for (let run = 0; run < mutations; run++) {
+      const input = mutate(random.pick(inputs), inputs, words, target.maxBytes, random);
+      try {
+        await runOnce(target, input);
+      } catch (error) {
+        throw new Error(`${(error as Error).message} The input, in base64: ${Buffer.from(input).toString('base64')}`, {
+          cause: error,
+        });
+      }
+    }
+  });
+});
+
+describe('the fuzzer', () => {
+  it('makes the same inputs of the same seed, none too long', () => {
+    const make = (): Uint8Array[] => {
+      const random = new Random(1);
+      const input = new TextEncoder().encode('{"type":"ping","id":1}');
+      return Array.from({ length: 500 }, () => mutate(input, [input], [Uint8Array.of(1)], 40, random));
+    };
+    expect(make()).toEqual(make());
+    expect(make().every(({ length }) => length <= 40)).toBe(true);
+    expect(new Set(make().map((bytes) => bytes.join())).size).toBeGreaterThan(300);
+  });
+
+  it('makes an input short', async () => {
+    const short = await shrink(new TextEncoder().encode('aaaaXaaaaaYa'), async (bytes) => {
+      const text = new TextDecoder().decode(bytes);
+      return text.includes('X') && text.includes('Y');
+    });
+    expect(new TextDecoder().decode(short)).toBe('XY');
+  });
+
+  it('takes one sentence for each mistake, and nothing else', () => {
+    expect(() => holdSentence('A port is missing.')).not.toThrow();
+    for (const wrong of ['a\nb.', 'no end', `${'x'.repeat(2_000)}.`]) expect(() => holdSentence(wrong)).toThrow();
+  });
+
+  it.each([
+    [['--target', 'nothing'], /^--target does not know "nothing", only node-msgpack, .*, or all\.$/],
+    [[], /^--target must name one of node-msgpack, .*, or all\.$/],
+    [['--target', 'topic', '--seconds', 'x'], /^--seconds must be a whole number from 1 to 86400, not "x"\.$/],
+    [['--target', 'topic', '--seed', '-1'], /^Option '--seed' argument is ambiguous\.$/],
+    [['--target', 'topic,config', '--replay', 'x'], /^--replay goes with exactly one --target\.$/],
+    [['--targets', 'topic'], /^Unknown option '--targets'\.$/],
+  ])('answers %j in one sentence', (args, sentence) => {
+    expect(() => parseCommandLine(args, targets)).toThrow(sentence);
+  });
+
+  it('finds what is reached only by several right bytes in turn, and says it once, with a short input', async () => {
+    let ran = new Set<number>();
+    const secret = new TextEncoder().encode('Fan!');
+    const target: Target = {
+      ...{ about: '', seeds: [], words: [], files: [], maxBytes: 20 },
+      run(input) {
+        const right = secret.findIndex((byte, index) => input[index] !== byte);
+        ran.add(right);
+        if (right === -1) throw new Error('found');
+      },
+    };
+    const take = () => {
+      const blocks = ran;
+      ran = new Set();
+      return { blocks, steps: 1 };
+    };
+    const found: Found[] = [];
+    const fuzzer = new Fuzzer({
+      target,
+      seed: 1,
+      coverage: { take },
+      onRun: () => {},
+      onFound: (each) => found.push(each),
+    });
+    await fuzzer.begin([]);
+    while (found.length === 0 && fuzzer.runs < 500_000) await fuzzer.step();
+    for (let more = 0; more < 20; more++) await fuzzer.step();
+    expect(found.map(({ input }) => new TextDecoder().decode(input))).toEqual(['Fan!']);
+    expect((await fuzzer.minimize()).map((input) => new TextDecoder().decode(input))).toContain('Fan!');
+  });
+
+  it('says how much of the code it reached', () => {
+    const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+    const words = ['--conditions=fuzz', main, '--target', 'topic', '--seconds', '1', '--seed', '1'];
+    const { status, stdout } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+    expect(stdout).toMatch(
+      /^topic: \d+ runs, \d+ a second, seed 1; \d+ blocks of code \(\d+ by the corpus\), [1-9]\d* of /,
+    );
+    expect(status).toBe(0);
+  });
+});
