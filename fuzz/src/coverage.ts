@@ -16,7 +16,9 @@ export class Coverage {
   #suffixes: readonly string[] = [];
   /** What ran of each file when it was first heard of: when it was loaded. */
   readonly #loaded = new Map<string, readonly Profiler.FunctionCoverage[]>();
-  readonly #numbers = new Map<string, number>();
+  /** Of each function where its blocks begin, with the number of each. */
+  readonly #places = new Map<string, Map<number, number>>();
+  #placeCount = 0;
   /** Of each file, which of its characters ran. */
   readonly #painted = new Map<string, Uint8Array>();
 
@@ -49,11 +51,9 @@ export class Coverage {
     for (const { url, functions } of this.#take()) {
       const painted = this.#painted.get(url);
       for (const { ranges } of functions) {
-        for (const { startOffset, endOffset, count } of ranges) {
-          if (count === 0) continue;
-          steps += count;
-          blocks.add(this.#numberOf(`${url}:${startOffset}:${endOffset}`));
-        }
+        if (ranges[0] === undefined || ranges[0].count === 0) continue;
+        for (const { count } of ranges) steps += count;
+        for (const block of this.#ranOf(url, ranges)) blocks.add(block);
         if (isReached && painted !== undefined) paint(painted, ranges);
       }
     }
@@ -91,11 +91,25 @@ export class Coverage {
     return this.#suffixes.some((suffix) => url.endsWith(suffix));
   }
 
-  #numberOf(block: string): number {
-    const known = this.#numbers.get(block);
-    if (known !== undefined) return known;
-    this.#numbers.set(block, this.#numbers.size);
-    return this.#numbers.size - 1;
+  /**
+   * The blocks of a function that ran. V8 leaves out a block that ran as often as the one around it, so a block is told by where it
+   * begins: each place where any range ever began or ended, looked up in the ranges of this time.
+   */
+  #ranOf(url: string, ranges: readonly Profiler.CoverageRange[]): number[] {
+    const outer = ranges[0] as Profiler.CoverageRange;
+    const name = `${url}:${outer.startOffset}`;
+    const places = this.#places.get(name) ?? new Map<number, number>();
+    this.#places.set(name, places);
+    for (const { startOffset, endOffset } of ranges) {
+      if (!places.has(startOffset)) places.set(startOffset, this.#placeCount++);
+      if (endOffset < outer.endOffset && !places.has(endOffset)) places.set(endOffset, this.#placeCount++);
+    }
+    const ran: number[] = [];
+    for (const [at, number] of places) {
+      const inner = ranges.findLast(({ startOffset, endOffset }) => startOffset <= at && at < endOffset);
+      if (inner !== undefined && inner.count > 0) ran.push(number);
+    }
+    return ran;
   }
 
   /** Within the process an answer comes before `post` returns. */

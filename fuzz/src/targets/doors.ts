@@ -136,7 +136,21 @@ const claims = `{"iss":"https://id.example","sub":"ada","exp":4102444800,"fanfar
 
 export const token: Target = {
   about: 'tokens',
-  seeds: texts(`{"alg":"HS256"}\u0000${claims}`, `{"alg":"none"}\u0000${claims}`, 'fk_orders_secret', 'a.b.c', '..'),
+  seeds: texts(
+    `{"alg":"HS256"}\u0000${claims}`,
+    `{"alg":"none"}\u0000${claims}`,
+    'fk_orders_secret',
+    'a.b.c',
+    '..',
+  ).concat(
+    texts(
+      `{"alg":"HS256","crit":["b64"]}\u0000${claims}`,
+      `{"alg":"HS256","kid":1}\u0000${claims}`,
+      `{"alg":"HS256"}\u0000${claims.replace('{', '{"iat":1,"nbf":1,"jti":"7",')}`,
+      `{"alg":"HS256"}\u0000${claims.replace('{', '{"aud":"x",')}`,
+      `{"alg":"HS256"}\u0000${claims.replace('4102444800', '1')}`,
+    ),
+  ),
   words: [
     '"alg":',
     '"none"',
