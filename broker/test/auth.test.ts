@@ -20,7 +20,7 @@ async function sha256(text: string): Promise<string> {
 
 async function authEnv(more: Readonly<Record<string, string>> = {}): Promise<Record<string, string>> {
   const auth = {
-    issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
+    issuers: [{ issuer, audience: 'fanfare', clockSkewSeconds: 0, keys: [{ algorithm: 'HS256', secret }] }],
     apiKeys: [
       { id: 'admin', sha256: await sha256(adminKey), permissions: {}, admin: true },
       { id: 'orders', sha256: await sha256(ordersKey), permissions: { publish: ['orders.>'] } },

@@ -20,6 +20,7 @@ const admin = {
   tokenId: null,
   issuedAtMs: null,
   expiresAtMs: null,
+  acceptedUntilMs: null,
   permissions: new Permissions({}),
 };
 const nodeApi = new NodeApi({

@@ -1,0 +1,62 @@
+/** Tokens all the way: node processes that ask for them, Redis, and the typed client that brings them. */
+import { createHmac } from 'node:crypto';
+import { createClient } from '@fanfare/client';
+import { startNode, startRedis } from '@fanfare/local-cluster';
+import { expect, it } from 'vitest';
+
+const secret = 'a secret that only this test knows of';
+const auth = {
+  issuers: [{ issuer: 'test', clockSkewSeconds: 0, keys: [{ algorithm: 'HS256', secret }] }],
+};
+const env = { FANFARE_AUTH: JSON.stringify(auth) };
+
+function tokenOf(subject: string, permissions: object, seconds: number): string {
+  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const now = Math.floor(Date.now() / 1_000);
+  const claims = { iss: 'test', sub: subject, iat: now, exp: now + seconds, fanfare: permissions };
+  const signed = `${encode({ alg: 'HS256' })}.${encode(claims)}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+it('a client gets in with its token, renews it without a new connection, and misses nothing', async () => {
+  await using redis = await startRedis();
+  await using first = await startNode({ redisUrl: redis.url, env });
+  await using second = await startNode({ redisUrl: redis.url, env });
+  let tokens = 0;
+  let openings = 0;
+  await using reader = createClient(second.url, {
+    getToken: () => {
+      tokens++;
+      return tokenOf('reader', { subscribe: ['>'] }, 3);
+    },
+  });
+  reader.on('state', ({ name }) => {
+    if (name === 'connected') openings++;
+  });
+  await using writer = createClient(first.url, {
+    getToken: async () => tokenOf('writer', { publish: ['>'] }, 60),
+  });
+  const seen: unknown[] = [];
+  await reader.subscribe('news', ({ data }) => seen.push(data)).ready;
+  // One publication for each token: the third comes when the first has long expired.
+  for (let sent = 0; sent < 3; sent++) {
+    await expect.poll(() => tokens, { timeout: 10_000 }).toBeGreaterThan(sent);
+    await writer.publish('news', sent);
+    await expect.poll(() => seen.length).toBe(sent + 1);
+  }
+  expect(openings).toBe(1);
+  expect(seen).toEqual([0, 1, 2]);
+});
+
+it('a client is told what its token does not permit, and ends for good where the token is none', async () => {
+  await using node = await startNode({ env });
+  await using reader = createClient(node.url, { getToken: () => tokenOf('reader', { subscribe: ['news'] }, 60) });
+  await reader.subscribe('news').ready;
+  await expect(reader.publish('news', 1)).rejects.toMatchObject({ code: 'notPermitted' });
+  await expect(reader.subscribe('orders').ready).rejects.toMatchObject({ code: 'notPermitted' });
+  await using stranger = createClient(node.url, { getToken: () => 'let me in' });
+  await expect(stranger.subscribe('news').ready).rejects.toMatchObject({
+    message: expect.stringContaining('signed JWT'),
+  });
+  expect(stranger.state).toMatchObject({ name: 'disconnected', closeCode: 4502 });
+});
