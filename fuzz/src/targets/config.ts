@@ -99,7 +99,7 @@ export const config: Target = {
     for (const sentence of sentences) {
       holdSentence(sentence);
       hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
-      if (/^FANFARE_(AUTH|REDIS_URL) (?!names the file).*hunter2/.test(sentence))
+      if (/^FANFARE_(AUTH|REDIS_URL) (?!names the file).*hunter2[-@]/.test(sentence))
         throw new Finding('A password is shown.');
     }
   },
