@@ -79,7 +79,7 @@ function oneWordOf(words: readonly string[]): string {
 const maxWorkers = 256;
 const maxNodeNameLength = 64;
 
-const host = z.string().regex(/^[A-Za-z0-9.:_-]+$/);
+const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
 const redisUrl = z.url({ protocol: /^rediss?$/ });
 
 export const settings = {
