@@ -11,6 +11,7 @@ import { Rounds } from './connection/rounds.js';
 import { Server, type ServerParts } from './connection/server.js';
 import { openDoors } from './doors.js';
 import { drain } from './drain.js';
+import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -87,19 +88,30 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
-  const server = await Server.start(config, certificate, sharing, serverParts).catch(async (error: unknown) => {
+  const server = await Server.start(
+    { ...config, maxSockets: maxClientSockets() },
+    certificate,
+    sharing,
+    serverParts,
+  ).catch(async (error: unknown) => {
     await doors?.close();
     await relay.close();
     throw error;
   });
   const renewal = certificate === null ? null : new Renewal(certificate, server, log);
-  const rounds = new Rounds(server.connections, config, counters);
+  const rounds = new Rounds(server.connections, config, counters, (nowMs) => {
+    serverParts.doorkeeper.forgetIdle(nowMs);
+    sessions?.subjects.forgetIdle(nowMs);
+  });
 
   let isDraining = false;
   const readiness = (): Readiness => {
     if (isDraining) return { isReady: false, reason: 'draining' };
     const { state } = relay;
-    if (state === 'connected') return { isReady: true, reason: 'serving' };
+    if (state === 'connected') {
+      if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
+      return { isReady: false, reason: 'Redis has not said yet what is revoked' };
+    }
     if (state === 'unproven')
       return { isReady: false, reason: 'Redis is connected, but what is published does not come through' };
     return { isReady: false, reason: 'Redis is not connected' };

@@ -190,7 +190,7 @@ export const settings = {
     50_000,
     1,
     10_000_000,
-    'Connections of this node. One more is answered 503.',
+    'Connections of this node. One more is answered 503. Nor are there ever more sockets than the system lets the process have (`ulimit -n`), less 256: what comes beyond is closed before it says anything.',
   ),
   maxConnectionsPerAddress: integer(
     'FANFARE_MAX_CONNECTIONS_PER_ADDRESS',

@@ -37,15 +37,22 @@ export function openDoors(
   if (auth === null || auth === 'none') return null;
   const authenticator = createAuthenticator(auth, log, counters);
   const revocations = new Revocations();
-  const learn = (revocation: Revocation): void => {
-    revocations.add(revocation);
-    onRevoked();
+  const learn = (revoked: readonly Revocation[]): void => {
+    let isNews = false;
+    for (const revocation of revoked) isNews = revocations.add(revocation) || isNews;
+    if (isNews) onRevoked();
   };
   const store: AuthStore =
     config.redisUrl === null
       ? new MemoryAuthStore(learn)
       : new RedisAuthStore({ ...config, redisUrl: config.redisUrl }, revocations, learn, log, counters);
   const tickets = new Tickets(store);
+  const subjects = new Subjects(
+    config,
+    config.redisUrl === null
+      ? null
+      : (name, perSecond, burst) => (amount) => store.lease(name, perSecond, burst, amount),
+  );
   const forget = setInterval(() => revocations.forgetOld(Date.now()), forgetMs);
   forget.unref();
   // Random, so that no other node and no earlier run of this one has the same.
@@ -57,7 +64,8 @@ export function openDoors(
       authenticator,
       tickets,
       revocations,
-      subjects: new Subjects(config),
+      store,
+      subjects,
       hook: auth.hook === null ? null : new Hook(auth.hook, log, counters),
       authTimeoutMs: config.authTimeoutMs,
       counters,
@@ -65,7 +73,7 @@ export function openDoors(
       nextId: () => `${run}-${++count}`,
       onBug,
     },
-    api: new NodeApi({ authenticator, revocations, tickets, store, counters, onBug }),
+    api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, onBug }),
     async close() {
       clearInterval(forget);
       authenticator.close();

@@ -272,8 +272,8 @@ export class PublisherLink extends Link {
 
 /** Keeps small things in Redis that all nodes share. */
 export class StoreLink extends Link {
-  constructor(settings: RedisSettings, log: Log, counters: RedisCounters) {
-    super('auth', settings, log, counters, {});
+  constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
+    super('auth', settings, log, counters, events);
   }
 
   /** Carries out commands in one pipeline. Resolves with their answers; rejects where one fails, or Redis cannot be reached. */

@@ -33,9 +33,9 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.u
   const store = new RedisAuthStore(
     { redisUrl, redisPrefix, redisTimeoutMs: 500, nodeName: 'test' },
     known,
-    (revocation) => {
-      known.add(revocation);
-      revoked.push(revocation);
+    (news) => {
+      for (const revocation of news) known.add(revocation);
+      revoked.push(...news);
     },
     pino({ level: 'silent' }),
     new Metrics().counters,
@@ -47,7 +47,7 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.u
 
 async function openMemoryStore(): Promise<OpenedStore> {
   const revoked: Revocation[] = [];
-  const store = new MemoryAuthStore((revocation) => revoked.push(revocation));
+  const store = new MemoryAuthStore((news) => revoked.push(...news));
   opened.push(store);
   return { store, revoked };
 }
@@ -93,6 +93,43 @@ describe('the store in Redis', () => {
     const late = await openRedisStore('old');
     await until('a late one hears', () => late.revoked.length > 0);
     expect(valuesOf(late.revoked)).toEqual(['bob']);
+  });
+
+  it('shares a budget: what one node takes another has not, and it comes back with time', async () => {
+    const one = await openRedisStore('budget');
+    const other = await openRedisStore('budget');
+    expect(await one.store.lease('ada', 1, 10, 7)).toBe(7);
+    expect(await other.store.lease('ada', 1, 10, 7)).toBe(3);
+    expect(await one.store.lease('ada', 1, 10, 7)).toBe(0);
+    expect(await one.store.lease('bob', 1, 10, 7)).toBe(7);
+    await one.store.lease('eve', 1_000, 10, 10);
+    await until('it is full again', async () => (await other.store.lease('eve', 1_000, 10, 10)) > 0);
+  });
+
+  it('knows all that is revoked once it is current, however much that is', async () => {
+    const one = await openRedisStore('many');
+    const direct = new Redis(redis.url);
+    const pipeline = direct.pipeline();
+    for (let index = 0; index < 2_500; index++) {
+      pipeline.xadd('many:revocations', '*', 'subject', `s${index}`, 'at', later.atMs, 'until', later.untilMs);
+    }
+    await pipeline.exec();
+    direct.disconnect();
+    const late = await openRedisStore('many');
+    await until('it is current', () => late.store.isCurrent);
+    expect(late.revoked).toHaveLength(2_500);
+    expect(one.store.isCurrent).toBe(true);
+  });
+
+  it('takes a ticket that somebody else has written for none', async () => {
+    const { store } = await openRedisStore('foreign');
+    const tickets = new Tickets(store);
+    const ticket = await tickets.issue('a token');
+    const direct = new Redis(redis.url);
+    const [key = ''] = await direct.keys('foreign:ticket:*');
+    await direct.set(key, 'AAAA');
+    direct.disconnect();
+    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket is not one of this broker.');
   });
 
   it('says that it is unavailable while Redis is away', async () => {

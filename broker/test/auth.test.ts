@@ -1,9 +1,15 @@
 /** The doors of a running node, through real sockets: who may come in, what for, and for how long. */
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import type { Question } from '../src/auth/hook.js';
 import { maxUnauthenticatedBytes } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import type { TestConnection } from './test-connection.js';
@@ -413,6 +419,201 @@ describe('limits', () => {
     lazy.socket.resume();
     expect(await within('it is closed', lazy.closed)).toEqual(closeReasons.overloaded);
     await diligent.settle();
+  });
+});
+
+describe('limits that are walked around', () => {
+  it('a client cannot put an address of its own before that of the proxy', async () => {
+    const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
+    await using small = await startCluster({ env });
+    const { port } = small.node().broker;
+    const answer = async (...forwarded: readonly string[]): Promise<string> => {
+      const socket = connect(port, '127.0.0.1');
+      const lines = [
+        'GET /ws HTTP/1.1',
+        'Host: x',
+        'Upgrade: websocket',
+        'Connection: Upgrade',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Version: 13',
+        ...forwarded.map((address) => `X-Forwarded-For: ${address}`),
+      ];
+      socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+      const [data] = await within('the node answers', once(socket, 'data'));
+      sockets.push(socket);
+      return String(data).slice(9, 12);
+    };
+    const sockets: Socket[] = [];
+    expect(await answer('192.0.2.1')).toBe('101');
+    // As HAProxy adds a header behind that of the client.
+    expect(await answer('203.0.113.5', '192.0.2.1')).toBe('429');
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('one address that connects often leaves room for others', async () => {
+    const env = await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '50', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
+    await using small = await startCluster({ env });
+    const { url } = small.node();
+    const greedy = await Promise.all(
+      Array.from({ length: 40 }, () => statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })),
+    );
+    expect(greedy.filter((status) => status === 101).length).toBeLessThan(15);
+    expect(greedy).toContain(429);
+    for (let client = 0; client < 20; client++) {
+      expect(await statusOf(url, { 'X-Forwarded-For': `198.51.100.${client}` })).toBe(101);
+    }
+    // Nor do requests without a token take anything from handshakes.
+    await Promise.all(Array.from({ length: 60 }, () => post('/v1/tickets', null, '', 0, small)));
+    expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.77' })).toBe(101);
+  });
+
+  it('who comes back has sent what it had sent', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
+    let published = 0;
+    for (let visit = 0; visit < 5; visit++) {
+      const connection = await connectAs({}, 0, small);
+      const replies = await Promise.all(Array.from({ length: 10 }, (_, data) => connection.publish('t', data)));
+      published += replies.filter(({ type }) => type === 'published').length;
+      await connection.close();
+    }
+    expect(published).toBeLessThan(25);
+  });
+
+  it('what a subject may send it may send to all nodes together', async () => {
+    await using redis = await startRedis();
+    await using two = await startCluster({ nodes: 2, redis, env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
+    const direct = new Redis(redis.url);
+    const left = async (): Promise<number> =>
+      Number(await direct.hget(`fanfare:budget:publications:${issuer}\nada`, 'left'));
+    const publishTwenty = async (node: number): Promise<number> => {
+      const connection = await connectAs({}, node, two);
+      const replies = await Promise.all(Array.from({ length: 20 }, (_, data) => connection.publish('t', data)));
+      return replies.filter(({ type }) => type === 'published').length;
+    };
+    expect(await publishTwenty(0)).toBe(10);
+    await until('the whole has given it', async () => (await left()) < 5);
+    // It may begin with as many, which it owes; once it has heard from the whole, with what is left there.
+    expect(await publishTwenty(1)).toBeLessThanOrEqual(10);
+    const later = await connectAs({}, 1, two);
+    await until('it has heard from the whole', async () => (await later.publish('t', 1)).type === 'error');
+    direct.disconnect();
+  });
+
+  it('what cannot be read counts too', async () => {
+    await using small = await startCluster({
+      env: await authEnv({ FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' }),
+    });
+    const connection = await connectAs({}, 0, small);
+    const bad = { type: 'subscribe', id: null, topic: 'no topic', since: null } as const;
+    connection.send(...Array.from({ length: 500 }, () => bad));
+    connection.send(...Array.from({ length: 700 }, () => bad));
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
+  });
+
+  it('sockets that say nothing are bounded, and those inside do not notice', async () => {
+    await using small = await startCluster({
+      env: await authEnv({ FANFARE_MAX_CONNECTIONS: '10', FANFARE_MAX_UNAUTHENTICATED_PERCENT: '50' }),
+    });
+    const inside = await connectAs({}, 0, small);
+    const silent = Array.from({ length: 200 }, () => connect(small.node().broker.port, '127.0.0.1'));
+    for (const socket of silent) socket.on('error', () => undefined);
+    await until('the node has closed some', () => silent.filter(({ closed }) => closed).length >= 60);
+    await inside.settle();
+    for (const socket of silent) socket.destroy();
+    await until('there is room again', async () => (await statusOf(small.node().url)) === 101);
+  });
+});
+
+describe('a hook', () => {
+  /** A node with a hook that answers so, and what it was asked. */
+  async function hooked(events: readonly string[], decide: (question: Question) => object | Promise<object>) {
+    const asked: Question[] = [];
+    const server = createServer(async (request, response) => {
+      const question = JSON.parse(await text(request)) as Question;
+      asked.push(question);
+      response.end(JSON.stringify(await decide(question)));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const auth = JSON.parse((await authEnv())['FANFARE_AUTH'] ?? '') as object;
+    const of = await startCluster({ env: { FANFARE_AUTH: JSON.stringify({ ...auth, hook: { url, events } }) } });
+    const dispose = async (): Promise<void> => {
+      await of[Symbol.asyncDispose]();
+      server.closeAllConnections();
+      server.close();
+    };
+    return { of, asked, [Symbol.asyncDispose]: dispose };
+  }
+
+  it('decides about who connects', async () => {
+    await using node = await hooked(['connect'], ({ subject }) => ({ allow: subject !== 'eve', reason: 'Not you.' }));
+    await connectAs({ sub: 'ada' }, 0, node.of);
+    const refused = await node.of.connect();
+    refused.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eve' }) });
+    expect(await refused.next('error')).toMatchObject({ id: 1, code: 'notPermitted', message: 'Not you.' });
+    expect(await within('it is closed', refused.closed)).toEqual(closeReasons.unauthenticated);
+    expect(node.asked[0]).toMatchObject({ event: 'connect', issuer, subject: 'ada', topic: null });
+  });
+
+  it('decides about publications one after another, so that their order stays', async () => {
+    const waits: Array<() => void> = [];
+    await using node = await hooked(['publish'], async ({ topic }) => {
+      // The first is answered last.
+      if (waits.length === 0) await new Promise<void>((resolve) => waits.push(resolve));
+      return { allow: topic !== 'no' };
+    });
+    const subscriber = await connectAs({ sub: 'bob' }, 0, node.of);
+    await subscriber.subscribe('t');
+    const connection = await connectAs({}, 0, node.of);
+    const publish = (topic: string, data: number) =>
+      ({ type: 'publish', id: data, topic, data, messageId: null }) as const;
+    connection.send(publish('t', 1), publish('no', 2), publish('t', 3), { type: 'ping', id: 4 });
+    await until('it is asked', () => node.asked.length === 1);
+    expect(connection.inbox.waiting).toEqual([]);
+    waits[0]?.();
+    expect(await connection.next('pong')).toMatchObject({ id: 4 });
+    expect(await connection.next('error')).toMatchObject({ id: 2, code: 'notPermitted' });
+    expect(await subscriber.take('t', 2)).toEqual([1, 3]);
+    expect(node.asked.map(({ topic }) => topic)).toEqual(['t', 'no', 't']);
+  });
+
+  it('that takes its time does not let in who is revoked meanwhile, also by the name of the connection', async () => {
+    for (const by of ['subject', 'connection'] as const) {
+      const answer: { go: () => void } = { go: () => undefined };
+      await using node = await hooked(['connect'], async () => {
+        await new Promise<void>((resolve) => {
+          answer.go = resolve;
+        });
+        return { allow: true };
+      });
+      const waiting = await node.of.connect();
+      waiting.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'mallory' }) });
+      const { subject, connection } = await until('it is asked', () => node.asked[0]);
+      await post(
+        '/v1/revocations',
+        adminKey,
+        JSON.stringify({ [by]: by === 'subject' ? subject : connection }),
+        0,
+        node.of,
+      );
+      answer.go();
+      expect(await waiting.next('error')).toMatchObject({
+        id: 1,
+        code: 'invalidToken',
+        message: 'The token was revoked.',
+      });
+      expect(await within('it is closed', waiting.closed)).toEqual(closeReasons.unauthenticated);
+    }
+  });
+
+  it('ends a connection that is revoked by its name', async () => {
+    await using node = await hooked(['connect'], () => ({ allow: true }));
+    const one = await connectAs({}, 0, node.of);
+    const other = await connectAs({}, 0, node.of);
+    const [first] = node.asked;
+    await post('/v1/revocations', adminKey, JSON.stringify({ connection: first?.connection }), 0, node.of);
+    expect(await within('it is closed', one.closed)).toEqual(closeReasons.revoked);
+    await other.settle();
   });
 });
 

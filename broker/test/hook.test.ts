@@ -9,6 +9,7 @@ import { Hook, type HookSettings, type Question } from '../src/auth/hook.js';
 
 const question: Question = {
   event: 'subscribe',
+  issuer: 'https://id.test',
   subject: 'ada',
   connection: 'c1',
   topic: parseTopic('chat.1') as Topic,
@@ -61,7 +62,7 @@ describe('a hook', () => {
       'POST',
       '/decide',
       'Bearer between us',
-      { event: 'subscribe', subject: 'ada', connection: 'c1', topic: 'chat.1' },
+      { event: 'subscribe', issuer: 'https://id.test', subject: 'ada', connection: 'c1', topic: 'chat.1' },
     ]);
   });
 
@@ -105,6 +106,13 @@ describe('a hook', () => {
     expect(await hook.decide(question)).toEqual(answered);
     expect(lines[0]).toContain('has 2 questions open, as many as it may');
     expect(await Promise.all(first)).toEqual([answered, answered]);
+  });
+
+  it('refuses what is more than it may have open, also where it allows when it is down', async () => {
+    const { hook } = await hookTo(() => undefined, { whenDown: 'allow', timeoutMs: 50 });
+    const first = [hook.decide(question), hook.decide(question)];
+    expect(await hook.decide(question)).toEqual(answered);
+    expect(await Promise.all(first)).toEqual([{ isAllowed: true }, { isAllowed: true }]);
   });
 
   it('that is down allows where it was told so', async () => {

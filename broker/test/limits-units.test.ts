@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Addresses, isNetwork, Networks } from '../src/limits/addresses.js';
+import { LeasedBucket } from '../src/limits/leased-bucket.js';
 import { readOrigins } from '../src/limits/origins.js';
 import { Subjects } from '../src/limits/subjects.js';
 import { TokenBucket } from '../src/limits/token-bucket.js';
@@ -29,7 +30,7 @@ describe('a token bucket', () => {
 });
 
 describe('the address of a client', () => {
-  const addresses = new Addresses(new Networks(['10.0.0.0/8', '2001:db8:1::/48']));
+  const addresses = new Addresses(new Networks(['10.0.0.0/8', '2001:db8:1::/48']), 10);
 
   it.each([
     ['of the socket, where that is no trusted proxy, whatever it claims', '192.0.2.1', '198.51.100.7', '192.0.2.1'],
@@ -63,15 +64,21 @@ describe('the address of a client', () => {
     for (const client of ['127.0.0.1', '127.9.9.9', '::1', '10.3.3.3']) expect(addresses.of(client)).toBeNull();
   });
 
-  it('is forgotten with its last connection', () => {
+  it('is forgotten when it has no connection, and may connect as often as any other', () => {
     const address = addresses.of('192.0.2.1');
     if (address === null) throw new Error('It is counted.');
-    addresses.join(address);
-    addresses.join(address);
-    expect(addresses.of('192.0.2.1')?.connections).toBe(2);
-    addresses.leave(address);
-    addresses.leave(address);
-    expect(addresses.size).toBe(0);
+    const now = performance.now();
+    expect(address.handshakes.take(10, now)).toBe(true);
+    expect(address.handshakes.take(1, now)).toBe(false);
+    address.connections++;
+    addresses.forgetIdle(now + 5_000);
+    expect(addresses.of('192.0.2.1')).toBe(address);
+    address.connections--;
+    address.handshakes.take(5, now + 5_000);
+    addresses.forgetIdle(now + 5_000);
+    expect(addresses.of('192.0.2.1')).toBe(address);
+    addresses.forgetIdle(now + 6_000);
+    expect(addresses.of('192.0.2.1')).not.toBe(address);
   });
 });
 
@@ -130,7 +137,7 @@ describe('a subject', () => {
   };
 
   it('has so many connections and no more, and is forgotten with the last', () => {
-    const subjects = new Subjects(limits);
+    const subjects = new Subjects(limits, null);
     const first = subjects.join('ada');
     expect(subjects.join('ada')).toBe(first);
     expect(subjects.join('ada')).toBeNull();
@@ -138,30 +145,111 @@ describe('a subject', () => {
     if (first === null) throw new Error('It is in.');
     subjects.leave(first);
     expect(subjects.join('ada')).toBe(first);
-    subjects.leave(first);
-    subjects.leave(first);
-    expect(subjects.size).toBe(1);
+  });
+
+  it('is remembered after it has left until it would have again what it has spent', () => {
+    const subjects = new Subjects(limits, null);
+    const subject = subjects.join('ada');
+    const now = performance.now();
+    if (subject === null) throw new Error('It is in.');
+    expect([1, 2, 3].map(() => subject.mayPublish(10, now))).toEqual([true, true, false]);
+    subjects.leave(subject);
+    subjects.forgetIdle(now + 1_000);
+    expect(subjects.join('ada')).toBe(subject);
+    expect(subject.mayPublish(10, now)).toBe(false);
+    subjects.leave(subject);
+    subjects.forgetIdle(now + 60_000);
+    expect(subjects.size).toBe(0);
   });
 
   it('named like a property of objects is a subject like others', () => {
-    const subjects = new Subjects(limits);
+    const subjects = new Subjects(limits, null);
     for (const name of ['__proto__', 'constructor', 'toString']) expect(subjects.join(name)?.name).toBe(name);
     expect(subjects.size).toBe(3);
   });
 
   it('publishes as much as it may, in number and in bytes', () => {
-    const subject = new Subjects(limits).join('ada');
+    const subject = new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect([1, 2, 3].map(() => subject?.mayPublish(10, now))).toEqual([true, true, false]);
     // More than the bucket holds goes once, and has to be waited for afterwards.
-    expect(subject?.mayPublish(500, now + 1_000)).toBe(true);
-    expect(subject?.mayPublish(1, now + 3_000)).toBe(false);
-    expect(subject?.mayPublish(1, now + 5_000)).toBe(true);
+    expect(subject?.mayPublish(500, now + 1_100)).toBe(true);
+    expect(subject?.mayPublish(1, now + 3_100)).toBe(false);
+    expect(subject?.mayPublish(1, now + 5_200)).toBe(true);
   });
 
   it('subscribes to everything at once when it comes back', () => {
-    const subject = new Subjects(limits).join('ada');
+    const subject = new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect(Array.from({ length: 6 }, () => subject?.mayCommand(now))).toEqual([true, true, true, true, true, false]);
+  });
+});
+
+describe('a part of a budget', () => {
+  /** A whole that gives what is left of it. */
+  function wholeOf(left: number) {
+    const whole = { left, asked: [] as number[], isAway: false };
+    const lease = async (amount: number): Promise<number> => {
+      whole.asked.push(amount);
+      if (whole.isAway) throw new Error('It is away.');
+      const granted = Math.min(amount, whole.left);
+      whole.left -= granted;
+      return granted;
+    };
+    return { whole, lease };
+  }
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  it('is had at once, and from the whole', async () => {
+    const { whole, lease } = wholeOf(100);
+    const bucket = new LeasedBucket(lease, 10, 20, 0);
+    expect(bucket.take(1, 0)).toBe(true);
+    await settled();
+    expect(whole.left).toBe(80);
+    for (let taken = 0; taken < 12; taken++) expect(bucket.take(1, 0)).toBe(true);
+    await settled();
+    // It was filled up again when it was half empty.
+    expect(whole.asked).toEqual([20, 11]);
+    expect(whole.left).toBe(69);
+  });
+
+  it('gives no more than the whole has, but what it gave at first, which it owes', async () => {
+    const { lease } = wholeOf(0);
+    const bucket = new LeasedBucket(lease, 10, 20, 0);
+    for (let taken = 0; taken < 5; taken++) expect(bucket.take(1, 0)).toBe(true);
+    await settled();
+    expect(bucket.take(1, 0)).toBe(false);
+  });
+
+  it('asks an empty whole only now and then', async () => {
+    const { whole, lease } = wholeOf(0);
+    const bucket = new LeasedBucket(lease, 10, 20, 0);
+    await settled();
+    for (let at = 0; at < 1_000; at += 10) {
+      bucket.take(1, at);
+      await settled();
+    }
+    expect(whole.asked.length).toBeLessThanOrEqual(5);
+  });
+
+  it('is that of this node alone while the whole cannot be asked', async () => {
+    const { whole, lease } = wholeOf(0);
+    whole.isAway = true;
+    const bucket = new LeasedBucket(lease, 10, 20, 0);
+    await settled();
+    let taken = 0;
+    for (let at = 0; at <= 10_000; at += 50) {
+      if (bucket.take(1, at)) taken++;
+      await settled();
+    }
+    expect(taken).toBeGreaterThan(60);
+    expect(taken).toBeLessThanOrEqual(120);
+  });
+
+  it('is forgotten only when the whole has become full', () => {
+    const bucket = new LeasedBucket(async () => 0, 10, 20, 0);
+    bucket.take(1, 1_000);
+    expect(bucket.isFull(2_999)).toBe(false);
+    expect(bucket.isFull(3_000)).toBe(true);
   });
 });

@@ -7,12 +7,15 @@ import type { Identity } from '../auth/identity.js';
 import { type Revocation, type RevocationKind, type Revocations, revocationKinds } from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
 import type { Api, ApiRequest } from '../connection/server.js';
+import { subjectNameOf } from '../connection/session.js';
+import type { Subjects } from '../limits/subjects.js';
 
 export interface ApiParts {
   readonly authenticator: Authenticator;
   readonly revocations: Revocations;
   readonly tickets: Tickets;
   readonly store: AuthStore;
+  readonly subjects: Subjects;
   readonly counters: { ticketsIssued: number };
   /** Told of an error that is a bug. */
   onBug(error: unknown): void;
@@ -53,7 +56,10 @@ export class NodeApi implements Api {
   }
 
   async #issueTicket({ token }: ApiRequest): Promise<Answer> {
-    await this.#identify(token);
+    const identity = await this.#identify(token);
+    if (!identity.isService && !this.#parts.subjects.named(subjectNameOf(identity)).mayCommand(performance.now())) {
+      throw new ApiError('429 Too Many Requests', 'rateLimited', 'You send more than you may: slow down.');
+    }
     const ticket = await this.#parts.tickets.issue(token as string);
     this.#parts.counters.ticketsIssued++;
     return { status: '201 Created', body: { ticket, expiresInMs: ticketLifetimeMs } };
@@ -70,7 +76,9 @@ export class NodeApi implements Api {
     if (token === null) {
       throw new ApiError('401 Unauthorized', 'unauthenticated', 'Send "Authorization: Bearer" and a token or API key.');
     }
-    const identity = await this.#parts.authenticator.authenticate(token);
+    const { authenticator, store } = this.#parts;
+    if (!store.isCurrent) throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
+    const identity = await authenticator.authenticate(token);
     if (this.#parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
     return identity;
   }

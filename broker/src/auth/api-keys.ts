@@ -30,6 +30,7 @@ export class ApiKeys {
     const isRight = timingSafeEqual(hashOf(token), key?.hash ?? noHash);
     if (key === undefined || !isRight) throw new AuthError('invalidToken', 'There is no such API key.');
     return {
+      issuer: null,
       subject: apiKeySubjectPrefix + id,
       tokenId: null,
       issuedAtMs: null,

@@ -72,6 +72,9 @@ interface Field {
   readonly schema: z.ZodType;
 }
 
+/** Of so many topics what a key grants is remembered: it is one for all connections of a service. */
+const maxRememberedTopicsOfKey = 10_000;
+
 /** HMAC keys shorter than the hash weaken it (RFC 7518 section 3.2). */
 const minSecretBytes = 32;
 
@@ -243,7 +246,7 @@ function materialOf(fields: Fields, inline: string, inFile: string, place: Place
     return null;
   }
   if (file === undefined) return value ?? null;
-  const names = `names the ${inFile} ${JSON.stringify(file)}, which`;
+  const names = `names a ${inFile} that`;
   try {
     const bytes = readFileSync(file);
     // Bytes that are no text would all be read as the same character, and the secret be a weaker one.
@@ -304,7 +307,7 @@ function readApiKey(value: unknown, place: Place): ApiKey {
   return {
     id: (fields['id'] as string | undefined) ?? '',
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
-    permissions: new Permissions(grants),
+    permissions: new Permissions(grants, maxRememberedTopicsOfKey),
     isAdmin: fields['admin'] === true,
   };
 }

@@ -11,8 +11,17 @@ export interface AuthStore {
   /** What is kept under the name, which nobody else gets any more; null where there is nothing. Rejects as {@link revoke} does. */
   take(name: string): Promise<string | null>;
 
+  /** Whether all that was revoked so far is known here. */
+  readonly isCurrent: boolean;
+
+  /**
+   * Takes up to `amount` of what the subject of `name` may have, on all nodes together: `perSecond`, and `burst` at once. Resolves with
+   * what there was; rejects as {@link revoke} does.
+   */
+  lease(name: string, perSecond: number, burst: number, amount: number): Promise<number>;
+
   close(): Promise<void>;
 }
 
-/** Called with each revocation, once or more often. */
-export type OnRevoked = (revocation: Revocation) => void;
+/** Called with what is revoked; with the same once or more often. */
+export type OnRevoked = (revocations: readonly Revocation[]) => void;

@@ -14,7 +14,7 @@ export interface HookSettings {
   readonly events: readonly HookEvent[];
   /** How long an answer may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** Questions that may be open at once; of more it is as if the backend were down. */
+  /** Questions that may be open at once; more are refused, whatever `whenDown` says. */
   readonly maxConcurrent: number;
   /** What holds while the backend does not answer. */
   readonly whenDown: 'refuse' | 'allow';
@@ -30,6 +30,8 @@ export interface HookCounters {
 /** What is asked. */
 export interface Question {
   readonly event: HookEvent;
+  /** Null of an API key. */
+  readonly issuer: string | null;
   readonly subject: string;
   readonly connection: string;
   readonly topic: Topic | null;
@@ -67,7 +69,11 @@ export class Hook {
   /** Never rejects. */
   async decide(question: Question): Promise<Decision> {
     const { maxConcurrent } = this.#settings;
-    if (this.#open >= maxConcurrent) return this.#down(`has ${maxConcurrent} questions open, as many as it may`);
+    if (this.#open >= maxConcurrent) {
+      this.#down(`has ${maxConcurrent} questions open, as many as it may`);
+      // Whatever holds while it is down: who asks much is not to get past it.
+      return { isAllowed: false, reason: null, isDown: true };
+    }
     this.#open++;
     this.#counters.hookRequests++;
     try {

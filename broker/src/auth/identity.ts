@@ -2,9 +2,11 @@
 import type { Permissions } from './permissions.js';
 
 export interface Identity {
+  /** Null of an API key. */
+  readonly issuer: string | null;
   readonly subject: string;
   readonly tokenId: string | null;
-  /** Milliseconds since the epoch; null where the token does not say. */
+  /** The earliest moment at which it can have been issued, milliseconds since the epoch; null where the token does not say. */
   readonly issuedAtMs: number | null;
   /** Milliseconds since the epoch; null where the token does not expire. */
   readonly expiresAtMs: number | null;

@@ -120,9 +120,10 @@ export class JwtVerifier {
       throw invalid(`The token is good for longer than ${maxLifetimeSeconds} s, the longest that is taken.`);
     }
     return {
+      issuer: this.issuer,
       subject: sub,
       tokenId: jti ?? null,
-      issuedAtMs: iat === undefined ? null : iat * 1_000,
+      issuedAtMs: iat === undefined ? null : (iat - clockSkewSeconds) * 1_000,
       expiresAtMs: exp * 1_000,
       acceptedUntilMs: (exp + clockSkewSeconds) * 1_000,
       permissions: new Permissions(grantsOf(payload[grantsClaim])),

@@ -1,6 +1,10 @@
 /** The store of a single node. */
+import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
 import type { Revocation } from './revocations.js';
+
+/** Most tickets that may wait to be used, about 10 kB each at most. */
+const maxKept = 10_000;
 
 interface Kept {
   readonly value: string;
@@ -16,10 +20,18 @@ export class MemoryAuthStore implements AuthStore {
   }
 
   async revoke(revocation: Revocation): Promise<void> {
-    this.#onRevoked(revocation);
+    this.#onRevoked([revocation]);
+  }
+
+  readonly isCurrent = true;
+
+  /** There is nobody to share with: the buckets of this node are the whole. */
+  async lease(_name: string, _perSecond: number, _burst: number, amount: number): Promise<number> {
+    return amount;
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
+    if (this.#kept.size >= maxKept) throw new AuthError('unavailable', 'Too many tickets wait to be used. Try again.');
     const timer = setTimeout(() => this.#kept.delete(name), ttlMs);
     timer.unref();
     this.#kept.set(name, { value, timer });

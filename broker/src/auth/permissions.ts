@@ -16,11 +16,13 @@ export const maxRememberedTopics = 256;
 
 export class Permissions {
   readonly #patterns: { readonly [A in Action]: PatternTree<true> };
-  /** For each topic two bits for each action: whether it was looked up, and whether it is granted. */
+  readonly #maxRemembered: number;
+  /** For each topic the actions that are known to be granted, a bit for each. */
   #remembered: Map<Topic, number> | null = null;
 
-  /** All patterns are valid: {@link readGrants}. */
-  constructor(grants: Grants) {
+  /** All patterns are valid: {@link readGrants}. `maxRemembered`: of how many topics what is granted is remembered. */
+  constructor(grants: Grants, maxRemembered = maxRememberedTopics) {
+    this.#maxRemembered = maxRemembered;
     const treeOf = (patterns: readonly string[] = []): PatternTree<true> => {
       const tree = new PatternTree<true>();
       for (const pattern of patterns) tree.set(pattern, true);
@@ -40,15 +42,16 @@ export class Permissions {
   }
 
   allows(action: Action, topic: Topic): boolean {
-    const at = actions.indexOf(action) * 2;
+    const bit = 1 << actions.indexOf(action);
     const known = this.#remembered?.get(topic) ?? 0;
-    if ((known & (1 << at)) !== 0) return (known & (2 << at)) !== 0;
-    const isGranted = this.#patterns[action].mostSpecific(topic) === true;
+    if ((known & bit) !== 0) return true;
+    // What is refused is not remembered: who asks for it often is slowed down otherwise.
+    if (this.#patterns[action].mostSpecific(topic) !== true) return false;
     this.#remembered ??= new Map();
     // Clients choose topics: a table that only grows would be theirs to fill.
-    if (known === 0 && this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
-    this.#remembered.set(topic, known | ((isGranted ? 3 : 1) << at));
-    return isGranted;
+    if (known === 0 && this.#remembered.size >= this.#maxRemembered) this.#remembered.clear();
+    this.#remembered.set(topic, known | bit);
+    return true;
   }
 }
 

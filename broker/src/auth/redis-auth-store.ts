@@ -14,7 +14,7 @@ export interface RedisAuthStoreSettings extends RedisSettings {
 
 const pollMs = 500;
 
-/** Most revocations read at once; the next time goes on from there. */
+/** Most revocations read at once. */
 const pageSize = 1_000;
 
 /** Before the first entry of a stream. */
@@ -27,12 +27,14 @@ export class RedisAuthStore implements AuthStore {
   readonly #link: StoreLink;
   readonly #revocationsKey: string;
   readonly #keptPrefix: string;
+  readonly #budgetPrefix: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
   readonly #poll: NodeJS.Timeout;
   /** Id of the last revocation read. As long as it stands in the stream, nothing before it was lost. */
   #cursor = start;
   #isAsking = false;
+  #isCurrent = false;
 
   /** `known`: what this node knows to be revoked, to give it back to a Redis that has lost it. */
   constructor(
@@ -42,9 +44,10 @@ export class RedisAuthStore implements AuthStore {
     log: Log,
     counters: RedisCounters,
   ) {
-    this.#link = new StoreLink(settings, log, counters);
+    this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#ask() });
     this.#revocationsKey = `${settings.redisPrefix}:revocations`;
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
+    this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#poll = setInterval(() => void this.#ask(), pollMs);
@@ -53,7 +56,16 @@ export class RedisAuthStore implements AuthStore {
 
   async revoke(revocation: Revocation): Promise<void> {
     await this.#run([this.#entryOf(revocation)]);
-    this.#onRevoked(revocation);
+    this.#onRevoked([revocation]);
+  }
+
+  get isCurrent(): boolean {
+    return this.#isCurrent;
+  }
+
+  async lease(name: string, perSecond: number, burst: number, amount: number): Promise<number> {
+    const [granted] = await this.#run([['EVAL', leaseScript, 1, this.#budgetPrefix + name, perSecond, burst, amount]]);
+    return Number(granted);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
@@ -83,22 +95,34 @@ export class RedisAuthStore implements AuthStore {
     if (this.#isAsking || !this.#link.isReady) return;
     this.#isAsking = true;
     try {
-      const [entries] = (await this.#link.run([
-        ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
-      ])) as [readonly Entry[]];
-      const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
-      if (!isWhole) return await this.#giveBack();
-      for (const [id, fields] of entries) {
-        if (id === this.#cursor) continue;
-        this.#cursor = id;
-        const revocation = read(fields);
-        if (revocation !== null && revocation.untilMs > Date.now()) this.#onRevoked(revocation);
-      }
+      while (await this.#readPage());
+      this.#isCurrent = true;
     } catch {
       // The link has said why in the log. What was not read now is read the next time.
     } finally {
       this.#isAsking = false;
     }
+  }
+
+  /** Answers whether there is more. */
+  async #readPage(): Promise<boolean> {
+    const [entries] = (await this.#link.run([
+      ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
+    ])) as [readonly Entry[]];
+    const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
+    if (!isWhole) {
+      await this.#giveBack();
+      return true;
+    }
+    const news: Revocation[] = [];
+    for (const [id, fields] of entries) {
+      if (id === this.#cursor) continue;
+      this.#cursor = id;
+      const revocation = read(fields);
+      if (revocation !== null && revocation.untilMs > Date.now()) news.push(revocation);
+    }
+    if (news.length > 0) this.#onRevoked(news);
+    return entries.length === pageSize;
   }
 
   /** Redis has another state than before: all nodes write what they know, and read all of it anew. */
@@ -123,3 +147,19 @@ function read(fields: readonly string[]): Revocation | null {
   if (known === undefined || value === undefined) return null;
   return { kind: known, value, atMs: Number(at), untilMs: Number(until) };
 }
+
+/**
+ * A token bucket: KEYS[1] its hash; ARGV what comes in a second, the most that it holds, what is wanted. Answers what there was of that, in
+ * whole pieces.
+ */
+const leaseScript = `
+local rate, most, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
+local left = math.min(most, (tonumber(bucket[1]) or most) + (now - (tonumber(bucket[2]) or now)) * rate / 1000)
+local granted = math.max(0, math.min(wanted, math.floor(left)))
+redis.call('HSET', KEYS[1], 'left', tostring(left - granted), 'at', now)
+redis.call('PEXPIRE', KEYS[1], math.ceil(most / rate * 1000) + 1000)
+return granted
+`;

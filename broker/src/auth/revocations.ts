@@ -25,7 +25,8 @@ export class Revocations {
     return this.#revocations.values();
   }
 
-  add(revocation: Revocation): void {
+  /** Answers whether that is news. */
+  add(revocation: Revocation): boolean {
     const key = keyOf(revocation.kind, revocation.value);
     const known = this.#revocations.get(key);
     this.#revocations.set(key, {
@@ -33,6 +34,7 @@ export class Revocations {
       atMs: Math.max(revocation.atMs, known?.atMs ?? 0),
       untilMs: Math.max(revocation.untilMs, known?.untilMs ?? 0),
     });
+    return known === undefined || revocation.atMs > known.atMs;
   }
 
   /** Whether this token, or this connection, is revoked. `iat` counts seconds: what was issued in the same one is revoked too. */

@@ -40,9 +40,18 @@ export class Tickets {
     const ticket = Buffer.from(text, 'base64url');
     const value = isTicket(text) ? await this.#store.take(nameOf(ticket)) : null;
     if (value === null) throw new AuthError('invalidToken', 'The ticket is unknown, was used, or is older than 30 s.');
-    const sealed = Buffer.from(value, 'base64');
+    return unseal(value, ticket);
+  }
+}
+
+function unseal(value: string, ticket: Buffer): string {
+  const sealed = Buffer.from(value, 'base64');
+  try {
     const decipher = createDecipheriv(algorithm, keyOf(ticket), nonce).setAuthTag(sealed.subarray(-tagBytes));
     return decipher.update(sealed.subarray(0, -tagBytes), undefined, 'utf8') + decipher.final('utf8');
+  } catch {
+    // Somebody else has written it.
+    throw new AuthError('invalidToken', 'The ticket is not one of this broker.');
   }
 }
 

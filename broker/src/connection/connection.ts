@@ -112,9 +112,9 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     counters.framesIn++;
     counters.bytesIn += frame.length;
     if (this.#closing !== null) return;
-    if (frame.length > maxFrameBytes || this.#session?.takesFrame(frame.length) === false) {
-      return this.close(closeReasons.frameTooLarge);
-    }
+    if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
+    const tooMuch = this.#session?.countFrame(frame.length) ?? null;
+    if (tooMuch !== null) return this.close(tooMuch);
     if (isBinary === this.#codec.isBinary)
       this.#codec.decode(this.#session?.mayWait === true ? frame.slice() : frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
@@ -190,6 +190,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   onCommandError(error: CommandError): void {
     if (this.#socket === null || this.#closing !== null) return;
+    if (this.#session?.admitsError() === false) return;
     replyError(error.id, error, this, this.#context.parts);
     const isUnreadable = error.code === 'malformed' || error.code === 'unknownCommand';
     this.#badCommands = isUnreadable ? this.#badCommands + 1 : 0;

@@ -42,6 +42,9 @@ export interface Admitted {
   readonly address: Address | null;
 }
 
+/** What one address may have of the handshakes of a second. */
+const addressShare = 0.1;
+
 const soon = { 'Retry-After': '1' };
 const later = { 'Retry-After': '10' };
 
@@ -50,18 +53,27 @@ export class Doorkeeper {
   readonly #counters: DoorkeeperCounters;
   readonly #addresses: Addresses;
   readonly #handshakes: TokenBucket;
+  readonly #posts: TokenBucket;
 
   constructor(settings: DoorkeeperSettings, counters: DoorkeeperCounters) {
     this.#settings = settings;
     this.#counters = counters;
-    this.#addresses = new Addresses(settings.trustedProxies);
     const { handshakesPerSecond } = settings;
-    this.#handshakes = new TokenBucket(handshakesPerSecond, handshakesPerSecond, performance.now());
+    const bucket = (): TokenBucket => new TokenBucket(handshakesPerSecond, handshakesPerSecond, performance.now());
+    this.#addresses = new Addresses(settings.trustedProxies, Math.max(1, handshakesPerSecond * addressShare));
+    this.#handshakes = bucket();
+    this.#posts = bucket();
+  }
+
+  /** How many may be here that have not shown who they are, or not even asked for a WebSocket. */
+  get maxStrangers(): number {
+    const { maxConnections, maxUnauthenticatedPercent } = this.#settings;
+    return Math.max(1, (maxConnections * maxUnauthenticatedPercent) / 100);
   }
 
   /** What is cheapest to refuse comes first. */
   judge({ origin, remoteAddress, forwardedFor }: Visitor, occupancy: Occupancy): Admitted | Refused {
-    const { isAuthenticated, maxConnections, maxConnectionsPerAddress, maxUnauthenticatedPercent } = this.#settings;
+    const { isAuthenticated, maxConnections, maxConnectionsPerAddress } = this.#settings;
     if (origin !== '' && !this.#welcomes(origin)) {
       this.#counters.originsRefused++;
       return {
@@ -70,23 +82,10 @@ export class Doorkeeper {
         sentence: 'Pages of this origin may not connect here; FANFARE_ORIGINS lists those that may.',
       };
     }
-    if (!this.#handshakes.take(1, performance.now())) {
-      this.#counters.handshakesLimited++;
-      return busy('Too many clients connect at once; try again in a moment.', soon);
-    }
-    if (occupancy.connections >= maxConnections) {
-      this.#counters.connectionsOverCapacity++;
-      return busy('This node has as many connections as it takes; another may have room.', later);
-    }
-    if (
-      isAuthenticated &&
-      occupancy.unauthenticated >= Math.max(1, (maxConnections * maxUnauthenticatedPercent) / 100)
-    ) {
-      this.#counters.connectionsOverCapacity++;
-      return busy('Too many connections here have not authenticated yet; try again in a moment.', soon);
-    }
-    if (!isAuthenticated || maxConnectionsPerAddress === 0) return { address: null };
-    const address = this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor));
+    const nowMs = performance.now();
+    // Before what all share is asked for: one client alone is not to use it up.
+    const isCounted = isAuthenticated && maxConnectionsPerAddress > 0;
+    const address = isCounted ? this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor)) : null;
     if (address !== null && address.connections >= maxConnectionsPerAddress) {
       this.#counters.addressesRefused++;
       return {
@@ -95,7 +94,27 @@ export class Doorkeeper {
         sentence: `Your address has ${maxConnectionsPerAddress} connections here, as many as it may; close some first.`,
       };
     }
-    if (address !== null) this.#addresses.join(address);
+    if (address?.handshakes.take(1, nowMs) === false) {
+      this.#counters.handshakesLimited++;
+      return {
+        status: '429 Too Many Requests',
+        headers: soon,
+        sentence: 'Your address connects too often; try again in a moment.',
+      };
+    }
+    if (!this.#handshakes.take(1, nowMs)) {
+      this.#counters.handshakesLimited++;
+      return busy('Too many clients connect at once; try again in a moment.', soon);
+    }
+    if (occupancy.connections >= maxConnections) {
+      this.#counters.connectionsOverCapacity++;
+      return busy('This node has as many connections as it takes; another may have room.', later);
+    }
+    if (isAuthenticated && occupancy.unauthenticated >= this.maxStrangers) {
+      this.#counters.connectionsOverCapacity++;
+      return busy('Too many connections here have not authenticated yet; try again in a moment.', soon);
+    }
+    if (address !== null) address.connections++;
     return { address };
   }
 
@@ -105,16 +124,21 @@ export class Doorkeeper {
     return origins === 'any' || origins.has(origin);
   }
 
-  /** A POST request costs about what a handshake costs. */
+  /** A POST request costs about what a handshake costs, and takes none of those. */
   judgePost(): Refused | null {
-    if (this.#handshakes.take(1, performance.now())) return null;
+    if (this.#posts.take(1, performance.now())) return null;
     this.#counters.handshakesLimited++;
     return busy('Too many requests at once; try again in a moment.', soon);
   }
 
   /** A connection has ended. */
   leave(address: Address): void {
-    this.#addresses.leave(address);
+    address.connections--;
+  }
+
+  /** To be called from time to time. */
+  forgetIdle(nowMs: number): void {
+    this.#addresses.forgetIdle(nowMs);
   }
 }
 

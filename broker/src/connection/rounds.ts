@@ -16,10 +16,18 @@ export class Rounds {
   readonly #settings: RoundsSettings;
   readonly #counters: { connectionsShed: number };
   readonly #timer: NodeJS.Timeout;
+  readonly #forgetIdle: (nowMs: number) => void;
   /** As of the last round. */
   bufferedBytes = 0;
 
-  constructor(connections: readonly Connection[], settings: RoundsSettings, counters: { connectionsShed: number }) {
+  /** `forgetIdle`: also done each time, with the time of performance.now(). */
+  constructor(
+    connections: readonly Connection[],
+    settings: RoundsSettings,
+    counters: { connectionsShed: number },
+    forgetIdle: (nowMs: number) => void,
+  ) {
+    this.#forgetIdle = forgetIdle;
     this.#connections = connections;
     this.#settings = settings;
     this.#counters = counters;
@@ -36,15 +44,18 @@ export class Rounds {
     // A copy: who is closed leaves the list.
     for (const connection of [...this.#connections]) {
       connection.session?.check(nowMs);
-      total += connection.bufferedBytes;
+      // What those hold that are being closed is given back within their grace.
+      if (!connection.isClosing) total += connection.bufferedBytes;
     }
     this.bufferedBytes = total;
+    this.#forgetIdle(performance.now());
     if (total > this.#settings.maxTotalBufferedBytes) this.#shed(total);
   }
 
-  /** Cuts off those that hold most, until half of what is allowed is left: they would not read a close frame in time either. */
+  /** Closes those that hold most, until half of what is allowed is left. */
   #shed(total: number): void {
-    const held = this.#connections.map((connection) => ({ connection, bytes: connection.bufferedBytes }));
+    const open = this.#connections.filter(({ isClosing }) => !isClosing);
+    const held = open.map((connection) => ({ connection, bytes: connection.bufferedBytes }));
     held.sort((a, b) => b.bytes - a.bytes);
     let left = total;
     for (const { connection, bytes } of held) {

@@ -30,6 +30,8 @@ export interface ServerSettings {
   readonly maxBufferedBytes: number;
   readonly idleTimeoutSeconds: number;
   readonly compression: Compression;
+  /** Most sockets at once. */
+  readonly maxSockets: number;
 }
 
 export type Sharing = 'exclusive' | 'shared';
@@ -38,6 +40,7 @@ export interface ServerCounters {
   connectionsOpened: number;
   connectionsClosed: number;
   connectionsRefused: number;
+  connectionsOverCapacity: number;
 }
 
 /** uWebSockets keeps what we give it for a socket as a property of the socket: this, and nothing else. */
@@ -83,6 +86,12 @@ export class ServerError extends Error {
   override readonly name = 'ServerError';
 }
 
+/** Handshakes that may always be under way, however few connections there may be. */
+const spareStrangers = 128;
+
+/** How long a socket may live on behind its close frame (uWebSockets' own time for it, measured). */
+const partingMs = 16_000;
+
 /** TLS 1.3 chooses for itself; of TLS 1.2, which is the least that uWebSockets speaks, what keeps its secrets when the key leaks later. */
 const ciphers = [
   'ECDHE-ECDSA-AES128-GCM-SHA256',
@@ -113,7 +122,11 @@ export class Server {
   #entrance: Entrance;
   #listenSocket: us_listen_socket | null = null;
   #port = 0;
+  /** Sockets that may live on behind their close frame. */
+  #parting = 0;
   #isDraining = false;
+  /** Sockets that are no WebSockets, or not yet. */
+  #strangers = 0;
 
   private constructor(
     uws: UWebSockets,
@@ -228,6 +241,15 @@ export class Server {
     const { counters, doorkeeper, api } = this.#parts;
     const entrance: Entrance = { app: this.#createApp(), connections: 0 };
     entrance.app
+      // biome-ignore lint/suspicious/useIterableCallbackReturn: this filter is none of an array, and wants nothing back.
+      .filter((response, change) => {
+        // The library's types have the class here.
+        this.#strangers += Number(change);
+        if (Number(change) > 0 && !this.#hasRoom()) {
+          counters.connectionsOverCapacity++;
+          response.close();
+        }
+      })
       .ws<UserData>(endpointPath, {
         // A frame up to twice the limit is read whole, so that its sender gets a close code and not only a cut (PROTOCOL.md section 6).
         // That is also the most that a compressed frame may become.
@@ -257,6 +279,7 @@ export class Server {
           const { connection, address } = socket.getUserData();
           if (address !== null) doorkeeper.leave(address);
           this.#forget(connection);
+          if (connection.isClosing) this.#part();
           connection.onClosed();
         },
       })
@@ -294,6 +317,13 @@ export class Server {
     this.#audience = wanted.map(({ app }) => app);
   }
 
+  /** Whether one more socket may be open: a process without file descriptors stands still. */
+  #hasRoom(): boolean {
+    const { maxStrangers } = this.#parts.doorkeeper;
+    const sockets = this.#strangers + this.#connections.length + this.#parting;
+    return this.#strangers <= maxStrangers + spareStrangers && sockets <= this.#settings.maxSockets;
+  }
+
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     const judgement = this.#isDraining ? refuseDraining : judge(request);
@@ -301,7 +331,7 @@ export class Server {
     const visitor = {
       origin: request.getHeader('origin'),
       remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
-      forwardedFor: request.getHeader('x-forwarded-for'),
+      forwardedFor: allOf(request, 'x-forwarded-for'),
     };
     const { doorkeeper, unauthenticated, accept } = this.#parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
@@ -312,6 +342,7 @@ export class Server {
     const key = request.getHeader('sec-websocket-key');
     // uWebSockets agrees to compression where it is offered here and we want it.
     response.upgrade(userData, key, subprotocol, request.getHeader('sec-websocket-extensions'), context);
+    this.#strangers--;
   }
 
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
@@ -372,6 +403,12 @@ export class Server {
     });
   }
 
+  /** Whom we have sent a close frame may keep the socket for a while, and uWebSockets tells nothing more of it. */
+  #part(): void {
+    this.#parting++;
+    setTimeout(() => this.#parting--, partingMs).unref();
+  }
+
   /** Takes it out of the list; the last one moves into its place. */
   #forget(connection: Connection): void {
     const last = this.#connections.pop();
@@ -386,6 +423,15 @@ export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port
   return new ServerError(
     `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
   );
+}
+
+/** A header that may come more than once (RFC 9110 section 5.3): `getHeader` knows the first only, which may be the client's own. */
+function allOf(request: HttpRequest, name: string): string {
+  const values: string[] = [];
+  request.forEach((header, value) => {
+    if (header === name) values.push(value);
+  });
+  return values.join(',');
 }
 
 /** Null where somebody else has the port. */

@@ -4,6 +4,7 @@
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError } from '../auth/auth-error.js';
+import type { AuthStore } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { Decision, Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
@@ -11,18 +12,13 @@ import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
 import type { Subject, Subjects } from '../limits/subjects.js';
-import { TokenBucket } from '../limits/token-bucket.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
 
-/** Commands, and bytes of their publications, that may wait for the hook to decide about one before them. */
+/** Commands, and bytes of the frames that hold them, that may wait for the hook to decide about one before them. */
 const maxWaitingCommands = 1_000;
 const maxWaitingBytes = 1_048_576;
-
-/** Commands that may be too many before the connection is closed, and how many a second are forgiven. */
-const maxRefusals = 1_000;
-const forgivenPerSecond = 10;
 
 /** What a client shows of itself at the handshake. */
 export interface Proof {
@@ -35,6 +31,7 @@ export interface SessionContext {
   readonly authenticator: Authenticator;
   readonly tickets: Tickets;
   readonly revocations: Revocations;
+  readonly store: Pick<AuthStore, 'isCurrent'>;
   readonly subjects: Subjects;
   /** Null where nobody else is asked. */
   readonly hook: Hook | null;
@@ -82,8 +79,6 @@ export class Session {
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
-  /** What is left of the commands that may be too many; null while none was. */
-  #patience: TokenBucket | null = null;
   #isRefreshing = false;
   /** When it ends unless it is authenticated by then, or refreshed; milliseconds since the epoch. */
   #endsAtMs: number;
@@ -116,19 +111,31 @@ export class Session {
     void this.#open(() => (kind === 'token' ? this.#authenticate(text) : this.#redeem(text)), null);
   }
 
-  /** Counts a frame that came before the session is open. Answers false where that is too much. */
-  takesFrame(bytes: number): boolean {
-    if (this.#state === 'open') return true;
+  /** Counts a frame whose commands may have to wait. Answers with what ends the connection where that is too much. */
+  countFrame(bytes: number): CloseReason | null {
+    if (this.#state === 'open') {
+      if (this.#waiting === null) return null;
+      this.#waitingBytes += bytes;
+      return this.#waitingBytes <= maxWaitingBytes ? null : closeReasons.rateLimited;
+    }
     this.#bytes += bytes;
-    return this.#bytes <= maxUnauthenticatedBytes;
+    return this.#bytes <= maxUnauthenticatedBytes ? null : closeReasons.frameTooLarge;
+  }
+
+  /** Counts a command that could not be read. Answers false where it was refused for being one too many. */
+  admitsError(): boolean {
+    if (this.#subject === null || this.#subject.mayCommand(performance.now())) return true;
+    this.#limit(null);
+    return false;
   }
 
   /** Whether a command is to be carried out now. If not, it waits, or is answered. */
   admits(command: Command): boolean {
     switch (this.#state) {
       case 'open':
+        if (!this.#affords(command)) return false;
         if (this.#waiting !== null) return this.#wait(command, this.#waiting);
-        return this.#affords(command) && !this.#asks(command);
+        return !this.#asks(command);
       case 'checking':
         return this.#wait(command, this.#waiting ?? []);
       case 'silent':
@@ -154,9 +161,10 @@ export class Session {
     try {
       const identity = await this.#authenticate(token);
       if (this.#state !== 'open') throw new ReplyError('unauthenticated', 'The connection has ended.');
-      if (identity.subject !== this.#identity?.subject) {
+      if (identity.subject !== this.#identity?.subject || identity.issuer !== this.#identity.issuer) {
         throw new ReplyError('invalidToken', 'The token belongs to another subject: open another connection for it.');
       }
+      this.#refuseRevoked(identity);
       this.#adopt(identity);
       this.#host.onPermissions();
       return this.expiresInMs;
@@ -201,13 +209,14 @@ export class Session {
     try {
       identity = await authenticate();
       await this.#askToConnect(identity);
+      this.#refuseRevoked(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
       return this.#fail(connect, error as ReplyError);
     }
     if (this.#state !== 'checking') return;
     if (!identity.isService) {
-      this.#subject = this.#context.subjects.join(identity.subject);
+      this.#subject = this.#context.subjects.join(subjectNameOf(identity));
       if (this.#subject === null) {
         this.#context.counters.subjectsRefused++;
         return this.#host.close(closeReasons.tooManyConnections);
@@ -223,8 +232,7 @@ export class Session {
 
   /** Answers false: the command is carried out later, or is refused. */
   #wait(command: Command, waiting: Command[]): false {
-    if (command.type === 'publish') this.#waitingBytes += command.end - command.start;
-    if (waiting.length < maxWaitingCommands && this.#waitingBytes <= maxWaitingBytes) waiting.push(command);
+    if (waiting.length < maxWaitingCommands) waiting.push(command);
     else this.#limit(command);
     return false;
   }
@@ -234,13 +242,20 @@ export class Session {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
     this.#waitingBytes = 0;
-    for (const command of waiting) if (this.admits(command)) this.#host.carryOut(command);
+    for (const [index, command] of waiting.entries()) {
+      if (!this.#asks(command)) this.#host.carryOut(command);
+      else {
+        // The others wait on, behind this one.
+        this.#waiting = waiting.slice(index + 1);
+        return;
+      }
+    }
   }
 
-  async #askToConnect({ subject }: Identity): Promise<void> {
+  async #askToConnect({ issuer, subject }: Identity): Promise<void> {
     const { hook } = this.#context;
     if (hook?.asksAbout('connect') !== true) return;
-    const decision = await hook.decide({ subject, event: 'connect', connection: this.id, topic: null });
+    const decision = await hook.decide({ issuer, subject, event: 'connect', connection: this.id, topic: null });
     if (!decision.isAllowed) throw refusalOf(decision);
   }
 
@@ -252,7 +267,8 @@ export class Session {
     const { type: event, topic } = command;
     if (!hook.asksAbout(event) || !this.allows(event, topic)) return false;
     this.#waiting = [];
-    void hook.decide({ event, subject: this.#identity.subject, connection: this.id, topic }).then((decision) => {
+    const { issuer, subject } = this.#identity;
+    void hook.decide({ event, issuer, subject, connection: this.id, topic }).then((decision) => {
       if (this.#state !== 'open') return;
       if (decision.isAllowed) this.#host.carryOut(command);
       else this.#host.refuse(command, refusalOf(decision));
@@ -268,11 +284,18 @@ export class Session {
 
   async #authenticate(token: string): Promise<Identity> {
     return this.#translate(async () => {
-      const { authenticator, revocations } = this.#context;
+      const { authenticator, store } = this.#context;
+      if (!store.isCurrent) throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
       const identity = await authenticator.authenticate(token);
-      if (revocations.has(identity, this.id)) throw new AuthError('invalidToken', 'The token was revoked.');
+      this.#refuseRevoked(identity);
       return identity;
     });
+  }
+
+  /** Again after each wait: it may have been revoked meanwhile. Throws ReplyError. */
+  #refuseRevoked(identity: Identity): void {
+    if (this.#context.revocations.has(identity, this.id))
+      throw new ReplyError('invalidToken', 'The token was revoked.');
   }
 
   async #redeem(ticket: string): Promise<Identity> {
@@ -283,6 +306,7 @@ export class Session {
     try {
       return await work();
     } catch (error) {
+      if (error instanceof ReplyError) throw error;
       if (error instanceof AuthError) throw new ReplyError(error.code, error.message);
       this.#context.onBug(error);
       throw new ReplyError('internal', 'The node failed at checking the token and has logged why.');
@@ -307,13 +331,17 @@ export class Session {
     return affords;
   }
 
-  #limit(command: Command): void {
+  #limit(command: Command | null): void {
     this.#context.counters.commandsLimited++;
     this.#host.refuse(command, new ReplyError('rateLimited', 'You send more than you may: slow down.'));
-    const nowMs = performance.now();
-    this.#patience ??= new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
-    if (!this.#patience.take(1, nowMs)) this.#host.close(closeReasons.rateLimited);
+    // Of a service, only what waits for the hook is bounded.
+    if (this.#subject?.mayBeRefused(performance.now()) === false) this.#host.close(closeReasons.rateLimited);
   }
+}
+
+/** The same name at two issuers is two subjects. A line break stands in neither. */
+export function subjectNameOf({ issuer, subject }: Identity): string {
+  return `${issuer ?? ''}\n${subject}`;
 }
 
 function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {

@@ -1,10 +1,12 @@
 /** From where a client comes, and how many come from there. */
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { TokenBucket } from './token-bucket.js';
 
 /** The clients of one address. */
 export interface Address {
   readonly key: string;
   connections: number;
+  readonly handshakes: TokenBucket;
 }
 
 /** Networks in CIDR notation, or single addresses. */
@@ -39,13 +41,16 @@ const loopback = new Networks(['127.0.0.0/8', '::1']);
 
 export class Addresses {
   readonly #trustedProxies: Networks;
+  readonly #handshakesPerSecond: number;
   readonly #addresses = new Map<string, Address>();
 
-  constructor(trustedProxies: Networks) {
+  /** `handshakesPerSecond`: those of one address. */
+  constructor(trustedProxies: Networks, handshakesPerSecond: number) {
     this.#trustedProxies = trustedProxies;
+    this.#handshakesPerSecond = handshakesPerSecond;
   }
 
-  /** Addresses with a connection here. */
+  /** Addresses that are remembered. */
   get size(): number {
     return this.#addresses.size;
   }
@@ -69,17 +74,20 @@ export class Addresses {
   of(client: string): Address | null {
     if (loopback.has(client) || this.#trustedProxies.has(client)) return null;
     const key = isIPv6(client) ? networkOf(client) : client;
-    return this.#addresses.get(key) ?? { key, connections: 0 };
+    let address = this.#addresses.get(key);
+    if (address === undefined) {
+      const handshakes = new TokenBucket(this.#handshakesPerSecond, this.#handshakesPerSecond, performance.now());
+      address = { key, connections: 0, handshakes };
+      this.#addresses.set(key, address);
+    }
+    return address;
   }
 
-  join(address: Address): void {
-    address.connections++;
-    this.#addresses.set(address.key, address);
-  }
-
-  leave(address: Address): void {
-    address.connections--;
-    if (address.connections === 0) this.#addresses.delete(address.key);
+  /** Forgets those that have no connection and may connect as often as anyone. To be called from time to time. */
+  forgetIdle(nowMs: number): void {
+    for (const [key, { connections, handshakes }] of this.#addresses) {
+      if (connections === 0 && handshakes.isFull(nowMs)) this.#addresses.delete(key);
+    }
   }
 }
 

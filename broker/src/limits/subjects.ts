@@ -1,5 +1,6 @@
-/** What the connections of one subject may do together on this node: how many there may be, and how much they may send. */
-import { TokenBucket } from './token-bucket.js';
+/** What the connections of one subject may do together: how many there may be on this node, and how much they may send to all. */
+import { type Lease, LeasedBucket } from './leased-bucket.js';
+import { type Bucket, TokenBucket } from './token-bucket.js';
 
 export interface SubjectLimits {
   /** Connections of one subject. */
@@ -17,20 +18,35 @@ export interface SubjectLimits {
 /** So many seconds' worth may come at once: who was silent may catch up. */
 const burstSeconds = 2;
 
-export class Subject {
-  readonly name: string;
-  connections = 0;
-  readonly #publications: TokenBucket;
-  readonly #bytes: TokenBucket;
-  readonly #commands: TokenBucket;
+/** Commands that may be too many before their connection is closed, and how many a second are forgiven. */
+const maxRefusals = 1_000;
+const forgivenPerSecond = 10;
 
-  constructor(name: string, limits: SubjectLimits, nowMs: number) {
-    this.name = name;
-    const bucket = (perSecond: number, more = 0): TokenBucket =>
-      new TokenBucket(perSecond, perSecond * burstSeconds + more, nowMs);
-    this.#publications = bucket(limits.publishRate);
-    this.#bytes = bucket(limits.publishBytesRate);
-    this.#commands = bucket(limits.commandRate, limits.maxSubscriptions);
+/** Leases of a budget that all nodes share; null where there is one node. `burst`: the most that the whole may hold. */
+export type LeaseOf = ((name: string, perSecond: number, burst: number) => Lease) | null;
+
+export class Subject {
+  connections = 0;
+  readonly #publications: Bucket;
+  readonly #bytes: Bucket;
+  readonly #commands: Bucket;
+  readonly #refusals: TokenBucket;
+
+  constructor(
+    readonly name: string,
+    limits: SubjectLimits,
+    leaseOf: LeaseOf,
+    nowMs: number,
+  ) {
+    const bucket = (what: string, perSecond: number, more = 0): Bucket => {
+      const burst = perSecond * burstSeconds + more;
+      if (leaseOf === null) return new TokenBucket(perSecond, burst, nowMs);
+      return new LeasedBucket(leaseOf(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
+    };
+    this.#publications = bucket('publications', limits.publishRate);
+    this.#bytes = bucket('bytes', limits.publishBytesRate);
+    this.#commands = bucket('commands', limits.commandRate, limits.maxSubscriptions);
+    this.#refusals = new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
   }
 
   /** Whether it may publish so many bytes now; they are counted then. */
@@ -42,33 +58,58 @@ export class Subject {
   mayCommand(nowMs: number): boolean {
     return this.#commands.take(1, nowMs);
   }
+
+  /** Whether it may be refused once more and stay. */
+  mayBeRefused(nowMs: number): boolean {
+    return this.#refusals.take(1, nowMs);
+  }
+
+  /** Whether it has no connection here, and would begin anew as it is now. */
+  isIdle(nowMs: number): boolean {
+    const buckets = [this.#publications, this.#bytes, this.#commands, this.#refusals];
+    return this.connections === 0 && buckets.every((bucket) => bucket.isFull(nowMs));
+  }
 }
 
 export class Subjects {
   readonly #limits: SubjectLimits;
+  readonly #leaseOf: LeaseOf;
   readonly #subjects = new Map<string, Subject>();
 
-  constructor(limits: SubjectLimits) {
+  constructor(limits: SubjectLimits, leaseOf: LeaseOf) {
     this.#limits = limits;
+    this.#leaseOf = leaseOf;
   }
 
-  /** Subjects with a connection here. */
+  /** Subjects that are remembered. */
   get size(): number {
     return this.#subjects.size;
   }
 
-  /** Counts one more connection; null where there are too many. */
-  join(name: string): Subject | null {
-    const subject = this.#subjects.get(name) ?? new Subject(name, this.#limits, performance.now());
-    if (subject.connections >= this.#limits.maxConnectionsPerSubject) return null;
-    subject.connections++;
-    this.#subjects.set(name, subject);
+  named(name: string): Subject {
+    let subject = this.#subjects.get(name);
+    if (subject === undefined) {
+      subject = new Subject(name, this.#limits, this.#leaseOf, performance.now());
+      this.#subjects.set(name, subject);
+    }
     return subject;
   }
 
-  /** Counts one connection less. */
+  /** Counts one more connection; null where there are too many. */
+  join(name: string): Subject | null {
+    const subject = this.named(name);
+    if (subject.connections >= this.#limits.maxConnectionsPerSubject) return null;
+    subject.connections++;
+    return subject;
+  }
+
+  /** Counts one connection less. What it has spent is remembered until it would have it again: who comes back at once has no more. */
   leave(subject: Subject): void {
     subject.connections--;
-    if (subject.connections === 0) this.#subjects.delete(subject.name);
+  }
+
+  /** Forgets those that left and have nothing to pay back. To be called from time to time. */
+  forgetIdle(nowMs: number): void {
+    for (const [name, subject] of this.#subjects) if (subject.isIdle(nowMs)) this.#subjects.delete(name);
   }
 }

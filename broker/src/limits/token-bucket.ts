@@ -1,5 +1,13 @@
+/** What can be taken from, as much as there is. */
+export interface Bucket {
+  /** Takes `amount`, or nothing and answers false. */
+  take(amount: number, nowMs: number): boolean;
+  /** Whether nothing would be lost by forgetting it. */
+  isFull(nowMs: number): boolean;
+}
+
 /** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */
-export class TokenBucket {
+export class TokenBucket implements Bucket {
   readonly #perMs: number;
   readonly #most: number;
   #left: number;
@@ -18,10 +26,19 @@ export class TokenBucket {
    * come after it.
    */
   take(amount: number, nowMs: number): boolean {
-    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#filledAtMs) * this.#perMs);
-    this.#filledAtMs = nowMs;
+    this.#fill(nowMs);
     if (this.#left < Math.min(amount, this.#most)) return false;
     this.#left -= amount;
     return true;
+  }
+
+  isFull(nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#left >= this.#most;
+  }
+
+  #fill(nowMs: number): void {
+    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#filledAtMs) * this.#perMs);
+    this.#filledAtMs = nowMs;
   }
 }

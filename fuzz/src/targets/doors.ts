@@ -9,11 +9,12 @@ import { MemoryAuthStore } from '@fanfare/broker/internal/auth/memory-auth-store
 import { actions, Permissions } from '@fanfare/broker/internal/auth/permissions';
 import { type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
 import { isTicket, Tickets } from '@fanfare/broker/internal/auth/tickets';
+import { Subjects } from '@fanfare/broker/internal/limits/subjects';
 import { isToken, type Topic } from '@fanfare/protocol';
 import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
 
 let revoked: Revocation[] = [];
-const store = new MemoryAuthStore((revocation) => revoked.push(revocation));
+const store = new MemoryAuthStore((news) => revoked.push(...news));
 const tickets = new Tickets(store);
 const admin = {
   subject: 'admin',
@@ -21,6 +22,7 @@ const admin = {
   issuedAtMs: null,
   expiresAtMs: null,
   acceptedUntilMs: null,
+  issuer: null,
   permissions: new Permissions({}),
 };
 const nodeApi = new NodeApi({
@@ -31,6 +33,10 @@ const nodeApi = new NodeApi({
   revocations: new Revocations(),
   tickets,
   store,
+  subjects: new Subjects(
+    { maxConnectionsPerSubject: 1, publishRate: 1, publishBytesRate: 1, commandRate: 1, maxSubscriptions: 1 },
+    null,
+  ),
   counters: { ticketsIssued: 0 },
   onBug: (error) => {
     throw error;

@@ -113,7 +113,7 @@ export const addresses: Target = {
     readOrigins(forwardedFor, (wrong) => holdSentence(wrong.slice(-500)));
     // The address of a socket is one; what the header says may be anything.
     if (isIP(remote) === 0 || remote.includes('%')) return;
-    const list = new Addresses(trusted);
+    const list = new Addresses(trusted, 1);
     const client = list.clientOf(remote, forwardedFor);
     hold(isIP(client) !== 0, () => `${remote}, ${JSON.stringify(forwardedFor)}: the client is ${client}.`);
     if (!trusted.has(remote)) {
@@ -123,9 +123,8 @@ export const addresses: Target = {
     if (counted === null) return;
     hold(isNetwork(counted.key), () => `${client} is counted as ${counted.key}.`);
     hold(new Networks([counted.key]).has(client), () => `${client} is counted as ${counted.key}.`);
-    list.join(counted);
     hold(list.of(client) === counted, () => 'It is not found again.');
-    list.leave(counted);
+    list.forgetIdle(performance.now() + 2_000);
     hold(list.size === 0, () => 'It is not forgotten.');
   },
 };
