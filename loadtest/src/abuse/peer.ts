@@ -98,8 +98,10 @@ export class Peer {
     this.#unread = this.#unread.subarray(end + 4 + length);
     const status = Number(head.split(' ')[1]);
     this.#isOpen = status === 101;
-    if (!this.#isOpen) this.#see(`HTTP ${status}`);
-    if (/^connection: close/im.test(head)) this.#isAnswered = true;
+    if (!this.#isOpen) {
+      this.#see(`HTTP ${status}`);
+      this.#isAnswered = true;
+    }
     this.#onStatus(status);
     return true;
   }

@@ -16,6 +16,7 @@ export interface EnterOptions extends Pick<DialOptions, 'from'> {
 }
 
 const tickMs = 10;
+const turnMs = 100;
 
 /** What the node is still to say to the last of what was sent. */
 const graceMs = 2_000;
@@ -77,12 +78,12 @@ export class Raid {
     }
   }
 
-  /** So many at once, each again and again until the time is up. */
+  /** So many at once, each again and again, up to ten times a second, until the time is up. */
   async crowd(size: number, act: (member: number, turn: number) => Promise<void>): Promise<void> {
     const members = Array.from({ length: size }, async (_, member) => {
       for (let turn = 0; turn === 0 || !this.isOver; turn++) {
         await act(member, turn);
-        await delay(tickMs);
+        await delay(turnMs);
       }
     });
     await Promise.all(members);

@@ -17,7 +17,8 @@ function flood(
     name,
     about: `${what}, ${connections} connections with up to ${(atOnce * 1_000) / eachMs} a second each`,
     answers: [...answers, 'error rateLimited', 'close 4006'],
-    besides: ['left open'],
+    // Where an `unsubscribe` was refused, the next `subscribe` comes too early.
+    besides: ['left open', 'error alreadySubscribed', 'error notSubscribed'],
     // A thousand refusals come first.
     leastSeconds: 4,
     run: (raid) =>

@@ -7,6 +7,8 @@ export const handshakeFlood: Attack = attack({
   about: '2000 handshakes a second from many addresses',
   answers: ['HTTP 503'],
   besides: ['left open'],
+  // The thousand of the first second come in.
+  leastSeconds: 1.5,
   run: (raid) =>
     raid.pace(2_000, (n) => {
       const peer = raid.knock({ from: addressOf(n), headers: [forwardedFor(n)] });

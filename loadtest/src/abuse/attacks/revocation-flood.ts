@@ -7,6 +7,7 @@ export const revocationFlood: Attack = attack({
   name: 'revocation-flood',
   about: '2000 requests a second to /v1/revocations with a key that nobody has, or with a token of a user',
   answers: ['HTTP 401', 'HTTP 403', 'HTTP 503'],
+  leastSeconds: 1.5,
   run: async (raid) => {
     const body = '{"subject":"ada"}';
     const head = ['POST /v1/revocations HTTP/1.1', 'Host: localhost', `Content-Length: ${body.length}`];
