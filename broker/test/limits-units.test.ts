@@ -136,6 +136,25 @@ describe('a subject', () => {
     expect(subjects.size).toBe(1);
   });
 
+  it('gets no more by leaving and coming back, and is forgotten once it could', () => {
+    const subjects = new Subjects(limits);
+    const now = performance.now();
+    const first = subjects.join('mallory');
+    for (let n = 0; n < 2; n++) first?.mayPublish(1, now);
+    if (first === null) throw new Error('It is in.');
+    subjects.leave(first, now);
+    expect({ size: subjects.size, remembered: subjects.remembered }).toEqual({ size: 0, remembered: 1 });
+    const again = subjects.join('mallory');
+    expect(again?.mayPublish(1, now)).toBe(false);
+    subjects.leave(first, now);
+    const later = now + 3_600_000;
+    const other = subjects.join('bob');
+    if (other === null) throw new Error('It is in.');
+    subjects.leave(other, later);
+    expect(subjects.remembered).toBe(0);
+    expect(subjects.join('mallory')?.mayPublish(1, performance.now())).toBe(true);
+  });
+
   it('named like a property of objects is a subject like others', () => {
     const subjects = new Subjects(limits);
     for (const name of ['__proto__', 'constructor', 'toString']) expect(subjects.join(name)?.name).toBe(name);

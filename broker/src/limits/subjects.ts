@@ -42,11 +42,21 @@ export class Subject {
   mayCommand(nowMs: number): boolean {
     return this.#commands.take(1, nowMs);
   }
+
+  /** Whether it may do all that a new one may. */
+  isRested(nowMs: number): boolean {
+    return this.#publications.isFull(nowMs) && this.#bytes.isFull(nowMs) && this.#commands.isFull(nowMs);
+  }
 }
+
+/** Looked at whenever one leaves: more than one, so that they become fewer. */
+const lookedAt = 4;
 
 export class Subjects {
   readonly #limits: SubjectLimits;
   readonly #subjects = new Map<string, Subject>();
+  /** Those of them without a connection. They are remembered until they are rested: who comes back at once may not send more for it. */
+  readonly #absent = new Set<Subject>();
 
   constructor(limits: SubjectLimits) {
     this.#limits = limits;
@@ -54,7 +64,7 @@ export class Subjects {
 
   /** Subjects with a connection here. */
   get size(): number {
-    return this.#subjects.size;
+    return this.#subjects.size - this.#absent.size;
   }
 
   /** Counts one more connection; null where there are too many. */
@@ -63,12 +73,27 @@ export class Subjects {
     if (subject.connections >= this.#limits.maxConnectionsPerSubject) return null;
     subject.connections++;
     this.#subjects.set(name, subject);
+    this.#absent.delete(subject);
     return subject;
   }
 
   /** Counts one connection less. */
-  leave(subject: Subject): void {
+  leave(subject: Subject, nowMs = performance.now()): void {
     subject.connections--;
-    if (subject.connections === 0) this.#subjects.delete(subject.name);
+    if (subject.connections > 0) return;
+    this.#absent.add(subject);
+    let looks = lookedAt;
+    for (const absent of this.#absent) {
+      if (looks-- === 0) return;
+      this.#absent.delete(absent);
+      if (absent.isRested(nowMs)) this.#subjects.delete(absent.name);
+      // Behind all others.
+      else this.#absent.add(absent);
+    }
+  }
+
+  /** Subjects that are remembered, with a connection or without. */
+  get remembered(): number {
+    return this.#subjects.size;
   }
 }

@@ -18,10 +18,20 @@ export class TokenBucket {
    * come after it.
    */
   take(amount: number, nowMs: number): boolean {
-    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#filledAtMs) * this.#perMs);
-    this.#filledAtMs = nowMs;
+    this.#fill(nowMs);
     if (this.#left < Math.min(amount, this.#most)) return false;
     this.#left -= amount;
     return true;
+  }
+
+  /** Whether it is as a new one would be. */
+  isFull(nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#left === this.#most;
+  }
+
+  #fill(nowMs: number): void {
+    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#filledAtMs) * this.#perMs);
+    this.#filledAtMs = nowMs;
   }
 }

@@ -22,6 +22,7 @@ export const addressFlood: Attack = attack({
   about: '300 connections a second of one address',
   answers: ['HTTP 429'],
   besides: ['left open', 'close 4004'],
+  leastSeconds: 1,
   run: (raid) =>
     raid.pace(300, () => {
       raid.knock({ headers: [forwardedFor(1)] });
@@ -34,6 +35,7 @@ export const subjectFlood: Attack = attack({
   about: '300 connections a second of one subject',
   answers: ['close 4005'],
   besides: ['left open'],
+  leastSeconds: 1,
   run: (raid) =>
     raid.pace(300, (n) => {
       void raid.enterAs('mallory');
