@@ -386,6 +386,19 @@ describe('limits', () => {
     await until('there is a place again', async () => (await statusOf(slow.node().url)) === 101);
   });
 
+  it('of a subject are no wider for who leaves and comes back', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_BYTES_RATE: '1024' }) });
+    const connection = await connectAs({}, 0, small);
+    // So much is paid back in a minute.
+    expect(await connection.publish('t', 'x'.repeat(60_000))).toMatchObject({ type: 'published' });
+    await connection.close();
+    await until('it has left', async () => (await small.node().metric('fanfare_connections')) === 0);
+    const again = await connectAs({}, 0, small);
+    expect(await again.publish('t', 1)).toMatchObject({ code: 'rateLimited' });
+    const other = await connectAs({ sub: 'bob' }, 0, small);
+    expect(await other.publish('t', 1)).toMatchObject({ type: 'published' });
+  });
+
   it('of a subject: what it sends; API keys send what they like', async () => {
     const env = await authEnv({ FANFARE_PUBLISH_RATE: '5', FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' });
     await using small = await startCluster({ env });

@@ -324,6 +324,7 @@ const { connect, subscribe, publish, history, ping } = commandSamples;
 
 /** Limits that the broker keeps, with settings of its own: its tests hold them. */
 const brokerLimits = [
+  'time until a request or handshake is whole',
   'frames before a token is accepted',
   'time until a token is accepted',
   'connections of a subject, at a node',

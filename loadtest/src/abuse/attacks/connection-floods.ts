@@ -1,0 +1,44 @@
+/** More connections than one may have. */
+import { type Attack, attack } from '../attack.js';
+import { addressOf, forwardedFor } from '../raid.js';
+
+export const handshakeFlood: Attack = attack({
+  name: 'handshake-flood',
+  about: '2000 handshakes a second from many addresses',
+  answers: ['HTTP 503'],
+  besides: ['left open'],
+  // The thousand of the first second come in.
+  leastSeconds: 1.5,
+  run: (raid) =>
+    raid.pace(2_000, (n) => {
+      const peer = raid.knock({ from: addressOf(n), headers: [forwardedFor(n)] });
+      void peer.status.then(() => peer.end());
+      raid.sent++;
+    }),
+});
+
+export const addressFlood: Attack = attack({
+  name: 'address-flood',
+  about: '300 connections a second of one address',
+  answers: ['HTTP 429'],
+  besides: ['left open', 'close 4004'],
+  leastSeconds: 1,
+  run: (raid) =>
+    raid.pace(300, () => {
+      raid.knock({ headers: [forwardedFor(1)] });
+      raid.sent++;
+    }),
+});
+
+export const subjectFlood: Attack = attack({
+  name: 'subject-flood',
+  about: '300 connections a second of one subject',
+  answers: ['close 4005'],
+  besides: ['left open'],
+  leastSeconds: 1,
+  run: (raid) =>
+    raid.pace(300, (n) => {
+      void raid.enterAs('mallory');
+      raid.sent = n + 1;
+    }),
+});

@@ -1,0 +1,38 @@
+/** Connections that do not say who they are, or say something else first. */
+import { type Attack, attack } from '../attack.js';
+import { addressOf } from '../raid.js';
+
+export const neverAuthenticate: Attack = attack({
+  name: 'never-authenticate',
+  about: '500 connections a second that send no token',
+  settings: { FANFARE_AUTH_TIMEOUT_MS: '500', FANFARE_MAX_CONNECTIONS: '1000' },
+  answers: ['close 4004', 'HTTP 503'],
+  besides: ['left open'],
+  leastSeconds: 2,
+  run: (raid) =>
+    raid.pace(500, (n) => {
+      raid.knock({ from: addressOf(n) });
+      raid.sent++;
+    }),
+});
+
+const commands = [
+  { type: 'subscribe', id: 1, topic: 'good.0' },
+  { type: 'publish', id: 1, topic: 'good.0', data: 1 },
+  { type: 'history', id: 1, topic: 'good.0' },
+  { type: 'ping', id: 1 },
+  { type: 'connect', id: 1 },
+  { type: 'refresh', id: 1, token: 'x' },
+];
+
+export const wrongFirstCommand: Attack = attack({
+  name: 'wrong-first-command',
+  about: 'another command than `connect` first, 300 connections a second',
+  answers: ['error unauthenticated', 'close 4502'],
+  run: (raid) =>
+    raid.pace(300, (n) => {
+      const peer = raid.knock({ from: addressOf(n) });
+      void peer.status.then(() => peer.send(commands[n % commands.length] ?? {}));
+      raid.sent++;
+    }),
+});

@@ -1,0 +1,73 @@
+/** Clients that ask for much, and read nothing for three seconds. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Attack, attack } from '../attack.js';
+import { serviceKey } from '../keys.js';
+import type { Outcome } from '../outcome.js';
+import type { Raid } from '../raid.js';
+
+const readers = 10;
+const asleepMs = 3_000;
+
+export const slowHistory: Attack = attack({
+  name: 'unread-histories',
+  about: `${readers} connections that ask for a history of 400 KB fifty times, and read nothing for 3 s`,
+  answers: ['reply history', 'error overloaded'],
+  besides: ['reply published', 'left open'],
+  leastSeconds: 5,
+  run: async (raid) => {
+    const writer = await raid.enterAs('mallory');
+    for (let n = 1; n <= 100; n++) writer?.send({ type: 'publish', id: n, topic: 'long', data: 'x'.repeat(4_000) });
+    await delay(500);
+    await raid.crowd(readers, async (member, turn) => {
+      const peer = await raid.enterAs(`mallory-${member}-${turn}`);
+      peer?.pause();
+      for (let n = 1; n <= 50; n++) peer?.send({ type: 'history', id: n, topic: 'long', limit: 1_000 });
+      raid.sent += 50;
+      await delay(asleepMs);
+      peer?.resume();
+      await delay(500);
+      await peer?.end();
+    });
+  },
+});
+
+async function sleep(raid: Raid): Promise<void> {
+  const writer = await raid.enter({ headers: [`Authorization: Bearer ${serviceKey}`] });
+  const data = 'x'.repeat(32_000);
+  const asleep = raid.crowd(readers, async (member, turn) => {
+    const peer = await raid.enterAs(`mallory-${member}-${turn}`);
+    peer?.send({ type: 'subscribe', id: 1, topic: 'wide' });
+    peer?.pause();
+    await delay(asleepMs);
+    peer?.resume();
+    await Promise.race([peer?.ended, delay(1_000)]);
+    await peer?.end();
+  });
+  await raid.pace(150, () => {
+    writer?.send({ type: 'publish', topic: 'wide', data });
+    raid.sent++;
+  });
+  await asleep;
+}
+
+const unread = `subscribers that read nothing for 3 s of a topic with 150 publications of 32 KB a second`;
+const besides: readonly Outcome[] = ['reply subscribed', 'cut off', 'left open'];
+
+export const slowSubscribers: Attack = attack({
+  name: 'unread-publications',
+  about: `${readers} ${unread}`,
+  answers: ['close 4002'],
+  besides,
+  leastSeconds: 5,
+  run: sleep,
+});
+
+export const unreadTogether: Attack = attack({
+  name: 'unread-together',
+  about: `the same, where the node has room for 4 MiB`,
+  settings: { FANFARE_MAX_BUFFERED_BYTES: '67108864', FANFARE_MAX_TOTAL_BUFFERED_BYTES: '4194304' },
+  answers: ['close 4007'],
+  besides,
+  leastSeconds: 5,
+  run: sleep,
+});

@@ -1,0 +1,51 @@
+/** Slowloris: requests that come byte by byte and never end. */
+import { type Attack, attack } from '../attack.js';
+import { addressOf, handshake, type Raid } from '../raid.js';
+
+const connections = 200;
+const perSecond = 20;
+
+async function drip(raid: Raid, head: readonly string[], byte: string): Promise<void> {
+  const peers = Array.from({ length: connections }, (_, n) => raid.dial({ from: addressOf(n) }));
+  for (const peer of peers) peer.write(head.join('\r\n'));
+  raid.sent = connections;
+  await raid.pace(perSecond, () => {
+    for (const peer of peers) peer.write(byte);
+  });
+}
+
+/** The node gives a request 10 s, and looks every 4 s. */
+const leastSeconds = 15;
+
+export const slowHandshake: Attack = attack({
+  name: 'slow-handshake',
+  about: `${connections} connections whose handshake comes byte by byte and never ends`,
+  answers: ['cut off'],
+  leastSeconds,
+  run: (raid) => drip(raid, [...handshake, 'X-Slow: '], 'a'),
+});
+
+export const slowBody: Attack = attack({
+  name: 'slow-body',
+  about: `${connections} requests to /v1/tickets whose body comes byte by byte`,
+  answers: ['cut off'],
+  leastSeconds,
+  run: (raid) => {
+    const head = ['POST /v1/tickets HTTP/1.1', 'Host: localhost', 'Authorization: Bearer x', 'Content-Length: 4000'];
+    return drip(raid, [...head, '', ''], 'a');
+  },
+});
+
+export const bareConnections: Attack = attack({
+  name: 'bare-connections',
+  about: '2000 TCP connections that send nothing',
+  answers: ['cut off'],
+  leastSeconds,
+  run: async (raid) => {
+    await raid.pace(1_000, (n) => {
+      if (n >= 2_000) return;
+      raid.dial({ from: addressOf(n) });
+      raid.sent++;
+    });
+  },
+});

@@ -1,0 +1,45 @@
+/** Frames that cannot be read, by us or by any WebSocket server. */
+import { type Attack, attack } from '../attack.js';
+import { type FrameOptions, opcodes } from '../frames.js';
+import { addressOf } from '../raid.js';
+
+const unreadable = ['{', '[]', 'null', '{"type":"conect"}', '{"type":"subscribe","id":"1"}', '"text"', '[[[[', '{}'];
+
+export const malformedFrames: Attack = attack({
+  name: 'malformed-frames',
+  about: 'text that is no command, 20 connections again and again',
+  answers: ['error malformed', 'error unknownCommand', 'close 4500'],
+  run: (raid) =>
+    raid.crowd(20, async (member, turn) => {
+      const peer = await raid.enterAs(`mallory-${member}`);
+      for (let n = 0; n < 12; n++) peer?.frame(unreadable[(turn + n) % unreadable.length] ?? '');
+      raid.sent += 12;
+      await peer?.ended;
+    }),
+});
+
+/** Not among them: a frame without a mask. uWebSockets reads it as if it had one, and waits for the four bytes more (PROTOCOL.md section 6). */
+const broken: readonly (readonly [payload: string | Uint8Array, options: FrameOptions])[] = [
+  ['{}', { reserved: 1 }],
+  ['{}', { reserved: 7 }],
+  ['{}', { isCompressed: true }],
+  ['{}', { opcode: 3 }],
+  ['{}', { opcode: 11 }],
+  ['x'.repeat(126), { opcode: opcodes.ping }],
+  ['x', { opcode: opcodes.ping, isLast: false }],
+  ['x', { opcode: opcodes.continuation }],
+  [Uint8Array.of(0xff, 0xfe), {}],
+];
+
+export const brokenFrames: Attack = attack({
+  name: 'broken-frames',
+  about: 'frames that violate RFC 6455, 300 connections a second',
+  answers: ['cut off'],
+  run: (raid) =>
+    raid.pace(300, (n) => {
+      const peer = raid.knock({ from: addressOf(n) });
+      const [payload, options] = broken[n % broken.length] ?? ['', {}];
+      void peer.status.then(() => peer.frame(payload, options));
+      raid.sent++;
+    }),
+});

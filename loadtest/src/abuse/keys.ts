@@ -1,0 +1,45 @@
+/** Who may do what at the node under attack: the issuer of its tokens, its API key, and the tokens. */
+import { createHash, createHmac } from 'node:crypto';
+
+const issuer = 'https://id.abuse.test';
+const secret = 'known to the attackers of this machine only';
+
+/** Of a service that may publish everything, at any rate. */
+export const serviceKey = 'fk_app_Hq3sT6vW9yZ2bC5dE8fG1hJ4kL7mN0pR';
+/** One that the node does not know. */
+export const wrongKey = 'fk_app_00000000000000000000000000000000';
+
+export const authSetting = JSON.stringify({
+  issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
+  apiKeys: [
+    { id: 'app', sha256: createHash('sha256').update(serviceKey).digest('hex'), permissions: { publish: ['>'] } },
+  ],
+});
+
+export interface Claims {
+  readonly algorithm?: 'HS256' | 'none';
+  /** From now. */
+  readonly expiresInSeconds?: number;
+  /** Patterns of topics for all that can be done with them. */
+  readonly topics?: readonly string[];
+}
+
+export function tokenOf(subject: string, claims: Claims = {}): string {
+  const { algorithm = 'HS256', expiresInSeconds = 3_600, topics = ['>'] } = claims;
+  const now = Math.floor(Date.now() / 1_000);
+  const payload = {
+    iss: issuer,
+    aud: 'fanfare',
+    sub: subject,
+    iat: now + Math.min(0, expiresInSeconds) - 1,
+    exp: now + expiresInSeconds,
+    fanfare: { publish: topics, subscribe: topics, history: topics },
+  };
+  const signed = `${encode({ alg: algorithm, typ: 'JWT' })}.${encode(payload)}`;
+  const signature = algorithm === 'none' ? '' : createHmac('sha256', secret).update(signed).digest('base64url');
+  return `${signed}.${signature}`;
+}
+
+function encode(part: object): string {
+  return Buffer.from(JSON.stringify(part)).toString('base64url');
+}

@@ -1,0 +1,141 @@
+/** One connection of an attacker, on a bare socket: sends anything, and notes what the node answers. */
+import { connect, type Socket } from 'node:net';
+import { type FrameOptions, frame, opcodes } from './frames.js';
+import type { Outcome } from './outcome.js';
+
+export interface DialOptions {
+  /** Lines of the request's head, without the last empty one. */
+  readonly head?: readonly string[];
+  /** The attacker's own address, 127.0.x.y. */
+  readonly from?: string;
+}
+
+const pushes = new Set(['publications', 'gap', 'reset', 'goaway']);
+
+/** Most of a message that is looked at. */
+const lookedAtBytes = 200;
+
+export class Peer {
+  /** Resolves once the socket is closed. Never rejects. */
+  readonly ended: Promise<void>;
+  /** Resolves with the status of the first answer; 0 where there was none. */
+  readonly status: Promise<number>;
+  readonly #socket: Socket;
+  readonly #see: (outcome: Outcome) => void;
+  #unread: Buffer = Buffer.alloc(0);
+  #isOpen = false;
+  /** The node has said why it ends the connection, or that it ends behind an answer. */
+  #isAnswered = false;
+  #isOurEnd = false;
+  #onStatus: (status: number) => void = () => {};
+
+  constructor(port: number, { head = [], from = '127.0.0.1' }: DialOptions, see: (outcome: Outcome) => void) {
+    this.#see = see;
+    this.status = new Promise((resolve) => {
+      this.#onStatus = resolve;
+    });
+    this.#socket = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true });
+    this.#socket.on('error', () => {});
+    this.#socket.on('data', (bytes: Buffer) => this.#read(bytes));
+    this.ended = new Promise((resolve) => {
+      this.#socket.once('close', () => {
+        this.#onStatus(0);
+        if (!this.#isAnswered) see(this.#isOurEnd ? 'left open' : 'cut off');
+        resolve();
+      });
+    });
+    if (head.length > 0) this.write(`${head.join('\r\n')}\r\n\r\n`);
+  }
+
+  get isClosed(): boolean {
+    return this.#socket.closed || this.#isAnswered;
+  }
+
+  write(bytes: string | Uint8Array): void {
+    if (this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  frame(payload: string | Uint8Array, options: FrameOptions = {}): void {
+    this.write(frame(payload, options));
+  }
+
+  /** In one frame. */
+  send(...commands: readonly object[]): void {
+    this.frame(JSON.stringify(commands));
+  }
+
+  /** Bytes that the node has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): Promise<void> {
+    this.#isOurEnd = true;
+    this.#socket.destroy();
+    return this.ended;
+  }
+
+  #read(bytes: Buffer): void {
+    this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
+    while (this.#isOpen ? this.#readFrame() : this.#readAnswer());
+  }
+
+  /** Whether there was one. */
+  #readAnswer(): boolean {
+    const end = this.#unread.indexOf('\r\n\r\n');
+    if (end < 0) return false;
+    const head = this.#unread.toString('latin1', 0, end);
+    const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? 0);
+    if (this.#unread.length < end + 4 + length) return false;
+    this.#unread = this.#unread.subarray(end + 4 + length);
+    const status = Number(head.split(' ')[1]);
+    this.#isOpen = status === 101;
+    if (!this.#isOpen) {
+      this.#see(`HTTP ${status}`);
+      this.#isAnswered = true;
+    }
+    this.#onStatus(status);
+    return true;
+  }
+
+  #readFrame(): boolean {
+    const [first = 0, second = 0] = this.#unread;
+    const lengthBytes = second < 126 ? 0 : second === 126 ? 2 : 8;
+    const start = 2 + lengthBytes;
+    if (this.#unread.length < start) return false;
+    const length =
+      lengthBytes === 0
+        ? second
+        : lengthBytes === 2
+          ? this.#unread.readUInt16BE(2)
+          : Number(this.#unread.readBigUInt64BE(2));
+    if (this.#unread.length < start + length) return false;
+    const payload = this.#unread.subarray(start, start + length);
+    this.#unread = this.#unread.subarray(start + length);
+    const opcode = first & 0x0f;
+    if (opcode === opcodes.close) this.#takeClose(payload);
+    else if (opcode === opcodes.pong) this.#see('pong frame');
+    else if (opcode === opcodes.text) this.#takeText(payload.toString('latin1', 0, lookedAtBytes));
+    return true;
+  }
+
+  #takeClose(payload: Buffer): void {
+    this.#isAnswered = true;
+    this.#see(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE(0)}`);
+    this.#socket.destroy();
+  }
+
+  #takeText(text: string): void {
+    const type = /"type":"(\w+)"/.exec(text)?.[1] ?? 'unreadable';
+    if (type === 'error') this.#see(`error ${/"code":"(\w+)"/.exec(text)?.[1]}`);
+    else if (!pushes.has(type)) this.#see(`reply ${type}`);
+  }
+}

@@ -1,0 +1,25 @@
+/** Each attack for a moment against a real node: the answers are the documented ones, and good clients lose nothing. */
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { documentedRow } from '../src/abuse/abuse-report.js';
+import { attacks } from '../src/abuse/attacks/index.js';
+import { besiege } from '../src/abuse/siege.js';
+
+const timeoutMs = 90_000;
+
+it.concurrent.each(attacks.map((attack) => [attack.name, attack] as const))(
+  '%s',
+  async (_, attack) => {
+    const result = await besiege(attack, { seconds: 0.3, rounds: 1 });
+    expect(result.faults, JSON.stringify(result.outcomes)).toEqual([]);
+    expect(result.regulars.published).toBeGreaterThan(0);
+  },
+  timeoutMs,
+);
+
+it('stands in docs/security.md, with the answer', () => {
+  const page = readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8');
+  const [section = ''] = (page.split('## Attacked\n')[1] ?? '').split('\n## ');
+  const rows = [...section.matchAll(/^\| (.+?) \| (.+?) \| /gm)].map(([, attack, answer]) => [attack, answer]).slice(1);
+  expect(rows).toEqual(attacks.map(documentedRow));
+});
