@@ -91,8 +91,7 @@ export class Raid {
 
   async report(): Promise<RaidReport> {
     const ended = Promise.all([...this.#peers].map(({ ended }) => ended));
-    // What is left open on purpose is not waited for long.
-    await Promise.race([ended, delay(Math.min(graceMs, 500 + this.leftMs))]);
+    await Promise.race([ended, delay(graceMs)]);
     await Promise.all([...this.#peers].map((peer) => peer.end()));
     return { sent: this.sent, outcomes: Object.fromEntries(this.#outcomes) };
   }

@@ -72,9 +72,11 @@ export async function besiege(attack: Attack, options: SiegeOptions): Promise<Si
     await delay(options.seconds * 1_000);
     const before = regulars.takeLatency();
     await readLag(node);
-    const report = await raider.raid();
-    const during = regulars.takeLatency();
-    const lag = await readLag(node);
+    const [report, [during, lag]] = await Promise.all([
+      raider.raid(),
+      // What comes later than the attack is none of it: the attackers wait for the last answers.
+      delay(seconds * 1_000).then(async () => [regulars.takeLatency(), await readLag(node)] as const),
+    ]);
     regulars.takeLatency();
     await delay(options.seconds * 1_000);
     rounds.push({ before, during, after: regulars.takeLatency(), ...lag });

@@ -5,9 +5,10 @@ import { addressOf, forwardedFor } from '../raid.js';
 export const handshakeFlood: Attack = attack({
   name: 'handshake-flood',
   about: '2000 handshakes a second from many addresses',
+  // On a busy machine the attackers do not reach the default.
+  settings: { FANFARE_HANDSHAKES_PER_SECOND: '200' },
   answers: ['HTTP 503'],
   besides: ['left open'],
-  // The thousand of the first second come in.
   leastSeconds: 1.5,
   run: (raid) =>
     raid.pace(2_000, (n) => {
