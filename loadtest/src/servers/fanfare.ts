@@ -16,8 +16,11 @@ export function fanfare(level: Level, protocol: ProtocolName & ('msgpack' | 'jso
   };
 }
 
+/** Those beside us let everybody in at once, and so do we: what limits cost is measured by `npm run abuse`. */
+const openDoors = { FANFARE_HANDSHAKES_PER_SECOND: '1000000', FANFARE_MAX_CONNECTIONS: '1000000' };
+
 export async function startFanfare(level: Level, { nodes, env }: StartOptions): Promise<Deployment> {
-  const settings = { FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
+  const settings = { ...openDoors, FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
   return nodes === 1
     ? await deployNodes(nodes, () => startNode({ env: settings }))
     : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }));
