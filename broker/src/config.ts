@@ -206,7 +206,7 @@ export const settings = {
     20,
     1,
     10_000_000,
-    'Connections of one subject (`sub` of its JWT) at this node. One more is closed with 4005 `tooManyConnections`. API keys are not counted.',
+    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted.',
   ),
   handshakesPerSecond: integer(
     'FANFARE_HANDSHAKES_PER_SECOND',
@@ -230,7 +230,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject at this node, over all its connections; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Publications of one subject, over all its connections at all nodes; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',

@@ -6,12 +6,12 @@ import { createAuthenticator } from './auth/authenticator.js';
 import { Hook, type HookCounters } from './auth/hook.js';
 import type { JwksCounters } from './auth/jwks.js';
 import { MemoryAuthStore } from './auth/memory-auth-store.js';
-import { RedisAuthStore } from './auth/redis-auth-store.js';
+import { RedisAuthStore, reportedForMs } from './auth/redis-auth-store.js';
 import { type Revocation, Revocations } from './auth/revocations.js';
 import { Tickets } from './auth/tickets.js';
 import type { Config } from './config.js';
 import type { SessionContext, SessionCounters } from './connection/session.js';
-import { Subjects } from './limits/subjects.js';
+import { type Shared, Subjects } from './limits/subjects.js';
 import type { Log } from './log.js';
 import type { RedisCounters } from './redis.js';
 
@@ -22,8 +22,8 @@ export interface Doors {
   close(): Promise<void>;
 }
 
-/** How often what is not revoked any more is forgotten, in milliseconds. */
-const forgetMs = 60_000;
+/** How often what is over is forgotten, and what lasts is said again, in milliseconds. A third of the time for which that holds. */
+const choresMs = reportedForMs / 3;
 
 /** `onRevoked`: something is revoked that was not before. */
 export function openDoors(
@@ -47,14 +47,20 @@ export function openDoors(
       ? new MemoryAuthStore(learn)
       : new RedisAuthStore({ ...config, redisUrl: config.redisUrl }, revocations, learn, log, counters);
   const tickets = new Tickets(store);
-  const subjects = new Subjects(
-    config,
+  const shared: Shared | null =
     config.redisUrl === null
       ? null
-      : (name, perSecond, burst) => (amount) => store.lease(name, perSecond, burst, amount),
-  );
-  const forget = setInterval(() => revocations.forgetOld(Date.now()), forgetMs);
-  forget.unref();
+      : {
+          leaseOf: (name, perSecond, burst) => (amount) => store.lease(name, perSecond, burst, amount),
+          enter: (name, count, most) => store.enter(name, count, most),
+          report: (counts) => store.report(counts),
+        };
+  const subjects = new Subjects(config, shared);
+  const chores = setInterval(() => {
+    revocations.forgetOld(Date.now());
+    subjects.report();
+  }, choresMs);
+  chores.unref();
   // Random, so that no other node and no earlier run of this one has the same.
   const run = randomBytes(6).toString('base64url');
   let count = 0;
@@ -75,7 +81,7 @@ export function openDoors(
     },
     api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, onBug }),
     async close() {
-      clearInterval(forget);
+      clearInterval(chores);
       authenticator.close();
       await store.close();
     },

@@ -106,6 +106,32 @@ describe('the store in Redis', () => {
     await until('it is full again', async () => (await other.store.lease('eve', 1_000, 10, 10)) > 0);
   });
 
+  it('counts the connections of a subject over all nodes', async () => {
+    const one = await openRedisStore('count');
+    const other = await openRedisStore('count');
+    expect(await one.store.enter('ada', 1, 3)).toBe(true);
+    expect(await one.store.enter('ada', 2, 3)).toBe(true);
+    expect(await other.store.enter('ada', 1, 3)).toBe(true);
+    expect(await other.store.enter('ada', 2, 3)).toBe(false);
+    expect(await other.store.enter('bob', 1, 3)).toBe(true);
+    one.store.report([['ada', 1]]);
+    await until('there is a place', () => other.store.enter('ada', 2, 3));
+    one.store.report([['ada', 0]]);
+    await until('there is another', () => other.store.enter('ada', 3, 3));
+    expect(await one.store.enter('ada', 1, 3)).toBe(false);
+  });
+
+  it('counts nothing of a node that has said nothing for long', async () => {
+    const { store } = await openRedisStore('gone');
+    const direct = new Redis(redis.url);
+    await direct.hset('gone:connections:ada', 'a-node-that-was-killed', `3:${Date.now() - 1}`);
+    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await direct.hlen('gone:connections:ada')).toBe(1);
+    await direct.hset('gone:connections:ada', 'a-node-that-lives', `3:${Date.now() + 60_000}`);
+    direct.disconnect();
+    expect(await store.enter('ada', 1, 3)).toBe(false);
+  });
+
   it('knows all that is revoked once it is current, however much that is', async () => {
     const one = await openRedisStore('many');
     const direct = new Redis(redis.url);

@@ -359,6 +359,26 @@ describe('limits', () => {
     await connectAs({}, 0, small);
   });
 
+  it('of a subject: its connections on all nodes together', async () => {
+    await using two = await startCluster({
+      nodes: 2,
+      env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }),
+    });
+    const first = await connectAs({}, 0, two);
+    await connectAs({}, 1, two);
+    for (const node of [0, 1]) {
+      const third = await two.connect(node);
+      third.send({ type: 'connect', id: 1, token: await tokenOf() });
+      expect(await within('it is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
+    }
+    await first.close();
+    await until('its place is free', async () => {
+      const next = await two.connect(1);
+      next.send({ type: 'connect', id: 1, token: await tokenOf() });
+      return Promise.race([next.next('connected').then(() => true), next.closed.then(() => false)]);
+    });
+  });
+
   it('of a client address, as trusted proxies tell it', async () => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });

@@ -136,40 +136,40 @@ describe('a subject', () => {
     maxSubscriptions: 3,
   };
 
-  it('has so many connections and no more, and is forgotten with the last', () => {
+  it('has so many connections and no more, and is forgotten with the last', async () => {
     const subjects = new Subjects(limits, null);
-    const first = subjects.join('ada');
-    expect(subjects.join('ada')).toBe(first);
-    expect(subjects.join('ada')).toBeNull();
-    expect(subjects.join('bob')).not.toBeNull();
+    const first = await subjects.join('ada');
+    expect(await subjects.join('ada')).toBe(first);
+    expect(await subjects.join('ada')).toBeNull();
+    expect(await subjects.join('bob')).not.toBeNull();
     if (first === null) throw new Error('It is in.');
     subjects.leave(first);
-    expect(subjects.join('ada')).toBe(first);
+    expect(await subjects.join('ada')).toBe(first);
   });
 
-  it('is remembered after it has left until it would have again what it has spent', () => {
+  it('is remembered after it has left until it would have again what it has spent', async () => {
     const subjects = new Subjects(limits, null);
-    const subject = subjects.join('ada');
+    const subject = await subjects.join('ada');
     const now = performance.now();
     if (subject === null) throw new Error('It is in.');
     expect([1, 2, 3].map(() => subject.mayPublish(10, now))).toEqual([true, true, false]);
     subjects.leave(subject);
     subjects.forgetIdle(now + 1_000);
-    expect(subjects.join('ada')).toBe(subject);
+    expect(await subjects.join('ada')).toBe(subject);
     expect(subject.mayPublish(10, now)).toBe(false);
     subjects.leave(subject);
     subjects.forgetIdle(now + 60_000);
     expect(subjects.size).toBe(0);
   });
 
-  it('named like a property of objects is a subject like others', () => {
+  it('named like a property of objects is a subject like others', async () => {
     const subjects = new Subjects(limits, null);
-    for (const name of ['__proto__', 'constructor', 'toString']) expect(subjects.join(name)?.name).toBe(name);
+    for (const name of ['__proto__', 'constructor', 'toString']) expect((await subjects.join(name))?.name).toBe(name);
     expect(subjects.size).toBe(3);
   });
 
-  it('publishes as much as it may, in number and in bytes', () => {
-    const subject = new Subjects(limits, null).join('ada');
+  it('publishes as much as it may, in number and in bytes', async () => {
+    const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect([1, 2, 3].map(() => subject?.mayPublish(10, now))).toEqual([true, true, false]);
     // More than the bucket holds goes once, and has to be waited for afterwards.
@@ -178,8 +178,8 @@ describe('a subject', () => {
     expect(subject?.mayPublish(1, now + 5_200)).toBe(true);
   });
 
-  it('subscribes to everything at once when it comes back', () => {
-    const subject = new Subjects(limits, null).join('ada');
+  it('subscribes to everything at once when it comes back', async () => {
+    const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect(Array.from({ length: 6 }, () => subject?.mayCommand(now))).toEqual([true, true, true, true, true, false]);
   });

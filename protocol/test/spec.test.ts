@@ -327,7 +327,7 @@ const brokerLimits = [
   'time until a request or handshake is whole',
   'frames before a token is accepted',
   'time until a token is accepted',
-  'connections of a subject, at a node',
+  'connections of a subject',
   'connections of an address, at a node',
   'connections of a node',
   'handshakes of a node',

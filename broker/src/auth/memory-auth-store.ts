@@ -30,6 +30,13 @@ export class MemoryAuthStore implements AuthStore {
     return amount;
   }
 
+  /** This node counts for itself. */
+  async enter(): Promise<boolean> {
+    return true;
+  }
+
+  report(): void {}
+
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
     if (this.#kept.size >= maxKept) throw new AuthError('unavailable', 'Too many tickets wait to be used. Try again.');
     const timer = setTimeout(() => this.#kept.delete(name), ttlMs);

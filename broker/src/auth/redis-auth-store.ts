@@ -2,6 +2,7 @@
  * The store of many nodes, in Redis. Each node asks for new revocations twice a second, rather than being told: what is asked for
  * cannot be lost on the way, whatever happens to a connection.
  */
+import { randomBytes } from 'node:crypto';
 import type { Log } from '../log.js';
 import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
 import { AuthError } from './auth-error.js';
@@ -13,6 +14,9 @@ export interface RedisAuthStoreSettings extends RedisSettings {
 }
 
 const pollMs = 500;
+
+/** How long what a node has said of its connections holds, in milliseconds. */
+export const reportedForMs = 90_000;
 
 /** Most revocations read at once. */
 const pageSize = 1_000;
@@ -28,6 +32,9 @@ export class RedisAuthStore implements AuthStore {
   readonly #revocationsKey: string;
   readonly #keptPrefix: string;
   readonly #budgetPrefix: string;
+  readonly #connectionsPrefix: string;
+  /** This run of this node. */
+  readonly #node = randomBytes(9).toString('base64url');
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
   readonly #poll: NodeJS.Timeout;
@@ -48,6 +55,7 @@ export class RedisAuthStore implements AuthStore {
     this.#revocationsKey = `${settings.redisPrefix}:revocations`;
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
+    this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#poll = setInterval(() => void this.#ask(), pollMs);
@@ -75,6 +83,26 @@ export class RedisAuthStore implements AuthStore {
   async take(name: string): Promise<string | null> {
     const [value] = await this.#run([['GETDEL', this.#keptPrefix + name]]);
     return typeof value === 'string' ? value : null;
+  }
+
+  async enter(name: string, count: number, most: number): Promise<boolean> {
+    const key = this.#connectionsPrefix + name;
+    const [isIn] = await this.#run([['EVAL', enterScript, 1, key, this.#node, count, most, reportedForMs]]);
+    return isIn === 1;
+  }
+
+  report(counts: readonly (readonly [name: string, count: number])[]): void {
+    for (let at = 0; at < counts.length; at += pageSize) {
+      const commands = counts
+        .slice(at, at + pageSize)
+        .map(
+          ([name, count]) =>
+            ['EVAL', reportScript, 1, this.#connectionsPrefix + name, this.#node, count, reportedForMs] as const,
+        );
+      this.#link.run(commands).catch(() => {
+        // The link has said why in the log. What was said before holds until it is too old, and this is said again.
+      });
+    }
   }
 
   async close(): Promise<void> {
@@ -162,4 +190,35 @@ local granted = math.max(0, math.min(wanted, math.floor(left)))
 redis.call('HSET', KEYS[1], 'left', tostring(left - granted), 'at', now)
 redis.call('PEXPIRE', KEYS[1], math.ceil(most / rate * 1000) + 1000)
 return granted
+`;
+
+/**
+ * The connections of a subject: KEYS[1] a hash of what each node has said, count and until when that holds; ARGV the node, its new count, the
+ * most there may be, how long it holds. Answers 1 where it is in.
+ */
+const enterScript = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local all = tonumber(ARGV[2])
+local said = redis.call('HGETALL', KEYS[1])
+for at = 1, #said, 2 do
+  local count, til = string.match(said[at + 1], '(%d+):(%d+)')
+  if said[at] ~= ARGV[1] then
+    if tonumber(til) > now then all = all + tonumber(count) else redis.call('HDEL', KEYS[1], said[at]) end
+  end
+end
+if all > tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. string.format('%d', now + tonumber(ARGV[4])))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+`;
+
+/** The same without asking: ARGV the node, its count, how long it holds. */
+const reportScript = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[2] == '0' then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. string.format('%d', now + tonumber(ARGV[3])))
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
 `;

@@ -209,25 +209,35 @@ export class Session {
     try {
       identity = await authenticate();
       await this.#askToConnect(identity);
+      if (!(await this.#join(identity))) return;
       this.#refuseRevoked(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
       return this.#fail(connect, error as ReplyError);
     }
     if (this.#state !== 'checking') return;
-    if (!identity.isService) {
-      this.#subject = this.#context.subjects.join(subjectNameOf(identity));
-      if (this.#subject === null) {
-        this.#context.counters.subjectsRefused++;
-        return this.#host.close(closeReasons.tooManyConnections);
-      }
-    }
     this.#context.unauthenticated--;
     this.#context.counters.authentications++;
     this.#state = 'open';
     this.#adopt(identity);
     if (connect !== null) this.#host.carryOut(connect);
     this.#goOn();
+  }
+
+  /** Answers false where that ends the session. */
+  async #join(identity: Identity): Promise<boolean> {
+    if (identity.isService) return true;
+    const { subjects, counters } = this.#context;
+    const subject = await subjects.join(subjectNameOf(identity));
+    if (subject === null) {
+      counters.subjectsRefused++;
+      this.#host.close(closeReasons.tooManyConnections);
+      return false;
+    }
+    // It may have ended meanwhile.
+    if (this.#state === 'checking') this.#subject = subject;
+    else subjects.leave(subject);
+    return this.#state === 'checking';
   }
 
   /** Answers false: the command is carried out later, or is refused. */

@@ -1,4 +1,4 @@
-/** What the connections of one subject may do together: how many there may be on this node, and how much they may send to all. */
+/** What the connections of one subject may do together, on all nodes: how many there may be, and how much they may send. */
 import { type Lease, LeasedBucket } from './leased-bucket.js';
 import { type Bucket, TokenBucket } from './token-bucket.js';
 
@@ -22,8 +22,14 @@ const burstSeconds = 2;
 const maxRefusals = 1_000;
 const forgivenPerSecond = 10;
 
-/** Leases of a budget that all nodes share; null where there is one node. `burst`: the most that the whole may hold. */
-export type LeaseOf = ((name: string, perSecond: number, burst: number) => Lease) | null;
+/** What the nodes know of each other's subjects. */
+export interface Shared {
+  /** A part of a budget; `burst`: the most that the whole may hold. */
+  leaseOf(name: string, perSecond: number, burst: number): Lease;
+  /** Whether all nodes together have no more than `most` connections of it, with `count` at this one. Rejects where that cannot be asked. */
+  enter(name: string, count: number, most: number): Promise<boolean>;
+  report(counts: readonly (readonly [name: string, count: number])[]): void;
+}
 
 export class Subject {
   connections = 0;
@@ -35,13 +41,13 @@ export class Subject {
   constructor(
     readonly name: string,
     limits: SubjectLimits,
-    leaseOf: LeaseOf,
+    shared: Shared | null,
     nowMs: number,
   ) {
     const bucket = (what: string, perSecond: number, more = 0): Bucket => {
       const burst = perSecond * burstSeconds + more;
-      if (leaseOf === null) return new TokenBucket(perSecond, burst, nowMs);
-      return new LeasedBucket(leaseOf(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
+      if (shared === null) return new TokenBucket(perSecond, burst, nowMs);
+      return new LeasedBucket(shared.leaseOf(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
     };
     this.#publications = bucket('publications', limits.publishRate);
     this.#bytes = bucket('bytes', limits.publishBytesRate);
@@ -73,12 +79,13 @@ export class Subject {
 
 export class Subjects {
   readonly #limits: SubjectLimits;
-  readonly #leaseOf: LeaseOf;
+  readonly #shared: Shared | null;
   readonly #subjects = new Map<string, Subject>();
 
-  constructor(limits: SubjectLimits, leaseOf: LeaseOf) {
+  /** `shared`: null where there is one node. */
+  constructor(limits: SubjectLimits, shared: Shared | null) {
     this.#limits = limits;
-    this.#leaseOf = leaseOf;
+    this.#shared = shared;
   }
 
   /** Subjects that are remembered. */
@@ -89,23 +96,35 @@ export class Subjects {
   named(name: string): Subject {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
-      subject = new Subject(name, this.#limits, this.#leaseOf, performance.now());
+      subject = new Subject(name, this.#limits, this.#shared, performance.now());
       this.#subjects.set(name, subject);
     }
     return subject;
   }
 
-  /** Counts one more connection; null where there are too many. */
-  join(name: string): Subject | null {
+  /** Counts one more connection; null where there are too many. While the other nodes cannot be asked, this one counts alone. */
+  async join(name: string): Promise<Subject | null> {
+    const most = this.#limits.maxConnectionsPerSubject;
     const subject = this.named(name);
-    if (subject.connections >= this.#limits.maxConnectionsPerSubject) return null;
+    if (subject.connections >= most) return null;
     subject.connections++;
-    return subject;
+    if (this.#shared === null) return subject;
+    const isIn = await this.#shared.enter(name, subject.connections, most).catch(() => true);
+    if (isIn) return subject;
+    subject.connections--;
+    return null;
   }
 
   /** Counts one connection less. What it has spent is remembered until it would have it again: who comes back at once has no more. */
   leave(subject: Subject): void {
     subject.connections--;
+    this.#shared?.report([[subject.name, subject.connections]]);
+  }
+
+  /** Says how many there are here. To be called from time to time. */
+  report(): void {
+    const present = [...this.#subjects.values()].filter(({ connections }) => connections > 0);
+    this.#shared?.report(present.map(({ name, connections }) => [name, connections]));
   }
 
   /** Forgets those that left and have nothing to pay back. To be called from time to time. */
