@@ -49,10 +49,17 @@ function commandOf(pid: string): string {
 
 it.each([
   ['a load', 'main.js', ['fan-out', '--nodes', '2', '--seconds', '60'], 'shard-main', 'SIGINT', 130],
-  ['a load that is terminated', 'main.js', ['fan-out', '--nodes', '2', '--seconds', '60'], 'main.js', 'SIGTERM', 143],
-  ['levels', 'main.js', ['levels', '--levels', 'fast', '--seconds', '60'], 'main.js', 'SIGINT', 130],
+  [
+    'a load that is terminated',
+    'main.js',
+    ['fan-out', '--nodes', '2', '--seconds', '60'],
+    'broker/dist/main.js',
+    'SIGTERM',
+    143,
+  ],
+  ['levels', 'main.js', ['levels', '--levels', 'fast', '--seconds', '60'], 'broker/dist/main.js', 'SIGINT', 130],
   ['compare', 'compare/compare-main.js', ['--cases', 'cross-node', '--seconds', '60'], 'shard-main', 'SIGINT', 130],
-  ['verify', 'verify/verify-main.js', ['--fault', 'kill-node'], 'main.js', 'SIGINT', 130],
+  ['verify', 'verify/verify-main.js', ['--fault', 'kill-node'], 'broker/dist/main.js', 'SIGINT', 130],
 ] as const)(
   '%s ends all it has started, and leaves no folder',
   { timeout },

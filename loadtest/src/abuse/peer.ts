@@ -20,6 +20,8 @@ export class Peer {
   readonly ended: Promise<void>;
   /** Resolves with the status of the first answer; 0 where there was none. */
   readonly status: Promise<number>;
+  /** Resolves once the node has answered `connect`, or the socket is closed. Never rejects. */
+  readonly greeted: Promise<void>;
   readonly #socket: Socket;
   readonly #see: (outcome: Outcome) => void;
   #unread: Buffer = Buffer.alloc(0);
@@ -28,11 +30,15 @@ export class Peer {
   #isAnswered = false;
   #isOurEnd = false;
   #onStatus: (status: number) => void = () => {};
+  #onGreeted: () => void = () => {};
 
   constructor(port: number, { head = [], from = '127.0.0.1' }: DialOptions, see: (outcome: Outcome) => void) {
     this.#see = see;
     this.status = new Promise((resolve) => {
       this.#onStatus = resolve;
+    });
+    this.greeted = new Promise((resolve) => {
+      this.#onGreeted = resolve;
     });
     this.#socket = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true });
     this.#socket.on('error', () => {});
@@ -40,6 +46,7 @@ export class Peer {
     this.ended = new Promise((resolve) => {
       this.#socket.once('close', () => {
         this.#onStatus(0);
+        this.#onGreeted();
         if (!this.#isAnswered) see(this.#isOurEnd ? 'left open' : 'cut off');
         resolve();
       });
@@ -135,7 +142,8 @@ export class Peer {
 
   #takeText(text: string): void {
     const type = /"type":"(\w+)"/.exec(text)?.[1] ?? 'unreadable';
-    if (type === 'error') this.#see(`error ${/"code":"(\w+)"/.exec(text)?.[1]}`);
+    if (type === 'connected') this.#onGreeted();
+    else if (type === 'error') this.#see(`error ${/"code":"(\w+)"/.exec(text)?.[1]}`);
     else if (!pushes.has(type)) this.#see(`reply ${type}`);
   }
 }

@@ -67,7 +67,15 @@ export class Raid {
 
   /** A connection with a token of that subject. */
   async enterAs(subject: string, claims: Claims = {}): Promise<Peer | null> {
-    return await this.enter({ headers: [`Authorization: Bearer ${tokenOf(subject, claims)}`] });
+    return await this.enterWith(tokenOf(subject, claims));
+  }
+
+  /** A connection whose token was accepted: before that little may be sent. */
+  async enterWith(token: string): Promise<Peer | null> {
+    const peer = await this.enter({ headers: [`Authorization: Bearer ${token}`] });
+    peer?.send({ type: 'connect' });
+    await peer?.greeted;
+    return peer;
   }
 
   /** Acts so many times a second until the time is up. */

@@ -32,7 +32,7 @@ export const slowHistory: Attack = attack({
 });
 
 async function sleep(raid: Raid): Promise<void> {
-  const writer = await raid.enter({ headers: [`Authorization: Bearer ${serviceKey}`] });
+  const writer = await raid.enterWith(serviceKey);
   const data = 'x'.repeat(32_000);
   const asleep = raid.crowd(readers, async (member, turn) => {
     const peer = await raid.enterAs(`mallory-${member}-${turn}`);
