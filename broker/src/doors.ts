@@ -51,7 +51,7 @@ export function openDoors(
     config.redisUrl === null
       ? null
       : {
-          leaseOf: (name, perSecond, burst) => (amount) => store.lease(name, perSecond, burst, amount),
+          budget: (name, perSecond, burst) => (amount) => store.spend(name, perSecond, burst, amount),
           enter: (name, count, most) => store.enter(name, count, most),
           report: (counts) => store.report(counts),
         };

@@ -95,15 +95,25 @@ describe('the store in Redis', () => {
     expect(valuesOf(late.revoked)).toEqual(['bob']);
   });
 
-  it('shares a budget: what one node takes another has not, and it comes back with time', async () => {
+  it('shares a budget: what one node takes another has not, what is too much is owed, and it comes back with time', async () => {
     const one = await openRedisStore('budget');
     const other = await openRedisStore('budget');
-    expect(await one.store.lease('ada', 1, 10, 7)).toBe(7);
-    expect(await other.store.lease('ada', 1, 10, 7)).toBe(3);
-    expect(await one.store.lease('ada', 1, 10, 7)).toBe(0);
-    expect(await one.store.lease('bob', 1, 10, 7)).toBe(7);
-    await one.store.lease('eve', 1_000, 10, 10);
-    await until('it is full again', async () => (await other.store.lease('eve', 1_000, 10, 10)) > 0);
+    const left = async (amount: number, store = one.store): Promise<number> =>
+      Math.round(await store.spend('ada', 0.001, 10, amount));
+    expect(await left(7)).toBe(3);
+    expect(await left(7, other.store)).toBe(-4);
+    expect(await left(1_000)).toBe(-10);
+    expect(Math.round(await one.store.spend('bob', 0.001, 10, 0))).toBe(10);
+    await one.store.spend('eve', 1_000, 10, 20);
+    await until('it is full again', async () => (await other.store.spend('eve', 1_000, 10, 0)) === 10);
+  });
+
+  it('has no budget that waits for a clock that was put back', async () => {
+    const { store } = await openRedisStore('clock');
+    const direct = new Redis(redis.url);
+    await direct.hset('clock:budget:ada', { left: 5, at: Date.now() + 600_000 });
+    direct.disconnect();
+    expect(Math.round(await store.spend('ada', 1, 10, 0))).toBe(5);
   });
 
   it('counts the connections of a subject over all nodes', async () => {
@@ -127,6 +137,8 @@ describe('the store in Redis', () => {
     await direct.hset('gone:connections:ada', 'a-node-that-was-killed', `3:${Date.now() - 1}`);
     expect(await store.enter('ada', 1, 3)).toBe(true);
     expect(await direct.hlen('gone:connections:ada')).toBe(1);
+    await direct.hset('gone:connections:ada', 'nobody', 'writes so');
+    expect(await store.enter('ada', 1, 3)).toBe(true);
     await direct.hset('gone:connections:ada', 'a-node-that-lives', `3:${Date.now() + 60_000}`);
     direct.disconnect();
     expect(await store.enter('ada', 1, 3)).toBe(false);

@@ -524,12 +524,27 @@ describe('limits that are walked around', () => {
       return replies.filter(({ type }) => type === 'published').length;
     };
     expect(await publishTwenty(0)).toBe(10);
-    await until('the whole has given it', async () => (await left()) < 5);
+    await until('the whole was told', async () => (await left()) < 5);
     // It may begin with as many, which it owes; once it has heard from the whole, with what is left there.
     expect(await publishTwenty(1)).toBeLessThanOrEqual(10);
     const later = await connectAs({}, 1, two);
     await until('it has heard from the whole', async () => (await later.publish('t', 1)).type === 'error');
     direct.disconnect();
+  });
+
+  it('what waits for the token to be checked counts too', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
+    const connection = await small.connect();
+    const publish = (id: number) => ({ type: 'publish', id, topic: 't', data: 1, messageId: null }) as const;
+    connection.send(
+      { type: 'connect', id: 1, token: await tokenOf() },
+      ...Array.from({ length: 50 }, (_, index) => publish(index + 2)),
+    );
+    const isOutcome = ({ type }: { type: string }): boolean => type === 'published' || type === 'error';
+    const outcomes = await Promise.all(
+      Array.from({ length: 50 }, () => connection.inbox.take('an outcome', isOutcome)),
+    );
+    expect(outcomes.filter(({ type }) => type === 'published')).toHaveLength(10);
   });
 
   it('what cannot be read counts too', async () => {

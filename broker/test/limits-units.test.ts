@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Addresses, isNetwork, Networks } from '../src/limits/addresses.js';
-import { LeasedBucket } from '../src/limits/leased-bucket.js';
 import { readOrigins } from '../src/limits/origins.js';
+import { SharedBucket } from '../src/limits/shared-bucket.js';
 import { Subjects } from '../src/limits/subjects.js';
 import { TokenBucket } from '../src/limits/token-bucket.js';
+import { until } from './wait.js';
 
 describe('a token bucket', () => {
   it('gives what it holds at once, then as much as comes in', () => {
@@ -185,71 +186,56 @@ describe('a subject', () => {
   });
 });
 
-describe('a part of a budget', () => {
-  /** A whole that gives what is left of it. */
+describe('a bucket that several nodes have together', () => {
+  /** The whole, as a store keeps it, without time. */
   function wholeOf(left: number) {
-    const whole = { left, asked: [] as number[], isAway: false };
-    const lease = async (amount: number): Promise<number> => {
-      whole.asked.push(amount);
+    const whole = { left, told: [] as number[], isAway: false };
+    const spend = async (amount: number): Promise<number> => {
       if (whole.isAway) throw new Error('It is away.');
-      const granted = Math.min(amount, whole.left);
-      whole.left -= granted;
-      return granted;
+      whole.told.push(amount);
+      whole.left -= amount;
+      return whole.left;
     };
-    return { whole, lease };
+    return { whole, spend };
   }
-  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-  it('is had at once, and from the whole', async () => {
-    const { whole, lease } = wholeOf(100);
-    const bucket = new LeasedBucket(lease, 10, 20, 0);
-    expect(bucket.take(1, 0)).toBe(true);
-    await settled();
-    expect(whole.left).toBe(80);
-    for (let taken = 0; taken < 12; taken++) expect(bucket.take(1, 0)).toBe(true);
-    await settled();
-    // It was filled up again when it was half empty.
-    expect(whole.asked).toEqual([20, 11]);
-    expect(whole.left).toBe(69);
+  it('gives at once, and tells the whole afterwards', async () => {
+    const { whole, spend } = wholeOf(1_000);
+    const bucket = new SharedBucket(spend, 0.001, 1_000, performance.now());
+    for (let taken = 0; taken < 600; taken++) expect(bucket.take(1, performance.now())).toBe(true);
+    await until('the whole was told', () => whole.left === 400);
+    expect(whole.told.length).toBeLessThan(5);
+    expect(bucket.isFull(performance.now())).toBe(false);
   });
 
-  it('gives no more than the whole has, but what it gave at first, which it owes', async () => {
-    const { lease } = wholeOf(0);
-    const bucket = new LeasedBucket(lease, 10, 20, 0);
-    for (let taken = 0; taken < 5; taken++) expect(bucket.take(1, 0)).toBe(true);
-    await settled();
-    expect(bucket.take(1, 0)).toBe(false);
+  it('gives what others have left, and what it gave too much it owes', async () => {
+    const { whole, spend } = wholeOf(5);
+    const now = performance.now();
+    const bucket = new SharedBucket(spend, 10, 20, now);
+    // It does not know better yet.
+    for (let taken = 0; taken < 10; taken++) expect(bucket.take(1, now)).toBe(true);
+    await until('the whole was told', () => whole.left === -5);
+    await until('it has heard', () => !bucket.take(1, performance.now()));
+    expect(bucket.isFull(now + 600_000)).toBe(true);
   });
 
-  it('asks an empty whole only now and then', async () => {
-    const { whole, lease } = wholeOf(0);
-    const bucket = new LeasedBucket(lease, 10, 20, 0);
-    await settled();
-    for (let at = 0; at < 1_000; at += 10) {
-      bucket.take(1, at);
-      await settled();
-    }
-    expect(whole.asked.length).toBeLessThanOrEqual(5);
+  it('fills by itself in silence, also for what is larger than what is left', async () => {
+    const { whole, spend } = wholeOf(20);
+    const now = performance.now();
+    const bucket = new SharedBucket(spend, 10, 20, now);
+    expect(bucket.take(15, now)).toBe(true);
+    await until('the whole was told', () => whole.left === 5);
+    expect(bucket.take(20, performance.now())).toBe(false);
+    expect(bucket.take(20, performance.now() + 2_000)).toBe(true);
   });
 
-  it('is that of this node alone while the whole cannot be asked', async () => {
-    const { whole, lease } = wholeOf(0);
+  it('is that of this node alone while the whole cannot be told', () => {
+    const { whole, spend } = wholeOf(0);
     whole.isAway = true;
-    const bucket = new LeasedBucket(lease, 10, 20, 0);
-    await settled();
+    const bucket = new SharedBucket(spend, 10, 20, 0);
     let taken = 0;
-    for (let at = 0; at <= 10_000; at += 50) {
-      if (bucket.take(1, at)) taken++;
-      await settled();
-    }
-    expect(taken).toBeGreaterThan(60);
-    expect(taken).toBeLessThanOrEqual(120);
-  });
-
-  it('is forgotten only when the whole has become full', () => {
-    const bucket = new LeasedBucket(async () => 0, 10, 20, 0);
-    bucket.take(1, 1_000);
-    expect(bucket.isFull(2_999)).toBe(false);
-    expect(bucket.isFull(3_000)).toBe(true);
+    for (let at = 0; at <= 10_000; at += 50) if (bucket.take(1, at)) taken++;
+    expect(taken).toBeGreaterThanOrEqual(119);
+    expect(taken).toBeLessThanOrEqual(121);
   });
 });

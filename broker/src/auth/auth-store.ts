@@ -15,10 +15,10 @@ export interface AuthStore {
   readonly isCurrent: boolean;
 
   /**
-   * Takes up to `amount` of what the subject of `name` may have, on all nodes together: `perSecond`, and `burst` at once. Resolves with
-   * what there was; rejects as {@link revoke} does.
+   * Takes `amount` from the budget of that name, which all nodes share: `perSecond` comes in, it holds `burst`. Resolves with what is left of
+   * it, less than nothing where it is owed, down to -`burst`; rejects as {@link revoke} does.
    */
-  lease(name: string, perSecond: number, burst: number, amount: number): Promise<number>;
+  spend(name: string, perSecond: number, burst: number, amount: number): Promise<number>;
 
   /**
    * Counts one more connection of the subject of `name` at this node, which has `count` of them then. Resolves with whether all nodes together

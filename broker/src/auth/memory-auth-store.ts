@@ -26,8 +26,8 @@ export class MemoryAuthStore implements AuthStore {
   readonly isCurrent = true;
 
   /** There is nobody to share with: the buckets of this node are the whole. */
-  async lease(_name: string, _perSecond: number, _burst: number, amount: number): Promise<number> {
-    return amount;
+  async spend(_name: string, _perSecond: number, burst: number): Promise<number> {
+    return burst;
   }
 
   /** This node counts for itself. */

@@ -24,6 +24,9 @@ const pageSize = 1_000;
 /** Before the first entry of a stream. */
 const start = '0-0';
 
+/** Subjects of one report: Redis does nothing else meanwhile. */
+const reportSize = 200;
+
 /** Entry of the stream: id, and fields and values in turn. */
 type Entry = readonly [id: string, fields: readonly string[]];
 
@@ -71,9 +74,9 @@ export class RedisAuthStore implements AuthStore {
     return this.#isCurrent;
   }
 
-  async lease(name: string, perSecond: number, burst: number, amount: number): Promise<number> {
-    const [granted] = await this.#run([['EVAL', leaseScript, 1, this.#budgetPrefix + name, perSecond, burst, amount]]);
-    return Number(granted);
+  async spend(name: string, perSecond: number, burst: number, amount: number): Promise<number> {
+    const [left] = await this.#run([['EVAL', spendScript, 1, this.#budgetPrefix + name, perSecond, burst, amount]]);
+    return Number(left);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
@@ -92,16 +95,20 @@ export class RedisAuthStore implements AuthStore {
   }
 
   report(counts: readonly (readonly [name: string, count: number])[]): void {
-    for (let at = 0; at < counts.length; at += pageSize) {
-      const commands = counts
-        .slice(at, at + pageSize)
-        .map(
-          ([name, count]) =>
-            ['EVAL', reportScript, 1, this.#connectionsPrefix + name, this.#node, count, reportedForMs] as const,
-        );
-      this.#link.run(commands).catch(() => {
-        // The link has said why in the log. What was said before holds until it is too old, and this is said again.
-      });
+    // Nobody awaits this: `#report` does not reject.
+    void this.#report(counts);
+  }
+
+  async #report(counts: readonly (readonly [name: string, count: number])[]): Promise<void> {
+    for (let at = 0; at < counts.length; at += reportSize) {
+      const slice = counts.slice(at, at + reportSize);
+      const keys = slice.map(([name]) => this.#connectionsPrefix + name);
+      const args = [this.#node, reportedForMs, ...slice.map(([, count]) => count)];
+      try {
+        await this.#link.run([['EVAL', reportScript, keys.length, ...keys, ...args]]);
+      } catch {
+        // The link has said why in the log. What was said before holds until it is too old.
+      }
     }
   }
 
@@ -177,19 +184,20 @@ function read(fields: readonly string[]): Revocation | null {
 }
 
 /**
- * A token bucket: KEYS[1] its hash; ARGV what comes in a second, the most that it holds, what is wanted. Answers what there was of that, in
- * whole pieces.
+ * A token bucket: KEYS[1] its hash; ARGV what comes in a second, the most that it holds, what is taken. Answers what is left, as a text:
+ * scripts answer numbers as integers.
  */
-const leaseScript = `
-local rate, most, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+const spendScript = `
+local rate, most, taken = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
-local left = math.min(most, (tonumber(bucket[1]) or most) + (now - (tonumber(bucket[2]) or now)) * rate / 1000)
-local granted = math.max(0, math.min(wanted, math.floor(left)))
-redis.call('HSET', KEYS[1], 'left', tostring(left - granted), 'at', now)
-redis.call('PEXPIRE', KEYS[1], math.ceil(most / rate * 1000) + 1000)
-return granted
+local passed = math.max(0, now - (tonumber(bucket[2]) or now))
+local left = math.min(most, (tonumber(bucket[1]) or most) + passed * rate / 1000)
+left = math.max(-most, left - taken)
+redis.call('HSET', KEYS[1], 'left', tostring(left), 'at', now)
+redis.call('PEXPIRE', KEYS[1], math.ceil((most - left) / rate * 1000) + 1000)
+return tostring(left)
 `;
 
 /**
@@ -202,9 +210,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local all = tonumber(ARGV[2])
 local said = redis.call('HGETALL', KEYS[1])
 for at = 1, #said, 2 do
-  local count, til = string.match(said[at + 1], '(%d+):(%d+)')
+  local count, til = string.match(said[at + 1], '^(%d+):(%d+)$')
   if said[at] ~= ARGV[1] then
-    if tonumber(til) > now then all = all + tonumber(count) else redis.call('HDEL', KEYS[1], said[at]) end
+    if til and tonumber(til) > now then all = all + tonumber(count) else redis.call('HDEL', KEYS[1], said[at]) end
   end
 end
 if all > tonumber(ARGV[3]) then return 0 end
@@ -213,12 +221,17 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 `;
 
-/** The same without asking: ARGV the node, its count, how long it holds. */
+/** The same without asking, of many subjects: ARGV the node, how long it holds, the count of each. */
 const reportScript = `
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[2] == '0' then return redis.call('HDEL', KEYS[1], ARGV[1]) end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. string.format('%d', now + tonumber(ARGV[3])))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+local til = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2]))
+for at, key in ipairs(KEYS) do
+  local count = ARGV[at + 2]
+  if count == '0' then
+    redis.call('HDEL', key, ARGV[1])
+  else
+    redis.call('HSET', key, ARGV[1], count .. ':' .. til)
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
 `;

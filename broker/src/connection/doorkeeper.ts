@@ -124,9 +124,11 @@ export class Doorkeeper {
     return origins === 'any' || origins.has(origin);
   }
 
-  /** A POST request costs about what a handshake costs, and takes none of those. */
-  judgePost(): Refused | null {
-    if (this.#posts.take(1, performance.now())) return null;
+  /** A POST request costs about what a handshake costs, and takes none of the node's. `isService`: it shows an API key, which is checked at once. */
+  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: boolean): Refused | null {
+    const nowMs = performance.now();
+    const address = this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor));
+    if (address?.handshakes.take(1, nowMs) !== false && (isService || this.#posts.take(1, nowMs))) return null;
     this.#counters.handshakesLimited++;
     return busy('Too many requests at once; try again in a moment.', soon);
   }

@@ -2,6 +2,7 @@
 
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
+import { apiKeyPrefix } from '../auth/api-keys.js';
 import type { Address } from '../limits/addresses.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
@@ -328,11 +329,7 @@ export class Server {
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     const judgement = this.#isDraining ? refuseDraining : judge(request);
     if ('status' in judgement) return this.#refuse(response, judgement);
-    const visitor = {
-      origin: request.getHeader('origin'),
-      remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
-      forwardedFor: allOf(request, 'x-forwarded-for'),
-    };
+    const visitor = { origin: request.getHeader('origin'), ...whereaboutsOf(response, request) };
     const { doorkeeper, unauthenticated, accept } = this.#parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
     const entry = doorkeeper.judge(visitor, occupancy);
@@ -348,7 +345,9 @@ export class Server {
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
     const { api, doorkeeper } = this.#parts;
     const token = bearerOf(request.getHeader('authorization'));
-    const refused = this.#isDraining ? refuseDraining : doorkeeper.judgePost();
+    const refused = this.#isDraining
+      ? refuseDraining
+      : doorkeeper.judgePost(whereaboutsOf(response, request), token?.startsWith(apiKeyPrefix) === true);
     if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
     let isAborted = false;
     response.onAborted(() => {
@@ -423,6 +422,13 @@ export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port
   return new ServerError(
     `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
   );
+}
+
+function whereaboutsOf(response: HttpResponse, request: HttpRequest) {
+  return {
+    remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
+    forwardedFor: allOf(request, 'x-forwarded-for'),
+  };
 }
 
 /** A header that may come more than once (RFC 9110 section 5.3): `getHeader` knows the first only, which may be the client's own. */

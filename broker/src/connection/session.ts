@@ -60,9 +60,16 @@ export interface SessionCounters {
 export interface SessionHost {
   carryOut(command: Command): void;
   refuse(command: Command | null, error: ReplyError): void;
+  readonly isClosing: boolean;
   close(reason: CloseReason): void;
   /** The subscriptions may be others than before. */
   onPermissions(): void;
+}
+
+/** `frameBytes`: of its frame, which is kept for it; 0 where another command of the same frame stands for that. */
+interface Waiting {
+  readonly command: Command;
+  readonly frameBytes: number;
 }
 
 type State = 'silent' | 'checking' | 'open' | 'over';
@@ -74,8 +81,10 @@ export class Session {
   readonly #host: SessionHost;
   #state: State = 'silent';
   /** Commands behind one that is not decided yet; null where there is none. */
-  #waiting: Command[] | null = [];
+  #waiting: Waiting[] | null = [];
   #waitingBytes = 0;
+  /** Of the frame that is being read, until a command of it waits. */
+  #frameBytes = 0;
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
@@ -114,10 +123,10 @@ export class Session {
   /** Counts a frame whose commands may have to wait. Answers with what ends the connection where that is too much. */
   countFrame(bytes: number): CloseReason | null {
     if (this.#state === 'open') {
-      if (this.#waiting === null) return null;
-      this.#waitingBytes += bytes;
+      this.#frameBytes = bytes;
       return this.#waitingBytes <= maxWaitingBytes ? null : closeReasons.rateLimited;
     }
+    this.#frameBytes = bytes;
     this.#bytes += bytes;
     return this.#bytes <= maxUnauthenticatedBytes ? null : closeReasons.frameTooLarge;
   }
@@ -208,8 +217,8 @@ export class Session {
     let identity: Identity;
     try {
       identity = await authenticate();
-      await this.#askToConnect(identity);
       if (!(await this.#join(identity))) return;
+      await this.#askToConnect(identity);
       this.#refuseRevoked(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
@@ -221,6 +230,8 @@ export class Session {
     this.#state = 'open';
     this.#adopt(identity);
     if (connect !== null) this.#host.carryOut(connect);
+    // What came before nobody was there to pay for.
+    this.#waiting = (this.#waiting ?? []).filter(({ command }) => this.#affords(command));
     this.#goOn();
   }
 
@@ -241,9 +252,12 @@ export class Session {
   }
 
   /** Answers false: the command is carried out later, or is refused. */
-  #wait(command: Command, waiting: Command[]): false {
-    if (waiting.length < maxWaitingCommands) waiting.push(command);
-    else this.#limit(command);
+  #wait(command: Command, waiting: Waiting[]): false {
+    if (waiting.length < maxWaitingCommands) {
+      waiting.push({ command, frameBytes: this.#frameBytes });
+      this.#waitingBytes += this.#frameBytes;
+      this.#frameBytes = 0;
+    } else this.#limit(command);
     return false;
   }
 
@@ -251,8 +265,9 @@ export class Session {
   #goOn(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
-    this.#waitingBytes = 0;
-    for (const [index, command] of waiting.entries()) {
+    for (const [index, { command, frameBytes }] of waiting.entries()) {
+      if (this.#host.isClosing) return;
+      this.#waitingBytes -= frameBytes;
       if (!this.#asks(command)) this.#host.carryOut(command);
       else {
         // The others wait on, behind this one.
@@ -294,12 +309,16 @@ export class Session {
 
   async #authenticate(token: string): Promise<Identity> {
     return this.#translate(async () => {
-      const { authenticator, store } = this.#context;
-      if (!store.isCurrent) throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
-      const identity = await authenticator.authenticate(token);
+      this.#refuseUnknowing();
+      const identity = await this.#context.authenticator.authenticate(token);
       this.#refuseRevoked(identity);
       return identity;
     });
+  }
+
+  #refuseUnknowing(): void {
+    if (this.#context.store.isCurrent) return;
+    throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
   }
 
   /** Again after each wait: it may have been revoked meanwhile. Throws ReplyError. */
@@ -309,7 +328,12 @@ export class Session {
   }
 
   async #redeem(ticket: string): Promise<Identity> {
-    return this.#authenticate(await this.#translate(() => this.#context.tickets.redeem(ticket)));
+    return this.#authenticate(
+      await this.#translate(() => {
+        this.#refuseUnknowing();
+        return this.#context.tickets.redeem(ticket);
+      }),
+    );
   }
 
   async #translate<Value>(work: () => Promise<Value>): Promise<Value> {

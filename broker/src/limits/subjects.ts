@@ -1,5 +1,5 @@
 /** What the connections of one subject may do together, on all nodes: how many there may be, and how much they may send. */
-import { type Lease, LeasedBucket } from './leased-bucket.js';
+import { SharedBucket, type Spend } from './shared-bucket.js';
 import { type Bucket, TokenBucket } from './token-bucket.js';
 
 export interface SubjectLimits {
@@ -24,8 +24,8 @@ const forgivenPerSecond = 10;
 
 /** What the nodes know of each other's subjects. */
 export interface Shared {
-  /** A part of a budget; `burst`: the most that the whole may hold. */
-  leaseOf(name: string, perSecond: number, burst: number): Lease;
+  /** A budget; `burst`: the most that it may hold. */
+  budget(name: string, perSecond: number, burst: number): Spend;
   /** Whether all nodes together have no more than `most` connections of it, with `count` at this one. Rejects where that cannot be asked. */
   enter(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
@@ -47,7 +47,7 @@ export class Subject {
     const bucket = (what: string, perSecond: number, more = 0): Bucket => {
       const burst = perSecond * burstSeconds + more;
       if (shared === null) return new TokenBucket(perSecond, burst, nowMs);
-      return new LeasedBucket(shared.leaseOf(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
+      return new SharedBucket(shared.budget(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
     };
     this.#publications = bucket('publications', limits.publishRate);
     this.#bytes = bucket('bytes', limits.publishBytesRate);
@@ -72,8 +72,9 @@ export class Subject {
 
   /** Whether it has no connection here, and would begin anew as it is now. */
   isIdle(nowMs: number): boolean {
+    if (this.connections > 0) return false;
     const buckets = [this.#publications, this.#bytes, this.#commands, this.#refusals];
-    return this.connections === 0 && buckets.every((bucket) => bucket.isFull(nowMs));
+    return buckets.every((bucket) => bucket.isFull(nowMs));
   }
 }
 
@@ -112,6 +113,7 @@ export class Subjects {
     const isIn = await this.#shared.enter(name, subject.connections, most).catch(() => true);
     if (isIn) return subject;
     subject.connections--;
+    this.#shared.report([[name, subject.connections]]);
     return null;
   }
 

@@ -32,6 +32,12 @@ export class TokenBucket implements Bucket {
     return true;
   }
 
+  /** Has it hold so much: less than nothing is owed. */
+  set(left: number, nowMs: number): void {
+    this.#left = Math.min(this.#most, left);
+    this.#filledAtMs = nowMs;
+  }
+
   isFull(nowMs: number): boolean {
     this.#fill(nowMs);
     return this.#left >= this.#most;
