@@ -79,7 +79,7 @@ export function openDoors(
       nextId: () => `${run}-${++count}`,
       onBug,
     },
-    api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, onBug }),
+    api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log, onBug }),
     async close() {
       clearInterval(chores);
       authenticator.close();

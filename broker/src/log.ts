@@ -15,6 +15,8 @@ export const logEvents = {
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
   jwksRead: 'The published keys of an `issuer` were read: at start, and after they could not be.',
   jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
+  revoked:
+    'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',

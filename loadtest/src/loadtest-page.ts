@@ -42,7 +42,8 @@ ${rows(
 npm run loadtest -- fan-out --url wss://broker.example/ws --token "$TOKEN" --subscribers 5000 --rate 40 --seconds 60
 \`\`\`
 
-The token must be allowed to subscribe and to publish to \`load.>\`. It is left out of the result file. Topics have the level that your policies give
+The token must be allowed to subscribe and to publish to \`load.>\`; take an API key, for a user may have 20 connections and 50 publications a second, and give the nodes
+\`FANFARE_MAX_CONNECTIONS_PER_ADDRESS=0\` and a large \`FANFARE_HANDSHAKES_PER_SECOND\` for the time of the test. The typed client (\`--client\`) cannot bring a token yet. It is left out of the result file. Topics have the level that your policies give
 them; \`--encoding json\` and \`--client\` (the typed client instead of bare sockets) choose how clients speak. CPU and memory of servers that run elsewhere are not
 seen: take them from [their metrics](observability.md) or from your platform while the load runs.
 

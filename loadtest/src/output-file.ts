@@ -1,5 +1,5 @@
 /** Files that a command was asked to write: whether it may is found out before the work, and what it wrote is told after it. */
-import { access, constants, stat, writeFile } from 'node:fs/promises';
+import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UsageError } from './flags.js';
 
@@ -19,13 +19,27 @@ export async function checkOutput(file: string): Promise<void> {
 /** Says that the file was written, or why it could not be, and answers which; the latter makes the command fail. */
 export async function writeOutput(file: string, make: () => string | Promise<string>): Promise<boolean> {
   try {
-    await writeFile(file, await make());
+    await replace(file, await make());
     process.stderr.write(`Wrote ${file}.\n`);
     return true;
   } catch (error) {
     process.stderr.write(`${file} could not be written: ${(error as Error).message}.\n`);
     process.exitCode = 1;
     return false;
+  }
+}
+
+/** What stands in the file stays there until all of the new content is written. What is no plain file (/dev/stdout) is written to as it is. */
+async function replace(file: string, content: string): Promise<void> {
+  const found = await stat(file).catch(() => null);
+  if (found !== null && !found.isFile()) return await writeFile(file, content);
+  const part = `${file}.${process.pid}.part`;
+  try {
+    await writeFile(part, content);
+    await rename(part, file);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
   }
 }
 

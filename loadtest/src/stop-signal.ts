@@ -4,14 +4,17 @@
  */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Resolves with the code to exit with, at the first of them. The second ends the process at once. */
+/** At a terminal one Ctrl+C may come twice, from it and from npm: so long they are one, in milliseconds. */
+const sameMs = 1_000;
+
+/** Resolves with the code to exit with, at the first of them. Another one ends the process at once. */
 export function untilStopped(): Promise<number> {
   return new Promise((resolve) => {
-    let isStopped = false;
+    let stoppedAtMs: number | null = null;
     for (const [signal, code] of Object.entries(codes)) {
       process.on(signal, () => {
-        if (isStopped) process.exit(code);
-        isStopped = true;
+        if (stoppedAtMs !== null && performance.now() - stoppedAtMs > sameMs) process.exit(code);
+        stoppedAtMs ??= performance.now();
         resolve(code);
       });
     }

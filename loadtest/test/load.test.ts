@@ -278,3 +278,21 @@ it('expects no more of a low rate than it can give', async () => {
   // It lasts as long as it was to, though all has left after a second.
   expect(result?.elapsedSeconds).toBeGreaterThanOrEqual(2);
 });
+
+it('says what the broker says of a token that is none', async () => {
+  const auth = { issuers: [{ issuer: 'test', keys: [{ algorithm: 'HS256', secret: 'x'.repeat(32) }] }] };
+  await using node = await startNode({ env: { FANFARE_AUTH: JSON.stringify(auth) } });
+  for (const protocol of ['msgpack', 'json'] as const) {
+    const target = { ...localTarget(node.port), token: 'let-me-in' };
+    const shard = new Shard({
+      workload: defaultWorkload,
+      targets: [target],
+      protocol,
+      isTyped: false,
+      shard: 0,
+      shards: 1,
+      localAddress: null,
+    });
+    await expect(shard.open()).rejects.toThrow(/The token is no signed JWT|4502 unauthenticated/);
+  }
+});

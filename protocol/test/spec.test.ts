@@ -330,7 +330,7 @@ const brokerLimits = [
   'connections of a subject',
   'connections of an address, at a node',
   'connections of a node',
-  'handshakes of a node',
+  'handshakes of a node; of one address',
   'publications of a subject',
   'bytes of publications of a subject',
   'other commands of a subject',

@@ -9,6 +9,7 @@ import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
 import type { Api, ApiRequest } from '../connection/server.js';
 import { subjectNameOf } from '../connection/session.js';
 import type { Subjects } from '../limits/subjects.js';
+import type { Log } from '../log.js';
 
 export interface ApiParts {
   readonly authenticator: Authenticator;
@@ -17,6 +18,7 @@ export interface ApiParts {
   readonly store: AuthStore;
   readonly subjects: Subjects;
   readonly counters: { ticketsIssued: number };
+  readonly log: Log;
   /** Told of an error that is a bug. */
   onBug(error: unknown): void;
 }
@@ -66,9 +68,13 @@ export class NodeApi implements Api {
   }
 
   async #revoke({ token, body }: ApiRequest): Promise<Answer> {
-    const { isAdmin } = await this.#identify(token);
+    const { isAdmin, subject: by } = await this.#identify(token);
     if (!isAdmin) throw new ApiError('403 Forbidden', 'notPermitted', 'This needs an API key with "admin": true.');
-    await this.#parts.store.revoke(readRevocation(body, Date.now()));
+    const { log, store } = this.#parts;
+    const revocation = readRevocation(body, Date.now());
+    await store.revoke(revocation);
+    const { kind, untilMs } = revocation;
+    log.info({ event: 'revoked', by, kind, until: new Date(untilMs).toISOString() }, `A ${kind} was revoked by ${by}.`);
     return { status: '202 Accepted', body: {} };
   }
 

@@ -157,7 +157,7 @@ export const authFields = {
       z.string().regex(/^[0-9a-f]{64}$/),
       '64 hexadecimal digits',
       'required',
-      'SHA-256 of the whole key; `fanfare api-key <id>` makes both.',
+      'SHA-256 of the whole key; `npm start -- api-key <id>` makes both.',
     ),
     permissions: field(z.unknown(), 'an object', '`{}`', 'What it may do, as in the claim `fanfare` of a JWT.'),
     admin: field(z.boolean(), 'true or false', 'false', 'Whether it may revoke.'),

@@ -38,6 +38,7 @@ const nodeApi = new NodeApi({
     null,
   ),
   counters: { ticketsIssued: 0 },
+  log: createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
   onBug: (error) => {
     throw error;
   },

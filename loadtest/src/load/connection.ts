@@ -261,7 +261,8 @@ export class Connection implements Events, Member {
     }
     this.#isUp = true;
     this.#look();
-    if (rest.length > 0) this.#walker?.walk(rest, this.#onFrame);
+    // A copy that is no Buffer: `slice` of a Buffer is a view into a pool.
+    if (rest.length > 0) this.#walker?.walk(new Uint8Array(rest), this.#onFrame);
   }
 
   readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
