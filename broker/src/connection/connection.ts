@@ -167,11 +167,6 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     this.#endIfDrained(reason);
   }
 
-  /** Ends it at once: what it has not read is lost. */
-  cut(): void {
-    this.#socket?.close();
-  }
-
   #beginClosing(reason: CloseReason): void {
     this.#closing = { reason, cutOff: setTimeout(() => this.#socket?.close(), closeGraceMs) };
   }

@@ -44,23 +44,20 @@ export class Rounds {
     // A copy: who is closed leaves the list.
     for (const connection of [...this.#connections]) {
       connection.session?.check(nowMs);
-      total += connection.bufferedBytes;
+      // What those hold that are being closed is given back within their grace of 5 s.
+      if (!connection.isClosing) total += connection.bufferedBytes;
     }
     this.bufferedBytes = total;
     this.#forgetIdle(performance.now());
     if (total > this.#settings.maxTotalBufferedBytes) this.#shed(total);
   }
 
-  /** Cuts off those that are being closed and do not read; then closes those that hold most, until half of what is allowed is left. */
+  /** Closes those that hold most, until half of what is allowed is left. */
   #shed(total: number): void {
-    let left = total;
-    for (const connection of this.#connections.filter(({ isClosing }) => isClosing)) {
-      left -= connection.bufferedBytes;
-      connection.cut();
-    }
     const open = this.#connections.filter(({ isClosing }) => !isClosing);
     const held = open.map((connection) => ({ connection, bytes: connection.bufferedBytes }));
     held.sort((a, b) => b.bytes - a.bytes);
+    let left = total;
     for (const { connection, bytes } of held) {
       if (left <= this.#settings.maxTotalBufferedBytes / 2) return;
       left -= bytes;
