@@ -105,20 +105,6 @@ it('counts what was published in the measured time and nothing else, also where 
   expect(result?.deliveries).toBe(160);
 });
 
-it('says so when others than those that are told to stop reading lose their connection', async () => {
-  // A frame of 70 kB is more than this node takes: it cuts off the publisher.
-  const cut = run('cut off', {
-    subscribers: 4,
-    perSecond: 20,
-    publicationBytes: 70_000,
-    warmUpSeconds: 0,
-    seconds: 1,
-    disturbances: [{ name: 'stall', atSeconds: 0.5, share: 0.25 }],
-  });
-  const [result] = await carryOutRuns([{ ...cut, env: {} }], { ...shortSettings, generators: 1 }, quiet);
-  expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: .*4501/));
-});
-
 it('says where the course has a hole, and goes on', async () => {
   await using node = await startNode();
   await using redis = await startRedis();

@@ -100,10 +100,6 @@ export class Session {
     context.unauthenticated++;
   }
 
-  get identity(): Identity | null {
-    return this.#identity;
-  }
-
   /** Whether a command may have to wait: its frame must be kept then. */
   get mayWait(): boolean {
     return this.#state !== 'open' || this.#context.hook !== null;
