@@ -13,6 +13,7 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
+import { isRedisUrl } from './redis-url.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
@@ -80,7 +81,6 @@ const maxWorkers = 256;
 const maxNodeNameLength = 64;
 
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
-const redisUrl = z.url({ protocol: /^rediss?$/ });
 
 export const settings = {
   host: {
@@ -277,10 +277,18 @@ export const settings = {
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
-    mustBe: 'a URL such as redis://user:password@host:6379 (or rediss:// for TLS)',
+    mustBe:
+      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS)',
     fallback: 'unset',
-    about: 'Nodes with the same URL and prefix form one broker. Unset, the node is a broker of its own, in memory.',
-    schema: redisUrl.nullable().default(null),
+    about:
+      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them, `?db=` for another database.',
+    schema: z
+      .string()
+      .superRefine((text, context) => {
+        if (!isRedisUrl(text)) context.addIssue({ code: 'invalid_format', format: 'url' });
+      })
+      .nullable()
+      .default(null),
   } satisfies Setting<string | null>,
   redisPrefix: {
     name: 'FANFARE_REDIS_PREFIX',

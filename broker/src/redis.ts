@@ -1,6 +1,7 @@
 /** The connections of a node to Redis: to publish, to publish to `durable` topics, and to listen; and all that we know about ioredis. */
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
+import { isSentinelUrl, readSentinelUrl } from './redis-url.js';
 
 export interface RedisSettings {
   readonly redisUrl: string;
@@ -46,6 +47,7 @@ abstract class Link {
   readonly #log: Log;
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
+  #retry: NodeJS.Timeout | undefined;
   #isReady = false;
   #isClosed = false;
   /** When the present outage began; null while the connection works. All times are of performance.now(). */
@@ -68,12 +70,16 @@ abstract class Link {
     this.#log = log.child({ link: role });
     this.#timeoutMs = settings.redisTimeoutMs;
     this.counters = counters;
-    this.redis = new Redis(settings.redisUrl, this.#options(`fanfare:${settings.nodeName}:${role}`));
+    const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
+    this.redis = isSentinelUrl(settings.redisUrl)
+      ? new Redis({ ...options, ...sentinelOptions(settings) })
+      : new Redis(settings.redisUrl, options);
     this.redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
     this.redis.on('ready', () => this.#becomeReady());
     this.redis.on('close', () => this.#becomeLost());
+    this.redis.on('end', () => this.#connectLater());
     this.redis.on('error', (error: Error) => this.complain(error));
     // Judged after the poll phase, not in the timer: where the event loop was held up, the answers may have come and only wait to be read.
     this.#watch = setInterval(
@@ -81,9 +87,7 @@ abstract class Link {
       Math.max(20, settings.redisTimeoutMs / 10),
     );
     this.#watch.unref();
-    this.redis.connect().catch(() => {
-      // Reported by 'error', tried again by retryStrategy.
-    });
+    this.#connect();
   }
 
   get isReady(): boolean {
@@ -93,15 +97,13 @@ abstract class Link {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#watch);
+    clearTimeout(this.#retry);
     this.redis.disconnect();
   }
 
   /** Tries to connect at once where it pauses between attempts: the server is there again, the other connection has found. */
   hurry(): void {
-    if (this.redis.status !== 'reconnecting') return;
-    this.redis.connect().catch(() => {
-      // Reported by 'error', tried again by retryStrategy.
-    });
+    if (this.redis.status === 'reconnecting' || this.redis.status === 'end') this.#connect();
   }
 
   /** Gives the connection up and makes it anew: it may look well and lead nowhere. */
@@ -135,6 +137,21 @@ abstract class Link {
     this.#saidAt.set(sentence, now);
     const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
     this.#log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
+  }
+
+  #connect(): void {
+    clearTimeout(this.#retry);
+    this.redis.connect().catch(() => {
+      // Reported by 'error', tried again by retryStrategy, or at 'end'.
+    });
+  }
+
+  /** ioredis gives up where no Sentinel names a master, or where it is told to give up while it asks them. */
+  #connectLater(): void {
+    this.#connectingSince = null;
+    if (this.#isClosed) return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#connect(), maxRetryMs * (0.5 + Math.random()));
   }
 
   #options(connectionName: string) {
@@ -196,6 +213,25 @@ abstract class Link {
       this.redis.disconnect(true);
     }
   }
+}
+
+function sentinelOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOptions {
+  const address = readSentinelUrl(redisUrl);
+  if (address === null) throw new Error('FANFARE_REDIS_URL is not well written.');
+  const { sentinels, masterName, username, password, sentinelUsername, sentinelPassword, isTls, database } = address;
+  return {
+    sentinels: [...sentinels],
+    name: masterName,
+    db: database,
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+    ...(sentinelUsername === null ? {} : { sentinelUsername }),
+    ...(sentinelPassword === null ? {} : { sentinelPassword }),
+    ...(isTls ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+    sentinelCommandTimeout: redisTimeoutMs,
+    // Once through the list, then the pause of a connection that failed.
+    sentinelRetryStrategy: () => null,
+  };
 }
 
 interface Unanswered {
@@ -347,6 +383,10 @@ export class SubscriberLink extends Link {
 function explain(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code;
   const text = error.message;
+  if (text.startsWith('All sentinels are unreachable'))
+    return text.includes('No such master')
+      ? 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.'
+      : 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port and password right?';
   if (code === 'ECONNREFUSED')
     return 'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')

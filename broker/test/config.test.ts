@@ -63,8 +63,30 @@ describe('the configuration', () => {
 
   it('does not print a Redis URL, which may hold a password', () => {
     expect(wrong({ FANFARE_REDIS_URL: 'http://:secret@host' })).toEqual([
-      'FANFARE_REDIS_URL must be a URL such as redis://user:password@host:6379 (or rediss:// for TLS).',
+      'FANFARE_REDIS_URL must be a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS).',
     ]);
+  });
+
+  it.each([
+    'redis+sentinel://one,two:26380/mymaster',
+    'rediss+sentinel://user:p%40ss@[::1]:26379,two/my-master.1?sentinelPassword=a&sentinelUsername=b&db=3',
+  ])('takes the URL of Sentinels %s', (url) => {
+    expect(loadConfig({ FANFARE_REDIS_URL: url }).redisUrl).toBe(url);
+  });
+
+  it.each([
+    ['without a master', 'redis+sentinel://:secret@one:26379'],
+    ['with an empty name', 'redis+sentinel://:secret@one:26379/'],
+    ['with a hole in the list', 'redis+sentinel://:secret@one,,two/m'],
+    ['with a port that is none', 'redis+sentinel://:secret@one:0/m'],
+    ['with a field that is none', 'redis+sentinel://:secret@one/m?sentinelPasword=x'],
+    ['with a database that is none', 'redis+sentinel://:secret@one/m?db=a'],
+    ['with a percent sign that encodes nothing', 'redis+sentinel://:secret%zz@one/m'],
+    ['of another scheme', 'http+sentinel://:secret@one/m'],
+  ])('refuses a URL of Sentinels %s', (_, url) => {
+    const [sentence = ''] = wrong({ FANFARE_REDIS_URL: url });
+    expect(sentence).toContain('redis+sentinel://user:password@host1:26379,host2:26379/mymaster');
+    expect(sentence).not.toContain('secret');
   });
 
   // Found by `npm run fuzz -- --target config`, as the next two.

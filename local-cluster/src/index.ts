@@ -8,3 +8,4 @@ export { type NodeOptions, type NodeProcess, startNode } from './node-process.js
 export type { RedisOptions, RedisProcess } from './redis.js';
 export { pingRedis } from './redis-ping.js';
 export { startRedis } from './redis-process.js';
+export { type SentinelOptions, type SentinelProcess, startSentinel } from './sentinel-process.js';

@@ -1,0 +1,67 @@
+/** A Redis Sentinel of our own: it watches a master, and makes a replica the master when that one is gone. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Child } from './child.js';
+import { findFreePort } from './free-port.js';
+import { pingRedis } from './redis-ping.js';
+import { findRedis } from './redis-source.js';
+
+const host = '127.0.0.1';
+const startDeadlineMs = 10_000;
+
+export interface SentinelOptions {
+  readonly masterName: string;
+  readonly masterPort: number;
+  /** How long the master must be silent until it counts as gone. Default: 500 ms. */
+  readonly downAfterMs?: number;
+  /** Default: a free one. */
+  readonly port?: number;
+}
+
+export interface SentinelProcess extends AsyncDisposable {
+  readonly port: number;
+  kill(): Promise<void>;
+}
+
+/** One Sentinel decides alone. Needs a `redis-server`; there is none in Docker. */
+export async function startSentinel(options: SentinelOptions): Promise<SentinelProcess> {
+  const { masterName, masterPort, downAfterMs = 500 } = options;
+  const source = await findRedis(true);
+  if (source.name === 'container') throw new Error('A Sentinel needs redis-server on the PATH.');
+  const port = options.port ?? (await findFreePort());
+  const folder = mkdtempSync(join(tmpdir(), 'fanfare-sentinel-'));
+  const onExit = (): void => rmSync(folder, { recursive: true, force: true });
+  process.on('exit', onExit);
+  // It writes down here what it learns.
+  const file = join(folder, 'sentinel.conf');
+  writeFileSync(
+    file,
+    [
+      `port ${port}`,
+      `bind ${host}`,
+      `dir ${folder}`,
+      `sentinel monitor ${masterName} ${host} ${masterPort} 1`,
+      `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
+      `sentinel failover-timeout ${masterName} 5000`,
+      '',
+    ].join('\n'),
+  );
+  const child = new Child({ command: [source.path, file, '--sentinel'], cwd: folder });
+  const end = async (): Promise<void> => {
+    await child.kill();
+    await rm(folder, { recursive: true, force: true });
+    process.off('exit', onExit);
+  };
+  const deadline = performance.now() + startDeadlineMs;
+  while ((await pingRedis(host, port)) === null) {
+    if (child.hasExited || performance.now() > deadline) {
+      await end();
+      throw new Error(child.explain(`The Sentinel on port ${port} did not answer.`));
+    }
+    await delay(10);
+  }
+  return { port, kill: () => child.kill(), [Symbol.asyncDispose]: end };
+}
