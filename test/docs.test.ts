@@ -37,6 +37,11 @@ describe('the tables that they come from', () => {
     const metrics = new Metrics();
     metrics.read({
       connections: () => 0,
+      maxConnections: () => 0,
+      ready: () => true,
+      draining: () => false,
+      eventLoopBusy: () => 0,
+      redisOutputBufferBytes: () => 0,
       subscriptions: () => 0,
       topics: () => 0,
       relayConnected: () => true,

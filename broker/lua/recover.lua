@@ -9,6 +9,7 @@
 -- KEYS[2]  state of the server (stream.lua) that the generation began in or was found whole in
 -- KEYS[3]  the recovery that is under way, a hash
 -- KEYS[4]  clock, in ms (heartbeat.lua)
+-- KEYS[5]  version of the layout of all that nodes keep in Redis
 -- ARGV[1]  id of the node
 -- ARGV[2]  how many nodes it knows of, itself included
 -- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too, 3 and looked what is
@@ -20,12 +21,20 @@
 -- ARGV[8]  channel on which the other nodes are called, with the id of the one that calls
 -- ARGV[9]  name of the recovery that it takes part in; ''
 -- ARGV[10] how far the clock may have gone back, in ms: nodes remember for so long what they published
+-- ARGV[11] the version of the layout that this node speaks
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}; the node does it and asks again. Words:
 --   'listened'   give back what you listen to
 --   'published'  give back what you published
 --   'verify'     look what is still missing
 --   'wait'       for the others
+-- Error LAYOUT: what stands in Redis was written by a release that this one does not understand.
+local layout = redis.call('GET', KEYS[5])
+if not layout then
+  redis.call('SET', KEYS[5], ARGV[11])
+elseif layout ~= ARGV[11] then
+  return redis.error_reply('LAYOUT ' .. layout .. ' is not ' .. ARGV[11])
+end
 local generation = redis.call('GET', KEYS[1])
 local state = stateOfServer()
 if generation and redis.call('GET', KEYS[2]) == state then return { 'serving', generation } end

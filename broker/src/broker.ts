@@ -1,4 +1,5 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
+import { performance } from 'node:perf_hooks';
 import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, type Readiness } from './admin.js';
 import type { Config } from './config.js';
@@ -15,6 +16,7 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
+import { Rebalance } from './rebalance.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
 import type { Relay } from './relay/relay.js';
@@ -44,6 +46,7 @@ export interface Broker {
 export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
   const metrics = new Metrics(worker);
   const { counters } = metrics;
+  let isDraining = false;
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
@@ -64,7 +67,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const relay: Relay =
     config.redisUrl === null
       ? new MemoryRelay(config, fanout)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters);
+      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () =>
+          isDraining ? null : server.connections.length,
+        );
   const parts: Parts = {
     relay,
     limits: config,
@@ -88,23 +93,27 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
-  const server = await Server.start(
-    { ...config, maxSockets: maxClientSockets() },
-    certificate,
-    sharing,
-    serverParts,
-  ).catch(async (error: unknown) => {
-    await doors?.close();
-    await relay.close();
-    throw error;
-  });
+  const maxSockets = maxClientSockets();
+  const server = await Server.start({ ...config, maxSockets }, certificate, sharing, serverParts).catch(
+    async (error: unknown) => {
+      await doors?.close();
+      await relay.close();
+      throw error;
+    },
+  );
   const renewal = certificate === null ? null : new Renewal(certificate, server, log);
   const rounds = new Rounds(server.connections, config, counters, (nowMs) => {
     serverParts.doorkeeper.forgetIdle(nowMs);
     sessions?.subjects.forgetIdle(nowMs);
   });
 
-  let isDraining = false;
+  const rebalance = new Rebalance(config, {
+    connections: server.connections,
+    spread: () => relay.spread,
+    counters,
+    log,
+  });
+
   const readiness = (): Readiness => {
     if (isDraining) return { isReady: false, reason: 'draining' };
     const { state } = relay;
@@ -118,6 +127,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   metrics.read({
     connections: () => server.connections.length,
+    maxConnections: () => Math.min(config.maxConnections, maxSockets),
+    ready: () => readiness().isReady,
+    draining: () => isDraining,
+    eventLoopBusy: busySinceLastRead(),
+    redisOutputBufferBytes: () => relay.redisOutputBufferBytes,
     subscriptions: () => registry.subscriptions,
     topics: () => registry.topics,
     relayConnected: () => relay.state === 'connected',
@@ -130,6 +144,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   });
   const stopParts = async (): Promise<void> => {
     renewal?.close();
+    rebalance.close();
     rounds.close();
     await doors?.close();
     await relay.close();
@@ -167,6 +182,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     metrics: () => metrics.text(),
     async drain({ atOnce = false } = {}) {
       isDraining = true;
+      rebalance.close();
       renewal?.close();
       // Nobody could go anywhere else from a node that has no others.
       const drainWindowMs = atOnce || config.redisUrl === null ? 0 : config.drainWindowMs;
@@ -183,5 +199,16 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       await admin?.close();
       log.info({ event: 'stopped' }, 'Stopped.');
     },
+  };
+}
+
+/** The share of the time since the last call in which the event loop was busy. */
+function busySinceLastRead(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
   };
 }

@@ -458,6 +458,14 @@ export const settings = {
     600_000,
     'How long a node that is stopping waits for its connections to close after the last wave. Beyond it they are cut off.',
   ),
+  rebalanceRate: integer(
+    'FANFARE_REBALANCE_RATE',
+    'connections/s',
+    0,
+    0,
+    100_000,
+    'A node that has a tenth more connections than its share of those of all nodes invites so many a second to move to others, each once, until it has its share: new nodes fill up. Subscribers of topics of level `fast` are told a gap when they move. The load balancer must not bring clients back to the node that they come from (no session affinity). 0: never.',
+  ),
   nodeName: {
     name: 'FANFARE_NODE_NAME',
     unit: 'text',
@@ -737,7 +745,7 @@ function isServiceLink(name: string): boolean {
   return /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)/.test(name);
 }
 
-function isLoopback(address: string): boolean {
+export function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
 }
 

@@ -19,6 +19,10 @@ export const logEvents = {
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
+  systemLimit:
+    'At start, unless it listens on loopback only: the system gives this node less than its settings ask for (`limit`, `value`, `wanted`); what to set is in the line and in docs/operations.md.',
+  rebalancing:
+    'The node has more connections than its `share` and begins to invite some to move, or has done so (`isUnderWay`).',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped: 'The node has let go of everything and ends.',

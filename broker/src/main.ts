@@ -2,9 +2,10 @@
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
 import { createApiKey, isApiKeyId } from './auth/api-keys.js';
-import { loadConfig, sentencesOf } from './config.js';
+import { isLoopback, loadConfig, sentencesOf } from './config.js';
 import { createLog, endOnBug, type Log } from './log.js';
 import { helpText } from './pages.js';
+import { systemLimits } from './system-limits.js';
 
 function readFlags() {
   try {
@@ -30,6 +31,11 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog(config);
   endOnBug(log);
+  // Who develops on one machine has no use for them.
+  const limits = isLoopback(config.host) ? [] : systemLimits(config);
+  for (const { limit, value, wanted, sentence } of limits) {
+    log.warn({ event: 'systemLimit', limit, value, wanted }, sentence);
+  }
   // Each loads what it needs: a supervisor has no use for a node's parts, which take 15 MB.
   if (config.workers === 1) {
     const { startBroker } = await import('./broker.js');

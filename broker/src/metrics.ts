@@ -3,6 +3,7 @@
  * called at most once for a batch of publications, never for each. No label carries a topic, a user, or anything else that a client chooses.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { versions } from './versions.js';
 
 /** Plain numbers, counted where things happen. */
 export class Counters {
@@ -44,6 +45,7 @@ export class Counters {
   gapsTold = 0;
   resetsTold = 0;
   connectionsInvited = 0;
+  connectionsRebalanced = 0;
   probesSent = 0;
   probesMissed = 0;
   beaconsSent = 0;
@@ -165,6 +167,10 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   gapsTold: ['gaps_told', 'Topics whose subscribers were told that publications may have been lost.'],
   resetsTold: ['resets_told', 'Topics whose subscribers were told that the history has begun anew.'],
   connectionsInvited: ['connections_invited', 'Connections invited to move to another node because this one stops.'],
+  connectionsRebalanced: [
+    'connections_rebalanced',
+    'Connections invited to move because this node had more than its share (FANFARE_REBALANCE_RATE).',
+  ],
   probesSent: ['probes_sent', 'Probes sent through Redis to this node itself.'],
   probesMissed: ['probes_missed', 'Probes that did not come back in time.'],
   beaconsSent: ['beacons_sent', 'Topics whose position was told once more after they had fallen silent.'],
@@ -198,6 +204,11 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
 /** What is read rather than counted. */
 export interface Readings {
   connections(): number;
+  maxConnections(): number;
+  ready(): boolean;
+  draining(): boolean;
+  eventLoopBusy(): number;
+  redisOutputBufferBytes(): number;
   subscriptions(): number;
   topics(): number;
   relayConnected(): boolean;
@@ -212,6 +223,20 @@ export interface Readings {
 /** Name and help of each gauge. */
 export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: string, help: string]>> = {
   connections: ['connections', 'Open WebSocket connections.'],
+  maxConnections: [
+    'max_connections',
+    'Connections that this node takes: FANFARE_MAX_CONNECTIONS, or fewer where the system gives it fewer file descriptors.',
+  ],
+  ready: ['ready', '1 while /readyz says 200, else 0.'],
+  draining: ['draining', '1 while the node stops, else 0.'],
+  eventLoopBusy: [
+    'event_loop_busy_ratio',
+    'Share of the time since the metrics were last read in which the event loop was busy, 0 to 1. At 1 the node can do no more.',
+  ],
+  redisOutputBufferBytes: [
+    'redis_output_buffer_bytes',
+    'Bytes that Redis holds because this node has not read them yet, as of the last second. Beyond client-output-buffer-limit (pubsub) Redis closes the connection.',
+  ],
   subscriptions: ['subscriptions', 'Subscriptions of all connections.'],
   topics: ['topics', 'Topics with a subscriber on this node.'],
   relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
@@ -237,6 +262,12 @@ export const histogramMetrics = {
     'Seconds to encode a run of publications and hand it to all its subscribers on this node; one run in 16 is timed.',
   ],
 } as const;
+
+/** Versions that this node runs: its release, the protocol, and the layout of what stands in Redis, as labels; always 1. */
+export const buildInfo = [
+  'build_info',
+  'Always 1; the labels say which release, protocol and layout in Redis run.',
+] as const;
 
 /** What a supervisor tells of each of its workers, beside what they tell themselves: name, type and help. */
 export const workerMetrics = {
@@ -264,6 +295,11 @@ export class Metrics {
     if (worker !== null) this.#registry.setDefaultLabels({ worker });
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
       new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
+    const [name, help] = buildInfo;
+    new Gauge({ name: prefix + name, help, labelNames: Object.keys(versions), registers: [this.#registry] }).set(
+      versions,
+      1,
+    );
     this.counters = new Counters(
       histogram(histogramMetrics.relaySeconds),
       histogram(histogramMetrics.fanoutSeconds),

@@ -3,7 +3,7 @@ import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
 import { authFields } from './auth/auth-config.js';
 import { policyFields, settings } from './config.js';
 import { logEvents } from './log.js';
-import { counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
+import { buildInfo, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
 
 const examplePolicies = {
   'prices.>': { level: 'fast' },
@@ -125,6 +125,7 @@ export function observabilityPage(): string {
       `| \`fanfare_${name}${suffix}\` | ${type} | ${help} |`;
   const metrics = [
     ...Object.values(gaugeMetrics).map(row('', 'gauge')),
+    row('', 'gauge')(buildInfo),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),
     ...Object.values(histogramMetrics).map(row('', 'histogram')),
     ...Object.values(workerMetrics).map(([name, type, help]) => row('', type)([name, help])),

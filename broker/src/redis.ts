@@ -285,6 +285,16 @@ export class PublisherLink extends Link {
     return this.#execute(pipeline, calls.length + (wait === null ? 0 : 1));
   }
 
+  /** Bytes that Redis holds for one of its clients to read; 0 where it does not say: it may not be asked, or the client is gone. */
+  async outputBufferBytes(clientId: number): Promise<number> {
+    try {
+      const line = await this.track(this.redis.client('LIST', 'ID', clientId));
+      return Number(/ omem=(\d+)/.exec(String(line))?.[1] ?? 0);
+    } catch {
+      return 0;
+    }
+  }
+
   /** Makes scripts known to Redis. Rejects where it refuses. */
   async load(scripts: readonly ScriptCall['script'][]): Promise<void> {
     const pipeline = this.redis.pipeline();
@@ -343,18 +353,42 @@ export const maxChannelsPerCommand = 512;
 
 /** Listens to channels of Redis. */
 export class SubscriberLink extends Link {
+  /** As Redis calls this connection; null where it has not said. */
+  clientId: number | null = null;
+
   constructor(
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
     events: LinkEvents & { onMessage(channel: Buffer, message: Buffer): void },
   ) {
-    super('subscriber', settings, log, counters, events);
+    super('subscriber', settings, log, counters, {
+      onReady: () => {
+        this.#askClientId();
+        events.onReady?.();
+      },
+      onLost: () => {
+        this.clientId = null;
+        events.onLost?.();
+      },
+    });
     // Only this event: with a listener for 'message', ioredis would decode every message to a string too.
     this.redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
       // A connection that was given up may go on delivering for a moment: what it loses behind that nobody would tell.
       if (this.isReady) events.onMessage(channel, message);
     });
+  }
+
+  /** As long as nothing is subscribed to: a connection that listens may not ask. */
+  #askClientId(): void {
+    this.track(this.redis.client('ID')).then(
+      (id) => {
+        this.clientId = id;
+      },
+      () => {
+        // It may not be asked: what it holds for us is not known then.
+      },
+    );
   }
 
   /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all; rejects where it refuses, or the connection breaks. */
@@ -397,7 +431,9 @@ function explain(error: Error): string {
   if (text.startsWith('NOAUTH'))
     return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
   if (text.startsWith('NOPERM'))
-    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
+    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT, CLIENT ID, CLIENT LIST and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
+  if (text.startsWith('LAYOUT'))
+    return `What stands in Redis was written by another release of Fanfare (layout ${text.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
   if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
   if (text.startsWith('NOREPLICAS'))
     return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';

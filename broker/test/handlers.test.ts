@@ -29,6 +29,8 @@ describe('a bug in a part', () => {
       relay: {
         state: 'connected',
         nodes: 1,
+        spread: null,
+        redisOutputBufferBytes: 0,
         flushWindowMs: 0,
         publish: fail,
         subscribe: async () => fail(),

@@ -34,6 +34,7 @@ export interface LogLine {
   readonly msg: string;
   readonly level: number;
   readonly link?: string;
+  readonly isUnderWay?: boolean;
 }
 
 export class TestCluster implements AsyncDisposable {

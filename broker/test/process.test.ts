@@ -45,6 +45,24 @@ describe('the command', () => {
   });
 });
 
+describe('a node that listens on more than loopback', () => {
+  it('says in the log where the system gives it less than its settings ask for', async () => {
+    const env = { FANFARE_MAX_CONNECTIONS: '10000000', FANFARE_AUTH: 'none' };
+    await using node = await startNode({ env: { ...env, FANFARE_HOST: '0.0.0.0' } });
+    const told = node.logs().filter((line) => line.includes('"systemLimit"'));
+    expect(told.map((line) => JSON.parse(line))).toContainEqual(
+      expect.objectContaining({
+        level: 40,
+        limit: 'nofile',
+        wanted: 10_000_000,
+        msg: expect.stringContaining('ulimit'),
+      }),
+    );
+    await using local = await startNode({ env });
+    expect(local.logs().filter((line) => line.includes('"systemLimit"'))).toEqual([]);
+  });
+});
+
 const noWindow = { FANFARE_DRAIN_WINDOW_MS: '0' };
 
 describe('a node that gets SIGTERM and has no window to drain in', () => {

@@ -77,6 +77,31 @@ describe('a Redis that refuses the password', () => {
   });
 });
 
+describe('a Redis with the data of a release that this one does not understand', () => {
+  it('is not served from nor written to, which the log and readiness say, until the prefix is another one', async () => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.set('fanfare:layout', '7');
+    await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' }, waitReady: false });
+    const node = cluster.node();
+    await until('the log says so', () =>
+      node.log.some(
+        ({ msg }) =>
+          msg ===
+          'What stands in Redis was written by another release of Fanfare (layout 7 is not 1): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).',
+      ),
+    );
+    expect((await node.readiness()).status).toBe(503);
+    const client = await cluster.connect();
+    expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
+    expect(await admin.keys('*')).toEqual(['fanfare:layout']);
+    await using other = await startCluster({ redis, env: { FANFARE_REDIS_PREFIX: 'next' } });
+    expect(await (await other.connect()).publish('t', 1)).toMatchObject({ type: 'published' });
+    expect(await admin.get('next:layout')).toBe('1');
+    admin.disconnect();
+  });
+});
+
 describe('a Redis that is killed under load and comes back', () => {
   it('costs publishers a named error, subscribers a told gap, and nobody a duplicate', async () => {
     await using cluster = await startCluster({ nodes: 2, env });

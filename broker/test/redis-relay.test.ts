@@ -1,9 +1,12 @@
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { type Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/metrics.js';
+import { PublisherLink } from '../src/redis.js';
 import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
@@ -20,6 +23,34 @@ afterAll(async () => {
 let prefixes = 0;
 
 const fast = new TopicPolicies([['>', { level: 'fast' }]]);
+
+it('the bytes that Redis holds for a client that does not read are known', async () => {
+  const deaf = createConnection({ port: redis.port });
+  const admin = new Redis(redis.url);
+  try {
+    deaf.write('CLIENT ID\r\nSUBSCRIBE deaf\r\n');
+    const [id] = (await once(deaf, 'data')) as [Buffer];
+    deaf.pause();
+    const clientId = Number(/^:(\d+)/.exec(id.toString())?.[1]);
+    const link = new PublisherLink(
+      { redisUrl: redis.url, redisTimeoutMs: 5_000, nodeName: 'test' },
+      pino({ level: 'silent' }),
+      new Metrics().counters,
+      {},
+    );
+    await until('it is connected', () => link.isReady);
+    expect(await link.outputBufferBytes(clientId)).toBe(0);
+    // More than the kernel takes for it.
+    for (let count = 0; count < 7; count++) await admin.publish('deaf', 'x'.repeat(1_048_576));
+    expect(await link.outputBufferBytes(clientId)).toBeGreaterThan(1_000_000);
+    deaf.destroy();
+    await until('the client is gone', async () => (await link.outputBufferBytes(clientId)) === 0);
+    await link.close();
+  } finally {
+    deaf.destroy();
+    admin.disconnect();
+  }
+});
 
 function newRelay(settings: Partial<RedisRelaySettings> = {}) {
   const delivery = new RecordedDelivery();
@@ -44,6 +75,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
     delivery,
     pino({ level: 'silent' }),
     counters,
+    () => null,
   );
   return { relay, delivery, counters, [Symbol.asyncDispose]: () => relay.close() };
 }

@@ -1,6 +1,6 @@
 /** The wire format of Fanfare. PROTOCOL.md is its specification. */
 export type { ClientCodec } from './client-codec.js';
-export { type Encoding, endpointPath, subprotocols } from './encoding.js';
+export { type Encoding, endpointPath, protocolVersion, subprotocols } from './encoding.js';
 export {
   type CloseReason,
   closeReasons,

@@ -244,7 +244,7 @@ export interface Reset {
   readonly position: Position;
 }
 
-/** The node is about to stop: open another connection, move the subscriptions there, and close this one. */
+/** The node is about to stop, or has too many connections: open another one, move the subscriptions there, and close this one. */
 export interface Goaway {
   readonly type: 'goaway';
   /** How long to wait before that, in milliseconds: each connection has another delay, so that not all move at once. */

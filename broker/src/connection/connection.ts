@@ -89,6 +89,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   /** Bytes of publications in them. */
   #replyBytes = 0;
   #badCommands = 0;
+  #isInvited = false;
   /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
@@ -146,6 +147,11 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     this.#pending = null;
   }
 
+  /** Whether it has been invited to move. */
+  get isInvited(): boolean {
+    return this.#isInvited;
+  }
+
   /** Whether it only waits for its peer to read what is buffered. */
   get isClosing(): boolean {
     return this.#closing !== null;
@@ -154,6 +160,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   /** Invites the client to move to another node, after `delayMs`. */
   invite(delayMs: number): void {
     if (this.#socket === null || this.#closing !== null) return;
+    this.#isInvited = true;
     this.sendReplies();
     this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary);
   }

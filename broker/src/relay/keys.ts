@@ -12,6 +12,10 @@ export class Keys {
   readonly recovery: string;
   /** The nodes, by their last sign of life. */
   readonly nodes: string;
+  /** How many connections each of them has (lua/heartbeat.lua). */
+  readonly connections: string;
+  /** Version of the layout of all this (lua/recover.lua). */
+  readonly layout: string;
   /** The pub/sub channel on which nodes call each other to a recovery. */
   readonly control: string;
   readonly #probePrefix: string;
@@ -23,6 +27,8 @@ export class Keys {
     this.clock = `${prefix}:clock`;
     this.recovery = `${prefix}:recovery`;
     this.nodes = `${prefix}:nodes`;
+    this.connections = `${prefix}:connections`;
+    this.layout = `${prefix}:layout`;
     this.control = `${prefix}:control`;
     this.#probePrefix = `${prefix}:probe:`;
     this.#topicPrefix = `${prefix}:topic:`;

@@ -42,6 +42,8 @@ export class MemoryRelay implements Relay {
   #lastEpoch = 0;
   state: RelayState = 'connected';
   readonly nodes = 1;
+  readonly spread = null;
+  readonly redisOutputBufferBytes = 0;
 
   constructor(settings: MemoryRelaySettings, delivery: Delivery) {
     this.#settings = settings;

@@ -9,6 +9,7 @@ import type { Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
+import { redisLayout } from '../versions.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import { type Published, rememberMs } from './published.js';
@@ -161,11 +162,11 @@ export class Recovery {
 
   /** Answers what to do, and the generation or the name of the recovery. */
   async #report(stage: number, name: string): Promise<readonly string[]> {
-    const { generation, run, recovery, control, clock } = this.#keys;
+    const { generation, run, recovery, control, clock, layout } = this.#keys;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
-        keys: [generation, run, recovery, clock],
+        keys: [generation, run, recovery, clock, layout],
         args: [
           this.#nodeId,
           this.#owner.nodes(),
@@ -177,6 +178,7 @@ export class Recovery {
           control,
           name,
           rememberMs,
+          redisLayout,
         ],
       },
     ]);

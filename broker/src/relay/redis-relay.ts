@@ -40,7 +40,7 @@ import { Probe, type ProbeCounters } from './probe.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
 import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
-import type { Delivery, HistoryPage, HistoryRequest, Receipt, Relay, RelayState, Standing } from './relay.js';
+import type { Delivery, HistoryPage, HistoryRequest, Receipt, Relay, RelayState, Spread, Standing } from './relay.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
@@ -111,10 +111,13 @@ export class RedisRelay implements Relay {
   readonly #probe: Probe;
   readonly #recovery: Recovery;
   readonly #beacons: NodeJS.Timeout;
+  readonly #connections: () => number | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
   #clock = 0;
+  #spread: Spread | null = null;
+  #outputBufferBytes = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
   /** Topics that fell silent before were told of, by performance.now(). */
@@ -123,8 +126,16 @@ export class RedisRelay implements Relay {
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
 
-  constructor(settings: RedisRelaySettings, delivery: Delivery, log: Log, counters: RedisRelayCounters) {
+  /** `connections`: how many this node has; null while it takes none. */
+  constructor(
+    settings: RedisRelaySettings,
+    delivery: Delivery,
+    log: Log,
+    counters: RedisRelayCounters,
+    connections: () => number | null,
+  ) {
     this.#settings = settings;
+    this.#connections = connections;
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
@@ -224,6 +235,14 @@ export class RedisRelay implements Relay {
 
   get nodes(): number {
     return this.#nodes;
+  }
+
+  get spread(): Spread | null {
+    return this.state === 'connected' ? this.#spread : null;
+  }
+
+  get redisOutputBufferBytes(): number {
+    return this.#outputBufferBytes;
   }
 
   get flushWindowMs(): number {
@@ -423,8 +442,9 @@ export class RedisRelay implements Relay {
   /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
   #hearBeat(beat: unknown): void {
     if (!Array.isArray(beat)) return;
-    const [alive, clock]: readonly unknown[] = beat;
-    if (typeof alive !== 'number' || typeof clock !== 'number') return;
+    const [alive, clock, nodes, connections] = beat as readonly number[];
+    if (alive === undefined || clock === undefined || nodes === undefined || connections === undefined) return;
+    this.#spread = { nodes, connections };
     this.#clock = Math.max(this.#clock, clock);
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
     if (this.#fewer > 0 && this.#fewer <= livesFor) return;
@@ -434,8 +454,9 @@ export class RedisRelay implements Relay {
 
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
-    const { nodes, run, clock } = this.#keys;
-    return { script: scripts.heartbeat, keys: [nodes, run, clock], args: [this.#name, leaseMs] };
+    const { nodes, run, clock, connections } = this.#keys;
+    const count = this.#connections() ?? '';
+    return { script: scripts.heartbeat, keys: [nodes, run, clock, connections], args: [this.#name, leaseMs, count] };
   }
 
   async #sendProbe(number: number): Promise<boolean | null> {
@@ -443,6 +464,7 @@ export class RedisRelay implements Relay {
     // Whoever waits for a generation asks for it; this makes sure of it.
     if (generation === null && this.#publisher.isReady) this.#recovery.ask();
     if (generation === null || !this.#subscriber.isReady) return null;
+    void this.#readOutputBuffer();
     const writer = new Writer();
     const text = Buffer.from(String(number));
     writeItem(writer, { encoding: 'json', bytes: text, start: 0, end: text.length });
@@ -470,6 +492,11 @@ export class RedisRelay implements Relay {
     }
     this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
     return true;
+  }
+
+  async #readOutputBuffer(): Promise<void> {
+    const { clientId } = this.#subscriber;
+    this.#outputBufferBytes = clientId === null ? 0 : await this.#publisher.outputBufferBytes(clientId);
   }
 
   #receiveProbe(message: Buffer): void {

@@ -55,10 +55,22 @@ export interface HistoryPage {
   readonly publications: Run;
 }
 
+/** How the connections are spread over the nodes. */
+export interface Spread {
+  /** Those that take connections and have said how many they have. */
+  readonly nodes: number;
+  /** Of all of them. */
+  readonly connections: number;
+}
+
 export interface Relay {
   readonly state: RelayState;
   /** Nodes that are known to be alive, this one included. */
   readonly nodes: number;
+  /** As of the last second; null while it is not known, and without other nodes. */
+  readonly spread: Spread | null;
+  /** Bytes that Redis holds because this node has not read them yet, as of the last second; 0 where it does not say. */
+  readonly redisOutputBufferBytes: number;
   /** How long publications are gathered now before they leave together. */
   readonly flushWindowMs: number;
 

@@ -1,0 +1,113 @@
+/** What the system gives this process, compared with what its settings ask for: told at start, before it is missed under load. */
+import { readFileSync } from 'node:fs';
+import { getHeapStatistics } from 'node:v8';
+import { cpuLimit } from './cpus.js';
+import { maxClientSockets } from './file-descriptors.js';
+
+/** One thing that is too small. */
+export interface SystemLimit {
+  /** As the system calls it. */
+  readonly limit: string;
+  readonly value: number;
+  readonly wanted: number;
+  /** What happens, and what to do. */
+  readonly sentence: string;
+}
+
+export interface SystemSettings {
+  readonly maxConnections: number;
+  readonly workers: number;
+}
+
+/** What is measured; infinite where the system does not say or has no limit. */
+export interface System {
+  /** `ulimit -n`, less what is not for clients. */
+  readonly clientSockets: number;
+  /** Connections that wait to be accepted: net.core.somaxconn. */
+  readonly backlog: number;
+  /** Connections that the firewall of this machine remembers: net.netfilter.nf_conntrack_max. */
+  readonly trackedConnections: number;
+  /** CPUs that the control group grants. */
+  readonly cpus: number;
+  /** Bytes that the control group grants. */
+  readonly memoryBytes: number;
+  /** Bytes that V8 lets the heap grow to. */
+  readonly heapBytes: number;
+}
+
+/** With what uWebSockets listens. */
+const listenBacklog = 512;
+
+/** Part of the memory that the heap may have: sockets' buffers and frames are outside of it. */
+const heapShare = 0.75;
+
+const mebibyte = 1_048_576;
+
+export function systemLimits(settings: SystemSettings, system: System = readSystem()): SystemLimit[] {
+  const { maxConnections, workers } = settings;
+  const limits: SystemLimit[] = [];
+  const check = (limit: string, value: number, wanted: number, sentence: string): void => {
+    if (value < wanted) limits.push({ limit, value: round(value), wanted: round(wanted), sentence });
+  };
+  const { clientSockets, backlog, trackedConnections, cpus, memoryBytes, heapBytes } = system;
+  check(
+    'nofile',
+    clientSockets,
+    maxConnections,
+    `The system gives this process file descriptors for ${clientSockets} connections, FANFARE_MAX_CONNECTIONS is ${maxConnections}: more are closed before they say anything. Raise the limit of open files (ulimit -n, LimitNOFILE, default-ulimits of the container runtime), or lower FANFARE_MAX_CONNECTIONS.`,
+  );
+  check(
+    'net.core.somaxconn',
+    backlog,
+    listenBacklog,
+    `net.core.somaxconn is ${backlog}: when many clients connect at once, those beyond ${backlog} wait a second or more. Set it to ${listenBacklog} or more.`,
+  );
+  check(
+    'net.netfilter.nf_conntrack_max',
+    trackedConnections,
+    maxConnections * workers,
+    `The firewall of this machine remembers ${trackedConnections} connections (net.netfilter.nf_conntrack_max), the settings take ${maxConnections * workers}: packets of others are dropped without a word. Raise it, or do not track the port.`,
+  );
+  check(
+    'cpu.max',
+    cpus,
+    workers,
+    `The container may use ${round(cpus)} CPUs, and has ${workers} event loop${workers === 1 ? '' : 's'}, each of which can use a whole one: when it is used up all clients wait. Raise the CPU limit, or have none.`,
+  );
+  check(
+    'memory.max',
+    memoryBytes,
+    (heapBytes * workers) / heapShare,
+    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may take ${round((heapBytes * workers) / mebibyte)}: little is left for the buffers of sockets, and the kernel ends the node where it is not enough. Set NODE_OPTIONS=--max-old-space-size=${Math.floor((memoryBytes * 0.6) / mebibyte / workers)}, or give it more memory.`,
+  );
+  return limits;
+}
+
+/** As they are here and now. */
+export function readSystem(): System {
+  return {
+    clientSockets: maxClientSockets(),
+    backlog: readNumber('/proc/sys/net/core/somaxconn'),
+    trackedConnections: readNumber('/proc/sys/net/netfilter/nf_conntrack_max'),
+    cpus: cpuLimit(read('/sys/fs/cgroup/cpu.max') ?? ''),
+    memoryBytes: readNumber('/sys/fs/cgroup/memory.max'),
+    heapBytes: getHeapStatistics().heap_size_limit,
+  };
+}
+
+function readNumber(path: string): number {
+  const text = read(path)?.trim() ?? '';
+  return /^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,90 @@
+/** New nodes fill up: those that have more than their share of the connections invite some to move. */
+import { startRedis } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+import type { Connection } from '../src/connection/connection.js';
+import { createLog } from '../src/log.js';
+import { Rebalance } from '../src/rebalance.js';
+import type { Spread } from '../src/relay/relay.js';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+const log = createLog({ logLevel: 'silent', logFormat: null, nodeName: 'test' });
+
+/** How many of so many connections are invited at each look. */
+function invitations(own: number, spread: Spread | null, looks = 1, rebalanceRate = 10): number[] {
+  const connections = Array.from({ length: own }, () => ({
+    isInvited: false,
+    invite() {
+      this.isInvited = true;
+    },
+  })) as unknown as Connection[];
+  const counters = { connectionsRebalanced: 0 };
+  const rebalance = new Rebalance({ rebalanceRate }, { connections, spread: () => spread, counters, log });
+  const counts = Array.from({ length: looks }, () => {
+    const before = counters.connectionsRebalanced;
+    rebalance.look();
+    return counters.connectionsRebalanced - before;
+  });
+  rebalance.close();
+  return counts;
+}
+
+describe('a node that has more connections than its share', () => {
+  it('invites as many as the setting says, and no more than it has too many', () => {
+    expect(invitations(1_000, { nodes: 4, connections: 2_000 })).toEqual([10]);
+    expect(invitations(1_000, { nodes: 4, connections: 2_000 }, 1, 900)).toEqual([500]);
+  });
+
+  it('invites each once, whether it heeds that or not', () => {
+    expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
+  });
+
+  it.each([
+    ['it has less than its share', 100, { nodes: 2, connections: 300 }],
+    ['it has its share and a tenth', 110, { nodes: 2, connections: 200 }],
+    ['less than one connection is too many', 1, { nodes: 2, connections: 1 }],
+    ['it is alone', 100, { nodes: 1, connections: 100 }],
+    ['it does not know of the others', 100, null],
+    ['no node counts', 100, { nodes: 0, connections: 0 }],
+  ])('invites nobody where %s', (_, own, spread) => {
+    expect(invitations(own, spread)).toEqual([0]);
+  });
+});
+
+describe('nodes with FANFARE_REBALANCE_RATE', () => {
+  it('invite when another node comes, close nobody, and leave those alone that have their share', async () => {
+    await using redis = await startRedis();
+    const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_PROBE_INTERVAL_MS: '100' };
+    await using full = await startCluster({ redis, env });
+    const clients = await Promise.all(Array.from({ length: 8 }, () => full.connect()));
+    const reader = await full.subscriber('t');
+    await using empty = await startCluster({ redis, env });
+    for (const client of clients) expect((await client.next('goaway')).delayMs).toBeLessThan(1_000);
+    expect(await full.node().metric('fanfare_connections_rebalanced_total')).toBe(9);
+    expect(await full.node().metric('fanfare_connections')).toBe(9);
+    expect(await empty.node().metric('fanfare_connections_rebalanced_total')).toBe(0);
+    expect(full.node().log).toContainEqual(
+      expect.objectContaining({ event: 'rebalancing', share: 5, connections: 9, isUnderWay: true }),
+    );
+    // They stay where they are, and are served.
+    expect(await reader.publish('t', 1)).toMatchObject({ type: 'published' });
+    expect(await reader.take('t', 1)).toEqual([1]);
+  });
+
+  it('do not count one that stops', async () => {
+    await using redis = await startRedis();
+    const env = { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_DRAIN_WINDOW_MS: '8000' };
+    await using staying = await startCluster({ redis, env: { ...env, FANFARE_REBALANCE_RATE: '5' } });
+    const leaving = await startCluster({ redis, env });
+    await using _client = await leaving.connect();
+    for (let count = 0; count < 3; count++) await staying.connect();
+    // Its share would be 2 of 4 otherwise.
+    await until('it invites', async () => (await staying.node().metric('fanfare_connections_rebalanced_total')) === 1);
+    const drained = leaving.node().broker.drain();
+    await until('nobody is to move there any more', () =>
+      staying.node().log.some((line) => line.event === 'rebalancing' && line.isUnderWay === false),
+    );
+    await leaving[Symbol.asyncDispose]().catch(() => undefined);
+    await drained;
+  });
+});

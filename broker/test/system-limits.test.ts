@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { readSystem, type System, systemLimits } from '../src/system-limits.js';
+
+const gibibyte = 1_073_741_824;
+const settings = { maxConnections: 10_000, workers: 1 };
+const enough: System = {
+  clientSockets: 10_000,
+  backlog: 512,
+  trackedConnections: 10_000,
+  cpus: 1,
+  memoryBytes: gibibyte,
+  heapBytes: 0.75 * gibibyte,
+};
+
+describe('the limits of the system', () => {
+  it('are no matter where they suffice, or the system says nothing of them', () => {
+    expect(systemLimits(settings, enough)).toEqual([]);
+    const unlimited = Object.fromEntries(Object.keys(enough).map((name) => [name, Number.POSITIVE_INFINITY]));
+    expect(systemLimits(settings, { ...(unlimited as unknown as System), heapBytes: 4 * gibibyte })).toEqual([]);
+  });
+
+  it.each([
+    ['nofile', { clientSockets: 768 }, 768, 10_000, 'LimitNOFILE'],
+    ['net.core.somaxconn', { backlog: 128 }, 128, 512, 'net.core.somaxconn is 128'],
+    ['net.netfilter.nf_conntrack_max', { trackedConnections: 9_999 }, 9_999, 10_000, 'do not track the port'],
+    ['cpu.max', { cpus: 0.25 }, 0.3, 1, 'Raise the CPU limit'],
+    ['memory.max', { memoryBytes: gibibyte / 2 }, gibibyte / 2, gibibyte, 'NODE_OPTIONS=--max-old-space-size=307'],
+  ])('are told where %s is too small', (limit, system, value, wanted, hint) => {
+    const told = systemLimits(settings, { ...enough, ...system });
+    expect(told).toEqual([{ limit, value, wanted, sentence: expect.stringContaining(hint) }]);
+  });
+
+  it('count for each worker what each worker needs', () => {
+    expect(systemLimits({ ...settings, workers: 2 }, enough).map(({ limit }) => limit)).toEqual([
+      'net.netfilter.nf_conntrack_max',
+      'cpu.max',
+      'memory.max',
+    ]);
+  });
+
+  it('are read from this system', () => {
+    const system = readSystem();
+    for (const value of Object.values(system)) expect(value).toBeGreaterThan(0);
+    expect(system.clientSockets).toBeLessThan(Number.POSITIVE_INFINITY);
+  });
+});

@@ -1,0 +1,40 @@
+/** A node that joins gets its share of the connections, and nobody loses anything by it. */
+import { createClient } from '@fanfare/client';
+import { Balancer, findFreePort, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { expect, it } from 'vitest';
+
+async function connectionsOf(node: NodeProcess): Promise<number> {
+  const text = await (await fetch(`${node.adminUrl}/metrics`)).text();
+  return Number(/^fanfare_connections (\d+)$/m.exec(text)?.[1]);
+}
+
+it('fills a new node with connections of the others, without a publication lost, twice, or out of order', async () => {
+  await using redis = await startRedis();
+  const env = { FANFARE_REBALANCE_RATE: '10' };
+  const secondPort = await findFreePort();
+  await using first = await startNode({ redisUrl: redis.url, env });
+  await using balancer = await Balancer.start({ ports: [first.port, secondPort] });
+  await using publisher = createClient<{ t: number }>(first.url);
+  const readers = Array.from({ length: 24 }, () => {
+    const client = createClient<{ t: number }>(balancer.url);
+    const received: number[] = [];
+    const told: string[] = [];
+    const subscription = client.subscribe('t', ({ data }) => received.push(data));
+    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => told.push(event));
+    return { client, subscription, received, told };
+  });
+  await Promise.all(readers.map(({ subscription }) => subscription.ready));
+  expect(await connectionsOf(first)).toBe(25);
+  await using second = await startNode({ redisUrl: redis.url, env, port: secondPort });
+  let published = 0;
+  while ((await connectionsOf(first)) > 14) await publisher.publish('t', published++);
+  await publisher.publish('t', published++);
+  await expect.poll(() => connectionsOf(second)).toBeGreaterThanOrEqual(11);
+  const all = Array.from({ length: published }, (_, index) => index);
+  await expect.poll(() => readers.every(({ received }) => received.length >= published)).toBe(true);
+  for (const { received, told } of readers) {
+    expect(received).toEqual(all);
+    expect(told).toEqual([]);
+  }
+  await Promise.all(readers.map(({ client }) => client.close()));
+});
