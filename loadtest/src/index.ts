@@ -2,6 +2,8 @@
 export type { LoadResult } from './load/result.js';
 export { type LoadOptions, runLoad } from './load/run-load.js';
 export { defaultWorkload, type Workload } from './load/workload.js';
+export { type RolloutOptions, type RolloutResult, runRollout } from './rollout/rollout.js';
+export { reportRollout } from './rollout/rollout-report.js';
 export { faults } from './verify/faults/index.js';
 export { runTrial, type TrialOptions, type TrialResult } from './verify/trial.js';
 export { reportVerdicts } from './verify/verdict-report.js';

@@ -20,7 +20,7 @@ interface Target {
 }
 
 export class Balancer implements AsyncDisposable {
-  readonly #targets: readonly Target[];
+  readonly #targets: Target[];
   readonly #choice: Choice;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -48,6 +48,18 @@ export class Balancer implements AsyncDisposable {
   /** Where clients connect. */
   get url(): string {
     return `ws://${host}:${(this.#server.address() as AddressInfo).port}/ws`;
+  }
+
+  /** New connections go to this node too. */
+  add(port: number): void {
+    this.remove(port);
+    this.#targets.push({ port, isUp: true });
+  }
+
+  /** New connections do not go to this node any more; those that it has stay. */
+  remove(port: number): void {
+    const index = this.#targets.findIndex((target) => target.port === port);
+    if (index !== -1) this.#targets.splice(index, 1);
   }
 
   /** New connections do not go to this node; those that it has stay. */

@@ -4,6 +4,7 @@ export { Child, type ChildOptions } from './child.js';
 export { type Cluster, type ClusterOptions, startCluster } from './cluster.js';
 export { type FaultDirection, FaultProxy, type FaultProxyOptions } from './fault-proxy.js';
 export { findFreePort } from './free-port.js';
+export { hasKubectl, type Manifest, renderKustomization, renderOverlay } from './manifests.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
 export { pingRedis } from './redis-ping.js';

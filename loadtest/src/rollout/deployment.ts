@@ -1,0 +1,134 @@
+/** A Deployment as Kubernetes leads it: so many pods, new generations before old ones, never fewer available than it permits. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DeploymentSpec } from './deployment-spec.js';
+import { Pod, type PodEnd } from './pod.js';
+
+export interface DeploymentSettings {
+  readonly spec: DeploymentSpec;
+  readonly command: readonly [string, ...string[]];
+  /** Stands before what the Deployment says: the addresses of this machine. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** So many seconds are one of the Deployment's. */
+  readonly timeScale: number;
+  onPodChange(pod: Pod): void;
+  /** A sentence for the timeline. */
+  say(sentence: string): void;
+  /** Something that must not happen. */
+  complain(sentence: string): void;
+}
+
+interface Placed {
+  readonly pod: Pod;
+  readonly generation: number;
+}
+
+const reconcileMs = 20;
+
+export class Deployment implements AsyncDisposable {
+  readonly #settings: DeploymentSettings;
+  readonly #placed: Placed[] = [];
+  readonly #ending = new Set<Promise<void>>();
+  #replicas: number;
+  #generation = 1;
+  #started = 0;
+
+  constructor(settings: DeploymentSettings) {
+    this.#settings = settings;
+    this.#replicas = settings.spec.replicas;
+  }
+
+  /** All that there have been, those that are gone too. */
+  get pods(): readonly Pod[] {
+    return this.#placed.map(({ pod }) => pod);
+  }
+
+  get replicas(): number {
+    return this.#replicas;
+  }
+
+  /** Resolves once so many pods are available and all others gone. */
+  async scale(replicas: number): Promise<void> {
+    this.#replicas = replicas;
+    await this.#reconcile();
+  }
+
+  /** Replaces every pod by one of the next generation, as after a change of the template. Resolves once that is done. */
+  async replaceAll(): Promise<void> {
+    this.#generation++;
+    await this.#reconcile();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.pods.map((pod) => pod[Symbol.asyncDispose]()));
+  }
+
+  async #reconcile(): Promise<void> {
+    while (!(await this.#step())) await delay(reconcileMs);
+    await Promise.all(this.#ending);
+  }
+
+  /** Answers whether all is as it should be. */
+  async #step(): Promise<boolean> {
+    const { maxSurge, maxUnavailable } = this.#settings.spec;
+    // Pods on their way out do not count: the next one is started meanwhile.
+    const live = this.#placed.filter(({ pod }) => pod.phase === 'starting' || pod.phase === 'running');
+    const old = live.filter(({ generation }) => generation !== this.#generation);
+    const fresh = live.filter(({ generation }) => generation === this.#generation);
+    const available = live.filter(({ pod }) => pod.isAvailable);
+    if (fresh.length < this.#replicas && live.length < this.#replicas + (old.length > 0 ? maxSurge : 0)) {
+      await this.#start();
+      return false;
+    }
+    // The youngest first, as a ReplicaSet chooses; of old generations one after the other.
+    const surplus = fresh.length > this.#replicas ? fresh.at(-1) : old[0];
+    const least = this.#replicas - (old.length > 0 ? maxUnavailable : 0);
+    if (surplus !== undefined) {
+      const left = available.length - (surplus.pod.isAvailable ? 1 : 0);
+      if (left >= least) this.#terminate(surplus.pod);
+      return false;
+    }
+    return fresh.length === this.#replicas && available.length === this.#replicas;
+  }
+
+  async #start(): Promise<void> {
+    const { spec, command, environment, timeScale, onPodChange, say, complain } = this.#settings;
+    const name = `${spec.name}-${this.#generation}-${++this.#started}`;
+    say(`${name} is started`);
+    let wasReady = false;
+    const pod = await Pod.start({
+      name,
+      spec,
+      command,
+      environment,
+      timeScale,
+      onChange: (changed) => {
+        if (changed.isReady && !wasReady) say(`${name} is ready`);
+        else if (!changed.isReady && wasReady && changed.phase === 'running')
+          complain(`${name} was not ready any more`);
+        if (changed.restarts > 0) complain(`${name} was started again`);
+        wasReady = changed.isReady;
+        onPodChange(changed);
+      },
+    });
+    this.#placed.push({ pod, generation: this.#generation });
+  }
+
+  #terminate(pod: Pod): void {
+    const { say } = this.#settings;
+    say(`${pod.name} is to end: preStop, then SIGTERM`);
+    const ending = pod.terminate().then((end) => {
+      this.#ending.delete(ending);
+      this.#judge(pod.name, end);
+    });
+    this.#ending.add(ending);
+  }
+
+  #judge(name: string, { code, seconds }: PodEnd): void {
+    const { say, complain, spec } = this.#settings;
+    say(
+      `${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, with code ${code}`,
+    );
+    if (code === null) complain(`${name} had to be killed when its grace was over`);
+    else if (code !== 0) complain(`${name} ended with code ${code}, not 0`);
+  }
+}

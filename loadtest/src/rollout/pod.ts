@@ -1,0 +1,203 @@
+/**
+ * One pod as kubelet leads it through its life: started, asked whether it has started, is ready and alive, and ended by preStop, SIGTERM,
+ * grace and SIGKILL. It is a process here.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Child, findFreePort } from '@fanfare/local-cluster';
+import type { DeploymentSpec, Probe } from './deployment-spec.js';
+
+export type PodPhase = 'starting' | 'running' | 'terminating' | 'gone';
+
+export interface PodSettings {
+  readonly name: string;
+  readonly spec: DeploymentSpec;
+  readonly command: readonly [string, ...string[]];
+  /** Stand before what the Deployment says: the addresses of this machine. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** So many seconds are one of the Deployment's. */
+  readonly timeScale: number;
+  /** Something has changed: readiness or phase. */
+  onChange(pod: Pod): void;
+}
+
+/** How a pod ended. */
+export interface PodEnd {
+  /** Null where it had to be killed. */
+  readonly code: number | null;
+  /** From the beginning of its end, in the Deployment's seconds. */
+  readonly seconds: number;
+}
+
+export class Pod implements AsyncDisposable {
+  readonly name: string;
+  /** On this machine. */
+  readonly clientPort: number;
+  readonly #adminPort: number;
+  readonly #settings: PodSettings;
+  #child: Child | null = null;
+  #phase: PodPhase = 'starting';
+  #readySince: number | null = null;
+  #end: Promise<PodEnd> | null = null;
+  #restarts = 0;
+
+  static async start(settings: PodSettings): Promise<Pod> {
+    const pod = new Pod(settings, await findFreePort(), await findFreePort());
+    pod.#run();
+    void pod.#watch();
+    return pod;
+  }
+
+  private constructor(settings: PodSettings, clientPort: number, adminPort: number) {
+    this.name = settings.name;
+    this.#settings = settings;
+    this.clientPort = clientPort;
+    this.#adminPort = adminPort;
+  }
+
+  /** Of `/metrics`; null while the pod does not answer. */
+  async metrics(): Promise<string | null> {
+    try {
+      const response = await fetch(`${this.#adminUrl}/metrics`, { signal: AbortSignal.timeout(1_000) });
+      return await response.text();
+    } catch {
+      return null;
+    }
+  }
+
+  get phase(): PodPhase {
+    return this.#phase;
+  }
+
+  get isReady(): boolean {
+    return this.#readySince !== null;
+  }
+
+  /** Ready for as long as the Deployment asks for. */
+  get isAvailable(): boolean {
+    const { spec, timeScale } = this.#settings;
+    return (
+      this.#readySince !== null && performance.now() - this.#readySince >= spec.minReadySeconds * 1_000 * timeScale
+    );
+  }
+
+  /** How often liveness ended it, or it ended by itself. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  logs(): string[] {
+    return this.#child?.logs() ?? [];
+  }
+
+  /** preStop, SIGTERM, and SIGKILL where the grace is over. Repeated calls answer the same. */
+  terminate(): Promise<PodEnd> {
+    this.#end ??= this.#terminate();
+    return this.#end;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#phase = 'gone';
+    await this.#child?.kill();
+  }
+
+  get #adminUrl(): string {
+    return `http://127.0.0.1:${this.#adminPort}`;
+  }
+
+  #run(): void {
+    const { name, spec, command, environment } = this.#settings;
+    const { PATH } = process.env;
+    this.#child = new Child({
+      command,
+      env: {
+        ...(PATH === undefined ? {} : { PATH }),
+        ...spec.environment(name),
+        ...environment,
+        FANFARE_PORT: String(this.clientPort),
+        FANFARE_ADMIN_PORT: String(this.#adminPort),
+      },
+    });
+  }
+
+  async #watch(): Promise<void> {
+    const { spec, onChange } = this.#settings;
+    let readinessFailures = 0;
+    let livenessFailures = 0;
+    if (!(await this.#hasStarted())) return this.#restart();
+    if (this.#phase !== 'starting') return;
+    this.#phase = 'running';
+    onChange(this);
+    const liveness = this.#each(spec.livenessProbe, (isGood) => {
+      livenessFailures = isGood ? 0 : livenessFailures + 1;
+      return livenessFailures < spec.livenessProbe.failureThreshold;
+    });
+    void this.#each(spec.readinessProbe, (isGood) => {
+      readinessFailures = isGood ? 0 : readinessFailures + 1;
+      if (isGood) this.#readySince ??= performance.now();
+      else if (readinessFailures >= spec.readinessProbe.failureThreshold) this.#readySince = null;
+      onChange(this);
+      return true;
+    });
+    await liveness;
+    if (this.#phase === 'running') await this.#restart();
+  }
+
+  async #hasStarted(): Promise<boolean> {
+    let failures = 0;
+    let hasStarted = false;
+    await this.#each(this.#settings.spec.startupProbe, (isGood) => {
+      hasStarted = isGood;
+      failures++;
+      return !isGood && failures < this.#settings.spec.startupProbe.failureThreshold;
+    });
+    return hasStarted;
+  }
+
+  /** Asks until `heed` answers false, or the pod is being ended. */
+  async #each(probe: Probe, heed: (isGood: boolean) => boolean): Promise<void> {
+    const isAsked = (): boolean => this.#phase === 'starting' || this.#phase === 'running';
+    while (isAsked()) {
+      const isGood = await this.#ask(probe);
+      if (!isAsked() || !heed(isGood)) return;
+      await delay(probe.periodSeconds * 1_000 * this.#settings.timeScale);
+    }
+  }
+
+  async #ask({ path, timeoutSeconds }: Probe): Promise<boolean> {
+    try {
+      // The time to answer is not scaled: the machine is as fast as it is.
+      const signal = AbortSignal.timeout(timeoutSeconds * 1_000);
+      const response = await fetch(`${this.#adminUrl}${path}`, { signal });
+      await response.body?.cancel();
+      return response.status >= 200 && response.status < 400;
+    } catch {
+      return false;
+    }
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#phase === 'terminating' || this.#phase === 'gone') return;
+    this.#restarts++;
+    this.#readySince = null;
+    this.#phase = 'starting';
+    this.#settings.onChange(this);
+    await this.#child?.kill();
+    this.#run();
+    void this.#watch();
+  }
+
+  async #terminate(): Promise<PodEnd> {
+    const { spec, timeScale, onChange } = this.#settings;
+    const beganAt = performance.now();
+    this.#phase = 'terminating';
+    this.#readySince = null;
+    onChange(this);
+    await delay(spec.preStopSeconds * 1_000 * timeScale);
+    // The grace begins with preStop, not behind it.
+    const graceMs = (spec.terminationGracePeriodSeconds - spec.preStopSeconds) * 1_000 * timeScale;
+    const code = (await this.#child?.stop(graceMs).catch(() => null)) ?? null;
+    this.#phase = 'gone';
+    onChange(this);
+    return { code, seconds: (performance.now() - beganAt) / 1_000 / timeScale };
+  }
+}

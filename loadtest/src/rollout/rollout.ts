@@ -1,0 +1,181 @@
+/**
+ * The life of a Deployment under the checker's load: it is started, all of its pods are replaced, it grows by two pods and shrinks again.
+ * The pods are processes, led as kubelet leads them by what the manifests say.
+ */
+import { fileURLToPath } from 'node:url';
+import { type Manifest, startRedis } from '@fanfare/local-cluster';
+import { Checker, type CheckerOptions, type CheckerReport } from '../verify/checker.js';
+import { pingIntervalMs } from '../verify/client-options.js';
+import { Parts } from '../verify/parts.js';
+import { reasonsAgainst } from '../verify/verdict.js';
+import { becomes, within } from '../verify/within.js';
+import { Deployment } from './deployment.js';
+import { type DeploymentSpec, readDeployment } from './deployment-spec.js';
+import { type Sample, Samples } from './samples.js';
+import { Service } from './service.js';
+
+export interface RolloutOptions extends CheckerOptions {
+  /** So many seconds are one of the Deployment's: below 1, all its times are shorter. */
+  readonly timeScale: number;
+  /** FANFARE_MAX_CONNECTIONS, in place of what the Deployment says; null: that. */
+  readonly maxConnections: number | null;
+}
+
+export interface TimelineEntry {
+  /** Since the beginning, in the Deployment's seconds. */
+  readonly seconds: number;
+  readonly sentence: string;
+}
+
+export interface RolloutResult extends CheckerReport {
+  readonly isGood: boolean;
+  /** Why it is bad; empty where it is good. */
+  readonly reasons: readonly string[];
+  readonly timeline: readonly TimelineEntry[];
+  readonly samples: readonly Sample[];
+  /** Connections that a pod may have. */
+  readonly budget: number;
+  /** Most connections that a pod had. */
+  readonly mostConnections: number;
+  /** Most connections that were opened within a second, on all pods together, after all had been subscribed. */
+  readonly mostOpenedPerSecond: number;
+  /** Connections opened after all had been subscribed. */
+  readonly moved: number;
+}
+
+const main = fileURLToPath(new URL('../../../broker/dist/main.js', import.meta.url));
+
+/** How long a change of a pod takes to reach the load balancers of a cluster. */
+const endpointsSeconds = 1;
+const publishers = 4;
+const grownBy = 2;
+/** A node's connections may be so much above or below its share when it has settled. */
+const settledShare = 0.25;
+/** In the Deployment's seconds. */
+const rebalanceTimeoutSeconds = 120;
+/** In seconds of this machine. */
+const startTimeoutSeconds = 60;
+const stepTimeoutSeconds = 600;
+
+export async function runRollout(
+  manifests: readonly Manifest[],
+  options: RolloutOptions,
+  tell: (line: string) => void,
+): Promise<RolloutResult> {
+  const { timeScale } = options;
+  const spec = readDeployment(manifests);
+  await using parts = new Parts();
+  const redis = parts.use(await startRedis());
+  const service = parts.use(await Service.start(endpointsSeconds * 1_000 * timeScale));
+  const timeline: TimelineEntry[] = [];
+  const complaints: string[] = [];
+  const environment = environmentOf(spec, redis.url, options);
+  const say = (sentence: string): void => {
+    timeline.push({ seconds: samples.seconds, sentence });
+    tell(sentence);
+  };
+  const deployment = parts.use(
+    new Deployment({
+      spec,
+      command: [process.execPath, main],
+      environment,
+      timeScale,
+      onPodChange: (pod) => service.update(pod),
+      say,
+      complain: (sentence) => complaints.push(sentence),
+    }),
+  );
+  const samples = parts.use(new Samples(() => deployment.pods, timeScale));
+  const step = async (sentence: string, seconds: number, act: () => Promise<void>): Promise<void> => {
+    say(sentence);
+    await within(seconds * 1_000, act(), `${sentence}: not done`);
+  };
+  await step(`${spec.replicas} pods are asked for`, startTimeoutSeconds, () => deployment.scale(spec.replicas));
+  const checker = parts.use(await Checker.open(service.url, publishers, options));
+  const clients = options.subscribers + publishers;
+  const settledAt = samples.seconds;
+  checker.start();
+  checker.faultBegins();
+  await step(`${clients} clients, load; all pods are to be replaced`, stepTimeoutSeconds, () =>
+    deployment.replaceAll(),
+  );
+  await step(`all pods are of the new generation; ${grownBy} more are asked for`, stepTimeoutSeconds, () =>
+    deployment.scale(spec.replicas + grownBy),
+  );
+  const isEven = (): boolean => {
+    const counts = [...(samples.last?.connections.values() ?? [])];
+    const share = clients / (spec.replicas + grownBy);
+    return (
+      counts.length === spec.replicas + grownBy && counts.every((count) => Math.abs(count / share - 1) <= settledShare)
+    );
+  };
+  say('connections move to the new pods');
+  if (await becomes(rebalanceTimeoutSeconds * 1_000 * timeScale, isEven)) say('each pod has its share');
+  else complaints.push('the connections were not shared out among all pods');
+  await step(`${grownBy} pods fewer are asked for`, stepTimeoutSeconds, () => deployment.scale(spec.replicas));
+  checker.faultEnds();
+  say('done; waiting for answers and deliveries');
+  await checker.settle();
+  const report = await checker.judge();
+  const budget = Number(
+    environment['FANFARE_MAX_CONNECTIONS'] ?? spec.environment('')['FANFARE_MAX_CONNECTIONS'] ?? 50_000,
+  );
+  const mostConnections = Math.max(...samples.all.flatMap(({ connections }) => [...connections.values()]));
+  const refused = samples.last?.overCapacity ?? 0;
+  if (mostConnections > budget) complaints.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
+  if (refused > 0) complaints.push(`${refused} handshakes were refused because a pod was full`);
+  const reasons = reasonsAgainst({ ...report, complaints }, 'recoverable', 'none');
+  const since = samples.all.filter(({ seconds }) => seconds >= settledAt);
+  return {
+    ...report,
+    isGood: reasons.length === 0,
+    reasons,
+    timeline,
+    samples: samples.all,
+    budget,
+    mostConnections,
+    mostOpenedPerSecond: mostWithin(since, 1 / timeScale),
+    moved: (since.at(-1)?.opened ?? 0) - (since[0]?.opened ?? 0),
+  };
+}
+
+/** Addresses of this machine, what the checker needs, and the Deployment's times by the scale of the run. */
+function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutOptions): Record<string, string> {
+  const { timeScale, maxConnections } = options;
+  const given = spec.environment(spec.name);
+  const scaled = (name: string, fallback: number, factor: number): Record<string, string> => ({
+    [name]: String(Math.round(Number(given[name] ?? fallback) * factor)),
+  });
+  return {
+    FANFARE_HOST: '127.0.0.1',
+    FANFARE_ADMIN_HOST: '127.0.0.1',
+    FANFARE_REDIS_URL: redisUrl,
+    // The checker's clients bring no token.
+    FANFARE_AUTH: 'none',
+    FANFARE_ORIGINS: '',
+    FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
+    FANFARE_TOPICS: JSON.stringify({ '>': { level: 'recoverable', historySize: Checker.historySize(options) } }),
+    ...(maxConnections === null ? {} : { FANFARE_MAX_CONNECTIONS: String(maxConnections) }),
+    ...scaled('FANFARE_DRAIN_WINDOW_MS', 20_000, timeScale),
+    ...scaled('FANFARE_DRAIN_WAVE_INTERVAL_MS', 500, timeScale),
+    ...scaled('FANFARE_DRAIN_TIMEOUT_MS', 5_000, timeScale),
+    ...scaled('FANFARE_REBALANCE_RATE', 0, 1 / timeScale),
+  };
+}
+
+/** Most connections opened within so many of the Deployment's seconds. */
+function mostWithin(samples: readonly Sample[], seconds: number): number {
+  let most = 0;
+  let from = 0;
+  for (const sample of samples) {
+    for (
+      let first = samples[from];
+      first !== undefined && sample.seconds - first.seconds > seconds;
+      first = samples[from]
+    ) {
+      from++;
+    }
+    most = Math.max(most, sample.opened - (samples[from]?.opened ?? 0));
+  }
+  return most;
+}

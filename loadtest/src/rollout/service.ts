@@ -1,0 +1,41 @@
+/** A Service: one address for the pods that are ready. What it knows of them it learns a moment later, as in a cluster. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Balancer } from '@fanfare/local-cluster';
+import type { Pod } from './pod.js';
+
+export class Service implements AsyncDisposable {
+  readonly #balancer: Balancer;
+  readonly #delayMs: number;
+  /** What it will know of each pod. */
+  readonly #wanted = new Map<Pod, boolean>();
+
+  /** `delayMs`: how long a change of a pod takes to reach the balancer. */
+  static async start(delayMs: number): Promise<Service> {
+    return new Service(await Balancer.start({ ports: [] }), delayMs);
+  }
+
+  private constructor(balancer: Balancer, delayMs: number) {
+    this.#balancer = balancer;
+    this.#delayMs = delayMs;
+  }
+
+  /** Where clients connect. */
+  get url(): string {
+    return this.#balancer.url;
+  }
+
+  /** To be called at each change of the pod. */
+  update(pod: Pod): void {
+    const isWanted = pod.isReady && pod.phase === 'running';
+    if (this.#wanted.get(pod) === isWanted) return;
+    this.#wanted.set(pod, isWanted);
+    void delay(this.#delayMs).then(() => {
+      if (isWanted) this.#balancer.add(pod.clientPort);
+      else this.#balancer.remove(pod.clientPort);
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#balancer[Symbol.asyncDispose]();
+  }
+}
