@@ -47,6 +47,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const metrics = new Metrics(worker);
   const { counters } = metrics;
   let isDraining = false;
+  /** Null before the node takes connections, and when it does not any more. */
+  let countForSpread = (): number | null => null;
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
@@ -67,9 +69,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const relay: Relay =
     config.redisUrl === null
       ? new MemoryRelay(config, fanout)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () =>
-          isDraining ? null : server.connections.length,
-        );
+      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => countForSpread());
   const parts: Parts = {
     relay,
     limits: config,
@@ -107,6 +107,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     sessions?.subjects.forgetIdle(nowMs);
   });
 
+  countForSpread = () => (isDraining ? null : server.connections.length);
   const rebalance = new Rebalance(config, {
     connections: server.connections,
     spread: () => relay.spread,
