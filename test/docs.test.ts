@@ -11,6 +11,14 @@ import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 
 const source = fileURLToPath(new URL('../broker/src', import.meta.url));
 
+/** The rule file as a Kubernetes object: the same text, moved in. */
+function prometheusRule(): string {
+  const rules = readFileSync(new URL('../monitoring/prometheus/alerts.yml', import.meta.url), 'utf8');
+  const spec = rules.replace(/^(?=.)/gm, '  ');
+  const head = '# Generated from monitoring/prometheus/alerts.yml by `npm run docs`.';
+  return `${head}\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: fanfare\nspec:\n${spec}`;
+}
+
 describe('generated pages', () => {
   it('list every setting', async () => {
     await expect(configurationPage()).toMatchFileSnapshot('../docs/configuration.md');
@@ -22,6 +30,10 @@ describe('generated pages', () => {
 
   it('list every metric and log event', async () => {
     await expect(observabilityPage()).toMatchFileSnapshot('../docs/observability.md');
+  });
+
+  it('have the alerts of monitoring/ in the form that the operator of Prometheus reads', async () => {
+    await expect(prometheusRule()).toMatchFileSnapshot('../k8s/components/prometheus-rule/prometheus-rule.yaml');
   });
 });
 

@@ -350,7 +350,7 @@ it('explains every complaint', () => {
 });
 
 it('has a Kubernetes Job whose plan and words are understood', async () => {
-  const text = readFileSync(new URL('../job.yaml', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../../k8s/components/load-test/job.yaml', import.meta.url), 'utf8');
   const [configMap, job] = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
   expect([configMap?.kind, job?.kind]).toEqual(['ConfigMap', 'Job']);
   const { spec } = job?.spec?.template ?? {};

@@ -53,7 +53,7 @@ const amount = z.union([z.number(), z.string().regex(/^\d+%$/)]);
 const deployment = z.object({
   metadata: named,
   spec: z.object({
-    replicas: z.number().default(1),
+    replicas: z.number().optional(),
     minReadySeconds: z.number().default(0),
     strategy: z.object({
       type: z.literal('RollingUpdate'),
@@ -76,6 +76,7 @@ const deployment = z.object({
     }),
   }),
 });
+const autoscaler = z.object({ spec: z.object({ minReplicas: z.number() }) });
 const data = z.object({
   metadata: named,
   data: z.record(z.string(), z.string()).default({}),
@@ -94,12 +95,15 @@ export function readDeployment(manifests: readonly Manifest[]): DeploymentSpec {
     path: httpGet.path,
   });
   const { rollingUpdate } = spec.strategy;
+  // An autoscaler says how many, where there is one.
+  const scaler = manifests.find(({ kind }) => kind === 'HorizontalPodAutoscaler');
+  const replicas = spec.replicas ?? (scaler === undefined ? 1 : autoscaler.parse(scaler).spec.minReplicas);
   return {
     name: metadata.name,
-    replicas: spec.replicas,
+    replicas,
     // Kubernetes rounds what may be too many up, and what may be missing down.
-    maxSurge: countOf(rollingUpdate.maxSurge, spec.replicas, Math.ceil),
-    maxUnavailable: countOf(rollingUpdate.maxUnavailable, spec.replicas, Math.floor),
+    maxSurge: countOf(rollingUpdate.maxSurge, replicas, Math.ceil),
+    maxUnavailable: countOf(rollingUpdate.maxUnavailable, replicas, Math.floor),
     minReadySeconds: spec.minReadySeconds,
     terminationGracePeriodSeconds,
     preStopSeconds: container.lifecycle.preStop.sleep.seconds,
@@ -134,7 +138,8 @@ function environmentOf(
     } else if (secretKeyRef !== undefined) {
       assign(values, name, contentOf(manifests, 'Secret', secretKeyRef.name), secretKeyRef);
     } else {
-      values[name] = value;
+      // As kubelet does: of what stands before it.
+      values[name] = value.replace(/\$\(([^)]+)\)/g, (text, other: string) => values[other] ?? text);
     }
   }
   return values;

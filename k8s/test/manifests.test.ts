@@ -1,0 +1,95 @@
+/** Every overlay, and every component, is what Kubernetes takes and what our policies ask for; and mistakes are found. */
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { hasKubectl, type Manifest, renderKustomization, renderOverlay } from '@fanfare/local-cluster';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mistakes, Objects } from './mistakes.js';
+import { policies, promisedSecrets } from './policies.js';
+import { wrongBySchema } from './schemas.js';
+
+const k8s = fileURLToPath(new URL('..', import.meta.url));
+const overlays = readdirSync(join(k8s, 'overlays')).toSorted();
+const components = readdirSync(join(k8s, 'components')).toSorted();
+
+/** What each overlay makes, by its name. */
+const rendered = new Map<string, readonly Manifest[]>();
+/** Folders of overlays that are made here for components that no overlay of ours uses. */
+const folders: string[] = [];
+
+/** The overlay production, with one more component. */
+async function renderWith(component: string): Promise<Manifest[]> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fanfare-k8s-')));
+  folders.push(folder);
+  // Kustomize follows relative paths only.
+  const to = (path: string): string => relative(folder, join(k8s, path));
+  const kustomization = {
+    apiVersion: 'kustomize.config.k8s.io/v1beta1',
+    kind: 'Kustomization',
+    namespace: 'fanfare',
+    resources: [to('overlays/production')],
+    components: [to(`components/${component}`)],
+  };
+  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+  return await renderKustomization(folder);
+}
+
+const used = new Set(
+  overlays.flatMap((overlay) => {
+    const text = readFileSync(join(k8s, 'overlays', overlay, 'kustomization.yaml'), 'utf8');
+    return [...text.matchAll(/components\/([\w-]+)/g)].map(([, name]) => name as string);
+  }),
+);
+const others = components.filter((component) => !used.has(component));
+const variants = [...overlays, ...others.map((component) => `production with ${component}`)];
+
+describe.skipIf(!hasKubectl)('the manifests', () => {
+  beforeAll(async () => {
+    await Promise.all([
+      ...overlays.map(async (overlay) => rendered.set(overlay, await renderOverlay(overlay))),
+      ...others.map(async (component) => rendered.set(`production with ${component}`, await renderWith(component))),
+    ]);
+  });
+  afterAll(() => {
+    for (const folder of folders) rmSync(folder, { recursive: true });
+  });
+
+  const of = (variant: string): readonly Manifest[] => rendered.get(variant) ?? [];
+
+  describe.each(variants)('of %s', (variant) => {
+    it('are what the APIs take, field by field', () => {
+      expect(of(variant).length).toBeGreaterThan(5);
+      expect(of(variant).flatMap(wrongBySchema)).toEqual([]);
+    });
+
+    it.each(policies.map((policy) => [policy.name, policy] as const))('keep to the policy that %s', (_, policy) => {
+      expect([...policy.check(of(variant))]).toEqual([]);
+    });
+  });
+
+  it.each(mistakes.map((mistake) => [mistake.about, mistake] as const))('with %s are refused', (_, mistake) => {
+    const objects = new Objects(of(mistake.overlay ?? 'production'));
+    mistake.plant(objects);
+    const policy = policies.find(({ name }) => name === mistake.foundBy);
+    const found = policy === undefined ? objects.list.flatMap(wrongBySchema) : [...policy.check(objects.list)];
+    expect(found.join('\n')).toContain(mistake.sentence);
+  });
+
+  it('have a planted mistake for each policy', () => {
+    const found = new Set(mistakes.map(({ foundBy }) => foundBy));
+    expect(policies.map(({ name }) => name).filter((name) => !found.has(name))).toEqual([]);
+    expect([...found].filter((name) => name !== 'schema' && !policies.some((policy) => policy.name === name))).toEqual(
+      [],
+    );
+  });
+
+  it('name no Secret that k8s/README.md does not say how to make', () => {
+    const page = readFileSync(join(k8s, 'README.md'), 'utf8');
+    for (const [name, content] of Object.entries(promisedSecrets)) {
+      expect(page).toMatch(new RegExp(`kubectl .*create secret \\w+ ${name}\\b`));
+      for (const key of Object.keys(content).filter((key) => !key.startsWith('tls.')))
+        expect(page).toContain(`${key}=`);
+    }
+  });
+});

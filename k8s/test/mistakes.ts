@@ -1,0 +1,605 @@
+/** Mistakes as people make them. Each must be found, with the sentence that says what is wrong. */
+import type { Manifest } from '@fanfare/local-cluster';
+
+export interface Mistake {
+  readonly about: string;
+  /** The policy that must find it; 'schema' for the schemas. */
+  readonly foundBy: string;
+  /** Part of what must be said. */
+  readonly sentence: string;
+  /** What it is made in. Default: production. */
+  readonly overlay?: string;
+  plant(objects: Objects): void;
+}
+
+/** A copy of an overlay's objects, to be changed. */
+export class Objects {
+  readonly list: Manifest[];
+
+  constructor(manifests: readonly Manifest[]) {
+    this.list = structuredClone(manifests) as Manifest[];
+  }
+
+  /** The one object of the kind, whose fields can be changed; with several, the one of that name. */
+  // biome-ignore lint/suspicious/noExplicitAny: whatever stands in a manifest can be made wrong, also what has no type.
+  get(kind: string, name?: string): any {
+    const found = this.list.filter((each) => each.kind === kind && (name === undefined || each.metadata.name === name));
+    if (found.length !== 1) throw new Error(`There are ${found.length} ${kind}.`);
+    return found[0];
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  get pod(): any {
+    return this.get('Deployment').spec.template.spec;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  get broker(): any {
+    return this.pod.containers[0];
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  get config(): any {
+    return this.list.find(({ kind, metadata }) => kind === 'ConfigMap' && /^fanfare-\w{10}$/.test(metadata.name))?.[
+      'data'
+    ];
+  }
+
+  remove(kind: string, name?: string): void {
+    this.list.splice(this.list.indexOf(this.get(kind, name)), 1);
+  }
+}
+
+const schema = 'schema';
+
+export const mistakes: readonly Mistake[] = [
+  {
+    about: 'a field with a typing error',
+    foundBy: schema,
+    sentence: '/spec/template/spec/containers/0/redinessProbe is no field that the API knows',
+    plant: ({ broker }) => {
+      broker.redinessProbe = broker.readinessProbe;
+      delete broker.readinessProbe;
+    },
+  },
+  {
+    about: 'a field one level too high',
+    foundBy: schema,
+    sentence: '/spec/terminationGracePeriodSeconds is no field that the API knows',
+    plant: (objects) => {
+      objects.get('Deployment').spec.terminationGracePeriodSeconds = 50;
+    },
+  },
+  {
+    about: 'a text where a number belongs',
+    foundBy: schema,
+    sentence: 'minReadySeconds must be integer',
+    plant: (objects) => {
+      objects.get('Deployment').spec.minReadySeconds = '10';
+    },
+  },
+  {
+    about: 'a number where a text belongs',
+    foundBy: schema,
+    sentence: '/data/FANFARE_PORT must be string',
+    plant: ({ config }) => {
+      config.FANFARE_PORT = 8080;
+    },
+  },
+  {
+    about: 'a field that must be there and is not',
+    foundBy: schema,
+    sentence: 'must have required property selector',
+    plant: (objects) => {
+      delete objects.get('Deployment').spec.selector;
+    },
+  },
+  {
+    about: 'an API version that has no such kind',
+    foundBy: schema,
+    sentence: 'there is no schema for policy/v1beta1 PodDisruptionBudget',
+    plant: (objects) => {
+      objects.get('PodDisruptionBudget').apiVersion = 'policy/v1beta1';
+    },
+  },
+  {
+    about: 'a field that the HTTPRoute does not know',
+    foundBy: schema,
+    sentence: '/spec/rules/0/timeout is no field that the API knows',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].timeout = '0s';
+    },
+  },
+  {
+    about: 'a field that the ServiceMonitor does not know',
+    foundBy: schema,
+    sentence: '/spec/endpoints/0/intervall is no field that the API knows',
+    plant: (objects) => {
+      objects.get('ServiceMonitor').spec.endpoints[0].intervall = '15s';
+    },
+  },
+  {
+    about: 'a field that the PrometheusRule does not know',
+    foundBy: schema,
+    sentence: '/spec/groups/0/rules/0/severity is no field that the API knows',
+    plant: (objects) => {
+      objects.get('PrometheusRule').spec.groups[0].rules[0].severity = 'page';
+    },
+  },
+  {
+    about: 'the newest image, whichever that is',
+    foundBy: 'images are pinned to a version',
+    sentence: 'names no version',
+    plant: ({ broker }) => {
+      broker.image = 'registry.example.com/fanfare:latest';
+    },
+  },
+  {
+    about: 'an image without a tag',
+    foundBy: 'images are pinned to a version',
+    sentence: 'StatefulSet redis: the image redis names no version',
+    overlay: 'dev',
+    plant: (objects) => {
+      objects.get('StatefulSet').spec.template.spec.containers[0].image = 'redis';
+    },
+  },
+  {
+    about: 'a privileged container',
+    foundBy: 'pods are restricted',
+    sentence: 'fanfare is privileged',
+    plant: ({ broker }) => {
+      broker.securityContext.privileged = true;
+    },
+  },
+  {
+    about: 'a capability that is added again',
+    foundBy: 'pods are restricted',
+    sentence: 'fanfare has capabilities',
+    plant: ({ broker }) => {
+      broker.securityContext.capabilities.add = ['NET_ADMIN'];
+    },
+  },
+  {
+    about: 'an image that can be written to',
+    foundBy: 'pods are restricted',
+    sentence: 'can write to its image',
+    plant: ({ broker }) => {
+      delete broker.securityContext.readOnlyRootFilesystem;
+    },
+  },
+  {
+    about: 'a pod that may be root',
+    foundBy: 'pods are restricted',
+    sentence: 'may run as root',
+    plant: ({ pod }) => {
+      delete pod.securityContext.runAsNonRoot;
+    },
+  },
+  {
+    about: 'a pod without a seccomp profile',
+    foundBy: 'pods are restricted',
+    sentence: 'has no seccomp profile',
+    plant: ({ pod }) => {
+      delete pod.securityContext.seccompProfile;
+    },
+  },
+  {
+    about: 'a pod with a token',
+    foundBy: 'pods are restricted',
+    sentence: 'has a token for the API of Kubernetes',
+    plant: ({ pod }) => {
+      delete pod.automountServiceAccountToken;
+    },
+  },
+  {
+    about: 'no limit of memory',
+    foundBy: 'containers ask for what they need',
+    sentence: 'has no limit of memory',
+    plant: ({ broker }) => {
+      delete broker.resources.limits;
+    },
+  },
+  {
+    about: 'a limit of CPU',
+    foundBy: 'containers ask for what they need',
+    sentence: 'has a limit of CPU',
+    plant: ({ broker }) => {
+      broker.resources.limits.cpu = '1';
+    },
+  },
+  {
+    about: 'less than an event loop uses',
+    foundBy: 'containers ask for what they need',
+    sentence: 'asks for another share than the one CPU',
+    plant: ({ broker }) => {
+      broker.resources.requests.cpu = '250m';
+    },
+  },
+  {
+    about: 'a heap as large as the memory',
+    foundBy: 'containers ask for what they need',
+    sentence: 'leaves no memory for buffers',
+    plant: ({ broker }) => {
+      broker.resources.limits.memory = broker.resources.requests.memory = '512Mi';
+    },
+  },
+  {
+    about: 'liveness that asks for Redis',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'an outage of Redis would restart all pods',
+    plant: ({ broker }) => {
+      broker.livenessProbe.httpGet.path = '/readyz';
+    },
+  },
+  {
+    about: 'readiness that is only liveness',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'The readiness of the broker is not /readyz',
+    plant: ({ broker }) => {
+      broker.readinessProbe.httpGet.path = '/healthz';
+    },
+  },
+  {
+    about: 'readiness that gives up at once',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'takes all pods out of the Service',
+    plant: ({ broker }) => {
+      broker.readinessProbe.failureThreshold = 1;
+    },
+  },
+  {
+    about: 'no startup probe',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'has no startup probe',
+    plant: ({ broker }) => {
+      delete broker.startupProbe;
+    },
+  },
+  {
+    about: 'a probe of the port for clients',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'asks port ws, not admin',
+    plant: ({ broker }) => {
+      broker.livenessProbe.httpGet.port = 'ws';
+    },
+  },
+  {
+    about: 'a Service that selects other pods',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'Service fanfare selects no pods',
+    plant: (objects) => {
+      objects.get('Service', 'fanfare').spec.selector['app.kubernetes.io/name'] = 'fanfair';
+    },
+  },
+  {
+    about: 'a Service that leads to a port that does not exist',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'Deployment fanfare has no port websocket',
+    plant: (objects) => {
+      objects.get('Service', 'fanfare').spec.ports[0].targetPort = 'websocket';
+    },
+  },
+  {
+    about: 'a broker that listens on another port than its container names',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'The broker listens on 9000, its port ws is 8080',
+    plant: ({ config }) => {
+      config.FANFARE_PORT = '9000';
+    },
+  },
+  {
+    about: 'an HTTPRoute to a Service that does not exist',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'leads to the Service fanfare-ws, which does not exist',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].backendRefs[0].name = 'fanfare-ws';
+    },
+  },
+  {
+    about: 'an HTTPRoute to a port that the Service does not have',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'leads to port 80 of the Service fanfare',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].backendRefs[0].port = 80;
+    },
+  },
+  {
+    about: 'a ServiceMonitor of another port',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'reads port metrics of fanfare-admin',
+    plant: (objects) => {
+      objects.get('ServiceMonitor').spec.endpoints[0].port = 'metrics';
+    },
+  },
+  {
+    about: 'a NetworkPolicy for a port that does not exist',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'Deployment fanfare has no port http',
+    plant: (objects) => {
+      objects.get('NetworkPolicy', 'fanfare').spec.ingress[1].ports[0].port = 'http';
+    },
+  },
+  {
+    about: 'a NetworkPolicy that keeps Prometheus out',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'No NetworkPolicy lets anybody in to port admin',
+    plant: (objects) => {
+      objects.get('NetworkPolicy', 'fanfare').spec.ingress.pop();
+    },
+  },
+  {
+    about: 'a NetworkPolicy that does not let the broker out to its Redis',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'lets the broker out to Redis on port 6380',
+    plant: (objects) => {
+      const { egress } = objects.get('NetworkPolicy', 'fanfare').spec;
+      for (const rule of egress) rule.ports = rule.ports.filter(({ port }: { port: number }) => port !== 6380);
+    },
+  },
+  {
+    about: 'a NetworkPolicy that does not let the broker out to its Sentinels',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'lets the broker out to Redis on port 26379',
+    overlay: 'sentinel',
+    plant: (objects) => {
+      const { egress } = objects.get('NetworkPolicy', 'fanfare').spec;
+      for (const rule of egress) rule.ports = rule.ports.filter(({ port }: { port: number }) => port !== 26_379);
+    },
+  },
+  {
+    about: 'a NetworkPolicy that forgets names',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'lets the broker out to port 53',
+    plant: (objects) => {
+      objects.get('NetworkPolicy', 'fanfare').spec.egress.shift();
+    },
+  },
+  {
+    about: 'nothing that denies the rest',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'denies what is not permitted',
+    plant: (objects) => objects.remove('NetworkPolicy', 'default-deny'),
+  },
+  {
+    about: 'a PodDisruptionBudget that selects nothing',
+    foundBy: 'selectors choose the pods that are meant',
+    sentence: 'The PodDisruptionBudget selects no pods',
+    plant: (objects) => {
+      objects.get('PodDisruptionBudget').spec.selector.matchLabels = { app: 'fanfare' };
+    },
+  },
+  {
+    about: 'a PodDisruptionBudget that lets all go at once',
+    foundBy: 'selectors choose the pods that are meant',
+    sentence: 'does not let one pod go at a time',
+    plant: (objects) => {
+      objects.get('PodDisruptionBudget').spec.maxUnavailable = '100%';
+    },
+  },
+  {
+    about: 'no PodDisruptionBudget',
+    foundBy: 'selectors choose the pods that are meant',
+    sentence: 'There is no PodDisruptionBudget',
+    plant: (objects) => objects.remove('PodDisruptionBudget'),
+  },
+  {
+    about: 'a Deployment that does not select its pods',
+    foundBy: 'selectors choose the pods that are meant',
+    sentence: 'Deployment fanfare does not select its own pods',
+    plant: (objects) => {
+      objects.get('Deployment').spec.template.metadata.labels = { 'app.kubernetes.io/name': 'broker' };
+    },
+  },
+  {
+    about: 'a spread that counts old pods',
+    foundBy: 'selectors choose the pods that are meant',
+    sentence: 'counts old generations',
+    plant: ({ pod }) => {
+      delete pod.topologySpreadConstraints[0].matchLabelKeys;
+    },
+  },
+  {
+    about: 'no spread over zones',
+    foundBy: 'pods are spread over zones and machines',
+    sentence: 'is not spread over topology.kubernetes.io/zone',
+    plant: ({ pod }) => {
+      pod.topologySpreadConstraints.shift();
+    },
+  },
+  {
+    about: 'a rolling deploy that begins by taking away',
+    foundBy: 'new pods come before old ones go',
+    sentence: 'takes pods away before others are there',
+    plant: (objects) => {
+      objects.get('Deployment').spec.strategy.rollingUpdate = { maxSurge: 0, maxUnavailable: 1 };
+    },
+  },
+  {
+    about: 'a rolling deploy that does not wait',
+    foundBy: 'new pods come before old ones go',
+    sentence: 'goes on before a new pod has shown that it lives',
+    plant: (objects) => {
+      delete objects.get('Deployment').spec.minReadySeconds;
+    },
+  },
+  {
+    about: 'a grace shorter than the drain',
+    foundBy: 'the grace covers preStop and the whole drain',
+    sentence: 'terminationGracePeriodSeconds is 30; preStop (5), drain (30) and 10 to spare need 45.',
+    plant: ({ pod }) => {
+      pod.terminationGracePeriodSeconds = 30;
+    },
+  },
+  {
+    about: 'a longer drain without a longer grace',
+    foundBy: 'the grace covers preStop and the whole drain',
+    sentence: 'drain (130)',
+    plant: ({ config }) => {
+      config.FANFARE_DRAIN_WINDOW_MS = '120000';
+    },
+  },
+  {
+    about: 'no time for load balancers',
+    foundBy: 'the grace covers preStop and the whole drain',
+    sentence: 'preStop is too short',
+    plant: ({ broker }) => {
+      broker.lifecycle.preStop.sleep.seconds = 1;
+    },
+  },
+  {
+    about: 'a setting that does not exist',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_MAX_CONNECTION is no setting; did you mean FANFARE_MAX_CONNECTIONS?',
+    plant: ({ config }) => {
+      config.FANFARE_MAX_CONNECTION = '1';
+    },
+  },
+  {
+    about: 'a value that the broker does not take',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_LOG_FORMAT must be',
+    plant: ({ config }) => {
+      config.FANFARE_LOG_FORMAT = 'yaml';
+    },
+  },
+  {
+    about: 'a broker on loopback',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'listens where nobody reaches it',
+    plant: ({ config }) => {
+      delete config.FANFARE_ADMIN_HOST;
+    },
+  },
+  {
+    about: 'nobody who is asked who he is',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_AUTH',
+    plant: ({ broker }) => {
+      broker.env = broker.env.filter(({ name }: { name: string }) => name !== 'FANFARE_AUTH');
+    },
+  },
+  {
+    about: 'no Redis',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'The nodes have no Redis',
+    plant: ({ broker }) => {
+      broker.env = broker.env.filter(({ name }: { name: string }) => name !== 'FANFARE_REDIS_URL');
+    },
+  },
+  {
+    about: 'a URL of Sentinels without the name of the master',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_REDIS_URL must be',
+    overlay: 'sentinel',
+    plant: ({ broker }) => {
+      const url = broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL');
+      url.value = url.value.replace('/mymaster', '');
+    },
+  },
+  {
+    about: 'variables of Services',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_PORT would be one',
+    plant: ({ pod }) => {
+      delete pod.enableServiceLinks;
+    },
+  },
+  {
+    about: 'a key that its Secret does not have',
+    foundBy: 'what is referred to exists',
+    sentence: 'the Secret fanfare has no key redis',
+    plant: ({ broker }) => {
+      broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL').valueFrom.secretKeyRef.key =
+        'redis';
+    },
+  },
+  {
+    about: 'a Secret that nobody makes',
+    foundBy: 'what is referred to exists',
+    sentence: 'there is no Secret fanfare-redis',
+    plant: ({ broker }) => {
+      broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL').valueFrom.secretKeyRef.name =
+        'fanfare-redis';
+    },
+  },
+  {
+    about: 'a ConfigMap that does not exist',
+    foundBy: 'what is referred to exists',
+    sentence: 'there is no ConfigMap settings',
+    plant: ({ broker }) => {
+      broker.envFrom[0].configMapRef.name = 'settings';
+    },
+  },
+  {
+    about: 'a ServiceAccount that does not exist',
+    foundBy: 'what is referred to exists',
+    sentence: 'there is no ServiceAccount fanfare',
+    plant: (objects) => objects.remove('ServiceAccount'),
+  },
+  {
+    about: 'a volume that does not exist',
+    foundBy: 'what is referred to exists',
+    sentence: 'mounts data, which is no volume',
+    overlay: 'dev',
+    plant: (objects) => {
+      delete objects.get('StatefulSet').spec.volumeClaimTemplates;
+    },
+  },
+  {
+    about: 'an object in another namespace',
+    foundBy: 'what is referred to exists',
+    sentence: 'stand in several namespaces',
+    plant: (objects) => {
+      objects.get('PodDisruptionBudget').metadata.namespace = 'default';
+    },
+  },
+  {
+    about: 'a number of pods beside an autoscaler',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'both say how many pods there are',
+    plant: (objects) => {
+      objects.get('Deployment').spec.replicas = 3;
+    },
+  },
+  {
+    about: 'an autoscaler of something else',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'scales broker, which does not exist',
+    plant: (objects) => {
+      objects.get('HorizontalPodAutoscaler').spec.scaleTargetRef.name = 'broker';
+    },
+  },
+  {
+    about: 'an autoscaler in a hurry',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'takes pods away faster than one after half an hour',
+    plant: (objects) => {
+      delete objects.get('HorizontalPodAutoscaler').spec.behavior;
+    },
+  },
+  {
+    about: 'an autoscaler that does not see idle connections',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'does not look at both connections and CPU',
+    plant: (objects) => {
+      objects.get('HorizontalPodAutoscaler').spec.metrics.pop();
+    },
+  },
+  {
+    about: 'a single pod',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'A deployment of one pod has nowhere to move its clients',
+    overlay: 'dev',
+    plant: (objects) => {
+      objects.get('Deployment').spec.replicas = 1;
+    },
+  },
+  {
+    about: 'a timeout for requests, which a WebSocket is',
+    foundBy: 'clients can stay connected for hours',
+    sentence: 'ends connections after the timeout of a request',
+    plant: (objects) => {
+      delete objects.get('HTTPRoute').spec.rules[0].timeouts;
+    },
+  },
+];

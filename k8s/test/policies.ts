@@ -1,0 +1,593 @@
+/** What no schema knows and our objects must keep to: that they fit each other, the broker's settings, and each other's times. */
+import type { Manifest } from '@fanfare/local-cluster';
+import { loadConfig, sentencesOf } from '../../broker/src/config.js';
+import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
+
+export interface Policy {
+  readonly name: string;
+  /** What is wrong, a sentence each. */
+  check(manifests: readonly Manifest[]): Iterable<string>;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Port {
+  readonly name?: string;
+  readonly port?: number | string;
+  readonly containerPort?: number;
+  readonly targetPort?: number | string;
+}
+
+interface Probe {
+  readonly httpGet?: { readonly path: string; readonly port: string | number };
+  readonly exec?: unknown;
+  readonly tcpSocket?: { readonly port: string | number };
+  readonly periodSeconds?: number;
+  readonly failureThreshold?: number;
+}
+
+interface SecurityContext {
+  readonly runAsNonRoot?: boolean;
+  readonly seccompProfile?: { readonly type: string };
+  readonly allowPrivilegeEscalation?: boolean;
+  readonly readOnlyRootFilesystem?: boolean;
+  readonly privileged?: boolean;
+  readonly capabilities?: { readonly drop?: readonly string[]; readonly add?: readonly string[] };
+}
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly ports?: readonly Port[];
+  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: Refs }[];
+  readonly envFrom?: readonly { readonly configMapRef?: Ref; readonly secretRef?: Ref }[];
+  readonly resources?: { readonly requests?: Labels; readonly limits?: Labels };
+  readonly securityContext?: SecurityContext;
+  readonly startupProbe?: Probe;
+  readonly livenessProbe?: Probe;
+  readonly readinessProbe?: Probe;
+  readonly volumeMounts?: readonly { readonly name: string; readonly readOnly?: boolean }[];
+}
+
+interface Ref {
+  readonly name: string;
+  readonly key?: string;
+}
+
+interface Refs {
+  readonly configMapKeyRef?: Ref;
+  readonly secretKeyRef?: Ref;
+}
+
+interface PodTemplate {
+  readonly metadata: { readonly labels: Labels };
+  readonly spec: {
+    readonly automountServiceAccountToken?: boolean;
+    readonly enableServiceLinks?: boolean;
+    readonly serviceAccountName?: string;
+    readonly securityContext?: SecurityContext;
+    readonly containers: readonly Container[];
+    readonly volumes?: readonly {
+      readonly name: string;
+      readonly configMap?: Ref;
+      readonly secret?: { readonly secretName: string };
+    }[];
+    readonly topologySpreadConstraints?: readonly {
+      readonly topologyKey: string;
+      readonly labelSelector?: Selector;
+      readonly matchLabelKeys?: readonly string[];
+    }[];
+    readonly terminationGracePeriodSeconds?: number;
+  };
+}
+
+interface Selector {
+  readonly matchLabels?: Labels;
+}
+
+/** Pods are made by these. */
+interface Workload {
+  readonly manifest: Manifest;
+  readonly template: PodTemplate;
+  readonly title: string;
+}
+
+/** Secrets that k8s/README.md tells the person to make, and what must be in them. */
+export const promisedSecrets: Readonly<Record<string, Labels>> = {
+  fanfare: {
+    'redis-url': 'rediss://fanfare:secret@redis.example.com:6380',
+    'redis-password': 'secret',
+    auth: '{"apiKeys":[{"id":"orders","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","permissions":{"publish":[">"]}}]}',
+  },
+  'fanfare-tls': { 'tls.crt': '', 'tls.key': '' },
+};
+
+export const policies: readonly Policy[] = [
+  {
+    name: 'images are pinned to a version',
+    *check(manifests) {
+      for (const { title, container } of containersOf(manifests)) {
+        const { image } = container;
+        const tag = /(?:@sha256:[0-9a-f]{64}|:(\d[\w.-]*))$/.exec(image);
+        // The load test is built where it runs (docs/loadtest.md).
+        if (tag === null && image !== 'fanfare-loadtest') yield `${title}: the image ${image} names no version.`;
+      }
+    },
+  },
+  {
+    name: 'pods are restricted',
+    *check(manifests) {
+      for (const { title, template } of workloadsOf(manifests)) {
+        const pod = template.spec;
+        if (pod.securityContext?.runAsNonRoot !== true) yield `${title} may run as root.`;
+        if (pod.securityContext?.seccompProfile?.type !== 'RuntimeDefault') yield `${title} has no seccomp profile.`;
+        if (pod.automountServiceAccountToken !== false) yield `${title} has a token for the API of Kubernetes.`;
+        for (const { name, securityContext = {} } of pod.containers) {
+          const { capabilities = {} } = securityContext;
+          if (securityContext.privileged === true) yield `${title}: ${name} is privileged.`;
+          if (securityContext.allowPrivilegeEscalation !== false) yield `${title}: ${name} may gain privileges.`;
+          if (securityContext.readOnlyRootFilesystem !== true) yield `${title}: ${name} can write to its image.`;
+          if (!capabilities.drop?.includes('ALL') || (capabilities.add ?? []).length > 0)
+            yield `${title}: ${name} has capabilities.`;
+        }
+      }
+    },
+  },
+  {
+    name: 'containers ask for what they need',
+    *check(manifests) {
+      for (const { title, container } of containersOf(manifests)) {
+        const { requests = {}, limits = {} } = container.resources ?? {};
+        if (requests['cpu'] === undefined) yield `${title} asks for no CPU.`;
+        if (requests['memory'] === undefined || limits['memory'] === undefined)
+          yield `${title} has no limit of memory.`;
+        // A stopped event loop makes everybody wait until the next period.
+        if (limits['cpu'] !== undefined)
+          yield `${title} has a limit of CPU, which stops it in the middle of a fan-out.`;
+      }
+      for (const container of brokersOf(manifests)) {
+        const { requests = {}, limits = {} } = container.resources ?? {};
+        if (requests['cpu'] !== '1')
+          yield 'The broker asks for another share than the one CPU that its event loop can use.';
+        if (requests['memory'] !== limits['memory']) yield 'The broker asks for less memory than it may take.';
+        const heap = container.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
+        const heapMebibytes = Number(/--max-old-space-size=(\d+)/.exec(heap)?.[1]);
+        if (!(heapMebibytes <= 0.65 * mebibytes(limits['memory'] ?? '')))
+          yield 'The heap of the broker leaves no memory for buffers.';
+      }
+    },
+  },
+  {
+    name: 'probes ask different things, and liveness never asks for Redis',
+    *check(manifests) {
+      for (const container of brokersOf(manifests)) {
+        const { startupProbe, livenessProbe, readinessProbe } = container;
+        if (startupProbe?.httpGet === undefined) yield 'The broker has no startup probe.';
+        if (livenessProbe?.httpGet?.path !== '/healthz')
+          yield 'The liveness of the broker is not /healthz: an outage of Redis would restart all pods.';
+        if (readinessProbe?.httpGet?.path !== '/readyz') yield 'The readiness of the broker is not /readyz.';
+        const bridged = (readinessProbe?.periodSeconds ?? 10) * (readinessProbe?.failureThreshold ?? 3);
+        if (bridged < 30) yield `An outage of Redis of ${bridged} s takes all pods out of the Service: let it be 30.`;
+        for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
+          const port = probe?.httpGet?.port;
+          if (port !== undefined && port !== 'admin') yield `A probe of the broker asks port ${port}, not admin.`;
+        }
+      }
+    },
+  },
+  {
+    name: 'ports are those of the containers, by name and by number',
+    *check(manifests) {
+      const workloads = workloadsOf(manifests);
+      for (const service of ofKind(manifests, 'Service')) {
+        const { selector = {}, ports } = service['spec'] as { selector?: Labels; ports: readonly Port[] };
+        const chosen = workloads.filter(({ template }) => matches(selector, template.metadata.labels));
+        if (Object.keys(selector).length === 0 || chosen.length === 0)
+          yield `Service ${service.metadata.name} selects no pods.`;
+        for (const { targetPort, port } of ports) {
+          for (const { title, template } of chosen) {
+            if (!hasPort(template, targetPort ?? port))
+              yield `Service ${service.metadata.name}: ${title} has no port ${targetPort ?? port}.`;
+          }
+        }
+      }
+      for (const container of brokersOf(manifests)) {
+        const { port, adminPort } = configOf(manifests) ?? {};
+        const numberOf = (wanted: string): number | undefined =>
+          container.ports?.find(({ name }) => name === wanted)?.containerPort;
+        if (port !== undefined && numberOf('ws') !== port)
+          yield `The broker listens on ${port}, its port ws is ${numberOf('ws')}.`;
+        if (adminPort !== undefined && numberOf('admin') !== adminPort)
+          yield `The broker has its admin port on ${adminPort}, its port admin is ${numberOf('admin')}.`;
+      }
+      for (const { from, service, port } of backendsOf(manifests)) {
+        const found = ofKind(manifests, 'Service').find(({ metadata }) => metadata.name === service);
+        const ports = (found?.['spec'] as { ports?: readonly Port[] } | undefined)?.ports ?? [];
+        if (found === undefined) yield `${from} leads to the Service ${service}, which does not exist.`;
+        else if (!ports.some((each) => each.port === port || each.name === port))
+          yield `${from} leads to port ${port} of the Service ${service}, which it does not have.`;
+      }
+      for (const policy of ofKind(manifests, 'NetworkPolicy')) {
+        const { podSelector = {}, ingress = [] } = policy['spec'] as {
+          podSelector?: Selector;
+          ingress?: readonly { ports?: readonly Port[] }[];
+        };
+        for (const { title, template } of workloads.filter(({ template }) =>
+          matches(podSelector.matchLabels ?? {}, template.metadata.labels),
+        )) {
+          for (const { port } of ingress.flatMap(({ ports = [] }) => ports)) {
+            if (!hasPort(template, port)) yield `NetworkPolicy ${policy.metadata.name}: ${title} has no port ${port}.`;
+          }
+        }
+      }
+      for (const monitor of ofKind(manifests, 'ServiceMonitor')) {
+        const { selector, endpoints } = monitor['spec'] as {
+          selector: Selector;
+          endpoints: readonly { port: string }[];
+        };
+        const services = ofKind(manifests, 'Service').filter(({ metadata }) =>
+          matches(selector.matchLabels ?? {}, metadata.labels ?? {}),
+        );
+        if (services.length === 0) yield 'The ServiceMonitor selects no Service.';
+        for (const service of services) {
+          for (const { port } of endpoints) {
+            const { ports } = service['spec'] as { ports: readonly Port[] };
+            if (!ports.some(({ name }) => name === port))
+              yield `The ServiceMonitor reads port ${port} of ${service.metadata.name}, which it does not have.`;
+          }
+        }
+      }
+    },
+  },
+  {
+    name: 'network policies let in what must come in',
+    *check(manifests) {
+      const own = ofKind(manifests, 'NetworkPolicy');
+      if (own.length === 0) return;
+      const rules = own.flatMap((policy) => {
+        const {
+          podSelector = {},
+          ingress = [],
+          egress = [],
+        } = policy['spec'] as {
+          podSelector?: Selector;
+          ingress?: readonly { ports?: readonly Port[] }[];
+          egress?: readonly { ports?: readonly Port[] }[];
+        };
+        const isOurs = matches(podSelector.matchLabels ?? {}, { 'app.kubernetes.io/name': 'fanfare' });
+        return isOurs ? [{ ingress, egress }] : [];
+      });
+      const ports = (way: 'ingress' | 'egress'): unknown[] =>
+        rules.flatMap((rule) => rule[way].flatMap(({ ports: open = [] }) => open.map(({ port }) => port)));
+      for (const port of ['ws', 'admin']) {
+        if (!ports('ingress').includes(port)) yield `No NetworkPolicy lets anybody in to port ${port}.`;
+      }
+      for (const port of [53, 443]) {
+        if (!ports('egress').includes(port)) yield `No NetworkPolicy lets the broker out to port ${port}.`;
+      }
+      const url = configOf(manifests)?.redisUrl ?? '';
+      for (const [, port] of url.matchAll(/:(\d+)(?=[,/]|$)/g)) {
+        if (!ports('egress').includes(Number(port)))
+          yield `No NetworkPolicy lets the broker out to Redis on port ${port}.`;
+      }
+      if (
+        !own.some((policy) => Object.keys((policy['spec'] as { podSelector?: object }).podSelector ?? {}).length === 0)
+      )
+        yield 'No NetworkPolicy denies what is not permitted.';
+    },
+  },
+  {
+    name: 'selectors choose the pods that are meant',
+    *check(manifests) {
+      const workloads = workloadsOf(manifests);
+      for (const { title, manifest, template } of workloads) {
+        const selector = (manifest['spec'] as { selector?: Selector }).selector;
+        if (manifest.kind !== 'Job' && !selects(selector, template.metadata.labels))
+          yield `${title} does not select its own pods.`;
+        for (const { topologyKey, labelSelector, matchLabelKeys } of template.spec.topologySpreadConstraints ?? []) {
+          if (!selects(labelSelector, template.metadata.labels))
+            yield `${title}: the spread over ${topologyKey} counts other pods.`;
+          // Else pods of the old generation count too, and the new ones end up together.
+          if (!matchLabelKeys?.includes('pod-template-hash'))
+            yield `${title}: the spread over ${topologyKey} counts old generations.`;
+        }
+      }
+      const deployments = ofKind(manifests, 'Deployment');
+      for (const budget of ofKind(manifests, 'PodDisruptionBudget')) {
+        const { selector, maxUnavailable, unhealthyPodEvictionPolicy } = budget['spec'] as {
+          selector?: Selector;
+          maxUnavailable?: number;
+          unhealthyPodEvictionPolicy?: string;
+        };
+        if (!workloads.some(({ template }) => selects(selector, template.metadata.labels)))
+          yield 'The PodDisruptionBudget selects no pods.';
+        if (maxUnavailable !== 1) yield 'The PodDisruptionBudget does not let one pod go at a time.';
+        if (unhealthyPodEvictionPolicy !== 'AlwaysAllow')
+          yield 'A pod that is not ready keeps its machine from being emptied.';
+      }
+      if (deployments.length > 0 && ofKind(manifests, 'PodDisruptionBudget').length === 0)
+        yield 'There is no PodDisruptionBudget.';
+    },
+  },
+  {
+    name: 'pods are spread over zones and machines',
+    *check(manifests) {
+      for (const { title, template } of workloadsOf(manifests).filter(
+        ({ manifest }) => manifest.kind === 'Deployment',
+      )) {
+        const keys = (template.spec.topologySpreadConstraints ?? []).map(({ topologyKey }) => topologyKey);
+        for (const key of ['topology.kubernetes.io/zone', 'kubernetes.io/hostname']) {
+          if (!keys.includes(key)) yield `${title} is not spread over ${key}.`;
+        }
+      }
+    },
+  },
+  {
+    name: 'new pods come before old ones go',
+    *check(manifests) {
+      for (const deployment of ofKind(manifests, 'Deployment')) {
+        const { strategy, minReadySeconds = 0 } = deployment['spec'] as {
+          strategy?: { rollingUpdate?: { maxSurge?: unknown; maxUnavailable?: unknown } };
+          minReadySeconds?: number;
+        };
+        const { maxSurge, maxUnavailable } = strategy?.rollingUpdate ?? {};
+        if (maxUnavailable !== 0) yield 'A rolling deploy takes pods away before others are there.';
+        if (maxSurge === undefined || maxSurge === 0)
+          yield 'A rolling deploy may not start a pod beyond the number of replicas.';
+        if (minReadySeconds < 5) yield 'A rolling deploy goes on before a new pod has shown that it lives.';
+      }
+    },
+  },
+  {
+    name: 'the grace covers preStop and the whole drain',
+    *check(manifests) {
+      if (ofKind(manifests, 'Deployment').length === 0) return;
+      const config = configOf(manifests);
+      if (config === null) return;
+      const { preStopSeconds, terminationGracePeriodSeconds } = readDeployment(manifests);
+      const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = config;
+      const drainSeconds = (drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs) / 1_000;
+      const needed = preStopSeconds + drainSeconds + spareSeconds;
+      if (terminationGracePeriodSeconds < needed)
+        yield `terminationGracePeriodSeconds is ${terminationGracePeriodSeconds}; preStop (${preStopSeconds}), drain (${drainSeconds}) and ${spareSeconds} to spare need ${needed}.`;
+      if (preStopSeconds < 2) yield 'preStop is too short for load balancers to hear that the pod goes.';
+    },
+  },
+  {
+    name: 'the configuration is one that the broker takes',
+    *check(manifests) {
+      for (const _ of brokersOf(manifests)) {
+        try {
+          const config = loadConfig(environmentOf(manifests));
+          if (config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0')
+            yield 'The broker listens where nobody reaches it.';
+          if (config.redisUrl === null) yield 'The nodes have no Redis: each would be a broker of its own.';
+        } catch (error) {
+          yield* sentencesOf(error);
+        }
+      }
+      for (const { title, template } of workloadsOf(manifests)) {
+        if (
+          template.spec.enableServiceLinks !== false &&
+          template.metadata.labels['app.kubernetes.io/name'] === 'fanfare'
+        )
+          yield `${title} gets variables for every Service, of which FANFARE_PORT would be one.`;
+      }
+    },
+  },
+  {
+    name: 'what is referred to exists',
+    *check(manifests) {
+      const exists = (kind: string, name: string): boolean =>
+        ofKind(manifests, kind).some(({ metadata }) => metadata.name === name);
+      for (const { title, container } of containersOf(manifests)) {
+        for (const { configMapRef, secretRef } of container.envFrom ?? []) {
+          if (configMapRef !== undefined && !exists('ConfigMap', configMapRef.name))
+            yield `${title}: there is no ConfigMap ${configMapRef.name}.`;
+          if (secretRef !== undefined) yield* wrongSecret(manifests, title, secretRef);
+        }
+        for (const { valueFrom } of container.env ?? []) {
+          if (valueFrom?.configMapKeyRef !== undefined && !exists('ConfigMap', valueFrom.configMapKeyRef.name))
+            yield `${title}: there is no ConfigMap ${valueFrom.configMapKeyRef.name}.`;
+          if (valueFrom?.secretKeyRef !== undefined) yield* wrongSecret(manifests, title, valueFrom.secretKeyRef);
+        }
+      }
+      for (const { title, template } of workloadsOf(manifests)) {
+        const { volumes = [], containers, serviceAccountName } = template.spec;
+        for (const { configMap } of volumes) {
+          if (configMap !== undefined && !exists('ConfigMap', configMap.name))
+            yield `${title}: there is no ConfigMap ${configMap.name}.`;
+        }
+        if (serviceAccountName !== undefined && !exists('ServiceAccount', serviceAccountName))
+          yield `${title}: there is no ServiceAccount ${serviceAccountName}.`;
+        for (const { name } of containers.flatMap(({ volumeMounts = [] }) => volumeMounts)) {
+          const isClaimed = ((title.startsWith('StatefulSet') ? claimsOf(manifests) : []) as string[]).includes(name);
+          if (!isClaimed && !volumes.some((volume) => volume.name === name))
+            yield `${title} mounts ${name}, which is no volume.`;
+        }
+      }
+      const namespaces = new Set(
+        manifests.map(({ metadata }) => metadata.namespace).filter((name) => name !== undefined),
+      );
+      if (namespaces.size > 1) yield `The objects stand in several namespaces: ${[...namespaces].join(', ')}.`;
+      for (const namespace of namespaces) {
+        if (ofKind(manifests, 'Namespace').length > 0 && !exists('Namespace', namespace))
+          yield `There is no Namespace ${namespace}.`;
+      }
+    },
+  },
+  {
+    name: 'one thing decides how many pods there are, and lets them go slowly',
+    *check(manifests) {
+      const scalers = [...ofKind(manifests, 'HorizontalPodAutoscaler'), ...ofKind(manifests, 'ScaledObject')];
+      for (const deployment of ofKind(manifests, 'Deployment')) {
+        const { replicas } = deployment['spec'] as { replicas?: number };
+        if (scalers.length > 1) yield 'Two autoscalers decide how many pods there are.';
+        if (scalers.length > 0 && replicas !== undefined)
+          yield 'The Deployment and an autoscaler both say how many pods there are.';
+        if (scalers.length === 0 && (replicas ?? 1) < 2)
+          yield 'A deployment of one pod has nowhere to move its clients.';
+      }
+      for (const scaler of scalers) {
+        const spec = scaler['spec'] as {
+          scaleTargetRef: { name: string };
+          minReplicas?: number;
+          minReplicaCount?: number;
+          behavior?: Behavior;
+          advanced?: { horizontalPodAutoscalerConfig?: { behavior?: Behavior } };
+          metrics?: readonly { type: string; pods?: { metric: { name: string } }; resource?: { name: string } }[];
+          triggers?: readonly { type: string; metadata: { query?: string } }[];
+        };
+        const title = `${scaler.kind} ${scaler.metadata.name}`;
+        if (!ofKind(manifests, 'Deployment').some(({ metadata }) => metadata.name === spec.scaleTargetRef.name))
+          yield `${title} scales ${spec.scaleTargetRef.name}, which does not exist.`;
+        if ((spec.minReplicas ?? spec.minReplicaCount ?? 1) < 2)
+          yield `${title} goes down to one pod, which has nowhere to move its clients.`;
+        const down = (spec.behavior ?? spec.advanced?.horizontalPodAutoscalerConfig?.behavior)?.scaleDown;
+        if (
+          (down?.stabilizationWindowSeconds ?? 300) < 1_800 ||
+          down?.policies?.some(({ type, value }) => type !== 'Pods' || value > 1) !== false
+        )
+          yield `${title} takes pods away faster than one after half an hour.`;
+        const measured = [
+          ...(spec.metrics ?? []).map(({ pods, resource }) => pods?.metric.name ?? resource?.name),
+          ...(spec.triggers ?? []).map(({ type, metadata }) => metadata.query ?? type),
+        ].join(' ');
+        if (!/fanfare_connections\b/.test(measured) || !/\bcpu\b/.test(measured))
+          yield `${title} does not look at both connections and CPU.`;
+      }
+    },
+  },
+  {
+    name: 'clients can stay connected for hours',
+    *check(manifests) {
+      for (const route of ofKind(manifests, 'HTTPRoute')) {
+        const { rules } = route['spec'] as { rules: readonly { timeouts?: { request?: string } }[] };
+        if (rules.some(({ timeouts }) => timeouts?.request !== '0s'))
+          yield 'The HTTPRoute ends connections after the timeout of a request.';
+      }
+      for (const { metadata } of ofKind(manifests, 'Ingress')) {
+        for (const side of ['read', 'send']) {
+          const seconds = Number(metadata.annotations?.[`nginx.ingress.kubernetes.io/proxy-${side}-timeout`] ?? 60);
+          if (seconds < 600) yield `The Ingress ends connections that ${side} nothing for ${seconds} s.`;
+        }
+      }
+    },
+  },
+];
+
+interface Behavior {
+  readonly scaleDown?: {
+    readonly stabilizationWindowSeconds?: number;
+    readonly policies?: readonly { readonly type: string; readonly value: number }[];
+  };
+}
+
+/** Left of the grace when everything took as long as it may. */
+const spareSeconds = 10;
+
+function ofKind(manifests: readonly Manifest[], kind: string): Manifest[] {
+  return manifests.filter((manifest) => manifest.kind === kind);
+}
+
+function workloadsOf(manifests: readonly Manifest[]): Workload[] {
+  return ['Deployment', 'StatefulSet', 'Job'].flatMap((kind) =>
+    ofKind(manifests, kind).map((manifest) => {
+      const { template } = manifest['spec'] as { template: PodTemplate };
+      return { manifest, template, title: `${kind} ${manifest.metadata.name}` };
+    }),
+  );
+}
+
+function containersOf(manifests: readonly Manifest[]): { title: string; container: Container }[] {
+  return workloadsOf(manifests).flatMap(({ title, template }) =>
+    template.spec.containers.map((container) => ({ title, container })),
+  );
+}
+
+function brokersOf(manifests: readonly Manifest[]): Container[] {
+  return containersOf(manifests).flatMap(({ title, container }) => (title === 'Deployment fanfare' ? [container] : []));
+}
+
+function hasPort({ spec }: PodTemplate, port: number | string | undefined): boolean {
+  return spec.containers.some(({ ports = [] }) =>
+    ports.some(({ name, containerPort }) => name === port || containerPort === port),
+  );
+}
+
+function matches(selector: Labels, labels: Labels): boolean {
+  return Object.entries(selector).every(([name, value]) => labels[name] === value);
+}
+
+/** Not by saying nothing: that would choose all pods. */
+function selects(selector: Selector | undefined, labels: Labels): boolean {
+  const wanted = selector?.matchLabels ?? {};
+  return Object.keys(wanted).length > 0 && matches(wanted, labels);
+}
+
+function claimsOf(manifests: readonly Manifest[]): string[] {
+  return ofKind(manifests, 'StatefulSet').flatMap(({ spec }) =>
+    ((spec as { volumeClaimTemplates?: readonly Manifest[] }).volumeClaimTemplates ?? []).map(
+      ({ metadata }) => metadata.name,
+    ),
+  );
+}
+
+function backendsOf(
+  manifests: readonly Manifest[],
+): { from: string; service: string; port: number | string | undefined }[] {
+  const routes = ofKind(manifests, 'HTTPRoute').flatMap((route) => {
+    const { rules } = route['spec'] as { rules: readonly { backendRefs: readonly { name: string; port: number }[] }[] };
+    return rules.flatMap(({ backendRefs }) =>
+      backendRefs.map(({ name, port }) => ({ from: 'The HTTPRoute', service: name, port })),
+    );
+  });
+  const ingresses = ofKind(manifests, 'Ingress').flatMap((ingress) => {
+    const { rules } = ingress['spec'] as {
+      rules: readonly {
+        http: { paths: readonly { backend: { service: { name: string; port: Port & { number?: number } } } }[] };
+      }[];
+    };
+    return rules.flatMap(({ http }) =>
+      http.paths.map(({ backend: { service } }) => ({
+        from: 'The Ingress',
+        service: service.name,
+        port: service.port.name ?? service.port.number,
+      })),
+    );
+  });
+  return [...routes, ...ingresses];
+}
+
+function* wrongSecret(manifests: readonly Manifest[], title: string, { name, key }: Ref): Iterable<string> {
+  const found = ofKind(manifests, 'Secret').find(({ metadata }) => metadata.name === name);
+  const content =
+    found === undefined ? promisedSecrets[name] : { ...(found['data'] as Labels), ...(found['stringData'] as Labels) };
+  if (content === undefined) yield `${title}: there is no Secret ${name}, and k8s/README.md does not say to make it.`;
+  else if (key !== undefined && content[key] === undefined) yield `${title}: the Secret ${name} has no key ${key}.`;
+}
+
+/** Of the broker, with stand-ins for the Secrets that somebody else makes. */
+function environmentOf(manifests: readonly Manifest[]): Labels {
+  const missing = Object.entries(promisedSecrets).filter(
+    ([name]) => !ofKind(manifests, 'Secret').some(({ metadata }) => metadata.name === name),
+  );
+  const standIns = missing.map(
+    ([name, stringData]): Manifest => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, stringData }),
+  );
+  return readDeployment([...manifests, ...standIns]).environment('fanfare-0');
+}
+
+/** Null where the broker would not take it: another policy says so. */
+function configOf(manifests: readonly Manifest[]): ReturnType<typeof loadConfig> | null {
+  try {
+    return loadConfig(environmentOf(manifests));
+  } catch {
+    return null;
+  }
+}
+
+function mebibytes(quantity: string): number {
+  const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
+  return Number(number) * (unit === 'Gi' ? 1_024 : 1);
+}

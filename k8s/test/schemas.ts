@@ -1,0 +1,92 @@
+/** Whether an object is what its API takes: by the schemas of Kubernetes and of the CRDs, and strictly: a field that they do not know is wrong. */
+
+import type { Manifest } from '@fanfare/local-cluster';
+import { HTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
+import { ScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1';
+import { PrometheusRule, ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { Deployment, StatefulSet } from 'kubernetes-models/apps/v1';
+import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
+import { Job } from 'kubernetes-models/batch/v1';
+import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, Namespace, Secret, Service, ServiceAccount } from 'kubernetes-models/v1';
+
+interface Model {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly prototype: object;
+}
+
+const models: readonly Model[] = [
+  ConfigMap,
+  Deployment,
+  HTTPRoute,
+  HorizontalPodAutoscaler,
+  Ingress,
+  Job,
+  Namespace,
+  NetworkPolicy,
+  PodDisruptionBudget,
+  PrometheusRule,
+  ScaledObject,
+  Secret,
+  Service,
+  ServiceAccount,
+  ServiceMonitor,
+  StatefulSet,
+];
+
+/** What is wrong with it, a sentence each. */
+export function wrongBySchema(manifest: Manifest): string[] {
+  const { apiVersion, kind, metadata } = manifest;
+  const name = `${kind} ${metadata.name}`;
+  const model = models.find((each) => each.apiVersion === apiVersion && each.kind === kind);
+  if (model === undefined) return [`${name}: there is no schema for ${apiVersion} ${kind}.`];
+  const root = Object.assign(Object.create(model.prototype) as { validate(): void }, manifest);
+  const reads = new Reads();
+  const wrong: string[] = [];
+  try {
+    (reads.watch(root) as { validate(): void }).validate();
+  } catch (error) {
+    wrong.push(`${name}: ${(error as Error).message}.`);
+  }
+  for (const path of reads.unread(root, '')) wrong.push(`${name}: ${path} is no field that the API knows.`);
+  return wrong;
+}
+
+/**
+ * The validators let unknown fields pass, as the schemas of Kubernetes do. But they ask an object for each field that they know, and for all
+ * fields where any is allowed (labels): a field that nobody has asked for is unknown.
+ */
+class Reads {
+  readonly #watched = new Map<object, { readonly proxy: object; readonly fields: Set<string | symbol> }>();
+
+  watch(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null) return value;
+    const known = this.#watched.get(value);
+    if (known !== undefined) return known.proxy;
+    const fields = new Set<string | symbol>();
+    const proxy = new Proxy(value, {
+      get: (target, field) => {
+        fields.add(field);
+        return this.watch(Reflect.get(target, field));
+      },
+      ownKeys: (target) => {
+        const own = Reflect.ownKeys(target);
+        for (const field of own) fields.add(field);
+        return own;
+      },
+    });
+    this.#watched.set(value, { proxy, fields });
+    return proxy;
+  }
+
+  *unread(value: unknown, path: string): Iterable<string> {
+    if (typeof value !== 'object' || value === null) return;
+    const fields = this.#watched.get(value)?.fields;
+    for (const [field, child] of Object.entries(value)) {
+      if (fields?.has(field) === true) yield* this.unread(child, `${path}/${field}`);
+      else yield `${path}/${field}`;
+    }
+  }
+}
