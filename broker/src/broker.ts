@@ -20,6 +20,7 @@ import { RedisRelay } from './relay/redis-relay.js';
 import type { Relay } from './relay/relay.js';
 import { Fanout } from './topics/fanout.js';
 import { Registry } from './topics/registry.js';
+import type { Tracing } from './tracing.js';
 
 export interface Broker {
   /** Where clients connect. */
@@ -44,6 +45,7 @@ export interface Broker {
 export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
   const metrics = new Metrics(worker);
   const { counters } = metrics;
+  const tracing = await startTracing(config, log, metrics.counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
@@ -60,11 +62,12 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       broadcast: (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
     },
     counters,
+    tracing,
   );
   const relay: Relay =
     config.redisUrl === null
-      ? new MemoryRelay(config, fanout)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters);
+      ? new MemoryRelay(config, fanout, tracing)
+      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, tracing);
   const parts: Parts = {
     relay,
     limits: config,
@@ -96,6 +99,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   ).catch(async (error: unknown) => {
     await doors?.close();
     await relay.close();
+    await tracing?.close();
     throw error;
   });
   const renewal = certificate === null ? null : new Renewal(certificate, server, log);
@@ -134,6 +138,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     await doors?.close();
     await relay.close();
     server.close();
+    await tracing?.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
@@ -184,4 +189,12 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       log.info({ event: 'stopped' }, 'Stopped.');
     },
   };
+}
+
+/** The libraries for it are loaded only where something is to be traced. */
+async function startTracing(config: Config, log: Log, counters: Metrics['counters']): Promise<Tracing | null> {
+  const { tracingUrl, tracingRatio, nodeName } = config;
+  if (tracingUrl === null || tracingRatio === 0) return null;
+  const { Tracing } = await import('./tracing.js');
+  return new Tracing({ tracingUrl, tracingRatio, nodeName }, log, counters);
 }
