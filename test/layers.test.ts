@@ -28,6 +28,7 @@ const leaves = ['log.ts', 'metrics.ts', 'nearest.ts', 'redis-url.ts', 'redis.ts'
 const onlyIn: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'broker/src/connection/server.ts',
   ioredis: 'broker/src/redis.ts',
+  '@opentelemetry/sdk-trace': 'broker/src/tracing.ts',
 };
 
 interface Import {

@@ -22,6 +22,7 @@ import { RedisRelay } from './relay/redis-relay.js';
 import type { Relay } from './relay/relay.js';
 import { Fanout } from './topics/fanout.js';
 import { Registry } from './topics/registry.js';
+import type { Tracing } from './tracing.js';
 
 export interface Broker {
   /** Where clients connect. */
@@ -49,6 +50,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   let isDraining = false;
   /** Null before the node takes connections, and when it does not any more. */
   let countForSpread = (): number | null => null;
+  const tracing = await startTracing(config, log, metrics.counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
@@ -65,11 +67,19 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       broadcast: (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
     },
     counters,
+    tracing,
   );
   const relay: Relay =
     config.redisUrl === null
-      ? new MemoryRelay(config, fanout)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => countForSpread());
+      ? new MemoryRelay(config, fanout, tracing)
+      : new RedisRelay(
+          { ...config, redisUrl: config.redisUrl },
+          fanout,
+          log,
+          counters,
+          () => countForSpread(),
+          tracing,
+        );
   const parts: Parts = {
     relay,
     limits: config,
@@ -98,6 +108,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     async (error: unknown) => {
       await doors?.close();
       await relay.close();
+      await tracing?.close();
       throw error;
     },
   );
@@ -150,6 +161,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     await doors?.close();
     await relay.close();
     server.close();
+    await tracing?.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
@@ -212,4 +224,12 @@ function busySinceLastRead(): () => number {
     last = now;
     return utilization;
   };
+}
+
+/** The libraries for it are loaded only where something is to be traced. */
+async function startTracing(config: Config, log: Log, counters: Metrics['counters']): Promise<Tracing | null> {
+  const { tracingUrl, tracingRatio, nodeName } = config;
+  if (tracingUrl === null || tracingRatio === 0) return null;
+  const { Tracing } = await import('./tracing.js');
+  return new Tracing({ tracingUrl, tracingRatio, nodeName }, log, counters);
 }

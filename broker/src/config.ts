@@ -81,6 +81,7 @@ const maxWorkers = 256;
 const maxNodeNameLength = 64;
 
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
+const httpUrl = z.url({ protocol: /^https?$/ });
 
 export const settings = {
   host: {
@@ -478,6 +479,29 @@ export const settings = {
       .optional()
       .transform((name) => name ?? randomNodeName()),
   } satisfies Setting<string>,
+  tracingUrl: {
+    name: 'FANFARE_TRACING_URL',
+    unit: 'URL',
+    mustBe: 'a URL such as http://collector:4318/v1/traces',
+    fallback: 'unset',
+    about:
+      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
+    schema: httpUrl.nullable().default(null),
+  } satisfies Setting<string | null>,
+  tracingRatio: {
+    name: 'FANFARE_TRACING_RATIO',
+    unit: 'share',
+    mustBe: 'a number from 0 to 1, such as 0.001',
+    fallback: '0.001',
+    about:
+      'Share of the publications that are traced, where FANFARE_TRACING_URL is set. Nodes that form one broker need the same one: each chooses by itself, and all choose the same publications.',
+    schema: z
+      .string()
+      .regex(/^(\d+(\.\d*)?|\.\d+)$/)
+      .transform(Number)
+      .pipe(z.number().min(0).max(1))
+      .default(0.001),
+  } satisfies Setting<number>,
   logLevel: {
     name: 'FANFARE_LOG_LEVEL',
     unit: 'word',
@@ -606,7 +630,8 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
-  const isSecret = setting.name === settings.redisUrl.name;
+  // A URL may hold a password.
+  const isSecret = setting.name === settings.redisUrl.name || setting.name === settings.tracingUrl.name;
   // Kubernetes sets FANFARE_PORT=tcp://10.0.0.1:8080 for a Service named "fanfare".
   if (/^tcp:\/\//.test(text) && !isSecret) {
     return [

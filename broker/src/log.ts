@@ -44,6 +44,10 @@ export const logEvents = {
   topicRepaired: 'One topic had missed publications (level debug).',
   policiesDiffer: 'Another node has another FANFARE_TOPICS. Said once.',
   redisMessageUnreadable: 'A message on our channels in Redis is not ours. Said once.',
+  tracing: 'Publications are traced: where spans are sent (`url`, without user and query), and the `ratio`.',
+  tracingFailed:
+    'The collector does not take spans. They are dropped, and nothing else suffers. Said once while it lasts; what came of it, when it takes them again.',
+  tracingBack: 'The collector takes spans again; with how many were `dropped`.',
   bug: 'Something happened that must not. Please report it, with the line.',
 } as const;
 

@@ -50,6 +50,8 @@ export class Counters {
   probesMissed = 0;
   beaconsSent = 0;
   recoveries = 0;
+  spans = 0;
+  spansDropped = 0;
   redisPublishCommands = 0;
   redisScriptCalls = 0;
   redisSubscribeCommands = 0;
@@ -177,6 +179,11 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   recoveries: [
     'recoveries',
     'Times that Redis came with another state than before, and the nodes gave back what it had lost.',
+  ],
+  spans: ['spans', 'Spans of traced publications that the collector has taken.'],
+  spansDropped: [
+    'spans_dropped',
+    'Spans of traced publications that were lost: the collector did not take them, or too many waited for it.',
   ],
   redisScriptCalls: ['redis_script_calls', 'Lua scripts called in Redis.'],
   redisPublishCommands: [

@@ -4,6 +4,7 @@ import { authFields } from './auth/auth-config.js';
 import { policyFields, settings } from './config.js';
 import { logEvents } from './log.js';
 import { buildInfo, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
+import { tracingSection } from './tracing-page.js';
 
 const examplePolicies = {
   'prices.>': { level: 'fast' },
@@ -133,7 +134,7 @@ export function observabilityPage(): string {
   const events = Object.entries(logEvents).map(([event, meaning]) => `| \`${event}\` | ${meaning} |`);
   return `# Observability
 
-<!-- Generated from broker/src/metrics.ts and broker/src/log.ts by \`npm run docs\`. -->
+<!-- Generated from broker/src/metrics.ts, broker/src/log.ts and broker/src/tracing-page.ts by \`npm run docs\`. -->
 
 ## Endpoints
 
@@ -158,7 +159,7 @@ No label carries a topic, a user, or anything else that a client chooses. Beside
 |---|---|---|
 ${metrics.join('\n')}
 
-## Log
+${tracingSection}## Log
 
 One line for each event, on standard output: JSON with \`time\` (Unix milliseconds), \`level\` (30 info, 40 warn, 50 error), \`node\`, \`event\` and \`msg\`, or readable text at a terminal
 (\`FANFARE_LOG_FORMAT\`). Search and alert by \`event\`; \`msg\` is for people and may change.

@@ -50,6 +50,13 @@ describe('the configuration', () => {
     ['FANFARE_PORT', '1e3', 'FANFARE_PORT must be an integer from 0 to 65535, not "1e3".'],
     ['FANFARE_IDLE_TIMEOUT_SECONDS', '7', 'FANFARE_IDLE_TIMEOUT_SECONDS must be an integer from 8 to 960, not "7".'],
     ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
+    ['FANFARE_TRACING_RATIO', '1.5', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001, not "1.5".'],
+    ['FANFARE_TRACING_RATIO', '1e-3', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001, not "1e-3".'],
+    [
+      'FANFARE_TRACING_URL',
+      'grpc://user:password@collector:4317',
+      'FANFARE_TRACING_URL must be a URL such as http://collector:4318/v1/traces.',
+    ],
     ['FANFARE_LOG_FORMAT', 'xml', 'FANFARE_LOG_FORMAT must be "json" or "pretty", not "xml".'],
     [
       'FANFARE_LOG_LEVEL',

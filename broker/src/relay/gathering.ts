@@ -26,6 +26,8 @@ export interface Batch {
   readonly places: readonly number[];
   /** The messageIds of the run with their places, in order. */
   readonly messageIds: ReadonlyMap<string, number>;
+  /** When its first publication came, by performance.now(); 0 where publications are not traced. */
+  readonly beganAt: number;
   /** The run and the messageIds that are left without the publications at some places; a copy. */
   without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
 }
@@ -43,6 +45,7 @@ const keptBatchBytes = 16_384;
 export class Gathering {
   readonly #flush: (batches: readonly Batch[]) => void;
   readonly #window: FlushWindow;
+  readonly #isTraced: boolean;
   /** Runs while something is gathered for longer than a turn. */
   #timer: NodeJS.Timeout | undefined;
   readonly #open = new Map<Topic, OpenBatch>();
@@ -52,8 +55,9 @@ export class Gathering {
   #bytes = 0;
 
   /** `flush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
-  constructor(window: FlushWindow, flush: (batches: readonly Batch[]) => void) {
+  constructor(window: FlushWindow, flush: (batches: readonly Batch[]) => void, isTraced = false) {
     this.#window = window;
+    this.#isTraced = isTraced;
     this.#flush = flush;
   }
 
@@ -106,6 +110,7 @@ export class Gathering {
   #begin(topic: Topic): OpenBatch {
     const batch = this.#spare.pop() ?? new OpenBatch();
     batch.begin(topic);
+    if (this.#isTraced) batch.beganAt = performance.now();
     if (this.#batches.length === 0) this.#planFlush();
     this.#batches.push(batch);
     this.#bytes += runOverheadBytes;
@@ -117,6 +122,7 @@ export class Gathering {
 class OpenBatch implements Batch {
   topic = '' as Topic;
   count = 0;
+  beganAt = 0;
   receipts: Receipt[] = [];
   places: number[] = [];
   messageIds = new Map<string, number>();

@@ -10,7 +10,7 @@ import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
 import type { Published } from './published.js';
-import type { Receipt } from './relay.js';
+import type { PublishTracer, Receipt, TakenRun } from './relay.js';
 import { scripts } from './scripts.js';
 import { encodeEntry } from './stream-entry.js';
 
@@ -69,7 +69,11 @@ interface Sent {
   readonly receipts: readonly Receipt[];
   readonly places: readonly number[];
   readonly messageIds: ReadonlyMap<string, number>;
+  readonly beganAt: number;
 }
+
+/** A call's way to Redis and back. */
+type RoundTrip = NonNullable<TakenRun['redis']>;
 
 export class HistoryPublisher {
   readonly #link: PublishingLink;
@@ -79,6 +83,7 @@ export class HistoryPublisher {
   readonly #published: Published;
   readonly #wait: Wait | null;
   readonly #onStale: () => void;
+  readonly #tracer: PublishTracer | null;
   readonly #remembered = new Map<Topic, Remembered>();
   readonly #sending = new Set<Promise<void>>();
   /** Pipelines that Redis has not answered. */
@@ -97,6 +102,7 @@ export class HistoryPublisher {
     published: Published,
     wait: Wait | null,
     onStale: () => void,
+    tracer: PublishTracer | null,
   ) {
     this.#link = link;
     this.#keys = keys;
@@ -105,6 +111,7 @@ export class HistoryPublisher {
     this.#published = published;
     this.#wait = wait;
     this.#onStale = onStale;
+    this.#tracer = tracer;
   }
 
   /** About the bytes that wait for Redis. */
@@ -128,13 +135,14 @@ export class HistoryPublisher {
 
   /** Takes the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
-    const runs = batches.map(({ topic, run, receipts, places, messageIds }) => ({
+    const runs = batches.map(({ topic, run, receipts, places, messageIds, beganAt }) => ({
       topic,
       count: run.count,
       entry: encodeEntry(run, messageIds),
       receipts,
       places,
       messageIds,
+      beganAt,
     }));
     for (const run of runs) this.#bytes += sizeOf(run);
     if (this.#untaught !== null) this.#untaught.later.push(...runs);
@@ -155,14 +163,15 @@ export class HistoryPublisher {
     const calls = pieces.map((piece) => this.#callOf(piece, generation));
     const answers = await this.#link.evaluate(calls, this.#wait);
     this.#unanswered--;
-    this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
+    const answeredAt = performance.now();
+    this.#counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation have what is left of this one.
     const isSafe =
       this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && this.#generation === generation);
     if (!isSafe && this.#generation === generation) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
-      if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe);
+      if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
       else if (answer.message.startsWith('NOSCRIPT')) {
         this.#untaught ??= { refused: [], later: [] };
         this.#untaught.refused.push(...piece);
@@ -226,7 +235,7 @@ export class HistoryPublisher {
   }
 
   /** What became of the runs of one call. */
-  #hear(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean): void {
+  #hear(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean, redis: RoundTrip): void {
     for (const [index, run] of runs.entries()) {
       const answer = answers[index];
       if (answer instanceof Error) {
@@ -234,12 +243,12 @@ export class HistoryPublisher {
         if (isOfAnotherState(answer)) this.#onStale();
         this.#fail([run], unavailable());
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
-      else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[]);
-      else this.#accept(run, parsePosition(String(answer)));
+      else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
+      else this.#accept(run, parsePosition(String(answer)), redis);
     }
   }
 
-  #accept(run: Sent, first: Position | null): void {
+  #accept(run: Sent, first: Position | null, redis: RoundTrip): void {
     this.#bytes -= sizeOf(run);
     if (first === null) return;
     const { epoch, offset } = first;
@@ -249,10 +258,11 @@ export class HistoryPublisher {
     for (const [index, receipt] of run.receipts.entries()) {
       receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
     }
+    this.#trace(run, first, run.count, redis);
   }
 
   /** Some of the run's messageIds were known: those publications stand where they were published first. */
-  #acceptSome(run: Sent, [first, ...known]: readonly Buffer[]): void {
+  #acceptSome(run: Sent, [first, ...known]: readonly Buffer[], redis: RoundTrip): void {
     this.#bytes -= sizeOf(run);
     // Where nothing new was left, Redis has not looked what can be forgotten.
     const remembered = this.#remembered.get(run.topic);
@@ -270,6 +280,11 @@ export class HistoryPublisher {
       const position = before.get(place) ?? (start && { epoch: start.epoch, offset: start.offset + place - gone });
       if (position !== null) receipt.accepted(position);
     }
+    if (start !== null) this.#trace(run, start, run.count - before.size, redis);
+  }
+
+  #trace({ topic, beganAt }: Sent, position: Position, count: number, redis: RoundTrip): void {
+    if (this.#tracer !== null) this.#tracer.published({ topic, position, count, beganAt, redis });
   }
 
   #remember(topic: Topic, epoch: string, head: number): void {

@@ -213,7 +213,7 @@ export class Line {
         this.#skipTo(first - 1);
       }
       const before = this.#head;
-      for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry);
+      for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry, true);
       publications += this.#head - before;
       if (this.#head >= position.offset) break;
       next = (await this.#read(this.#epoch, this.#head + 1)).entries;
@@ -282,7 +282,7 @@ export class Line {
   }
 
   /** Delivers an entry of this epoch that does not come behind a hole; what was delivered before is left out. */
-  #take(entry: StreamEntry): void {
+  #take(entry: StreamEntry, wasMissed = false): void {
     if (entry.last <= this.#head) {
       this.#context.counters.publicationsRepeated += entry.run.count;
       return;
@@ -293,7 +293,7 @@ export class Line {
     this.recent.append(entry);
     const { epoch } = this.position;
     const run = entry.first === from ? entry.run : this.recent.between(from, entry.last);
-    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run);
+    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, wasMissed);
   }
 
   async #backfill(): Promise<void> {

@@ -6,7 +6,16 @@ import { type Batch, Gathering } from './gathering.js';
 import { noHistory, noHistoryError, pageBackward, pageForward, standingOf } from './history.js';
 import { IdMemory } from './id-memory.js';
 import { Recent, RecentBudget } from './recent.js';
-import type { Delivery, HistoryPage, HistoryRequest, Receipt, Relay, RelayState, Standing } from './relay.js';
+import type {
+  Delivery,
+  HistoryPage,
+  HistoryRequest,
+  PublishTracer,
+  Receipt,
+  Relay,
+  RelayState,
+  Standing,
+} from './relay.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
 export interface MemoryRelaySettings {
@@ -34,6 +43,7 @@ const sweepMs = 1_000;
 export class MemoryRelay implements Relay {
   readonly #settings: MemoryRelaySettings;
   readonly #delivery: Delivery;
+  readonly #tracer: PublishTracer | null;
   readonly #window: FlushWindow;
   readonly #gathering: Gathering;
   readonly #budget: RecentBudget;
@@ -45,11 +55,12 @@ export class MemoryRelay implements Relay {
   readonly spread = null;
   readonly redisOutputBufferBytes = 0;
 
-  constructor(settings: MemoryRelaySettings, delivery: Delivery) {
+  constructor(settings: MemoryRelaySettings, delivery: Delivery, tracer: PublishTracer | null = null) {
     this.#settings = settings;
     this.#delivery = delivery;
+    this.#tracer = tracer;
     this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#gathering = new Gathering(this.#window, (batches) => this.#deliver(batches));
+    this.#gathering = new Gathering(this.#window, (batches) => this.#deliver(batches), tracer !== null);
     this.#budget = new RecentBudget(settings.recentBytes);
     this.#sweep = setInterval(() => this.#forgetOld(), sweepMs);
     this.#sweep.unref();
@@ -112,7 +123,7 @@ export class MemoryRelay implements Relay {
   }
 
   #append(batch: Batch, kept: Kept): void {
-    const { topic, receipts, places } = batch;
+    const { topic, receipts, places, beganAt } = batch;
     const before = new Map<number, number>();
     for (const [id, place] of batch.messageIds) {
       const offset = kept.ids.offsetOf(id);
@@ -134,6 +145,10 @@ export class MemoryRelay implements Relay {
       const known = before.get(place);
       if (known !== undefined) gone++;
       receipt.accepted({ epoch: kept.epoch, offset: known ?? first + place - gone });
+    }
+    if (this.#tracer !== null && entry !== null) {
+      const position = { epoch: kept.epoch, offset: first };
+      this.#tracer.published({ topic, position, count: run.count, beganAt, redis: null });
     }
   }
 

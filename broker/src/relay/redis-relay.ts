@@ -23,6 +23,7 @@ import {
   type RedisSettings,
   type ScriptCall,
   SubscriberLink,
+  type Wait,
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
@@ -40,7 +41,17 @@ import { Probe, type ProbeCounters } from './probe.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
 import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
-import type { Delivery, HistoryPage, HistoryRequest, Receipt, Relay, RelayState, Spread, Standing } from './relay.js';
+import type {
+  Delivery,
+  HistoryPage,
+  HistoryRequest,
+  PublishTracer,
+  Receipt,
+  Relay,
+  RelayState,
+  Spread,
+  Standing,
+} from './relay.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
@@ -133,6 +144,7 @@ export class RedisRelay implements Relay {
     log: Log,
     counters: RedisRelayCounters,
     connections: () => number | null,
+    tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
     this.#connections = connections;
@@ -141,7 +153,7 @@ export class RedisRelay implements Relay {
     this.#log = log;
     this.#keys = new Keys(settings.redisPrefix);
     this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches));
+    this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches), tracer !== null);
     const keys = this.#keys;
     this.#publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {
@@ -186,8 +198,10 @@ export class RedisRelay implements Relay {
     };
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
-    this.#recoverable = new HistoryPublisher(this.#publisher, keys, settings, counters, this.#published, null, onStale);
-    this.#durable = new HistoryPublisher(durableLink, keys, settings, counters, this.#published, wait, onStale);
+    const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
+      new HistoryPublisher(link, keys, settings, counters, this.#published, replicas, onStale, tracer);
+    this.#recoverable = historyPublisher(this.#publisher, null);
+    this.#durable = historyPublisher(durableLink, wait);
     this.#reader = new HistoryReader(
       {
         generation: () => this.#generation,

@@ -11,8 +11,11 @@ export interface Receipt {
 
 /** Where publications come out. */
 export interface Delivery {
-  /** Hands a run to the subscribers on this node; false where there are none. `position` is that of the first publication. */
-  deliver(topic: Topic, position: Position | null, run: Run): boolean;
+  /**
+   * Hands a run to the subscribers on this node; false where there are none. `position` is that of the first publication; `wasMissed`: the
+   * run did not come as it was published, but was read from the history.
+   */
+  deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
    * Tells the subscribers of the topic on this node that publications may have been lost; with a position, that those up to
    * it cannot be had.
@@ -20,6 +23,25 @@ export interface Delivery {
   tellGap(topic: Topic, position: Position | null): void;
   /** Tells the subscribers of the topic on this node that its history is another one: what follows comes after `position`. */
   tellReset(topic: Topic, position: Position): void;
+}
+
+/** A run that a topic with history has taken, for {@link PublishTracer}. All times are of performance.now(). */
+export interface TakenRun {
+  readonly topic: Topic;
+  /** Of the first publication that is new. */
+  readonly position: Position;
+  /** How many are new. */
+  readonly count: number;
+  /** When the first of them came to this node. */
+  readonly beganAt: number;
+  /** From sending the run to Redis to its answer; null without Redis. */
+  readonly redis: { readonly sentAt: number; readonly answeredAt: number } | null;
+}
+
+/** Who traces publications, as the relay needs it. */
+export interface PublishTracer {
+  /** To be called when the publishers have been answered. */
+  published(run: TakenRun): void;
 }
 
 /**

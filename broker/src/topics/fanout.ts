@@ -18,6 +18,30 @@ export interface FanoutCounters {
   observeFanoutSeconds(seconds: number): void;
 }
 
+/** Publications that were handed to the subscribers here, for {@link DeliveryTracer}. */
+export interface DeliveredRun {
+  readonly topic: Topic;
+  readonly epoch: string;
+  /** Of those that are traced. */
+  readonly offsets: readonly number[];
+  /** Publications of the run, the others too. */
+  readonly count: number;
+  /** From having the run in hand to having handed it to all sockets, by performance.now(). */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly subscribers: number;
+  /** Bytes of frames times subscribers. */
+  readonly bytes: number;
+  readonly wasMissed: boolean;
+}
+
+/** Who traces publications, as this file needs it. */
+export interface DeliveryTracer {
+  /** The offsets of the run that are traced; null where none is. */
+  sampled(topic: Topic, position: Position, count: number): readonly number[] | null;
+  delivered(run: DeliveredRun): void;
+}
+
 /** Of so many runs one is timed: reading the clock and filing the time costs as much as all else here, for a small run. */
 const timedRuns = 16;
 
@@ -26,19 +50,42 @@ export class Fanout {
   readonly #codecs: readonly NodeCodec[];
   readonly #outlet: Outlet;
   readonly #counters: FanoutCounters;
+  readonly #tracer: DeliveryTracer | null;
   #runs = 0;
 
-  constructor(registry: Registry, codecs: readonly NodeCodec[], outlet: Outlet, counters: FanoutCounters) {
+  constructor(
+    registry: Registry,
+    codecs: readonly NodeCodec[],
+    outlet: Outlet,
+    counters: FanoutCounters,
+    tracer: DeliveryTracer | null = null,
+  ) {
     this.#registry = registry;
     this.#codecs = codecs;
     this.#outlet = outlet;
     this.#counters = counters;
+    this.#tracer = tracer;
   }
 
   /** Answers false where nobody here is subscribed. Not to be called inside a WebSocket handler (design.md section 6). */
-  deliver(topic: Topic, position: Position | null, run: Run): boolean {
+  deliver(topic: Topic, position: Position | null, run: Run, wasMissed = false): boolean {
     const audience = this.#registry.audienceOf(topic);
     if (audience === undefined) return false;
+    if (this.#tracer !== null && position !== null) {
+      const offsets = this.#tracer.sampled(topic, position, run.count);
+      if (offsets !== null) {
+        const startedAt = performance.now();
+        const bytesBefore = this.#counters.bytesOut;
+        this.#encodeAndSend(audience, topic, position, run);
+        const endedAt = performance.now();
+        const bytes = this.#counters.bytesOut - bytesBefore;
+        const subscribers = audience.msgpack + audience.json;
+        const { epoch } = position;
+        const times = { startedAt, endedAt };
+        this.#tracer.delivered({ topic, epoch, offsets, count: run.count, subscribers, bytes, wasMissed, ...times });
+        return true;
+      }
+    }
     if (this.#runs++ % timedRuns !== 0) this.#encodeAndSend(audience, topic, position, run);
     else {
       const startedAt = performance.now();

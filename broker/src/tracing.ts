@@ -1,0 +1,245 @@
+/**
+ * Traces publications with OpenTelemetry. Which ones, and under which ids, follows from their position alone (protocol/src/trace.ts), so that
+ * all nodes choose the same ones and their spans meet in one trace without a byte of it on the way. Loaded only where it is on.
+ */
+import { type Position, type Topic, type TraceIds, TraceSampler, traceOf } from '@fanfare/protocol';
+import {
+  type Attributes,
+  createTraceState,
+  type HrTime,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  type TraceState,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
+import type { Log } from './log.js';
+import type { PublishTracer, TakenRun } from './relay/relay.js';
+import type { DeliveredRun, DeliveryTracer } from './topics/fanout.js';
+
+export interface TracingSettings {
+  readonly tracingUrl: string;
+  readonly tracingRatio: number;
+  readonly nodeName: string;
+}
+
+export interface TracingCounters {
+  spans: number;
+  spansDropped: number;
+}
+
+/** Most spans that wait for the collector, those on their way included, about 2 kB each. More are dropped. */
+const maxWaitingSpans = 4_096;
+/** Spans in one request. */
+const maxSpansInRequest = 512;
+/** How long spans wait for others, in milliseconds. */
+const sendIntervalMs = 1_000;
+/** How long the collector may take, tries after an error included, in milliseconds. A node that stops waits no longer for it. */
+const timeoutMs = 3_000;
+
+/** Beyond this the clock of the system was set, in milliseconds. */
+const clockStepMs = 5;
+
+type ExportResult = Parameters<Parameters<SpanExporter['export']>[1]>[0];
+
+/** What a span is made of besides what all have. */
+interface SpanParts {
+  readonly name: string;
+  readonly kind: SpanKind;
+  /** Null: the first span of the trace. */
+  readonly parent: string | null;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly attributes: Attributes;
+}
+
+export class Tracing implements PublishTracer, DeliveryTracer {
+  readonly #sampler: TraceSampler;
+  readonly #shared: Pick<ReadableSpan, 'resource' | 'instrumentationScope'>;
+  readonly #traceState: TraceState;
+  readonly #processor: BatchSpanProcessor;
+  readonly #exporter: OTLPTraceExporter;
+  readonly #log: Log;
+  readonly #counters: TracingCounters;
+  /** Spans that the collector has not taken yet. */
+  #waiting = 0;
+  /** Spans lost since the collector failed; null while it works. */
+  #dropped: number | null = null;
+  /** What performance.now() is to be added to, in milliseconds since the epoch. */
+  #clockStart = performance.timeOrigin;
+
+  constructor({ tracingUrl, tracingRatio, nodeName }: TracingSettings, log: Log, counters: TracingCounters) {
+    this.#log = log;
+    this.#counters = counters;
+    this.#sampler = new TraceSampler(tracingRatio);
+    this.#traceState = createTraceState(`ot=th:${this.#sampler.threshold}`);
+    this.#shared = {
+      resource: resourceFromAttributes({ 'service.name': 'fanfare', 'service.instance.id': nodeName }),
+      instrumentationScope: { name: '@fanfare/broker' },
+    };
+    this.#exporter = new OTLPTraceExporter({ url: tracingUrl, timeoutMillis: timeoutMs });
+    this.#processor = new BatchSpanProcessor({
+      exporter: {
+        export: (spans, done) => this.#export(spans, done),
+        shutdown: () => this.#exporter.shutdown(),
+      },
+      // What waits is bounded here, together with what is on its way.
+      maxQueueSize: maxWaitingSpans,
+      maxExportBatchSize: maxSpansInRequest,
+      scheduledDelayMillis: sendIntervalMs,
+      exportTimeoutMillis: timeoutMs * 2,
+    });
+    const { origin, pathname } = new URL(tracingUrl);
+    const url = origin + pathname;
+    log.info(
+      { event: 'tracing', url, ratio: tracingRatio },
+      `Traces ${tracingRatio * 100} % of publications to ${url}.`,
+    );
+  }
+
+  sampled(topic: Topic, position: Position, count: number): readonly number[] | null {
+    return this.#sampler.offsets(topic, position, count);
+  }
+
+  published({ topic, position, count, beganAt, redis }: TakenRun): void {
+    const { epoch } = position;
+    for (const offset of this.sampled(topic, position, count) ?? []) {
+      const ids = traceOf(topic, { epoch, offset });
+      this.#record(ids, ids.spanId, {
+        name: 'publish',
+        kind: SpanKind.PRODUCER,
+        parent: null,
+        startedAt: beganAt,
+        endedAt: performance.now(),
+        attributes: {
+          'messaging.operation.name': 'publish',
+          'messaging.operation.type': 'send',
+          ...ofPublication(topic, epoch, offset, count),
+        },
+      });
+      if (redis === null) continue;
+      this.#record(ids, newSpanId(), {
+        name: 'EVALSHA',
+        kind: SpanKind.CLIENT,
+        parent: ids.spanId,
+        startedAt: redis.sentAt,
+        endedAt: redis.answeredAt,
+        attributes: { 'db.system.name': 'redis', 'db.operation.name': 'EVALSHA' },
+      });
+    }
+  }
+
+  delivered({ topic, epoch, offsets, count, startedAt, endedAt, subscribers, bytes, wasMissed }: DeliveredRun): void {
+    for (const offset of offsets) {
+      const ids = traceOf(topic, { epoch, offset });
+      this.#record(ids, newSpanId(), {
+        name: 'deliver',
+        kind: SpanKind.CONSUMER,
+        parent: ids.spanId,
+        startedAt,
+        endedAt,
+        attributes: {
+          'messaging.operation.name': 'deliver',
+          'messaging.operation.type': 'process',
+          ...ofPublication(topic, epoch, offset, count),
+          'fanfare.subscribers': subscribers,
+          'fanfare.run.bytes': bytes,
+          'fanfare.repaired': wasMissed,
+        },
+      });
+    }
+  }
+
+  /** Sends what waits, for as long as the collector may take. */
+  async close(): Promise<void> {
+    // What fails is counted and said.
+    await this.#processor.shutdown().catch(() => undefined);
+  }
+
+  #record({ traceId }: TraceIds, spanId: string, parts: SpanParts): void {
+    if (this.#waiting >= maxWaitingSpans) return this.#drop(1);
+    this.#waiting++;
+    const { name, kind, parent, startedAt, endedAt, attributes } = parts;
+    const own = { traceId, traceFlags: TraceFlags.SAMPLED, traceState: this.#traceState } as const;
+    const context = { ...own, spanId };
+    this.#processor.onEnd({
+      ...this.#shared,
+      name,
+      kind,
+      spanContext: () => context,
+      ...(parent === null ? {} : { parentSpanContext: { ...own, spanId: parent, isRemote: true } }),
+      startTime: this.#timeOf(startedAt),
+      endTime: this.#timeOf(endedAt),
+      duration: hrTime(endedAt - startedAt),
+      ended: true,
+      attributes,
+      status: { code: SpanStatusCode.UNSET },
+      links: [],
+      events: [],
+      droppedAttributesCount: 0,
+      droppedEventsCount: 0,
+      droppedLinksCount: 0,
+    });
+  }
+
+  #export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
+    this.#exporter.export(spans, (result) => {
+      this.#waiting -= spans.length;
+      if (result.error === undefined) this.#take(spans.length);
+      else this.#fail(spans.length, result.error);
+      done(result);
+    });
+  }
+
+  #take(spans: number): void {
+    this.#counters.spans += spans;
+    if (this.#dropped === null) return;
+    const dropped = this.#dropped;
+    this.#dropped = null;
+    this.#log.info({ event: 'tracingBack', dropped }, `The collector takes spans again; ${dropped} were dropped.`);
+  }
+
+  #fail(spans: number, { message }: Error): void {
+    if (this.#dropped === null) {
+      this.#dropped = 0;
+      this.#log.warn(
+        { event: 'tracingFailed', reason: message },
+        'The collector at FANFARE_TRACING_URL does not take spans: they are dropped until it does. Publications do not suffer.',
+      );
+    }
+    this.#drop(spans);
+  }
+
+  #drop(spans: number): void {
+    this.#counters.spansDropped += spans;
+    if (this.#dropped !== null) this.#dropped += spans;
+  }
+
+  #timeOf(at: number): HrTime {
+    const step = Date.now() - (this.#clockStart + performance.now());
+    if (Math.abs(step) > clockStepMs) this.#clockStart += step;
+    return hrTime(this.#clockStart + at);
+  }
+}
+
+function ofPublication(topic: Topic, epoch: string, offset: number, count: number): Attributes {
+  return {
+    'messaging.system': 'fanfare',
+    'messaging.destination.name': topic,
+    'messaging.message.id': `${epoch}-${offset}`,
+    'fanfare.run.publications': count,
+  };
+}
+
+/** Nobody has to guess or to work it out: random numbers that cost little will do. */
+function newSpanId(): string {
+  const half = (): string => ((Math.random() * 2 ** 32) >>> 0).toString(16).padStart(8, '0');
+  return half() + half();
+}
+
+function hrTime(ms: number): HrTime {
+  const seconds = Math.floor(ms / 1_000);
+  return [seconds, Math.floor((ms - seconds * 1_000) * 1e6)];
+}
