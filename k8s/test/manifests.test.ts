@@ -13,26 +13,42 @@ const k8s = fileURLToPath(new URL('..', import.meta.url));
 const overlays = readdirSync(join(k8s, 'overlays')).toSorted();
 const components = readdirSync(join(k8s, 'components')).toSorted();
 
+const page = readFileSync(join(k8s, 'README.md'), 'utf8');
+
 /** What each overlay makes, by its name. */
 const rendered = new Map<string, readonly Manifest[]>();
 /** Folders of overlays that are made here for components that no overlay of ours uses. */
 const folders: string[] = [];
 
-/** The overlay production, with one more component. */
-async function renderWith(component: string): Promise<Manifest[]> {
+/** `kustomization`: the text, given how to write a path in k8s/. */
+async function renderAt(kustomization: (to: (path: string) => string) => string): Promise<Manifest[]> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fanfare-k8s-')));
   folders.push(folder);
   // Kustomize follows relative paths only.
   const to = (path: string): string => relative(folder, join(k8s, path));
-  const kustomization = {
-    apiVersion: 'kustomize.config.k8s.io/v1beta1',
-    kind: 'Kustomization',
-    namespace: 'fanfare',
-    resources: [to('overlays/production')],
-    components: [to(`components/${component}`)],
-  };
-  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+  writeFileSync(join(folder, 'kustomization.yaml'), kustomization(to));
   return await renderKustomization(folder);
+}
+
+/** The overlay production, with one more component. */
+function renderWith(component: string): Promise<Manifest[]> {
+  return renderAt((to) =>
+    JSON.stringify({
+      apiVersion: 'kustomize.config.k8s.io/v1beta1',
+      kind: 'Kustomization',
+      namespace: 'fanfare',
+      resources: [to('overlays/production')],
+      components: [to(`components/${component}`)],
+    }),
+  );
+}
+
+/** The overlay that k8s/README.md shows, on top of ours. */
+function renderExample(): Promise<Manifest[]> {
+  const [, text = ''] = /```yaml\n# kustomization.yaml\n(.*?)```/s.exec(page) ?? [];
+  return renderAt((to) =>
+    text.replace(/https:.*$/m, to('overlays/production')).replace('sha256:…', `sha256:${'0'.repeat(64)}`),
+  );
 }
 
 const used = new Set(
@@ -42,12 +58,14 @@ const used = new Set(
   }),
 );
 const others = components.filter((component) => !used.has(component));
-const variants = [...overlays, ...others.map((component) => `production with ${component}`)];
+const example = 'the example in k8s/README.md';
+const variants = [...overlays, example, ...others.map((component) => `production with ${component}`)];
 
 describe.skipIf(!hasKubectl)('the manifests', () => {
   beforeAll(async () => {
     await Promise.all([
       ...overlays.map(async (overlay) => rendered.set(overlay, await renderOverlay(overlay))),
+      renderExample().then((manifests) => rendered.set(example, manifests)),
       ...others.map(async (component) => rendered.set(`production with ${component}`, await renderWith(component))),
     ]);
   });
@@ -84,8 +102,14 @@ describe.skipIf(!hasKubectl)('the manifests', () => {
     );
   });
 
+  it('of the example have what it changes', () => {
+    const text = JSON.stringify(of(example));
+    expect(text).toContain('ghcr.io/you/fanfare@sha256:');
+    expect(text).toContain('"hostnames":["push.you.example"]');
+    expect(text).toContain('"FANFARE_ORIGINS":"https://www.you.example"');
+  });
+
   it('name no Secret that k8s/README.md does not say how to make', () => {
-    const page = readFileSync(join(k8s, 'README.md'), 'utf8');
     for (const [name, content] of Object.entries(promisedSecrets)) {
       expect(page).toMatch(new RegExp(`kubectl .*create secret \\w+ ${name}\\b`));
       for (const key of Object.keys(content).filter((key) => !key.startsWith('tls.')))
