@@ -51,6 +51,11 @@ export interface Sample {
   readonly value: readonly [time: number, value: string];
 }
 
+export interface Series {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly values: readonly (readonly [time: number, value: string])[];
+}
+
 export class PrometheusApi {
   readonly #url: string;
 
@@ -60,6 +65,12 @@ export class PrometheusApi {
 
   async query(expression: string): Promise<Sample[]> {
     const { result } = await this.#get<{ result: Sample[] }>('query', { query: expression });
+    return result;
+  }
+
+  async queryRange(expression: string, start: number, end: number, step: number): Promise<Series[]> {
+    const parameters = { query: expression, start: String(start), end: String(end), step: String(step) };
+    const { result } = await this.#get<{ result: Series[] }>('query_range', parameters);
     return result;
   }
 

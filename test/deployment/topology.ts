@@ -60,7 +60,8 @@ export class Topology implements AsyncDisposable {
         if (next === undefined) throw new Error(`These depend on each other: ${[...waiting].join(', ')}`);
         waiting.delete(next);
         for (const other of topology.#dependencies(next)) await topology.becomesHealthy(other);
-        await topology.#start(next);
+        await topology.startService(next);
+        topology.started.push(next);
       }
       return topology;
     } catch (error) {
@@ -200,12 +201,12 @@ export class Topology implements AsyncDisposable {
     }
   }
 
-  async #start(name: string): Promise<void> {
+  /** Also one that has ended. */
+  async startService(name: string): Promise<void> {
     await this.#mount(name);
     const service = this.#service(name);
     const command = (service.command ?? []).map((word) => this.#rewrite(name, word));
     this.#children.set(name, new Child({ ...(await this.#program(name, service, command)), cwd: root }));
-    this.started.push(name);
   }
 
   /** What a container runs: the entry point of an image that is built here, or a program that this machine has too. */
