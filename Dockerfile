@@ -1,0 +1,45 @@
+# A node. Build it from the root of the repository:
+#   docker build -t fanfare .
+# The base has the glibc that the uWebSockets binary needs; Alpine has none. The tag names one version, and is rebuilt for Debian's security
+# updates. Who wants the same bytes each time pins its digest too (node:…@sha256:…; `docker buildx imagetools inspect <tag>` says it).
+
+# What the node needs at run time. From the manifests alone, so that a change of the code does not install it anew.
+FROM node:20.20.2-bookworm-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+COPY protocol/package.json protocol/
+COPY broker/package.json broker/
+# No package that is used needs its install script. uWebSockets.js brings a binary for each platform and version of Node and loads
+# the one of this name: the others are 250 MB.
+RUN npm ci --omit=dev --workspace protocol --workspace broker --ignore-scripts --no-audit --no-fund \
+  && find node_modules/uWebSockets.js -name 'uws_*.node' \
+    ! -name "uws_$(node --print 'process.platform + "_" + process.arch + "_" + process.versions.modules').node" -delete
+
+FROM node:20.20.2-bookworm-slim AS build
+WORKDIR /app
+COPY . .
+RUN npm ci --workspace protocol --workspace broker --include-workspace-root --ignore-scripts --no-audit --no-fund \
+  && npx --no-install tsc --build broker \
+  && find protocol/dist broker/dist ! -type d ! -name '*.js' -delete
+
+FROM node:20.20.2-bookworm-slim
+LABEL org.opencontainers.image.title="Fanfare" \
+  org.opencontainers.image.description="A node of Fanfare, a pub/sub broker for real-time pages and services" \
+  org.opencontainers.image.licenses="MIT"
+# In a container loopback reaches nobody. A node that binds wider does not start before FANFARE_AUTH says who may connect.
+ENV NODE_ENV=production FANFARE_HOST=0.0.0.0 FANFARE_ADMIN_HOST=0.0.0.0
+WORKDIR /app
+# All of it belongs to root: the node reads it and writes nothing.
+COPY --from=dependencies /app ./
+COPY --from=build /app/protocol/dist protocol/dist
+COPY --from=build /app/broker/dist broker/dist
+COPY broker/lua broker/lua
+COPY LICENSE ./
+# The user `node` of the base, by number: Kubernetes can tell that it is not root.
+USER 1000:1000
+EXPOSE 8080 8081
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+  CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.FANFARE_ADMIN_PORT || 8081}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# No shell and no npm between: signals reach the node.
+ENTRYPOINT ["node", "broker/dist/main.js"]

@@ -1,0 +1,172 @@
+/** docker-compose.yml, read: its services, and what is wrong with it and with the files that it mounts. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { type Config, loadConfig } from '../../broker/src/config.js';
+import { environmentOf, stagesOf } from './dockerfile.js';
+import { root } from './image.js';
+
+export interface Service {
+  readonly image?: string;
+  readonly build?: string | { readonly context: string; readonly dockerfile: string };
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly healthcheck?: { readonly test?: readonly string[]; readonly disable?: boolean };
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly networks?: { readonly default?: { readonly ipv4_address: string } };
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly stop_grace_period?: string;
+  readonly ulimits?: { readonly nofile?: number };
+}
+
+export interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+/** The files that must fit together, as texts. */
+export interface Files {
+  readonly compose: string;
+  readonly haproxy: string;
+  readonly prometheus: string;
+  readonly redis: string;
+  readonly dockerfile: string;
+}
+
+export function readFiles(): Files {
+  const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+  return {
+    compose: read('docker-compose.yml'),
+    haproxy: read('compose/haproxy.cfg'),
+    prometheus: read('monitoring/prometheus/prometheus.yml'),
+    redis: read('compose/redis.conf'),
+    dockerfile: read('Dockerfile'),
+  };
+}
+
+export function readCompose(text: string): Compose {
+  return parse(text, { merge: true });
+}
+
+export interface Mount {
+  /** A path in the repository, or the name of a volume. */
+  readonly source: string;
+  readonly target: string;
+  readonly isFile: boolean;
+  readonly isReadOnly: boolean;
+}
+
+export function mountsOf(service: Service): Mount[] {
+  return (service.volumes ?? []).map((text) => {
+    const [source = '', target = '', mode] = text.split(':');
+    return { source, target, isFile: source.startsWith('.'), isReadOnly: mode === 'ro' };
+  });
+}
+
+/** Names of the services that are nodes. */
+export function nodesOf({ services }: Compose): string[] {
+  return Object.keys(services).filter((name) => services[name]?.build === '.');
+}
+
+/** Environment of a node: what its image says, and over it what the file says. */
+export function nodeEnvironment(service: Service, dockerfile: string): Record<string, string> {
+  const last = stagesOf(dockerfile).at(-1);
+  return { ...(last === undefined ? {} : environmentOf(last)), ...service.environment };
+}
+
+/** What is wrong, a sentence for each; none: it is as we want it. */
+export function complaintsAbout(files: Files): string[] {
+  const compose = readCompose(files.compose);
+  const services = Object.entries(compose.services);
+  const complaints = services.flatMap(([name, service]) => [
+    ...complaintsAboutService(service, compose).map((sentence) => `${name}: ${sentence}`),
+  ]);
+  for (const name of nodesOf(compose)) {
+    const service = compose.services[name] ?? {};
+    complaints.push(...complaintsAboutNode(name, service, files, compose));
+  }
+  const targets: string[] = parse(files.prometheus).scrape_configs[0].static_configs[0].targets;
+  if (targets.length !== nodesOf(compose).length) complaints.push('Prometheus does not read every node, or others.');
+  const maxConnections = Number(/^\s*maxconn (\d+)$/m.exec(files.haproxy)?.[1]);
+  if (!(2 * maxConnections + 1_000 < (compose.services['balancer']?.ulimits?.nofile ?? 0))) {
+    complaints.push('balancer: `nofile` is too low for its maxconn.');
+  }
+  if (/on-marked-down/.test(files.haproxy.replace(/#.*$/gm, ''))) {
+    complaints.push('balancer: it cuts the connections of a node that drains.');
+  }
+  if (seconds(/timeout tunnel (\S+)/.exec(files.haproxy)?.[1]) < 960) {
+    complaints.push('balancer: it cuts WebSockets before the node does.');
+  }
+  for (const setting of ['appendonly yes', 'maxmemory-policy noeviction', 'stream-node-max-bytes 512']) {
+    if (!files.redis.split('\n').includes(setting)) complaints.push(`redis: ${setting} is missing.`);
+  }
+  if (!/^client-output-buffer-limit pubsub 256mb 64mb 60$/m.test(files.redis)) {
+    complaints.push('redis: the output buffers of nodes are too small.');
+  }
+  return complaints;
+}
+
+function complaintsAboutService(service: Service, compose: Compose): string[] {
+  const complaints: string[] = [];
+  const complain = (isWrong: boolean, sentence: string): void => {
+    if (isWrong) complaints.push(sentence);
+  };
+  const isPinned = /:v?\d+\.\d+\.\d+(-[\w.]+)?$/.test(service.image ?? '');
+  complain(service.build === undefined && !isPinned, `${service.image} is not pinned.`);
+  complain(service.read_only !== true, 'its files can be written.');
+  complain(!(service.cap_drop ?? []).includes('ALL'), 'it has capabilities.');
+  complain(!(service.security_opt ?? []).includes('no-new-privileges:true'), 'it can get privileges.');
+  for (const port of service.ports ?? []) complain(!/^127\.0\.0\.1:\d+:\d+$/.test(port), `${port} is open to others.`);
+  const check = service.healthcheck;
+  complain(check?.disable !== true && check?.test?.[0] !== 'CMD', 'it has no health check, or one by a shell.');
+  for (const [name, { condition }] of Object.entries(service.depends_on ?? {})) {
+    const other = compose.services[name];
+    complain(other === undefined, `it depends on ${name}, which is not there.`);
+    complain(condition !== 'service_healthy', `it does not wait until ${name} is well.`);
+    complain(other?.healthcheck?.test === undefined, `it depends on ${name}, which has no health check.`);
+  }
+  for (const { source, isFile, isReadOnly } of mountsOf(service)) {
+    complain(isFile && !existsSync(join(root, source)), `${source} is not there.`);
+    complain(isFile && !isReadOnly, `${source} can be written.`);
+    complain(!isFile && !(source in compose.volumes), `${source} is not declared.`);
+  }
+  return complaints;
+}
+
+function complaintsAboutNode(name: string, service: Service, files: Files, compose: Compose): string[] {
+  const complaints: string[] = [];
+  const complain = (isWrong: boolean, sentence: string): void => {
+    if (isWrong) complaints.push(`${name}: ${sentence}`);
+  };
+  let config: Config;
+  try {
+    config = loadConfig(nodeEnvironment(service, files.dockerfile));
+  } catch (error) {
+    return [`${name}: ${String(error)}`];
+  }
+  const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = config;
+  const drainMs = drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs;
+  complain(seconds(service.stop_grace_period) * 1_000 < drainMs + 5_000, 'it is killed before it has drained.');
+  complain(config.nodeName !== name, 'it has the name of another.');
+  complain(config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0', 'nobody reaches it.');
+  const redis = new URL(config.redisUrl ?? 'redis://none');
+  complain(!(redis.hostname in compose.services), 'its Redis is not there.');
+  const balancer = compose.services['balancer']?.networks?.default?.ipv4_address;
+  complain(service.environment?.['FANFARE_TRUSTED_PROXIES'] !== balancer, 'it does not trust the balancer.');
+  const server = new RegExp(`^\\s*server ${name} ${name}:${config.port} check port ${config.adminPort} `, 'm');
+  complain(!server.test(files.haproxy), 'the balancer does not reach it.');
+  const admin = new RegExp(`^\\s*server ${name} ${name}:${config.adminPort}$`, 'm');
+  complain(!admin.test(files.haproxy), 'the balancer does not reach its admin port.');
+  complain(!files.prometheus.includes(`- ${name}:${config.adminPort}\n`), 'Prometheus does not read it.');
+  return complaints;
+}
+
+/** `40s`, `1h` */
+function seconds(text: string | undefined): number {
+  const [, amount = '0', unit = 's'] = /^(\d+)(s|m|h)$/.exec(text ?? '') ?? [];
+  return Number(amount) * ({ s: 1, m: 60, h: 3_600 }[unit] ?? 0);
+}

@@ -1,0 +1,20 @@
+/** Names of all metrics that alerts and the dashboard may ask for. */
+import { gaugeMetrics, Metrics, type Readings, workerMetrics } from '../../broker/src/metrics.js';
+
+/** What a node exposes, and what Prometheus has of its own. */
+export async function metricNames(): Promise<Set<string>> {
+  const metrics = new Metrics();
+  const zero = (): number => 0;
+  const readings = Object.fromEntries(Object.keys(gaugeMetrics).map((name) => [name, zero]));
+  metrics.read(readings as unknown as Readings);
+  const exposed = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)/gm)].flatMap(([, name = '', type]) =>
+    type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  );
+  const ofWorkers = Object.values(workerMetrics).map(([name]) => `fanfare_${name}`);
+  return new Set([...exposed, ...ofWorkers, 'up', 'ALERTS']);
+}
+
+/** Names of metrics in an expression of PromQL. Those of ours, of the process, and the two of Prometheus itself. */
+export function namesIn(expression: string): string[] {
+  return expression.match(/\b(?:(?:fanfare|process|nodejs)_\w+|up(?=\{)|ALERTS)(?!\s*\()/g) ?? [];
+}

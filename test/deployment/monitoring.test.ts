@@ -1,0 +1,180 @@
+/** Alerts, their runbook and the dashboard: understood by Prometheus, about metrics that exist, and complete. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { root } from './image.js';
+import { metricNames, namesIn } from './metric-names.js';
+import { findProgram, missingPrograms } from './programs.js';
+import { alertsOf, asked, type Panel, readDashboard, rulesFile, ruleTestsFile } from './prometheus.js';
+
+const rules = readFileSync(rulesFile, 'utf8');
+const alerts = alertsOf(rules);
+const runbook = readFileSync(join(root, 'docs/operations.md'), 'utf8');
+const dashboard = readDashboard();
+const panels = dashboard.panels.filter(({ type }) => type !== 'row');
+const names = await metricNames();
+
+interface RuleTest {
+  readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts?: readonly unknown[] }[];
+}
+
+/** What does not fit between alerts and runbook, a sentence for each. */
+function runbookComplaints(text: string, page: string): string[] {
+  const section = page.split(/^## /m).find((each) => each.startsWith('Alerts\n')) ?? '';
+  const titles = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1] ?? '');
+  const known = alertsOf(text).map(({ alert }) => alert);
+  const withoutAdvice = section
+    .split(/^### /m)
+    .slice(1)
+    .filter((each) => !['- **Cause**', '- **Do**', '- **Do not**'].every((part) => each.includes(part)))
+    .map((each) => `${each.split('\n')[0]} lacks a cause, or what to do, or what not.`);
+  return [
+    ...known.filter((name) => !titles.includes(name)).map((name) => `${name} has no section.`),
+    ...titles.filter((name) => !known.includes(name)).map((name) => `${name} is no alert.`),
+    ...withoutAdvice,
+    ...[...section.matchAll(/\]\(#(\w+)\)/g)]
+      .map((match) => match[1] ?? '')
+      .filter((anchor) => !titles.some((title) => title.toLowerCase() === anchor))
+      .map((anchor) => `#${anchor} leads nowhere.`),
+  ];
+}
+
+function overlaps({ gridPos: a }: Panel, { gridPos: b }: Panel): boolean {
+  return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
+}
+
+describe('the alerts', () => {
+  it('each say how grave it is, what happens, and where it stands what to do', () => {
+    for (const { alert, labels, annotations } of alerts) {
+      expect(alert).toMatch(/^Fanfare[A-Z]\w+$/);
+      expect(['page', 'ticket', 'info']).toContain(labels.severity);
+      expect(annotations.summary).toMatch(/\.$/);
+      expect(annotations.description).toMatch(/\.$/);
+      expect(annotations.runbook_url).toBe(`docs/operations.md#${alert.toLowerCase()}`);
+    }
+    expect(new Set(alerts.map(({ alert }) => alert)).size).toBe(alerts.length);
+  });
+
+  it('each have the reason for their threshold before them', () => {
+    const lines = rules.split('\n');
+    const silent = lines.filter((line, index) => /- alert:/.test(line) && !/^\s*#/.test(lines[index - 1] ?? ''));
+    expect(silent).toEqual([]);
+  });
+
+  it('each have a section in the runbook, and each section its alert', () => {
+    expect(runbookComplaints(rules, runbook)).toEqual([]);
+  });
+
+  it('would be complained about without a section, or a section without its alert or its advice', () => {
+    expect(runbookComplaints(rules, runbook.replace('### FanfareHookFails', '### FanfareHookFailed'))).toEqual([
+      'FanfareHookFails has no section.',
+      'FanfareHookFailed is no alert.',
+    ]);
+    expect(runbookComplaints(rules, runbook.replace('- **Do not** restart nodes for it.', ''))).toEqual([
+      'FanfareCertificateExpires lacks a cause, or what to do, or what not.',
+    ]);
+  });
+
+  it('ask for metrics that exist', () => {
+    expect(alerts.flatMap(({ expr }) => namesIn(expr)).filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it('each have a case in which they fire and one in which they do not', () => {
+    const { tests }: { tests: RuleTest[] } = parse(readFileSync(ruleTestsFile, 'utf8'));
+    const cases = tests.flatMap((each) => each.alert_rule_test);
+    for (const { alert } of alerts) {
+      const mine = cases.filter(({ alertname }) => alertname === alert);
+      expect(mine.some(({ exp_alerts = [] }) => exp_alerts.length > 0)).toBe(true);
+      expect(mine.some(({ exp_alerts = [] }) => exp_alerts.length === 0)).toBe(true);
+    }
+  });
+});
+
+const missing = missingPrograms('promtool');
+
+describe.skipIf(missing !== '')(`promtool${missing}`, () => {
+  const promtool = (...args: readonly string[]) =>
+    spawnSync(findProgram('promtool') ?? '', args, { cwd: dirname(rulesFile), encoding: 'utf8' });
+
+  /** What it says of these rules; empty: they are right. */
+  async function check(text: string): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'fanfare-rules-'));
+    try {
+      const file = join(folder, 'rules.yml');
+      await writeFile(file, text);
+      const { status, stdout, stderr } = promtool('check', 'rules', file);
+      return status === 0 ? '' : stdout + stderr;
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  }
+
+  it('takes the rules and the configuration', async () => {
+    expect(await check(rules)).toBe('');
+    const { status, stdout, stderr } = promtool('check', 'config', 'prometheus.yml');
+    expect(status, stdout + stderr).toBe(0);
+  });
+
+  it('would not take a rule with a mistake', async () => {
+    expect(
+      await check(rules.replace('increase(fanfare_gaps_told_total[10m])', 'increase(fanfare_gaps_told_total)')),
+    ).not.toBe('');
+    expect(await check(rules.replace('for: 1m', 'for: soon'))).not.toBe('');
+  });
+
+  it('finds that each fires when it should, and only then', () => {
+    const { status, stdout, stderr } = promtool('test', 'rules', 'alerts.test.yml');
+    expect(status, stdout + stderr).toBe(0);
+  });
+
+  it('takes every expression of the dashboard', async () => {
+    const expressions = [
+      ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
+      ...dashboard.annotations.list.map(({ expr }) => expr),
+    ];
+    const asRules = expressions.map(
+      (expr, index) => `      - record: panel:${index}\n        expr: ${JSON.stringify(asked(expr))}`,
+    );
+    const group = (lines: readonly string[]): string => `groups:\n  - name: panels\n    rules:\n${lines.join('\n')}\n`;
+    expect(expressions.length).toBeGreaterThan(0);
+    expect(await check(group(asRules))).toBe('');
+    expect(
+      await check(group([...asRules, '      - record: panel:bad\n        expr: sum(fanfare_connections'])),
+    ).not.toBe('');
+  });
+});
+
+describe('the dashboard', () => {
+  it('has panels with ids, units and descriptions of their own, and none on top of another', () => {
+    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
+    for (const { title, description, targets = [], fieldConfig } of panels) {
+      expect(description, title).toMatch(/\.$/);
+      expect(fieldConfig?.defaults.unit, title).toBeTruthy();
+      expect(new Set(targets.map(({ refId }) => refId)).size, title).toBe(Math.max(1, targets.length));
+    }
+    for (const [index, panel] of dashboard.panels.entries()) {
+      expect(panel.gridPos.x + panel.gridPos.w).toBeLessThanOrEqual(24);
+      expect(dashboard.panels.slice(index + 1).filter((other) => overlaps(panel, other))).toEqual([]);
+    }
+  });
+
+  it('lets choose the Prometheus and the nodes', () => {
+    expect(dashboard.templating.list.map(({ name, type }) => [name, type])).toEqual([
+      ['datasource', 'datasource'],
+      ['node', 'query'],
+    ]);
+    const withoutNode = panels.flatMap(({ targets = [] }) => targets.filter(({ expr }) => !/\$node|ALERTS/.test(expr)));
+    expect(withoutNode).toEqual([]);
+    expect(JSON.stringify(panels)).not.toMatch(/"uid":"(?!\$\{datasource\}")/);
+  });
+
+  it('asks for metrics that exist', () => {
+    const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    expect(expressions.flatMap(namesIn).filter((name) => !names.has(name))).toEqual([]);
+    expect(namesIn('sum(rate(fanfare_conections{a="b"}[1m])) / up{job="x"}')).toEqual(['fanfare_conections', 'up']);
+  });
+});

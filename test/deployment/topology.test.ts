@@ -1,0 +1,139 @@
+/** docker-compose.yml as processes: the same services, settings, ports, dependencies and health checks, without containers. */
+
+import { readFileSync } from 'node:fs';
+import { createClient } from '@fanfare/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nodesOf } from './compose.js';
+import { missingPrograms } from './programs.js';
+import { alertsOf, asked, PrometheusApi, readDashboard, rulesFile } from './prometheus.js';
+import { Topology } from './topology.js';
+
+const missing = missingPrograms('redis-server', 'redis-cli', 'haproxy', 'prometheus', 'wget');
+
+describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () => {
+  let topology: Topology;
+  let prometheus: PrometheusApi;
+  let nodes: string[];
+
+  beforeAll(async () => {
+    // Grafana is no program of this machine.
+    topology = await Topology.start({ without: ['grafana'], env: { FANFARE_DRAIN_WINDOW_MS: '4000' } });
+    await topology.becomesHealthy('prometheus');
+    prometheus = new PrometheusApi(`http://${topology.address('prometheus', 9_090)}`);
+    nodes = nodesOf(topology.compose);
+  }, 60_000);
+
+  afterAll(() => topology?.[Symbol.asyncDispose]());
+
+  const url = (): string => `ws://${topology.address('balancer', 8_080)}/ws`;
+  const admin = (path: string): string => `http://${topology.address('balancer', 8_081)}${path}`;
+
+  it('starts in the order of its dependencies', () => {
+    const { started, compose } = topology;
+    expect(started.toSorted()).toEqual(
+      Object.keys(compose.services)
+        .filter((name) => name !== 'grafana')
+        .toSorted(),
+    );
+    for (const [index, name] of started.entries()) {
+      const before = started.slice(0, index);
+      expect(before).toEqual(expect.arrayContaining(Object.keys(compose.services[name]?.depends_on ?? {})));
+    }
+  });
+
+  it('carries publications across the nodes, with clients on each of them', async () => {
+    const clients = Array.from({ length: 9 }, () => createClient(url()));
+    try {
+      const received = clients.map((): unknown[] => []);
+      for (const [index, client] of clients.entries()) {
+        await client.subscribe('greetings', ({ data }) => received[index]?.push(data)).ready;
+      }
+      for (const [index, client] of clients.entries()) await client.publish('greetings', index);
+      await expect
+        .poll(() => received.map((each) => each.toSorted()))
+        .toEqual(clients.map(() => clients.map((_, index) => index)));
+      for (const [index] of nodes.entries()) {
+        const metrics = await (await fetch(admin(`/${index + 1}/metrics`))).text();
+        expect(Number(/^fanfare_connections (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+      }
+    } finally {
+      await Promise.all(clients.map((client) => client.close()));
+    }
+  });
+
+  it('shows the admin port of each node, under its number', async () => {
+    for (const [index] of nodes.entries()) {
+      expect((await fetch(admin(`/${index + 1}/healthz`))).status).toBe(200);
+      expect((await fetch(admin(`/${index + 1}/readyz`))).status).toBe(200);
+    }
+    const first = await fetch(admin('/'), { redirect: 'manual' });
+    expect([first.status, first.headers.get('location')]).toEqual([302, '/1/']);
+    expect((await fetch(admin('/2'), { redirect: 'manual' })).headers.get('location')).toBe('/2/');
+  });
+
+  it('is read by Prometheus, which takes our alerts', async () => {
+    await expect
+      .poll(async () => (await prometheus.targets()).map(({ health }) => health), { timeout: 15_000 })
+      .toEqual(nodes.map(() => 'up'));
+    const alerts = alertsOf(readFileSync(rulesFile, 'utf8')).map(({ alert }) => alert);
+    await expect
+      .poll(async () => (await prometheus.rules()).map(({ name, health }) => [name, health]), { timeout: 15_000 })
+      .toEqual(alerts.map((name) => [name, 'ok']));
+  });
+
+  it('fills every panel of the dashboard', async () => {
+    const panels = readDashboard().panels.flatMap(({ title, targets = [] }) =>
+      targets.map(({ expr }) => ({ title, expr })),
+    );
+    const empty = async (): Promise<string[]> => {
+      const found = await Promise.all(
+        panels.map(async ({ title, expr }) => {
+          const samples = await prometheus.query(asked(expr));
+          const isFilled = samples.some(({ value: [, value] }) => value !== 'NaN');
+          return isFilled ? [] : [`${title}: ${expr}`];
+        }),
+      );
+      return found.flat();
+    };
+    await expect.poll(empty, { timeout: 30_000, interval: 500 }).toEqual([]);
+  }, 40_000);
+
+  it('loses nothing when a node drains behind the balancer while clients publish', async () => {
+    const clients = Array.from({ length: 12 }, () => createClient(url()));
+    try {
+      const received = clients.map((): unknown[] => []);
+      const told: string[] = [];
+      for (const [index, client] of clients.entries()) {
+        const subscription = client.subscribe('orders', ({ data }) => received[index]?.push(data));
+        subscription.on('gap', () => told.push('gap'));
+        subscription.on('reset', () => told.push('reset'));
+        await subscription.ready;
+      }
+      const node = topology.child('fanfare-2');
+      let isStopped = false;
+      const stopping = node.stop(30_000).finally(() => {
+        isStopped = true;
+      });
+      const accepted: number[] = [];
+      for (let number = 0; !isStopped; number++) {
+        const publisher = clients[number % clients.length];
+        await publisher?.publish('orders', number);
+        accepted.push(number);
+      }
+      expect(await stopping, node.explain('It did not end well.')).toBe(0);
+      await expect.poll(() => received.map(({ length }) => length)).toEqual(clients.map(() => accepted.length));
+      expect(received).toEqual(clients.map(() => accepted));
+      expect(accepted).not.toEqual([]);
+      expect(told).toEqual([]);
+      expect(topology.child('demo').hasExited).toBe(false);
+      expect((await fetch(admin('/healthz'))).status).toBe(200);
+      await expect
+        .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length), {
+          timeout: 15_000,
+        })
+        .toBe(1);
+    } finally {
+      await Promise.all(clients.map((client) => client.close()));
+    }
+  }, 60_000);
+});
