@@ -19,7 +19,7 @@ FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
 COPY . .
 RUN npm ci --workspace protocol --workspace broker --include-workspace-root --ignore-scripts --no-audit --no-fund \
-  && npx --no-install tsc --build broker \
+  && npx --no-install tsc --build broker/tsconfig.page.json \
   && find protocol/dist broker/dist ! -type d ! -name '*.js' -delete
 
 FROM node:20.20.2-bookworm-slim

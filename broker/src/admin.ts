@@ -2,8 +2,12 @@
  * What operators and Kubernetes ask over HTTP, on a port of its own: alive? ready? how much? Answered by a node that is alone, and by
  * a supervisor for its workers.
  */
+
+import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Config } from './config.js';
+import { consolePage } from './console/console.js';
 import { metricsType } from './metrics.js';
 
 export interface AdminSettings {
@@ -17,12 +21,36 @@ export interface Readiness {
   readonly reason: string;
 }
 
+/** What the console has to know; `node.json`. */
+export interface About {
+  readonly node: string;
+  /** Where clients connect. */
+  readonly clientPort: number;
+  readonly isTls: boolean;
+  readonly hasRedis: boolean;
+  readonly asksForTokens: boolean;
+}
+
 export interface AdminSources {
+  about(): About;
   /** What does not react any more and will not mend by itself, in a sentence; null where all is alive. */
   stuck(): Promise<string | null>;
   readiness(): Promise<Readiness>;
   /** In Prometheus' text format. */
   metrics(): Promise<string>;
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  readonly version: string;
+};
+
+/** What a node's settings say of it. */
+export function aboutOf(
+  { nodeName, tlsCertFile, redisUrl, auth }: Pick<Config, 'nodeName' | 'tlsCertFile' | 'redisUrl' | 'auth'>,
+  clientPort: number,
+): About {
+  const asksForTokens = auth !== null && auth !== 'none';
+  return { node: nodeName, clientPort, isTls: tlsCertFile !== null, hasRedis: redisUrl !== null, asksForTokens };
 }
 
 export class Admin {
@@ -67,6 +95,13 @@ export class Admin {
 
 async function respond(path: string, response: ServerResponse, sources: AdminSources): Promise<void> {
   switch (path) {
+    case '/': {
+      const { html, policy } = consolePage();
+      response.setHeader('Content-Security-Policy', policy);
+      return answer(response, 200, 'text/html; charset=utf-8', html);
+    }
+    case '/node.json':
+      return answer(response, 200, 'application/json', `${JSON.stringify({ ...sources.about(), version })}\n`);
     // Alive means that the event loop turns: Redis must not make Kubernetes restart a node.
     case '/healthz': {
       const reason = await sources.stuck();
@@ -81,11 +116,20 @@ async function respond(path: string, response: ServerResponse, sources: AdminSou
     case '/metrics':
       return answer(response, 200, metricsType, await sources.metrics());
     default:
-      return answer(response, 404, 'text/plain; charset=utf-8', 'There is /healthz, /readyz and /metrics.\n');
+      return answer(
+        response,
+        404,
+        'text/plain; charset=utf-8',
+        'There is / (the console), /node.json, /healthz, /readyz and /metrics.\n',
+      );
   }
 }
 
 function answer(response: ServerResponse, status: number, type: string, body: string): void {
-  response.writeHead(status, { 'Content-Type': type });
+  response.writeHead(status, {
+    'Content-Type': type,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+  });
   response.end(body);
 }

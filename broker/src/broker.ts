@@ -1,7 +1,7 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
 import { performance } from 'node:perf_hooks';
 import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
-import { Admin, type Readiness } from './admin.js';
+import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Config } from './config.js';
 import { certificateFiles } from './connection/certificate.js';
 import { Connection, type ConnectionContext } from './connection/connection.js';
@@ -27,7 +27,7 @@ import type { Tracing } from './tracing.js';
 export interface Broker {
   /** Where clients connect. */
   readonly port: number;
-  /** Where /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
+  /** Where the console, /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
   readonly adminPort: number | null;
   readiness(): Readiness;
   /** All metrics, in Prometheus' text format. */
@@ -165,6 +165,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
+      about: () => aboutOf(config, server.port),
       // Who can ask is answered: what is alive is the event loop.
       stuck: async () => null,
       readiness: async () => readiness(),

@@ -107,7 +107,7 @@ export const settings = {
     mustBe: 'an IP address or host name of this machine',
     fallback: '127.0.0.1',
     about:
-      'Address of `/healthz`, `/readyz` and `/metrics`. They have no authentication: open them to your own network only.',
+      'Address of the console (`/`), `/healthz`, `/readyz` and `/metrics`. They have no authentication: open them to your own network only.',
     schema: host.default('127.0.0.1'),
   } satisfies Setting<string>,
   adminPort: integer(
@@ -116,7 +116,7 @@ export const settings = {
     8081,
     0,
     65_535,
-    'Port of `/healthz`, `/readyz` and `/metrics`. 0 takes a free one.',
+    'Port of the console, `/healthz`, `/readyz` and `/metrics`. 0 takes a free one.',
   ),
   workers: {
     name: 'FANFARE_WORKERS',

@@ -142,6 +142,8 @@ On the admin port (\`FANFARE_ADMIN_PORT\`, 8081):
 
 | path | answer |
 |---|---|
+| \`/\` | the console: a page that shows how the node is, second by second, and lets one try it |
+| \`/node.json\` | what that page has to know: the node's name and version, the port of its clients |
 | \`/healthz\` | 200 while the event loop turns. It does not look at Redis: an outage there must not restart nodes. |
 | \`/readyz\` | 200 while the node would take a subscription and an acknowledged publication; 503 while it drains, or while Redis is configured and not connected. The body says why. |
 | \`/metrics\` | what follows, in Prometheus' text format |
@@ -149,6 +151,15 @@ On the admin port (\`FANFARE_ADMIN_PORT\`, 8081):
 With \`FANFARE_WORKERS\` above 1 the supervisor answers for all workers. \`/healthz\` is 503 while a worker runs and does not answer it. \`/readyz\` is 200 while every
 worker is ready; else its body says which are not and why, also while one that ended is started again. \`/metrics\` has the samples of each worker, with the label \`worker\`:
 the machine's are \`sum without (worker) (…)\`, or \`sum without (worker) (rate(…))\`.
+
+## Console
+
+\`http://127.0.0.1:8081/\` in a browser shows one node, or the workers of one machine: whether it is ready and why not, its figures of the last minute, and in red what should not be. Below, a box connects as a client does, in JSON, to subscribe and publish.
+
+![The console](images/console.png)
+
+The page asks nothing but its own port, and its addresses are relative: a proxy may serve it under any path. The box goes to the port of the clients, with the doors that it has: a token where \`FANFARE_AUTH\` asks for one, and the origin of the page in \`FANFARE_ORIGINS\` then;
+where that port is mapped or behind a proxy, correct the address in the box. The admin port itself has no authentication: whoever reaches it sees the figures, but no topic, no subject and no publication.
 
 ## Metrics
 

@@ -105,6 +105,9 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
       FANFARE_AUTH: 'none',
       FANFARE_PORT: String(port),
       FANFARE_ADMIN_PORT: String(adminPort),
+      // Its libraries are loaded only where it is on; nobody listens there.
+      FANFARE_TRACING_URL: 'http://127.0.0.1:9/v1/traces',
+      FANFARE_TRACING_RATIO: '1',
     });
     const [check, ...checkArgs] = command('HEALTHCHECK');
     const isHealthy = (): Promise<boolean> =>
@@ -120,6 +123,9 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
     expect(/^Uid:\s+(\d+)/m.exec(status)?.[1]).not.toBe('0');
     expect(await isHealthy()).toBe(true);
+    const console = await fetch(`http://127.0.0.1:${adminPort}/`);
+    expect(console.status).toBe(200);
+    expect(await console.text()).toContain('Fanfare');
     await using client = createClient(`ws://127.0.0.1:${port}/ws`);
     const received: unknown[] = [];
     const subscription = client.subscribe('news', ({ data }) => received.push(data));

@@ -2,7 +2,7 @@
  * One node for each CPU of a machine: starts the workers, which share a port, starts again those that end, and speaks for all of them on
  * the admin port. No client's byte passes through it.
  */
-import { Admin, type Readiness } from '../admin.js';
+import { Admin, aboutOf, type Readiness } from '../admin.js';
 import type { Config } from '../config.js';
 import { createLineWriter, type Log } from '../log.js';
 import { workerMetrics } from '../metrics.js';
@@ -66,6 +66,7 @@ export class Supervisor {
   static async start(config: Config, log: Log): Promise<Supervisor> {
     const supervisor = new Supervisor(config, await claimPort(config), log);
     supervisor.#admin = await Admin.start(config, {
+      about: () => aboutOf(config, supervisor.#port),
       stuck: () => supervisor.#stuck(),
       readiness: () => supervisor.#readiness(),
       metrics: () => supervisor.#metrics(),
