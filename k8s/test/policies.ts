@@ -243,7 +243,6 @@ export const policies: readonly Policy[] = [
     name: 'network policies let in what must come in',
     *check(manifests) {
       const own = ofKind(manifests, 'NetworkPolicy');
-      if (own.length === 0) return;
       const rules = own.flatMap((policy) => {
         const {
           podSelector = {},
@@ -257,6 +256,8 @@ export const policies: readonly Policy[] = [
         const isOurs = matches(podSelector.matchLabels ?? {}, { 'app.kubernetes.io/name': 'fanfare' });
         return isOurs ? [{ ingress, egress }] : [];
       });
+      // Some that are for others only: the broker is as open as it would be without.
+      if (rules.length === 0) return;
       const ports = (way: 'ingress' | 'egress'): unknown[] =>
         rules.flatMap((rule) => rule[way].flatMap(({ ports: open = [] }) => open.map(({ port }) => port)));
       for (const port of ['ws', 'admin']) {
@@ -462,8 +463,15 @@ export const policies: readonly Policy[] = [
     name: 'clients can stay connected for hours',
     *check(manifests) {
       for (const route of ofKind(manifests, 'HTTPRoute')) {
-        const { rules } = route['spec'] as { rules: readonly { timeouts?: { request?: string } }[] };
-        if (rules.some(({ timeouts }) => timeouts?.request !== '0s'))
+        const { rules } = route['spec'] as {
+          rules: readonly { timeouts?: { request?: string }; matches?: readonly { path: { value: string } }[] }[];
+        };
+        if (
+          rules.some(
+            ({ timeouts, matches: paths = [] }) =>
+              paths.some(({ path }) => path.value === '/ws') && timeouts?.request !== '0s',
+          )
+        )
           yield 'The HTTPRoute ends connections after the timeout of a request.';
       }
       for (const { metadata } of ofKind(manifests, 'Ingress')) {
