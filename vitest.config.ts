@@ -4,14 +4,40 @@ import { defineConfig } from 'vitest/config';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-export default defineConfig({
+/** Those that measure: beside others their figures say nothing, which they notice. */
+const measuring = ['compare', 'levels', 'load', 'peers', 'scenarios'].map((name) => `loadtest/test/${name}.test.ts`);
+
+export const common = {
   ssr: { resolve: { conditions, externalConditions: conditions } },
   resolve: { conditions },
+};
+
+const test = {
+  // uWebSockets.js is a native addon bound to one event loop: a process for each test file, no threads.
+  pool: 'forks',
+  testTimeout: 20_000,
+  hookTimeout: 30_000,
+} as const;
+
+export default defineConfig({
   test: {
-    include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
-    // uWebSockets.js is a native addon bound to one event loop: a process for each test file, no threads.
-    pool: 'forks',
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    projects: [
+      {
+        ...common,
+        test: {
+          ...test,
+          name: 'tests',
+          include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', ...measuring],
+          // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        ...common,
+        test: { ...test, name: 'loads', include: measuring, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
-import base from './vitest.config.js';
+import { common } from './vitest.config.js';
 
 /** For `npm run dashboard` only: it makes a picture for the documentation, in two minutes. */
-export default defineConfig({ ...base, test: { ...base.test, include: ['test/deployment/dashboard.picture.ts'] } });
+export default defineConfig({
+  ...common,
+  test: { include: ['test/deployment/dashboard.picture.ts'], testTimeout: 300_000, hookTimeout: 60_000 },
+});

@@ -48,7 +48,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'repair, node',
     about: 'what is missing is read from the history',
     file: 'broker/src/relay/line.ts',
-    find: 'for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry);',
+    find: 'for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry, true);',
     replace: 'this.#skipTo(position.offset);',
     testFile: 'broker/test/repair.test.ts',
     test: 'reads what did not come and delivers it in its place',
