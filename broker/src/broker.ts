@@ -16,7 +16,9 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
+import { OutageWatch } from './outage.js';
 import { Rebalance } from './rebalance.js';
+import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
 import type { Relay } from './relay/relay.js';
@@ -87,10 +89,12 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     onBug,
   };
-  const doors = openDoors(config, log, counters, onBug, () => {
+  const refusals = new Refusals(counters, log);
+  const onRevoked = (): void => {
     // A copy: who is closed leaves the list.
     for (const { session } of [...server.connections]) session?.checkRevoked();
-  });
+  };
+  const doors = openDoors(config, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
   const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
   const isAuthenticated = doors !== null;
@@ -126,6 +130,15 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     log,
   });
 
+  const outages = new OutageWatch(
+    {
+      state: () => relay.state,
+      connections: () => server.connections.length,
+      hasFastTopics: config.topics.uses('fast'),
+    },
+    counters,
+    log,
+  );
   const readiness = (): Readiness => {
     if (isDraining) return { isReady: false, reason: 'draining' };
     const { state } = relay;
@@ -158,6 +171,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     renewal?.close();
     rebalance.close();
     rounds.close();
+    outages.close();
+    refusals.close();
     await doors?.close();
     await relay.close();
     server.close();
@@ -208,10 +223,20 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
           : `Draining: inviting ${connections.length} connections to move within ${drainWindowMs} ms.`,
       );
       server.stopListening();
-      await drain({ ...config, drainWindowMs }, { connections, flush: () => relay.flush(), counters, log });
+      const [startedAt, before] = [performance.now(), connections.length];
+      const closed = await drain(
+        { ...config, drainWindowMs },
+        { connections, flush: () => relay.flush(), counters, log },
+      );
+      const cutOff = connections.length;
       await stopParts();
       await admin?.close();
-      log.info({ event: 'stopped' }, 'Stopped.');
+      const left = Math.max(0, before - closed);
+      const ms = Math.round(performance.now() - startedAt);
+      log.info(
+        { event: 'stopped', left, closed, cutOff, ms },
+        `Stopped after ${(ms / 1_000).toFixed(1)} s: of ${before} connections ${left} left by themselves, ${closed} were closed, ${cutOff} of them cut off.`,
+      );
     },
   };
 }

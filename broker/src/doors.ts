@@ -25,13 +25,14 @@ export interface Doors {
 /** How often what is over is forgotten, and what lasts is said again, in milliseconds. A third of the time for which that holds. */
 const choresMs = reportedForMs / 3;
 
-/** `onRevoked`: something is revoked that was not before. */
+/** `onRevoked`: something is revoked that was not before. `onFailed`: why a client was not authenticated. */
 export function openDoors(
   config: Config,
   log: Log,
   counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
   onRevoked: () => void,
+  onFailed: (reason: string) => void,
 ): Doors | null {
   const { auth } = config;
   if (auth === null || auth === 'none') return null;
@@ -77,6 +78,7 @@ export function openDoors(
       counters,
       unauthenticated: 0,
       nextId: () => `${run}-${++count}`,
+      onFailed,
       onBug,
     },
     api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log, onBug }),

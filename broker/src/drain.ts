@@ -29,10 +29,17 @@ const inviteShare = 0.75;
  */
 const closeHandshakeMs = 100;
 
-/** Resolves when no connection is left, or those that are have had their time. The node serves them until it closes them. */
-export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<void> {
+/**
+ * Resolves when no connection is left, or those that are have had their time, with how many had to be closed. The node serves them until it
+ * closes them.
+ */
+export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<number> {
   const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = settings;
-  if (connections.length === 0) return flush();
+  let closed = 0;
+  if (connections.length === 0) {
+    await flush();
+    return closed;
+  }
   if (drainWindowMs > 0) {
     for (const connection of connections) {
       counters.connectionsInvited++;
@@ -48,6 +55,7 @@ export async function drain(settings: DrainSettings, { connections, flush, count
     await flush();
     const wave = connections.filter(({ isClosing }) => !isClosing).slice(0, perWave);
     if (wave.length === 0) break;
+    closed += wave.length;
     log.info(
       { event: 'drainWave', closed: wave.length, left: connections.length - wave.length },
       `Closing ${wave.length} connections.`,
@@ -58,6 +66,7 @@ export async function drain(settings: DrainSettings, { connections, flush, count
   await isEmpty(connections, drainTimeoutMs);
   await flush();
   await delay(closeHandshakeMs);
+  return closed;
 }
 
 /** Looks every 10 ms, for `timeoutMs` at most. */

@@ -25,10 +25,18 @@ export const logEvents = {
     'The node has more connections than its `share` and begins to invite some to move, or has done so (`isUnderWay`).',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
-  stopped: 'The node has let go of everything and ends.',
+  stopped:
+    'The node has let go of everything and ends; of its connections at the beginning, how many `left` by themselves, were `closed` in waves, or were `cutOff`, in `ms`.',
   workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
+  outageBegan:
+    'The node does not reach the others: `reason`, how many `connections` it has, and in the text what that means for them. Also where it has not within 3 s of its start.',
+  outageLasts: 'It lasts, since `lastsMs`: said once a minute, with what it has done so far, as in `outageOver`.',
+  outageOver:
+    'It is over, after `lastedMs`; Redis has been back for a second. `times` it broke; commands `refused`, publishes `unconfirmed`, publications without acknowledgement `unrelayed`, publications delivered `late`, `gaps` and `resets` told. `isOver` false: the node stops meanwhile.',
+  refusals:
+    'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable, subscriber or auth) works; `downMs` says how long it did not.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',

@@ -33,9 +33,11 @@ export class Counters {
   bytesIn = 0;
   bytesOut = 0;
   commandErrors = 0;
+  commandsUnavailable = 0;
   publicationsIn = 0;
   publicationsUnrelayed = 0;
   publicationsOverloaded = 0;
+  publicationsUnconfirmed = 0;
   publicationsKnown = 0;
   publicationsRepeated = 0;
   publicationsRepaired = 0;
@@ -142,12 +144,20 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   bytesIn: ['bytes_in', 'Bytes of frames received from clients.'],
   bytesOut: ['bytes_out', 'Bytes of publication frames handed to connections: frame length times subscribers.'],
   commandErrors: ['command_errors', 'Commands and frames answered with an error.'],
+  commandsUnavailable: [
+    'commands_unavailable',
+    'Commands answered `unavailable`: Redis, or what else is asked, could not be reached, and nothing was done.',
+  ],
   publicationsIn: ['publications_in', 'Publications taken in from clients of this node.'],
   publicationsUnrelayed: [
     'publications_unrelayed',
-    'Publications that reached only subscribers of this node, because Redis could not be reached.',
+    'Publications without acknowledgement that reached only subscribers of this node (level fast) or nobody, because Redis could not be reached.',
   ],
   publicationsOverloaded: ['publications_overloaded', 'Publications refused because too much waited for Redis.'],
+  publicationsUnconfirmed: [
+    'publications_unconfirmed',
+    'Publications answered `unconfirmed`: the link to Redis failed with them on it, or too few replicas had them.',
+  ],
   publicationsKnown: [
     'publications_known',
     'Publications that were not published again because their topic had had their messageId.',

@@ -2,6 +2,7 @@
 import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
 import { authFields } from './auth/auth-config.js';
 import { policyFields, settings } from './config.js';
+import { incidentSection } from './incident-page.js';
 import { logEvents } from './log.js';
 import { buildInfo, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
 import { tracingSection } from './tracing-page.js';
@@ -134,7 +135,7 @@ export function observabilityPage(): string {
   const events = Object.entries(logEvents).map(([event, meaning]) => `| \`${event}\` | ${meaning} |`);
   return `# Observability
 
-<!-- Generated from broker/src/metrics.ts, broker/src/log.ts and broker/src/tracing-page.ts by \`npm run docs\`. -->
+<!-- Generated from broker/src (metrics.ts, log.ts, tracing-page.ts, incident-page.ts) by \`npm run docs\`. -->
 
 ## Endpoints
 
@@ -178,7 +179,8 @@ One line for each event, on standard output: JSON with \`time\` (Unix millisecon
 | event | meaning |
 |---|---|
 ${events.join('\n')}
-`;
+
+${incidentSection}`;
 }
 
 function plain(text: string): string {

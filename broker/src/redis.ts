@@ -130,7 +130,7 @@ abstract class Link {
 
   /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
   complain(error: Error): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || isEcho(error)) return;
     const sentence = explain(error);
     const now = performance.now();
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
@@ -411,6 +411,11 @@ export class SubscriberLink extends Link {
       throw error;
     }
   }
+}
+
+/** What ioredis says of its own commands when a connection is given up, which is said already. */
+function isEcho({ message }: Error): boolean {
+  return message.startsWith("Stream isn't writeable") || message === 'Connection is closed.';
 }
 
 /** What a person should read and do. */

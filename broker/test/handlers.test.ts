@@ -42,7 +42,13 @@ describe('a bug in a part', () => {
       },
       limits: { maxSubscriptions: 1 },
       greeting: { node: 'n', pingIntervalMs: 1, maxFrameBytes: 1 },
-      counters: { publicationsIn: 0, commandErrors: 0, commandsNotPermitted: 0 },
+      counters: {
+        publicationsIn: 0,
+        commandErrors: 0,
+        commandsUnavailable: 0,
+        publicationsUnconfirmed: 0,
+        commandsNotPermitted: 0,
+      },
       onBug: (error) => bugs.push(error),
     };
     const topic = parseTopic('t') as Topic;

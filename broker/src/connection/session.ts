@@ -41,6 +41,8 @@ export interface SessionContext {
   unauthenticated: number;
   /** A name that no other session of the broker has. */
   nextId(): string;
+  /** Told why an authentication failed, without anything of the token. */
+  onFailed(reason: string): void;
   /** Told of an error that is a bug. */
   onBug(error: unknown): void;
 }
@@ -346,6 +348,7 @@ export class Session {
   #fail(command: Command | null, error: ReplyError): void {
     if (this.#state === 'over') return;
     this.#context.counters.authenticationsFailed++;
+    this.#context.onFailed(reasonOf(error));
     this.#host.refuse(command, error);
     this.#host.close(closeOf(error));
   }
@@ -377,6 +380,11 @@ export function subjectNameOf({ issuer, subject }: Identity): string {
 function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {
   if (isDown) return new ReplyError('unavailable', 'Who decides about this does not answer. Try again.');
   return new ReplyError('notPermitted', reason ?? 'The application does not permit this.');
+}
+
+/** For the log: what the hook says is the application's, and behind a colon stands what the token holds. */
+function reasonOf({ code, message }: ReplyError): string {
+  return code === 'notPermitted' ? 'The hook did not permit it.' : (message.split(': ')[0] as string);
 }
 
 function closeOf({ code }: ReplyError): CloseReason {

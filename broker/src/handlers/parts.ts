@@ -24,5 +24,7 @@ export interface Greeting {
 export interface HandlerCounters {
   publicationsIn: number;
   commandErrors: number;
+  commandsUnavailable: number;
+  publicationsUnconfirmed: number;
   commandsNotPermitted: number;
 }

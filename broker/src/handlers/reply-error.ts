@@ -10,5 +10,7 @@ export function replyError(
   { counters }: Pick<Parts, 'counters'>,
 ): void {
   counters.commandErrors++;
+  if (error.code === 'unavailable') counters.commandsUnavailable++;
+  else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
   caller.reply({ type: 'error', id, code: error.code, message: error.message, retryable: error.retryable });
 }

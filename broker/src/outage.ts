@@ -1,0 +1,165 @@
+/**
+ * Tells in the log the story of an outage of Redis: one line when it begins, with what it means for clients; one a minute while it lasts; one when it
+ * is over, with how long it was and whom it hurt. What is wrong with which connection stands in the lines of redis.ts between them.
+ */
+import type { Log } from './log.js';
+import type { RelayState } from './relay/relay.js';
+
+/** Counted while an outage lasts; metrics.ts says what each is. */
+export interface OutageCounters {
+  commandsUnavailable: number;
+  publicationsUnconfirmed: number;
+  publicationsUnrelayed: number;
+  publicationsRepaired: number;
+  gapsTold: number;
+  resetsTold: number;
+}
+
+/** What is looked at. */
+export interface OutageSubject {
+  state(): RelayState;
+  connections(): number;
+  /** Whether topics of level `fast` are in use. */
+  readonly hasFastTopics: boolean;
+}
+
+/** How often it is looked, in milliseconds. */
+const lookMs = 100;
+/** A node that starts has so long to reach Redis before that is an outage, in milliseconds. */
+const startMs = 3_000;
+/** It is over when Redis has been there for so long, in milliseconds: what comes back and breaks again is one outage, and topics are compared meanwhile. */
+const steadyMs = 1_000;
+/** How often it is said that it lasts, in milliseconds. */
+const remindMs = 60_000;
+
+const reasons = {
+  connecting: 'Redis is not connected',
+  unproven: 'Redis is connected, but what is published does not come through',
+} as const;
+
+interface Outage {
+  /** All times are of performance.now(). */
+  readonly since: number;
+  readonly before: OutageCounters;
+  remindAt: number;
+  /** When Redis was back; null while it is not. */
+  backAt: number | null;
+  /** How often it broke. */
+  times: number;
+}
+
+export class OutageWatch {
+  readonly #subject: OutageSubject;
+  readonly #counters: OutageCounters;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  readonly #startedAt = performance.now();
+  #wasConnected = false;
+  /** As of the last look before an outage: what failed with the connection belongs to it. */
+  #before: OutageCounters;
+  #outage: Outage | null = null;
+
+  constructor(subject: OutageSubject, counters: OutageCounters, log: Log) {
+    this.#subject = subject;
+    this.#counters = counters;
+    this.#log = log;
+    this.#before = pick(counters);
+    this.#timer = setInterval(() => this.#look(performance.now()), lookMs);
+    this.#timer.unref();
+  }
+
+  /** The node stops: what lasts is not told any more. */
+  close(): void {
+    clearInterval(this.#timer);
+    if (this.#outage !== null) this.#end(this.#outage, performance.now(), false);
+  }
+
+  #look(now: number): void {
+    const state = this.#subject.state();
+    const outage = this.#outage;
+    if (state === 'connected') {
+      this.#wasConnected = true;
+      if (outage === null) {
+        this.#before = pick(this.#counters);
+        return;
+      }
+      outage.backAt ??= now;
+      if (now - outage.backAt >= steadyMs) this.#end(outage, outage.backAt, true);
+    } else if (state !== 'closed') {
+      if (outage === null) {
+        if (this.#wasConnected || now - this.#startedAt > startMs) this.#begin(state, now);
+        return;
+      }
+      if (outage.backAt !== null) outage.times++;
+      outage.backAt = null;
+      if (now >= outage.remindAt) this.#remind(outage, state, now);
+    }
+  }
+
+  #begin(state: keyof typeof reasons, now: number): void {
+    const since = this.#wasConnected ? now : this.#startedAt;
+    this.#outage = { since, before: this.#before, remindAt: now + remindMs, backAt: null, times: 1 };
+    const { hasFastTopics } = this.#subject;
+    const connections = this.#subject.connections();
+    const fast = hasFastTopics ? ' Topics of level fast go on, for subscribers of this node only.' : '';
+    const when = this.#wasConnected ? 'OUTAGE' : 'OUTAGE since the start';
+    this.#log.error(
+      { event: 'outageBegan', reason: reasons[state], connections },
+      `${when}: ${reasons[state]}. ${connections} clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history.${fast} /readyz says 503.`,
+    );
+  }
+
+  #remind(outage: Outage, state: keyof typeof reasons, now: number): void {
+    outage.remindAt = now + remindMs;
+    const lastsMs = Math.round(now - outage.since);
+    this.#log.error(
+      { event: 'outageLasts', reason: reasons[state], lastsMs, ...this.#hurt(outage) },
+      `OUTAGE for ${seconds(lastsMs)}: ${reasons[state]}. ${this.#sentenceOf(outage)}`,
+    );
+  }
+
+  #end(outage: Outage, at: number, isOver: boolean): void {
+    this.#outage = null;
+    const lastedMs = Math.round(at - outage.since);
+    const hurt = this.#hurt(outage);
+    const lost =
+      hurt.gaps + hurt.resets === 0
+        ? 'Nothing acknowledged is known to be lost.'
+        : `Subscribers were told what cannot be had: ${hurt.gaps} gaps (publications may be missing), ${hurt.resets} resets (a history began anew).`;
+    this.#log.warn(
+      { event: 'outageOver', isOver, lastedMs, times: outage.times, ...hurt },
+      `${isOver ? 'OUTAGE over: Redis is back' : 'The node stops while the outage lasts,'} after ${seconds(lastedMs)}. ${this.#sentenceOf(outage)} ${lost}`,
+    );
+  }
+
+  #sentenceOf(outage: Outage): string {
+    const { refused, unconfirmed, unrelayed, late } = this.#hurt(outage);
+    return `Since it began: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} publications without acknowledgement not sent to other nodes, ${late} delivered late.`;
+  }
+
+  #hurt({ before }: Outage) {
+    const now = this.#counters;
+    return {
+      refused: now.commandsUnavailable - before.commandsUnavailable,
+      unconfirmed: now.publicationsUnconfirmed - before.publicationsUnconfirmed,
+      unrelayed: now.publicationsUnrelayed - before.publicationsUnrelayed,
+      late: now.publicationsRepaired - before.publicationsRepaired,
+      gaps: now.gapsTold - before.gapsTold,
+      resets: now.resetsTold - before.resetsTold,
+    };
+  }
+}
+
+/** A copy of the numbers. */
+function pick(counters: OutageCounters): OutageCounters {
+  const { commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed } = counters;
+  const { publicationsRepaired, gapsTold, resetsTold } = counters;
+  return {
+    ...{ commandsUnavailable, publicationsUnconfirmed, publicationsUnrelayed },
+    ...{ publicationsRepaired, gapsTold, resetsTold },
+  };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}

@@ -1,0 +1,88 @@
+/**
+ * Tells in the log, at most once a minute, whom the node has refused or closed: a flood of them is one line, and a quiet minute is none. Nothing that a
+ * client chooses stands in it; metrics.ts counts the same, for graphs.
+ */
+import type { Log } from './log.js';
+
+/** What is told, in the words of the line. */
+const kinds = {
+  authenticationsFailed: 'authentications failed',
+  authenticationTimeouts: 'connections did not authenticate in time',
+  subjectsRefused: 'connections of subjects that had too many',
+  originsRefused: 'handshakes of pages of other origins',
+  addressesRefused: 'handshakes of addresses with too many connections',
+  handshakesLimited: 'handshakes or requests too many in a second',
+  connectionsOverCapacity: 'handshakes when the node was full',
+  commandsNotPermitted: 'commands that the token does not grant',
+  commandsLimited: 'commands of subjects that sent too many',
+  publicationsOverloaded: 'publications when too many waited for Redis',
+  slowSubscribers: 'connections closed because they read too little',
+  connectionsShed: 'connections closed because all together held too much unread',
+} as const;
+
+type Kind = keyof typeof kinds;
+const allKinds = Object.keys(kinds) as Kind[];
+
+export type RefusalCounters = Readonly<Record<Kind, number>>;
+
+const intervalMs = 60_000;
+/** Reasons of failed authentications in one line; others are counted together. */
+const maxReasons = 8;
+const other = 'other reasons';
+
+export class Refusals {
+  readonly #counters: RefusalCounters;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  readonly #reasons = new Map<string, number>();
+  #before: RefusalCounters;
+  #since = performance.now();
+
+  constructor(counters: RefusalCounters, log: Log) {
+    this.#counters = counters;
+    this.#log = log;
+    this.#before = copyOf(counters);
+    this.#timer = setInterval(() => this.tell(), intervalMs);
+    this.#timer.unref();
+  }
+
+  /** Why an authentication failed. Must hold nothing of a token. */
+  addReason(reason: string): void {
+    const key = this.#reasons.has(reason) || this.#reasons.size < maxReasons ? reason : other;
+    this.#reasons.set(key, (this.#reasons.get(key) ?? 0) + 1);
+  }
+
+  /** Says what has come since the last time; nothing where that is nothing. */
+  tell(): void {
+    const now = copyOf(this.#counters);
+    const seconds = Math.round((performance.now() - this.#since) / 1_000);
+    const more = allKinds.flatMap((kind) => {
+      const count = now[kind] - this.#before[kind];
+      return count > 0 ? [{ kind, count }] : [];
+    });
+    const reasons = Object.fromEntries([...this.#reasons].toSorted(([, a], [, b]) => b - a));
+    this.#before = now;
+    this.#since = performance.now();
+    this.#reasons.clear();
+    if (more.length === 0) return;
+    const counts = Object.fromEntries(more.map(({ kind, count }) => [kind, count]));
+    const told = more.map(({ kind, count }) => {
+      const why = Object.entries(reasons).map(([reason, times]) => `${times} × ${reason}`);
+      return `${count} ${kinds[kind]}${kind === 'authenticationsFailed' && why.length > 0 ? ` (${why.join(' ')})` : ''}`;
+    });
+    this.#log.warn(
+      { event: 'refusals', seconds, ...counts, ...(Object.keys(reasons).length > 0 ? { reasons } : {}) },
+      `In ${seconds} s refused or closed: ${told.join('; ')}.`,
+    );
+  }
+
+  /** Says what is left to say. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.tell();
+  }
+}
+
+function copyOf(counters: RefusalCounters): RefusalCounters {
+  return Object.fromEntries(allKinds.map((kind) => [kind, counters[kind]])) as Record<Kind, number>;
+}

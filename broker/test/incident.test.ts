@@ -1,0 +1,144 @@
+/** Incidents, read from the log alone: what happened, since when, whom it hurt, what was lost, whether it is over. */
+import { startRedis } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+import { createLog, loadConfig } from '../src/index.js';
+import { Metrics } from '../src/metrics.js';
+import { Refusals } from '../src/refusals.js';
+import { type LogLine, startCluster, startNode, type TestNode } from './harness.js';
+import { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const env = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '300' };
+
+/** The line as it was logged, all fields. */
+function lineOf(node: TestNode, event: string, index = 0): (LogLine & Record<string, unknown>) | undefined {
+  return node.log.filter((line) => line.event === event)[index] as (LogLine & Record<string, unknown>) | undefined;
+}
+
+const count = (node: TestNode, event: string): number => node.log.filter((line) => line.event === event).length;
+
+describe('the log of an outage', () => {
+  it('says when Redis is gone what that means, and when it is back what it did', async () => {
+    const redis = await startRedis();
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const [node, other] = [cluster.node(0), cluster.node(1)];
+    await cluster.subscriber('news', 1);
+    const client = await cluster.subscriber('news', 0);
+    await client.publish('news', 'before');
+    await redis.kill();
+    await until('both say so', () => count(node, 'outageBegan') === 1 && count(other, 'outageBegan') === 1);
+    expect(lineOf(node, 'outageBegan')).toMatchObject({ level: 50, reason: 'Redis is not connected', connections: 1 });
+    expect(lineOf(node, 'outageBegan')?.msg).toContain('acknowledged publishes and new subscriptions are refused');
+    expect(lineOf(node, 'outageBegan')?.msg).not.toContain('level fast');
+    for (let refused = 0; refused < 3; refused++) await client.publish('news', 'refused');
+    await client.subscribe('other');
+    await redis.restart();
+    await until('it is over', () => count(node, 'outageOver') === 1 && count(other, 'outageOver') === 1);
+    expect(lineOf(node, 'outageOver')).toMatchObject({
+      level: 40,
+      isOver: true,
+      times: 1,
+      refused: 4,
+      unconfirmed: 0,
+      unrelayed: 0,
+      gaps: 0,
+      resets: 0,
+    });
+    expect(lineOf(node, 'outageOver')?.msg).toContain('Nothing acknowledged is known to be lost.');
+    expect(lineOf(other, 'outageOver')).toMatchObject({ refused: 0 });
+    expect(Number(lineOf(node, 'outageOver')?.['lastedMs'])).toBeGreaterThan(0);
+    // Told in the order in which it happened.
+    const story = node.log.map(({ event }) => event);
+    expect(story.indexOf('redisLost')).toBeLessThan(story.indexOf('outageBegan'));
+    expect(story.indexOf('outageBegan')).toBeLessThan(story.indexOf('redisRecovered'));
+    expect(story.indexOf('redisRecovered')).toBeLessThan(story.indexOf('outageOver'));
+    await redis[Symbol.asyncDispose]();
+  });
+
+  it('counts what was on the link to a Redis that hangs as unconfirmed, and says nothing twice', async () => {
+    const redis = await startRedis();
+    await using cluster = await startCluster({ nodes: 1, redis, env });
+    const node = cluster.node();
+    const client = await cluster.subscriber('news');
+    await redis.pause();
+    const onTheLink = client.publish('news', 'on the link');
+    await until('it is said', () => count(node, 'outageBegan') === 1);
+    expect(await onTheLink).toMatchObject({ type: 'error', code: 'unconfirmed' });
+    // The handshake with it is given up, which makes ioredis complain of its own commands.
+    await until('it is tried anew', () => count(node, 'redisError') > 0);
+    await redis.resume();
+    await until('it is over', () => count(node, 'outageOver') === 1);
+    expect(lineOf(node, 'outageOver')).toMatchObject({ unconfirmed: 1, gaps: 0, resets: 0 });
+    expect(count(node, 'outageBegan')).toBe(1);
+    const errors = node.log.filter(({ event }) => event === 'redisError').map(({ link, msg }) => `${link}: ${msg}`);
+    expect(errors).toEqual([...new Set(errors)]);
+    expect(errors.join()).not.toContain('The connection to Redis failed.');
+    await redis[Symbol.asyncDispose]();
+  });
+
+  it('says that a node has not reached Redis since its start, and that it stops before it has', async () => {
+    const redis = await startRedis();
+    await redis.kill();
+    const cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
+    const node = cluster.node();
+    await until('it is said', () => count(node, 'outageBegan') === 1);
+    expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since the start: Redis is not connected\. 0 clients/);
+    await cluster[Symbol.asyncDispose]();
+    expect(lineOf(node, 'outageOver')).toMatchObject({ isOver: false });
+    expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 0, cutOff: 0 });
+    await redis[Symbol.asyncDispose]();
+  });
+});
+
+describe('the log of a stop', () => {
+  it('says what became of the connections', async () => {
+    const node = await startNode({});
+    for (let client = 0; client < 3; client++) await TestConnection.open(node.url);
+    await node.broker.drain();
+    expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 3, cutOff: 0 });
+    expect(lineOf(node, 'stopped')?.msg).toContain('of 3 connections 0 left by themselves, 3 were closed');
+  });
+});
+
+describe('the log of those who are refused', () => {
+  it('is one line, with reasons and nothing of a token or a subject', async () => {
+    const secret = 'a secret of more than thirty-two bytes';
+    const issuers = [{ issuer: 'test', keys: [{ algorithm: 'HS256', secret }] }];
+    const node = await startNode({ FANFARE_AUTH: JSON.stringify({ issuers }) });
+    for (const token of ['let me in', 'me too', 'fk_nobody_00000000000000000000000000000000']) {
+      const connection = await TestConnection.open(node.url);
+      expect(await connection.request({ type: 'connect', token })).toMatchObject({ code: 'invalidToken' });
+      await connection.closed;
+    }
+    await node.broker.drain();
+    expect(count(node, 'refusals')).toBe(1);
+    expect(lineOf(node, 'refusals')).toMatchObject({
+      level: 40,
+      authenticationsFailed: 3,
+      reasons: { 'The token is no signed JWT.': 2, 'There is no such API key.': 1 },
+    });
+    expect(JSON.stringify(node.log)).not.toMatch(/let me in|me too|fk_nobody/);
+  });
+
+  it('says each time only what has come since, and nothing where that is nothing', () => {
+    const lines: Array<Record<string, unknown>> = [];
+    const log = createLog(loadConfig({}), { write: (line) => void lines.push(JSON.parse(line)) });
+    const { counters } = new Metrics();
+    counters.slowSubscribers = 5;
+    const refusals = new Refusals(counters, log);
+    refusals.tell();
+    expect(lines).toEqual([]);
+    counters.slowSubscribers += 2;
+    counters.handshakesLimited += 7;
+    refusals.tell();
+    refusals.tell();
+    expect(lines.length).toBe(1);
+    expect(lines[0]).toMatchObject({ event: 'refusals', slowSubscribers: 2, handshakesLimited: 7 });
+    expect(lines[0]?.['reasons']).toBeUndefined();
+    for (let kind = 0; kind < 100; kind++) refusals.addReason(`reason ${kind}`);
+    counters.authenticationsFailed += 100;
+    refusals.close();
+    expect(Object.keys(lines[1]?.['reasons'] ?? {})).toHaveLength(9);
+    expect(lines[1]?.['reasons']).toMatchObject({ 'other reasons': 92 });
+  });
+});
