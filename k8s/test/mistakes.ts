@@ -224,6 +224,46 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
+    about: 'more unread bytes than there is memory for',
+    foundBy: 'settings fit what the container has and how it is scaled',
+    sentence: 'more than a quarter of the memory',
+    plant: ({ config }) => {
+      config.FANFARE_MAX_TOTAL_BUFFERED_BYTES = '2147483648';
+    },
+  },
+  {
+    about: 'an autoscaler that waits until pods are full',
+    foundBy: 'settings fit what the container has and how it is scaled',
+    sentence: 'there is no room for those of a pod that goes',
+    plant: ({ config }) => {
+      config.FANFARE_MAX_CONNECTIONS = '12000';
+    },
+  },
+  {
+    about: 'a way in that nobody believes',
+    foundBy: 'settings fit what the container has and how it is scaled',
+    sentence: 'count as one address',
+    plant: ({ config }) => {
+      delete config.FANFARE_TRUSTED_PROXIES;
+    },
+  },
+  {
+    about: 'a field without a value',
+    foundBy: schema,
+    sentence: '/spec/template/spec/containers/0/resources is no field that the API knows, or has no value',
+    plant: ({ broker }) => {
+      broker.resources = null;
+    },
+  },
+  {
+    about: 'a Service with session affinity',
+    foundBy: 'clients can stay connected for hours, and move',
+    sentence: 'brings clients back to the pod that asked them to move',
+    plant: (objects) => {
+      objects.get('Service', 'fanfare').spec.sessionAffinity = 'ClientIP';
+    },
+  },
+  {
     about: 'liveness that asks for Redis',
     foundBy: 'probes ask different things, and liveness never asks for Redis',
     sentence: 'an outage of Redis would restart all pods',
@@ -596,7 +636,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a timeout for requests, which a WebSocket is',
-    foundBy: 'clients can stay connected for hours',
+    foundBy: 'clients can stay connected for hours, and move',
     sentence: 'ends connections after the timeout of a request',
     plant: (objects) => {
       delete objects.get('HTTPRoute').spec.rules[0].timeouts;

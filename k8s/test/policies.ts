@@ -109,8 +109,7 @@ export const policies: readonly Policy[] = [
       for (const { title, container } of containersOf(manifests)) {
         const { image } = container;
         const tag = /(?:@sha256:[0-9a-f]{64}|:(\d[\w.-]*))$/.exec(image);
-        // The load test is built where it runs (docs/loadtest.md).
-        if (tag === null && image !== 'fanfare-loadtest') yield `${title}: the image ${image} names no version.`;
+        if (tag === null) yield `${title}: the image ${image} names no version.`;
       }
     },
   },
@@ -147,7 +146,8 @@ export const policies: readonly Policy[] = [
       }
       for (const container of brokersOf(manifests)) {
         const { requests = {}, limits = {} } = container.resources ?? {};
-        if (requests['cpu'] !== '1')
+        // Where nothing scales it, it is tried out.
+        if (requests['cpu'] !== '1' && isScaled(manifests))
           yield 'The broker asks for another share than the one CPU that its event loop can use.';
         if (requests['memory'] !== limits['memory']) yield 'The broker asks for less memory than it may take.';
         const heap = container.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
@@ -155,6 +155,26 @@ export const policies: readonly Policy[] = [
         if (!(heapMebibytes <= 0.65 * mebibytes(limits['memory'] ?? '')))
           yield 'The heap of the broker leaves no memory for buffers.';
       }
+    },
+  },
+  {
+    name: 'settings fit what the container has and how it is scaled',
+    *check(manifests) {
+      const config = configOf(manifests);
+      if (config === null) return;
+      for (const { resources } of brokersOf(manifests)) {
+        const memory = mebibytes(resources?.limits?.['memory'] ?? '') * 1_048_576;
+        const held = config.maxTotalBufferedBytes + config.recentBytes;
+        if (held > memory / 4)
+          yield `Unread bytes and recent publications may take ${held} bytes, more than a quarter of the memory.`;
+      }
+      for (const { title, perPod } of targetsOf(manifests)) {
+        if (perPod > 0.75 * config.maxConnections)
+          yield `${title} adds a pod at ${perPod} connections for each, where one may have ${config.maxConnections}: there is no room for those of a pod that goes.`;
+      }
+      const hasWayIn = [...ofKind(manifests, 'HTTPRoute'), ...ofKind(manifests, 'Ingress')].length > 0;
+      if (hasWayIn && isAuthenticated(config) && (environmentOf(manifests)['FANFARE_TRUSTED_PROXIES'] ?? '') === '')
+        yield 'FANFARE_TRUSTED_PROXIES is not set: all clients behind the way in count as one address.';
     },
   },
   {
@@ -167,7 +187,7 @@ export const policies: readonly Policy[] = [
           yield 'The liveness of the broker is not /healthz: an outage of Redis would restart all pods.';
         if (readinessProbe?.httpGet?.path !== '/readyz') yield 'The readiness of the broker is not /readyz.';
         const bridged = (readinessProbe?.periodSeconds ?? 10) * (readinessProbe?.failureThreshold ?? 3);
-        if (bridged < 30) yield `An outage of Redis of ${bridged} s takes all pods out of the Service: let it be 30.`;
+        if (bridged < 60) yield `An outage of Redis of ${bridged} s takes all pods out of the Service: let it be 60.`;
         for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
           const port = probe?.httpGet?.port;
           if (port !== undefined && port !== 'admin') yield `A probe of the broker asks port ${port}, not admin.`;
@@ -460,8 +480,13 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'clients can stay connected for hours',
+    name: 'clients can stay connected for hours, and move',
     *check(manifests) {
+      for (const service of ofKind(manifests, 'Service')) {
+        const { sessionAffinity = 'None' } = service['spec'] as { sessionAffinity?: string };
+        if (sessionAffinity !== 'None')
+          yield `Service ${service.metadata.name} brings clients back to the pod that asked them to move.`;
+      }
       for (const route of ofKind(manifests, 'HTTPRoute')) {
         const { rules } = route['spec'] as {
           rules: readonly { timeouts?: { request?: string }; matches?: readonly { path: { value: string } }[] }[];
@@ -484,6 +509,29 @@ export const policies: readonly Policy[] = [
   },
 ];
 
+/** At how many connections of each pod another one is added. */
+function targetsOf(manifests: readonly Manifest[]): { title: string; perPod: number }[] {
+  const scaler = ofKind(manifests, 'HorizontalPodAutoscaler').flatMap(({ spec }) => {
+    const { metrics = [] } = spec as {
+      metrics?: readonly { pods?: { metric: { name: string }; target: { averageValue?: string } } }[];
+    };
+    return metrics.flatMap(({ pods }) =>
+      pods === undefined ? [] : [{ title: 'The HorizontalPodAutoscaler', perPod: Number(pods.target.averageValue) }],
+    );
+  });
+  const keda = ofKind(manifests, 'ScaledObject').flatMap(({ spec }) => {
+    const { triggers } = spec as { triggers: readonly { metadata: { threshold?: string } }[] };
+    return triggers.flatMap(({ metadata: { threshold } }) =>
+      threshold === undefined ? [] : [{ title: 'The ScaledObject', perPod: Number(threshold) }],
+    );
+  });
+  return [...scaler, ...keda];
+}
+
+function isAuthenticated({ auth }: NonNullable<ReturnType<typeof configOf>>): boolean {
+  return auth !== null && auth !== 'none';
+}
+
 interface Behavior {
   readonly scaleDown?: {
     readonly stabilizationWindowSeconds?: number;
@@ -493,6 +541,10 @@ interface Behavior {
 
 /** Left of the grace when everything took as long as it may. */
 const spareSeconds = 10;
+
+function isScaled(manifests: readonly Manifest[]): boolean {
+  return ['HorizontalPodAutoscaler', 'ScaledObject'].some((kind) => ofKind(manifests, kind).length > 0);
+}
 
 function ofKind(manifests: readonly Manifest[], kind: string): Manifest[] {
   return manifests.filter((manifest) => manifest.kind === kind);

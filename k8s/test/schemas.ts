@@ -50,7 +50,8 @@ export function wrongBySchema(manifest: Manifest): string[] {
   } catch (error) {
     wrong.push(`${name}: ${(error as Error).message}.`);
   }
-  for (const path of reads.unread(root, '')) wrong.push(`${name}: ${path} is no field that the API knows.`);
+  for (const path of reads.unread(root, ''))
+    wrong.push(`${name}: ${path} is no field that the API knows, or has no value.`);
   return wrong;
 }
 
@@ -81,11 +82,13 @@ class Reads {
     return proxy;
   }
 
+  /** Those without a value too: the validators take `null` for any field, and whoever wrote it meant something else. */
   *unread(value: unknown, path: string): Iterable<string> {
     if (typeof value !== 'object' || value === null) return;
     const fields = this.#watched.get(value)?.fields;
     for (const [field, child] of Object.entries(value)) {
-      if (fields?.has(field) === true) yield* this.unread(child, `${path}/${field}`);
+      if (child === null) yield `${path}/${field}`;
+      else if (fields?.has(field) === true) yield* this.unread(child, `${path}/${field}`);
       else yield `${path}/${field}`;
     }
   }

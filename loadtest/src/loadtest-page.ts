@@ -53,10 +53,10 @@ generator, so clocks need not agree. One address has 28,000 ports to one server;
 ### In Kubernetes
 
 [k8s/components/load-test/job.yaml](../k8s/components/load-test/job.yaml) is a Job that runs a plan from a ConfigMap against the service \`fanfare\` and ends, Complete if all results are valid, else Failed. It needs the
-image \`fanfare-loadtest\`:
+image \`fanfare-loadtest:0.1.0\`:
 
 \`\`\`sh
-docker build -f loadtest/Dockerfile -t fanfare-loadtest .     # push it where the cluster finds it
+docker build -f loadtest/Dockerfile -t fanfare-loadtest:0.1.0 .   # push it where the cluster finds it
 kubectl apply -f k8s/components/load-test/job.yaml
 kubectl logs --follow --pod-running-timeout=2m job/fanfare-loadtest | tee loadtest.log
 sed -n '/^{$/,/^}$/p' loadtest.log > result.json              # --json=- writes the results behind the table

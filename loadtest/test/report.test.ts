@@ -357,7 +357,7 @@ it('has a Kubernetes Job whose plan and words are understood', async () => {
   expect(spec?.restartPolicy).toBe('Never');
   expect(spec?.volumes?.[0]?.configMap.name).toBe(configMap?.metadata.name);
   const [container] = spec?.containers ?? [];
-  expect(container?.image).toBe('fanfare-loadtest');
+  expect(container?.image).toBe('fanfare-loadtest:0.1.0');
   const folder = await mkdtemp(join(tmpdir(), 'fanfare-job-'));
   try {
     const file = join(folder, 'plan.yaml');
