@@ -10,7 +10,7 @@ async function connectionsOf(node: NodeProcess): Promise<number> {
 
 it('fills a new node with connections of the others, without a publication lost, twice, or out of order', async () => {
   await using redis = await startRedis();
-  const env = { FANFARE_REBALANCE_RATE: '10' };
+  const env = { FANFARE_REBALANCE_RATE: '10', FANFARE_REBALANCE_AFTER_MS: '1000' };
   const secondPort = await findFreePort();
   await using first = await startNode({ redisUrl: redis.url, env });
   await using balancer = await Balancer.start({ ports: [first.port, secondPort] });

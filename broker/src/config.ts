@@ -467,6 +467,14 @@ export const settings = {
     100_000,
     'A node that has a tenth more connections than its share of those of all nodes invites so many a second to move to others, each once, until it has its share: new nodes fill up. Subscribers of topics of level `fast` are told a gap when they move. The load balancer must not bring clients back to the node that they come from (no session affinity). 0: never.',
   ),
+  rebalanceAfterMs: integer(
+    'FANFARE_REBALANCE_AFTER_MS',
+    'ms',
+    30_000,
+    0,
+    3_600_000,
+    'How long the number of nodes must have been the same before FANFARE_REBALANCE_RATE holds: in the middle of a deploy clients would be moved again and again.',
+  ),
   nodeName: {
     name: 'FANFARE_NODE_NAME',
     unit: 'text',

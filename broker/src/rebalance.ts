@@ -9,6 +9,8 @@ import type { Spread } from './relay/relay.js';
 export interface RebalanceSettings {
   /** Connections that are invited in a second, at most; 0: none ever. */
   readonly rebalanceRate: number;
+  /** How long the number of nodes must have been the same. */
+  readonly rebalanceAfterMs: number;
 }
 
 export interface Rebalanced {
@@ -29,6 +31,8 @@ export class Rebalance {
   readonly #parts: Rebalanced;
   readonly #timer: NodeJS.Timeout | null;
   #isUnderWay = false;
+  /** How many nodes there are, and since when, by performance.now(). */
+  #nodes = { count: 0, since: 0 };
 
   constructor(settings: RebalanceSettings, parts: Rebalanced) {
     this.#settings = settings;
@@ -41,10 +45,15 @@ export class Rebalance {
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  look(): void {
-    const { connections, spread, counters } = this.#parts;
+  look(now = performance.now()): void {
+    const { connections, counters } = this.#parts;
+    const spread = this.#parts.spread();
+    const nodes = spread?.nodes ?? 0;
+    if (nodes !== this.#nodes.count) this.#nodes = { count: nodes, since: now };
+    // In the middle of a deploy clients would be moved to nodes that are about to stop, and moved on from there.
+    if (now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
     const count = connections.length;
-    const share = shareOf(spread(), count);
+    const share = shareOf(spread, count);
     const excess = count > share * (1 + tolerance) ? Math.floor(count - share) : 0;
     this.#say(count, share, excess > 0);
     // Each is invited once: those that do not heed it are not asked for ever.

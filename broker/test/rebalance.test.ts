@@ -19,7 +19,10 @@ function invitations(own: number, spread: Spread | null, looks = 1, rebalanceRat
     },
   })) as unknown as Connection[];
   const counters = { connectionsRebalanced: 0 };
-  const rebalance = new Rebalance({ rebalanceRate }, { connections, spread: () => spread, counters, log });
+  const rebalance = new Rebalance(
+    { rebalanceRate, rebalanceAfterMs: 0 },
+    { connections, spread: () => spread, counters, log },
+  );
   const counts = Array.from({ length: looks }, () => {
     const before = counters.connectionsRebalanced;
     rebalance.look();
@@ -30,6 +33,32 @@ function invitations(own: number, spread: Spread | null, looks = 1, rebalanceRat
 }
 
 describe('a node that has more connections than its share', () => {
+  it('waits until the number of nodes has been the same for a while', () => {
+    let nodes = 2;
+    const connections = Array.from({ length: 20 }, () => ({ isInvited: false, invite: () => {} }));
+    const counters = { connectionsRebalanced: 0 };
+    const rebalance = new Rebalance(
+      { rebalanceRate: 1, rebalanceAfterMs: 30_000 },
+      {
+        connections: connections as unknown as Connection[],
+        spread: () => ({ nodes, connections: 20 }),
+        counters,
+        log,
+      },
+    );
+    const invitedAt = (now: number): number => {
+      rebalance.look(now);
+      return counters.connectionsRebalanced;
+    };
+    expect(invitedAt(50_000)).toBe(0);
+    expect(invitedAt(79_999)).toBe(0);
+    nodes = 3;
+    expect(invitedAt(80_000)).toBe(0);
+    expect(invitedAt(109_999)).toBe(0);
+    expect(invitedAt(110_000)).toBe(1);
+    rebalance.close();
+  });
+
   it('invites as many as the setting says, and no more than it has too many', () => {
     expect(invitations(1_000, { nodes: 4, connections: 2_000 })).toEqual([10]);
     expect(invitations(1_000, { nodes: 4, connections: 2_000 }, 1, 900)).toEqual([500]);
@@ -54,7 +83,7 @@ describe('a node that has more connections than its share', () => {
 describe('nodes with FANFARE_REBALANCE_RATE', () => {
   it('invite when another node comes, close nobody, and leave those alone that have their share', async () => {
     await using redis = await startRedis();
-    const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_PROBE_INTERVAL_MS: '100' };
+    const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using full = await startCluster({ redis, env });
     const clients = await Promise.all(Array.from({ length: 8 }, () => full.connect()));
     const reader = await full.subscriber('t');
@@ -73,7 +102,11 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
 
   it('do not count one that stops', async () => {
     await using redis = await startRedis();
-    const env = { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_DRAIN_WINDOW_MS: '8000' };
+    const env = {
+      FANFARE_REBALANCE_AFTER_MS: '0',
+      FANFARE_PROBE_INTERVAL_MS: '100',
+      FANFARE_DRAIN_WINDOW_MS: '8000',
+    };
     await using staying = await startCluster({ redis, env: { ...env, FANFARE_REBALANCE_RATE: '5' } });
     const leaving = await startCluster({ redis, env });
     await using _client = await leaving.connect();

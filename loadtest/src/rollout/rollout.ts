@@ -160,6 +160,7 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
     ...scaled('FANFARE_DRAIN_WAVE_INTERVAL_MS', 500, timeScale),
     ...scaled('FANFARE_DRAIN_TIMEOUT_MS', 5_000, timeScale),
     ...scaled('FANFARE_REBALANCE_RATE', 0, 1 / timeScale),
+    ...scaled('FANFARE_REBALANCE_AFTER_MS', 30_000, timeScale),
   };
 }
 
