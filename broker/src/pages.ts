@@ -1,7 +1,8 @@
 /** What people read of the code's own tables: `fanfare --help`, docs/configuration.md, docs/observability.md. */
 import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
 import { authFields } from './auth/auth-config.js';
-import { policyFields, settings } from './config.js';
+import { settings } from './config.js';
+import { policyFields } from './config-documents.js';
 import { incidentSection } from './incident-page.js';
 import { logEvents } from './log.js';
 import { buildInfo, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
