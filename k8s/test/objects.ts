@@ -1,0 +1,163 @@
+/** The objects as policies look at them: workloads, their containers, ports and selectors. */
+import type { Manifest } from '@fanfare/local-cluster';
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface Port {
+  readonly name?: string;
+  readonly port?: number | string;
+  readonly containerPort?: number;
+  readonly targetPort?: number | string;
+}
+
+export interface Probe {
+  readonly httpGet?: { readonly path: string; readonly port: string | number };
+  readonly exec?: unknown;
+  readonly tcpSocket?: { readonly port: string | number };
+  readonly periodSeconds?: number;
+  readonly failureThreshold?: number;
+}
+
+export interface SecurityContext {
+  readonly runAsNonRoot?: boolean;
+  readonly seccompProfile?: { readonly type: string };
+  readonly allowPrivilegeEscalation?: boolean;
+  readonly readOnlyRootFilesystem?: boolean;
+  readonly privileged?: boolean;
+  readonly capabilities?: { readonly drop?: readonly string[]; readonly add?: readonly string[] };
+}
+
+export interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly ports?: readonly Port[];
+  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: Refs }[];
+  readonly envFrom?: readonly { readonly configMapRef?: Ref; readonly secretRef?: Ref }[];
+  readonly resources?: { readonly requests?: Labels; readonly limits?: Labels };
+  readonly securityContext?: SecurityContext;
+  readonly startupProbe?: Probe;
+  readonly livenessProbe?: Probe;
+  readonly readinessProbe?: Probe;
+  readonly volumeMounts?: readonly { readonly name: string; readonly readOnly?: boolean }[];
+}
+
+export interface Ref {
+  readonly name: string;
+  readonly key?: string;
+}
+
+export interface Refs {
+  readonly configMapKeyRef?: Ref;
+  readonly secretKeyRef?: Ref;
+}
+
+export interface PodTemplate {
+  readonly metadata: { readonly labels: Labels };
+  readonly spec: {
+    readonly automountServiceAccountToken?: boolean;
+    readonly enableServiceLinks?: boolean;
+    readonly serviceAccountName?: string;
+    readonly securityContext?: SecurityContext;
+    readonly containers: readonly Container[];
+    readonly volumes?: readonly {
+      readonly name: string;
+      readonly configMap?: Ref;
+      readonly secret?: { readonly secretName: string };
+    }[];
+    readonly topologySpreadConstraints?: readonly {
+      readonly topologyKey: string;
+      readonly labelSelector?: Selector;
+      readonly matchLabelKeys?: readonly string[];
+    }[];
+    readonly terminationGracePeriodSeconds?: number;
+  };
+}
+
+export interface Selector {
+  readonly matchLabels?: Labels;
+}
+
+/** Pods are made by these. */
+export interface Workload {
+  readonly manifest: Manifest;
+  readonly template: PodTemplate;
+  readonly title: string;
+}
+
+export function ofKind(manifests: readonly Manifest[], kind: string): Manifest[] {
+  return manifests.filter((manifest) => manifest.kind === kind);
+}
+
+export function workloadsOf(manifests: readonly Manifest[]): Workload[] {
+  return ['Deployment', 'StatefulSet', 'Job'].flatMap((kind) =>
+    ofKind(manifests, kind).map((manifest) => {
+      const { template } = manifest['spec'] as { template: PodTemplate };
+      return { manifest, template, title: `${kind} ${manifest.metadata.name}` };
+    }),
+  );
+}
+
+export function containersOf(manifests: readonly Manifest[]): { title: string; container: Container }[] {
+  return workloadsOf(manifests).flatMap(({ title, template }) =>
+    template.spec.containers.map((container) => ({ title, container })),
+  );
+}
+
+export function brokersOf(manifests: readonly Manifest[]): Container[] {
+  return containersOf(manifests).flatMap(({ title, container }) => (title === 'Deployment fanfare' ? [container] : []));
+}
+
+export function hasPort({ spec }: PodTemplate, port: number | string | undefined): boolean {
+  return spec.containers.some(({ ports = [] }) =>
+    ports.some(({ name, containerPort }) => name === port || containerPort === port),
+  );
+}
+
+export function matches(selector: Labels, labels: Labels): boolean {
+  return Object.entries(selector).every(([name, value]) => labels[name] === value);
+}
+
+/** Not by saying nothing: that would choose all pods. */
+export function selects(selector: Selector | undefined, labels: Labels): boolean {
+  const wanted = selector?.matchLabels ?? {};
+  return Object.keys(wanted).length > 0 && matches(wanted, labels);
+}
+
+export function claimsOf(manifests: readonly Manifest[]): string[] {
+  return ofKind(manifests, 'StatefulSet').flatMap(({ spec }) =>
+    ((spec as { volumeClaimTemplates?: readonly Manifest[] }).volumeClaimTemplates ?? []).map(
+      ({ metadata }) => metadata.name,
+    ),
+  );
+}
+
+export function backendsOf(
+  manifests: readonly Manifest[],
+): { from: string; service: string; port: number | string | undefined }[] {
+  const routes = ofKind(manifests, 'HTTPRoute').flatMap((route) => {
+    const { rules } = route['spec'] as { rules: readonly { backendRefs: readonly { name: string; port: number }[] }[] };
+    return rules.flatMap(({ backendRefs }) =>
+      backendRefs.map(({ name, port }) => ({ from: 'The HTTPRoute', service: name, port })),
+    );
+  });
+  const ingresses = ofKind(manifests, 'Ingress').flatMap((ingress) => {
+    const { rules } = ingress['spec'] as {
+      rules: readonly {
+        http: { paths: readonly { backend: { service: { name: string; port: Port & { number?: number } } } }[] };
+      }[];
+    };
+    return rules.flatMap(({ http }) =>
+      http.paths.map(({ backend: { service } }) => ({
+        from: 'The Ingress',
+        service: service.name,
+        port: service.port.name ?? service.port.number,
+      })),
+    );
+  });
+  return [...routes, ...ingresses];
+}
+
+export function mebibytes(quantity: string): number {
+  const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
+  return Number(number) * (unit === 'Gi' ? 1_024 : 1);
+}
