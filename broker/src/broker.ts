@@ -1,5 +1,4 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
-import { performance } from 'node:perf_hooks';
 import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Config } from './config.js';
@@ -22,6 +21,7 @@ import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
 import type { Relay } from './relay/relay.js';
+import { memoryLimitBytes } from './system-limits.js';
 import { Fanout } from './topics/fanout.js';
 import { Registry } from './topics/registry.js';
 import type { Tracing } from './tracing.js';
@@ -155,7 +155,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     maxConnections: () => Math.min(config.maxConnections, maxSockets),
     ready: () => readiness().isReady,
     draining: () => isDraining,
-    eventLoopBusy: busySinceLastRead(),
+    memoryLimitBytes,
     redisOutputBufferBytes: () => relay.redisOutputBufferBytes,
     subscriptions: () => registry.subscriptions,
     topics: () => registry.topics,
@@ -238,17 +238,6 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
         `Stopped after ${(ms / 1_000).toFixed(1)} s: of ${before} connections ${left} left by themselves, ${closed} were closed, ${cutOff} of them cut off.`,
       );
     },
-  };
-}
-
-/** The share of the time since the last call in which the event loop was busy. */
-function busySinceLastRead(): () => number {
-  let last = performance.eventLoopUtilization();
-  return () => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    return utilization;
   };
 }
 

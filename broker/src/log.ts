@@ -22,7 +22,7 @@ export const logEvents = {
   systemLimit:
     'At start, unless it listens on loopback only: the system gives this node less than its settings ask for (`limit`, `value`, `wanted`); what to set is in the line and in docs/operations.md.',
   rebalancing:
-    'The node has more connections than its `share` and begins to invite some to move, or has done so (`isUnderWay`).',
+    'The node has more connections than its `share` and invites some to move: `state` is `begun`, `over`, or `inVain` where the load balancer brings them back.',
   draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
   drainWave: 'Connections that have not moved are closed; with how many are `left`.',
   stopped:

@@ -2,6 +2,7 @@
  * Every metric of a node. What happens often is counted in plain fields and read when Prometheus asks; the metrics library is
  * called at most once for a batch of publications, never for each. No label carries a topic, a user, or anything else that a client chooses.
  */
+import { performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { versions } from './versions.js';
 
@@ -224,7 +225,7 @@ export interface Readings {
   maxConnections(): number;
   ready(): boolean;
   draining(): boolean;
-  eventLoopBusy(): number;
+  memoryLimitBytes(): number;
   redisOutputBufferBytes(): number;
   subscriptions(): number;
   topics(): number;
@@ -246,10 +247,7 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   ],
   ready: ['ready', '1 while /readyz says 200, else 0.'],
   draining: ['draining', '1 while the node stops, else 0.'],
-  eventLoopBusy: [
-    'event_loop_busy_ratio',
-    'Share of the time since the metrics were last read in which the event loop was busy, 0 to 1. At 1 the node can do no more.',
-  ],
+  memoryLimitBytes: ['memory_limit_bytes', 'Memory that the container, or else the machine, has for this process.'],
   redisOutputBufferBytes: [
     'redis_output_buffer_bytes',
     'Bytes that Redis holds because this node has not read them yet, as of the last second. Beyond client-output-buffer-limit (pubsub) Redis closes the connection.',
@@ -284,6 +282,12 @@ export const histogramMetrics = {
 export const buildInfo = [
   'build_info',
   'Always 1; the labels say which release, protocol and layout in Redis run.',
+] as const;
+
+/** How long the event loop was busy since the start: the rate is the share of the time, and at 1 the node can do no more. */
+export const busyMetric = [
+  'event_loop_busy_seconds',
+  'Seconds in which the event loop was busy; a rate of 1 means that the node can do no more.',
 ] as const;
 
 /** What a supervisor tells of each of its workers, beside what they tell themselves: name, type and help. */
@@ -351,6 +355,16 @@ export class Metrics {
         },
       });
     }
+    const [busyName, busyHelp] = busyMetric;
+    new Counter({
+      name: `${prefix}${busyName}_total`,
+      help: busyHelp,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        this.inc(performance.eventLoopUtilization().active / 1_000);
+      },
+    });
     collectDefaultMetrics({ register: this.#registry });
   }
 

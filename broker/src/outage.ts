@@ -71,7 +71,8 @@ export class OutageWatch {
   /** The node stops: what lasts is not told any more. */
   close(): void {
     clearInterval(this.#timer);
-    if (this.#outage !== null) this.#end(this.#outage, performance.now(), false);
+    const outage = this.#outage;
+    if (outage !== null) this.#end(outage, outage.backAt ?? performance.now(), outage.backAt !== null);
   }
 
   #look(now: number): void {

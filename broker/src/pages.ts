@@ -5,7 +5,7 @@ import { settings } from './config.js';
 import { policyFields } from './config-documents.js';
 import { incidentSection } from './incident-page.js';
 import { logEvents } from './log.js';
-import { buildInfo, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
+import { buildInfo, busyMetric, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
 import { tracingSection } from './tracing-page.js';
 
 const examplePolicies = {
@@ -129,6 +129,7 @@ export function observabilityPage(): string {
   const metrics = [
     ...Object.values(gaugeMetrics).map(row('', 'gauge')),
     row('', 'gauge')(buildInfo),
+    row('_total', 'counter')(busyMetric),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),
     ...Object.values(histogramMetrics).map(row('', 'histogram')),
     ...Object.values(workerMetrics).map(([name, type, help]) => row('', type)([name, help])),

@@ -26,13 +26,21 @@ const lookMs = 1_000;
 /** A node that has so much more than its share leaves it at that: load balancers do not divide evenly. */
 const tolerance = 0.1;
 
+/**
+ * So many invitations for each connection too many; a balancer that knows nothing of the counts brings most of those who move back to where
+ * they came from. More do not help: clients are bound to this node, or the others are behind another balancer.
+ */
+const patience = 5;
+
 export class Rebalance {
   readonly #settings: RebalanceSettings;
   readonly #parts: Rebalanced;
   readonly #timer: NodeJS.Timeout | null;
-  #isUnderWay = false;
   /** How many nodes there are, and since when, by performance.now(). */
   #nodes = { count: 0, since: 0 };
+  #isUnderWay = false;
+  /** Null before the first one for this number of nodes. */
+  #invitationsLeft: number | null = null;
 
   constructor(settings: RebalanceSettings, parts: Rebalanced) {
     this.#settings = settings;
@@ -46,44 +54,57 @@ export class Rebalance {
   }
 
   look(now = performance.now()): void {
-    const { connections, counters } = this.#parts;
     const spread = this.#parts.spread();
     const nodes = spread?.nodes ?? 0;
-    if (nodes !== this.#nodes.count) this.#nodes = { count: nodes, since: now };
+    if (nodes !== this.#nodes.count) {
+      this.#nodes = { count: nodes, since: now };
+      this.#invitationsLeft = null;
+    }
     // In the middle of a deploy clients would be moved to nodes that are about to stop, and moved on from there.
-    if (now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
-    const count = connections.length;
-    const share = shareOf(spread, count);
-    const excess = count > share * (1 + tolerance) ? Math.floor(count - share) : 0;
-    this.#say(count, share, excess > 0);
+    if (spread === null || nodes === 0 || now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
+    // Both as of the last heartbeat: where all nodes grow, what this one has now is more than its share of what all had then.
+    const share = spread.connections / nodes;
+    const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
+    if (excess > 0) this.#invite(excess, spread.own, share);
+    else if (this.#isUnderWay) this.#end(spread.own, share);
+  }
+
+  #invite(excess: number, own: number, share: number): void {
+    const { connections, counters, log } = this.#parts;
+    const { rebalanceRate } = this.#settings;
+    this.#invitationsLeft ??= excess * patience;
+    if (!this.#isUnderWay) {
+      this.#isUnderWay = true;
+      log.info(
+        { event: 'rebalancing', connections: own, share: Math.round(share), state: 'begun' },
+        `This node has ${own} connections where its share is ${Math.round(share)}: inviting ${rebalanceRate} a second to move.`,
+      );
+    }
+    if (this.#invitationsLeft === 0) return;
+    let left = Math.min(rebalanceRate, excess, this.#invitationsLeft);
+    const start = Math.floor(Math.random() * connections.length);
     // Each is invited once: those that do not heed it are not asked for ever.
-    let left = Math.min(this.#settings.rebalanceRate, excess);
-    const start = Math.floor(Math.random() * count);
-    for (let step = 0; step < count && left > 0; step++) {
-      const connection = connections[(start + step) % count];
+    for (let step = 0; step < connections.length && left > 0; step++) {
+      const connection = connections[(start + step) % connections.length];
       if (connection === undefined || connection.isInvited) continue;
       connection.invite(Math.floor(Math.random() * lookMs));
       counters.connectionsRebalanced++;
+      this.#invitationsLeft--;
       left--;
     }
-  }
-
-  /** When it begins and when it is over, not each second between. */
-  #say(count: number, share: number, isUnderWay: boolean): void {
-    if (isUnderWay === this.#isUnderWay) return;
-    this.#isUnderWay = isUnderWay;
-    const { rebalanceRate } = this.#settings;
-    const fields = { event: 'rebalancing', connections: count, share: Math.round(share), isUnderWay };
-    this.#parts.log.info(
-      fields,
-      isUnderWay
-        ? `This node has ${count} connections where its share is ${fields.share}: inviting ${rebalanceRate} a second to move.`
-        : `This node has ${count} connections, its share or nearly so: nobody is invited to move any more.`,
+    if (this.#invitationsLeft > 0) return;
+    log.warn(
+      { event: 'rebalancing', connections: own, share: Math.round(share), state: 'inVain' },
+      `This node has invited ${patience} times as many clients to move as it had too many, and still has ${own} where its share is ${Math.round(share)}: the load balancer brings them back. Nobody is invited until the number of nodes changes.`,
     );
   }
-}
 
-/** What each node would have if all had the same; what this one has where that is not known. */
-function shareOf(spread: Spread | null, own: number): number {
-  return spread === null || spread.nodes === 0 ? own : spread.connections / spread.nodes;
+  #end(own: number, share: number): void {
+    this.#isUnderWay = false;
+    this.#invitationsLeft = null;
+    this.#parts.log.info(
+      { event: 'rebalancing', connections: own, share: Math.round(share), state: 'over' },
+      `This node has ${own} connections, its share or nearly so: nobody is invited to move any more.`,
+    );
+  }
 }

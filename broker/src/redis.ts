@@ -103,6 +103,7 @@ abstract class Link {
 
   /** Tries to connect at once where it pauses between attempts: the server is there again, the other connection has found. */
   hurry(): void {
+    if (this.#isClosed) return;
     if (this.redis.status === 'reconnecting' || this.redis.status === 'end') this.#connect();
   }
 

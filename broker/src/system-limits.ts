@@ -1,5 +1,6 @@
 /** What the system gives this process, compared with what its settings ask for: told at start, before it is missed under load. */
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { cpuLimit } from './cpus.js';
 import { maxClientSockets } from './file-descriptors.js';
@@ -39,7 +40,10 @@ export interface System {
 const listenBacklog = 512;
 
 /** Part of the memory that the heap may have: sockets' buffers and frames are outside of it. */
-const heapShare = 0.75;
+const heapShare = 0.85;
+
+/** What V8 adds to `--max-old-space-size` for young objects. */
+const youngBytes = 48 * 1_048_576;
 
 const mebibyte = 1_048_576;
 
@@ -78,7 +82,7 @@ export function systemLimits(settings: SystemSettings, system: System = readSyst
     'memory.max',
     memoryBytes,
     (heapBytes * workers) / heapShare,
-    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may take ${round((heapBytes * workers) / mebibyte)}: little is left for the buffers of sockets, and the kernel ends the node where it is not enough. Set NODE_OPTIONS=--max-old-space-size=${Math.floor((memoryBytes * 0.6) / mebibyte / workers)}, or give it more memory.`,
+    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may take ${round((heapBytes * workers) / mebibyte)}: little is left for the buffers of sockets, and the kernel ends the node where it is not enough. Set NODE_OPTIONS=--max-old-space-size=${advisedHeap(memoryBytes / workers)}, or give it more memory.`,
   );
   return limits;
 }
@@ -93,6 +97,17 @@ export function readSystem(): System {
     memoryBytes: readNumber('/sys/fs/cgroup/memory.max'),
     heapBytes: getHeapStatistics().heap_size_limit,
   };
+}
+
+/** In MiB: 60 % of the memory, or less where little is left beside it. */
+function advisedHeap(memoryBytes: number): number {
+  const most = Math.min(memoryBytes * 0.6, memoryBytes * heapShare - youngBytes);
+  return Math.max(16, Math.floor(most / mebibyte));
+}
+
+/** What the container, or else the machine, has for this process. */
+export function memoryLimitBytes(): number {
+  return Math.min(readNumber('/sys/fs/cgroup/memory.max'), totalmem());
 }
 
 function readNumber(path: string): number {

@@ -34,7 +34,7 @@ export interface LogLine {
   readonly msg: string;
   readonly level: number;
   readonly link?: string;
-  readonly isUnderWay?: boolean;
+  readonly state?: string;
 }
 
 export class TestCluster implements AsyncDisposable {

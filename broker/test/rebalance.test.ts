@@ -11,7 +11,7 @@ import { until } from './wait.js';
 const log = createLog({ logLevel: 'silent', logFormat: null, nodeName: 'test' });
 
 /** How many of so many connections are invited at each look. */
-function invitations(own: number, spread: Spread | null, looks = 1, rebalanceRate = 10): number[] {
+function invitations(own: number, of: Omit<Spread, 'own'> | null, looks = 1, rebalanceRate = 10): number[] {
   const connections = Array.from({ length: own }, () => ({
     isInvited: false,
     invite() {
@@ -21,7 +21,12 @@ function invitations(own: number, spread: Spread | null, looks = 1, rebalanceRat
   const counters = { connectionsRebalanced: 0 };
   const rebalance = new Rebalance(
     { rebalanceRate, rebalanceAfterMs: 0 },
-    { connections, spread: () => spread, counters, log },
+    {
+      connections,
+      spread: () => of && { ...of, own },
+      counters,
+      log,
+    },
   );
   const counts = Array.from({ length: looks }, () => {
     const before = counters.connectionsRebalanced;
@@ -41,7 +46,7 @@ describe('a node that has more connections than its share', () => {
       { rebalanceRate: 1, rebalanceAfterMs: 30_000 },
       {
         connections: connections as unknown as Connection[],
-        spread: () => ({ nodes, connections: 20 }),
+        spread: () => ({ nodes, connections: 20, own: 20 }),
         counters,
         log,
       },
@@ -66,6 +71,56 @@ describe('a node that has more connections than its share', () => {
 
   it('invites each once, whether it heeds that or not', () => {
     expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
+  });
+
+  it('gives up where moving does not help, until the number of nodes changes', () => {
+    let nodes = 2;
+    const counters = { connectionsRebalanced: 0 };
+    const connections: { isInvited: boolean; invite(): void }[] = [];
+    const rebalance = new Rebalance(
+      { rebalanceRate: 10, rebalanceAfterMs: 0 },
+      {
+        connections: connections as unknown as Connection[],
+        spread: () => ({ nodes, connections: 20, own: 20 }),
+        counters,
+        log,
+      },
+    );
+    const looks = (count: number): number => {
+      for (let look = 0; look < count; look++) {
+        // All come back, as new connections.
+        connections.splice(
+          0,
+          connections.length,
+          ...Array.from({ length: 20 }, () => ({ isInvited: false, invite() {} })),
+        );
+        rebalance.look();
+      }
+      return counters.connectionsRebalanced;
+    };
+    // 10 too many, and five times as many invitations.
+    expect(looks(5)).toBe(50);
+    expect(looks(20)).toBe(50);
+    nodes = 4;
+    expect(looks(1)).toBe(60);
+    rebalance.close();
+  });
+
+  it('compares what it said with what all said then: who grows together has its share', () => {
+    const counters = { connectionsRebalanced: 0 };
+    const connections = Array.from({ length: 500 }, () => ({ isInvited: false, invite() {} }));
+    const rebalance = new Rebalance(
+      { rebalanceRate: 10, rebalanceAfterMs: 0 },
+      {
+        connections: connections as unknown as Connection[],
+        spread: () => ({ nodes: 2, connections: 500, own: 250 }),
+        counters,
+        log,
+      },
+    );
+    rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(0);
+    rebalance.close();
   });
 
   it.each([
@@ -93,7 +148,7 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     expect(await full.node().metric('fanfare_connections')).toBe(9);
     expect(await empty.node().metric('fanfare_connections_rebalanced_total')).toBe(0);
     expect(full.node().log).toContainEqual(
-      expect.objectContaining({ event: 'rebalancing', share: 5, connections: 9, isUnderWay: true }),
+      expect.objectContaining({ event: 'rebalancing', share: 5, connections: 9, state: 'begun' }),
     );
     // They stay where they are, and are served.
     expect(await reader.publish('t', 1)).toMatchObject({ type: 'published' });
@@ -115,7 +170,7 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     await until('it invites', async () => (await staying.node().metric('fanfare_connections_rebalanced_total')) === 1);
     const drained = leaving.node().broker.drain();
     await until('nobody is to move there any more', () =>
-      staying.node().log.some((line) => line.event === 'rebalancing' && line.isUnderWay === false),
+      staying.node().log.some((line) => line.event === 'rebalancing' && line.state === 'over'),
     );
     await leaving[Symbol.asyncDispose]().catch(() => undefined);
     await drained;

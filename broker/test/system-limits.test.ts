@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { readSystem, type System, systemLimits } from '../src/system-limits.js';
 
@@ -9,7 +10,7 @@ const enough: System = {
   trackedConnections: 10_000,
   cpus: 1,
   memoryBytes: gibibyte,
-  heapBytes: 0.75 * gibibyte,
+  heapBytes: 0.85 * gibibyte,
 };
 
 describe('the limits of the system', () => {
@@ -28,6 +29,18 @@ describe('the limits of the system', () => {
   ])('are told where %s is too small', (limit, system, value, wanted, hint) => {
     const told = systemLimits(settings, { ...enough, ...system });
     expect(told).toEqual([{ limit, value, wanted, sentence: expect.stringContaining(hint) }]);
+  });
+
+  it.each([128, 256, 512, 1_024])('advise, for %i MiB, what does not make them warn again', (mebibytes) => {
+    const memoryBytes = mebibytes * 1_048_576;
+    const [told] = systemLimits(settings, { ...enough, memoryBytes, heapBytes: memoryBytes });
+    const advised = Number(/--max-old-space-size=(\d+)/.exec(told?.sentence ?? '')?.[1]);
+    const { stdout } = spawnSync(process.execPath, [
+      `--max-old-space-size=${advised}`,
+      '--print',
+      'require("node:v8").getHeapStatistics().heap_size_limit',
+    ]);
+    expect(systemLimits(settings, { ...enough, memoryBytes, heapBytes: Number(stdout) })).toEqual([]);
   });
 
   it('count for each worker what each worker needs', () => {

@@ -61,7 +61,7 @@ const others = components.filter((component) => !used.has(component));
 const example = 'the example in k8s/README.md';
 const variants = [...overlays, example, ...others.map((component) => `production with ${component}`)];
 
-describe.skipIf(!hasKubectl)('the manifests', () => {
+describe.skipIf(!hasKubectl())('the manifests', () => {
   beforeAll(async () => {
     await Promise.all([
       ...overlays.map(async (overlay) => rendered.set(overlay, await renderOverlay(overlay))),

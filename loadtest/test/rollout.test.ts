@@ -22,7 +22,7 @@ const options: RolloutOptions = {
 const timeoutMs = 90_000;
 
 // Side by side: they mostly wait.
-describe.skipIf(!hasKubectl).concurrent('the Deployment of the overlay production', () => {
+describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay production', () => {
   it(
     'is replaced, grows and shrinks under load: nothing is lost, twice or out of order, and no pod has too many connections',
     async () => {
@@ -98,7 +98,7 @@ describe('the command line of the rollout', () => {
     expect(() => parseRolloutCommandLine(args)).toThrow(new UsageError(sentence));
   });
 
-  it.skipIf(!hasKubectl)('names the overlays that there are', async () => {
+  it.skipIf(!hasKubectl())('names the overlays that there are', async () => {
     await expect(renderOverlay('nowhere')).rejects.toThrow(
       /^There is no overlay "nowhere" in k8s\/overlays, only .*production/,
     );

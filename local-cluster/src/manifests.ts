@@ -19,7 +19,9 @@ export interface Manifest {
 }
 
 /** Whether there is a `kubectl` to render with. */
-export const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+export function hasKubectl(): boolean {
+  return spawnSync('kubectl', ['version', '--client']).status === 0;
+}
 
 const k8s = fileURLToPath(new URL('../../k8s/', import.meta.url));
 

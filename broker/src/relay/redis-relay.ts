@@ -128,6 +128,8 @@ export class RedisRelay implements Relay {
   #nodes = 1;
   #clock = 0;
   #spread: Spread | null = null;
+  /** What this node said last of its connections. */
+  #reported: number | null = null;
   #outputBufferBytes = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
@@ -178,6 +180,7 @@ export class RedisRelay implements Relay {
       onReady: () => this.#listen(),
       onLost: () => {
         this.#probe.interrupt();
+        this.#outputBufferBytes = 0;
         this.#interest.onLost();
       },
       onMessage: (channel, message) => this.#receive(channel.toString('latin1'), message),
@@ -458,7 +461,7 @@ export class RedisRelay implements Relay {
     if (!Array.isArray(beat)) return;
     const [alive, clock, nodes, connections] = beat as readonly number[];
     if (alive === undefined || clock === undefined || nodes === undefined || connections === undefined) return;
-    this.#spread = { nodes, connections };
+    this.#spread = this.#reported === null ? null : { nodes, connections, own: this.#reported };
     this.#clock = Math.max(this.#clock, clock);
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
     if (this.#fewer > 0 && this.#fewer <= livesFor) return;
@@ -469,7 +472,8 @@ export class RedisRelay implements Relay {
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
     const { nodes, run, clock, connections } = this.#keys;
-    const count = this.#connections() ?? '';
+    this.#reported = this.#connections();
+    const count = this.#reported ?? '';
     return { script: scripts.heartbeat, keys: [nodes, run, clock, connections], args: [this.#name, leaseMs, count] };
   }
 

@@ -83,6 +83,8 @@ export interface Spread {
   readonly nodes: number;
   /** Of all of them. */
   readonly connections: number;
+  /** Of this one, as it said it then. */
+  readonly own: number;
 }
 
 export interface Relay {

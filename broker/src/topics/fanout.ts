@@ -81,6 +81,7 @@ export class Fanout {
         const bytes = this.#counters.bytesOut - bytesBefore;
         const subscribers = audience.msgpack + audience.json;
         const { epoch } = position;
+        if (this.#runs++ % timedRuns === 0) this.#counters.observeFanoutSeconds((endedAt - startedAt) / 1_000);
         const times = { startedAt, endedAt };
         this.#tracer.delivered({ topic, epoch, offsets, count: run.count, subscribers, bytes, wasMissed, ...times });
         return true;
