@@ -264,6 +264,110 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
+    about: 'a container that is root',
+    foundBy: 'pods are restricted',
+    sentence: 'fanfare runs as root',
+    plant: ({ broker }) => {
+      broker.securityContext.runAsUser = 0;
+    },
+  },
+  {
+    about: 'a privileged init container',
+    foundBy: 'pods are restricted',
+    sentence: 'init is privileged',
+    plant: ({ pod }) => {
+      pod.initContainers = [{ name: 'init', image: 'busybox:1.37', securityContext: { privileged: true } }];
+    },
+  },
+  {
+    about: 'the network of the machine',
+    foundBy: 'pods are restricted',
+    sentence: 'has hostNetwork',
+    plant: ({ pod }) => {
+      pod.hostNetwork = true;
+    },
+  },
+  {
+    about: 'no time to start',
+    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    sentence: 'is given 2 s to start',
+    plant: ({ broker }) => {
+      broker.startupProbe.failureThreshold = 2;
+    },
+  },
+  {
+    about: 'a route to everything',
+    foundBy: 'only what clients need is open to the outside',
+    sentence: 'opens / and all below it',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].matches = [{ path: { type: 'PathPrefix', value: '/' } }];
+    },
+  },
+  {
+    about: 'a route to the revocations',
+    foundBy: 'only what clients need is open to the outside',
+    sentence: 'opens /v1/revocations',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[1].matches[0].path.value = '/v1/revocations';
+    },
+  },
+  {
+    about: 'an admin port that the world reaches',
+    foundBy: 'only what clients need is open to the outside',
+    sentence: 'Service fanfare-admin is open to the outside (LoadBalancer)',
+    plant: (objects) => {
+      objects.get('Service', 'fanfare-admin').spec.type = 'LoadBalancer';
+    },
+  },
+  {
+    about: 'a NetworkPolicy that opens the admin port to all',
+    foundBy: 'only what clients need is open to the outside',
+    sentence: 'opens the admin port to everybody',
+    plant: (objects) => {
+      delete objects.get('NetworkPolicy', 'fanfare').spec.ingress[2].from;
+    },
+  },
+  {
+    about: 'a collector that the NetworkPolicy does not know',
+    foundBy: 'network policies let in what must come in',
+    sentence: 'out to its collector on port 4317',
+    plant: ({ config }) => {
+      config.FANFARE_TRACING_URL = 'http://collector:4317/v1/traces';
+    },
+  },
+  {
+    about: 'an autoscaler that cannot add a pod',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'cannot add a pod: at most 2, at least 3',
+    plant: (objects) => {
+      objects.get('HorizontalPodAutoscaler').spec.maxReplicas = 2;
+    },
+  },
+  {
+    about: 'an autoscaler of another API',
+    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    sentence: 'scales apps/v2 Deployment',
+    plant: (objects) => {
+      objects.get('HorizontalPodAutoscaler').spec.scaleTargetRef.apiVersion = 'apps/v2';
+    },
+  },
+  {
+    about: 'a timeout of the way behind the gateway',
+    foundBy: 'clients can stay connected for hours, and move',
+    sentence: 'ends connections after the timeout of a request',
+    plant: (objects) => {
+      objects.get('HTTPRoute').spec.rules[0].timeouts.backendRequest = '15s';
+    },
+  },
+  {
+    about: 'metrics under another job',
+    foundBy: 'ports are those of the containers, by name and by number',
+    sentence: 'no alert on `job` would fire',
+    plant: (objects) => {
+      delete objects.get('ServiceMonitor').spec.jobLabel;
+    },
+  },
+  {
     about: 'liveness that asks for Redis',
     foundBy: 'probes ask different things, and liveness never asks for Redis',
     sentence: 'an outage of Redis would restart all pods',

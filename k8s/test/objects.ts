@@ -20,6 +20,7 @@ export interface Probe {
 
 export interface SecurityContext {
   readonly runAsNonRoot?: boolean;
+  readonly runAsUser?: number;
   readonly seccompProfile?: { readonly type: string };
   readonly allowPrivilegeEscalation?: boolean;
   readonly readOnlyRootFilesystem?: boolean;
@@ -58,7 +59,11 @@ export interface PodTemplate {
     readonly enableServiceLinks?: boolean;
     readonly serviceAccountName?: string;
     readonly securityContext?: SecurityContext;
+    readonly hostNetwork?: boolean;
+    readonly hostPID?: boolean;
+    readonly hostIPC?: boolean;
     readonly containers: readonly Container[];
+    readonly initContainers?: readonly Container[];
     readonly volumes?: readonly {
       readonly name: string;
       readonly configMap?: Ref;
@@ -160,4 +165,30 @@ export function backendsOf(
 export function mebibytes(quantity: string): number {
   const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
   return Number(number) * (unit === 'Gi' ? 1_024 : 1);
+}
+
+/** Paths that are open to the outside. */
+export function pathsOf(manifests: readonly Manifest[]): { from: string; path: string; isExact: boolean }[] {
+  const routes = ofKind(manifests, 'HTTPRoute').flatMap((route) => {
+    const { rules } = route['spec'] as {
+      rules: readonly { matches?: readonly { path?: { type?: string; value?: string } }[] }[];
+    };
+    // Without a match all paths are meant.
+    return rules.flatMap(({ matches: of = [{}] }) =>
+      of.map(({ path = {} }) => ({
+        from: 'The HTTPRoute',
+        path: path.value ?? '/',
+        isExact: path.type === 'Exact',
+      })),
+    );
+  });
+  const ingresses = ofKind(manifests, 'Ingress').flatMap((ingress) => {
+    const { rules } = ingress['spec'] as {
+      rules: readonly { http: { paths: readonly { path?: string; pathType: string }[] } }[];
+    };
+    return rules.flatMap(({ http }) =>
+      http.paths.map(({ path = '/', pathType }) => ({ from: 'The Ingress', path, isExact: pathType === 'Exact' })),
+    );
+  });
+  return [...routes, ...ingresses];
 }

@@ -13,6 +13,7 @@ import {
   mebibytes,
   ofKind,
   type Port,
+  pathsOf,
   type Ref,
   type Selector,
   selects,
@@ -53,8 +54,13 @@ export const policies: readonly Policy[] = [
         const pod = template.spec;
         if (pod.securityContext?.runAsNonRoot !== true) yield `${title} may run as root.`;
         if (pod.securityContext?.seccompProfile?.type !== 'RuntimeDefault') yield `${title} has no seccomp profile.`;
+        for (const field of ['hostNetwork', 'hostPID', 'hostIPC'] as const)
+          if (pod[field] === true) yield `${title} has ${field}.`;
+        if (pod.securityContext?.runAsUser === 0) yield `${title} runs as root.`;
         if (pod.automountServiceAccountToken !== false) yield `${title} has a token for the API of Kubernetes.`;
-        for (const { name, securityContext = {} } of pod.containers) {
+        for (const { name, securityContext = {} } of [...pod.containers, ...(pod.initContainers ?? [])]) {
+          if (securityContext.runAsUser === 0 || securityContext.runAsNonRoot === false)
+            yield `${title}: ${name} runs as root.`;
           const { capabilities = {} } = securityContext;
           if (securityContext.privileged === true) yield `${title}: ${name} is privileged.`;
           if (securityContext.allowPrivilegeEscalation !== false) yield `${title}: ${name} may gain privileges.`;
@@ -116,6 +122,8 @@ export const policies: readonly Policy[] = [
       for (const container of brokersOf(manifests)) {
         const { startupProbe, livenessProbe, readinessProbe } = container;
         if (startupProbe?.httpGet === undefined) yield 'The broker has no startup probe.';
+        const starts = (startupProbe?.periodSeconds ?? 10) * (startupProbe?.failureThreshold ?? 3);
+        if (starts < 30) yield `The broker is given ${starts} s to start: let it be 30.`;
         if (livenessProbe?.httpGet?.path !== '/healthz')
           yield 'The liveness of the broker is not /healthz: an outage of Redis would restart all pods.';
         if (readinessProbe?.httpGet?.path !== '/readyz') yield 'The readiness of the broker is not /readyz.';
@@ -182,12 +190,45 @@ export const policies: readonly Policy[] = [
           matches(selector.matchLabels ?? {}, metadata.labels ?? {}),
         );
         if (services.length === 0) yield 'The ServiceMonitor selects no Service.';
+        // Alerts and dashboard find the nodes by the job fanfare.
+        if (
+          monitor['spec'] === null ||
+          (monitor['spec'] as { jobLabel?: string }).jobLabel !== 'app.kubernetes.io/name'
+        )
+          yield 'The ServiceMonitor does not name its job after the app: no alert on `job` would fire.';
         for (const service of services) {
           for (const { port } of endpoints) {
             const { ports } = service['spec'] as { ports: readonly Port[] };
             if (!ports.some(({ name }) => name === port))
               yield `The ServiceMonitor reads port ${port} of ${service.metadata.name}, which it does not have.`;
           }
+        }
+      }
+    },
+  },
+  {
+    name: 'only what clients need is open to the outside',
+    *check(manifests) {
+      const open = new Set(['/ws', '/v1/tickets']);
+      for (const { from, path, isExact } of pathsOf(manifests)) {
+        if (!open.has(path) || !isExact)
+          yield `${from} opens ${path}${isExact ? '' : ' and all below it'}, which clients do not need.`;
+      }
+      for (const { metadata, spec } of ofKind(manifests, 'Service')) {
+        const { type = 'ClusterIP' } = spec as { type?: string };
+        if (metadata.name !== 'fanfare' && type !== 'ClusterIP')
+          yield `Service ${metadata.name} is open to the outside (${type}).`;
+      }
+      for (const policy of ofKind(manifests, 'NetworkPolicy')) {
+        const { ingress = [] } = policy['spec'] as {
+          ingress?: readonly { from?: readonly object[]; ports?: readonly Port[] }[];
+        };
+        for (const { from = [], ports = [] } of ingress) {
+          if (
+            ports.some(({ port }) => port === 'admin') &&
+            (from.length === 0 || from.some((each) => Object.keys(each).length === 0))
+          )
+            yield `NetworkPolicy ${policy.metadata.name} opens the admin port to everybody.`;
         }
       }
     },
@@ -219,6 +260,11 @@ export const policies: readonly Policy[] = [
       for (const port of [53, 443]) {
         if (!ports('egress').includes(port)) yield `No NetworkPolicy lets the broker out to port ${port}.`;
       }
+      const tracing = configOf(manifests)?.tracingUrl ?? null;
+      const tracingPort =
+        tracing === null ? null : Number(new URL(tracing).port || (tracing.startsWith('https') ? 443 : 80));
+      if (tracingPort !== null && !ports('egress').includes(tracingPort))
+        yield `No NetworkPolicy lets the broker out to its collector on port ${tracingPort}.`;
       const url = configOf(manifests)?.redisUrl ?? '';
       for (const [, port] of url.matchAll(/:(\d+)(?=[,/]|$)/g)) {
         if (!ports('egress').includes(Number(port)))
@@ -384,7 +430,9 @@ export const policies: readonly Policy[] = [
       }
       for (const scaler of scalers) {
         const spec = scaler['spec'] as {
-          scaleTargetRef: { name: string };
+          scaleTargetRef: { apiVersion?: string; kind?: string; name: string };
+          maxReplicas?: number;
+          maxReplicaCount?: number;
           minReplicas?: number;
           minReplicaCount?: number;
           behavior?: Behavior;
@@ -395,8 +443,15 @@ export const policies: readonly Policy[] = [
         const title = `${scaler.kind} ${scaler.metadata.name}`;
         if (!ofKind(manifests, 'Deployment').some(({ metadata }) => metadata.name === spec.scaleTargetRef.name))
           yield `${title} scales ${spec.scaleTargetRef.name}, which does not exist.`;
-        if ((spec.minReplicas ?? spec.minReplicaCount ?? 1) < 2)
-          yield `${title} goes down to one pod, which has nowhere to move its clients.`;
+        const { apiVersion = 'apps/v1', kind = 'Deployment' } = spec.scaleTargetRef;
+        if (apiVersion !== 'apps/v1' || kind !== 'Deployment')
+          yield `${title} scales ${apiVersion} ${kind}, not a Deployment.`;
+        const [least, most] = [
+          spec.minReplicas ?? spec.minReplicaCount ?? 1,
+          spec.maxReplicas ?? spec.maxReplicaCount ?? 0,
+        ];
+        if (most <= least) yield `${title} cannot add a pod: at most ${most}, at least ${least}.`;
+        if (least < 2) yield `${title} goes down to one pod, which has nowhere to move its clients.`;
         const down = (spec.behavior ?? spec.advanced?.horizontalPodAutoscalerConfig?.behavior)?.scaleDown;
         if (
           (down?.stabilizationWindowSeconds ?? 300) < 1_800 ||
@@ -422,12 +477,16 @@ export const policies: readonly Policy[] = [
       }
       for (const route of ofKind(manifests, 'HTTPRoute')) {
         const { rules } = route['spec'] as {
-          rules: readonly { timeouts?: { request?: string }; matches?: readonly { path: { value: string } }[] }[];
+          rules: readonly {
+            timeouts?: { request?: string; backendRequest?: string };
+            matches?: readonly { path: { value: string } }[];
+          }[];
         };
         if (
           rules.some(
             ({ timeouts, matches: paths = [] }) =>
-              paths.some(({ path }) => path.value === '/ws') && timeouts?.request !== '0s',
+              paths.some(({ path }) => path.value === '/ws') &&
+              (timeouts?.request !== '0s' || (timeouts.backendRequest ?? '0s') !== '0s'),
           )
         )
           yield 'The HTTPRoute ends connections after the timeout of a request.';

@@ -150,9 +150,6 @@ function readSettings(given: SettingFlags): LoadSettings {
       '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
     );
   }
-  if (token !== null && given.client) {
-    throw new UsageError('--token cannot go with --client yet: the typed client has no token to send.');
-  }
   return {
     servers: readNames('--servers', given.servers ?? commonOptions.servers.fallback, Object.keys(servers)),
     url,

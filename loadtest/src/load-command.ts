@@ -33,7 +33,7 @@ export interface Show {
 }
 
 /** Throws a {@link UsageError} where a run cannot be carried out like this: before an hour of load, not after it. */
-export function checkRun(run: Run, { servers: names, url, token, generators, isTyped }: LoadSettings): void {
+export function checkRun(run: Run, { servers: names, url, generators, isTyped }: LoadSettings): void {
   const { workload, label } = run;
   const streams = streamsOf(workload);
   if (streams > maxStreams) {
@@ -46,11 +46,6 @@ export function checkRun(run: Run, { servers: names, url, token, generators, isT
     );
   }
   const needsClient = isTyped || run.needsClient;
-  if (needsClient && token !== null) {
-    throw new UsageError(
-      '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
-    );
-  }
   for (const name of url === null ? names : []) {
     const cannot = whatItCannot(name, { ...run, needsClient });
     if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: leave it out.`);

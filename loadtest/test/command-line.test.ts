@@ -93,10 +93,6 @@ it.each([
     '--servers is about what is started here: it cannot stand beside --url.',
   ],
   [['storm', '--token', 'x'], '--token goes with --url: what is started here asks for none.'],
-  [
-    ['storm', '--url', 'ws://a', '--token', 'x', '--client'],
-    '--token cannot go with --client yet: the typed client has no token to send.',
-  ],
   [['idle', '--find-max-rate'], '--find-max-rate cannot go with idle: nothing is published there.'],
   [['storm', '--max-p99-ms', '5'], '--max-p99-ms goes with --find-max-rate.'],
   [['storm', '--find-max-rate', '--max-p99-ms', '0'], '--max-p99-ms must be a number from 0.1 to 60000, not "0".'],
@@ -128,10 +124,6 @@ it.each([
   [
     ['subscriptions', '--nodes', '1', '--servers', 'fanfare,raw'],
     'raw cannot end a subscription, as this load does: leave it out.',
-  ],
-  [
-    ['absence', '--url', 'ws://a', '--token', 'x'],
-    '--token cannot go with this scenario yet: it needs the typed client, which has no token to send.',
   ],
   [['levels', 'now'], '"now" stands where an option was expected.'],
   [['levels', '--speed', '9'], /^There is no option --speed here, only --levels, --workloads, /],

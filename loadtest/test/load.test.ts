@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { createApiKey } from '../../broker/src/auth/api-keys.js';
 import { ClientConnection } from '../src/load/client-connection.js';
 import { Connection } from '../src/load/connection.js';
 import { localTarget } from '../src/load/deployment.js';
@@ -263,6 +264,30 @@ it('expects no more of a low rate than it can give', async () => {
   expect(result?.complaints.filter((complaint) => /othing/.test(complaint))).toEqual([]);
   // It lasts as long as it was to, though all has left after a second.
   expect(result?.elapsedSeconds).toBeGreaterThanOrEqual(2);
+});
+
+it('the typed client brings a token too', async () => {
+  const { key, entry } = createApiKey('load');
+  const permissions = { publish: ['load.>'], subscribe: ['load.>'] };
+  await using node = await startNode({
+    env: { FANFARE_AUTH: JSON.stringify({ apiKeys: [{ ...entry, permissions }] }) },
+  });
+  const received: string[] = [];
+  const connection = await ClientConnection.open(
+    {
+      target: { ...localTarget(node.port), token: key },
+      encoding: 'msgpack',
+      publicationBytes: 64,
+      onPublication: (bytes) => received.push(Buffer.from(bytes).toString()),
+      onTold: () => {},
+      onFailure: () => {},
+      timeoutMs: 5_000,
+    },
+    ['load.t'],
+  );
+  connection.add('load.t', 0, 1, 1);
+  await expect.poll(() => received.length).toBe(1);
+  connection.close();
 });
 
 it('says what the broker says of a token that is none', async () => {

@@ -104,7 +104,7 @@ export function complaintsAbout(files: Files): string[] {
   for (const setting of ['appendonly yes', 'maxmemory-policy noeviction', 'stream-node-max-bytes 512']) {
     if (!files.redis.split('\n').includes(setting)) complaints.push(`redis: ${setting} is missing.`);
   }
-  if (!/^client-output-buffer-limit pubsub 256mb 64mb 60$/m.test(files.redis)) {
+  if (!/^client-output-buffer-limit pubsub 64mb 32mb 60$/m.test(files.redis)) {
     complaints.push('redis: the output buffers of nodes are too small.');
   }
   return complaints;

@@ -48,7 +48,7 @@ export class ClientConnection implements Member {
   private constructor(options: ClientConnectionOptions) {
     this.#options = options;
     const { target, encoding, publicationBytes } = options;
-    const { host, port, isTls, path } = target;
+    const { host, port, isTls, path, token } = target;
     this.#filler = blankData(publicationBytes).slice(stampBytes);
     const openSocket = (url: string | URL, protocols?: string | string[]): WebSocket => {
       this.#socket = new WebSocket(this.#isAway ? nowhere : url, protocols);
@@ -64,6 +64,7 @@ export class ClientConnection implements Member {
       reconnectBaseDelayMs: 100,
       reconnectMaxDelayMs: 1_000,
       timeoutMs: 60_000,
+      ...(token === null ? {} : { getToken: () => token }),
       webSocket: Socket as unknown as typeof globalThis.WebSocket,
     });
     this.#client.on('error', (error) => options.onFailure(error));
