@@ -1,7 +1,7 @@
 /** The section of docs/observability.md on reading the log; its lines are those of a drill with two nodes, shortened. */
 export const incidentSection = `## An incident, read from the log
 
-The lines of one node, as \`time level event (link) msg\`. First Redis was killed and came back empty seven seconds later; then it hung for five seconds; then the node was stopped.
+The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them but for their place in the line; in JSON they are the fields \`time\`, \`level\`, \`event\`, \`link\` and \`msg\`. First Redis was killed and came back empty seven seconds later; then it hung for five seconds; then the node was stopped.
 
 \`\`\`
 18:51:21 warn  redisLost (publisher)      Lost the connection to Redis; trying again until it is back.
@@ -12,7 +12,7 @@ The lines of one node, as \`time level event (link) msg\`. First Redis was kille
 18:51:28 info  redisConnected (subscriber) Connected to Redis.
 18:51:28 warn  redisRecovered             Redis came with another state: the nodes gave back what it had lost (this one to 1 topics) in 55 ms.
 18:51:28 info  topicsCompared             Compared 1 topics with Redis in 1 ms: 0 had missed something; 0 publications were delivered late, 0 gaps and 0 resets were told.
-18:51:29 warn  outageOver                 OUTAGE over: Redis is back after 6.6 s. Since it began: 133 commands refused, 0 publishes unconfirmed, 0 publications without acknowledgement not sent to other nodes, 0 delivered late. Nothing acknowledged is known to be lost.
+18:51:29 warn  outageOver                 OUTAGE over: Redis is back after 6.6 s. Since it began: 133 commands refused, 0 publishes unconfirmed, 0 publications without acknowledgement that did not reach all, 0 delivered late. Nothing acknowledged is known to be lost.
 
 18:51:31 warn  probeMissed                Redis has not accepted the probe: nothing can be published to topics with history.
 18:51:32 warn  redisReset (publisher)     Redis has not answered for 1000 ms: connecting anew.

@@ -78,7 +78,8 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
   const options = { level: settings.logLevel, base: { node: settings.nodeName } };
   const format = settings.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
   if (destination !== undefined) return pino(options, destination);
-  if (format === 'pretty') return pino(options, pretty({ ignore: 'node,event', sync: true }));
+  if (format === 'pretty')
+    return pino(options, pretty({ ignore: 'node,event', messageFormat: '{event}: {msg}', sync: true }));
   return pino(options, openStandardOutput());
 }
 

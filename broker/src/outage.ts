@@ -135,7 +135,7 @@ export class OutageWatch {
 
   #sentenceOf(outage: Outage): string {
     const { refused, unconfirmed, unrelayed, late } = this.#hurt(outage);
-    return `Since it began: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} publications without acknowledgement not sent to other nodes, ${late} delivered late.`;
+    return `Since it began: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} publications without acknowledgement that did not reach all, ${late} delivered late.`;
   }
 
   #hurt({ before }: Outage) {

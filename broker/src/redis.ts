@@ -426,7 +426,7 @@ function explain(error: Error): string {
   if (text.startsWith('All sentinels are unreachable'))
     return text.includes('No such master')
       ? 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.'
-      : 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port and password right?';
+      : 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?';
   if (code === 'ECONNREFUSED')
     return 'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
@@ -445,6 +445,8 @@ function explain(error: Error): string {
     return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';
   if (text.startsWith('WAIT'))
     return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
+  if (text.startsWith('ERR unknown command'))
+    return 'What answers is no Redis as Fanfare needs it. A Sentinel? Then FANFARE_REDIS_URL is redis+sentinel://host:26379/name.';
   if (text.startsWith('OOM')) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
   if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';

@@ -49,11 +49,22 @@ describe('Redis with Sentinels', () => {
     await until('the log says so', () =>
       node.log.some(
         ({ msg }) =>
-          msg === 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port and password right?',
+          msg ===
+          'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?',
       ),
     );
     await using _ = await startSentinel({ masterName: 'mymaster', masterPort: redis.port, port: gone.port });
     await until('the node is ready', async () => (await node.readiness()).status === 200);
+  });
+
+  it('says what is wrong: the URL of a Redis leads to a Sentinel', async () => {
+    await using redis = await startRedis();
+    await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: redis.port });
+    const url = `redis://127.0.0.1:${sentinel.port}`;
+    await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
+    await until('the log says so', () =>
+      cluster.node().log.some(({ msg }) => msg.includes('FANFARE_REDIS_URL is redis+sentinel://host:26379/name')),
+    );
   });
 
   it('says what is wrong: they know no master of that name', async () => {

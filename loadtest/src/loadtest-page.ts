@@ -102,7 +102,7 @@ have disturbed the machine. The code is 0 if some rate held.
 1. Find the scenario that is most like your traffic, and give it your numbers: connections, topics, publications a second, bytes.
 2. Start with a tenth of it on one node and raise it (\`--subscribers 500,1000,2000,5000\`, or \`--find-max-rate\`). The chart of throughput against latency bends upwards where a node
    is full; so does the column \`server CPU\` come near 100 %.
-3. Plan for half of that on each node: while one is deployed or lost, the others carry its clients too. \`storm\` with the share that one node has shows how long
+3. Plan for 60 % of that on each node: while one is deployed or lost, the others carry its clients too. \`storm\` with the share that one node has shows how long
    they take to come back.
 4. Memory: \`idle\` with several numbers of subscribers; the slope is what a connection costs, to which the kernel adds its socket buffers.
 5. More nodes: \`cross-node\` shows what each further node costs, and the share of Redis, which all of them have in common.

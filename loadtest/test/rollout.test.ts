@@ -57,6 +57,23 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
   );
 
   it(
+    'is found bad where all clients of a pod come anew at once',
+    async () => {
+      const manifests = (await renderOverlay('production')).map((manifest) =>
+        manifest.kind === 'ConfigMap'
+          ? {
+              ...manifest,
+              data: { ...(manifest['data'] as object), FANFARE_DRAIN_WINDOW_MS: '100', FANFARE_DRAIN_WAVES: '1' },
+            }
+          : manifest,
+      );
+      const result = await runRollout(manifests, { ...options, maxConnections: null }, () => {});
+      expect(result.reasons.join('; ')).toMatch(/clients came anew within 3 s: a deploy must spread them/);
+    },
+    timeoutMs,
+  );
+
+  it(
     'is found bad where new pods stay empty',
     async () => {
       const manifests = (await renderOverlay('production')).map((manifest) =>

@@ -12,6 +12,8 @@ export interface BalancerOptions {
   readonly ports: readonly number[];
   /** Default: `inTurn`. */
   readonly choice?: Choice;
+  /** Called for each connection that comes. */
+  readonly onConnection?: () => void;
 }
 
 interface Target {
@@ -36,10 +38,11 @@ export class Balancer implements AsyncDisposable {
     return balancer;
   }
 
-  private constructor({ ports, choice = 'inTurn' }: BalancerOptions) {
+  private constructor({ ports, choice = 'inTurn', onConnection = () => {} }: BalancerOptions) {
     this.#targets = ports.map((port) => ({ port, isUp: true }));
     this.#choice = choice;
     this.#server = createServer({ pauseOnConnect: true, noDelay: true }, (client) => {
+      onConnection();
       this.#keep(client);
       this.#connect(client, this.#candidates());
     });

@@ -1,7 +1,7 @@
 /** A rollout as Markdown, so that a terminal and a page show the same. */
 import { describeMachine } from '../machine.js';
 import { markdownTable } from '../markdown-table.js';
-import type { RolloutOptions, RolloutResult } from './rollout.js';
+import { type RolloutOptions, type RolloutResult, spreadSeconds } from './rollout.js';
 
 export function reportRollout(overlay: string, result: RolloutResult, options: RolloutOptions): string {
   return [
@@ -21,7 +21,7 @@ ${rate} publications/s of ${bytes} bytes over ${topics} topics; ${subscribers} s
 }
 
 function describeVerdict(result: RolloutResult): string {
-  const { isGood, reasons, findings, published, budget, mostConnections, mostOpenedPerSecond, moved, latency } = result;
+  const { isGood, reasons, findings, published, budget, mostConnections, mostOpenedAtOnce, moved, latency } = result;
   const { p50Ms, p99Ms, maxMs } = latency.during;
   return markdownTable(
     ['what', ''],
@@ -37,7 +37,7 @@ function describeVerdict(result: RolloutResult): string {
       ['out of order', count(findings.outOfOrder + findings.lateInDoubt + findings.disagreements)],
       ['gaps and resets told', count(findings.toldGaps + findings.toldResets)],
       ['connections moved', count(moved)],
-      ['most opened within a second, all pods', count(mostOpenedPerSecond)],
+      [`most opened within ${spreadSeconds} s while pods were replaced`, count(mostOpenedAtOnce)],
       ['most connections of a pod; its budget', `${count(mostConnections)}; ${count(budget)}`],
       ['delivery latency, ms: p50 / p99 / max', [p50Ms, p99Ms, maxMs].map((ms) => ms.toFixed(1)).join(' / ')],
     ],

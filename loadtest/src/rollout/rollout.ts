@@ -37,8 +37,8 @@ export interface RolloutResult extends CheckerReport {
   readonly budget: number;
   /** Most connections that a pod had. */
   readonly mostConnections: number;
-  /** Most connections that were opened within a second, on all pods together, after all had been subscribed. */
-  readonly mostOpenedPerSecond: number;
+  /** Most connections that were opened within {@link spreadSeconds} of the Deployment while all pods were replaced, on all pods together. */
+  readonly mostOpenedAtOnce: number;
   /** Connections opened after all had been subscribed. */
   readonly moved: number;
 }
@@ -51,6 +51,9 @@ const publishers = 4;
 const grownBy = 2;
 /** A node's connections may be so much above or below its share when it has settled. */
 const settledShare = 0.25;
+/** So that all clients of a pod do not come anew at once: within so many of the Deployment's seconds no more than this share of all clients. */
+export const spreadSeconds = 3;
+const spreadShare = 1 / 3;
 /** In the Deployment's seconds. */
 const rebalanceTimeoutSeconds = 120;
 /** In seconds of this machine. */
@@ -64,6 +67,12 @@ export async function runRollout(
 ): Promise<RolloutResult> {
   const { timeScale } = options;
   const spec = readDeployment(manifests);
+  const clients = options.subscribers + publishers;
+  const places = options.maxConnections === null ? Number.POSITIVE_INFINITY : spec.replicas * options.maxConnections;
+  if (places < clients)
+    throw new Error(
+      `${spec.replicas} pods of ${options.maxConnections} connections have no room for ${clients} clients.`,
+    );
   await using parts = new Parts();
   const redis = parts.use(await startRedis());
   const service = parts.use(await Service.start(endpointsSeconds * 1_000 * timeScale));
@@ -92,13 +101,13 @@ export async function runRollout(
   };
   await step(`${spec.replicas} pods are asked for`, startTimeoutSeconds, () => deployment.scale(spec.replicas));
   const checker = parts.use(await Checker.open(service.url, publishers, options));
-  const clients = options.subscribers + publishers;
-  const settledAt = samples.seconds;
+  const settledAt = performance.now();
   checker.start();
   checker.faultBegins();
   await step(`${clients} clients, load; all pods are to be replaced`, stepTimeoutSeconds, () =>
     deployment.replaceAll(),
   );
+  const replacedAt = performance.now();
   await step(`all pods are of the new generation; ${grownBy} more are asked for`, stepTimeoutSeconds, () =>
     deployment.scale(spec.replicas + grownBy),
   );
@@ -123,9 +132,14 @@ export async function runRollout(
   const mostConnections = Math.max(...samples.all.flatMap(({ connections }) => [...connections.values()]));
   const refused = samples.last?.overCapacity ?? 0;
   if (mostConnections > budget) complaints.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
+  const replacing = service.connectedAt.filter((at) => at >= settledAt && at <= replacedAt);
+  const mostOpenedAtOnce = mostWithin(replacing, spreadSeconds * 1_000 * timeScale);
+  if (mostOpenedAtOnce > clients * spreadShare)
+    complaints.push(
+      `${mostOpenedAtOnce} of ${clients} clients came anew within ${spreadSeconds} s: a deploy must spread them`,
+    );
   if (refused > 0) complaints.push(`${refused} handshakes were refused because a pod was full`);
   const reasons = reasonsAgainst({ ...report, complaints }, 'recoverable', 'none');
-  const since = samples.all.filter(({ seconds }) => seconds >= settledAt);
   return {
     ...report,
     isGood: reasons.length === 0,
@@ -134,8 +148,8 @@ export async function runRollout(
     samples: samples.all,
     budget,
     mostConnections,
-    mostOpenedPerSecond: mostWithin(since, 1 / timeScale),
-    moved: (since.at(-1)?.opened ?? 0) - (since[0]?.opened ?? 0),
+    mostOpenedAtOnce,
+    moved: service.connectedAt.filter((at) => at >= settledAt).length,
   };
 }
 
@@ -156,27 +170,26 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
     FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
     FANFARE_TOPICS: JSON.stringify({ '>': { level: 'recoverable', historySize: Checker.historySize(options) } }),
     ...(maxConnections === null ? {} : { FANFARE_MAX_CONNECTIONS: String(maxConnections) }),
-    ...scaled('FANFARE_DRAIN_WINDOW_MS', 20_000, timeScale),
-    ...scaled('FANFARE_DRAIN_WAVE_INTERVAL_MS', 500, timeScale),
-    ...scaled('FANFARE_DRAIN_TIMEOUT_MS', 5_000, timeScale),
-    ...scaled('FANFARE_REBALANCE_RATE', 0, 1 / timeScale),
-    ...scaled('FANFARE_REBALANCE_AFTER_MS', 30_000, timeScale),
+    // At its own pace the Deployment says all of it, and the node's defaults the rest.
+    ...(timeScale === 1
+      ? {}
+      : {
+          ...scaled('FANFARE_DRAIN_WINDOW_MS', 20_000, timeScale),
+          ...scaled('FANFARE_DRAIN_WAVE_INTERVAL_MS', 500, timeScale),
+          ...scaled('FANFARE_DRAIN_TIMEOUT_MS', 5_000, timeScale),
+          ...scaled('FANFARE_REBALANCE_RATE', 0, 1 / timeScale),
+          ...scaled('FANFARE_REBALANCE_AFTER_MS', 30_000, timeScale),
+        }),
   };
 }
 
-/** Most connections opened within so many of the Deployment's seconds. */
-function mostWithin(samples: readonly Sample[], seconds: number): number {
+/** Most of these moments that lie within so many milliseconds; they are in order. */
+function mostWithin(moments: readonly number[], ms: number): number {
   let most = 0;
   let from = 0;
-  for (const sample of samples) {
-    for (
-      let first = samples[from];
-      first !== undefined && sample.seconds - first.seconds > seconds;
-      first = samples[from]
-    ) {
-      from++;
-    }
-    most = Math.max(most, sample.opened - (samples[from]?.opened ?? 0));
+  for (const [index, moment] of moments.entries()) {
+    while (moment - (moments[from] ?? moment) > ms) from++;
+    most = Math.max(most, index - from + 1);
   }
   return most;
 }

@@ -4,6 +4,8 @@ import { Balancer } from '@fanfare/local-cluster';
 import type { Pod } from './pod.js';
 
 export class Service implements AsyncDisposable {
+  /** When each connection came, by performance.now(), in order. */
+  readonly connectedAt: readonly number[];
   readonly #balancer: Balancer;
   readonly #delayMs: number;
   /** What it will know of each pod. */
@@ -11,12 +13,15 @@ export class Service implements AsyncDisposable {
 
   /** `delayMs`: how long a change of a pod takes to reach the balancer. */
   static async start(delayMs: number): Promise<Service> {
-    return new Service(await Balancer.start({ ports: [] }), delayMs);
+    const connectedAt: number[] = [];
+    const onConnection = (): void => void connectedAt.push(performance.now());
+    return new Service(await Balancer.start({ ports: [], onConnection }), delayMs, connectedAt);
   }
 
-  private constructor(balancer: Balancer, delayMs: number) {
+  private constructor(balancer: Balancer, delayMs: number, connectedAt: readonly number[]) {
     this.#balancer = balancer;
     this.#delayMs = delayMs;
+    this.connectedAt = connectedAt;
   }
 
   /** Where clients connect. */
