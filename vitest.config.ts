@@ -5,7 +5,9 @@ import { defineConfig } from 'vitest/config';
 const conditions = ['source'];
 
 /** Those that measure: beside others their figures say nothing, which they notice. */
-const measuring = ['compare', 'levels', 'load', 'peers', 'scenarios'].map((name) => `loadtest/test/${name}.test.ts`);
+const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'scenarios'].map(
+  (name) => `loadtest/test/${name}.test.ts`,
+);
 
 export const common = {
   ssr: { resolve: { conditions, externalConditions: conditions } },

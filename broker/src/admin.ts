@@ -10,6 +10,9 @@ import type { Config } from './config.js';
 import { consolePage } from './console/console.js';
 import { metricsType } from './metrics.js';
 
+/** More are refused by closing them. */
+const maxConnections = 128;
+
 export interface AdminSettings {
   readonly adminHost: string;
   readonly adminPort: number;
@@ -71,6 +74,8 @@ export class Admin {
         answer(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`);
       });
     });
+    // Its connections take file descriptors that clients need.
+    http.maxConnections = maxConnections;
     return new Promise((resolve, reject) => {
       http.once('error', (error) => {
         reject(

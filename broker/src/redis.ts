@@ -80,7 +80,9 @@ abstract class Link {
     this.redis.on('ready', () => this.#becomeReady());
     this.redis.on('close', () => this.#becomeLost());
     this.redis.on('end', () => this.#connectLater());
-    this.redis.on('error', (error: Error) => this.complain(error));
+    this.redis.on('error', (error: Error) => {
+      if (!isRetried(error)) this.complain(error);
+    });
     // Judged after the poll phase, not in the timer: where the event loop was held up, the answers may have come and only wait to be read.
     this.#watch = setInterval(
       () => setImmediate(() => this.#checkTimeouts()),
@@ -230,8 +232,8 @@ function sentinelOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOpti
     ...(sentinelPassword === null ? {} : { sentinelPassword }),
     ...(isTls ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
-    // Once through the list, then the pause of a connection that failed.
-    sentinelRetryStrategy: () => null,
+    // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
+    sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
   };
 }
 
@@ -417,6 +419,11 @@ export class SubscriberLink extends Link {
 /** What ioredis says of its own commands when a connection is given up, which is said already. */
 function isEcho({ message }: Error): boolean {
   return message.startsWith("Stream isn't writeable") || message === 'Connection is closed.';
+}
+
+/** The Sentinels are asked once more: nothing is wrong yet. */
+function isRetried({ message }: Error): boolean {
+  return message.startsWith('All sentinels are unreachable. Retrying');
 }
 
 /** What a person should read and do. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../src/flags.js';
 import { type RolloutOptions, runRollout } from '../src/index.js';
 import { readDeployment } from '../src/rollout/deployment-spec.js';
+import { mostWithin, spreadComplaints } from '../src/rollout/rollout.js';
 import { parseRolloutCommandLine } from '../src/rollout/rollout-command-line.js';
 import { reportRollout } from '../src/rollout/rollout-report.js';
 
@@ -57,23 +58,6 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
   );
 
   it(
-    'is found bad where all clients of a pod come anew at once',
-    async () => {
-      const manifests = (await renderOverlay('production')).map((manifest) =>
-        manifest.kind === 'ConfigMap'
-          ? {
-              ...manifest,
-              data: { ...(manifest['data'] as object), FANFARE_DRAIN_WINDOW_MS: '100', FANFARE_DRAIN_WAVES: '1' },
-            }
-          : manifest,
-      );
-      const result = await runRollout(manifests, { ...options, maxConnections: null }, () => {});
-      expect(result.reasons.join('; ')).toMatch(/clients came anew within 3 s: a deploy must spread them/);
-    },
-    timeoutMs,
-  );
-
-  it(
     'is found bad where new pods stay empty',
     async () => {
       const manifests = (await renderOverlay('production')).map((manifest) =>
@@ -96,6 +80,19 @@ function withPodSpec(manifests: readonly Manifest[], fields: object): Manifest[]
     return { ...manifest, spec: { ...spec, template } };
   });
 }
+
+describe('the spread of reconnects', () => {
+  it('counts those that come within some time, wherever that begins', () => {
+    expect(mostWithin([], 10)).toBe(0);
+    expect(mostWithin([0, 11, 22], 10)).toBe(1);
+    expect(mostWithin([0, 5, 11, 12, 15, 40, 41], 10)).toBe(4);
+  });
+
+  it('is bad where more than a third of all clients come at once', () => {
+    expect(spreadComplaints(20, 60)).toEqual([]);
+    expect(spreadComplaints(21, 60)).toEqual(['21 of 60 clients came anew within 3 s: a deploy must spread them']);
+  });
+});
 
 describe('the command line of the rollout', () => {
   it('has defaults for everything', () => {

@@ -134,10 +134,7 @@ export async function runRollout(
   if (mostConnections > budget) complaints.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
   const replacing = service.connectedAt.filter((at) => at >= settledAt && at <= replacedAt);
   const mostOpenedAtOnce = mostWithin(replacing, spreadSeconds * 1_000 * timeScale);
-  if (mostOpenedAtOnce > clients * spreadShare)
-    complaints.push(
-      `${mostOpenedAtOnce} of ${clients} clients came anew within ${spreadSeconds} s: a deploy must spread them`,
-    );
+  complaints.push(...spreadComplaints(mostOpenedAtOnce, clients));
   if (refused > 0) complaints.push(`${refused} handshakes were refused because a pod was full`);
   const reasons = reasonsAgainst({ ...report, complaints }, 'recoverable', 'none');
   return {
@@ -183,8 +180,14 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
   };
 }
 
+/** What is wrong with so many clients that came anew at once. */
+export function spreadComplaints(mostOpenedAtOnce: number, clients: number): string[] {
+  if (mostOpenedAtOnce <= clients * spreadShare) return [];
+  return [`${mostOpenedAtOnce} of ${clients} clients came anew within ${spreadSeconds} s: a deploy must spread them`];
+}
+
 /** Most of these moments that lie within so many milliseconds; they are in order. */
-function mostWithin(moments: readonly number[], ms: number): number {
+export function mostWithin(moments: readonly number[], ms: number): number {
   let most = 0;
   let from = 0;
   for (const [index, moment] of moments.entries()) {
