@@ -143,7 +143,7 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     const clients = await Promise.all(Array.from({ length: 8 }, () => full.connect()));
     const reader = await full.subscriber('t');
     await using empty = await startCluster({ redis, env });
-    for (const client of clients) expect((await client.next('goaway')).delayMs).toBeLessThan(1_000);
+    for (const client of [...clients, reader]) expect((await client.next('goaway')).delayMs).toBeLessThan(1_000);
     expect(await full.node().metric('fanfare_connections_rebalanced_total')).toBe(9);
     expect(await full.node().metric('fanfare_connections')).toBe(9);
     expect(await empty.node().metric('fanfare_connections_rebalanced_total')).toBe(0);
