@@ -255,6 +255,8 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
 export class TestConnection {
   /** The commands of each frame, in order of arrival. */
   readonly frames: Command[][] = [];
+  /** The length of each frame, in bytes. */
+  readonly sizes: number[] = [];
   readonly topics = new Set<string>();
   readonly #codec: NodeCodec;
   /** The close frame of the client, once it came. */
@@ -271,6 +273,7 @@ export class TestConnection {
     });
     webSocket.on('message', (data: Buffer) => {
       const commands: Command[] = [];
+      this.sizes.push(data.length);
       this.#codec.decode(data, {
         onCommand: (command) => commands.push(command),
         onCommandError: ({ id, code, message }) => this.error(id, code, message),
