@@ -55,8 +55,10 @@ describe('the flush window', () => {
     window.close();
   });
 
-  it('is shut on a node with time, and is told as a metric', async () => {
-    await using cluster = await startCluster();
-    expect(await cluster.node().metric('fanfare_flush_window_seconds')).toBe(0);
+  it('is told as a metric, in seconds, and never opens where it is set to 0', async () => {
+    await using open = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '3' } });
+    await using shut = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '0' } });
+    expect(await open.node().metric('fanfare_flush_window_seconds')).toBeLessThanOrEqual(0.003);
+    expect(await shut.node().metric('fanfare_flush_window_seconds')).toBe(0);
   });
 });

@@ -15,6 +15,7 @@ it('serves histories, fast and durable topics, tickets, revocations and the look
   await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
   await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${redis.port}`] });
   const admin = new Redis(redis.url);
+  await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
   await admin.call('ACL', 'SETUSER', ...rule.split(' '));
   const { key, entry } = createApiKey('test');
   const permissions = { publish: ['>'], subscribe: ['>'], history: ['>'] };
