@@ -54,8 +54,9 @@ const settledShare = 0.25;
 /** So that all clients of a pod do not come anew at once: within so many of the Deployment's seconds no more than this share of all clients. */
 export const spreadSeconds = 3;
 const spreadShare = 1 / 3;
-/** In the Deployment's seconds. */
+/** In the Deployment's seconds; and in those of this machine, as nodes look for their share once a second whatever the scale. */
 const rebalanceTimeoutSeconds = 120;
+const leastRebalanceTimeoutSeconds = 25;
 /** In seconds of this machine. */
 const startTimeoutSeconds = 60;
 const stepTimeoutSeconds = 600;
@@ -119,7 +120,8 @@ export async function runRollout(
     );
   };
   say('connections move to the new pods');
-  if (await becomes(rebalanceTimeoutSeconds * 1_000 * timeScale, isEven)) say('each pod has its share');
+  const patienceSeconds = Math.max(rebalanceTimeoutSeconds * timeScale, leastRebalanceTimeoutSeconds);
+  if (await becomes(patienceSeconds * 1_000, isEven)) say('each pod has its share');
   else complaints.push('the connections were not shared out among all pods');
   await step(`${grownBy} pods fewer are asked for`, stepTimeoutSeconds, () => deployment.scale(spec.replicas));
   checker.faultEnds();
