@@ -99,6 +99,12 @@ export function relayContract(name: string, start: StartRelays): void {
     const named = (name: string): string => `${level}.${name}`;
     const hasHistory = level !== 'fast';
 
+    it('knows whether they keep a history', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      expect(relay.hasHistory(topic(named('news')))).toBe(hasHistory);
+    });
+
     it('delivers to the subscribers of its own node, in order', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];

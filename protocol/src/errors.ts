@@ -29,7 +29,7 @@ export const replyErrors = {
   tooManySubscriptions: { retryable: false },
   /** The topic keeps no history (level `fast`): there is none to read. */
   noHistory: { retryable: false },
-  /** The other nodes cannot be reached. Nothing was delivered to anyone. */
+  /** The other nodes cannot be reached, or another publication comes first (PROTOCOL.md 8.11). Nothing was delivered to anyone. */
   unavailable: { retryable: true },
   /** The link to the other nodes failed while the publication was on it: it may have been delivered or not. */
   unconfirmed: { retryable: true },

@@ -253,6 +253,15 @@ export const safeguards: readonly Safeguard[] = [
     test: 'keeps the order of many that failed together',
   },
   {
+    name: 'order behind a refused publish, node',
+    about: 'what was under way behind it does not overtake it',
+    file: 'broker/src/handlers/publish.ts',
+    find: 'if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, performance.now());',
+    replace: '',
+    testFile: 'broker/test/turns.test.ts',
+    test: 'a publication behind one that was refused is refused until that one comes again',
+  },
+  {
     name: 'overlap of two connections',
     about: 'a client that moves is subscribed on the new connection before it leaves the old one',
     file: 'client/src/feed.ts',

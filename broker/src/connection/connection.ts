@@ -19,6 +19,7 @@ import type { Caller, Membership } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
+import type { Turns } from '../handlers/turns.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Outbox, Sender } from './outbox.js';
@@ -76,6 +77,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   /** Where it stands in the server's list. */
   index = -1;
   histories = 0;
+  turns: Turns | null = null;
   readonly #context: ConnectionContext;
   readonly #codec: NodeCodec;
   /** Null where everybody may do everything. */
@@ -211,7 +213,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   }
 
   refuse(command: Command | null, error: ReplyError): void {
-    replyError(command?.id ?? null, error, this, this.#context.parts);
+    replyError(command?.id ?? null, error, this, this.#context.parts, command?.type === 'publish' ? command : null);
   }
 
   onPermissions(): void {

@@ -1,6 +1,7 @@
 /** What a handler needs of the connection that a command came on. */
 import type { OutgoingReply, Topic } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
+import type { Turns } from './turns.js';
 
 /** One joining of a topic by a connection. */
 export interface Membership {
@@ -15,6 +16,8 @@ export interface Caller {
   readonly room: number;
   /** Histories that are being read for it. */
   histories: number;
+  /** Null as long as no publication of it was refused. */
+  turns: Turns | null;
   /** How long the token is good for, in milliseconds; null where it does not expire, or none was needed. */
   readonly expiresInMs: number | null;
   /** Whether the token permits it; everything is permitted where none is needed. */

@@ -46,12 +46,9 @@ function act(command: Command, caller: Caller, parts: Parts): Promise<void> | un
 }
 
 function answer(error: unknown, command: Command, caller: Caller, parts: Parts): void {
-  if (error instanceof ReplyError) return replyError(command.id, error, caller, parts);
+  const publication = command.type === 'publish' ? command : null;
+  if (error instanceof ReplyError) return replyError(command.id, error, caller, parts, publication);
   parts.onBug(error);
-  replyError(
-    command.id,
-    new ReplyError('internal', 'The node failed at this command and has logged why.'),
-    caller,
-    parts,
-  );
+  const bug = new ReplyError('internal', 'The node failed at this command and has logged why.');
+  replyError(command.id, bug, caller, parts, publication);
 }

@@ -1,5 +1,5 @@
 /** `publish`: hand the payload to the relay; answer when the relay has. */
-import type { CommandId, Position, Publish, ReplyError } from '@fanfare/protocol';
+import type { CommandId, Position, Publish, ReplyError, Topic } from '@fanfare/protocol';
 import type { Receipt } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
@@ -7,20 +7,32 @@ import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
 export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
-  permit('publish', command.topic, caller, parts);
+  const { id, topic, messageId } = command;
+  permit('publish', topic, caller, parts);
   parts.counters.publicationsIn++;
-  const receipt = command.id === null ? null : new PublishReceipt(command.id, caller, parts);
-  parts.relay.publish(command.topic, command, command.messageId, receipt);
+  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, performance.now());
+  const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
+  parts.relay.publish(topic, command, messageId, receipt);
 }
 
 /** Turns the outcome of one publication into its reply. A class, because closures would cost two for each publication. */
 class PublishReceipt implements Receipt {
   readonly #id: CommandId;
+  readonly #topic: Topic;
+  readonly #messageId: string | null;
   readonly #caller: Caller;
-  readonly #parts: Pick<Parts, 'counters'>;
+  readonly #parts: Pick<Parts, 'counters' | 'relay'>;
 
-  constructor(id: CommandId, caller: Caller, parts: Pick<Parts, 'counters'>) {
+  constructor(
+    id: CommandId,
+    topic: Topic,
+    messageId: string | null,
+    caller: Caller,
+    parts: Pick<Parts, 'counters' | 'relay'>,
+  ) {
     this.#id = id;
+    this.#topic = topic;
+    this.#messageId = messageId;
     this.#caller = caller;
     this.#parts = parts;
   }
@@ -30,6 +42,7 @@ class PublishReceipt implements Receipt {
   }
 
   failed(error: ReplyError): void {
-    replyError(this.#id, error, this.#caller, this.#parts);
+    const publication = { topic: this.#topic, messageId: this.#messageId };
+    replyError(this.#id, error, this.#caller, this.#parts, publication);
   }
 }

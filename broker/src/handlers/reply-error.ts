@@ -1,16 +1,26 @@
 /** The one way in which a command is answered with an error. */
-import type { CommandId, ReplyError } from '@fanfare/protocol';
+import type { CommandId, Publish, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
+import { Turns } from './turns.js';
 
+/** `publication`: where it was a publish. */
 export function replyError(
   id: CommandId,
   error: ReplyError,
   caller: Caller,
-  { counters }: Pick<Parts, 'counters'>,
+  { counters, relay }: Pick<Parts, 'counters' | 'relay'>,
+  publication: Pick<Publish, 'topic' | 'messageId'> | null = null,
 ): void {
   counters.commandErrors++;
   if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
+  if (publication !== null && error.retryable) {
+    const { topic, messageId } = publication;
+    if (messageId !== null && relay.hasHistory(topic)) {
+      caller.turns ??= new Turns();
+      caller.turns.refused(topic, messageId, performance.now());
+    }
+  }
   caller.reply({ type: 'error', id, code: error.code, message: error.message, retryable: error.retryable });
 }

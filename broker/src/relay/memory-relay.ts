@@ -70,6 +70,10 @@ export class MemoryRelay implements Relay {
     return this.#window.ms;
   }
 
+  hasHistory(topic: Topic): boolean {
+    return this.#settings.topics.of(topic).level !== 'fast';
+  }
+
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     this.#gathering.add(topic, payload, messageId, receipt);
   }

@@ -288,11 +288,11 @@ export class RedisRelay implements Relay {
 
   async subscribe(topic: Topic, since: Position | null): Promise<void> {
     await this.#interest.want(topic);
-    if (this.#hasHistory(topic)) await this.#lines.open(topic, since);
+    if (this.hasHistory(topic)) await this.#lines.open(topic, since);
   }
 
   standing(topic: Topic, since: Position | null): Standing {
-    return this.#hasHistory(topic) ? this.#lines.standing(topic, since) : noHistory;
+    return this.hasHistory(topic) ? this.#lines.standing(topic, since) : noHistory;
   }
 
   unsubscribe(topic: Topic): void {
@@ -300,7 +300,7 @@ export class RedisRelay implements Relay {
   }
 
   async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
-    if (!this.#hasHistory(topic)) throw noHistoryError(topic);
+    if (!this.hasHistory(topic)) throw noHistoryError(topic);
     return this.#lines.page(topic, request) ?? (await this.#reader.page(topic, request));
   }
 
@@ -321,7 +321,7 @@ export class RedisRelay implements Relay {
     await Promise.all([this.#publisher.close(), this.#durableLink?.close(), this.#subscriber.close()]);
   }
 
-  #hasHistory(topic: Topic): boolean {
+  hasHistory(topic: Topic): boolean {
     return this.#settings.topics.of(topic).level !== 'fast';
   }
 
@@ -373,7 +373,7 @@ export class RedisRelay implements Relay {
     // A copy: the message is a view of what the socket has read, and a line remembers entries for long.
     const entry = decodeEntry(position.offset, Buffer.from(message.subarray(end + 1)));
     if (entry === null) return this.#complainOfUnreadable();
-    if (!this.#hasHistory(topic)) return this.#complainOfPolicies(topic);
+    if (!this.hasHistory(topic)) return this.#complainOfPolicies(topic);
     if (!this.#lines.receive(topic, position.epoch, entry)) this.#counters.redisMessagesUnwanted++;
   }
 
@@ -388,7 +388,7 @@ export class RedisRelay implements Relay {
       if (!(error instanceof LayoutError)) throw error;
       return this.#complainOfUnreadable();
     }
-    if (this.#hasHistory(topic)) return this.#complainOfPolicies(topic);
+    if (this.hasHistory(topic)) return this.#complainOfPolicies(topic);
     this.#interest.beforeDelivery(topic);
     if (decoded.run.count === 0) this.#tellGap(topic);
     else if (!this.#delivery.deliver(topic, null, decoded.run)) this.#counters.redisMessagesUnwanted++;
@@ -396,7 +396,7 @@ export class RedisRelay implements Relay {
 
   /** A topic is listened to again after the connection was lost. */
   #onBack(topic: Topic): void {
-    if (!this.#hasHistory(topic)) return this.#tellGap(topic);
+    if (!this.hasHistory(topic)) return this.#tellGap(topic);
     this.#lines.doubtTail(topic);
     this.#lines.check();
   }

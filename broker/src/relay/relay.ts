@@ -98,6 +98,9 @@ export interface Relay {
   /** How long publications are gathered now before they leave together. */
   readonly flushWindowMs: number;
 
+  /** Whether the topic keeps one: its level is not `fast`. */
+  hasHistory(topic: Topic): boolean;
+
   /**
    * Takes in one publication. `payload` is copied before this returns.
    *

@@ -1,0 +1,55 @@
+/**
+ * Keeps the publications of a connection in order where one is refused: those that were under way behind it are refused too, until it
+ * is published again (PROTOCOL.md 8.11). That is for topics with history, and for publications with a `messageId`: others could not be
+ * known again, and pass.
+ */
+import { ReplyError, type Topic } from '@fanfare/protocol';
+
+/** How long is waited for a publication that does not come again, in milliseconds: its client has given it up. */
+const patienceMs = 2_000;
+
+/** Refused publications that are remembered; the order of others is not kept. */
+const maxRefused = 4_096;
+
+interface Refused {
+  /** Any of them may come next: a client may give up the first. */
+  readonly messageIds: Set<string>;
+  readonly untilMs: number;
+}
+
+export class Turns {
+  /** In the order in which their patience ends. */
+  readonly #refused = new Map<Topic, Refused>();
+  #count = 0;
+
+  /** A publication was refused in a way that lets it be published again. */
+  refused(topic: Topic, messageId: string, nowMs: number): void {
+    for (const [other, { untilMs }] of this.#refused) {
+      if (untilMs > nowMs) break;
+      this.#forget(other);
+    }
+    if (this.#count >= maxRefused) return;
+    const refused = this.#refused.get(topic) ?? { messageIds: new Set(), untilMs: nowMs + patienceMs };
+    this.#refused.set(topic, refused);
+    if (refused.messageIds.has(messageId)) return;
+    refused.messageIds.add(messageId);
+    this.#count++;
+  }
+
+  /** Throws `unavailable` where another publication to the topic comes first. */
+  take(topic: Topic, messageId: string, nowMs: number): void {
+    const refused = this.#refused.get(topic);
+    if (refused === undefined) return;
+    if (!refused.messageIds.has(messageId) && nowMs < refused.untilMs)
+      throw new ReplyError(
+        'unavailable',
+        'An earlier publication to this topic was refused and comes first: publish that one again, and then this one. Nothing was delivered.',
+      );
+    this.#forget(topic);
+  }
+
+  #forget(topic: Topic): void {
+    this.#count -= this.#refused.get(topic)?.messageIds.size ?? 0;
+    this.#refused.delete(topic);
+  }
+}

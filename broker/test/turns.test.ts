@@ -1,0 +1,65 @@
+/** Publications that were under way behind a refused one do not overtake it (PROTOCOL.md 8.11). */
+import { parseTopic, type Topic } from '@fanfare/protocol';
+import { describe, expect, it } from 'vitest';
+import { Turns } from '../src/handlers/turns.js';
+import { startCluster } from './harness.js';
+
+const [a, b] = ['a', 'b'].map((topic) => parseTopic(topic) as Topic) as [Topic, Topic];
+const outOfTurn = expect.objectContaining({ code: 'unavailable' });
+
+describe('the turns of a connection', () => {
+  it('let nothing to the topic pass but what was refused', () => {
+    const turns = new Turns();
+    turns.refused(a, '1', 0);
+    turns.refused(a, '2', 0);
+    expect(() => turns.take(a, '3', 1)).toThrow(outOfTurn);
+    turns.take(b, '4', 1);
+    turns.take(a, '1', 1);
+    turns.take(a, '3', 1);
+  });
+
+  it('do not wait for a publication that its client has given up: another refused one, or 2 s, will do', () => {
+    const turns = new Turns();
+    turns.refused(a, '1', 0);
+    turns.refused(a, '2', 0);
+    turns.take(a, '2', 1);
+    turns.refused(a, '5', 10);
+    expect(() => turns.take(a, '6', 2_009)).toThrow(outOfTurn);
+    turns.take(a, '6', 2_010);
+    turns.take(a, '7', 2_010);
+  });
+
+  it('remember 4,096 refused ones at most, and forget those that were given up', () => {
+    const turns = new Turns();
+    for (let index = 0; index < 5_000; index++) turns.refused(a, String(index), index / 5_000);
+    turns.refused(b, '1', 1);
+    turns.take(b, '2', 1);
+    turns.refused(b, '1', 2_001);
+    expect(() => turns.take(b, '2', 2_001)).toThrow(outOfTurn);
+  });
+});
+
+it('a publication behind one that was refused is refused until that one comes again', async () => {
+  await using cluster = await startCluster({
+    nodes: 2,
+    env: {
+      FANFARE_MAX_RELAY_BYTES: '65536',
+      FANFARE_MAX_FRAME_BYTES: '131072',
+      FANFARE_TOPICS: '{"fast":{"level":"fast"}}',
+    },
+  });
+  const reader = await cluster.subscriber('t', 1);
+  const writer = await cluster.connect(0);
+  const publish = (messageId: string, data: unknown, topic = 't') =>
+    writer.request({ type: 'publish', topic, data, messageId });
+  for (const topic of ['t', 'fast'])
+    expect(await publish('m1', 'x'.repeat(100_000), topic)).toMatchObject({ type: 'error', code: 'overloaded' });
+  // Where there is no history, a publication is not always repeated.
+  expect(await publish('m2', 2, 'fast')).toMatchObject({ type: 'published' });
+  // As where it had been sent before the client heard of the refusal.
+  const answer = await publish('m2', 2);
+  expect(answer).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+  if (answer.type === 'error') expect(answer.message).toMatch(/^An earlier publication to this topic was refused/);
+  for (const data of [1, 2, 3]) expect(await publish(`m${data}`, data)).toMatchObject({ type: 'published' });
+  expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
+});
