@@ -13,11 +13,21 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
-import { isRedisUrl } from './redis-url.js';
+import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
 function wrongNetwork({ input }: { readonly input: unknown }): string {
   return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
+}
+
+function wrongRedisUrl(text: string): string | null {
+  try {
+    readRedisUrl(text);
+    return null;
+  } catch (error) {
+    if (error instanceof RedisUrlError) return error.message;
+    throw error;
+  }
 }
 
 interface Setting<Value> {
@@ -273,11 +283,14 @@ export const settings = {
       'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS)',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them, `?db=` for another database.',
+      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. `?db=` for another database. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded.',
     schema: z
       .string()
+      // A file that a Secret was made of ends with a line break.
+      .trim()
       .superRefine((text, context) => {
-        if (!isRedisUrl(text)) context.addIssue({ code: 'invalid_format', format: 'url' });
+        const wrong = wrongRedisUrl(text);
+        if (wrong !== null) context.addIssue({ code: 'custom', message: wrong });
       })
       .nullable()
       .default(null),
