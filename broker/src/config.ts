@@ -84,6 +84,13 @@ const maxNodeNameLength = 64;
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
 const httpUrl = z.url({ protocol: /^https?$/ });
 
+/** A collector's address alone stands for its path for traces, as OpenTelemetry's exporters have it (OTEL_EXPORTER_OTLP_ENDPOINT). */
+function tracesUrl(text: string): string {
+  const url = new URL(text);
+  if (url.pathname === '/') url.pathname = '/v1/traces';
+  return url.href;
+}
+
 export const settings = {
   host: {
     name: 'FANFARE_HOST',
@@ -494,11 +501,11 @@ export const settings = {
   tracingUrl: {
     name: 'FANFARE_TRACING_URL',
     unit: 'URL',
-    mustBe: 'a URL such as http://collector:4318/v1/traces',
+    mustBe: 'a URL such as http://collector:4318 or http://collector:4318/v1/traces',
     fallback: 'unset',
     about:
-      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
-    schema: httpUrl.nullable().default(null),
+      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. A URL without a path gets `/v1/traces`; a path is taken as it stands. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
+    schema: httpUrl.transform(tracesUrl).nullable().default(null),
   } satisfies Setting<string | null>,
   tracingRatio: {
     name: 'FANFARE_TRACING_RATIO',

@@ -1,7 +1,7 @@
 /** The section of docs/observability.md on traces. */
 export const tracingSection = `## Traces
 
-With \`FANFARE_TRACING_URL=http://collector:4318/v1/traces\` a node sends spans of \`FANFARE_TRACING_RATIO\` of its publications (0.001 by default) to an OpenTelemetry collector, as OTLP over HTTP in JSON.
+With \`FANFARE_TRACING_URL=http://collector:4318\` (or with a path of its own instead of \`/v1/traces\`) a node sends spans of \`FANFARE_TRACING_RATIO\` of its publications (0.001 by default) to an OpenTelemetry collector, as OTLP over HTTP in JSON.
 Without it nothing of this is loaded. A traced publication is one trace:
 
 | span | kind | node | from | to |

@@ -57,7 +57,7 @@ describe('the configuration', () => {
     [
       'FANFARE_TRACING_URL',
       'grpc://user:password@collector:4317',
-      'FANFARE_TRACING_URL must be a URL such as http://collector:4318/v1/traces.',
+      'FANFARE_TRACING_URL must be a URL such as http://collector:4318 or http://collector:4318/v1/traces.',
     ],
     ['FANFARE_LOG_FORMAT', 'xml', 'FANFARE_LOG_FORMAT must be "json" or "pretty", not "xml".'],
     [
@@ -179,6 +179,15 @@ describe('the configuration', () => {
       /^FANFARE_PORT must be .+, not "1\\n2{70,80}….$/,
     );
     expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_PO?RT is no setting; did you mean FANFARE_PORT?']);
+  });
+
+  it.each([
+    ['http://collector:4318', 'http://collector:4318/v1/traces'],
+    ['https://user:password@collector/', 'https://user:password@collector/v1/traces'],
+    ['http://collector:4318/v1/traces', 'http://collector:4318/v1/traces'],
+    ['https://vendor.example/otlp/?tenant=1', 'https://vendor.example/otlp/?tenant=1'],
+  ])('sends traces for %s to %s', (text, url) => {
+    expect(loadConfig({ FANFARE_TRACING_URL: text }).tracingUrl).toBe(url);
   });
 
   it('says which proxy is none', () => {
