@@ -13,11 +13,21 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
-import { isRedisUrl } from './redis-url.js';
+import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
 function wrongNetwork({ input }: { readonly input: unknown }): string {
   return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
+}
+
+function wrongRedisUrl(text: string): string | null {
+  try {
+    readRedisUrl(text);
+    return null;
+  } catch (error) {
+    if (error instanceof RedisUrlError) return error.message;
+    throw error;
+  }
 }
 
 interface Setting<Value> {
@@ -73,6 +83,13 @@ const maxNodeNameLength = 64;
 
 const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
 const httpUrl = z.url({ protocol: /^https?$/ });
+
+/** A collector's address alone stands for its path for traces, as OpenTelemetry's exporters have it (OTEL_EXPORTER_OTLP_ENDPOINT). */
+function tracesUrl(text: string): string {
+  const url = new URL(text);
+  if (url.pathname === '/') url.pathname = '/v1/traces';
+  return url.href;
+}
 
 export const settings = {
   host: {
@@ -273,11 +290,14 @@ export const settings = {
       'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS)',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them, `?db=` for another database.',
+      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. `?db=` for another database. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded.',
     schema: z
       .string()
+      // A file that a Secret was made of ends with a line break.
+      .trim()
       .superRefine((text, context) => {
-        if (!isRedisUrl(text)) context.addIssue({ code: 'invalid_format', format: 'url' });
+        const wrong = wrongRedisUrl(text);
+        if (wrong !== null) context.addIssue({ code: 'custom', message: wrong });
       })
       .nullable()
       .default(null),
@@ -481,11 +501,11 @@ export const settings = {
   tracingUrl: {
     name: 'FANFARE_TRACING_URL',
     unit: 'URL',
-    mustBe: 'a URL such as http://collector:4318/v1/traces',
+    mustBe: 'a URL such as http://collector:4318 or http://collector:4318/v1/traces',
     fallback: 'unset',
     about:
-      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
-    schema: httpUrl.nullable().default(null),
+      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. A URL without a path gets `/v1/traces`; a path is taken as it stands. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
+    schema: httpUrl.transform(tracesUrl).nullable().default(null),
   } satisfies Setting<string | null>,
   tracingRatio: {
     name: 'FANFARE_TRACING_RATIO',

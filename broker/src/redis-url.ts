@@ -1,10 +1,11 @@
 /** FANFARE_REDIS_URL: one Redis, or the Sentinels that know which of several is the master. */
+import { isIPv6 } from 'node:net';
 
-/** What a `redis+sentinel://` URL says. */
-export interface SentinelAddress {
-  readonly sentinels: readonly { readonly host: string; readonly port: number }[];
-  /** What the Sentinels call the master. */
-  readonly masterName: string;
+export interface RedisAddress {
+  /** One Redis, or Sentinels. */
+  readonly servers: readonly RedisServer[];
+  /** What the Sentinels call the master; null where the one server is Redis itself. */
+  readonly masterName: string | null;
   /** Of Redis, percent-decoded; null where the URL has none. Those of the Sentinels stand in its query. */
   readonly username: string | null;
   readonly password: string | null;
@@ -15,52 +16,123 @@ export interface SentinelAddress {
   readonly database: number;
 }
 
+export interface RedisServer {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What is wrong with a URL, to go on from the name of the setting. Shows nothing of it: any part may be one of a password. */
+export class RedisUrlError extends Error {
+  override readonly name = 'RedisUrlError';
+}
+
+const redisPort = 6_379;
 const sentinelPort = 26_379;
-const sentinelUrl =
-  /^(rediss?)\+sentinel:\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^@/?#]+)\/([A-Za-z0-9._-]+)(?:\?([^#]*))?$/;
-const sentinelHost = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
-const queryFields: ReadonlySet<string> = new Set(['db', 'sentinelUsername', 'sentinelPassword']);
 
-/** Whether it is the URL of a Redis, or of the Sentinels of one. */
-export function isRedisUrl(text: string): boolean {
-  if (isSentinelUrl(text)) return readSentinelUrl(text) !== null;
-  return URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol) && new URL(text).hostname !== '';
+const url = /^(rediss?)(\+sentinel)?:\/\/(?:([^/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/;
+const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
+const hostName = /^[A-Za-z0-9._-]+$/;
+const redisFields = ['db'];
+const sentinelFields = ['db', 'sentinelUsername', 'sentinelPassword'];
+
+/** Throws {@link RedisUrlError}. */
+export function readRedisUrl(text: string): RedisAddress {
+  checkCharacters(text);
+  const match = url.exec(text);
+  if (match === null) throw new RedisUrlError(explainForm(text));
+  const [, scheme, sentinel, login = '', hosts = '', path = '', query = ''] = match;
+  if (/^[^=]*@/.test(`${path}?${query}`))
+    throw new RedisUrlError('has an "@" behind its host: in a user or password, write "/" as %2F and "?" as %3F.');
+  const isSentinel = sentinel !== undefined;
+  const servers = readServers(hosts, isSentinel);
+  if (isSentinel) checkMasterName(path);
+  const fields = readQuery(query, isSentinel ? sentinelFields : redisFields);
+  const [, username, password] = /^([^:]*):?(.*)$/.exec(login) ?? [];
+  return {
+    servers,
+    masterName: isSentinel ? path : null,
+    username: decoded(username),
+    password: decoded(password),
+    sentinelUsername: fields.get('sentinelUsername'),
+    sentinelPassword: fields.get('sentinelPassword'),
+    isTls: scheme === 'rediss',
+    database: readDatabase((isSentinel ? '' : path) || (fields.get('db') ?? '0'), isSentinel),
+  };
 }
 
-/** Whether Sentinels are meant, well written or not. */
-export function isSentinelUrl(text: string): boolean {
-  return /^rediss?\+sentinel:/.test(text);
-}
-
-/** Null where it is not well written. */
-export function readSentinelUrl(text: string): SentinelAddress | null {
-  const match = sentinelUrl.exec(text);
-  if (match === null) return null;
-  const [, scheme, username, password, hosts = '', masterName = '', query = ''] = match;
-  const sentinels: { host: string; port: number }[] = [];
-  for (const address of hosts.split(',')) {
-    const [, host, port = String(sentinelPort)] = sentinelHost.exec(address) ?? [];
-    if (host === undefined || Number(port) < 1 || Number(port) > 65_535) return null;
-    sentinels.push({ host: host.replace(/^\[|\]$/g, ''), port: Number(port) });
-  }
-  const fields = new URLSearchParams(query);
-  const database = fields.get('db') ?? '0';
-  if (![...fields.keys()].every((field) => queryFields.has(field)) || !/^\d{1,5}$/.test(database)) return null;
+function checkCharacters(text: string): void {
+  if (/[\s\p{Cc}]/u.test(text))
+    throw new RedisUrlError('has a space or a line break: take it out, or write %20 for a space in a password.');
   try {
-    return {
-      sentinels,
-      masterName,
-      username: decoded(username),
-      password: decoded(password),
-      sentinelUsername: fields.get('sentinelUsername'),
-      sentinelPassword: fields.get('sentinelPassword'),
-      isTls: scheme === 'rediss',
-      database: Number(database),
-    };
+    decodeURIComponent(text);
   } catch {
-    // A percent sign that encodes nothing.
-    return null;
+    throw new RedisUrlError('has a "%" that encodes no character: write "%" itself as %25.');
   }
+}
+
+function explainForm(text: string): string {
+  if (!text.includes('://'))
+    return 'is no URL: write redis://host:6379, or with Sentinels redis+sentinel://host1:26379,host2:26379/mymaster.';
+  if (!/^rediss?(\+sentinel)?:\/\//.test(text))
+    return 'is a URL of something else: it must begin with redis://, or rediss:// for TLS, or with Sentinels redis+sentinel:// or rediss+sentinel://, in lower case.';
+  return 'has a "#": write it as %23 in a user or password, and leave it out elsewhere.';
+}
+
+function readServers(hosts: string, isSentinel: boolean): readonly RedisServer[] {
+  if (hosts === '')
+    throw new RedisUrlError('names no host: write it behind "://" or the "@", as in redis://user:password@host:6379.');
+  const addresses = hosts.split(',');
+  if (!isSentinel && addresses.length > 1)
+    throw new RedisUrlError(
+      'names several hosts: name one Redis (a Redis Cluster will not do), or its Sentinels in redis+sentinel://host1:26379,host2:26379/mymaster.',
+    );
+  if (addresses.includes(''))
+    throw new RedisUrlError('has an empty place in its list of Sentinels: separate them with one comma each.');
+  return addresses.map((address) => readServer(address, isSentinel ? sentinelPort : redisPort));
+}
+
+function readServer(address: string, defaultPort: number): RedisServer {
+  if (!address.startsWith('[') && /:.*:/.test(address))
+    throw new RedisUrlError(`has two ":" in a host: write an IPv6 address in brackets, as in [::1]:${defaultPort}.`);
+  const [, name = '', port = String(defaultPort)] = hostAndPort.exec(address) ?? [];
+  const host = name.replace(/^\[|\]$/g, '');
+  if (!(name.startsWith('[') ? isIPv6(host) : hostName.test(name)))
+    throw new RedisUrlError(
+      'has a host that is no name and no address: those have letters, digits, "." and "-", or are an IPv6 address in brackets.',
+    );
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
+    throw new RedisUrlError(
+      `has a port that is none: write a number from 1 to 65535, or leave it and its ":" out for ${defaultPort}.`,
+    );
+  return { host, port: Number(port) };
+}
+
+function checkMasterName(name: string): void {
+  if (name === '')
+    throw new RedisUrlError(
+      'names no master: write what the Sentinels call it behind their list and a "/", as in /mymaster.',
+    );
+  if (!/^[A-Za-z0-9._-]+$/.test(name))
+    throw new RedisUrlError(
+      'has a name of the master with other characters than A-Z a-z 0-9 . _ -: write it as the Sentinels do, and the number of a database behind ?db=.',
+    );
+}
+
+function readQuery(query: string, known: readonly string[]): URLSearchParams {
+  // A "+" is meant as it stands: this is no form.
+  const fields = new URLSearchParams(query.replaceAll('+', '%2B'));
+  if (![...fields.keys()].every((field) => known.includes(field)))
+    throw new RedisUrlError(`has something behind its "?" that is not known there: only ${known.join('=, ')}= are.`);
+  return fields;
+}
+
+function readDatabase(text: string, isSentinel: boolean): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new RedisUrlError(
+    isSentinel
+      ? 'has a database that is none: write its number behind ?db=, as in ?db=1.'
+      : 'has a database that is none: write its number behind the "/", as in redis://host:6379/1 (the name of a master is for redis+sentinel://).',
+  );
 }
 
 function decoded(part: string | undefined): string | null {

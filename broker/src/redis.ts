@@ -1,7 +1,7 @@
 /** The connections of a node to Redis: to publish, to publish to `durable` topics, and to listen; and all that we know about ioredis. */
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
-import { isSentinelUrl, readSentinelUrl } from './redis-url.js';
+import { readRedisUrl } from './redis-url.js';
 
 export interface RedisSettings {
   readonly redisUrl: string;
@@ -71,9 +71,7 @@ abstract class Link {
     this.#timeoutMs = settings.redisTimeoutMs;
     this.counters = counters;
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
-    this.redis = isSentinelUrl(settings.redisUrl)
-      ? new Redis({ ...options, ...sentinelOptions(settings) })
-      : new Redis(settings.redisUrl, options);
+    this.redis = new Redis({ ...options, ...addressOptions(settings) });
     this.redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
@@ -218,19 +216,23 @@ abstract class Link {
   }
 }
 
-function sentinelOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOptions {
-  const address = readSentinelUrl(redisUrl);
-  if (address === null) throw new Error('FANFARE_REDIS_URL is not well written.');
-  const { sentinels, masterName, username, password, sentinelUsername, sentinelPassword, isTls, database } = address;
-  return {
-    sentinels: [...sentinels],
-    name: masterName,
+function addressOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOptions {
+  const { servers, masterName, username, password, sentinelUsername, sentinelPassword, isTls, database } =
+    readRedisUrl(redisUrl);
+  const shared = {
     db: database,
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password }),
+    ...(isTls ? { tls: {} } : {}),
+  };
+  if (masterName === null) return { ...shared, ...servers[0] };
+  return {
+    ...shared,
+    sentinels: [...servers],
+    name: masterName,
     ...(sentinelUsername === null ? {} : { sentinelUsername }),
     ...(sentinelPassword === null ? {} : { sentinelPassword }),
-    ...(isTls ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+    ...(isTls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
     // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),

@@ -1,7 +1,7 @@
 /** The section of docs/observability.md on traces. */
 export const tracingSection = `## Traces
 
-With \`FANFARE_TRACING_URL=http://collector:4318/v1/traces\` a node sends spans of \`FANFARE_TRACING_RATIO\` of its publications (0.001 by default) to an OpenTelemetry collector, as OTLP over HTTP in JSON.
+With \`FANFARE_TRACING_URL=http://collector:4318\` (or with a path of its own instead of \`/v1/traces\`) a node sends spans of \`FANFARE_TRACING_RATIO\` of its publications (0.001 by default) to an OpenTelemetry collector, as OTLP over HTTP in JSON.
 Without it nothing of this is loaded. A traced publication is one trace:
 
 | span | kind | node | from | to |
@@ -17,7 +17,7 @@ history). The resource is \`service.name\` \`fanfare\` and \`service.instance.id
 
 Not traced: level \`fast\`, which has no positions; what Redis did not take, which has none either (the metrics and the log tell of it); what a client that comes back gets out of the history; a publication that was known by its \`messageId\`, a second time.
 
-At most 4,096 spans wait for the collector. What is more, or what it does not take within 3 s, is dropped and counted (\`fanfare_spans_dropped_total\`); publications never wait for it. A node that stops sends what it has, for 3 s at most.
+At most 4,096 spans wait for the collector. What is more, or what it has not answered whole within 3 s, is dropped and counted (\`fanfare_spans_dropped_total\`); publications never wait for it. A node that stops sends what it has, for 3 s at most.
 \`OTEL_EXPORTER_OTLP_HEADERS\` (\`authorization=…\`) adds headers, as OpenTelemetry defines it; its variables for the endpoint and the timeout do not hold.
 
 ### Ids

@@ -2,6 +2,7 @@
  * Traces publications with OpenTelemetry. Which ones, and under which ids, follows from their position alone (protocol/src/trace.ts), so that
  * all nodes choose the same ones and their spans meet in one trace without a byte of it on the way. Loaded only where it is on.
  */
+import type { Agent } from 'node:http';
 import { type Position, type Topic, type TraceIds, TraceSampler, traceOf } from '@fanfare/protocol';
 import {
   type Attributes,
@@ -13,6 +14,7 @@ import {
   type TraceState,
 } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { convertLegacyHttpOptions } from '@opentelemetry/otlp-exporter-base/node-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
 import type { Log } from './log.js';
@@ -36,13 +38,15 @@ const maxWaitingSpans = 4_096;
 const maxSpansInRequest = 512;
 /** How long spans wait for others, in milliseconds. */
 const sendIntervalMs = 1_000;
-/** How long the collector may take, tries after an error included, in milliseconds. A node that stops waits no longer for it. */
+/** How long the collector may take until its answer is whole, tries after an error included, in milliseconds. A node that stops waits no longer for it. */
 const timeoutMs = 3_000;
 
 /** Beyond this the clock of the system was set, in milliseconds. */
 const clockStepMs = 5;
 
 type ExportResult = Parameters<Parameters<SpanExporter['export']>[1]>[0];
+/** ExportResultCode.FAILED of @opentelemetry/core, which is no dependency of ours. */
+const failed: ExportResult['code'] = 1;
 
 /** What a span is made of besides what all have. */
 interface SpanParts {
@@ -61,6 +65,8 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   readonly #traceState: TraceState;
   readonly #processor: BatchSpanProcessor;
   readonly #exporter: OTLPTraceExporter;
+  /** The exporter's connections; null until it makes the first one. */
+  #agent: Agent | null = null;
   readonly #log: Log;
   readonly #counters: TracingCounters;
   /** Spans that the collector has not taken yet. */
@@ -79,7 +85,16 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       resource: resourceFromAttributes({ 'service.name': 'fanfare', 'service.instance.id': nodeName }),
       instrumentationScope: { name: '@fanfare/broker' },
     };
-    this.#exporter = new OTLPTraceExporter({ url: tracingUrl, timeoutMillis: timeoutMs });
+    // What the exporter would take by itself: OpenTelemetry's variables for certificates are in it.
+    const { agentFactory } = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', {});
+    this.#exporter = new OTLPTraceExporter({
+      url: tracingUrl,
+      timeoutMillis: timeoutMs,
+      httpAgentOptions: async (protocol) => {
+        this.#agent = await agentFactory(protocol);
+        return this.#agent;
+      },
+    });
     this.#processor = new BatchSpanProcessor({
       exporter: {
         export: (spans, done) => this.#export(spans, done),
@@ -89,6 +104,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       maxQueueSize: maxWaitingSpans,
       maxExportBatchSize: maxSpansInRequest,
       scheduledDelayMillis: sendIntervalMs,
+      // Never reached: #export has the deadline.
       exportTimeoutMillis: timeoutMs * 2,
     });
     const { origin, pathname } = new URL(tracingUrl);
@@ -185,12 +201,22 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   }
 
   #export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
-    this.#exporter.export(spans, (result) => {
+    let isSettled = false;
+    const settle = (result: ExportResult): void => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(deadline);
       this.#waiting -= spans.length;
       if (result.error === undefined) this.#take(spans.length);
       else this.#fail(spans.length, result.error);
       done(result);
-    });
+    };
+    // The exporter's own timeout is for silence: an answer that comes byte by byte would occupy it for ever.
+    const deadline = setTimeout(() => {
+      settle({ code: failed, error: new Error(`no whole answer within ${timeoutMs} ms`) });
+      this.#agent?.destroy();
+    }, timeoutMs);
+    this.#exporter.export(spans, settle);
   }
 
   #take(spans: number): void {

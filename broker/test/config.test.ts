@@ -7,6 +7,7 @@ import { ConfigError, loadConfig, settings } from '../src/config.js';
 import { policyFields } from '../src/config-documents.js';
 import { availableCpus, cpuLimit } from '../src/cpus.js';
 import { configurationPage, helpText } from '../src/pages.js';
+import { readRedisUrl } from '../src/redis-url.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 
 /** The sentences that stop the start. */
@@ -56,7 +57,7 @@ describe('the configuration', () => {
     [
       'FANFARE_TRACING_URL',
       'grpc://user:password@collector:4317',
-      'FANFARE_TRACING_URL must be a URL such as http://collector:4318/v1/traces.',
+      'FANFARE_TRACING_URL must be a URL such as http://collector:4318 or http://collector:4318/v1/traces.',
     ],
     ['FANFARE_LOG_FORMAT', 'xml', 'FANFARE_LOG_FORMAT must be "json" or "pretty", not "xml".'],
     [
@@ -69,32 +70,103 @@ describe('the configuration', () => {
     expect(wrong({ [name]: value })).toEqual([sentence]);
   });
 
-  it('does not print a Redis URL, which may hold a password', () => {
-    expect(wrong({ FANFARE_REDIS_URL: 'http://:secret@host' })).toEqual([
-      'FANFARE_REDIS_URL must be a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS).',
-    ]);
-  });
-
   it.each([
+    'redis://redis',
+    'redis://:@redis:6379/',
+    'rediss://user:p@ss%2Fw%C3%B6rd@[::1]:6380/2',
     'redis+sentinel://one,two:26380/mymaster',
-    'rediss+sentinel://user:p%40ss@[::1]:26379,two/my-master.1?sentinelPassword=a&sentinelUsername=b&db=3',
-  ])('takes the URL of Sentinels %s', (url) => {
-    expect(loadConfig({ FANFARE_REDIS_URL: url }).redisUrl).toBe(url);
+    'rediss+sentinel://user:p%40ss@[::1]:26379,two/my-master.1?sentinelPassword=a@b&sentinelUsername=b&db=3',
+  ])('takes the Redis URL %s', (url) => {
+    expect(loadConfig({ FANFARE_REDIS_URL: `${url}\n` }).redisUrl).toBe(url);
+  });
+
+  it('reads of a Redis URL what it says', () => {
+    const none = { masterName: null, username: null, password: null, sentinelUsername: null, sentinelPassword: null };
+    expect(readRedisUrl('redis://redis')).toEqual({
+      ...none,
+      servers: [{ host: 'redis', port: 6379 }],
+      isTls: false,
+      database: 0,
+    });
+    expect(readRedisUrl('rediss://user:p@ss:%2F%C3%B6@[::1]:6380/2')).toEqual({
+      ...none,
+      servers: [{ host: '::1', port: 6380 }],
+      username: 'user',
+      password: 'p@ss:/ö',
+      isTls: true,
+      database: 2,
+    });
+    expect(readRedisUrl('redis+sentinel://:secret@one,two:1/m?sentinelPassword=a+b%2F&db=3')).toEqual({
+      ...none,
+      servers: [
+        { host: 'one', port: 26379 },
+        { host: 'two', port: 1 },
+      ],
+      masterName: 'm',
+      password: 'secret',
+      sentinelPassword: 'a+b/',
+      isTls: false,
+      database: 3,
+    });
   });
 
   it.each([
-    ['without a master', 'redis+sentinel://:secret@one:26379'],
-    ['with an empty name', 'redis+sentinel://:secret@one:26379/'],
-    ['with a hole in the list', 'redis+sentinel://:secret@one,,two/m'],
-    ['with a port that is none', 'redis+sentinel://:secret@one:0/m'],
-    ['with a field that is none', 'redis+sentinel://:secret@one/m?sentinelPasword=x'],
-    ['with a database that is none', 'redis+sentinel://:secret@one/m?db=a'],
-    ['with a percent sign that encodes nothing', 'redis+sentinel://:secret%zz@one/m'],
-    ['of another scheme', 'http+sentinel://:secret@one/m'],
-  ])('refuses a URL of Sentinels %s', (_, url) => {
-    const [sentence = ''] = wrong({ FANFARE_REDIS_URL: url });
-    expect(sentence).toContain('redis+sentinel://user:password@host1:26379,host2:26379/mymaster');
-    expect(sentence).not.toContain('secret');
+    ['secret@host:6379', 'is no URL: write redis://host:6379, or'],
+    ['redis:secret@host', 'is no URL: write redis://host:6379, or'],
+    ['http://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
+    ['http+sentinel://:secret@one/m', 'is a URL of something else: it must begin with redis://, or'],
+    // ioredis would take it, and not use TLS.
+    ['REDISS://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
+    ['redis://:sec ret@host', 'has a space or a line break: take it out, or'],
+    ['redis://:secret%zz@host', 'has a "%" that encodes no character: write "%" itself as %25.'],
+    ['redis+sentinel://:secret%ff@one/m', 'has a "%" that encodes no character: write "%" itself as %25.'],
+    ['redis+sentinel://one/m?sentinelPassword=secret%', 'has a "%" that encodes no character: write'],
+    ['redis://:secret#1@host', 'has a "#": write it as %23 in a user or password, and'],
+    ['redis://:secret/1@host', 'has an "@" behind its host: in a user or password, write "/" as %2F and "?" as %3F.'],
+    ['redis://user:1?secret@host', 'has an "@" behind its host: in a user or password, write "/" as %2F and'],
+    ['redis://', 'names no host: write it behind "://" or the "@", as in'],
+    ['redis://:secret@/1', 'names no host: write it behind "://" or the "@", as in'],
+    [
+      'redis://:secret@one,two',
+      'names several hosts: name one Redis (a Redis Cluster will not do), or its Sentinels in',
+    ],
+    ['redis://:secret@:6379', 'has a host that is no name and no address: those have'],
+    ['redis://:secret@ho%41st', 'has a host that is no name and no address: those have'],
+    ['redis://:secret@[::g]', 'has a host that is no name and no address: those have'],
+    ['redis://:secret@::1:6379', 'has two ":" in a host: write an IPv6 address in brackets, as in [::1]:6379.'],
+    [
+      'redis://:secret@host:0',
+      'has a port that is none: write a number from 1 to 65535, or leave it and its ":" out for',
+    ],
+    ['redis://:secret@host:65536', 'has a port that is none: write a number from 1 to 65535, or'],
+    ['redis://:secret@host:', 'has a port that is none: write a number from 1 to 65535, or'],
+    ['redis+sentinel://:secret@one:x/m', 'has a port that is none: write a number from 1 to 65535, or'],
+    ['redis://:secret@host/mymaster', 'has a database that is none: write its number behind the "/", as in'],
+    ['redis://:secret@host?db=-1', 'has a database that is none: write its number behind the "/", as in'],
+    ['redis+sentinel://:secret@one/m?db=a', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
+    [
+      'redis://:secret@host?enableOfflineQueue=1',
+      'has something behind its "?" that is not known there: only db= are.',
+    ],
+    [
+      'redis+sentinel://one/m?sentinelPasword=secret',
+      'has something behind its "?" that is not known there: only db=, sentinelUsername=, sentinelPassword= are.',
+    ],
+    [
+      'redis+sentinel://:secret@one,,two/m',
+      'has an empty place in its list of Sentinels: separate them with one comma',
+    ],
+    ['redis+sentinel://:secret@one:26379', 'names no master: write what the Sentinels call it behind their list and'],
+    ['redis+sentinel://:secret@one:26379/', 'names no master: write what the Sentinels call it behind their list and'],
+    [
+      'redis+sentinel://:secret@one/m/3',
+      'has a name of the master with other characters than A-Z a-z 0-9 . _ -: write',
+    ],
+  ])('says what is wrong with the Redis URL %s, and does not print it', (url, begin) => {
+    const sentences = wrong({ FANFARE_REDIS_URL: url });
+    expect(sentences).toEqual([expect.stringMatching(/^FANFARE_REDIS_URL [^\n]+\.$/)]);
+    expect(sentences[0]?.slice('FANFARE_REDIS_URL '.length)).toContain(begin);
+    expect(sentences[0]).not.toContain('secret');
   });
 
   // Found by `npm run fuzz -- --target config`, as the next two.
@@ -107,6 +179,15 @@ describe('the configuration', () => {
       /^FANFARE_PORT must be .+, not "1\\n2{70,80}….$/,
     );
     expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_PO?RT is no setting; did you mean FANFARE_PORT?']);
+  });
+
+  it.each([
+    ['http://collector:4318', 'http://collector:4318/v1/traces'],
+    ['https://user:password@collector/', 'https://user:password@collector/v1/traces'],
+    ['http://collector:4318/v1/traces', 'http://collector:4318/v1/traces'],
+    ['https://vendor.example/otlp/?tenant=1', 'https://vendor.example/otlp/?tenant=1'],
+  ])('sends traces for %s to %s', (text, url) => {
+    expect(loadConfig({ FANFARE_TRACING_URL: text }).tracingUrl).toBe(url);
   });
 
   it('says which proxy is none', () => {

@@ -1,6 +1,6 @@
 /** Traces of publications, as a collector gets them from nodes that are processes of their own. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,6 +85,49 @@ class Collector implements AsyncDisposable {
       for (const { spans } of scopeSpans) this.spans.push(...spans.map((span) => ({ ...span, node })));
     }
   }
+}
+
+/** Takes requests as a collector does, and answers as it is told. */
+class UnfinishedAnswers implements AsyncDisposable {
+  readonly url: string;
+  /** Requests that the node has given up on. */
+  cut = 0;
+  readonly #http: Server;
+
+  private constructor(http: Server, answer: Answer) {
+    this.#http = http;
+    this.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    this.answerWith(answer);
+  }
+
+  static async start(answer: Answer): Promise<UnfinishedAnswers> {
+    const http = createServer();
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    return new UnfinishedAnswers(http, answer);
+  }
+
+  answerWith(answer: Answer): void {
+    this.#http.removeAllListeners('request');
+    this.#http.on('request', (request, response) => {
+      response.on('close', () => {
+        if (!response.writableFinished) this.cut++;
+      });
+      request.resume().on('end', () => answer(response));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#http.closeAllConnections();
+    await new Promise((resolve) => this.#http.close(resolve));
+  }
+}
+
+type Answer = (response: ServerResponse) => void;
+
+function byteByByte(response: ServerResponse): void {
+  response.writeHead(200, { 'Content-Type': 'application/json' }).write('{');
+  const trickle = setInterval(() => response.write(' '), 1_000);
+  response.on('close', () => clearInterval(trickle));
 }
 
 const traced = (collector: { readonly url: string }, more: Readonly<Record<string, string>> = {}) => ({
@@ -233,19 +276,42 @@ describe('a collector that is down', () => {
 
   it('holds up no node that stops', async () => {
     // It takes the connection and never answers.
-    const silent = createServer();
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    try {
-      const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/v1/traces`;
-      await using node = await startNode({ env: traced({ url }) });
-      await using client = createClient(node.url);
-      await client.publish('news', 1);
-      await client.close();
-      expect(await node.stop(8_000)).toBe(0);
-    } finally {
-      silent.closeAllConnections();
-      silent.close();
-    }
+    await using silent = await UnfinishedAnswers.start(() => undefined);
+    await using node = await startNode({ env: traced(silent) });
+    await using client = createClient(node.url);
+    await client.publish('news', 1);
+    await client.close();
+    expect(await node.stop(5_500)).toBe(0);
+  });
+});
+
+describe('a collector whose answers do not end', () => {
+  it('is given up on, said once, and told of when it is back', async () => {
+    await using trickle = await UnfinishedAnswers.start(byteByByte);
+    await using node = await startNode({ env: traced(trickle) });
+    await using client = createClient(node.url);
+    await client.publish('news', 1);
+    await until('it is said', () => events(node, 'tracingFailed').length > 0);
+    expect(events(node, 'tracingFailed')[0]).toContain('no whole answer within 3000 ms');
+    await until('the connection is cut', () => trickle.cut === 1);
+    await client.publish('news', 2);
+    await until('the next one is given up on', () => trickle.cut === 2, 10_000);
+    expect(await metric(node, 'fanfare_spans_total')).toBe(0);
+    expect(await metric(node, 'fanfare_spans_dropped_total')).toBeGreaterThan(1);
+    expect(events(node, 'tracingFailed').length).toBe(1);
+    trickle.answerWith((response) => response.end('{}'));
+    await client.publish('news', 3);
+    await until('it is back', () => events(node, 'tracingBack').length === 1);
+  }, 30_000);
+
+  it('holds up a node that stops for the time of one answer', async () => {
+    await using trickle = await UnfinishedAnswers.start(byteByByte);
+    await using node = await startNode({ env: traced(trickle) });
+    await using client = createClient(node.url);
+    await client.publish('news', 1);
+    await client.close();
+    expect(await node.stop(5_500)).toBe(0);
+    expect(trickle.cut).toBe(1);
   });
 });
 

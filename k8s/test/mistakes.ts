@@ -633,7 +633,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a URL of Sentinels without the name of the master',
     foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_REDIS_URL must be',
+    sentence: 'FANFARE_REDIS_URL names no master',
     overlay: 'sentinel',
     plant: ({ broker }) => {
       const url = broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL');

@@ -131,6 +131,38 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
     expect(status, stdout + stderr).toBe(0);
   });
 
+  it('finds the outages of a node, and how long they were, with the expressions of the dashboard', async () => {
+    const expressionOf = (title: string): string =>
+      asked(panels.find((panel) => panel.title === title)?.targets?.[0]?.expr ?? '');
+    const expecting = (title: string, value: number): object => ({
+      expr: expressionOf(title),
+      eval_time: '30m',
+      exp_samples: [{ labels: '{instance="a:8081"}', value }],
+    });
+    const connected = {
+      series: 'fanfare_relay_connected{job="fanfare", instance="a:8081"}',
+      values: '1x59 0x5 1x59 0x11 1x300',
+    };
+    const file = {
+      evaluation_interval: '5s',
+      tests: [
+        {
+          interval: '5s',
+          input_series: [connected],
+          promql_expr_test: [expecting('Cut off by outages, last hour', 90), expecting('Outages, last hour', 2)],
+        },
+      ],
+    };
+    const folder = await mkdtemp(join(tmpdir(), 'fanfare-rules-'));
+    try {
+      await writeFile(join(folder, 'test.yml'), JSON.stringify(file));
+      const { status, stdout, stderr } = promtool('test', 'rules', join(folder, 'test.yml'));
+      expect(status, stdout + stderr).toBe(0);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it('takes every expression of the dashboard', async () => {
     const expressions = [
       ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
@@ -176,5 +208,26 @@ describe('the dashboard', () => {
     const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
     expect(expressions.flatMap(namesIn).filter((name) => !names.has(name))).toEqual([]);
     expect(namesIn('sum(rate(fanfare_conections{a="b"}[1m])) / up{job="x"}')).toEqual(['fanfare_conections', 'up']);
+  });
+});
+
+describe('npm run dashboard', () => {
+  const run = (...args: readonly string[]) =>
+    spawnSync(process.execPath, [join(root, 'test/deployment/dashboard.mjs'), ...args], { encoding: 'utf8' });
+
+  it('says what there is, and what there is not', () => {
+    expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('usage: npm run dashboard') });
+    expect(run('--foo')).toMatchObject({
+      status: 2,
+      stderr: 'There is no option --foo here, only --help. See --help.\n',
+    });
+    expect(run('--help=1')).toMatchObject({
+      status: 2,
+      stderr: '--help stands alone: it takes no value. See --help.\n',
+    });
+    expect(run('dark')).toMatchObject({
+      status: 2,
+      stderr: '"dark" stands where an option was expected. See --help.\n',
+    });
   });
 });

@@ -29,6 +29,9 @@ export class Peer {
   /** The node has said why it ends the connection, or that it ends behind an answer. */
   #isAnswered = false;
   #isOurEnd = false;
+  /** Answers to commands, `connect` left out. */
+  #answers = 0;
+  #onAnswer: () => void = () => {};
   #onStatus: (status: number) => void = () => {};
   #onGreeted: () => void = () => {};
 
@@ -74,6 +77,17 @@ export class Peer {
   /** Bytes that the node has not taken yet. */
   get unsentBytes(): number {
     return this.#socket.writableLength;
+  }
+
+  /** Resolves once so many commands have had their answers, or the socket is closed. Never rejects. One may wait at a time. */
+  async answered(commands: number): Promise<void> {
+    const enough = new Promise<void>((resolve) => {
+      this.#onAnswer = () => {
+        if (this.#answers >= commands) resolve();
+      };
+    });
+    this.#onAnswer();
+    await Promise.race([enough, this.ended]);
   }
 
   pause(): void {
@@ -142,8 +156,10 @@ export class Peer {
 
   #takeText(text: string): void {
     const type = /"type":"(\w+)"/.exec(text)?.[1] ?? 'unreadable';
-    if (type === 'connected') this.#onGreeted();
-    else if (type === 'error') this.#see(`error ${/"code":"(\w+)"/.exec(text)?.[1]}`);
-    else if (!pushes.has(type)) this.#see(`reply ${type}`);
+    if (type === 'connected') return this.#onGreeted();
+    if (pushes.has(type)) return;
+    this.#see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
+    this.#answers++;
+    this.#onAnswer();
   }
 }

@@ -7,6 +7,11 @@ import type { Raid } from '../raid.js';
 
 const readers = 10;
 const asleepMs = 3_000;
+/** Who is awake reads for so long at most: a node that no longer answers is not waited for. */
+const mostReadingMs = 5_000;
+/** So much is written, and asked for by each reader. */
+const publications = 100;
+const questions = 50;
 
 export const slowHistory: Attack = attack({
   name: 'unread-histories',
@@ -16,16 +21,17 @@ export const slowHistory: Attack = attack({
   leastSeconds: 5,
   run: async (raid) => {
     const writer = await raid.enterAs('mallory');
-    for (let n = 1; n <= 100; n++) writer?.send({ type: 'publish', id: n, topic: 'long', data: 'x'.repeat(4_000) });
-    await delay(500);
+    for (let n = 1; n <= publications; n++)
+      writer?.send({ type: 'publish', id: n, topic: 'long', data: 'x'.repeat(4_000) });
+    await Promise.race([writer?.answered(publications), delay(mostReadingMs)]);
     await raid.crowd(readers, async (member, turn) => {
       const peer = await raid.enterAs(`mallory-${member}-${turn}`);
       peer?.pause();
-      for (let n = 1; n <= 50; n++) peer?.send({ type: 'history', id: n, topic: 'long', limit: 1_000 });
-      raid.sent += 50;
+      for (let n = 1; n <= questions; n++) peer?.send({ type: 'history', id: n, topic: 'long', limit: 1_000 });
+      raid.sent += questions;
       await delay(asleepMs);
       peer?.resume();
-      await delay(500);
+      await Promise.race([peer?.answered(questions), delay(mostReadingMs)]);
       await peer?.end();
     });
   },
