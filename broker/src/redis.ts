@@ -23,8 +23,11 @@ export interface RedisCounters {
 export interface LinkEvents {
   /** The connection works. */
   onReady?(): void;
-  /** The connection that worked does not any more: what was on it may have arrived or not. */
-  onLost?(): void;
+  /**
+   * The connection that worked does not any more: what was on it may have arrived or not. `wasSilent`: Redis has not answered, and may
+   * hang.
+   */
+  onLost?(wasSilent: boolean): void;
 }
 
 /** How often a fault that lasts is said again, in milliseconds. */
@@ -185,7 +188,7 @@ abstract class Link {
     this.#events.onReady?.();
   }
 
-  #becomeLost(): void {
+  #becomeLost(wasSilent = false): void {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
@@ -196,7 +199,7 @@ abstract class Link {
     }
     for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
     this.#unanswered.clear();
-    this.#events.onLost?.();
+    this.#events.onLost?.(wasSilent);
   }
 
   #checkTimeouts(): void {
@@ -205,7 +208,7 @@ abstract class Link {
     const [oldest] = this.#unanswered;
     if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
       this.#log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
-      this.#becomeLost();
+      this.#becomeLost(true);
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
       // The TCP connection stands, but the handshake gets no answer: a paused Redis, or not a Redis at all.
@@ -372,9 +375,9 @@ export class SubscriberLink extends Link {
         this.#askClientId();
         events.onReady?.();
       },
-      onLost: () => {
+      onLost: (wasSilent) => {
         this.clientId = null;
-        events.onLost?.();
+        events.onLost?.(wasSilent);
       },
     });
     // Only this event: with a listener for 'message', ioredis would decode every message to a string too.

@@ -18,12 +18,20 @@ async function untilReady(cluster: TestCluster, isReady: boolean): Promise<void>
 
 /** Publishes until one arrives: the reader must be served again, however long the nodes take to find back. */
 async function untilDelivered(writer: TestConnection, reader: TestConnection, topic: string): Promise<void> {
-  await until('a publication is accepted', async () => (await writer.publish(topic, 'probe')).type === 'published');
-  await reader.inbox.take(
+  let hasArrived = false;
+  const arrival = reader.inbox.take(
     'the probe arrives',
     (message) =>
       message.type === 'publications' && message.items.some((item) => 'data' in item && item.data === 'probe'),
   );
+  const noted = arrival.then(() => {
+    hasArrived = true;
+  });
+  await until('a publication arrives', async () => {
+    await writer.publish(topic, 'probe');
+    return hasArrived;
+  });
+  await noted;
 }
 
 describe('a Redis that is not there when the node starts', () => {
@@ -251,6 +259,19 @@ describe('a Redis that hangs', () => {
     expect(cluster.node().log.some(({ event }) => event === 'redisReset')).toBe(true);
     await cluster.redis.resume();
     await untilDelivered(writer, reader, 't');
+  });
+
+  it('is listened to no more: replaced meanwhile, it could come back and deliver what nobody else has', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const writer = await cluster.connect();
+    await cluster.redis.pause();
+    await writer.publish('t', 'on the link');
+    const { log } = cluster.node();
+    await until('both connections are given up', () =>
+      ['publisher', 'subscriber'].every((link) => log.some((line) => line.event === 'redisLost' && line.link === link)),
+    );
+    await cluster.redis.resume();
+    await untilReady(cluster, true);
   });
 
   it('refuses new subscriptions within the timeout, and serves them when it answers again', async () => {

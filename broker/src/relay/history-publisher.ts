@@ -12,7 +12,7 @@ import { parsePosition } from './position-id.js';
 import type { Published } from './published.js';
 import type { PublishTracer, Receipt, TakenRun } from './relay.js';
 import { scripts } from './scripts.js';
-import { encodeEntry } from './stream-entry.js';
+import { decodeEntry, encodeEntry, runOf } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface PublishingLink {
@@ -274,13 +274,32 @@ export class HistoryPublisher {
     }
     this.#counters.publicationsKnown += before.size;
     const start = parsePosition(String(first));
+    const positions: (Position | null)[] = [];
+    let gone = 0;
+    for (let place = 0; place < run.count; place++) {
+      const known = before.get(place);
+      if (known !== undefined) gone++;
+      positions.push(known ?? (start && { epoch: start.epoch, offset: start.offset + place - gone }));
+    }
+    this.#rememberEach(run, positions);
     for (const [index, receipt] of run.receipts.entries()) {
-      const place = run.places[index] as number;
-      const gone = [...before.keys()].filter((at) => at < place).length;
-      const position = before.get(place) ?? (start && { epoch: start.epoch, offset: start.offset + place - gone });
+      const position = positions[run.places[index] as number] ?? null;
       if (position !== null) receipt.accepted(position);
     }
     if (start !== null) this.#trace(run, start, run.count - before.size, redis);
+  }
+
+  /** As entries of their own: a publication that was taken in before may have been answered to nobody, and be heard by nobody. */
+  #rememberEach({ topic, entry, messageIds }: Sent, positions: readonly (Position | null)[]): void {
+    const whole = decodeEntry(0, entry);
+    if (whole === null) return;
+    const idAt = new Map([...messageIds].map(([id, place]) => [place, id]));
+    for (const [place, position] of positions.entries()) {
+      if (position === null) continue;
+      const id = idAt.get(place);
+      const bytes = encodeEntry(runOf([whole], place, place), new Map(id === undefined ? [] : [[id, 0]]));
+      this.#published.add({ topic, epoch: position.epoch, first: position.offset, last: position.offset, bytes });
+    }
   }
 
   #trace({ topic, beganAt }: Sent, position: Position, count: number, redis: RoundTrip): void {

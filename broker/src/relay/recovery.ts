@@ -60,6 +60,8 @@ const listenShare = 0.5;
 const retryMs = 200;
 /** Entries in one call. */
 const maxEntriesPerCall = 200;
+/** Topics in one call of lua/prove.lua, which may have to look through their histories. */
+const maxProvedPerCall = 20;
 /** Calls in one pipeline. */
 const maxCalls = 64;
 
@@ -131,7 +133,10 @@ export class Recovery {
       const [word, generation] = await this.#report(stage, recovery);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
-        if (generation !== this.#lastGeneration) this.#say(generation, tookPart, restored, startedAt);
+        if (generation !== this.#lastGeneration) {
+          if (!tookPart) await this.#prove(floorOf(generation));
+          this.#say(generation, tookPart, restored, startedAt);
+        }
         this.#lastGeneration = generation;
         this.#owner.onServing({ name: generation, floor: floorOf(generation) }, tookPart);
         return;
@@ -195,16 +200,38 @@ export class Recovery {
 
   async #giveBackPublished(): Promise<number> {
     const calls: ScriptCall[] = [];
+    for (const { topic, epoch, entries } of this.#newestPublished()) this.#addCalls(calls, topic, epoch, entries);
+    return this.#giveBack(calls);
+  }
+
+  /** The others began a generation without this node: what it published meanwhile they may not have. */
+  async #prove(floor: string): Promise<void> {
+    const newest = [...this.#newestPublished()].flatMap(({ topic, entries }) => {
+      const entry = entries.at(-1);
+      return entry === undefined ? [] : [{ topic, entry }];
+    });
+    const calls: ScriptCall[] = [];
+    for (let at = 0; at < newest.length; at += maxProvedPerCall) {
+      const piece = newest.slice(at, at + maxProvedPerCall);
+      calls.push({
+        script: scripts.prove,
+        keys: piece.map(({ topic }) => this.#keys.topic(topic)),
+        args: [floor, ...piece.flatMap(({ entry: { bytes, ids } }) => [bytes, ids[0]?.[1] ?? ''])],
+      });
+    }
+    for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
+  }
+
+  /** Of several epochs only the newest one has not ended. */
+  *#newestPublished(): Iterable<{ readonly topic: Topic; readonly epoch: string; readonly entries: readonly Given[] }> {
     for (const [topic, published] of this.#published.byTopic()) {
-      // Of several epochs only the newest one has not ended.
       const epoch = published.reduce((newest, entry) => (entry.epoch > newest ? entry.epoch : newest), '');
       const entries = published
         .filter((entry) => entry.epoch === epoch)
         .flatMap(({ first, bytes }) => decodeEntry(first, bytes) ?? [])
         .map(given);
-      this.#addCalls(calls, topic, epoch, entries);
+      yield { topic, epoch, entries };
     }
-    return this.#giveBack(calls);
   }
 
   /** What nobody could give back is told by another epoch. */

@@ -164,7 +164,11 @@ export class RedisRelay implements Relay {
         this.#fast.payElsewhere();
         this.#recovery.ask();
       },
-      onLost: () => this.#suspend(),
+      onLost: (wasSilent) => {
+        this.#suspend();
+        // A master that hangs and is replaced meanwhile may come back and deliver what nobody else has: this node must not be listening.
+        if (wasSilent) this.#subscriber.reset();
+      },
     });
     // WAIT holds up the connection that it is sent on: who asks for less must not stand behind it.
     this.#durableLink = settings.topics.uses('durable')

@@ -25,6 +25,7 @@ export const scripts = {
   positions: load('positions.lua'),
   restore: load('restore.lua'),
   verify: load('verify.lua'),
+  prove: load('prove.lua'),
   recover: load('recover.lua'),
   heartbeat: load('heartbeat.lua'),
 } as const satisfies Record<string, Script>;

@@ -1,6 +1,14 @@
 /** Redis and the nodes that faults are made on: each process can be ended, stopped and started again where it was. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { FaultProxy, type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import {
+  FaultProxy,
+  type NodeProcess,
+  type RedisProcess,
+  type SentinelProcess,
+  startNode,
+  startRedis,
+  startSentinel,
+} from '@fanfare/local-cluster';
 import { pingIntervalMs } from './client-options.js';
 import { Parts } from './parts.js';
 import { type RedisReply, redisCommand } from './redis-command.js';
@@ -9,8 +17,11 @@ import type { Level } from './verdict.js';
 /** Where a proxy stands: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
 export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
 
-/** A replica that follows Redis, or follows it through a proxy, which delays what it gets a little. */
-export type ReplicaPlace = 'direct' | 'proxied';
+/**
+ * A replica that follows Redis, or follows it through a proxy, which delays what it gets a little; or two of them, one of which a Sentinel
+ * makes the master when Redis does not answer it: nodes are told of the Sentinel alone.
+ */
+export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
 export interface ClusterUnderTestOptions {
   readonly nodes: number;
@@ -63,12 +74,14 @@ export class ClusterUnderTest implements AsyncDisposable {
       replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const masterPort = replicaLink?.port ?? redis.port;
     const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
+    const sentinel = replicaPlace === 'watched' ? await startWatch(redis, parts) : null;
+    const brokerUrl = sentinel === null ? redis.url : `redis+sentinel://127.0.0.1:${sentinel.port}/${masterName}`;
     const isOnBus = place === 'bus' || place === 'allBuses';
     const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const started = await Promise.allSettled(
       Array.from({ length: count }, async (_, index) => {
         const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
-        const redisUrl = isBehind ? `redis://${busProxy.address}` : redis.url;
+        const redisUrl = isBehind ? `redis://${busProxy.address}` : brokerUrl;
         return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
       }),
     );
@@ -136,6 +149,26 @@ export async function startReplica(masterPort: number, args: readonly string[] =
 }
 
 const followDeadlineMs = 10_000;
+
+const masterName = 'fanfare';
+
+/** A second replica, without which the next master would take no writes (min-replicas-to-write), and a Sentinel that knows both. */
+async function startWatch(redis: RedisProcess, parts: Parts): Promise<SentinelProcess> {
+  parts.use(await startReplica(redis.port, safeArgs));
+  const sentinel = parts.use(
+    await startSentinel({ masterName, masterPort: redis.port, downAfterMs: sentinelDownAfterMs }),
+  );
+  const deadline = performance.now() + followDeadlineMs;
+  while (!String(await redisCommand(sentinel.port, ['INFO', 'sentinel'])).includes('slaves=2')) {
+    if (performance.now() > deadline)
+      throw new Error(`The Sentinel did not find the replicas within ${followDeadlineMs} ms.`);
+    await delay(20);
+  }
+  return sentinel;
+}
+
+/** How long Redis must be silent until the Sentinel has it replaced, in milliseconds. */
+const sentinelDownAfterMs = 1_000;
 
 export class NodeUnderTest implements AsyncDisposable {
   readonly port: number;

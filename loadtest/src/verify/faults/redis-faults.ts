@@ -121,6 +121,28 @@ export const redisStop: Fault = {
   },
 };
 
+export const redisHang: Fault = {
+  name: 'redis-hang',
+  about:
+    'The master stands still for 6 s (SIGSTOP, SIGCONT): a Sentinel makes one of two replicas the master, and the old one its replica when it comes back.',
+  resets: 'allowed',
+  isDetectable: true,
+  replica: 'watched',
+  async strike({ cluster: { redis } }) {
+    await redis.pause();
+    await delay(6_000);
+    await redis.resume();
+    // The Sentinel gives the old master its place.
+    const deadline = performance.now() + demotionDeadlineMs;
+    while (!String(await redisCommand(redis.port, ['INFO', 'replication'])).includes('role:slave')) {
+      if (performance.now() > deadline) throw new Error('The Sentinel has not replaced the master.');
+      await delay(50);
+    }
+  },
+};
+
+const demotionDeadlineMs = 30_000;
+
 export const redisReadonly: Fault = {
   name: 'redis-readonly',
   about: 'Redis is made the replica of a master that is not there, for 4 s: it takes no writes.',
