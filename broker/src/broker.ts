@@ -15,7 +15,7 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
-import { OutageWatch } from './outage.js';
+import { OutageWatch, outageReasons } from './outage.js';
 import { Rebalance } from './rebalance.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
@@ -146,9 +146,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
       return { isReady: false, reason: 'Redis has not said yet what is revoked' };
     }
-    if (state === 'unproven')
-      return { isReady: false, reason: 'Redis is connected, but what is published does not come through' };
-    return { isReady: false, reason: 'Redis is not connected' };
+    return { isReady: false, reason: outageReasons[state] };
   };
   metrics.read({
     connections: () => server.connections.length,

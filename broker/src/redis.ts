@@ -56,6 +56,8 @@ abstract class Link {
   readonly #saidAt = new Map<string, number>();
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
+  /** Whether Redis has refused to write for want of memory since it last took something. */
+  isOutOfMemory = false;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
   readonly #unanswered = new Set<Unanswered>();
 
@@ -134,6 +136,7 @@ abstract class Link {
   /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
   complain(error: Error): void {
     if (this.#isClosed || isEcho(error)) return;
+    if (isOutOfMemory(error)) this.isOutOfMemory = true;
     const sentence = explain(error);
     const now = performance.now();
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
@@ -191,6 +194,7 @@ abstract class Link {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
+    this.isOutOfMemory = false;
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
@@ -351,6 +355,16 @@ function isExpected(error: Error): boolean {
   return /^(NOSCRIPT|STALE)\b/.test(error.message);
 }
 
+/** Whether Redis is full, and refuses to write. */
+export function isOutOfMemory({ message }: Error): boolean {
+  return /^OOM\b/.test(message);
+}
+
+/** Whether Redis refuses to write although it is the one that it was: to ask it who it is, or to connect anew, tells nothing new. */
+export function isWriteRefusal({ message }: Error): boolean {
+  return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
+}
+
 /** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that Redis is not held up by one command. */
 export const maxChannelsPerCommand = 512;
 
@@ -454,7 +468,7 @@ function explain(error: Error): string {
     return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
   if (text.startsWith('ERR unknown command'))
     return 'What answers is no Redis as Fanfare needs it. A Sentinel? Then FANFARE_REDIS_URL is redis+sentinel://host:26379/name.';
-  if (text.startsWith('OOM')) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+  if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
   if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';
   if (code === 'ETIMEDOUT' || text.includes('timed out'))

@@ -17,6 +17,7 @@ import {
 } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import {
+  isWriteRefusal,
   maxChannelsPerCommand,
   PublisherLink,
   type RedisCounters,
@@ -247,7 +248,8 @@ export class RedisRelay implements Relay {
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
-    return this.#generation !== null && this.#probe.isLive ? 'connected' : 'unproven';
+    if (this.#generation !== null && this.#probe.isLive) return 'connected';
+    return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
   get nodes(): number {
@@ -268,7 +270,7 @@ export class RedisRelay implements Relay {
 
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     if (!this.#canPublish(topic)) {
-      if (receipt !== null) throw unavailable();
+      if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
       // Subscribers of this node get it nevertheless where the topic keeps no history.
       if (this.#settings.topics.of(topic).level !== 'fast') {
         this.#counters.publicationsUnrelayed++;
@@ -500,7 +502,7 @@ export class RedisRelay implements Relay {
     this.#hearBeat(beat);
     if (published instanceof Error) {
       // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
-      if (this.#publisher.isReady) this.#recovery.ask();
+      if (this.#publisher.isReady && !isWriteRefusal(published)) this.#recovery.ask();
       return false;
     }
     const [answer] = published as readonly unknown[];
@@ -508,6 +510,7 @@ export class RedisRelay implements Relay {
       this.#publisher.complain(answer);
       return false;
     }
+    this.#publisher.isOutOfMemory = false;
     this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
     return true;
   }
@@ -523,6 +526,8 @@ export class RedisRelay implements Relay {
   }
 
   #rebuild(reason: string): void {
+    // It says what is wrong, and another connection would hear the same; this one goes on for topics of level `fast`.
+    if (this.#publisher.isOutOfMemory) return;
     this.#log.error({ event: 'busDead' }, `Redis is not what it seems: ${reason}. Both connections are made anew.`);
     this.#publisher.reset();
     this.#durableLink?.reset();
@@ -564,9 +569,7 @@ export class RedisRelay implements Relay {
   }
 }
 
-function unavailable(): ReplyError {
-  return new ReplyError(
-    'unavailable',
-    'The other nodes cannot be reached: Redis does not answer. Nothing was delivered.',
-  );
+function unavailable(isOutOfMemory: boolean): ReplyError {
+  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not answer';
+  return new ReplyError('unavailable', `The other nodes cannot be reached: Redis ${why}. Nothing was delivered.`);
 }

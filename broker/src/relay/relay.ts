@@ -46,9 +46,9 @@ export interface PublishTracer {
 
 /**
  * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but what is published is not
- * known to come through it. A relay without other nodes is always `connected`.
+ * known to come through it; `outOfMemory`: likewise, because Redis is full and refuses it. A relay without other nodes is always `connected`.
  */
-export type RelayState = 'connecting' | 'unproven' | 'connected' | 'closed';
+export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
 
 /** What a subscriber starts with. */
 export interface Standing {
