@@ -44,6 +44,8 @@ export const logEvents = {
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisSettings:
+    'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
   redisRecovered:
     'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
   probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',

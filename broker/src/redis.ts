@@ -43,8 +43,8 @@ const connectTimeoutMs = 2_000;
 abstract class Link {
   protected readonly redis: Redis;
   protected readonly counters: RedisCounters;
+  protected readonly log: Log;
   readonly #events: LinkEvents;
-  readonly #log: Log;
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
@@ -69,7 +69,7 @@ abstract class Link {
     events: LinkEvents,
   ) {
     this.#events = events;
-    this.#log = log.child({ link: role });
+    this.log = log.child({ link: role });
     this.#timeoutMs = settings.redisTimeoutMs;
     this.counters = counters;
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
@@ -142,7 +142,7 @@ abstract class Link {
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
     this.#saidAt.set(sentence, now);
     const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
-    this.#log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
+    this.log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
   }
 
   #connect(): void {
@@ -186,7 +186,7 @@ abstract class Link {
     this.#isReady = true;
     this.#downSince = null;
     this.#saidAt.clear();
-    this.#log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
+    this.log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
     this.#events.onReady?.();
   }
 
@@ -198,7 +198,7 @@ abstract class Link {
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
-      this.#log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
+      this.log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
     }
     for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
     this.#unanswered.clear();
@@ -210,7 +210,7 @@ abstract class Link {
     const now = performance.now();
     const [oldest] = this.#unanswered;
     if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
-      this.#log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
+      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
       this.#becomeLost();
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
@@ -260,6 +260,8 @@ export interface ScriptCall {
 
 /** Sends publications and scripts to Redis, one pipeline at a time as the caller made it. */
 export class PublisherLink extends Link {
+  #hasWarned = false;
+
   constructor(
     settings: RedisSettings,
     log: Log,
@@ -267,7 +269,31 @@ export class PublisherLink extends Link {
     events: LinkEvents,
     role: 'publisher' | 'durable' = 'publisher',
   ) {
-    super(role, settings, log, counters, events);
+    super(role, settings, log, counters, {
+      ...events,
+      onReady: () => {
+        if (role === 'publisher' && isSentinelUrl(settings.redisUrl)) void this.#checkMaster();
+        events.onReady?.();
+      },
+    });
+  }
+
+  /** Where there are failovers, a master that was cut off must not go on beside the next one. Said once, of whichever master. */
+  async #checkMaster(): Promise<void> {
+    if (this.#hasWarned) return;
+    try {
+      // Redis names its good replicas only where it asks for some; CONFIG is nothing that our user may do.
+      const info = await this.track(this.redis.info('replication'));
+      if (this.#hasWarned || !info.includes('role:master') || info.includes('min_slaves_good_slaves')) return;
+    } catch {
+      // Lost, or not permitted, which the scripts need too.
+      return;
+    }
+    this.#hasWarned = true;
+    this.log.warn(
+      { event: 'redisSettings', setting: 'min-replicas-to-write' },
+      'Redis has Sentinels, and min-replicas-to-write is 0: a master that was cut off goes on taking publications beside the new one, and they are lost untold although they were acknowledged. Set min-replicas-to-write 1 on the master and its replicas, of which there should be two (docs/operations.md, Redis).',
+    );
   }
 
   /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what became of each: null or an error. */
