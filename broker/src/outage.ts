@@ -118,7 +118,7 @@ export class OutageWatch {
     outage.remindAt = now + remindMs;
     const lastsMs = Math.round(now - outage.since);
     this.#log.error(
-      { event: 'outageLasts', reason: outageReasons[state], lastsMs, ...this.#hurt(outage) },
+      { event: 'outageLasts', reason: outageReasons[state], lastsMs, times: outage.times, ...this.#hurt(outage) },
       `OUTAGE for ${seconds(lastsMs)}: ${outageReasons[state]}. ${this.#sentenceOf(outage)}`,
     );
   }

@@ -52,7 +52,7 @@ abstract class Link {
   #isClosed = false;
   /** When the present outage began; null while the connection works. All times are of performance.now(). */
   #downSince: number | null = performance.now();
-  /** When each sentence was last said in this outage. */
+  /** When each sentence was last said. */
   readonly #saidAt = new Map<string, number>();
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
@@ -133,7 +133,7 @@ abstract class Link {
     });
   }
 
-  /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
+  /** Says what is wrong: at once when it is new, every ten seconds while it lasts or comes again. */
   complain(error: Error): void {
     if (this.#isClosed || isEcho(error)) return;
     if (isOutOfMemory(error)) this.isOutOfMemory = true;
@@ -185,7 +185,6 @@ abstract class Link {
     this.#connectingSince = null;
     this.#isReady = true;
     this.#downSince = null;
-    this.#saidAt.clear();
     this.log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
     this.#events.onReady?.();
   }
