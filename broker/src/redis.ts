@@ -380,6 +380,11 @@ function isExpected(error: Error): boolean {
   return /^(NOSCRIPT|STALE)\b/.test(error.message);
 }
 
+/** Whether what stands in Redis was written by a release that this one does not understand (lua/recover.lua, lua/heartbeat.lua). */
+export function isOfAnotherLayout({ message }: Error): boolean {
+  return /^LAYOUT\b/.test(message);
+}
+
 /** Whether Redis is full, and refuses to write. */
 export function isOutOfMemory({ message }: Error): boolean {
   return /^OOM\b/.test(message);
@@ -484,7 +489,7 @@ function explain(error: Error): string {
     return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
   if (text.startsWith('NOPERM'))
     return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT, CLIENT ID, CLIENT LIST and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
-  if (text.startsWith('LAYOUT'))
+  if (isOfAnotherLayout(error))
     return `What stands in Redis was written by another release of Fanfare (layout ${text.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
   if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
   if (text.startsWith('NOREPLICAS'))

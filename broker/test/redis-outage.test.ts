@@ -102,6 +102,20 @@ describe('a Redis with the data of a release that this one does not understand',
   });
 });
 
+describe('a Redis that another release takes over while a node runs', () => {
+  it('is told and makes the node not ready within a heartbeat, also where all topics are fast, until it is as it was', async () => {
+    await using cluster = await startCluster({ redis: true, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '200' } });
+    const node = cluster.node();
+    const admin = new Redis(cluster.redis.url);
+    await admin.set('fanfare:layout', '7');
+    await until('the log says so', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 1)')));
+    await untilReady(cluster, false);
+    await admin.set('fanfare:layout', '1');
+    await untilReady(cluster, true);
+    admin.disconnect();
+  });
+});
+
 describe('a Redis that is killed under load and comes back', () => {
   it('costs publishers a named error, subscribers a told gap, and nobody a duplicate', async () => {
     await using cluster = await startCluster({ nodes: 2, env });

@@ -17,6 +17,7 @@ import {
 } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import {
+  isOfAnotherLayout,
   isWriteRefusal,
   maxChannelsPerCommand,
   PublisherLink,
@@ -27,6 +28,7 @@ import {
   type Wait,
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
+import { redisLayout } from '../versions.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
@@ -196,10 +198,7 @@ export class RedisRelay implements Relay {
       { onBack: (topic) => this.#onBack(topic), onForgotten: (topic) => this.#lines.forget(topic) },
     );
     this.#fast = new FastPublisher(this.#nodeId, this.#publisher, keys, delivery, counters);
-    const onStale = (): void => {
-      this.#suspend();
-      this.#recovery.ask();
-    };
+    const onStale = (): void => this.#onStale();
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
     const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
@@ -428,6 +427,12 @@ export class RedisRelay implements Relay {
     this.#probe.interrupt();
   }
 
+  /** What Redis holds may be of another generation, or not ours. */
+  #onStale(): void {
+    this.#suspend();
+    this.#recovery.ask();
+  }
+
   #serve(generation: Generation, tookPart: boolean): void {
     const isFirst = this.#lastGeneration === null;
     const isAnother = !isFirst && this.#lastGeneration !== generation.name;
@@ -460,6 +465,8 @@ export class RedisRelay implements Relay {
 
   /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
   #hearBeat(beat: unknown): void {
+    // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
+    if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
     const [alive, clock, nodes, connections] = beat as readonly number[];
     if (alive === undefined || clock === undefined || nodes === undefined || connections === undefined) return;
@@ -473,10 +480,13 @@ export class RedisRelay implements Relay {
 
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
-    const { nodes, run, clock, connections } = this.#keys;
+    const { nodes, run, clock, connections, layout } = this.#keys;
     this.#reported = this.#connections();
-    const count = this.#reported ?? '';
-    return { script: scripts.heartbeat, keys: [nodes, run, clock, connections], args: [this.#name, leaseMs, count] };
+    return {
+      script: scripts.heartbeat,
+      keys: [nodes, run, clock, connections, layout],
+      args: [this.#name, leaseMs, this.#reported ?? '', redisLayout],
+    };
   }
 
   async #sendProbe(number: number): Promise<boolean | null> {
