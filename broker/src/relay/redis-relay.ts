@@ -48,6 +48,7 @@ import type {
   Delivery,
   HistoryPage,
   HistoryRequest,
+  Load,
   PublishTracer,
   Receipt,
   Relay,
@@ -125,14 +126,14 @@ export class RedisRelay implements Relay {
   readonly #probe: Probe;
   readonly #recovery: Recovery;
   readonly #beacons: NodeJS.Timeout;
-  readonly #connections: () => number | null;
+  readonly #load: () => Load | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
   #clock = 0;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
-  #reported: number | null = null;
+  #reported: Load | null = null;
   #outputBufferBytes = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
@@ -142,17 +143,17 @@ export class RedisRelay implements Relay {
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
 
-  /** `connections`: how many this node has; null while it takes none. */
+  /** `load`: of this node; null while it stops. */
   constructor(
     settings: RedisRelaySettings,
     delivery: Delivery,
     log: Log,
     counters: RedisRelayCounters,
-    connections: () => number | null,
+    load: () => Load | null,
     tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
-    this.#connections = connections;
+    this.#load = load;
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
@@ -468,9 +469,10 @@ export class RedisRelay implements Relay {
     // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
     if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
-    const [alive, clock, nodes, connections] = beat as readonly number[];
-    if (alive === undefined || clock === undefined || nodes === undefined || connections === undefined) return;
-    this.#spread = this.#reported === null ? null : { nodes, connections, own: this.#reported };
+    const [alive, clock, nodes, open, connections] = beat as readonly number[];
+    if (alive === undefined || clock === undefined) return;
+    if (nodes === undefined || open === undefined || connections === undefined) return;
+    this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     this.#clock = Math.max(this.#clock, clock);
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
     if (this.#fewer > 0 && this.#fewer <= livesFor) return;
@@ -481,11 +483,11 @@ export class RedisRelay implements Relay {
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
     const { nodes, run, clock, connections, layout } = this.#keys;
-    this.#reported = this.#connections();
+    this.#reported = this.#load();
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout],
-      args: [this.#name, leaseMs, this.#reported ?? '', redisLayout],
+      args: [this.#name, leaseMs, this.#reported === null ? '' : countOf(this.#reported), redisLayout],
     };
   }
 
@@ -577,6 +579,18 @@ export class RedisRelay implements Relay {
       'Another node publishes to this topic at another level: give all nodes the same FANFARE_TOPICS. Its publications are not delivered here. (Said once.)',
     );
   }
+}
+
+/** As lua/heartbeat.lua takes it. */
+function countOf({ connections, isFull }: Load): string {
+  return isFull ? `${connections} full` : String(connections);
+}
+
+/** What all say, as this node looks at it: to itself it is a place for connections also where it is full. */
+function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load | null): Spread | null {
+  if (own === null) return null;
+  if (!own.isFull) return { nodes, open, connections, own: own.connections };
+  return { nodes, open: open + 1, connections: connections + own.connections, own: own.connections };
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {
