@@ -15,12 +15,12 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
-import { OutageWatch } from './outage.js';
-import { Rebalance } from './rebalance.js';
+import { OutageWatch, outageReasons } from './outage.js';
+import { loadOf, Rebalance } from './rebalance.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
-import type { Relay } from './relay/relay.js';
+import type { Load, Relay } from './relay/relay.js';
 import { memoryLimitBytes } from './system-limits.js';
 import { Fanout } from './topics/fanout.js';
 import { Registry } from './topics/registry.js';
@@ -51,7 +51,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const { counters } = metrics;
   let isDraining = false;
   /** Null before the node takes connections, and when it does not any more. */
-  let countForSpread = (): number | null => null;
+  let loadForSpread = (): Load | null => null;
   const tracing = await startTracing(config, log, metrics.counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
@@ -74,14 +74,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const relay: Relay =
     config.redisUrl === null
       ? new MemoryRelay(config, fanout, tracing)
-      : new RedisRelay(
-          { ...config, redisUrl: config.redisUrl },
-          fanout,
-          log,
-          counters,
-          () => countForSpread(),
-          tracing,
-        );
+      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => loadForSpread(), tracing);
   const parts: Parts = {
     relay,
     limits: config,
@@ -122,7 +115,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     sessions?.subjects.forgetIdle(nowMs);
   });
 
-  countForSpread = () => (isDraining ? null : server.connections.length);
+  const maxConnections = Math.min(config.maxConnections, maxSockets);
+  loadForSpread = () => (isDraining ? null : loadOf(server.connections.length, maxConnections));
   const rebalance = new Rebalance(config, {
     connections: server.connections,
     spread: () => relay.spread,
@@ -146,13 +140,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
       return { isReady: false, reason: 'Redis has not said yet what is revoked' };
     }
-    if (state === 'unproven')
-      return { isReady: false, reason: 'Redis is connected, but what is published does not come through' };
-    return { isReady: false, reason: 'Redis is not connected' };
+    return { isReady: false, reason: outageReasons[state] };
   };
   metrics.read({
     connections: () => server.connections.length,
-    maxConnections: () => Math.min(config.maxConnections, maxSockets),
+    maxConnections: () => maxConnections,
     ready: () => readiness().isReady,
     draining: () => isDraining,
     memoryLimitBytes,

@@ -476,7 +476,7 @@ export const settings = {
     0,
     0,
     100_000,
-    'A node that has a tenth more connections than its share of those of all nodes invites so many a second to move to others until it has its share: new nodes fill up. Subscribers of topics of level `fast` are told a gap when they move. Where the load balancer brings clients back (session affinity) it gives up after five times as many invitations as it has connections too many. 0: never.',
+    'A node that has a tenth more connections than its share of those of all nodes that have room for more invites so many a second to move to others until it has its share: new nodes fill up. Subscribers of topics of level `fast` are told a gap when they move. Where the load balancer brings clients back (session affinity) it gives up after five times as many invitations as it has connections too many. 0: never.',
   ),
   rebalanceAfterMs: integer(
     'FANFARE_REBALANCE_AFTER_MS',

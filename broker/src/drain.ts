@@ -11,6 +11,16 @@ export interface DrainSettings {
   readonly drainTimeoutMs: number;
 }
 
+/** The longest that {@link drain} takes as its settings say, in milliseconds; what has to wait for Redis comes on top. */
+export function longestDrainMs({
+  drainWindowMs,
+  drainWaves,
+  drainWaveIntervalMs,
+  drainTimeoutMs,
+}: DrainSettings): number {
+  return drainWindowMs + (drainWindowMs > 0 ? drainWaves * drainWaveIntervalMs : 0) + drainTimeoutMs;
+}
+
 /** What is drained. */
 export interface Draining {
   readonly connections: readonly Connection[];

@@ -32,6 +32,7 @@ The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them bu
 | What happened, and what should I do? | \`redisError\`, between the beginning and the end: here "is it running", then "is the host up". Once for each connection, then every 10 s. |
 | Since when? | \`outageBegan\`. A Redis that hangs was silent for \`FANFARE_REDIS_TIMEOUT_MS\` before that, as \`redisReset\` says. |
 | Is it over? | \`outageOver\`, a second after Redis is back for good. Until then \`outageLasts\`, once a minute. An alert is: an \`outageBegan\` without \`outageOver\`. |
+| What if it comes and goes? | Three lines of each kind and connection are written in a minute; \`repeated\` says at its end how many more there were. \`outageOver\` has the \`times\` that it broke. |
 | Whom did it hurt? | Publishers and newcomers: \`refused\` commands were not carried out, \`unconfirmed\` publishes may or may not have been delivered. Both numbers count what clients try again. Those who are connected stay so. |
 | What was lost? | \`gaps\` and \`resets\` in \`outageOver\`: that much their subscribers were told. 0 of both: all that was acknowledged has been delivered, \`late\` so much of it. \`redisRecovered\`: Redis had lost its data, and the nodes gave it back. |
 | Is it this node, or all? | All nodes say \`outageBegan\` within a second or so where it is Redis, one alone where it is its network. |

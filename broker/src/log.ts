@@ -1,6 +1,7 @@
 /** The log: JSON lines for machines, readable lines for a person at a terminal. */
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { Repeats } from './repeats.js';
 
 export type Log = Logger;
 
@@ -18,6 +19,8 @@ export const logEvents = {
   revoked:
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
+  repeated:
+    'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   systemLimit:
     'At start, unless it listens on loopback only: the system gives this node less than its settings ask for (`limit`, `value`, `wanted`); what to set is in the line and in docs/operations.md.',
@@ -30,6 +33,8 @@ export const logEvents = {
   workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
+  workerKilled:
+    'A worker that was asked to stop has not ended in the time that its drain takes (`afterMs`): it is killed (SIGKILL).',
   outageBegan:
     'The node does not reach the others: `reason`, how many `connections` it has, and in the text what that means for them. Also where it has not within 3 s of its start.',
   outageLasts: 'It lasts, since `lastsMs`: said once a minute, with what it has done so far, as in `outageOver`.',
@@ -42,6 +47,8 @@ export const logEvents = {
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisSettings:
+    'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
   redisRecovered:
     'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
   probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',
@@ -75,12 +82,29 @@ function openStandardOutput(): ReturnType<typeof pino.destination> {
 
 /** Each line carries `node`, and `event`: a stable name for what happened, to search and alert by. */
 export function createLog(settings: LogSettings, destination?: DestinationStream): Log {
-  const options = { level: settings.logLevel, base: { node: settings.nodeName } };
-  const format = settings.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
-  if (destination !== undefined) return pino(options, destination);
-  if (format === 'pretty')
-    return pino(options, pretty({ ignore: 'node,event', messageFormat: '{event}: {msg}', sync: true }));
-  return pino(options, openStandardOutput());
+  const repeats = new Repeats((omitted) => {
+    const told = Object.entries(omitted).map(([kind, lines]) => `${lines} × ${kind}`);
+    log.warn({ event: 'repeated', omitted }, `In the last minute not said again: ${told.join(', ')}.`);
+  });
+  const options: LoggerOptions = {
+    level: settings.logLevel,
+    base: { node: settings.nodeName },
+    hooks: {
+      logMethod(args, method) {
+        const [fields] = args as readonly unknown[];
+        const event = typeof fields === 'object' && fields !== null && 'event' in fields ? fields.event : null;
+        if (repeats.admits(event, () => this.bindings()['link'])) method.apply(this, args);
+      },
+    },
+  };
+  const log = pino(options, destination ?? openDestination(settings.logFormat));
+  return log;
+}
+
+function openDestination(logFormat: LogSettings['logFormat']): DestinationStream {
+  const format = logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
+  if (format === 'json') return openStandardOutput();
+  return pretty({ ignore: 'node,event', messageFormat: '{event}: {msg}', sync: true });
 }
 
 /** Writes lines of other processes, whole, to where the log of this one goes. */

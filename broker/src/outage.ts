@@ -32,10 +32,13 @@ const steadyMs = 1_000;
 /** How often it is said that it lasts, in milliseconds. */
 const remindMs = 60_000;
 
-const reasons = {
+/** What stands between the node and the others. */
+export const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected, but what is published does not come through',
-} as const;
+  outOfMemory: 'Redis is out of memory (maxmemory) and refuses what is published',
+  closed: 'the node has stopped',
+} as const satisfies Record<Exclude<RelayState, 'connected'>, string>;
 
 interface Outage {
   /** All times are of performance.now(). */
@@ -97,25 +100,26 @@ export class OutageWatch {
     }
   }
 
-  #begin(state: keyof typeof reasons, now: number): void {
+  #begin(state: keyof typeof outageReasons, now: number): void {
     const since = this.#wasConnected ? now : this.#startedAt;
     this.#outage = { since, before: this.#before, remindAt: now + remindMs, backAt: null, times: 1 };
     const { hasFastTopics } = this.#subject;
     const connections = this.#subject.connections();
-    const fast = hasFastTopics ? ' Topics of level fast go on, for subscribers of this node only.' : '';
+    const reach = state === 'outOfMemory' ? '' : ', for subscribers of this node only';
+    const fast = hasFastTopics ? ` Topics of level fast go on${reach}.` : '';
     const when = this.#wasConnected ? 'OUTAGE' : 'OUTAGE since the start';
     this.#log.error(
-      { event: 'outageBegan', reason: reasons[state], connections },
-      `${when}: ${reasons[state]}. ${connections} clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history.${fast} /readyz says 503.`,
+      { event: 'outageBegan', reason: outageReasons[state], connections },
+      `${when}: ${outageReasons[state]}. ${connections} clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history.${fast} /readyz says 503.`,
     );
   }
 
-  #remind(outage: Outage, state: keyof typeof reasons, now: number): void {
+  #remind(outage: Outage, state: keyof typeof outageReasons, now: number): void {
     outage.remindAt = now + remindMs;
     const lastsMs = Math.round(now - outage.since);
     this.#log.error(
-      { event: 'outageLasts', reason: reasons[state], lastsMs, ...this.#hurt(outage) },
-      `OUTAGE for ${seconds(lastsMs)}: ${reasons[state]}. ${this.#sentenceOf(outage)}`,
+      { event: 'outageLasts', reason: outageReasons[state], lastsMs, times: outage.times, ...this.#hurt(outage) },
+      `OUTAGE for ${seconds(lastsMs)}: ${outageReasons[state]}. ${this.#sentenceOf(outage)}`,
     );
   }
 

@@ -1,10 +1,11 @@
 /**
  * Moves connections to nodes that have fewer: new nodes would else stay empty until clients come and go. A node that has more than
- * its share invites some to move each second, as a node that stops does; nobody is closed, and who cannot move stays.
+ * its share invites some to move each second, as a node that stops does; nobody is closed, and who cannot move stays. Full nodes are no
+ * place to go, and do not count in the share of the others.
  */
 import type { Connection } from './connection/connection.js';
 import type { Log } from './log.js';
-import type { Spread } from './relay/relay.js';
+import type { Load, Spread } from './relay/relay.js';
 
 export interface RebalanceSettings {
   /** Connections that are invited in a second, at most; 0: none ever. */
@@ -22,6 +23,14 @@ export interface Rebalanced {
 }
 
 const lookMs = 1_000;
+
+/** From so much of its limit on a node is full: the rest is for those who come by themselves. */
+const fullShare = 0.95;
+
+/** The load of a node that takes `max` connections at most. */
+export function loadOf(connections: number, max: number): Load {
+  return { connections, isFull: connections >= max * fullShare };
+}
 
 /** A node that has so much more than its share leaves it at that: load balancers do not divide evenly. */
 const tolerance = 0.1;
@@ -63,7 +72,7 @@ export class Rebalance {
     // In the middle of a deploy clients would be moved to nodes that are about to stop, and moved on from there.
     if (spread === null || nodes === 0 || now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
     // Both as of the last heartbeat: where all nodes grow, what this one has now is more than its share of what all had then.
-    const share = spread.connections / nodes;
+    const share = spread.connections / spread.open;
     const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
     if (excess > 0) this.#invite(excess, spread.own, share);
     else if (this.#isUnderWay) this.#end(spread.own, share);

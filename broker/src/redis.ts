@@ -46,8 +46,8 @@ const connectTimeoutMs = 2_000;
 abstract class Link {
   protected readonly redis: Redis;
   protected readonly counters: RedisCounters;
+  protected readonly log: Log;
   readonly #events: LinkEvents;
-  readonly #log: Log;
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
@@ -55,10 +55,12 @@ abstract class Link {
   #isClosed = false;
   /** When the present outage began; null while the connection works. All times are of performance.now(). */
   #downSince: number | null = performance.now();
-  /** When each sentence was last said in this outage. */
+  /** When each sentence was last said. */
   readonly #saidAt = new Map<string, number>();
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
+  /** Whether Redis has refused to write for want of memory since it last took something. */
+  isOutOfMemory = false;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
   readonly #unanswered = new Set<Unanswered>();
 
@@ -70,7 +72,7 @@ abstract class Link {
     events: LinkEvents,
   ) {
     this.#events = events;
-    this.#log = log.child({ link: role });
+    this.log = log.child({ link: role });
     this.#timeoutMs = settings.redisTimeoutMs;
     this.counters = counters;
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
@@ -132,15 +134,16 @@ abstract class Link {
     });
   }
 
-  /** Says what is wrong: at once when it is new, every ten seconds while it lasts. */
+  /** Says what is wrong: at once when it is new, every ten seconds while it lasts or comes again. */
   complain(error: Error): void {
     if (this.#isClosed || isEcho(error)) return;
+    if (isOutOfMemory(error)) this.isOutOfMemory = true;
     const sentence = explain(error);
     const now = performance.now();
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
     this.#saidAt.set(sentence, now);
     const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
-    this.#log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
+    this.log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
   }
 
   #connect(): void {
@@ -183,8 +186,7 @@ abstract class Link {
     this.#connectingSince = null;
     this.#isReady = true;
     this.#downSince = null;
-    this.#saidAt.clear();
-    this.#log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
+    this.log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
     this.#events.onReady?.();
   }
 
@@ -192,10 +194,11 @@ abstract class Link {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
+    this.isOutOfMemory = false;
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
-      this.#log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
+      this.log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
     }
     for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
     this.#unanswered.clear();
@@ -207,7 +210,7 @@ abstract class Link {
     const now = performance.now();
     const [oldest] = this.#unanswered;
     if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
-      this.#log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
+      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
       this.#becomeLost(true);
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
@@ -261,6 +264,8 @@ export interface ScriptCall {
 
 /** Sends publications and scripts to Redis, one pipeline at a time as the caller made it. */
 export class PublisherLink extends Link {
+  #hasWarned = false;
+
   constructor(
     settings: RedisSettings,
     log: Log,
@@ -268,7 +273,31 @@ export class PublisherLink extends Link {
     events: LinkEvents,
     role: 'publisher' | 'durable' = 'publisher',
   ) {
-    super(role, settings, log, counters, events);
+    super(role, settings, log, counters, {
+      ...events,
+      onReady: () => {
+        if (role === 'publisher' && readRedisUrl(settings.redisUrl).masterName !== null) void this.#checkMaster();
+        events.onReady?.();
+      },
+    });
+  }
+
+  /** Where there are failovers, a master that was cut off must not go on beside the next one. Said once, of whichever master. */
+  async #checkMaster(): Promise<void> {
+    if (this.#hasWarned) return;
+    try {
+      // Redis names its good replicas only where it asks for some; CONFIG is nothing that our user may do.
+      const info = await this.track(this.redis.info('replication'));
+      if (this.#hasWarned || !info.includes('role:master') || info.includes('min_slaves_good_slaves')) return;
+    } catch {
+      // Lost, or not permitted, which the scripts need too.
+      return;
+    }
+    this.#hasWarned = true;
+    this.log.warn(
+      { event: 'redisSettings', setting: 'min-replicas-to-write' },
+      'Redis has Sentinels, and min-replicas-to-write is 0: a master that was cut off goes on taking publications beside the new one, and they are lost although they were acknowledged. Set min-replicas-to-write 1 on the master and its replicas, of which there should be two (docs/operations.md, Redis).',
+    );
   }
 
   /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what became of each: null or an error. */
@@ -354,6 +383,21 @@ export interface Wait {
 /** What Redis answers where its scripts were flushed, or its state is another than the node knows: the relay sees to it. */
 function isExpected(error: Error): boolean {
   return /^(NOSCRIPT|STALE)\b/.test(error.message);
+}
+
+/** Whether what stands in Redis was written by a release that this one does not understand (lua/recover.lua, lua/heartbeat.lua). */
+export function isOfAnotherLayout({ message }: Error): boolean {
+  return /^LAYOUT\b/.test(message);
+}
+
+/** Whether Redis is full, and refuses to write. */
+export function isOutOfMemory({ message }: Error): boolean {
+  return /^OOM\b/.test(message);
+}
+
+/** Whether Redis refuses to write although it is the one that it was: to ask it who it is, or to connect anew, tells nothing new. */
+export function isWriteRefusal({ message }: Error): boolean {
+  return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }
 
 /** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that Redis is not held up by one command. */
@@ -450,7 +494,7 @@ function explain(error: Error): string {
     return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
   if (text.startsWith('NOPERM'))
     return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT, CLIENT ID, CLIENT LIST and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
-  if (text.startsWith('LAYOUT'))
+  if (isOfAnotherLayout(error))
     return `What stands in Redis was written by another release of Fanfare (layout ${text.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
   if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
   if (text.startsWith('NOREPLICAS'))
@@ -459,7 +503,7 @@ function explain(error: Error): string {
     return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
   if (text.startsWith('ERR unknown command'))
     return 'What answers is no Redis as Fanfare needs it. A Sentinel? Then FANFARE_REDIS_URL is redis+sentinel://host:26379/name.';
-  if (text.startsWith('OOM')) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+  if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
   if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (text.startsWith('LOADING')) return 'Redis is still loading its data.';
   if (code === 'ETIMEDOUT' || text.includes('timed out'))

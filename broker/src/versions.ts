@@ -8,7 +8,7 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
 
 /**
  * Version of all that nodes keep in Redis and send through it. It goes up where an older release could not read it; nodes that find
- * another one serve no topic with history (docs/operations.md, Upgrades).
+ * another one, when they connect or with a heartbeat, serve no topic with history (docs/operations.md, Upgrades).
  */
 export const redisLayout = 1;
 

@@ -1,6 +1,6 @@
 /** Incidents, read from the log alone: what happened, since when, whom it hurt, what was lost, whether it is over. */
 import { startRedis } from '@fanfare/local-cluster';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createLog, loadConfig } from '../src/index.js';
 import { Metrics } from '../src/metrics.js';
 import { Refusals } from '../src/refusals.js';
@@ -87,6 +87,62 @@ describe('the log of an outage', () => {
     expect(lineOf(node, 'outageOver')).toMatchObject({ isOver: false });
     expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 0, cutOff: 0 });
     await redis[Symbol.asyncDispose]();
+  });
+});
+
+describe('the log of a Redis that comes and goes', () => {
+  it('is as long as that of three outages in a minute; what is not said again is counted', async () => {
+    const redis = await startRedis();
+    await using cluster = await startCluster({ nodes: 1, redis, env });
+    const node = cluster.node();
+    for (let losses = 1; losses <= 5; losses++) {
+      await redis.restart();
+      await until('it is lost and back', async () => {
+        const reconnects = await node.metric('fanfare_redis_reconnects_total');
+        return reconnects >= 2 * losses && (await node.readiness()).status === 200;
+      });
+    }
+    for (const event of ['redisLost', 'redisConnected']) expect(count(node, event)).toBe(2 * 3);
+    expect(count(node, 'redisRecovered')).toBe(3);
+    const errors = node.log.filter(({ event }) => event === 'redisError').map(({ link, msg }) => `${link}: ${msg}`);
+    expect(errors).toEqual([...new Set(errors)]);
+    await until('the outage is over', () => count(node, 'outageBegan') === count(node, 'outageOver'));
+    await redis[Symbol.asyncDispose]();
+  });
+
+  it('has three lines of each kind and connection, and the number of the others after a minute', () => {
+    vi.useFakeTimers();
+    try {
+      const lines: Array<Record<string, unknown>> = [];
+      const log = createLog(loadConfig({}), { write: (line) => void lines.push(JSON.parse(line)) });
+      const [publisher, subscriber] = [log.child({ link: 'publisher' }), log.child({ link: 'subscriber' })];
+      for (let loss = 0; loss < 5; loss++) {
+        publisher.warn({ event: 'redisLost' }, 'Lost.');
+        if (loss < 3) subscriber.warn({ event: 'redisLost' }, 'Lost.');
+        log.error({ event: 'outageBegan' }, 'OUTAGE');
+      }
+      log.info('No event.');
+      expect(lines.map(({ event, link }) => link ?? event)).toEqual([
+        ...['publisher', 'subscriber', 'outageBegan', 'publisher', 'subscriber', 'outageBegan'],
+        ...['publisher', 'subscriber', 'outageBegan', 'outageBegan', 'outageBegan', undefined],
+      ]);
+      lines.splice(0);
+      vi.advanceTimersByTime(60_000);
+      publisher.warn({ event: 'redisLost' }, 'Lost.');
+      expect(lines).toMatchObject([
+        {
+          event: 'repeated',
+          omitted: { 'redisLost (publisher)': 2 },
+          msg: 'In the last minute not said again: 2 × redisLost (publisher).',
+        },
+        { event: 'redisLost', link: 'publisher' },
+      ]);
+      // A quiet minute says nothing.
+      vi.advanceTimersByTime(120_000);
+      expect(lines.length).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -11,7 +11,7 @@ import { until } from './wait.js';
 const log = createLog({ logLevel: 'silent', logFormat: null, nodeName: 'test' });
 
 /** How many of so many connections are invited at each look. */
-function invitations(own: number, of: Omit<Spread, 'own'> | null, looks = 1, rebalanceRate = 10): number[] {
+function invitations(own: number, of: Omit<Spread, 'own' | 'open'> | null, looks = 1, rebalanceRate = 10): number[] {
   const connections = Array.from({ length: own }, () => ({
     isInvited: false,
     invite() {
@@ -23,7 +23,7 @@ function invitations(own: number, of: Omit<Spread, 'own'> | null, looks = 1, reb
     { rebalanceRate, rebalanceAfterMs: 0 },
     {
       connections,
-      spread: () => of && { ...of, own },
+      spread: () => of && { ...of, open: of.nodes, own },
       counters,
       log,
     },
@@ -46,7 +46,7 @@ describe('a node that has more connections than its share', () => {
       { rebalanceRate: 1, rebalanceAfterMs: 30_000 },
       {
         connections: connections as unknown as Connection[],
-        spread: () => ({ nodes, connections: 20, own: 20 }),
+        spread: () => ({ nodes, open: nodes, connections: 20, own: 20 }),
         counters,
         log,
       },
@@ -81,7 +81,7 @@ describe('a node that has more connections than its share', () => {
       { rebalanceRate: 10, rebalanceAfterMs: 0 },
       {
         connections: connections as unknown as Connection[],
-        spread: () => ({ nodes, connections: 20, own: 20 }),
+        spread: () => ({ nodes, open: nodes, connections: 20, own: 20 }),
         counters,
         log,
       },
@@ -113,7 +113,7 @@ describe('a node that has more connections than its share', () => {
       { rebalanceRate: 10, rebalanceAfterMs: 0 },
       {
         connections: connections as unknown as Connection[],
-        spread: () => ({ nodes: 2, connections: 500, own: 250 }),
+        spread: () => ({ nodes: 2, open: 2, connections: 500, own: 250 }),
         counters,
         log,
       },
@@ -153,6 +153,35 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     // They stay where they are, and are served.
     expect(await reader.publish('t', 1)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', 1)).toEqual([1]);
+  });
+
+  it('do not count one that is full as a place to go, until it has room', async () => {
+    await using redis = await startRedis();
+    const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
+    await using small = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '2' } });
+    const few = await Promise.all([small.connect(), small.connect()]);
+    await using large = await startCluster({ nodes: 2, redis, env });
+    // In turns: neither has more than its share meanwhile.
+    for (let client = 0; client < 6; client++) for (const node of [0, 1]) await large.connect(node);
+    // Of 14 on three nodes a third would be 4.
+    const probes = await large.node().metric('fanfare_probe_seconds_count');
+    await until('it has looked', async () => (await large.node().metric('fanfare_probe_seconds_count')) > probes + 15);
+    const invited = (): Promise<number> => large.node().metric('fanfare_connections_rebalanced_total');
+    expect(await invited()).toBe(0);
+    for (const client of few) await client.close();
+    await until('it invites', async () => (await invited()) > 0);
+  });
+
+  it('invite where they are full themselves', async () => {
+    await using redis = await startRedis();
+    const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
+    await using full = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '4' } });
+    const clients = await Promise.all(Array.from({ length: 4 }, () => full.connect()));
+    await using _empty = await startCluster({ redis, env });
+    for (const client of clients) await client.next('goaway');
+    expect(full.node().log).toContainEqual(
+      expect.objectContaining({ event: 'rebalancing', share: 2, connections: 4, state: 'begun' }),
+    );
   });
 
   it('do not count one that stops', async () => {

@@ -110,6 +110,20 @@ describe('a Redis with the data of a release that this one does not understand',
   });
 });
 
+describe('a Redis that another release takes over while a node runs', () => {
+  it('is told and makes the node not ready within a heartbeat, also where all topics are fast, until it is as it was', async () => {
+    await using cluster = await startCluster({ redis: true, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '200' } });
+    const node = cluster.node();
+    const admin = new Redis(cluster.redis.url);
+    await admin.set('fanfare:layout', '7');
+    await until('the log says so', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 1)')));
+    await untilReady(cluster, false);
+    await admin.set('fanfare:layout', '1');
+    await untilReady(cluster, true);
+    admin.disconnect();
+  });
+});
+
 describe('a Redis that is killed under load and comes back', () => {
   it('costs publishers a named error, subscribers a told gap, and nobody a duplicate', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
@@ -308,23 +322,53 @@ describe('a master that its replicas cannot reach (min-replicas-to-write)', () =
 });
 
 describe('a Redis that is out of memory', () => {
-  it('makes publishes to topics with history fail with a named error, says so in the log, and is used again when it has some', async () => {
-    await using cluster = await startCluster({
-      nodes: 1,
-      redis: true,
-      env: { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' },
-    });
+  const probeEnv = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' };
+
+  it('is said to be, to clients, in the log and in readiness; it is not connected anew, and is used again when it has memory', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env: probeEnv });
     const node = cluster.node();
     const admin = new Redis(cluster.redis.url);
     const writer = await cluster.connect();
     await admin.config('SET', 'maxmemory', '1');
-    expect(await writer.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
+    const refused = {
+      type: 'error',
+      code: 'unavailable',
+      retryable: true,
+      message: expect.stringMatching('of memory'),
+    };
+    expect(await writer.publish('t', 1)).toMatchObject(refused);
+    expect(await writer.subscribe('t')).toMatchObject(refused);
     const sentence = 'Redis is out of memory (maxmemory): give it more, or keep less history.';
     await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
-    await untilReady(cluster, false);
+    const reason = 'Redis is out of memory (maxmemory) and refuses what is published';
+    await until('readiness says so', async () => (await node.readiness()).reason === reason);
+    await until('the outage is told so', () =>
+      node.log.some(({ event, msg }) => event === 'outageBegan' && msg.startsWith(`OUTAGE: ${reason}.`)),
+    );
+    // As it is where Redis is full for longer than the stream of a node's probes lives.
+    await admin.del(...(await admin.keys('fanfare:probe:*')));
+    const missed = await node.metric('fanfare_probes_missed_total');
+    await until('it goes on', async () => (await node.metric('fanfare_probes_missed_total')) > missed + 3);
+    expect(node.log.filter(({ event }) => event === 'probeMissed').length).toBe(2);
     await admin.config('SET', 'maxmemory', '0');
     await untilReady(cluster, true);
     expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
+    expect(await node.metric('fanfare_redis_reconnects_total')).toBe(0);
+    await admin.quit();
+  });
+
+  it('goes on for topics of level fast', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { ...probeEnv, ...fastTopics } });
+    const admin = new Redis(cluster.redis.url);
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect();
+    await admin.config('SET', 'maxmemory', '1');
+    await untilReady(cluster, false);
+    await until('it is told', () =>
+      cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast go on. /readyz says 503.')),
+    );
+    expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
+    expect(await reader.take('t', 1)).toEqual([1]);
     await admin.quit();
   });
 });

@@ -2,8 +2,10 @@
 import { startRedis, startSentinel } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { startCluster } from './harness.js';
+import { startCluster, type TestNode } from './harness.js';
 import { until } from './wait.js';
+
+const settingsLines = ({ log }: TestNode) => log.filter(({ event }) => event === 'redisSettings').map(({ msg }) => msg);
 
 const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
 
@@ -37,6 +39,20 @@ describe('Redis with Sentinels', () => {
       String(replica.port),
     ]);
     sentinelAdmin.disconnect();
+    // Of both masters, but once.
+    for (const node of cluster.nodes)
+      expect(settingsLines(node)).toEqual([expect.stringContaining('Set min-replicas-to-write 1')]);
+  });
+
+  it('has nothing said of its settings where a master that was cut off does not go on', async () => {
+    await using master = await startRedis({
+      args: ['--repl-diskless-sync-delay', '0', '--min-replicas-to-write', '1'],
+    });
+    await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
+    await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: master.port });
+    const url = `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster`;
+    await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url } });
+    expect(settingsLines(cluster.node())).toEqual([]);
   });
 
   it('says what is wrong: no Sentinel answers, and comes to life when one does', async () => {

@@ -200,6 +200,14 @@ describe('the supervisor', () => {
     expect(await stopped).toBe(128 + constants.signals.SIGKILL);
   });
 
+  it('kills a worker that does not end in the time that a drain takes, says so, and ends', async () => {
+    await using node = await startWorkers({ env: { FANFARE_DRAIN_TIMEOUT_MS: '0' } });
+    process.kill(pidOf(node, 2), 'SIGSTOP');
+    expect(await node.stop()).toBe(128 + constants.signals.SIGKILL);
+    expect(isAlive(pidOf(node, 2))).toBe(false);
+    expect(logOf(node, 'workerKilled')).toMatchObject([{ worker: 2, pid: pidOf(node, 2) }]);
+  });
+
   it('ends at once, and its workers with it, when it is asked twice', async () => {
     await using node = await startWorkers({ env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const clients = await connectMany(node);

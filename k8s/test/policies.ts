@@ -1,6 +1,7 @@
 /** What no schema knows and our objects must keep to: that they fit each other, the broker's settings, and each other's times. */
 import type { Manifest } from '@fanfare/local-cluster';
 import { loadConfig, sentencesOf } from '../../broker/src/config.js';
+import { longestDrainMs } from '../../broker/src/drain.js';
 import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
 import {
   backendsOf,
@@ -345,8 +346,7 @@ export const policies: readonly Policy[] = [
       const config = configOf(manifests);
       if (config === null) return;
       const { preStopSeconds, terminationGracePeriodSeconds } = readDeployment(manifests);
-      const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = config;
-      const drainSeconds = (drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs) / 1_000;
+      const drainSeconds = longestDrainMs(config) / 1_000;
       const needed = preStopSeconds + drainSeconds + spareSeconds;
       if (terminationGracePeriodSeconds < needed)
         yield `terminationGracePeriodSeconds is ${terminationGracePeriodSeconds}; preStop (${preStopSeconds}), drain (${drainSeconds}) and ${spareSeconds} to spare need ${needed}.`;

@@ -3,7 +3,8 @@ import { hasKubectl, type Manifest, renderOverlay } from '@fanfare/local-cluster
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../src/flags.js';
 import { type RolloutOptions, runRollout } from '../src/index.js';
-import { readDeployment } from '../src/rollout/deployment-spec.js';
+import { Deployment } from '../src/rollout/deployment.js';
+import { type Probe, readDeployment } from '../src/rollout/deployment-spec.js';
 import { mostWithin, spreadComplaints } from '../src/rollout/rollout.js';
 import { parseRolloutCommandLine } from '../src/rollout/rollout-command-line.js';
 import { reportRollout } from '../src/rollout/rollout-report.js';
@@ -80,6 +81,43 @@ function withPodSpec(manifests: readonly Manifest[], fields: object): Manifest[]
     return { ...manifest, spec: { ...spec, template } };
   });
 }
+
+describe('the end of a pod', () => {
+  it.each([
+    ['ends with code 0', 'process.exit(0)', []],
+    ['ends with another code', 'process.exit(3)', ['pod-1-1 ended with code 3, not 0']],
+    [
+      'crashes',
+      'process.kill(process.pid, "SIGSEGV")',
+      ['pod-1-1 crashed while it was to end: a signal that was not ours ended it'],
+    ],
+    ['does not end', '0', ['pod-1-1 had to be killed when its grace was over']],
+  ])('is judged where it %s', async (_, onSigterm, expected) => {
+    const complaints: string[] = [];
+    const probe: Probe = { path: '/', periodSeconds: 0.01, timeoutSeconds: 1, failureThreshold: 1_000 };
+    await using deployment = new Deployment({
+      spec: {
+        ...{ name: 'pod', replicas: 1, maxSurge: 1, maxUnavailable: 0, minReadySeconds: 0 },
+        ...{ terminationGracePeriodSeconds: 1, preStopSeconds: 0 },
+        ...{ startupProbe: probe, readinessProbe: probe, livenessProbe: probe },
+        environment: () => ({}),
+      },
+      command: [
+        process.execPath,
+        '-e',
+        `process.on('SIGTERM', () => ${onSigterm}); http.createServer((_, reply) => reply.end()).listen(process.env.FANFARE_ADMIN_PORT, '127.0.0.1')`,
+      ],
+      environment: {},
+      timeScale: 1,
+      onPodChange: () => {},
+      say: () => {},
+      complain: (sentence) => complaints.push(sentence),
+    });
+    await deployment.scale(1);
+    await deployment.scale(0);
+    expect(complaints).toEqual(expected);
+  });
+});
 
 describe('the spread of reconnects', () => {
   it('counts those that come within some time, wherever that begins', () => {

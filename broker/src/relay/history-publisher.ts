@@ -4,7 +4,7 @@
  * order of the offsets.
  */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import type { ScriptCall, Wait } from '../redis.js';
+import { isOutOfMemory, type ScriptCall, type Wait } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
@@ -177,7 +177,7 @@ export class HistoryPublisher {
         this.#untaught.refused.push(...piece);
       } else {
         if (isOfAnotherState(answer)) this.#onStale();
-        this.#fail(piece, hasDoneNothing(answer) ? unavailable() : unconfirmed());
+        this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
     // Pipelines behind it were refused too; only when all are answered is the order known in which to send them again.
@@ -241,7 +241,7 @@ export class HistoryPublisher {
       if (answer instanceof Error) {
         this.#link.complain(answer);
         if (isOfAnotherState(answer)) this.#onStale();
-        this.#fail([run], unavailable());
+        this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
       else this.#accept(run, parsePosition(String(answer)), redis);
@@ -334,8 +334,12 @@ export class HistoryPublisher {
 const tooFewReplicas =
   'Too few replicas of Redis have the publication so far: it has been delivered, but would not survive the loss of the master.';
 
-function unavailable(): ReplyError {
-  return new ReplyError('unavailable', 'Redis cannot take the publication now. Nothing was delivered; try again.');
+function unavailable(error: Error | null = null): ReplyError {
+  const why = error !== null && isOutOfMemory(error) ? ' because it is out of memory (maxmemory)' : '';
+  return new ReplyError(
+    'unavailable',
+    `Redis cannot take the publication now${why}. Nothing was delivered; try again.`,
+  );
 }
 
 function unconfirmed(): ReplyError {

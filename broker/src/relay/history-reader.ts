@@ -1,6 +1,6 @@
 /** Reads histories in Redis. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import type { ScriptCall } from '../redis.js';
+import { isOutOfMemory, type ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward } from './history.js';
 import type { Generation } from './history-publisher.js';
@@ -112,13 +112,15 @@ export class HistoryReader {
     return this.#redis.evaluate({ script, keys, args: argsFor(generation) }).catch((error: Error) => {
       // The link has said in the log what else it is.
       if (error.message.startsWith('STALE')) this.#redis.onStale();
-      throw unavailable();
+      throw unavailable(error);
     });
   }
 }
 
-function unavailable(): ReplyError {
-  return new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
+function unavailable(error: Error | null = null): ReplyError {
+  // A history that there is can be read; one that is to begin cannot.
+  const why = error !== null && isOutOfMemory(error) ? 'is out of memory (maxmemory)' : 'does not answer';
+  return new ReplyError('unavailable', `The history cannot be read: Redis ${why}. Try again.`);
 }
 
 function stretchOf(answer: unknown): Stretch {

@@ -5,7 +5,7 @@
  * Every publication is in the topic's stream before it is on the channel (lua/publish.lua), so whatever is missing is read from
  * there, with one read for all subscribers of the node.
  */
-import type { Position, Topic } from '@fanfare/protocol';
+import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { maxAnswerBytes, maxAnswerPublications, Recent, type RecentBudget } from './recent.js';
 import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
@@ -83,6 +83,7 @@ export class Line {
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
+  #failure: ReplyError | null = null;
 
   constructor(topic: Topic, context: LineContext) {
     this.topic = topic;
@@ -134,6 +135,11 @@ export class Line {
     await this.#backfilling;
   }
 
+  /** Why Redis could not be asked the last time; null where it could, or that is not known. */
+  get failure(): ReplyError | null {
+    return this.#failure;
+  }
+
   get doubt(): Doubt {
     return this.#doubt;
   }
@@ -158,14 +164,16 @@ export class Line {
 
   async #catchUp(): Promise<void> {
     const doubt = this.takeDoubt();
+    this.#failure = null;
     try {
       await this.#readOn(doubt === 'proof');
       for (let reads = 1; this.#hasHole(); reads++) {
         if (reads === maxReads) this.#skipToHeld();
         else await this.#readOn(false);
       }
-    } catch {
+    } catch (error) {
       // Redis cannot be asked, which the link has said in the log. What was held is in the history and will be read.
+      if (error instanceof ReplyError) this.#failure = error;
       this.casts(doubt === 'none' ? 'tail' : doubt);
       this.#held = [];
     }

@@ -65,7 +65,9 @@ export class Lines {
     }
     if (!line.isOpen) await line.catchUp();
     if (!line.isOpen)
-      throw new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
+      throw (
+        line.failure ?? new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.')
+      );
     // Who comes from a node that is ahead of this one has seen more: Redis knows it too.
     // A read that was under way already may be too old: so twice.
     for (let reads = 0; reads < 2; reads++) {

@@ -12,7 +12,7 @@ export interface ProbeSettings {
 export interface ProbeOwner {
   /** Sends a probe. Resolves whether Redis has accepted it; null where it could not be sent at all. */
   send(number: number): Promise<boolean | null>;
-  /** Two probes in a row have not come back. */
+  /** Two probes in a row have not come back; again after two more. */
   onDead(reason: string): void;
 }
 
@@ -111,17 +111,21 @@ export class Probe {
     this.#sent = null;
     this.#misses++;
     this.#counters.probesMissed++;
+    // What goes on after that is an outage, and told as one.
+    if (this.#misses <= maxMisses) this.#complain(sent);
+    if (this.#misses % maxMisses !== 0) return;
+    this.#isLive = false;
+    this.#owner.onDead(
+      sent.wasAccepted ? 'it accepts publications and does not deliver them' : 'it accepts no publications',
+    );
+  }
+
+  #complain(sent: Sent): void {
     this.#log.warn(
       { event: 'probeMissed', misses: this.#misses, accepted: sent.wasAccepted },
       sent.wasAccepted
         ? 'Redis has accepted the probe, but it has not come back: the subscription is dead, or on another server.'
         : 'Redis has not accepted the probe: nothing can be published to topics with history.',
-    );
-    if (this.#misses < maxMisses) return;
-    this.#isLive = false;
-    this.#misses = 0;
-    this.#owner.onDead(
-      sent.wasAccepted ? 'it accepts publications and does not deliver them' : 'it accepts no publications',
     );
   }
 }

@@ -17,6 +17,8 @@ import {
 } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import {
+  isOfAnotherLayout,
+  isWriteRefusal,
   maxChannelsPerCommand,
   PublisherLink,
   type RedisCounters,
@@ -26,6 +28,7 @@ import {
   type Wait,
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
+import { redisLayout } from '../versions.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
@@ -45,6 +48,7 @@ import type {
   Delivery,
   HistoryPage,
   HistoryRequest,
+  Load,
   PublishTracer,
   Receipt,
   Relay,
@@ -122,14 +126,14 @@ export class RedisRelay implements Relay {
   readonly #probe: Probe;
   readonly #recovery: Recovery;
   readonly #beacons: NodeJS.Timeout;
-  readonly #connections: () => number | null;
+  readonly #load: () => Load | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
   #clock = 0;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
-  #reported: number | null = null;
+  #reported: Load | null = null;
   #outputBufferBytes = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
@@ -139,17 +143,17 @@ export class RedisRelay implements Relay {
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
 
-  /** `connections`: how many this node has; null while it takes none. */
+  /** `load`: of this node; null while it stops. */
   constructor(
     settings: RedisRelaySettings,
     delivery: Delivery,
     log: Log,
     counters: RedisRelayCounters,
-    connections: () => number | null,
+    load: () => Load | null,
     tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
-    this.#connections = connections;
+    this.#load = load;
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
@@ -199,10 +203,7 @@ export class RedisRelay implements Relay {
       { onBack: (topic) => this.#onBack(topic), onForgotten: (topic) => this.#lines.forget(topic) },
     );
     this.#fast = new FastPublisher(this.#nodeId, this.#publisher, keys, delivery, counters);
-    const onStale = (): void => {
-      this.#suspend();
-      this.#recovery.ask();
-    };
+    const onStale = (): void => this.#onStale();
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
     const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
@@ -251,7 +252,8 @@ export class RedisRelay implements Relay {
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
-    return this.#generation !== null && this.#probe.isLive ? 'connected' : 'unproven';
+    if (this.#generation !== null && this.#probe.isLive) return 'connected';
+    return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
   get nodes(): number {
@@ -272,7 +274,7 @@ export class RedisRelay implements Relay {
 
   publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     if (!this.#canPublish(topic)) {
-      if (receipt !== null) throw unavailable();
+      if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
       // Subscribers of this node get it nevertheless where the topic keeps no history.
       if (this.#settings.topics.of(topic).level !== 'fast') {
         this.#counters.publicationsUnrelayed++;
@@ -430,6 +432,12 @@ export class RedisRelay implements Relay {
     this.#probe.interrupt();
   }
 
+  /** What Redis holds may be of another generation, or not ours. */
+  #onStale(): void {
+    this.#suspend();
+    this.#recovery.ask();
+  }
+
   #serve(generation: Generation, tookPart: boolean): void {
     const isFirst = this.#lastGeneration === null;
     const isAnother = !isFirst && this.#lastGeneration !== generation.name;
@@ -462,10 +470,13 @@ export class RedisRelay implements Relay {
 
   /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
   #hearBeat(beat: unknown): void {
+    // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
+    if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
-    const [alive, clock, nodes, connections] = beat as readonly number[];
-    if (alive === undefined || clock === undefined || nodes === undefined || connections === undefined) return;
-    this.#spread = this.#reported === null ? null : { nodes, connections, own: this.#reported };
+    const [alive, clock, nodes, open, connections] = beat as readonly number[];
+    if (alive === undefined || clock === undefined) return;
+    if (nodes === undefined || open === undefined || connections === undefined) return;
+    this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     this.#clock = Math.max(this.#clock, clock);
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
     if (this.#fewer > 0 && this.#fewer <= livesFor) return;
@@ -475,10 +486,13 @@ export class RedisRelay implements Relay {
 
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
-    const { nodes, run, clock, connections } = this.#keys;
-    this.#reported = this.#connections();
-    const count = this.#reported ?? '';
-    return { script: scripts.heartbeat, keys: [nodes, run, clock, connections], args: [this.#name, leaseMs, count] };
+    const { nodes, run, clock, connections, layout } = this.#keys;
+    this.#reported = this.#load();
+    return {
+      script: scripts.heartbeat,
+      keys: [nodes, run, clock, connections, layout],
+      args: [this.#name, leaseMs, this.#reported === null ? '' : countOf(this.#reported), redisLayout],
+    };
   }
 
   async #sendProbe(number: number): Promise<boolean | null> {
@@ -504,7 +518,7 @@ export class RedisRelay implements Relay {
     this.#hearBeat(beat);
     if (published instanceof Error) {
       // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
-      if (this.#publisher.isReady) this.#recovery.ask();
+      if (this.#publisher.isReady && !isWriteRefusal(published)) this.#recovery.ask();
       return false;
     }
     const [answer] = published as readonly unknown[];
@@ -512,6 +526,7 @@ export class RedisRelay implements Relay {
       this.#publisher.complain(answer);
       return false;
     }
+    this.#publisher.isOutOfMemory = false;
     this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
     return true;
   }
@@ -527,6 +542,8 @@ export class RedisRelay implements Relay {
   }
 
   #rebuild(reason: string): void {
+    // It says what is wrong, and another connection would hear the same; this one goes on for topics of level `fast`.
+    if (this.#publisher.isOutOfMemory) return;
     this.#log.error({ event: 'busDead' }, `Redis is not what it seems: ${reason}. Both connections are made anew.`);
     this.#publisher.reset();
     this.#durableLink?.reset();
@@ -568,9 +585,19 @@ export class RedisRelay implements Relay {
   }
 }
 
-function unavailable(): ReplyError {
-  return new ReplyError(
-    'unavailable',
-    'The other nodes cannot be reached: Redis does not answer. Nothing was delivered.',
-  );
+/** As lua/heartbeat.lua takes it. */
+function countOf({ connections, isFull }: Load): string {
+  return isFull ? `${connections} full` : String(connections);
+}
+
+/** What all say, as this node looks at it: to itself it is a place for connections also where it is full. */
+function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load | null): Spread | null {
+  if (own === null) return null;
+  if (!own.isFull) return { nodes, open, connections, own: own.connections };
+  return { nodes, open: open + 1, connections: connections + own.connections, own: own.connections };
+}
+
+function unavailable(isOutOfMemory: boolean): ReplyError {
+  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not answer';
+  return new ReplyError('unavailable', `The other nodes cannot be reached: Redis ${why}. Nothing was delivered.`);
 }

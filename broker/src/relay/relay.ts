@@ -46,9 +46,9 @@ export interface PublishTracer {
 
 /**
  * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but what is published is not
- * known to come through it. A relay without other nodes is always `connected`.
+ * known to come through it; `outOfMemory`: likewise, because Redis is full and refuses it. A relay without other nodes is always `connected`.
  */
-export type RelayState = 'connecting' | 'unproven' | 'connected' | 'closed';
+export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
 
 /** What a subscriber starts with. */
 export interface Standing {
@@ -79,12 +79,21 @@ export interface HistoryPage {
 
 /** How the connections are spread over the nodes. */
 export interface Spread {
-  /** Those that take connections and have said how many they have. */
+  /** Those that do not stop and have said how many connections they have. */
   readonly nodes: number;
-  /** Of all of them. */
+  /** Those of them that have room for more, and this one. */
+  readonly open: number;
+  /** Of all that are open. */
   readonly connections: number;
   /** Of this one, as it said it then. */
   readonly own: number;
+}
+
+/** The connections of this node. */
+export interface Load {
+  readonly connections: number;
+  /** Whether it has no room for more. */
+  readonly isFull: boolean;
 }
 
 export interface Relay {

@@ -4,6 +4,7 @@
  */
 import { Admin, aboutOf, type Readiness } from '../admin.js';
 import type { Config } from '../config.js';
+import { longestDrainMs } from '../drain.js';
 import { createLineWriter, type Log } from '../log.js';
 import { workerMetrics } from '../metrics.js';
 import { mergeMetrics } from './merge-metrics.js';
@@ -18,6 +19,9 @@ const longestDelayMs = 10_000;
 /** Who asks for readiness gives up after a second by default (Kubernetes), and must hear which worker is silent before that. */
 const readinessTimeoutMs = 500;
 const metricsTimeoutMs = 2_000;
+
+/** How much longer than its drain a worker may take to end, in milliseconds. One that is stopped or hangs would else never do so. */
+const endGraceMs = 4_000;
 
 /** The place of a worker, whichever process fills it. */
 interface Place {
@@ -75,9 +79,15 @@ export class Supervisor {
     return supervisor;
   }
 
-  /** Has all workers drain at the same time. Resolves, when all have ended, with the exit code: the highest of theirs. */
+  /**
+   * Has all workers drain at the same time, and kills those that do not end in the time that this takes. Resolves, when all have ended, with
+   * the exit code: the highest of theirs.
+   */
   async drain({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<number> {
     this.#isStopping = true;
+    const drainWindowMs = atOnce ? 0 : this.#config.drainWindowMs;
+    const afterMs = longestDrainMs({ ...this.#config, drainWindowMs }) + endGraceMs;
+    const killing = setTimeout(() => this.#killLate(afterMs), afterMs);
     const ends: Array<Promise<WorkerEnd>> = [];
     for (const { child, timer } of this.#places) {
       clearTimeout(timer);
@@ -86,6 +96,7 @@ export class Supervisor {
       ends.push(child.ended);
     }
     const codes = (await Promise.all(ends)).map(exitCode);
+    clearTimeout(killing);
     await this.#admin?.close();
     this.#log.info({ event: 'stopped' }, 'All workers have ended.');
     return Math.max(0, ...codes);
@@ -153,6 +164,17 @@ export class Supervisor {
     this.#killAll();
     const running = this.#places.map(({ child }) => child?.ended);
     void Promise.all([...running, this.#admin?.close()]).then(() => this.#settleListening(new Error(sentence)));
+  }
+
+  #killLate(afterMs: number): void {
+    for (const { worker, child } of this.#places) {
+      if (child === null) continue;
+      this.#log.error(
+        { event: 'workerKilled', worker, pid: child.pid, afterMs },
+        `Worker ${worker} has not ended within ${afterMs} ms, which is longer than its drain takes: it is stopped or hangs, and is killed.`,
+      );
+      child.kill();
+    }
   }
 
   #killAll(): void {

@@ -123,12 +123,12 @@ export class Deployment implements AsyncDisposable {
     this.#ending.add(ending);
   }
 
-  #judge(name: string, { code, seconds }: PodEnd): void {
+  #judge(name: string, { code, wasKilled, seconds }: PodEnd): void {
     const { say, complain, spec } = this.#settings;
-    say(
-      `${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, with code ${code}`,
-    );
-    if (code === null) complain(`${name} had to be killed when its grace was over`);
+    const how = code === null ? 'by a signal' : `with code ${code}`;
+    say(`${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, ${how}`);
+    if (wasKilled) complain(`${name} had to be killed when its grace was over`);
+    else if (code === null) complain(`${name} crashed while it was to end: a signal that was not ours ended it`);
     else if (code !== 0) complain(`${name} ended with code ${code}, not 0`);
   }
 }

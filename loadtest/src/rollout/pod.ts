@@ -22,8 +22,10 @@ export interface PodSettings {
 
 /** How a pod ended. */
 export interface PodEnd {
-  /** Null where it had to be killed. */
+  /** Null where a signal ended it: it crashed, or had to be killed. */
   readonly code: number | null;
+  /** Whether its grace was over, and SIGKILL ended it. */
+  readonly wasKilled: boolean;
   /** From the beginning of its end, in the Deployment's seconds. */
   readonly seconds: number;
 }
@@ -195,9 +197,13 @@ export class Pod implements AsyncDisposable {
     await delay(spec.preStopSeconds * 1_000 * timeScale);
     // The grace begins with preStop, not behind it.
     const graceMs = (spec.terminationGracePeriodSeconds - spec.preStopSeconds) * 1_000 * timeScale;
-    const code = (await this.#child?.stop(graceMs).catch(() => null)) ?? null;
+    const end = (await this.#child?.stop(graceMs).then(
+      (code) => ({ code, wasKilled: false }),
+      // It did not end in time.
+      () => ({ code: null, wasKilled: true }),
+    )) ?? { code: null, wasKilled: false };
     this.#phase = 'gone';
     onChange(this);
-    return { code, seconds: (performance.now() - beganAt) / 1_000 / timeScale };
+    return { ...end, seconds: (performance.now() - beganAt) / 1_000 / timeScale };
   }
 }
