@@ -93,7 +93,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'probe',
     about: 'connections that look well and lead nowhere are found',
     file: 'broker/src/relay/probe.ts',
-    find: 'if (this.#misses < maxMisses) return;',
+    find: 'if (this.#misses % maxMisses !== 0) return;',
     replace: 'return;',
     testFile: 'broker/test/probe.test.ts',
     test: 'is found by the probe',
