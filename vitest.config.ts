@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Tests read the TypeScript sources of the workspaces (export condition "source"); only the processes that tests start
 // run what `npm run build` wrote.
@@ -8,6 +9,30 @@ const conditions = ['source'];
 const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'scenarios'].map(
   (name) => `loadtest/test/${name}.test.ts`,
 );
+
+/** Those that take longest, which is waiting: begun last, they would be waited for alone. */
+const slow = [
+  'deployment/image',
+  'loadtest/test/verify-faults',
+  'loadtest/test/rollout',
+  'broker/test/tracing',
+  'broker/test/recovery',
+  'broker/test/tls',
+  'broker/test/workers',
+  'broker/test/process',
+  'loadtest/test/stop',
+  'deployment/topology',
+];
+
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const place = slow.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
+      return place === -1 ? slow.length : place;
+    };
+    return (await super.sort(files)).toSorted((one, other) => rank(one) - rank(other));
+  }
+}
 
 export const common = {
   ssr: { resolve: { conditions, externalConditions: conditions } },
@@ -23,6 +48,7 @@ const test = {
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: SlowFirst },
     projects: [
       {
         ...common,
