@@ -134,7 +134,9 @@ export const redisHang: Fault = {
     await redis.resume();
     // The Sentinel gives the old master its place.
     const deadline = performance.now() + demotionDeadlineMs;
-    while (!String(await redisCommand(redis.port, ['INFO', 'replication'])).includes('role:slave')) {
+    // It closes connections when it becomes one.
+    const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
+    while (!(await role()).includes('role:slave')) {
       if (performance.now() > deadline) throw new Error('The Sentinel has not replaced the master.');
       await delay(50);
     }
