@@ -1,4 +1,4 @@
--- Gives back to a topic's stream what Redis has lost of it and a node remembers. Entries that are there already are left as they are.
+-- Gives back to a topic's stream what Redis has lost of it and a node remembers. What is there already is left as it is.
 --
 -- KEYS[1]  the topic's stream
 -- KEYS[2]  generation: there is none while nodes give back. Who comes too late gives nothing: others may have published since
@@ -27,20 +27,29 @@ while at <= #ARGV do
   at = at + 3
   -- What lies between cannot be had: what was seen of it must not be taken for what comes.
   if first > head + 1 then return { renew(stream, idOf(epoch, head), floor), 1 } end
-  if first == head + 1 then
-    local _, count = struct.unpack('>BH', entry)
-    redis.call('XADD', stream, idOf(epoch, first), '', entry)
-    head = first + count - 1
+  local _, count = struct.unpack('>BH', entry)
+  local there = head + 1 - first
+  if there < count then
+    local left, args = {}, {}
+    for i = 1, ids do
+      local place, text = ARGV[at + 2 * i - 2] - there, ARGV[at + 2 * i - 1]
+      if place >= 0 then
+        left[#left + 1] = { place = place, text = text }
+        args[#args + 1] = text
+        args[#args + 1] = idOf(epoch, head + 1 + place)
+      end
+    end
+    -- Of an entry that somebody has given back a part of, the rest.
+    if there > 0 then
+      local places = {}
+      for place = 0, there - 1 do places[place] = true end
+      entry, count = without(entry, places, left)
+    end
+    redis.call('XADD', stream, idOf(epoch, head + 1), '', entry)
+    head = head + count
     if count > 1 then redis.call('XSETID', stream, idOf(epoch, head)) end
     restored = 1
-    if ids > 0 then
-      local args = {}
-      for i = 1, ids do
-        args[2 * i - 1] = ARGV[at + 2 * i - 1]
-        args[2 * i] = idOf(epoch, first + tonumber(ARGV[at + 2 * i - 2]))
-      end
-      remember(stream .. ':ids', window, args)
-    end
+    if #args > 0 then remember(stream .. ':ids', window, args) end
   end
   at = at + 2 * ids
 end

@@ -85,3 +85,35 @@ local function remember(key, window, args)
   if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 
+-- An entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds that are left as {place, text}; and how
+-- many publications are left.
+local function without(entry, places, ids)
+  local version, count, length, at = struct.unpack('>BHI4', entry)
+  local kept, left, number = {}, 0, 0
+  local last = at + length
+  while at < last do
+    -- MessagePack: bin 8, 16, 32; fixstr; str 8, 16, 32.
+    local head, size = string.byte(entry, at), nil
+    if head >= 0xa0 and head <= 0xbf then
+      size = 1 + head - 0xa0
+    elseif head == 0xc4 or head == 0xd9 then
+      size = 2 + struct.unpack('>B', entry, at + 1)
+    elseif head == 0xc5 or head == 0xda then
+      size = 3 + struct.unpack('>H', entry, at + 1)
+    else
+      size = 5 + struct.unpack('>I4', entry, at + 1)
+    end
+    if not places[number] then
+      kept[#kept + 1] = string.sub(entry, at, at + size - 1)
+      left = left + 1
+    end
+    at = at + size
+    number = number + 1
+  end
+  local run = table.concat(kept)
+  local tail = {}
+  for _, id in ipairs(ids) do
+    tail[#tail + 1] = struct.pack('>HB', id.place, #id.text) .. id.text
+  end
+  return struct.pack('>BHI4', version, left, #run) .. run .. table.concat(tail), left
+end

@@ -111,7 +111,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'what was known is remembered too',
     about: 'a publication that is answered as known is given back by who answered it',
     file: 'broker/src/relay/history-publisher.ts',
-    find: 'this.#rememberEach(run, positions);',
+    find: 'this.#rememberInPieces(run, start, before);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
     test: 'when Redis restarts empty, and only a node that was told "published already" knows the publication',

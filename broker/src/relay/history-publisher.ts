@@ -3,7 +3,7 @@
  * the turn in one pipeline. Nobody is delivered to here: the nodes that listen, this one too, hear it from Redis in the
  * order of the offsets.
  */
-import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { isOutOfMemory, type ScriptCall, type Wait } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
@@ -12,7 +12,7 @@ import { parsePosition } from './position-id.js';
 import type { Published } from './published.js';
 import type { PublishTracer, Receipt, TakenRun } from './relay.js';
 import { scripts } from './scripts.js';
-import { decodeEntry, encodeEntry, runOf } from './stream-entry.js';
+import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface PublishingLink {
@@ -274,14 +274,13 @@ export class HistoryPublisher {
     }
     this.#counters.publicationsKnown += before.size;
     const start = parsePosition(String(first));
-    const positions: (Position | null)[] = [];
     let gone = 0;
-    for (let place = 0; place < run.count; place++) {
+    const positions: (Position | null)[] = Array.from({ length: run.count }, (_, place) => {
       const known = before.get(place);
       if (known !== undefined) gone++;
-      positions.push(known ?? (start && { epoch: start.epoch, offset: start.offset + place - gone }));
-    }
-    this.#rememberEach(run, positions);
+      return known ?? (start && { epoch: start.epoch, offset: start.offset + place - gone });
+    });
+    this.#rememberInPieces(run, start, before);
     for (const [index, receipt] of run.receipts.entries()) {
       const position = positions[run.places[index] as number] ?? null;
       if (position !== null) receipt.accepted(position);
@@ -289,17 +288,36 @@ export class HistoryPublisher {
     if (start !== null) this.#trace(run, start, run.count - before.size, redis);
   }
 
-  /** As entries of their own: a publication that was taken in before may have been answered to nobody, and be heard by nobody. */
-  #rememberEach({ topic, entry, messageIds }: Sent, positions: readonly (Position | null)[]): void {
+  /**
+   * What is new, as it stands in the stream, and what was known, each by itself: it may have been answered to nobody, and be heard by
+   * nobody. `start` is where the new begins.
+   */
+  #rememberInPieces(
+    { topic, entry, messageIds }: Sent,
+    start: Position | null,
+    known: ReadonlyMap<number, Position>,
+  ): void {
     const whole = decodeEntry(0, entry);
     if (whole === null) return;
-    const idAt = new Map([...messageIds].map(([id, place]) => [place, id]));
-    for (const [place, position] of positions.entries()) {
-      if (position === null) continue;
-      const id = idAt.get(place);
-      const bytes = encodeEntry(runOf([whole], place, place), new Map(id === undefined ? [] : [[id, 0]]));
-      this.#published.add({ topic, epoch: position.epoch, first: position.offset, last: position.offset, bytes });
+    const ones = inOnes(whole.run);
+    const newIds = new Map<string, number>();
+    let gone = 0;
+    for (const [id, place] of messageIds) {
+      const position = known.get(place);
+      if (position === undefined) {
+        newIds.set(id, place - gone);
+        continue;
+      }
+      gone++;
+      const { epoch, offset } = position;
+      const bytes = encodeEntry(ones[place] ?? emptyRun, new Map([[id, 0]]));
+      this.#published.add({ topic, epoch, first: offset, last: offset, bytes }, true);
     }
+    if (start === null) return;
+    const { epoch, offset } = start;
+    const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
+    const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
+    this.#published.add({ topic, epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 
   #trace({ topic, beganAt }: Sent, position: Position, count: number, redis: RoundTrip): void {

@@ -18,10 +18,13 @@ export interface PublishedEntry {
 export const rememberMs = 5_000;
 /** Most bytes remembered: of more, the oldest are forgotten early. */
 const maxBytes = 16_777_216;
+/** About what an entry takes besides its bytes. */
+const entryOverheadBytes = 200;
 
 interface Remembered {
   readonly entry: PublishedEntry;
   readonly at: number;
+  readonly wasKnown: boolean;
 }
 
 export class Published {
@@ -30,17 +33,23 @@ export class Published {
   /** How many of the oldest are forgotten already. */
   #gone = 0;
 
-  add(entry: PublishedEntry): void {
+  /** `wasKnown`: the topic had it already. It says nothing of where the topic stands. */
+  add(entry: PublishedEntry, wasKnown = false): void {
     const now = performance.now();
-    this.#entries.push({ entry, at: now });
-    this.#bytes += entry.bytes.length;
+    this.#entries.push({ entry, at: now, wasKnown });
+    this.#bytes += entry.bytes.length + entryOverheadBytes;
     this.#forgetOld(now);
   }
 
-  /** By topic, in order of offset. What is old is not forgotten here: an outage may have lasted longer than that. */
-  byTopic(): ReadonlyMap<Topic, readonly PublishedEntry[]> {
+  /**
+   * By topic, in order of offset, what is no older than `maxAgeMs`. What is old is not forgotten here: an outage may have lasted longer
+   * than that.
+   */
+  byTopic(maxAgeMs = Number.POSITIVE_INFINITY): ReadonlyMap<Topic, readonly PublishedEntry[]> {
     const topics = new Map<Topic, PublishedEntry[]>();
-    for (const { entry } of this.#entries.slice(this.#gone)) {
+    const oldest = performance.now() - maxAgeMs;
+    for (const { entry, at } of this.#entries.slice(this.#gone)) {
+      if (at < oldest) continue;
       const entries = topics.get(entry.topic);
       if (entries === undefined) topics.set(entry.topic, [entry]);
       else entries.push(entry);
@@ -54,9 +63,9 @@ export class Published {
     this.#forgetOld(performance.now());
     const seen = new Set<Topic>();
     for (let index = this.#entries.length - 1; index >= this.#gone; index--) {
-      const { entry, at } = this.#entries[index] as Remembered;
+      const { entry, at, wasKnown } = this.#entries[index] as Remembered;
       if (at < from) return;
-      if (seen.has(entry.topic)) continue;
+      if (wasKnown || seen.has(entry.topic)) continue;
       seen.add(entry.topic);
       if (at < to) yield entry;
     }
@@ -66,7 +75,7 @@ export class Published {
     while (this.#gone < this.#entries.length) {
       const oldest = this.#entries[this.#gone];
       if (oldest === undefined || (now - oldest.at <= rememberMs && this.#bytes <= maxBytes)) break;
-      this.#bytes -= oldest.entry.bytes.length;
+      this.#bytes -= oldest.entry.bytes.length + entryOverheadBytes;
       this.#gone++;
     }
     if (this.#gone * 2 > this.#entries.length) {

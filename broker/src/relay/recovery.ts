@@ -60,8 +60,6 @@ const listenShare = 0.5;
 const retryMs = 200;
 /** Entries in one call. */
 const maxEntriesPerCall = 200;
-/** Topics in one call of lua/prove.lua, which may have to look through their histories. */
-const maxProvedPerCall = 20;
 /** Calls in one pipeline. */
 const maxCalls = 64;
 
@@ -206,25 +204,25 @@ export class Recovery {
 
   /** The others began a generation without this node: what it published meanwhile they may not have. */
   async #prove(floor: string): Promise<void> {
-    const newest = [...this.#newestPublished()].flatMap(({ topic, entries }) => {
-      const entry = entries.at(-1);
-      return entry === undefined ? [] : [{ topic, entry }];
-    });
+    // What is older may be known no more.
+    const maxAgeMs = this.#settings.idempotencyWindowSeconds * 1_000;
     const calls: ScriptCall[] = [];
-    for (let at = 0; at < newest.length; at += maxProvedPerCall) {
-      const piece = newest.slice(at, at + maxProvedPerCall);
-      calls.push({
-        script: scripts.prove,
-        keys: piece.map(({ topic }) => this.#keys.topic(topic)),
-        args: [floor, ...piece.flatMap(({ entry: { bytes, ids } }) => [bytes, ids[0]?.[1] ?? ''])],
-      });
+    for (const { topic, epoch, entries } of this.#newestPublished(maxAgeMs)) {
+      for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
+        const args = entries.slice(at, at + maxEntriesPerCall).flatMap(({ first, bytes, ids }) => {
+          return [first, ids.length > 0 ? '' : bytes, ids.length, ...ids.map(([, id]) => id)];
+        });
+        calls.push({ script: scripts.prove, keys: [this.#keys.topic(topic)], args: [floor, epoch, ...args] });
+      }
     }
     for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
   }
 
   /** Of several epochs only the newest one has not ended. */
-  *#newestPublished(): Iterable<{ readonly topic: Topic; readonly epoch: string; readonly entries: readonly Given[] }> {
-    for (const [topic, published] of this.#published.byTopic()) {
+  *#newestPublished(
+    maxAgeMs?: number,
+  ): Iterable<{ readonly topic: Topic; readonly epoch: string; readonly entries: readonly Given[] }> {
+    for (const [topic, published] of this.#published.byTopic(maxAgeMs)) {
       const epoch = published.reduce((newest, entry) => (entry.epoch > newest ? entry.epoch : newest), '');
       const entries = published
         .filter((entry) => entry.epoch === epoch)

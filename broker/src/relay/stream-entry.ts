@@ -95,6 +95,16 @@ export function runOf(entries: readonly StreamEntry[], from: number, to: number)
   return { count: to - from + 1, bytes: pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces) };
 }
 
+/** A run cut into runs of one publication each. */
+export function inOnes({ count, bytes }: Run): Run[] {
+  const reader = new Reader(bytes);
+  return Array.from({ length: count }, () => {
+    const start = reader.at;
+    reader.skipPayload();
+    return { count: 1, bytes: bytes.subarray(start, reader.at) };
+  });
+}
+
 /** The bytes of the publications at the places `from` up to, not including, `to`. */
 function piece({ run }: StreamEntry, from: number, to: number): Uint8Array {
   if (from === 0 && to === run.count) return run.bytes;
