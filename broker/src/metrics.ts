@@ -39,6 +39,7 @@ export class Counters {
   publicationsUnrelayed = 0;
   publicationsOverloaded = 0;
   publicationsUnconfirmed = 0;
+  publicationsOutOfTurn = 0;
   publicationsKnown = 0;
   publicationsRepeated = 0;
   publicationsRepaired = 0;
@@ -158,6 +159,10 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   publicationsUnconfirmed: [
     'publications_unconfirmed',
     'Publications answered `unconfirmed`: the link to Redis failed with them on it, or too few replicas had them.',
+  ],
+  publicationsOutOfTurn: [
+    'publications_out_of_turn',
+    'Publications answered `unavailable` because an earlier one to the topic was refused and has not come again (PROTOCOL.md 8.11).',
   ],
   publicationsKnown: [
     'publications_known',

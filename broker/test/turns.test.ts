@@ -8,34 +8,44 @@ const [a, b] = ['a', 'b'].map((topic) => parseTopic(topic) as Topic) as [Topic, 
 const outOfTurn = expect.objectContaining({ code: 'unavailable' });
 
 describe('the turns of a connection', () => {
+  const at = (nowMs: number) => () => nowMs;
+
   it('let nothing to the topic pass but what was refused', () => {
     const turns = new Turns();
     turns.refused(a, '1', 0);
     turns.refused(a, '2', 0);
-    expect(() => turns.take(a, '3', 1)).toThrow(outOfTurn);
-    turns.take(b, '4', 1);
-    turns.take(a, '1', 1);
-    turns.take(a, '3', 1);
+    expect(() => turns.take(a, '3', at(1))).toThrow(outOfTurn);
+    turns.take(b, '4', at(1));
+    turns.take(a, '1', at(1));
+    turns.take(a, '3', at(1));
+    expect(turns.isEmpty).toBe(true);
   });
 
   it('do not wait for a publication that its client has given up: another refused one, or 2 s, will do', () => {
     const turns = new Turns();
     turns.refused(a, '1', 0);
     turns.refused(a, '2', 0);
-    turns.take(a, '2', 1);
+    turns.take(a, '2', at(1));
     turns.refused(a, '5', 10);
-    expect(() => turns.take(a, '6', 2_009)).toThrow(outOfTurn);
-    turns.take(a, '6', 2_010);
-    turns.take(a, '7', 2_010);
+    expect(() => turns.take(a, '6', at(2_009))).toThrow(outOfTurn);
+    turns.take(a, '6', at(2_010));
+    turns.take(a, '7', at(2_010));
   });
 
-  it('remember 4,096 refused ones at most, and forget those that were given up', () => {
+  it('remember 1,024 refused ones at most, and each for 2 s', () => {
     const turns = new Turns();
-    for (let index = 0; index < 5_000; index++) turns.refused(a, String(index), index / 5_000);
+    for (let index = 0; index < 2_000; index++) turns.refused(a, String(index), 0);
     turns.refused(b, '1', 1);
-    turns.take(b, '2', 1);
+    turns.take(b, '2', at(1));
+    turns.forgetOld(1_999);
+    expect(turns.isEmpty).toBe(false);
+    turns.forgetOld(2_000);
+    expect(turns.isEmpty).toBe(true);
     turns.refused(b, '1', 2_001);
-    expect(() => turns.take(b, '2', 2_001)).toThrow(outOfTurn);
+    expect(() => turns.take(b, '2', at(2_001))).toThrow(outOfTurn);
+    // Another refusal after that begins anew.
+    turns.refused(b, '3', 4_500);
+    expect(() => turns.take(b, '4', at(4_501))).toThrow(outOfTurn);
   });
 });
 
@@ -60,6 +70,8 @@ it('a publication behind one that was refused is refused until that one comes ag
   const answer = await publish('m2', 2);
   expect(answer).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
   if (answer.type === 'error') expect(answer.message).toMatch(/^An earlier publication to this topic was refused/);
+  expect(await cluster.node(0).metric('fanfare_publications_out_of_turn_total')).toBe(1);
+  expect(await cluster.node(0).metric('fanfare_commands_unavailable_total')).toBe(0);
   for (const data of [1, 2, 3]) expect(await publish(`m${data}`, data)).toMatchObject({ type: 'published' });
   expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
 });

@@ -231,6 +231,12 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     return this.#session;
   }
 
+  /** Gives up waiting for publications that were refused, where it has been long enough; `nowMs` is of performance.now(). */
+  forgetTurns(nowMs: number): void {
+    this.turns?.forgetOld(nowMs);
+    if (this.turns?.isEmpty === true) this.turns = null;
+  }
+
   /** Bytes that wait for the peer to read them, beyond what the kernel holds. */
   get bufferedBytes(): number {
     return this.#socket?.getBufferedAmount() ?? 0;

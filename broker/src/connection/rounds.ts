@@ -1,5 +1,5 @@
 /**
- * Looks at all connections once a second: whose time is up is closed, and where the node holds too many unread bytes, those that read
+ * Looks at all connections once a second: whose time is up is closed, what they need not remember any more is forgotten, and where the node holds too many unread bytes, those that read
  * least are. One timer for all: one for each connection would cost more memory than all else of it.
  */
 import { closeReasons } from '@fanfare/protocol';
@@ -41,14 +41,16 @@ export class Rounds {
 
   look(nowMs: number): void {
     let total = 0;
+    const now = performance.now();
     // A copy: who is closed leaves the list.
     for (const connection of [...this.#connections]) {
       connection.session?.check(nowMs);
+      connection.forgetTurns(now);
       // What those hold that are being closed is given back within their grace of 5 s.
       if (!connection.isClosing) total += connection.bufferedBytes;
     }
     this.bufferedBytes = total;
-    this.#forgetIdle(performance.now());
+    this.#forgetIdle(now);
     if (total > this.#settings.maxTotalBufferedBytes) this.#shed(total);
   }
 

@@ -26,5 +26,6 @@ export interface HandlerCounters {
   commandErrors: number;
   commandsUnavailable: number;
   publicationsUnconfirmed: number;
+  publicationsOutOfTurn: number;
   commandsNotPermitted: number;
 }

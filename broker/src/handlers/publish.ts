@@ -10,10 +10,12 @@ export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 're
   const { id, topic, messageId } = command;
   permit('publish', topic, caller, parts);
   parts.counters.publicationsIn++;
-  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, performance.now());
+  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
   parts.relay.publish(topic, command, messageId, receipt);
 }
+
+const now = (): number => performance.now();
 
 /** Turns the outcome of one publication into its reply. A class, because closures would cost two for each publication. */
 class PublishReceipt implements Receipt {

@@ -2,7 +2,7 @@
 import type { CommandId, Publish, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
-import { Turns } from './turns.js';
+import { OutOfTurnError, Turns } from './turns.js';
 
 /** `publication`: where it was a publish. */
 export function replyError(
@@ -13,11 +13,12 @@ export function replyError(
   publication: Pick<Publish, 'topic' | 'messageId'> | null = null,
 ): void {
   counters.commandErrors++;
-  if (error.code === 'unavailable') counters.commandsUnavailable++;
+  if (error instanceof OutOfTurnError) counters.publicationsOutOfTurn++;
+  else if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
   if (publication !== null && error.retryable) {
     const { topic, messageId } = publication;
-    if (messageId !== null && relay.hasHistory(topic)) {
+    if (messageId !== null && relay.hasHistory(topic) && caller.allows('publish', topic)) {
       caller.turns ??= new Turns();
       caller.turns.refused(topic, messageId, performance.now());
     }

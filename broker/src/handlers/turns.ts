@@ -9,7 +9,7 @@ import { ReplyError, type Topic } from '@fanfare/protocol';
 const patienceMs = 2_000;
 
 /** Refused publications that are remembered; the order of others is not kept. */
-const maxRefused = 4_096;
+const maxRefused = 1_024;
 
 interface Refused {
   /** Any of them may come next: a client may give up the first. */
@@ -17,17 +17,29 @@ interface Refused {
   readonly untilMs: number;
 }
 
+/** Another publication to the topic comes first. */
+export class OutOfTurnError extends ReplyError {
+  constructor() {
+    super(
+      'unavailable',
+      'An earlier publication to this topic was refused and comes first: publish that one again, and then this one. Nothing was delivered.',
+    );
+  }
+}
+
+/** All times are of performance.now(). */
 export class Turns {
   /** In the order in which their patience ends. */
   readonly #refused = new Map<Topic, Refused>();
   #count = 0;
 
+  get isEmpty(): boolean {
+    return this.#count === 0;
+  }
+
   /** A publication was refused in a way that lets it be published again. */
   refused(topic: Topic, messageId: string, nowMs: number): void {
-    for (const [other, { untilMs }] of this.#refused) {
-      if (untilMs > nowMs) break;
-      this.#forget(other);
-    }
+    this.forgetOld(nowMs);
     if (this.#count >= maxRefused) return;
     const refused = this.#refused.get(topic) ?? { messageIds: new Set(), untilMs: nowMs + patienceMs };
     this.#refused.set(topic, refused);
@@ -36,16 +48,20 @@ export class Turns {
     this.#count++;
   }
 
-  /** Throws `unavailable` where another publication to the topic comes first. */
-  take(topic: Topic, messageId: string, nowMs: number): void {
+  /** Throws {@link OutOfTurnError}. */
+  take(topic: Topic, messageId: string, nowMs: () => number): void {
     const refused = this.#refused.get(topic);
     if (refused === undefined) return;
-    if (!refused.messageIds.has(messageId) && nowMs < refused.untilMs)
-      throw new ReplyError(
-        'unavailable',
-        'An earlier publication to this topic was refused and comes first: publish that one again, and then this one. Nothing was delivered.',
-      );
+    if (!refused.messageIds.has(messageId) && nowMs() < refused.untilMs) throw new OutOfTurnError();
     this.#forget(topic);
+  }
+
+  /** Gives up waiting where it has been long enough. */
+  forgetOld(nowMs: number): void {
+    for (const [topic, { untilMs }] of this.#refused) {
+      if (untilMs > nowMs) return;
+      this.#forget(topic);
+    }
   }
 
   #forget(topic: Topic): void {
