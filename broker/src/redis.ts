@@ -411,7 +411,10 @@ export function isOutOfMemory({ message }: Error): boolean {
   return /^OOM\b/.test(message);
 }
 
-/** Whether Redis refuses to write although it is the one that it was: to ask it who it is, or to connect anew, tells nothing new. */
+/**
+ * Whether Redis refuses to write whatever it holds: to ask it for its generation tells nothing new. Where it lacks replicas it may be a master that
+ * was cut off, and another connection may lead to another one; only where it is full, or cannot save, is that in vain.
+ */
 export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }
