@@ -3,7 +3,7 @@ import { startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../src/connection/connection.js';
 import { createLog } from '../src/log.js';
-import { Rebalance } from '../src/rebalance.js';
+import { loadOf, Rebalance } from '../src/rebalance.js';
 import type { Spread } from '../src/relay/relay.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -106,6 +106,70 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
+  it('gives up too where a node that fills up and has room again makes it seem over each time; ten minutes later it begins anew', () => {
+    const counters = { connectionsRebalanced: 0 };
+    let isOver = false;
+    const rebalance = new Rebalance(
+      { rebalanceRate: 10, rebalanceAfterMs: 0 },
+      {
+        // New ones at each look: all come back.
+        get connections() {
+          return Array.from({ length: 20 }, () => ({ isInvited: false, invite() {} })) as unknown as Connection[];
+        },
+        spread: () => ({ nodes: 2, open: isOver ? 1 : 2, connections: 20, own: 20 }),
+        counters,
+        log,
+      },
+    );
+    let now = 0;
+    const lookAfter = (ms: number): number => {
+      now += ms;
+      rebalance.look(now);
+      return counters.connectionsRebalanced;
+    };
+    for (let round = 0; round < 20; round++) {
+      isOver = false;
+      lookAfter(1_000);
+      isOver = true;
+      lookAfter(1_000);
+    }
+    // 10 too many, and five times as many invitations.
+    expect(counters.connectionsRebalanced).toBe(50);
+    isOver = false;
+    expect(lookAfter(599_999)).toBe(50);
+    isOver = true;
+    lookAfter(1_000);
+    isOver = false;
+    expect(lookAfter(600_000)).toBe(60);
+    rebalance.close();
+  });
+
+  it('has five invitations for each that is too many also where they become more on the way', () => {
+    const counters = { connectionsRebalanced: 0 };
+    let own = 12;
+    const rebalance = new Rebalance(
+      { rebalanceRate: 1_000, rebalanceAfterMs: 0 },
+      {
+        get connections() {
+          return Array.from({ length: own }, () => ({ isInvited: false, invite() {} })) as unknown as Connection[];
+        },
+        spread: () => ({ nodes: 2, open: 2, connections: 20, own }),
+        counters,
+        log,
+      },
+    );
+    for (let look = 0; look < 4; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(4 * 2);
+    own = 20;
+    for (let look = 0; look < 10; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(5 * 10);
+    // It has given up: that still more come does not help.
+    own = 40;
+    for (let look = 0; look < 10; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(5 * 10);
+    rebalance.close();
+  });
+
   it('compares what it said with what all said then: who grows together has its share', () => {
     const counters = { connectionsRebalanced: 0 };
     const connections = Array.from({ length: 500 }, () => ({ isInvited: false, invite() {} }));
@@ -133,6 +197,16 @@ describe('a node that has more connections than its share', () => {
   ])('invites nobody where %s', (_, own, spread) => {
     expect(invitations(own, spread)).toEqual([0]);
   });
+});
+
+it('a node is full from 95 % of its limit on, and has room again below 85 %', () => {
+  const counts = [0, 94, 95, 94, 86, 85, 84, 85, 94, 95];
+  let isFull = false;
+  const full = counts.filter((count) => {
+    ({ isFull } = loadOf(count, 100, isFull));
+    return isFull;
+  });
+  expect(full).toEqual([95, 94, 86, 85, 95]);
 });
 
 describe('nodes with FANFARE_REBALANCE_RATE', () => {
