@@ -1,5 +1,6 @@
 /** New nodes fill up: those that have more than their share of the connections invite some to move. */
 import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../src/connection/connection.js';
 import { createLog } from '../src/log.js';
@@ -244,6 +245,22 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     expect(await invited()).toBe(0);
     for (const client of few) await client.close();
     await until('it invites', async () => (await invited()) > 0);
+  });
+
+  it('say it in a way that releases which know only of a number read as that number', async () => {
+    await using full = await startCluster({
+      redis: true,
+      env: { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_MAX_CONNECTIONS: '2' },
+    });
+    await Promise.all([full.connect(), full.connect()]);
+    const redis = new Redis(full.redis.url);
+    const said = async (): Promise<string> => (await redis.hvals('fanfare:connections'))[0] ?? '';
+    await until('it says that it is full', async () => (await said()).startsWith('+'));
+    // As lua/heartbeat.lua of those releases does.
+    const sum =
+      "local total = 0 for _, count in ipairs(redis.call('HVALS', KEYS[1])) do total = total + tonumber(count) end return total";
+    expect(await redis.eval(sum, 1, 'fanfare:connections')).toBe(2);
+    await redis.quit();
   });
 
   it('invite where they are full themselves', async () => {

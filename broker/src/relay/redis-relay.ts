@@ -588,7 +588,7 @@ export class RedisRelay implements Relay {
 
 /** As lua/heartbeat.lua takes it. */
 function countOf({ connections, isFull }: Load): string {
-  return isFull ? `${connections} full` : String(connections);
+  return isFull ? `+${connections}` : String(connections);
 }
 
 /** What all say, as this node looks at it: to itself it is a place for connections also where it is full. */
