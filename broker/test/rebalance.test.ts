@@ -235,10 +235,13 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using small = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '2' } });
     const few = await Promise.all([small.connect(), small.connect()]);
-    await using large = await startCluster({ nodes: 2, redis, env });
-    // In turns: neither has more than its share meanwhile.
-    for (let client = 0; client < 6; client++) for (const node of [0, 1]) await large.connect(node);
-    // Of 14 on three nodes a third would be 4.
+    const heard = new Redis(redis.url);
+    await until('it says that it is full', async () => (await heard.hvals('fanfare:connections')).includes('+2'));
+    await heard.quit();
+    // One alone: what it has is its share, however old the numbers are.
+    await using large = await startCluster({ redis, env });
+    await Promise.all(Array.from({ length: 6 }, () => large.connect()));
+    // Of 8 on two nodes the half would be 4. It looks once a second, which is no more than ten probes.
     const probes = await large.node().metric('fanfare_probe_seconds_count');
     await until('it has looked', async () => (await large.node().metric('fanfare_probe_seconds_count')) > probes + 15);
     const invited = (): Promise<number> => large.node().metric('fanfare_connections_rebalanced_total');
