@@ -34,7 +34,7 @@ export const logEvents = {
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
   workerKilled:
-    'A worker that was asked to stop has not ended in the time that its drain takes (`afterMs`): it is killed (SIGKILL).',
+    'A worker that was asked to stop has not ended in the time that this takes (`afterMs`): it is killed (SIGKILL).',
   outageBegan:
     'The node does not reach the others: `reason`, how many `connections` it has, and in the text what that means for them. Also where it has not within 3 s of its start.',
   outageLasts: 'It lasts, since `lastsMs`: said once a minute, with what it has done so far, as in `outageOver`.',
