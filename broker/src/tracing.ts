@@ -212,8 +212,9 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     };
     // The exporter's own timeout is for silence: an answer that comes byte by byte would occupy it for ever.
     const deadline = setTimeout(() => {
-      settle({ code: failed, error: new Error(`no whole answer within ${collectorTimeoutMs} ms`) });
+      // First: who is told that it is settled may send the next request.
       this.#agent?.destroy();
+      settle({ code: failed, error: new Error(`no whole answer within ${collectorTimeoutMs} ms`) });
     }, collectorTimeoutMs);
     this.#exporter.export(spans, settle);
   }
