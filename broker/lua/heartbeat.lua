@@ -8,8 +8,8 @@
 -- KEYS[5]  version of the layout of all that nodes keep in Redis (recover.lua)
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long a node counts as alive after its last sign, in ms
--- ARGV[3]  its connections, with ' full' behind the number where it has no room for more; '' where it is not to be counted,
---          because it stops
+-- ARGV[3]  its connections, with a '+' before the number where it has no room for more: to releases that do not know of that it is the
+--          same number; '' where it is not to be counted, because it stops
 -- ARGV[4]  the version of the layout that this node speaks
 --
 -- Returns the number of nodes alive, this one included; the clock as it is kept now, 0 where it stands; how many nodes have said how
@@ -35,7 +35,7 @@ redis.call('PEXPIRE', KEYS[4], ARGV[2])
 local counts = redis.call('HVALS', KEYS[4])
 local open, total = 0, 0
 for _, count in ipairs(counts) do
-  if tonumber(count) then open, total = open + 1, total + tonumber(count) end
+  if count:sub(1, 1) ~= '+' then open, total = open + 1, total + tonumber(count) end
 end
 local clock = 0
 if redis.call('GET', KEYS[2]) == stateOfServer() then

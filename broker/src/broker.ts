@@ -116,7 +116,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   });
 
   const maxConnections = Math.min(config.maxConnections, maxSockets);
-  loadForSpread = () => (isDraining ? null : loadOf(server.connections.length, maxConnections));
+  let wasFull = false;
+  loadForSpread = () => {
+    if (isDraining) return null;
+    const load = loadOf(server.connections.length, maxConnections, wasFull);
+    wasFull = load.isFull;
+    return load;
+  };
   const rebalance = new Rebalance(config, {
     connections: server.connections,
     spread: () => relay.spread,

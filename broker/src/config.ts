@@ -504,7 +504,7 @@ export const settings = {
     mustBe: 'a URL such as http://collector:4318 or http://collector:4318/v1/traces',
     fallback: 'unset',
     about:
-      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. A URL without a path gets `/v1/traces`; a path is taken as it stands. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
+      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. A URL without a path, or with `/` alone, gets `/v1/traces`; any other path is taken as it stands. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
     schema: httpUrl.transform(tracesUrl).nullable().default(null),
   } satisfies Setting<string | null>,
   tracingRatio: {

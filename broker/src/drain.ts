@@ -1,6 +1,7 @@
 /** How a node stops without losing anything: clients are invited to move, and what is left is closed in waves. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
+import { collectorTimeoutMs } from './collector-timeout.js';
 import type { Connection } from './connection/connection.js';
 import type { Log } from './log.js';
 
@@ -19,6 +20,23 @@ export function longestDrainMs({
   drainTimeoutMs,
 }: DrainSettings): number {
   return drainWindowMs + (drainWindowMs > 0 ? drainWaves * drainWaveIntervalMs : 0) + drainTimeoutMs;
+}
+
+export interface StopSettings extends DrainSettings {
+  readonly redisUrl: string | null;
+  readonly redisTimeoutMs: number;
+  readonly durableTimeoutMs: number;
+  readonly tracingUrl: string | null;
+}
+
+/**
+ * The longest that a node takes to stop as its settings say, in milliseconds: a Redis that does not answer is waited for once, then its
+ * connection is given up; and the collector of traces.
+ */
+export function longestStopMs(settings: StopSettings): number {
+  const { redisUrl, redisTimeoutMs, durableTimeoutMs, tracingUrl } = settings;
+  const redisMs = redisUrl === null ? 0 : redisTimeoutMs + durableTimeoutMs;
+  return longestDrainMs(settings) + redisMs + (tracingUrl === null ? 0 : collectorTimeoutMs);
 }
 
 /** What is drained. */

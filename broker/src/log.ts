@@ -20,7 +20,7 @@ export const logEvents = {
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   repeated:
-    'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each.',
+    'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
   systemLimit:
     'At start, unless it listens on loopback only: the system gives this node less than its settings ask for (`limit`, `value`, `wanted`); what to set is in the line and in docs/operations.md.',
@@ -34,7 +34,7 @@ export const logEvents = {
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
   workerKilled:
-    'A worker that was asked to stop has not ended in the time that its drain takes (`afterMs`): it is killed (SIGKILL).',
+    'A worker that was asked to stop has not ended in the time that this takes (`afterMs`): it is killed (SIGKILL).',
   outageBegan:
     'The node does not reach the others: `reason`, how many `connections` it has, and in the text what that means for them. Also where it has not within 3 s of its start.',
   outageLasts: 'It lasts, since `lastsMs`: said once a minute, with what it has done so far, as in `outageOver`.',

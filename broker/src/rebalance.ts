@@ -26,10 +26,12 @@ const lookMs = 1_000;
 
 /** From so much of its limit on a node is full: the rest is for those who come by themselves. */
 const fullShare = 0.95;
+/** A full node has room again below so much of its limit: one that comes and goes there would have the others move clients to it each time. */
+const openShare = 0.85;
 
 /** The load of a node that takes `max` connections at most. */
-export function loadOf(connections: number, max: number): Load {
-  return { connections, isFull: connections >= max * fullShare };
+export function loadOf(connections: number, max: number, wasFull: boolean): Load {
+  return { connections, isFull: connections >= max * (wasFull ? openShare : fullShare) };
 }
 
 /** A node that has so much more than its share leaves it at that: load balancers do not divide evenly. */
@@ -41,6 +43,9 @@ const tolerance = 0.1;
  */
 const patience = 5;
 
+/** A node that has had its share for so long, in milliseconds, begins anew with its invitations; before that they are of one story. */
+const calmMs = 600_000;
+
 export class Rebalance {
   readonly #settings: RebalanceSettings;
   readonly #parts: Rebalanced;
@@ -48,8 +53,12 @@ export class Rebalance {
   /** How many nodes there are, and since when, by performance.now(). */
   #nodes = { count: 0, since: 0 };
   #isUnderWay = false;
-  /** Null before the first one for this number of nodes. */
-  #invitationsLeft: number | null = null;
+  /** Since the number of nodes changed, or the last calm: how many were invited, and the most that were too many. */
+  #invited = 0;
+  #mostExcess = 0;
+  #hasGivenUp = false;
+  /** Since when this node has its share, by performance.now(); null while it has more. */
+  #evenSince: number | null = null;
 
   constructor(settings: RebalanceSettings, parts: Rebalanced) {
     this.#settings = settings;
@@ -67,21 +76,33 @@ export class Rebalance {
     const nodes = spread?.nodes ?? 0;
     if (nodes !== this.#nodes.count) {
       this.#nodes = { count: nodes, since: now };
-      this.#invitationsLeft = null;
+      this.#beginAnew();
     }
     // In the middle of a deploy clients would be moved to nodes that are about to stop, and moved on from there.
     if (spread === null || nodes === 0 || now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
     // Both as of the last heartbeat: where all nodes grow, what this one has now is more than its share of what all had then.
     const share = spread.connections / spread.open;
     const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
-    if (excess > 0) this.#invite(excess, spread.own, share);
-    else if (this.#isUnderWay) this.#end(spread.own, share);
+    if (excess === 0) {
+      this.#evenSince ??= now;
+      if (this.#isUnderWay) this.#end(spread.own, share);
+      return;
+    }
+    if (this.#evenSince !== null && now - this.#evenSince >= calmMs) this.#beginAnew();
+    this.#evenSince = null;
+    if (!this.#hasGivenUp) this.#invite(excess, spread.own, share);
+  }
+
+  #beginAnew(): void {
+    this.#invited = 0;
+    this.#mostExcess = 0;
+    this.#hasGivenUp = false;
   }
 
   #invite(excess: number, own: number, share: number): void {
     const { connections, counters, log } = this.#parts;
     const { rebalanceRate } = this.#settings;
-    this.#invitationsLeft ??= excess * patience;
+    this.#mostExcess = Math.max(this.#mostExcess, excess);
     if (!this.#isUnderWay) {
       this.#isUnderWay = true;
       log.info(
@@ -89,8 +110,7 @@ export class Rebalance {
         `This node has ${own} connections where its share is ${Math.round(share)}: inviting ${rebalanceRate} a second to move.`,
       );
     }
-    if (this.#invitationsLeft === 0) return;
-    let left = Math.min(rebalanceRate, excess, this.#invitationsLeft);
+    let left = Math.min(rebalanceRate, excess, this.#mostExcess * patience - this.#invited);
     const start = Math.floor(Math.random() * connections.length);
     // Each is invited once: those that do not heed it are not asked for ever.
     for (let step = 0; step < connections.length && left > 0; step++) {
@@ -98,19 +118,19 @@ export class Rebalance {
       if (connection === undefined || connection.isInvited) continue;
       connection.invite(Math.floor(Math.random() * lookMs));
       counters.connectionsRebalanced++;
-      this.#invitationsLeft--;
+      this.#invited++;
       left--;
     }
-    if (this.#invitationsLeft > 0) return;
+    if (this.#invited < this.#mostExcess * patience) return;
+    this.#hasGivenUp = true;
     log.warn(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'inVain' },
-      `This node has invited ${patience} times as many clients to move as it had too many, and still has ${own} where its share is ${Math.round(share)}: the load balancer brings them back. Nobody is invited until the number of nodes changes.`,
+      `This node has invited ${patience} times as many clients to move as it had too many, and still has ${own} where its share is ${Math.round(share)}: the load balancer brings them back. Nobody is invited until the number of nodes changes, or this node has had its share for ten minutes.`,
     );
   }
 
   #end(own: number, share: number): void {
     this.#isUnderWay = false;
-    this.#invitationsLeft = null;
     this.#parts.log.info(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'over' },
       `This node has ${own} connections, its share or nearly so: nobody is invited to move any more.`,

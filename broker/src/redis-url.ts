@@ -47,6 +47,8 @@ export function readRedisUrl(text: string): RedisAddress {
   const servers = readServers(hosts, isSentinel);
   if (isSentinel) checkMasterName(path);
   const fields = readQuery(query, isSentinel ? sentinelFields : redisFields);
+  if (!isSentinel && path !== '' && fields.has('db'))
+    throw new RedisUrlError('names its database twice: write it behind the "/" or behind ?db=, not both.');
   const [, username, password] = /^([^:]*):?(.*)$/.exec(login) ?? [];
   return {
     servers,
@@ -121,8 +123,11 @@ function checkMasterName(name: string): void {
 function readQuery(query: string, known: readonly string[]): URLSearchParams {
   // A "+" is meant as it stands: this is no form.
   const fields = new URLSearchParams(query.replaceAll('+', '%2B'));
-  if (![...fields.keys()].every((field) => known.includes(field)))
+  const names = [...fields.keys()];
+  if (!names.every((name) => known.includes(name)))
     throw new RedisUrlError(`has something behind its "?" that is not known there: only ${known.join('=, ')}= are.`);
+  if (new Set(names).size < names.length)
+    throw new RedisUrlError('has something behind its "?" twice: write each but once.');
   return fields;
 }
 

@@ -59,8 +59,6 @@ abstract class Link {
   readonly #saidAt = new Map<string, number>();
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
-  /** Whether Redis has refused to write for want of memory since it last took something. */
-  isOutOfMemory = false;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
   readonly #unanswered = new Set<Unanswered>();
 
@@ -137,7 +135,6 @@ abstract class Link {
   /** Says what is wrong: at once when it is new, every ten seconds while it lasts or comes again. */
   complain(error: Error): void {
     if (this.#isClosed || isEcho(error)) return;
-    if (isOutOfMemory(error)) this.isOutOfMemory = true;
     const sentence = explain(error);
     const now = performance.now();
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
@@ -194,7 +191,6 @@ abstract class Link {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
-    this.isOutOfMemory = false;
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
@@ -265,6 +261,7 @@ export interface ScriptCall {
 /** Sends publications and scripts to Redis, one pipeline at a time as the caller made it. */
 export class PublisherLink extends Link {
   #hasWarned = false;
+  #isOutOfMemory = false;
 
   constructor(
     settings: RedisSettings,
@@ -279,7 +276,26 @@ export class PublisherLink extends Link {
         if (role === 'publisher' && readRedisUrl(settings.redisUrl).masterName !== null) void this.#checkMaster();
         events.onReady?.();
       },
+      onLost: (wasSilent) => {
+        this.#isOutOfMemory = false;
+        events.onLost?.(wasSilent);
+      },
     });
+  }
+
+  /** Whether Redis is full, by what it said to the last write that it refused, or to the last probe where that is later. */
+  get isOutOfMemory(): boolean {
+    return this.#isOutOfMemory;
+  }
+
+  /** Takes what Redis said to a write: an error, or its answer. */
+  noteWrite(answer: unknown): void {
+    this.#isOutOfMemory = answer instanceof Error && isOutOfMemory(answer);
+  }
+
+  override complain(error: Error): void {
+    if (isWriteRefusal(error)) this.noteWrite(error);
+    super.complain(error);
   }
 
   /** Where there are failovers, a master that was cut off must not go on beside the next one. Said once, of whichever master. */
@@ -395,7 +411,10 @@ export function isOutOfMemory({ message }: Error): boolean {
   return /^OOM\b/.test(message);
 }
 
-/** Whether Redis refuses to write although it is the one that it was: to ask it who it is, or to connect anew, tells nothing new. */
+/**
+ * Whether Redis refuses to write whatever it holds: to ask it for its generation tells nothing new. Where it lacks replicas it may be a master that
+ * was cut off, and another connection may lead to another one; only where it is full, or cannot save, is that in vain.
+ */
 export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }

@@ -17,6 +17,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { convertLegacyHttpOptions } from '@opentelemetry/otlp-exporter-base/node-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
+import { collectorTimeoutMs } from './collector-timeout.js';
 import type { Log } from './log.js';
 import type { PublishTracer, TakenRun } from './relay/relay.js';
 import type { DeliveredRun, DeliveryTracer } from './topics/fanout.js';
@@ -38,8 +39,6 @@ const maxWaitingSpans = 4_096;
 const maxSpansInRequest = 512;
 /** How long spans wait for others, in milliseconds. */
 const sendIntervalMs = 1_000;
-/** How long the collector may take until its answer is whole, tries after an error included, in milliseconds. A node that stops waits no longer for it. */
-const timeoutMs = 3_000;
 
 /** Beyond this the clock of the system was set, in milliseconds. */
 const clockStepMs = 5;
@@ -89,7 +88,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     const { agentFactory } = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', {});
     this.#exporter = new OTLPTraceExporter({
       url: tracingUrl,
-      timeoutMillis: timeoutMs,
+      timeoutMillis: collectorTimeoutMs,
       httpAgentOptions: async (protocol) => {
         this.#agent = await agentFactory(protocol);
         return this.#agent;
@@ -105,7 +104,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       maxExportBatchSize: maxSpansInRequest,
       scheduledDelayMillis: sendIntervalMs,
       // Never reached: #export has the deadline.
-      exportTimeoutMillis: timeoutMs * 2,
+      exportTimeoutMillis: collectorTimeoutMs * 2,
     });
     const { origin, pathname } = new URL(tracingUrl);
     const url = origin + pathname;
@@ -213,9 +212,10 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     };
     // The exporter's own timeout is for silence: an answer that comes byte by byte would occupy it for ever.
     const deadline = setTimeout(() => {
-      settle({ code: failed, error: new Error(`no whole answer within ${timeoutMs} ms`) });
+      // First: who is told that it is settled may send the next request.
       this.#agent?.destroy();
-    }, timeoutMs);
+      settle({ code: failed, error: new Error(`no whole answer within ${collectorTimeoutMs} ms`) });
+    }, collectorTimeoutMs);
     this.#exporter.export(spans, settle);
   }
 

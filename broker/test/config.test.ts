@@ -148,6 +148,8 @@ describe('the configuration', () => {
       'redis://:secret@host?enableOfflineQueue=1',
       'has something behind its "?" that is not known there: only db= are.',
     ],
+    ['redis://:secret@host/1?db=2', 'names its database twice: write it behind the "/" or behind ?db=, not both.'],
+    ['redis://:secret@host?db=1&db=2', 'has something behind its "?" twice: write each but once.'],
     [
       'redis+sentinel://one/m?sentinelPasword=secret',
       'has something behind its "?" that is not known there: only db=, sentinelUsername=, sentinelPassword= are.',

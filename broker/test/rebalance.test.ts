@@ -1,9 +1,10 @@
 /** New nodes fill up: those that have more than their share of the connections invite some to move. */
 import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import type { Connection } from '../src/connection/connection.js';
 import { createLog } from '../src/log.js';
-import { Rebalance } from '../src/rebalance.js';
+import { loadOf, Rebalance } from '../src/rebalance.js';
 import type { Spread } from '../src/relay/relay.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -106,6 +107,70 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
+  it('gives up too where a node that fills up and has room again makes it seem over each time; ten minutes later it begins anew', () => {
+    const counters = { connectionsRebalanced: 0 };
+    let isOver = false;
+    const rebalance = new Rebalance(
+      { rebalanceRate: 10, rebalanceAfterMs: 0 },
+      {
+        // New ones at each look: all come back.
+        get connections() {
+          return Array.from({ length: 20 }, () => ({ isInvited: false, invite() {} })) as unknown as Connection[];
+        },
+        spread: () => ({ nodes: 2, open: isOver ? 1 : 2, connections: 20, own: 20 }),
+        counters,
+        log,
+      },
+    );
+    let now = 0;
+    const lookAfter = (ms: number): number => {
+      now += ms;
+      rebalance.look(now);
+      return counters.connectionsRebalanced;
+    };
+    for (let round = 0; round < 20; round++) {
+      isOver = false;
+      lookAfter(1_000);
+      isOver = true;
+      lookAfter(1_000);
+    }
+    // 10 too many, and five times as many invitations.
+    expect(counters.connectionsRebalanced).toBe(50);
+    isOver = false;
+    expect(lookAfter(599_999)).toBe(50);
+    isOver = true;
+    lookAfter(1_000);
+    isOver = false;
+    expect(lookAfter(600_000)).toBe(60);
+    rebalance.close();
+  });
+
+  it('has five invitations for each that is too many also where they become more on the way', () => {
+    const counters = { connectionsRebalanced: 0 };
+    let own = 12;
+    const rebalance = new Rebalance(
+      { rebalanceRate: 1_000, rebalanceAfterMs: 0 },
+      {
+        get connections() {
+          return Array.from({ length: own }, () => ({ isInvited: false, invite() {} })) as unknown as Connection[];
+        },
+        spread: () => ({ nodes: 2, open: 2, connections: 20, own }),
+        counters,
+        log,
+      },
+    );
+    for (let look = 0; look < 4; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(4 * 2);
+    own = 20;
+    for (let look = 0; look < 10; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(5 * 10);
+    // It has given up: that still more come does not help.
+    own = 40;
+    for (let look = 0; look < 10; look++) rebalance.look();
+    expect(counters.connectionsRebalanced).toBe(5 * 10);
+    rebalance.close();
+  });
+
   it('compares what it said with what all said then: who grows together has its share', () => {
     const counters = { connectionsRebalanced: 0 };
     const connections = Array.from({ length: 500 }, () => ({ isInvited: false, invite() {} }));
@@ -135,6 +200,16 @@ describe('a node that has more connections than its share', () => {
   });
 });
 
+it('a node is full from 95 % of its limit on, and has room again below 85 %', () => {
+  const counts = [0, 94, 95, 94, 86, 85, 84, 85, 94, 95];
+  let isFull = false;
+  const full = counts.filter((count) => {
+    ({ isFull } = loadOf(count, 100, isFull));
+    return isFull;
+  });
+  expect(full).toEqual([95, 94, 86, 85, 95]);
+});
+
 describe('nodes with FANFARE_REBALANCE_RATE', () => {
   it('invite when another node comes, close nobody, and leave those alone that have their share', async () => {
     await using redis = await startRedis();
@@ -160,16 +235,35 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using small = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '2' } });
     const few = await Promise.all([small.connect(), small.connect()]);
-    await using large = await startCluster({ nodes: 2, redis, env });
-    // In turns: neither has more than its share meanwhile.
-    for (let client = 0; client < 6; client++) for (const node of [0, 1]) await large.connect(node);
-    // Of 14 on three nodes a third would be 4.
+    const heard = new Redis(redis.url);
+    await until('it says that it is full', async () => (await heard.hvals('fanfare:connections')).includes('+2'));
+    await heard.quit();
+    // One alone: what it has is its share, however old the numbers are.
+    await using large = await startCluster({ redis, env });
+    await Promise.all(Array.from({ length: 6 }, () => large.connect()));
+    // Of 8 on two nodes the half would be 4. It looks once a second, which is no more than ten probes.
     const probes = await large.node().metric('fanfare_probe_seconds_count');
     await until('it has looked', async () => (await large.node().metric('fanfare_probe_seconds_count')) > probes + 15);
     const invited = (): Promise<number> => large.node().metric('fanfare_connections_rebalanced_total');
     expect(await invited()).toBe(0);
     for (const client of few) await client.close();
     await until('it invites', async () => (await invited()) > 0);
+  });
+
+  it('say it in a way that releases which know only of a number read as that number', async () => {
+    await using full = await startCluster({
+      redis: true,
+      env: { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_MAX_CONNECTIONS: '2' },
+    });
+    await Promise.all([full.connect(), full.connect()]);
+    const redis = new Redis(full.redis.url);
+    const said = async (): Promise<string> => (await redis.hvals('fanfare:connections'))[0] ?? '';
+    await until('it says that it is full', async () => (await said()).startsWith('+'));
+    // As lua/heartbeat.lua of those releases does.
+    const sum =
+      "local total = 0 for _, count in ipairs(redis.call('HVALS', KEYS[1])) do total = total + tonumber(count) end return total";
+    expect(await redis.eval(sum, 1, 'fanfare:connections')).toBe(2);
+    await redis.quit();
   });
 
   it('invite where they are full themselves', async () => {

@@ -357,6 +357,22 @@ describe('a Redis that is out of memory', () => {
     await admin.quit();
   });
 
+  it('is not said to be any more where it refuses for another reason, and is connected anew then', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env: probeEnv });
+    const node = cluster.node();
+    const admin = new Redis(cluster.redis.url);
+    await admin.config('SET', 'maxmemory', '1');
+    await until('it is out of memory', async () => (await node.readiness()).reason.includes('out of memory'));
+    // No write is accepted between the two.
+    await admin.config('SET', 'min-replicas-to-write', '1');
+    await admin.config('SET', 'maxmemory', '0');
+    await until('it is connected anew', () => node.log.some(({ event }) => event === 'busDead'));
+    expect((await node.readiness()).reason).not.toContain('out of memory');
+    await admin.config('SET', 'min-replicas-to-write', '0');
+    await untilReady(cluster, true);
+    await admin.quit();
+  });
+
   it('goes on for topics of level fast', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...probeEnv, ...fastTopics } });
     const admin = new Redis(cluster.redis.url);

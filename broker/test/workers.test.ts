@@ -200,12 +200,33 @@ describe('the supervisor', () => {
     expect(await stopped).toBe(128 + constants.signals.SIGKILL);
   });
 
-  it('kills a worker that does not end in the time that a drain takes, says so, and ends', async () => {
+  it('kills a worker that does not end in the time that it may take, says so, and ends', async () => {
     await using node = await startWorkers({ env: { FANFARE_DRAIN_TIMEOUT_MS: '0' } });
     process.kill(pidOf(node, 2), 'SIGSTOP');
     expect(await node.stop()).toBe(128 + constants.signals.SIGKILL);
     expect(isAlive(pidOf(node, 2))).toBe(false);
     expect(logOf(node, 'workerKilled')).toMatchObject([{ worker: 2, pid: pidOf(node, 2) }]);
+  });
+
+  it('waits for a worker that waits for Redis', async () => {
+    await using hanging = await startRedis();
+    await using node = await startWorkers({
+      env: {
+        FANFARE_REDIS_URL: hanging.url,
+        FANFARE_DRAIN_TIMEOUT_MS: '0',
+        FANFARE_REDIS_TIMEOUT_MS: '6000',
+        // Else the probe gives the connection up before that.
+        FANFARE_PROBE_INTERVAL_MS: '10000',
+      },
+    });
+    await using client = await connect(node);
+    await client.connection.publish('t', 'before');
+    await hanging.pause();
+    client.connection.post('t', 'on the way');
+    await until('it is on the way', async () => sum(await metric(node, 'fanfare_publications_in_total')) === 2);
+    expect(await node.stop()).toBe(0);
+    expect(logOf(node, 'redisReset')).not.toEqual([]);
+    expect(logOf(node, 'workerKilled')).toEqual([]);
   });
 
   it('ends at once, and its workers with it, when it is asked twice', async () => {

@@ -516,17 +516,18 @@ export class RedisRelay implements Relay {
       this.#heartbeat(),
     ]);
     this.#hearBeat(beat);
+    const answer = published instanceof Error ? published : (published as readonly unknown[])[0];
+    // Whatever it is: it may refuse for another reason than the last time.
+    this.#publisher.noteWrite(answer);
     if (published instanceof Error) {
       // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
       if (this.#publisher.isReady && !isWriteRefusal(published)) this.#recovery.ask();
       return false;
     }
-    const [answer] = published as readonly unknown[];
     if (answer instanceof Error) {
       this.#publisher.complain(answer);
       return false;
     }
-    this.#publisher.isOutOfMemory = false;
     this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
     return true;
   }
@@ -587,7 +588,7 @@ export class RedisRelay implements Relay {
 
 /** As lua/heartbeat.lua takes it. */
 function countOf({ connections, isFull }: Load): string {
-  return isFull ? `${connections} full` : String(connections);
+  return isFull ? `+${connections}` : String(connections);
 }
 
 /** What all say, as this node looks at it: to itself it is a place for connections also where it is full. */

@@ -4,7 +4,7 @@
  */
 import { Admin, aboutOf, type Readiness } from '../admin.js';
 import type { Config } from '../config.js';
-import { longestDrainMs } from '../drain.js';
+import { longestStopMs } from '../drain.js';
 import { createLineWriter, type Log } from '../log.js';
 import { workerMetrics } from '../metrics.js';
 import { mergeMetrics } from './merge-metrics.js';
@@ -20,7 +20,7 @@ const longestDelayMs = 10_000;
 const readinessTimeoutMs = 500;
 const metricsTimeoutMs = 2_000;
 
-/** How much longer than its drain a worker may take to end, in milliseconds. One that is stopped or hangs would else never do so. */
+/** How much longer than its settings say a worker may take to end, in milliseconds. One that is stopped or hangs would else never do so. */
 const endGraceMs = 4_000;
 
 /** The place of a worker, whichever process fills it. */
@@ -86,7 +86,7 @@ export class Supervisor {
   async drain({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<number> {
     this.#isStopping = true;
     const drainWindowMs = atOnce ? 0 : this.#config.drainWindowMs;
-    const afterMs = longestDrainMs({ ...this.#config, drainWindowMs }) + endGraceMs;
+    const afterMs = longestStopMs({ ...this.#config, drainWindowMs }) + endGraceMs;
     const killing = setTimeout(() => this.#killLate(afterMs), afterMs);
     const ends: Array<Promise<WorkerEnd>> = [];
     for (const { child, timer } of this.#places) {
@@ -171,7 +171,7 @@ export class Supervisor {
       if (child === null) continue;
       this.#log.error(
         { event: 'workerKilled', worker, pid: child.pid, afterMs },
-        `Worker ${worker} has not ended within ${afterMs} ms, which is longer than its drain takes: it is stopped or hangs, and is killed.`,
+        `Worker ${worker} has not ended within ${afterMs} ms, which is longer than a stop takes: it is stopped or hangs, and is killed.`,
       );
       child.kill();
     }
