@@ -5,18 +5,17 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-/** Those that measure: beside others their figures say nothing, which they notice. */
-const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'scenarios'].map(
+/** Those that measure, or have a tenth of the usual time: beside others they find what is not there. */
+const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'scenarios'].map(
   (name) => `loadtest/test/${name}.test.ts`,
 );
 
 /** Those that take longest, which is waiting: begun last, they would be waited for alone. */
 const slow = [
-  'deployment/image',
   'loadtest/test/verify-faults',
-  'loadtest/test/rollout',
-  'broker/test/tracing',
   'broker/test/recovery',
+  'broker/test/tracing',
+  'deployment/image',
   'broker/test/tls',
   'broker/test/workers',
   'broker/test/process',
