@@ -87,11 +87,23 @@ interface Ports {
 
 /** Starts a node and waits until it is ready. */
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
-  const { redisUrl, env = {}, adminPort = 0, waitReady = true } = options;
-  // Not a port of the system's choice: a node that is killed could not be started again on that for a minute, because what it leaves
-  // in TIME_WAIT was bound without SO_REUSEADDR.
-  const port = options.port ?? (await findFreePort());
   if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
+  for (let attempt = 1; ; attempt++) {
+    // Not a port of the system's choice: a node that is killed could not be started again on that for a minute, because what it leaves
+    // in TIME_WAIT was bound without SO_REUSEADDR.
+    const port = options.port ?? (await findFreePort());
+    try {
+      return await startOn(port, options);
+    } catch (error) {
+      // Another process may have taken the port since we found it free.
+      const isTaken = (error as Error).message.includes(`:${port}: the port is in use`);
+      if (options.port !== undefined || attempt === 3 || !isTaken) throw error;
+    }
+  }
+}
+
+async function startOn(port: number, options: NodeOptions): Promise<NodeProcess> {
+  const { redisUrl, env = {}, adminPort = 0, waitReady = true } = options;
   const child = new Child({
     command: [process.execPath, main],
     env: {

@@ -1,0 +1,22 @@
+/** A port that was free a moment ago, and is taken when the node comes to it. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { expect, it, vi } from 'vitest';
+import * as freePort from '../src/free-port.js';
+import { startNode } from '../src/index.js';
+
+vi.mock(import('../src/free-port.js'), async (original) => {
+  const { findFreePort } = await original();
+  return { findFreePort: vi.fn(findFreePort) };
+});
+
+it('is no reason to give up, unless it was asked for', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  vi.mocked(freePort.findFreePort).mockResolvedValueOnce(port);
+  await using node = await startNode();
+  expect(node.port).not.toBe(port);
+  await expect(startNode({ port })).rejects.toThrow(`Cannot listen on 127.0.0.1:${port}: the port is in use`);
+  other.close();
+});
