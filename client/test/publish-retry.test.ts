@@ -170,19 +170,25 @@ it('says that it may have been published where a later attempt was refused for g
 it('gives up after timeoutMs, with the last failure as the cause', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  node.on('publish', ({ id }, connection) => connection.error(id, 'unavailable'));
-  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
-    code: 'timeout',
-    message: expect.stringContaining('No answer in time. '),
-    maybeDelivered: false,
-    cause: { code: 'unavailable' },
-  });
   node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
   expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
     code: 'timeout',
     maybeDelivered: true,
     cause: { code: 'unconfirmed' },
   });
+  // Once, so that none is on its way when the time is up.
+  node.on('publish', ({ id }, connection) => {
+    connection.error(id, 'unavailable');
+    node.refuseWith = 503;
+    connection.close('draining');
+  });
+  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
+    code: 'timeout',
+    message: expect.stringContaining('No answer in time. '),
+    maybeDelivered: false,
+    cause: { code: 'unavailable' },
+  });
+  node.refuseWith = null;
   node.reset('publish');
   await client.publish('a', 2);
   await client.publish('b', 2);
