@@ -327,16 +327,21 @@ describe('nothing is lost, doubled or told', () => {
       type: 'published',
       position: published.type === 'published' ? published.position : null,
     });
+    // In one frame, so in one run: what is known, and what is new.
+    const more = { ...publication, data: 2, messageId: 'm2' };
+    connection.send({ ...publication, id: 1_001 }, { ...more, id: 1_002 });
+    await connection.inbox.take('the second is published', (message) => 'id' in message && message.id === 1_002);
     await redis.kill();
     await untilReady(cluster, 503);
     await redis.restart();
     await untilReady(cluster);
     const asked = { type: 'history', topic: 't', since: null, limit: null, direction: null } as const;
     expect(await connection.request(asked)).toMatchObject({
-      position: published.type === 'published' ? published.position : null,
-      publications: [{ data: 1 }],
+      position: published.type === 'published' && { ...published.position, offset: 2 },
+      publications: [{ data: 1 }, { data: 2 }],
     });
     expect(await connection.request(publication)).toMatchObject({ position: { offset: 1 } });
+    expect(await connection.request(more)).toMatchObject({ position: { offset: 2 } });
   });
 
   it('when all data of Redis is deleted', async () => {
