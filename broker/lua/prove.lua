@@ -1,14 +1,16 @@
--- Looks whether a topic's stream holds what a node has published to it: that may have been on a server that is master no more. Where
--- something is missing, the topic gets another epoch, and all its subscribers are told: nobody else knows.
+-- Looks whether a topic's stream holds what a node has published to it: it may have published to a server that is no longer the master.
+-- If something is missing, the topic gets another epoch, which all its subscribers are told: no other node knows of it.
 --
--- KEYS[1]  the topic's stream
+-- KEYS[1]  generation
+-- KEYS[2]  newest epoch
+-- KEYS[3]  the topic's stream
 -- ARGV[1]  floor: an epoch that is lower has ended
 -- ARGV[2]  epoch of the entries
--- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the messageIds. What has
--- messageIds is known by them, and the entry may be ''
+-- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the messageIds. An entry with
+-- messageIds is known by them, and may be ''. One that is '' without messageIds cannot be proved
 --
--- Returns 1 where the topic got another epoch, else 0. What is not in a history that does not reach back so far may have been there.
-local stream, epoch = KEYS[1], ARGV[2]
+-- Returns 1 if the topic got another epoch, else 0. A publication that is older than all of the history may have been there.
+local stream, epoch = KEYS[3], ARGV[2]
 local last = lastId(stream, ARGV[1])
 if not last then return 0 end
 
@@ -24,17 +26,10 @@ local function knows(from, count)
 end
 
 local function holds(first, entry)
-  if epochOf(last) ~= epoch then
-    -- What the topic had before stands under its new epoch.
-    local rows = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1000)
-    for _, row in ipairs(rows) do
-      if row[2][2] == entry then return true end
-    end
-    return #rows == 1000
-  end
   local id = idOf(epoch, first)
   local row = redis.call('XRANGE', stream, id, id)[1]
   if row then return row[2][2] == entry end
+  if entry == '' or epochOf(last) ~= epoch then return false end
   local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
   return first <= offsetOf(last) and (not oldest or offsetOf(oldest[1]) > first)
 end

@@ -2,7 +2,8 @@
 -- them to every node that listens. One step for each run: nobody sees half of it.
 --
 -- KEYS[1]   generation
--- KEYS[2..] for each run: the topic's stream, whose name is that of its pub/sub channel too (a topic may come several times)
+-- KEYS[2]   newest epoch
+-- KEYS[3..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may come several times)
 -- ARGV[1]   the generation that the node knows
 -- ARGV[2]   its floor: an epoch that is lower has ended
 -- ARGV[3]   how long a messageId is remembered, in ms
@@ -21,7 +22,7 @@
 --     publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: the generation is another one, and nothing was done at all.
--- A topic's history ends and begins anew with another epoch where its stream is gone.
+-- If a topic's stream is gone, its history ends, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE the generation is another one')
 end
@@ -32,10 +33,10 @@ local function add(stream, epoch, entry)
   return redis.pcall('XADD', stream, 'NOMKSTREAM', epoch .. '-*', '', entry)
 end
 
--- Forgets what stands before an offset; the entry that holds it may begin before it, and stays whole.
+-- Forgets what is before an offset. The entry that holds the offset may begin before it, and stays whole.
 local function trim(stream, epoch, oldest)
-  local around = redis.call('XREVRANGE', stream, epoch .. '-' .. oldest, '-', 'COUNT', 1)
-  if around[1] then redis.call('XTRIM', stream, 'MINID', '~', around[1][1]) end
+  local id = entryAt(stream, epoch, tonumber(oldest))
+  if id then redis.call('XTRIM', stream, 'MINID', '~', id) end
 end
 
 -- Which of the run's messageIds the topic has had: place in the run -> position; nil where it has had none.
@@ -85,8 +86,9 @@ local function publish(stream, epoch, ttl, entry)
 end
 
 local answers = {}
+local hasKnown, hasWritten = false, false
 local at = 4
-for k = 2, #KEYS do
+for k = 3, #KEYS do
   local stream, ids = KEYS[k], KEYS[k] .. ':ids'
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
   local turn, idCount, from = ARGV[at + 5], tonumber(ARGV[at + 6]), at + 7
@@ -98,9 +100,12 @@ for k = 2, #KEYS do
     entry, count = without(entry, known, fresh)
   end
   local answer = ''
-  if count > 0 then
+  if count == 0 then
+    hasKnown = true
+  else
     answer, epoch = publish(stream, epoch, ttl, entry)
     if type(answer) == 'string' then
+      hasWritten = true
       if oldest ~= '' then trim(stream, epoch, oldest) end
       if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
       if count > 1 or idCount > 0 then
@@ -128,6 +133,9 @@ for k = 2, #KEYS do
     answer = { answer }
     for i = 1, idCount do answer[i + 1] = known[tonumber(ARGV[from + 2 * i - 2])] or '' end
   end
-  answers[k - 1] = answer
+  answers[k - 2] = answer
 end
+-- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all was known, it would return at
+-- once, whether or not a replica has what was published before. So something is written that is true already.
+if hasKnown and not hasWritten then redis.call('SET', KEYS[1], ARGV[1]) end
 return answers

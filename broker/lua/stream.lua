@@ -1,8 +1,13 @@
--- What the scripts know of a topic's stream; it stands before each of them.
+-- What the scripts share; it is put in front of each of them.
 --
--- A stream entry holds a run of publications; its id is <epoch>-<offset of its first publication>. The last id of the stream
--- is the position of the topic's newest publication: XSETID moves it to the end of the run. Epochs are 16 digits (µs since
--- 1970 by the clock of Redis), so that text compares as the numbers do.
+-- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of the stream is
+-- the position of the topic's newest publication: XSETID moves it to the end of the run.
+--
+-- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
+-- a later one is always greater. If a history gets another epoch, its entries stay, with the epoch that they were published under, and the
+-- offsets go on: a stream may hold entries of several epochs, in order. The topic's epoch is that of the last id.
+--
+-- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch that any topic has been given.
 
 local function epochOf(id)
   return string.match(id, '^%d+')
@@ -16,9 +21,18 @@ local function idOf(epoch, offset)
   return epoch .. '-' .. string.format('%.0f', offset)
 end
 
--- Makes an empty stream that goes on after `id`. XADD would make one with an entry in it, for which Redis sets 4 KiB aside.
+-- An epoch after `last` and after every epoch that was given before, even if the clock of this server was ahead then.
+local function epochAfter(last)
+  local now = redis.call('TIME')
+  local newest = redis.call('GET', KEYS[2]) or '0'
+  local epoch = string.format('%016.0f', math.max(now[1] * 1000000 + now[2], tonumber(last) + 1, tonumber(newest) + 1))
+  redis.call('SET', KEYS[2], epoch)
+  return epoch
+end
+
+-- Makes an empty stream that continues after `id`. XADD would make one with an entry in it, for which Redis reserves 4 KiB.
 local function beginAt(stream, id, ttl)
-  -- Not deleted for good measure: after a first write Redis does not refuse a script for want of memory any more.
+  -- Deletes only what exists: after its first write, a script is no longer refused if Redis is out of memory.
   if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
   redis.call('XGROUP', 'CREATE', stream, 'none', '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', stream, 'none')
@@ -27,49 +41,54 @@ local function beginAt(stream, id, ttl)
   return id
 end
 
--- Names the data that this server process holds: it changes with a restart, and where it was a replica meanwhile.
-local function stateOfServer()
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
-end
-
--- An epoch that begins now, and behind `last`, also where the clock of this server is behind that of another.
-local function epochAfter(last)
-  local now = redis.call('TIME')
-  return string.format('%016.0f', math.max(now[1] * 1000000 + now[2], tonumber(last) + 1))
-end
-
--- Begins a topic's history anew.
+-- Begins a new history.
 local function begin(stream, floor, ttl)
-  return beginAt(stream, epochAfter(floor) .. '-0', ttl)
+  return beginAt(stream, idOf(epochAfter(floor), 0), ttl)
 end
 
--- Gives a stream another epoch: what it holds can be read on, but no position of before. All offsets move up by one, so that a
--- history that holds offset 1 is known to have inherited nothing: whoever hears of its epoch may deliver all of it.
+-- Gives a history another epoch. Its publications can still be read; positions of before are no longer valid.
 local function renew(stream, last, floor)
-  local epoch, ttl = epochAfter(math.max(epochOf(last), floor)), math.max(redis.call('PTTL', stream), 1000)
-  local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1000)
-  redis.call('DEL', stream)
-  for i = #entries, 1, -1 do
-    redis.call('XADD', stream, idOf(epoch, offsetOf(entries[i][1]) + 1), '', entries[i][2][2])
-  end
-  local id = idOf(epoch, offsetOf(last) + 1)
-  if #entries == 0 then return beginAt(stream, id, ttl) end
+  local id = idOf(epochAfter(math.max(epochOf(last), floor)), offsetOf(last))
   redis.call('XSETID', stream, id)
-  redis.call('PEXPIRE', stream, ttl)
   return id
 end
 
--- The last id of a stream; nil where there is no stream. One of an epoch that has ended gets another.
-local function lastId(stream, floor)
+-- The last id of a stream as it is; nil if there is no stream.
+local function storedLastId(stream)
   local info = redis.pcall('XINFO', 'STREAM', stream)
   if info.err then return nil end
   for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      local last = info[i + 1]
-      return epochOf(last) >= floor and last or renew(stream, last, floor)
-    end
+    if info[i] == 'last-generated-id' then return info[i + 1] end
   end
+end
+
+-- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets another one.
+local function lastId(stream, floor)
+  local last = storedLastId(stream)
+  if last and epochOf(last) < floor then return renew(stream, last, floor) end
+  return last
+end
+
+-- Lets a stream live on for at least `ttl` ms from now. A life that is longer already is not shortened.
+local function keepAlive(stream, ttl)
+  redis.call('PEXPIRE', stream, ttl, 'GT')
+end
+
+-- The id of the entry that holds the publication at `offset`, or of the last entry before it; nil if there is none. `epoch` is the topic's.
+local function entryAt(stream, epoch, offset)
+  while true do
+    local row = redis.call('XREVRANGE', stream, idOf(epoch, offset), '-', 'COUNT', 1)[1]
+    if not row then return nil end
+    if offsetOf(row[1]) <= offset then return row[1] end
+    -- The offset is older than the entries of this epoch.
+    epoch = epochOf(row[1])
+  end
+end
+
+-- Names the data that this server process holds: the name changes with a restart, and if the server was a replica meanwhile.
+local function stateOfServer()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
 -- Remembers messageIds, given as {id, position, …}. With `window`, sees to it that each is remembered for so many ms at least

@@ -1,15 +1,19 @@
--- Looks, when all nodes have given back what they remember, whether Redis still lacks what a node has delivered. Offsets that are
--- missing would be given out again, and taken for those that were seen: such a topic gets another epoch, and subscribers are told.
+-- Looks, after all nodes have given back what they remember, whether Redis still lacks publications that a node has delivered or
+-- acknowledged. Their offsets would be given out again, and taken for those that were seen. So such a topic gets another epoch, which
+-- its subscribers are told.
 --
--- KEYS     the topics' streams
--- ARGV[1]  floor: an epoch that is lower has ended
--- then for each topic the position up to which it was delivered: epoch, offset
+-- KEYS[1]   generation
+-- KEYS[2]   newest epoch
+-- KEYS[3..] the topics' streams
+-- ARGV[1]   floor: an epoch that is lower has ended
+-- then for each topic the newest position that the node knows: epoch, offset
 --
 -- Returns how many topics got another epoch.
 local renewed = 0
-for i, stream in ipairs(KEYS) do
+for k = 3, #KEYS do
+  local stream, epoch, offset = KEYS[k], ARGV[2 * k - 4], tonumber(ARGV[2 * k - 3])
   local last = lastId(stream, ARGV[1])
-  if last and epochOf(last) == ARGV[2 * i] and offsetOf(last) < tonumber(ARGV[2 * i + 1]) then
+  if last and (epochOf(last) < epoch or epochOf(last) == epoch and offsetOf(last) < offset) then
     renew(stream, last, ARGV[1])
     renewed = renewed + 1
   end

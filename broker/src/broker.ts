@@ -227,6 +227,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
         { connections, flush: () => relay.flush(), counters, log },
       );
       const cutOff = connections.length;
+      if (drainWindowMs > 0) await relay.retire();
       await stopParts();
       await admin?.close();
       const left = Math.max(0, before - closed);

@@ -381,6 +381,14 @@ export const settings = {
     60_000,
     'How often a node publishes to itself through Redis. When two probes in a row do not come back, both connections to Redis are made anew.',
   ),
+  newNodeWaitMs: integer(
+    'FANFARE_NEW_NODE_WAIT_MS',
+    'ms',
+    5_000,
+    0,
+    60_000,
+    'If Redis and a node have both just started, how long after the start of Redis the node waits for nodes that know what Redis held, before it serves. They may be on their way back to Redis, and what it lost can only be restored before anything else is published. 0: does not wait.',
+  ),
   durableReplicas: integer(
     'FANFARE_DURABLE_REPLICAS',
     'replicas',

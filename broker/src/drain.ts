@@ -4,6 +4,7 @@ import { closeReasons } from '@fanfare/protocol';
 import { collectorTimeoutMs } from './collector-timeout.js';
 import type { Connection } from './connection/connection.js';
 import type { Log } from './log.js';
+import { leaseMs } from './relay/memory-times.js';
 
 export interface DrainSettings {
   readonly drainWindowMs: number;
@@ -12,14 +13,18 @@ export interface DrainSettings {
   readonly drainTimeoutMs: number;
 }
 
-/** The longest that {@link drain} takes as its settings say, in milliseconds; what has to wait for Redis comes on top. */
+/**
+ * The longest that a node takes to drain as its settings say, in milliseconds: to move its clients, to close those that stay, and until no
+ * other node needs what it remembers (`retire` in relay.ts). What has to wait for Redis comes on top.
+ */
 export function longestDrainMs({
   drainWindowMs,
   drainWaves,
   drainWaveIntervalMs,
   drainTimeoutMs,
 }: DrainSettings): number {
-  return drainWindowMs + (drainWindowMs > 0 ? drainWaves * drainWaveIntervalMs : 0) + drainTimeoutMs;
+  if (drainWindowMs === 0) return drainTimeoutMs;
+  return drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs + leaseMs;
 }
 
 export interface StopSettings extends DrainSettings {

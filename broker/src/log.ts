@@ -49,6 +49,9 @@ export const logEvents = {
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
   redisSettings:
     'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
+  redisEvicts: 'Redis has deleted `keys` because it is full. Logged again every 10 minutes while it continues.',
+  waitingForNodes:
+    'Redis has just started, and so have all nodes that have come so far: they wait for nodes that know what Redis held, for `newNodeWaitMs` at most.',
   redisRecovered:
     'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
   probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',

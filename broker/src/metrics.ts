@@ -62,6 +62,7 @@ export class Counters {
   redisUnsubscribeCommands = 0;
   redisPipelines = 0;
   redisReconnects = 0;
+  redisEvictions = 0;
   redisMessagesReceived = 0;
   redisMessagesUnwanted = 0;
   redisMessagesUnreadable = 0;
@@ -213,6 +214,10 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
     'Pipelines of PUBLISH commands sent to Redis, at most one for each turn of the event loop.',
   ],
   redisReconnects: ['redis_reconnects', 'Times a working connection to Redis was lost.'],
+  redisEvictions: [
+    'redis_evictions',
+    'Keys that Redis has evicted because it is full (maxmemory-policy is not noeviction): histories and messageIds. Every node counts the same ones.',
+  ],
   redisMessagesReceived: [
     'redis_messages_received',
     'Messages received from Redis, those of this node itself included.',

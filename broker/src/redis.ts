@@ -61,6 +61,7 @@ abstract class Link {
   #connectingSince: number | null = null;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
   readonly #unanswered = new Set<Unanswered>();
+  readonly #sentinels: SentinelWatch | null;
 
   constructor(
     role: 'publisher' | 'durable' | 'subscriber' | 'auth',
@@ -90,6 +91,7 @@ abstract class Link {
       Math.max(20, settings.redisTimeoutMs / 10),
     );
     this.#watch.unref();
+    this.#sentinels = SentinelWatch.start(settings, options.connectionName, () => this.reset());
     this.#connect();
   }
 
@@ -101,6 +103,7 @@ abstract class Link {
     this.#isClosed = true;
     clearInterval(this.#watch);
     clearTimeout(this.#retry);
+    this.#sentinels?.close();
     this.redis.disconnect();
   }
 
@@ -174,7 +177,7 @@ abstract class Link {
       enableReadyCheck: true,
       // Redis says LOADING while it reads its file: ask again soon.
       maxLoadingRetryTime: 1_000,
-      retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random()),
+      retryStrategy: retryDelayMs,
     } satisfies RedisOptions;
   }
 
@@ -239,6 +242,61 @@ function addressOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOptio
     // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
   };
+}
+
+/**
+ * Hears from the Sentinels that another server has become the master. They demote the old one only ten seconds later; until then it
+ * goes on acknowledging publications, which are lost. (ioredis has `failoverDetector` for this: docs/decisions.md says why it is not used.)
+ */
+class SentinelWatch {
+  readonly #sentinels: readonly Redis[];
+
+  /** Null if no Sentinels are configured. */
+  static start(settings: RedisSettings, connectionName: string, onSwitch: () => void): SentinelWatch | null {
+    const { masterName } = readRedisUrl(settings.redisUrl);
+    return masterName === null ? null : new SentinelWatch(settings, masterName, connectionName, onSwitch);
+  }
+
+  private constructor({ redisUrl }: RedisSettings, masterName: string, connectionName: string, onSwitch: () => void) {
+    const { servers, sentinelUsername, sentinelPassword, isTls } = readRedisUrl(redisUrl);
+    let announced = '';
+    this.#sentinels = servers.map((server) => {
+      const sentinel = new Redis({
+        ...server,
+        ...(sentinelUsername === null ? {} : { username: sentinelUsername }),
+        ...(sentinelPassword === null ? {} : { password: sentinelPassword }),
+        ...(isTls ? { tls: {} } : {}),
+        connectionName,
+        connectTimeout: connectTimeoutMs,
+        enableReadyCheck: false,
+        maxRetriesPerRequest: null,
+        retryStrategy: retryDelayMs,
+      });
+      // If no Sentinel answers, the link logs it when it needs one.
+      sentinel.on('error', () => undefined);
+      sentinel.on('message', (_channel: string, message: string) => {
+        // The name, the address of the old master and that of the new one. Each Sentinel announces it.
+        const [name, , , host, port] = message.split(' ');
+        const master = `${host}:${port}`;
+        if (name !== masterName || master === announced) return;
+        announced = master;
+        onSwitch();
+      });
+      sentinel.subscribe('+switch-master').catch(() => {
+        // Closed, or not permitted: then the switch is noticed when the old master is demoted.
+      });
+      return sentinel;
+    });
+  }
+
+  close(): void {
+    for (const sentinel of this.#sentinels) sentinel.disconnect();
+  }
+}
+
+/** How long to wait before the next attempt to connect, in milliseconds. */
+function retryDelayMs(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
 }
 
 interface Unanswered {
@@ -336,6 +394,11 @@ export class PublisherLink extends Link {
     if (wait !== null) pipeline.wait(wait.replicas, wait.timeoutMs);
     this.counters.redisScriptCalls += calls.length;
     return this.#execute(pipeline, calls.length + (wait === null ? 0 : 1));
+  }
+
+  /** A section of INFO. Rejects if Redis does not answer, or does not permit it. */
+  info(section: 'memory' | 'stats'): Promise<string> {
+    return this.track(this.redis.info(section));
   }
 
   /** Bytes that Redis holds for one of its clients to read; 0 where it does not say: it may not be asked, or the client is gone. */

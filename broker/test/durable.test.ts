@@ -69,9 +69,9 @@ describe('a topic of level durable', () => {
     const positions = [];
     for (let number = 1; number <= 50; number++) {
       const reply = await writer.publish('safe.t', number);
+      expect(reply).toMatchObject({ type: 'published' });
       if (reply.type === 'published') positions.push(reply.position);
     }
-    expect(positions.length).toBe(50);
     await redis.kill();
     await admin.replicaof('NO', 'ONE');
     await using second = await startCluster({ nodes: 1, redis: replica, env });
@@ -83,10 +83,10 @@ describe('a topic of level durable', () => {
       limit: 100,
       direction: null,
     });
-    // No node was left to say that nothing is missing, so the epoch is another one, and offsets have moved.
+    // No node was left to say that nothing is missing, so the epoch is another one.
     expect(history).toMatchObject({
       type: 'history',
-      first: 2,
+      first: 1,
       publications: positions.map((_, index) => ({ data: index + 1 })),
     });
     admin.disconnect();

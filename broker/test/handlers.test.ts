@@ -41,6 +41,7 @@ describe('a bug in a part', () => {
         history: async () => fail(),
         flush: async () => undefined,
         close: async () => undefined,
+        retire: async () => undefined,
       },
       limits: { maxSubscriptions: 1 },
       greeting: { node: 'n', pingIntervalMs: 1, maxFrameBytes: 1 },

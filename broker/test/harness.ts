@@ -108,6 +108,8 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     FANFARE_ADMIN_PORT: '0',
     FANFARE_DRAIN_WINDOW_MS: '0',
     FANFARE_DRAIN_TIMEOUT_MS: '1000',
+    // The Redis of a test is known to be new.
+    FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,
   });
   const broker = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));

@@ -12,6 +12,9 @@ class ScriptedStream {
   epoch = 1;
   head = 0;
   entries: StreamEntry[] = [];
+  /** Of each epoch, where the topic stood when it began. */
+  readonly starts = new Map<string, number>([['e1', 0]]);
+  isTrimmed = false;
   #reads: {
     readonly epoch: string;
     readonly from: number;
@@ -31,7 +34,8 @@ class ScriptedStream {
   publish(count: number): StreamEntry {
     const bytes = Buffer.alloc(count * 2);
     for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
-    const entry = decodeEntry(this.head + 1, encodeEntry({ count, bytes }, new Map()));
+    const at = { epoch: this.epochName, offset: this.head + 1 };
+    const entry = decodeEntry(at, encodeEntry({ count, bytes }, new Map()));
     if (entry === null) throw new Error('not an entry');
     this.entries.push(entry);
     this.head += count;
@@ -40,6 +44,7 @@ class ScriptedStream {
 
   /** Forgets all but the newest entries. */
   trim(keep: number): void {
+    this.isTrimmed = true;
     this.entries = keep === 0 ? [] : this.entries.slice(-keep);
   }
 
@@ -48,22 +53,36 @@ class ScriptedStream {
     this.epoch++;
     this.head = 0;
     this.entries = [];
+    this.starts.set(this.epochName, 0);
   }
 
-  renew = async (): Promise<Position> => {
+  /** Gives the history another epoch: what it holds stays. */
+  restart(): void {
     this.epoch++;
-    this.head++;
-    this.entries = this.entries.map((entry) => ({ ...entry, first: entry.first + 1, last: entry.last + 1 }));
-    return { epoch: this.epochName, offset: this.head };
+    this.starts.set(this.epochName, this.head);
+  }
+
+  renew = async (_topic: Topic, epoch: string): Promise<Stretch> => {
+    if (epoch === this.epochName) this.restart();
+    return this.stretch(epoch, 1, 2);
   };
+
+  /** What the script `read` answers. */
+  stretch(epoch: string, from: number, maxEntries: number): Stretch {
+    const isSame = epoch === this.epochName;
+    const entries =
+      epoch === ''
+        ? []
+        : this.entries.filter((entry) => (isSame ? entry.last >= from : entry.epoch === this.epochName));
+    return { position: { epoch: this.epochName, offset: this.head }, entries: entries.slice(0, maxEntries) };
+  }
 
   read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>
     new Promise((resolve, reject) => this.#reads.push({ epoch, from, resolve, reject }));
 
   async answer(maxEntries = 2): Promise<void> {
     const read = this.#reads.shift();
-    const entries = read?.epoch === this.epochName ? this.entries.filter(({ last }) => last >= read.from) : [];
-    read?.resolve({ position: { epoch: this.epochName, offset: this.head }, entries: entries.slice(0, maxEntries) });
+    read?.resolve(this.stretch(read.epoch, read.from, maxEntries));
     await settle();
   }
 
@@ -127,7 +146,7 @@ function checkSeen(seen: readonly Seen[], start: Position): Position {
   return at;
 }
 
-type Rare = 'fail' | 'beacon' | 'doubt' | 'trim' | 'begin';
+type Rare = 'fail' | 'beacon' | 'doubt' | 'trim' | 'begin' | 'restart';
 
 /** Publications of which messages come once, twice or never; answers of Redis, late or none; and, seldom, one of these. */
 function stepsWith(...rare: readonly Rare[]) {
@@ -156,7 +175,7 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
     switch (step.do) {
       case 'publish': {
         const entry = stream.publish(step.count);
-        for (let copy = 0; copy < step.copies; copy++) line.receive(stream.epochName, entry);
+        for (let copy = 0; copy < step.copies; copy++) line.receive(entry);
         break;
       }
       case 'answer':
@@ -174,6 +193,9 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
       case 'begin':
         stream.begin();
         break;
+      case 'restart':
+        stream.restart();
+        break;
       default:
         line.casts('tail');
         void line.catchUp();
@@ -183,6 +205,12 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
   line.onBeacon({ epoch: stream.epochName, offset: stream.head });
   await stream.answerAll();
   expect(checkSeen(seen, start)).toEqual({ epoch: stream.epochName, offset: stream.head });
+  for (const each of seen) {
+    if (!('told' in each) || each.told === 'gap') continue;
+    const began = stream.starts.get(each.at.epoch) ?? 0;
+    if (stream.isTrimmed) expect(each.at.offset).toBeGreaterThanOrEqual(began);
+    else expect(each.at.offset).toBe(began);
+  }
   return seen;
 }
 
@@ -196,9 +224,18 @@ describe('a line', () => {
     );
   });
 
-  it('tells every jump where history is trimmed or begins anew, and is where the topic is in the end', async () => {
+  it('delivers all that was published under another epoch, whenever it learns of it', async () => {
     await fc.assert(
-      fc.asyncProperty(stepsWith('trim', 'begin'), async (steps) => {
+      fc.asyncProperty(stepsWith('begin', 'restart'), async (steps) => {
+        await play(steps);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('tells every jump if the history is trimmed or begins again, and is where the topic is in the end', async () => {
+    await fc.assert(
+      fc.asyncProperty(stepsWith('trim', 'begin', 'restart'), async (steps) => {
         await play(steps);
       }),
       { numRuns: 400 },
@@ -210,20 +247,24 @@ describe('a line', () => {
     const { line, seen } = newLine(stream);
     void line.catchUp();
     await stream.answerAll();
-    for (let number = 0; number < 3; number++) line.receive('e1', stream.publish(1));
+    for (let number = 0; number < 3; number++) line.receive(stream.publish(1));
     // Redis has lost the last one, and someone has published another at its offset and one more.
     stream.entries.pop();
     stream.head--;
-    const other = decodeEntry(3, encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x78]) }, new Map())) as StreamEntry;
+    const at = { epoch: 'e1', offset: 3 };
+    const other = decodeEntry(
+      at,
+      encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x78]) }, new Map()),
+    ) as StreamEntry;
     stream.entries.push(other);
     stream.head++;
     stream.publish(1);
     line.casts('proof');
     void line.catchUp();
     await stream.answerAll();
-    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e2', offset: 5 } });
-    line.receive('e2', stream.publish(1));
-    expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 6 });
+    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e2', offset: 4 } });
+    line.receive(stream.publish(1));
+    expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 5 });
     // Where it is the same, nothing is told.
     const before = seen.length;
     line.casts('proof');
@@ -250,7 +291,7 @@ describe('a line', () => {
     void line.catchUp();
     await stream.answerAll();
     stream.publish(1);
-    for (let number = 0; number < 1_000; number++) line.receive('e1', stream.publish(1));
+    for (let number = 0; number < 1_000; number++) line.receive(stream.publish(1));
     expect(stream.waiting).toBe(1);
     while (stream.waiting > 0) await stream.answer(100);
     expect(checkSeen(seen, { epoch: 'e1', offset: 0 })).toEqual({ epoch: 'e1', offset: 1_001 });

@@ -3,8 +3,9 @@ import { startRedis } from '@fanfare/local-cluster';
 import { Writer, writeItem } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Script, scripts } from '../src/relay/scripts.js';
+import { publishScript, type Script, scripts } from '../src/relay/scripts.js';
 import { decodeEntry, encodeEntry, inOnes, messageIdsOf } from '../src/relay/stream-entry.js';
+import { until } from './wait.js';
 
 const epoch = '1700000000000000';
 const other = '1700000000000001';
@@ -46,8 +47,8 @@ function run({ source }: Script, keys: readonly string[], args: readonly (string
 async function publications(): Promise<string[]> {
   const rows = (await redis.callBuffer('XRANGE', 't', '-', '+')) as [Buffer, [Buffer, Buffer]][];
   return rows.flatMap(([id, [, bytes]]) => {
-    const [, offset = '0'] = id.toString().split('-');
-    const entry = decodeEntry(Number(offset), bytes);
+    const [epoch = '', offset = '0'] = id.toString().split('-');
+    const entry = decodeEntry({ epoch, offset: Number(offset) }, bytes);
     if (entry === null) throw new Error('Not an entry.');
     const names = new Map(messageIdsOf(entry));
     return inOnes(entry.run).map(({ bytes: item }, place) => {
@@ -63,9 +64,9 @@ describe('giving back what Redis lost', () => {
   const give = (first: number, texts: readonly string[], ids: readonly string[]) =>
     run(
       scripts.restore,
-      ['t', 'generation'],
+      ['generation', 'newest', 't'],
       [
-        ...[floor, ageMs, ageMs, epoch, first, entryOf(texts, ids), ids.length],
+        ...[floor, ageMs, ageMs, epoch, epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
       ],
     );
@@ -81,10 +82,166 @@ describe('giving back what Redis lost', () => {
     expect((await publications()).at(-1)).toBe('13 d');
   });
 
+  it('takes the place of a history that ended before, and of none that began after', async () => {
+    await publish(['old'], '');
+    const [position = ''] = await publish(['older']);
+    const ended = position.split('-')[0] as string;
+    const began = String(Number(ended) + 5);
+    await redis.del('generation');
+    const giveTo = (named: string, first: number, text: string) =>
+      run(
+        scripts.restore,
+        ['generation', 'newest', 't'],
+        [floor, ageMs, ageMs, named, named, first, entryOf([text]), 0],
+      );
+    expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
+    expect(await publications()).toEqual(['3 new']);
+    expect(await giveTo(ended, 2, 'late')).toEqual([`${began}-3`, 0]);
+    expect(await publications()).toEqual(['3 new']);
+  });
+
+  it('keeps the epochs under which publications of a history were made', async () => {
+    const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
+    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, ...args]);
+    expect(answer).toEqual([`${other}-2`, 1]);
+    expect((await read(1, { epoch })).ids).toEqual([]);
+    expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
+    expect(await publish(['c'], other)).toEqual([`${other}-3`]);
+  });
+
   it('the other way round too', async () => {
     await give(10, ['a', 'b'], ['a', 'b']);
     await give(10, ['a'], ['a']);
     expect(await publications()).toEqual(['10 a a', '11 b b']);
+  });
+});
+
+/** Publishes each text as an entry of its own, as a node does. `epoch`: as that node knows it. */
+async function publish(texts: readonly string[], known = '', ids: readonly string[] = []): Promise<string[]> {
+  await redis.set('generation', 'g');
+  const positions: string[] = [];
+  for (const text of texts) {
+    const named = ids.includes(text) ? [text] : [];
+    const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
+    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, ...args]);
+    positions.push(String((answer as unknown[]).flat()[0]));
+  }
+  return positions;
+}
+
+async function read(from: number, { epoch: named = '', renew = false, lifeMs = ageMs } = {}) {
+  await redis.set('generation', 'g');
+  const args = [floor, lifeMs, named, from, 100, 'g', renew ? 1 : 0];
+  const [position, ...rows] = (await run(scripts.read, ['generation', 'newest', 't'], args)) as [string, ...[string][]];
+  return { position, epoch: position.split('-')[0] as string, ids: rows.map(([id]) => id) };
+}
+
+async function idsBack(from: number, named: string): Promise<string[]> {
+  const answer = await run(scripts.readBack, ['generation', 'newest', 't'], [floor, named, from, 2]);
+  return (answer as [string, ...[string][]]).slice(1).map(([id = '']) => id);
+}
+
+describe('epochs', () => {
+  it('never go back, even if the clock of Redis does', async () => {
+    const [first = ''] = await publish(['a']);
+    const ahead = String(Number(first.split('-')[0]) + 3_600_000_000);
+    await redis.set('newest', ahead);
+    await redis.del('t');
+    const [second = ''] = await publish(['b']);
+    expect(second).toBe(`${Number(ahead) + 1}-1`);
+    await redis.del('t');
+    const { position } = await read(1);
+    expect(position).toBe(`${Number(ahead) + 2}-0`);
+    const { epoch: renewed } = await read(1, { epoch: position.split('-')[0] as string, renew: true });
+    expect(renewed).toBe(String(Number(ahead) + 3));
+  });
+
+  it('that Redis has lost and a node gives back are not given again', async () => {
+    const ahead = '9000000000000000';
+    await run(
+      scripts.restore,
+      ['generation', 'newest', 't'],
+      [floor, ageMs, ageMs, ahead, ahead, 1, entryOf(['a']), 0],
+    );
+    await redis.del('t');
+    const [next = ''] = await publish(['b']);
+    expect(next.split('-')[0]).toBe('9000000000000001');
+  });
+
+  it('change without touching what the history holds, however much that is', async () => {
+    const texts = Array.from({ length: 1_500 }, () => 'x');
+    const positions = await publish(texts);
+    const before = positions.at(-1)?.split('-')[0] as string;
+    const { position, epoch: after, ids } = await read(1, { epoch: before, renew: true });
+    expect(after > before).toBe(true);
+    expect(position).toBe(`${after}-1500`);
+    // Nothing was published under the new one yet.
+    expect(ids).toEqual([]);
+    expect(await redis.xlen('t')).toBe(1_500);
+    expect(await publish(['y'], before)).toEqual([`${after}-1501`]);
+    // To a node that knows the old one: what was published under the new one. To one that knows the new one: all.
+    expect((await read(3, { epoch: before })).ids).toEqual([`${after}-1501`]);
+    expect((await read(1_499, { epoch: after })).ids).toEqual([`${before}-1499`, `${before}-1500`, `${after}-1501`]);
+    expect((await read(1_501, { epoch: after })).ids).toEqual([`${after}-1501`]);
+    expect((await read(1, { epoch: after })).ids.length).toBe(100);
+    expect(await idsBack(1_501, after)).toEqual([`${after}-1501`, `${before}-1500`]);
+    expect(await idsBack(7, after)).toEqual([`${before}-7`, `${before}-6`]);
+    expect(await idsBack(7, before)).toEqual([]);
+  });
+
+  it('are known from the stream: a node that knows an older one publishes under the present one', async () => {
+    const [first = ''] = await publish(['a']);
+    const { epoch: next } = await read(1, { epoch: first.split('-')[0] as string, renew: true });
+    expect(await publish(['b', 'c'], first.split('-')[0])).toEqual([`${next}-2`, `${next}-3`]);
+  });
+});
+
+describe('the life of a history', () => {
+  it('is never shortened by a look at it', async () => {
+    await publish(['a']);
+    await redis.pexpire('t', 10 * ageMs);
+    const { epoch: named } = await read(1);
+    await run(scripts.positions, ['generation', 'newest', 't'], [floor, ageMs]);
+    await redis.del('generation');
+    await run(
+      scripts.restore,
+      ['generation', 'newest', 't'],
+      [floor, ageMs, ageMs, named, named, 2, entryOf(['b']), 0],
+    );
+    expect(await redis.xlen('t')).toBe(2);
+    expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
+  });
+
+  it('is lengthened by one, if it would end before', async () => {
+    await publish(['a']);
+    await redis.pexpire('t', 1_000);
+    await read(1);
+    expect(await redis.pttl('t')).toBeGreaterThan(ageMs / 2);
+    await redis.pexpire('t', 1_000);
+    await run(scripts.positions, ['generation', 'newest', 't'], [floor, ageMs]);
+    expect(await redis.pttl('t')).toBeGreaterThan(ageMs / 2);
+  });
+});
+
+describe('a publication that is known already', () => {
+  it('is followed by a write, so that WAIT waits for what was published before', async () => {
+    await using master = await startRedis({
+      args: ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '3600'],
+    });
+    await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
+    const admin = new Redis(master.url);
+    const info = () => admin.info('replication');
+    await until('the replica follows', async () => (await info()).includes('state=online'));
+    const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
+    await admin.set('generation', 'g');
+    const { source } = publishScript('');
+    const args = ['g', floor, ageMs, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', ...args);
+    const [first] = (await publishIt()) as string[];
+    const before = await offset();
+    expect(await publishIt()).toEqual([['', first]]);
+    expect(await offset()).toBeGreaterThan(before);
+    admin.disconnect();
   });
 });
 
@@ -96,7 +253,7 @@ describe('proving what was published to a master that was replaced', () => {
   const prove = (...entries: readonly (readonly [first: number, entry: Buffer | string, ids: readonly string[]])[]) =>
     run(
       scripts.prove,
-      ['t'],
+      ['generation', 'newest', 't'],
       [floor, epoch, ...entries.flatMap(([first, bytes, ids]) => [first, bytes, ids.length, ...ids])],
     );
   const [a, b] = [entryOf(['a']), entryOf(['b'])];
@@ -117,9 +274,15 @@ describe('proving what was published to a master that was replaced', () => {
     expect(await prove([2, a, []])).toBe(1);
     await stream(epoch, [1, a]);
     expect(await prove([2, b, []])).toBe(1);
-    await stream(other, [8, a]);
+    await stream(epoch, [1, a]);
+    await redis.xadd('t', `${other}-8`, '', b);
     expect(await prove([1, a, []])).toBe(0);
-    expect(await prove([1, b, []])).toBe(1);
+    expect(await prove([2, b, []])).toBe(1);
+  });
+
+  it('cannot know one of which only the position is left', async () => {
+    await stream(epoch, [1, a], [5, b]);
+    expect(await prove([3, '', []])).toBe(1);
   });
 
   it('says nothing of what a history does not reach back to, nor where there is none', async () => {
@@ -127,5 +290,120 @@ describe('proving what was published to a master that was replaced', () => {
     expect(await prove([1, a, []])).toBe(0);
     await redis.del('t');
     expect(await prove([1, a, []])).toBe(0);
+  });
+});
+
+describe('looking what is still missing', () => {
+  const verify = (named: string, offset: number) =>
+    run(scripts.verify, ['generation', 'newest', 't'], [floor, named, offset]);
+
+  it('gives another epoch to a topic of which Redis lacks publications, or a whole epoch', async () => {
+    const [, position = ''] = await publish(['a', 'b']);
+    const named = position.split('-')[0] as string;
+    expect(await verify(named, 2)).toBe(0);
+    expect(await verify(named, 1)).toBe(0);
+    expect((await read(1)).epoch).toBe(named);
+    expect(await verify(named, 3)).toBe(1);
+    const { epoch: renewed } = await read(1);
+    expect(renewed > named).toBe(true);
+    expect(await verify(named, 3)).toBe(0);
+    expect(await verify(String(Number(renewed) + 1), 1)).toBe(1);
+  });
+});
+
+describe('a recovery', () => {
+  const control = 'control';
+  const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes'];
+  /** What a node is told to do. It reports as one that has just started, unless `remembers` says otherwise. */
+  const report = async (node: string, stage: number, { remembers = '', knows = 1, name = '', waitMs = 0 } = {}) => {
+    const args = [node, knows, stage, remembers, 0, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
+    return (await run(scripts.recover, keys, args)) as string[];
+  };
+  type Options = Parameters<typeof report>[2];
+  /** Has nodes report in turn until they serve, or each of them has to wait. Answers with the last word. */
+  const recoverWith = async (nodes: Readonly<Record<string, Options>>): Promise<string> => {
+    const stages = { listened: 1, published: 2, verify: 3 } as const;
+    const done = new Map<string, number>();
+    let name = '';
+    for (;;) {
+      let last = '';
+      let isOver = true;
+      for (const [node, options] of Object.entries(nodes)) {
+        const [word = '', called = ''] = await report(node, done.get(node) ?? 0, { ...options, name });
+        name = called;
+        last = word;
+        if (word === 'serving') return word;
+        if (!(word in stages)) continue;
+        done.set(node, stages[word as keyof typeof stages]);
+        isOver = false;
+      }
+      if (isOver) return last;
+    }
+  };
+
+  it('is over at once for a node that is alone', async () => {
+    expect(await recoverWith({ a: {} })).toBe('serving');
+  });
+
+  it('waits for the nodes that hear its call', async () => {
+    const listener = new Redis(server.url);
+    await listener.subscribe(control);
+    expect(await recoverWith({ a: {} })).toBe('wait');
+    listener.disconnect();
+  });
+
+  it('begins only when the node listens itself, if it is about to: it would not know whom it counts', async () => {
+    const args = ['a', 1, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
+    expect(await run(scripts.recover, keys, args)).toEqual(['listen']);
+    expect(await redis.exists('recovery')).toBe(0);
+  });
+
+  it('waits for the nodes that lived when Redis lost its state', async () => {
+    await redis.zadd('nodes', 1, 'b');
+    expect(await recoverWith({ a: {} })).toBe('wait');
+    expect(await recoverWith({ a: {}, b: { remembers: '1' } })).toBe('serving');
+  });
+
+  it('waits, if Redis has only just started, for a node that knows what it held', async () => {
+    const waitMs = 3_600_000;
+    expect(await recoverWith({ a: { waitMs } })).toBe('hold');
+    expect(await recoverWith({ a: { waitMs }, b: { waitMs, remembers: '1' } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:0000000000000000');
+  });
+
+  it('ends all epochs if a node has forgotten too much of what it published', async () => {
+    await redis.set('newest', '5000000000000000');
+    expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1', knows: 2 } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:5000000000000001');
+  });
+});
+
+describe('the clock', () => {
+  const keys = ['nodes', 'run', 'clock', 'connections', 'layout'];
+  const beat = async (node: string, clock: number, isLast = false) => {
+    const args = [node, 7_000, '', 1, clock, isLast ? 1 : ''];
+    const [nodes, told] = (await run(scripts.heartbeat, keys, args)) as number[];
+    return { nodes, told };
+  };
+  const stateOfServer = async (): Promise<string> => {
+    const info = await redis.info();
+    return `${/run_id:(\w+)/.exec(info)?.[1]}:${/master_replid:(\w+)/.exec(info)?.[1]}`;
+  };
+
+  it('is that of the node that is ahead, and stands while nobody has looked whether the data is whole', async () => {
+    expect(await beat('a', 0)).toEqual({ nodes: 1, told: 0 });
+    await redis.set('run', await stateOfServer());
+    expect(await beat('a', 5_000)).toEqual({ nodes: 1, told: 5_000 });
+    expect(await beat('b', 4_000)).toEqual({ nodes: 2, told: 5_000 });
+    expect(await beat('b', 6_000)).toEqual({ nodes: 2, told: 6_000 });
+  });
+
+  it('tells who lives: a node that is silent for long or has left does not count', async () => {
+    await beat('a', 1_000);
+    await redis.set('clock', 1_000);
+    expect((await beat('b', 7_999)).nodes).toBe(2);
+    expect((await beat('b', 8_000)).nodes).toBe(1);
+    expect((await beat('c', 8_000)).nodes).toBe(2);
+    expect((await beat('c', 8_000, true)).nodes).toBe(1);
   });
 });

@@ -1,14 +1,81 @@
+/** What a node remembers of what it has published: every topic for the whole window, the publications themselves as far as they fit. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
-import { expect, it } from 'vitest';
-import { Published } from '../src/relay/published.js';
+import { describe, expect, it } from 'vitest';
+import { Published, type PublishedTopic } from '../src/relay/published.js';
 
-it('says of a topic that has fallen silent where it stands, whatever was published to it again', () => {
-  const published = new Published();
-  const topic = parseTopic('t') as Topic;
-  const entry = (offset: number) => ({ topic, epoch: '1', first: offset, last: offset, bytes: Buffer.alloc(1) });
-  const from = performance.now();
-  published.add(entry(100));
-  published.add(entry(5), true);
-  expect([...published.fallenSilent(from, Number.POSITIVE_INFINITY)]).toEqual([entry(100)]);
-  expect(published.byTopic().get(topic)).toEqual([entry(5), entry(100)]);
+const windowMs = 3_000;
+const turnsToForget = windowMs / 1_000 + 1;
+
+const named = (name: string): Topic => parseTopic(name) as Topic;
+
+function entry(offset: number, { epoch = '1', bytes = 1, count = 1 } = {}) {
+  return { epoch, first: offset, last: offset + count - 1, bytes: Buffer.alloc(bytes) };
+}
+
+function topicsOf(published: Published): Map<string, PublishedTopic> {
+  return new Map([...published.topics()].map((topic) => [topic.topic, topic]));
+}
+
+describe('what a node has published', () => {
+  it('is silent a second after its last publication, whatever was published again meanwhile', () => {
+    const published = new Published(windowMs);
+    published.add(named('t'), entry(100));
+    published.add(named('t'), entry(5));
+    published.add(named('busy'), entry(1));
+    expect(published.turn()).toEqual([]);
+    published.add(named('busy'), entry(2));
+    expect(published.turn()).toEqual([{ topic: 't', epoch: '1', offset: 100 }]);
+    expect(published.turn()).toEqual([{ topic: 'busy', epoch: '1', offset: 2 }]);
+    expect(published.turn()).toEqual([]);
+  });
+
+  it('is remembered by topic, in order of offset, of the newest epoch only', () => {
+    const published = new Published(windowMs);
+    published.add(named('t'), entry(9, { epoch: '1' }));
+    published.turn();
+    published.add(named('t'), entry(3, { epoch: '2', count: 2 }));
+    published.add(named('t'), entry(1, { epoch: '2' }));
+    expect(topicsOf(published).get('t')).toEqual({
+      topic: 't',
+      epoch: '2',
+      offset: 4,
+      entries: [entry(1, { epoch: '2' }), entry(3, { epoch: '2', count: 2 })],
+      isThinned: false,
+    });
+  });
+
+  it('is forgotten after the window, and not before', () => {
+    const published = new Published(windowMs);
+    published.add(named('t'), entry(1));
+    for (let turn = 1; turn < turnsToForget; turn++) published.turn();
+    expect(topicsOf(published).get('t')?.offset).toBe(1);
+    published.turn();
+    expect(topicsOf(published).size).toBe(0);
+  });
+
+  it('is known by its position if the publications themselves are too much to remember', () => {
+    const published = new Published(windowMs);
+    published.add(named('first'), entry(7));
+    for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
+    published.add(named('last'), entry(8));
+    const topics = topicsOf(published);
+    expect(topics.get('first')).toEqual({ topic: 'first', epoch: '1', offset: 7, entries: [], isThinned: true });
+    expect(topics.get('large')).toMatchObject({ offset: 20, isThinned: true });
+    expect(topics.get('large')?.entries.at(-1)).toMatchObject({ first: 20 });
+    expect(topics.get('last')).toMatchObject({ offset: 8, isThinned: false });
+    expect(topics.get('last')?.entries.length).toBe(1);
+    expect(published.isWhole).toBe(true);
+  });
+
+  it('says so for the window if even the topics are too many', () => {
+    const published = new Published(windowMs);
+    for (let number = 0; number < 400_000; number++) published.add(named(`t.${number}`), entry(1));
+    expect(published.isWhole).toBe(true);
+    published.add(named('one.more'), entry(1));
+    expect(published.isWhole).toBe(false);
+    for (let turn = 1; turn < turnsToForget; turn++) published.turn();
+    expect(published.isWhole).toBe(false);
+    published.turn();
+    expect(published.isWhole).toBe(true);
+  });
 });

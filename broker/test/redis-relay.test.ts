@@ -68,6 +68,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
       recentBytes: 1_000_000,
       idempotencyWindowSeconds: 60,
       probeIntervalMs: 1_000,
+      newNodeWaitMs: 0,
       durableReplicas: 1,
       durableTimeoutMs: 100,
       ...settings,

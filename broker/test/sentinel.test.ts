@@ -44,6 +44,41 @@ describe('Redis with Sentinels', () => {
       expect(settingsLines(node)).toEqual([expect.stringContaining('Set min-replicas-to-write 1')]);
   });
 
+  it('is followed in a planned failover at once, before the old master is demoted: nothing is lost or told', async () => {
+    await using master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+    await using replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
+    const [admin, next] = [new Redis(master.url), new Redis(replica.url)];
+    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: master.port });
+    const sentinelAdmin = new Redis({ port: sentinel.port });
+    await until('the Sentinel knows the replica', async () => /slaves=1/.test(await sentinelAdmin.info('sentinel')));
+    const url = `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster`;
+    await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...quick, FANFARE_REDIS_URL: url } });
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect(0);
+    let accepted = 0;
+    const publish = () =>
+      until('a publication is accepted', async () => {
+        const publication = { type: 'publish', topic: 't', data: accepted, messageId: `m${accepted}` } as const;
+        return (await writer.request(publication)).type === 'published';
+      });
+    for (; accepted < 50; accepted++) await publish();
+    await sentinelAdmin.call('SENTINEL', 'FAILOVER', 'mymaster');
+    const nodesAt = async (redis: Redis) =>
+      String(await redis.client('LIST'))
+        .split('\n')
+        .filter((line) => line.includes(':publisher')).length;
+    while ((await nodesAt(next)) < 2) {
+      await publish();
+      accepted++;
+    }
+    expect(await admin.info('replication')).toContain('role:master');
+    for (const end = accepted + 50; accepted < end; accepted++) await publish();
+    expect(await reader.take('t', accepted)).toEqual(Array.from({ length: accepted }, (_, number) => number));
+    expect(reader.inbox.waiting).toEqual([]);
+    for (const each of [admin, next, sentinelAdmin]) each.disconnect();
+  }, 40_000);
+
   it('has nothing said of its settings where a master that was cut off does not go on', async () => {
     await using master = await startRedis({
       args: ['--repl-diskless-sync-delay', '0', '--min-replicas-to-write', '1'],

@@ -569,7 +569,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a grace shorter than the drain',
     foundBy: 'the grace covers preStop and the whole drain',
-    sentence: 'terminationGracePeriodSeconds is 30; preStop (5), drain (30) and 10 to spare need 45.',
+    sentence: 'terminationGracePeriodSeconds is 30; preStop (5), drain (37) and 10 to spare need 52.',
     plant: ({ pod }) => {
       pod.terminationGracePeriodSeconds = 30;
     },
@@ -577,7 +577,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a longer drain without a longer grace',
     foundBy: 'the grace covers preStop and the whole drain',
-    sentence: 'drain (130)',
+    sentence: 'drain (137)',
     plant: ({ config }) => {
       config.FANFARE_DRAIN_WINDOW_MS = '120000';
     },

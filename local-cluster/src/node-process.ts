@@ -110,6 +110,8 @@ async function startOn(port: number, options: NodeOptions): Promise<NodeProcess>
       ...ownEnvironment(),
       FANFARE_PORT: String(port),
       FANFARE_ADMIN_PORT: String(adminPort),
+      // The Redis of a test is known to be new: there is no other node to wait for.
+      FANFARE_NEW_NODE_WAIT_MS: '0',
       ...(redisUrl === undefined ? {} : { FANFARE_REDIS_URL: redisUrl }),
       ...env,
     },

@@ -65,7 +65,7 @@ describe('docker-compose.yml', () => {
     ['nobody asked', 'compose', 'FANFARE_AUTH: none', 'FANFARE_LOG_LEVEL: info'],
     ['a wrong value', 'compose', 'FANFARE_AUTH: none', 'FANFARE_AUTH: nobody'],
     ['two nodes of one name', 'compose', 'FANFARE_NODE_NAME: fanfare-2', 'FANFARE_NODE_NAME: fanfare-1'],
-    ['too little time to drain', 'compose', 'stop_grace_period: 40s', 'stop_grace_period: 10s'],
+    ['too little time to drain', 'compose', 'stop_grace_period: 45s', 'stop_grace_period: 10s'],
     ['no health check', 'compose', 'test: ["CMD", "redis-cli"', 'start_interval: 1s # ["CMD", "redis-cli"'],
     ['a dependency that is not there', 'compose', '    redis:\n      condition', '    valkey:\n      condition'],
     ['a dependency that is not waited for', 'compose', 'condition: service_healthy', 'condition: service_started'],

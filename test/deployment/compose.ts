@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { type Config, loadConfig } from '../../broker/src/config.js';
+import { longestDrainMs } from '../../broker/src/drain.js';
 import { environmentOf, stagesOf } from './dockerfile.js';
 import { root } from './image.js';
 
@@ -148,9 +149,10 @@ function complaintsAboutNode(name: string, service: Service, files: Files, compo
   } catch (error) {
     return [`${name}: ${String(error)}`];
   }
-  const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = config;
-  const drainMs = drainWindowMs + drainWaves * drainWaveIntervalMs + drainTimeoutMs;
-  complain(seconds(service.stop_grace_period) * 1_000 < drainMs + 5_000, 'it is killed before it has drained.');
+  complain(
+    seconds(service.stop_grace_period) * 1_000 < longestDrainMs(config) + 5_000,
+    'it is killed before it has drained.',
+  );
   complain(config.nodeName !== name, 'it has the name of another.');
   complain(config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0', 'nobody reaches it.');
   const redis = new URL(config.redisUrl ?? 'redis://none');

@@ -9,15 +9,15 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
+import type { PublishScript } from './publish-script.js';
 import type { Published } from './published.js';
 import type { PublishTracer, Receipt, TakenRun } from './relay.js';
-import { scripts } from './scripts.js';
+import type { Script } from './scripts.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface PublishingLink {
   evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
-  load(scripts: readonly ScriptCall['script'][]): Promise<void>;
   /** Takes an error that Redis gave for one of several things asked in a call. */
   complain(error: Error): void;
 }
@@ -81,6 +81,7 @@ export class HistoryPublisher {
   readonly #settings: HistoryPublisherSettings;
   readonly #counters: HistoryPublisherCounters;
   readonly #published: Published;
+  readonly #publishScript: PublishScript;
   readonly #wait: Wait | null;
   readonly #onStale: () => void;
   readonly #tracer: PublishTracer | null;
@@ -88,8 +89,10 @@ export class HistoryPublisher {
   readonly #sending = new Set<Promise<void>>();
   /** Pipelines that Redis has not answered. */
   #unanswered = 0;
-  /** Runs that Redis has refused because it does not know the scripts any more, and those that came since; null while it does. */
-  #untaught: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
+  /** The copy that all calls on the way are of. */
+  #script: Script;
+  /** Runs that Redis has refused because it does not know the copy any more, and those that came since; null while it does. */
+  #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
   #generation: Generation | null = null;
   #bytes = 0;
 
@@ -100,6 +103,7 @@ export class HistoryPublisher {
     settings: HistoryPublisherSettings,
     counters: HistoryPublisherCounters,
     published: Published,
+    publishScript: PublishScript,
     wait: Wait | null,
     onStale: () => void,
     tracer: PublishTracer | null,
@@ -109,6 +113,8 @@ export class HistoryPublisher {
     this.#settings = settings;
     this.#counters = counters;
     this.#published = published;
+    this.#publishScript = publishScript;
+    this.#script = publishScript.current;
     this.#wait = wait;
     this.#onStale = onStale;
     this.#tracer = tracer;
@@ -145,7 +151,7 @@ export class HistoryPublisher {
       beganAt,
     }));
     for (const run of runs) this.#bytes += sizeOf(run);
-    if (this.#untaught !== null) this.#untaught.later.push(...runs);
+    if (this.#withoutScript !== null) this.#withoutScript.later.push(...runs);
     else this.#track(this.#send(runs));
   }
 
@@ -157,6 +163,8 @@ export class HistoryPublisher {
   async #send(runs: readonly Sent[]): Promise<void> {
     const generation = this.#generation;
     if (generation === null) return this.#fail(runs, unavailable());
+    // Never two copies on the way: calls of the first could be refused, and those of the second behind them accepted.
+    if (this.#unanswered === 0) this.#script = this.#publishScript.current;
     const pieces = [...inPieces(runs)];
     const sentAt = performance.now();
     this.#unanswered++;
@@ -166,33 +174,33 @@ export class HistoryPublisher {
     const answeredAt = performance.now();
     this.#counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation have what is left of this one.
-    const isSafe =
-      this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && this.#generation === generation);
-    if (!isSafe && this.#generation === generation) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
+    const isSame = this.#generation?.name === generation.name;
+    const isSafe = this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && isSame);
+    if (!isSafe && isSame) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
       if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
       else if (answer.message.startsWith('NOSCRIPT')) {
-        this.#untaught ??= { refused: [], later: [] };
-        this.#untaught.refused.push(...piece);
+        this.#withoutScript ??= { refused: [], later: [] };
+        this.#withoutScript.refused.push(...piece);
       } else {
         if (isOfAnotherState(answer)) this.#onStale();
         this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
-    // Pipelines behind it were refused too; only when all are answered is the order known in which to send them again.
-    if (this.#untaught !== null && this.#unanswered === 0) await this.#teach();
+    // Calls behind it were refused too; only when all are answered is the order known in which to send them again.
+    if (this.#withoutScript !== null && this.#unanswered === 0) await this.#sendAgain();
   }
 
-  async #teach(): Promise<void> {
-    const isTaught = await this.#link.load(Object.values(scripts)).then(
+  async #sendAgain(): Promise<void> {
+    const isReplaced = await this.#publishScript.replace(this.#script).then(
       () => true,
       () => false,
     );
-    const { refused, later } = this.#untaught ?? { refused: [], later: [] };
-    this.#untaught = null;
+    const { refused, later } = this.#withoutScript ?? { refused: [], later: [] };
+    this.#withoutScript = null;
     const runs = [...refused, ...later];
-    if (isTaught) await this.#send(runs);
+    if (isReplaced) await this.#send(runs);
     else this.#fail(runs, unavailable());
   }
 
@@ -203,8 +211,9 @@ export class HistoryPublisher {
       args.push(count, entry, isTurn ? 1 : '', messageIds.size);
       for (const [id, place] of messageIds) args.push(place, id);
     }
-    const keys = [this.#keys.generation, ...runs.map(({ topic }) => this.#keys.topic(topic))];
-    return { script: scripts.publish, keys, args };
+    const { generation, newestEpoch } = this.#keys;
+    const keys = [generation, newestEpoch, ...runs.map(({ topic }) => this.#keys.topic(topic))];
+    return { script: this.#script, keys, args };
   }
 
   /**
@@ -254,7 +263,7 @@ export class HistoryPublisher {
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
     this.#remember(run.topic, epoch, last);
-    this.#published.add({ topic: run.topic, epoch, first: offset, last, bytes: run.entry });
+    this.#published.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
     for (const [index, receipt] of run.receipts.entries()) {
       receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
     }
@@ -297,7 +306,7 @@ export class HistoryPublisher {
     start: Position | null,
     known: ReadonlyMap<number, Position>,
   ): void {
-    const whole = decodeEntry(0, entry);
+    const whole = decodeEntry({ epoch: '', offset: 0 }, entry);
     if (whole === null) return;
     const ones = inOnes(whole.run);
     const newIds = new Map<string, number>();
@@ -311,13 +320,13 @@ export class HistoryPublisher {
       gone++;
       const { epoch, offset } = position;
       const bytes = encodeEntry(ones[place] ?? emptyRun, new Map([[id, 0]]));
-      this.#published.add({ topic, epoch, first: offset, last: offset, bytes }, true);
+      this.#published.add(topic, { epoch, first: offset, last: offset, bytes });
     }
     if (start === null) return;
     const { epoch, offset } = start;
     const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
     const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
-    this.#published.add({ topic, epoch, first: offset, last: offset + left.length - 1, bytes });
+    this.#published.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 
   #trace({ topic, beganAt }: Sent, position: Position, count: number, redis: RoundTrip): void {

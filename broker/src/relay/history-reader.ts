@@ -27,10 +27,18 @@ const maxEntries = 100;
 /** Topics whose position is asked for in one call. */
 const maxTopics = 256;
 
+interface Inquiry {
+  /** Each with its index in the answer. */
+  readonly topics: Map<Topic, number>;
+  readonly positions: Promise<readonly (Position | null)[]>;
+}
+
 export class HistoryReader {
   readonly #redis: Asked;
   readonly #keys: Keys;
   readonly #topics: TopicPolicies;
+  /** Of this turn: not sent yet. */
+  #inquiry: Inquiry | null = null;
 
   constructor(redis: Asked, keys: Keys, topics: TopicPolicies) {
     this.#redis = redis;
@@ -38,14 +46,14 @@ export class HistoryReader {
     this.#topics = topics;
   }
 
-  /** What stands in the topic's stream from offset `from` of `epoch` on. A topic without history gets one. */
+  /** What the topic's stream holds from offset `from` of `epoch` on ({@link Stretch}). A topic without history gets one. */
   read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
     return this.#read(topic, epoch, from, false);
   }
 
-  /** Gives the topic another epoch where it has this one. Resolves with where it stands then. */
-  async renew(topic: Topic, epoch: string): Promise<Position> {
-    return (await this.#read(topic, epoch, 1, true)).position;
+  /** Gives the topic another epoch if it has this one. Resolves with what was published under the new one. */
+  renew(topic: Topic, epoch: string): Promise<Stretch> {
+    return this.#read(topic, epoch, 1, true);
   }
 
   async #read(topic: Topic, epoch: string, from: number, isRenewed: boolean): Promise<Stretch> {
@@ -59,6 +67,25 @@ export class HistoryReader {
       isRenewed ? 1 : 0,
     ]);
     return stretchOf(answer);
+  }
+
+  /** Where a topic stands now, null if it has no history. What is asked for in one turn is one call. */
+  async position(topic: Topic): Promise<Position | null> {
+    this.#inquiry ??= this.#inquire();
+    const { topics, positions } = this.#inquiry;
+    const index = topics.get(topic) ?? topics.size;
+    topics.set(topic, index);
+    return (await positions)[index] ?? null;
+  }
+
+  #inquire(): Inquiry {
+    const topics = new Map<Topic, number>();
+    const turnEnds = new Promise((resolve) => setImmediate(resolve));
+    const positions = turnEnds.then(() => {
+      this.#inquiry = null;
+      return this.positions([...topics.keys()]);
+    });
+    return { topics, positions };
   }
 
   /** Where topics stand, null where they have no history; keeps their histories alive. */
@@ -107,8 +134,8 @@ export class HistoryReader {
   ): Promise<unknown> {
     const generation = this.#redis.generation();
     if (generation === null) return Promise.reject(unavailable());
-    const keys = topics.map((topic) => this.#keys.topic(topic));
-    if (script === scripts.read) keys.push(this.#keys.generation);
+    const { generation: generationKey, newestEpoch } = this.#keys;
+    const keys = [generationKey, newestEpoch, ...topics.map((topic) => this.#keys.topic(topic))];
     return this.#redis.evaluate({ script, keys, args: argsFor(generation) }).catch((error: Error) => {
       // The link has said in the log what else it is.
       if (error.message.startsWith('STALE')) this.#redis.onStale();
@@ -129,9 +156,9 @@ function stretchOf(answer: unknown): Stretch {
   if (position === null) throw new Error('Redis answered with a position that is none.');
   const entries: StreamEntry[] = [];
   for (const [id, [, bytes]] of rows) {
-    const first = parsePosition(id.toString('latin1'))?.offset;
-    // Of the reply's own bytes nothing is kept: a line remembers entries for long.
-    const entry = first === undefined ? null : decodeEntry(first, Buffer.from(bytes));
+    const at = parsePosition(id.toString('latin1'));
+    // A copy: a line remembers entries for long, and must not keep the whole reply.
+    const entry = at === null ? null : decodeEntry(at, Buffer.from(bytes));
     if (entry !== null) entries.push(entry);
   }
   return { position, entries };

@@ -4,6 +4,10 @@ import { parseTopic, type Topic } from '@fanfare/protocol';
 export class Keys {
   /** Names the time in which Redis has lost nothing (lua/recover.lua). */
   readonly generation: string;
+  /** The newest epoch that any topic has been given (lua/stream.lua). */
+  readonly newestEpoch: string;
+  /** Which copy of the script that publishes is in use (lua/choose-copy.lua). */
+  readonly copy: string;
   /** The server process that the generation was last found whole in. */
   readonly run: string;
   /** How old the data is (lua/heartbeat.lua). */
@@ -23,6 +27,8 @@ export class Keys {
 
   constructor(prefix: string) {
     this.generation = `${prefix}:generation`;
+    this.newestEpoch = `${prefix}:epoch`;
+    this.copy = `${prefix}:script`;
     this.run = `${prefix}:run`;
     this.clock = `${prefix}:clock`;
     this.recovery = `${prefix}:recovery`;

@@ -14,7 +14,10 @@ import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 export interface Stretch {
   /** Where the topic stands. */
   readonly position: Position;
-  /** In order; the first may begin before what was asked for. Empty where the epoch is another. */
+  /**
+   * In order. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before it. If it has
+   * another one: what was published under that one.
+   */
   readonly entries: readonly StreamEntry[];
 }
 
@@ -36,8 +39,8 @@ export interface LineContext {
   readonly maxPublications: number;
   /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
-  /** Gives the topic another epoch where it has this one, and answers where it stands then. Rejects likewise. */
-  renew(topic: Topic, epoch: string): Promise<Position>;
+  /** Gives the topic another epoch if it has this one. Answers what was published under the new one. Rejects likewise. */
+  renew(topic: Topic, epoch: string): Promise<Stretch>;
   /** Told of what no subscriber here should have to notice. */
   onRepaired(topic: Topic, what: Repair): void;
 }
@@ -55,11 +58,6 @@ const maxReads = 20;
 
 /** Most that is read for those who come back: who has missed more reads it in pieces (`history`). */
 const maxBackfillBytes = 4 * maxAnswerBytes;
-
-interface Held {
-  readonly epoch: string;
-  readonly entry: StreamEntry;
-}
 
 /**
  * Whether anything may be missing that no later publication would show. `tail`: messages may not have come, the connection to Redis
@@ -79,7 +77,7 @@ export class Line {
   /** Offset of the last publication that was delivered. */
   #head = 0;
   /** What has come meanwhile; null while nothing is being read. */
-  #held: Held[] | null = null;
+  #held: StreamEntry[] | null = null;
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
@@ -103,10 +101,10 @@ export class Line {
   }
 
   /** A message on the topic's channel. */
-  receive(epoch: string, entry: StreamEntry): void {
-    if (this.#held !== null) return this.#hold({ epoch, entry });
-    if (epoch === this.#epoch && entry.first <= this.#head + 1) return this.#take(entry);
-    void this.catchUp({ epoch, entry });
+  receive(entry: StreamEntry): void {
+    if (this.#held !== null) return this.#hold(entry);
+    if (entry.epoch === this.#epoch && entry.first <= this.#head + 1) return this.#take(entry);
+    void this.catchUp(entry);
   }
 
   /** Another node says where the topic stands, a moment after it published. */
@@ -116,7 +114,7 @@ export class Line {
   }
 
   /** Reads what is missing, delivers it, and goes on. Never rejects: where Redis cannot be asked, doubt stays. */
-  catchUp(held?: Held): Promise<void> {
+  catchUp(held?: StreamEntry): Promise<void> {
     if (this.#catchingUp === null) {
       this.#held = held === undefined ? [] : [held];
       this.#catchingUp = this.#catchUp();
@@ -181,15 +179,15 @@ export class Line {
     const held = this.#held ?? [];
     this.#held = null;
     this.#catchingUp = null;
-    for (const { entry } of held) this.#take(entry);
+    for (const entry of held) this.#take(entry);
   }
 
   /** Whether what is held does not follow what was delivered. */
   #hasHole(): boolean {
     let head = this.#head;
-    for (const { epoch, entry } of this.#held ?? []) {
-      if (epoch !== this.#epoch || entry.first > head + 1) return true;
-      head = Math.max(head, entry.last);
+    for (const { epoch, first, last } of this.#held ?? []) {
+      if (epoch !== this.#epoch || first > head + 1) return true;
+      head = Math.max(head, last);
     }
     return false;
   }
@@ -198,22 +196,26 @@ export class Line {
     const { newest } = this.recent;
     const isFirst = !this.isOpen;
     const from = mustProve && !isFirst ? this.#head : this.#head + 1;
-    const { position, entries } = await this.#read(this.#epoch, from);
+    const stretch = await this.#read(this.#epoch, from);
+    const { position, entries } = stretch;
     // What was held of another epoch is in its history, or gone with it.
     this.#dropStale(position.epoch);
     if (isFirst) return this.#stand(position);
+    if (position.epoch !== this.#epoch) return this.#beginAnew(stretch);
     const isProven =
       !mustProve || this.#head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
-    if (position.epoch !== this.#epoch || position.offset < this.#head || !isProven) return this.#beginAnew(position);
-    await this.#deliverMissing(position, entries);
+    if (position.offset >= this.#head && isProven) return this.#deliverMissing(stretch);
+    // Under the same epoch, offsets would be taken for what was seen before.
+    await this.#beginAnew(await this.#asked(this.#context.renew(this.topic, this.#epoch)));
   }
 
-  async #deliverMissing(position: Position, entries: readonly StreamEntry[]): Promise<void> {
+  async #deliverMissing({ position, entries }: Stretch): Promise<void> {
     if (position.offset === this.#head) return;
     this.#context.counters.repairs++;
     let publications = 0;
     let outcome: Repair['outcome'] = 'repaired';
     let next = entries;
+    let another: Stretch | null = null;
     while (this.#head < position.offset) {
       const first = next.find(({ last }) => last > this.#head)?.first ?? position.offset + 1;
       if (first > this.#head + 1) {
@@ -224,34 +226,39 @@ export class Line {
       for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry, true);
       publications += this.#head - before;
       if (this.#head >= position.offset) break;
-      next = (await this.#read(this.#epoch, this.#head + 1)).entries;
+      const stretch = await this.#read(this.#epoch, this.#head + 1);
+      if (stretch.position.epoch !== this.#epoch) {
+        another = stretch;
+        break;
+      }
+      next = stretch.entries;
     }
     this.#context.counters.publicationsRepaired += publications;
     this.#context.onRepaired(this.topic, { publications, outcome });
+    if (another !== null) await this.#beginAnew(another);
   }
 
-  /**
-   * The history is another one: says so, and goes on with all that it holds where that is known to be new (lua/stream.lua,
-   * `renew`), else with what is published from now on.
-   */
-  async #beginAnew(position: Position): Promise<void> {
-    // Under the same epoch offsets would be taken for what was seen before.
-    const { epoch } = position.epoch === this.#epoch ? await this.#context.renew(this.topic, this.#epoch) : position;
-    const { position: there, entries } = await this.#read(epoch, 1);
-    if (there.epoch !== epoch) throw new Error(`${this.topic} begins anew while it is being read.`);
-    const first = entries[0]?.first === 1 ? 1 : there.offset + 1;
+  /** The topic has another epoch: notifies the subscribers, and goes on with all that was published under it. */
+  async #beginAnew(stretch: Stretch): Promise<void> {
+    const { position, entries } = stretch;
+    const [oldest] = entries;
     this.recent.clear();
-    this.#stand({ epoch, offset: first - 1 });
-    this.#dropStale(epoch);
+    this.#stand({ epoch: position.epoch, offset: oldest === undefined ? position.offset : oldest.first - 1 });
+    this.#dropStale(position.epoch);
     this.#context.counters.resetsTold++;
     this.#delivery.tellReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
-    if (first <= there.offset) await this.#deliverMissing(there, entries);
+    await this.#deliverMissing(stretch);
   }
 
-  /** Rejects where Redis cannot be asked, or the line is forgotten by the time of the answer. */
-  async #read(epoch: string, from: number): Promise<Stretch> {
-    const stretch = await this.#context.read(this.topic, epoch, from);
+  /** Rejects if Redis cannot be asked. */
+  #read(epoch: string, from: number): Promise<Stretch> {
+    return this.#asked(this.#context.read(this.topic, epoch, from));
+  }
+
+  /** Rejects if the line is forgotten by the time of the answer. */
+  async #asked(reading: Promise<Stretch>): Promise<Stretch> {
+    const stretch = await reading;
     if (this.#delivery === nowhere) throw new Error(`Nobody wants ${this.topic} any more.`);
     return stretch;
   }
@@ -266,11 +273,11 @@ export class Line {
   /** What is held behind the hole is all that will ever come of it. */
   #skipToHeld(): void {
     this.#dropStale(this.#epoch);
-    const first = this.#held?.[0]?.entry.first;
+    const first = this.#held?.[0]?.first;
     if (first !== undefined && first > this.#head + 1) this.#skipTo(first - 1);
     // A hole among what is held is skipped when it is the first one.
     const holes = (this.#held ?? []).findIndex(
-      ({ entry }, at, held) => entry.first > (held[at - 1]?.entry.last ?? first ?? 0) + 1,
+      (entry, at, held) => entry.first > (held[at - 1]?.last ?? first ?? 0) + 1,
     );
     if (holes > 0) this.#held = (this.#held ?? []).slice(0, holes);
   }
@@ -284,8 +291,8 @@ export class Line {
     this.#held = (this.#held ?? []).filter((held) => held.epoch === epoch);
   }
 
-  #hold(held: Held): void {
-    this.#held?.push(held);
+  #hold(entry: StreamEntry): void {
+    this.#held?.push(entry);
     if ((this.#held?.length ?? 0) > maxHeldEntries) this.#held?.shift();
   }
 
@@ -330,5 +337,5 @@ export class Line {
 
 /** Whether two entries hold the same publications at the same place. */
 function isSame(one: StreamEntry, other: StreamEntry): boolean {
-  return one.first === other.first && one.bytes.equals(other.bytes);
+  return one.epoch === other.epoch && one.first === other.first && one.bytes.equals(other.bytes);
 }

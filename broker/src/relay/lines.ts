@@ -64,15 +64,12 @@ export class Lines {
       this.#lines.set(topic, line);
     }
     if (!line.isOpen) await line.catchUp();
-    if (!line.isOpen)
-      throw (
-        line.failure ?? new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.')
-      );
-    // Who comes from a node that is ahead of this one has seen more: Redis knows it too.
-    // A read that was under way already may be too old: so twice.
-    for (let reads = 0; reads < 2; reads++) {
-      if (since?.epoch === line.position.epoch && since.offset > line.position.offset) await line.catchUp();
-    }
+    if (!line.isOpen) throw line.failure ?? unavailable();
+    // A client that was at a node which is ahead of this one has seen more. What it has seen is in Redis.
+    // A read that was on the way already may be too old: so twice.
+    for (let reads = 0; reads < 2 && isAhead(since, line.position); reads++) await line.catchUp();
+    // An older position would look as if the history had been lost.
+    if (isAhead(since, line.position) && line.doubt !== 'none') throw line.failure ?? unavailable();
     const { epoch, offset } = line.position;
     // Where too much was missed it is read in pieces.
     if (since?.epoch === epoch) await line.reachBack(since.offset).catch(() => undefined);
@@ -87,8 +84,20 @@ export class Lines {
     return standingOf(line.recent, line.position, since, this.#settings.topics.of(topic));
   }
 
-  /** A page of the topic's history, where it is remembered here and nothing is in doubt; else null. */
-  page(topic: Topic, request: HistoryRequest): HistoryPage | null {
+  /**
+   * A page of the topic's history out of the memory of this node; null if it is not there, or Redis has more already. Rejects with ReplyError
+   * if Redis cannot be asked.
+   */
+  async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
+    if (this.#rememberedPage(topic, request) === null) return null;
+    // Another node may have had a publication acknowledged that has not come here yet.
+    const there = await this.#reader.position(topic);
+    const here = this.#lines.get(topic)?.position;
+    const isCurrent = there !== null && here?.epoch === there.epoch && here.offset >= there.offset;
+    return isCurrent ? this.#rememberedPage(topic, request) : null;
+  }
+
+  #rememberedPage(topic: Topic, request: HistoryRequest): HistoryPage | null {
     const line = this.#lines.get(topic);
     if (!line?.isOpen || line.doubt !== 'none') return null;
     const { recent, position } = line;
@@ -103,9 +112,9 @@ export class Lines {
   }
 
   /** Answers false where the topic is none of ours (any more). */
-  receive(topic: Topic, epoch: string, entry: StreamEntry): boolean {
+  receive(topic: Topic, entry: StreamEntry): boolean {
     const line = this.#lines.get(topic);
-    line?.receive(epoch, entry);
+    line?.receive(entry);
     return line !== undefined;
   }
 
@@ -202,4 +211,14 @@ export class Lines {
     if (outcome === 'reset') this.#mended.resets++;
     this.#log.debug({ event: 'topicRepaired', topic, publications, outcome }, 'A topic had missed something.');
   }
+}
+
+/** Whether a position is one that a topic at `here` has not reached. Later epochs are greater (lua/stream.lua). */
+function isAhead(position: Position | null, here: Position): boolean {
+  if (position === null) return false;
+  return position.epoch > here.epoch || (position.epoch === here.epoch && position.offset > here.offset);
+}
+
+function unavailable(): ReplyError {
+  return new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
 }

@@ -109,6 +109,10 @@ export class MemoryRelay implements Relay {
     this.#gathering.flush();
   }
 
+  async retire(): Promise<void> {
+    // There is no other node.
+  }
+
   async close(): Promise<void> {
     await this.flush();
     clearInterval(this.#sweep);
@@ -135,7 +139,7 @@ export class MemoryRelay implements Relay {
     }
     const { run, messageIds } = before.size === 0 ? batch : batch.without(before);
     const first = kept.head + 1;
-    const entry = decodeEntry(first, encodeEntry(run, messageIds));
+    const entry = decodeEntry({ epoch: kept.epoch, offset: first }, encodeEntry(run, messageIds));
     if (entry !== null) {
       kept.head = entry.last;
       kept.usedAt = performance.now();

@@ -1,86 +1,177 @@
 /**
- * What this node has published a moment ago: Redis has acknowledged it, and may lose its state before any other node has heard it. Then
- * this is the last place where it is (lua/recover.lua).
+ * What this node has published lately: Redis has acknowledged it, and may lose its state before any other node has heard it. Then this node
+ * is the last that has it, or at least knows that it is missing (lua/recover.lua).
  */
 import type { Topic } from '@fanfare/protocol';
+import type { StreamEntry } from './stream-entry.js';
 
-/** An entry of a topic's stream. */
-export interface PublishedEntry {
+/** As it is in Redis: what it holds is only read if it must be given back. */
+export type PublishedEntry = Omit<StreamEntry, 'run'>;
+
+/** What a node remembers of a topic that it has published to. */
+export interface PublishedTopic {
   readonly topic: Topic;
+  /** Where the topic stands at least. */
   readonly epoch: string;
-  /** Offsets of its first and its last publication. */
-  readonly first: number;
-  readonly last: number;
-  readonly bytes: Buffer;
+  readonly offset: number;
+  /** In order of offset, of this epoch. */
+  readonly entries: readonly PublishedEntry[];
+  /** Whether some of what it published is forgotten already, because it was too much. */
+  readonly isThinned: boolean;
 }
 
-/** How long it is remembered, in milliseconds: nodes hear from Redis within a fraction of it, or are repaired. */
-export const rememberMs = 5_000;
-/** Most bytes remembered: of more, the oldest are forgotten early. */
+/** Most bytes of publications that are remembered. If there are more, the oldest are forgotten, but not that they were published. */
 const maxBytes = 16_777_216;
 /** About what an entry takes besides its bytes. */
 const entryOverheadBytes = 200;
+/**
+ * Most topics that are remembered, each counted once for each second in which it was published to; about 150 bytes each. If there are more,
+ * the oldest are forgotten, and {@link Published.isWhole} says so.
+ */
+const maxHeads = 400_000;
+
+/** Where a topic stood at the end of a second. */
+interface Head {
+  epoch: string;
+  offset: number;
+  isThinned: boolean;
+}
+
+type Second = Map<Topic, Head>;
 
 interface Remembered {
+  readonly topic: Topic;
   readonly entry: PublishedEntry;
+  readonly head: Head;
+  /** By performance.now(). */
   readonly at: number;
-  readonly wasKnown: boolean;
 }
 
 export class Published {
+  readonly #windowSeconds: number;
+  /** The topics published to in each of the last seconds, the present one last. */
+  #seconds: Second[] = [new Map()];
+  #heads = 0;
+  /** After how many more seconds everything is remembered again; 0: it is. */
+  #secondsToWhole = 0;
   #entries: Remembered[] = [];
   #bytes = 0;
-  /** How many of the oldest are forgotten already. */
+  /** When something was published last. */
+  #lastAt = Number.NEGATIVE_INFINITY;
+  /** How many of the oldest entries are forgotten already. */
   #gone = 0;
 
-  /** `wasKnown`: the topic had it already. It says nothing of where the topic stands. */
-  add(entry: PublishedEntry, wasKnown = false): void {
-    const now = performance.now();
-    this.#entries.push({ entry, at: now, wasKnown });
+  /** `windowMs`: for how long it is remembered what was published. */
+  constructor(windowMs: number) {
+    // The present second has only just begun.
+    this.#windowSeconds = Math.ceil(windowMs / 1_000) + 1;
+  }
+
+  /** Whether it is known of every topic that was published to within the window. */
+  get isWhole(): boolean {
+    return this.#secondsToWhole === 0;
+  }
+
+  /** How long ago the last publication was, in milliseconds; infinity if there was none. */
+  get silentMs(): number {
+    return performance.now() - this.#lastAt;
+  }
+
+  add(topic: Topic, entry: PublishedEntry): void {
+    const at = performance.now();
+    this.#lastAt = at;
+    this.#entries.push({ topic, entry, head: this.#headOf(topic, entry), at });
     this.#bytes += entry.bytes.length + entryOverheadBytes;
-    this.#forgetOld(now);
+    while (this.#bytes > maxBytes) {
+      const oldest = this.#entries[this.#gone] as Remembered;
+      oldest.head.isThinned = true;
+      this.#forgetOldest(oldest);
+    }
   }
 
   /**
-   * By topic, in order of offset, what is no older than `maxAgeMs`. What is old is not forgotten here: an outage may have lasted longer
-   * than that.
+   * A second is over: forgets what is older than the window. Answers with the topics that have fallen silent: published to in the second
+   * before this one, and not since.
+   *
+   * To be called once a second, but not while Redis cannot be asked: what was published before an outage is not forgotten while it lasts.
    */
-  byTopic(maxAgeMs = Number.POSITIVE_INFINITY): ReadonlyMap<Topic, readonly PublishedEntry[]> {
-    const topics = new Map<Topic, PublishedEntry[]>();
-    const oldest = performance.now() - maxAgeMs;
-    for (const { entry, at } of this.#entries.slice(this.#gone)) {
-      if (at < oldest) continue;
-      const entries = topics.get(entry.topic);
-      if (entries === undefined) topics.set(entry.topic, [entry]);
+  turn(): readonly Omit<PublishedTopic, 'entries' | 'isThinned'>[] {
+    const [before, ended] = this.#seconds.slice(-2);
+    const silent =
+      before === undefined || ended === undefined
+        ? []
+        : [...before].flatMap(([topic, { epoch, offset }]) => (ended.has(topic) ? [] : { topic, epoch, offset }));
+    this.#seconds.push(new Map());
+    if (this.#seconds.length > this.#windowSeconds) this.#heads -= this.#seconds.shift()?.size ?? 0;
+    if (this.#secondsToWhole > 0) this.#secondsToWhole--;
+    const oldestAt = performance.now() - this.#windowSeconds * 1_000;
+    for (;;) {
+      const oldest = this.#entries[this.#gone];
+      if (oldest === undefined || oldest.at >= oldestAt) break;
+      this.#forgetOldest(oldest);
+    }
+    return silent;
+  }
+
+  /** What is remembered of each topic. `maxAgeMs`: entries that are older are left out. */
+  *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<PublishedTopic> {
+    const heads = new Map<Topic, Head>();
+    for (const [topic, head] of this.#seconds.flatMap((second) => [...second])) {
+      const known = heads.get(topic);
+      heads.set(topic, { ...later(known, head), isThinned: head.isThinned || known?.isThinned === true });
+    }
+    const entriesOf = new Map<Topic, PublishedEntry[]>();
+    const oldestAt = performance.now() - maxAgeMs;
+    for (const { topic, entry, at } of this.#entries.slice(this.#gone)) {
+      // Of several epochs, only the newest has not ended.
+      if (at < oldestAt || entry.epoch !== heads.get(topic)?.epoch) continue;
+      const entries = entriesOf.get(topic);
+      if (entries === undefined) entriesOf.set(topic, [entry]);
       else entries.push(entry);
     }
-    for (const entries of topics.values()) entries.sort((one, other) => one.first - other.first);
-    return topics;
-  }
-
-  /** The last entry of each topic whose last publication fell between two moments (of performance.now()). */
-  *fallenSilent(from: number, to: number): Iterable<PublishedEntry> {
-    this.#forgetOld(performance.now());
-    const seen = new Set<Topic>();
-    for (let index = this.#entries.length - 1; index >= this.#gone; index--) {
-      const { entry, at, wasKnown } = this.#entries[index] as Remembered;
-      if (at < from) return;
-      if (wasKnown || seen.has(entry.topic)) continue;
-      seen.add(entry.topic);
-      if (at < to) yield entry;
+    for (const [topic, head] of heads) {
+      const entries = (entriesOf.get(topic) ?? []).sort((one, other) => one.first - other.first);
+      yield { topic, ...head, entries };
     }
   }
 
-  #forgetOld(now: number): void {
-    while (this.#gone < this.#entries.length) {
-      const oldest = this.#entries[this.#gone];
-      if (oldest === undefined || (now - oldest.at <= rememberMs && this.#bytes <= maxBytes)) break;
-      this.#bytes -= oldest.entry.bytes.length + entryOverheadBytes;
-      this.#gone++;
+  #headOf(topic: Topic, { epoch, last }: PublishedEntry): Head {
+    const second = this.#seconds.at(-1) as Second;
+    const head = second.get(topic);
+    if (head === undefined) {
+      if (this.#heads === maxHeads) this.#forgetHeads();
+      const made = { epoch, offset: last, isThinned: false };
+      second.set(topic, made);
+      this.#heads++;
+      return made;
     }
+    // A publication that was known already may have an older position.
+    if (head.epoch < epoch || (head.epoch === epoch && head.offset < last)) {
+      head.epoch = epoch;
+      head.offset = last;
+    }
+    return head;
+  }
+
+  #forgetHeads(): void {
+    const current = this.#seconds.at(-1) as Second;
+    for (const second of this.#seconds) if (second !== current) second.clear();
+    if (current.size > maxHeads / 2) current.clear();
+    this.#heads = current.size;
+    this.#secondsToWhole = this.#windowSeconds;
+  }
+
+  #forgetOldest({ entry }: Remembered): void {
+    this.#bytes -= entry.bytes.length + entryOverheadBytes;
+    this.#gone++;
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);
       this.#gone = 0;
     }
   }
+}
+
+function later(one: Head | undefined, other: Head): Head {
+  if (one === undefined || one.epoch < other.epoch) return other;
+  return one.epoch === other.epoch && one.offset > other.offset ? one : other;
 }

@@ -12,13 +12,16 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { redisLayout } from '../versions.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
-import { type Published, rememberMs } from './published.js';
+import { toleratedLossMs } from './memory-times.js';
+import type { PublishScript } from './publish-script.js';
+import type { Published, PublishedEntry } from './published.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
 
 export interface RecoverySettings {
   readonly topics: TopicPolicies;
   readonly idempotencyWindowSeconds: number;
+  readonly newNodeWaitMs: number;
 }
 
 /** The connection, as this file needs it. */
@@ -43,6 +46,8 @@ export interface RecoveryOwner {
   listened(): Iterable<RememberedTopic>;
   /** Whether it hears what is published to these topics: before that nobody should publish again. */
   isListening(): boolean;
+  /** Whether it hears the other nodes on the control channel. */
+  isReachable(): boolean;
   /** Redis is whole: publishing may go on. `tookPart`: whether this node has given back what it remembered, so that no one can have published over it. */
   onServing(generation: Generation, tookPart: boolean): void;
 }
@@ -69,11 +74,13 @@ export class Recovery {
   readonly #keys: Keys;
   readonly #settings: RecoverySettings;
   readonly #published: Published;
+  readonly #publishScript: PublishScript;
   readonly #owner: RecoveryOwner;
   readonly #log: Log;
   #isRunning = false;
   #isAsked = false;
   #isClosed = false;
+  #hasAnnouncedWait = false;
   #lastGeneration: string | null = null;
 
   constructor(
@@ -82,6 +89,7 @@ export class Recovery {
     keys: Keys,
     settings: RecoverySettings,
     published: Published,
+    publishScript: PublishScript,
     owner: RecoveryOwner,
     log: Log,
   ) {
@@ -90,6 +98,7 @@ export class Recovery {
     this.#keys = keys;
     this.#settings = settings;
     this.#published = published;
+    this.#publishScript = publishScript;
     this.#owner = owner;
     this.#log = log;
   }
@@ -128,13 +137,15 @@ export class Recovery {
     let tookPart = false;
     let recovery = '';
     while (!this.#isClosed) {
-      const [word, generation] = await this.#report(stage, recovery);
+      const hasTime = performance.now() - startedAt < patienceMs * listenShare;
+      const [word, generation] = await this.#report(stage, recovery, hasTime);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
         if (generation !== this.#lastGeneration) {
           if (!tookPart) await this.#prove(floorOf(generation));
           this.#say(generation, tookPart, restored, startedAt);
         }
+        await this.#publishScript.ensure();
         this.#lastGeneration = generation;
         this.#owner.onServing({ name: generation, floor: floorOf(generation) }, tookPart);
         return;
@@ -143,7 +154,9 @@ export class Recovery {
         recovery = generation;
         tookPart = false;
       }
-      if (word === 'wait') {
+      if (word === 'listen') await delay(askMs);
+      else if (word === 'wait' || word === 'hold') {
+        if (word === 'hold') this.#announceWait();
         tookPart = true;
         await delay(askMs);
       } else if (word === 'listened') {
@@ -163,25 +176,29 @@ export class Recovery {
     }
   }
 
-  /** Answers what to do, and the generation or the name of the recovery. */
-  async #report(stage: number, name: string): Promise<readonly string[]> {
-    const { generation, run, recovery, control, clock, layout } = this.#keys;
+  /** Answers what to do, and the generation or the name of the recovery. `mayListen`: there is time to listen on the control channel first. */
+  async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
+    const { generation, newestEpoch, run, recovery, control, clock, layout, nodes } = this.#keys;
+    const remembers = this.#published.isWhole ? 1 : 0;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
-        keys: [generation, run, recovery, clock, layout],
+        keys: [generation, newestEpoch, run, recovery, clock, layout, nodes],
         args: [
           this.#nodeId,
           this.#owner.nodes(),
           stage,
-          this.#lastGeneration === null ? 0 : 1,
+          this.#lastGeneration === null ? '' : remembers,
           this.#owner.clock(),
           patienceMs,
           randomBytes(6).toString('hex'),
           control,
           name,
-          rememberMs,
+          toleratedLossMs,
           redisLayout,
+          this.#floor,
+          this.#owner.isReachable() ? 1 : mayListen ? 0 : '',
+          this.#settings.newNodeWaitMs,
         ],
       },
     ]);
@@ -196,9 +213,19 @@ export class Recovery {
     return this.#giveBack(calls);
   }
 
+  /** What other nodes remember of topics that they listen to is given back already. */
   async #giveBackPublished(): Promise<number> {
     const calls: ScriptCall[] = [];
-    for (const { topic, epoch, entries } of this.#newestPublished()) this.#addCalls(calls, topic, epoch, entries);
+    const empty = [...this.#owner.listened()].filter(({ recent }) => recent.entries.length === 0);
+    for (let at = 0; at < empty.length; at += maxEntriesPerCall) {
+      const piece = empty.slice(at, at + maxEntriesPerCall);
+      const keys = this.#keysOf(...piece.map(({ topic }) => topic));
+      const args = piece.flatMap(({ topic, position }) => [position.epoch, position.offset, this.#lifeMs(topic)]);
+      calls.push({ script: scripts.restorePositions, keys, args: [this.#floor, ...args] });
+    }
+    for (const { topic, epoch, entries } of this.#published.topics()) {
+      this.#addCalls(calls, topic, epoch, entries.flatMap(decoded).map(given));
+    }
     return this.#giveBack(calls);
   }
 
@@ -207,44 +234,43 @@ export class Recovery {
     // What is older may be known no more.
     const maxAgeMs = this.#settings.idempotencyWindowSeconds * 1_000;
     const calls: ScriptCall[] = [];
-    for (const { topic, epoch, entries } of this.#newestPublished(maxAgeMs)) {
-      for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-        const args = entries.slice(at, at + maxEntriesPerCall).flatMap(({ first, bytes, ids }) => {
+    for (const { topic, epoch, offset, entries, isThinned } of this.#published.topics(maxAgeMs)) {
+      const entriesGiven = entries.flatMap(decoded).map(given);
+      for (let at = 0; at < entriesGiven.length; at += maxEntriesPerCall) {
+        const args = entriesGiven.slice(at, at + maxEntriesPerCall).flatMap(({ first, bytes, ids }) => {
           return [first, ids.length > 0 ? '' : bytes, ids.length, ...ids.map(([, id]) => id)];
         });
-        calls.push({ script: scripts.prove, keys: [this.#keys.topic(topic)], args: [floor, epoch, ...args] });
+        calls.push(this.#callOf(scripts.prove, topic, [floor, epoch, ...args]));
       }
+      // What is forgotten cannot be proved.
+      if (isThinned) calls.push(this.#callOf(scripts.prove, topic, [floor, epoch, offset, '', 0]));
     }
     for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
   }
 
-  /** Of several epochs only the newest one has not ended. */
-  *#newestPublished(
-    maxAgeMs?: number,
-  ): Iterable<{ readonly topic: Topic; readonly epoch: string; readonly entries: readonly Given[] }> {
-    for (const [topic, published] of this.#published.byTopic(maxAgeMs)) {
-      const epoch = published.reduce((newest, entry) => (entry.epoch > newest ? entry.epoch : newest), '');
-      const entries = published
-        .filter((entry) => entry.epoch === epoch)
-        .flatMap(({ first, bytes }) => decodeEntry(first, bytes) ?? [])
-        .map(given);
-      yield { topic, epoch, entries };
-    }
-  }
-
-  /** What nobody could give back is told by another epoch. */
+  /** What no node could give back is told by another epoch. */
   async #verify(): Promise<void> {
-    const listened = [...this.#owner.listened()];
+    const known = [...this.#owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
+    known.push(...this.#published.topics());
     const calls: ScriptCall[] = [];
-    for (let at = 0; at < listened.length; at += maxEntriesPerCall) {
-      const piece = listened.slice(at, at + maxEntriesPerCall);
+    for (let at = 0; at < known.length; at += maxEntriesPerCall) {
+      const piece = known.slice(at, at + maxEntriesPerCall);
       calls.push({
         script: scripts.verify,
-        keys: piece.map(({ topic }) => this.#keys.topic(topic)),
-        args: [this.#floor, ...piece.flatMap(({ position }) => [position.epoch, position.offset])],
+        keys: this.#keysOf(...piece.map(({ topic }) => topic)),
+        args: [this.#floor, ...piece.flatMap(({ epoch, offset }) => [epoch, offset])],
       });
     }
-    if (calls.length > 0) await this.#evaluate(calls);
+    for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
+  }
+
+  #callOf(script: ScriptCall['script'], topic: Topic, args: ScriptCall['args']): ScriptCall {
+    return { script, keys: this.#keysOf(topic), args };
+  }
+
+  #keysOf(...topics: readonly Topic[]): string[] {
+    const { generation, newestEpoch } = this.#keys;
+    return [generation, newestEpoch, ...topics.map((topic) => this.#keys.topic(topic))];
   }
 
   get #floor(): string {
@@ -252,23 +278,26 @@ export class Recovery {
   }
 
   #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, entries: readonly Given[]): void {
-    const ageMs = lifeMs(this.#settings.topics.of(topic));
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-      const args: (string | number | Buffer)[] = [this.#floor, ageMs, windowMs, epoch];
-      for (const { first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
-        args.push(first, bytes, ids.length, ...ids.flat());
+      const args: (string | number | Buffer)[] = [this.#floor, this.#lifeMs(topic), windowMs, epoch];
+      for (const { epoch: entryEpoch, first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
+        args.push(entryEpoch, first, bytes, ids.length, ...ids.flat());
       }
-      calls.push({ script: scripts.restore, keys: [this.#keys.topic(topic), this.#keys.generation], args });
+      calls.push(this.#callOf(scripts.restore, topic, args));
     }
   }
 
-  /** Resolves with the number of calls that gave back anything. */
+  #lifeMs(topic: Topic): number {
+    return lifeMs(this.#settings.topics.of(topic));
+  }
+
+  /** Resolves with the number of topics to which anything was given back. */
   async #giveBack(calls: readonly ScriptCall[]): Promise<number> {
     let restored = 0;
     for (let at = 0; at < calls.length; at += maxCalls) {
       for (const answer of await this.#evaluate(calls.slice(at, at + maxCalls))) {
-        restored += Number((answer as readonly unknown[])[1]);
+        restored += Number(Array.isArray(answer) ? answer[1] : answer);
       }
     }
     return restored;
@@ -279,6 +308,16 @@ export class Recovery {
     const failed = answers.find((answer) => answer instanceof Error);
     if (failed !== undefined) throw failed;
     return answers;
+  }
+
+  #announceWait(): void {
+    if (this.#hasAnnouncedWait) return;
+    this.#hasAnnouncedWait = true;
+    const { newNodeWaitMs } = this.#settings;
+    this.#log.info(
+      { event: 'waitingForNodes', newNodeWaitMs },
+      `Redis has just started: for up to ${newNodeWaitMs} ms after that, this node waits for nodes that know what Redis held (FANFARE_NEW_NODE_WAIT_MS).`,
+    );
   }
 
   #say(generation: string, tookPart: boolean, restored: number, startedAt: number): void {
@@ -293,13 +332,19 @@ export class Recovery {
 }
 
 interface Given {
+  readonly epoch: string;
   readonly first: number;
   readonly bytes: Buffer;
   readonly ids: readonly PlacedId[];
 }
 
 function given(entry: StreamEntry): Given {
-  return { first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
+  return { epoch: entry.epoch, first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
+}
+
+function decoded({ epoch, first, bytes }: PublishedEntry): readonly StreamEntry[] {
+  const entry = decodeEntry({ epoch, offset: first }, bytes);
+  return entry === null ? [] : [entry];
 }
 
 /** A generation is named `<random>:<floor>` (lua/recover.lua). */

@@ -4,6 +4,7 @@
  * {@link Recovery} see to it that the way is open and that Redis holds what it was given.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkRun,
   LayoutError,
@@ -29,6 +30,7 @@ import {
 } from '../redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { redisLayout } from '../versions.js';
+import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
@@ -39,8 +41,10 @@ import { Interest } from './interest.js';
 import { Keys } from './keys.js';
 import type { LineCounters } from './line.js';
 import { Lines } from './lines.js';
+import { leaseMs, maxHeartbeatMs, rememberMs } from './memory-times.js';
 import { parsePosition } from './position-id.js';
 import { Probe, type ProbeCounters } from './probe.js';
+import { PublishScript } from './publish-script.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
 import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
@@ -69,6 +73,7 @@ export interface RedisRelaySettings extends RedisSettings {
   readonly recentBytes: number;
   readonly idempotencyWindowSeconds: number;
   readonly probeIntervalMs: number;
+  readonly newNodeWaitMs: number;
   readonly durableReplicas: number;
   readonly durableTimeoutMs: number;
   readonly flushWindowMs: number;
@@ -79,7 +84,8 @@ export interface RedisRelayCounters
     FastPublisherCounters,
     HistoryPublisherCounters,
     LineCounters,
-    ProbeCounters {
+    ProbeCounters,
+    EvictionCounters {
   /** Publications refused because too much waited for Redis. */
   publicationsOverloaded: number;
   /** Redis messages of other nodes with a topic nobody here wants. */
@@ -97,8 +103,11 @@ const space = 0x20;
 /** A topic that has been silent for this long since it was published to gets a beacon, in milliseconds. */
 const beaconMs = 1_000;
 
-/** How long a node counts as alive after its last probe, in probe intervals. */
-const livesFor = 3;
+/** What stands before a node's name on the control channel if it has left. */
+const leaving = 'left:';
+
+/** After how many heartbeats in a row that count fewer nodes than before, fewer are believed. */
+const beatsUntilFewer = 3;
 
 /** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
 const probeStreamMs = 60_000;
@@ -122,23 +131,26 @@ export class RedisRelay implements Relay {
   readonly #durable: HistoryPublisher;
   readonly #reader: HistoryReader;
   readonly #lines: Lines;
-  readonly #published = new Published();
+  readonly #published: Published;
+  readonly #publishScript: PublishScript;
   readonly #probe: Probe;
   readonly #recovery: Recovery;
+  readonly #evictions: EvictionWatch;
   readonly #beacons: NodeJS.Timeout;
+  readonly #beats: NodeJS.Timeout;
   readonly #load: () => Load | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
   #nodes = 1;
-  #clock = 0;
+  /** What all nodes measure time by (lua/heartbeat.lua): as it was told, and when that was asked for, by performance.now(). */
+  #clock = { told: 0, askedAt: 0 };
+  #isOnControl = false;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
   #reported: Load | null = null;
   #outputBufferBytes = 0;
   /** How often in a row fewer nodes were heard of. */
   #fewer = 0;
-  /** Topics that fell silent before were told of, by performance.now(). */
-  #beaconedUntil = performance.now();
   #probeOffset = 0;
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
@@ -158,6 +170,7 @@ export class RedisRelay implements Relay {
     this.#counters = counters;
     this.#log = log;
     this.#keys = new Keys(settings.redisPrefix);
+    this.#published = new Published(rememberMs);
     this.#window = new FlushWindow(settings.flushWindowMs);
     this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches), tracer !== null);
     const keys = this.#keys;
@@ -166,6 +179,7 @@ export class RedisRelay implements Relay {
         this.#subscriber.hurry();
         this.#durableLink?.hurry();
         this.#fast.payElsewhere();
+        void this.#evictions.look();
         this.#recovery.ask();
       },
       onLost: (wasSilent) => {
@@ -187,6 +201,7 @@ export class RedisRelay implements Relay {
     this.#subscriber = new SubscriberLink(settings, log, counters, {
       onReady: () => this.#listen(),
       onLost: () => {
+        this.#isOnControl = false;
         this.#probe.interrupt();
         this.#outputBufferBytes = 0;
         this.#interest.onLost();
@@ -206,8 +221,20 @@ export class RedisRelay implements Relay {
     const onStale = (): void => this.#onStale();
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
+    this.#evictions = new EvictionWatch(this.#publisher, log, counters);
+    this.#publishScript = new PublishScript(this.#publisher, keys);
     const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
-      new HistoryPublisher(link, keys, settings, counters, this.#published, replicas, onStale, tracer);
+      new HistoryPublisher(
+        link,
+        keys,
+        settings,
+        counters,
+        this.#published,
+        this.#publishScript,
+        replicas,
+        onStale,
+        tracer,
+      );
     this.#recoverable = historyPublisher(this.#publisher, null);
     this.#durable = historyPublisher(durableLink, wait);
     this.#reader = new HistoryReader(
@@ -236,17 +263,21 @@ export class RedisRelay implements Relay {
       keys,
       settings,
       this.#published,
+      this.#publishScript,
       {
         nodes: () => this.#nodes,
-        clock: () => this.#clock,
+        clock: () => this.#clock.told,
         listened: () => this.#lines.all(),
         isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
+        isReachable: () => this.#isOnControl,
         onServing: (generation, tookPart) => this.#serve(generation, tookPart),
       },
       log,
     );
     this.#beacons = setInterval(() => this.#sendBeacons(), beaconMs);
     this.#beacons.unref();
+    this.#beats = setInterval(() => void this.#beat(), Math.min(settings.probeIntervalMs, maxHeartbeatMs));
+    this.#beats.unref();
   }
 
   get state(): RelayState {
@@ -307,7 +338,7 @@ export class RedisRelay implements Relay {
 
   async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     if (!this.hasHistory(topic)) throw noHistoryError(topic);
-    return this.#lines.page(topic, request) ?? (await this.#reader.page(topic, request));
+    return (await this.#lines.page(topic, request)) ?? (await this.#reader.page(topic, request));
   }
 
   async flush(): Promise<void> {
@@ -315,12 +346,20 @@ export class RedisRelay implements Relay {
     await Promise.all([this.#fast.settled(), this.#recoverable.settled(), this.#durable.settled()]);
   }
 
+  async retire(): Promise<void> {
+    await this.flush();
+    while (this.#published.silentMs < leaseMs) await delay(Math.max(1, leaseMs - this.#published.silentMs));
+  }
+
   async close(): Promise<void> {
     await this.flush();
     this.#isClosed = true;
     clearInterval(this.#beacons);
+    clearInterval(this.#beats);
+    if (this.#published.silentMs >= leaseMs) await this.#leave();
     this.#window.close();
     this.#probe.close();
+    this.#evictions.close();
     this.#recovery.close();
     this.#lines.close();
     this.#interest.close();
@@ -358,9 +397,14 @@ export class RedisRelay implements Relay {
 
   #receive(channel: string, message: Buffer): void {
     if (channel === this.#keys.control) {
-      if (message.toString('latin1') === this.#name) return;
+      const text = message.toString('latin1');
+      if (text === this.#name) return;
+      if (text.startsWith(leaving)) {
+        this.#nodes = Math.max(1, this.#nodes - 1);
+        return;
+      }
       this.#recovery.ask();
-      void this.#countNodes();
+      void this.#beat();
       return;
     }
     const topic = this.#keys.topicOf(channel);
@@ -377,10 +421,10 @@ export class RedisRelay implements Relay {
     if (position === null) return this.#complainOfUnreadable();
     if (end === -1) return this.#lines.onBeacon(topic, position);
     // A copy: the message is a view of what the socket has read, and a line remembers entries for long.
-    const entry = decodeEntry(position.offset, Buffer.from(message.subarray(end + 1)));
+    const entry = decodeEntry(position, Buffer.from(message.subarray(end + 1)));
     if (entry === null) return this.#complainOfUnreadable();
     if (!this.hasHistory(topic)) return this.#complainOfPolicies(topic);
-    if (!this.#lines.receive(topic, position.epoch, entry)) this.#counters.redisMessagesUnwanted++;
+    if (!this.#lines.receive(topic, entry)) this.#counters.redisMessagesUnwanted++;
   }
 
   #receiveFast(topic: Topic, message: Buffer): void {
@@ -417,7 +461,10 @@ export class RedisRelay implements Relay {
   #listen(): void {
     this.#publisher.hurry();
     this.#subscriber.subscribe([this.#keys.control, this.#keys.probe(this.#name)]).then(
-      () => this.#probe.restart(),
+      () => {
+        this.#isOnControl = true;
+        this.#probe.restart();
+      },
       () => {
         // Lost, or refused and said in the log: the probe will not come back, and the connection is made anew.
       },
@@ -458,18 +505,27 @@ export class RedisRelay implements Relay {
 
   /** The others are to know how many nodes to wait for when Redis loses its state. */
   async #introduce(): Promise<void> {
-    await this.#countNodes();
+    await this.#beat();
     await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(this.#name) }]);
   }
 
-  /** Says that this node lives, and hears how many do. */
-  async #countNodes(): Promise<void> {
-    const [beat] = await this.#publisher.evaluate([this.#heartbeat()]);
-    this.#hearBeat(beat);
+  /** No other node has to wait for this one any more, whatever happens to Redis. */
+  async #leave(): Promise<void> {
+    if (this.#generation === null) return;
+    await this.#publisher.evaluate([this.#heartbeat(true)]);
+    await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(leaving + this.#name) }]);
   }
 
-  /** Fewer are believed only when it has been said for as long as a node's sign of life counts: Redis may have forgotten them. */
-  #hearBeat(beat: unknown): void {
+  /** Says that this node lives, and hears how many do. */
+  async #beat(): Promise<void> {
+    if (this.#generation === null) return;
+    const askedAt = performance.now();
+    const [beat] = await this.#publisher.evaluate([this.#heartbeat()]);
+    this.#hearBeat(beat, askedAt);
+  }
+
+  /** Fewer nodes are not believed at once: Redis may have lost its state, and with it the others. */
+  #hearBeat(beat: unknown, askedAt: number): void {
     // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
     if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
@@ -477,21 +533,23 @@ export class RedisRelay implements Relay {
     if (alive === undefined || clock === undefined) return;
     if (nodes === undefined || open === undefined || connections === undefined) return;
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
-    this.#clock = Math.max(this.#clock, clock);
+    if (clock > this.#clock.told) this.#clock = { told: clock, askedAt };
     this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
-    if (this.#fewer > 0 && this.#fewer <= livesFor) return;
+    if (this.#fewer > 0 && this.#fewer <= beatsUntilFewer) return;
     this.#nodes = alive;
     this.#fewer = 0;
   }
 
-  #heartbeat(): ScriptCall {
-    const leaseMs = livesFor * this.#settings.probeIntervalMs;
+  #heartbeat(isLast = false): ScriptCall {
     const { nodes, run, clock, connections, layout } = this.#keys;
-    this.#reported = this.#load();
+    const { told, askedAt } = this.#clock;
+    const now = told === 0 ? 0 : Math.round(told + performance.now() - askedAt);
+    this.#reported = isLast ? null : this.#load();
+    const load = this.#reported === null ? '' : countOf(this.#reported);
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout],
-      args: [this.#name, leaseMs, this.#reported === null ? '' : countOf(this.#reported), redisLayout],
+      args: [this.#name, leaseMs, load, redisLayout, now, isLast ? 1 : ''],
     };
   }
 
@@ -506,16 +564,14 @@ export class RedisRelay implements Relay {
     writeItem(writer, { encoding: 'json', bytes: text, start: 0, end: text.length });
     const entry = encodeEntry({ count: 1, bytes: writer.view() }, new Map());
     const oldest = this.#probeOffset > 1 ? this.#probeOffset : '';
-    const { generation: generationKey } = this.#keys;
-    const [published, beat] = await this.#publisher.evaluate([
+    const { generation: generationKey, newestEpoch } = this.#keys;
+    const [published] = await this.#publisher.evaluate([
       {
-        script: scripts.publish,
-        keys: [generationKey, this.#keys.probe(this.#name)],
+        script: this.#publishScript.current,
+        keys: [generationKey, newestEpoch, this.#keys.probe(this.#name)],
         args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, 1, entry, '', 0],
       },
-      this.#heartbeat(),
     ]);
-    this.#hearBeat(beat);
     const answer = published instanceof Error ? published : (published as readonly unknown[])[0];
     // Whatever it is: it may refuse for another reason than the last time.
     this.#publisher.noteWrite(answer);
@@ -538,7 +594,7 @@ export class RedisRelay implements Relay {
   }
 
   #receiveProbe(message: Buffer): void {
-    const entry = decodeEntry(1, message.subarray(message.indexOf(space) + 1));
+    const entry = decodeEntry({ epoch: '', offset: 1 }, message.subarray(message.indexOf(space) + 1));
     if (entry !== null) this.#probe.receive(Number(Buffer.from(entry.run.bytes).toString('latin1', 1)));
   }
 
@@ -554,12 +610,9 @@ export class RedisRelay implements Relay {
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
     if (this.#generation === null) return;
-    const from = this.#beaconedUntil;
-    this.#beaconedUntil = performance.now() - beaconMs;
-    const messages = [];
-    for (const { topic, epoch, last } of this.#published.fallenSilent(from, this.#beaconedUntil)) {
-      messages.push({ channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${last}`) });
-    }
+    const messages = this.#published.turn().map(({ topic, epoch, offset }) => {
+      return { channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
+    });
     if (messages.length === 0) return;
     this.#counters.beaconsSent += messages.length;
     void this.#publisher.publish(messages);

@@ -157,6 +157,13 @@ export interface Relay {
   /** Sends what was taken in, and resolves when every receipt has heard its outcome. */
   flush(): Promise<void>;
 
+  /**
+   * Resolves when no other node would need what this one remembers if Redis lost its state now: a while after the last publication here.
+   * To be called when nothing is published here any more; {@link close} then announces that the node has left. Takes at most `leaseMs`
+   * (memory-times.ts).
+   */
+  retire(): Promise<void>;
+
   /** Flushes, and lets go of everything. */
   close(): Promise<void>;
 }

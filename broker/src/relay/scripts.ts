@@ -14,16 +14,27 @@ const folder = new URL('../../lua/', import.meta.url);
 const shared = readFileSync(new URL('stream.lua', folder), 'utf8');
 
 function load(file: string): Script {
-  const source = shared + readFileSync(new URL(file, folder), 'utf8');
+  return scriptOf(shared + readFileSync(new URL(file, folder), 'utf8'));
+}
+
+function scriptOf(source: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') };
 }
 
+const publish = load('publish.lua');
+
+/** The script that publishes, under a name of its own: scripts of different copies do the same, and Redis knows them apart. */
+export function publishScript(copy: string): Script {
+  return scriptOf(`-- ${copy}\n${publish.source}`);
+}
+
 export const scripts = {
-  publish: load('publish.lua'),
+  chooseCopy: load('choose-copy.lua'),
   read: load('read.lua'),
   readBack: load('read-back.lua'),
   positions: load('positions.lua'),
   restore: load('restore.lua'),
+  restorePositions: load('restore-positions.lua'),
   verify: load('verify.lua'),
   prove: load('prove.lua'),
   recover: load('recover.lua'),

@@ -10,13 +10,15 @@
  *
  * lua/publish.lua reads and writes this layout too.
  */
-import { checkRun, LayoutError, Reader, type Run } from '@fanfare/protocol';
+import { checkRun, LayoutError, type Position, Reader, type Run } from '@fanfare/protocol';
 
 const layoutVersion = 2;
 const headBytes = 7;
 
 /** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
 export interface StreamEntry {
+  /** The epoch that it was published under. If the topic has got another one since, the entry keeps its own, and its offsets. */
+  readonly epoch: string;
   readonly first: number;
   readonly last: number;
   readonly run: Run;
@@ -44,8 +46,8 @@ export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): 
   return bytes;
 }
 
-/** Null where the bytes are none: of a node of another version, or not ours. */
-export function decodeEntry(first: number, bytes: Buffer): StreamEntry | null {
+/** The entry at a position; null if the bytes are no entry: they are of a node of another version, or not ours. */
+export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): StreamEntry | null {
   if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
   const count = bytes.readUInt16BE(1);
   const end = headBytes + bytes.readUInt32BE(3);
@@ -57,7 +59,7 @@ export function decodeEntry(first: number, bytes: Buffer): StreamEntry | null {
     if (!(error instanceof LayoutError)) throw error;
     return null;
   }
-  return { first, last: first + count - 1, run, bytes };
+  return { epoch, first, last: first + count - 1, run, bytes };
 }
 
 export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {

@@ -30,6 +30,9 @@ export interface PodEnd {
   readonly seconds: number;
 }
 
+/** How long a node stays after its last publication (broker/src/relay/memory-times.ts): the run's time scale does not change it. */
+const unscaledMs = 7_000;
+
 export class Pod implements AsyncDisposable {
   readonly name: string;
   /** On this machine. */
@@ -196,7 +199,8 @@ export class Pod implements AsyncDisposable {
     onChange(this);
     await delay(spec.preStopSeconds * 1_000 * timeScale);
     // The grace begins with preStop, not behind it.
-    const graceMs = (spec.terminationGracePeriodSeconds - spec.preStopSeconds) * 1_000 * timeScale;
+    const scaledMs = (spec.terminationGracePeriodSeconds - spec.preStopSeconds) * 1_000 * timeScale;
+    const graceMs = scaledMs + (1 - timeScale) * unscaledMs;
     const end = (await this.#child?.stop(graceMs).then(
       (code) => ({ code, wasKilled: false }),
       // It did not end in time.

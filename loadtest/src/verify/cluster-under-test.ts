@@ -170,6 +170,9 @@ async function startWatch(redis: RedisProcess, parts: Parts): Promise<SentinelPr
 /** How long Redis must be silent until the Sentinel has it replaced, in milliseconds. */
 const sentinelDownAfterMs = 1_000;
 
+/** As in broker/src/config.ts: nodes that are started again find others that know what Redis held. */
+const defaultNewNodeWaitMs = '5000';
+
 export class NodeUnderTest implements AsyncDisposable {
   readonly port: number;
   readonly #redisUrl: string;
@@ -194,7 +197,8 @@ export class NodeUnderTest implements AsyncDisposable {
 
   /** Starts it anew on the same port, after its end; resolves once it is ready. */
   async startAgain(): Promise<void> {
-    this.#process = await startNode({ redisUrl: this.#redisUrl, env: this.#env, port: this.port });
+    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.#env };
+    this.#process = await startNode({ redisUrl: this.#redisUrl, env, port: this.port });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

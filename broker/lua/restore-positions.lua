@@ -1,0 +1,22 @@
+-- Gives back where topics stand of which a node remembers no publications. A topic that Redis has nothing of, or only a history that
+-- ended before, continues there: its offsets are not given again, and its subscribers need not be told of another epoch.
+--
+-- KEYS[1]   generation: there is none while nodes give back
+-- KEYS[2]   newest epoch
+-- KEYS[3..] the topics' streams
+-- ARGV[1]   floor: an epoch that is lower has ended
+-- then for each topic: epoch, offset, how long the stream lives on from now in ms
+--
+-- Returns how many topics were given back.
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local restored = 0
+for k = 3, #KEYS do
+  local epoch, offset, ttl = ARGV[3 * k - 7], tonumber(ARGV[3 * k - 6]), tonumber(ARGV[3 * k - 5])
+  local last = epoch >= ARGV[1] and storedLastId(KEYS[k])
+  if last == nil or last and epochOf(last) < epoch then
+    beginAt(KEYS[k], idOf(epoch, offset), ttl)
+    restored = restored + 1
+  end
+  if epoch > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], epoch) end
+end
+return restored

@@ -1,0 +1,87 @@
+/**
+ * Whether Redis deletes keys to make room for others (maxmemory-policy). A history that was evicted is gone, and so are messageIds. Nothing
+ * fails then, so nothing else would show it.
+ */
+import type { Log } from '../log.js';
+
+/** The connection, as this file needs it. */
+export interface EvictionLink {
+  readonly isReady: boolean;
+  /** A section of INFO. Rejects if Redis does not answer, or does not permit it. */
+  info(section: 'memory' | 'stats'): Promise<string>;
+}
+
+export interface EvictionCounters {
+  /** Keys that Redis has evicted since this node connected. */
+  redisEvictions: number;
+}
+
+/** How often Redis is asked, in milliseconds. */
+const intervalMs = 10_000;
+/** How often evictions are logged again while they continue, in milliseconds. */
+const logIntervalMs = 600_000;
+
+export class EvictionWatch {
+  readonly #link: EvictionLink;
+  readonly #log: Log;
+  readonly #counters: EvictionCounters;
+  readonly #timer: NodeJS.Timeout;
+  /** Null before Redis has been asked once. */
+  #evicted: number | null = null;
+  #warnedOfPolicy: string | null = null;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(link: EvictionLink, log: Log, counters: EvictionCounters) {
+    this.#link = link;
+    this.#log = log;
+    this.#counters = counters;
+    this.#timer = setInterval(() => void this.look(), intervalMs);
+    this.#timer.unref();
+  }
+
+  /** Asks now. To be called when the connection is made; later it asks by itself. */
+  async look(): Promise<void> {
+    if (!this.#link.isReady) return;
+    try {
+      const [memory, stats] = await Promise.all([this.#link.info('memory'), this.#link.info('stats')]);
+      this.#checkPolicy(fieldOf(memory, 'maxmemory_policy'), Number(fieldOf(memory, 'maxmemory')));
+      this.#count(Number(fieldOf(stats, 'evicted_keys')));
+    } catch {
+      // The connection is lost, or INFO is not permitted, which the scripts need too: both are logged elsewhere.
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #checkPolicy(policy: string, maxBytes: number): void {
+    if (policy === 'noeviction' || maxBytes === 0) this.#warnedOfPolicy = null;
+    else if (policy !== this.#warnedOfPolicy) {
+      this.#warnedOfPolicy = policy;
+      this.#log.warn(
+        { event: 'redisSettings', setting: 'maxmemory-policy' },
+        `Redis has maxmemory-policy ${policy}: when it is full it deletes histories, and their subscribers get a reset. Set maxmemory-policy noeviction (docs/operations.md, Redis).`,
+      );
+    }
+  }
+
+  #count(evicted: number): void {
+    // A lower number is that of a server that has started since.
+    const before = this.#evicted === null || evicted < this.#evicted ? evicted : this.#evicted;
+    this.#evicted = evicted;
+    if (evicted === before) return;
+    this.#counters.redisEvictions += evicted - before;
+    const now = performance.now();
+    if (now - this.#loggedAt < logIntervalMs) return;
+    this.#loggedAt = now;
+    this.#log.error(
+      { event: 'redisEvicts', keys: evicted - before },
+      `Redis has deleted ${evicted - before} keys because it is full: histories are lost, and their subscribers get a reset. Give Redis more memory, and set maxmemory-policy noeviction (docs/operations.md, Redis). Logged every 10 minutes; see the metric fanfare_redis_evictions_total.`,
+    );
+  }
+}
+
+function fieldOf(info: string, name: string): string {
+  return new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
+}

@@ -1,0 +1,74 @@
+/**
+ * The script that publishes, in the copy that Redis has now.
+ *
+ * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), all calls on the way are refused,
+ * and are sent again in their order. That only works if none of them is carried out: nobody may load the script again between two of them,
+ * neither this node nor another one. So each copy is loaded once and never again. A node that finds the copy gone loads
+ * another one, with another name and another SHA, for itself and for the nodes that come later.
+ */
+import { randomBytes } from 'node:crypto';
+import type { ScriptCall } from '../redis.js';
+import type { Keys } from './keys.js';
+import { publishScript, type Script, scripts } from './scripts.js';
+
+/** The connection, as this file needs it. */
+export interface ScriptLink {
+  evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
+  load(scripts: readonly Script[]): Promise<void>;
+}
+
+export class PublishScript {
+  readonly #link: ScriptLink;
+  readonly #keys: Keys;
+  #copy = '';
+  #script = publishScript('');
+  #renewing: Promise<void> | null = null;
+
+  constructor(link: ScriptLink, keys: Keys) {
+    this.#link = link;
+    this.#keys = keys;
+  }
+
+  /** The copy to use for new calls. */
+  get current(): Script {
+    return this.#script;
+  }
+
+  /** Resolves when Redis knows {@link current}. Rejects if Redis cannot be asked. */
+  async ensure(): Promise<void> {
+    if (this.#copy === '') await this.#choose('');
+    else if (!(await this.#isKnown(this.#script))) await this.#choose(this.#copy);
+  }
+
+  /** Redis has refused a call of this copy because it does not know it. Resolves when there is another one. Rejects likewise. */
+  replace(missing: Script): Promise<void> {
+    if (missing.sha !== this.#script.sha) return Promise.resolve();
+    this.#renewing ??= this.#choose(this.#copy).finally(() => {
+      this.#renewing = null;
+    });
+    return this.#renewing;
+  }
+
+  async #choose(missing: string): Promise<void> {
+    const next = randomBytes(6).toString('hex');
+    await this.#link.load([scripts.chooseCopy]);
+    const [answer] = await this.#link.evaluate([
+      { script: scripts.chooseCopy, keys: [this.#keys.copy], args: [missing, next] },
+    ]);
+    if (answer instanceof Error) throw answer;
+    const copy = String(answer);
+    const script = publishScript(copy);
+    if (copy === next) await this.#link.load([script]);
+    // Another node chose it, and may not have loaded it yet: then this node takes one of its own.
+    else if (!(await this.#isKnown(script))) return this.#choose(copy);
+    this.#copy = copy;
+    this.#script = script;
+  }
+
+  /** Asks with a call that publishes nothing. */
+  async #isKnown(script: Script): Promise<boolean> {
+    const { generation, newestEpoch } = this.#keys;
+    const [answer] = await this.#link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0] }]);
+    return !(answer instanceof Error && answer.message.startsWith('NOSCRIPT'));
+  }
+}

@@ -1,0 +1,48 @@
+/** A Redis that deletes histories to make room: nothing fails, so the node has to say it. */
+import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { expect, it } from 'vitest';
+import { EvictionWatch } from '../src/relay/eviction-watch.js';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+it('is warned of when a node connects, and only if it can evict', async () => {
+  await using evicts = await startRedis({ args: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'] });
+  await using refuses = await startRedis({ args: ['--maxmemory', '50mb', '--maxmemory-policy', 'noeviction'] });
+  await using unlimited = await startRedis({ args: ['--maxmemory-policy', 'volatile-lru'] });
+  for (const [redis, isWarned] of [
+    [evicts, true],
+    [refuses, false],
+    [unlimited, false],
+  ] as const) {
+    await using cluster = await startCluster({ redis });
+    const warnings = () => cluster.node().log.filter(({ msg }) => msg.includes('maxmemory-policy'));
+    if (isWarned) await until('it is warned of', () => warnings().length === 1);
+    // What is asked when the node connects has been answered by then.
+    await (await cluster.connect()).publish('t', 1);
+    expect(warnings().length).toBe(isWarned ? 1 : 0);
+  }
+});
+
+it('is counted and logged when it evicts', async () => {
+  await using redis = await startRedis({ args: ['--maxmemory', '5mb', '--maxmemory-policy', 'allkeys-lru'] });
+  const admin = new Redis(redis.url);
+  const lines: { event?: string }[] = [];
+  const log = { warn: (fields: object) => lines.push(fields), error: (fields: object) => lines.push(fields) };
+  const counters = { redisEvictions: 0 };
+  const link = { isReady: true, info: (section: string) => admin.info(section) };
+  const watch = new EvictionWatch(link, log as never, counters);
+  await watch.look();
+  expect(counters.redisEvictions).toBe(0);
+  for (let number = 0; number < 100; number++) await admin.set(`key ${number}`, 'x'.repeat(100_000));
+  await watch.look();
+  expect(counters.redisEvictions).toBeGreaterThan(50);
+  const evicted = counters.redisEvictions;
+  // A server that has started since counts from 0.
+  await redis.restart();
+  await watch.look();
+  expect(counters.redisEvictions).toBe(evicted);
+  expect(lines.map(({ event }) => event)).toEqual(['redisSettings', 'redisEvicts']);
+  watch.close();
+  admin.disconnect();
+});

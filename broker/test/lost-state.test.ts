@@ -1,0 +1,267 @@
+/** What is left of the promises when Redis loses its state at a bad moment: with older data, beside a node that starts, or one that stops. */
+import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import type { Position } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
+import { describe, expect, it, vi } from 'vitest';
+import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
+import { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+// Redis is waited for, nodes that never come, and nodes that forget.
+vi.setConfig({ testTimeout: 40_000 });
+
+const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
+
+async function untilReady(node: TestNode, status = 200): Promise<void> {
+  await until(`/readyz is ${status}`, async () => (await node.readiness()).status === status);
+}
+
+/** Publishes until it is accepted, as the client does it: with the same messageId. */
+async function publish(connection: TestConnection, topic: string, data: unknown): Promise<Position> {
+  const messageId = `${topic}-${data}`.slice(0, 20).replaceAll(' ', '-');
+  return until('it is published', async () => {
+    const reply = await connection.request({ type: 'publish', topic, data, messageId });
+    return reply.type === 'published' && reply.position;
+  });
+}
+
+/** Kills Redis and has it come back with what it last saved. */
+async function restartRedis({ redis, nodes }: TestCluster): Promise<void> {
+  await redis.kill();
+  for (const node of nodes) await untilReady(node, 503);
+  await redis.restart();
+  for (const node of nodes) await untilReady(node);
+}
+
+async function historyOf(connection: TestConnection, topic: string): Promise<unknown[]> {
+  const page = await connection.request({ type: 'history', topic, since: null, limit: 1_000, direction: 'forward' });
+  if (page.type !== 'history') throw new Error(`No history: ${JSON.stringify(page)}`);
+  return page.publications.map((item) => ('data' in item ? item.data : item));
+}
+
+/** Has Redis end all epochs at the next recovery, by a node that never comes. */
+async function addNodeThatNeverComes(cluster: TestCluster, admin: Redis): Promise<void> {
+  await admin.zadd('fanfare:nodes', Number.MAX_SAFE_INTEGER, 'gone');
+  for (const node of cluster.nodes)
+    await until('it is waited for', async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length + 1);
+}
+
+describe('when Redis comes back with older data', () => {
+  it('is told what is missing of a topic without subscribers, also if the node has published too much to remember', async () => {
+    await using cluster = await startCluster({ redis: true, env });
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    for (let number = 1; number <= 5; number++) await publish(writer, 'quiet', number);
+    await admin.save();
+    const seen = await publish(writer, 'quiet', 6);
+    // More than a node remembers of what it has published.
+    const megabytes = Array.from({ length: 340 }, (_, index) => `${index} ${'x'.repeat(60_000)}`);
+    for (const text of megabytes) await publish(writer, 'large', text);
+    await restartRedis(cluster);
+    await publish(writer, 'quiet', 'another 6');
+    await using reader = await TestConnection.open(cluster.node().url);
+    for (const offset of [seen.offset, seen.offset - 1]) {
+      const since = { epoch: seen.epoch, offset };
+      expect(await reader.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({ recovered: false });
+      await reader.unsubscribe('quiet');
+    }
+    admin.disconnect();
+  });
+
+  it('knows how old the data is, however seldom nodes probe', async () => {
+    const seldom = { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' };
+    await using cluster = await startCluster({ redis: true, env: seldom });
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    await publish(writer, 'quiet', 1);
+    await admin.save();
+    const savedAt = performance.now();
+    const seen = await publish(writer, 'quiet', 2);
+    await until('no node remembers it', () => performance.now() - savedAt > 9_500, 12_000);
+    await restartRedis(cluster);
+    await publish(writer, 'quiet', 'another 2');
+    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since: seen })).toMatchObject({
+      recovered: false,
+    });
+    admin.disconnect();
+  });
+
+  it('gives back all that is missing of a topic without subscribers', async () => {
+    await using cluster = await startCluster({ redis: true, env });
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    const since = await publish(writer, 'quiet', 1);
+    await admin.save();
+    for (let number = 2; number <= 5; number++) await publish(writer, 'quiet', number);
+    await restartRedis(cluster);
+    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 2 }, { data: 3 }, { data: 4 }, { data: 5 }],
+    });
+    admin.disconnect();
+  });
+
+  it('gives back a history that began after the data was saved', async () => {
+    await using cluster = await startCluster({ redis: true, env });
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    await publish(writer, 't', 'of an older history');
+    await admin.save();
+    await admin.del('fanfare:topic:t');
+    const reader = await cluster.subscriber('t');
+    for (let number = 1; number <= 3; number++) await publish(writer, 't', number);
+    expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
+    await restartRedis(cluster);
+    await publish(writer, 't', 4);
+    expect(await reader.take('t', 1)).toEqual([4]);
+    expect(reader.inbox.waiting).toEqual([]);
+    expect(await historyOf(writer, 't')).toEqual([1, 2, 3, 4]);
+    admin.disconnect();
+  });
+});
+
+describe('when every topic gets another epoch', () => {
+  it('delivers to subscribers that stayed all that was acknowledged under it', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    const topics = Array.from({ length: 100 }, (_, index) => `t.${index}`);
+    const readers = [await cluster.connect(0), await cluster.connect(1, 'json')];
+    for (const reader of readers) await Promise.all(topics.map((topic) => reader.subscribe(topic)));
+    const writer = await cluster.connect(0);
+    await Promise.all(topics.map((topic) => publish(writer, topic, 'before')));
+    for (const reader of readers) for (const topic of topics) await reader.take(topic, 1);
+    await addNodeThatNeverComes(cluster, admin);
+    await admin.del('fanfare:generation');
+    // At once, again and again: while the other node does not know yet.
+    const burst = topics.map(async (topic) => {
+      for (let number = 0; number < 20; number++) await publish(writer, topic, number);
+    });
+    await Promise.all(burst);
+    const numbers = Array.from({ length: 20 }, (_, number) => number);
+    for (const reader of readers) {
+      for (const topic of topics) {
+        expect(await reader.take(topic, 20), topic).toEqual(numbers);
+        expect((await reader.next('reset')).topic).toBeDefined();
+      }
+      expect(reader.inbox.waiting).toEqual([]);
+    }
+    admin.disconnect();
+  });
+
+  it('keeps what histories hold, however much it is', async () => {
+    const long = { ...env, FANFARE_TOPICS: '{"long":{"historySize":1500}}' };
+    await using cluster = await startCluster({ redis: true, env: long });
+    const admin = new Redis(cluster.redis.url);
+    const writer = await cluster.connect();
+    const numbers = Array.from({ length: 1_500 }, (_, number) => number);
+    for (const number of numbers) writer.post('long', number);
+    await until('all are there', async () => (await publish(writer, 'long', 'last')).offset > 1_500);
+    await addNodeThatNeverComes(cluster, admin);
+    await admin.del('fanfare:generation');
+    await untilReady(cluster.node(), 503);
+    await untilReady(cluster.node());
+    const pages = new Set<unknown>();
+    let since: Position | null = null;
+    for (;;) {
+      const page = await writer.request({ type: 'history', topic: 'long', since, limit: 1_000, direction: 'forward' });
+      if (page.type !== 'history' || page.first === null) break;
+      for (const item of page.publications) pages.add('data' in item ? item.data : item);
+      since = { epoch: page.position.epoch, offset: page.first + page.publications.length - 1 };
+    }
+    for (const number of numbers) expect(pages).toContain(number);
+    admin.disconnect();
+  });
+});
+
+describe('a node that starts while Redis has lost its state', () => {
+  it('waits for one that knows what Redis held', async () => {
+    await using redis = await startRedis();
+    await using proxy = await FaultProxy.start({ targetPort: redis.port });
+    await using cluster = await startCluster({ redis, env: { ...env, FANFARE_REDIS_URL: `redis://${proxy.address}` } });
+    const reader = await cluster.subscriber('t');
+    const writer = await cluster.connect();
+    const position = await publish(writer, 't', 1);
+    await reader.take('t', 1);
+    await redis.kill();
+    await untilReady(cluster.node(), 503);
+    await proxy.refuse();
+    await redis.restart();
+    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '12000' });
+    await until('it waits', () => newcomer.log.some(({ event }) => event === 'waitingForNodes'));
+    expect((await newcomer.readiness()).status).toBe(503);
+    await proxy.heal();
+    await untilReady(newcomer);
+    await untilReady(cluster.node());
+    const there = await TestConnection.open(newcomer.url);
+    expect(await there.request({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 1 }],
+    });
+    await publish(there, 't', 2);
+    expect(await reader.take('t', 1)).toEqual([2]);
+    expect(reader.inbox.waiting).toEqual([]);
+    await there.close();
+    await newcomer.broker.drain({ atOnce: true });
+  });
+
+  it('waits for those that hear its call, if all data was deleted', async () => {
+    await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' } });
+    const admin = new Redis(cluster.redis.url);
+    const reader = await cluster.subscriber('t', 1);
+    const writer = await cluster.connect(0);
+    const position = await publish(writer, 't', 1);
+    await reader.take('t', 1);
+    await admin.flushall();
+    // The first to ask.
+    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redis.url });
+    await untilReady(newcomer);
+    const there = await TestConnection.open(newcomer.url);
+    expect(await there.request({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 1 }],
+    });
+    await there.close();
+    await newcomer.broker.drain({ atOnce: true });
+    admin.disconnect();
+  });
+});
+
+describe('a node that stops', () => {
+  it('stays while only it remembers, and is not waited for afterwards', async () => {
+    await using redis = await startRedis();
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const admin = new Redis(redis.url);
+    const reader = await cluster.subscriber('t', 0);
+    const stops = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_DRAIN_WINDOW_MS: '1' });
+    await untilReady(stops);
+    const writer = await TestConnection.open(stops.url);
+    const position = await publish(writer, 'quiet', 1);
+    const publishedAt = performance.now();
+    await writer.close();
+    const stopping = stops.broker.drain();
+    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    // It takes part while it waits.
+    const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
+    await admin.flushall();
+    await until('it is mended', async () => (await recoveries()) === 1);
+    const there = await cluster.connect(1);
+    const since = { ...position, offset: 0 };
+    expect(await there.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 1 }],
+    });
+    await stopping;
+    expect(performance.now() - publishedAt).toBeGreaterThan(6_900);
+    expect(await cluster.node(0).metric('fanfare_nodes')).toBe(2);
+    await admin.flushall();
+    await until('it is mended again', async () => (await recoveries()) === 2);
+    await publish(await cluster.connect(1), 't', 1);
+    expect(await reader.take('t', 1)).toEqual([1]);
+    expect(reader.inbox.waiting).toEqual([]);
+    admin.disconnect();
+  });
+});
