@@ -17,6 +17,9 @@ import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { OutageWatch, outageReasons } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
+import { RedisCredentialWatch } from './redis-credential-watch.js';
+import { filesOf } from './redis-credentials.js';
+import { readRedisUrl } from './redis-url.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
@@ -47,7 +50,7 @@ export interface Broker {
  * node has no admin port.
  */
 export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
-  const metrics = new Metrics(worker);
+  const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
   /** Null before the node takes connections, and when it does not any more. */
@@ -75,6 +78,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     config.redisUrl === null
       ? new MemoryRelay(config, fanout, tracing)
       : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => loadForSpread(), tracing);
+  const credentialWatch =
+    config.redisUrl === null || filesOf(config).length === 0
+      ? null
+      : new RedisCredentialWatch({ ...config, redisUrl: config.redisUrl }, log, counters);
   const parts: Parts = {
     relay,
     limits: config,
@@ -103,6 +110,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const maxSockets = maxClientSockets();
   const server = await Server.start({ ...config, maxSockets }, certificate, sharing, serverParts).catch(
     async (error: unknown) => {
+      credentialWatch?.close();
       await doors?.close();
       await relay.close();
       await tracing?.close();
@@ -146,7 +154,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
       return { isReady: false, reason: 'Redis has not said yet what is revoked' };
     }
-    return { isReady: false, reason: outageReasons[state] };
+    // The other states are their own explanation.
+    const fault = state === 'connecting' || state === 'unproven' ? relay.fault : null;
+    return { isReady: false, reason: `${outageReasons[state]}${fault === null ? '' : `. ${fault}`}` };
   };
   metrics.read({
     connections: () => server.connections.length,
@@ -166,6 +176,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });
   const stopParts = async (): Promise<void> => {
+    credentialWatch?.close();
     renewal?.close();
     rebalance.close();
     rounds.close();

@@ -13,6 +13,7 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
+import { explainUnfit, RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
@@ -76,6 +77,10 @@ function oneOf<const Values extends readonly [string, ...string[]]>(
     about,
     schema,
   };
+}
+
+function path(name: string, mustBe: string, about: string): Setting<string | null> {
+  return { name, unit: 'path', mustBe, fallback: 'unset', about, schema: z.string().nullable().default(null) };
 }
 
 const maxWorkers = 256;
@@ -257,23 +262,16 @@ export const settings = {
     10_000_000,
     'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
-  tlsCertFile: {
-    name: 'FANFARE_TLS_CERT_FILE',
-    unit: 'path',
-    mustBe: 'the path of a file in PEM: the certificate of the node, then those that vouch for it',
-    fallback: 'unset',
-    about:
-      'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
-    schema: z.string().nullable().default(null),
-  } satisfies Setting<string | null>,
-  tlsKeyFile: {
-    name: 'FANFARE_TLS_KEY_FILE',
-    unit: 'path',
-    mustBe: 'the path of a file in PEM: the private key of the certificate, without a passphrase',
-    fallback: 'unset',
-    about: 'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
-    schema: z.string().nullable().default(null),
-  } satisfies Setting<string | null>,
+  tlsCertFile: path(
+    'FANFARE_TLS_CERT_FILE',
+    'the path of a file in PEM: the certificate of the node, then those that vouch for it',
+    'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
+  ),
+  tlsKeyFile: path(
+    'FANFARE_TLS_KEY_FILE',
+    'the path of a file in PEM: the private key of the certificate, without a passphrase',
+    'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
+  ),
   compression: {
     name: 'FANFARE_COMPRESSION',
     unit: 'word',
@@ -287,10 +285,10 @@ export const settings = {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
     mustBe:
-      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS)',
+      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS), or unix:///run/redis/redis.sock',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. `?db=` for another database. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded.',
+      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. A number behind the slash, or `?db=` with Sentinels and Unix sockets, is another database: its data and its messages are separate. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded. Redis Cluster is not supported.',
     schema: z
       .string()
       // A file that a Secret was made of ends with a line break.
@@ -302,12 +300,38 @@ export const settings = {
       .nullable()
       .default(null),
   } satisfies Setting<string | null>,
+  redisPasswordFile: path(
+    'FANFARE_REDIS_PASSWORD_FILE',
+    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
+    'File with the password for Redis, as it is, instead of one in FANFARE_REDIS_URL. The node reads it again before each connection and tries a changed one at once: docs/operations.md, Redis.',
+  ),
+  redisSentinelPasswordFile: path(
+    'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
+    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
+    'File with the password for the Sentinels, as FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisCaFile: path(
+    'FANFARE_REDIS_CA_FILE',
+    'the path of a file in PEM: one or more CA certificates',
+    'CAs that may sign the certificate of Redis and of the Sentinels (`rediss://`). They replace those that Node.js trusts. Unset, those are trusted, and those of `NODE_EXTRA_CA_CERTS`. Read again like FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisCertFile: path(
+    'FANFARE_REDIS_CERT_FILE',
+    'the path of a file in PEM: the client certificate, then the intermediate ones',
+    'Client certificate that the node shows to Redis and to the Sentinels, if they ask for one (`tls-auth-clients`). Read again like FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisKeyFile: path(
+    'FANFARE_REDIS_KEY_FILE',
+    'the path of a file in PEM: the private key of the client certificate, without a passphrase',
+    'Private key of the certificate in FANFARE_REDIS_CERT_FILE.',
+  ),
   redisPrefix: {
     name: 'FANFARE_REDIS_PREFIX',
     unit: 'text',
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - :',
     fallback: 'fanfare',
-    about: 'Begins every name in Redis, so that several brokers can share one.',
+    about:
+      'Begins every name in Redis, so that several brokers can share one. Nodes with another prefix are another broker: to change it, follow docs/operations.md, Upgrades.',
     schema: z
       .string()
       .regex(/^[A-Za-z0-9_:-]{1,64}$/)
@@ -574,7 +598,10 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   if (sentences.length === 0 && port === adminPort && port !== 0) {
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
-  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config), ...wrongCertificate(config as Config));
+  if (sentences.length === 0) {
+    const read = config as Config;
+    sentences.push(...wrongWorkers(read), ...wrongCertificate(read), ...wrongRedisCredentials(read));
+  }
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
 }
@@ -597,6 +624,18 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
     return [];
   } catch (error) {
     if (error instanceof CertificateError) return error.sentences;
+    throw error;
+  }
+}
+
+function wrongRedisCredentials(config: Config): readonly string[] {
+  const unfit = explainUnfit(config.redisUrl, config);
+  if (unfit.length > 0) return unfit;
+  try {
+    readRedisCredentials(config);
+    return [];
+  } catch (error) {
+    if (error instanceof RedisCredentialsError) return error.sentences;
     throw error;
   }
 }

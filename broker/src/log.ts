@@ -43,10 +43,12 @@ export const logEvents = {
   refusals:
     'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
   redisConnected:
-    'A connection to Redis (`link`: publisher, durable, subscriber or auth) works; `downMs` says how long it did not.',
+    'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisCredentialsAccepted:
+    'The files of a password or certificate for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why, until it succeeds.',
   redisSettings:
     'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
   redisRecovered:

@@ -9,7 +9,6 @@ import type { Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
-import { redisLayout } from '../versions.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import { type Published, rememberMs } from './published.js';
@@ -165,7 +164,7 @@ export class Recovery {
 
   /** Answers what to do, and the generation or the name of the recovery. */
   async #report(stage: number, name: string): Promise<readonly string[]> {
-    const { generation, run, recovery, control, clock, layout } = this.#keys;
+    const { generation, run, recovery, control, clock, layout, layoutVersion } = this.#keys;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
@@ -181,7 +180,7 @@ export class Recovery {
           control,
           name,
           rememberMs,
-          redisLayout,
+          layoutVersion,
         ],
       },
     ]);

@@ -27,8 +27,8 @@ import {
   SubscriberLink,
   type Wait,
 } from '../redis.js';
+import { readRedisUrl } from '../redis-url.js';
 import type { TopicPolicies } from '../topics/policy.js';
-import { redisLayout } from '../versions.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
@@ -157,7 +157,7 @@ export class RedisRelay implements Relay {
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
-    this.#keys = new Keys(settings.redisPrefix);
+    this.#keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database);
     this.#window = new FlushWindow(settings.flushWindowMs);
     this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches), tracer !== null);
     const keys = this.#keys;
@@ -254,6 +254,10 @@ export class RedisRelay implements Relay {
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
     if (this.#generation !== null && this.#probe.isLive) return 'connected';
     return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
+  }
+
+  get fault(): string | null {
+    return this.#publisher.fault ?? this.#subscriber.fault;
   }
 
   get nodes(): number {
@@ -486,12 +490,12 @@ export class RedisRelay implements Relay {
 
   #heartbeat(): ScriptCall {
     const leaseMs = livesFor * this.#settings.probeIntervalMs;
-    const { nodes, run, clock, connections, layout } = this.#keys;
+    const { nodes, run, clock, connections, layout, layoutVersion } = this.#keys;
     this.#reported = this.#load();
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout],
-      args: [this.#name, leaseMs, this.#reported === null ? '' : countOf(this.#reported), redisLayout],
+      args: [this.#name, leaseMs, this.#reported === null ? '' : countOf(this.#reported), layoutVersion],
     };
   }
 
