@@ -22,6 +22,7 @@ import { filesOf } from './redis-credentials.js';
 import { readRedisUrl } from './redis-url.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
+import { newNodeId } from './relay/redis-message.js';
 import { RedisRelay } from './relay/redis-relay.js';
 import type { Load, Relay } from './relay/relay.js';
 import { memoryLimitBytes } from './system-limits.js';
@@ -74,14 +75,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     tracing,
   );
+  const redis = config.redisUrl === null ? null : { ...config, redisUrl: config.redisUrl, nodeId: newNodeId() };
   const relay: Relay =
-    config.redisUrl === null
+    redis === null
       ? new MemoryRelay(config, fanout, tracing)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => loadForSpread(), tracing);
+      : new RedisRelay(redis, fanout, log, counters, () => loadForSpread(), tracing);
   const credentialWatch =
-    config.redisUrl === null || filesOf(config).length === 0
-      ? null
-      : new RedisCredentialWatch({ ...config, redisUrl: config.redisUrl }, log, counters);
+    redis === null || filesOf(redis).length === 0 ? null : new RedisCredentialWatch(redis, log, counters);
   const parts: Parts = {
     relay,
     limits: config,
@@ -94,7 +94,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     // A copy: who is closed leaves the list.
     for (const { session } of [...server.connections]) session?.checkRevoked();
   };
-  const doors = openDoors(config, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
+  const doors = openDoors(config, redis, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
   const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
   const isAuthenticated = doors !== null;

@@ -169,10 +169,10 @@ export const settings = {
   origins: {
     name: 'FANFARE_ORIGINS',
     unit: 'origins',
-    mustBe: '"*", or origins such as https://app.example.com, separated by commas',
+    mustBe: '"*", or origins such as https://app.example.com or capacitor://localhost, separated by commas',
     fallback: '`*` without authentication, else none',
     about:
-      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it.',
+      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it. Hybrid and desktop apps send origins such as `capacitor://localhost`: docs/security.md.',
     schema: z
       .string()
       .transform((text, context) => readOrigins(text, (message) => context.addIssue({ code: 'custom', message })))
@@ -220,7 +220,7 @@ export const settings = {
     20,
     1,
     10_000_000,
-    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted.',
+    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted. Those of a node that crashed stop counting after three times FANFARE_PROBE_INTERVAL_MS, or 90 s if that is less.',
   ),
   handshakesPerSecond: integer(
     'FANFARE_HANDSHAKES_PER_SECOND',

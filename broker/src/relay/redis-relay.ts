@@ -3,7 +3,6 @@
  * level says; what comes in goes to the subscribers here, through a {@link Line} where the topic has history. {@link Probe} and
  * {@link Recovery} see to it that the way is open and that Redis holds what it was given.
  */
-import { randomBytes } from 'node:crypto';
 import {
   checkRun,
   LayoutError,
@@ -43,7 +42,7 @@ import { parsePosition } from './position-id.js';
 import { Probe, type ProbeCounters } from './probe.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
-import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
+import { decodeRedisMessage } from './redis-message.js';
 import type {
   Delivery,
   HistoryPage,
@@ -60,6 +59,8 @@ import { scripts } from './scripts.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
 export interface RedisRelaySettings extends RedisSettings {
+  /** What the other nodes know this one by: {@link newNodeId}. */
+  readonly nodeId: string;
   readonly redisPrefix: string;
   readonly topics: TopicPolicies;
   readonly unsubscribeLingerMs: number;
@@ -109,8 +110,9 @@ export class RedisRelay implements Relay {
   readonly #counters: RedisRelayCounters;
   readonly #log: Log;
   readonly #keys: Keys;
-  readonly #nodeId = randomBytes(nodeIdBytes);
-  readonly #name = this.#nodeId.toString('hex');
+  /** The id of this node, and its bytes. */
+  readonly #name: string;
+  readonly #nodeId: Buffer;
   readonly #publisher: PublisherLink;
   readonly #durableLink: PublisherLink | null;
   readonly #subscriber: SubscriberLink;
@@ -153,6 +155,8 @@ export class RedisRelay implements Relay {
     tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
+    this.#name = settings.nodeId;
+    this.#nodeId = Buffer.from(settings.nodeId, 'hex');
     this.#load = load;
     this.#delivery = delivery;
     this.#counters = counters;
