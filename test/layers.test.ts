@@ -25,7 +25,8 @@ const journey = ['api', 'connection', 'handlers', 'auth', 'limits', 'presence', 
 /** Files of broker/src that everybody may import, and that import no part of the journey. */
 const leaves = [
   ...['file-watch.ts', 'log.ts', 'metrics.ts', 'nearest.ts', 'pem-file.ts', 'redis-credentials.ts', 'redis-fault.ts'],
-  ...['redis-url.ts', 'redis.ts', 'repeats.ts', 'text-file.ts', 'versions.ts'],
+  ...['redis-url.ts', 'redis.ts', 'repeats.ts', 'standard-output.ts', 'text-file.ts'],
+  'versions.ts',
 ];
 /** The library that only one file may import. */
 const onlyIn: Readonly<Record<string, string>> = {

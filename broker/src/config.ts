@@ -475,7 +475,7 @@ export const settings = {
     20_000,
     0,
     3_600_000,
-    'A node that is asked to stop (SIGTERM) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
+    'A node that is asked to stop (SIGTERM, SIGHUP) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
   ),
   drainWaves: integer(
     'FANFARE_DRAIN_WAVES',
