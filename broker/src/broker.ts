@@ -96,7 +96,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const doors = openDoors(config, redis, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
-  const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
+  // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.
+  const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
+  const context: ConnectionContext = { ...config, pingEveryMs, parts, registry, outbox, counters, sessions };
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,

@@ -467,7 +467,7 @@ export const settings = {
     25_000,
     1_000,
     900_000,
-    'After how much silence of the node a client sends `ping`. Told to clients in `connected`.',
+    'How often the node sends a WebSocket ping to each connection, from its start on, so that balancers do not take it for idle; at least twice in FANFARE_IDLE_TIMEOUT_SECONDS. Also told to clients in `connected`: after this much silence of the node they send the command `ping`.',
   ),
   drainWindowMs: integer(
     'FANFARE_DRAIN_WINDOW_MS',

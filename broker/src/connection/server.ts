@@ -257,7 +257,8 @@ export class Server {
         maxPayloadLength: this.#settings.maxFrameBytes * 2,
         maxBackpressure: this.#settings.maxBufferedBytes,
         idleTimeout: this.#settings.idleTimeoutSeconds,
-        sendPingsAutomatically: true,
+        // It would ping only when the timeout is nearly over; `Connection.keepAlive` does it sooner.
+        sendPingsAutomatically: false,
         compression: this.#compressOptions(),
         upgrade: (response, request, context) => this.#upgrade(response, request, context),
         open: (socket) => {
