@@ -125,6 +125,17 @@ describe('standard output', () => {
     expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
   });
 
+  it('does not keep a process from ending whose reader is gone', async () => {
+    const child = startWriter(`process.stdin.once('end', () => { ${fill} process.exit(3); }).resume();`);
+    child.stdout.destroy();
+    child.stdin.end();
+    try {
+      expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
   it('gives the reader the last lines before the process ends', async () => {
     const child = startWriter(`for (let index = 0; index < 3; index++) output.write(index + '\\n'); process.exit(0);`);
     let text = '';
