@@ -23,7 +23,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** The journey of a message through broker/src: a folder imports only from those behind it. */
 const journey = ['api', 'connection', 'handlers', 'auth', 'limits', 'presence', 'relay', 'topics'];
 /** Files of broker/src that everybody may import, and that import no part of the journey. */
-const leaves = ['log.ts', 'metrics.ts', 'nearest.ts', 'redis-url.ts', 'redis.ts', 'repeats.ts', 'versions.ts'];
+const leaves = [
+  ...['file-watch.ts', 'log.ts', 'metrics.ts', 'nearest.ts', 'pem-file.ts', 'redis-credentials.ts', 'redis-fault.ts'],
+  ...['redis-url.ts', 'redis.ts', 'repeats.ts', 'standard-output.ts', 'text-file.ts'],
+  'versions.ts',
+];
 /** The library that only one file may import. */
 const onlyIn: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'broker/src/connection/server.ts',

@@ -74,16 +74,18 @@ if clock and tonumber(ARGV[5]) - tonumber(clock) > tonumber(ARGV[10]) then
   redis.call('HSET', KEYS[4], 'isOld', 1)
 end
 local fields = redis.call('HGETALL', KEYS[4])
-local hash, listened, published, verified = {}, 0, 0, 0
+local hash, taking, listened, published, verified = {}, 0, 0, 0, 0
 for i = 1, #fields, 2 do
   hash[fields[i]] = fields[i + 1]
   if string.sub(fields[i], 1, 5) == 'node:' then
+    taking = taking + 1
     if tonumber(fields[i + 1]) >= 1 then listened = listened + 1 end
     if tonumber(fields[i + 1]) >= 2 then published = published + 1 end
     if tonumber(fields[i + 1]) >= 3 then verified = verified + 1 end
   end
 end
-local expected = math.max(tonumber(ARGV[2]), tonumber(hash.expected))
+-- A node that nobody knew of is waited for too, once it takes part.
+local expected = math.max(tonumber(ARGV[2]), tonumber(hash.expected), taking)
 redis.call('HSET', KEYS[4], 'expected', expected)
 local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
 

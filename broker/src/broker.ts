@@ -17,8 +17,12 @@ import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { OutageWatch, outageReasons } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
+import { RedisCredentialWatch } from './redis-credential-watch.js';
+import { filesOf } from './redis-credentials.js';
+import { readRedisUrl } from './redis-url.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
+import { newNodeId } from './relay/redis-message.js';
 import { RedisRelay } from './relay/redis-relay.js';
 import type { Load, Relay } from './relay/relay.js';
 import { memoryLimitBytes } from './system-limits.js';
@@ -47,7 +51,7 @@ export interface Broker {
  * node has no admin port.
  */
 export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
-  const metrics = new Metrics(worker);
+  const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
   /** Null before the node takes connections, and when it does not any more. */
@@ -71,10 +75,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     tracing,
   );
+  const redis = config.redisUrl === null ? null : { ...config, redisUrl: config.redisUrl, nodeId: newNodeId() };
   const relay: Relay =
-    config.redisUrl === null
+    redis === null
       ? new MemoryRelay(config, fanout, tracing)
-      : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => loadForSpread(), tracing);
+      : new RedisRelay(redis, fanout, log, counters, () => loadForSpread(), tracing);
+  const credentialWatch =
+    redis === null || filesOf(redis).length === 0 ? null : new RedisCredentialWatch(redis, log, counters);
   const parts: Parts = {
     relay,
     limits: config,
@@ -87,9 +94,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     // A copy: who is closed leaves the list.
     for (const { session } of [...server.connections]) session?.checkRevoked();
   };
-  const doors = openDoors(config, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
+  const doors = openDoors(config, redis, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
-  const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
+  // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.
+  const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
+  const context: ConnectionContext = { ...config, pingEveryMs, parts, registry, outbox, counters, sessions };
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,
@@ -103,6 +112,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const maxSockets = maxClientSockets();
   const server = await Server.start({ ...config, maxSockets }, certificate, sharing, serverParts).catch(
     async (error: unknown) => {
+      credentialWatch?.close();
       await doors?.close();
       await relay.close();
       await tracing?.close();
@@ -146,7 +156,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
       return { isReady: false, reason: 'Redis has not said yet what is revoked' };
     }
-    return { isReady: false, reason: outageReasons[state] };
+    // The other states are their own explanation.
+    const fault = state === 'connecting' || state === 'unproven' ? relay.fault : null;
+    return { isReady: false, reason: `${outageReasons[state]}${fault === null ? '' : `. ${fault}`}` };
   };
   metrics.read({
     connections: () => server.connections.length,
@@ -166,6 +178,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });
   const stopParts = async (): Promise<void> => {
+    credentialWatch?.close();
     renewal?.close();
     rebalance.close();
     rounds.close();

@@ -2,10 +2,10 @@
  * Settings that are JSON documents, in the variable itself or in a file that it names: FANFARE_TOPICS and FANFARE_AUTH. What is wrong in
  * one is told a sentence for each mistake, and nothing of a secret one is repeated.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { type AuthConfig, readAuth } from './auth/auth-config.js';
 import { nearest } from './nearest.js';
+import { readTextFile } from './text-file.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
 
@@ -95,7 +95,7 @@ function readObject(text: string, { mustBe, isSecret }: DocumentKind, tell: Tell
   const file = text.startsWith('@') ? text.slice(1) : null;
   let json = text;
   try {
-    if (file !== null) json = readFileSync(file, 'utf8');
+    if (file !== null) json = readTextFile(file);
   } catch (error) {
     tell(`names the file ${shown(file)}, which cannot be read: ${reason(error)}.`);
     return null;

@@ -13,6 +13,7 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
+import { explainUnfit, RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
@@ -76,6 +77,10 @@ function oneOf<const Values extends readonly [string, ...string[]]>(
     about,
     schema,
   };
+}
+
+function path(name: string, mustBe: string, about: string): Setting<string | null> {
+  return { name, unit: 'path', mustBe, fallback: 'unset', about, schema: z.string().nullable().default(null) };
 }
 
 const maxWorkers = 256;
@@ -164,10 +169,10 @@ export const settings = {
   origins: {
     name: 'FANFARE_ORIGINS',
     unit: 'origins',
-    mustBe: '"*", or origins such as https://app.example.com, separated by commas',
+    mustBe: '"*", or origins such as https://app.example.com or capacitor://localhost, separated by commas',
     fallback: '`*` without authentication, else none',
     about:
-      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it.',
+      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it. Hybrid and desktop apps send origins such as `capacitor://localhost`: docs/security.md.',
     schema: z
       .string()
       .transform((text, context) => readOrigins(text, (message) => context.addIssue({ code: 'custom', message })))
@@ -215,7 +220,7 @@ export const settings = {
     20,
     1,
     10_000_000,
-    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted.',
+    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted. Those of a node that crashed stop counting after three times FANFARE_PROBE_INTERVAL_MS, or 90 s if that is less.',
   ),
   handshakesPerSecond: integer(
     'FANFARE_HANDSHAKES_PER_SECOND',
@@ -257,23 +262,16 @@ export const settings = {
     10_000_000,
     'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew.',
   ),
-  tlsCertFile: {
-    name: 'FANFARE_TLS_CERT_FILE',
-    unit: 'path',
-    mustBe: 'the path of a file in PEM: the certificate of the node, then those that vouch for it',
-    fallback: 'unset',
-    about:
-      'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
-    schema: z.string().nullable().default(null),
-  } satisfies Setting<string | null>,
-  tlsKeyFile: {
-    name: 'FANFARE_TLS_KEY_FILE',
-    unit: 'path',
-    mustBe: 'the path of a file in PEM: the private key of the certificate, without a passphrase',
-    fallback: 'unset',
-    about: 'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
-    schema: z.string().nullable().default(null),
-  } satisfies Setting<string | null>,
+  tlsCertFile: path(
+    'FANFARE_TLS_CERT_FILE',
+    'the path of a file in PEM: the certificate of the node, then those that vouch for it',
+    'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
+  ),
+  tlsKeyFile: path(
+    'FANFARE_TLS_KEY_FILE',
+    'the path of a file in PEM: the private key of the certificate, without a passphrase',
+    'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
+  ),
   compression: {
     name: 'FANFARE_COMPRESSION',
     unit: 'word',
@@ -287,10 +285,10 @@ export const settings = {
     name: 'FANFARE_REDIS_URL',
     unit: 'URL',
     mustBe:
-      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS)',
+      'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS), or unix:///run/redis/redis.sock',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. `?db=` for another database. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded.',
+      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. A number behind the slash, or `?db=` with Sentinels and Unix sockets, is another database: its data and its messages are separate. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded. Redis Cluster is not supported.',
     schema: z
       .string()
       // A file that a Secret was made of ends with a line break.
@@ -302,12 +300,38 @@ export const settings = {
       .nullable()
       .default(null),
   } satisfies Setting<string | null>,
+  redisPasswordFile: path(
+    'FANFARE_REDIS_PASSWORD_FILE',
+    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
+    'File with the password for Redis, as it is, instead of one in FANFARE_REDIS_URL. The node reads it again before each connection and tries a changed one at once: docs/operations.md, Redis.',
+  ),
+  redisSentinelPasswordFile: path(
+    'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
+    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
+    'File with the password for the Sentinels, as FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisCaFile: path(
+    'FANFARE_REDIS_CA_FILE',
+    'the path of a file in PEM: one or more CA certificates',
+    'CAs that may sign the certificate of Redis and of the Sentinels (`rediss://`). They replace those that Node.js trusts. Unset, those are trusted, and those of `NODE_EXTRA_CA_CERTS`. Read again like FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisCertFile: path(
+    'FANFARE_REDIS_CERT_FILE',
+    'the path of a file in PEM: the client certificate, then the intermediate ones',
+    'Client certificate that the node shows to Redis and to the Sentinels, if they ask for one (`tls-auth-clients`). Read again like FANFARE_REDIS_PASSWORD_FILE.',
+  ),
+  redisKeyFile: path(
+    'FANFARE_REDIS_KEY_FILE',
+    'the path of a file in PEM: the private key of the client certificate, without a passphrase',
+    'Private key of the certificate in FANFARE_REDIS_CERT_FILE.',
+  ),
   redisPrefix: {
     name: 'FANFARE_REDIS_PREFIX',
     unit: 'text',
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - :',
     fallback: 'fanfare',
-    about: 'Begins every name in Redis, so that several brokers can share one.',
+    about:
+      'Begins every name in Redis, so that several brokers can share one. Nodes with another prefix are another broker: to change it, follow docs/operations.md, Upgrades.',
     schema: z
       .string()
       .regex(/^[A-Za-z0-9_:-]{1,64}$/)
@@ -451,7 +475,7 @@ export const settings = {
     25_000,
     1_000,
     900_000,
-    'After how much silence of the node a client sends `ping`. Told to clients in `connected`.',
+    'How often the node sends a WebSocket ping to each connection, from its start on, so that balancers do not take it for idle; at least twice in FANFARE_IDLE_TIMEOUT_SECONDS. Also told to clients in `connected`: after this much silence of the node they send the command `ping`.',
   ),
   drainWindowMs: integer(
     'FANFARE_DRAIN_WINDOW_MS',
@@ -459,7 +483,7 @@ export const settings = {
     20_000,
     0,
     3_600_000,
-    'A node that is asked to stop (SIGTERM) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
+    'A node that is asked to stop (SIGTERM, SIGHUP) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
   ),
   drainWaves: integer(
     'FANFARE_DRAIN_WAVES',
@@ -582,7 +606,10 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   if (sentences.length === 0 && port === adminPort && port !== 0) {
     sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
   }
-  if (sentences.length === 0) sentences.push(...wrongWorkers(config as Config), ...wrongCertificate(config as Config));
+  if (sentences.length === 0) {
+    const read = config as Config;
+    sentences.push(...wrongWorkers(read), ...wrongCertificate(read), ...wrongRedisCredentials(read));
+  }
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
 }
@@ -605,6 +632,18 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
     return [];
   } catch (error) {
     if (error instanceof CertificateError) return error.sentences;
+    throw error;
+  }
+}
+
+function wrongRedisCredentials(config: Config): readonly string[] {
+  const unfit = explainUnfit(config.redisUrl, config);
+  if (unfit.length > 0) return unfit;
+  try {
+    readRedisCredentials(config);
+    return [];
+  } catch (error) {
+    if (error instanceof RedisCredentialsError) return error.sentences;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { createAuthenticator } from './auth/authenticator.js';
 import { Hook, type HookCounters } from './auth/hook.js';
 import type { JwksCounters } from './auth/jwks.js';
 import { MemoryAuthStore } from './auth/memory-auth-store.js';
-import { RedisAuthStore, reportedForMs } from './auth/redis-auth-store.js';
+import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from './auth/redis-auth-store.js';
 import { type Revocation, Revocations } from './auth/revocations.js';
 import { Tickets } from './auth/tickets.js';
 import type { Config } from './config.js';
@@ -25,9 +25,10 @@ export interface Doors {
 /** How often what is over is forgotten, and what lasts is said again, in milliseconds. A third of the time for which that holds. */
 const choresMs = reportedForMs / 3;
 
-/** `onRevoked`: something is revoked that was not before. `onFailed`: why a client was not authenticated. */
+/** `redis`: null for a node that is alone. `onRevoked`: something is revoked that was not before. `onFailed`: why a client was not authenticated. */
 export function openDoors(
   config: Config,
+  redis: RedisAuthStoreSettings | null,
   log: Log,
   counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
@@ -44,12 +45,10 @@ export function openDoors(
     if (isNews) onRevoked();
   };
   const store: AuthStore =
-    config.redisUrl === null
-      ? new MemoryAuthStore(learn)
-      : new RedisAuthStore({ ...config, redisUrl: config.redisUrl }, revocations, learn, log, counters);
+    redis === null ? new MemoryAuthStore(learn) : new RedisAuthStore(redis, revocations, learn, log, counters);
   const tickets = new Tickets(store);
   const shared: Shared | null =
-    config.redisUrl === null
+    redis === null
       ? null
       : {
           budget: (name, perSecond, burst) => (amount) => store.spend(name, perSecond, burst, amount),

@@ -1,7 +1,8 @@
 /** The log: JSON lines for machines, readable lines for a person at a terminal. */
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
-import pretty from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
 import { Repeats } from './repeats.js';
+import { StandardOutput } from './standard-output.js';
 
 export type Log = Logger;
 
@@ -19,6 +20,8 @@ export const logEvents = {
   revoked:
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
+  logDropped:
+    'The program that reads the standard output of the node did not keep up: so many `lines` of the log were dropped meanwhile.',
   repeated:
     'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
@@ -43,10 +46,12 @@ export const logEvents = {
   refusals:
     'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
   redisConnected:
-    'A connection to Redis (`link`: publisher, durable, subscriber or auth) works; `downMs` says how long it did not.',
+    'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
   redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+  redisCredentialsAccepted:
+    'The files of a password or certificate for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why, until it succeeds.',
   redisSettings:
     'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
   redisEvicts: 'Redis has deleted `keys` because it is full. Logged again every 10 minutes while it continues.',
@@ -75,14 +80,6 @@ export interface LogSettings {
   readonly nodeName: string;
 }
 
-let standardOutput: ReturnType<typeof pino.destination> | null = null;
-
-/** One for all that this process writes there: of two, one could begin a line inside a line of the other. */
-function openStandardOutput(): ReturnType<typeof pino.destination> {
-  standardOutput ??= pino.destination({ fd: 1, sync: false });
-  return standardOutput;
-}
-
 /** Each line carries `node`, and `event`: a stable name for what happened, to search and alert by. */
 export function createLog(settings: LogSettings, destination?: DestinationStream): Log {
   const repeats = new Repeats((omitted) => {
@@ -100,20 +97,32 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
       },
     },
   };
-  const log = pino(options, destination ?? openDestination(settings.logFormat));
+  const onDropped = (lines: number): void =>
+    log.warn(
+      { event: 'logDropped', lines },
+      `${lines} lines of this log were dropped, because the program that reads it did not keep up.`,
+    );
+  const log = pino(options, destination ?? openDestination(settings.logFormat, onDropped));
   return log;
 }
 
-function openDestination(logFormat: LogSettings['logFormat']): DestinationStream {
+/** One for all that this process writes there: of two, one could begin a line inside a line of the other. */
+let standardOutput: StandardOutput | null = null;
+
+function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines: number) => void): DestinationStream {
+  standardOutput ??= new StandardOutput(onDropped);
+  const output = standardOutput;
   const format = logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
-  if (format === 'json') return openStandardOutput();
-  return pretty({ ignore: 'node,event', messageFormat: '{event}: {msg}', sync: true });
+  if (format === 'json') return output;
+  const pretty = prettyFactory({ ignore: 'node,event', messageFormat: '{event}: {msg}' });
+  return { write: (line) => output.write(pretty(line)) };
 }
 
-/** Writes lines of other processes, whole, to where the log of this one goes. */
+/** Writes lines of other processes, whole, to where the log of this one goes. To be called after {@link createLog}. */
 export function createLineWriter(): (line: string) => void {
-  const stdout = openStandardOutput();
-  return (line) => void stdout.write(`${line}\n`);
+  const output = standardOutput;
+  if (output === null) throw new Error('There is no log yet.');
+  return (line) => output.write(`${line}\n`);
 }
 
 /** A bug that nobody caught: what state is left is unknown, so the process ends, and the log says why. */

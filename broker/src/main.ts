@@ -58,13 +58,23 @@ function apiKeyText(names: readonly string[]): string {
   return `The key, for the service; it is shown only this once:\n\n  ${key}\n\nFor "apiKeys" in FANFARE_AUTH, with the permissions that it is to have:\n\n  ${JSON.stringify(entry)}\n`;
 }
 
+/**
+ * How long after the first signal others are the same request, in milliseconds: a supervisor that signals the whole process group reaches a
+ * node below `npm start` twice, and some send SIGHUP behind SIGTERM.
+ */
+const sameRequestMs = 2_000;
+
 /** `drain` resolves with the exit code. */
 function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) => Promise<number>): void {
-  let isStopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  let askedAt: number | null = null;
+  // Node.js resets an ignored SIGHUP (nohup), so that without this a node would end without draining when its terminal is closed.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (isStopping) process.exit(1); // asked twice: at once
-      isStopping = true;
+      if (askedAt !== null) {
+        if (performance.now() - askedAt > sameRequestMs) process.exit(1);
+        return;
+      }
+      askedAt = performance.now();
       // At a terminal nobody wants to wait for the clients to find another node.
       drain({ atOnce: signal === 'SIGINT' }).then(
         (code) => process.exit(code),

@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { versions } from './versions.js';
+import { versionsOf } from './versions.js';
 
 /** Plain numbers, counted where things happen. */
 export class Counters {
@@ -321,12 +321,13 @@ export class Metrics {
   readonly counters: Counters;
   readonly #registry = new Registry();
 
-  /** Every sample of a worker carries its number as the label `worker`. */
-  constructor(worker: number | null = null) {
+  /** Every sample of a worker carries its number as the label `worker`. `database`: that of Redis. */
+  constructor(worker: number | null = null, database = 0) {
     if (worker !== null) this.#registry.setDefaultLabels({ worker });
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
       new Histogram({ name: prefix + name, help, buckets, registers: [this.#registry] });
     const [name, help] = buildInfo;
+    const versions = versionsOf(database);
     new Gauge({ name: prefix + name, help, labelNames: Object.keys(versions), registers: [this.#registry] }).set(
       versions,
       1,

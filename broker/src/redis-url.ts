@@ -1,9 +1,11 @@
-/** FANFARE_REDIS_URL: one Redis, or the Sentinels that know which of several is the master. */
+/** FANFARE_REDIS_URL: one Redis by TCP or Unix socket, or the Sentinels that know which of several is the master. */
 import { isIPv6 } from 'node:net';
 
 export interface RedisAddress {
-  /** One Redis, or Sentinels. */
+  /** One Redis, or Sentinels; empty for a Unix socket. */
   readonly servers: readonly RedisServer[];
+  /** The path of a Unix socket; null for TCP. */
+  readonly socketPath: string | null;
   /** What the Sentinels call the master; null where the one server is Redis itself. */
   readonly masterName: string | null;
   /** Of Redis, percent-decoded; null where the URL has none. Those of the Sentinels stand in its query. */
@@ -29,37 +31,69 @@ export class RedisUrlError extends Error {
 const redisPort = 6_379;
 const sentinelPort = 26_379;
 
+const socketUrl = /^unix:\/\/(?:([^/?#]*)@)?(\/[^?#]+)(?:\?([^#]*))?$/;
 const url = /^(rediss?)(\+sentinel)?:\/\/(?:([^/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/;
 const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/;
 const hostName = /^[A-Za-z0-9._-]+$/;
 const redisFields = ['db'];
 const sentinelFields = ['db', 'sentinelUsername', 'sentinelPassword'];
 
+/** The characters that must be encoded. Base64 has one of them, the "/". */
+const encoding =
+  'In a user or password write % as %25, / as %2F, ? as %3F and # as %23, or put the password as it is into the file of FANFARE_REDIS_PASSWORD_FILE.';
+
 /** Throws {@link RedisUrlError}. */
 export function readRedisUrl(text: string): RedisAddress {
   checkCharacters(text);
+  if (text.startsWith('unix:')) return readSocketUrl(text);
   const match = url.exec(text);
   if (match === null) throw new RedisUrlError(explainForm(text));
   const [, scheme, sentinel, login = '', hosts = '', path = '', query = ''] = match;
-  if (/^[^=]*@/.test(`${path}?${query}`))
-    throw new RedisUrlError('has an "@" behind its host: in a user or password, write "/" as %2F and "?" as %3F.');
+  // The password of a Sentinel, which follows a "=", may hold one.
+  if (path.includes('@') || /^[^=]*@/.test(query))
+    throw new RedisUrlError(`has a "/" or "?" in its user or password. ${encoding}`);
   const isSentinel = sentinel !== undefined;
   const servers = readServers(hosts, isSentinel);
   if (isSentinel) checkMasterName(path);
   const fields = readQuery(query, isSentinel ? sentinelFields : redisFields);
   if (!isSentinel && path !== '' && fields.has('db'))
     throw new RedisUrlError('names its database twice: write it behind the "/" or behind ?db=, not both.');
-  const [, username, password] = /^([^:]*):?(.*)$/.exec(login) ?? [];
   return {
     servers,
+    socketPath: null,
     masterName: isSentinel ? path : null,
-    username: decoded(username),
-    password: decoded(password),
+    ...readLogin(login),
     sentinelUsername: fields.get('sentinelUsername'),
     sentinelPassword: fields.get('sentinelPassword'),
     isTls: scheme === 'rediss',
     database: readDatabase((isSentinel ? '' : path) || (fields.get('db') ?? '0'), isSentinel),
   };
+}
+
+function readSocketUrl(text: string): RedisAddress {
+  if (/^unix:\/\/[^/?#]*[/?#].*@/.test(text))
+    throw new RedisUrlError(`has a "/", "?" or "#" in its user or password. ${encoding}`);
+  const match = socketUrl.exec(text);
+  if (match === null)
+    throw new RedisUrlError(
+      'is no URL of a Unix socket: write unix:///run/redis/redis.sock, or unix://user:password@/run/redis/redis.sock?db=1.',
+    );
+  const [, login = '', path = '', query = ''] = match;
+  return {
+    servers: [],
+    socketPath: decodeURIComponent(path),
+    masterName: null,
+    ...readLogin(login),
+    sentinelUsername: null,
+    sentinelPassword: null,
+    isTls: false,
+    database: readDatabase(readQuery(query, redisFields).get('db') ?? '0', true),
+  };
+}
+
+function readLogin(login: string): Pick<RedisAddress, 'username' | 'password'> {
+  const [, username, password] = /^([^:]*):?(.*)$/.exec(login) ?? [];
+  return { username: decoded(username), password: decoded(password) };
 }
 
 function checkCharacters(text: string): void {
@@ -68,7 +102,7 @@ function checkCharacters(text: string): void {
   try {
     decodeURIComponent(text);
   } catch {
-    throw new RedisUrlError('has a "%" that encodes no character: write "%" itself as %25.');
+    throw new RedisUrlError(`has a "%" that encodes no character. ${encoding}`);
   }
 }
 
@@ -76,17 +110,19 @@ function explainForm(text: string): string {
   if (!text.includes('://'))
     return 'is no URL: write redis://host:6379, or with Sentinels redis+sentinel://host1:26379,host2:26379/mymaster.';
   if (!/^rediss?(\+sentinel)?:\/\//.test(text))
-    return 'is a URL of something else: it must begin with redis://, or rediss:// for TLS, or with Sentinels redis+sentinel:// or rediss+sentinel://, in lower case.';
-  return 'has a "#": write it as %23 in a user or password, and leave it out elsewhere.';
+    return 'is a URL of something else: it must begin with redis://, or rediss:// for TLS, or with Sentinels redis+sentinel:// or rediss+sentinel://, or for a Unix socket unix://, in lower case.';
+  return `has a "#". ${encoding}`;
 }
 
 function readServers(hosts: string, isSentinel: boolean): readonly RedisServer[] {
   if (hosts === '')
-    throw new RedisUrlError('names no host: write it behind "://" or the "@", as in redis://user:password@host:6379.');
+    throw new RedisUrlError(
+      'names no host: write it behind "://" or the "@", as in redis://user:password@host:6379; a Unix socket is unix:///path.',
+    );
   const addresses = hosts.split(',');
   if (!isSentinel && addresses.length > 1)
     throw new RedisUrlError(
-      'names several hosts: name one Redis (a Redis Cluster will not do), or its Sentinels in redis+sentinel://host1:26379,host2:26379/mymaster.',
+      'names several hosts: name one Redis (Redis Cluster is not supported), or its Sentinels in redis+sentinel://host1:26379,host2:26379/mymaster.',
     );
   if (addresses.includes(''))
     throw new RedisUrlError('has an empty place in its list of Sentinels: separate them with one comma each.');

@@ -1,9 +1,27 @@
 /** The connections of a node to Redis: to publish, to publish to `durable` topics, and to listen; and all that we know about ioredis. */
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
-import { readRedisUrl } from './redis-url.js';
+import {
+  type RedisCredentialFiles,
+  type RedisCredentials,
+  RedisCredentialsError,
+  readRedisCredentials,
+  settingsOf,
+} from './redis-credentials.js';
+import {
+  commandOf,
+  explain,
+  isOutOfMemory,
+  isUnknownInScript,
+  isWriteRefusal,
+  reasonOf,
+  ServerModeError,
+} from './redis-fault.js';
+import { type RedisAddress, readRedisUrl } from './redis-url.js';
 
-export interface RedisSettings {
+export { isOfAnotherLayout, isOutOfMemory, isWriteRefusal } from './redis-fault.js';
+
+export interface RedisSettings extends RedisCredentialFiles {
   readonly redisUrl: string;
   /** How long an answer of Redis may take, in milliseconds. Beyond it the connection is given up and made anew. */
   readonly redisTimeoutMs: number;
@@ -48,6 +66,8 @@ abstract class Link {
   protected readonly counters: RedisCounters;
   protected readonly log: Log;
   readonly #events: LinkEvents;
+  protected readonly settings: RedisSettings;
+  readonly #address: RedisAddress;
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
@@ -57,6 +77,10 @@ abstract class Link {
   #downSince: number | null = performance.now();
   /** When each sentence was last said. */
   readonly #saidAt = new Map<string, number>();
+  /** What was last found wrong, and when. */
+  #fault: { readonly sentence: string; readonly at: number } | null = null;
+  /** Attempts to connect since the connection last worked. */
+  #attempts = 0;
   /** When the present attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
@@ -64,7 +88,7 @@ abstract class Link {
   readonly #sentinels: SentinelWatch | null;
 
   constructor(
-    role: 'publisher' | 'durable' | 'subscriber' | 'auth',
+    role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check',
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
@@ -74,16 +98,19 @@ abstract class Link {
     this.log = log.child({ link: role });
     this.#timeoutMs = settings.redisTimeoutMs;
     this.counters = counters;
+    this.settings = settings;
+    this.#address = readRedisUrl(settings.redisUrl);
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
-    this.redis = new Redis({ ...options, ...addressOptions(settings) });
+    this.redis = new Redis({ ...options, ...addressOptions(this.#address, settings) });
     this.redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
-    this.redis.on('ready', () => this.#becomeReady());
+    this.redis.on('ready', () => void this.#prove());
     this.redis.on('close', () => this.#becomeLost());
     this.redis.on('end', () => this.#connectLater());
     this.redis.on('error', (error: Error) => {
-      if (!isRetried(error)) this.complain(error);
+      // ioredis goes on in database 0 if SELECT is refused: `#prove` does not.
+      if (!isRetried(error) && commandOf(error) !== 'select') this.complain(error);
     });
     // Judged after the poll phase, not in the timer: where the event loop was held up, the answers may have come and only wait to be read.
     this.#watch = setInterval(
@@ -91,12 +118,19 @@ abstract class Link {
       Math.max(20, settings.redisTimeoutMs / 10),
     );
     this.#watch.unref();
-    this.#sentinels = SentinelWatch.start(settings, options.connectionName, () => this.reset());
+    this.#sentinels =
+      role === 'check' ? null : SentinelWatch.start(settings, options.connectionName, () => this.reset());
     this.#connect();
   }
 
   get isReady(): boolean {
     return this.#isReady;
+  }
+
+  /** What is wrong, in a sentence; null if nothing was found wrong lately. */
+  get fault(): string | null {
+    const fault = this.#fault;
+    return fault !== null && performance.now() - fault.at < complaintIntervalMs ? fault.sentence : null;
   }
 
   async close(): Promise<void> {
@@ -110,7 +144,7 @@ abstract class Link {
   /** Tries to connect at once where it pauses between attempts: the server is there again, the other connection has found. */
   hurry(): void {
     if (this.#isClosed) return;
-    if (this.redis.status === 'reconnecting' || this.redis.status === 'end') this.#connect();
+    if (this.redis.status === 'end') this.#connect();
   }
 
   /** Gives the connection up and makes it anew: it may look well and lead nowhere. */
@@ -138,27 +172,64 @@ abstract class Link {
   /** Says what is wrong: at once when it is new, every ten seconds while it lasts or comes again. */
   complain(error: Error): void {
     if (this.#isClosed || isEcho(error)) return;
-    const sentence = explain(error);
+    const sentence = this.explain(error);
     const now = performance.now();
+    this.#fault = { sentence, at: now };
     if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
     this.#saidAt.set(sentence, now);
     const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
-    this.log.error({ event: 'redisError', downMs, reason: error.message }, sentence);
+    this.log.error({ event: 'redisError', downMs, reason: reasonOf(error) }, sentence);
   }
 
+  protected explain(error: Error): string {
+    const hasClientCertificate = (this.settings.redisCertFile ?? null) !== null;
+    return explain(error, { address: this.#address, isReady: this.#isReady, hasClientCertificate });
+  }
+
+  /** The files of passwords and certificates are read each time: a changed one is used at the next attempt. */
   #connect(): void {
     clearTimeout(this.#retry);
+    this.#attempts++;
+    try {
+      Object.assign(this.redis.options, credentialOptions(this.#address, readRedisCredentials(this.settings)));
+    } catch (error) {
+      // What was read before may still do.
+      if (!(error instanceof RedisCredentialsError)) throw error;
+      this.complain(error);
+    }
     this.redis.connect().catch(() => {
-      // Reported by 'error', tried again by retryStrategy, or at 'end'.
+      // Reported by 'error', tried again at 'end'.
     });
   }
 
-  /** ioredis gives up where no Sentinel names a master, or where it is told to give up while it asks them. */
   #connectLater(): void {
     this.#connectingSince = null;
     if (this.#isClosed) return;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#connect(), maxRetryMs * (0.5 + Math.random()));
+    this.#retry = setTimeout(() => this.#connect(), retryDelayMs(this.#attempts));
+  }
+
+  /**
+   * Only a server of the right kind, in the right database, is used. A user without permission for INFO is told so by the scripts, which need it
+   * too.
+   */
+  async #prove(): Promise<void> {
+    const { database } = this.#address;
+    try {
+      if (database !== 0) await this.redis.select(database);
+      const info = await this.redis.info('server').catch((error: Error) => {
+        if (error.message.startsWith('NOPERM')) return '';
+        throw error;
+      });
+      const mode = /^redis_mode:(cluster|sentinel)/m.exec(info)?.[1];
+      if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
+    } catch (error) {
+      // Lost meanwhile: the next connection is proven again.
+      if (this.redis.status !== 'ready') return;
+      this.complain(error as Error);
+      return this.redis.disconnect(true);
+    }
+    if (this.redis.status === 'ready') this.#becomeReady();
   }
 
   #options(connectionName: string) {
@@ -177,7 +248,8 @@ abstract class Link {
       enableReadyCheck: true,
       // Redis says LOADING while it reads its file: ask again soon.
       maxLoadingRetryTime: 1_000,
-      retryStrategy: retryDelayMs,
+      // `#connectLater` does it.
+      retryStrategy: () => null,
     } satisfies RedisOptions;
   }
 
@@ -186,6 +258,8 @@ abstract class Link {
     this.#connectingSince = null;
     this.#isReady = true;
     this.#downSince = null;
+    this.#fault = null;
+    this.#attempts = 0;
     this.log.info({ event: 'redisConnected', downMs }, 'Connected to Redis.');
     this.#events.onReady?.();
   }
@@ -221,23 +295,17 @@ abstract class Link {
   }
 }
 
-function addressOptions({ redisUrl, redisTimeoutMs }: RedisSettings): RedisOptions {
-  const { servers, masterName, username, password, sentinelUsername, sentinelPassword, isTls, database } =
-    readRedisUrl(redisUrl);
-  const shared = {
-    db: database,
-    ...(username === null ? {} : { username }),
-    ...(password === null ? {} : { password }),
-    ...(isTls ? { tls: {} } : {}),
-  };
+function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisSettings): RedisOptions {
+  const { servers, socketPath, masterName, username, sentinelUsername, isTls, database } = address;
+  const shared = { db: database, ...(username === null ? {} : { username }) };
+  if (socketPath !== null) return { ...shared, path: socketPath };
   if (masterName === null) return { ...shared, ...servers[0] };
   return {
     ...shared,
     sentinels: [...servers],
     name: masterName,
     ...(sentinelUsername === null ? {} : { sentinelUsername }),
-    ...(sentinelPassword === null ? {} : { sentinelPassword }),
-    ...(isTls ? { sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+    ...(isTls ? { enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
     // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
@@ -253,24 +321,24 @@ class SentinelWatch {
 
   /** Null if no Sentinels are configured. */
   static start(settings: RedisSettings, connectionName: string, onSwitch: () => void): SentinelWatch | null {
-    const { masterName } = readRedisUrl(settings.redisUrl);
-    return masterName === null ? null : new SentinelWatch(settings, masterName, connectionName, onSwitch);
+    const address = readRedisUrl(settings.redisUrl);
+    return address.masterName === null ? null : new SentinelWatch(settings, address, connectionName, onSwitch);
   }
 
-  private constructor({ redisUrl }: RedisSettings, masterName: string, connectionName: string, onSwitch: () => void) {
-    const { servers, sentinelUsername, sentinelPassword, isTls } = readRedisUrl(redisUrl);
+  private constructor(settings: RedisSettings, address: RedisAddress, connectionName: string, onSwitch: () => void) {
     let announced = '';
-    this.#sentinels = servers.map((server) => {
+    this.#sentinels = address.servers.map((server) => {
       const sentinel = new Redis({
         ...server,
-        ...(sentinelUsername === null ? {} : { username: sentinelUsername }),
-        ...(sentinelPassword === null ? {} : { password: sentinelPassword }),
-        ...(isTls ? { tls: {} } : {}),
+        ...sentinelOptions(address, settings),
         connectionName,
         connectTimeout: connectTimeoutMs,
         enableReadyCheck: false,
         maxRetriesPerRequest: null,
-        retryStrategy: retryDelayMs,
+        retryStrategy: (attempt) => {
+          Object.assign(sentinel.options, sentinelOptions(address, settings));
+          return retryDelayMs(attempt);
+        },
       });
       // If no Sentinel answers, the link logs it when it needs one.
       sentinel.on('error', () => undefined);
@@ -278,7 +346,7 @@ class SentinelWatch {
         // The name, the address of the old master and that of the new one. Each Sentinel announces it.
         const [name, , , host, port] = message.split(' ');
         const master = `${host}:${port}`;
-        if (name !== masterName || master === announced) return;
+        if (name !== address.masterName || master === announced) return;
         announced = master;
         onSwitch();
       });
@@ -294,9 +362,37 @@ class SentinelWatch {
   }
 }
 
+/** How to connect to a Sentinel itself. Files that cannot be read are logged by the link, which reads them too. */
+function sentinelOptions(address: RedisAddress, settings: RedisSettings): RedisOptions {
+  try {
+    const { sentinelPassword, sentinelTLS } = credentialOptions(address, readRedisCredentials(settings));
+    return {
+      ...(address.sentinelUsername === null ? {} : { username: address.sentinelUsername }),
+      ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
+      ...(sentinelTLS === undefined ? {} : { tls: sentinelTLS }),
+    };
+  } catch (error) {
+    if (!(error instanceof RedisCredentialsError)) throw error;
+    return {};
+  }
+}
+
 /** How long to wait before the next attempt to connect, in milliseconds. */
 function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
+}
+
+/** What may change while the node runs. */
+function credentialOptions(address: RedisAddress, credentials: RedisCredentials): RedisOptions {
+  const { ca, cert, key } = credentials;
+  const password = credentials.password ?? address.password;
+  const sentinelPassword = credentials.sentinelPassword ?? address.sentinelPassword;
+  const tls = { ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) };
+  return {
+    ...(password === null ? {} : { password }),
+    ...(sentinelPassword === null ? {} : { sentinelPassword }),
+    ...(address.isTls ? { tls, sentinelTLS: tls } : {}),
+  };
 }
 
 interface Unanswered {
@@ -320,6 +416,8 @@ export interface ScriptCall {
 export class PublisherLink extends Link {
   #hasWarned = false;
   #isOutOfMemory = false;
+  /** Of the scripts that were loaded. */
+  #scriptSources = '';
 
   constructor(
     settings: RedisSettings,
@@ -353,7 +451,8 @@ export class PublisherLink extends Link {
 
   override complain(error: Error): void {
     if (isWriteRefusal(error)) this.noteWrite(error);
-    super.complain(error);
+    if (isUnknownInScript(error)) void this.#findMissing(error);
+    else super.complain(error);
   }
 
   /** Where there are failovers, a master that was cut off must not go on beside the next one. Said once, of whichever master. */
@@ -413,6 +512,7 @@ export class PublisherLink extends Link {
 
   /** Makes scripts known to Redis. Rejects where it refuses. */
   async load(scripts: readonly ScriptCall['script'][]): Promise<void> {
+    this.#scriptSources = scripts.map(({ source }) => source).join('\n');
     const pipeline = this.redis.pipeline();
     for (const { source } of scripts) pipeline.script('LOAD', source);
     for (const result of await this.#execute(pipeline, scripts.length)) if (result instanceof Error) throw result;
@@ -429,6 +529,17 @@ export class PublisherLink extends Link {
     } catch (error) {
       return Array.from({ length }, () => error as Error);
     }
+  }
+
+  /** Redis does not say which command a script lacks: asks for all that the scripts call. */
+  async #findMissing(refusal: Error): Promise<void> {
+    const calls = this.#scriptSources.matchAll(/redis\.p?call\('(\w+)'/g);
+    const names = [...new Set([...calls].map(([, name = '']) => name))];
+    const known = await this.track(this.redis.call('COMMAND', 'INFO', ...names)).catch(() => []);
+    const missing = names.filter((_, index) => (known as readonly unknown[])[index] === null);
+    super.complain(
+      missing.length === 0 ? refusal : new Error(`unknown command '${missing.join(', ')}' called from script`),
+    );
   }
 }
 
@@ -453,6 +564,20 @@ export class StoreLink extends Link {
   }
 }
 
+/**
+ * Connects once with the passwords and certificates of now, and again until that succeeds: a mistake in a changed file shows at once, not when a
+ * connection is lost months later.
+ */
+export class CheckLink extends Link {
+  constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
+    super('check', settings, log, counters, events);
+  }
+
+  protected override explain(error: Error): string {
+    return `The files of ${settingsOf(this.settings)} have changed, and a new connection to Redis fails; those that are open go on until they are lost. ${super.explain(error)}`;
+  }
+}
+
 /** How many replicas are waited for, and how long. */
 export interface Wait {
   readonly replicas: number;
@@ -462,24 +587,6 @@ export interface Wait {
 /** What Redis answers where its scripts were flushed, or its state is another than the node knows: the relay sees to it. */
 function isExpected(error: Error): boolean {
   return /^(NOSCRIPT|STALE)\b/.test(error.message);
-}
-
-/** Whether what stands in Redis was written by a release that this one does not understand (lua/recover.lua, lua/heartbeat.lua). */
-export function isOfAnotherLayout({ message }: Error): boolean {
-  return /^LAYOUT\b/.test(message);
-}
-
-/** Whether Redis is full, and refuses to write. */
-export function isOutOfMemory({ message }: Error): boolean {
-  return /^OOM\b/.test(message);
-}
-
-/**
- * Whether Redis refuses to write whatever it holds: to ask it for its generation tells nothing new. Where it lacks replicas it may be a master that
- * was cut off, and another connection may lead to another one; only where it is full, or cannot save, is that in vain.
- */
-export function isWriteRefusal({ message }: Error): boolean {
-  return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }
 
 /** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that Redis is not held up by one command. */
@@ -555,40 +662,4 @@ function isEcho({ message }: Error): boolean {
 /** The Sentinels are asked once more: nothing is wrong yet. */
 function isRetried({ message }: Error): boolean {
   return message.startsWith('All sentinels are unreachable. Retrying');
-}
-
-/** What a person should read and do. */
-function explain(error: Error): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  const text = error.message;
-  if (text.startsWith('All sentinels are unreachable'))
-    return text.includes('No such master')
-      ? 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.'
-      : 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?';
-  if (code === 'ECONNREFUSED')
-    return 'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return 'The host in FANFARE_REDIS_URL has no address: check the name.';
-  if (text.startsWith('WRONGPASS') || text.includes('invalid password')) {
-    return 'Redis refuses the user or password in FANFARE_REDIS_URL: correct it.';
-  }
-  if (text.startsWith('NOAUTH'))
-    return 'Redis wants a password: put it into FANFARE_REDIS_URL (redis://:password@host:port).';
-  if (text.startsWith('NOPERM'))
-    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT, CLIENT ID, CLIENT LIST and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
-  if (isOfAnotherLayout(error))
-    return `What stands in Redis was written by another release of Fanfare (layout ${text.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
-  if (text.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
-  if (text.startsWith('NOREPLICAS'))
-    return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';
-  if (text.startsWith('WAIT'))
-    return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
-  if (text.startsWith('ERR unknown command'))
-    return 'What answers is no Redis as Fanfare needs it. A Sentinel? Then FANFARE_REDIS_URL is redis+sentinel://host:26379/name.';
-  if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
-  if (text.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
-  if (text.startsWith('LOADING')) return 'Redis is still loading its data.';
-  if (code === 'ETIMEDOUT' || text.includes('timed out'))
-    return 'Redis does not answer: is the host up, reachable, and a Redis?';
-  return 'The connection to Redis failed.';
 }

@@ -7,14 +7,22 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
 };
 
 /**
- * Version of all that nodes keep in Redis and send through it. It goes up where an older release could not read it; nodes that find
+ * Version of all that nodes keep in Redis and send through it. It rises if an older release could not read it; nodes that find
  * another one, when they connect or with a heartbeat, serve no topic with history (docs/operations.md, Upgrades).
+ *
+ * 1: the first one. 2: the names of databases other than 0 carry the number of the database (relay/keys.ts). Database 0 has the same names in
+ * both and stays at 1, so that its nodes can be upgraded one after the other.
  */
-export const redisLayout = 1;
+export function redisLayoutOf(database: number): number {
+  return database === 0 ? 1 : 2;
+}
 
-export const versions = {
-  /** As in package.json. */
-  version: manifest.version,
-  protocol: String(protocolVersion),
-  redis_layout: String(redisLayout),
-} as const;
+/** The labels of `fanfare_build_info`. */
+export function versionsOf(database: number) {
+  return {
+    /** As in package.json. */
+    version: manifest.version,
+    protocol: String(protocolVersion),
+    redis_layout: String(redisLayoutOf(database)),
+  };
+}

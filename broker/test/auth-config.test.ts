@@ -227,7 +227,7 @@ describe('FANFARE_AUTH', () => {
     const secretFile = fileOf(Buffer.alloc(40, 0xff));
     const names = `${key} names a secretFile that`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile }))).toEqual([
-      `${names} is not text: write it in base64 or PEM.`,
+      `${names} cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.`,
     ]);
     const missing = `${secretFile}-missing`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile: missing }))).toEqual([`${names} cannot be read: ENOENT.`]);

@@ -9,6 +9,7 @@ import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/metrics.js';
+import { newNodeId } from '../src/relay/redis-message.js';
 import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
 import { until } from './wait.js';
 
@@ -27,11 +28,20 @@ afterEach(async () => {
 
 let prefixes = 0;
 
+/** As a heartbeat does. */
+async function addNode(redisPrefix: string, nodeId: string, redisUrl = redis.url): Promise<void> {
+  const direct = new Redis(redisUrl);
+  await direct.zadd(`${redisPrefix}:nodes`, Date.now(), nodeId);
+  direct.disconnect();
+}
+
 async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.url): Promise<OpenedStore> {
   const known = new Revocations();
   const revoked: Revocation[] = [];
+  const nodeId = newNodeId();
+  await addNode(redisPrefix, nodeId, redisUrl);
   const store = new RedisAuthStore(
-    { redisUrl, redisPrefix, redisTimeoutMs: 500, nodeName: 'test' },
+    { redisUrl, redisPrefix, redisTimeoutMs: 500, nodeName: 'test', nodeId },
     known,
     (news) => {
       for (const revocation of news) known.add(revocation);
@@ -139,9 +149,20 @@ describe('the store in Redis', () => {
     expect(await direct.hlen('gone:connections:ada')).toBe(1);
     await direct.hset('gone:connections:ada', 'nobody', 'writes so');
     expect(await store.enter('ada', 1, 3)).toBe(true);
-    await direct.hset('gone:connections:ada', 'a-node-that-lives', `3:${Date.now() + 60_000}`);
+    await direct.hset('gone:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
     direct.disconnect();
+    await addNode('gone', 'a-node');
     expect(await store.enter('ada', 1, 3)).toBe(false);
+  });
+
+  it('counts nothing of a node without heartbeats, and counts it again when they are back', async () => {
+    const { store } = await openRedisStore('silent');
+    const direct = new Redis(redis.url);
+    await direct.hset('silent:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
+    expect(await store.enter('ada', 1, 3)).toBe(true);
+    await addNode('silent', 'a-node');
+    expect(await store.enter('ada', 1, 3)).toBe(false);
+    direct.disconnect();
   });
 
   it('knows all that is revoked once it is current, however much that is', async () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { startRedis } from '@fanfare/local-cluster';
+import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
@@ -12,7 +12,7 @@ import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
 import { maxUnauthenticatedBytes } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
-import type { TestConnection } from './test-connection.js';
+import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
 const secret = 'a secret that is known to this test only';
@@ -339,6 +339,16 @@ describe('a browser', () => {
     expect(await listed.node().metric('fanfare_origins_refused_total')).toBe(7);
   });
 
+  it('may be the web view of an app', async () => {
+    const apps = ['capacitor://localhost', 'tauri://localhost', 'file://'];
+    await using listed = await startCluster({ env: await authEnv({ FANFARE_ORIGINS: apps.join(', ') }) });
+    const { url } = listed.node();
+    for (const Origin of apps) expect(await statusOf(url, { Origin })).toBe(101);
+    for (const Origin of ['ionic://localhost', 'capacitor://localhost:1', 'capacitor://localhos', 'null']) {
+      expect(await statusOf(url, { Origin })).toBe(403);
+    }
+  });
+
   it('may not connect at all where nothing is listed; other clients may', async () => {
     expect(await statusOf(cluster.node().url, { Origin: 'https://app.example.com' })).toBe(403);
     expect(await statusOf(cluster.node().url)).toBe(101);
@@ -377,6 +387,27 @@ describe('limits', () => {
       next.send({ type: 'connect', id: 1, token: await tokenOf() });
       return Promise.race([next.next('connected').then(() => true), next.closed.then(() => false)]);
     });
+  });
+
+  it('of a subject: a node that was killed counts no more once its heartbeats are missed', async () => {
+    await using redis = await startRedis();
+    const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2', FANFARE_PROBE_INTERVAL_MS: '200' });
+    await using killed = await startProcess({ redisUrl: redis.url, env });
+    await using left = await startCluster({ redis, env });
+    for (const _ of [1, 2]) {
+      const connection = await TestConnection.open(killed.url);
+      expect(await connection.request({ type: 'connect', token: await tokenOf() })).toMatchObject({
+        type: 'connected',
+      });
+    }
+    const tryOnce = async (): Promise<boolean> => {
+      const next = await left.connect();
+      next.send({ type: 'connect', id: 1, token: await tokenOf() });
+      return Promise.race([next.next('connected').then(() => true), next.closed.then(() => false)]);
+    };
+    expect(await tryOnce()).toBe(false);
+    await killed.kill();
+    await until('there is a place again', tryOnce);
   });
 
   it('of a client address, as trusted proxies tell it', async () => {

@@ -9,8 +9,12 @@ export class CertificateFolder implements Disposable {
   readonly certFile = join(this.#path, 'cert.pem');
   readonly keyFile = join(this.#path, 'key.pem');
 
-  /** With a certificate of this name, which is good for `localhost` and 127.0.0.1. */
-  constructor(name: string, days = 90) {
+  /** With a certificate of this name, which is good for `localhost` and 127.0.0.1, or for other names. */
+  constructor(
+    name: string,
+    days = 90,
+    private readonly altNames = 'DNS:localhost,IP:127.0.0.1',
+  ) {
     this.renew(name, days);
   }
 
@@ -27,7 +31,7 @@ export class CertificateFolder implements Disposable {
   /** Another certificate and another key in the same files. */
   renew(name: string, days = 90): void {
     const [cert, key] = [join(this.#path, 'new-cert.pem'), join(this.#path, 'new-key.pem')];
-    const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+    const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=${this.altNames}`];
     const keyOf = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key];
     execFileSync('openssl', ['req', '-x509', ...keyOf, '-out', cert, '-days', String(days), ...subject], {
       stdio: 'pipe',

@@ -9,6 +9,7 @@ import { availableCpus, cpuLimit } from '../src/cpus.js';
 import { configurationPage, helpText } from '../src/pages.js';
 import { readRedisUrl } from '../src/redis-url.js';
 import { defaultPolicy } from '../src/topics/policy.js';
+import { CertificateFolder } from './certificates.js';
 
 /** The sentences that stop the start. */
 function wrong(environment: Record<string, string>): readonly string[] {
@@ -73,6 +74,8 @@ describe('the configuration', () => {
   it.each([
     'redis://redis',
     'redis://:@redis:6379/',
+    'redis://:a+b==@redis',
+    'unix:///run/redis/redis.sock',
     'rediss://user:p@ss%2Fw%C3%B6rd@[::1]:6380/2',
     'redis+sentinel://one,two:26380/mymaster',
     'rediss+sentinel://user:p%40ss@[::1]:26379,two/my-master.1?sentinelPassword=a@b&sentinelUsername=b&db=3',
@@ -81,7 +84,14 @@ describe('the configuration', () => {
   });
 
   it('reads of a Redis URL what it says', () => {
-    const none = { masterName: null, username: null, password: null, sentinelUsername: null, sentinelPassword: null };
+    const none = {
+      socketPath: null,
+      masterName: null,
+      username: null,
+      password: null,
+      sentinelUsername: null,
+      sentinelPassword: null,
+    };
     expect(readRedisUrl('redis://redis')).toEqual({
       ...none,
       servers: [{ host: 'redis', port: 6379 }],
@@ -108,6 +118,15 @@ describe('the configuration', () => {
       isTls: false,
       database: 3,
     });
+    expect(readRedisUrl('unix://user:a%2Fb@/run/my%20redis.sock?db=2')).toEqual({
+      ...none,
+      servers: [],
+      socketPath: '/run/my redis.sock',
+      username: 'user',
+      password: 'a/b',
+      isTls: false,
+      database: 2,
+    });
   });
 
   it.each([
@@ -118,17 +137,28 @@ describe('the configuration', () => {
     // ioredis would take it, and not use TLS.
     ['REDISS://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
     ['redis://:sec ret@host', 'has a space or a line break: take it out, or'],
-    ['redis://:secret%zz@host', 'has a "%" that encodes no character: write "%" itself as %25.'],
-    ['redis+sentinel://:secret%ff@one/m', 'has a "%" that encodes no character: write "%" itself as %25.'],
-    ['redis+sentinel://one/m?sentinelPassword=secret%', 'has a "%" that encodes no character: write'],
-    ['redis://:secret#1@host', 'has a "#": write it as %23 in a user or password, and'],
-    ['redis://:secret/1@host', 'has an "@" behind its host: in a user or password, write "/" as %2F and "?" as %3F.'],
-    ['redis://user:1?secret@host', 'has an "@" behind its host: in a user or password, write "/" as %2F and'],
+    ['redis://:secret%zz@host', 'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,'],
+    [
+      'redis+sentinel://:secret%ff@one/m',
+      'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,',
+    ],
+    ['redis+sentinel://one/m?sentinelPassword=secret%', 'has a "%" that encodes no character. In a user'],
+    ['redis://:secret#1@host', 'has a "#". In a user or password write % as %25,'],
+    ['redis://:secret/1@host', 'has a "/" or "?" in its user or password. In a user or password write % as %25,'],
+    ['redis://user:1?secret@host', 'has a "/" or "?" in its user or password. In a user or password write %'],
+    // Base64.
+    ['redis://:secret+a/b==@host:6379', 'or put the password as it is into the file of FANFARE_REDIS_PASSWORD_FILE.'],
+    ['redis+sentinel://:secret+a/b==@one/m', 'has a "/" or "?" in its user or password.'],
+    ['unix://:secret/b==@/run/redis.sock', 'has a "/", "?" or "#" in its user or password.'],
+    ['unix:/secret/redis.sock', 'is no URL of a Unix socket: write unix:///run/redis/redis.sock, or'],
+    ['unix:///secret.sock?db=one', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
+    ['unix:///secret.sock?password=1', 'has something behind its "?" that is not known there: only db= are.'],
+    ['redis:///secret.sock', 'a Unix socket is unix:///path.'],
     ['redis://', 'names no host: write it behind "://" or the "@", as in'],
     ['redis://:secret@/1', 'names no host: write it behind "://" or the "@", as in'],
     [
       'redis://:secret@one,two',
-      'names several hosts: name one Redis (a Redis Cluster will not do), or its Sentinels in',
+      'names several hosts: name one Redis (Redis Cluster is not supported), or its Sentinels in',
     ],
     ['redis://:secret@:6379', 'has a host that is no name and no address: those have'],
     ['redis://:secret@ho%41st', 'has a host that is no name and no address: those have'],
@@ -169,6 +199,80 @@ describe('the configuration', () => {
     expect(sentences).toEqual([expect.stringMatching(/^FANFARE_REDIS_URL [^\n]+\.$/)]);
     expect(sentences[0]?.slice('FANFARE_REDIS_URL '.length)).toContain(begin);
     expect(sentences[0]).not.toContain('secret');
+  });
+
+  it('says which files for Redis do not fit FANFARE_REDIS_URL', () => {
+    const FANFARE_REDIS_URL = 'redis://:secret@redis';
+    expect(wrong({ FANFARE_REDIS_CA_FILE: 'a', FANFARE_REDIS_PASSWORD_FILE: 'b' })).toEqual([
+      'FANFARE_REDIS_PASSWORD_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
+      'FANFARE_REDIS_CA_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
+    ]);
+    expect(
+      wrong({
+        FANFARE_REDIS_URL,
+        FANFARE_REDIS_CA_FILE: 'a',
+        FANFARE_REDIS_CERT_FILE: 'b',
+        FANFARE_REDIS_PASSWORD_FILE: 'c',
+        FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
+      }),
+    ).toEqual([
+      'FANFARE_REDIS_CA_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
+      'FANFARE_REDIS_CERT_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL names no Sentinels: leave it out.',
+      'FANFARE_REDIS_CERT_FILE is set and FANFARE_REDIS_KEY_FILE is not: a client certificate needs both.',
+    ]);
+    expect(
+      wrong({
+        FANFARE_REDIS_URL: 'redis+sentinel://one/m?sentinelPassword=secret',
+        FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
+      }),
+    ).toEqual([
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL has ?sentinelPassword= too: leave out one of them.',
+    ]);
+  });
+
+  it('says what is wrong in the files for Redis', () => {
+    using one = new CertificateFolder('one');
+    using other = new CertificateFolder('other');
+    const FANFARE_REDIS_URL = 'rediss://redis';
+    const passwordFile = (name: string, content: string | Buffer) => {
+      const file = one.write(name, content);
+      return [file, wrong({ FANFARE_REDIS_URL, FANFARE_REDIS_PASSWORD_FILE: file })] as const;
+    };
+    const of = (file: string): string => `FANFARE_REDIS_PASSWORD_FILE names the file "${file}", which`;
+    for (const [name, content, why] of [
+      ['empty', '\n', 'is empty: write the password, and nothing else, into it.'],
+      ['lines', 'secret\n\n', 'has several lines: write the password, and nothing else, into it.'],
+      ['bom', '\ufeffsecret', 'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.'],
+      [
+        'utf16',
+        Buffer.from('\ufeffsecret', 'utf16le'),
+        'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.',
+      ],
+      [
+        'latin1',
+        Buffer.from('secret\xe4', 'latin1'),
+        'cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.',
+      ],
+    ] as const) {
+      const [file, sentences] = passwordFile(name, content);
+      expect(sentences).toEqual([`${of(file)} ${why}`]);
+    }
+    expect(passwordFile('good', 'se cret/+=\r\n')[1]).toEqual([]);
+    expect(
+      wrong({
+        FANFARE_REDIS_URL,
+        FANFARE_REDIS_CA_FILE: one.keyFile,
+        FANFARE_REDIS_CERT_FILE: one.certFile,
+        FANFARE_REDIS_KEY_FILE: other.keyFile,
+      }),
+    ).toEqual([
+      expect.stringContaining(
+        `FANFARE_REDIS_CA_FILE names the file "${one.keyFile}", in which there is no certificate`,
+      ),
+      'The key in FANFARE_REDIS_KEY_FILE does not belong to the first certificate in FANFARE_REDIS_CERT_FILE, which is that of CN=one: use the key that it was made with.',
+    ]);
   });
 
   // Found by `npm run fuzz -- --target config`, as the next two.
@@ -456,6 +560,10 @@ describe('the policies of topics', () => {
     const [inline, ...others] = wrong({ FANFARE_TOPICS: '/etc/fanfare/topics.json' });
     expect(others).toEqual([]);
     expect(inline).toMatch(/^FANFARE_TOPICS is neither JSON nor "@" and the path of a file: Unexpected token .+\.$/);
+    const marked = fileOf('\ufeff{}');
+    expect(wrong({ FANFARE_TOPICS: `@${marked}` })).toEqual([
+      `FANFARE_TOPICS names the file "${marked}", which cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.`,
+    ]);
     const file = fileOf('{\n  "a": fast\n}\n');
     const [inFile] = wrong({ FANFARE_TOPICS: `@${file}` });
     expect(inFile).toMatch(/^FANFARE_TOPICS names the file ".+topics\.json", which is not JSON: .+\.$/);

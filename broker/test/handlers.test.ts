@@ -29,6 +29,7 @@ describe('a bug in a part', () => {
     const parts: Parts = {
       relay: {
         state: 'connected',
+        fault: null,
         nodes: 1,
         spread: null,
         redisOutputBufferBytes: 0,

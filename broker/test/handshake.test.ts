@@ -14,8 +14,11 @@ afterAll(async () => {
 });
 
 /** Sends a request as it stands and resolves with the head and body of the answer. */
-async function ask(lines: readonly string[]): Promise<{ status: string; headers: Map<string, string>; body: string }> {
-  const socket = connect(cluster.node().broker.port, '127.0.0.1');
+async function ask(
+  lines: readonly string[],
+  of = cluster,
+): Promise<{ status: string; headers: Map<string, string>; body: string }> {
+  const socket = connect(of.node().broker.port, '127.0.0.1');
   let text = '';
   socket.on('data', (data) => {
     text += data.toString('latin1');
@@ -130,6 +133,32 @@ describe('the opening handshake', () => {
 
   it('ignores a query behind the path', async () => {
     expect((await ask(['GET /ws?x=1 HTTP/1.1', ...without('request')])).status).toBe('101 Switching Protocols');
+  });
+
+  it('takes several lines of a header for one list', async () => {
+    const split = await ask([
+      ...without('connection', 'upgrade'),
+      ...['Upgrade: h2c', 'Upgrade: websocket', 'Connection: keep-alive', 'Connection: Upgrade'],
+      ...['Sec-WebSocket-Protocol: other.v9', 'Sec-WebSocket-Protocol: fanfare.v1.msgpack'],
+    ]);
+    expect(split.status).toBe('101 Switching Protocols');
+    expect(split.headers.get('sec-websocket-protocol')).toBe('fanfare.v1.msgpack');
+    const twoKeys = await ask([...without(), handshake.key]);
+    expect(twoKeys.status).toBe('400 Bad Request');
+    await using open = await startCluster({
+      env: { FANFARE_ORIGINS: 'https://app.example.com', FANFARE_COMPRESSION: 'shared' },
+    });
+    const extensions = ['Sec-WebSocket-Extensions: x-other', 'Sec-WebSocket-Extensions: permessage-deflate'];
+    const compressed = await ask([...without(), ...extensions], open);
+    expect(compressed.headers.get('sec-websocket-extensions')).toContain('permessage-deflate');
+    const page = 'Origin: https://app.example.com';
+    expect((await ask([...without(), page], open)).status).toBe('101 Switching Protocols');
+    for (const origins of [
+      [page, 'Origin: https://evil.example'],
+      ['Origin: https://evil.example', page],
+    ]) {
+      expect((await ask([...without(), ...origins], open)).status).toBe('403 Forbidden');
+    }
   });
 
   it('works with any WebSocket tool by hand, in JSON', async () => {

@@ -108,6 +108,19 @@ describe('origins', () => {
     expect(read('*').origins).toBe('any');
   });
 
+  it('may be those of apps', () => {
+    const apps = [
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'http://tauri.localhost',
+      'file://',
+    ];
+    const { origins, wrong } = read([...apps, 'app://shop.example:1'].join(','));
+    expect(wrong).toEqual([]);
+    expect(origins).toEqual(new Set([...apps, 'app://shop.example:1']));
+  });
+
   it.each([
     [
       'https://app.example.com/',
@@ -120,7 +133,21 @@ describe('origins', () => {
     ['https://a.example:443', 'has "https://a.example:443", which browsers write https://a.example: write it so.'],
     ['https://*.example.com', 'has "https://*.example.com", a pattern: list each origin.'],
     ['app.example.com', 'has "app.example.com", which is no origin such as https://app.example.com.'],
-    ['null', 'has "null", which every sandboxed page has: it cannot be allowed.'],
+    [
+      'null',
+      'has "null", which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.',
+    ],
+    [
+      'Capacitor://LocalHost/',
+      'has "Capacitor://LocalHost/", which browsers write capacitor://localhost: write it so.',
+    ],
+    ['tauri://', 'has "tauri://", which is no origin such as https://app.example.com or capacitor://localhost.'],
+    ['capacitor:localhost', 'has "capacitor:localhost", which is no origin such as https://app.example.com.'],
+    ['file:///app/index.html', 'has "file:///app/index.html", which apps write file://: write it so.'],
+    [
+      'wss://a.example',
+      'has "wss://a.example", the address of a node: write the origin of the page that connects, such as https://app.example.com.',
+    ],
     ['https://a.example,*', 'has "*", beside others: write * alone, or leave it out.'],
     ['https://a.example,,https://b.example', 'has "", an empty part: separate origins with one comma.'],
   ])('cannot be %s', (text, sentence) => {

@@ -92,6 +92,20 @@ describe('a frame that is too large', () => {
 });
 
 describe.concurrent('silence', () => {
+  it('of both sides is broken by pings from the start on, also to a client that hears publications', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_PING_INTERVAL_MS: '1000' } });
+    const clients = [await cluster.subscriber('quiet'), await cluster.subscriber('busy')];
+    const pings = new Map(clients.map((client) => [client, 0]));
+    for (const client of clients) client.socket.on('ping', () => void pings.set(client, (pings.get(client) ?? 0) + 1));
+    const writer = await cluster.connect();
+    // With uWebSockets' own pings the first would come after 44 s.
+    await until('each has got two pings', () => {
+      writer.post('busy', 1);
+      return [...pings.values()].every((count) => count >= 2);
+    });
+    for (const client of clients) await client.settle();
+  });
+
   it('of a peer that does not even answer pings ends the connection', async () => {
     await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
     // A socket that says nothing after its handshake: no library that would answer pings.

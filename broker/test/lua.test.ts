@@ -358,6 +358,15 @@ describe('a recovery', () => {
     expect(await redis.exists('recovery')).toBe(0);
   });
 
+  it('waits for every node that takes part, whether or not it was known', async () => {
+    const waitMs = 3_600_000;
+    const newcomer = { waitMs };
+    expect(await recoverWith({ a: newcomer })).toBe('hold');
+    await report('b', 0, { remembers: '1', name: (await redis.hget('recovery', 'name')) ?? '' });
+    // It has not given anything back yet.
+    expect(await recoverWith({ a: newcomer })).toBe('wait');
+  });
+
   it('waits for the nodes that lived when Redis lost its state', async () => {
     await redis.zadd('nodes', 1, 'b');
     expect(await recoverWith({ a: {} })).toBe('wait');

@@ -1,6 +1,8 @@
 /** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
@@ -63,7 +65,136 @@ describe('a node that listens on more than loopback', () => {
   });
 });
 
+describe('a node whose log nobody reads any more', () => {
+  const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+  it('serves on, and stops in good order when it is asked to', async () => {
+    const env = { PATH: process.env['PATH'], FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0', FANFARE_LOG_FORMAT: 'json' };
+    const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    try {
+      const exited = once(child, 'exit');
+      const [line] = await within('it listens', once(child.stdout, 'data'));
+      child.stdout.destroy();
+      child.stderr.destroy();
+      const { port } = JSON.parse(String(line)) as { port: number };
+      await using client = await TestConnection.open(`ws://127.0.0.1:${port}/ws`);
+      expect(await client.subscribe('t')).toMatchObject({ type: 'subscribed' });
+      child.kill('SIGTERM');
+      expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+      expect(await within('it ends', exited)).toEqual([0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+});
+
+describe('standard output', () => {
+  const url = new URL('../dist/standard-output.js', import.meta.url).href;
+
+  /** A process that writes lines, and says on its standard error when it has. */
+  function startWriter(code: string) {
+    const script = `const { StandardOutput } = await import(${JSON.stringify(url)});
+      const output = new StandardOutput((lines) => output.write(lines + ' dropped\\n'));
+      ${code}`;
+    return spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'pipe'] });
+  }
+
+  /** 3 MB, of which a pipe takes 64 KB. */
+  const fill = `for (let index = 0; index < 30_000; index++) output.write(String(index).padEnd(100, '.') + '\\n');`;
+
+  it('drops lines beyond a megabyte while its reader stands still, and says how many when it reads again', async () => {
+    const child = startWriter(`${fill} process.stdin.resume();`);
+    try {
+      let text = '';
+      child.stdout.on('data', (data) => {
+        text += data;
+      });
+      await until('it says so', () => / dropped\n$/.test(text));
+      const lines = text.trimEnd().split('\n');
+      const dropped = Number(lines.pop()?.split(' ')[0]);
+      expect(lines.map(Number.parseFloat)).toEqual(Array.from({ length: lines.length }, (_, index) => index));
+      expect(dropped).toBe(30_000 - lines.length);
+      expect(dropped).toBeGreaterThan(10_000);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('does not keep a process from ending whose reader stands still', async () => {
+    const child = startWriter(`${fill} setTimeout(() => process.exit(3), 50);`);
+    expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
+  });
+
+  it('does not keep a process from ending whose reader is gone', async () => {
+    const child = startWriter(`process.stdin.once('end', () => { ${fill} process.exit(3); }).resume();`);
+    child.stdout.destroy();
+    child.stdin.end();
+    try {
+      expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('gives the reader the last lines before the process ends', async () => {
+    const child = startWriter(`for (let index = 0; index < 3; index++) output.write(index + '\\n'); process.exit(0);`);
+    let text = '';
+    child.stdout.on('data', (data) => {
+      text += data;
+    });
+    await within('it ends', once(child, 'close'));
+    expect(text.split('\n').toSorted()).toEqual(['', '0', '1', '2']);
+  });
+});
+
 const noWindow = { FANFARE_DRAIN_WINDOW_MS: '0' };
+
+describe('a node that gets several signals', () => {
+  async function startWithClient(windowMs: string) {
+    const redis = await startRedis();
+    const node = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: windowMs } });
+    const client = await TestConnection.open(node.url);
+    await client.subscribe('t');
+    return {
+      ...{ node, client },
+      async [Symbol.asyncDispose]() {
+        await client[Symbol.asyncDispose]();
+        await node[Symbol.asyncDispose]();
+        await redis[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  it.each([
+    ['SIGTERM', 'SIGTERM'],
+    ['SIGTERM', 'SIGHUP'],
+    ['SIGHUP', 'SIGHUP'],
+  ] as const)('at once (%s, %s) drains once: a supervisor reaches the process twice', async (first, second) => {
+    await using parts = await startWithClient('300');
+    const { node, client } = parts;
+    process.kill(node.pid, first);
+    process.kill(node.pid, second);
+    expect(await within('it is invited to move', client.next('goaway'))).toMatchObject({ type: 'goaway' });
+    expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+    expect(await node.exited).toBe(0);
+  });
+
+  it('seconds apart ends at once', async () => {
+    await using parts = await startWithClient('60000');
+    const { node, client } = parts;
+    let hasExited = false;
+    void node.exited.then(() => {
+      hasExited = true;
+    });
+    process.kill(node.pid, 'SIGTERM');
+    await client.next('goaway');
+    await until('it has ended', () => {
+      if (!hasExited) process.kill(node.pid, 'SIGTERM');
+      return hasExited;
+    });
+    expect(await node.exited).toBe(1);
+  });
+});
 
 describe('a node that gets SIGTERM and has no window to drain in', () => {
   it('closes every connection with the code that says reconnect, and ends with code 0', async () => {

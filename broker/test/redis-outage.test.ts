@@ -44,7 +44,11 @@ describe('a Redis that is not there when the node starts', () => {
     expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
       'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
     );
-    expect(await node.readiness()).toEqual({ status: 503, reason: 'Redis is not connected' });
+    expect(await node.readiness()).toEqual({
+      status: 503,
+      reason:
+        'Redis is not connected. Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
+    });
     expect(await node.metric('fanfare_relay_connected')).toBe(0);
     const client = await cluster.connect();
     expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });

@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/metrics.js';
 import { PublisherLink } from '../src/redis.js';
+import { newNodeId } from '../src/relay/redis-message.js';
 import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
@@ -60,6 +61,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
       redisUrl: redis.url,
       redisTimeoutMs: 500,
       nodeName: 'test',
+      nodeId: newNodeId(),
       redisPrefix: `p${prefixes}`,
       unsubscribeLingerMs: 20,
       flushWindowMs: 0,

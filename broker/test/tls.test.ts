@@ -270,7 +270,7 @@ describe('the settings of TLS', () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' });
     const sentences = wrong({ ...folder.env, FANFARE_TLS_KEY_FILE: folder.write('locked.pem', locked) });
-    expect(sentences).toEqual([expect.stringContaining('no private key: it is one that needs a passphrase')]);
+    expect(sentences).toEqual([expect.stringContaining('no private key: it needs a passphrase')]);
   });
 
   it('name a key that belongs to the certificate', async () => {

@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 
 export interface RedisAnswer {
-  /** Process id of the server that answered; null where it keeps that to those with a password. */
+  /** Process id of the server that answered; null if it does not say: it wants a password, or has no INFO. */
   readonly pid: number | null;
 }
 
@@ -24,7 +24,7 @@ export function pingRedis(host: string, port: number, timeoutMs = 1_000): Promis
       const pid = /\r\nprocess_id:(\d+)\r\n/.exec(received)?.[1];
       if (pid !== undefined) finish({ pid: Number(pid) });
       else if (received.startsWith('-LOADING')) finish(null);
-      else if (/^-[^\r]*\r\n-[^\r]*\r\n/.test(received)) finish({ pid: null });
+      else if (/^[-+][^\r]*\r\n-[^\r]*\r\n/.test(received)) finish({ pid: null });
     });
   });
 }

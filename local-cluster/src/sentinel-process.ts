@@ -19,6 +19,8 @@ export interface SentinelOptions {
   readonly downAfterMs?: number;
   /** Default: a free one. */
   readonly port?: number;
+  /** More lines for its configuration. */
+  readonly lines?: readonly string[];
 }
 
 export interface SentinelProcess extends AsyncDisposable {
@@ -28,7 +30,7 @@ export interface SentinelProcess extends AsyncDisposable {
 
 /** One Sentinel decides alone. Needs a `redis-server`; there is none in Docker. */
 export async function startSentinel(options: SentinelOptions): Promise<SentinelProcess> {
-  const { masterName, masterPort, downAfterMs = 500 } = options;
+  const { masterName, masterPort, downAfterMs = 500, lines = [] } = options;
   const source = await findRedis(true);
   if (source.name === 'container') throw new Error('A Sentinel needs redis-server on the PATH.');
   const port = options.port ?? (await findFreePort());
@@ -46,6 +48,7 @@ export async function startSentinel(options: SentinelOptions): Promise<SentinelP
       `sentinel monitor ${masterName} ${host} ${masterPort} 1`,
       `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
       `sentinel failover-timeout ${masterName} 5000`,
+      ...lines,
       '',
     ].join('\n'),
   );

@@ -1,8 +1,8 @@
 /** What FANFARE_AUTH holds: who may issue tokens, and which API keys there are. Its values are secrets: no sentence repeats them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { nearest } from '../nearest.js';
+import { readTextFile, TextFileError } from '../text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
 import { Permissions, readGrants } from './permissions.js';
 
@@ -248,13 +248,10 @@ function materialOf(fields: Fields, inline: string, inFile: string, place: Place
   if (file === undefined) return value ?? null;
   const names = `names a ${inFile} that`;
   try {
-    const bytes = readFileSync(file);
-    // Bytes that are no text would all be read as the same character, and the secret be a weaker one.
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
+    return readTextFile(file).replace(/\r?\n$/, '');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') place.wrong(`${names} is not text: write it in base64 or PEM.`);
-    else place.wrong(`${names} cannot be read: ${code}.`);
+    const why = error instanceof TextFileError ? error.message : (error as NodeJS.ErrnoException).code;
+    place.wrong(`${names} cannot be read: ${why}.`);
     return null;
   }
 }

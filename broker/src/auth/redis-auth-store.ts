@@ -2,20 +2,23 @@
  * The store of many nodes, in Redis. Each node asks for new revocations twice a second, rather than being told: what is asked for
  * cannot be lost on the way, whatever happens to a connection.
  */
-import { randomBytes } from 'node:crypto';
 import type { Log } from '../log.js';
 import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
+import { readRedisUrl } from '../redis-url.js';
+import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
 import { type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 export interface RedisAuthStoreSettings extends RedisSettings {
   readonly redisPrefix: string;
+  /** The id under which the relay of this node sends its heartbeats. */
+  readonly nodeId: string;
 }
 
 const pollMs = 500;
 
-/** How long what a node has said of its connections holds, in milliseconds. */
+/** How long what a node has said of its connections holds, in milliseconds, as long as it sends heartbeats. */
 export const reportedForMs = 90_000;
 
 /** Most revocations read at once. */
@@ -36,8 +39,9 @@ export class RedisAuthStore implements AuthStore {
   readonly #keptPrefix: string;
   readonly #budgetPrefix: string;
   readonly #connectionsPrefix: string;
-  /** This run of this node. */
-  readonly #node = randomBytes(9).toString('base64url');
+  /** The nodes that send heartbeats (relay/keys.ts). */
+  readonly #nodesKey: string;
+  readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
   readonly #poll: NodeJS.Timeout;
@@ -59,6 +63,8 @@ export class RedisAuthStore implements AuthStore {
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
     this.#connectionsPrefix = `${settings.redisPrefix}:connections:`;
+    this.#nodesKey = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database).nodes;
+    this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#poll = setInterval(() => void this.#ask(), pollMs);
@@ -90,7 +96,9 @@ export class RedisAuthStore implements AuthStore {
 
   async enter(name: string, count: number, most: number): Promise<boolean> {
     const key = this.#connectionsPrefix + name;
-    const [isIn] = await this.#run([['EVAL', enterScript, 1, key, this.#node, count, most, reportedForMs]]);
+    const [isIn] = await this.#run([
+      ['EVAL', enterScript, 2, key, this.#nodesKey, this.#node, count, most, reportedForMs],
+    ]);
     return isIn === 1;
   }
 
@@ -201,8 +209,9 @@ return tostring(left)
 `;
 
 /**
- * The connections of a subject: KEYS[1] a hash of what each node has said, count and until when that holds; ARGV the node, its new count, the
- * most there may be, how long it holds. Answers 1 where it is in.
+ * The connections of a subject: KEYS[1] a hash of what each node has said, count and until when that holds; KEYS[2] the nodes that are alive
+ * (lua/heartbeat.lua), of which alone it counts; ARGV the node, its new count, the most there may be, how long it holds. Answers 1 if it is in.
+ * What a node without heartbeats has said is kept: it may only have lost another connection to Redis for a moment.
  */
 const enterScript = `
 local time = redis.call('TIME')
@@ -212,7 +221,11 @@ local said = redis.call('HGETALL', KEYS[1])
 for at = 1, #said, 2 do
   local count, til = string.match(said[at + 1], '^(%d+):(%d+)$')
   if said[at] ~= ARGV[1] then
-    if til and tonumber(til) > now then all = all + tonumber(count) else redis.call('HDEL', KEYS[1], said[at]) end
+    if not til or tonumber(til) <= now then
+      redis.call('HDEL', KEYS[1], said[at])
+    elseif redis.call('ZSCORE', KEYS[2], said[at]) then
+      all = all + tonumber(count)
+    end
   end
 end
 if all > tonumber(ARGV[3]) then return 0 end

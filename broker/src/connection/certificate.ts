@@ -1,7 +1,5 @@
-/** The certificate that clients are shown: judged before it is used, and looked at again when its files change. */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+/** The certificate that clients are shown: judged before it is used. */
+import { readCertificates, readPrivateKey, subjectOf } from '../pem-file.js';
 
 export interface CertificateFiles {
   /** PEM: the node's own certificate first, then those that vouch for it. */
@@ -40,8 +38,8 @@ export function certificateFiles(certFile: string | null, keyFile: string | null
 export function readCertificate({ certFile, keyFile }: CertificateFiles): Certificate {
   const sentences: string[] = [];
   const tell = (wrong: string): void => void sentences.push(wrong);
-  const certificate = parse(certSetting, certFile, tell, 'no certificate', (pem) => new X509Certificate(pem));
-  const key = parse(keySetting, keyFile, tell, 'no private key', readKey);
+  const certificate = readCertificates(certSetting, certFile, tell)?.value[0] ?? null;
+  const key = readPrivateKey(keySetting, keyFile, tell)?.value ?? null;
   if (certificate !== null && key !== null && !certificate.checkPrivateKey(key)) {
     tell(
       `The key in ${keySetting} does not belong to the first certificate in ${certSetting}, which is that of ${subjectOf(certificate)}: give its own key, or put the node's own certificate first.`,
@@ -66,89 +64,6 @@ export function explainValidity({ names, notBeforeMs, notAfterMs }: Certificate,
   if (nowMs < notBeforeMs) return `${of} is not good before ${timeOf(notBeforeMs)}: clients refuse it.`;
   if (nowMs < notAfterMs - warnBeforeMs) return null;
   return `${of} expires at ${timeOf(notAfterMs)}: renew it; a new one is taken from the same file without a restart.`;
-}
-
-/** How often the files are looked at. */
-const watchIntervalMs = 1_000;
-
-/** Tells that a file has changed: not by the system's events, which do not follow the links that Kubernetes and certbot exchange. */
-export class CertificateWatch {
-  readonly #files: CertificateFiles;
-  readonly #onChange: () => void;
-  readonly #timer: NodeJS.Timeout;
-  /** What was told last. Null until the first look. */
-  #told: string | null = null;
-  #seen: string | null = null;
-  #isLooking = false;
-
-  constructor(files: CertificateFiles, onChange: () => void) {
-    this.#files = files;
-    this.#onChange = onChange;
-    this.#timer = setInterval(() => void this.#look(), watchIntervalMs).unref();
-    void this.#look();
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-  }
-
-  async #look(): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    const { certFile, keyFile } = this.#files;
-    const seen = `${await stampOf(certFile)} ${await stampOf(keyFile)}`;
-    this.#isLooking = false;
-    const hasSettled = seen === this.#seen;
-    this.#seen = seen;
-    this.#told ??= seen;
-    // Two files are seldom written at once: they are read when they have been the same twice.
-    if (!hasSettled || seen === this.#told) return;
-    this.#told = seen;
-    this.#onChange();
-  }
-}
-
-/** Changes with the file, wherever a link leads. */
-async function stampOf(file: string): Promise<string> {
-  try {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(file);
-    return `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
-  } catch {
-    return 'absent';
-  }
-}
-
-function parse<Value>(
-  setting: string,
-  file: string,
-  tell: (wrong: string) => void,
-  nothing: string,
-  read: (pem: Buffer) => Value,
-): Value | null {
-  let pem: Buffer;
-  try {
-    pem = readFileSync(file);
-  } catch (error) {
-    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
-    return null;
-  }
-  try {
-    if (!pem.includes('-----BEGIN ')) throw new Error('it is not PEM');
-    return read(pem);
-  } catch (error) {
-    tell(`${setting} names the file "${file}", in which there is ${nothing}: ${(error as Error).message}.`);
-    return null;
-  }
-}
-
-function readKey(pem: Buffer): KeyObject {
-  if (pem.includes('ENCRYPTED')) throw new Error('it is one that needs a passphrase, store it without');
-  return createPrivateKey(pem);
-}
-
-/** On one line. */
-function subjectOf({ subject }: X509Certificate): string {
-  return subject.replaceAll('\n', ', ');
 }
 
 function timeOf(ms: number): string {

@@ -29,6 +29,8 @@ import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './t
 /** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
 export interface Socket {
   send(frame: string | Uint8Array, isBinary: boolean, compress?: boolean): number;
+  /** Sends a WebSocket ping. */
+  ping(): number;
   cork(send: () => void): unknown;
   subscribe(group: string): boolean;
   unsubscribe(group: string): boolean;
@@ -48,6 +50,8 @@ export interface ConnectionContext {
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
   readonly compression: Compression;
+  /** Longest time between two WebSocket pings, in milliseconds. */
+  readonly pingEveryMs: number;
   /** Null where nobody is asked who he is. */
   readonly sessions: SessionContext | null;
 }
@@ -67,6 +71,9 @@ const maxBadCommands = 10;
  * sent, in milliseconds (PROTOCOL.md section 6). Beyond it, it is cut off.
  */
 const closeGraceMs = 5_000;
+
+/** Pings come up to this share of their interval early, at random: connections that began together are not all pinged in one round. */
+const pingSpread = 0.25;
 
 /** A topic that was joined and is not attended yet. */
 interface PendingMembership extends Membership {
@@ -92,6 +99,8 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   #replyBytes = 0;
   #badCommands = 0;
   #isInvited = false;
+  /** When the next ping is due, in whole seconds of performance.now(): a small integer costs no memory of its own. */
+  #pingAt = 0;
   /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
@@ -106,6 +115,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   /** `proof`: what the handshake brought to show who it is. */
   onOpen(socket: Socket, proof: Proof | null): void {
     this.#socket = socket;
+    this.#planPing(performance.now());
     if (proof !== null) this.#session?.begin(proof);
   }
 
@@ -235,6 +245,19 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   forgetTurns(nowMs: number): void {
     this.turns?.forgetOld(nowMs);
     if (this.turns?.isEmpty === true) this.turns = null;
+  }
+
+  /** Pings the client when it is time, so that no balancer takes the connection for idle; `nowMs` is of performance.now(). */
+  keepAlive(nowMs: number): void {
+    if (this.#socket === null || this.#closing !== null || nowMs < this.#pingAt * 1_000) return;
+    this.#planPing(nowMs);
+    // Behind unread bytes it would tell nobody anything, and could be dropped.
+    if (this.#socket.getBufferedAmount() === 0) this.#socket.ping();
+  }
+
+  #planPing(nowMs: number): void {
+    const intervalMs = this.#context.pingEveryMs * (1 - Math.random() * pingSpread);
+    this.#pingAt = Math.floor((nowMs + intervalMs) / 1_000);
   }
 
   /** Bytes that wait for the peer to read them, beyond what the kernel holds. */

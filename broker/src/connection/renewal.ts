@@ -1,10 +1,10 @@
 /** Has the server show a new certificate when its files have changed, and says what came of it. */
+import { FileWatch } from '../file-watch.js';
 import type { Log } from '../log.js';
 import {
   type Certificate,
   CertificateError,
   type CertificateFiles,
-  CertificateWatch,
   explainValidity,
   readCertificate,
 } from './certificate.js';
@@ -20,7 +20,7 @@ export class Renewal {
   readonly #files: CertificateFiles;
   readonly #server: Renewable;
   readonly #log: Log;
-  readonly #watch: CertificateWatch;
+  readonly #watch: FileWatch;
   #certificate: Certificate;
 
   /** To be called when the server shows what is in the files. Throws CertificateError. */
@@ -29,7 +29,7 @@ export class Renewal {
     this.#server = server;
     this.#log = log;
     this.#certificate = readCertificate(files);
-    this.#watch = new CertificateWatch(files, () => this.#renew());
+    this.#watch = new FileWatch([files.certFile, files.keyFile], () => this.#renew());
     this.#warn();
   }
 

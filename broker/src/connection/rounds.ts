@@ -1,6 +1,6 @@
 /**
- * Looks at all connections once a second: whose time is up is closed, what they need not remember any more is forgotten, and where the node holds too many unread bytes, those that read
- * least are. One timer for all: one for each connection would cost more memory than all else of it.
+ * Looks at all connections once a second: closes those whose time is up, forgets what they need not remember any more, pings them, and closes
+ * those that read least if the node holds too many unread bytes. One timer for all: one for each connection would cost more memory than all else of it.
  */
 import { closeReasons } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
@@ -46,6 +46,7 @@ export class Rounds {
     for (const connection of [...this.#connections]) {
       connection.session?.check(nowMs);
       connection.forgetTurns(now);
+      connection.keepAlive(now);
       // What those hold that are being closed is given back within their grace of 5 s.
       if (!connection.isClosing) total += connection.bufferedBytes;
     }

@@ -257,7 +257,8 @@ export class Server {
         maxPayloadLength: this.#settings.maxFrameBytes * 2,
         maxBackpressure: this.#settings.maxBufferedBytes,
         idleTimeout: this.#settings.idleTimeoutSeconds,
-        sendPingsAutomatically: true,
+        // It would ping only when the timeout is nearly over; `Connection.keepAlive` does it sooner.
+        sendPingsAutomatically: false,
         compression: this.#compressOptions(),
         upgrade: (response, request, context) => this.#upgrade(response, request, context),
         open: (socket) => {
@@ -327,27 +328,29 @@ export class Server {
 
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
-    const judgement = this.#isDraining ? refuseDraining : judge(request);
+    const header = headersOf(request);
+    const judgement = this.#isDraining ? refuseDraining : judge(request, header);
     if ('status' in judgement) return this.#refuse(response, judgement);
-    const visitor = { origin: request.getHeader('origin'), ...whereaboutsOf(response, request) };
+    const visitor = { origin: header('origin'), ...whereaboutsOf(response, header) };
     const { doorkeeper, unauthenticated, accept } = this.#parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
     const entry = doorkeeper.judge(visitor, occupancy);
     if ('status' in entry) return this.#refuse(response, entry);
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
-    const key = request.getHeader('sec-websocket-key');
     // uWebSockets agrees to compression where it is offered here and we want it.
-    response.upgrade(userData, key, subprotocol, request.getHeader('sec-websocket-extensions'), context);
+    const extensions = header('sec-websocket-extensions');
+    response.upgrade(userData, header('sec-websocket-key'), subprotocol, extensions, context);
     this.#strangers--;
   }
 
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
     const { api, doorkeeper } = this.#parts;
-    const token = bearerOf(request.getHeader('authorization'));
+    const header = headersOf(request);
+    const token = bearerOf(header('authorization'));
     const refused = this.#isDraining
       ? refuseDraining
-      : doorkeeper.judgePost(whereaboutsOf(response, request), token?.startsWith(apiKeyPrefix) === true);
+      : doorkeeper.judgePost(whereaboutsOf(response, header), token?.startsWith(apiKeyPrefix) === true);
     if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
     let isAborted = false;
     response.onAborted(() => {
@@ -386,7 +389,7 @@ export class Server {
 
   /** For requests that uWebSockets itself does not take for a handshake. */
   #judge(request: HttpRequest): Refused {
-    const judgement = judge(request);
+    const judgement = judge(request, headersOf(request));
     if ('status' in judgement) return judgement;
     return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
   }
@@ -424,20 +427,27 @@ export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port
   );
 }
 
-function whereaboutsOf(response: HttpResponse, request: HttpRequest) {
-  return {
-    remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
-    forwardedFor: allOf(request, 'x-forwarded-for'),
-  };
+/** The value of a header, by its name in lower case; empty if there is none. */
+type ReadHeader = (name: string) => string;
+
+/**
+ * Several lines of one name are one list (RFC 9110 section 5.3). uWebSockets' `getHeader` knows the first line only: a proxy's
+ * `X-Forwarded-For` may follow that of the client, and of two origins one would not be checked.
+ */
+function headersOf(request: HttpRequest): ReadHeader {
+  const headers = new Map<string, string>();
+  request.forEach((name, value) => {
+    const before = headers.get(name) ?? '';
+    headers.set(name, before === '' ? value : `${before}, ${value}`);
+  });
+  return (name) => headers.get(name) ?? '';
 }
 
-/** A header that may come more than once (RFC 9110 section 5.3): `getHeader` knows the first only, which may be the client's own. */
-function allOf(request: HttpRequest, name: string): string {
-  const values: string[] = [];
-  request.forEach((header, value) => {
-    if (header === name) values.push(value);
-  });
-  return values.join(',');
+function whereaboutsOf(response: HttpResponse, header: ReadHeader) {
+  return {
+    remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
+    forwardedFor: header('x-forwarded-for'),
+  };
 }
 
 /** Null where somebody else has the port. */
@@ -457,11 +467,11 @@ function listen(
   return listening;
 }
 
-function judge(request: HttpRequest): ReturnType<typeof judgeUpgrade> {
+function judge(request: HttpRequest, header: ReadHeader): ReturnType<typeof judgeUpgrade> {
   return judgeUpgrade({
     method: () => request.getMethod(),
     path: () => request.getUrl(),
-    header: (name) => request.getHeader(name),
+    header,
     query: (name) => request.getQuery(name) ?? '',
   });
 }

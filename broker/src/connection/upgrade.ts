@@ -2,10 +2,11 @@
 import { type Encoding, endpointPath, maxTokenBytes, subprotocols } from '@fanfare/protocol';
 import type { Proof } from './session.js';
 
-/** A request as this file needs it; header names in lower case. */
+/** A request as this file needs it. */
 export interface UpgradeRequest {
   method(): string;
   path(): string;
+  /** By its name in lower case; several lines of one name are one list, as `a, b`. */
   header(name: string): string;
   /** Empty where it is not there. */
   query(name: string): string;

@@ -19,13 +19,24 @@ export function readOrigins(text: string, tell: (wrong: string) => void): Origin
   return origins;
 }
 
+/** What apps put before their pages instead of https: `capacitor://localhost`, `tauri://localhost`. */
+const appOrigin = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(:\d{1,5})?$/;
+
 function explainInvalidOrigin(origin: string): string | null {
   if (origin === '') return 'an empty part: separate origins with one comma.';
   if (origin === '*') return 'beside others: write * alone, or leave it out.';
-  if (origin === 'null') return 'which every sandboxed page has: it cannot be allowed.';
+  if (origin === 'null')
+    return 'which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.';
   if (origin.includes('*')) return 'a pattern: list each origin.';
-  if (!URL.canParse(origin)) return 'which is no origin such as https://app.example.com.';
-  const written = new URL(origin).origin;
-  if (written === 'null') return 'which is no origin such as https://app.example.com.';
-  return written === origin ? null : `which browsers write ${written.slice(0, maxShown)}: write it so.`;
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(origin)?.[1]?.toLowerCase();
+  if (scheme === 'ws' || scheme === 'wss')
+    return 'the address of a node: write the origin of the page that connects, such as https://app.example.com.';
+  if (scheme === undefined || !URL.canParse(origin)) return 'which is no origin such as https://app.example.com.';
+  if (scheme === 'file') return origin === 'file://' ? null : 'which apps write file://: write it so.';
+  const { origin: written, host } = new URL(origin);
+  // Only for the schemes of the web does the URL standard define an origin.
+  const expected = (written === 'null' ? `${scheme}://${host.toLowerCase()}` : written).slice(0, maxShown);
+  if (origin === expected && (written !== 'null' || appOrigin.test(origin))) return null;
+  if (origin === expected) return 'which is no origin such as https://app.example.com or capacitor://localhost.';
+  return `which browsers write ${expected}: write it so.`;
 }

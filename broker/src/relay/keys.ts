@@ -1,5 +1,6 @@
 /** Every name that Fanfare uses in Redis. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
+import { redisLayoutOf } from '../versions.js';
 
 export class Keys {
   /** Names the time in which Redis has lost nothing (lua/recover.lua). */
@@ -18,26 +19,32 @@ export class Keys {
   readonly nodes: string;
   /** How many connections each of them has (lua/heartbeat.lua). */
   readonly connections: string;
-  /** Version of the layout of all this (lua/recover.lua). */
+  /** Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes of another one find it. */
   readonly layout: string;
+  /** The version of the layout that these names belong to. */
+  readonly layoutVersion: number;
   /** The pub/sub channel on which nodes call each other to a recovery. */
   readonly control: string;
   readonly #probePrefix: string;
   readonly #topicPrefix: string;
 
-  constructor(prefix: string) {
-    this.generation = `${prefix}:generation`;
-    this.newestEpoch = `${prefix}:epoch`;
-    this.copy = `${prefix}:script`;
-    this.run = `${prefix}:run`;
-    this.clock = `${prefix}:clock`;
-    this.recovery = `${prefix}:recovery`;
-    this.nodes = `${prefix}:nodes`;
-    this.connections = `${prefix}:connections`;
+  constructor(prefix: string, database: number) {
+    // A channel belongs to all databases of a Redis, and a topic's channel has the name of its stream. No prefix may hold an "@". Database 0 keeps
+    // the names of layout 1.
+    const root = database === 0 ? prefix : `${prefix}:@${database}`;
+    this.generation = `${root}:generation`;
+    this.newestEpoch = `${root}:epoch`;
+    this.copy = `${root}:script`;
+    this.run = `${root}:run`;
+    this.clock = `${root}:clock`;
+    this.recovery = `${root}:recovery`;
+    this.nodes = `${root}:nodes`;
+    this.connections = `${root}:connections`;
     this.layout = `${prefix}:layout`;
-    this.control = `${prefix}:control`;
-    this.#probePrefix = `${prefix}:probe:`;
-    this.#topicPrefix = `${prefix}:topic:`;
+    this.layoutVersion = redisLayoutOf(database);
+    this.control = `${root}:control`;
+    this.#probePrefix = `${root}:probe:`;
+    this.#topicPrefix = `${root}:topic:`;
   }
 
   /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds stand beside it (`…:ids`). */

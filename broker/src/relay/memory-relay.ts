@@ -51,6 +51,7 @@ export class MemoryRelay implements Relay {
   readonly #sweep: NodeJS.Timeout;
   #lastEpoch = 0;
   state: RelayState = 'connected';
+  readonly fault = null;
   readonly nodes = 1;
   readonly spread = null;
   readonly redisOutputBufferBytes = 0;

@@ -9,7 +9,6 @@ import type { Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
-import { redisLayout } from '../versions.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import { toleratedLossMs } from './memory-times.js';
@@ -178,7 +177,7 @@ export class Recovery {
 
   /** Answers what to do, and the generation or the name of the recovery. `mayListen`: there is time to listen on the control channel first. */
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
-    const { generation, newestEpoch, run, recovery, control, clock, layout, nodes } = this.#keys;
+    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes } = this.#keys;
     const remembers = this.#published.isWhole ? 1 : 0;
     const answer = await this.#evaluate([
       {
@@ -195,7 +194,7 @@ export class Recovery {
           control,
           name,
           toleratedLossMs,
-          redisLayout,
+          layoutVersion,
           this.#floor,
           this.#owner.isReachable() ? 1 : mayListen ? 0 : '',
           this.#settings.newNodeWaitMs,

@@ -6,11 +6,17 @@
  *     byte 9..10  number of publications, big endian
  *     byte 11..   the run
  */
+import { randomBytes } from 'node:crypto';
 import type { Run } from '@fanfare/protocol';
 
 const layoutVersion = 1;
-export const nodeIdBytes = 8;
+const nodeIdBytes = 8;
 const headBytes = 1 + nodeIdBytes + 2;
+
+/** An id for a node, in hex. No other node has it, nor has an earlier run of this one. */
+export function newNodeId(): string {
+  return randomBytes(nodeIdBytes).toString('hex');
+}
 
 export interface RedisMessageHead {
   readonly isOwn: boolean;

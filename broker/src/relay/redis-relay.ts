@@ -3,7 +3,6 @@
  * level says; what comes in goes to the subscribers here, through a {@link Line} where the topic has history. {@link Probe} and
  * {@link Recovery} see to it that the way is open and that Redis holds what it was given.
  */
-import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkRun,
@@ -28,8 +27,8 @@ import {
   SubscriberLink,
   type Wait,
 } from '../redis.js';
+import { readRedisUrl } from '../redis-url.js';
 import type { TopicPolicies } from '../topics/policy.js';
-import { redisLayout } from '../versions.js';
 import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
@@ -47,7 +46,7 @@ import { Probe, type ProbeCounters } from './probe.js';
 import { PublishScript } from './publish-script.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
-import { decodeRedisMessage, nodeIdBytes } from './redis-message.js';
+import { decodeRedisMessage } from './redis-message.js';
 import type {
   Delivery,
   HistoryPage,
@@ -64,6 +63,8 @@ import { scripts } from './scripts.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
 export interface RedisRelaySettings extends RedisSettings {
+  /** What the other nodes know this one by: {@link newNodeId}. */
+  readonly nodeId: string;
   readonly redisPrefix: string;
   readonly topics: TopicPolicies;
   readonly unsubscribeLingerMs: number;
@@ -118,8 +119,9 @@ export class RedisRelay implements Relay {
   readonly #counters: RedisRelayCounters;
   readonly #log: Log;
   readonly #keys: Keys;
-  readonly #nodeId = randomBytes(nodeIdBytes);
-  readonly #name = this.#nodeId.toString('hex');
+  /** The id of this node, and its bytes. */
+  readonly #name: string;
+  readonly #nodeId: Buffer;
   readonly #publisher: PublisherLink;
   readonly #durableLink: PublisherLink | null;
   readonly #subscriber: SubscriberLink;
@@ -165,11 +167,13 @@ export class RedisRelay implements Relay {
     tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
+    this.#name = settings.nodeId;
+    this.#nodeId = Buffer.from(settings.nodeId, 'hex');
     this.#load = load;
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
-    this.#keys = new Keys(settings.redisPrefix);
+    this.#keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database);
     this.#published = new Published(rememberMs);
     this.#window = new FlushWindow(settings.flushWindowMs);
     this.#gathering = new Gathering(this.#window, (batches) => this.#flush(batches), tracer !== null);
@@ -285,6 +289,10 @@ export class RedisRelay implements Relay {
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
     if (this.#generation !== null && this.#probe.isLive) return 'connected';
     return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
+  }
+
+  get fault(): string | null {
+    return this.#publisher.fault ?? this.#subscriber.fault;
   }
 
   get nodes(): number {
@@ -541,7 +549,7 @@ export class RedisRelay implements Relay {
   }
 
   #heartbeat(isLast = false): ScriptCall {
-    const { nodes, run, clock, connections, layout } = this.#keys;
+    const { nodes, run, clock, connections, layout, layoutVersion } = this.#keys;
     const { told, askedAt } = this.#clock;
     const now = told === 0 ? 0 : Math.round(told + performance.now() - askedAt);
     this.#reported = isLast ? null : this.#load();
@@ -549,7 +557,7 @@ export class RedisRelay implements Relay {
     return {
       script: scripts.heartbeat,
       keys: [nodes, run, clock, connections, layout],
-      args: [this.#name, leaseMs, load, redisLayout, now, isLast ? 1 : ''],
+      args: [this.#name, leaseMs, load, layoutVersion, now, isLast ? 1 : ''],
     };
   }
 

@@ -98,6 +98,8 @@ export interface Load {
 
 export interface Relay {
   readonly state: RelayState;
+  /** What is wrong with a connection to Redis, in a sentence; null if nothing was found wrong lately. */
+  readonly fault: string | null;
   /** Nodes that are known to be alive, this one included. */
   readonly nodes: number;
   /** As of the last second; null while it is not known, and without other nodes. */

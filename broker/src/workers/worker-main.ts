@@ -36,6 +36,7 @@ function obey(starting: Promise<Broker>, log: Log): void {
   // A terminal, and some that stop services, send signals to all processes at once. So one that comes here besides the supervisor's word is no
   // second asking; one that comes here alone drains this worker, and another takes its place.
   process.on('SIGTERM', () => stop(false));
+  process.on('SIGHUP', () => stop(false));
   process.on('SIGINT', () => stop(true));
   process.on('message', (message: ToWorker) => {
     if (message.type === 'stop') return stop(message.atOnce);

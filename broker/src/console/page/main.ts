@@ -244,7 +244,7 @@ async function watch(): Promise<void> {
       const { reason } = (await ready.json()) as { reason: string };
       const now = parse(await metrics.text());
       silentSince = null;
-      tell(ready.ok ? `Ready: ${reason}.` : `Not ready: ${reason}.`, !ready.ok);
+      tell(`${ready.ok ? 'Ready' : 'Not ready'}: ${reason}${/[.?]$/.test(reason) ? '' : '.'}`, !ready.ok);
       const before = readings.at(-1) ?? now;
       readings.push(now);
       if (readings.length > keptReadings) readings.shift();

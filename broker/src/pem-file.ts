@@ -1,0 +1,56 @@
+/** Reads certificates and private keys from the PEM files that settings name. */
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readTextFile } from './text-file.js';
+
+/** Receives one sentence for each mistake. */
+export type Tell = (wrong: string) => void;
+
+export interface PemFile<Value> {
+  /** The whole text. */
+  readonly pem: string;
+  readonly value: Value;
+}
+
+/** The certificates in the file, in its order: at least one. Null, and a sentence, if it cannot be used. */
+export function readCertificates(setting: string, file: string, tell: Tell) {
+  return read(setting, file, tell, 'no certificate', (pem): readonly [X509Certificate, ...X509Certificate[]] => {
+    const [first = pem, ...others] = pem.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? [];
+    return [new X509Certificate(first), ...others.map((text) => new X509Certificate(text))];
+  });
+}
+
+/** The private key in the file. Null, and a sentence, if it cannot be used. */
+export function readPrivateKey(setting: string, file: string, tell: Tell): PemFile<KeyObject> | null {
+  return read(setting, file, tell, 'no private key', (pem) => {
+    if (pem.includes('ENCRYPTED')) throw new Error('it needs a passphrase, store it without one');
+    return createPrivateKey(pem);
+  });
+}
+
+/** The subject of a certificate on one line. */
+export function subjectOf({ subject }: X509Certificate): string {
+  return subject.replaceAll('\n', ', ');
+}
+
+function read<Value>(
+  setting: string,
+  file: string,
+  tell: Tell,
+  nothing: string,
+  parse: (pem: string) => Value,
+): PemFile<Value> | null {
+  let pem: string;
+  try {
+    pem = readTextFile(file);
+  } catch (error) {
+    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
+    return null;
+  }
+  try {
+    if (!pem.includes('-----BEGIN ')) throw new Error('it is not PEM');
+    return { pem, value: parse(pem) };
+  } catch (error) {
+    tell(`${setting} names the file "${file}", in which there is ${nothing}: ${(error as Error).message}.`);
+    return null;
+  }
+}

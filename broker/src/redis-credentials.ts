@@ -1,0 +1,123 @@
+/**
+ * The passwords, keys and certificates for Redis that stand in files. They are read at start, so that a mistake stops the start, and again
+ * before each connection, so that changed ones are used without a restart.
+ */
+import type { X509Certificate } from 'node:crypto';
+import { readCertificates, readPrivateKey, subjectOf, type Tell } from './pem-file.js';
+import { readRedisUrl } from './redis-url.js';
+import { readTextFile } from './text-file.js';
+
+/** Paths, as the settings name them; null or absent if not set. */
+export interface RedisCredentialFiles {
+  readonly redisPasswordFile?: string | null;
+  readonly redisSentinelPasswordFile?: string | null;
+  /** PEM: the certificates of those that may sign the certificate of Redis. */
+  readonly redisCaFile?: string | null;
+  /** PEM: the certificate that the node shows to Redis. */
+  readonly redisCertFile?: string | null;
+  readonly redisKeyFile?: string | null;
+}
+
+/** The content of the files; null for those that are not set. */
+export interface RedisCredentials {
+  readonly password: string | null;
+  readonly sentinelPassword: string | null;
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+/** One sentence for each mistake. */
+export class RedisCredentialsError extends Error {
+  override readonly name = 'RedisCredentialsError';
+  constructor(readonly sentences: readonly string[]) {
+    super(sentences.join(' '));
+  }
+}
+
+const names = {
+  redisPasswordFile: 'FANFARE_REDIS_PASSWORD_FILE',
+  redisSentinelPasswordFile: 'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
+  redisCaFile: 'FANFARE_REDIS_CA_FILE',
+  redisCertFile: 'FANFARE_REDIS_CERT_FILE',
+  redisKeyFile: 'FANFARE_REDIS_KEY_FILE',
+} as const satisfies Record<keyof RedisCredentialFiles, string>;
+
+const keys = Object.keys(names) as readonly (keyof RedisCredentialFiles)[];
+
+/** The files that are set. */
+export function filesOf(files: RedisCredentialFiles): readonly string[] {
+  return keys.flatMap((key) => files[key] ?? []);
+}
+
+/** The settings of the files that are set, for a sentence: `A, B`. */
+export function settingsOf(files: RedisCredentialFiles): string {
+  const set = keys.filter((key) => (files[key] ?? null) !== null);
+  return set.map((key) => names[key]).join(', ');
+}
+
+/** Which files do not fit the URL, or are missing: one sentence each. */
+export function explainUnfit(redisUrl: string | null, files: RedisCredentialFiles): readonly string[] {
+  const sentences: string[] = [];
+  const set = keys.filter((key) => (files[key] ?? null) !== null);
+  if (redisUrl === null)
+    return set.map((key) => `${names[key]} is set and FANFARE_REDIS_URL is not: set both or none.`);
+  const { isTls, masterName, password, sentinelPassword } = readRedisUrl(redisUrl);
+  for (const key of set) {
+    if (key.endsWith('PasswordFile') || isTls) continue;
+    sentences.push(`${names[key]} is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.`);
+  }
+  if (set.includes('redisPasswordFile') && password !== null)
+    sentences.push(
+      `${names.redisPasswordFile} is set, and FANFARE_REDIS_URL has a password too: leave out one of them.`,
+    );
+  if (set.includes('redisSentinelPasswordFile') && masterName === null)
+    sentences.push(
+      `${names.redisSentinelPasswordFile} is set, and FANFARE_REDIS_URL names no Sentinels: leave it out.`,
+    );
+  if (set.includes('redisSentinelPasswordFile') && sentinelPassword !== null)
+    sentences.push(
+      `${names.redisSentinelPasswordFile} is set, and FANFARE_REDIS_URL has ?sentinelPassword= too: leave out one of them.`,
+    );
+  const [hasCert, hasKey] = [set.includes('redisCertFile'), set.includes('redisKeyFile')];
+  if (hasCert !== hasKey) {
+    const [is, isNot] = hasCert ? [names.redisCertFile, names.redisKeyFile] : [names.redisKeyFile, names.redisCertFile];
+    sentences.push(`${is} is set and ${isNot} is not: a client certificate needs both.`);
+  }
+  return sentences;
+}
+
+/** Reads all files that are set. Throws {@link RedisCredentialsError}. */
+export function readRedisCredentials(files: RedisCredentialFiles): RedisCredentials {
+  const sentences: string[] = [];
+  const tell: Tell = (wrong) => void sentences.push(wrong);
+  const read = <Value>(key: keyof RedisCredentialFiles, reader: (name: string, file: string, tell: Tell) => Value) => {
+    const file = files[key] ?? null;
+    return file === null ? null : reader(names[key], file, tell);
+  };
+  const password = read('redisPasswordFile', readPassword);
+  const sentinelPassword = read('redisSentinelPasswordFile', readPassword);
+  const ca = read('redisCaFile', readCertificates);
+  const cert = read('redisCertFile', readCertificates);
+  const key = read('redisKeyFile', readPrivateKey);
+  if (cert !== null && key !== null && !cert.value[0].checkPrivateKey(key.value)) tell(explainOtherKey(cert.value[0]));
+  if (sentences.length > 0) throw new RedisCredentialsError(sentences);
+  return { password, sentinelPassword, ca: ca?.pem ?? null, cert: cert?.pem ?? null, key: key?.pem ?? null };
+}
+
+function explainOtherKey(certificate: X509Certificate): string {
+  return `The key in ${names.redisKeyFile} does not belong to the first certificate in ${names.redisCertFile}, which is that of ${subjectOf(certificate)}: use the key that it was made with.`;
+}
+
+/** A line break at the end belongs to the file, not to the password. */
+function readPassword(setting: string, file: string, tell: Tell): string | null {
+  try {
+    const password = readTextFile(file).replace(/\r?\n$/, '');
+    if (password !== '' && !/[\r\n]/.test(password)) return password;
+    const wrong = password === '' ? 'is empty' : 'has several lines';
+    tell(`${setting} names the file "${file}", which ${wrong}: write the password, and nothing else, into it.`);
+  } catch (error) {
+    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
+  }
+  return null;
+}

@@ -1,0 +1,406 @@
+/** How a node connects to Redis: which database it uses, TLS, passwords in files, Unix sockets, and what it says of what it cannot use. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findFreePort, type RedisProcess, startRedis, startSentinel } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { createApiKey } from '../src/auth/api-keys.js';
+import { explain } from '../src/redis-fault.js';
+import { readRedisUrl } from '../src/redis-url.js';
+import { CertificateFolder } from './certificates.js';
+import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type TestNode } from './harness.js';
+import { until } from './wait.js';
+
+const clusterSentence =
+  'FANFARE_REDIS_URL leads to a Redis Cluster, and Redis Cluster is not supported: name a single Redis, or its Sentinels.';
+
+const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
+
+function withUrl(url: string, env: Readonly<Record<string, string>> = {}, options: ClusterOptions = {}) {
+  return startCluster({ redis: false, ...options, env: { ...quick, FANFARE_REDIS_URL: url, ...env } });
+}
+
+function untilReady(node: TestNode): Promise<true> {
+  return until('the node is ready', async () => (await node.readiness()).status === 200);
+}
+
+/** A node that cannot use its Redis says this sentence in its log, and in readiness. */
+async function expectFault(
+  url: string,
+  sentence: string | RegExp,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await using cluster = await withUrl(url, env, { waitReady: false });
+  const node = cluster.node();
+  const fits = (text: string): boolean =>
+    typeof sentence === 'string' ? text.includes(sentence) : sentence.test(text);
+  await until(`the log says: ${sentence}`, () =>
+    node.log.some(({ event, msg }) => event === 'redisError' && fits(msg)),
+  );
+  await until('readiness says it too', async () => {
+    const { status, reason } = await node.readiness();
+    return status === 503 && fits(reason);
+  });
+  expect(JSON.stringify(node.log)).not.toContain('hush');
+}
+
+/** What two nodes that share a Redis do. */
+async function expectDelivery(cluster: TestCluster): Promise<void> {
+  const reader = await cluster.subscriber('t', cluster.nodes.length - 1);
+  const writer = await cluster.connect();
+  expect(await writer.publish('t', 'hello')).toMatchObject({ type: 'published' });
+  expect(await reader.take('t', 1)).toEqual(['hello']);
+}
+
+describe('a database that Redis does not have', () => {
+  it('is named in the log and in readiness, and the node uses no other on any connection', async () => {
+    await using redis = await startRedis();
+    const { entry } = createApiKey('test');
+    const permissions = { publish: ['>'], subscribe: ['>'] };
+    const env = {
+      FANFARE_TOPICS: '{"fast":{"level":"fast"},"durable":{"level":"durable"}}',
+      FANFARE_AUTH: JSON.stringify({ apiKeys: [{ ...entry, permissions }] }),
+    };
+    await using cluster = await withUrl(`${redis.url}/16`, env, { waitReady: false });
+    const node = cluster.node();
+    const sentence =
+      'Redis refuses database 16, which FANFARE_REDIS_URL asks for, and the node uses no other: it has fewer databases. Correct the number, or raise "databases" in Redis.';
+    for (const link of ['publisher', 'durable', 'subscriber', 'auth']) {
+      await until(`the ${link} connection says so`, () =>
+        node.log.some((line) => line.link === link && line.event === 'redisError' && line.msg === sentence),
+      );
+    }
+    expect(await node.readiness()).toEqual({ status: 503, reason: `Redis is not connected. ${sentence}` });
+    expect(node.log.filter(({ event }) => event === 'redisConnected')).toEqual([]);
+    const admin = new Redis(redis.url);
+    expect(await admin.dbsize()).toBe(0);
+    admin.disconnect();
+  });
+
+  it('for which the user has no permission is named, and used once it is permitted', async () => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-select');
+    await using cluster = await withUrl(`${redis.url.replace('//', '//app:secret@')}/4`, {}, { waitReady: false });
+    const node = cluster.node();
+    await until('the log says so', () =>
+      node.log.some(({ msg }) =>
+        msg.startsWith(
+          'Redis refuses database 4, which FANFARE_REDIS_URL asks for, and the node uses no other: its user may not SELECT.',
+        ),
+      ),
+    );
+    expect(await admin.info('keyspace')).not.toContain('db');
+    await admin.call('ACL', 'SETUSER', 'app', '+select');
+    await untilReady(node);
+    await expectDelivery(cluster);
+    expect(await admin.info('keyspace')).toMatch(/^db4:/m);
+    expect(await admin.info('keyspace')).not.toMatch(/^db0:/m);
+    admin.disconnect();
+  });
+});
+
+describe('brokers in different databases of one Redis', () => {
+  it.each(['fast', 'recoverable'])('do not hear each other: topics of level %s', async (level) => {
+    await using redis = await startRedis();
+    const env = { FANFARE_TOPICS: JSON.stringify({ '>': { level } }) };
+    await using production = await startCluster({ nodes: 2, redis, env: { ...quick, ...env } });
+    await using staging = await withUrl(`${redis.url}/1`, env, { nodes: 2 });
+    await using testing = await withUrl(`${redis.url}/2`, env);
+    const readers = await Promise.all(
+      [production, staging, testing].map((each) => each.subscriber('t', each.nodes.length - 1)),
+    );
+    for (const [index, each] of [production, staging, testing].entries()) {
+      const writer = await each.connect();
+      expect(await writer.publish('t', index)).toMatchObject({ type: 'published' });
+    }
+    // Redis delivers in the order in which it accepts: what leaked would stand before what each reader gets now.
+    for (const each of [production, staging, testing]) await (await each.connect()).publish('t', 'last');
+    const got = await Promise.all(readers.map((reader) => reader.take('t', 2)));
+    expect(got).toEqual([0, 1, 2].map((index) => [index, 'last']));
+  });
+
+  it('count their own nodes only, and database 0 has the names that it always had', async () => {
+    await using redis = await startRedis();
+    await using production = await startCluster({ nodes: 2, redis, env: quick });
+    await using staging = await withUrl(`${redis.url}/1`);
+    await production.subscriber('t');
+    await staging.subscriber('t');
+    expect(await production.node().metric('fanfare_nodes')).toBe(2);
+    expect(await staging.node().metric('fanfare_nodes')).toBe(1);
+    const admin = new Redis(redis.url);
+    expect(await admin.pubsub('CHANNELS', '*:topic:t')).toEqual(
+      expect.arrayContaining(['fanfare:topic:t', 'fanfare:@1:topic:t']),
+    );
+    expect(await admin.get('fanfare:layout')).toBe('1');
+    await admin.select(1);
+    expect(await admin.get('fanfare:layout')).toBe('2');
+    expect((await admin.keys('*')).filter((key) => !key.startsWith('fanfare:'))).toEqual([]);
+    admin.disconnect();
+  });
+
+  it('with the data of a release whose messages are heard in all databases, are not served', async () => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.select(1);
+    await admin.set('fanfare:layout', '1');
+    await expectFault(`${redis.url}/1`, '(layout 1 is not 2)');
+    admin.disconnect();
+  });
+});
+
+/** A Redis that speaks TLS on a second port. */
+async function startSecure(
+  folder: CertificateFolder,
+  args: readonly string[] = [],
+): Promise<RedisProcess & { readonly secureUrl: string; readonly securePort: number }> {
+  const securePort = await findFreePort();
+  const tls = ['--tls-port', String(securePort), '--tls-cert-file', folder.certFile, '--tls-key-file', folder.keyFile];
+  const redis = await startRedis({
+    args: [...tls, '--tls-ca-cert-file', folder.certFile, '--tls-auth-clients', 'no', ...args],
+  });
+  return Object.assign(redis, { securePort, secureUrl: `rediss://localhost:${securePort}` });
+}
+
+describe('Redis over TLS', () => {
+  it('with a private CA is used if the CA is named, and else the setting is named', async () => {
+    using folder = new CertificateFolder('redis');
+    await using redis = await startSecure(folder);
+    await using cluster = await withUrl(redis.secureUrl, { FANFARE_REDIS_CA_FILE: folder.certFile }, { nodes: 2 });
+    await expectDelivery(cluster);
+    await expectFault(
+      redis.secureUrl,
+      'a CA that this node does not trust: name a PEM file with the certificate of that CA in FANFARE_REDIS_CA_FILE.',
+    );
+  });
+
+  it('that asks for a client certificate gets it, and else the setting is named', async () => {
+    using folder = new CertificateFolder('redis');
+    using client = new CertificateFolder('client');
+    using stranger = new CertificateFolder('stranger');
+    await using redis = await startSecure(folder, ['--tls-auth-clients', 'yes', '--tls-ca-cert-file', client.certFile]);
+    const ca = { FANFARE_REDIS_CA_FILE: folder.certFile };
+    const shown = (of: CertificateFolder) => ({
+      ...ca,
+      FANFARE_REDIS_CERT_FILE: of.certFile,
+      FANFARE_REDIS_KEY_FILE: of.keyFile,
+    });
+    await using cluster = await withUrl(redis.secureUrl, shown(client), { nodes: 2 });
+    await expectDelivery(cluster);
+    await expectFault(redis.secureUrl, 'set FANFARE_REDIS_CERT_FILE and FANFARE_REDIS_KEY_FILE', ca);
+    await expectFault(
+      redis.secureUrl,
+      'it may not trust the client certificate in FANFARE_REDIS_CERT_FILE',
+      shown(stranger),
+    );
+  });
+
+  it('whose certificate is for another name: both names are told', async () => {
+    using folder = new CertificateFolder('redis', 90, 'DNS:redis.internal');
+    await using redis = await startSecure(folder);
+    await expectFault(
+      redis.secureUrl,
+      'The certificate of Redis is for other names (DNS:redis.internal) than localhost, to which the node connects',
+      { FANFARE_REDIS_CA_FILE: folder.certFile },
+    );
+  });
+
+  it('at a port that has none, and a URL without TLS for a port that has: the right scheme is named', async () => {
+    using folder = new CertificateFolder('redis');
+    await using redis = await startSecure(folder);
+    await expectFault(
+      redis.secureUrl.replace('rediss', 'redis'),
+      'Redis closed the connection before it answered. Does its port speak TLS? Then write rediss:// in FANFARE_REDIS_URL.',
+    );
+    await expectFault(
+      redis.url.replace('redis', 'rediss'),
+      'If its port does not speak TLS, write redis:// in FANFARE_REDIS_URL.',
+      {
+        FANFARE_REDIS_CA_FILE: folder.certFile,
+      },
+    );
+  });
+
+  it('with Sentinels, all of them with a private CA, client certificates and passwords in files', async () => {
+    using folder = new CertificateFolder('redis');
+    using client = new CertificateFolder('client');
+    const passwordFile = client.write('password', 'of redis\n');
+    const sentinelPasswordFile = client.write('sentinel-password', 'of/the+Sentinels==\n');
+    const bundle = client.write('ca.pem', Buffer.concat([folder.ca, client.ca]));
+    const tls = ['--tls-auth-clients', 'yes', '--tls-ca-cert-file', bundle];
+    await using redis = await startSecure(folder, [...tls, '--requirepass', 'of redis', '--tls-replication', 'yes']);
+    const port = await findFreePort();
+    await using _ = await startSentinel({
+      masterName: 'mymaster',
+      masterPort: redis.securePort,
+      lines: [
+        `tls-port ${port}`,
+        `tls-cert-file ${folder.certFile}`,
+        `tls-key-file ${folder.keyFile}`,
+        `tls-ca-cert-file ${bundle}`,
+        'tls-auth-clients yes',
+        'tls-replication yes',
+        'sentinel auth-pass mymaster "of redis"',
+        'requirepass of/the+Sentinels==',
+      ],
+    });
+    const env = {
+      FANFARE_REDIS_CA_FILE: bundle,
+      FANFARE_REDIS_CERT_FILE: client.certFile,
+      FANFARE_REDIS_KEY_FILE: client.keyFile,
+      FANFARE_REDIS_PASSWORD_FILE: passwordFile,
+      FANFARE_REDIS_SENTINEL_PASSWORD_FILE: sentinelPasswordFile,
+    };
+    await using cluster = await withUrl(`rediss+sentinel://localhost:${port}/mymaster`, env, { nodes: 2 });
+    await expectDelivery(cluster);
+  });
+});
+
+describe('a password in a file', () => {
+  const names = 'FANFARE_REDIS_PASSWORD_FILE';
+
+  it('that changes is tried at once, and used from the next connection on', async () => {
+    using folder = new CertificateFolder('unused');
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.call('ACL', 'SETUSER', 'app', 'on', '>old/one+==', '~*', '&*', '+@all');
+    const passwordFile = folder.write('password', 'old/one+==\n');
+    const url = redis.url.replace('//', '//app@');
+    await using cluster = await withUrl(url, { FANFARE_REDIS_PASSWORD_FILE: passwordFile });
+    const node = cluster.node();
+
+    // A mistake is visible although nothing is lost yet.
+    folder.write('password', 'hush');
+    await until('the mistake is told', () =>
+      node.log.some(
+        ({ event, link, msg }) =>
+          event === 'redisError' &&
+          link === 'check' &&
+          msg ===
+            `The files of ${names} have changed, and a new connection to Redis fails; those that are open go on until they are lost. Redis refuses the user or password in FANFARE_REDIS_URL or ${names}: correct it.`,
+      ),
+    );
+    expect((await node.readiness()).status).toBe(200);
+    await expectDelivery(cluster);
+    expect(node.log.some(({ event }) => event === 'redisCredentialsAccepted')).toBe(false);
+
+    // Both passwords are good for a while: the way to rotate.
+    await admin.call('ACL', 'SETUSER', 'app', '>new one');
+    folder.write('password', 'new one\r\n');
+    await until('the new one is accepted', () =>
+      node.log.some(
+        ({ event, msg }) =>
+          event === 'redisCredentialsAccepted' &&
+          msg.startsWith(`The files of ${names} have changed, and Redis accepts them`),
+      ),
+    );
+    await admin.call('ACL', 'SETUSER', 'app', '<old/one+==');
+    const connected = node.log.filter(({ event }) => event === 'redisConnected').length;
+    await admin.client('KILL', 'USER', 'app');
+    await until(
+      'both connections are back',
+      () => node.log.filter(({ event }) => event === 'redisConnected').length >= connected + 2,
+    );
+    await untilReady(node);
+    await expectDelivery(cluster);
+    expect(JSON.stringify(node.log)).not.toContain('hush');
+    admin.disconnect();
+  });
+
+  it('that is gone when a connection is lost costs nothing: the one that was read before is used, and the log says so', async () => {
+    using folder = new CertificateFolder('unused');
+    await using redis = await startRedis({ args: ['--requirepass', 'secret'] });
+    const passwordFile = folder.write('password', 'secret');
+    await using cluster = await withUrl(redis.url, { FANFARE_REDIS_PASSWORD_FILE: passwordFile });
+    const node = cluster.node();
+    rmSync(passwordFile);
+    await redis.restart();
+    await until('the connections were lost', () => node.log.some(({ event }) => event === 'redisLost'));
+    await untilReady(node);
+    await expectDelivery(cluster);
+    expect(
+      node.log.some(({ msg }) => msg.includes(`${names} names the file "${passwordFile}", which cannot be read`)),
+    ).toBe(true);
+  });
+});
+
+describe('a Redis at a Unix socket', () => {
+  it('is used, in the database that is asked for, and one that is not there is told', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'fanfare-socket-'));
+    const socket = join(folder, 'redis.sock');
+    await using _ = await startRedis({ args: ['--unixsocket', socket, '--requirepass', 'a/b'] });
+    await using cluster = await withUrl(`unix://:a%2Fb@${socket}?db=3`, {}, { nodes: 2 });
+    await expectDelivery(cluster);
+    await expectFault(`unix://${folder}/none.sock`, 'There is no Unix socket at the path in FANFARE_REDIS_URL');
+    rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a Redis that Fanfare cannot use', () => {
+  it.each(['', '/1'])('is a Redis Cluster (database "%s")', async (database) => {
+    await using redis = await startRedis({ args: ['--cluster-enabled', 'yes'] });
+    await expectFault(redis.url + database, clusterSentence);
+  });
+
+  it.each([
+    ['EVALSHA', 'This Redis does not have EVALSHA, renamed or disabled by rename-command: Fanfare needs it.'],
+    ['INFO', 'This Redis does not have INFO, renamed or disabled by rename-command: Fanfare needs it.'],
+    // Called from scripts, where Redis does not name it.
+    ['PUBLISH', 'This Redis does not have PUBLISH, renamed or disabled by rename-command: Fanfare needs it.'],
+    ['XADD', 'This Redis does not have XADD, renamed or disabled by rename-command: Fanfare needs it.'],
+    ['SUBSCRIBE', 'This Redis does not have SUBSCRIBE, renamed or disabled by rename-command: Fanfare needs it.'],
+  ])('has %s renamed', async (command, sentence) => {
+    await using redis = await startRedis({ args: ['--rename-command', command, ''] });
+    await expectFault(redis.url, sentence);
+  });
+
+  it('has AUTH renamed: its answer repeats the password, the log does not', async () => {
+    await using redis = await startRedis({ args: ['--rename-command', 'AUTH', 'other'] });
+    await expectFault(redis.url.replace('//', '//:hush@'), 'This Redis does not have AUTH, renamed or disabled');
+  });
+
+  it('does not permit the keys of the prefix', async () => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~other:*', '&other:*', '+@all');
+    await expectFault(
+      redis.url.replace('//', '//app:secret@'),
+      'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX',
+    );
+    admin.disconnect();
+  });
+
+  it('is something else, as a web server', async () => {
+    await using node = await startCluster({ env: fastTopics });
+    const port = new URL(node.node().url).port;
+    await expectFault(
+      `redis://127.0.0.1:${port}`,
+      /Redis (closed the connection before it answered|does not answer)|does not speak the protocol of Redis/,
+    );
+  });
+});
+
+describe('what is said of errors that are hard to bring about', () => {
+  const context = (url: string) => ({ address: readRedisUrl(url), isReady: false, hasClientCertificate: true });
+  const withCode = (code: string): Error => Object.assign(new Error('failed'), { code });
+
+  it.each([
+    ['redis://a', new Error("CROSSSLOT Keys in request don't hash to the same slot"), clusterSentence],
+    ['redis://a', new Error('MOVED 3999 10.0.0.1:6379'), clusterSentence],
+    ['redis://a', new Error('TRYAGAIN Multiple keys request during rehashing of slot'), clusterSentence],
+    ['redis://a', new Error('CLUSTERDOWN Hash slot not served'), clusterSentence],
+    ['rediss://a', withCode('CERT_HAS_EXPIRED'), 'The certificate of Redis has expired or is not valid yet'],
+    ['rediss://a', withCode('ERR_SSL_WRONG_VERSION_NUMBER'), 'the port does not speak it: name the TLS port, or write'],
+    ['rediss://a', withCode('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'it may not trust the client certificate in FANFARE'],
+    ['unix:///a', withCode('EACCES'), 'The node has no permission for the Unix socket in FANFARE_REDIS_URL'],
+    [
+      'redis://a',
+      new Error('ERR unknown command `EVALSHA`, with args beginning with: `hush`'),
+      'does not have EVALSHA,',
+    ],
+  ])('%s: %s', (url, error, sentence) => {
+    expect(explain(error, context(url))).toContain(sentence);
+    expect(explain(error, context(url))).not.toContain('hush');
+  });
+});
