@@ -13,6 +13,7 @@ const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'sc
 /** Those that take longest, which is waiting: begun last, they would be waited for alone. */
 const slow = [
   'loadtest/test/verify-faults',
+  'deployment/alerts',
   'broker/test/recovery',
   'broker/test/tracing',
   'deployment/image',

@@ -15,7 +15,7 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
-import { OutageWatch, outageReasons } from './outage.js';
+import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
@@ -139,19 +139,21 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     log,
   );
-  const readiness = (): Readiness => {
-    if (isDraining) return { isReady: false, reason: 'draining' };
+  const notReadyReason = (): NotReadyReason | null => {
+    if (isDraining) return 'draining';
     const { state } = relay;
-    if (state === 'connected') {
-      if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
-      return { isReady: false, reason: 'Redis has not said yet what is revoked' };
-    }
-    return { isReady: false, reason: outageReasons[state] };
+    if (state !== 'connected') return state;
+    return sessions?.store.isCurrent === false ? 'revocations' : null;
   };
+  const readiness = (): Readiness => {
+    const reason = notReadyReason();
+    return { isReady: reason === null, reason: reason === null ? 'serving' : notReadyReasons[reason] };
+  };
+  metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);
   metrics.read({
     connections: () => server.connections.length,
     maxConnections: () => maxConnections,
-    ready: () => readiness().isReady,
+    ready: () => notReadyReason() === null,
     draining: () => isDraining,
     memoryLimitBytes,
     redisOutputBufferBytes: () => relay.redisOutputBufferBytes,
