@@ -111,6 +111,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   );
   const renewal = certificate === null ? null : new Renewal(certificate, server, log);
   const rounds = new Rounds(server.connections, config, counters, (nowMs) => {
+    server.expireRequests(nowMs);
     serverParts.doorkeeper.forgetIdle(nowMs);
     sessions?.subjects.forgetIdle(nowMs);
   });
