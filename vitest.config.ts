@@ -14,6 +14,7 @@ const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'sc
 const slow = [
   'loadtest/test/verify-faults',
   'deployment/alerts',
+  'deployment/proxies',
   'broker/test/recovery',
   'broker/test/tracing',
   'deployment/image',

@@ -103,6 +103,15 @@ describe('HEAD', () => {
     expect(Number(headers['content-length'])).toBeGreaterThan(1_000);
   });
 
+  it('refuses nobody, where a balancer asks with it', async () => {
+    const refused = (): Promise<number> => plain.node().metric('fanfare_connections_refused_total');
+    const before = await refused();
+    await ask(ports['the client port'], 'HEAD', '/ws');
+    expect(await refused()).toBe(before);
+    await ask(ports['the client port'], 'GET', '/ws');
+    expect(await refused()).toBe(before + 1);
+  });
+
   it('opens no WebSocket', async () => {
     const lines = [
       'Upgrade: websocket',

@@ -421,7 +421,8 @@ export class Server {
   }
 
   #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
-    this.#parts.counters.connectionsRefused++;
+    // HEAD is how balancers ask whether the node is there: nobody is refused.
+    if (!isHead) this.#parts.counters.connectionsRefused++;
     const body = Buffer.from(`${sentence}\n`);
     response.cork(() => {
       response.writeStatus(status);
