@@ -13,6 +13,8 @@ const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'sc
 /** Those that take longest, which is waiting: begun last, they would be waited for alone. */
 const slow = [
   'loadtest/test/verify-faults',
+  'deployment/alerts',
+  'deployment/proxies',
   'broker/test/recovery',
   'broker/test/tracing',
   'deployment/image',

@@ -64,6 +64,7 @@ describe('the tables that they come from', () => {
       bufferedBytes: () => 0,
       revocations: () => 0,
     });
+    metrics.readReasons(['draining'], () => null);
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];
     const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);

@@ -133,6 +133,8 @@ async function respond(path: string, response: ServerResponse, sources: AdminSou
 function answer(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {
     'Content-Type': type,
+    // Node does not send the body of an answer to HEAD, nor its length unless it is set here.
+    'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
   });

@@ -15,7 +15,7 @@ import { maxClientSockets } from './file-descriptors.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
-import { OutageWatch, outageReasons } from './outage.js';
+import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
 import { RedisCredentialWatch } from './redis-credential-watch.js';
 import { filesOf } from './redis-credentials.js';
@@ -121,6 +121,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   );
   const renewal = certificate === null ? null : new Renewal(certificate, server, log);
   const rounds = new Rounds(server.connections, config, counters, (nowMs) => {
+    server.expireRequests(nowMs);
     serverParts.doorkeeper.forgetIdle(nowMs);
     sessions?.subjects.forgetIdle(nowMs);
   });
@@ -149,21 +150,24 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     log,
   );
-  const readiness = (): Readiness => {
-    if (isDraining) return { isReady: false, reason: 'draining' };
+  const notReadyReason = (): NotReadyReason | null => {
+    if (isDraining) return 'draining';
     const { state } = relay;
-    if (state === 'connected') {
-      if (sessions?.store.isCurrent !== false) return { isReady: true, reason: 'serving' };
-      return { isReady: false, reason: 'Redis has not said yet what is revoked' };
-    }
-    // The other states are their own explanation.
-    const fault = state === 'connecting' || state === 'unproven' ? relay.fault : null;
-    return { isReady: false, reason: `${outageReasons[state]}${fault === null ? '' : `. ${fault}`}` };
+    if (state !== 'connected') return state;
+    return sessions?.store.isCurrent === false ? 'revocations' : null;
   };
+  const readiness = (): Readiness => {
+    const reason = notReadyReason();
+    if (reason === null) return { isReady: true, reason: 'serving' };
+    // The other reasons are their own explanation.
+    const fault = reason === 'connecting' || reason === 'unproven' ? relay.fault : null;
+    return { isReady: false, reason: `${notReadyReasons[reason]}${fault === null ? '' : `. ${fault}`}` };
+  };
+  metrics.readReasons(Object.keys(notReadyReasons), notReadyReason);
   metrics.read({
     connections: () => server.connections.length,
     maxConnections: () => maxConnections,
-    ready: () => readiness().isReady,
+    ready: () => notReadyReason() === null,
     draining: () => isDraining,
     memoryLimitBytes,
     redisOutputBufferBytes: () => relay.redisOutputBufferBytes,

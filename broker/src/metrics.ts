@@ -279,6 +279,12 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   ],
 };
 
+/** One sample for each reason (`notReadyReasons` in outage.ts), so that an alert can name the cause. */
+export const notReadyMetric = [
+  'not_ready',
+  'One sample for each reason (label `reason`): 1 while /readyz says 503 for it, else 0.',
+] as const;
+
 export const histogramMetrics = {
   relaySeconds: ['relay_seconds', 'Seconds from sending a pipeline of publications to Redis to its answer.'],
   probeSeconds: ['probe_seconds', 'Seconds from sending a probe through Redis to its return.'],
@@ -377,6 +383,21 @@ export class Metrics {
       },
     });
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** Adds a sample for each reason for which the node may not be ready. `current`: the one that applies; null while the node is ready. */
+  readReasons(reasons: readonly string[], current: () => string | null): void {
+    const [name, help] = notReadyMetric;
+    new Gauge({
+      name: prefix + name,
+      help,
+      labelNames: ['reason'],
+      registers: [this.#registry],
+      collect() {
+        const applies = current();
+        for (const reason of reasons) this.set({ reason }, Number(reason === applies));
+      },
+    });
   }
 
   /** All metrics in Prometheus' text format. */

@@ -32,13 +32,22 @@ const steadyMs = 1_000;
 /** How often it is said that it lasts, in milliseconds. */
 const remindMs = 60_000;
 
-/** What stands between the node and the others. */
+/** Why the relay does not reach the other nodes. */
 export const outageReasons = {
   connecting: 'Redis is not connected',
   unproven: 'Redis is connected, but what is published does not come through',
   outOfMemory: 'Redis is out of memory (maxmemory) and refuses what is published',
   closed: 'the node has stopped',
 } as const satisfies Record<Exclude<RelayState, 'connected'>, string>;
+
+/** Why a node is not ready: a name for metrics and alerts, and the sentence of /readyz. */
+export const notReadyReasons = {
+  ...outageReasons,
+  draining: 'draining',
+  revocations: 'Redis has not said yet what is revoked',
+} as const;
+
+export type NotReadyReason = keyof typeof notReadyReasons;
 
 interface Outage {
   /** All times are of performance.now(). */

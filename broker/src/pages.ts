@@ -5,7 +5,15 @@ import { settings } from './config.js';
 import { policyFields } from './config-documents.js';
 import { incidentSection } from './incident-page.js';
 import { logEvents } from './log.js';
-import { buildInfo, busyMetric, counterMetrics, gaugeMetrics, histogramMetrics, workerMetrics } from './metrics.js';
+import {
+  buildInfo,
+  busyMetric,
+  counterMetrics,
+  gaugeMetrics,
+  histogramMetrics,
+  notReadyMetric,
+  workerMetrics,
+} from './metrics.js';
 import { tracingSection } from './tracing-page.js';
 
 const examplePolicies = {
@@ -128,6 +136,7 @@ export function observabilityPage(): string {
       `| \`fanfare_${name}${suffix}\` | ${type} | ${help} |`;
   const metrics = [
     ...Object.values(gaugeMetrics).map(row('', 'gauge')),
+    row('', 'gauge')(notReadyMetric),
     row('', 'gauge')(buildInfo),
     row('_total', 'counter')(busyMetric),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),

@@ -110,20 +110,11 @@ describe('the opening handshake', () => {
     expect(status).toBe('400 Bad Request');
   });
 
-  it.each(['POST', 'PUT', 'OPTIONS', 'HEAD', 'DELETE'])(
-    'answers %s with 405 and the method that it takes',
-    async (method) => {
-      const { status, headers, body } = await ask([
-        `${method} /ws HTTP/1.1`,
-        ...without('request'),
-        'Content-Length: 0',
-      ]);
-      expect(status).toBe('405 Method Not Allowed');
-      expect(headers.get('allow')).toBe('GET');
-      // RFC 9110 section 9.3.2: an answer to HEAD has no body.
-      expect(body === '').toBe(method === 'HEAD');
-    },
-  );
+  it.each(['POST', 'PUT', 'OPTIONS', 'DELETE'])('answers %s with 405 and the methods that it takes', async (method) => {
+    const { status, headers } = await ask([`${method} /ws HTTP/1.1`, ...without('request'), 'Content-Length: 0']);
+    expect(status).toBe('405 Method Not Allowed');
+    expect(headers.get('allow')).toBe('GET, HEAD');
+  });
 
   it.each(['/', '/wss', '/ws/', '/ws/chat'])('answers the path %s with 404 and the path that it has', async (path) => {
     const { status, body } = await ask([`GET ${path} HTTP/1.1`, ...without('request')]);

@@ -50,11 +50,13 @@ describe('a Redis that is not there when the node starts', () => {
         'Redis is not connected. Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
     });
     expect(await node.metric('fanfare_relay_connected')).toBe(0);
+    expect(await node.metric('fanfare_not_ready{reason="connecting"}')).toBe(1);
     const client = await cluster.connect();
     expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
     expect(await client.subscribe('t')).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
     await redis.restart();
     await untilReady(cluster, true);
+    expect(await node.metric('fanfare_not_ready{reason="connecting"}')).toBe(0);
     expect(await client.subscribe('t')).toMatchObject({ type: 'subscribed' });
     expect(await client.publish('t', 2)).toMatchObject({ type: 'published' });
     expect(await client.take('t', 1)).toEqual([2]);
@@ -346,6 +348,8 @@ describe('a Redis that is out of memory', () => {
     await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
     const reason = 'Redis is out of memory (maxmemory) and refuses what is published';
     await until('readiness says so', async () => (await node.readiness()).reason === reason);
+    expect(await node.metric('fanfare_not_ready{reason="outOfMemory"}')).toBe(1);
+    expect(await node.metric('fanfare_not_ready{reason="unproven"}')).toBe(0);
     await until('the outage is told so', () =>
       node.log.some(({ event, msg }) => event === 'outageBegan' && msg.startsWith(`OUTAGE: ${reason}.`)),
     );

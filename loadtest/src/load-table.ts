@@ -32,9 +32,9 @@ export const loadColumns: readonly Column[] = [
     cell: ({ deliveries, workload }) => count(deliveries / workload.seconds),
   },
   {
-    title: 'lost',
+    title: 'missing',
     about:
-      'deliveries that should have come and had not when nothing came for five seconds. Anything but 0 makes the run invalid',
+      'deliveries of publications that were sent and had not arrived when nothing came for five seconds. They were sent without acknowledgement, so none was promised; but anything but 0 makes the run invalid',
     cell: ({ lost }) => count(lost),
   },
   {

@@ -64,10 +64,12 @@ describe('its end', () => {
   });
 
   it('is the server’s where publications are lost', () => {
-    const failed = result({ lost: 7, complaints: ['7 deliveries were lost, and nobody was told.'] });
+    const failed = result({ lost: 7, complaints: ['7 deliveries are missing, and subscribers were not notified.'] });
     const { limitedBy, says } = conclude(run, { held: null, failed }, 100);
     expect(limitedBy).toBe('server');
-    expect(says).toContain('no rate held. At 40 publications a second: 7 deliveries were lost, and nobody was told. ');
+    expect(says).toContain(
+      'no rate held. At 40 publications a second: 7 deliveries are missing, and subscribers were not notified. ',
+    );
   });
 
   it.each([

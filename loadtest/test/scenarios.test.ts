@@ -52,7 +52,7 @@ it.concurrent('says so where publications are lost, and that the figures say not
   expect(result?.lost).toBeGreaterThan(0);
   expect(result?.told).toBeGreaterThan(0);
   expect(result?.complaints).toContainEqual(
-    expect.stringMatching(/deliveries were lost; subscribers were told \d+ times\./),
+    expect.stringMatching(/deliveries are missing; subscribers were notified \d+ times\./),
   );
 });
 

@@ -27,12 +27,50 @@ it('takes several faults, in the order given, or all', () => {
   expect(parseVerifyCommandLine(['--fault', 'all'])).toMatchObject({ faults });
 });
 
+it('has modest defaults for a cluster that runs already', () => {
+  expect(parseVerifyCommandLine(['--url', 'ws://a/ws, wss://b/ws', '--token', 'x', '--seconds', '5'])).toMatchObject({
+    name: 'verifyExisting',
+    jsonFile: null,
+    options: {
+      urls: ['ws://a/ws', 'wss://b/ws'],
+      token: 'x',
+      rate: 200,
+      topics: 40,
+      subscribers: 40,
+      level: 'recoverable',
+      seconds: 5,
+    },
+  });
+});
+
 it('has another name for each fault', () => {
   expect(new Set(faults.map(({ name }) => name)).size).toBe(faults.length);
 });
 
 it.each([
-  [[], 'Say what breaks with --fault; --list says what there is.'],
+  [
+    [],
+    'Say what breaks with --fault, or name a cluster that runs already with --url; --list says which faults there are.',
+  ],
+  [
+    ['--url', 'ws://a/ws', '--fault', 'none'],
+    '--fault starts a cluster and breaks it; with --url make the fault by hand, and leave --fault out.',
+  ],
+  [
+    ['--url', 'ws://a/ws', '--nodes', '3'],
+    '--nodes is about what is started here: it goes with --fault, not with --url.',
+  ],
+  [
+    ['--url', 'ws://a/ws', '--clients', '3'],
+    '--clients is about what is started here: it goes with --fault, not with --url.',
+  ],
+  [['--url', 'http://a/ws'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "http://a/ws".'],
+  [['--url', 'ws://a/ws,'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "".'],
+  [['--url', 'ws://a/ws, ws://a/ws'], '--url has the same URL twice.'],
+  [['--url'], '--url needs a value.'],
+  [['--fault', 'none', '--token', 'x'], '--token goes with --url: what is started here asks for none.'],
+  [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
+  [['--list', '--rate', '5'], '--list shows the faults and does nothing else: leave the other options out.'],
   [['none'], '"none" stands where an option was expected.'],
   [['--fault', 'none', '--level'], '--level needs a value: fast, recoverable, durable.'],
   [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],
@@ -48,7 +86,7 @@ it.each([
     '--level does not know "fast,durable", only fast, recoverable, durable.',
   ],
   [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600, not "1".'],
-  [['--fault', 'none', '--clients', '0'], '--clients must be a number from 1 to 10000, not "0".'],
+  [['--fault', 'storm', '--clients', '0'], '--clients must be a number from 1 to 10000, not "0".'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseVerifyCommandLine(args)).toThrow(new UsageError(sentence));
 });

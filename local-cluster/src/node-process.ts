@@ -16,6 +16,8 @@ export interface NodeOptions {
   readonly redisUrl?: string;
   /** More settings, `FANFARE_…`. The settings of this process are not handed on. */
   readonly env?: Readonly<Record<string, string>>;
+  /** An address of loopback on which both ports are. Default: 127.0.0.1. */
+  readonly host?: string;
   /** Default: a free one. */
   readonly port?: number;
   /** Default: a free one. */
@@ -32,12 +34,12 @@ export class NodeProcess implements AsyncDisposable {
   readonly adminPort: number;
   readonly #child: Child;
 
-  constructor(child: Child, ports: Ports, scheme: 'ws' | 'wss') {
+  constructor(child: Child, host: string, ports: Ports, scheme: 'ws' | 'wss') {
     this.#child = child;
     this.port = ports.port;
     this.adminPort = ports.adminPort;
-    this.url = `${scheme}://127.0.0.1:${ports.port}/ws`;
-    this.adminUrl = `http://127.0.0.1:${ports.adminPort}`;
+    this.url = `${scheme}://${host}:${ports.port}/ws`;
+    this.adminUrl = `http://${host}:${ports.adminPort}`;
   }
 
   get pid(): number {
@@ -103,12 +105,14 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
 }
 
 async function startOn(port: number, options: NodeOptions): Promise<NodeProcess> {
-  const { redisUrl, env = {}, adminPort = 0, waitReady = true } = options;
+  const { redisUrl, env = {}, host = '127.0.0.1', adminPort = 0, waitReady = true } = options;
   const child = new Child({
     command: [process.execPath, main],
     env: {
       ...ownEnvironment(),
+      FANFARE_HOST: host,
       FANFARE_PORT: String(port),
+      FANFARE_ADMIN_HOST: host,
       FANFARE_ADMIN_PORT: String(adminPort),
       // The Redis of a test is known to be new: there is no other node to wait for.
       FANFARE_NEW_NODE_WAIT_MS: '0',
@@ -120,7 +124,7 @@ async function startOn(port: number, options: NodeOptions): Promise<NodeProcess>
   try {
     const ports = await child.find(readPorts, signal);
     if (ports === null) throw new Error(child.explain('The node ended before it listened.'));
-    const node = new NodeProcess(child, ports, env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss');
+    const node = new NodeProcess(child, host, ports, env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss');
     if (waitReady) await becomesReady(node, child, signal);
     return node;
   } catch (error) {

@@ -7,6 +7,7 @@ export async function metricNames(): Promise<Set<string>> {
   const zero = (): number => 0;
   const readings = Object.fromEntries(Object.keys(gaugeMetrics).map((name) => [name, zero]));
   metrics.read(readings as unknown as Readings);
+  metrics.readReasons(['connecting'], () => null);
   const exposed = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)/gm)].flatMap(([, name = '', type]) =>
     type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );

@@ -15,9 +15,10 @@ export interface Alert {
   readonly annotations: { readonly summary: string; readonly description: string; readonly runbook_url: string };
 }
 
+/** The alerts of a rule file, without its recording rules. */
 export function alertsOf(text: string): Alert[] {
-  const { groups }: { groups: { rules: Alert[] }[] } = parse(text);
-  return groups.flatMap(({ rules }) => rules);
+  const { groups }: { groups: { rules: (Alert | { readonly record: string })[] }[] } = parse(text);
+  return groups.flatMap(({ rules }) => rules).filter((rule) => 'alert' in rule);
 }
 
 export interface Panel {
@@ -79,8 +80,13 @@ export class PrometheusApi {
     return activeTargets;
   }
 
-  async rules(): Promise<{ name: string; health: string; lastError?: string }[]> {
-    const { groups } = await this.#get<{ groups: { rules: { name: string; health: string }[] }[] }>('rules');
+  /** The alerts that it knows. */
+  async alerts(): Promise<{ name: string; health: string }[]> {
+    const parameters = { type: 'alert' };
+    const { groups } = await this.#get<{ groups: { rules: { name: string; health: string }[] }[] }>(
+      'rules',
+      parameters,
+    );
     return groups.flatMap(({ rules }) => rules);
   }
 

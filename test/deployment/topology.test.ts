@@ -77,7 +77,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       .toEqual(nodes.map(() => 'up'));
     const alerts = alertsOf(readFileSync(rulesFile, 'utf8')).map(({ alert }) => alert);
     await expect
-      .poll(async () => (await prometheus.rules()).map(({ name, health }) => [name, health]), { timeout: 15_000 })
+      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]), { timeout: 15_000 })
       .toEqual(alerts.map((name) => [name, 'ok']));
   });
 

@@ -16,18 +16,18 @@ export class Rounds {
   readonly #settings: RoundsSettings;
   readonly #counters: { connectionsShed: number };
   readonly #timer: NodeJS.Timeout;
-  readonly #forgetIdle: (nowMs: number) => void;
+  readonly #everyRound: (nowMs: number) => void;
   /** As of the last round. */
   bufferedBytes = 0;
 
-  /** `forgetIdle`: also done each time, with the time of performance.now(). */
+  /** `everyRound`: also called each time, with the time of performance.now(). */
   constructor(
     connections: readonly Connection[],
     settings: RoundsSettings,
     counters: { connectionsShed: number },
-    forgetIdle: (nowMs: number) => void,
+    everyRound: (nowMs: number) => void,
   ) {
-    this.#forgetIdle = forgetIdle;
+    this.#everyRound = everyRound;
     this.#connections = connections;
     this.#settings = settings;
     this.#counters = counters;
@@ -51,7 +51,7 @@ export class Rounds {
       if (!connection.isClosing) total += connection.bufferedBytes;
     }
     this.bufferedBytes = total;
-    this.#forgetIdle(now);
+    this.#everyRound(now);
     if (total > this.#settings.maxTotalBufferedBytes) this.#shed(total);
   }
 

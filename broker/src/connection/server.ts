@@ -8,6 +8,7 @@ import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import type { Doorkeeper } from './doorkeeper.js';
+import { type OpenRequest, OpenRequests, requestTimeoutMs } from './open-requests.js';
 import type { Proof } from './session.js';
 import { bearerOf, judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
 
@@ -69,6 +70,30 @@ export interface Api {
 /** Longest body of a POST request. */
 const maxBodyBytes = 4_096;
 
+const bodyTooLong: Refused = {
+  status: '413 Content Too Large',
+  headers: {},
+  sentence: `A body has at most ${maxBodyBytes} bytes.`,
+};
+
+const bodyNotInTime: Refused = {
+  status: '408 Request Timeout',
+  headers: {},
+  sentence: `The body was not complete within ${requestTimeoutMs / 1_000} s. Send it with Content-Length and without chunk extensions.`,
+};
+
+const noAnswerInTime: Refused = {
+  status: '504 Gateway Timeout',
+  headers: {},
+  sentence: `The node had no answer within ${requestTimeoutMs / 1_000} s. The request may have been carried out or not.`,
+};
+
+const tooManyRequests: Refused = {
+  status: '503 Service Unavailable',
+  headers: { 'Retry-After': '1' },
+  sentence: 'Too many requests are open on this node; retry in a moment.',
+};
+
 /** What those need who come in, beside the settings. */
 export interface ServerParts {
   readonly counters: ServerCounters;
@@ -126,8 +151,9 @@ export class Server {
   /** Sockets that may live on behind their close frame. */
   #parting = 0;
   #isDraining = false;
-  /** Sockets that are no WebSockets, or not yet. */
+  /** Sockets that are no WebSockets, or not yet. uWebSockets closes them if no request is complete within about twelve seconds. */
   #strangers = 0;
+  readonly #openRequests = new OpenRequests();
 
   private constructor(
     uws: UWebSockets,
@@ -229,6 +255,11 @@ export class Server {
     this.#isDraining = true;
     if (this.#listenSocket !== null) this.#uws.us_listen_socket_close(this.#listenSocket);
     this.#listenSocket = null;
+  }
+
+  /** Answers the requests that take too long. To be called about once a second, with the time of performance.now(). */
+  expireRequests(nowMs: number): void {
+    this.#openRequests.look(nowMs);
   }
 
   /** Cuts off whatever is still connected. */
@@ -352,30 +383,28 @@ export class Server {
       ? refuseDraining
       : doorkeeper.judgePost(whereaboutsOf(response, header), token?.startsWith(apiKeyPrefix) === true);
     if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
-    let isAborted = false;
-    response.onAborted(() => {
-      isAborted = true;
-    });
+    if (this.#openRequests.isFull) return this.#refuse(response, tooManyRequests);
+    let isComplete = false;
+    // Whoever takes it out of the open requests answers it; nobody else does.
+    const open: OpenRequest = { expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
+    const refuse = (refused: Refused): void => {
+      if (this.#openRequests.delete(open)) this.#refuse(response, refused);
+    };
+    this.#openRequests.add(open, performance.now());
+    response.onAborted(() => this.#openRequests.delete(open));
     const pieces: Buffer[] = [];
     let length = 0;
     response.onData((piece, isLast) => {
+      if (!this.#openRequests.has(open)) return;
       length += piece.byteLength;
-      if (length > maxBodyBytes) {
-        // What is still on its way is not read: the connection ends with the answer.
-        if (!isAborted)
-          this.#refuse(response, {
-            status: '413 Content Too Large',
-            headers: {},
-            sentence: `A body has at most ${maxBodyBytes} bytes.`,
-          });
-        isAborted = true;
-        return;
-      }
+      // What is still on its way is not read: the connection ends with the answer.
+      if (length > maxBodyBytes) return refuse(bodyTooLong);
       // A copy: the memory is uWebSockets' own.
       pieces.push(Buffer.from(piece.slice(0)));
-      if (!isLast || isAborted) return;
+      if (!isLast) return;
+      isComplete = true;
       void api.answer(path, { token, body: Buffer.concat(pieces).toString('utf8') }).then(({ status, body }) => {
-        if (isAborted) return;
+        if (!this.#openRequests.delete(open)) return;
         response.cork(() => {
           response
             .writeStatus(status)
@@ -395,13 +424,15 @@ export class Server {
   }
 
   #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
-    this.#parts.counters.connectionsRefused++;
+    // HEAD is how balancers ask whether the node is there: nobody is refused.
+    if (!isHead) this.#parts.counters.connectionsRefused++;
+    const body = Buffer.from(`${sentence}\n`);
     response.cork(() => {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
-      // RFC 9110 section 9.3.2. Not `endWithoutBody`: this binding takes that for no answer at all, and ends the process.
-      response.end(isHead ? '' : `${sentence}\n`, true);
+      if (isHead) endWithoutBody(response, body.length);
+      else response.end(body, true);
     });
   }
 
@@ -418,6 +449,23 @@ export class Server {
     this.#connections[connection.index] = last;
     last.index = connection.index;
   }
+}
+
+/**
+ * Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes. The library's own
+ * `endWithoutBody` ends the process, or with an abort handler keeps the socket open for ever.
+ */
+function endWithoutBody(response: HttpResponse, bodyLength: number): void {
+  let isClosed = false;
+  response.onAborted(() => {
+    isClosed = true;
+  });
+  response.writeHeader('Connection', 'close');
+  response.tryEnd('', bodyLength);
+  // The head leaves when the library's own callback returns.
+  setImmediate(() => {
+    if (!isClosed) response.close();
+  });
 }
 
 /** What is said of a port that somebody else has. */

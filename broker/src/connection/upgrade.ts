@@ -30,12 +30,12 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   if (request.path() !== endpointPath) {
     return refuse('404 Not Found', `There is nothing here; the WebSocket endpoint is ${endpointPath}.`);
   }
-  if (request.method().toUpperCase() !== 'GET') {
-    return refuse('405 Method Not Allowed', `A WebSocket is opened with GET, not ${request.method().toUpperCase()}.`, {
-      Allow: 'GET',
-    });
+  const method = request.method().toUpperCase();
+  if (method !== 'GET' && method !== 'HEAD') {
+    return refuse('405 Method Not Allowed', `A WebSocket is opened with GET, not ${method}.`, { Allow: 'GET, HEAD' });
   }
-  const upgrade = request.header('upgrade').toLowerCase();
+  // HEAD is answered like GET, but opens nothing.
+  const upgrade = method === 'HEAD' ? '' : request.header('upgrade').toLowerCase();
   if (upgrade === '') {
     return refuse('426 Upgrade Required', 'This is a WebSocket endpoint: connect with a WebSocket client.', {
       Upgrade: 'websocket',

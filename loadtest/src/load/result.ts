@@ -92,7 +92,7 @@ const loadResultSchema = z.object({
   workload: workloadSchema.describe('the load, as below'),
   published: count.describe('publications sent in the measured time'),
   deliveries: count.describe('publications that subscribers got, each counted for each subscriber'),
-  lost: count.describe('deliveries that should have come and did not'),
+  lost: count.describe('deliveries of publications that were sent, without acknowledgement, and did not arrive'),
   lostInWarmUp: count.default(0).describe('the same of the warm-up: it is not in `lost`'),
   repeated: count.describe('deliveries that came again or out of order'),
   foreign: count.describe('deliveries that were none of this load’s'),

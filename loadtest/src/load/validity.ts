@@ -15,6 +15,10 @@ export const backPrefix = 'coming back: ';
 /** What failures of publishers begin with: others are those of subscribers. */
 export const publisherPrefix = 'a publisher: ';
 
+/** What a missing delivery of this load means, and what does not follow from it. */
+const noPromise =
+  'None of them was promised: this load publishes without acknowledgement. "npm run verify -- --url" judges acknowledged publications.';
+
 export interface Evidence
   extends Pick<
     LoadResult,
@@ -73,45 +77,46 @@ export const validityRules: readonly Rule[] = [
       complainIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
   },
   {
-    says: 'Publishers were cut off … times, and … deliveries were lost: what they sent last may never have reached the broker.',
+    says: 'Publishers were cut off … times, and … deliveries are missing: what they sent last may never have reached the broker. …',
     means:
-      'Numbers are missing in what subscribers got, and a publisher lost its connection, with what was on its way.',
+      'Numbers are missing in what subscribers got, and a publisher lost its connection, with what was on its way. The load publishes without acknowledgement.',
     advice:
-      'The complaint about the publisher says how it was cut off. If nobody had cut it off, nothing might be lost: mend that first, then repeat it.',
+      'The complaint about the publisher says how it was cut off. If nobody had cut it off, nothing might be missing: repair that first, then repeat it.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && cutOffs(evidence) > 0,
-        `Publishers were cut off ${cutOffs(evidence)} times, and ${evidence.lost} deliveries were lost: what they sent last may never have reached the broker.`,
+        `Publishers were cut off ${cutOffs(evidence)} times, and ${evidence.lost} deliveries are missing: what they sent last may never have reached the broker. ${noPromise}`,
       ),
   },
   {
-    says: '… deliveries were lost, and nobody was told.',
-    means: 'Numbers are missing in what subscribers got, and none heard of it.',
+    says: '… deliveries are missing, and subscribers were not notified. …',
+    means:
+      'Numbers are missing in what subscribers got, and they received neither `gap` nor `reset`. Only acknowledged publications are promised to arrive; this load does not ask for acknowledgements.',
     advice:
-      'At level `fast` this happens where a node or Redis was away for a moment: was one restarted, or overloaded? Bare sockets do not hear what subscribers are told: repeat it with `--client`. If nobody is told then either, at `recoverable`, it is a bug: please report it.',
+      'Was a node or Redis away, restarted or overloaded? Then this is to be expected: `npm run verify -- --url` publishes with acknowledgement and judges what is promised. If nothing was away, and topics are `recoverable`, it is a bug: please report it. Bare sockets do not hear notifications: use `--client`.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && evidence.told === 0 && cutOffs(evidence) === 0,
-        `${evidence.lost} deliveries were lost, and nobody was told.`,
+        `${evidence.lost} deliveries are missing, and subscribers were not notified. ${noPromise}`,
       ),
   },
   {
-    says: '… deliveries were lost; subscribers were told … times.',
+    says: '… deliveries are missing; subscribers were notified … times. …',
     means: 'Publications are gone, and the clients know it.',
     advice:
-      'Expected at level `fast` for who was away. Else the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
+      'Expected at level `fast` for clients that were away. Otherwise the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
-        `${evidence.lost} deliveries were lost; subscribers were told ${evidence.told} times.`,
+        `${evidence.lost} deliveries are missing; subscribers were notified ${evidence.told} times. ${noPromise}`,
       ),
   },
   {
-    says: '… deliveries were lost in the warm-up already.',
-    means: 'Numbers are missing from before the measured time; what was lost in it is told apart.',
+    says: '… deliveries are missing from the warm-up.',
+    means: 'Numbers are missing from before the measured time; those missing from it are counted separately.',
     advice: 'As above: something was wrong before the measurement began, so it may be wrong in it.',
     find: ({ lostInWarmUp }) =>
-      complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries were lost in the warm-up already.`),
+      complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries are missing from the warm-up.`),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',

@@ -111,7 +111,7 @@ function searchesOf(files: readonly NamedResultFile[]): string {
 function verdict(results: readonly LoadResult[]): string {
   const invalid = results.filter(({ complaints }) => complaints.length > 0);
   if (invalid.length === 0) {
-    return `<p class="verdict">All ${results.length} results are valid: nothing was lost, doubled or late on its way out.</p>`;
+    return `<p class="verdict">All ${results.length} results are valid: nothing was missing, doubled or late on its way out.</p>`;
   }
   const complaints = invalid.flatMap(({ scenario, label, server, complaints: own }) =>
     own.map(

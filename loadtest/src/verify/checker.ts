@@ -1,6 +1,6 @@
 /** Publishes under load to subscribers who remember everything, and judges afterwards what each of them got. It knows nothing of nodes. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Client, createClient } from '@fanfare/client';
+import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import type { Audience, AudienceReport, Patience } from './audience.js';
 import { publisherOptions, publishTimeoutMs } from './client-options.js';
 import { addFindings, type Findings, noFindings } from './findings.js';
@@ -24,6 +24,14 @@ export interface CheckerOptions {
   readonly topicsPerSubscriber: number;
   /** Length of the filler in each publication. */
   readonly bytes: number;
+}
+
+/** Where the clients go, beside the URL. */
+export interface CheckerPlace {
+  /** The topics begin with it. Default: `verify`. */
+  readonly topicPrefix?: 'verify' | `verify.${string}`;
+  /** Of publishers and subscribers. */
+  readonly clientOptions?: ClientOptions;
 }
 
 /** What was found of a run. */
@@ -63,17 +71,22 @@ export class Checker implements AsyncDisposable {
   #looking: NodeJS.Timeout | undefined;
 
   /** Connects everybody; the load comes with {@link start}. */
-  static async open(url: string, publishers: number, options: CheckerOptions): Promise<Checker> {
+  static async open(
+    url: string,
+    publishers: number,
+    options: CheckerOptions,
+    place: CheckerPlace = {},
+  ): Promise<Checker> {
     await using parts = new Parts();
     const clients = Array.from({ length: publishers }, () => {
-      const client = parts.use(createClient<VerifyTopics>(url, publisherOptions));
+      const client = parts.use(createClient<VerifyTopics>(url, { ...publisherOptions, ...place.clientOptions }));
       client.on('error', () => {});
       return client;
     });
     await within(10_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
     const checker = new Checker(clients, parts.move());
     try {
-      await checker.#gather(url, options);
+      await checker.#gather(url, options, place);
       return checker;
     } catch (error) {
       await checker[Symbol.asyncDispose]();
@@ -124,8 +137,23 @@ export class Checker implements AsyncDisposable {
     this.#audiences.push({ audience, name });
   }
 
-  published(lane: number): number {
+  publishedBy(lane: number): number {
     return this.#lanes[lane]?.ledger.published ?? 0;
+  }
+
+  /** What publishers know so far; what has no answer yet counts as unknown. */
+  get published(): Published {
+    return {
+      published: sum(this.#lanes, ({ ledger }) => ledger.published),
+      acknowledged: sum(this.#lanes, ({ ledger }) => ledger.acknowledged),
+      refused: sum(this.#lanes, ({ ledger }) => ledger.refused),
+      unknown: sum(this.#lanes, ({ ledger }) => ledger.doubted) + this.pending,
+    };
+  }
+
+  /** Publications without an answer yet. */
+  get pending(): number {
+    return sum(this.#lanes, ({ ledger }) => ledger.pending);
   }
 
   /** A sentence for the report. */
@@ -160,12 +188,7 @@ export class Checker implements AsyncDisposable {
     if (main === undefined) throw new Error('There are no subscribers.');
     findings.disagreements += sum(this.#lanes, ({ disagreements }) => disagreements);
     return {
-      published: {
-        published: sum(this.#lanes, ({ ledger }) => ledger.published),
-        acknowledged: sum(this.#lanes, ({ ledger }) => ledger.acknowledged),
-        refused: sum(this.#lanes, ({ ledger }) => ledger.refused),
-        unknown: sum(this.#lanes, ({ ledger }) => ledger.doubted + ledger.pending),
-      },
+      published: this.published,
       heldBack: sum(this.#lanes, ({ heldBack }) => heldBack),
       rejections: this.#rejections(),
       findings,
@@ -182,12 +205,16 @@ export class Checker implements AsyncDisposable {
   }
 
   /** Lanes and subscribers. */
-  async #gather(url: string, options: CheckerOptions): Promise<void> {
+  async #gather(
+    url: string,
+    options: CheckerOptions,
+    { topicPrefix = 'verify', clientOptions = {} }: CheckerPlace,
+  ): Promise<void> {
     const { bytes, lanesPerTopic, rate, subscribers, topics, topicsPerSubscriber } = options;
     const plans = Array.from({ length: topics }, (_, index): TopicPlan => {
       const perSecond = rate / topics;
       const order = new TopicOrder(window(perSecond, rememberedSeconds, 1_024));
-      const topic: VerifyTopic = `verify.t${index}`;
+      const topic: VerifyTopic = `${topicPrefix}.t${index}`;
       const lanes = Array.from({ length: lanesPerTopic }, () =>
         this.#addLane(topic, order, perSecond / lanesPerTopic, bytes),
       );
@@ -200,8 +227,8 @@ export class Checker implements AsyncDisposable {
         (_, index) => plans[(client * topicsPerSubscriber + index) % topics],
       ).filter((plan) => plan !== undefined),
     );
-    const published = (lane: number): number => this.published(lane);
-    const audience = await Subscribers.open({ url, topicsOfClients, published });
+    const published = (lane: number): number => this.publishedBy(lane);
+    const audience = await Subscribers.open({ url, topicsOfClients, published, clientOptions });
     this.addAudience(audience, 'subscribers');
   }
 

@@ -25,6 +25,8 @@ interface FaultDescription {
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, where the usual number is too small. */
   readonly historySize?: number;
+  /** Whether it adds clients of its own, as many as `--clients` says. */
+  readonly addsClients?: boolean;
 }
 
 /** Makes the fault and undoes it. What it throws is a complaint: a fault that could not be made proves nothing. */

@@ -126,7 +126,7 @@ class Trial implements AsyncDisposable {
       addTopic: (name, bytes, perSecond, burst) => checker.addTopic(name, bytes, perSecond, burst),
       use: (part) => this.#parts.use(part),
       addAudience: (audience, name) => checker.addAudience(audience, name),
-      published: (lane) => checker.published(lane),
+      published: (lane) => checker.publishedBy(lane),
       note: (sentence) => checker.note(sentence),
       complain: (sentence) => this.#complaints.push(sentence),
     };

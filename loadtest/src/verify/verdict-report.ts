@@ -1,6 +1,7 @@
 /** The verdicts as Markdown, so that a terminal and a page show the same. */
 import { describeMachine } from '../machine.js';
 import { markdownTable } from '../markdown-table.js';
+import type { CheckerReport } from './checker.js';
 import { phases } from './latency.js';
 import type { TrialOptions, TrialResult } from './trial.js';
 
@@ -68,17 +69,24 @@ function latencyTable(results: readonly TrialResult[]): string {
   return markdownTable(head, rows);
 }
 
-function explain({ fault, findings, notes, detection, heldBack, rejections }: TrialResult): string[] {
+function explain(result: TrialResult): string[] {
+  const { fault, detection } = result;
+  const lines = detection === null ? [] : [`Noticed by ${detection.how}.`];
+  lines.push(...detailsOf(result));
+  return lines.length === 0 ? [] : [[`${fault}:`, ...lines.map((line) => `- ${line}`)].join('\n')];
+}
+
+/** What stands in no table, a sentence each. */
+export function detailsOf({ findings, notes, heldBack, rejections }: CheckerReport): string[] {
   const lines = [...notes];
-  if (detection !== null) lines.push(`Noticed by ${detection.how}.`);
   const codes = Object.entries(rejections).map(([code, times]) => `${code} ${times}`);
   if (codes.length > 0) lines.push(`Publishes rejected: ${codes.join(', ')}.`);
   if (heldBack > 0) lines.push(`${count(heldBack)} publications were due, but too many had no answer yet.`);
   lines.push(...Object.values(findings.examples).flat());
-  return lines.length === 0 ? [] : [[`${fault}:`, ...lines.map((line) => `- ${line}`)].join('\n')];
+  return lines;
 }
 
-function count(value: number): string {
+export function count(value: number): string {
   return value.toLocaleString('en');
 }
 
@@ -86,10 +94,10 @@ function seconds(ms: number | null): string {
   return ms === null ? 'never' : (ms / 1_000).toFixed(2);
 }
 
-function milliseconds(ms: number): string {
+export function milliseconds(ms: number): string {
   return ms < 10 ? ms.toFixed(1) : ms.toFixed(0);
 }
 
-function plural(number: number, word: string): string {
+export function plural(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? '' : 's'}`;
 }

@@ -2,10 +2,18 @@
 import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
 import { checkOutput, writeMeasured } from '../output-file.js';
-import { exitWhenStopped } from '../stop-signal.js';
+import { exitWhenStopped, untilStopped } from '../stop-signal.js';
+import { checkExistingCluster } from './existing-cluster.js';
+import { reportExistingCluster } from './existing-cluster-report.js';
 import { runTrial, type TrialResult } from './trial.js';
 import { reportVerdicts } from './verdict-report.js';
-import { parseVerifyCommandLine, type VerifyRequest, verifyHelp, verifyList } from './verify-command-line.js';
+import {
+  parseVerifyCommandLine,
+  type VerifyExistingRequest,
+  type VerifyRequest,
+  verifyHelp,
+  verifyList,
+} from './verify-command-line.js';
 
 async function carryOut(request: VerifyRequest): Promise<void> {
   if (request.name === 'help') {
@@ -16,9 +24,13 @@ async function carryOut(request: VerifyRequest): Promise<void> {
     process.stdout.write(verifyList());
     return;
   }
+  if (request.jsonFile !== null) await checkOutput(request.jsonFile);
+  if (request.name === 'verifyExisting') {
+    await verifyExisting(request);
+    return;
+  }
   const { faults, options, jsonFile } = request;
   void exitWhenStopped();
-  if (jsonFile !== null) await checkOutput(jsonFile);
   const results: TrialResult[] = [];
   /** Faults without a verdict, and why. */
   const unjudged: { readonly fault: string; readonly reason: string }[] = [];
@@ -43,6 +55,22 @@ async function carryOut(request: VerifyRequest): Promise<void> {
     await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (unjudged.length > 0 || results.some(({ isGood }) => !isGood)) process.exitCode = 1;
+}
+
+async function verifyExisting({ options, jsonFile }: VerifyExistingRequest): Promise<void> {
+  const beganMs = performance.now();
+  const say = (line: string): void => {
+    process.stderr.write(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${line}\n`);
+  };
+  const result = await checkExistingCluster(options, untilStopped(), say);
+  process.stdout.write(`${reportExistingCluster(result, options)}\n`);
+  if (jsonFile !== null) {
+    // The file is shown to others.
+    const { token: _, ...shown } = options;
+    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options: shown, result };
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  process.exitCode = result.isGood ? 0 : 1;
 }
 
 try {

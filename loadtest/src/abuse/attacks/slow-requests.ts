@@ -14,7 +14,7 @@ async function drip(raid: Raid, head: readonly string[], byte: string): Promise<
   });
 }
 
-/** The node gives a request 10 s, and looks every 4 s. */
+/** The node gives the head of a request 10 s and looks every 4 s; it gives a body 5 s. */
 const leastSeconds = 15;
 
 export const slowHandshake: Attack = attack({
@@ -28,7 +28,7 @@ export const slowHandshake: Attack = attack({
 export const slowBody: Attack = attack({
   name: 'slow-body',
   about: `${connections} requests to /v1/tickets whose body comes byte by byte`,
-  answers: ['cut off'],
+  answers: ['HTTP 408'],
   leastSeconds,
   run: (raid) => {
     const head = ['POST /v1/tickets HTTP/1.1', 'Host: localhost', 'Authorization: Bearer x', 'Content-Length: 4000'];

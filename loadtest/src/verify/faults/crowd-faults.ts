@@ -20,6 +20,7 @@ const baselineMs = 1_000;
 export const storm: Fault = {
   name: 'storm',
   about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed, and started again when all are back at the others.`,
+  addsClients: true,
   resets: 'none',
   async prepare({ addAudience, addTopic, clients, cluster, complain, note }) {
     const count = clients ?? stormClients;
@@ -98,6 +99,7 @@ const slowSubscriber = 4002;
 export const stalledSubscriber: Fault = {
   name: 'stalled-subscriber',
   about: `Of ${stalledClients} more subscribers (--clients) of one topic with ${stalledPerSecond} publications/s of 2 kB, one stops reading until the node closes it (4002), then reads on.`,
+  addsClients: true,
   resets: 'none',
   // What the kernel holds for the stalled one, and what is published until it is cut off.
   historySize: 20_000,

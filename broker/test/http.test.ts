@@ -1,0 +1,205 @@
+/** What a node answers to plain HTTP requests: HEAD, and requests that uWebSockets.js itself never answers. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxOpenRequests } from '../src/connection/open-requests.js';
+import { CertificateFolder } from './certificates.js';
+import { startCluster, type TestCluster } from './harness.js';
+import { until, within } from './wait.js';
+
+const key = 'fk_shop_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8';
+const sha256 = '04a950661f0547c9cb1baf0e60601a6bc92efac423fa8e2d3a91ec20d5e8a3e9';
+
+interface Answer {
+  readonly status: string;
+  /** In lower case; one that comes twice has both values. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+function read(text: string): Answer {
+  const end = text.indexOf('\r\n\r\n');
+  const [status = '', ...fields] = text.slice(0, end).split('\r\n');
+  const headers: Record<string, string> = {};
+  for (const field of fields) {
+    const colon = field.indexOf(':');
+    const name = field.slice(0, colon).toLowerCase();
+    headers[name] = [headers[name], field.slice(colon + 2)].filter(Boolean).join(', ');
+  }
+  return { status, headers, body: text.slice(end + 4) };
+}
+
+/** Resolves with all that comes until the node closes the connection. */
+async function whole(socket: Socket): Promise<string> {
+  let text = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (piece) => {
+    text += piece;
+  });
+  await within('the node closes the connection', once(socket, 'close'));
+  return text;
+}
+
+interface Port {
+  readonly dial: () => Socket;
+  /** More header lines. */
+  readonly lines: readonly string[];
+}
+
+async function ask({ dial, lines }: Port, method: string, path: string): Promise<Answer> {
+  const socket = dial();
+  socket.write([`${method} ${path} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n'));
+  return read(await whole(socket));
+}
+
+describe('HEAD', () => {
+  const certificate = new CertificateFolder('http');
+  let plain: TestCluster;
+  let secure: TestCluster;
+  const auth = { FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }) };
+
+  beforeAll(async () => {
+    plain = await startCluster({ env: auth });
+    secure = await startCluster({ env: { ...auth, ...certificate.env } });
+  });
+  afterAll(async () => {
+    await plain[Symbol.asyncDispose]();
+    await secure[Symbol.asyncDispose]();
+    certificate[Symbol.dispose]();
+  });
+
+  const ports = {
+    'the client port': { dial: () => connect(plain.node().broker.port, '127.0.0.1'), lines: [] },
+    'the client port with TLS': {
+      dial: () => connectTls({ port: secure.node().broker.port, host: '127.0.0.1', ca: certificate.ca }),
+      lines: [],
+    },
+    'the admin port': {
+      dial: () => connect(plain.node().broker.adminPort ?? 0, '127.0.0.1'),
+      // Without it, the connection would stay open for a while.
+      lines: ['Connection: close'],
+    },
+  } as const satisfies Readonly<Record<string, Port>>;
+  const clientPaths = ['/', '/ws', '/ws/', '/v1/tickets', '/v1/revocations'];
+  const routes: readonly (readonly [keyof typeof ports, string])[] = [
+    ...clientPaths.map((path) => ['the client port', path] as const),
+    ...clientPaths.map((path) => ['the client port with TLS', path] as const),
+    ...['/', '/node.json', '/healthz', '/readyz', '/nothing'].map((path) => ['the admin port', path] as const),
+  ];
+
+  it.each(routes)('is answered like GET, without the body: %s, %s', async (port, path) => {
+    const get = await ask(ports[port], 'GET', path);
+    const head = await ask(ports[port], 'HEAD', path);
+    expect(get.body).not.toBe('');
+    expect(Number(get.headers['content-length'])).toBe(get.body.length);
+    const { date: _, ...headers } = get.headers;
+    expect(head).toEqual({ status: get.status, headers: expect.objectContaining(headers), body: '' });
+  });
+
+  it('is answered like GET by /metrics, whose figures change', async () => {
+    const { status, headers, body } = await ask(ports['the admin port'], 'HEAD', '/metrics');
+    expect([status, body]).toEqual(['HTTP/1.1 200 OK', '']);
+    expect(Number(headers['content-length'])).toBeGreaterThan(1_000);
+  });
+
+  it('refuses nobody, where a balancer asks with it', async () => {
+    const refused = (): Promise<number> => plain.node().metric('fanfare_connections_refused_total');
+    const before = await refused();
+    await ask(ports['the client port'], 'HEAD', '/ws');
+    expect(await refused()).toBe(before);
+    await ask(ports['the client port'], 'GET', '/ws');
+    expect(await refused()).toBe(before + 1);
+  });
+
+  it('opens no WebSocket', async () => {
+    const lines = [
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ];
+    const { status, body } = await ask({ ...ports['the client port'], lines }, 'HEAD', '/ws');
+    expect([status, body]).toEqual(['HTTP/1.1 426 Upgrade Required', '']);
+  });
+});
+
+describe('a POST request', () => {
+  let cluster: TestCluster;
+
+  beforeAll(async () => {
+    cluster = await startCluster({
+      env: {
+        FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }),
+        FANFARE_HANDSHAKES_PER_SECOND: '100000',
+      },
+    });
+  });
+  afterAll(() => cluster[Symbol.asyncDispose]());
+
+  const dial = (): Socket => connect({ port: cluster.node().broker.port, host: '127.0.0.1', noDelay: true });
+  const head = `POST /v1/tickets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\n`;
+
+  it.concurrent.each([
+    ['whose Content-Length: 0 comes in a second segment', [head, 'Content-Length: 0\r\n\r\n']],
+    ['with a chunk extension', [`${head}Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n`]],
+    ['whose body does not come', [`${head}Content-Length: 10\r\n\r\n`]],
+  ])('that uWebSockets never answers is answered: %s', async (_, segments) => {
+    const socket = dial();
+    for (const segment of segments) {
+      await new Promise((resolve) => socket.write(segment, resolve));
+      // Another request is answered in between, so that the node has read the segment by itself.
+      await fetch(cluster.node().url.replace('ws:', 'http:'));
+    }
+    expect(read(await whole(socket))).toMatchObject({
+      status: 'HTTP/1.1 408 Request Timeout',
+      body: 'The body was not complete within 5 s. Send it with Content-Length and without chunk extensions.\n',
+    });
+  });
+
+  it('is refused if too many others are open, and accepted again once those have been answered', async () => {
+    const refused = 'HTTP/1.1 503 Service Unavailable';
+    const answers: string[] = [];
+    const sockets = Array.from({ length: maxOpenRequests + 1 }, () => {
+      const socket = dial();
+      socket.setEncoding('latin1').on('data', (piece) => answers.push(read(String(piece)).status));
+      socket.write(`${head}Content-Length: 10\r\n\r\n`);
+      return socket;
+    });
+    await until('one is refused', () => answers.includes(refused));
+    await until('the others are answered', () => answers.length === sockets.length);
+    expect(answers.filter((status) => status === refused)).toHaveLength(1);
+    expect(new Set(answers)).toEqual(new Set([refused, 'HTTP/1.1 408 Request Timeout']));
+    const socket = dial();
+    socket.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
+    expect(read(await whole(socket)).status).toBe('HTTP/1.1 201 Created');
+  });
+});
+
+describe('a request that uWebSockets never answers and never hands to us', () => {
+  it.concurrent.each([
+    ['no Host', 'GET /ws HTTP/1.1\r\n\r\n'],
+    ['a folded header', 'GET /ws HTTP/1.1\r\nHost: x\r\nX-Long: a\r\n b\r\n\r\n'],
+    ['a bare line feed', 'GET /ws HTTP/1.1\r\nHost: x\n\r\n'],
+    ['no end', 'GET /ws HTTP/1.1\r\nHost: x\r\n'],
+    ['nothing at all', ''],
+  ])('counts against the limit of sockets, and is closed: %s', async (_, text) => {
+    // One connection, and 128 sockets more that are not WebSockets yet.
+    await using cluster = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
+    const { port } = cluster.node().broker;
+    const closed = Array.from({ length: 129 }, () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.write(text);
+      socket.resume();
+      return once(socket, 'close');
+    });
+    // A socket beyond the limit is closed at once, which counts.
+    const metric = (): Promise<number> => cluster.node().metric('fanfare_connections_over_capacity_total');
+    await until('the next one is refused', async () => {
+      connect(port, '127.0.0.1').resume();
+      return (await metric()) > 0;
+    });
+    await within('all are closed', Promise.all(closed), 18_000);
+    await cluster.connect();
+  });
+});

@@ -1,0 +1,347 @@
+/**
+ * The files in proxies/ with the real programs, all three in front of the same two nodes. The nodes have an address of loopback each, so that a file needs
+ * only what an operator changes too: addresses and ports.
+ */
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createClient } from '@fanfare/client';
+import {
+  Child,
+  FaultProxy,
+  findFreePort,
+  type NodeProcess,
+  type RedisProcess,
+  startNode,
+  startRedis,
+} from '@fanfare/local-cluster';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { CertificateFolder } from '../../broker/test/certificates.js';
+import { until } from '../../broker/test/wait.js';
+import { root } from './image.js';
+import { findProgram, missingPrograms } from './programs.js';
+
+const hosts = ['127.0.0.11', '127.0.0.12'] as const;
+
+/** Longer than the 4 s after which these nodes ping, and much shorter than in production. */
+const idleTimeoutSeconds = 6;
+
+interface Proxy {
+  readonly file: string;
+  /** Its timeouts for WebSockets that are silent, which become {@link idleTimeoutSeconds}. */
+  readonly idleTimeouts: RegExp;
+  /** Whether it asks the nodes how they are. */
+  readonly hasChecks: boolean;
+  command(file: string, folder: string): [string, ...string[]];
+  /** What a program needs that is not the only one on its machine. */
+  adapt(text: string, folder: string): string;
+}
+
+const proxies = {
+  nginx: {
+    file: 'nginx.conf',
+    idleTimeouts: /(?<=proxy_(?:read|send)_timeout )\d+s/g,
+    hasChecks: false,
+    command: (file, folder) => [findProgram('nginx') ?? '', '-p', folder, '-e', 'stderr', '-c', file],
+    adapt: (text, folder) => {
+      const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+      const paths = kinds.map((kind) => `${kind}_temp_path ${join(folder, kind)};`).join(' ');
+      return text
+        .replace('worker_processes auto;', `daemon off; master_process off; pid ${join(folder, 'pid')};`)
+        .replace(/worker_rlimit_nofile .*/, '')
+        .replace('worker_connections 20000', 'worker_connections 1000')
+        .replace('http {', `http { access_log off; ${paths}`);
+    },
+  },
+  caddy: {
+    file: 'Caddyfile',
+    idleTimeouts: /$^/g,
+    hasChecks: true,
+    command: (file) => [findProgram('caddy') ?? '', 'run', '--config', file, '--adapter', 'caddyfile'],
+    adapt: (text) => `{\n\tadmin off\n\tauto_https off\n}\n${text}`,
+  },
+  haproxy: {
+    file: 'haproxy.cfg',
+    idleTimeouts: /(?<=timeout tunnel )1h/g,
+    hasChecks: true,
+    command: (file) => [findProgram('haproxy') ?? '', '-db', '-f', file],
+    adapt: (text) => text.replace('maxconn 20000', 'maxconn 1000'),
+  },
+} as const satisfies Readonly<Record<string, Proxy>>;
+
+const missing = missingPrograms('redis-server', 'nginx', 'caddy', 'haproxy');
+
+describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () => {
+  const certificate = new CertificateFolder('proxies');
+  let folder: string;
+  let redis: RedisProcess;
+  /** Between the second node and Redis. */
+  let link: FaultProxy;
+  const nodes: NodeProcess[] = [];
+  const children: Child[] = [];
+  const urls = new Map<string, string>();
+
+  const start = async (index: number): Promise<void> => {
+    const previous = nodes[index];
+    nodes[index] = await startNode({
+      host: hosts[index] ?? '',
+      port: previous?.port ?? nodes[0]?.port ?? (await findFreePort()),
+      adminPort: previous?.adminPort ?? nodes[0]?.adminPort ?? (await findFreePort()),
+      redisUrl: index === 1 ? `redis://${link.address}` : redis.url,
+      env: {
+        FANFARE_NODE_NAME: `node-${index}`,
+        FANFARE_IDLE_TIMEOUT_SECONDS: '8',
+        FANFARE_DRAIN_WINDOW_MS: '3000',
+        FANFARE_REDIS_TIMEOUT_MS: '500',
+      },
+    });
+  };
+
+  /** Starts a program with its file, after this edit of it, and waits until a client hears what `isReady` expects; answers its URL. */
+  const startProxy = async (
+    name: keyof typeof proxies,
+    edit = (text: string): string => text,
+    isReady = (outcome: string): boolean => outcome.startsWith('node-'),
+    scheme = 'ws',
+  ): Promise<string> => {
+    const { file, idleTimeouts, command, adapt }: Proxy = proxies[name];
+    const port = await findFreePort();
+    const text = edit(await readFile(join(root, 'proxies', file), 'utf8'))
+      .replaceAll('10.0.0.', '127.0.0.')
+      .replaceAll('8080', String(nodes[0]?.port))
+      .replaceAll('8081', String(nodes[0]?.adminPort))
+      .replace(/(?<=^\s*(?:listen |bind :|:|https:\/\/127.0.0.1:))(?:80|443)\b/gm, String(port))
+      .replace(idleTimeouts, `${idleTimeoutSeconds}s`);
+    const own = await mkdtemp(join(folder, 'proxy-'));
+    await writeFile(join(own, file), adapt(text, own));
+    const child = new Child({ command: command(join(own, file), own), env: { ...process.env, HOME: own } });
+    children.push(child);
+    const url = `${scheme}://127.0.0.1:${port}/ws`;
+    await until(`${name} answers`, async () => {
+      if (child.hasExited) throw new Error(child.explain(`${name} ended.`));
+      return isReady(await newcomer(url));
+    });
+    return url;
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fanfare-proxies-'));
+    redis = await startRedis();
+    link = await FaultProxy.start({ targetPort: redis.port });
+    await start(0);
+    await start(1);
+    await Promise.all(
+      (Object.keys(proxies) as (keyof typeof proxies)[]).map(async (name) => {
+        urls.set(name, await startProxy(name));
+      }),
+    );
+  });
+
+  afterAll(async () => {
+    for (const child of children) await child.kill();
+    for (const node of nodes) await node.kill();
+    await link?.[Symbol.asyncDispose]();
+    await redis?.[Symbol.asyncDispose]();
+    certificate[Symbol.dispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** One after the other through each proxy, until told to stop; answers the refusals. */
+  const comeUntil = async (isOver: () => boolean): Promise<string[]> => {
+    const refusals: string[] = [];
+    await Promise.all(
+      [...urls].map(async ([name, url]) => {
+        while (!isOver()) {
+          const outcome = await newcomer(url);
+          // Who was in already when the node ended was not refused.
+          if (!/^(node-|closed with )/.test(outcome)) refusals.push(`${name}: ${outcome}`);
+          await delay(50);
+        }
+      }),
+    );
+    return refusals;
+  };
+
+  /** Waits until newcomers through each of these proxies have reached the node. */
+  const reach = (names: readonly string[], node: string): Promise<unknown> =>
+    Promise.all(
+      names.map((name) =>
+        until(`a client reaches ${node} through ${name}`, async () => (await newcomer(urls.get(name) ?? '')) === node),
+      ),
+    );
+
+  it('carry WebSockets of both encodings, to both nodes', async () => {
+    await reach([...urls.keys()], 'node-0');
+    await reach([...urls.keys()], 'node-1');
+    const clients = [...urls.values()].flatMap((url) => [createClient(url), createClient(url)]);
+    try {
+      const received = clients.map((): unknown[] => []);
+      for (const [index, client] of clients.entries()) {
+        await client.subscribe('greetings', ({ data }) => received[index]?.push(data)).ready;
+      }
+      for (const [index, client] of clients.entries()) await client.publish('greetings', index);
+      const all = clients.map((_, index) => index);
+      await expect.poll(() => received).toEqual(clients.map(() => all));
+    } finally {
+      await Promise.all(clients.map((client) => client.close()));
+    }
+  });
+
+  it('keep a WebSocket that is silent for longer than their timeout, as the node pings it', async () => {
+    await Promise.all(
+      [...urls].map(async ([name, url]) => {
+        const socket = new WebSocket(url);
+        let isClosed = false;
+        socket.on('close', () => {
+          isClosed = true;
+        });
+        // Three of them are 12 s.
+        for (let pings = 0; pings < 3; pings++) await once(socket, 'ping');
+        expect(isClosed, name).toBe(false);
+        socket.send('{"type":"ping","id":1}');
+        expect(String((await once(socket, 'message'))[0])).toContain('pong');
+        socket.close();
+      }),
+    );
+  });
+
+  it('refuse no new client while a node is down, and use it again when it is back', async () => {
+    const [first] = nodes;
+    let isOver = false;
+    const coming = comeUntil(() => isOver);
+    await first?.kill();
+    // Longer than it takes any of them to notice, and to try again.
+    for (let turn = 0; turn < 3; turn++) await Promise.all([...urls.values()].map((url) => several(url, 20)));
+    await start(0);
+    await reach([...urls.keys()], 'node-0');
+    isOver = true;
+    expect(await coming).toEqual([]);
+  });
+
+  it('lose nothing when a node drains, and refuse no new client', async () => {
+    const clients = [...urls.values()].flatMap((url) => Array.from({ length: 4 }, () => createClient(url)));
+    try {
+      const received = clients.map((): unknown[] => []);
+      const told: string[] = [];
+      for (const [index, client] of clients.entries()) {
+        const subscription = client.subscribe('orders', ({ data }) => received[index]?.push(data));
+        subscription.on('gap', () => told.push('gap'));
+        subscription.on('reset', () => told.push('reset'));
+        await subscription.ready;
+      }
+      const [, second] = nodes;
+      let isStopped = false;
+      const stopping = second?.stop(30_000).finally(() => {
+        isStopped = true;
+      });
+      const coming = comeUntil(() => isStopped);
+      const accepted: number[] = [];
+      for (let number = 0; !isStopped; number++) {
+        await clients[number % clients.length]?.publish('orders', number);
+        accepted.push(number);
+      }
+      expect(await stopping).toBe(0);
+      expect(await coming).toEqual([]);
+      await expect.poll(() => received.map(({ length }) => length)).toEqual(clients.map(() => accepted.length));
+      expect(received).toEqual(clients.map(() => accepted));
+      expect(told).toEqual([]);
+    } finally {
+      await Promise.all(clients.map((client) => client.close()));
+    }
+    await start(1);
+    await reach([...urls.keys()], 'node-1');
+  });
+
+  it('send no new client to a node that is not ready, if they check', async () => {
+    const checking = Object.entries(proxies).flatMap(([name, { hasChecks }]) => (hasChecks ? [name] : []));
+    link.blackhole();
+    await Promise.all(
+      checking.map((name) =>
+        until(`${name} leaves the node out`, async () => {
+          const reached = await several(urls.get(name) ?? '', 6);
+          return reached.every((node) => node === 'node-0');
+        }),
+      ),
+    );
+    await link.heal();
+    await reach(checking, 'node-1');
+  });
+
+  it('work with TLS as their comments say', async () => {
+    const { certFile, keyFile } = certificate;
+    const pem = certificate.write('both.pem', Buffer.concat([await readFile(certFile), await readFile(keyFile)]));
+    const secure = (text: string): string =>
+      text
+        .replace(/^\s*(?:listen |bind :)80.*\n/gm, '')
+        .replace(/^(\s*)# (?=listen|ssl_|bind)/gm, '$1')
+        .replace(/^:80 \{/m, `https://127.0.0.1:443 {\n\ttls ${certFile} ${keyFile}`)
+        .replace('/etc/ssl/fanfare.pem', certFile)
+        .replace('/etc/ssl/fanfare.key', keyFile)
+        .replace('/etc/ssl/fanfare-with-key.pem', pem);
+    const isServed = (outcome: string): boolean => outcome.startsWith('node-');
+    await startProxy('nginx', secure, isServed, 'wss');
+    await startProxy('caddy', secure, isServed, 'wss');
+    await startProxy('haproxy', secure, isServed, 'wss');
+  });
+
+  it('can check the client port, as docs/proxies.md says', async () => {
+    const page = await readFile(join(root, 'docs/proxies.md'), 'utf8');
+    const block = (language: string): string => page.split(`\`\`\`${language}\n`)[1]?.split('```')[0] ?? '';
+    const [haproxy, caddy] = await Promise.all([
+      startProxy('haproxy', (text) =>
+        text
+          .replace(/ {2}option httpchk\n.*\n.*\n/, block('haproxy'))
+          .replace(/ {2}default-server check port .*\n/, ''),
+      ),
+      startProxy('caddy', (text) => text.replace(/\t\thealth_uri[\s\S]*?health_status.*\n/, block('caddy'))),
+    ]);
+    await nodes[0]?.kill();
+    for (const url of [haproxy, caddy]) {
+      await until('only the other node is used', async () =>
+        (await several(url, 6)).every((node) => node === 'node-1'),
+      );
+    }
+    await start(0);
+    for (const url of [haproxy, caddy]) {
+      await until('it is used again', async () => (await newcomer(url)) === 'node-0');
+    }
+  });
+
+  it('would not work without some of their lines', async () => {
+    const says = (status: number) => (outcome: string) => outcome === `Unexpected server response: ${status}`;
+    const without = (pattern: RegExp) => (text: string) => text.replace(pattern, '');
+    // HTTP/1.0.
+    await startProxy('nginx', without(/proxy_http_version.*/), says(505));
+    const toClientPort = (text: string): string =>
+      text.replace(' ver HTTP/1.1 hdr Host fanfare', '').replace('check port 8081', 'check');
+    await startProxy('haproxy', toClientPort, says(503));
+    const bare = await startProxy('caddy', () => ':80 {\n\treverse_proxy 10.0.0.11:8080 10.0.0.12:8080\n}\n');
+    await nodes[0]?.kill();
+    await until('Caddy refuses a client', async () => says(502)(await newcomer(bare)));
+    await start(0);
+  });
+});
+
+/** The node that a client which connects now is on, or why it is not. */
+function newcomer(url: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(url, { handshakeTimeout: 5_000, rejectUnauthorized: false });
+    socket.once('open', () => socket.send('{"type":"connect","id":1}'));
+    socket.once('message', (message) => {
+      socket.close();
+      resolve(JSON.parse(String(message)).node ?? String(message));
+    });
+    socket.once('error', (error) => resolve(error.message));
+    socket.once('close', (code) => resolve(`closed with ${code}`));
+  });
+}
+
+/** One after the other. */
+async function several(url: string, count: number): Promise<string[]> {
+  const reached: string[] = [];
+  for (let index = 0; index < count; index++) reached.push(await newcomer(url));
+  return reached;
+}
