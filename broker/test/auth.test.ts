@@ -60,7 +60,8 @@ function tokenOf({ sub = 'ada', jti, permissions = everything, expiresInSeconds 
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2, env: await authEnv() });
+  const topics = '{"orders.fast":{"level":"fast"}}';
+  cluster = await startCluster({ nodes: 2, env: await authEnv({ FANFARE_TOPICS: topics }) });
 });
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
@@ -201,6 +202,15 @@ describe('permissions', () => {
     expect(await connection.request({ ...page, topic: 'old' })).toMatchObject({ type: 'history' });
     expect(await connection.request({ ...page, topic: 'chat.1' })).toMatchObject({ type: 'history' });
     expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
+  });
+
+  it('let whoever may publish to a topic know whether it has history', async () => {
+    const connection = await connectAs({ permissions: { publish: ['orders.*'] } });
+    const page = { type: 'history', since: null, limit: 1, direction: 'backward' } as const;
+    expect(await connection.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'noHistory' });
+    expect(await connection.request({ ...page, topic: 'orders.1' })).toMatchObject({ code: 'notPermitted' });
+    const stranger = await connectAs({ sub: 'bob', permissions: { publish: ['chat'] } });
+    expect(await stranger.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'notPermitted' });
   });
 
   it('of an API key are those of its entry', async () => {

@@ -371,7 +371,8 @@ export class Outbox {
         // Unless all was given up meanwhile.
         if (this.#lanes.get(topic) !== lane) return;
         if (!(answer instanceof FanfareError)) levels.learn(topic, true);
-        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, false);
+        // A node tells whoever may publish that a topic has no history (`noHistory`): that reading is not permitted means that it has one.
+        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, answer.code === 'notPermitted');
         else if (answer.code !== 'connectionLost') this.#planRun(topic, lane);
         this.#run(topic, lane);
       },
