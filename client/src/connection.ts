@@ -36,7 +36,7 @@ export interface ConnectionSettings extends ReconnectPolicy {
 }
 
 /** How long a closing handshake may take before the socket is left to itself. */
-const closeTimeoutMs = 1_000;
+export const closeTimeoutMs = 1_000;
 
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;

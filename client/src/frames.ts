@@ -15,7 +15,7 @@ export interface Outgoing {
 export const safeFrameBytes = 1_024;
 
 /** Most bytes of frames that a node takes before it has accepted a token (PROTOCOL.md section 3). */
-const maxEarlyBytes = 16_384;
+export const maxEarlyBytes = 16_384;
 
 const utf8 = new TextEncoder();
 

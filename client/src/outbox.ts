@@ -19,14 +19,14 @@ export interface OutboxSettings extends Limits {
 }
 
 /** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
-const retryBaseDelayMs = 50;
-const retryMaxDelayMs = 1_000;
+export const retryBaseDelayMs = 50;
+export const retryMaxDelayMs = 1_000;
 
 /**
  * A node recognises a `messageId` for 120 s after it has first seen it. What may have been published is not repeated when this
  * much has passed: the rest is for the way there.
  */
-const repeatWindowMs = 100_000;
+export const repeatWindowMs = 100_000;
 
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
