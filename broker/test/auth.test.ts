@@ -10,7 +10,7 @@ import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
-import { maxUnauthenticatedBytes } from '../src/connection/session.js';
+import { maxUnauthenticatedBytes, maxWaitingCommands } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import type { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -180,6 +180,17 @@ describe('without a token', () => {
     const connection = await cluster.connect(0, 'json');
     connection.sendRaw(' '.repeat(maxUnauthenticatedBytes + 1));
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
+  });
+
+  it('a connection may send a thousand commands behind its token, and is refused more', async () => {
+    const connection = await cluster.connect();
+    const pings = Array.from(
+      { length: maxWaitingCommands + 1 },
+      (_, index) => ({ type: 'ping', id: 2 + index }) as const,
+    );
+    connection.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eager' }) }, ...pings);
+    expect(await connection.next('error')).toMatchObject({ id: 2 + maxWaitingCommands, code: 'rateLimited' });
+    expect(await connection.next('connected')).toMatchObject({ id: 1 });
   });
 });
 

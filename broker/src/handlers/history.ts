@@ -7,8 +7,8 @@ import { permit } from './permit.js';
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
-/** Histories that may be read for one connection at the same time: each is up to a hundred entries that Redis sends. */
-const maxHistories = 8;
+/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7): each is up to a hundred entries that Redis sends. */
+export const maxHistories = 8;
 
 export async function history(
   { id, topic, since, limit, direction }: History,
