@@ -10,7 +10,7 @@ import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
-import { maxUnauthenticatedBytes } from '../src/connection/session.js';
+import { maxUnauthenticatedBytes, maxWaitingCommands } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -60,7 +60,8 @@ function tokenOf({ sub = 'ada', jti, permissions = everything, expiresInSeconds 
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2, env: await authEnv() });
+  const topics = '{"orders.fast":{"level":"fast"}}';
+  cluster = await startCluster({ nodes: 2, env: await authEnv({ FANFARE_TOPICS: topics }) });
 });
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
@@ -180,6 +181,17 @@ describe('without a token', () => {
     connection.sendRaw(' '.repeat(maxUnauthenticatedBytes + 1));
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
   });
+
+  it('a connection may send a thousand commands behind its token, and is refused more', async () => {
+    const connection = await cluster.connect();
+    const pings = Array.from(
+      { length: maxWaitingCommands + 1 },
+      (_, index) => ({ type: 'ping', id: 2 + index }) as const,
+    );
+    connection.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eager' }) }, ...pings);
+    expect(await connection.next('error')).toMatchObject({ id: 2 + maxWaitingCommands, code: 'rateLimited' });
+    expect(await connection.next('connected')).toMatchObject({ id: 1 });
+  });
 });
 
 describe('permissions', () => {
@@ -201,6 +213,15 @@ describe('permissions', () => {
     expect(await connection.request({ ...page, topic: 'old' })).toMatchObject({ type: 'history' });
     expect(await connection.request({ ...page, topic: 'chat.1' })).toMatchObject({ type: 'history' });
     expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
+  });
+
+  it('let whoever may publish to a topic know whether it has history', async () => {
+    const connection = await connectAs({ permissions: { publish: ['orders.*'] } });
+    const page = { type: 'history', since: null, limit: 1, direction: 'backward' } as const;
+    expect(await connection.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'noHistory' });
+    expect(await connection.request({ ...page, topic: 'orders.1' })).toMatchObject({ code: 'notPermitted' });
+    const stranger = await connectAs({ sub: 'bob', permissions: { publish: ['chat'] } });
+    expect(await stranger.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'notPermitted' });
   });
 
   it('of an API key are those of its entry', async () => {

@@ -381,6 +381,15 @@ describe('the configuration', () => {
     expect(/default (\d+)/.exec(row ?? '')?.[1]).toBe(setting.fallback);
   });
 
+  it.each([
+    ['frame to a node', settings.maxFrameBytes],
+    ['time in which a `messageId` is known again', settings.idempotencyWindowSeconds],
+  ])('is never less than PROTOCOL.md section 7 promises for: %s', (limit, { mustBe }) => {
+    const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
+    const row = protocol.split('\n').find((line) => line.startsWith(`| ${limit}`));
+    expect(mustBe).toContain(`from ${/at least (\d+)/.exec(row ?? '')?.[1]} to`);
+  });
+
   it('is listed whole by --help', () => {
     for (const { name } of Object.values(settings)) expect(helpText()).toContain(`  ${name}\n`);
   });

@@ -1,7 +1,9 @@
 /** Nothing lost in silence: what subscribers of topics with history get when nodes and Redis fail. */
+import { readFileSync } from 'node:fs';
 import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
+import { maxHistories } from '../src/handlers/history.js';
 import { startCluster, startNode, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
@@ -228,6 +230,25 @@ describe('a client that asks for very much history at once', () => {
       expect.objectContaining({ code: 'overloaded', retryable: true }),
     );
     expect(await greedy.request(request)).toMatchObject({ type: 'history', first: 1 });
+  });
+
+  it('has no more than eight read at the same time', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '10000' } });
+    const greedy = await cluster.connect();
+    const request = { type: 'history', topic: 't', since: null, limit: 1, direction: null } as const;
+    await cluster.redis.pause();
+    greedy.send(...Array.from({ length: maxHistories + 1 }, (_, index) => ({ ...request, id: 101 + index })));
+    expect(await greedy.next('error')).toMatchObject({ id: 101 + maxHistories, code: 'overloaded', retryable: true });
+    await cluster.redis.resume();
+    for (let answers = 0; answers < maxHistories; answers++) await greedy.next('history');
+    expect(await greedy.request(request)).toMatchObject({ type: 'history' });
+    const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
+    expect(protocol).toMatch(
+      new RegExp(
+        `^\\| \`history\` commands of a connection that are unanswered \\| ${maxHistories} +\\| \`overloaded\``,
+        'm',
+      ),
+    );
   });
 });
 

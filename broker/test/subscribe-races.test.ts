@@ -21,6 +21,7 @@ describe('first and last subscriber against a Redis that answers late', () => {
     );
     expect(await reader.next('unsubscribed')).toMatchObject({ id: 102 });
     await cluster.redis.resume();
+    expect(await reader.next('error')).toMatchObject({ id: 101, code: 'notSubscribed' });
     await reader.inbox.take(
       'the last subscribe is answered',
       (message) => message.type === 'subscribed' && message.id === 103,

@@ -36,7 +36,7 @@ export interface ConnectionSettings extends ReconnectPolicy {
 }
 
 /** How long a closing handshake may take before the socket is left to itself. */
-const closeTimeoutMs = 1_000;
+export const closeTimeoutMs = 1_000;
 
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;
@@ -59,12 +59,12 @@ export class Connection {
   #pingedAt = 0;
   #stepsToDeadline = 0;
 
-  /** `maxFrameBytes` holds until the node says. Throws what the WebSocket's constructor throws, unless a token comes first. */
-  constructor(settings: ConnectionSettings, maxFrameBytes: number, listener: ConnectionListener) {
+  /** Throws what the WebSocket's constructor throws, unless a token comes first. */
+  constructor(settings: ConnectionSettings, listener: ConnectionListener) {
     this.#settings = settings;
     this.#listener = listener;
     const { codec, getToken } = settings;
-    this.#frames = new Frames(codec, maxFrameBytes, (frame) => this.#send(frame));
+    this.#frames = new Frames(codec, (frame) => this.#send(frame));
     this.#renewal =
       getToken &&
       new Renewal(
@@ -118,7 +118,7 @@ export class Connection {
     return this.#isOpen && !this.#isOver;
   }
 
-  /** Longest frame that the node takes: what it has said in `connected`, before that what the last one said. */
+  /** Longest frame that the node takes: what it has said in `connected`, before that what every node takes. */
   get maxFrameBytes(): number {
     return this.#frames.maxFrameBytes;
   }

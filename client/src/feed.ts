@@ -8,6 +8,7 @@ import { Queue } from './queue.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import type { Answer, Requests } from './requests.js';
 import { type Check, type Checked, checkItem } from './schemas.js';
+import type { Slots } from './slots.js';
 import { closure } from './state.js';
 import type { GapReason, Reader } from './subscription.js';
 
@@ -16,6 +17,8 @@ export interface FeedSettings extends ReconnectPolicy {
   readonly levels: Levels;
   readonly timeoutMs: number;
   readonly maxBufferedPublications: number;
+  /** Those of all feeds together for reading what is missing. */
+  readonly repairs: Slots;
   /** The newest connection that is open, or null where there is none. */
   readonly connection: () => Connection | null;
 }
@@ -52,7 +55,8 @@ export class Feed {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** Whether history has been asked for, or will be after a while. */
   #isRepairing = false;
-  #repair: ReturnType<typeof setTimeout> | undefined;
+  /** Runs until history is asked for again; null if it does not wait for that. */
+  #repair: ReturnType<typeof setTimeout> | null = null;
   /** What comes behind a publication whose schema has not decided yet: the order stays. */
   readonly #unchecked = new Queue<() => void>();
   #checking: Promise<void> | null = null;
@@ -118,6 +122,8 @@ export class Feed {
   lost(connection: Connection): void {
     if (!this.#subscriptions.delete(connection)) return;
     this.#line.settle();
+    // What waited for this node to recover need not wait for the next one.
+    if (this.#repair !== null) this.#endRepair();
     if ([...this.#subscriptions.values()].includes('subscribed')) return this.#goOn();
     this.#hasGap ||= this.#isHeard;
     this.#isHeard = false;
@@ -135,7 +141,7 @@ export class Feed {
   /** Nobody reads any more. */
   stop(): void {
     clearTimeout(this.#retry);
-    clearTimeout(this.#repair);
+    this.#endRepair();
     this.#subscriptions.clear();
     this.#isConfirmed = false;
     this.#line.clear();
@@ -184,9 +190,25 @@ export class Feed {
 
   #onRefused(error: ReplyError, connection: Connection): void {
     this.#subscriptions.delete(connection);
-    if (!error.retryable) return this.end(error.code, error);
-    this.#retry = setTimeout(() => this.subscribe(), this.#backOff());
-    if (this.#subscriptions.size === 0) this.#interrupt(error);
+    // The node has refused an unsubscribe before (`rateLimited`), and the error has no position: end that subscription first.
+    const isLeftOver = error.code === 'alreadySubscribed';
+    if (!error.retryable && !isLeftOver) return this.end(error.code, error);
+    this.#retry = setTimeout(() => {
+      if (isLeftOver && connection.isOpen) this.#unsubscribe(connection);
+      this.subscribe();
+    }, this.#backOff());
+    if (this.#subscriptions.size === 0) this.#interrupt(isLeftOver ? null : error);
+  }
+
+  #unsubscribe(connection: Connection): void {
+    const { requests, timeoutMs } = this.#settings;
+    const { topic } = this;
+    requests.ask(
+      connection,
+      (id) => ({ type: 'unsubscribe', id, topic }),
+      timeoutMs,
+      () => {},
+    );
   }
 
   #onSubscribed(reply: Subscribed, connection: Connection, since: Position | null): void {
@@ -196,8 +218,8 @@ export class Feed {
     this.#settings.levels.learn(this.topic, position !== null);
     this.#listener.onSubscribed(connection);
     if (!this.#isConfirmed) this.#isRecovered = since !== null && position !== null;
-    // Without a position before and after nobody knows what was missed.
-    if (this.#hasGap && (since === null || position === null)) {
+    // Without a position before and after, nobody knows what was missed.
+    if (since === null ? this.#hasGap : position === null) {
       this.#tellGap('reconnected', position && moved(position, -reply.publications.length));
     }
     this.#hasGap = false;
@@ -222,17 +244,30 @@ export class Feed {
   }
 
   #askHistory(): void {
+    if (this.#isRepairing) return;
+    this.#isRepairing = true;
+    this.#settings.repairs.take(() => this.#sendHistory());
+  }
+
+  #sendHistory(): void {
     const since = this.#line.position;
     const connection = [...this.#subscriptions.keys()].at(-1);
-    if (this.#isRepairing || connection === undefined || since === null) return;
-    this.#isRepairing = true;
-    const { requests, timeoutMs } = this.#settings;
+    const { requests, timeoutMs, repairs } = this.#settings;
+    // The hole may have been closed while this waited for its turn.
+    if (connection === undefined || since === null || !this.#line.hasHole) {
+      this.#isRepairing = false;
+      repairs.release();
+      return;
+    }
     const { topic } = this;
     requests.ask(
       connection,
       (id) => ({ type: 'history', id, topic, since, limit: maxHistoryLimit, direction: 'forward' }),
       timeoutMs,
-      (answer) => this.#onHistory(answer, connection, since),
+      (answer) => {
+        repairs.release();
+        this.#onHistory(answer, connection, since);
+      },
     );
   }
 
@@ -240,24 +275,33 @@ export class Feed {
     this.#isRepairing = false;
     if (this.readers.size === 0) return;
     if (!(answer instanceof FanfareError)) {
+      if (answer.type === 'history' && !this.#line.onHistory(answer, since)) return this.#repairLater();
       this.#failures = 0;
-      if (answer.type === 'history') this.#line.onHistory(answer, since);
     } else if (answer.code === 'timeout') {
       return connection.drop(closure('replyTimeout'));
     } else if (!(answer instanceof ReplyError)) {
       // The connection is gone: the next one will be asked.
       return;
     } else if (answer.retryable) {
-      this.#isRepairing = true;
-      this.#repair = setTimeout(() => {
-        this.#isRepairing = false;
-        this.#goOn();
-      }, this.#backOff());
-      return;
+      return this.#repairLater();
     } else {
       this.#line.giveUp();
     }
     this.#goOn();
+  }
+
+  #repairLater(): void {
+    this.#isRepairing = true;
+    this.#repair = setTimeout(() => {
+      this.#endRepair();
+      this.#goOn();
+    }, this.#backOff());
+  }
+
+  #endRepair(): void {
+    clearTimeout(this.#repair ?? undefined);
+    this.#repair = null;
+    this.#isRepairing = false;
   }
 
   #backOff(): number {

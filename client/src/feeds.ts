@@ -5,9 +5,13 @@ import { type ErrorCode, type FanfareError, ReplyError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
 import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
+import { Slots } from './slots.js';
 import { type Listener, Reader } from './subscription.js';
 
-export interface FeedsSettings extends FeedSettings {
+/** Histories that a node reads for a connection at the same time: it refuses one more (PROTOCOL.md section 7). */
+export const maxRepairs = 8;
+
+export interface FeedsSettings extends Omit<FeedSettings, 'repairs'> {
   readonly schemas: SchemaTable | null;
   /** Takes errors that no reader listens to. */
   readonly report: (error: FanfareError) => void;
@@ -21,7 +25,7 @@ interface Move {
 }
 
 export class Feeds {
-  readonly #settings: FeedsSettings;
+  readonly #settings: FeedsSettings & FeedSettings;
   readonly #feeds = new Map<string, Feed>();
   /** The last unsubscribe of a topic that is unanswered: what comes before its answer was for readers that are gone. */
   readonly #unsubscribing = new Map<Connection, Map<string, number>>();
@@ -30,7 +34,7 @@ export class Feeds {
   #move: Move | null = null;
 
   constructor(settings: FeedsSettings) {
-    this.#settings = settings;
+    this.#settings = { ...settings, repairs: new Slots(maxRepairs) };
   }
 
   /** Throws `unknownTopic` where there are schemas and none matches. */

@@ -11,11 +11,11 @@ export interface Outgoing {
   isSent: boolean;
 }
 
-/** The least that a node can be set to take (`FANFARE_MAX_FRAME_BYTES`): what holds as long as none has said more. */
+/** The least that a node can be set to take (`FANFARE_MAX_FRAME_BYTES`): what holds until it has said more. Another node may take less than the last one. */
 export const safeFrameBytes = 1_024;
 
 /** Most bytes of frames that a node takes before it has accepted a token (PROTOCOL.md section 3). */
-const maxEarlyBytes = 16_384;
+export const maxEarlyBytes = 16_384;
 
 const utf8 = new TextEncoder();
 
@@ -26,7 +26,7 @@ export function outgoing(encoded: Encoded): Outgoing {
 
 export class Frames {
   /** Longest frame that the node takes, as far as is known. */
-  maxFrameBytes: number;
+  maxFrameBytes = safeFrameBytes;
   readonly #join: ClientCodec['join'];
   readonly #send: (frame: Encoded) => void;
   readonly #waiting = new Set<Outgoing>();
@@ -35,8 +35,7 @@ export class Frames {
   #earlyBytes: number | null = 0;
   #isFlushPlanned = false;
 
-  constructor(codec: ClientCodec, maxFrameBytes: number, send: (frame: Encoded) => void) {
-    this.maxFrameBytes = maxFrameBytes;
+  constructor(codec: ClientCodec, send: (frame: Encoded) => void) {
     this.#join = (commands) => codec.join(commands);
     this.#send = send;
   }

@@ -2,7 +2,7 @@
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Line } from './line.js';
+import { Line, maxLaggingAnswers } from './line.js';
 
 function at(offset: number, epoch = 'e'): Position {
   return { epoch, offset };
@@ -98,10 +98,9 @@ it('tells once what history no longer has', () => {
   expect(heard).toEqual(['history 4', 5, 6, 7, 8]);
 });
 
-it('goes on with what it holds where history has nothing, says nothing new or cannot be had', () => {
+it('goes on with what it holds if history has lost what is missing, or cannot be had', () => {
   for (const end of [
     (line: Line) => line.onHistory(history(8, null, 0, { recovered: false }), at(0)),
-    (line: Line) => line.onHistory(history(0, null), at(0)),
     (line: Line) => line.giveUp(),
   ]) {
     const { heard, push, line } = start();
@@ -110,6 +109,67 @@ it('goes on with what it holds where history has nothing, says nothing new or ca
     expect(heard).toEqual(['history 6', 7, 8]);
     expect(line.hasHole).toBe(false);
   }
+});
+
+it.each([
+  ['an empty page that is marked recovered', history(0, null)],
+  ['an answer that ends before what is missing', history(5, null, 0, { recovered: false })],
+])('asks again after %s: the node lags', (_, answer) => {
+  const { heard, push, line } = start();
+  push(7, 8);
+  for (let times = 1; times < maxLaggingAnswers; times++) expect(line.onHistory(answer, at(0))).toBe(false);
+  expect(heard).toEqual([]);
+  expect(line.hasHole).toBe(true);
+  expect(line.onHistory(history(8, 1, 8), at(0))).toBe(true);
+  expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+it('asks again after an answer from before what was seen', () => {
+  const { heard, push, line } = start(41);
+  push(44);
+  expect(line.onHistory(history(30, null, 0, { recovered: false }), at(41))).toBe(false);
+  expect(line.onHistory(history(44, 42, 44), at(41))).toBe(true);
+  expect(heard).toEqual([42, 43, 44]);
+});
+
+it('takes a node that lags for too long at its word: Redis has lost what is missing, and uses its offsets again', () => {
+  const { heard, push, line } = start(41);
+  push(46);
+  const lags = (since: Position, times: number): boolean[] =>
+    Array.from({ length: times }, () => line.onHistory(history(40, null), since));
+  expect(lags(at(41), maxLaggingAnswers - 1)).not.toContain(true);
+  // What brings something begins the count again.
+  line.onHistory(history(43, 42, 43), at(41));
+  expect(lags(at(43), maxLaggingAnswers - 1)).not.toContain(true);
+  expect(heard).toEqual([42, 43]);
+  expect(lags(at(43), 1)).toEqual([true]);
+  expect(heard).toEqual([42, 43, 'reset e 40']);
+  push(41);
+  expect(heard).toEqual([42, 43, 'reset e 40', 41]);
+});
+
+it('skips no more than what is missing before what it holds', () => {
+  const { heard, push, line } = start();
+  push(4, 5);
+  expect(line.onHistory(history(9, 8, 9, { recovered: false }), at(0))).toBe(true);
+  expect(heard).toEqual(['history 3', 4, 5]);
+  expect(line.hasHole).toBe(true);
+  line.onHistory(history(9, 8, 9, { recovered: false }), at(5));
+  expect(heard).toEqual(['history 3', 4, 5, 'history 7', 8, 9]);
+});
+
+it('drops what is late of each epoch that it has left', () => {
+  const { heard, push, line } = start();
+  line.onReset(at(0, 'f'));
+  line.onReset(at(0, 'g'));
+  push(1, 1, 'e');
+  push(1, 1, 'f');
+  push(1, 1, 'g');
+  expect(heard).toEqual(['reset f 0', 'reset g 0', 1]);
+  // The connection that lagged is gone.
+  line.settle();
+  push(1, 1, 'f');
+  expect(heard).toEqual(['reset f 0', 'reset g 0', 1, 'reset f 0', 1]);
 });
 
 it('takes an answer that others have overtaken for what it is', () => {

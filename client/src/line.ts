@@ -1,6 +1,7 @@
 /**
- * Where a reader of one topic stands in its history. What comes twice is dropped, whichever connection it comes from; what comes
- * behind a hole is held until the hole is filled or cannot be; whatever is skipped is told, once, before what comes after it.
+ * Where a reader of one topic stands in its history: the algorithm of PROTOCOL.md 4.4. What arrives twice is dropped, whichever
+ * connection it arrives on. What arrives behind a hole is held until the hole is filled or cannot be filled. Whatever is skipped is
+ * reported once, before what comes after it.
  */
 import type { HistoryReply, Item, Position, Publications, Subscribed } from '@fanfare/protocol';
 import type { GapReason } from './subscription.js';
@@ -16,14 +17,22 @@ export interface LineListener {
 
 type Run = { readonly items: readonly Item[]; readonly position: Position };
 
+/**
+ * How often in a row `history` may answer from before what is known here. A node that lags catches up within a few. After this many,
+ * Redis has lost publications of this epoch and will use their offsets again.
+ */
+export const maxLaggingAnswers = 10;
+
 export class Line {
   readonly #maxHeld: number;
   readonly #listener: LineListener;
   #at: Position | null = null;
   /** The newest offset of this epoch that is known to be there. */
   #newest = 0;
-  /** The epoch before this one: another connection may still push it. */
-  #left: string | null = null;
+  /** Epochs before this one: another connection may still push them. */
+  readonly #left = new Set<string>();
+  /** Answers of `history` in a row that came from before what is known. */
+  #laggingAnswers = 0;
   /** What comes behind the hole, by offset. */
   #held: Run[] = [];
   #heldItems = 0;
@@ -45,12 +54,12 @@ export class Line {
 
   /** A connection is gone, and what it may have pushed late. */
   settle(): void {
-    this.#left = null;
+    this.#left.clear();
   }
 
   clear(): void {
     this.#restart(null);
-    this.#left = null;
+    this.#left.clear();
   }
 
   /** The answer to a subscribe that asked to go on from `since`. */
@@ -77,35 +86,57 @@ export class Line {
 
   /** The node says that what lies before `position` cannot be had. */
   onGap(position: Position): void {
-    if (this.#at !== null && position.epoch !== this.#at.epoch) this.onReset(position);
+    if (this.#at === null) this.#restart(position);
+    else if (position.epoch !== this.#at.epoch) this.onReset(position);
     else this.#skip(position, 'node');
   }
 
   onReset(position: Position): void {
     // The same from the other connection, or late.
-    if (position.epoch === this.#at?.epoch || position.epoch === this.#left) return;
+    if (position.epoch === this.#at?.epoch || this.#left.has(position.epoch)) return;
     this.#reset(position);
   }
 
-  /** The answer to a history forward from `since`. Where it brings nothing, the hole stays for good. */
-  onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): void {
-    const { epoch, offset } = since;
+  /**
+   * The answer to a history forward from `since`. Returns false if the node that gave it lags behind what is known here: the question
+   * must be asked again after a while.
+   */
+  onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): boolean {
+    const { epoch } = since;
     // Overtaken by a new epoch.
-    if (this.#at?.epoch !== epoch) return;
-    if (position.epoch !== epoch) this.onReset(position);
-    else if (first !== null) {
-      if (!recovered) this.#skip({ epoch, offset: first - 1 }, 'history');
+    if (this.#at?.epoch !== epoch) return true;
+    if (position.epoch === epoch && first !== null) {
+      // What is held is at hand: only what is missing before it is skipped.
+      if (!recovered) this.#skip({ epoch, offset: Math.min(first, this.#firstHeld ?? first) - 1 }, 'history');
       this.#take(publications, { epoch, offset: first });
+    } else if (position.epoch !== epoch) {
+      this.onReset(position);
     }
-    if (this.#at.epoch === epoch && this.#at.offset === offset) this.giveUp();
+    if (this.#at.epoch !== epoch || this.#at.offset > since.offset || !this.hasHole) {
+      this.#laggingAnswers = 0;
+      return true;
+    }
+    if (position.epoch === epoch && position.offset >= this.#newest) {
+      this.giveUp();
+      return true;
+    }
+    this.#laggingAnswers++;
+    if (this.#laggingAnswers < maxLaggingAnswers) return false;
+    this.#reset(position);
+    return true;
   }
 
   /** What is missing cannot be had. */
   giveUp(): void {
     if (this.#at === null || !this.hasHole) return;
-    const [first] = this.#held;
-    const offset = first === undefined ? this.#newest : first.position.offset - 1;
+    const first = this.#firstHeld;
+    const offset = first === null ? this.#newest : first - 1;
     this.#skip({ epoch: this.#at.epoch, offset }, 'history');
+  }
+
+  /** Offset of the first publication that is held; null if none is. */
+  get #firstHeld(): number | null {
+    return this.#held[0]?.position.offset ?? null;
   }
 
   #take(items: readonly Item[], position: Position): void {
@@ -164,16 +195,17 @@ export class Line {
   }
 
   #reset(position: Position): void {
-    const left = this.#at?.epoch ?? null;
-    const wasKnown = this.#at !== null;
+    const left = this.#at?.epoch;
     this.#restart(position);
-    this.#left = left === position.epoch ? null : left;
-    if (wasKnown) this.#listener.onReset(position);
+    if (left === undefined) return;
+    this.#left.add(left);
+    this.#listener.onReset(position);
   }
 
   #restart(position: Position | null): void {
     this.#at = position;
     this.#newest = position?.offset ?? 0;
+    this.#laggingAnswers = 0;
     this.#drop();
   }
 }

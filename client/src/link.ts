@@ -2,7 +2,6 @@
 import type { ServerMessage } from '@fanfare/protocol';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
 import type { FanfareError } from './errors.js';
-import { safeFrameBytes } from './frames.js';
 import { Handover } from './handover.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
@@ -41,8 +40,6 @@ export class Link {
   #state: ConnectionState = { name: 'disconnected', ...withoutEnd(closure('notConnected')) };
   #connection: Connection | null = null;
   #handover: Handover | null = null;
-  /** Longest frame that the last node took. */
-  #maxFrameBytes = safeFrameBytes;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #connectedAt: number | null = null;
@@ -111,14 +108,13 @@ export class Link {
   }
 
   #open(listener: ConnectionListener): Connection {
-    return new Connection(this.#settings, this.#maxFrameBytes, listener);
+    return new Connection(this.#settings, listener);
   }
 
   #onMessage(message: ServerMessage, connection: Connection): void {
     if (message.type === 'goaway') return this.#prepareMove(message.delayMs);
     if (message.type !== 'connected') return this.#listener.onMessage(message, connection);
     this.#connectedAt = performance.now();
-    this.#maxFrameBytes = message.maxFrameBytes;
     this.#listener.onConnected(connection);
     this.#enter({ name: 'connected', node: message.node });
   }
@@ -154,7 +150,6 @@ export class Link {
     });
     this.#handover = null;
     this.#connection = connection;
-    this.#maxFrameBytes = connection.maxFrameBytes;
     this.#connectedAt = performance.now();
     this.#failures = 0;
     this.#closing = Promise.all([this.#closing, old.close(why.code)]);

@@ -19,14 +19,14 @@ export interface OutboxSettings extends Limits {
 }
 
 /** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
-const retryBaseDelayMs = 50;
-const retryMaxDelayMs = 1_000;
+export const retryBaseDelayMs = 50;
+export const retryMaxDelayMs = 1_000;
 
 /**
  * A node recognises a `messageId` for 120 s after it has first seen it. What may have been published is not repeated when this
  * much has passed: the rest is for the way there.
  */
-const repeatWindowMs = 100_000;
+export const repeatWindowMs = 100_000;
 
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
@@ -371,7 +371,8 @@ export class Outbox {
         // Unless all was given up meanwhile.
         if (this.#lanes.get(topic) !== lane) return;
         if (!(answer instanceof FanfareError)) levels.learn(topic, true);
-        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, false);
+        // A node tells whoever may publish that a topic has no history (`noHistory`): that reading is not permitted means that it has one.
+        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, answer.code === 'notPermitted');
         else if (answer.code !== 'connectionLost') this.#planRun(topic, lane);
         this.#run(topic, lane);
       },

@@ -6,10 +6,10 @@ const kB = 1_024;
 
 // The goals were 6 and 18 kB. The JSON entry misses its own, the more so since topics keep history (8.1 kB before): recovery,
 // repeated publishes and the move to another node are what this client is for. Tokens took 0.8 kB more: their messages and codes,
-// getToken and the renewal. A limit that can only fail would say nothing about growth.
+// getToken and the renewal; to ask again a node that lags, and to take turns at it, 0.2 kB. A limit that can only fail would say nothing about growth.
 it.each([
-  ['json', 12.8 * kB],
-  ['index', 17 * kB],
+  ['json', 13.1 * kB],
+  ['index', 17.3 * kB],
 ] as const)('the entry %s stays within %i bytes of gzip', async (entry, limit) => {
   const { gzipBytes } = await bundle(entry, { minify: true });
   expect(gzipBytes).toBeLessThanOrEqual(limit);

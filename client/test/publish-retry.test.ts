@@ -75,6 +75,17 @@ it('knows from a subscription that the topic has history', async () => {
   expect((await node.connection(1)).commands.some(({ type }) => type === 'history')).toBe(false);
 });
 
+it('publishes again on a topic whose history it may not read: that it may not read it shows that there is one', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  await client.connect();
+  node.on('history', ({ id }, connection) => connection.error(id, 'notPermitted'));
+  cutAtPublish(node, true);
+  await client.publish('a', 1);
+  expect(node.log('a').payloads).toHaveLength(1);
+  expect((await node.connection(1)).commands.map(({ type }) => type)).toEqual(['connect', 'history', 'publish']);
+});
+
 it('does not repeat what may have been published on a topic without history: unknown topic', async () => {
   await using node = await startTestNode();
   await using client = connect(node);

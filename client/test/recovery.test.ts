@@ -1,6 +1,7 @@
 /** Topics with history: nothing twice, nothing missing, nothing skipped in silence. */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
+import { maxRepairs } from '../src/feeds.js';
 import { connect, record, take } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
@@ -199,6 +200,50 @@ it('asks history again, while it is refused for now', async () => {
   await until(() => told.length === 3);
   expect(told).toEqual(['at 0 false', 1, 2]);
   expect(refusals).toBe(4);
+});
+
+it('reads no more histories at a time than a node does for a connection', async () => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = connect(node);
+  const topics = Array.from({ length: 20 }, (_, index) => `t${index}`);
+  const followed = topics.map((topic) => follow(client, topic));
+  await Promise.all(followed.map(({ subscription }) => subscription.ready));
+  const answers: Array<() => void> = [];
+  node.on('history', (_command, _connection, proceed) => answers.push(proceed));
+  node.isLost = ({ offset }) => offset === 1;
+  for (const topic of topics) node.publish(topic, 1, 2);
+  // The answer to this one comes behind all that was pushed.
+  await client.publish('other', 1);
+  expect(answers).toHaveLength(maxRepairs);
+  for (let asked = maxRepairs + 1; asked <= topics.length; asked++) {
+    answers.shift()?.();
+    await until(() => answers.length === maxRepairs);
+  }
+  node.reset('history');
+  for (const proceed of answers) proceed();
+  await until(() => followed.every(({ told }) => told.length === 3));
+  for (const { told } of followed) expect(told).toEqual(['at 0 false', 1, 2]);
+});
+
+it('asks the next connection at once for what it waits to ask the last one again', async () => {
+  await using node = await startTestNode({ hasHistory: true, maxPublications: 1 });
+  const delays = [0.99];
+  const delayMs = 60_000;
+  await using client = connect(node, {
+    reconnectBaseDelayMs: delayMs,
+    reconnectMaxDelayMs: delayMs,
+    random: () => delays.shift() ?? 0,
+  });
+  const { told, subscription } = follow(client, 'a');
+  await subscription.ready;
+  node.on('history', ({ id }, connection) => connection.error(id, 'unavailable'));
+  node.isLost = ({ offset }) => offset === 1;
+  node.publish('a', 1, 2);
+  await until(() => delays.length === 0);
+  node.reset('history');
+  (await node.connection()).cut();
+  await until(() => told.length === 4);
+  expect(told).toEqual(['at 0 false', 1, 2, 'at 2 true']);
 });
 
 it('goes on where history is refused for good', async () => {

@@ -340,6 +340,8 @@ const brokerLimits = [
   'unread bytes of a connection',
   'unreadable commands in a row',
   'silence of a client',
+  '`history` commands of a connection that are unanswered',
+  'frame to a client',
   'publications that wait for Redis',
   'history of a topic',
   'age of a history that nobody subscribes to',
@@ -476,6 +478,9 @@ describe('the sentences of PROTOCOL.md', () => {
     );
     expect(codes.length).toBeGreaterThan(8);
     expect(codes.filter((code) => !inTables.has(code))).toStrictEqual([]);
+    // The ends of the two ranges are no codes of their own.
+    const numbers = (flat.match(/\b4\d{3}\b/g) ?? []).filter((number) => !/^4(000|499|999)$/.test(number));
+    expect(numbers.filter((number) => !inTables.has(number))).toStrictEqual([]);
   });
 
   it('promise frames below 16 KiB, and the longest run leaves room for the longest head', () => {
@@ -486,6 +491,34 @@ describe('the sentences of PROTOCOL.md', () => {
     nodeCodecs.msgpack.publications(longestTopic, longest, { count: maxRunBytes, bytes }, (frame) => {
       expect(frame.length).toBeLessThan(16 * 1024);
     });
+  });
+});
+
+describe('the sample conversations', () => {
+  interface Step {
+    readonly client?: object;
+    readonly node?: object;
+    readonly steps?: readonly Step[];
+  }
+  const fixture = new URL('fixtures/conversations.json', import.meta.url);
+  const { conversations }: { conversations: { name: string; steps: Step[] }[] } = JSON.parse(
+    readFileSync(fixture, 'utf8'),
+  );
+
+  it('have names that tell them apart', () => {
+    const names = conversations.map(({ name }) => name);
+    expect(names).toStrictEqual([...new Set(names)]);
+  });
+
+  it.each(conversations)('consist of messages that the codecs read: $name', ({ steps }) => {
+    const all = steps.flatMap((step) => [step, ...(step.steps ?? [])]);
+    for (const { client, node } of all) {
+      if (node !== undefined) jsonClientCodec.decode(JSON.stringify(node));
+      if (client === undefined) continue;
+      // `$p` stands for any messageId.
+      const command = JSON.stringify(client).replaceAll('$', '');
+      expect(decode(nodeCodecs.json, bytesOf(command, 'json'))).toMatchObject([{ command: {} }]);
+    }
   });
 });
 

@@ -271,6 +271,15 @@ export const safeguards: readonly Safeguard[] = [
     test: 'fetches what was too much for the answer to a subscribe',
   },
   {
+    name: 'asking again, client',
+    about: 'what a node does not have yet is asked for again, and is no gap',
+    file: 'client/src/line.ts',
+    find: 'if (this.#laggingAnswers < maxLaggingAnswers) return false;',
+    replace: '',
+    testFile: 'client/src/line.test.ts',
+    test: 'asks again after an answer from before what was seen',
+  },
+  {
     name: 'epoch, client',
     about: 'the application is told when the history is another one',
     file: 'client/src/line.ts',

@@ -17,7 +17,7 @@ import type { Subject, Subjects } from '../limits/subjects.js';
 export const maxUnauthenticatedBytes = 16_384;
 
 /** Commands, and bytes of the frames that hold them, that may wait for the hook to decide about one before them. */
-const maxWaitingCommands = 1_000;
+export const maxWaitingCommands = 1_000;
 const maxWaitingBytes = 1_048_576;
 
 /** What a client shows of itself at the handshake. */

@@ -7,16 +7,18 @@ import { permit } from './permit.js';
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
-/** Histories that may be read for one connection at the same time: each is up to a hundred entries that Redis sends. */
-const maxHistories = 8;
+/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7): each is up to a hundred entries that Redis sends. */
+export const maxHistories = 8;
 
 export async function history(
   { id, topic, since, limit, direction }: History,
   caller: Caller,
   { relay, counters }: Pick<Parts, 'relay' | 'counters'>,
 ): Promise<void> {
-  // Who may subscribe gets it anyway, by `since`.
-  if (!caller.allows('subscribe', topic)) permit('history', topic, caller, { counters });
+  // Whoever may subscribe gets it anyway, by `since`. Whoever may publish must learn of a topic without history that there is none: it
+  // decides whether a publish may be repeated (PROTOCOL.md 4.5). `published` shows that too.
+  const mayKnow = caller.allows('subscribe', topic) || (!relay.hasHistory(topic) && caller.allows('publish', topic));
+  if (!mayKnow) permit('history', topic, caller, { counters });
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };

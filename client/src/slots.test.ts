@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest';
+import { Slots } from './slots.js';
+
+it('starts no more than there are slots, and the others in order', () => {
+  const slots = new Slots(2);
+  const started: number[] = [];
+  for (let number = 1; number <= 5; number++) slots.take(() => started.push(number));
+  expect(started).toEqual([1, 2]);
+  slots.release();
+  slots.release();
+  expect(started).toEqual([1, 2, 3, 4]);
+  slots.release();
+  slots.release();
+  slots.release();
+  slots.take(() => started.push(6));
+  expect(started).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+it('starts any number of things that end at once', () => {
+  const slots = new Slots(1);
+  let ended = 0;
+  slots.take(() => {});
+  for (let number = 0; number < 100_000; number++) {
+    slots.take(() => {
+      ended++;
+      slots.release();
+    });
+  }
+  slots.release();
+  expect(ended).toBe(100_000);
+});
