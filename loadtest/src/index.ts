@@ -10,6 +10,8 @@ export {
   type ExistingClusterResult,
 } from './verify/existing-cluster.js';
 export { reportExistingCluster } from './verify/existing-cluster-report.js';
+export { hasCompiler } from './verify/fake-clock.js';
+export type { Fault } from './verify/fault.js';
 export { faults } from './verify/faults/index.js';
 export { runTrial, type TrialOptions, type TrialResult } from './verify/trial.js';
 export { reportVerdicts } from './verify/verdict-report.js';

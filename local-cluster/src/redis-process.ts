@@ -18,14 +18,14 @@ const pollIntervalMs = 10;
 
 /** Starts a Redis and waits until it answers. Finds one on the PATH, else in Docker, else installs it with apt. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
-  const { args = [] } = options;
+  const { args = [], env = {} } = options;
   const source = await findRedis(options.mayInstall ?? true);
   const attempts = options.port === undefined ? 3 : 1;
   for (let attempt = 1; ; attempt++) {
     const port = options.port ?? (await findFreePort());
     try {
       if (source.name === 'container') return await startRedisContainer(args, port);
-      return await LocalRedis.start(source.path, args, port);
+      return await LocalRedis.start(source.path, args, env, port);
     } catch (error) {
       // Another process may have taken the port since we found it free.
       if (attempt === attempts) throw error;
@@ -45,9 +45,15 @@ class LocalRedis implements RedisProcess {
   readonly port: number;
   readonly #folder: string;
   readonly #command: readonly [string, ...string[]];
+  readonly #env: Readonly<Record<string, string>>;
   #child: Child;
 
-  static async start(path: string, args: readonly string[], port: number): Promise<LocalRedis> {
+  static async start(
+    path: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    port: number,
+  ): Promise<LocalRedis> {
     // Not between two turns: a process that ends there would leave it.
     const folder = mkdtempSync(join(tmpdir(), 'fanfare-redis-'));
     folders.add(folder);
@@ -56,7 +62,7 @@ class LocalRedis implements RedisProcess {
       const program = join(folder, 'redis-server');
       await symlink(path, program);
       const settings = ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', folder];
-      const redis = new LocalRedis(folder, port, [program, ...settings, ...args]);
+      const redis = new LocalRedis(folder, port, [program, ...settings, ...args], env);
       await redis.#answers();
       return redis;
     } catch (error) {
@@ -65,11 +71,17 @@ class LocalRedis implements RedisProcess {
     }
   }
 
-  private constructor(folder: string, port: number, command: readonly [string, ...string[]]) {
+  private constructor(
+    folder: string,
+    port: number,
+    command: readonly [string, ...string[]],
+    env: Readonly<Record<string, string>>,
+  ) {
     this.url = `redis://${host}:${port}`;
     this.port = port;
     this.#folder = folder;
     this.#command = command;
+    this.#env = env;
     this.#child = this.#spawn();
   }
 
@@ -109,7 +121,7 @@ class LocalRedis implements RedisProcess {
   }
 
   #spawn(): Child {
-    return new Child({ command: this.#command, cwd: this.#folder });
+    return new Child({ command: this.#command, cwd: this.#folder, env: { ...process.env, ...this.#env } });
   }
 
   async #answers(): Promise<void> {

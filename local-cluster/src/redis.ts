@@ -3,6 +3,8 @@
 export interface RedisOptions {
   /** More arguments for `redis-server`, for example `['--appendonly', 'yes']`. */
   readonly args?: readonly string[];
+  /** More environment variables. Not in a container. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Default: a free one. */
   readonly port?: number;
   /** Whether a Redis that is neither on the PATH nor in Docker may be installed with apt (default true). */

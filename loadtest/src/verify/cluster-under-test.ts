@@ -10,6 +10,7 @@ import {
   startSentinel,
 } from '@fanfare/local-cluster';
 import { pingIntervalMs } from './client-options.js';
+import { FakeClock } from './fake-clock.js';
 import { Parts } from './parts.js';
 import { type RedisReply, redisCommand } from './redis-command.js';
 import type { Level } from './verdict.js';
@@ -36,6 +37,8 @@ export interface ClusterUnderTestOptions {
   readonly replica: ReplicaPlace | null;
   /** Where there is a {@link FaultProxy}; null: nowhere. */
   readonly proxy: ProxyPlace | null;
+  /** By how many seconds the clock of Redis is ahead; null: it has that of this machine, which cannot be moved. */
+  readonly clockAheadSeconds: number | null;
 }
 
 function settingsOf(
@@ -64,12 +67,18 @@ export class ClusterUnderTest implements AsyncDisposable {
   readonly proxy: FaultProxy | null;
   /** Ports on which clients reach the nodes. */
   readonly clientPorts: readonly number[];
+  /** Of Redis; null if it cannot be moved. */
+  readonly clock: FakeClock | null;
+  /** Watches Redis and its replicas; null if none was asked for. */
+  readonly sentinel: SentinelProcess | null;
 
   static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
     const { nodes: count, redisArgs, proxy: place, replica: replicaPlace } = options;
     await using parts = new Parts();
     const replicationArgs = replicaPlace === null ? [] : [...masterArgs, ...safeArgs];
-    const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs] }));
+    const { clockAheadSeconds } = options;
+    const clock = clockAheadSeconds === null ? null : parts.use(new FakeClock(clockAheadSeconds));
+    const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs], env: clock?.env ?? {} }));
     const replicaLink =
       replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
     const masterPort = replicaLink?.port ?? redis.port;
@@ -96,9 +105,19 @@ export class ClusterUnderTest implements AsyncDisposable {
         : null;
     if (clientProxy !== null) clientPorts[0] = clientProxy.port;
     const proxy = busProxy ?? clientProxy;
-    return new ClusterUnderTest({ redis, replica, replicaLink, nodes, proxy, clientPorts, parts: parts.move() });
+    const startNewcomer = (): Promise<NodeUnderTest> =>
+      NodeUnderTest.start(brokerUrl, {
+        ...settingsOf(count, options),
+        FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs,
+      });
+    return new ClusterUnderTest({
+      ...{ redis, replica, replicaLink, nodes, proxy, clientPorts, clock, sentinel, startNewcomer },
+      parts: parts.move(),
+    });
   }
 
+  /** Starts a further node, that no client is led to. Resolves once it is ready. */
+  readonly startNewcomer: () => Promise<NodeUnderTest>;
   readonly #parts: Parts;
 
   private constructor(made: {
@@ -108,6 +127,9 @@ export class ClusterUnderTest implements AsyncDisposable {
     readonly nodes: readonly NodeUnderTest[];
     readonly proxy: FaultProxy | null;
     readonly clientPorts: readonly number[];
+    readonly clock: FakeClock | null;
+    readonly sentinel: SentinelProcess | null;
+    readonly startNewcomer: () => Promise<NodeUnderTest>;
     readonly parts: Parts;
   }) {
     this.redis = made.redis;
@@ -116,6 +138,9 @@ export class ClusterUnderTest implements AsyncDisposable {
     this.nodes = made.nodes;
     this.proxy = made.proxy;
     this.clientPorts = made.clientPorts;
+    this.clock = made.clock;
+    this.sentinel = made.sentinel;
+    this.startNewcomer = made.startNewcomer;
     this.#parts = made.parts;
   }
 
@@ -150,7 +175,8 @@ export async function startReplica(masterPort: number, args: readonly string[] =
 
 const followDeadlineMs = 10_000;
 
-const masterName = 'fanfare';
+/** As the Sentinel calls it. */
+export const masterName = 'fanfare';
 
 /** A second replica, without which the next master would take no writes (min-replicas-to-write), and a Sentinel that knows both. */
 async function startWatch(redis: RedisProcess, parts: Parts): Promise<SentinelProcess> {

@@ -25,6 +25,8 @@ interface FaultDescription {
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, where the usual number is too small. */
   readonly historySize?: number;
+  /** By how many seconds the wall clock of Redis is ahead at first; then it is one that can be moved (fake-clock.ts). */
+  readonly clockAheadSeconds?: number;
   /** Whether it adds clients of its own, as many as `--clients` says. */
   readonly addsClients?: boolean;
 }

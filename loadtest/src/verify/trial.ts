@@ -61,6 +61,7 @@ class Trial implements AsyncDisposable {
         redisArgs: fault.redisArgs ?? [],
         replica: fault.replica ?? (options.level === 'durable' ? 'direct' : null),
         proxy: fault.proxy ?? null,
+        clockAheadSeconds: fault.clockAheadSeconds ?? null,
       }),
     );
     const balancer = parts.use(await Balancer.start({ ports: cluster.clientPorts }));

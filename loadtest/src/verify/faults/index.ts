@@ -3,6 +3,14 @@ import type { Fault } from '../fault.js';
 import { busBlackhole, busHalfOpen, busReset, killPubsub, outputBuffer } from './bus-faults.js';
 import { clientBlackhole, clientHalfOpen, clientReset } from './client-faults.js';
 import { stalledSubscriber, storm } from './crowd-faults.js';
+import {
+  clockBack,
+  flushallInRollingRestart,
+  newNodeAtRestart,
+  plannedFailover,
+  redisSnapshot,
+  scriptFlushDistant,
+} from './lost-state-faults.js';
 import { killNode, none, pauseNode, rollingRestart } from './node-faults.js';
 import {
   redisFailover,
@@ -34,6 +42,12 @@ export const faults: readonly Fault[] = [
   redisStop,
   redisReadonly,
   scriptFlush,
+  scriptFlushDistant,
+  redisSnapshot,
+  clockBack,
+  newNodeAtRestart,
+  plannedFailover,
+  flushallInRollingRestart,
   killPubsub,
   outputBuffer,
   busBlackhole,
