@@ -221,7 +221,7 @@ abstract class Link {
         if (error.message.startsWith('NOPERM')) return '';
         throw error;
       });
-      const mode = /^redis_mode:(cluster|sentinel)/m.exec(info)?.[1];
+      const mode = /^(?:redis|server)_mode:(cluster|sentinel)/m.exec(info)?.[1];
       if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
     } catch (error) {
       // Lost meanwhile: the next connection is proven again.
