@@ -43,8 +43,9 @@ export const common = {
 const test = {
   // uWebSockets.js is a native addon bound to one event loop: a process for each test file, no threads.
   pool: 'forks',
-  testTimeout: 20_000,
-  hookTimeout: 30_000,
+  // What does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a machine with other work too.
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
 } as const;
 
 export default defineConfig({

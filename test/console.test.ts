@@ -71,7 +71,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
     } finally {
       await browser.close();
     }
-  }, 60_000);
+  });
 
   it('runs nothing but its own script, and is there with several workers', async () => {
     await using redis = await startRedis();

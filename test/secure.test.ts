@@ -27,7 +27,7 @@ it('a typed client speaks wss with compression, and does not notice that the cer
   early.on('state', ({ name }) => states.push(name));
   folder.renew('second');
   await expect
-    .poll(() => node.logs().some((line) => line.includes('"certificateRenewed"')), { timeout: 8_000 })
+    .poll(() => node.logs().some((line) => line.includes('"certificateRenewed"')), { timeout: 40_000 })
     .toBe(true);
   await using late = createClient(node.url, { encoding: 'json', webSocket: trusting(folder.ca, extensions) });
   const article = { text: 'hello '.repeat(1_000) };

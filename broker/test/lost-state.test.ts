@@ -2,13 +2,10 @@
 import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
-
-// Redis is waited for, nodes that never come, and nodes that forget.
-vi.setConfig({ testTimeout: 40_000 });
 
 const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
 

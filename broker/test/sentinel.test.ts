@@ -77,7 +77,7 @@ describe('Redis with Sentinels', () => {
     expect(await reader.take('t', accepted)).toEqual(Array.from({ length: accepted }, (_, number) => number));
     expect(reader.inbox.waiting).toEqual([]);
     for (const each of [admin, next, sentinelAdmin]) each.disconnect();
-  }, 40_000);
+  });
 
   it('has nothing said of its settings where a master that was cut off does not go on', async () => {
     await using master = await startRedis({

@@ -275,7 +275,7 @@ describe('a collector that is down', () => {
     await until('spans come', () => collector.spans.length > 0);
     await until('that is said', () => events(node, 'tracingBack').length === 1);
     expect(await metric(node, 'fanfare_spans_total')).toBe(collector.spans.length);
-  }, 30_000);
+  });
 
   it('holds up no node that stops', async () => {
     // It takes the connection and never answers.
@@ -305,7 +305,7 @@ describe('a collector whose answers do not end', () => {
     trickle.answerWith((response) => response.end('{}'));
     await client.publish('news', 3);
     await until('it is back', () => events(node, 'tracingBack').length === 1);
-  }, 30_000);
+  });
 
   it('holds up a node that stops for the time of one answer', async () => {
     await using trickle = await UnfinishedAnswers.start(byteByByte);
@@ -344,5 +344,5 @@ describe('a node', () => {
     expect(await loaded({ FANFARE_TRACING_URL: collector.url, FANFARE_TRACING_RATIO: '0' })).toEqual([]);
     expect(collector.spans).toEqual([]);
     expect(await loaded({ FANFARE_TRACING_URL: collector.url })).not.toEqual([]);
-  }, 30_000);
+  });
 });

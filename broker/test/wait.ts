@@ -1,7 +1,7 @@
 /** Waiting for what should happen, never for time to pass: with a deadline, so that what does not happen fails with a sentence. */
 
 /** Longest wait for anything, in milliseconds. */
-export const deadlineMs = 12_000;
+export const deadlineMs = 40_000;
 
 /** The promise's value, or an error that names what did not happen in time. */
 export async function within<Value>(what: string, promise: Promise<Value>, timeoutMs = deadlineMs): Promise<Value> {

@@ -5,7 +5,7 @@ import { documentedRow } from '../src/abuse/abuse-report.js';
 import { attacks } from '../src/abuse/attacks/index.js';
 import { besiege } from '../src/abuse/siege.js';
 
-const timeoutMs = 90_000;
+const timeoutMs = 180_000;
 
 it.concurrent.each(attacks.map((attack) => [attack.name, attack] as const))(
   '%s',

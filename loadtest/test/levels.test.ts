@@ -23,7 +23,7 @@ it('measures each level, with every publication delivered once', async () => {
     expect(subscriberNs).toBeGreaterThan(0);
   }
   expect(reportLevels(samples, options)).toContain('| durable-acked ');
-}, 60_000);
+});
 
 function sample(round: number, candidate: LevelsSample['candidate'], nodeUs: number, redisUs: number): LevelsSample {
   return {

@@ -45,7 +45,7 @@ async function answering(bytes: Buffer) {
 
 async function untilDelivered({ adminUrl }: NodeProcess): Promise<void> {
   const metrics = async (): Promise<string> => await (await fetch(`${adminUrl}/metrics`)).text();
-  await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
+  await expect.poll(metrics, { timeout: 40_000 }).toMatch(/^fanfare_deliveries_total(\{.*\})? [1-9]/m);
 }
 
 const agreed = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n';

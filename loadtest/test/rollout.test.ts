@@ -21,7 +21,7 @@ const options: RolloutOptions = {
   maxConnections: 40,
 };
 
-const timeoutMs = 90_000;
+const timeoutMs = 180_000;
 
 // Side by side: they mostly wait.
 describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay production', () => {

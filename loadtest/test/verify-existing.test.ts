@@ -12,7 +12,7 @@ import { expect, it } from 'vitest';
 import { checkExistingCluster, type ExistingClusterOptions, reportExistingCluster } from '../src/index.js';
 
 const main = fileURLToPath(new URL('../dist/verify/verify-main.js', import.meta.url));
-const timeoutMs = 60_000;
+const timeoutMs = 180_000;
 const never = new Promise(() => {});
 
 function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = {}): ExistingClusterOptions {

@@ -26,10 +26,10 @@ describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
   const movesClock = ({ clockAheadSeconds }: Fault): boolean => clockAheadSeconds !== undefined;
   const named = (some: readonly Fault[]) => some.map((fault) => [fault.name, fault] as const);
 
-  it.each(named(faults.filter((fault) => !movesClock(fault))))('with fault %s', check, 120_000);
+  it.each(named(faults.filter((fault) => !movesClock(fault))))('with fault %s', check, 300_000);
 
   // A clock that can be moved has to be compiled.
-  it.skipIf(!hasCompiler()).each(named(faults.filter(movesClock)))('with fault %s', check, 120_000);
+  it.skipIf(!hasCompiler()).each(named(faults.filter(movesClock)))('with fault %s', check, 300_000);
 
   it.each(
     named(faults.filter(({ name }) => ['none', 'kill-node', 'redis-failover', 'redis-failover-behind'].includes(name))),
@@ -40,6 +40,6 @@ describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
       expect(reasons).toEqual([]);
       expect(published.acknowledged).toBeGreaterThan(0);
     },
-    120_000,
+    300_000,
   );
 });

@@ -19,7 +19,7 @@ const options: TrialOptions = {
   clients: null,
 };
 
-const timeoutMs = 60_000;
+const timeoutMs = 180_000;
 
 function faultNamed(name: string): Fault {
   const fault = faults.find((each) => each.name === name);

@@ -6,7 +6,7 @@ import { Child } from './child.js';
 import { findFreePort } from './free-port.js';
 
 const main = fileURLToPath(new URL('../../broker/dist/main.js', import.meta.url));
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
 /** Longer than a drain takes by default. */
 const stopDeadlineMs = 60_000;
 const pollIntervalMs = 10;

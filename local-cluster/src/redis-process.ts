@@ -12,8 +12,8 @@ import { pingRedis } from './redis-ping.js';
 import { findRedis } from './redis-source.js';
 
 const host = '127.0.0.1';
-const startDeadlineMs = 10_000;
-const stopDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
+const stopDeadlineMs = 30_000;
 const pollIntervalMs = 10;
 
 /** Starts a Redis and waits until it answers. Finds one on the PATH, else in Docker, else installs it with apt. */

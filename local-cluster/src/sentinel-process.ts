@@ -10,7 +10,7 @@ import { pingRedis } from './redis-ping.js';
 import { findRedis } from './redis-source.js';
 
 const host = '127.0.0.1';
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
 
 export interface SentinelOptions {
   readonly masterName: string;

@@ -103,7 +103,7 @@ describe.skipIf(missing !== '')(`alerts, with a real Prometheus${missing}`, () =
     await becomesTrue(isLongBack);
     expect(await pagesSince(startMs)).toEqual(['FanfareRedisOutOfMemory']);
     expect(await prometheus.query('ALERTS{severity="page"}')).toEqual([]);
-  }, 60_000);
+  });
 
   it('sends one page if Redis does not answer', async () => {
     const startMs = Date.now();
@@ -113,5 +113,5 @@ describe.skipIf(missing !== '')(`alerts, with a real Prometheus${missing}`, () =
     await redis.resume();
     await becomesTrue(isLongBack);
     expect(await pagesSince(startMs)).toEqual(['FanfareRedisUnavailable']);
-  }, 60_000);
+  });
 });

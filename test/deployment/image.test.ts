@@ -69,7 +69,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
 
   afterAll(async () => {
     await image?.[Symbol.asyncDispose]();
-  }, 30_000);
+  });
 
   const command = (keyword: 'ENTRYPOINT' | 'HEALTHCHECK'): [string, ...string[]] =>
     image.command(execForm(image.stage, keyword) ?? []);

@@ -21,7 +21,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     await topology.becomesHealthy('prometheus');
     prometheus = new PrometheusApi(`http://${topology.address('prometheus', 9_090)}`);
     nodes = nodesOf(topology.compose);
-  }, 60_000);
+  });
 
   afterAll(() => topology?.[Symbol.asyncDispose]());
 
@@ -73,11 +73,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
 
   it('is read by Prometheus, which takes our alerts', async () => {
     await expect
-      .poll(async () => (await prometheus.targets()).map(({ health }) => health), { timeout: 15_000 })
+      .poll(async () => (await prometheus.targets()).map(({ health }) => health), { timeout: 40_000 })
       .toEqual(nodes.map(() => 'up'));
     const alerts = alertsOf(readFileSync(rulesFile, 'utf8')).map(({ alert }) => alert);
     await expect
-      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]), { timeout: 15_000 })
+      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]), { timeout: 40_000 })
       .toEqual(alerts.map((name) => [name, 'ok']));
   });
 
@@ -96,7 +96,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       return found.flat();
     };
     await expect.poll(empty, { timeout: 30_000, interval: 500 }).toEqual([]);
-  }, 40_000);
+  });
 
   it('loses nothing when a node drains behind the balancer while clients publish', async () => {
     const clients = Array.from({ length: 12 }, () => createClient(url()));
@@ -129,11 +129,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       expect((await fetch(admin('/healthz'))).status).toBe(200);
       await expect
         .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length), {
-          timeout: 15_000,
+          timeout: 40_000,
         })
         .toBe(1);
     } finally {
       await Promise.all(clients.map((client) => client.close()));
     }
-  }, 60_000);
+  });
 });

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from '@fanfare/local-cluster';
 import type { ServerProcess } from './node-deployment.js';
 
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
 const pollIntervalMs = 10;
 
 export interface ProgramOptions {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Child } from '@fanfare/local-cluster';
 import type { ServerProcess } from './node-deployment.js';
 
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
 
 /** `file`: in this folder, as it is built. */
 export async function startScript(

@@ -173,7 +173,7 @@ export async function startReplica(masterPort: number, args: readonly string[] =
   return replica;
 }
 
-const followDeadlineMs = 10_000;
+const followDeadlineMs = 60_000;
 
 /** As the Sentinel calls it. */
 export const masterName = 'fanfare';
