@@ -9,13 +9,16 @@
 -- then for each topic the newest position that the node knows: epoch, offset
 --
 -- Returns how many topics got another epoch.
-local renewed = 0
+local renewed, newest = 0, redis.call('GET', KEYS[2]) or '0'
 for k = 3, #KEYS do
   local stream, epoch, offset = KEYS[k], ARGV[2 * k - 4], tonumber(ARGV[2 * k - 3])
+  if epoch > newest then newest = epoch end
   local last = lastId(stream, ARGV[1])
   if last and (epochOf(last) < epoch or epochOf(last) == epoch and offsetOf(last) < offset) then
     renew(stream, last, ARGV[1])
     renewed = renewed + 1
   end
 end
+-- Epochs that Redis has lost must not be given again.
+if newest > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], newest) end
 return renewed

@@ -308,6 +308,10 @@ describe('looking what is still missing', () => {
     expect(renewed > named).toBe(true);
     expect(await verify(named, 3)).toBe(0);
     expect(await verify(String(Number(renewed) + 1), 1)).toBe(1);
+    // Of a topic that is gone, what it had is known.
+    await redis.del('t');
+    await verify('9000000000000000', 1);
+    expect((await read(1)).epoch).toBe('9000000000000001');
   });
 });
 

@@ -249,8 +249,8 @@ export class Recovery {
 
   /** What no node could give back is told by another epoch. */
   async #verify(): Promise<void> {
-    const known = [...this.#owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
-    known.push(...this.#published.topics());
+    const listened = [...this.#owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
+    const known = [...listened, ...this.#published.topics()];
     const calls: ScriptCall[] = [];
     for (let at = 0; at < known.length; at += maxEntriesPerCall) {
       const piece = known.slice(at, at + maxEntriesPerCall);
