@@ -427,6 +427,10 @@ describe('limits', () => {
     const refused = replies.filter(({ type }) => type === 'error');
     expect(refused.length).toBeGreaterThanOrEqual(8);
     expect(refused[0]).toMatchObject({ code: 'rateLimited', retryable: true });
+    // Five a second: each that is refused is told a time of its own.
+    const times = refused.map((reply) => ('retryAfterMs' in reply && reply.retryAfterMs) || 0);
+    expect(times[0]).toBeLessThanOrEqual(200);
+    expect(times[7]).toBeGreaterThan(1_300);
     expect(replies.slice(0, 10).every(({ type }) => type === 'published')).toBe(true);
     for (let sent = 0; sent < 1_100; sent++) connection.send({ type: 'ping', id: null });
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);

@@ -56,7 +56,7 @@ describe('a bug in a part', () => {
     };
     const topic = parseTopic('t') as Topic;
     const payload = { encoding: 'json', bytes: new Uint8Array(0), start: 0, end: 0 } as const;
-    handle({ type: 'publish', id: 1, topic, messageId: null, ...payload }, caller, parts);
+    handle({ type: 'publish', id: 1, topic, messageId: null, repeat: false, ...payload }, caller, parts);
     handle({ type: 'subscribe', id: 2, topic, since: null }, caller, parts);
     await expect.poll(() => replies.length).toBe(2);
     const answer = { type: 'error', code: 'internal', retryable: true };

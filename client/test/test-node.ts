@@ -156,6 +156,7 @@ export class TestNode {
           const position = this.append(command.topic, command, command.messageId);
           return id === null ? undefined : connection.reply({ type: 'published', id, position });
         }
+        if (command.repeat) return connection.error(id, 'noHistory');
         for (const peer of this.connections)
           if (peer.topics.has(command.topic)) peer.pushPayloads(command.topic, [command]);
         if (id !== null) connection.reply({ type: 'published', id, position: null });
@@ -300,8 +301,8 @@ export class TestConnection {
     this.#send(this.#codec.reply(reply));
   }
 
-  error(id: number | null, code: ReplyErrorCode, message = 'Because.'): void {
-    this.reply({ type: 'error', id, code, message, retryable: replyErrors[code].retryable });
+  error(id: number | null, code: ReplyErrorCode, message = 'Because.', retryAfterMs: number | null = null): void {
+    this.reply({ type: 'error', id, code, message, retryable: replyErrors[code].retryable, retryAfterMs });
   }
 
   subscribed(

@@ -1,5 +1,5 @@
 /** `publish`: hand the payload to the relay; answer when the relay has. */
-import type { CommandId, Position, Publish, ReplyError, Topic } from '@fanfare/protocol';
+import { type CommandId, type Position, type Publish, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Receipt } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
@@ -7,8 +7,14 @@ import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
 export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
-  const { id, topic, messageId } = command;
+  const { id, topic, messageId, repeat } = command;
   permit('publish', topic, caller, parts);
+  if (repeat && !parts.relay.hasHistory(topic)) {
+    throw new ReplyError(
+      'noHistory',
+      `${topic} keeps no history, so nobody knows whether this was published before: it was not published again.`,
+    );
+  }
   parts.counters.publicationsIn++;
   if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);

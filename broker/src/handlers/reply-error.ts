@@ -23,5 +23,6 @@ export function replyError(
       caller.turns.refused(topic, messageId, performance.now());
     }
   }
-  caller.reply({ type: 'error', id, code: error.code, message: error.message, retryable: error.retryable });
+  const { code, message, retryable, retryAfterMs } = error;
+  caller.reply({ type: 'error', id, code, message, retryable, retryAfterMs });
 }

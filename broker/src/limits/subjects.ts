@@ -55,14 +55,19 @@ export class Subject {
     this.#refusals = new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
   }
 
-  /** Whether it may publish so many bytes now; they are counted then. */
-  mayPublish(bytes: number, nowMs: number): boolean {
-    return this.#publications.take(1, nowMs) && this.#bytes.take(bytes, nowMs);
+  /** Counts a publication of so many bytes and answers 0; or does not, and answers after how many milliseconds it can come again. */
+  admitPublication(bytes: number, nowMs: number): number {
+    if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
+      return wait(Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
+    }
+    this.#publications.take(1, nowMs);
+    this.#bytes.take(bytes, nowMs);
+    return 0;
   }
 
-  /** Whether it may send another command now; it is counted then. */
-  mayCommand(nowMs: number): boolean {
-    return this.#commands.take(1, nowMs);
+  /** The same for any other command. */
+  admitCommand(nowMs: number): number {
+    return this.#commands.take(1, nowMs) ? 0 : wait(this.#commands.delayMs(1, nowMs));
   }
 
   /** Whether it may be refused once more and stay. */
@@ -76,6 +81,11 @@ export class Subject {
     const buckets = [this.#publications, this.#bytes, this.#commands, this.#refusals];
     return buckets.every((bucket) => bucket.isFull(nowMs));
   }
+}
+
+/** A whole number of milliseconds, and not 0: that would admit. */
+function wait(delayMs: number): number {
+  return Math.max(1, Math.ceil(delayMs));
 }
 
 export class Subjects {
