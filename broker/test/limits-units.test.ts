@@ -44,11 +44,11 @@ describe('a token bucket', () => {
     expect(bucket.delayMs(1, 60_000)).toBe(100);
   });
 
-  it('says no time that is further away than a minute', () => {
+  it('says no time that is further away than ten minutes', () => {
     const bucket = new TokenBucket(10, 20, 0);
     bucket.take(20, 0);
-    const delays = Array.from({ length: 1_000 }, () => bucket.delayMs(1, 0));
-    expect(Math.max(...delays)).toBe(60_000);
+    const delays = Array.from({ length: 10_000 }, () => bucket.delayMs(1, 0));
+    expect(Math.max(...delays)).toBe(600_000);
     bucket.take(20, 3_600_000);
     expect(bucket.delayMs(1, 3_600_000)).toBe(100);
   });

@@ -9,6 +9,7 @@ import { Levels } from './levels.js';
 import { Link } from './link.js';
 import { type CommonOptions, completeLimits, type Limits } from './options.js';
 import { Outbox } from './outbox.js';
+import { Pacer } from './pacer.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
@@ -64,10 +65,12 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       else report(error);
     });
     const levels = new Levels();
-    const requests = new Requests(codec);
+    // Together below the thousand commands that wait at a node for its authorization hook.
+    const [publications, commands] = [new Pacer(600), new Pacer(300)];
+    const requests = new Requests(codec, commands);
     const connection = (): Connection | null => this.#link.newest;
     this.#requests = requests;
-    this.#outbox = new Outbox({ ...policy, codec, requests, levels });
+    this.#outbox = new Outbox({ ...policy, codec, requests, levels, pacer: publications });
     this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
     this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection });
     this.#histories = new Histories({ ...limits, requests, schemas, report, connection });
@@ -75,6 +78,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       { ...policy, url: addressOf(url), codec, webSocket, getToken: options.getToken ?? null },
       {
         onOpen: () => {
+          publications.restart();
+          commands.restart();
           this.#feeds.subscribeAll();
           this.#histories.sendAll();
         },
@@ -100,29 +105,16 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Connects where the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
-   * connection for good. Where it waits to try again, it tries at once. Resolves when connected, however many attempts that
-   * takes; rejects where the client is disconnected first. Need not be awaited.
+   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
+   * connection for good. If it waits to try again, it tries at once. Resolves when connected, however many attempts that
+   * takes. Rejects if the node ends the connection for good first, or if `close()` or `drain()` is called (then without an unhandled
+   * rejection if nobody waits for it).
    */
   connect(): Promise<void> {
     if (this.state.name === 'disconnected') this.#draining = null;
     this.#link.connect();
-    if (this.#connected !== null) return this.#connected;
-    const connected = new Promise<void>((resolve, reject) => {
-      const settle = (): void => {
-        const { state } = this;
-        if (state.name === 'connecting') return;
-        stop();
-        this.#connected = null;
-        if (state.name === 'connected') resolve();
-        else reject(new ConnectionError('disconnected', state.closeCode, { message: state.reason }));
-      };
-      const stop = this.on('state', settle);
-      settle();
-    });
-    connected.catch(() => {});
-    if (this.state.name === 'connecting') this.#connected = connected;
-    return connected;
+    this.#connected ??= this.#untilConnected();
+    return this.#connected;
   }
 
   /**
@@ -211,6 +203,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     return this.close();
   }
 
+  async #untilConnected(): Promise<void> {
+    while (this.state.name === 'connecting') {
+      await new Promise<void>((resolve) => {
+        const stop = this.on('state', () => {
+          stop();
+          resolve();
+        });
+      });
+    }
+    this.#connected = null;
+    const { state } = this;
+    if (state.name === 'disconnected') {
+      throw new ConnectionError('disconnected', state.closeCode, { message: state.reason });
+    }
+  }
+
   async #drain(): Promise<void> {
     let stop = (): void => {};
     const over = new Promise<void>((resolve, reject) => {
@@ -254,10 +262,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
         if (message.code !== null) return this.#feeds.onEnded(message, connection);
         break;
     }
+    if (this.#requests.answer(message, connection) || message.type !== 'error' || message.id !== null) return;
     // An error without an id answers what was sent without one: a publication of send(), as a rule.
-    if (!this.#requests.answer(message, connection) && message.type === 'error' && message.id === null) {
-      this.#report(new ReplyError(message.code, message.message, message.retryable));
-    }
+    if (message.code === 'rateLimited') this.#outbox.onSendLimited(message.retryAfterMs);
+    this.#report(ReplyError.of(message));
   }
 
   /** Subscriptions first, each to both connections for a while; then publications, each to one of them. */
@@ -291,7 +299,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#histories.failAll(error);
     this.#requests.failAll(error);
     this.#publisher.clear();
-    if (isWanted) return this.#feeds.discardAll('closed');
+    if (isWanted) {
+      // That a connect() ends with it is no failure for anyone to hear of, unless somebody waits for it.
+      this.#connected?.catch(() => {});
+      return this.#feeds.discardAll('closed');
+    }
     this.#feeds.endAll('disconnected', error);
     this.#report(error);
   }

@@ -42,6 +42,8 @@ const closeTimeoutMs = 1_000;
 const closed = 3;
 
 export class Connection {
+  /** The last unsubscribe of each topic that is asked for here and not answered, by its id. */
+  readonly leaving = new Map<string, number>();
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;
   /** Null as long as a token is asked for. */
@@ -193,8 +195,8 @@ export class Connection {
         return this.#listener.onTokenError(null);
       }
       if (message.type === 'error') {
-        const { id, code } = message;
-        if (id === refreshId) return this.#renewal?.failed(new ReplyError(code, message.message, message.retryable));
+        const { id } = message;
+        if (id === refreshId) return this.#renewal?.failed(ReplyError.of(message));
         if (id === connectId || (id === null && this.#pingIntervalMs === 0)) return this.#onRefused(message);
       }
       this.#listener.onMessage(message, this);

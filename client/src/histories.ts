@@ -43,7 +43,8 @@ interface Read {
   readonly topic: string;
   readonly options: HistoryOptions;
   readonly timer: ReturnType<typeof setTimeout>;
-  isSent: boolean;
+  /** Of the command that was sent for it; null while it waits for a connection. */
+  id: number | null;
   readonly settle: (answer: Answer) => void;
 }
 
@@ -66,12 +67,13 @@ export class Histories {
     const reply = await new Promise<HistoryReply>((resolve, reject) => {
       const settle = (answer: Answer): void => {
         clearTimeout(read.timer);
+        if (read.id !== null) this.#settings.requests.cancel(read.id);
         this.#reads.delete(read);
         if (answer instanceof FanfareError) reject(answer);
         else resolve(answer as HistoryReply);
       };
       const timer = setTimeout(() => settle(new FanfareError('timeout')), this.#settings.timeoutMs);
-      const read: Read = { topic, options, timer, isSent: false, settle };
+      const read: Read = { topic, options, timer, id: null, settle };
       this.#reads.add(read);
       this.sendAll();
     });
@@ -82,7 +84,7 @@ export class Histories {
   sendAll(): void {
     const connection = this.#settings.connection();
     if (connection === null) return;
-    for (const read of this.#reads) if (!read.isSent) this.#send(read, connection);
+    for (const read of this.#reads) if (read.id === null) this.#send(read, connection);
   }
 
   failAll(error: FanfareError): void {
@@ -93,14 +95,13 @@ export class Histories {
     const { requests, timeoutMs } = this.#settings;
     const { topic, options } = read;
     const { since = null, limit = null, direction = null } = options;
-    read.isSent = true;
-    requests.ask(
+    read.id = requests.ask(
       connection,
       (id) => ({ type: 'history', id, topic, since, limit, direction }),
       timeoutMs,
       (answer) => {
-        if (answer instanceof FanfareError && answer.code === 'connectionLost') read.isSent = false;
-        else read.settle(answer);
+        read.id = null;
+        if (!(answer instanceof FanfareError && answer.code === 'connectionLost')) read.settle(answer);
       },
     );
   }

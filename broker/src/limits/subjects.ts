@@ -18,9 +18,14 @@ export interface SubjectLimits {
 /** So many seconds' worth may come at once: who was silent may catch up. */
 const burstSeconds = 2;
 
-/** Commands that may be too many before their connection is closed, and how many a second are forgiven. */
+/**
+ * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
+ * sent in a second is forgiven each second, ten at least: a client that keeps to its rate finds out by refusals what others have left.
+ */
 const maxRefusals = 1_000;
+const maxRefusalsSeconds = 10;
 const forgivenPerSecond = 10;
+const forgivenShare = 0.2;
 
 /** What the nodes know of each other's subjects. */
 export interface Shared {
@@ -52,7 +57,12 @@ export class Subject {
     this.#publications = bucket('publications', limits.publishRate);
     this.#bytes = bucket('bytes', limits.publishBytesRate);
     this.#commands = bucket('commands', limits.commandRate, limits.maxSubscriptions);
-    this.#refusals = new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
+    const rate = limits.publishRate + limits.commandRate;
+    this.#refusals = new TokenBucket(
+      Math.max(forgivenPerSecond, rate * forgivenShare),
+      Math.max(maxRefusals, rate * maxRefusalsSeconds),
+      nowMs,
+    );
   }
 
   /** Counts a publication of so many bytes and answers 0; or does not, and answers after how many milliseconds it can come again. */

@@ -13,8 +13,8 @@ export interface Bucket {
   isFull(nowMs: number): boolean;
 }
 
-/** Longest delay that is answered: who sent far too much need not be told of hours. */
-const maxDelayMs = 60_000;
+/** Longest delay that is answered: who sent far too much is not told of hours. */
+const maxDelayMs = 600_000;
 
 /** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */
 export class TokenBucket implements Bucket {
