@@ -15,7 +15,7 @@ import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import type { Closure, ConnectionState } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
-import type { AnyTopics, Schemas, TopicOf } from './topics.js';
+import type { AnyTopics, DataOf, Schemas } from './topics.js';
 import type { WebSocketConstructor } from './websocket.js';
 
 export interface ClientEvents {
@@ -32,6 +32,7 @@ export interface ClientEvents {
  * A connection to a Fanfare broker that comes back by itself, and all that is published and subscribed over it.
  * `Published` and `Received` map topics to data; they differ only where schemas transform.
  */
+// The methods say `keyof … & string`, not TopicOf: of a misspelled topic the compiler then lists the right ones.
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
   readonly #limits: Limits;
   readonly #events: Emitter<ClientEvents>;
@@ -126,9 +127,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    *
    * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
    */
-  publish<Topic extends TopicOf<Published>>(
+  publish<Topic extends keyof Published & string>(
     topic: Topic,
-    data: Published[Topic],
+    data: DataOf<Published, Topic>,
     options?: PublishOptions,
   ): Promise<Acknowledgement> {
     const error = this.#whyClosed();
@@ -140,7 +141,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * sent at all: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. What turns out
    * later (an asynchronous schema, a first connection to a node that takes shorter frames) is an event `error`.
    */
-  send<Topic extends TopicOf<Published>>(topic: Topic, data: Published[Topic]): void {
+  send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
     this.#publisher.send(topic, data);
   }
@@ -151,7 +152,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    *
    * Throws `invalidTopic`, `unknownTopic`, `closed`, `draining`.
    */
-  subscribe<Topic extends TopicOf<Received>>(
+  subscribe<Topic extends keyof Received & string>(
     topic: Topic,
     listener?: (publication: PublicationOf<Received, Topic>) => unknown,
   ): SubscriptionOf<Received, Topic> {
@@ -169,7 +170,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * Rejects with `noHistory` where the topic keeps none; `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
    * `draining`, and what the node says.
    */
-  history<Topic extends TopicOf<Received>>(
+  history<Topic extends keyof Received & string>(
     topic: Topic,
     options?: HistoryOptions,
   ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {

@@ -14,7 +14,7 @@ import type { GetToken } from './options.js';
 import type { ReconnectPolicy } from './reconnect.js';
 import { type Closure, closure, type StateCode } from './state.js';
 import { askForToken, Renewal } from './token.js';
-import type { WebSocketConstructor, WebSocketLike } from './websocket.js';
+import type { Bytes, WebSocketConstructor, WebSocketLike } from './websocket.js';
 
 export interface ConnectionListener {
   /** Commands may be posted; `connect` has been. */
@@ -248,7 +248,7 @@ export class Connection {
   }
 
   #send(frame: Encoded): void {
-    this.#socket?.send(frame as string | Uint8Array<ArrayBuffer>);
+    this.#socket?.send(frame as string | Bytes);
   }
 
   #end(why: Closure): void {

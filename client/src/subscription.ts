@@ -1,5 +1,6 @@
 /** One reader of a topic: its state, its events, and its publications as a loop or a callback. */
 import type { Position } from '@fanfare/protocol';
+import type { ReadonlyData } from './data-types.js';
 import { call, Emitter } from './emitter.js';
 import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
 import { Queue } from './queue.js';
@@ -7,7 +8,7 @@ import type { TopicOf } from './topics.js';
 
 export interface Publication<Topic extends string = string, Data = unknown> {
   readonly topic: Topic;
-  /** Subscriptions of one client to one topic get the same object: treat it as read-only. */
+  /** Subscriptions of one client to one topic get the same object: it must not be written to. */
   readonly data: Data;
   /** Where the publication stands in the topic's history; null where the topic keeps none. */
   readonly position: Position | null;
@@ -15,12 +16,12 @@ export interface Publication<Topic extends string = string, Data = unknown> {
 
 /** The publications of a topic, or of any of several: then `topic` tells which data it is. */
 export type PublicationOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
-  ? Publication<Topic, Topics[Topic]>
+  ? Publication<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
 /** The subscription to a topic, or to one of several. */
 export type SubscriptionOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
-  ? Subscription<Topic, Topics[Topic]>
+  ? Subscription<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
 export type SubscriptionState =

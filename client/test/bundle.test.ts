@@ -1,6 +1,13 @@
-/** What a browser has to load. */
+/** What a browser has to load, and what a bundle for Node holds. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 import { bundle } from '../bundle.js';
+import { startTestNode } from './test-node.js';
 
 const kB = 1_024;
 
@@ -27,4 +34,30 @@ it('leaves MessagePack out of the JSON entry', async () => {
   const { inputs, code } = await bundle('json', { minify: false });
   expect(inputs.filter((file) => /client\/src\/.*msgpack/.test(file))).toEqual([]);
   expect(code).not.toMatch(/class \w*(Msgpack|Reader2?\b|Writer)/);
+});
+
+it.each(['cjs', 'esm'] as const)('a bundle for Node is one file, and connects: %s', async (format) => {
+  await using node = await startTestNode();
+  const folder = await mkdtemp(join(tmpdir(), 'fanfare-bundle-'));
+  try {
+    const outfile = join(folder, format === 'esm' ? 'app.mjs' : 'app.cjs');
+    const contents = `
+      import { createClient } from '@fanfare/client';
+      const client = createClient(process.argv[2]);
+      client.publish('a', 1).then(() => client.drain()).then(() => console.log('published'));
+    `;
+    const resolveDir = import.meta.dirname;
+    await build({
+      stdin: { contents, resolveDir },
+      bundle: true,
+      platform: 'node',
+      format,
+      outfile,
+      conditions: ['source'],
+    });
+    const { stdout } = await promisify(execFile)(process.execPath, [outfile, node.url], { cwd: folder });
+    expect(stdout).toBe('published\n');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -12,8 +12,9 @@ import type { TestNode } from './test-node.js';
 
 export const quick = { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20 } as const;
 
-export function connect(node: TestNode, options: ClientOptions = {}) {
-  return createClient(node.url, { ...quick, ...options });
+export function connect(node: TestNode, options: ClientOptions = {}): Client {
+  // Also with data that JSON has no form for: that it is refused is tested.
+  return createClient(node.url, { ...quick, ...options }) as Client;
 }
 
 /** Collects the events of a name. */
