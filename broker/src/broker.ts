@@ -1,5 +1,5 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
-import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
+import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Config } from './config.js';
 import { certificateFiles } from './connection/certificate.js';
@@ -12,11 +12,13 @@ import { Server, type ServerParts } from './connection/server.js';
 import { openDoors } from './doors.js';
 import { drain } from './drain.js';
 import { maxClientSockets } from './file-descriptors.js';
+import type { Caller } from './handlers/caller.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { OutageWatch, outageReasons } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
+import { RefusalLog } from './refusal-log.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { RedisRelay } from './relay/redis-relay.js';
@@ -75,12 +77,14 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     config.redisUrl === null
       ? new MemoryRelay(config, fanout, tracing)
       : new RedisRelay({ ...config, redisUrl: config.redisUrl }, fanout, log, counters, () => loadForSpread(), tracing);
+  const refusalLog = log.isLevelEnabled('debug') ? new RefusalLog(log) : null;
   const parts: Parts = {
     relay,
     limits: config,
     greeting: { node: config.nodeName, pingIntervalMs: config.pingIntervalMs, maxFrameBytes: config.maxFrameBytes },
     counters,
     onBug,
+    onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
   const refusals = new Refusals(counters, log);
   const onRevoked = (): void => {
@@ -89,7 +93,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const doors = openDoors(config, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
-  const context: ConnectionContext = { ...config, parts, registry, outbox, counters, sessions };
+  const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
+  const context: ConnectionContext = { ...config, parts, registry, outbox, counters, onClosing, sessions };
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,
@@ -97,6 +102,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     api: doors?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
+    onRefused: refusalLog && ((visit, refused) => refusalLog.handshakeRefused(visit, refused)),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);

@@ -670,6 +670,28 @@ describe('a hook', () => {
 });
 
 describe('what the node logs', () => {
+  it('at level debug holds each refusal: which connection, subject, topic and origin', async () => {
+    const env = await authEnv({ FANFARE_LOG_LEVEL: 'debug', FANFARE_ORIGINS: 'https://app.example.com' });
+    await using talkative = await startCluster({ env: { ...env, FANFARE_PUBLISH_RATE: '1' } });
+    const { log, url } = talkative.node();
+    const connection = await connectAs({ permissions: { publish: ['open.>'] } }, 0, talkative);
+    await connection.publish('secret.t', 1);
+    await connection.subscribe('no topic');
+    for (let sent = 0; sent < 2; sent++) await connection.publish('open.t', sent);
+    await statusOf(url, { Origin: 'https://evil.example' });
+    const refusals = log.filter(({ event }) => event === 'refused' || event === 'handshakeRefused');
+    expect(refusals).toMatchObject([
+      { subject: 'ada', command: 'publish', topic: 'secret.t', code: 'notPermitted' },
+      { subject: 'ada', code: 'invalidTopic' },
+      { subject: 'ada', command: 'publish', topic: 'open.t', code: 'rateLimited' },
+      { status: '403 Forbidden', origin: 'https://evil.example', address: '127.0.0.1' },
+    ]);
+    expect(new Set(refusals.slice(0, 3).map(({ connection: name }) => name)).size).toBe(1);
+    // Otherwise nobody is told of each.
+    await using quiet = await startCluster({ env });
+    expect(quiet.node().log.some(({ event }) => event === 'refused')).toBe(false);
+  });
+
   it('holds no tokens, tickets, keys or payloads', async () => {
     await using talkative = await startCluster({ env: await authEnv({ FANFARE_LOG_LEVEL: 'debug' }) });
     const token = await tokenOf();

@@ -8,6 +8,7 @@ describe('a bug in a part', () => {
   it('is answered "internal", counted, and handed to the log; the connection lives on', async () => {
     const replies: OutgoingReply[] = [];
     const caller: Caller = {
+      whoIs: () => ({ connection: null, subject: null }),
       subscriptions: 0,
       expiresInMs: null,
       allows: () => true,
@@ -53,6 +54,7 @@ describe('a bug in a part', () => {
         commandsNotPermitted: 0,
       },
       onBug: (error) => bugs.push(error),
+      onRefused: null,
     };
     const topic = parseTopic('t') as Topic;
     const payload = { encoding: 'json', bytes: new Uint8Array(0), start: 0, end: 0 } as const;

@@ -9,7 +9,7 @@ import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import type { Doorkeeper } from './doorkeeper.js';
 import type { Proof } from './session.js';
-import { bearerOf, judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
+import { bearerOf, judgeUpgrade, type Refused, refuseDraining, type Visit } from './upgrade.js';
 
 declare module 'uWebSockets.js' {
   // Both exist; the library's own types leave them out.
@@ -78,6 +78,8 @@ export interface ServerParts {
   /** How many have not shown yet who they are. */
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
+  /** Told of each request that is refused; null if nobody wants to know. */
+  readonly onRefused: ((visit: Visit, refused: Refused) => void) | null;
 }
 
 type UWebSockets = typeof import('uWebSockets.js');
@@ -285,7 +287,7 @@ export class Server {
         },
       })
       .any('/*', (response, request) => {
-        this.#refuse(response, this.#judge(request), request.getMethod() === 'head');
+        this.#refuse(response, this.#judge(request), request, request.getMethod() === 'head');
       });
     for (const path of api?.paths ?? []) {
       entrance.app.post(path, (response, request) => this.#answerPost(path, response, request));
@@ -328,12 +330,12 @@ export class Server {
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     const judgement = this.#isDraining ? refuseDraining : judge(request);
-    if ('status' in judgement) return this.#refuse(response, judgement);
+    if ('status' in judgement) return this.#refuse(response, judgement, request);
     const visitor = { origin: request.getHeader('origin'), ...whereaboutsOf(response, request) };
     const { doorkeeper, unauthenticated, accept } = this.#parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
     const entry = doorkeeper.judge(visitor, occupancy);
-    if ('status' in entry) return this.#refuse(response, entry);
+    if ('status' in entry) return this.#refuse(response, entry, request);
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     const key = request.getHeader('sec-websocket-key');
@@ -348,7 +350,7 @@ export class Server {
     const refused = this.#isDraining
       ? refuseDraining
       : doorkeeper.judgePost(whereaboutsOf(response, request), token?.startsWith(apiKeyPrefix) === true);
-    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
+    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request), request);
     let isAborted = false;
     response.onAborted(() => {
       isAborted = true;
@@ -360,11 +362,11 @@ export class Server {
       if (length > maxBodyBytes) {
         // What is still on its way is not read: the connection ends with the answer.
         if (!isAborted)
-          this.#refuse(response, {
-            status: '413 Content Too Large',
-            headers: {},
-            sentence: `A body has at most ${maxBodyBytes} bytes.`,
-          });
+          this.#refuse(
+            response,
+            { status: '413 Content Too Large', headers: {}, sentence: `A body has at most ${maxBodyBytes} bytes.` },
+            null,
+          );
         isAborted = true;
         return;
       }
@@ -387,16 +389,28 @@ export class Server {
   /** For requests that uWebSockets itself does not take for a handshake. */
   #judge(request: HttpRequest): Refused {
     const judgement = judge(request);
+    // A page that could not connect asks with a plain request why: browsers do not tell it.
+    const isPlain = 'status' in judgement && judgement.status.startsWith('426');
+    if (isPlain) return this.#parts.doorkeeper.judgeOrigin(request.getHeader('origin')) ?? judgement;
     if ('status' in judgement) return judgement;
     return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
   }
 
-  #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
-    this.#parts.counters.connectionsRefused++;
+  /** `request`: null if it is gone. */
+  #refuse(response: HttpResponse, refused: Refused, request: HttpRequest | null, isHead = false): void {
+    const { counters, onRefused } = this.#parts;
+    const { status, headers, sentence } = refused;
+    counters.connectionsRefused++;
+    if (onRefused !== null && request !== null) {
+      const { remoteAddress: address } = whereaboutsOf(response, request);
+      onRefused({ origin: request.getHeader('origin'), address }, refused);
+    }
     response.cork(() => {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
+      // Any page may read the sentence: it is for whoever wrote that page, and tells nothing that is secret.
+      response.writeHeader('Access-Control-Allow-Origin', '*');
       // RFC 9110 section 9.3.2. Not `endWithoutBody`: this binding takes that for no answer at all, and ends the process.
       response.end(isHead ? '' : `${sentence}\n`, true);
     });

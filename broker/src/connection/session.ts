@@ -110,6 +110,11 @@ export class Session {
     return this.#state !== 'open' || this.#context.hook !== null;
   }
 
+  /** Null as long as no token is accepted. */
+  get subject(): string | null {
+    return this.#identity?.subject ?? null;
+  }
+
   /** How long the token is good for, in milliseconds; null where it does not expire. */
   get expiresInMs(): number | null {
     const expiresAtMs = this.#identity?.expiresAtMs ?? null;

@@ -6,7 +6,11 @@ import type { Parts } from './parts.js';
 import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
-export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
+export function publish(
+  command: Publish,
+  caller: Caller,
+  parts: Pick<Parts, 'relay' | 'counters' | 'onRefused'>,
+): void {
   const { id, topic, messageId, repeat } = command;
   permit('publish', topic, caller, parts);
   if (repeat && !parts.relay.hasHistory(topic)) {
@@ -29,14 +33,14 @@ class PublishReceipt implements Receipt {
   readonly #topic: Topic;
   readonly #messageId: string | null;
   readonly #caller: Caller;
-  readonly #parts: Pick<Parts, 'counters' | 'relay'>;
+  readonly #parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>;
 
   constructor(
     id: CommandId,
     topic: Topic,
     messageId: string | null,
     caller: Caller,
-    parts: Pick<Parts, 'counters' | 'relay'>,
+    parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
   ) {
     this.#id = id;
     this.#topic = topic;
@@ -50,7 +54,7 @@ class PublishReceipt implements Receipt {
   }
 
   failed(error: ReplyError): void {
-    const publication = { topic: this.#topic, messageId: this.#messageId };
-    replyError(this.#id, error, this.#caller, this.#parts, publication);
+    const command = { type: 'publish', topic: this.#topic, messageId: this.#messageId } as const;
+    replyError(this.#id, error, this.#caller, this.#parts, command);
   }
 }
