@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The public names that both entries share. */
 export type { Position } from '@fanfare/protocol';
+export type { SubscribeOptions } from './catch-up.js';
 export type { AnyClient, Client, ClientEvents } from './client.js';
 export type { Json, JsonData, ReadonlyData } from './data-types.js';
 export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';

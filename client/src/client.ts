@@ -1,13 +1,16 @@
 /** The client: wires the parts, and is what applications hold. Read this first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
+import { addressOf } from './address.js';
+import { beginningOf, type SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
+import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
 import { Histories, type HistoryOf, type HistoryOptions } from './histories.js';
 import { Levels } from './levels.js';
 import { Link } from './link.js';
-import { type CommonOptions, completeLimits, type Limits } from './options.js';
+import { type CommonOptions, completeLimits, type Limits, optionNames, refuseUnknown } from './options.js';
 import { Outbox } from './outbox.js';
 import { Pacer } from './pacer.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
@@ -42,6 +45,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   readonly #feeds: Feeds;
   readonly #histories: Histories;
   readonly #link: Link;
+  readonly #debug: DebugLog;
+  /** Null if the URL is a path and there is no page. */
+  readonly #address: string | null;
+  readonly #isEager: boolean;
   /** What {@link connect} has returned, until it settles. */
   #connected: Promise<void> | null = null;
   #draining: Promise<void> | null = null;
@@ -55,11 +62,20 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   ) {
     if (webSocket === null)
       throw new FanfareError('invalidOption', { message: 'There is no WebSocket here: give one as webSocket.' });
+    const { encoding = codec.encoding } = options as { encoding?: unknown };
+    if (encoding !== codec.encoding) {
+      throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
+    }
+    refuseUnknown('createClient()', options, optionNames);
     const limits = completeLimits(options);
     const report = this.#report;
     const schemas = options.schemas === undefined ? null : new SchemaTable(options.schemas);
-    const policy = { ...limits, random: options.random ?? Math.random };
+    const debug = new DebugLog(options.debug ?? false);
+    const policy = { ...limits, random: options.random ?? Math.random, debug };
     this.#limits = limits;
+    this.#debug = debug;
+    this.#address = addressOf(url);
+    this.#isEager = options.autoConnect ?? true;
     this.#events = new Emitter((cause, name) => {
       const error = listenerFailed(name, cause);
       if (name === 'error') warn(error);
@@ -68,15 +84,16 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const levels = new Levels();
     // Together below the thousand commands that wait at a node for its authorization hook.
     const [publications, commands] = [new Pacer(600), new Pacer(300)];
-    const requests = new Requests(codec, commands);
+    const requests = new Requests(codec, commands, debug);
     const connection = (): Connection | null => this.#link.newest;
+    const trouble = (): FanfareError | null => this.#link.trouble;
     this.#requests = requests;
-    this.#outbox = new Outbox({ ...policy, codec, requests, levels, pacer: publications });
+    this.#outbox = new Outbox({ ...policy, codec, requests, levels, trouble, pacer: publications });
     this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
-    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection });
-    this.#histories = new Histories({ ...limits, requests, schemas, report, connection });
+    this.#histories = new Histories({ ...limits, requests, schemas, report, connection, trouble });
+    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection, histories: this.#histories });
     this.#link = new Link(
-      { ...policy, url: addressOf(url), codec, webSocket, getToken: options.getToken ?? null },
+      { ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
       {
         onOpen: () => {
           publications.restart();
@@ -90,10 +107,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
         onEnd: (closure) => this.#onEnd(closure),
         onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
         onStay: () => this.#outbox.stay(),
-        onState: (state) => this.#events.emit('state', state),
+        onTrouble: report,
+        onState: (state) => {
+          debug.write('state', state);
+          this.#events.emit('state', state);
+        },
       },
     );
-    if (options.autoConnect !== false) this.#link.connect();
+  }
+
+  /** Whether the debug log is on: what leaves and comes, without data and tokens, and the states. It can be switched at any time. */
+  get debug(): boolean {
+    return this.#debug.isOn;
+  }
+
+  set debug(isWanted: boolean) {
+    this.#debug.isWanted = isWanted;
   }
 
   get state(): ConnectionState {
@@ -112,6 +141,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * rejection if nobody waits for it).
    */
   connect(): Promise<void> {
+    const error = this.#whyNoAddress();
+    if (error !== null) return Promise.reject(error);
     if (this.state.name === 'disconnected') this.#draining = null;
     this.#link.connect();
     this.#connected ??= this.#untilConnected();
@@ -133,7 +164,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     options?: PublishOptions,
   ): Promise<Acknowledgement> {
     const error = this.#whyClosed();
-    return error !== null ? Promise.reject(error) : this.#publisher.publish(topic, data, options);
+    if (error !== null) return Promise.reject(error);
+    this.#use(options?.timeoutMs);
+    return this.#publisher.publish(topic, data, options);
   }
 
   /**
@@ -143,6 +176,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    */
   send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
+    this.#use();
     this.#publisher.send(topic, data);
   }
 
@@ -150,15 +184,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * Subscribes to a topic, now and after each reconnect. With a listener, that is called for each publication, in order; without
    * one, read the subscription with `for await`. Several subscriptions to one topic share one at the node.
    *
-   * Throws `invalidTopic`, `unknownTopic`, `closed`, `draining`.
+   * It begins with what is published from now on; with `{ last: 50 }` with the last 50 that the topic's history has, with
+   * `{ since: position }` with what came after that position. `ready` resolves when that has been handed out.
+   *
+   * Throws `invalidTopic`, `invalidOption`, `unknownTopic`, `closed`, `draining`.
    */
   subscribe<Topic extends keyof Received & string>(
     topic: Topic,
+    options?: SubscribeOptions | ((publication: PublicationOf<Received, Topic>) => unknown),
     listener?: (publication: PublicationOf<Received, Topic>) => unknown,
   ): SubscriptionOf<Received, Topic> {
     this.#assertOpen();
     assertTopic(topic);
-    const reader = this.#feeds.read(topic, (listener as Listener | undefined) ?? null);
+    const [given, called] = typeof options === 'function' ? [{}, options] : [options ?? {}, listener ?? null];
+    const beginning = beginningOf(given);
+    const reader = this.#feeds.read(topic, called as Listener | null, beginning);
+    this.#use();
     // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
     return reader as unknown as SubscriptionOf<Received, Topic>;
   }
@@ -175,8 +216,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     options?: HistoryOptions,
   ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {
     const error = this.#whyClosed();
-    const read = error !== null ? Promise.reject(error) : this.#histories.read(topic, options);
-    return read as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
+    if (error !== null) return Promise.reject(error);
+    this.#use();
+    return this.#histories.read(topic, options) as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
   }
 
   /**
@@ -309,14 +351,28 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#report(error);
   }
 
+  /** Connects if that is not done yet. `timeoutMs`: how long whoever needs the connection waits for it. */
+  #use(timeoutMs = this.#limits.timeoutMs): void {
+    if (this.#isEager && this.state.name === 'disconnected') this.#link.connect();
+    this.#link.expect(timeoutMs);
+  }
+
   #assertOpen(): void {
     const error = this.#whyClosed();
     if (error !== null) throw error;
   }
 
+  #whyNoAddress(): FanfareError | null {
+    if (this.#address !== null) return null;
+    const message =
+      'The URL is a path, and there is no page to complete it: give a whole one, such as ws://127.0.0.1:8080/ws.';
+    return new FanfareError('invalidOption', { message });
+  }
+
   /** Why nothing new is taken, or null where it is. */
   #whyClosed(): FanfareError | null {
     const { state } = this;
+    if (this.#address === null) return this.#whyNoAddress();
     if (this.#draining !== null) return new FanfareError('draining');
     if (state.name !== 'disconnected' || state.code === 'notConnected') return null;
     return new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
@@ -329,14 +385,6 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
 /** What clients of all topic maps have in common: for code that watches or ends them. */
 export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe' | 'history'>;
-
-function addressOf(url: string | URL): string {
-  const { protocol, hash, href, host, pathname } = new URL(url);
-  if (/^wss?:$/.test(protocol) && hash === '') return href;
-  // Without its query, which may hold a ticket.
-  const shown = `${protocol}//${host}${pathname}`;
-  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss: and have no #: ${shown}` });
-}
 
 function warn(error: FanfareError): void {
   // biome-ignore lint/suspicious/noConsole: the last resort for an error that nobody listens to; silence would be worse.

@@ -6,6 +6,7 @@ import type { SchemaIssue } from './standard-schema.js';
 export const localErrorCodes = [
   'aborted',
   'closed',
+  'connectFailed',
   'connectionLost',
   'disconnected',
   'draining',
@@ -102,6 +103,19 @@ export class ReplyError extends FanfareError {
   static of({ code, message, retryable, retryAfterMs }: Omit<ErrorReply, 'type' | 'id'>): ReplyError {
     return new ReplyError(code, message, retryable, retryAfterMs);
   }
+}
+
+/** Nothing came of it in time. `refusal`: how the last try failed; `trouble`: why there is no connection. */
+export function timedOut(
+  timeoutMs: number,
+  refusal: FanfareError | undefined,
+  trouble: FanfareError | null,
+  maybeDelivered = false,
+): FanfareError {
+  const cause = refusal ?? trouble ?? undefined;
+  const why = [refusal, trouble].flatMap((error) => error?.message ?? []);
+  const message = [`No answer in time (${timeoutMs} ms).`, ...why].join(' ');
+  return new FanfareError('timeout', { message, cause, maybeDelivered });
 }
 
 /** What a listener threw; of whatever kind that is. */

@@ -4,7 +4,8 @@
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import { ConnectionError, DataError, FanfareError, ReplyError } from './errors.js';
+import type { DebugLog } from './debug-log.js';
+import { ConnectionError, DataError, FanfareError, ReplyError, timedOut } from './errors.js';
 import { type Outgoing, outgoing } from './frames.js';
 import type { Levels } from './levels.js';
 import type { Limits } from './options.js';
@@ -18,6 +19,9 @@ export interface OutboxSettings extends Limits {
   readonly pacer: Pacer;
   /** From 0 up to, not including, 1. */
   readonly random: () => number;
+  readonly debug: DebugLog;
+  /** Why there is no connection; null if there is one. */
+  readonly trouble: () => FanfareError | null;
 }
 
 /** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
@@ -35,9 +39,6 @@ const sendsToAnswer = 8;
 
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
-
-const timedOut: Failure = ({ maybeDelivered, refusal: cause }) =>
-  new FanfareError('timeout', { message: cause && `No answer in time. ${cause.message}`, maybeDelivered, cause });
 
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {
@@ -156,7 +157,10 @@ export class Outbox {
     const posting = new Posting(topic, settle, this.#onAnswer);
     posting.id = this.#settings.requests.add(posting);
     this.#unsettled.add(posting);
-    posting.timer = setTimeout(() => this.fail(posting, timedOut), timeoutMs);
+    posting.timer = setTimeout(() => {
+      const { maybeDelivered, refusal } = posting;
+      this.fail(posting, () => timedOut(timeoutMs, refusal, this.#settings.trouble(), maybeDelivered));
+    }, timeoutMs);
     return posting;
   }
 
@@ -291,6 +295,7 @@ export class Outbox {
       this.#flying.add(posting);
       this.#flyingBytes += command.bytes;
     }
+    this.#settings.debug.sent({ type: 'publish', id, topic: posting.topic });
     connection.post(command);
   }
 

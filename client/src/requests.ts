@@ -5,6 +5,7 @@
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { refreshId } from './command-ids.js';
 import type { Connection } from './connection.js';
+import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
 import { type Outgoing, outgoing } from './frames.js';
 import type { Pacer } from './pacer.js';
@@ -46,6 +47,7 @@ const maxId = 2 ** 32 - 1;
 export class Requests {
   readonly #codec: ClientCodec;
   readonly #pacer: Pacer;
+  readonly #debug: DebugLog;
   readonly #unanswered = new Map<number, Request>();
   #lastId = refreshId;
   /** What was answered `rateLimited` and goes first, and what has not left yet; in order. */
@@ -53,9 +55,10 @@ export class Requests {
   readonly #waiting = new Set<Ask>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(codec: ClientCodec, pacer: Pacer) {
+  constructor(codec: ClientCodec, pacer: Pacer, debug: DebugLog) {
     this.#codec = codec;
     this.#pacer = pacer;
+    this.#debug = debug;
   }
 
   /** Gives the request an id, which is its own until it is deleted. */
@@ -175,7 +178,9 @@ export class Requests {
     ask.isUnanswered = true;
     ask.timer = setTimeout(() => ask.onAnswer(new FanfareError('timeout')), ask.timeoutMs);
     this.#pacer.sent();
-    if (ask.outgoing !== null) ask.connection.post(ask.outgoing);
+    if (ask.outgoing === null || ask.command === null) return;
+    this.#debug.sent(ask.command);
+    ask.connection.post(ask.outgoing);
   }
 
   /** An infinite delay ends with an answer, which flushes. */

@@ -12,9 +12,12 @@ import type { TestNode } from './test-node.js';
 
 export const quick = { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20 } as const;
 
+/** A client that connects at once, unless told otherwise. */
 export function connect(node: TestNode, options: ClientOptions = {}): Client {
   // Also with data that JSON has no form for: that it is refused is tested.
-  return createClient(node.url, { ...quick, ...options }) as Client;
+  const client = createClient(node.url, { ...quick, ...options }) as Client;
+  if (options.autoConnect !== false) client.connect().catch(() => {});
+  return client;
 }
 
 /** Collects the events of a name. */
