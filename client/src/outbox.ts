@@ -83,7 +83,7 @@ interface Lane {
   readonly postings: Posting[];
   /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
   scout: Posting | null;
-  /** Whether nothing has failed since one was accepted. */
+  /** Whether nothing has failed since one was accepted: its postings wait for room, or the pace, and nothing else. */
   isProven: boolean;
   failures: number;
   /** Runs until the next try. */
@@ -268,7 +268,7 @@ export class Outbox {
     const total = this.#waitingBytes + bytes;
     const lane = this.#lanes.get(topic);
     const isFull =
-      this.#connection !== null && (this.#isPaused || lane === undefined || !isFailing(lane))
+      this.#connection !== null && (this.#isPaused || lane === undefined || lane.isProven)
         ? this.#connection.unsentBytes + total > maxUnsentBytes
         : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
     return isFull ? new FanfareError('queueFull') : null;
@@ -362,7 +362,8 @@ export class Outbox {
     if (isScout) lane.scout = null;
     this.#land(posting, answer);
     posting.connection = null;
-    if (answer instanceof FanfareError) this.#retry(posting, answer);
+    const isFailed = answer instanceof FanfareError;
+    if (isFailed) this.#retry(posting, answer);
     else {
       if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
       if (isScout) {
@@ -372,7 +373,8 @@ export class Outbox {
       this.#settle(posting, answer);
     }
     if (lane !== undefined) this.#end(topic, lane);
-    this.#run();
+    // That there is room again is no reason yet: see #land.
+    if (isScout || isFailed) this.#run();
     this.#tellIfQuiet();
   };
 
@@ -407,9 +409,9 @@ export class Outbox {
     const connection = this.#connection;
     if (connection !== null && !this.#isPaused) {
       for (const [topic, lane] of this.#lanes) {
-        if (lane.timer !== undefined || lane.scout !== null) continue;
         const [posting] = lane.postings;
-        if (posting === undefined || !this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
+        if (lane.timer !== undefined || lane.scout !== null || posting === undefined) continue;
+        if (!this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
         lane.postings.shift();
         this.#count(posting, -1);
         if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
@@ -467,11 +469,6 @@ export class Outbox {
     if (this.#waiting > 0) return;
     for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
-}
-
-/** Whether it is more than room that its postings wait for. */
-function isFailing({ isProven }: Lane): boolean {
-  return !isProven;
 }
 
 function stopTimer(lane: Lane): void {

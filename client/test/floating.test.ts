@@ -10,7 +10,7 @@ async function run(url: string, body: string) {
   const script = `
     const { createClient } = await import('@fanfare/client');
     process.on('unhandledRejection', (error) => console.log('unhandled', error.code));
-    const client = createClient('${url}', { reconnectBaseDelayMs: 1, timeoutMs: 300 });
+    const client = createClient('${url}', { reconnectBaseDelayMs: 1 });
     ${body}
   `;
   const args = ['--input-type=module', '--eval', script];
