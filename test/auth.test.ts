@@ -1,22 +1,8 @@
 /** Tokens all the way: node processes that ask for them, Redis, and the typed client that brings them. */
-import { createHmac } from 'node:crypto';
 import { createClient } from '@fanfare/client';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
-
-const secret = 'a secret that only this test knows of';
-const auth = {
-  issuers: [{ issuer: 'test', clockSkewSeconds: 0, keys: [{ algorithm: 'HS256', secret }] }],
-};
-const env = { FANFARE_AUTH: JSON.stringify(auth) };
-
-function tokenOf(subject: string, permissions: object, seconds: number): string {
-  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
-  const now = Math.floor(Date.now() / 1_000);
-  const claims = { iss: 'test', sub: subject, iat: now, exp: now + seconds, fanfare: permissions };
-  const signed = `${encode({ alg: 'HS256' })}.${encode(claims)}`;
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
-}
+import { env, tokenOf } from './tokens.js';
 
 it('a client gets in with its token, renews it without a new connection, and misses nothing', async () => {
   await using redis = await startRedis();

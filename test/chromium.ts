@@ -11,8 +11,10 @@ const executablePath = (process.env['PATH'] ?? '')
 export const hasBrowser = executablePath !== undefined;
 
 /** It asks for nothing of its own accord: a closed network would refuse it, many times. */
-export function launchBrowser(): Promise<Browser> {
+export function launchBrowser({ backForwardCache = false } = {}): Promise<Browser> {
   return chromium.launch({
+    // Playwright switches it off.
+    ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
     ...(executablePath === undefined ? {} : { executablePath }),
     args: [
       '--no-sandbox',

@@ -1,5 +1,5 @@
 /** The whole way, as applications go it: node processes, Redis, and the typed client. */
-import { createClient } from '@fanfare/client';
+import { createClient, type SubscribeOptions } from '@fanfare/client';
 import { Balancer, startNode, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 
@@ -138,6 +138,35 @@ describe('two node processes with the same Redis', () => {
     const connecting = next((listener) => client.on('state', listener));
     expect(await node.stop()).toBe(0);
     expect(await connecting).toMatchObject({ name: 'connecting', code: 'draining', closeCode: 4001 });
+  });
+
+  it('hand out history and then what comes live, each once, while others publish at another node', async () => {
+    await using redis = await startRedis();
+    await using first = await startNode({ redisUrl: redis.url });
+    await using second = await startNode({ redisUrl: redis.url });
+    await using writer = createClient(first.url);
+    const accepted = Array.from({ length: 200 }, (_, index) => index + 1);
+    await Promise.all(accepted.map((number) => writer.publish('t', number)));
+    let isOver = false;
+    const publishing = (async () => {
+      for (let number = 201; !isOver; number++) {
+        await writer.publish('t', number);
+        accepted.push(number);
+      }
+    })();
+    await using reader = createClient(second.url);
+    const seen: number[][] = [[], [], []];
+    const follow = (index: number, options: SubscribeOptions): Promise<void> =>
+      reader.subscribe('t', options, ({ data }) => seen[index]?.push(data as number)).ready;
+    await Promise.all([follow(0, { last: 50 }), follow(1, { last: 10 })]);
+    const { position } = await reader.history('t', { direction: 'backward', limit: 1 });
+    await follow(2, { since: { ...position, offset: 60 } });
+    isOver = true;
+    await publishing;
+    await expect.poll(() => seen.map((each) => each.at(-1))).toEqual([1, 2, 3].map(() => accepted.length));
+    for (const each of seen) expect(each).toEqual(accepted.slice((each[0] ?? 0) - 1));
+    expect(seen[2]?.[0]).toBe(61);
+    expect(seen[0]?.[0]).toBeGreaterThan(150);
   });
 
   it('take what a client queues before it knows how long a frame may be', async () => {

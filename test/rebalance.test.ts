@@ -15,6 +15,7 @@ it('fills a new node with connections of the others, without a publication lost,
   await using first = await startNode({ redisUrl: redis.url, env });
   await using balancer = await Balancer.start({ ports: [first.port, secondPort] });
   await using publisher = createClient<{ t: number }>(first.url);
+  await publisher.connect();
   const readers = Array.from({ length: 24 }, () => {
     const client = createClient<{ t: number }>(balancer.url);
     const received: number[] = [];

@@ -1,5 +1,5 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
-import { type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
+import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { Admin, aboutOf, type Readiness } from './admin.js';
 import type { Config } from './config.js';
 import { certificateFiles } from './connection/certificate.js';
@@ -12,6 +12,7 @@ import { Server, type ServerParts } from './connection/server.js';
 import { openDoors } from './doors.js';
 import { drain } from './drain.js';
 import { maxClientSockets } from './file-descriptors.js';
+import type { Caller } from './handlers/caller.js';
 import type { Parts } from './handlers/parts.js';
 import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
@@ -20,6 +21,7 @@ import { loadOf, Rebalance } from './rebalance.js';
 import { RedisCredentialWatch } from './redis-credential-watch.js';
 import { filesOf } from './redis-credentials.js';
 import { readRedisUrl } from './redis-url.js';
+import { RefusalLog } from './refusal-log.js';
 import { Refusals } from './refusals.js';
 import { MemoryRelay } from './relay/memory-relay.js';
 import { newNodeId } from './relay/redis-message.js';
@@ -82,12 +84,14 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       : new RedisRelay(redis, fanout, log, counters, () => loadForSpread(), tracing);
   const credentialWatch =
     redis === null || filesOf(redis).length === 0 ? null : new RedisCredentialWatch(redis, log, counters);
+  const refusalLog = log.isLevelEnabled('debug') ? new RefusalLog(log) : null;
   const parts: Parts = {
     relay,
     limits: config,
     greeting: { node: config.nodeName, pingIntervalMs: config.pingIntervalMs, maxFrameBytes: config.maxFrameBytes },
     counters,
     onBug,
+    onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
   const refusals = new Refusals(counters, log);
   const onRevoked = (): void => {
@@ -96,9 +100,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
   const doors = openDoors(config, redis, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
+  const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
   // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
-  const context: ConnectionContext = { ...config, pingEveryMs, parts, registry, outbox, counters, sessions };
+  const context: ConnectionContext = {
+    ...config,
+    ...{ pingEveryMs, parts, registry, outbox, counters, onClosing, sessions },
+  };
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,
@@ -106,6 +114,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     api: doors?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
+    onRefused: refusalLog && ((visit, refused) => refusalLog.handshakeRefused(visit, refused)),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);

@@ -244,7 +244,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject, over all its connections at all nodes; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody; after 1,000 such answers, of which 10 a second are forgiven, the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Publications of one subject, over all its connections at all nodes; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody. After 1,000 such answers (more at rates above the defaults), of which a fifth of both rates is forgiven each second, the connection is closed with 4006 `rateLimited`. Not for API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',

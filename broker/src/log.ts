@@ -45,6 +45,10 @@ export const logEvents = {
     'It is over, after `lastedMs`; Redis has been back for a second. `times` it broke; commands `refused`, publishes `unconfirmed`, publications without acknowledgement `unrelayed`, publications delivered `late`, `gaps` and `resets` told. `isOver` false: the node stops meanwhile.',
   refusals:
     'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
+  refused:
+    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`.',
+  handshakeRefused:
+    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
   redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',

@@ -215,15 +215,6 @@ describe('permissions', () => {
     expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
   });
 
-  it('let whoever may publish to a topic know whether it has history', async () => {
-    const connection = await connectAs({ permissions: { publish: ['orders.*'] } });
-    const page = { type: 'history', since: null, limit: 1, direction: 'backward' } as const;
-    expect(await connection.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'noHistory' });
-    expect(await connection.request({ ...page, topic: 'orders.1' })).toMatchObject({ code: 'notPermitted' });
-    const stranger = await connectAs({ sub: 'bob', permissions: { publish: ['chat'] } });
-    expect(await stranger.request({ ...page, topic: 'orders.fast' })).toMatchObject({ code: 'notPermitted' });
-  });
-
   it('of an API key are those of its entry', async () => {
     const connection = await cluster.connect();
     expect(await connection.request({ type: 'connect', token: ordersKey })).toMatchObject({
@@ -479,6 +470,10 @@ describe('limits', () => {
     const refused = replies.filter(({ type }) => type === 'error');
     expect(refused.length).toBeGreaterThanOrEqual(8);
     expect(refused[0]).toMatchObject({ code: 'rateLimited', retryable: true });
+    // Five a second: each that is refused is told a time of its own.
+    const times = refused.map((reply) => ('retryAfterMs' in reply && reply.retryAfterMs) || 0);
+    expect(times[0]).toBeLessThanOrEqual(200);
+    expect(times[7]).toBeGreaterThan(1_300);
     expect(replies.slice(0, 10).every(({ type }) => type === 'published')).toBe(true);
     for (let sent = 0; sent < 1_100; sent++) connection.send({ type: 'ping', id: null });
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
@@ -718,6 +713,28 @@ describe('a hook', () => {
 });
 
 describe('what the node logs', () => {
+  it('at level debug holds each refusal: which connection, subject, topic and origin', async () => {
+    const env = await authEnv({ FANFARE_LOG_LEVEL: 'debug', FANFARE_ORIGINS: 'https://app.example.com' });
+    await using talkative = await startCluster({ env: { ...env, FANFARE_PUBLISH_RATE: '1' } });
+    const { log, url } = talkative.node();
+    const connection = await connectAs({ permissions: { publish: ['open.>'] } }, 0, talkative);
+    await connection.publish('secret.t', 1);
+    await connection.subscribe('no topic');
+    for (let sent = 0; sent < 2; sent++) await connection.publish('open.t', sent);
+    await statusOf(url, { Origin: 'https://evil.example' });
+    const refusals = log.filter(({ event }) => event === 'refused' || event === 'handshakeRefused');
+    expect(refusals).toMatchObject([
+      { subject: 'ada', command: 'publish', topic: 'secret.t', code: 'notPermitted' },
+      { subject: 'ada', code: 'invalidTopic' },
+      { subject: 'ada', command: 'publish', topic: 'open.t', code: 'rateLimited' },
+      { status: '403 Forbidden', origin: 'https://evil.example', address: '127.0.0.1' },
+    ]);
+    expect(new Set(refusals.slice(0, 3).map(({ connection: name }) => name)).size).toBe(1);
+    // Otherwise nobody is told of each.
+    await using quiet = await startCluster({ env });
+    expect(quiet.node().log.some(({ event }) => event === 'refused')).toBe(false);
+  });
+
   it('holds no tokens, tickets, keys or payloads', async () => {
     await using talkative = await startCluster({ env: await authEnv({ FANFARE_LOG_LEVEL: 'debug' }) });
     const token = await tokenOf();

@@ -108,6 +108,20 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await client.take('news', 1)).toEqual(['still there']);
   });
 
+  it('publishes again only where the node can tell what it has published', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_TOPICS: '{"fast.>":{"level":"fast"}}' } });
+    const reader = await cluster.subscriber('kept', 0, encoding);
+    await reader.subscribe('fast.t');
+    const again = (topic: string) => reader.request({ type: 'publish', topic, data: 1, messageId: 'm', repeat: true });
+    const refused = { type: 'error', code: 'noHistory', retryable: false };
+    expect(await again('fast.t')).toMatchObject(refused);
+    const accepted = await again('kept');
+    expect(accepted).toMatchObject({ type: 'published', position: { offset: 1 } });
+    expect(await again('kept')).toMatchObject({ position: { offset: 1 } });
+    expect(await reader.take('kept', 1)).toEqual([1]);
+    expect(reader.inbox.waiting).toEqual([]);
+  });
+
   it('is told which rule a topic breaks, and stays connected', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, encoding);

@@ -17,7 +17,16 @@ it('does not let replies that go first write over the publication: both are made
   };
   const outlet = {
     sendEarlier: () =>
-      take(codec.reply({ type: 'error', id: 200, code: 'unconfirmed', message: 'Try it again.', retryable: true })),
+      take(
+        codec.reply({
+          type: 'error',
+          id: 200,
+          code: 'unconfirmed',
+          message: 'Try it again.',
+          retryable: true,
+          retryAfterMs: null,
+        }),
+      ),
     broadcast: (_group: string, frame: string | Uint8Array) => take(frame),
   };
   const fanout = new Fanout(registry, [codec], outlet, new Metrics().counters);

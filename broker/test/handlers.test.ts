@@ -8,6 +8,7 @@ describe('a bug in a part', () => {
   it('is answered "internal", counted, and handed to the log; the connection lives on', async () => {
     const replies: OutgoingReply[] = [];
     const caller: Caller = {
+      whoIs: () => ({ connection: null, subject: null }),
       subscriptions: 0,
       expiresInMs: null,
       allows: () => true,
@@ -55,10 +56,11 @@ describe('a bug in a part', () => {
         commandsNotPermitted: 0,
       },
       onBug: (error) => bugs.push(error),
+      onRefused: null,
     };
     const topic = parseTopic('t') as Topic;
     const payload = { encoding: 'json', bytes: new Uint8Array(0), start: 0, end: 0 } as const;
-    handle({ type: 'publish', id: 1, topic, messageId: null, ...payload }, caller, parts);
+    handle({ type: 'publish', id: 1, topic, messageId: null, repeat: false, ...payload }, caller, parts);
     handle({ type: 'subscribe', id: 2, topic, since: null }, caller, parts);
     await expect.poll(() => replies.length).toBe(2);
     const answer = { type: 'error', code: 'internal', retryable: true };

@@ -35,6 +35,7 @@ export interface LogLine {
   readonly level: number;
   readonly link?: string;
   readonly state?: string;
+  readonly connection?: string;
 }
 
 export class TestCluster implements AsyncDisposable {

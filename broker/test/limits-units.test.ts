@@ -28,6 +28,30 @@ describe('a token bucket', () => {
     expect(bucket.take(1, 3_000)).toBe(false);
     expect(bucket.take(1, 3_100)).toBe(true);
   });
+
+  it('says when more can be had, to each who asks a later time', () => {
+    const bucket = new TokenBucket(10, 20, 0);
+    expect(bucket.delayMs(5, 0)).toBe(0);
+    bucket.take(20, 0);
+    expect([1, 1, 1].map((amount) => bucket.delayMs(amount, 0))).toEqual([100, 200, 300]);
+    expect(bucket.delayMs(2, 50)).toBe(450);
+    // Each comes when it was told to, and finds enough.
+    expect([100, 200, 300].map((at) => bucket.take(1, at))).toEqual([true, true, true]);
+    expect(bucket.take(2, 500)).toBe(true);
+    // Those times are over, and promise nothing any more.
+    expect(bucket.delayMs(1, 590)).toBeCloseTo(10);
+    bucket.take(20, 60_000);
+    expect(bucket.delayMs(1, 60_000)).toBe(100);
+  });
+
+  it('says no time that is further away than ten minutes', () => {
+    const bucket = new TokenBucket(10, 20, 0);
+    bucket.take(20, 0);
+    const delays = Array.from({ length: 10_000 }, () => bucket.delayMs(1, 0));
+    expect(Math.max(...delays)).toBe(600_000);
+    bucket.take(20, 3_600_000);
+    expect(bucket.delayMs(1, 3_600_000)).toBe(100);
+  });
 });
 
 describe('the address of a client', () => {
@@ -155,6 +179,9 @@ describe('origins', () => {
   });
 });
 
+/** Tenths of a second. */
+const tenths = (ms = Number.NaN): number => Math.round(ms / 100);
+
 describe('a subject', () => {
   const limits = {
     maxConnectionsPerSubject: 2,
@@ -180,11 +207,11 @@ describe('a subject', () => {
     const subject = await subjects.join('ada');
     const now = performance.now();
     if (subject === null) throw new Error('It is in.');
-    expect([1, 2, 3].map(() => subject.mayPublish(10, now))).toEqual([true, true, false]);
+    expect([1, 2, 3].map(() => tenths(subject.admitPublication(10, now)))).toEqual([0, 0, 10]);
     subjects.leave(subject);
     subjects.forgetIdle(now + 1_000);
     expect(await subjects.join('ada')).toBe(subject);
-    expect(subject.mayPublish(10, now)).toBe(false);
+    expect(subject.admitPublication(10, now)).toBeGreaterThan(0);
     subjects.leave(subject);
     subjects.forgetIdle(now + 60_000);
     expect(subjects.size).toBe(0);
@@ -199,17 +226,18 @@ describe('a subject', () => {
   it('publishes as much as it may, in number and in bytes', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
-    expect([1, 2, 3].map(() => subject?.mayPublish(10, now))).toEqual([true, true, false]);
+    expect([1, 2, 3].map(() => tenths(subject?.admitPublication(10, now)))).toEqual([0, 0, 10]);
     // More than the bucket holds goes once, and has to be waited for afterwards.
-    expect(subject?.mayPublish(500, now + 1_100)).toBe(true);
-    expect(subject?.mayPublish(1, now + 3_100)).toBe(false);
-    expect(subject?.mayPublish(1, now + 5_200)).toBe(true);
+    expect(subject?.admitPublication(500, now + 1_100)).toBe(0);
+    // Neither is counted where only one of the two would do.
+    expect(tenths(subject?.admitPublication(1, now + 3_100))).toBe(10);
+    expect(subject?.admitPublication(1, now + 5_200)).toBe(0);
   });
 
   it('subscribes to everything at once when it comes back', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
-    expect(Array.from({ length: 6 }, () => subject?.mayCommand(now))).toEqual([true, true, true, true, true, false]);
+    expect(Array.from({ length: 7 }, () => tenths(subject?.admitCommand(now)))).toEqual([0, 0, 0, 0, 0, 10, 20]);
   });
 });
 

@@ -1,6 +1,9 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The public names that both entries share. */
 export type { Position } from '@fanfare/protocol';
+export type { SubscribeOptions } from './catch-up.js';
 export type { AnyClient, Client, ClientEvents } from './client.js';
+export type { Json, JsonData, ReadonlyData } from './data-types.js';
 export { ConnectionError, DataError, type ErrorCode, FanfareError, ReplyError } from './errors.js';
 export type { HistoryOf, HistoryOptions } from './histories.js';
 export type { CommonOptions, GetToken, Limits } from './options.js';
@@ -16,5 +19,14 @@ export type {
   SubscriptionOf,
   SubscriptionState,
 } from './subscription.js';
-export type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas, TopicOf } from './topics.js';
+export type {
+  AnyJsonTopics,
+  AnyTopics,
+  DataOf,
+  JsonTopics,
+  SchemaInputs,
+  SchemaOutputs,
+  Schemas,
+  TopicOf,
+} from './topics.js';
 export type { WebSocketConstructor, WebSocketLike } from './websocket.js';

@@ -1,20 +1,24 @@
 /** The client: wires the parts, and is what applications hold. Read this first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
+import { addressOf } from './address.js';
+import { beginningOf, type SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
+import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
 import { Histories, type HistoryOf, type HistoryOptions } from './histories.js';
 import { Levels } from './levels.js';
 import { Link } from './link.js';
-import { type CommonOptions, completeLimits, type Limits } from './options.js';
+import { type CommonOptions, completeLimits, type Limits, optionNames, refuseUnknown } from './options.js';
 import { Outbox } from './outbox.js';
+import { Pacer } from './pacer.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import type { Closure, ConnectionState } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
-import type { AnyTopics, Schemas, TopicOf } from './topics.js';
+import type { AnyTopics, DataOf, Schemas } from './topics.js';
 import type { WebSocketConstructor } from './websocket.js';
 
 export interface ClientEvents {
@@ -31,6 +35,7 @@ export interface ClientEvents {
  * A connection to a Fanfare broker that comes back by itself, and all that is published and subscribed over it.
  * `Published` and `Received` map topics to data; they differ only where schemas transform.
  */
+// The methods say `keyof … & string`, not TopicOf: of a misspelled topic the compiler then lists the right ones.
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
   readonly #limits: Limits;
   readonly #events: Emitter<ClientEvents>;
@@ -40,6 +45,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   readonly #feeds: Feeds;
   readonly #histories: Histories;
   readonly #link: Link;
+  readonly #debug: DebugLog;
+  /** Null if the URL is a path and there is no page. */
+  readonly #address: string | null;
+  readonly #isEager: boolean;
   /** What {@link connect} has returned, until it settles. */
   #connected: Promise<void> | null = null;
   #draining: Promise<void> | null = null;
@@ -53,28 +62,42 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   ) {
     if (webSocket === null)
       throw new FanfareError('invalidOption', { message: 'There is no WebSocket here: give one as webSocket.' });
+    const { encoding = codec.encoding } = options as { encoding?: unknown };
+    if (encoding !== codec.encoding) {
+      throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
+    }
+    refuseUnknown('createClient()', options, optionNames);
     const limits = completeLimits(options);
     const report = this.#report;
     const schemas = options.schemas === undefined ? null : new SchemaTable(options.schemas);
-    const policy = { ...limits, random: options.random ?? Math.random };
+    const debug = new DebugLog(options.debug ?? false);
+    const policy = { ...limits, random: options.random ?? Math.random, debug };
     this.#limits = limits;
+    this.#debug = debug;
+    this.#address = addressOf(url);
+    this.#isEager = options.autoConnect ?? true;
     this.#events = new Emitter((cause, name) => {
       const error = listenerFailed(name, cause);
       if (name === 'error') warn(error);
       else report(error);
     });
     const levels = new Levels();
-    const requests = new Requests(codec);
+    // Together below the thousand commands that wait at a node for its authorization hook.
+    const [publications, commands] = [new Pacer(600), new Pacer(300)];
+    const requests = new Requests(codec, commands, debug);
     const connection = (): Connection | null => this.#link.newest;
+    const trouble = (): FanfareError | null => this.#link.trouble;
     this.#requests = requests;
-    this.#outbox = new Outbox({ ...policy, codec, requests, levels });
+    this.#outbox = new Outbox({ ...policy, codec, requests, levels, trouble, pacer: publications });
     this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
-    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection });
-    this.#histories = new Histories({ ...limits, requests, schemas, report, connection });
+    this.#histories = new Histories({ ...limits, requests, schemas, report, connection, trouble });
+    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection, histories: this.#histories });
     this.#link = new Link(
-      { ...policy, url: addressOf(url), codec, webSocket, getToken: options.getToken ?? null },
+      { ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
       {
         onOpen: () => {
+          publications.restart();
+          commands.restart();
           this.#feeds.subscribeAll();
           this.#histories.sendAll();
         },
@@ -84,10 +107,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
         onEnd: (closure) => this.#onEnd(closure),
         onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
         onStay: () => this.#outbox.stay(),
-        onState: (state) => this.#events.emit('state', state),
+        onTrouble: report,
+        onState: (state) => {
+          debug.write('state', state);
+          this.#events.emit('state', state);
+        },
       },
     );
-    if (options.autoConnect !== false) this.#link.connect();
+  }
+
+  /** Whether the debug log is on: what leaves and comes, without data and tokens, and the states. It can be switched at any time. */
+  get debug(): boolean {
+    return this.#debug.isOn;
+  }
+
+  set debug(isWanted: boolean) {
+    this.#debug.isWanted = isWanted;
   }
 
   get state(): ConnectionState {
@@ -100,29 +135,18 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Connects where the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
-   * connection for good. Where it waits to try again, it tries at once. Resolves when connected, however many attempts that
-   * takes; rejects where the client is disconnected first. Need not be awaited.
+   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
+   * connection for good. If it waits to try again, it tries at once. Resolves when connected, however many attempts that
+   * takes. Rejects if the node ends the connection for good first, or if `close()` or `drain()` is called (then without an unhandled
+   * rejection if nobody waits for it).
    */
   connect(): Promise<void> {
+    const error = this.#whyNoAddress();
+    if (error !== null) return Promise.reject(error);
     if (this.state.name === 'disconnected') this.#draining = null;
     this.#link.connect();
-    if (this.#connected !== null) return this.#connected;
-    const connected = new Promise<void>((resolve, reject) => {
-      const settle = (): void => {
-        const { state } = this;
-        if (state.name === 'connecting') return;
-        stop();
-        this.#connected = null;
-        if (state.name === 'connected') resolve();
-        else reject(new ConnectionError('disconnected', state.closeCode, { message: state.reason }));
-      };
-      const stop = this.on('state', settle);
-      settle();
-    });
-    connected.catch(() => {});
-    if (this.state.name === 'connecting') this.#connected = connected;
-    return connected;
+    this.#connected ??= this.#untilConnected();
+    return this.#connected;
   }
 
   /**
@@ -134,13 +158,15 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    *
    * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
    */
-  publish<Topic extends TopicOf<Published>>(
+  publish<Topic extends keyof Published & string>(
     topic: Topic,
-    data: Published[Topic],
+    data: DataOf<Published, Topic>,
     options?: PublishOptions,
   ): Promise<Acknowledgement> {
     const error = this.#whyClosed();
-    return error !== null ? Promise.reject(error) : this.#publisher.publish(topic, data, options);
+    if (error !== null) return Promise.reject(error);
+    this.#use(options?.timeoutMs);
+    return this.#publisher.publish(topic, data, options);
   }
 
   /**
@@ -148,8 +174,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * sent at all: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. What turns out
    * later (an asynchronous schema, a first connection to a node that takes shorter frames) is an event `error`.
    */
-  send<Topic extends TopicOf<Published>>(topic: Topic, data: Published[Topic]): void {
+  send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
+    this.#use();
     this.#publisher.send(topic, data);
   }
 
@@ -157,15 +184,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * Subscribes to a topic, now and after each reconnect. With a listener, that is called for each publication, in order; without
    * one, read the subscription with `for await`. Several subscriptions to one topic share one at the node.
    *
-   * Throws `invalidTopic`, `unknownTopic`, `closed`, `draining`.
+   * It begins with what is published from now on; with `{ last: 50 }` with the last 50 that the topic's history has, with
+   * `{ since: position }` with what came after that position. `ready` resolves when that has been handed out.
+   *
+   * Throws `invalidTopic`, `invalidOption`, `unknownTopic`, `closed`, `draining`.
    */
-  subscribe<Topic extends TopicOf<Received>>(
+  subscribe<Topic extends keyof Received & string>(
     topic: Topic,
+    options?: SubscribeOptions | ((publication: PublicationOf<Received, Topic>) => unknown),
     listener?: (publication: PublicationOf<Received, Topic>) => unknown,
   ): SubscriptionOf<Received, Topic> {
     this.#assertOpen();
     assertTopic(topic);
-    const reader = this.#feeds.read(topic, (listener as Listener | undefined) ?? null);
+    const [given, called] = typeof options === 'function' ? [{}, options] : [options ?? {}, listener ?? null];
+    const beginning = beginningOf(given);
+    const reader = this.#feeds.read(topic, called as Listener | null, beginning);
+    this.#use();
     // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
     return reader as unknown as SubscriptionOf<Received, Topic>;
   }
@@ -177,13 +211,14 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * Rejects with `noHistory` where the topic keeps none; `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
    * `draining`, and what the node says.
    */
-  history<Topic extends TopicOf<Received>>(
+  history<Topic extends keyof Received & string>(
     topic: Topic,
     options?: HistoryOptions,
   ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {
     const error = this.#whyClosed();
-    const read = error !== null ? Promise.reject(error) : this.#histories.read(topic, options);
-    return read as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
+    if (error !== null) return Promise.reject(error);
+    this.#use();
+    return this.#histories.read(topic, options) as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
   }
 
   /**
@@ -209,6 +244,22 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #untilConnected(): Promise<void> {
+    while (this.state.name === 'connecting') {
+      await new Promise<void>((resolve) => {
+        const stop = this.on('state', () => {
+          stop();
+          resolve();
+        });
+      });
+    }
+    this.#connected = null;
+    const { state } = this;
+    if (state.name === 'disconnected') {
+      throw new ConnectionError('disconnected', state.closeCode, { message: state.reason });
+    }
   }
 
   async #drain(): Promise<void> {
@@ -254,10 +305,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
         if (message.code !== null) return this.#feeds.onEnded(message, connection);
         break;
     }
+    if (this.#requests.answer(message, connection) || message.type !== 'error' || message.id !== null) return;
     // An error without an id answers what was sent without one: a publication of send(), as a rule.
-    if (!this.#requests.answer(message, connection) && message.type === 'error' && message.id === null) {
-      this.#report(new ReplyError(message.code, message.message, message.retryable));
-    }
+    if (message.code === 'rateLimited') this.#outbox.onSendLimited(message.retryAfterMs);
+    this.#report(ReplyError.of(message));
   }
 
   /** Subscriptions first, each to both connections for a while; then publications, each to one of them. */
@@ -291,9 +342,19 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#histories.failAll(error);
     this.#requests.failAll(error);
     this.#publisher.clear();
-    if (isWanted) return this.#feeds.discardAll('closed');
+    if (isWanted) {
+      // That a connect() ends with it is no failure for anyone to hear of, unless somebody waits for it.
+      this.#connected?.catch(() => {});
+      return this.#feeds.discardAll('closed');
+    }
     this.#feeds.endAll('disconnected', error);
     this.#report(error);
+  }
+
+  /** Connects if that is not done yet. `timeoutMs`: how long whoever needs the connection waits for it. */
+  #use(timeoutMs = this.#limits.timeoutMs): void {
+    if (this.#isEager && this.state.name === 'disconnected') this.#link.connect();
+    this.#link.expect(timeoutMs);
   }
 
   #assertOpen(): void {
@@ -301,9 +362,17 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (error !== null) throw error;
   }
 
+  #whyNoAddress(): FanfareError | null {
+    if (this.#address !== null) return null;
+    const message =
+      'The URL is a path, and there is no page to complete it: give a whole one, such as ws://127.0.0.1:8080/ws.';
+    return new FanfareError('invalidOption', { message });
+  }
+
   /** Why nothing new is taken, or null where it is. */
   #whyClosed(): FanfareError | null {
     const { state } = this;
+    if (this.#address === null) return this.#whyNoAddress();
     if (this.#draining !== null) return new FanfareError('draining');
     if (state.name !== 'disconnected' || state.code === 'notConnected') return null;
     return new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
@@ -316,14 +385,6 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
 /** What clients of all topic maps have in common: for code that watches or ends them. */
 export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe' | 'history'>;
-
-function addressOf(url: string | URL): string {
-  const { protocol, hash, href, host, pathname } = new URL(url);
-  if (/^wss?:$/.test(protocol) && hash === '') return href;
-  // Without its query, which may hold a ticket.
-  const shown = `${protocol}//${host}${pathname}`;
-  throw new FanfareError('invalidOption', { message: `The URL must begin with ws: or wss: and have no #: ${shown}` });
-}
 
 function warn(error: FanfareError): void {
   // biome-ignore lint/suspicious/noConsole: the last resort for an error that nobody listens to; silence would be worse.

@@ -8,13 +8,14 @@ import {
   subprotocols,
 } from '@fanfare/protocol';
 import { connectId, pingId, refreshId } from './command-ids.js';
+import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
 import { type Encoded, Frames, type Outgoing, outgoing } from './frames.js';
 import type { GetToken } from './options.js';
 import type { ReconnectPolicy } from './reconnect.js';
 import { type Closure, closure, type StateCode } from './state.js';
 import { askForToken, Renewal } from './token.js';
-import type { WebSocketConstructor, WebSocketLike } from './websocket.js';
+import type { Bytes, WebSocketConstructor, WebSocketLike } from './websocket.js';
 
 export interface ConnectionListener {
   /** Commands may be posted; `connect` has been. */
@@ -33,6 +34,7 @@ export interface ConnectionSettings extends ReconnectPolicy {
   readonly getToken: GetToken | null;
   readonly connectTimeoutMs: number;
   readonly pongTimeoutMs: number;
+  readonly debug: DebugLog;
 }
 
 /** How long a closing handshake may take before the socket is left to itself. */
@@ -42,6 +44,8 @@ export const closeTimeoutMs = 1_000;
 const closed = 3;
 
 export class Connection {
+  /** The last unsubscribe of each topic that is asked for here and not answered, by its id. */
+  readonly leaving = new Map<string, number>();
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;
   /** Null as long as a token is asked for. */
@@ -78,7 +82,8 @@ export class Connection {
       askForToken(getToken)
         .then((token) => this.#isOver || this.#dial(token))
         .catch((error: Error) => {
-          this.#end(closure(error instanceof FanfareError ? 'tokenFailed' : 'connectFailed', error.message));
+          const code = error instanceof FanfareError ? 'tokenFailed' : 'connectFailed';
+          this.#end(closure(code, error.message, null, false, error));
         });
     }
     this.#timer = setTimeout(() => this.#giveUp(), settings.connectTimeoutMs);
@@ -90,6 +95,7 @@ export class Connection {
     this.#socket = socket;
     socket.binaryType = 'arraybuffer';
     let failure = '';
+    let cause: unknown;
     socket.onopen = () => {
       if (socket.protocol !== subprotocols[codec.encoding]) return this.drop(closure('protocolError'));
       this.#isOpen = true;
@@ -97,14 +103,16 @@ export class Connection {
       this.#listener.onOpen(this);
     };
     socket.onmessage = ({ data }) => this.#onFrame(data);
-    // Node says here what went wrong, browsers say nothing. Node's own WebSocket sends no close event after it where the
+    const fail = (): void => this.#end(closure('connectFailed', failure, null, false, cause));
+    // Our WebSocket for Node says here what went wrong, browsers say nothing. That of Node itself sends no close event if the
     // connection was never open.
     socket.onerror = (event) => {
-      failure = (event as { message?: string }).message ?? '';
-      if (!this.#isOpen) this.#end(closure('connectFailed', failure));
+      ({ message: failure = '', error: cause } = event as { message?: string; error?: unknown });
+      if (!this.#isOpen) fail();
     };
     socket.onclose = ({ code, reason }) => {
-      this.#end(this.#isOpen ? closureOf(code, this.#refusal || reason || failure) : closure('connectFailed', failure));
+      if (this.#isOpen) this.#end(closureOf(code, this.#refusal || reason || failure));
+      else fail();
     };
   }
 
@@ -181,6 +189,7 @@ export class Connection {
     try {
       const message = this.#settings.codec.decode(data as string | ArrayBuffer);
       if (message === null) return;
+      this.#settings.debug.received(message);
       if (message.type === 'connected') {
         this.#refusal = '';
         this.#pingIntervalMs = message.pingIntervalMs;
@@ -193,8 +202,8 @@ export class Connection {
         return this.#listener.onTokenError(null);
       }
       if (message.type === 'error') {
-        const { id, code } = message;
-        if (id === refreshId) return this.#renewal?.failed(new ReplyError(code, message.message, message.retryable));
+        const { id } = message;
+        if (id === refreshId) return this.#renewal?.failed(ReplyError.of(message));
         if (id === connectId || (id === null && this.#pingIntervalMs === 0)) return this.#onRefused(message);
       }
       this.#listener.onMessage(message, this);
@@ -211,7 +220,8 @@ export class Connection {
   }
 
   #giveUp(isFinal = false): void {
-    const why = this.#refusal || (this.#socket === null ? 'getToken() took too long.' : '');
+    const who = this.#socket === null ? 'getToken()' : 'The node';
+    const why = this.#refusal || `${who} did not answer within ${this.#settings.connectTimeoutMs} ms.`;
     this.drop(closure(this.#refusal ? 'refused' : 'connectTimeout', why, null, isFinal));
   }
 
@@ -246,7 +256,7 @@ export class Connection {
   }
 
   #send(frame: Encoded): void {
-    this.#socket?.send(frame as string | Uint8Array<ArrayBuffer>);
+    this.#socket?.send(frame as string | Bytes);
   }
 
   #end(why: Closure): void {

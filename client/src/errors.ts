@@ -1,11 +1,12 @@
 /** Every error of this client: one class per kind, told apart by a stable `code`. The README has the same tables. */
-import type { ReplyErrorCode } from '@fanfare/protocol';
+import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
 /** Codes that this client gives itself. The README says what they mean; an error without a better message carries its code. */
 export const localErrorCodes = [
   'aborted',
   'closed',
+  'connectFailed',
   'connectionLost',
   'disconnected',
   'draining',
@@ -90,11 +91,31 @@ export class ReplyError extends FanfareError {
     message: string,
     /** Whether the same command may succeed later. */
     readonly retryable: boolean,
+    /** Of `rateLimited`: when the node has room for the command again, in milliseconds; null if it does not say. */
+    readonly retryAfterMs: number | null = null,
     // What can never succeed was not delivered either. Of the rest, three codes say so; one that is unknown here may mean anything.
     maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded' && code !== 'rateLimited',
   ) {
     super(code, { message, maybeDelivered });
   }
+
+  /** @internal */
+  static of({ code, message, retryable, retryAfterMs }: Omit<ErrorReply, 'type' | 'id'>): ReplyError {
+    return new ReplyError(code, message, retryable, retryAfterMs);
+  }
+}
+
+/** Nothing came of it in time. `refusal`: how the last try failed; `trouble`: why there is no connection. */
+export function timedOut(
+  timeoutMs: number,
+  refusal: FanfareError | undefined,
+  trouble: FanfareError | null,
+  maybeDelivered = false,
+): FanfareError {
+  const cause = refusal ?? trouble ?? undefined;
+  const why = [refusal, trouble].flatMap((error) => error?.message ?? []);
+  const message = [`No answer in time (${timeoutMs} ms).`, ...why].join(' ');
+  return new FanfareError('timeout', { message, cause, maybeDelivered });
 }
 
 /** What a listener threw; of whatever kind that is. */

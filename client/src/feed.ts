@@ -1,7 +1,9 @@
 /** One topic on the wire: subscribes at the node once for all readers of this client, and hands out what comes. */
 import { type Item, maxHistoryLimit, type Position, type Subscribed, type TopicPush } from '@fanfare/protocol';
+import { catchUp, type SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
 import { type ErrorCode, FanfareError, ReplyError } from './errors.js';
+import type { Histories } from './histories.js';
 import type { Levels } from './levels.js';
 import { Line, moved } from './line.js';
 import { Queue } from './queue.js';
@@ -15,6 +17,7 @@ import type { GapReason, Reader } from './subscription.js';
 export interface FeedSettings extends ReconnectPolicy {
   readonly requests: Requests;
   readonly levels: Levels;
+  readonly histories: Pick<Histories, 'fetch'>;
   readonly timeoutMs: number;
   readonly maxBufferedPublications: number;
   /** Those of all feeds together for reading what is missing. */
@@ -30,6 +33,9 @@ export interface FeedListener {
   /** A node has answered, well or badly. */
   onAnswered(): void;
 }
+
+/** What a reader is told. */
+type Step = (reader: Reader) => void;
 
 /** The command is on its way (publications may come before its reply: PROTOCOL.md 8.1), or the node has confirmed. */
 type Subscription = 'asked' | 'subscribed';
@@ -61,6 +67,13 @@ export class Feed {
   readonly #unchecked = new Queue<() => void>();
   #checking: Promise<void> | null = null;
   #onWhole: (() => void) | null = null;
+  /** Readers that begin with history, as soon as a node says where the topic stands. */
+  readonly #beginnings = new Map<Reader, SubscribeOptions>();
+  /** What has come for readers that are catching up. */
+  readonly #held = new Map<Reader, Step[]>();
+  readonly #catchingUp = new Set<Promise<void>>();
+  /** Until history is asked for again by one of them. */
+  readonly #pauses = new Set<ReturnType<typeof setTimeout>>();
 
   constructor(topic: string, check: Check | null, settings: FeedSettings, listener: FeedListener) {
     this.topic = topic;
@@ -85,8 +98,16 @@ export class Feed {
     return this.#isDraining ? [] : [...this.#subscriptions.keys()];
   }
 
-  add(reader: Reader): void {
+  /** `beginning`: what it is handed first; null if that is what comes from now on. */
+  add(reader: Reader, beginning: SubscribeOptions | null): void {
     this.readers.add(reader);
+    if (beginning !== null) {
+      this.#held.set(reader, []);
+      const { position } = this.#line;
+      if (position === null && !this.#isConfirmed) this.#beginnings.set(reader, beginning);
+      else this.#begin(reader, beginning, position);
+      return;
+    }
     if (!this.#isConfirmed) return;
     // Not at once: whoever subscribes has had no chance to listen yet.
     queueMicrotask(() => {
@@ -142,6 +163,7 @@ export class Feed {
   stop(): void {
     clearTimeout(this.#retry);
     this.#endRepair();
+    for (const pause of this.#pauses) clearTimeout(pause);
     this.#subscriptions.clear();
     this.#isConfirmed = false;
     this.#line.clear();
@@ -170,6 +192,7 @@ export class Feed {
 
   /** Resolves once all that came has been handed out: nothing waits for history or for its schema. */
   async settled(): Promise<void> {
+    await Promise.all(this.#catchingUp);
     if (this.#line.hasHole && this.#subscriptions.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onWhole = resolve;
@@ -224,10 +247,31 @@ export class Feed {
     }
     this.#hasGap = false;
     this.#isHeard = true;
+    const before = position && moved(position, -reply.publications.length);
+    for (const [reader, beginning] of this.#beginnings) this.#begin(reader, beginning, before, position?.offset);
+    this.#beginnings.clear();
     this.#line.onSubscribed(reply, since);
     this.#goOn();
     // A connection that was opened while this one was asked.
     this.subscribe();
+  }
+
+  /** Has a reader catch up to `join`, and then get what everybody gets. */
+  #begin(reader: Reader, beginning: SubscribeOptions, join: Position | null, newest = join?.offset ?? 0): void {
+    const { histories } = this.#settings;
+    const catchingUp = catchUp(beginning, join, newest, reader, {
+      topic: this.topic,
+      check: this.#check,
+      read: (since, limit) => histories.fetch(this.topic, { since, limit }),
+      pause: () => new Promise((resolve) => this.#pauses.add(setTimeout(resolve, this.#backOff()))),
+    }).then((recovered) => {
+      this.#catchingUp.delete(catchingUp);
+      const steps = this.#held.get(reader) ?? [];
+      this.#held.delete(reader);
+      if (this.#isConfirmed) reader.confirm({ position: join, recovered });
+      for (const step of steps) step(reader);
+    });
+    this.#catchingUp.add(catchingUp);
   }
 
   /** After anything that may have opened a hole, or closed one. */
@@ -311,7 +355,7 @@ export class Feed {
   /** The confirmation no longer holds, or was refused for now. */
   #interrupt(error: FanfareError | null): void {
     this.#isConfirmed = false;
-    for (const reader of [...this.readers]) reader.interrupt(error);
+    this.#each((reader) => reader.interrupt(error));
   }
 
   #tellGap(reason: GapReason, position: Position | null): void {
@@ -320,9 +364,19 @@ export class Feed {
   }
 
   /** Tells all readers, behind the publications that came before. */
-  #tell(event: (reader: Reader) => void): void {
+  #tell(event: Step): void {
     if (this.#checking !== null) return this.#wait(() => this.#tell(event));
-    for (const reader of [...this.readers]) event(reader);
+    this.#each(event);
+  }
+
+  /** For all readers: now, or when they have caught up. */
+  #each(step: Step): void {
+    for (const reader of [...this.readers]) {
+      const held = this.#held.get(reader);
+      if (held === undefined) step(reader);
+      else if (held.length < this.#settings.maxBufferedPublications) held.push(step);
+      else reader.end('slowConsumer', new FanfareError('slowConsumer'));
+    }
   }
 
   #take(item: Item, position: Position | null): void {
@@ -346,11 +400,9 @@ export class Feed {
   }
 
   #handOut(checked: Checked, position: Position | null): void {
-    if ('error' in checked) {
-      for (const reader of [...this.readers]) reader.fail(checked.error);
-      return;
-    }
+    if ('error' in checked) return this.#each((reader) => reader.fail(checked.error));
     const publication = { topic: this.topic, data: checked.data, position };
+    if (this.#held.size > 0) return this.#each((reader) => reader.deliver(publication));
     for (const reader of [...this.readers]) reader.deliver(publication);
   }
 }

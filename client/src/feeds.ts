@@ -1,5 +1,6 @@
 /** All topics that this client reads: who joins which feed, what is subscribed at which node, and what comes for whom. */
 import type { TopicPush, Unsubscribed } from '@fanfare/protocol';
+import type { SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
 import { type ErrorCode, type FanfareError, ReplyError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
@@ -38,7 +39,7 @@ export class Feeds {
   }
 
   /** Throws `unknownTopic` where there are schemas and none matches. */
-  read(topic: string, listener: Listener | null): Reader {
+  read(topic: string, listener: Listener | null, beginning: SubscribeOptions | null): Reader {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
       const check = this.#settings.schemas?.checkOf(topic) ?? null;
@@ -52,7 +53,7 @@ export class Feeds {
     const { maxBufferedPublications, report } = this.#settings;
     const onEnd = (reader: Reader): void => this.#leave(feed, reader);
     const reader = new Reader({ topic, listener, maxBufferedPublications, onEnd, report });
-    feed.add(reader);
+    feed.add(reader, beginning);
     feed.subscribe();
     return reader;
   }

@@ -1,8 +1,9 @@
 /** History that the application asks for: sent once there is a connection, and again where that breaks. */
 import { type HistoryDirection, type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import { FanfareError } from './errors.js';
+import { FanfareError, timedOut } from './errors.js';
 import { moved } from './line.js';
+import { refuseUnknown } from './options.js';
 import { assertTopic } from './publisher.js';
 import type { Answer, Requests } from './requests.js';
 import { type Check, checkItem, type SchemaTable } from './schemas.js';
@@ -37,13 +38,16 @@ export interface HistoriesSettings {
   readonly report: (error: FanfareError) => void;
   /** The newest connection that is open, or null where there is none. */
   readonly connection: () => Connection | null;
+  /** Why there is no connection; null if there is one. */
+  readonly trouble: () => FanfareError | null;
 }
 
 interface Read {
   readonly topic: string;
   readonly options: HistoryOptions;
   readonly timer: ReturnType<typeof setTimeout>;
-  isSent: boolean;
+  /** Of the command that was sent for it; null while it waits for a connection. */
+  id: number | null;
   readonly settle: (answer: Answer) => void;
 }
 
@@ -57,32 +61,39 @@ export class Histories {
 
   async read(topic: string, options: HistoryOptions = {}): Promise<HistoryOf<Publication>> {
     assertTopic(topic);
+    refuseUnknown('history()', options, ['since', 'limit', 'direction']);
     const { limit } = options;
     if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= maxHistoryLimit)) {
       const message = `limit must be an integer from 1 to ${maxHistoryLimit}, not ${limit}.`;
       throw new FanfareError('invalidOption', { message });
     }
     const check = this.#settings.schemas?.checkOf(topic) ?? null;
-    const reply = await new Promise<HistoryReply>((resolve, reject) => {
+    return this.#open(topic, check, await this.fetch(topic, options));
+  }
+
+  /** The same, as the node has answered. */
+  fetch(topic: string, options: HistoryOptions): Promise<HistoryReply> {
+    return new Promise((resolve, reject) => {
       const settle = (answer: Answer): void => {
         clearTimeout(read.timer);
+        if (read.id !== null) this.#settings.requests.cancel(read.id);
         this.#reads.delete(read);
         if (answer instanceof FanfareError) reject(answer);
         else resolve(answer as HistoryReply);
       };
-      const timer = setTimeout(() => settle(new FanfareError('timeout')), this.#settings.timeoutMs);
-      const read: Read = { topic, options, timer, isSent: false, settle };
+      const { timeoutMs, trouble } = this.#settings;
+      const timer = setTimeout(() => settle(timedOut(timeoutMs, undefined, trouble())), timeoutMs);
+      const read: Read = { topic, options, timer, id: null, settle };
       this.#reads.add(read);
       this.sendAll();
     });
-    return this.#open(topic, check, reply);
   }
 
   /** Sends what waits for a connection. */
   sendAll(): void {
     const connection = this.#settings.connection();
     if (connection === null) return;
-    for (const read of this.#reads) if (!read.isSent) this.#send(read, connection);
+    for (const read of this.#reads) if (read.id === null) this.#send(read, connection);
   }
 
   failAll(error: FanfareError): void {
@@ -93,14 +104,13 @@ export class Histories {
     const { requests, timeoutMs } = this.#settings;
     const { topic, options } = read;
     const { since = null, limit = null, direction = null } = options;
-    read.isSent = true;
-    requests.ask(
+    read.id = requests.ask(
       connection,
       (id) => ({ type: 'history', id, topic, since, limit, direction }),
       timeoutMs,
       (answer) => {
-        if (answer instanceof FanfareError && answer.code === 'connectionLost') read.isSent = false;
-        else read.settle(answer);
+        read.id = null;
+        if (!(answer instanceof FanfareError && answer.code === 'connectionLost')) read.settle(answer);
       },
     );
   }

@@ -7,7 +7,7 @@ import { platformWebSocket } from '#websocket';
 import { Client } from './client.js';
 import { createMsgpackData } from './msgpack-data.js';
 import type { CommonOptions } from './options.js';
-import type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
+import type { AnyJsonTopics, AnyTopics, JsonTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
 
 export * from './api.js';
 
@@ -18,6 +18,8 @@ export interface ClientOptions extends CommonOptions {
    */
   readonly encoding?: 'msgpack' | 'json' | undefined;
 }
+
+type MsgpackOptions = ClientOptions & { readonly encoding?: 'msgpack' | undefined };
 
 /**
  * A client of the broker at `url` (`ws://…/ws` or `wss://…/ws`). It connects at once and comes back by itself, until `close()`.
@@ -31,11 +33,23 @@ export interface ClientOptions extends CommonOptions {
  */
 export function createClient<const S extends Schemas>(
   url: string | URL,
-  options: ClientOptions & { readonly schemas: S },
+  options: MsgpackOptions & { readonly schemas: S },
 ): Client<SchemaInputs<S>, SchemaOutputs<S>>;
+export function createClient<const S extends Schemas>(
+  url: string | URL,
+  options: ClientOptions & { readonly schemas: S },
+): Client<JsonTopics<SchemaInputs<S>>, SchemaOutputs<S>>;
 export function createClient<Topics extends object = AnyTopics>(
   url: string | URL,
-  options?: ClientOptions & { readonly schemas?: undefined },
+  options?: MsgpackOptions & { readonly schemas?: undefined },
+): Client<Topics>;
+export function createClient(
+  url: string | URL,
+  options: ClientOptions & { readonly schemas?: undefined },
+): Client<AnyJsonTopics, AnyTopics>;
+export function createClient<Topics extends JsonTopics<Topics>>(
+  url: string | URL,
+  options: ClientOptions & { readonly schemas?: undefined },
 ): Client<Topics>;
 export function createClient(
   url: string | URL,

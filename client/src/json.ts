@@ -6,7 +6,7 @@ import { jsonClientCodec } from '@fanfare/protocol';
 import { platformWebSocket } from '#websocket';
 import { Client } from './client.js';
 import type { CommonOptions } from './options.js';
-import type { AnyTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
+import type { AnyJsonTopics, AnyTopics, JsonTopics, SchemaInputs, SchemaOutputs, Schemas } from './topics.js';
 
 export * from './api.js';
 
@@ -19,8 +19,12 @@ export interface ClientOptions extends CommonOptions {
 export function createClient<const S extends Schemas>(
   url: string | URL,
   options: ClientOptions & { readonly schemas: S },
-): Client<SchemaInputs<S>, SchemaOutputs<S>>;
-export function createClient<Topics extends object = AnyTopics>(
+): Client<JsonTopics<SchemaInputs<S>>, SchemaOutputs<S>>;
+export function createClient(
+  url: string | URL,
+  options?: ClientOptions & { readonly schemas?: undefined },
+): Client<AnyJsonTopics, AnyTopics>;
+export function createClient<Topics extends JsonTopics<Topics>>(
   url: string | URL,
   options?: ClientOptions & { readonly schemas?: undefined },
 ): Client<Topics>;

@@ -1,7 +1,9 @@
 /** Keeps one connection to the broker up: dials, waits, dials again, and says in which state that is. */
 import type { ServerMessage } from '@fanfare/protocol';
+import { shownAddress } from './address.js';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
-import type { FanfareError } from './errors.js';
+import { FanfareError } from './errors.js';
+import { explain } from './explain.js';
 import { Handover } from './handover.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
@@ -20,6 +22,8 @@ export interface LinkListener {
   onMove(from: Connection, to: Connection, onMoved: () => void): void;
   /** That cannot be done for now: publications go on leaving on the first one. */
   onStay(): void;
+  /** The first attempt to connect has failed, and no other has succeeded yet. Called once. */
+  onTrouble(error: FanfareError): void;
   /** The state says so already when the others are called; this comes last. */
   onState(state: ConnectionState): void;
 }
@@ -28,10 +32,12 @@ export interface LinkSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
 }
 
+type PageEvent = 'online' | 'offline' | 'pagehide' | 'pageshow';
+
 /** What browsers have and Node has not. */
-type NetworkEvents = {
-  addEventListener?(name: 'online' | 'offline', listener: () => void): void;
-  removeEventListener?(name: 'online' | 'offline', listener: () => void): void;
+type Page = {
+  addEventListener?(name: PageEvent, listener: () => void): void;
+  removeEventListener?(name: PageEvent, listener: () => void): void;
 };
 
 export class Link {
@@ -41,7 +47,20 @@ export class Link {
   #connection: Connection | null = null;
   #handover: Handover | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  /** When that runs out. */
+  #retryAtMs = 0;
+  /** Until when something waits for a connection. */
+  #awaitedUntilMs = 0;
   #failures = 0;
+  /** Attempts since there was a connection, and how the last one, or the connection, ended. */
+  #attempts = 0;
+  #lastEnd: Closure | null = null;
+  /** What was found out about attempts that do not say why they failed. */
+  #explanation = '';
+  /** Whether {@link LinkListener.onTrouble} is not to be called any more. */
+  #isTroubleKnown = false;
+  /** Whether the page is in the back/forward cache, or about to go. */
+  #isHidden = false;
   #connectedAt: number | null = null;
   #closing: Promise<unknown> = Promise.resolve();
 
@@ -65,13 +84,32 @@ export class Link {
     return next?.isOpen ? next : this.connection;
   }
 
+  /** Why there is no connection; null if there is one, or none was tried. */
+  get trouble(): FanfareError | null {
+    if (this.#state.name !== 'connecting' || this.#lastEnd === null) return null;
+    const { code, reason, cause } = this.#lastEnd;
+    const [times, why] = [this.#attempts, reason === code ? this.#explanation || reason : reason];
+    const message = `No connection to ${shownAddress(this.#settings.url)} after ${times} attempt${times === 1 ? '' : 's'}: ${why}`;
+    return new FanfareError('connectFailed', { message, cause });
+  }
+
+  /** Something waits for a connection, and for no longer than this: there is to be an attempt in time. */
+  expect(timeoutMs: number): void {
+    if (this.#state.name !== 'connecting') return;
+    const now = performance.now();
+    this.#awaitedUntilMs = Math.max(this.#awaitedUntilMs, now + timeoutMs);
+    if (this.#connection === null && this.#retryAtMs - now > timeoutMs / 2) this.#planDial();
+  }
+
   /** Dials at once, also where it waits to try again. Does nothing where a connection is up or on its way. */
   connect(): void {
     if (this.#state.name === 'disconnected') {
       this.#failures = 0;
-      const network = globalThis as NetworkEvents;
-      network.addEventListener?.('online', this.#onOnline);
-      network.addEventListener?.('offline', this.#onOffline);
+      this.#attempts = 0;
+      this.#lastEnd = null;
+      this.#isTroubleKnown = false;
+      const page = globalThis as Page;
+      for (const [name, listener] of this.#pageListeners) page.addEventListener?.(name, listener);
       this.#enter({ name: 'connecting', attempt: 0, ...withoutEnd(closure('connectCalled')) });
     }
     this.#dial();
@@ -91,8 +129,9 @@ export class Link {
 
   #dial(): void {
     // A state listener may have called close() meanwhile.
-    if (this.#state.name !== 'connecting' || this.#connection !== null) return;
+    if (this.#state.name !== 'connecting' || this.#connection !== null || this.#isHidden) return;
     clearTimeout(this.#retry);
+    this.#attempts++;
     const listener: ConnectionListener = {
       onOpen: () => this.#listener.onOpen(),
       onMessage: (message, connection) => this.#onMessage(message, connection),
@@ -103,7 +142,7 @@ export class Link {
       this.#connection = this.#open(listener);
     } catch (cause) {
       // A browser refuses `ws:` on a page of `https:`, for one. Node's WebSocket has nothing of the kind.
-      this.#onClose(closure('connectFailed', (cause as Error).message), null);
+      this.#onClose(closure('connectFailed', (cause as Error).message, null, false, cause), null);
     }
   }
 
@@ -115,6 +154,8 @@ export class Link {
     if (message.type === 'goaway') return this.#prepareMove(message.delayMs);
     if (message.type !== 'connected') return this.#listener.onMessage(message, connection);
     this.#connectedAt = performance.now();
+    this.#attempts = 0;
+    this.#isTroubleKnown = true;
     this.#listener.onConnected(connection);
     this.#enter({ name: 'connected', node: message.node });
   }
@@ -162,7 +203,7 @@ export class Link {
   }
 
   #onClose(why: Closure, connection: Connection | null): void {
-    if (!why.isFinal && this.#move(why)) return;
+    if (!why.isFinal && !this.#isHidden && this.#move(why)) return;
     const lost = [connection, this.#handover?.connection ?? null];
     void this.#handover?.stop(why.code);
     this.#handover = null;
@@ -173,20 +214,37 @@ export class Link {
     }
     this.#connectedAt = null;
     if (why.isFinal) return this.#end(why);
-    this.#retry = setTimeout(() => this.#dial(), reconnectDelayMs(this.#failures, this.#settings));
+    this.#lastEnd = why;
+    this.#planDial();
     this.#failures++;
     this.#enter({ name: 'connecting', attempt: this.#failures, ...withoutEnd(why) }, () => {
       for (const each of lost) if (each !== null) this.#listener.onLost(each, why);
     });
+    if (!this.#isTroubleKnown && !this.#isHidden) void this.#tellTrouble(why);
+  }
+
+  async #tellTrouble({ code, reason }: Closure): Promise<void> {
+    this.#isTroubleKnown = true;
+    if (code === 'connectFailed' && reason === code) this.#explanation = await explain(this.#settings.url);
+    if (this.trouble !== null) this.#listener.onTrouble(this.trouble);
+  }
+
+  #planDial(): void {
+    clearTimeout(this.#retry);
+    if (this.#isHidden) return;
+    const now = performance.now();
+    const patienceMs = this.#awaitedUntilMs > now ? this.#awaitedUntilMs - now : undefined;
+    const delayMs = reconnectDelayMs(this.#failures, this.#settings, patienceMs);
+    this.#retryAtMs = now + delayMs;
+    this.#retry = setTimeout(() => this.#dial(), delayMs);
   }
 
   #end(why: Closure): void {
     this.#connection = null;
     clearTimeout(this.#retry);
     this.#connectedAt = null;
-    const network = globalThis as NetworkEvents;
-    network.removeEventListener?.('online', this.#onOnline);
-    network.removeEventListener?.('offline', this.#onOffline);
+    const page = globalThis as Page;
+    for (const [name, listener] of this.#pageListeners) page.removeEventListener?.(name, listener);
     this.#enter({ name: 'disconnected', ...withoutEnd(why) }, () => this.#listener.onEnd(why));
   }
 
@@ -206,15 +264,35 @@ export class Link {
     else if (state.tokenError !== undefined) this.#enter({ name, node });
   };
 
-  readonly #onOnline = (): void => {
-    if (this.#connection === null) this.#dial();
-    else this.#connection.probe();
-  };
-
-  // Browsers say "offline" where only some networks are gone: ask before giving the connection up.
-  readonly #onOffline = (): void => this.#connection?.probe();
+  readonly #pageListeners: ReadonlyArray<readonly [PageEvent, () => void]> = [
+    [
+      'online',
+      () => {
+        if (this.#connection === null) this.#dial();
+        else this.#connection.probe();
+      },
+    ],
+    // Browsers say "offline" where only some networks are gone: ask before giving the connection up.
+    ['offline', () => this.#connection?.probe()],
+    // In the back/forward cache the browser keeps a connection up and answers its pings, but throws away what comes on it.
+    [
+      'pagehide',
+      () => {
+        this.#isHidden = true;
+        clearTimeout(this.#retry);
+        this.#connection?.drop(closure('pageHidden'));
+      },
+    ],
+    [
+      'pageshow',
+      () => {
+        this.#isHidden = false;
+        this.#dial();
+      },
+    ],
+  ];
 }
 
-function withoutEnd({ code, reason, closeCode }: Closure): Omit<Closure, 'isFinal'> {
+function withoutEnd({ code, reason, closeCode }: Closure): Omit<Closure, 'isFinal' | 'cause'> {
   return { code, reason, closeCode };
 }

@@ -83,10 +83,16 @@ export type GetToken = () => string | Promise<string>;
 
 export interface CommonOptions extends LimitOptions {
   /**
-   * Connect at once; else `connect()` does it.
+   * Connect when the client is first used: by `subscribe()`, `publish()`, `send()` or `history()`. If false, only `connect()` does it.
    * @default true
    */
   readonly autoConnect?: boolean | undefined;
+  /**
+   * Write to the console (`console.debug`) what leaves and comes, without data and tokens, and each state. Also the property `debug` of a
+   * client, at any time; and `FANFARE_DEBUG = true` in the console of a page, for all clients.
+   * @default false
+   */
+  readonly debug?: boolean | undefined;
   /**
    * Gives a token, or the promise of one, that the node accepts: for a broker that asks for authentication. Called before each new
    * connection, and again on a connection in time before its token expires (30 s, or a fifth of its time if that is less): then the new
@@ -96,7 +102,7 @@ export interface CommonOptions extends LimitOptions {
   readonly getToken?: GetToken | undefined;
   /**
    * The WebSocket to use.
-   * @default that of the platform; in Node 20, the package `ws`
+   * @default that of the platform; in Node, one of this package
    */
   readonly webSocket?: WebSocketConstructor | undefined;
   /**
@@ -121,8 +127,23 @@ export const defaultLimits: Limits = {
   drainTimeoutMs: 30_000,
 };
 
+/** All that `createClient()` knows. */
+export const optionNames = [
+  ...Object.keys(defaultLimits),
+  ...['encoding', 'schemas', 'autoConnect', 'debug', 'getToken', 'webSocket', 'random'],
+];
+
 /** Longest delay of a timer: more than this fires at once (HTML, Node). */
 export const maxTimerMs = 2_147_483_647;
+
+/** Throws `invalidOption` if there is an option that nobody knows: a misspelled one would do nothing. */
+export function refuseUnknown(of: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const message = `${of} has no option ${JSON.stringify(name)}. It has ${known.join(', ')}.`;
+    throw new FanfareError('invalidOption', { message });
+  }
+}
 
 /** The given limits, completed by the defaults. Throws `invalidOption` where one is not a number that makes sense. */
 export function completeLimits(given: LimitOptions): Limits {

@@ -1,21 +1,27 @@
 /**
- * Publications on their way: sent at once where a connection is up and not too much is unanswered, else held, up to a bound. What
- * fails and may be repeated is sent again, and what was published to its topic later waits behind it.
+ * Publications on their way: sent at once if a connection is up, not too much is unanswered and the pace allows it, else held, up to a
+ * bound. What fails and may be repeated is sent again, and what was published to its topic later waits behind it.
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import { DataError, FanfareError, ReplyError } from './errors.js';
+import type { DebugLog } from './debug-log.js';
+import { ConnectionError, DataError, FanfareError, ReplyError, timedOut } from './errors.js';
 import { type Outgoing, outgoing } from './frames.js';
 import type { Levels } from './levels.js';
 import type { Limits } from './options.js';
+import type { Pacer } from './pacer.js';
 import type { Answer, Request, Requests } from './requests.js';
 
 export interface OutboxSettings extends Limits {
   readonly codec: ClientCodec;
   readonly requests: Requests;
   readonly levels: Levels;
+  readonly pacer: Pacer;
   /** From 0 up to, not including, 1. */
   readonly random: () => number;
+  readonly debug: DebugLog;
+  /** Why there is no connection; null if there is one. */
+  readonly trouble: () => FanfareError | null;
 }
 
 /** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
@@ -28,11 +34,11 @@ export const retryMaxDelayMs = 1_000;
  */
 export const repeatWindowMs = 100_000;
 
+/** One of so many publications of `send()` is answered, so that the pacer knows how far the node has come. */
+const sendsToAnswer = 8;
+
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
-
-const timedOut: Failure = ({ maybeDelivered, refusal: cause }) =>
-  new FanfareError('timeout', { message: cause && `No answer in time. ${cause.message}`, maybeDelivered, cause });
 
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {
@@ -41,6 +47,10 @@ export class Posting implements Request {
   readonly onAnswer: (answer: Answer) => void;
   /** Null where no answer is wanted. */
   id: number | null = null;
+  /** Of `send()`: it is not sent again. */
+  isSend = false;
+  /** Publications that its answer answers: itself, and those of `send()` that left before it. */
+  weight = 1;
   timer: ReturnType<typeof setTimeout> | undefined;
   /** Its place among all publications. */
   order = 0;
@@ -52,6 +62,8 @@ export class Posting implements Request {
   refusal: FanfareError | undefined;
   /** After which failure nobody knows whether it was published. */
   doubt: FanfareError | undefined;
+  /** Whether it is marked as one that may have been published before. */
+  isRepeat = false;
   isSettled = false;
 
   constructor(topic: string, settle: (answer: Answer) => void, onAnswer: (posting: Posting, answer: Answer) => void) {
@@ -71,11 +83,11 @@ interface Lane {
   readonly postings: Posting[];
   /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
   scout: Posting | null;
+  /** Whether nothing has failed since one was accepted: its postings wait for room, or the pace, and nothing else. */
+  isProven: boolean;
   failures: number;
   /** Runs until the next try. */
   timer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether the node has been asked for the level of the topic. */
-  isAsking: boolean;
 }
 
 export class Outbox {
@@ -94,6 +106,11 @@ export class Outbox {
   readonly #flying = new Set<Posting>();
   #flyingBytes = 0;
   #isRunPlanned = false;
+  /** Until the pace allows the next one. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #sends = 0;
+  /** Publications of `send()` that left since one left that is answered. */
+  #unprovenSends = 0;
   #lastOrder = 0;
   /** Longest frame that the last node takes. Null where none has said. */
   #maxFrameBytes: number | null = null;
@@ -109,10 +126,8 @@ export class Outbox {
   resume(connection: Connection): void {
     this.#use(connection);
     this.#maxFrameBytes = connection.maxFrameBytes;
-    for (const [topic, lane] of this.#lanes) {
-      stopTimer(lane);
-      this.#run(topic, lane);
-    }
+    for (const lane of this.#lanes.values()) stopTimer(lane);
+    this.#run();
   }
 
   /** From now on publications wait, as they are about to leave on another connection. */
@@ -142,7 +157,10 @@ export class Outbox {
     const posting = new Posting(topic, settle, this.#onAnswer);
     posting.id = this.#settings.requests.add(posting);
     this.#unsettled.add(posting);
-    posting.timer = setTimeout(() => this.fail(posting, timedOut), timeoutMs);
+    posting.timer = setTimeout(() => {
+      const { maybeDelivered, refusal } = posting;
+      this.fail(posting, () => timedOut(timeoutMs, refusal, this.#settings.trouble(), maybeDelivered));
+    }, timeoutMs);
     return posting;
   }
 
@@ -155,16 +173,32 @@ export class Outbox {
     posting.outgoing = encoded;
     posting.order = ++this.#lastOrder;
     const isHeld = this.#isPaused || this.#lanes.has(posting.topic) || !this.#hasRoom(encoded.bytes);
-    if (this.#connection === null || isHeld) this.#wait(posting);
-    else this.#send(posting, this.#connection);
+    if (this.#connection !== null && !isHeld) return this.#send(posting, this.#connection);
+    this.#wait(posting);
   }
 
-  /** As {@link post}, without an answer. `onRefused` is told where it turns out later that it cannot be sent. */
+  /** As {@link post}, without an answer. `onRefused` is called if it turns out later that it cannot be sent. */
   send(command: OutgoingPublish, onRefused: (error: FanfareError) => void): void {
     const settle = (answer: Answer): void => {
-      if (answer instanceof FanfareError) onRefused(answer);
+      // What a lost connection took with it nobody asks about.
+      if (answer instanceof FanfareError && !(answer instanceof ConnectionError)) onRefused(answer);
     };
-    this.post(new Posting(command.topic, settle, this.#onAnswer), command);
+    const { requests } = this.#settings;
+    const posting = new Posting(command.topic, settle, this.#onAnswer);
+    posting.isSend = true;
+    this.#sends = (this.#sends + 1) % sendsToAnswer;
+    if (this.#sends === 0) posting.id = requests.add(posting);
+    try {
+      this.post(posting, { ...command, id: posting.id });
+    } catch (error) {
+      if (posting.id !== null) requests.delete(posting.id);
+      throw error;
+    }
+  }
+
+  /** The node has refused a publication of `send()` with `rateLimited`. */
+  onSendLimited(retryAfterMs: number | null): void {
+    this.#settings.pacer.slowDown(retryAfterMs);
   }
 
   /** Gives a publication up. What has not been sent is taken back. */
@@ -180,7 +214,8 @@ export class Outbox {
     }
     if (lane?.scout === posting) lane.scout = null;
     this.#settle(posting, error);
-    if (lane !== undefined) this.#run(topic, lane);
+    if (lane !== undefined) this.#end(topic, lane);
+    this.#run();
   }
 
   /** Gives all up, and forgets the node. What nobody waits for is dropped. */
@@ -191,6 +226,7 @@ export class Outbox {
     this.#lanes.clear();
     this.#waiting = 0;
     this.#waitingBytes = 0;
+    clearTimeout(this.#timer);
     for (const posting of this.#unsettled) this.fail(posting, why);
     this.#tellIfEmpty();
   }
@@ -208,6 +244,7 @@ export class Outbox {
     this.#isPaused = false;
     this.#onQuiet = null;
     clearTimeout(this.#quietTimer);
+    this.#forgetSends();
   }
 
   #encode(command: OutgoingPublish): string | Uint8Array {
@@ -231,40 +268,74 @@ export class Outbox {
     const total = this.#waitingBytes + bytes;
     const lane = this.#lanes.get(topic);
     const isFull =
-      this.#connection !== null && (this.#isPaused || lane === undefined || !isFailing(lane))
+      this.#connection !== null && (this.#isPaused || lane === undefined || lane.isProven)
         ? this.#connection.unsentBytes + total > maxUnsentBytes
         : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
     return isFull ? new FanfareError('queueFull') : null;
   }
 
   #send(posting: Posting, connection: Connection): void {
-    const { outgoing, id } = posting;
-    if (outgoing === null) return;
-    const error = this.#tooLarge(outgoing.bytes);
-    if (error !== null) return this.#settle(posting, posting.doubt ?? error);
-    outgoing.isSent = false;
-    if (id !== null) {
-      posting.connection = connection;
-      if (posting.doubt === undefined) posting.sentAt = performance.now();
-      this.#flying.add(posting);
-      this.#flyingBytes += outgoing.bytes;
+    const { id, doubt } = posting;
+    if (posting.outgoing !== null && doubt !== undefined && !posting.isRepeat) {
+      posting.outgoing = outgoing(this.#settings.codec.repeat(posting.outgoing.encoded));
+      posting.isRepeat = true;
     }
-    connection.post(outgoing);
+    const { outgoing: command } = posting;
+    if (command === null) return;
+    const error = this.#tooLarge(command.bytes);
+    if (error !== null) return this.#settle(posting, doubt ?? error);
+    command.isSent = false;
+    this.#settings.pacer.sent();
+    if (id === null) this.#unprovenSends++;
+    else {
+      posting.connection = connection;
+      posting.weight = 1 + this.#unprovenSends;
+      this.#unprovenSends = 0;
+      if (doubt === undefined) posting.sentAt = performance.now();
+      this.#flying.add(posting);
+      this.#flyingBytes += command.bytes;
+    }
+    this.#settings.debug.sent({ type: 'publish', id, topic: posting.topic });
+    connection.post(command);
   }
 
   #hasRoom(bytes: number): boolean {
-    return this.#flyingBytes === 0 || this.#flyingBytes + bytes <= this.#settings.maxInFlightBytes;
+    if (this.#flyingBytes > 0 && this.#flyingBytes + bytes > this.#settings.maxInFlightBytes) return false;
+    const { pacer } = this.#settings;
+    // No answer will tell how far the node has come with them.
+    if (this.#flying.size === 0) this.#forgetSends();
+    const { delayMs } = pacer;
+    if (delayMs <= 0) return true;
+    // An infinite delay ends with an answer.
+    if (Number.isFinite(delayMs)) {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#run(), delayMs);
+    }
+    return false;
   }
 
-  /** It is answered, or will not be. Where there is room again, what waits for it goes on: not one by one, as each costs a look at all. */
-  #land(posting: Posting): void {
+  #forgetSends(): void {
+    this.#settings.pacer.forget(this.#unprovenSends);
+    this.#unprovenSends = 0;
+  }
+
+  /** It is answered, or will not be (null). Where there is room again, what waits for it goes on: not one by one, but in frames. */
+  #land(posting: Posting, answer: Answer | null): void {
     if (!this.#flying.delete(posting)) return;
+    const { pacer, maxInFlightBytes } = this.#settings;
+    const { weight } = posting;
     this.#flyingBytes -= posting.outgoing?.bytes ?? 0;
-    if (this.#waiting === 0 || this.#isRunPlanned || this.#flyingBytes > this.#settings.maxInFlightBytes / 2) return;
+    if (answer === null || (answer instanceof FanfareError && !(answer instanceof ReplyError))) pacer.forget(weight);
+    else if (answer instanceof ReplyError && answer.code === 'rateLimited') {
+      pacer.answered(weight - 1);
+      pacer.refused(answer.retryAfterMs);
+    } else pacer.answered(weight);
+    const isHungry = pacer.isHungry && this.#flyingBytes <= maxInFlightBytes / 2;
+    if (this.#waiting === 0 || this.#isRunPlanned || !isHungry) return;
     this.#isRunPlanned = true;
     queueMicrotask(() => {
       this.#isRunPlanned = false;
-      for (const [topic, lane] of this.#lanes) this.#run(topic, lane);
+      this.#run();
     });
   }
 
@@ -273,7 +344,7 @@ export class Outbox {
     const { topic, order } = posting;
     let lane = this.#lanes.get(topic);
     if (lane === undefined) {
-      lane = { postings: [], scout: null, failures: 0, timer: undefined, isAsking: false };
+      lane = { postings: [], scout: null, isProven: true, failures: 0, timer: undefined };
       this.#lanes.set(topic, lane);
     }
     const { postings } = lane;
@@ -289,94 +360,85 @@ export class Outbox {
     const lane = this.#lanes.get(topic);
     const isScout = lane?.scout === posting;
     if (isScout) lane.scout = null;
-    this.#land(posting);
+    this.#land(posting, answer);
     posting.connection = null;
-    const isAccepted = !(answer instanceof FanfareError);
-    if (isAccepted) {
+    const isFailed = answer instanceof FanfareError;
+    if (isFailed) this.#retry(posting, answer);
+    else {
       if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
+      if (isScout) {
+        lane.isProven = true;
+        lane.failures = 0;
+      }
       this.#settle(posting, answer);
-    } else {
-      this.#retry(posting, answer);
     }
-    if (isScout) this.#run(topic, lane, isAccepted);
+    if (lane !== undefined) this.#end(topic, lane);
+    // That there is room again is no reason yet: see #land.
+    if (isScout || isFailed) this.#run();
     this.#tellIfQuiet();
   };
 
   #retry(posting: Posting, refusal: FanfareError): void {
+    const { levels } = this.#settings;
+    const { topic } = posting;
     const isRefused = refusal instanceof ReplyError;
     if (refusal.maybeDelivered) posting.doubt = refusal;
+    if (posting.isRepeat && refusal.code === 'noHistory') levels.learn(topic, false);
+    if (posting.doubt !== undefined && levels.hasHistory(topic) === false) return this.#settle(posting, posting.doubt);
+    if (posting.isSend) return this.#settle(posting, refusal);
     if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
-    if (posting.doubt !== undefined && this.#settings.levels.hasHistory(posting.topic) === false) {
-      return this.#settle(posting, posting.doubt);
-    }
     posting.refusal = refusal;
     const lane = this.#wait(posting);
-    if (isRefused && lane.scout === null && !lane.isAsking) this.#planRun(posting.topic, lane);
+    lane.isProven = false;
+    // What the rate refused has its time from the pacer; after a lost connection the next one is waited for.
+    if (isRefused && refusal.code !== 'rateLimited' && lane.scout === null) this.#planRun(lane);
   }
 
-  #planRun(topic: string, lane: Lane): void {
+  #planRun(lane: Lane): void {
     if (lane.timer !== undefined) return;
     const most = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** lane.failures);
     lane.failures++;
     lane.timer = setTimeout(() => {
       lane.timer = undefined;
-      this.#run(topic, lane);
+      this.#run();
     }, this.#settings.random() * most);
   }
 
-  /** Sends what may leave. `isProven`: the node takes publications of this topic again. */
-  #run(topic: string, lane: Lane, isProven = false): void {
+  /** Sends what may leave, one of each topic in turn. */
+  #run(): void {
     const connection = this.#connection;
-    if (connection !== null && !this.#isPaused && lane.timer === undefined && lane.scout === null && !lane.isAsking) {
-      if (lane.postings.some(({ doubt }) => doubt !== undefined)) {
-        const hasHistory = this.#settings.levels.hasHistory(topic);
-        if (hasHistory === null) return this.#askLevel(topic, lane, connection);
-        const isTooOld = ({ sentAt }: Posting): boolean => performance.now() - sentAt > repeatWindowMs;
-        for (const posting of [...lane.postings]) {
-          const { doubt } = posting;
-          if (doubt === undefined || (hasHistory && !isTooOld(posting))) continue;
-          lane.postings.splice(lane.postings.indexOf(posting), 1);
-          this.#count(posting, -1);
-          this.#settle(posting, doubt);
-        }
-      }
-      const isCareful = !isProven && lane.postings.some(({ refusal }) => refusal !== undefined);
-      while (lane.scout === null) {
+    if (connection !== null && !this.#isPaused) {
+      for (const [topic, lane] of this.#lanes) {
         const [posting] = lane.postings;
-        if (posting === undefined || !this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
+        if (lane.timer !== undefined || lane.scout !== null || posting === undefined) continue;
+        if (!this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
         lane.postings.shift();
         this.#count(posting, -1);
-        this.#send(posting, connection);
-        if (isCareful && this.#flying.has(posting)) lane.scout = posting;
+        if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
+        else {
+          this.#send(posting, connection);
+          if (!lane.isProven && this.#flying.has(posting)) lane.scout = posting;
+        }
+        // Its next turn is behind those of the other topics.
+        this.#lanes.delete(topic);
+        this.#lanes.set(topic, lane);
+        this.#end(topic, lane);
       }
-    }
-    const isOver = lane.postings.length === 0 && lane.scout === null && !lane.isAsking;
-    if (isOver && this.#lanes.get(topic) === lane) {
-      stopTimer(lane);
-      this.#lanes.delete(topic);
     }
     this.#tellIfEmpty();
   }
 
-  /** What may have been published can be repeated only where the topic has history: the node would publish it twice. */
-  #askLevel(topic: string, lane: Lane, connection: Connection): void {
-    const { requests, levels, timeoutMs } = this.#settings;
-    lane.isAsking = true;
-    requests.ask(
-      connection,
-      (id) => ({ type: 'history', id, topic, since: null, limit: 1, direction: 'backward' }),
-      timeoutMs,
-      (answer) => {
-        lane.isAsking = false;
-        // Unless all was given up meanwhile.
-        if (this.#lanes.get(topic) !== lane) return;
-        if (!(answer instanceof FanfareError)) levels.learn(topic, true);
-        // A node tells whoever may publish that a topic has no history (`noHistory`): that reading is not permitted means that it has one.
-        else if (answer instanceof ReplyError && !answer.retryable) levels.learn(topic, answer.code === 'notPermitted');
-        else if (answer.code !== 'connectionLost') this.#planRun(topic, lane);
-        this.#run(topic, lane);
-      },
-    );
+  /** Whether it may have been published, and nobody could tell any more. */
+  #isOverdue({ topic, doubt, sentAt }: Posting): boolean {
+    if (doubt === undefined) return false;
+    return this.#settings.levels.hasHistory(topic) === false || performance.now() - sentAt > repeatWindowMs;
+  }
+
+  /** Forgets a lane that nothing waits in. */
+  #end(topic: string, lane: Lane): void {
+    if (lane.postings.length > 0 || lane.scout !== null || this.#lanes.get(topic) !== lane) return;
+    stopTimer(lane);
+    this.#lanes.delete(topic);
   }
 
   #settle(posting: Posting, answer: Answer): void {
@@ -384,7 +446,7 @@ export class Outbox {
     posting.isSettled = true;
     clearTimeout(posting.timer);
     this.#unsettled.delete(posting);
-    this.#land(posting);
+    this.#land(posting, null);
     if (posting.id !== null) this.#settings.requests.delete(posting.id);
     posting.settle(answer);
     this.#tellIfQuiet();
@@ -409,11 +471,6 @@ export class Outbox {
   }
 }
 
-/** Whether it is more than room that its postings wait for. */
-function isFailing({ scout, timer, isAsking }: Lane): boolean {
-  return scout !== null || timer !== undefined || isAsking;
-}
-
 function stopTimer(lane: Lane): void {
   clearTimeout(lane.timer);
   lane.timer = undefined;
@@ -422,5 +479,5 @@ function stopTimer(lane: Lane): void {
 /** That this attempt was refused says nothing about those before it. */
 function withDoubt(error: ReplyError, { doubt }: Posting): ReplyError {
   if (doubt === undefined) return error;
-  return new ReplyError(error.code as ReplyErrorCode, error.message, error.retryable, true);
+  return new ReplyError(error.code as ReplyErrorCode, error.message, error.retryable, null, true);
 }

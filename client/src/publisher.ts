@@ -2,6 +2,7 @@
 import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
 import { DataError, FanfareError } from './errors.js';
 import { messageIds } from './message-id.js';
+import { refuseUnknown } from './options.js';
 import type { Outbox } from './outbox.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
@@ -33,7 +34,9 @@ export interface PublisherSettings {
 export class Publisher {
   readonly #settings: PublisherSettings;
   readonly #nextMessageId = messageIds();
-  readonly #unsettled = new Set<Promise<unknown>>();
+  /** Publications that are not settled. Counted, not as promises: a handler on one would hide its rejection. */
+  #unsettled = 0;
+  #onSettled: Array<() => void> = [];
   /** One for each publication whose schema has not decided yet, or that waits behind such a one. */
   readonly #unchecked = new Set<object>();
   /** The last of them, by topic: what is published to that topic next waits for it, so that the order stays. */
@@ -47,42 +50,48 @@ export class Publisher {
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Acknowledgement> {
     const { outbox } = this.#settings;
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
-    return this.#hold(
-      // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
-      new Promise((resolve, reject) => {
-        if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
-        const posting = outbox.open(topic, timeoutMs, (answer) => {
-          if (signal !== undefined) this.#stopListening(signal, abort);
-          if (answer instanceof FanfareError) reject(answer);
-          else resolve({ position: 'position' in answer ? answer.position : null });
-        });
-        const fail = (error: unknown): void => outbox.fail(posting, () => error as FanfareError);
-        const abort = (): void =>
-          outbox.fail(
-            posting,
-            ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
-          );
-        if (signal !== undefined) this.#listen(signal, abort);
-        try {
-          const post = (): void => outbox.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
-          this.#inTurn(topic, data, post)?.catch(fail);
-        } catch (error) {
-          fail(error);
-        }
-      }),
-    );
+    // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
+    return new Promise((resolve, reject) => {
+      refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
+      if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
+      this.#unsettled++;
+      const posting = outbox.open(topic, timeoutMs, (answer) => {
+        this.#settled();
+        if (signal !== undefined) this.#stopListening(signal, abort);
+        if (answer instanceof FanfareError) reject(answer);
+        else resolve({ position: 'position' in answer ? answer.position : null });
+      });
+      const fail = (error: unknown): void => outbox.fail(posting, () => error as FanfareError);
+      const abort = (): void =>
+        outbox.fail(
+          posting,
+          ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
+        );
+      if (signal !== undefined) this.#listen(signal, abort);
+      try {
+        const post = (): void => outbox.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
+        this.#inTurn(topic, data, post)?.catch(fail);
+      } catch (error) {
+        fail(error);
+      }
+    });
   }
 
   /** Throws where the publication cannot be sent. Where that turns out later, it is reported. */
   send(topic: string, data: unknown): void {
     const { outbox, report } = this.#settings;
     const turn = this.#inTurn(topic, data, () => outbox.send(describe(null, topic, data, null), report));
-    if (turn !== null) this.#hold(turn).catch(report);
+    if (turn === null) return;
+    this.#unsettled++;
+    turn.catch(report).finally(() => this.#settled());
   }
 
-  /** Resolves once all that was published so far is settled. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.#unsettled);
+  /** Resolves once nothing that was published is unsettled. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onSettled.push(resolve);
+      this.#tellIfSettled();
+    });
   }
 
   /** Drops what waits for a schema. */
@@ -143,11 +152,14 @@ export class Publisher {
     signal.removeEventListener('abort', aborts);
   }
 
-  #hold<Outcome>(promise: Promise<Outcome>): Promise<Outcome> {
-    this.#unsettled.add(promise);
-    const release = (): boolean => this.#unsettled.delete(promise);
-    promise.then(release, release);
-    return promise;
+  #settled(): void {
+    this.#unsettled--;
+    this.#tellIfSettled();
+  }
+
+  #tellIfSettled(): void {
+    if (this.#unsettled > 0) return;
+    for (const resolve of this.#onSettled.splice(0)) resolve();
   }
 }
 

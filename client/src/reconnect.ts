@@ -7,8 +7,15 @@ export interface ReconnectPolicy {
   readonly random: () => number;
 }
 
-/** How long to wait after `failures` failed attempts in a row (0: the first try again), in milliseconds. */
-export function reconnectDelayMs(failures: number, policy: ReconnectPolicy): number {
-  const { reconnectBaseDelayMs, reconnectMaxDelayMs, random } = policy;
-  return random() * Math.min(reconnectMaxDelayMs, reconnectBaseDelayMs * 2 ** failures);
+/**
+ * How long to wait after `failures` failed attempts in a row (0: the first try again), in milliseconds. What waits for the connection is
+ * given up after `patienceMs`: there is an attempt in the first half of that.
+ */
+export function reconnectDelayMs(
+  failures: number,
+  policy: ReconnectPolicy,
+  patienceMs = Number.POSITIVE_INFINITY,
+): number {
+  const { reconnectBaseDelayMs: baseMs, reconnectMaxDelayMs: maxMs, random } = policy;
+  return random() * Math.min(maxMs, baseMs * 2 ** failures, Math.max(baseMs, patienceMs / 2));
 }

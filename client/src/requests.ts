@@ -1,9 +1,14 @@
-/** Commands that a node is to answer: their ids, which connection they left on, their deadlines, and who wants the answer. */
+/**
+ * Commands that a node is to answer: their ids, which connection they left on, their deadlines, and who wants the answer. Those that
+ * {@link Requests.ask} sends leave at the pace that the node takes, and again where it answers `rateLimited`.
+ */
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { refreshId } from './command-ids.js';
 import type { Connection } from './connection.js';
+import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
-import { outgoing } from './frames.js';
+import { type Outgoing, outgoing } from './frames.js';
+import type { Pacer } from './pacer.js';
 
 /** What becomes of a request: the reply, or why there is none. */
 export type Answer = Exclude<Reply, ErrorReply | Connected> | FanfareError;
@@ -14,17 +19,46 @@ export interface Request {
   onAnswer(answer: Answer): void;
 }
 
+/** A command on its way to an answer. */
+class Ask implements Request {
+  id = 0;
+  command: OutgoingCommand | null = null;
+  outgoing: Outgoing | null = null;
+  isUnanswered = false;
+  /** A subscribe that an unsubscribe came after: it is not sent again. */
+  isObsolete = false;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  readonly onAnswer: (answer: Answer) => void;
+
+  constructor(
+    readonly connection: Connection,
+    readonly timeoutMs: number,
+    readonly settle: (answer: Answer) => void,
+    onAnswer: (ask: Ask, answer: Answer) => void,
+  ) {
+    this.onAnswer = (answer) => onAnswer(this, answer);
+  }
+}
+
 /** `maxCommandId` of the protocol. */
 const maxId = 2 ** 32 - 1;
 
 /** One for all connections of a client: a request that is sent again on another one keeps its id. */
 export class Requests {
   readonly #codec: ClientCodec;
+  readonly #pacer: Pacer;
+  readonly #debug: DebugLog;
   readonly #unanswered = new Map<number, Request>();
   #lastId = refreshId;
+  /** What was answered `rateLimited` and goes first, and what has not left yet; in order. */
+  readonly #refused = new Set<Ask>();
+  readonly #waiting = new Set<Ask>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(codec: ClientCodec) {
+  constructor(codec: ClientCodec, pacer: Pacer, debug: DebugLog) {
     this.#codec = codec;
+    this.#pacer = pacer;
+    this.#debug = debug;
   }
 
   /** Gives the request an id, which is its own until it is deleted. */
@@ -39,29 +73,38 @@ export class Requests {
     this.#unanswered.delete(id);
   }
 
-  /** Sends a command on a connection, once. `settle` is called once, never before this returns. */
+  /** Sends a command on a connection, once. `settle` is called once, never before this returns. `timeoutMs` counts from when it leaves. */
   ask(
     connection: Connection,
     describe: (id: number) => OutgoingCommand,
     timeoutMs: number,
     settle: (answer: Answer) => void,
   ): number {
-    const onAnswer = (answer: Answer): void => {
-      clearTimeout(timer);
-      this.delete(id);
-      settle(answer);
-    };
-    const id = this.add({ connection, onAnswer });
-    const timer = setTimeout(() => onAnswer(new FanfareError('timeout')), timeoutMs);
-    connection.post(outgoing(this.#codec.encode(describe(id))));
+    const ask = new Ask(connection, timeoutMs, settle, this.#onAnswer);
+    const id = this.add(ask);
+    const command = describe(id);
+    ask.id = id;
+    ask.command = command;
+    ask.outgoing = outgoing(this.#codec.encode(command));
+    if (command.type === 'unsubscribe') this.#supersede(connection, command.topic, id);
+    this.#waiting.add(ask);
+    this.#flush();
     return id;
+  }
+
+  /** Nobody waits for the answer any more. */
+  cancel(id: number): void {
+    const ask = this.#unanswered.get(id);
+    if (!(ask instanceof Ask)) return;
+    this.#end(ask, false);
+    this.#flush();
   }
 
   /** Hands a reply to who waits for it. Answers false where nobody does: it came too late, or answers no request. */
   answer(reply: Exclude<Reply, Connected>, connection: Connection): boolean {
     const request = reply.id === null ? undefined : this.#unanswered.get(reply.id);
     if (request?.connection !== connection) return false;
-    request.onAnswer(reply.type === 'error' ? new ReplyError(reply.code, reply.message, reply.retryable) : reply);
+    request.onAnswer(reply.type === 'error' ? ReplyError.of(reply) : reply);
     return true;
   }
 
@@ -73,5 +116,77 @@ export class Requests {
   /** All connections are gone, for good. */
   failAll(error: FanfareError): void {
     for (const request of this.#unanswered.values()) request.onAnswer(error);
+    clearTimeout(this.#timer);
+  }
+
+  readonly #onAnswer = (ask: Ask, answer: Answer): void => {
+    if (answer instanceof ReplyError && answer.code === 'rateLimited') return this.#again(ask, answer);
+    this.#end(ask, !(answer instanceof FanfareError) || answer instanceof ReplyError);
+    ask.settle(answer);
+    this.#flush();
+  };
+
+  #again(ask: Ask, { retryAfterMs }: ReplyError): void {
+    clearTimeout(ask.timer);
+    ask.isUnanswered = false;
+    this.#pacer.refused(retryAfterMs);
+    if (ask.isObsolete) this.#end(ask, false);
+    else this.#refused.add(ask);
+    this.#flush();
+  }
+
+  /** An unsubscribe is asked for: a refusal must not bring a subscribe of before behind it, and one that comes waits for its answer. */
+  #supersede(connection: Connection, topic: string, id: number): void {
+    connection.leaving.set(topic, id);
+    for (const other of this.#unanswered.values()) {
+      if (!(other instanceof Ask) || other.connection !== connection) continue;
+      if (other.command?.type !== 'subscribe' || other.command.topic !== topic) continue;
+      other.isObsolete = true;
+      if (!other.isUnanswered) this.#end(other, false);
+    }
+  }
+
+  #end(ask: Ask, isAnswered: boolean): void {
+    clearTimeout(ask.timer);
+    this.delete(ask.id);
+    this.#refused.delete(ask);
+    this.#waiting.delete(ask);
+    const { command, connection } = ask;
+    if (command?.type === 'unsubscribe' && connection.leaving.get(command.topic) === ask.id) {
+      connection.leaving.delete(command.topic);
+    }
+    if (!ask.isUnanswered) return;
+    if (isAnswered) this.#pacer.answered();
+    else this.#pacer.forget();
+  }
+
+  /** Sends what may leave now. */
+  #flush(): void {
+    for (const queue of [this.#refused, this.#waiting]) {
+      for (const ask of queue) {
+        const { delayMs } = this.#pacer;
+        if (delayMs > 0) return this.#plan(delayMs);
+        const { command, connection } = ask;
+        if (command?.type === 'subscribe' && connection.leaving.has(command.topic)) continue;
+        this.#send(ask, queue);
+      }
+    }
+  }
+
+  #send(ask: Ask, queue: Set<Ask>): void {
+    queue.delete(ask);
+    ask.isUnanswered = true;
+    ask.timer = setTimeout(() => ask.onAnswer(new FanfareError('timeout')), ask.timeoutMs);
+    this.#pacer.sent();
+    if (ask.outgoing === null || ask.command === null) return;
+    this.#debug.sent(ask.command);
+    ask.connection.post(ask.outgoing);
+  }
+
+  /** An infinite delay ends with an answer, which flushes. */
+  #plan(delayMs: number): void {
+    if (!Number.isFinite(delayMs)) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#flush(), delayMs);
   }
 }

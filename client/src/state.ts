@@ -12,6 +12,7 @@ export const stateCodes = [
   'connectFailed',
   'tokenFailed',
   'connectTimeout',
+  'pageHidden',
   'connectionLost',
   'heartbeatTimeout',
   'replyTimeout',
@@ -57,8 +58,16 @@ export type ConnectionState =
 export interface Closure extends Reason {
   /** Connecting again would end the same way. */
   readonly isFinal: boolean;
+  /** What was thrown, if that is why. */
+  readonly cause: unknown;
 }
 
-export function closure(code: StateCode, reason = '', closeCode: number | null = null, isFinal = false): Closure {
-  return { code, reason: reason || code, closeCode, isFinal };
+export function closure(
+  code: StateCode,
+  reason = '',
+  closeCode: number | null = null,
+  isFinal = false,
+  cause?: unknown,
+): Closure {
+  return { code, reason: reason || code, closeCode, isFinal, cause };
 }

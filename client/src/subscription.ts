@@ -1,5 +1,6 @@
 /** One reader of a topic: its state, its events, and its publications as a loop or a callback. */
 import type { Position } from '@fanfare/protocol';
+import type { ReadonlyData } from './data-types.js';
 import { call, Emitter } from './emitter.js';
 import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
 import { Queue } from './queue.js';
@@ -7,7 +8,7 @@ import type { TopicOf } from './topics.js';
 
 export interface Publication<Topic extends string = string, Data = unknown> {
   readonly topic: Topic;
-  /** Subscriptions of one client to one topic get the same object: treat it as read-only. */
+  /** Subscriptions of one client to one topic get the same object: it must not be written to. */
   readonly data: Data;
   /** Where the publication stands in the topic's history; null where the topic keeps none. */
   readonly position: Position | null;
@@ -15,12 +16,12 @@ export interface Publication<Topic extends string = string, Data = unknown> {
 
 /** The publications of a topic, or of any of several: then `topic` tells which data it is. */
 export type PublicationOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
-  ? Publication<Topic, Topics[Topic]>
+  ? Publication<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
 /** The subscription to a topic, or to one of several. */
 export type SubscriptionOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
-  ? Subscription<Topic, Topics[Topic]>
+  ? Subscription<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
 export type SubscriptionState =
@@ -72,7 +73,10 @@ export interface Subscription<Topic extends string = string, Data = unknown>
   extends AsyncIterable<Publication<Topic, Data>> {
   readonly topic: Topic;
   readonly state: SubscriptionState;
-  /** Resolves when the node first confirms. Rejects where that never happens; need not be awaited. */
+  /**
+   * Resolves when the node first confirms. Rejects if the subscription ends before that. If nobody has read this property, the
+   * events `error` and `unsubscribed` are all that tells of it.
+   */
   readonly ready: Promise<void>;
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
   on<Name extends keyof SubscriptionEvents>(
@@ -107,13 +111,18 @@ interface Promised<Value> {
 
 const done: Result = { done: true, value: undefined };
 
+function reasonOf({ code, error }: SubscriptionEvents['unsubscribed']): FanfareError {
+  return error ?? new FanfareError(code);
+}
+
 /** The working side of a {@link Subscription}: what the feed of its topic tells it. */
 export class Reader implements Subscription, AsyncIterator<Publication, undefined> {
-  readonly ready: Promise<void>;
   readonly #settings: ReaderSettings;
   readonly #events: Emitter<SubscriptionEvents>;
   #state: SubscriptionState = { name: 'subscribing', error: null };
-  #ready: Promised<void> | null = null;
+  #wasConfirmed = false;
+  /** Made when it is first asked for: the rejection of a promise that nobody has seen would be an unhandled one. */
+  #ready: (Promised<void> & { readonly promise: Promise<void> }) | null = null;
   /** Publications for a loop that has not asked for them yet. */
   readonly #held = new Queue<Publication>();
   /** Loops that wait for a publication. None while one is held. */
@@ -125,11 +134,19 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   constructor(settings: ReaderSettings) {
     this.#settings = settings;
     this.#events = new Emitter(this.#onListenerFailure);
-    this.ready = new Promise((resolve, reject) => {
-      this.#ready = { resolve, reject };
-    });
-    // Whoever does not await it learns the same from the state and the events.
-    this.ready.catch(() => {});
+  }
+
+  get ready(): Promise<void> {
+    if (this.#ready === null) {
+      let ends: Promised<void> | undefined;
+      const promise = new Promise<void>((resolve, reject) => {
+        ends = { resolve, reject };
+      });
+      this.#ready = Object.assign({ promise }, ends as unknown as Promised<void>);
+      if (this.#wasConfirmed) this.#ready.resolve();
+      else if (this.#state.name === 'unsubscribed') this.#ready.reject(reasonOf(this.#state));
+    }
+    return this.#ready.promise;
   }
 
   get topic(): string {
@@ -187,6 +204,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   confirm(event: SubscriptionEvents['subscribed']): void {
     if (this.#state.name !== 'subscribing') return;
     this.#state = { name: 'subscribed' };
+    this.#wasConfirmed = true;
     this.#ready?.resolve();
     this.#events.emit('subscribed', event);
   }
@@ -227,7 +245,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     if (this.#state.name === 'unsubscribed') return;
     this.#state = { name: 'unsubscribed', code, error };
     this.#settings.onEnd(this);
-    this.#ready?.reject(error ?? new FanfareError(code));
+    this.#ready?.reject(reasonOf({ code, error }));
     const first = this.#waiting.shift();
     if (error === null) first?.resolve(done);
     else if (first !== undefined) first.reject(error);

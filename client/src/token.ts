@@ -3,7 +3,10 @@ import { FanfareError } from './errors.js';
 import { type GetToken, maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 
-/** Another token is asked for when this much is left of the first one, or a fifth of its time if that is less. */
+/**
+ * Another token is asked for when this much is left of the first one, or a fifth of its time if that is less; up to twice as much, at
+ * random: clients that connected together are not to ask together.
+ */
 const leadMs = 30_000;
 
 /** Rejects with `tokenFailed`, and nothing else. */
@@ -50,9 +53,10 @@ export class Renewal {
     this.stop();
     this.#failures = 0;
     if (expiresInMs === null) return;
-    const delayMs = expiresInMs - Math.min(leadMs, expiresInMs / 5);
+    const { random, reconnectBaseDelayMs } = this.#settings;
+    const delayMs = expiresInMs - Math.min(leadMs, expiresInMs / 5) * (1 + random());
     // Who gives the same token until it expires is not asked without end.
-    this.#wait(performance.now() + Math.max(delayMs, this.#settings.reconnectBaseDelayMs));
+    this.#wait(performance.now() + Math.max(delayMs, reconnectBaseDelayMs));
   }
 
   /** The attempt has failed: no token, or one that the node refuses. */

@@ -1,8 +1,15 @@
 /** Typed topics: which data belongs to which topic, known to the compiler. */
+import type { Json, JsonData } from './data-types.js';
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js';
 
 /** Without a topic map every topic is allowed and data is `unknown`. */
 export type AnyTopics = Record<string, unknown>;
+
+/** The same for publishers that speak JSON. */
+export type AnyJsonTopics = Record<string, JsonData>;
+
+/** A topic map whose data JSON can carry. */
+export type JsonTopics<Topics> = { [Topic in keyof Topics]: Json<Topics[Topic]> };
 
 /**
  * The topics of a map: its keys. A key with a parameter is a template, and the data follows from the topic's name:
@@ -10,6 +17,15 @@ export type AnyTopics = Record<string, unknown>;
  * data is of all their types at once (`Price & Quote`), so keys had better not overlap.
  */
 export type TopicOf<Topics> = keyof Topics & string;
+
+/** The data that a topic takes; of one of several topics, what each of them takes. */
+export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
+  Topic extends unknown
+    ? (data: Topics[Topic]) => void
+    : never
+) extends (data: infer Data) => void
+  ? Data
+  : never;
 
 /**
  * Schemas by topic. In a key, `*` stands for one segment and `>`, at the end, for one or more: `prices.*`, `logs.>`. A key

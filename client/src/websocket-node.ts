@@ -1,20 +1,301 @@
-/** The WebSocket of Node: its own from version 22 on, before that the one of the package `ws`. */
-import { createRequire } from 'node:module';
-import { platformWebSocket as globalWebSocket, type WebSocketConstructor } from './websocket.js';
+/**
+ * The WebSocket of Node (RFC 6455, the client's side): one for all versions, in place of the package `ws` and of Node's own. Those
+ * lose why a connection failed, wait without end for an answer to a close frame, or cannot be bundled (docs/decisions.md).
+ * It offers no extensions: compression costs more CPU than it saves on publications of some hundred bytes.
+ */
+import { isUtf8 } from 'node:buffer';
+import { createHash, randomBytes, randomFillSync } from 'node:crypto';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { WebSocketConstructor, WebSocketLike } from './websocket.js';
 
-type WsConstructor = new (url: string, protocols: string, options: object) => InstanceType<WebSocketConstructor>;
+const [connecting, open, closing, closed] = [0, 1, 2, 3];
+
+const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+/** Longest message that is taken in. A node's are below 3 MiB. */
+const maxMessageBytes = 67_108_864;
+
+/** How much of what a server says instead of opening a WebSocket is passed on. */
+const maxSentenceChars = 300;
+
+/** How long the peer may take to end a connection that both sides have closed. */
+const lingerMs = 1_000;
+
+const acceptGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 export function platformWebSocket(): WebSocketConstructor {
-  return globalWebSocket() ?? wsPackage();
+  return NodeWebSocket;
 }
 
-// Required only where it is needed, so that newer versions of Node never load it.
-function wsPackage(): WebSocketConstructor {
-  const Ws: WsConstructor = createRequire(import.meta.url)('ws');
-  return class extends Ws {
-    constructor(url: string, protocols: string) {
-      // Compression costs more CPU than it saves on publications of some hundred bytes, and `ws` would offer it.
-      super(url, protocols, { perMessageDeflate: false });
+/** A violation of the protocol by the peer; `code` is that of the close frame. */
+class ViolationError extends Error {
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export class NodeWebSocket implements WebSocketLike {
+  /** As browsers have it; other values have no meaning here: binary messages are ArrayBuffers. */
+  binaryType = 'arraybuffer';
+  protocol = '';
+  readyState = connecting;
+  onopen: WebSocketLike['onopen'] = null;
+  onmessage: WebSocketLike['onmessage'] = null;
+  onerror: WebSocketLike['onerror'] = null;
+  onclose: WebSocketLike['onclose'] = null;
+  /** Ends the attempt to connect. */
+  #abort: () => void;
+  #socket: Duplex | null = null;
+  /** What has come of a frame that is not whole yet. */
+  #rest: Buffer = Buffer.alloc(0);
+  /** What the close frame of the peer said. */
+  #closeCode = 1_006;
+  #closeReason = '';
+  /** The fragments of a message that is not whole yet, and its opcode; 0 if there is none. */
+  #fragments: Buffer[] = [];
+  #opcode = 0;
+
+  constructor(url: string, protocols: string) {
+    const key = randomBytes(16).toString('base64');
+    const request = (/^wss:/i.test(url) ? requestHttps : requestHttp)(url.replace(/^ws/i, 'http'), {
+      // A connection of its own.
+      agent: false,
+      headers: {
+        Connection: 'Upgrade',
+        Upgrade: 'websocket',
+        'Sec-WebSocket-Version': '13',
+        'Sec-WebSocket-Key': key,
+        'Sec-WebSocket-Protocol': protocols,
+      },
+    });
+    this.#abort = () => request.destroy();
+    request.on('error', (error) => this.#fail(messageOf(error), error));
+    request.on('response', (response) => this.#refused(response));
+    request.on('upgrade', (response, socket, head) => {
+      const accept = createHash('sha1')
+        .update(key + acceptGuid)
+        .digest('base64');
+      const { headers } = response;
+      this.#abort = () => socket.destroy();
+      if (this.readyState !== connecting) return this.#abort();
+      if (headers['sec-websocket-accept'] !== accept || headers['sec-websocket-extensions'] !== undefined) {
+        return this.#fail('The server answered the opening handshake with something else than a WebSocket.');
+      }
+      this.#open(socket, headers['sec-websocket-protocol'] ?? '', head);
+    });
+    request.end();
+  }
+
+  get bufferedAmount(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  send(data: string | Uint8Array): void {
+    if (this.readyState !== open) return;
+    if (typeof data === 'string') this.#write(opcodes.text, Buffer.from(data));
+    else this.#write(opcodes.binary, data);
+  }
+
+  /** Begins the closing handshake. Whoever does not want to wait for the peer calls {@link terminate} later. */
+  close(code = 1_000, reason = ''): void {
+    if (this.readyState === connecting) return this.terminate();
+    if (this.readyState !== open) return;
+    this.readyState = closing;
+    const payload = Buffer.from(`  ${reason}`);
+    payload.writeUInt16BE(code);
+    this.#write(opcodes.close, payload);
+  }
+
+  /** Ends the connection at once, without a closing handshake. */
+  terminate(): void {
+    this.#end();
+    this.#abort();
+  }
+
+  #open(socket: Duplex & { setNoDelay?(): void }, protocol: string, head: Buffer): void {
+    this.#socket = socket;
+    this.protocol = protocol;
+    this.readyState = open;
+    socket.setNoDelay?.();
+    socket.on('error', (error) => this.#fail(messageOf(error), error));
+    socket.on('close', () => this.#end());
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.onopen?.({});
+    if (head.length > 0) this.#read(head);
+  }
+
+  /** The server answered with an HTTP response: a node says in a sentence why. */
+  #refused(response: IncomingMessage): void {
+    let text = '';
+    const tell = (): void => {
+      const sentence = text.trim().slice(0, maxSentenceChars);
+      this.#fail(`HTTP ${response.statusCode}${sentence && `: ${sentence}`}`);
+    };
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > maxSentenceChars) tell();
+    });
+    response.on('end', tell);
+  }
+
+  #fail(message: string, error?: unknown): void {
+    if (this.readyState === closed) return;
+    this.onerror?.({ message, error });
+    this.terminate();
+  }
+
+  #end(): void {
+    if (this.readyState === closed) return;
+    this.readyState = closed;
+    this.onclose?.({ code: this.#closeCode, reason: this.#closeReason });
+  }
+
+  #read(chunk: Buffer): void {
+    let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    try {
+      for (;;) {
+        const frame = readFrame(data);
+        if (frame === null || this.readyState === closed || this.#closeCode !== 1_006) break;
+        data = data.subarray(frame.end);
+        this.#take(frame);
+      }
+    } catch (error) {
+      if (!(error instanceof ViolationError)) throw error;
+      this.close(error.code, error.message);
+      this.onerror?.({ message: error.message, error });
+      this.#end();
+      this.#linger();
     }
-  };
+    this.#rest = data;
+  }
+
+  #take({ isLast, opcode, payload }: Frame): void {
+    switch (opcode) {
+      case opcodes.ping:
+        if (this.readyState === open) this.#write(opcodes.pong, payload);
+        return;
+      case opcodes.pong:
+        return;
+      case opcodes.close:
+        return this.#closed(payload);
+      case opcodes.continuation:
+        if (this.#opcode === 0) throw new ViolationError(1_002, 'A fragment of no message came.');
+        break;
+      case opcodes.text:
+      case opcodes.binary:
+        if (this.#opcode !== 0) throw new ViolationError(1_002, 'A message came within another one.');
+        this.#opcode = opcode;
+        break;
+      default:
+        throw new ViolationError(1_002, `A frame has the unknown opcode ${opcode}.`);
+    }
+    this.#fragments.push(payload);
+    const bytes = this.#fragments.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > maxMessageBytes) throw new ViolationError(1_009, 'A message is too long.');
+    if (!isLast) return;
+    const whole = this.#fragments.length === 1 ? payload : Buffer.concat(this.#fragments);
+    const isText = this.#opcode === opcodes.text;
+    this.#fragments = [];
+    this.#opcode = 0;
+    if (isText && !isUtf8(whole)) throw new ViolationError(1_007, 'A text message is not UTF-8.');
+    this.onmessage?.({ data: isText ? whole.toString() : new Uint8Array(whole).buffer });
+  }
+
+  /** The peer has closed, or has answered that we did. */
+  #closed(payload: Buffer): void {
+    if (payload.length === 1) throw new ViolationError(1_002, 'A close frame has half a code.');
+    this.#closeCode = payload.length === 0 ? 1_005 : payload.readUInt16BE();
+    this.#closeReason = payload.toString('utf8', 2);
+    if (this.readyState === open) this.#write(opcodes.close, payload.subarray(0, 2));
+    this.readyState = closing;
+    this.#linger();
+  }
+
+  /** The close frame is to reach the peer, who then has some time to end the connection. */
+  #linger(): void {
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket?.destroy(), lingerMs);
+    socket?.on('close', () => clearTimeout(timer));
+    socket?.end();
+  }
+
+  #write(opcode: number, payload: Uint8Array): void {
+    this.#socket?.write(buildFrame(opcode, payload));
+  }
+}
+
+interface Frame {
+  readonly isLast: boolean;
+  readonly opcode: number;
+  readonly payload: Buffer;
+  /** Where the next one begins. */
+  readonly end: number;
+}
+
+/** The frame that `data` begins with, or null if it is not whole. */
+function readFrame(data: Buffer): Frame | null {
+  if (data.length < 2) return null;
+  const [first = 0, second = 0] = data;
+  const isLast = (first & 0x80) !== 0;
+  const opcode = first & 0x0f;
+  if ((first & 0x70) !== 0) throw new ViolationError(1_002, 'A frame uses an extension that was not agreed on.');
+  if ((second & 0x80) !== 0) throw new ViolationError(1_002, 'A frame of a server is masked.');
+  let length = second;
+  let start = 2;
+  if (opcode >= opcodes.close && (!isLast || length > 125)) {
+    throw new ViolationError(1_002, 'A control frame is fragmented or too long.');
+  }
+  if (length === 126) {
+    if (data.length < 4) return null;
+    length = data.readUInt16BE(2);
+    start = 4;
+  } else if (length === 127) {
+    if (data.length < 10) return null;
+    length = Number(data.readBigUInt64BE(2));
+    start = 10;
+  }
+  if (length > maxMessageBytes) throw new ViolationError(1_009, 'A message is too long.');
+  const end = start + length;
+  return data.length < end ? null : { isLast, opcode, payload: data.subarray(start, end), end };
+}
+
+/** Random bytes for masks. Asking for four at a time would cost more than all the rest. */
+const masks = Buffer.alloc(8_192);
+let nextMask = masks.length;
+
+/** A whole message, masked as those of a client must be. */
+function buildFrame(opcode: number, payload: Uint8Array): Buffer {
+  const { length } = payload;
+  const start = length < 126 ? 6 : length < 65_536 ? 8 : 14;
+  const frame = Buffer.allocUnsafe(start + length);
+  frame[0] = 0x80 | opcode;
+  if (length < 126) frame[1] = 0x80 | length;
+  else if (length < 65_536) {
+    frame[1] = 0x80 | 126;
+    frame.writeUInt16BE(length, 2);
+  } else {
+    frame[1] = 0x80 | 127;
+    frame.writeBigUInt64BE(BigInt(length), 2);
+  }
+  if (nextMask === masks.length) {
+    randomFillSync(masks);
+    nextMask = 0;
+  }
+  for (let index = 0; index < 4; index++) frame[start - 4 + index] = masks[nextMask + index] as number;
+  nextMask += 4;
+  for (let index = 0; index < length; index++) {
+    frame[start + index] = (payload[index] as number) ^ (frame[start - 4 + (index & 3)] as number);
+  }
+  return frame;
+}
+
+/** Node tries several addresses of a name, and says nothing in the error of all of them. */
+function messageOf(error: Error & { errors?: readonly Error[]; code?: string }): string {
+  return error.message || error.errors?.map(({ message }) => message).join(', ') || error.code || error.name;
 }

@@ -3,6 +3,9 @@
 /** Declared as methods are, so that any implementation's event classes fit. */
 type Handler<Event> = { handle(event: Event): unknown }['handle'] | null;
 
+/** `Uint8Array<ArrayBuffer>`, as TypeScript below 5.7 can read it too. */
+export type Bytes = Uint8Array & { readonly buffer: ArrayBuffer };
+
 export interface WebSocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
@@ -12,7 +15,7 @@ export interface WebSocketLike {
   onmessage: Handler<{ readonly data: unknown }>;
   onerror: Handler<unknown>;
   onclose: Handler<{ readonly code: number; readonly reason: string }>;
-  send(data: string | Uint8Array<ArrayBuffer>): void;
+  send(data: string | Bytes): void;
   close(code?: number, reason?: string): void;
 }
 

@@ -1,6 +1,6 @@
 /** How a client gets and keeps a connection, and says so. */
-import { createClient } from '@fanfare/client';
-import { expect, it, vi } from 'vitest';
+import { type Client, createClient } from '@fanfare/client';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect, failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
@@ -15,6 +15,37 @@ it('waits for connect() where it is told to', async () => {
   expect(node.upgrades).toBe(1);
   await client.connect();
   expect(node.upgrades).toBe(1);
+});
+
+it.each([
+  ['subscribe()', (client: Client) => client.subscribe('a').ready],
+  ['publish()', (client: Client) => client.publish('a', 1)],
+  ['send()', (client: Client) => client.send('a', 1)],
+  ['history()', (client: Client) => client.history('a')],
+  ['connect()', (client: Client) => client.connect()],
+] as const)('opens no connection before it is used: %s', async (_name, use) => {
+  await using node = await startTestNode({ hasHistory: true });
+  await using client = createClient(node.url, quick);
+  expect(client.state).toMatchObject({ name: 'disconnected', code: 'notConnected' });
+  const states = record(client, 'state');
+  const used = use(client);
+  expect(client.state).toMatchObject({ name: 'connecting', code: 'connectCalled' });
+  await used;
+  await until(() => states.length === 2);
+  expect(node.upgrades).toBe(1);
+  await using unused = createClient(node.url, quick);
+  await unused.close();
+  expect(node.upgrades).toBe(1);
+});
+
+it('can be made where there is no page to complete its URL, and not be used', async () => {
+  const client = createClient('/ws');
+  const refused = { code: 'invalidOption', message: expect.stringContaining('there is no page') };
+  expect(await failure(client.publish('a', 1))).toMatchObject(refused);
+  expect(await failure(client.history('a'))).toMatchObject(refused);
+  expect(await failure(client.connect())).toMatchObject(refused);
+  expect(() => client.subscribe('a')).toThrow(expect.objectContaining(refused));
+  await client.close();
 });
 
 it('tries again until a node is there', async () => {
@@ -219,13 +250,116 @@ it('retries at once when the network comes back, and asks a connection for a sig
   }
 });
 
+describe('on a page', () => {
+  const page = new EventTarget();
+  beforeEach(() => {
+    vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+    vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page));
+  });
+  afterEach(() => vi.unstubAllGlobals());
+
+  it('closes the connection when the page is hidden, and recovers when it is shown again', async () => {
+    await using node = await startTestNode({ hasHistory: true });
+    await using client = connect(node, { encoding: 'json' });
+    const seen: unknown[] = [];
+    const subscription = client.subscribe('a', ({ data }) => seen.push(data));
+    await subscription.ready;
+    const told = [record(subscription, 'gap'), record(subscription, 'reset')];
+    node.publish('a', 1);
+    await until(() => seen.length === 1);
+    page.dispatchEvent(new Event('pagehide'));
+    expect(client.state).toMatchObject({ name: 'connecting', code: 'pageHidden' });
+    const connection = await node.connection();
+    await until(() => connection.closed !== null);
+    expect(connection.closed).toEqual({ code: 1_000, reason: 'pageHidden' });
+    node.publish('a', 2, 3);
+    // Nothing dials before the page is shown.
+    page.dispatchEvent(new Event('online'));
+    const published = client.publish('a', 4);
+    expect(client.state).toMatchObject({ name: 'connecting', code: 'pageHidden' });
+    expect(node.upgrades).toBe(1);
+    page.dispatchEvent(new Event('pageshow'));
+    await published;
+    await until(() => seen.length === 4);
+    expect(seen).toEqual([1, 2, 3, 4]);
+    expect(told).toEqual([[], []]);
+    expect(node.upgrades).toBe(2);
+  });
+
+  it('closes both connections of a move', async () => {
+    await using node = await startTestNode({ hasHistory: true });
+    await using client = connect(node);
+    await client.subscribe('a').ready;
+    const first = await node.connection();
+    node.on('subscribe', () => {});
+    first.goaway();
+    const second = await node.connection(1);
+    await second.received('subscribe');
+    page.dispatchEvent(new Event('pagehide'));
+    await until(() => first.closed !== null && second.closed !== null);
+    expect(client.state).toMatchObject({ name: 'connecting', code: 'pageHidden' });
+    node.reset('subscribe');
+    page.dispatchEvent(new Event('pageshow'));
+    await client.publish('a', 1);
+    expect(node.upgrades).toBe(3);
+  });
+
+  it('stays away after close()', async () => {
+    await using node = await startTestNode();
+    const client = connect(node);
+    await client.connect();
+    page.dispatchEvent(new Event('pagehide'));
+    await client.close();
+    page.dispatchEvent(new Event('pageshow'));
+    expect(client.state).toMatchObject({ name: 'disconnected', code: 'closedByClient' });
+  });
+});
+
+describe('the debug log', () => {
+  it('has what leaves and comes, and the states, but no data and no token; it can be switched at any time', async () => {
+    const debug = vi.spyOn(console, 'debug').mockImplementation(() => {});
+    const lines = (): string[] => debug.mock.calls.map((call) => JSON.stringify(call.slice(2)));
+    try {
+      await using node = await startTestNode();
+      await using client = connect(node, { debug: true, getToken: () => 'the-token' });
+      await client.subscribe('a', () => {}).ready;
+      await client.publish('a', 'very private');
+      expect(lines()).toEqual(
+        expect.arrayContaining([
+          expect.stringMatching(/^\["state",\{"name":"connected","node":"test"\}\]$/),
+          expect.stringMatching(/^\[">","subscribe",\d+,"a"\]$/),
+          expect.stringMatching(/^\["<","subscribed",\{"id":\d+,"topic":"a"/),
+          expect.stringMatching(/^\[">","publish",\d+,"a"\]$/),
+          expect.stringMatching(/^\["<","publications",\{"topic":"a","position":null\},1\]$/),
+          expect.stringMatching(/^\["<","published",/),
+        ]),
+      );
+      expect(JSON.stringify(debug.mock.calls)).not.toMatch(/very private|the-token/);
+      client.debug = false;
+      debug.mockClear();
+      await client.publish('a', 1);
+      expect(lines()).toEqual([]);
+      vi.stubGlobal('FANFARE_DEBUG', true);
+      expect(client.debug).toBe(true);
+      await client.publish('a', 1);
+      expect(lines()).not.toEqual([]);
+    } finally {
+      vi.unstubAllGlobals();
+      debug.mockRestore();
+    }
+  });
+});
+
 it('refuses what makes no sense', () => {
   const wrong =
     (url: string, options = {}): unknown =>
     () =>
       createClient(url, { autoConnect: false, ...options });
-  expect(wrong('http://localhost/ws')).toThrow(expect.objectContaining({ code: 'invalidOption' }));
-  expect(wrong('nonsense')).toThrow(TypeError);
+  expect(wrong('nonsense')).toThrow(expect.objectContaining({ code: 'invalidOption' }));
+  expect(wrong('ws://localhost/ws', { timeout: 5 })).toThrow(
+    /^createClient\(\) has no option "timeout"\. It has connectTimeoutMs, timeoutMs, /,
+  );
+  expect(wrong('ws://localhost/ws', { encoding: 'xml' })).toThrow('This client speaks msgpack, not xml.');
   expect(wrong('ws://localhost/ws', { timeoutMs: Number.NaN })).toThrow(/timeoutMs must be/);
   expect(wrong('ws://localhost/ws', { maxQueuedBytes: -1 })).toThrow(/maxQueuedBytes must be/);
   expect(wrong('ws://localhost/ws', { connectTimeoutMs: Number.POSITIVE_INFINITY })).toThrow(

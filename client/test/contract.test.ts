@@ -94,7 +94,9 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
       retryable: false,
       maybeDelivered: false,
     });
-    node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
+    node.on('publish', ({ id, repeat }, connection, proceed) =>
+      repeat ? proceed() : connection.error(id, 'unconfirmed'),
+    );
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
   });
 

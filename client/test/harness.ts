@@ -12,8 +12,12 @@ import type { TestNode } from './test-node.js';
 
 export const quick = { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20 } as const;
 
-export function connect(node: TestNode, options: ClientOptions = {}) {
-  return createClient(node.url, { ...quick, ...options });
+/** A client that connects at once, unless told otherwise. */
+export function connect(node: TestNode, options: ClientOptions = {}): Client {
+  // Also with data that JSON has no form for: that it is refused is tested.
+  const client = createClient(node.url, { ...quick, ...options }) as Client;
+  if (options.autoConnect !== false) client.connect().catch(() => {});
+  return client;
 }
 
 /** Collects the events of a name. */

@@ -45,7 +45,7 @@ it('lists every option with its default, as the documentation comments do', () =
 describe('runs the examples', () => {
   const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code as string);
   it.each(examples.map((code, index) => [index + 1, code] as const))('example %i', async (_number, code) => {
-    await using node = await startTestNode();
+    await using node = await startTestNode({ hasHistory: true });
     const script = (await transform(code.replaceAll('ws://127.0.0.1:8080/ws', node.url), { loader: 'ts' })).code;
     const options = { cwd: import.meta.dirname, timeout: 10_000 };
     const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], options);

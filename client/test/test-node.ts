@@ -67,8 +67,9 @@ export class TestNode {
   /** Which pushes of topics with history get lost on their way, while set. */
   isLost: ((position: Position, connection: TestConnection) => boolean) | null = null;
   readonly #logs = new Map<string, Log>();
-  /** HTTP status for new connections instead of an upgrade, while set. */
+  /** HTTP status for new connections instead of an upgrade, while set, and what is said. */
   refuseWith: number | null = null;
+  sentence = '';
   /** Leaves opening handshakes unanswered, while set. */
   ignoreUpgrades = false;
   upgrades = 0;
@@ -89,13 +90,15 @@ export class TestNode {
       expiresInMs: null,
       ...options,
     };
+    this.#http.on('request', (_request, response) => response.writeHead(this.refuseWith ?? 426).end(this.sentence));
     this.#http.on('upgrade', (request: IncomingMessage, socket, head) => {
       this.upgrades++;
       this.#sockets.add(socket);
       socket.on('error', () => {});
       if (this.ignoreUpgrades) return;
       if (this.refuseWith !== null) {
-        socket.end(`HTTP/1.1 ${this.refuseWith} No\r\nContent-Length: 0\r\n\r\n`);
+        const { refuseWith, sentence } = this;
+        socket.end(`HTTP/1.1 ${refuseWith} No\r\nContent-Length: ${sentence.length}\r\n\r\n${sentence}`);
         return;
       }
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -156,6 +159,7 @@ export class TestNode {
           const position = this.append(command.topic, command, command.messageId);
           return id === null ? undefined : connection.reply({ type: 'published', id, position });
         }
+        if (command.repeat) return connection.error(id, 'noHistory');
         for (const peer of this.connections)
           if (peer.topics.has(command.topic)) peer.pushPayloads(command.topic, [command]);
         if (id !== null) connection.reply({ type: 'published', id, position: null });
@@ -300,8 +304,8 @@ export class TestConnection {
     this.#send(this.#codec.reply(reply));
   }
 
-  error(id: number | null, code: ReplyErrorCode, message = 'Because.'): void {
-    this.reply({ type: 'error', id, code, message, retryable: replyErrors[code].retryable });
+  error(id: number | null, code: ReplyErrorCode, message = 'Because.', retryAfterMs: number | null = null): void {
+    this.reply({ type: 'error', id, code, message, retryable: replyErrors[code].retryable, retryAfterMs });
   }
 
   subscribed(

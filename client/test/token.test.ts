@@ -1,6 +1,7 @@
 /** Authentication: a token for each connection, another one in time, and what becomes of a client whose token is refused. */
-import { describe, expect, it } from 'vitest';
-import { connect, failure, record } from './harness.js';
+import { describe, expect, it, vi } from 'vitest';
+import { Renewal } from '../src/token.js';
+import { connect, failure, quick, record } from './harness.js';
 import { startTestNode, type TestConnection, until } from './test-node.js';
 
 /** Gives t1, t2, t3 … */
@@ -96,7 +97,7 @@ describe('a token before the connection', () => {
     });
     const states = record(client, 'state');
     await until(() => states.length > 0);
-    expect(states[0]).toMatchObject({ code: 'connectTimeout', reason: 'getToken() took too long.' });
+    expect(states[0]).toMatchObject({ code: 'connectTimeout', reason: 'getToken() did not answer within 20 ms.' });
     given[0]?.('late');
     await client.connect();
     expect(new Set(node.connections.flatMap(shown))).toEqual(new Set(['good']));
@@ -153,6 +154,25 @@ describe('a token before the connection', () => {
 });
 
 describe('a token that expires', () => {
+  it('is asked for at another time by each client', () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout').mockImplementation((() => 0) as never);
+    try {
+      const delayMs = (random: number, expiresInMs: number): number => {
+        const settings = { ...quick, getToken: () => '', connectTimeoutMs: 1, random: () => random };
+        new Renewal(
+          settings,
+          () => {},
+          () => {},
+        ).taken(expiresInMs);
+        return Math.round((timers.mock.lastCall?.[1] ?? 0) / 1_000);
+      };
+      expect([0, 0.5, 0.99].map((random) => delayMs(random, 900_000))).toEqual([870, 855, 840]);
+      expect([0, 0.5, 0.99].map((random) => delayMs(random, 50_000))).toEqual([40, 35, 30]);
+    } finally {
+      timers.mockRestore();
+    }
+  });
+
   it('and cannot be renewed is told by the state, and tried again', async () => {
     await using node = await startTestNode({ expiresInMs: 20 });
     let calls = 0;

@@ -5,10 +5,12 @@ import {
   type AnyClient,
   type Client,
   createClient,
+  type DataOf,
   type GapReason,
   type Position,
   type Publication,
   type StandardSchemaV1,
+  type TopicOf,
 } from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 import type { StandardSchemaV1 as Specified } from '@standard-schema/spec';
@@ -68,6 +70,102 @@ function typed(client: Client<Topics>, currency: string): void {
   subscription.on('message', () => {});
   // @ts-expect-error: publications cannot be changed.
   client.subscribe('chat.lobby', (publication) => (publication.data = { text: '' }));
+}
+
+interface Order {
+  id: number;
+  items: { name: string; tags: string[] }[];
+  note?: string;
+}
+
+class Money {
+  readonly #cents: number;
+  constructor(cents: number) {
+    this.#cents = cents;
+  }
+  plus(cents: number): Money {
+    return new Money(this.#cents + cents);
+  }
+}
+
+/** All listeners share one object. */
+function sharing(
+  client: Client<{ orders: Order; at: Date; total: { money: Money; bytes: Uint8Array; extra: unknown } }>,
+): void {
+  client.subscribe('orders', ({ data }) => {
+    expectTypeOf(data.items[0]?.tags).toEqualTypeOf<readonly string[] | undefined>();
+    // What does not write takes it.
+    const show = (order: { readonly id: number; readonly note?: string }): void => void order;
+    show(data);
+    // @ts-expect-error: it cannot be changed,
+    data.id = 1;
+    // @ts-expect-error: nor what is in it.
+    data.items.push({ name: '', tags: [] });
+    // @ts-expect-error: nor anything deeper.
+    data.items[0]?.tags.push('');
+  });
+  void client.history('orders').then(({ publications }) => {
+    // @ts-expect-error: nor in a history.
+    if (publications[0] !== undefined) publications[0].data.id = 1;
+  });
+  // Instances of classes stay what they are.
+  client.subscribe('at', ({ data }) => expectTypeOf(data).toEqualTypeOf<Date>());
+  client.subscribe('total', ({ data }) => {
+    expectTypeOf(data.money).toEqualTypeOf<Money>();
+    expectTypeOf(data.bytes).toEqualTypeOf<Uint8Array>();
+    expectTypeOf(data.extra).toEqualTypeOf<unknown>();
+  });
+}
+
+function severalAtOnce(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
+  // @ts-expect-error: the topic may be the other one.
+  void client.publish(which, { text: 'hi' });
+  // @ts-expect-error: nor so.
+  client.send(which, { bid: 1 });
+  void client.publish(which, { text: 'hi', bid: 1 });
+  const publish = <Topic extends TopicOf<Topics>>(topic: Topic, data: DataOf<Topics, Topic>): void => {
+    void client.publish(topic, data);
+  };
+  publish('chat.lobby', { text: 'hi' });
+  // @ts-expect-error: a price is not a message.
+  publish('chat.lobby', { bid: 1 });
+}
+
+/** What JSON cannot carry. */
+function speakingJson(order: Order, date: StandardSchemaV1<Date, Date>, encoding: 'json' | 'msgpack'): void {
+  const json = createJsonClient<{ orders: Order; tree: Tree; [topic: `prices.${string}`]: Price }>('ws://localhost/ws');
+  void json.publish('orders', order);
+  void json.publish('prices.BTC', { bid: 1 });
+  // @ts-expect-error: a date would arrive as text.
+  createJsonClient<{ a: Date }>('ws://localhost/ws');
+  // @ts-expect-error: anywhere in it.
+  createJsonClient<{ a: readonly { readonly at: Date }[] }>('ws://localhost/ws');
+  // @ts-expect-error: undefined would arrive as null.
+  createJsonClient<{ a: number | undefined }>('ws://localhost/ws');
+  // @ts-expect-error: bytes would arrive as an object.
+  createJsonClient<{ a: Uint8Array }>('ws://localhost/ws');
+  // @ts-expect-error: a bigint cannot be sent.
+  createJsonClient<{ a: { readonly id: bigint } }>('ws://localhost/ws');
+  // @ts-expect-error: the same with the other entry.
+  createClient<{ a: Date }>('ws://localhost/ws', { encoding: 'json' });
+  // @ts-expect-error: which may speak JSON.
+  createClient<{ a: Date }>('ws://localhost/ws', { encoding });
+  createClient<{ a: Date }>('ws://localhost/ws', { encoding: 'msgpack' });
+  const untypedJson = createJsonClient('ws://localhost/ws');
+  void untypedJson.publish('a', order);
+  void untypedJson.publish('a', { any: ['thing', 1, null] });
+  // @ts-expect-error: no date.
+  void untypedJson.publish('a', new Date());
+  // @ts-expect-error: nor nothing.
+  void untypedJson.publish('a', undefined);
+  untypedJson.subscribe('a', ({ data }) => expectTypeOf(data).toEqualTypeOf<unknown>());
+  const checked = createJsonClient('ws://localhost/ws', { schemas: { a: date } });
+  // @ts-expect-error: the schema would be given text.
+  void checked.publish('a', new Date());
+}
+
+interface Tree {
+  readonly children: readonly Tree[];
 }
 
 function several(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
@@ -138,4 +236,5 @@ it('compiles', () => {
   // Any implementation of WebSocket fits.
   const implementations = (): WebSocketConstructor[] => [WsWebSocket, WebSocket];
   void [typed, several, watching, undefinedOptions, untyped, bySchemas, json, implementations];
+  void [sharing, severalAtOnce, speakingJson];
 });

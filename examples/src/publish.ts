@@ -22,6 +22,8 @@ async function publish(topic: string, data: unknown, url: string): Promise<void>
     if (state.name === 'connecting' && state.attempt > 0)
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
   });
+  // Each attempt that fails has its line already.
+  client.on('error', () => {});
   try {
     await client.publish(topic, data);
     process.stdout.write(`Published to ${topic}.\n`);

@@ -20,7 +20,10 @@ async function subscribe(topic: string, url: string): Promise<void> {
     if (state.name === 'connecting' && state.attempt > 0)
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
   });
-  client.on('error', (error) => process.stderr.write(`${error.message}\n`));
+  client.on('error', (error) => {
+    // Each attempt to connect that fails has its line already.
+    if (error.code !== 'connectFailed') process.stderr.write(`${error.message}\n`);
+  });
   process.on('SIGINT', () => void client.close());
 
   const subscription = client.subscribe(topic);

@@ -54,7 +54,7 @@ describe('the programs of the README', () => {
     [['publish', 'news', '{oops'], 1, `{oops is not JSON: a text is written '"hello"', an object '{"a":1}'.`],
     [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
     [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
-    [['subscribe', 'news', 'http://localhost'], 1, 'ws:'],
+    [['subscribe', 'news', 'ftp://localhost'], 1, 'ws:'],
   ] as const)('say what is wrong: %j', async ([program, ...args], code, sentence) => {
     const run = start(program, ...args);
     expect(await run.exited).toBe(code);

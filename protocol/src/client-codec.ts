@@ -6,6 +6,8 @@ export interface ClientCodec {
   readonly encoding: Encoding;
   /** One command as it stands in a frame. Throws what the data's own encoder throws where it cannot carry `data`. */
   encode(command: OutgoingCommand): string | Uint8Array;
+  /** The same publish, an encoded one with a `messageId`, marked as one that may have been published before. */
+  repeat(encoded: string | Uint8Array): string | Uint8Array;
   /** Puts encoded commands together into one frame. */
   join(encoded: readonly (string | Uint8Array)[]): string | Uint8Array;
   /**

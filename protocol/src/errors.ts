@@ -27,7 +27,7 @@ export const replyErrors = {
   notSubscribed: { retryable: false },
   /** One subscription more than a connection may hold. */
   tooManySubscriptions: { retryable: false },
-  /** The topic keeps no history (level `fast`): there is none to read. */
+  /** The topic keeps no history (level `fast`): there is none to read, and nobody knows whether a publication is repeated. */
   noHistory: { retryable: false },
   /** The other nodes cannot be reached, or another publication comes first (PROTOCOL.md 8.11). Nothing was delivered to anyone. */
   unavailable: { retryable: true },
@@ -63,6 +63,8 @@ export class ReplyError extends PeerError {
   constructor(
     readonly code: ReplyErrorCode,
     message: string,
+    /** When the same command can be sent again, in milliseconds; null if the node does not know. */
+    readonly retryAfterMs: number | null = null,
   ) {
     super(message);
   }

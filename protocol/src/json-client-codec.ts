@@ -21,7 +21,7 @@ const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof rea
   pong: ['id'],
   connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes', 'expiresInMs'],
   // A code of a newer node is passed on as it is; `retryable` says how to treat it.
-  error: ['id', 'code', 'message', 'retryable'],
+  error: ['id', 'code', 'message', 'retryable', 'retryAfterMs'],
 };
 
 /** Texts without which a message is none; in others they may be absent. */
@@ -37,6 +37,7 @@ const readers = {
   topic: string,
   node: string,
   expiresInMs: optionalNumber,
+  retryAfterMs: optionalNumber,
   code: optionalString,
   message: optionalString,
   pingIntervalMs: number,
@@ -55,11 +56,18 @@ export const jsonClientCodec: ClientCodec = {
 
   encode(command: OutgoingCommand): string {
     // Absent and null mean the same to a node, except in data; absent is shorter.
-    const head = JSON.stringify({ ...command, data: undefined }, (_name, value) => value ?? undefined);
+    const head = JSON.stringify(
+      { ...command, data: undefined, repeat: undefined },
+      (_name, value) => value ?? undefined,
+    );
     if (command.type !== 'publish') return head;
     const data = JSON.stringify(command.data);
     if (data === undefined) throw new TypeError(`JSON has no form for data that is a ${typeof command.data}.`);
-    return `${head.slice(0, -1)},"data":${data}}`;
+    return `${head.slice(0, -1)},"data":${data}${command.repeat === true ? ',"repeat":true' : ''}}`;
+  },
+
+  repeat(encoded: string | Uint8Array): string {
+    return `${String(encoded).slice(0, -1)},"repeat":true}`;
   },
 
   join(encoded: readonly (string | Uint8Array)[]): string {

@@ -178,9 +178,11 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       if (messageId !== null && !(typeof messageId === 'string' && isMessageId(messageId))) {
         return malformed(`"messageId" must be 1 to ${maxMessageIdBytes} characters of printable ASCII.`);
       }
+      const repeat = fields['repeat'] ?? false;
+      if (typeof repeat !== 'boolean') return malformed('"repeat" must be true or false.');
       if (span === null) return malformed('A publish needs "data".');
       if (span.depth > maxDataDepth) return malformed(`"data" is nested deeper than ${maxDataDepth} levels.`);
-      return { type, id, topic, messageId, encoding: 'json', bytes: frame, start: span.start, end: span.end };
+      return { type, id, topic, messageId, repeat, encoding: 'json', bytes: frame, start: span.start, end: span.end };
     }
     case 'subscribe': {
       const topic = decodeTopic(fields, id);

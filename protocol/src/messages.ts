@@ -87,6 +87,8 @@ export interface Publish extends Payload {
   readonly topic: Topic;
   /** Makes a retry harmless where the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
   readonly messageId: string | null;
+  /** It may have been published before: a topic without history, which could not tell, refuses it. */
+  readonly repeat: boolean;
 }
 
 export interface Ping {
@@ -130,6 +132,8 @@ export interface OutgoingPublish {
   readonly topic: string;
   readonly data: unknown;
   readonly messageId: string | null;
+  /** As in {@link Publish}; only with a `messageId`. */
+  readonly repeat?: boolean;
 }
 
 /** A command as a client sends it. The node checks the topic. */
@@ -216,6 +220,8 @@ export interface ErrorReply {
   readonly code: ReplyErrorCode;
   readonly message: string;
   readonly retryable: boolean;
+  /** When the same command can be sent again, in milliseconds from now; null if the node does not know. */
+  readonly retryAfterMs: number | null;
 }
 
 export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Refreshed | Pong | ErrorReply;

@@ -59,11 +59,12 @@ export class MsgpackClientCodec implements ClientCodec {
         writer.str(command.topic);
         break;
       case 'publish': {
-        const { id, topic, data, messageId } = command;
-        writeHead(writer, messageId === null ? 4 : 5, commandTypes.publish, id);
+        const { id, topic, data, messageId, repeat = false } = command;
+        writeHead(writer, repeat ? 6 : messageId === null ? 4 : 5, commandTypes.publish, id);
         writer.str(topic);
         writer.bin(this.#data.encode(data));
-        if (messageId !== null) writer.str(messageId);
+        if (repeat || messageId !== null) writeStrOrNil(writer, messageId);
+        if (repeat) writer.boolean(true);
         break;
       }
       case 'history': {
@@ -81,6 +82,16 @@ export class MsgpackClientCodec implements ClientCodec {
       default:
         return impossible(command);
     }
+    return writer.toBytes();
+  }
+
+  repeat(encoded: string | Uint8Array): Uint8Array {
+    const writer = this.#writer;
+    writer.clear();
+    writer.arrayHeader(6);
+    // Behind its own header, which is one byte.
+    writer.copy(encoded as Uint8Array, 1, encoded.length);
+    writer.boolean(true);
     return writer.toBytes();
   }
 
@@ -160,7 +171,9 @@ export class MsgpackClientCodec implements ClientCodec {
         // A code of a newer node is passed on as it is; `retryable` says how to treat it.
         const code = reader.str('the code') as ReplyErrorCode;
         const message = reader.str('the message');
-        return { type: 'error', id, code, message, retryable: reader.boolean('`retryable`') };
+        const retryable = reader.boolean('`retryable`');
+        const retryAfterMs = count === 5 ? null : uintOrNil(reader, '`retryAfterMs`');
+        return { type: 'error', id, code, message, retryable, retryAfterMs };
       }
       default:
         return null;

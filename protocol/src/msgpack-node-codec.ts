@@ -72,17 +72,19 @@ export class MsgpackNodeCodec implements NodeCodec {
   #decodeBody(reader: Reader, type: number, id: CommandId, count: number): Command | CommandError {
     switch (type) {
       case commandTypes.publish: {
-        expectCount('publish', count, 4, 5);
+        expectCount('publish', count, 4, 6);
         const topic = this.#readTopic(reader, id);
         const length = reader.binLength('the data of a publish');
         const end = reader.at;
-        const messageId = count === 5 && !reader.nil() ? readMessageId(reader) : null;
+        const messageId = count >= 5 && !reader.nil() ? readMessageId(reader) : null;
+        const repeat = count === 6 && !reader.nil() && reader.boolean('`repeat`');
         if (topic instanceof CommandError) return topic;
         return {
           type: 'publish',
           id,
           topic,
           messageId,
+          repeat,
           encoding: 'msgpack',
           bytes: reader.bytes,
           start: end - length,
@@ -183,10 +185,11 @@ export class MsgpackNodeCodec implements NodeCodec {
         writeHead(writer, 2, replyTypes.pong, reply.id);
         break;
       case 'error':
-        writeHead(writer, 5, replyTypes.error, reply.id);
+        writeHead(writer, reply.retryAfterMs === null ? 5 : 6, replyTypes.error, reply.id);
         writer.str(reply.code);
         writer.str(reply.message);
         writer.boolean(reply.retryable);
+        if (reply.retryAfterMs !== null) writer.uint(reply.retryAfterMs);
         break;
       default:
         return impossible(reply);

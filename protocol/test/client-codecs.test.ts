@@ -46,6 +46,15 @@ describe('a client', () => {
     );
   });
 
+  it.each([jsonClientCodec, msgpackClient])('marks an encoded publish as a repetition', (codec) => {
+    for (const id of [1, 70_000, null]) {
+      const command = { ...publish, id, messageId: 'm', data: { a: [1] } };
+      const encoded = codec.encode(command);
+      expect(codec.repeat(encoded)).toEqual(codec.encode({ ...command, repeat: true }));
+      expect(encoded).toEqual(codec.encode(command));
+    }
+  });
+
   it('keeps commands that it has encoded while it encodes others', () => {
     const first = msgpackClient.encode({ type: 'ping', id: 1 });
     const second = msgpackClient.encode({ type: 'ping', id: 2 });

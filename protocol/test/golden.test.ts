@@ -55,7 +55,11 @@ function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
     case 'unsubscribe':
       return [number, id, command.topic];
     case 'publish':
-      return [number, id, command.topic, command.data, ...(command.messageId === null ? [] : [command.messageId])];
+      return [
+        ...[number, id, command.topic, command.data],
+        ...(command.messageId === null ? [] : [command.messageId]),
+        ...(command.repeat === true ? [true] : []),
+      ];
     case 'history':
       return [number, id, command.topic, ...position(command.since), command.limit, command.direction];
     case 'refresh':
@@ -87,8 +91,10 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
       return [replyTypes.refreshed, message.id, message.expiresInMs];
     case 'pong':
       return [replyTypes.pong, message.id];
-    case 'error':
-      return [replyTypes.error, message.id, message.code, message.message, message.retryable];
+    case 'error': {
+      const { id, code, message: text, retryable, retryAfterMs } = message;
+      return [replyTypes.error, id, code, text, retryable, ...(retryAfterMs === null ? [] : [retryAfterMs])];
+    }
     case 'publications':
       return [pushTypes.publications, message.topic, ...position(message.position), message.items];
     case 'gap':

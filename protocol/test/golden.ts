@@ -155,7 +155,8 @@ export function answers(outcomes: readonly Outcome[]): Answer[] {
 /** A command with its data as a value. */
 export function neutral(command: Command): unknown {
   if (command.type !== 'publish') return command;
-  const { type, id, topic, messageId, encoding } = command;
+  const { type, id, topic, messageId, repeat, encoding } = command;
   const bytes = command.bytes.slice(command.start, command.end);
-  return { type, id, topic, data: encoding === 'json' ? JSON.parse(textOf(bytes)) : packr.unpack(bytes), messageId };
+  const value = encoding === 'json' ? JSON.parse(textOf(bytes)) : packr.unpack(bytes);
+  return { type, id, topic, data: value, messageId, ...(repeat ? { repeat } : {}) };
 }

@@ -71,6 +71,12 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
   fc.record({ type: fc.constant('unsubscribe' as const), id, topic }),
   fc.record({ type: fc.constant('publish' as const), id, topic, data: value, messageId }),
   fc.record({
+    type: fc.constant('publish' as const),
+    ...{ id, topic, data: value },
+    messageId: fc.stringMatching(/^[!-~]{1,64}$/),
+    repeat: fc.constant(true),
+  }),
+  fc.record({
     type: fc.constant('history' as const),
     id,
     topic,
@@ -140,6 +146,7 @@ const reply: fc.Arbitrary<Reply> = fc.oneof(
         code: replyErrorCode,
         message: text,
         retryable: fc.boolean(),
+        retryAfterMs: fc.option(fc.maxSafeNat()),
       }),
     )
     .map((made): Reply => ({ written: made, read: made })),

@@ -59,7 +59,10 @@ export class NodeApi implements Api {
 
   async #issueTicket({ token }: ApiRequest): Promise<Answer> {
     const identity = await this.#identify(token);
-    if (!identity.isService && !this.#parts.subjects.named(subjectNameOf(identity)).mayCommand(performance.now())) {
+    if (
+      !identity.isService &&
+      this.#parts.subjects.named(subjectNameOf(identity)).admitCommand(performance.now()) > 0
+    ) {
       throw new ApiError('429 Too Many Requests', 'rateLimited', 'You send more than you may: slow down.');
     }
     const ticket = await this.#parts.tickets.issue(token as string);

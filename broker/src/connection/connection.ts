@@ -52,6 +52,8 @@ export interface ConnectionContext {
   readonly compression: Compression;
   /** Longest time between two WebSocket pings, in milliseconds. */
   readonly pingEveryMs: number;
+  /** Told of each connection that the node closes; null if nobody wants to know. */
+  readonly onClosing: ((caller: Caller, reason: CloseReason) => void) | null;
   /** Null where nobody is asked who he is. */
   readonly sessions: SessionContext | null;
 }
@@ -187,6 +189,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   }
 
   #beginClosing(reason: CloseReason): void {
+    this.#context.onClosing?.(this, reason);
     this.#closing = { reason, cutOff: setTimeout(() => this.#socket?.close(), closeGraceMs) };
   }
 
@@ -223,7 +226,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   }
 
   refuse(command: Command | null, error: ReplyError): void {
-    replyError(command?.id ?? null, error, this, this.#context.parts, command?.type === 'publish' ? command : null);
+    replyError(command?.id ?? null, error, this, this.#context.parts, command);
   }
 
   onPermissions(): void {
@@ -269,6 +272,10 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   allows(action: Action, topic: Topic): boolean {
     return this.#session === null || this.#session.allows(action, topic);
+  }
+
+  whoIs(): { readonly connection: string | null; readonly subject: string | null } {
+    return { connection: this.#session?.id ?? null, subject: this.#session?.subject ?? null };
   }
 
   get expiresInMs(): number | null {

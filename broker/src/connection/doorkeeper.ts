@@ -2,7 +2,7 @@
 import { type Address, Addresses, type Networks } from '../limits/addresses.js';
 import type { Origins } from '../limits/origins.js';
 import { TokenBucket } from '../limits/token-bucket.js';
-import type { Refused } from './upgrade.js';
+import { printable, type Refused } from './upgrade.js';
 
 export interface DoorkeeperSettings {
   readonly isAuthenticated: boolean;
@@ -74,13 +74,10 @@ export class Doorkeeper {
   /** What is cheapest to refuse comes first. */
   judge({ origin, remoteAddress, forwardedFor }: Visitor, occupancy: Occupancy): Admitted | Refused {
     const { isAuthenticated, maxConnections, maxConnectionsPerAddress } = this.#settings;
-    if (origin !== '' && !this.#welcomes(origin)) {
+    const refused = this.judgeOrigin(origin);
+    if (refused !== null) {
       this.#counters.originsRefused++;
-      return {
-        status: '403 Forbidden',
-        headers: {},
-        sentence: 'Pages of this origin may not connect here; FANFARE_ORIGINS lists those that may.',
-      };
+      return refused;
     }
     const nowMs = performance.now();
     // Before what all share is asked for: one client alone is not to use it up.
@@ -116,6 +113,13 @@ export class Doorkeeper {
     }
     if (address !== null) address.connections++;
     return { address };
+  }
+
+  /** Whether pages of this origin may connect; empty if it is not said. */
+  judgeOrigin(origin: string): Refused | null {
+    if (origin === '' || this.#welcomes(origin)) return null;
+    const sentence = `Pages of ${printable(origin)} may not connect here; FANFARE_ORIGINS lists those that may.`;
+    return { status: '403 Forbidden', headers: {}, sentence };
   }
 
   #welcomes(origin: string): boolean {

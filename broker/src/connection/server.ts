@@ -7,10 +7,10 @@ import type { Address } from '../limits/addresses.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
-import type { Doorkeeper } from './doorkeeper.js';
+import type { Doorkeeper, Visitor } from './doorkeeper.js';
 import { type OpenRequest, OpenRequests, requestTimeoutMs } from './open-requests.js';
 import type { Proof } from './session.js';
-import { bearerOf, judgeUpgrade, type Refused, refuseDraining } from './upgrade.js';
+import { bearerOf, judgeUpgrade, type Refused, refuseDraining, type Visit } from './upgrade.js';
 
 declare module 'uWebSockets.js' {
   // Both exist; the library's own types leave them out.
@@ -103,6 +103,8 @@ export interface ServerParts {
   /** How many have not shown yet who they are. */
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
+  /** Told of each request that is refused; null if nobody wants to know. */
+  readonly onRefused: ((visit: Visit, refused: Refused) => void) | null;
 }
 
 type UWebSockets = typeof import('uWebSockets.js');
@@ -317,7 +319,8 @@ export class Server {
         },
       })
       .any('/*', (response, request) => {
-        this.#refuse(response, this.#judge(request), request.getMethod() === 'head');
+        const isHead = request.getMethod() === 'head';
+        this.#refuse(response, this.#judge(request), visitorOf(response, headersOf(request)), isHead);
       });
     for (const path of api?.paths ?? []) {
       entrance.app.post(path, (response, request) => this.#answerPost(path, response, request));
@@ -360,13 +363,13 @@ export class Server {
   // Nothing is awaited before `response.upgrade`: the request is gone when this returns.
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     const header = headersOf(request);
+    const visitor = visitorOf(response, header);
     const judgement = this.#isDraining ? refuseDraining : judge(request, header);
-    if ('status' in judgement) return this.#refuse(response, judgement);
-    const visitor = { origin: header('origin'), ...whereaboutsOf(response, header) };
+    if ('status' in judgement) return this.#refuse(response, judgement, visitor);
     const { doorkeeper, unauthenticated, accept } = this.#parts;
     const occupancy = { connections: this.#connections.length, unauthenticated: unauthenticated() };
     const entry = doorkeeper.judge(visitor, occupancy);
-    if ('status' in entry) return this.#refuse(response, entry);
+    if ('status' in entry) return this.#refuse(response, entry, visitor);
     const { encoding, subprotocol, proof } = judgement;
     const userData: UserData = { connection: accept(encoding), address: entry.address, proof };
     // uWebSockets agrees to compression where it is offered here and we want it.
@@ -378,17 +381,18 @@ export class Server {
   #answerPost(path: string, response: HttpResponse, request: HttpRequest): void {
     const { api, doorkeeper } = this.#parts;
     const header = headersOf(request);
+    const visitor = visitorOf(response, header);
     const token = bearerOf(header('authorization'));
     const refused = this.#isDraining
       ? refuseDraining
-      : doorkeeper.judgePost(whereaboutsOf(response, header), token?.startsWith(apiKeyPrefix) === true);
-    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request));
-    if (this.#openRequests.isFull) return this.#refuse(response, tooManyRequests);
+      : doorkeeper.judgePost(visitor, token?.startsWith(apiKeyPrefix) === true);
+    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request), visitor);
+    if (this.#openRequests.isFull) return this.#refuse(response, tooManyRequests, visitor);
     let isComplete = false;
     // Whoever takes it out of the open requests answers it; nobody else does.
     const open: OpenRequest = { expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
     const refuse = (refused: Refused): void => {
-      if (this.#openRequests.delete(open)) this.#refuse(response, refused);
+      if (this.#openRequests.delete(open)) this.#refuse(response, refused, visitor);
     };
     this.#openRequests.add(open, performance.now());
     response.onAborted(() => this.#openRequests.delete(open));
@@ -418,19 +422,30 @@ export class Server {
 
   /** For requests that uWebSockets itself does not take for a handshake. */
   #judge(request: HttpRequest): Refused {
-    const judgement = judge(request, headersOf(request));
+    const header = headersOf(request);
+    const judgement = judge(request, header);
+    // A page that could not connect asks with a plain request why: browsers do not tell it.
+    const isPlain = 'status' in judgement && judgement.status.startsWith('426');
+    if (isPlain) return this.#parts.doorkeeper.judgeOrigin(header('origin')) ?? judgement;
     if ('status' in judgement) return judgement;
     return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
   }
 
-  #refuse(response: HttpResponse, { status, headers, sentence }: Refused, isHead = false): void {
+  #refuse(response: HttpResponse, refused: Refused, { origin, remoteAddress }: Visitor, isHead = false): void {
+    const { counters, onRefused } = this.#parts;
+    const { status, headers, sentence } = refused;
     // HEAD is how balancers ask whether the node is there: nobody is refused.
-    if (!isHead) this.#parts.counters.connectionsRefused++;
+    if (!isHead) {
+      counters.connectionsRefused++;
+      onRefused?.({ origin, address: remoteAddress }, refused);
+    }
     const body = Buffer.from(`${sentence}\n`);
     response.cork(() => {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
+      // Any page may read the sentence: it is for whoever wrote that page, and tells nothing that is secret.
+      response.writeHeader('Access-Control-Allow-Origin', '*');
       if (isHead) endWithoutBody(response, body.length);
       else response.end(body, true);
     });
@@ -491,8 +506,9 @@ function headersOf(request: HttpRequest): ReadHeader {
   return (name) => headers.get(name) ?? '';
 }
 
-function whereaboutsOf(response: HttpResponse, header: ReadHeader) {
+function visitorOf(response: HttpResponse, header: ReadHeader): Visitor {
   return {
+    origin: header('origin'),
     remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
     forwardedFor: header('x-forwarded-for'),
   };

@@ -16,9 +16,12 @@ import type { Subject, Subjects } from '../limits/subjects.js';
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
 
-/** Commands, and bytes of the frames that hold them, that may wait for the hook to decide about one before them. */
+/**
+ * Commands, and bytes of the frames that hold them, that may wait for the hook to decide about one before them. More than the typed
+ * client has unanswered (800 commands, 1 MiB of publications): a slow hook must not close it.
+ */
 export const maxWaitingCommands = 1_000;
-const maxWaitingBytes = 1_048_576;
+const maxWaitingBytes = 2_097_152;
 
 /** What a client shows of itself at the handshake. */
 export interface Proof {
@@ -107,6 +110,11 @@ export class Session {
     return this.#state !== 'open' || this.#context.hook !== null;
   }
 
+  /** Null as long as no token is accepted. */
+  get subject(): string | null {
+    return this.#identity?.subject ?? null;
+  }
+
   /** How long the token is good for, in milliseconds; null where it does not expire. */
   get expiresInMs(): number | null {
     const expiresAtMs = this.#identity?.expiresAtMs ?? null;
@@ -131,9 +139,9 @@ export class Session {
 
   /** Counts a command that could not be read. Answers false where it was refused for being one too many. */
   admitsError(): boolean {
-    if (this.#subject === null || this.#subject.mayCommand(performance.now())) return true;
-    this.#limit(null);
-    return false;
+    const retryAfterMs = this.#subject?.admitCommand(performance.now()) ?? 0;
+    if (retryAfterMs > 0) this.#limit(null, retryAfterMs);
+    return retryAfterMs === 0;
   }
 
   /** Whether a command is to be carried out now. If not, it waits, or is answered. */
@@ -255,7 +263,7 @@ export class Session {
       waiting.push({ command, frameBytes: this.#frameBytes });
       this.#waitingBytes += this.#frameBytes;
       this.#frameBytes = 0;
-    } else this.#limit(command);
+    } else this.#limit(command, null);
     return false;
   }
 
@@ -356,17 +364,22 @@ export class Session {
   #affords(command: Command): boolean {
     if (this.#subject === null) return true;
     const nowMs = performance.now();
-    const affords =
+    const retryAfterMs =
       command.type === 'publish'
-        ? this.#subject.mayPublish(command.end - command.start, nowMs)
-        : this.#subject.mayCommand(nowMs);
-    if (!affords) this.#limit(command);
-    return affords;
+        ? this.#subject.admitPublication(command.end - command.start, nowMs)
+        : this.#subject.admitCommand(nowMs);
+    if (retryAfterMs > 0) this.#limit(command, retryAfterMs);
+    return retryAfterMs === 0;
   }
 
-  #limit(command: Command | null): void {
+  /** `retryAfterMs`: null if what has to be waited for is no rate. */
+  #limit(command: Command | null, retryAfterMs: number | null): void {
     this.#context.counters.commandsLimited++;
-    this.#host.refuse(command, new ReplyError('rateLimited', 'You send more than you may: slow down.'));
+    const message =
+      retryAfterMs === null
+        ? 'Too many commands wait for the authorization hook. Send this again when some of them are answered.'
+        : `You sent more than you may. Send this again in ${retryAfterMs} ms.`;
+    this.#host.refuse(command, new ReplyError('rateLimited', message, retryAfterMs));
     // Of a service, only what waits for the hook is bounded.
     if (this.#subject?.mayBeRefused(performance.now()) === false) this.#host.close(closeReasons.rateLimited);
   }

@@ -20,6 +20,13 @@ export interface Accepted {
   readonly proof: Proof | null;
 }
 
+/** Where a request comes from. */
+export interface Visit {
+  /** Empty if it does not say. */
+  readonly origin: string;
+  readonly address: string;
+}
+
 export interface Refused {
   readonly status: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -99,6 +106,7 @@ function listed(header: string, token: string): boolean {
   return header.split(',').some((part) => part.trim() === token);
 }
 
-function printable(text: string): string {
+/** What a client has sent, as a sentence can hold it. */
+export function printable(text: string): string {
   return text.slice(0, 100).replace(/[^\x20-\x7e]/g, '?');
 }

@@ -10,6 +10,8 @@ export interface Membership {
 }
 
 export interface Caller {
+  /** For the log: the name of the connection and its subject; null if nobody is asked for a token, or none was accepted yet. */
+  whoIs(): { readonly connection: string | null; readonly subject: string | null };
   /** How many topics the connection is subscribed to. */
   readonly subscriptions: number;
   /** Bytes that a reply may have now without bringing the connection near its limit of unread ones. */

@@ -15,10 +15,8 @@ export async function history(
   caller: Caller,
   { relay, counters }: Pick<Parts, 'relay' | 'counters'>,
 ): Promise<void> {
-  // Whoever may subscribe gets it anyway, by `since`. Whoever may publish must learn of a topic without history that there is none: it
-  // decides whether a publish may be repeated (PROTOCOL.md 4.5). `published` shows that too.
-  const mayKnow = caller.allows('subscribe', topic) || (!relay.hasHistory(topic) && caller.allows('publish', topic));
-  if (!mayKnow) permit('history', topic, caller, { counters });
+  // A client that may subscribe gets it anyway, by `since`.
+  if (!caller.allows('subscribe', topic)) permit('history', topic, caller, { counters });
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };

@@ -46,9 +46,8 @@ function act(command: Command, caller: Caller, parts: Parts): Promise<void> | un
 }
 
 function answer(error: unknown, command: Command, caller: Caller, parts: Parts): void {
-  const publication = command.type === 'publish' ? command : null;
-  if (error instanceof ReplyError) return replyError(command.id, error, caller, parts, publication);
+  if (error instanceof ReplyError) return replyError(command.id, error, caller, parts, command);
   parts.onBug(error);
   const bug = new ReplyError('internal', 'The node failed at this command and has logged why.');
-  replyError(command.id, bug, caller, parts, publication);
+  replyError(command.id, bug, caller, parts, command);
 }

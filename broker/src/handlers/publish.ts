@@ -1,14 +1,24 @@
 /** `publish`: hand the payload to the relay; answer when the relay has. */
-import type { CommandId, Position, Publish, ReplyError, Topic } from '@fanfare/protocol';
+import { type CommandId, type Position, type Publish, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Receipt } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
-export function publish(command: Publish, caller: Caller, parts: Pick<Parts, 'relay' | 'counters'>): void {
-  const { id, topic, messageId } = command;
+export function publish(
+  command: Publish,
+  caller: Caller,
+  parts: Pick<Parts, 'relay' | 'counters' | 'onRefused'>,
+): void {
+  const { id, topic, messageId, repeat } = command;
   permit('publish', topic, caller, parts);
+  if (repeat && !parts.relay.hasHistory(topic)) {
+    throw new ReplyError(
+      'noHistory',
+      `${topic} keeps no history, so nobody knows whether this was published before: it was not published again.`,
+    );
+  }
   parts.counters.publicationsIn++;
   if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
@@ -23,14 +33,14 @@ class PublishReceipt implements Receipt {
   readonly #topic: Topic;
   readonly #messageId: string | null;
   readonly #caller: Caller;
-  readonly #parts: Pick<Parts, 'counters' | 'relay'>;
+  readonly #parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>;
 
   constructor(
     id: CommandId,
     topic: Topic,
     messageId: string | null,
     caller: Caller,
-    parts: Pick<Parts, 'counters' | 'relay'>,
+    parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
   ) {
     this.#id = id;
     this.#topic = topic;
@@ -44,7 +54,7 @@ class PublishReceipt implements Receipt {
   }
 
   failed(error: ReplyError): void {
-    const publication = { topic: this.#topic, messageId: this.#messageId };
-    replyError(this.#id, error, this.#caller, this.#parts, publication);
+    const command = { type: 'publish', topic: this.#topic, messageId: this.#messageId } as const;
+    replyError(this.#id, error, this.#caller, this.#parts, command);
   }
 }

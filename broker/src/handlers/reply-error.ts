@@ -1,27 +1,29 @@
 /** The one way in which a command is answered with an error. */
-import type { CommandId, Publish, ReplyError } from '@fanfare/protocol';
+import type { CommandId, ReplyError, Topic } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
-import type { Parts } from './parts.js';
+import type { Parts, RefusedCommand } from './parts.js';
 import { OutOfTurnError, Turns } from './turns.js';
 
-/** `publication`: where it was a publish. */
+/** `command`: null if it could not be read. */
 export function replyError(
   id: CommandId,
   error: ReplyError,
   caller: Caller,
-  { counters, relay }: Pick<Parts, 'counters' | 'relay'>,
-  publication: Pick<Publish, 'topic' | 'messageId'> | null = null,
+  { counters, relay, onRefused }: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
+  command: RefusedCommand | null = null,
 ): void {
   counters.commandErrors++;
   if (error instanceof OutOfTurnError) counters.publicationsOutOfTurn++;
   else if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
-  if (publication !== null && error.retryable) {
-    const { topic, messageId } = publication;
+  if (command?.type === 'publish' && error.retryable) {
+    const { topic, messageId = null } = command as RefusedCommand & { readonly topic: Topic };
     if (messageId !== null && relay.hasHistory(topic) && caller.allows('publish', topic)) {
       caller.turns ??= new Turns();
       caller.turns.refused(topic, messageId, performance.now());
     }
   }
-  caller.reply({ type: 'error', id, code: error.code, message: error.message, retryable: error.retryable });
+  onRefused?.(caller, command, error);
+  const { code, message, retryable, retryAfterMs } = error;
+  caller.reply({ type: 'error', id, code, message, retryable, retryAfterMs });
 }

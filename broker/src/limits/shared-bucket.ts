@@ -24,6 +24,14 @@ export class SharedBucket implements Bucket {
     this.#plan(0);
   }
 
+  has(amount: number, nowMs: number): boolean {
+    return this.#copy.has(amount, nowMs);
+  }
+
+  delayMs(amount: number, nowMs: number): number {
+    return this.#copy.delayMs(amount, nowMs);
+  }
+
   take(amount: number, nowMs: number): boolean {
     if (!this.#copy.take(amount, nowMs)) return false;
     this.#untold += amount;

@@ -18,9 +18,14 @@ export interface SubjectLimits {
 /** So many seconds' worth may come at once: who was silent may catch up. */
 const burstSeconds = 2;
 
-/** Commands that may be too many before their connection is closed, and how many a second are forgiven. */
+/**
+ * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
+ * sent in a second is forgiven each second, ten at least: a client that keeps to its rate finds out by refusals what others have left.
+ */
 const maxRefusals = 1_000;
+const maxRefusalsSeconds = 10;
 const forgivenPerSecond = 10;
+const forgivenShare = 0.2;
 
 /** What the nodes know of each other's subjects. */
 export interface Shared {
@@ -52,17 +57,27 @@ export class Subject {
     this.#publications = bucket('publications', limits.publishRate);
     this.#bytes = bucket('bytes', limits.publishBytesRate);
     this.#commands = bucket('commands', limits.commandRate, limits.maxSubscriptions);
-    this.#refusals = new TokenBucket(forgivenPerSecond, maxRefusals, nowMs);
+    const rate = limits.publishRate + limits.commandRate;
+    this.#refusals = new TokenBucket(
+      Math.max(forgivenPerSecond, rate * forgivenShare),
+      Math.max(maxRefusals, rate * maxRefusalsSeconds),
+      nowMs,
+    );
   }
 
-  /** Whether it may publish so many bytes now; they are counted then. */
-  mayPublish(bytes: number, nowMs: number): boolean {
-    return this.#publications.take(1, nowMs) && this.#bytes.take(bytes, nowMs);
+  /** Counts a publication of so many bytes and answers 0; or does not, and answers after how many milliseconds it can come again. */
+  admitPublication(bytes: number, nowMs: number): number {
+    if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
+      return wait(Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
+    }
+    this.#publications.take(1, nowMs);
+    this.#bytes.take(bytes, nowMs);
+    return 0;
   }
 
-  /** Whether it may send another command now; it is counted then. */
-  mayCommand(nowMs: number): boolean {
-    return this.#commands.take(1, nowMs);
+  /** The same for any other command. */
+  admitCommand(nowMs: number): number {
+    return this.#commands.take(1, nowMs) ? 0 : wait(this.#commands.delayMs(1, nowMs));
   }
 
   /** Whether it may be refused once more and stay. */
@@ -76,6 +91,11 @@ export class Subject {
     const buckets = [this.#publications, this.#bytes, this.#commands, this.#refusals];
     return buckets.every((bucket) => bucket.isFull(nowMs));
   }
+}
+
+/** A whole number of milliseconds, and not 0: that would admit. */
+function wait(delayMs: number): number {
+  return Math.max(1, Math.ceil(delayMs));
 }
 
 export class Subjects {

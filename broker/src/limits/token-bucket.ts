@@ -1,10 +1,20 @@
 /** What can be taken from, as much as there is. */
 export interface Bucket {
+  /** Whether `amount` can be taken now. */
+  has(amount: number, nowMs: number): boolean;
   /** Takes `amount`, or nothing and answers false. */
   take(amount: number, nowMs: number): boolean;
+  /**
+   * In how many milliseconds `amount` can be taken, if everyone who asked this before takes first. Nothing is set aside: who
+   * comes earlier and finds enough gets it.
+   */
+  delayMs(amount: number, nowMs: number): number;
   /** Whether nothing would be lost by forgetting it. */
   isFull(nowMs: number): boolean;
 }
+
+/** Longest delay that is answered: who sent far too much is not told of hours. */
+const maxDelayMs = 600_000;
 
 /** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */
 export class TokenBucket implements Bucket {
@@ -12,6 +22,8 @@ export class TokenBucket implements Bucket {
   readonly #most: number;
   #left: number;
   #filledAtMs: number;
+  /** The last moment that {@link delayMs} has named. */
+  #promisedMs = Number.NEGATIVE_INFINITY;
 
   /** `perSecond` may be had in the long run, at most `burst` at once; full at first. Times are those of performance.now(). */
   constructor(perSecond: number, burst: number, nowMs: number) {
@@ -21,15 +33,27 @@ export class TokenBucket implements Bucket {
     this.#filledAtMs = nowMs;
   }
 
+  has(amount: number, nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#left >= Math.min(amount, this.#most);
+  }
+
   /**
    * Takes `amount`, or nothing and answers false. What is larger than the bucket is had from a full one, and paid back by those that
    * come after it.
    */
   take(amount: number, nowMs: number): boolean {
-    this.#fill(nowMs);
-    if (this.#left < Math.min(amount, this.#most)) return false;
+    if (!this.has(amount, nowMs)) return false;
     this.#left -= amount;
     return true;
+  }
+
+  delayMs(amount: number, nowMs: number): number {
+    this.#fill(nowMs);
+    const missing = Math.max(0, Math.min(amount, this.#most) - this.#left);
+    const behindOthersMs = this.#promisedMs + amount / this.#perMs;
+    this.#promisedMs = Math.min(nowMs + maxDelayMs, Math.max(nowMs + missing / this.#perMs, behindOthersMs));
+    return this.#promisedMs - nowMs;
   }
 
   /** Has it hold so much: less than nothing is owed. */

@@ -68,6 +68,7 @@ export const clientJson: Target = {
       '"code":',
       '"message":',
       '"retryable":',
+      '"retryAfterMs":',
       '"delayMs":',
       'null',
       '"__proto__":',

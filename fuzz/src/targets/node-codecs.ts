@@ -143,7 +143,15 @@ export const nodeJson: Target = {
       '"id":1',
       '"topic":"a"',
     ],
-    ...['"data":', '"d\\u0061ta":', '"messageId":"m"', '"since":{"epoch":"e","offset":1}', '"limit":', '"direction":'],
+    ...[
+      '"data":',
+      '"d\\u0061ta":',
+      '"messageId":"m"',
+      '"repeat":true',
+      '"since":{"epoch":"e","offset":1}',
+      '"limit":',
+      '"direction":',
+    ],
     ...[
       '"token":"t"',
       '"backward"',

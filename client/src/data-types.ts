@@ -1,0 +1,46 @@
+/** What data may be, known to the compiler: what a publisher may give, and what a subscriber gets. */
+
+type AnyFunction = (...args: never) => unknown;
+
+type Primitive = string | number | bigint | boolean | symbol | null | undefined;
+
+/** Instances of classes: dates, bytes, maps, decimals. Plain data has no methods. */
+type HasMethods<Data> = Extract<Data[keyof Data], AnyFunction> extends never ? false : true;
+
+/** Data as subscribers get it. All listeners of a client share one object, so that none may write to it. */
+export type ReadonlyData<Data> = unknown extends Data
+  ? Data
+  : Data extends Primitive | AnyFunction
+    ? Data
+    : Data extends readonly unknown[]
+      ? { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> }
+      : HasMethods<Data> extends true
+        ? Data
+        : { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> };
+
+/** The compiler shows this where data cannot be JSON. */
+type NotJson = 'JSON has no form for this';
+
+/** The same data if JSON carries it: no dates, bytes, bigints or functions, and no `undefined` but in optional properties. */
+export type Json<Data> = unknown extends Data
+  ? Data
+  : Data extends string | number | boolean | null
+    ? Data
+    : Data extends readonly unknown[]
+      ? { [Key in keyof Data]: Json<Data[Key]> }
+      : Data extends Primitive | AnyFunction
+        ? NotJson
+        : HasMethods<Data> extends true
+          ? NotJson
+          : { [Key in keyof Data]: Json<Exclude<Data[Key], undefined>> | Extract<Data[Key], undefined> };
+
+/** Data of which the compiler knows nothing but that it goes into JSON. */
+export type JsonData =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly unknown[]
+  | { readonly [name: string]: unknown }
+  // Any interface, but not a date.
+  | (object & { readonly toJSON?: never });

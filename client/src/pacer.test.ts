@@ -1,0 +1,161 @@
+/** The pacer against a token bucket, in simulated time: the same each time, however fast the machine is. */
+import { describe, expect, it, vi } from 'vitest';
+import { Pacer } from './pacer.js';
+
+interface Setup {
+  readonly clients: number;
+  /** Commands that each client wants to send, and how far apart they come; 0: all at once. */
+  readonly each: number;
+  readonly everyMs?: number;
+  readonly rate: number;
+  readonly burst: number;
+  readonly roundTripMs: number;
+}
+
+/** A node's bucket for one user, as broker/src/limits/token-bucket.ts has it; and the other one, for refusals. */
+class Bucket {
+  #left: number;
+  #filledAt = 0;
+  #promised = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    readonly rate: number,
+    readonly burst: number,
+  ) {
+    this.#left = burst;
+  }
+
+  /** 0, or after how many milliseconds the command can come again. */
+  admit(now: number): number {
+    this.#left = Math.min(this.burst, this.#left + ((now - this.#filledAt) * this.rate) / 1_000);
+    this.#filledAt = now;
+    if (this.#left >= 1) {
+      this.#left--;
+      return 0;
+    }
+    const readyMs = now + ((1 - this.#left) * 1_000) / this.rate;
+    this.#promised = Math.max(readyMs, this.#promised + 1_000 / this.rate);
+    return Math.max(1, Math.ceil(this.#promised - now));
+  }
+}
+
+/** Plays it through. Gives the time that it took, and how often commands were refused and connections closed. */
+function play({ clients, each, everyMs = 0, rate, burst, roundTripMs }: Setup) {
+  let now = 0;
+  let seed = 1;
+  const random = (): number => {
+    seed = (seed * 16_807) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+  const events: Array<[at: number, act: () => void]> = [];
+  const at = (time: number, act: () => void): void => {
+    let place = events.length;
+    while (place > 0 && (events[place - 1] as [number, unknown])[0] <= time) place--;
+    events.splice(place, 0, [time, act]);
+  };
+  const commands = new Bucket(rate, burst);
+  const refusals = new Bucket(Math.max(10, rate * 0.4), Math.max(1_000, rate * 20));
+  const outcome = { ms: 0, refused: 0, closed: 0, accepted: 0, mostUnanswered: 0 };
+  for (let client = 0; client < clients; client++) {
+    const pacer = new Pacer(600);
+    let [waiting, unanswered, timer, arrival, answer] = [0, 0, 0, 0, 0];
+    const way = (): number => (roundTripMs / 2) * (1 + 0.3 * random());
+    const send = (): void => {
+      waiting--;
+      unanswered++;
+      outcome.mostUnanswered = Math.max(outcome.mostUnanswered, unanswered);
+      pacer.sent();
+      arrival = Math.max(arrival, now + way());
+      at(arrival, () => {
+        const delayMs = commands.admit(now);
+        if (delayMs > 0) {
+          outcome.refused++;
+          if (refusals.admit(now) > 0) outcome.closed++;
+        }
+        answer = Math.max(answer, now + way());
+        at(answer, () => {
+          unanswered--;
+          if (delayMs > 0) {
+            pacer.refused(delayMs);
+            waiting++;
+          } else {
+            pacer.answered();
+            outcome.accepted++;
+          }
+          flush();
+        });
+      });
+    };
+    const flush = (): void => {
+      while (waiting > 0) {
+        const { delayMs } = pacer;
+        if (delayMs > 0) {
+          const mine = ++timer;
+          if (Number.isFinite(delayMs))
+            at(now + Math.max(1, Math.ceil(delayMs)) - random() / 2, () => mine === timer && flush());
+          return;
+        }
+        send();
+      }
+    };
+    const batches = everyMs === 0 ? 1 : each;
+    for (let batch = 0; batch < batches; batch++) {
+      at(batch * everyMs, () => {
+        waiting += each / batches;
+        flush();
+      });
+    }
+  }
+  for (let next = events.pop(); next !== undefined && outcome.accepted < clients * each; next = events.pop()) {
+    now = next[0];
+    next[1]();
+  }
+  clock.mockRestore();
+  const idealMs = Math.max(0, ((clients * each - burst) / rate) * 1_000, (each - 1) * everyMs);
+  return { ...outcome, idealMs, ms: Math.round(now) };
+}
+
+describe('a pacer', () => {
+  it('sends a burst as fast as the rate permits, with few refusals', () => {
+    const { ms, idealMs, refused, closed } = play({ clients: 1, each: 600, rate: 50, burst: 100, roundTripMs: 10 });
+    expect(ms).toBeLessThan(idealMs * 1.1);
+    expect(refused).toBeLessThan(100);
+    expect(closed).toBe(0);
+  });
+
+  it.each([
+    { clients: 15, each: 100, rate: 50, burst: 612, roundTripMs: 80 },
+    { clients: 20, each: 512, rate: 50, burst: 612, roundTripMs: 2 },
+    { clients: 20, each: 100, rate: 50, burst: 100, roundTripMs: 300 },
+    { clients: 20, each: 2_000, rate: 1_000, burst: 2_000, roundTripMs: 20 },
+    { clients: 10, each: 100, rate: 5, burst: 10, roundTripMs: 40 },
+  ])('shares the rate with others of its user, and none is closed: $clients × $each at $rate/s', (setup) => {
+    const { ms, idealMs, closed } = play(setup);
+    expect(closed).toBe(0);
+    expect(ms).toBeLessThan(idealMs * 2);
+  });
+
+  it.each([15, 19, 21])(
+    'is not refused all the time where a command comes every %i ms and 20 are permitted',
+    (everyMs) => {
+      const { refused, closed, ms, idealMs } = play({
+        clients: 1,
+        each: 3_000,
+        everyMs,
+        rate: 50,
+        burst: 100,
+        roundTripMs: 10,
+      });
+      expect(refused).toBeLessThan(150);
+      expect(closed).toBe(0);
+      expect(ms).toBeLessThan(idealMs * 1.05);
+    },
+  );
+
+  it('has few commands unanswered at first, more as they are answered, and a bound', () => {
+    const free = { clients: 1, rate: 1_000_000, burst: 1_000_000, roundTripMs: 50 };
+    expect(play({ ...free, each: 16 }).mostUnanswered).toBe(16);
+    expect(play({ ...free, each: 20_000 }).mostUnanswered).toBe(600);
+  });
+});

@@ -1,0 +1,66 @@
+/** What a project gets to compile that uses the package: with the oldest TypeScript that is supported, and without `skipLibCheck`. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const require = createRequire(import.meta.url);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const compilers = {
+  // The compiler of TypeScript 5.4, under a name whose commands do not get in the way of those of the present one.
+  '5.4': require.resolve('@tsd/typescript/typescript/lib/tsc.js'),
+  present: join(root, 'node_modules/typescript/bin/tsc'),
+} as const;
+
+const using = `
+import { createClient, type Client, type Publication, ReplyError, type StandardSchemaV1 } from '@fanfare/client';
+import { createClient as createJsonClient } from '@fanfare/client/json';
+interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`]: { bid: number } }
+const client: Client<Topics> = createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false });
+const json: Client<Topics> = createJsonClient<Topics>('ws://127.0.0.1:1/ws');
+declare const schema: StandardSchemaV1<string, number>;
+const checked = createClient('ws://127.0.0.1:1/ws', { schemas: { 'a.*': schema } });
+checked.subscribe('a.b', ({ data }) => data.toFixed());
+client.subscribe('prices.BTC', ({ data }: Publication<'prices.BTC', { readonly bid: number }>) => data.bid.toFixed());
+export { json, ReplyError };
+`;
+
+/** What the compiler says about a file of a project that has installed the package. */
+async function compile(compiler: string, source: string, options: object): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'fanfare-declarations-'));
+  try {
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+    const compilerOptions = { strict: true, noEmit: true, skipLibCheck: false, types: [], ...options };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }));
+    await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+    await writeFile(join(folder, 'use.ts'), source);
+    return await new Promise((resolve) => {
+      execFile(process.execPath, [compiler, '-p', folder], { cwd: folder }, (_error, stdout) => resolve(stdout.trim()));
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const bundler = { target: 'es2022', lib: ['es2022', 'dom'], module: 'esnext', moduleResolution: 'bundler' };
+const nodenext = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', moduleResolution: 'nodenext' };
+
+it.each(['5.4', 'present'] as const)(
+  'the declarations compile with TypeScript %s, without @types/node',
+  async (version) => {
+    expect(await compile(compilers[version], using, nodenext)).toBe('');
+  },
+);
+
+it.each(['5.4', 'present'] as const)('TypeScript %s lists the topics where one is misspelled', async (version) => {
+  const said = await compile(compilers[version], `${using}client.subscribe('chat.loby');`, bundler);
+  expect(said.split('\n')).toHaveLength(1);
+  expect(said).toContain(`Argument of type '"chat.loby"' is not assignable`);
+  expect(said).toContain('"chat.lobby"');
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: so the compiler writes it.
+  expect(said).toContain('`prices.${string}`');
+});

@@ -1,0 +1,299 @@
+/** The WebSocket of Node against an independent server (`ws`), and against raw bytes that no good server sends. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { NodeWebSocket } from '../src/websocket-node.js';
+import { until } from './test-node.js';
+
+/** A socket, with all that it tells. */
+function dial(port: number, path = '/') {
+  const socket = new NodeWebSocket(`ws://127.0.0.1:${port}${path}`, 'p');
+  const told: {
+    messages: (string | ArrayBuffer)[];
+    errors: string[];
+    closed: { code: number; reason: string } | null;
+  } = {
+    messages: [],
+    errors: [],
+    closed: null,
+  };
+  const opened = new Promise<void>((resolve) => {
+    socket.onopen = () => resolve();
+  });
+  socket.onmessage = ({ data }) => told.messages.push(data as string | ArrayBuffer);
+  socket.onerror = (event) => told.errors.push((event as { message: string }).message);
+  socket.onclose = ({ code, reason }) => {
+    expect(told.closed).toBeNull();
+    told.closed = { code, reason };
+  };
+  return { socket, told, opened };
+}
+
+describe('with a server that follows the RFC', () => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', handleProtocols: () => 'p' });
+  let port = 0;
+  let peer: WebSocket | null = null;
+  server.on('connection', (connection) => {
+    peer = connection;
+    connection.on('error', () => {});
+    connection.on('message', (data, isBinary) => connection.send(data, { binary: isBinary }));
+  });
+  beforeAll(async () => {
+    if (server.address() === null) await once(server, 'listening');
+    port = (server.address() as AddressInfo).port;
+  });
+  afterAll(() => {
+    for (const client of server.clients) client.terminate();
+    server.close();
+  });
+
+  const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000];
+  it('carries text and bytes of any length', async () => {
+    const { socket, told, opened } = dial(port);
+    await opened;
+    expect(socket).toMatchObject({ protocol: 'p', readyState: 1, bufferedAmount: expect.any(Number) });
+    for (const length of lengths) {
+      socket.send('ä'.repeat(length / 2));
+      socket.send(Uint8Array.from({ length }, (_, index) => index));
+    }
+    await until(() => told.messages.length === 2 * lengths.length);
+    for (const [index, length] of lengths.entries()) {
+      expect(told.messages[2 * index]).toBe('ä'.repeat(length / 2));
+      expect(told.messages[2 * index + 1]).toEqual(Uint8Array.from({ length }, (_, place) => place).buffer);
+    }
+    socket.close();
+    await until(() => told.closed !== null);
+    expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
+  });
+
+  it('puts fragments together, and answers pings between them', async () => {
+    const { socket, told, opened } = dial(port);
+    await opened;
+    const pongs: string[] = [];
+    peer?.on('pong', (data) => pongs.push(data.toString()));
+    peer?.send('a', { fin: false });
+    peer?.ping('1');
+    peer?.send('b', { fin: false });
+    peer?.ping('2');
+    peer?.send('c', { fin: true });
+    peer?.send('d');
+    await until(() => told.messages.length === 2 && pongs.length === 2);
+    expect(told.messages).toEqual(['abc', 'd']);
+    expect(pongs).toEqual(['1', '2']);
+    socket.close();
+  });
+
+  it('gives the code and the reason of the peer', async () => {
+    const { told, opened } = dial(port);
+    await opened;
+    peer?.close(4_001, 'because');
+    await until(() => told.closed !== null);
+    expect(told).toMatchObject({ errors: [], closed: { code: 4_001, reason: 'because' } });
+    await until(() => peer?.readyState === 3);
+    const { told: other, opened: ready } = dial(port);
+    await ready;
+    peer?.close();
+    await until(() => other.closed !== null);
+    expect(other.closed).toEqual({ code: 1_005, reason: '' });
+  });
+
+  it('tells the peer its own', async () => {
+    const { socket, opened } = dial(port);
+    await opened;
+    const ended = once(peer as WebSocket, 'close');
+    socket.close(1_000, 'closedByClient');
+    socket.send('not any more');
+    const [code, reason] = await ended;
+    expect([code, String(reason)]).toEqual([1_000, 'closedByClient']);
+  });
+
+  it('notices a cut', async () => {
+    const { told, opened } = dial(port);
+    await opened;
+    peer?.terminate();
+    await until(() => told.closed !== null);
+    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+  });
+
+  it('gives up an attempt that is not wanted any more', async () => {
+    const { socket, told } = dial(port);
+    socket.close();
+    expect(told).toMatchObject({ errors: [], closed: { code: 1_006 } });
+    await vi.waitFor(() => expect([...server.clients].filter(({ readyState }) => readyState === 1)).toEqual([]));
+  });
+});
+
+describe('a connection that cannot be opened', () => {
+  async function refusing(status: number, body: string): Promise<number> {
+    const server = createHttpServer((_request, response) => response.writeHead(status).end(body));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.unref();
+    return (server.address() as AddressInfo).port;
+  }
+
+  it.each([
+    [404, 'There is nothing here; the WebSocket endpoint is /ws.\n'],
+    [503, ''],
+    [200, '<html>'],
+    [302, 'x'.repeat(100_000)],
+  ])('says what the server says: %i', async (status, body) => {
+    const { told } = dial(await refusing(status, body));
+    await until(() => told.closed !== null);
+    const sentence = body.trim().slice(0, 300);
+    expect(told.errors).toEqual([`HTTP ${status}${sentence && `: ${sentence}`}`]);
+    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+  });
+
+  it('says that nobody listens', async () => {
+    const { told } = dial(1);
+    await until(() => told.closed !== null);
+    expect(told.errors).toEqual(['connect ECONNREFUSED 127.0.0.1:1']);
+  });
+
+  it('says it of each address that a name has', async () => {
+    const socket = new NodeWebSocket('ws://localhost:1/ws', 'p');
+    const errors: string[] = [];
+    socket.onerror = (event) => errors.push((event as { message: string }).message);
+    await until(() => errors.length > 0);
+    expect(errors[0]).toContain('ECONNREFUSED 127.0.0.1:1');
+  });
+
+  it('says that a certificate cannot be trusted, or that there is none', async () => {
+    const errors: string[] = [];
+    const socket = new NodeWebSocket(`wss://127.0.0.1:${await refusing(404, '')}/ws`, 'p');
+    socket.onerror = (event) => errors.push((event as { message: string }).message);
+    await until(() => errors.length > 0);
+    expect(errors[0]).toMatch(/ssl|tls|EPROTO/i);
+  });
+});
+
+/** A server that accepts the handshake and then writes these bytes, in pieces; what it is sent is collected. */
+async function raw(bytes: Uint8Array, pieces: readonly number[] = [bytes.length], headers = '') {
+  const received: Buffer[] = [];
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    let head = '';
+    socket.on('data', (chunk) => {
+      if (head.includes('\r\n\r\n')) return received.push(chunk);
+      head += chunk.toString('latin1');
+      const key = /sec-websocket-key: (.*)\r\n/i.exec(head)?.[1] ?? '';
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+      const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade'];
+      socket.write(`${[...lines, `Sec-WebSocket-Accept: ${accept}`].join('\r\n')}${headers}\r\n\r\n`);
+      let at = 0;
+      for (const length of pieces) {
+        socket.write(bytes.subarray(at, at + length));
+        at += length;
+      }
+      return socket.write(bytes.subarray(at));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    received,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+describe('with a server that does not', () => {
+  it.each([
+    ['an extension', 'c1 00', 1_002],
+    ['a masked frame', '81 81 00000000 61', 1_002],
+    ['a fragmented ping', '09 00', 1_002],
+    ['a ping of 126 bytes', '89 7e 007e', 1_002],
+    ['an unknown opcode', '83 00', 1_002],
+    ['another unknown one', '8b 00', 1_002],
+    ['a fragment of nothing', '80 00', 1_002],
+    ['a message within another', '01 00 81 00', 1_002],
+    ['half a close code', '88 01 03', 1_002],
+    ['text that is not UTF-8', '81 02 c328', 1_007],
+    ['a frame of 2^53 bytes', '82 7f 0020000000000000', 1_009],
+    ['a frame of 64 MiB and one byte', '82 7f 0000000004000001', 1_009],
+  ])('closes: %s', async (_name, hex, code) => {
+    await using server = await raw(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+    const { told } = dial(server.port);
+    await until(() => told.closed !== null && Buffer.concat(server.received).length > 0);
+    expect(told).toMatchObject({ messages: [], closed: { code: 1_006 } });
+    expect(told.errors).toHaveLength(1);
+    const frame = Buffer.concat(server.received);
+    const mask = frame.subarray(2, 6);
+    expect(frame[0]).toBe(0x88);
+    expect(((frame[6] as number) ^ (mask[0] as number)) * 256 + ((frame[7] as number) ^ (mask[1] as number))).toBe(
+      code,
+    );
+  });
+
+  it('refuses an answer to another handshake, and an extension that it did not ask for', async () => {
+    await using server = await raw(Buffer.alloc(0), [], '\r\nSec-WebSocket-Extensions: permessage-deflate');
+    const { told } = dial(server.port);
+    await until(() => told.closed !== null);
+    expect(told.errors).toEqual(['The server answered the opening handshake with something else than a WebSocket.']);
+  });
+
+  it('does not wait for an answer to its close frame once it is terminated', async () => {
+    await using server = await raw(Buffer.alloc(0));
+    const { socket, told, opened } = dial(server.port);
+    await opened;
+    socket.close();
+    await until(() => server.received.length > 0);
+    expect(told.closed).toBeNull();
+    socket.terminate();
+    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+  });
+});
+
+it('reads the same messages however their bytes are cut into pieces', async () => {
+  const payload = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 200 }),
+    fc.uint8Array({ maxLength: 300 }),
+    fc.integer({ min: 65_530, max: 65_540 }).map((length) => 'x'.repeat(length)),
+  );
+  const messages = fc.array(fc.record({ payload, cuts: fc.array(fc.nat(400), { maxLength: 3 }) }), { maxLength: 6 });
+  const pieces = fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 60 });
+  await fc.assert(
+    fc.asyncProperty(messages, pieces, async (sent, cut) => {
+      const frames = sent.flatMap(({ payload: data, cuts }) => {
+        const bytes = Buffer.from(data as string);
+        const places = [...new Set(cuts.filter((place) => place < bytes.length))].toSorted((a, b) => a - b);
+        return [0, ...places].map((start, index, starts) => {
+          const part = bytes.subarray(start, starts[index + 1] ?? bytes.length);
+          const isLast = index === starts.length - 1;
+          return serverFrame(isLast, index > 0 ? 0 : typeof data === 'string' ? 1 : 2, part);
+        });
+      });
+      const end = serverFrame(true, 8, Buffer.from([0x03, 0xe8]));
+      await using server = await raw(Buffer.concat([...frames, end]), cut);
+      const { told } = dial(server.port);
+      await until(() => told.closed !== null);
+      expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
+      const read = told.messages.map((data) => (typeof data === 'string' ? data : new Uint8Array(data)));
+      expect(read).toEqual(sent.map(({ payload: data }) => data));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+function serverFrame(isLast: boolean, opcode: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(payload.length < 126 ? 2 : payload.length < 65_536 ? 4 : 10);
+  head[0] = (isLast ? 0x80 : 0) | opcode;
+  if (payload.length < 126) head[1] = payload.length;
+  else if (payload.length < 65_536) {
+    head[1] = 126;
+    head.writeUInt16BE(payload.length, 2);
+  } else {
+    head[1] = 127;
+    head.writeBigUInt64BE(BigInt(payload.length), 2);
+  }
+  return Buffer.concat([head, payload]);
+}

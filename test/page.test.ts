@@ -1,0 +1,160 @@
+/** What happens on pages: a return from the back/forward cache, errors that nobody catches, servers that are not there. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createClient } from '@fanfare/client';
+import { startNode } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+import { bundle } from '../client/bundle.js';
+import { hasBrowser, launchBrowser } from './chromium.js';
+import { hasFirefox, openFirefox, type Tab } from './firefox.js';
+
+async function openChromium(): Promise<Tab> {
+  const browser = await launchBrowser({ backForwardCache: true });
+  const page = await browser.newPage();
+  return {
+    goto: async (url) => void (await page.goto(url)),
+    // A page out of the cache is not loaded again.
+    goBack: async () => void (await page.goBack({ waitUntil: 'commit' })),
+    evaluate: (expression) => page.evaluate(expression),
+    [Symbol.asyncDispose]: () => browser.close(),
+  };
+}
+
+/** Serves pages with this script, and the client as a module; with `/ws` where that is on the same server. */
+async function serve(script: string) {
+  const { code } = await bundle('index', { minify: true });
+  const server = createServer((request, response) => {
+    const isClient = request.url === '/fanfare.js';
+    response.setHeader('Content-Type', isClient ? 'text/javascript' : 'text/html; charset=utf-8');
+    if (isClient) return response.end(code);
+    const body = request.url === '/' ? `<script type="module">${script}</script>` : 'Another page.';
+    return response.end(`<!doctype html><title>Page</title>${body}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function metric(adminUrl: string, name: string): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text();
+  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+}
+
+const browsers = [
+  ['Chromium', hasBrowser, openChromium],
+  ['Firefox', hasFirefox, openFirefox],
+] as const;
+
+describe.each(browsers)('in %s', (name, isHere, open) => {
+  it.skipIf(!isHere)('a page that was left comes back and has missed nothing', async () => {
+    await using node = await startNode({});
+    await using site = await serve(`
+      import { createClient } from '/fanfare.js';
+      window.log = { seen: [], states: [], events: [], shown: [] };
+      const client = createClient('${node.url}');
+      client.on('state', ({ name, code }) => log.states.push(code ?? name));
+      const subscription = client.subscribe('news', ({ data }) => log.seen.push(data));
+      for (const name of ['gap', 'reset', 'error']) subscription.on(name, () => log.events.push(name));
+      addEventListener('pageshow', ({ persisted }) => log.shown.push(persisted));
+      window.ready = subscription.ready;
+    `);
+    await using tab = await open();
+    await using writer = createClient(node.url);
+    await writer.connect();
+    const subscribers = (): Promise<number> => metric(node.adminUrl, 'fanfare_subscriptions');
+    await tab.goto(site.url);
+    await tab.evaluate('window.ready');
+    await writer.publish('news', 1);
+    await expect.poll(() => tab.evaluate('log.seen')).toEqual([1]);
+    await tab.goto(`${site.url}another`);
+    // Also in the back/forward cache it is not subscribed: nothing is sent to nobody.
+    await expect.poll(subscribers).toBe(0);
+    for (const number of [2, 3, 4]) await writer.publish('news', number);
+    await tab.goBack();
+    await tab.evaluate('window.ready');
+    await expect.poll(subscribers).toBe(1);
+    await writer.publish('news', 5);
+    await expect.poll(() => tab.evaluate('log.seen.at(-1)')).toBe(5);
+    // Firefox keeps no page that had an open WebSocket: it loads this one again.
+    const isKept = await tab.evaluate('log.shown.includes(true)');
+    expect(await tab.evaluate('log')).toMatchObject({
+      seen: isKept ? [1, 2, 3, 4, 5] : [5],
+      states: ['connectCalled', 'connected', ...(isKept ? ['pageHidden', 'connected'] : [])],
+      events: [],
+    });
+    expect(isKept).toBe(name === 'Chromium');
+  });
+
+  it.skipIf(!isHere)('opens no connection before the client is used, and tells why there is none', async () => {
+    await using node = await startNode({});
+    await using site = await serve(`
+      import { createClient } from '/fanfare.js';
+      window.log = { states: [], errors: [] };
+      window.make = (url) => {
+        const client = createClient(url, { reconnectMaxDelayMs: 10 });
+        client.on('state', ({ name }) => log.states.push(name));
+        client.on('error', ({ message }) => log.errors.push(message));
+        return client;
+      };
+      window.unused = make('${node.url}');
+      window.relative = make('/ws');
+    `);
+    await using tab = await open();
+    await tab.goto(site.url);
+    await expect.poll(() => tab.evaluate('typeof make')).toBe('function');
+    expect(await tab.evaluate('[unused.state.code, relative.state.code, log.states]')).toEqual([
+      ...['notConnected', 'notConnected'],
+      [],
+    ]);
+    expect(await metric(node.adminUrl, 'fanfare_connections')).toBe(0);
+    // The server of the page has no WebSocket.
+    await tab.evaluate(`relative.subscribe('a') && 1`);
+    await expect
+      .poll(() => tab.evaluate('log.errors.at(-1)'))
+      .toMatch(/^No connection to ws:\/\/127\.0\.0\.1:\d+\/ws after \d+ attempts?: HTTP 200: /);
+    // Another server, and not this path: what the node says, the page may read.
+    await tab.evaluate(`make('${node.url.replace(/\/ws$/, '/wrong')}').subscribe('a') && 1`);
+    await expect
+      .poll(() => tab.evaluate('log.errors.at(-1)'))
+      .toMatch(/wrong after \d+ attempts?: HTTP 404: There is nothing here; the WebSocket endpoint is \/ws\.$/);
+  });
+
+  it.skipIf(!isHere)('a failed publish that nobody awaits is an unhandled rejection', async () => {
+    await using node = await startNode({});
+    await using site = await serve(`
+      import { createClient } from '/fanfare.js';
+      window.unhandled = [];
+      addEventListener('unhandledrejection', ({ reason }) => unhandled.push(reason.code));
+      window.client = createClient('${node.url}');
+      await client.connect();
+      client.publish('no topic', 1);
+      client.publish('news', 'x'.repeat(70_000));
+      client.publish('news', 1);
+    `);
+    await using tab = await open();
+    await tab.goto(site.url);
+    await expect.poll(() => tab.evaluate('window.unhandled')).toEqual(['invalidTopic', 'frameTooLarge']);
+  });
+});
+
+it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', async () => {
+  await using node = await startNode({ env: { FANFARE_ORIGINS: 'https://app.example.com' } });
+  await using site = await serve(`
+    import { createClient } from '/fanfare.js';
+    const client = createClient('${node.url}');
+    window.errors = [];
+    client.on('error', ({ message }) => errors.push(message));
+    client.subscribe('a');
+  `);
+  await using tab = await openChromium();
+  await tab.goto(site.url);
+  const origin = site.url.slice(0, -1);
+  await expect
+    .poll(() => tab.evaluate('window.errors[0]'))
+    .toMatch(`HTTP 403: Pages of ${origin} may not connect here; FANFARE_ORIGINS lists those that may.`);
+});

@@ -1,0 +1,105 @@
+/** Clients that send more than their user may: everything arrives, in order, and the node closes none of them. */
+import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
+import { startNode } from '@fanfare/local-cluster';
+import { describe, expect, it } from 'vitest';
+import { env, tokenOf } from './tokens.js';
+
+const permissions = { publish: ['>'], subscribe: ['>'] };
+const getToken = (): string => tokenOf('ada', permissions, 600);
+
+/** How often the node has ended the connection. */
+function closes(client: Client): ClientEvents['state'][] {
+  const ended: ClientEvents['state'][] = [];
+  client.on('state', (state) => {
+    if (state.name !== 'connected' && state.code !== 'connectCalled') ended.push(state);
+  });
+  return ended;
+}
+
+const rates = { FANFARE_PUBLISH_RATE: '300', FANFARE_COMMAND_RATE: '200', FANFARE_MAX_SUBSCRIPTIONS: '600' };
+
+describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
+  it('publishes three times as much as may come at once', async () => {
+    await using node = await startNode({ env: { ...env, ...rates } });
+    await using client = createClient(node.url, { getToken, encoding });
+    const ended = closes(client);
+    const seen: unknown[] = [];
+    await client.subscribe('t', ({ data }) => seen.push(data)).ready;
+    const numbers = Array.from({ length: 1_200 }, (_, index) => index);
+    await Promise.all(numbers.map((number) => client.publish('t', number, { timeoutMs: 20_000 })));
+    await expect.poll(() => seen.length).toBe(numbers.length);
+    expect(seen).toEqual(numbers);
+    expect(ended).toEqual([]);
+  });
+});
+
+it('a client publishes to many topics, each in order', async () => {
+  await using node = await startNode({ env: { ...env, ...rates } });
+  await using client = createClient(node.url, { getToken });
+  const ended = closes(client);
+  const seen = new Map<string, unknown[]>();
+  const topics = Array.from({ length: 50 }, (_, index) => `t.${index}`);
+  const subscriptions = topics.map((topic) =>
+    client.subscribe(topic, ({ data }) => seen.set(topic, [...(seen.get(topic) ?? []), data])),
+  );
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  const numbers = Array.from({ length: 20 }, (_, index) => index);
+  const published = topics.flatMap((topic) => numbers.map((number) => client.publish(topic, number)));
+  await Promise.all(published);
+  await expect.poll(() => [...seen.values()].flat().length).toBe(1_000);
+  for (const topic of topics) expect(seen.get(topic)).toEqual(numbers);
+  expect(ended).toEqual([]);
+});
+
+it('publications that are answered and not answered, together', async () => {
+  await using node = await startNode({ env: { ...env, ...rates } });
+  await using client = createClient(node.url, { getToken });
+  const ended = closes(client);
+  const errors: FanfareError[] = [];
+  client.on('error', (error) => errors.push(error));
+  const seen: unknown[] = [];
+  await client.subscribe('t', ({ data }) => seen.push(data)).ready;
+  for (let number = 0; number < 1_500; number++) client.send('t', number);
+  const published = Array.from({ length: 100 }, (_, index) => client.publish('t', `p${index}`, { timeoutMs: 20_000 }));
+  await Promise.all(published);
+  await expect.poll(() => seen.filter((data) => typeof data === 'string').length).toBe(100);
+  // What was sent and refused before the client knew of the rate is lost, and an event has told of each.
+  await expect.poll(() => seen.length + errors.length).toBe(1_600);
+  expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(errors.length > 0 ? ['rateLimited'] : []));
+  expect(errors.length).toBeLessThan(500);
+  expect(ended).toEqual([]);
+});
+
+it('many clients of one user subscribe to more than may be asked for at once', async () => {
+  await using node = await startNode({
+    env: { ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' },
+  });
+  const clients = Array.from({ length: 15 }, () => createClient(node.url, { getToken }));
+  const ended = clients.map(closes);
+  const subscriptions = clients.flatMap((client) =>
+    Array.from({ length: 100 }, (_, index) => client.subscribe(`room.${index}`, () => {})),
+  );
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  expect(ended.flat()).toEqual([]);
+  await Promise.all(clients.map((client) => client.close()));
+});
+
+it('a client that leaves and joins topics faster than it may ends where it wanted to be', async () => {
+  await using node = await startNode({ env: { ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' } });
+  await using client = createClient(node.url, { getToken });
+  const ended = closes(client);
+  const topics = Array.from({ length: 10 }, (_, index) => `t.${index}`);
+  const seen: unknown[] = [];
+  let subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
+  for (let round = 0; round < 15; round++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
+  }
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  await using writer = createClient(node.url, { getToken: () => tokenOf('bob', permissions, 600) });
+  await Promise.all(topics.map((topic) => writer.publish(topic, topic)));
+  await expect.poll(() => seen.toSorted()).toEqual(topics.toSorted());
+  expect(subscriptions.map(({ state }) => state.name)).toEqual(topics.map(() => 'subscribed'));
+  expect(ended).toEqual([]);
+});
