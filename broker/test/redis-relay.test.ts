@@ -10,6 +10,7 @@ import { PublisherLink } from '../src/redis.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { RedisRelay, type RedisRelaySettings } from '../src/relay/redis-relay.js';
 import { TopicPolicies } from '../src/topics/policy.js';
+import { monitorRedis, type SeenCommand } from './redis-monitor.js';
 import { json, publishAcknowledged, RecordedDelivery, relayContract, topic, topics } from './relay.contract.js';
 import { until } from './wait.js';
 
@@ -83,23 +84,9 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
   return { relay, delivery, counters, [Symbol.asyncDispose]: () => relay.close() };
 }
 
-/** What Redis is asked from now on, by whomever: the name of each command and its arguments. */
-async function commandsSeen() {
-  const admin = new Redis(redis.url);
-  const monitor = await admin.monitor();
-  const commands: (readonly string[])[] = [];
-  monitor.on('monitor', (_time: string, [name = '', ...args]: readonly string[]) =>
-    commands.push([name.toLowerCase(), ...args]),
-  );
-  return {
-    /** Those with an argument that begins with this, behind the prefix. */
-    about: (key: string) => commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:${key}`))),
-    async [Symbol.asyncDispose]() {
-      monitor.disconnect();
-      await admin.quit();
-    },
-  };
-}
+/** The commands so far with an argument that begins with this key, behind the prefix of this test. */
+const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: string) =>
+  commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:${key}`)));
 
 relayContract('RedisRelay', async (count) => {
   prefixes++;
@@ -136,11 +123,11 @@ describe('a RedisRelay', () => {
     prefixes++;
     await using node = newRelay();
     await until('it is connected', () => node.relay.state === 'connected');
-    await using seen = await commandsSeen();
+    using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
-    await until('Redis has shown them', () => seen.about('topic:t').length >= 3);
-    expect(seen.about('topic:t').map(([name, channel]) => [name, channel])).toEqual(
+    await until('Redis has shown them', () => about(seen, 'topic:t').length >= 3);
+    expect(about(seen, 'topic:t').map(([name, channel]) => [name, channel])).toEqual(
       ['t0', 't1', 't2'].map((name) => ['publish', `p${prefixes}:topic:${name}`]),
     );
   });
@@ -150,12 +137,12 @@ describe('a RedisRelay', () => {
     await using node = newRelay({ topics: new TopicPolicies() });
     await until('it is connected', () => node.relay.state === 'connected');
     await publishAcknowledged(node.relay, 'first', 'Redis knows the script now');
-    await using seen = await commandsSeen();
+    using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
     await publishAcknowledged(node.relay, 'last', 'end');
-    await until('Redis has shown them', () => seen.about('topic:last').length > 0);
-    const calls = seen.about('topic:t').filter(([name]) => name === 'evalsha');
+    await until('Redis has shown them', () => about(seen, 'topic:last').length > 0);
+    const calls = about(seen, 'topic:t').filter(([name]) => name === 'evalsha');
     expect(calls).toHaveLength(1);
     for (const name of ['t0', 't1', 't2']) expect(calls[0]?.join(' ')).toContain(`topic:${name} `);
   });

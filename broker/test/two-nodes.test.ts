@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { fastTopics, startCluster } from './harness.js';
+import { monitorRedis } from './redis-monitor.js';
 import { until } from './wait.js';
 
 describe('two nodes with one Redis', () => {
@@ -57,9 +58,7 @@ describe('two nodes with one Redis', () => {
       'fanfare:topic:unwanted',
       0,
     ]);
-    const commands: string[] = [];
-    const monitor = await admin.monitor();
-    monitor.on('monitor', (_time, [command, channel]) => commands.push(`${command} ${channel}`.toLowerCase()));
+    using monitor = await monitorRedis(cluster.redis);
     for (let number = 0; number < 200; number++) {
       await writer.publish('wanted', number);
       await writer.publish('unwanted', number);
@@ -73,11 +72,13 @@ describe('two nodes with one Redis', () => {
     }
     expect(await cluster.node(1).metric('fanfare_redis_messages_unwanted_total')).toBe(0);
     // What Redis itself has seen: every publication once, and not one more command about either topic.
-    const seen = (topic: string) => commands.filter((command) => command.endsWith(` fanfare:topic:${topic}`));
+    const seen = (topic: string) =>
+      monitor.commands
+        .map(([name, channel]) => `${name} ${channel}`)
+        .filter((command) => command.endsWith(` fanfare:topic:${topic}`));
     await until('Redis has told all', () => seen('unwanted').length >= 200);
     expect(seen('wanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:wanted'));
     expect(seen('unwanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:unwanted'));
-    monitor.disconnect();
     await admin.quit();
   });
 
