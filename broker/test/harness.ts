@@ -67,11 +67,15 @@ export class TestCluster implements AsyncDisposable {
     return connection;
   }
 
-  /** Connects and subscribes; resolves when the subscription stands. */
+  /** Connects and subscribes; resolves when the subscription stands. Tries again, as a client does, if the node says so. */
   async subscriber(topic: string, node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
     const connection = await this.connect(node, encoding);
-    const reply = await connection.subscribe(topic);
-    if (reply.type !== 'subscribed') throw new Error(`Not subscribed: ${JSON.stringify(reply)}`);
+    await until('it is subscribed', async () => {
+      const reply = await connection.subscribe(topic);
+      if (reply.type === 'subscribed') return true;
+      if (reply.type === 'error' && reply.retryable) return false;
+      throw new Error(`Not subscribed: ${JSON.stringify(reply)}`);
+    });
     return connection;
   }
 

@@ -1,29 +1,53 @@
 /** Ports for servers that cannot choose one themselves. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 
 // Below the range that outgoing connections take (32768 and up on Linux): a server that is restarted on its port finds it free.
 const lowestPort = 20_000;
-const highestPort = 32_000;
+const blockSize = 50;
+const blocks = 240;
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** The block of this process: nobody else takes a port of it, while this process listens on its first one. */
+let block: { readonly firstPort: number; given: number } | null = null;
+
+/** A port of 127.0.0.1 that is free, and that no other process is given by this function. */
 export async function findFreePort(): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = lowestPort + Math.floor(Math.random() * (highestPort - lowestPort));
+  for (let attempt = 0; attempt < 10 * blockSize; attempt++) {
+    if (block === null || block.given === blockSize - 1) block = await takeBlock();
+    const port = block.firstPort + ++block.given;
     if (await isFree(port)) return port;
   }
-  throw new Error(`No free port was found between ${lowestPort} and ${highestPort}.`);
+  throw new Error(`No free port was found from ${lowestPort} to ${lowestPort + blocks * blockSize}.`);
+}
+
+async function takeBlock(): Promise<{ firstPort: number; given: number }> {
+  const start = Math.floor(Math.random() * blocks);
+  for (let n = 0; n < blocks; n++) {
+    const firstPort = lowestPort + ((start + n) % blocks) * blockSize;
+    const guard = await listen(firstPort);
+    if (guard === null) continue;
+    guard.unref();
+    return { firstPort, given: 0 };
+  }
+  throw new Error(`Every block of ports from ${lowestPort} to ${lowestPort + blocks * blockSize} is taken.`);
 }
 
 async function isFree(port: number): Promise<boolean> {
+  const server = await listen(port);
+  if (server === null) return false;
+  server.close();
+  await once(server, 'close');
+  return true;
+}
+
+/** Null: another server listens there. */
+async function listen(port: number): Promise<Server | null> {
   const server = createServer();
   try {
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    return true;
+    return server;
   } catch {
-    return false;
-  } finally {
-    server.close();
+    return null;
   }
 }

@@ -8,7 +8,7 @@ const chosen = attacks.find((attack) => attack.name === name);
 if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
 
 process.once('message', async () => {
-  const raid = new Raid(readInteger('port', port, 1, 65_535), readNumber('seconds', seconds, 0, 3_600));
+  const raid = new Raid(readInteger('port', port, 1, 65_535), readNumber('seconds', seconds, 0, 3_600), chosen.answers);
   await chosen.run(raid);
   process.send?.(await raid.report(), () => process.exit());
 });

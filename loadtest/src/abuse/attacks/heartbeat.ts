@@ -30,6 +30,6 @@ export const noPong: Attack = attack({
       await raid.enterAs(`mallory-${n % 20}`);
       raid.sent++;
     }
-    await delay(raid.leftMs);
+    await raid.wait();
   },
 });

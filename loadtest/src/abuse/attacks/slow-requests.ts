@@ -29,6 +29,8 @@ export const slowBody: Attack = attack({
   name: 'slow-body',
   about: `${connections} requests to /v1/tickets whose body comes byte by byte`,
   answers: ['HTTP 408'],
+  // A reset follows the answer if more of the body arrives, and may overtake it.
+  besides: ['cut off'],
   leastSeconds,
   run: (raid) => {
     const head = ['POST /v1/tickets HTTP/1.1', 'Host: localhost', 'Authorization: Bearer x', 'Content-Length: 4000'];
