@@ -1,5 +1,5 @@
 /** What is left of the promises when Redis loses its state at a bad moment: with older data, beside a node that starts, or one that stops. */
-import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, startNode as startNodeProcess, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -259,6 +259,37 @@ describe('a node that stops', () => {
     await publish(await cluster.connect(1), 't', 1);
     expect(await reader.take('t', 1)).toEqual([1]);
     expect(reader.inbox.waiting).toEqual([]);
+    admin.disconnect();
+  });
+});
+
+describe('a node that was killed', () => {
+  it('is not waited for if Redis restarts with data that ends after its death', async () => {
+    await using redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const admin = new Redis(redis.url);
+    admin.on('error', () => undefined);
+    const reader = await cluster.subscriber('t', 0);
+    await using killed = await startNodeProcess({ redisUrl: redis.url });
+    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    const there = await TestConnection.open(killed.url);
+    const since = await publish(there, 'quiet', 1);
+    await publish(there, 'quiet', 2);
+    await killed.kill();
+    await there.close();
+    const clock = async (): Promise<number> => Number(await admin.get('fanfare:clock'));
+    const diedAt = await clock();
+    await until('the data ends after its death', async () => (await clock()) > diedAt + 2_500);
+    expect(await cluster.node(0).metric('fanfare_nodes')).toBe(3);
+    await restartRedis(cluster);
+    const writer = await cluster.connect(1);
+    await publish(writer, 't', 1);
+    expect(await reader.take('t', 1)).toEqual([1]);
+    expect(reader.inbox.waiting).toEqual([]);
+    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 2 }],
+    });
     admin.disconnect();
   });
 });

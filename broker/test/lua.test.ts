@@ -319,11 +319,20 @@ describe('a recovery', () => {
   const control = 'control';
   const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes'];
   /** What a node is told to do. It reports as one that has just started, unless `remembers` says otherwise. */
-  const report = async (node: string, stage: number, { remembers = '', knows = 1, name = '', waitMs = 0 } = {}) => {
-    const args = [node, knows, stage, remembers, 0, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
-    return (await run(scripts.recover, keys, args)) as string[];
+  interface Options {
+    readonly remembers?: '1' | '0';
+    /** The nodes that it knows of, with the clock of their last signs. */
+    readonly knows?: Readonly<Record<string, number>>;
+    /** The newest clock that it has been told. */
+    readonly told?: number;
+    readonly name?: string;
+    readonly waitMs?: number;
+  }
+  const report = async (node: string, stage: number, options: Options = {}) => {
+    const { remembers = '', knows = {}, told = 0, name = '', waitMs = 0 } = options;
+    const args = [node, 2_000, stage, remembers, told, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
+    return (await run(scripts.recover, keys, [...args, ...Object.entries(knows).flat()])) as string[];
   };
-  type Options = Parameters<typeof report>[2];
   /** Has nodes report in turn until they serve, or each of them has to wait. Answers with the last word. */
   const recoverWith = async (nodes: Readonly<Record<string, Options>>): Promise<string> => {
     const stages = { listened: 1, published: 2, verify: 3 } as const;
@@ -357,7 +366,7 @@ describe('a recovery', () => {
   });
 
   it('begins only when the node listens itself, if it is about to: it would not know whom it counts', async () => {
-    const args = ['a', 1, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
+    const args = ['a', 2_000, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
     expect(await run(scripts.recover, keys, args)).toEqual(['listen']);
     expect(await redis.exists('recovery')).toBe(0);
   });
@@ -372,9 +381,44 @@ describe('a recovery', () => {
   });
 
   it('waits for the nodes that lived when Redis lost its state', async () => {
-    await redis.zadd('nodes', 1, 'b');
+    await redis.mset('clock', 10_000, 'newest', '5000000000000000');
+    await redis.zadd('nodes', 9_000, 'b');
     expect(await recoverWith({ a: {} })).toBe('wait');
     expect(await recoverWith({ a: {}, b: { remembers: '1' } })).toBe('serving');
+  });
+
+  it('waits for the nodes of which another node knows, also if as many others take part', async () => {
+    const knows = { a: 10_000, b: 9_000, c: 9_000 };
+    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('wait');
+    expect(await recoverWith({ a: { remembers: '1' }, b: { remembers: '1' }, d: {} })).toBe('wait');
+    expect(await recoverWith({ c: { remembers: '1' }, a: {}, b: {}, d: {} })).toBe('serving');
+  });
+
+  it('waits for no node that died before the data ends: all that it published is there', async () => {
+    await redis.mset('generation', 'last:5000000000000000', 'clock', 10_000);
+    await redis.zadd('nodes', 7_999, 'b');
+    const knows = { a: 10_000, b: 7_999 };
+    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:5000000000000000');
+  });
+
+  it('waits for a node that died when the data had ended', async () => {
+    await redis.set('clock', 10_000);
+    expect(await recoverWith({ a: { remembers: '1', told: 14_000, knows: { b: 8_001 } } })).toBe('wait');
+  });
+
+  it('waits, if there is no data, for a node that may have published behind what is given back', async () => {
+    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_000 } } })).toBe('serving');
+    await redis.flushall();
+    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_001 } } })).toBe('wait');
+  });
+
+  it('says since when nodes give back what they published: since the data ends, or for as long as it may be older', async () => {
+    const told = 20_000;
+    expect(await report('a', 0, { told })).toEqual(['listened', 'next']);
+    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '15000']);
+    await redis.set('clock', 19_000);
+    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '17000']);
   });
 
   it('waits, if Redis has only just started, for a node that knows what it held', async () => {
@@ -386,7 +430,7 @@ describe('a recovery', () => {
 
   it('ends all epochs if a node has forgotten too much of what it published', async () => {
     await redis.set('newest', '5000000000000000');
-    expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1', knows: 2 } })).toBe('serving');
+    expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1' } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:5000000000000001');
   });
 });
@@ -395,8 +439,8 @@ describe('the clock', () => {
   const keys = ['nodes', 'run', 'clock', 'connections', 'layout'];
   const beat = async (node: string, clock: number, isLast = false) => {
     const args = [node, 7_000, '', 1, clock, isLast ? 1 : ''];
-    const [nodes, told] = (await run(scripts.heartbeat, keys, args)) as number[];
-    return { nodes, told };
+    const [living, told] = (await run(scripts.heartbeat, keys, args)) as [string[], number];
+    return { nodes: living.length / 2, told };
   };
   const stateOfServer = async (): Promise<string> => {
     const info = await redis.info();

@@ -38,6 +38,7 @@ import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from
 import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
+import { KnownNodes } from './known-nodes.js';
 import type { LineCounters } from './line.js';
 import { Lines } from './lines.js';
 import { leaseMs, maxHeartbeatMs, rememberMs } from './memory-times.js';
@@ -107,9 +108,6 @@ const beaconMs = 1_000;
 /** What stands before a node's name on the control channel if it has left. */
 const leaving = 'left:';
 
-/** After how many heartbeats in a row that count fewer nodes than before, fewer are believed. */
-const beatsUntilFewer = 3;
-
 /** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
 const probeStreamMs = 60_000;
 
@@ -143,7 +141,7 @@ export class RedisRelay implements Relay {
   readonly #load: () => Load | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
-  #nodes = 1;
+  readonly #nodes = new KnownNodes();
   /** What all nodes measure time by (lua/heartbeat.lua): as it was told, and when that was asked for, by performance.now(). */
   #clock = { told: 0, askedAt: 0 };
   #isOnControl = false;
@@ -151,8 +149,6 @@ export class RedisRelay implements Relay {
   /** What this node said last of its connections. */
   #reported: Load | null = null;
   #outputBufferBytes = 0;
-  /** How often in a row fewer nodes were heard of. */
-  #fewer = 0;
   #probeOffset = 0;
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
@@ -269,8 +265,8 @@ export class RedisRelay implements Relay {
       this.#published,
       this.#publishScript,
       {
-        nodes: () => this.#nodes,
-        clock: () => this.#clock.told,
+        nodes: () => this.#nodes.toArgs(),
+        clock: () => this.#clock,
         listened: () => this.#lines.all(),
         isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
         isReachable: () => this.#isOnControl,
@@ -296,7 +292,7 @@ export class RedisRelay implements Relay {
   }
 
   get nodes(): number {
-    return this.#nodes;
+    return this.#nodes.count;
   }
 
   get spread(): Spread | null {
@@ -408,7 +404,7 @@ export class RedisRelay implements Relay {
       const text = message.toString('latin1');
       if (text === this.#name) return;
       if (text.startsWith(leaving)) {
-        this.#nodes = Math.max(1, this.#nodes - 1);
+        this.#nodes.forget(text.slice(leaving.length));
         return;
       }
       this.#recovery.ask();
@@ -532,20 +528,15 @@ export class RedisRelay implements Relay {
     this.#hearBeat(beat, askedAt);
   }
 
-  /** Fewer nodes are not believed at once: Redis may have lost its state, and with it the others. */
   #hearBeat(beat: unknown, askedAt: number): void {
     // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
     if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
-    const [alive, clock, nodes, open, connections] = beat as readonly number[];
-    if (alive === undefined || clock === undefined) return;
-    if (nodes === undefined || open === undefined || connections === undefined) return;
+    const [living, clock, nodes, open, connections] = beat as [readonly unknown[], ...(number | undefined)[]];
+    if (clock === undefined || nodes === undefined || open === undefined || connections === undefined) return;
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     if (clock > this.#clock.told) this.#clock = { told: clock, askedAt };
-    this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
-    if (this.#fewer > 0 && this.#fewer <= beatsUntilFewer) return;
-    this.#nodes = alive;
-    this.#fewer = 0;
+    this.#nodes.hear(living);
   }
 
   #heartbeat(isLast = false): ScriptCall {

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { masterName } from '../cluster-under-test.js';
 import type { Fault } from '../fault.js';
 import { redisCommand } from '../redis-command.js';
+import { firstNode } from './victim.js';
 
 /** Less than data may be older (broker/src/relay/memory-times.ts). */
 const snapshotAgeMs = 2_000;
@@ -15,6 +16,27 @@ export const redisSnapshot: Fault = {
   async strike({ cluster }) {
     await cluster.command('SAVE');
     await delay(snapshotAgeMs);
+    await cluster.redis.kill();
+    await cluster.redis.restart();
+  },
+};
+
+/** More than after its last sign of life a node may still have published (broker/src/relay/memory-times.ts). */
+const diedBeforeMs = 3_000;
+
+export const redisRestartAfterKill: Fault = {
+  name: 'redis-restart-after-kill',
+  about:
+    'A node is killed (SIGKILL) and started again at once. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    await node.process.kill();
+    const killedAt = performance.now();
+    await node.startAgain();
+    await delay(Math.max(0, killedAt + diedBeforeMs - performance.now()));
     await cluster.redis.kill();
     await cluster.redis.restart();
   },
