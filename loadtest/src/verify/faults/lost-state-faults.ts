@@ -27,18 +27,17 @@ const diedBeforeMs = 3_000;
 export const redisRestartAfterKill: Fault = {
   name: 'redis-restart-after-kill',
   about:
-    'A node is killed (SIGKILL) and started again at once. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+    'A node is killed (SIGKILL). 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again, then the node.',
   resets: 'none',
   isDetectable: true,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
   async strike({ cluster }) {
     const node = firstNode(cluster);
     await node.process.kill();
-    const killedAt = performance.now();
-    await node.startAgain();
-    await delay(Math.max(0, killedAt + diedBeforeMs - performance.now()));
+    await delay(diedBeforeMs);
     await cluster.redis.kill();
     await cluster.redis.restart();
+    await node.startAgain();
   },
 };
 
