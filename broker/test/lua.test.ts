@@ -66,7 +66,7 @@ describe('giving back what Redis lost', () => {
       scripts.restore,
       ['generation', 'newest', 't'],
       [
-        ...[floor, ageMs, ageMs, epoch, epoch, first, entryOf(texts, ids), ids.length],
+        ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
       ],
     );
@@ -92,7 +92,7 @@ describe('giving back what Redis lost', () => {
       run(
         scripts.restore,
         ['generation', 'newest', 't'],
-        [floor, ageMs, ageMs, named, named, first, entryOf([text]), 0],
+        [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
     expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
     expect(await publications()).toEqual(['3 new']);
@@ -100,9 +100,43 @@ describe('giving back what Redis lost', () => {
     expect(await publications()).toEqual(['3 new']);
   });
 
+  describe('of a history that was given another epoch after Redis had saved it', () => {
+    const begin = async (): Promise<{ readonly saved: string; readonly renewed: string }> => {
+      const [position = ''] = await publish(['a', 'b', 'c']);
+      await redis.del('generation');
+      const saved = position.split('-')[0] as string;
+      return { saved, renewed: String(Number(saved) + 5) };
+    };
+
+    it('adds to what Redis has what was published after that', async () => {
+      const { renewed } = await begin();
+      const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
+      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
+      expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
+    });
+
+    it('keeps what Redis has if nothing was published after that', async () => {
+      const { renewed } = await begin();
+      const args = [floor, renewed, 3, 3, ageMs];
+      expect(await run(scripts.restorePositions, ['generation', 'newest', 't'], args)).toBe(1);
+      expect(await publications()).toEqual(['1 a', '2 b', '3 c']);
+      expect(await publish(['d'], renewed)).toEqual([`${renewed}-4`]);
+    });
+
+    it.each(['2', ''])(
+      'takes its place if Redis has it otherwise, or that is not known (begun after %s)',
+      async (begun) => {
+        const { renewed } = await begin();
+        const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
+        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
+        expect(await publications()).toEqual(['3 d']);
+      },
+    );
+  });
+
   it('keeps the epochs under which publications of a history were made', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, ...args]);
+    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
     expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
@@ -123,7 +157,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, ...args]);
+    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
   return positions;
@@ -161,7 +195,7 @@ describe('epochs', () => {
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, ahead, ahead, 1, entryOf(['a']), 0],
+      [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
     const [next = ''] = await publish(['b']);
@@ -206,7 +240,7 @@ describe('the life of a history', () => {
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, named, named, 2, entryOf(['b']), 0],
+      [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
     expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
@@ -235,13 +269,28 @@ describe('a publication that is known already', () => {
     const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
     await admin.set('generation', 'g');
     const { source } = publishScript('');
-    const args = ['g', floor, ageMs, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', ...args);
+    const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
     expect(await offset()).toBeGreaterThan(before);
     admin.disconnect();
+  });
+
+  it('is known also if Redis takes no writes; only for WAIT that is not enough', async () => {
+    const [first] = await publish(['a'], '', ['a']);
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      const again = (wait: string) => {
+        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+        return run(publishScript(''), ['generation', 'newest', 't'], args);
+      };
+      expect(await again('')).toEqual([['', first]]);
+      await expect(again('1')).rejects.toThrow('UNPROVEN');
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
   });
 });
 

@@ -34,6 +34,8 @@ export interface RecoveryLink {
 export interface RememberedTopic {
   readonly topic: Topic;
   readonly position: Position;
+  /** Offset after which the epoch of the position began; null if it does not know. */
+  readonly begunAt: number | null;
   readonly recent: { readonly entries: readonly StreamEntry[] };
 }
 
@@ -215,8 +217,8 @@ export class Recovery {
 
   async #giveBackListened(): Promise<number> {
     const calls: ScriptCall[] = [];
-    for (const { topic, position, recent } of this.#owner.listened()) {
-      this.#addCalls(calls, topic, position.epoch, recent.entries.map(given));
+    for (const { topic, position, begunAt, recent } of this.#owner.listened()) {
+      this.#addCalls(calls, topic, position.epoch, begunAt, recent.entries.map(given));
     }
     return this.#giveBack(calls);
   }
@@ -228,14 +230,16 @@ export class Recovery {
     for (let at = 0; at < empty.length; at += maxEntriesPerCall) {
       const piece = empty.slice(at, at + maxEntriesPerCall);
       const keys = this.#keysOf(...piece.map(({ topic }) => topic));
-      const args = piece.flatMap(({ topic, position }) => [position.epoch, position.offset, this.#lifeMs(topic)]);
+      const args = piece.flatMap(({ topic, position: { epoch, offset }, begunAt }) => {
+        return [epoch, begunAt ?? '', offset, this.#lifeMs(topic)];
+      });
       calls.push({ script: scripts.restorePositions, keys, args: [this.#floor, ...args] });
     }
     // What is older Redis has; or it has no data, and another node that was not waited for may have published behind it.
     const { told, askedAt } = this.#owner.clock();
     const maxAgeMs = performance.now() - askedAt + told - since;
     for (const { topic, epoch, entries } of this.#published.topics(maxAgeMs)) {
-      this.#addCalls(calls, topic, epoch, entries.flatMap(decoded).map(given));
+      this.#addCalls(calls, topic, epoch, null, entries.flatMap(decoded).map(given));
     }
     return this.#giveBack(calls);
   }
@@ -288,10 +292,10 @@ export class Recovery {
     return this.#lastGeneration === null ? '0' : floorOf(this.#lastGeneration);
   }
 
-  #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, entries: readonly Given[]): void {
+  #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, begunAt: number | null, entries: readonly Given[]): void {
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-      const args: (string | number | Buffer)[] = [this.#floor, this.#lifeMs(topic), windowMs, epoch];
+      const args: (string | number | Buffer)[] = [this.#floor, this.#lifeMs(topic), windowMs, epoch, begunAt ?? ''];
       for (const { epoch: entryEpoch, first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
         args.push(entryEpoch, first, bytes, ids.length, ...ids.flat());
       }

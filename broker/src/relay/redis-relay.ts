@@ -44,7 +44,7 @@ import { Lines } from './lines.js';
 import { leaseMs, maxHeartbeatMs, rememberMs } from './memory-times.js';
 import { parsePosition } from './position-id.js';
 import { Probe, type ProbeCounters } from './probe.js';
-import { PublishScript } from './publish-script.js';
+import { isUnknownScript, PublishScript } from './publish-script.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
 import { decodeRedisMessage } from './redis-message.js';
@@ -144,6 +144,8 @@ export class RedisRelay implements Relay {
   readonly #nodes = new KnownNodes();
   /** What all nodes measure time by (lua/heartbeat.lua): as it was told, and when that was asked for, by performance.now(). */
   #clock = { told: 0, askedAt: 0 };
+  /** The clock when {@link Published.turn} was last called. */
+  #turnedAt = 0;
   #isOnControl = false;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
@@ -242,7 +244,7 @@ export class RedisRelay implements Relay {
         generation: () => this.#generation,
         onStale,
         evaluate: async (call) => {
-          const [answer] = await this.#publisher.evaluate([call]);
+          const answer = await this.#evaluate(call);
           if (answer instanceof Error) throw answer;
           return answer;
         },
@@ -516,7 +518,7 @@ export class RedisRelay implements Relay {
   /** No other node has to wait for this one any more, whatever happens to Redis. */
   async #leave(): Promise<void> {
     if (this.#generation === null) return;
-    await this.#publisher.evaluate([this.#heartbeat(true)]);
+    await this.#evaluate(this.#heartbeat(true));
     await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(leaving + this.#name) }]);
   }
 
@@ -524,8 +526,22 @@ export class RedisRelay implements Relay {
   async #beat(): Promise<void> {
     if (this.#generation === null) return;
     const askedAt = performance.now();
-    const [beat] = await this.#publisher.evaluate([this.#heartbeat()]);
-    this.#hearBeat(beat, askedAt);
+    this.#hearBeat(await this.#evaluate(this.#heartbeat()), askedAt);
+  }
+
+  /**
+   * Answers an error instead of rejecting. If Redis has lost the script (SCRIPT FLUSH), it gets it and is asked again; so not for publications,
+   * whose order that would change (publish-script.ts).
+   */
+  async #evaluate(call: ScriptCall): Promise<unknown> {
+    const [answer] = await this.#publisher.evaluate([call]);
+    if (!(answer instanceof Error && isUnknownScript(answer))) return answer;
+    try {
+      await this.#publisher.load([call.script]);
+      return (await this.#publisher.evaluate([call]))[0];
+    } catch (error) {
+      return error;
+    }
   }
 
   #hearBeat(beat: unknown, askedAt: number): void {
@@ -568,7 +584,7 @@ export class RedisRelay implements Relay {
       {
         script: this.#publishScript.current,
         keys: [generationKey, newestEpoch, this.#keys.probe(this.#name)],
-        args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, 1, entry, '', 0],
+        args: [generation.name, generation.floor, 1_000, '', '', oldest, probeStreamMs, 1, entry, '', 0],
       },
     ]);
     const answer = published instanceof Error ? published : (published as readonly unknown[])[0];
@@ -608,7 +624,9 @@ export class RedisRelay implements Relay {
 
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
-    if (this.#generation === null) return;
+    // While heartbeats get no answer, Redis may be about to lose what this node remembers.
+    if (this.#generation === null || this.#clock.told === this.#turnedAt) return;
+    this.#turnedAt = this.#clock.told;
     const messages = this.#published.turn().map(({ topic, epoch, offset }) => {
       return { channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
     });
