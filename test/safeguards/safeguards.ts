@@ -541,6 +541,15 @@ export const safeguards: readonly Safeguard[] = [
     test: 'drains once: a supervisor reaches the process twice',
   },
   {
+    name: 'pings behind unread bytes',
+    about: 'a subscriber that reads slowly is not taken for dead',
+    file: 'broker/src/connection/connection.ts',
+    find: 'this.#socket.ping();',
+    replace: 'if (this.#socket.getBufferedAmount() === 0) this.#socket.ping();',
+    testFile: 'broker/test/limits.test.ts',
+    test: 'of a client that reads slowly is broken too: the ping goes behind what is unread',
+  },
+  {
     name: 'a log without a reader',
     about: 'a node whose log nobody reads still drains and ends',
     file: 'broker/src/standard-output.ts',
