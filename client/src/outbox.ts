@@ -198,7 +198,7 @@ export class Outbox {
 
   /** The node has refused a publication of `send()` with `rateLimited`. */
   onSendLimited(retryAfterMs: number | null): void {
-    this.#settings.pacer.slowDown(retryAfterMs);
+    this.#settings.pacer.refusedUnasked(retryAfterMs);
   }
 
   /** Gives a publication up. What has not been sent is taken back. */

@@ -328,7 +328,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'pace, client',
     about: 'a client that sends more than its user may is not closed for it',
     file: 'client/src/pacer.ts',
-    find: 'return this.#intervalMs === 0 ? 0 : this.#dueMs - performance.now();',
+    find: 'return this.#intervalMs === 0 ? 0 : this.#nextMs - performance.now();',
     replace: 'return 0;',
     testFile: 'client/src/pacer.test.ts',
     test: 'sends a burst as fast as the rate permits, with few refusals',
@@ -340,7 +340,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
     testFile: 'client/src/pacer.test.ts',
-    test: 'shares the rate with others of its user, and none is closed',
+    test: 'shares the rate among clients of its user, and none is closed',
   },
   {
     name: 'order of commands, client',
