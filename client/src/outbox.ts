@@ -42,8 +42,6 @@ export type Failure = (posting: Posting) => FanfareError;
 
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {
-  readonly topic: string;
-  readonly settle: (answer: Answer) => void;
   readonly onAnswer: (answer: Answer) => void;
   /** Null where no answer is wanted. */
   id: number | null = null;
@@ -66,9 +64,13 @@ export class Posting implements Request {
   isRepeat = false;
   isSettled = false;
 
-  constructor(topic: string, settle: (answer: Answer) => void, onAnswer: (posting: Posting, answer: Answer) => void) {
-    this.topic = topic;
-    this.settle = settle;
+  constructor(
+    readonly topic: string,
+    /** How long somebody waits for it; infinite where nobody does. */
+    readonly timeoutMs: number,
+    readonly settle: (answer: Answer) => void,
+    onAnswer: (posting: Posting, answer: Answer) => void,
+  ) {
     this.onAnswer = (answer) => onAnswer(this, answer);
   }
 
@@ -83,8 +85,8 @@ interface Lane {
   readonly postings: Posting[];
   /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
   scout: Posting | null;
-  /** Whether nothing has failed since one was accepted: its postings wait for room, or the pace, and nothing else. */
-  isProven: boolean;
+  /** What has refused or lost one of them since one was accepted: the rate of the user only, or something else. */
+  setback: 'none' | 'rate' | 'failure';
   failures: number;
   /** Runs until the next try. */
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -108,6 +110,8 @@ export class Outbox {
   #isRunPlanned = false;
   /** Until the pace allows the next one. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The last refusal because of the rate. */
+  #limited: ReplyError | undefined;
   #sends = 0;
   /** Publications of `send()` that left since one left that is answered. */
   #unprovenSends = 0;
@@ -120,6 +124,13 @@ export class Outbox {
 
   constructor(settings: OutboxSettings) {
     this.#settings = settings;
+  }
+
+  /** How long the most impatient of those that are unsettled waits in all; infinite if nobody waits. */
+  get patienceMs(): number {
+    let patienceMs = Number.POSITIVE_INFINITY;
+    for (const { timeoutMs } of this.#unsettled) patienceMs = Math.min(patienceMs, timeoutMs);
+    return patienceMs;
   }
 
   /** From now on publications leave on this connection, beginning with all that wait. */
@@ -154,12 +165,12 @@ export class Outbox {
 
   /** Begins a publication whose data comes with {@link post}; its deadline runs from now on. `settle` is called once, later. */
   open(topic: string, timeoutMs: number, settle: (answer: Answer) => void): Posting {
-    const posting = new Posting(topic, settle, this.#onAnswer);
+    const posting = new Posting(topic, timeoutMs, settle, this.#onAnswer);
     posting.id = this.#settings.requests.add(posting);
     this.#unsettled.add(posting);
     posting.timer = setTimeout(() => {
-      const { maybeDelivered, refusal } = posting;
-      this.fail(posting, () => timedOut(timeoutMs, refusal, this.#settings.trouble(), maybeDelivered));
+      const trouble = this.#settings.trouble();
+      this.fail(posting, () => timedOut(timeoutMs, this.#refusalOf(posting), trouble, posting.maybeDelivered));
     }, timeoutMs);
     return posting;
   }
@@ -184,7 +195,7 @@ export class Outbox {
       if (answer instanceof FanfareError && !(answer instanceof ConnectionError)) onRefused(answer);
     };
     const { requests } = this.#settings;
-    const posting = new Posting(command.topic, settle, this.#onAnswer);
+    const posting = new Posting(command.topic, Number.POSITIVE_INFINITY, settle, this.#onAnswer);
     posting.isSend = true;
     this.#sends = (this.#sends + 1) % sendsToAnswer;
     if (this.#sends === 0) posting.id = requests.add(posting);
@@ -197,8 +208,9 @@ export class Outbox {
   }
 
   /** The node has refused a publication of `send()` with `rateLimited`. */
-  onSendLimited(retryAfterMs: number | null): void {
-    this.#settings.pacer.refusedUnasked(retryAfterMs);
+  onSendLimited(error: ReplyError): void {
+    this.#settings.pacer.refusedUnasked(error.retryAfterMs);
+    this.#limited = error;
   }
 
   /** Gives a publication up. What has not been sent is taken back. */
@@ -239,6 +251,12 @@ export class Outbox {
     });
   }
 
+  /** Why it is not published yet: of what waits for its turn, that the node has refused others. */
+  #refusalOf({ refusal, outgoing, connection }: Posting): FanfareError | undefined {
+    if (refusal !== undefined || outgoing === null || connection !== null) return refusal;
+    return this.#connection !== null && this.#settings.pacer.isSlow ? this.#limited : undefined;
+  }
+
   #use(connection: Connection | null): void {
     this.#connection = connection;
     this.#isPaused = false;
@@ -265,12 +283,14 @@ export class Outbox {
 
   #full(topic: string, bytes: number): FanfareError | null {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
+    const connection = this.#connection;
     const total = this.#waitingBytes + bytes;
-    const lane = this.#lanes.get(topic);
+    // What waits for its turn will leave; what waits for a connection, or behind a failure, may not.
+    const isStuck = !this.#isPaused && this.#lanes.get(topic)?.setback === 'failure';
     const isFull =
-      this.#connection !== null && (this.#isPaused || lane === undefined || lane.isProven)
-        ? this.#connection.unsentBytes + total > maxUnsentBytes
-        : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
+      connection === null || isStuck
+        ? this.#waiting >= maxQueuedPublications || total > maxQueuedBytes
+        : connection.unsentBytes + total > maxUnsentBytes;
     return isFull ? new FanfareError('queueFull') : null;
   }
 
@@ -329,6 +349,7 @@ export class Outbox {
     else if (answer instanceof ReplyError && answer.code === 'rateLimited') {
       pacer.answered(weight - 1);
       pacer.refused(answer.retryAfterMs);
+      this.#limited = answer;
     } else pacer.answered(weight);
     const isHungry = pacer.isHungry && this.#flyingBytes <= maxInFlightBytes / 2;
     if (this.#waiting === 0 || this.#isRunPlanned || !isHungry) return;
@@ -344,7 +365,7 @@ export class Outbox {
     const { topic, order } = posting;
     let lane = this.#lanes.get(topic);
     if (lane === undefined) {
-      lane = { postings: [], scout: null, isProven: true, failures: 0, timer: undefined };
+      lane = { postings: [], scout: null, setback: 'none', failures: 0, timer: undefined };
       this.#lanes.set(topic, lane);
     }
     const { postings } = lane;
@@ -367,7 +388,7 @@ export class Outbox {
     else {
       if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
       if (isScout) {
-        lane.isProven = true;
+        lane.setback = 'none';
         lane.failures = 0;
       }
       this.#settle(posting, answer);
@@ -389,9 +410,14 @@ export class Outbox {
     if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
     posting.refusal = refusal;
     const lane = this.#wait(posting);
-    lane.isProven = false;
-    // What the rate refused has its time from the pacer; after a lost connection the next one is waited for.
-    if (isRefused && refusal.code !== 'rateLimited' && lane.scout === null) this.#planRun(lane);
+    // What the rate refused has its time from the pacer.
+    if (refusal.code === 'rateLimited') {
+      if (lane.setback === 'none') lane.setback = 'rate';
+      return;
+    }
+    lane.setback = 'failure';
+    // After a lost connection the next one is waited for.
+    if (isRefused && lane.scout === null) this.#planRun(lane);
   }
 
   #planRun(lane: Lane): void {
@@ -417,7 +443,7 @@ export class Outbox {
         if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
         else {
           this.#send(posting, connection);
-          if (!lane.isProven && this.#flying.has(posting)) lane.scout = posting;
+          if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;
         }
         // Its next turn is behind those of the other topics.
         this.#lanes.delete(topic);

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { createClient, type FanfareError, type WebSocketConstructor } from '@fanfare/client';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
@@ -100,31 +100,4 @@ it('asks with a plain request why, if the WebSocket does not tell', async () => 
   expect(await messageOf(node.url)).toMatch(/attempts?: HTTP 404: There is nothing here\.$/);
   node.refuseWith = 426;
   expect(await messageOf(node.url)).toMatch(/A node answers there, and does not accept the WebSocket/);
-});
-
-it('makes an attempt in time for what waits, however long it has been waiting', async () => {
-  await using node = await startTestNode();
-  node.refuseWith = 503;
-  await using client = createClient(node.url, {
-    reconnectBaseDelayMs: 20,
-    reconnectMaxDelayMs: 600_000,
-    random: () => 0.999,
-  });
-  client.on('error', () => {});
-  client.connect().catch(() => {});
-  // By then the next attempt is more than twenty seconds away.
-  const clock = vi.spyOn(globalThis, 'setTimeout');
-  const longest = (): number => Math.max(...clock.mock.calls.map(([, delayMs]) => delayMs ?? 0));
-  try {
-    await until(() => client.state.name === 'connecting' && client.state.attempt >= 7);
-    expect(longest()).toBeGreaterThan(1_000);
-    clock.mockClear();
-    const published = client.publish('a', 1, { timeoutMs: 1_000 });
-    node.refuseWith = null;
-    await published;
-    const delays = clock.mock.calls.map(([, delayMs]) => delayMs ?? 0);
-    expect(delays).toContainEqual(expect.closeTo(499.5, 0));
-  } finally {
-    clock.mockRestore();
-  }
 });
