@@ -292,7 +292,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'order behind a failed publish',
     about: 'retries do not overtake each other',
     file: 'client/src/outbox.ts',
-    find: 'if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;',
+    find: "if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;",
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
     test: 'keeps the order of many that failed together',
