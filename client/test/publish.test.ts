@@ -106,7 +106,8 @@ it('gives up after timeoutMs what never left, and takes it back', async () => {
 
 it('gives up after timeoutMs what is not answered, and ignores a late answer', async () => {
   await using node = await startTestNode();
-  await using client = connect(node, { timeoutMs: 20 });
+  await using client = connect(node, { timeoutMs: 200 });
+  await client.connect();
   const errors = record(client, 'error');
   const late: Array<() => void> = [];
   node.on('publish', (_command, _connection, proceed) => late.push(proceed));
