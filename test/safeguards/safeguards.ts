@@ -492,8 +492,8 @@ export const safeguards: readonly Safeguard[] = [
     file: 'broker/lua/recover.lua',
     find: "redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)",
     replace: "redis.call('PUBLISH', ARGV[8], ARGV[1]) and 1",
-    testFile: 'broker/test/lost-state.test.ts',
-    test: 'waits for those that hear its call, if all data was deleted',
+    testFile: 'broker/test/lua.test.ts',
+    test: 'waits for the nodes that hear its call',
   },
   {
     name: 'staying while only it remembers',
