@@ -107,6 +107,7 @@ it('gives up after timeoutMs what never left, and takes it back', async () => {
 it('gives up after timeoutMs what is not answered, and ignores a late answer', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { timeoutMs: 20 });
+  await client.connect();
   const errors = record(client, 'error');
   const late: Array<() => void> = [];
   node.on('publish', (_command, _connection, proceed) => late.push(proceed));
