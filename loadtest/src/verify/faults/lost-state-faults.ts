@@ -1,8 +1,10 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RedisProcess } from '@fanfare/local-cluster';
 import { masterName } from '../cluster-under-test.js';
 import type { Fault } from '../fault.js';
 import { redisCommand } from '../redis-command.js';
+import { firstNode } from './victim.js';
 
 /** Less than data may be older (broker/src/relay/memory-times.ts). */
 const snapshotAgeMs = 2_000;
@@ -15,10 +17,32 @@ export const redisSnapshot: Fault = {
   async strike({ cluster }) {
     await cluster.command('SAVE');
     await delay(snapshotAgeMs);
-    await cluster.redis.kill();
-    await cluster.redis.restart();
+    await restart(cluster.redis);
   },
 };
+
+/** More than after its last sign of life a node may still have published (broker/src/relay/memory-times.ts). */
+const diedBeforeMs = 3_000;
+
+export const redisRestartAfterKill: Fault = {
+  name: 'redis-restart-after-kill',
+  about:
+    'A node is killed (SIGKILL) and started again. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    await node.process.kill();
+    // However long its start takes: the dead one is to be known still.
+    await Promise.all([node.startAgain(), delay(diedBeforeMs).then(() => restart(cluster.redis))]);
+  },
+};
+
+async function restart(redis: RedisProcess): Promise<void> {
+  await redis.kill();
+  await redis.restart();
+}
 
 const hourSeconds = 3_600;
 /** Rounds of moving the clock and deleting histories. */
@@ -44,8 +68,7 @@ export const clockBack: Fault = {
       for (const stream of streams.filter((name) => !name.includes(':ids'))) await cluster.command('DEL', stream);
       await delay(300);
     }
-    await redis.kill();
-    await redis.restart();
+    await restart(redis);
   },
 };
 
