@@ -138,10 +138,13 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     // What the page may not read, and what the browser says to nobody.
     await using other = await serveNothing();
     await tab.evaluate(`make('ws://${other.host}/ws').subscribe('a') && 1`);
-    await expect.poll(() => tab.evaluate('log.errors.at(-1)')).toMatch(/A server answers there, with something else/);
+    const patient = { timeout: 20_000 };
+    await expect
+      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
+      .toMatch(/A server answers there, with something else/);
     await tab.evaluate(`make('wss://${other.host}/ws').subscribe('a') && 1`);
     await expect
-      .poll(() => tab.evaluate('log.errors.at(-1)'))
+      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
       .toMatch(`Nobody answers there, or the certificate is not valid for ${other.host}, or the server expects ws: (`);
   });
 
