@@ -40,6 +40,19 @@ async function serve(script: string) {
   };
 }
 
+/** A server that has neither a WebSocket nor a word for pages of others. */
+async function serveNothing() {
+  const server = createServer((_request, response) => response.writeHead(404).end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 async function metric(adminUrl: string, name: string): Promise<number> {
   const text = await (await fetch(`${adminUrl}/metrics`)).text();
   return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
@@ -122,6 +135,17 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'))
       .toMatch(/wrong after \d+ attempts?: HTTP 404: There is nothing here; the WebSocket endpoint is \/ws\.$/);
+    // What the page may not read, and what the browser says to nobody.
+    await using other = await serveNothing();
+    await tab.evaluate(`make('ws://${other.host}/ws').subscribe('a') && 1`);
+    const patient = { timeout: 20_000 };
+    await expect
+      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
+      .toMatch(/A server answers there, with something else/);
+    await tab.evaluate(`make('wss://${other.host}/ws').subscribe('a') && 1`);
+    await expect
+      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
+      .toMatch(`Nobody answers there, or the certificate is not valid for ${other.host}, or the server expects ws: (`);
   });
 
   it.skipIf(!isHere)('a failed publish that nobody awaits is an unhandled rejection', async () => {

@@ -14,16 +14,35 @@ describe('the address of the broker', () => {
     expect(addressOf(url)).toBe(address);
   });
 
-  it.each([
-    ['localhost:8080/ws', '"localhost:8080/ws". Write ws://localhost:8080/ws.'],
-    ['127.0.0.1:8080/ws?ticket=secret', '"127.0.0.1:8080/ws". Write ws://127.0.0.1:8080/ws.'],
-    ['example.com', '"example.com". Write ws://example.com.'],
-    ['ftp://example.com/ws', '"ftp://example.com/ws".'],
-    ['ws://example.com/ws?ticket=secret#a', '"ws://example.com/ws".'],
-    ['ws://', '"ws://".'],
-  ])('is not %s', (url, shown) => {
-    const message = `The URL must begin with ws:// or wss://, and have no #: ${shown}`;
-    expect(() => addressOf(url)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
+  const scheme = 'The URL must begin with ws:// or wss://:';
+  const invalid = 'The URL is not valid:';
+  const example = 'ive one such as ws://127.0.0.1:8080/ws.';
+  const ports = 'Check the host and the port (1 to 65535).';
+  it.each<[unknown, string]>([
+    ['localhost:8080/ws', `${scheme} "localhost:8080/ws". Write ws://localhost:8080/ws.`],
+    ['127.0.0.1:8080/ws?ticket=secret', `${scheme} "127.0.0.1:8080/ws". Write ws://127.0.0.1:8080/ws.`],
+    ['example.com', `${scheme} "example.com". Write ws://example.com.`],
+    ['//example.com/ws', `${scheme} "//example.com/ws". Write ws://example.com/ws.`],
+    ['ftp://example.com/ws', `${scheme} "ftp://example.com/ws". G${example}`],
+    ['mailto:x', `${scheme} "mailto:x". G${example}`],
+    ['./ws', `${scheme} "./ws". G${example}`],
+    ['ws', `${scheme} "ws". G${example}`],
+    ['ws://', `${invalid} "ws://". ${ports}`],
+    ['ws://127.0.0.1:99999/ws', `${invalid} "ws://127.0.0.1:99999/ws". ${ports}`],
+    ['ws://local host/ws', `${invalid} "ws://local host/ws". ${ports}`],
+    ['ws://example.com/ws?ticket=secret#a', 'The URL must have no #: "ws://example.com/ws".'],
+    ['https://ada:secret@example.com/ws#a', 'The URL must have no #: "https://example.com/ws".'],
+    ['', `The URL is empty: g${example}`],
+    [undefined, `The URL is undefined: g${example}`],
+    [5, `The URL is 5: g${example}`],
+  ])('is not %s', (url, message) => {
+    expect(() => addressOf(url as string)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
+  });
+
+  it.each(['file:///home/me/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
+    vi.stubGlobal('location', new URL(href));
+    const message = `This page has no address to complete the path "/ws": give a whole URL such as ws://127.0.0.1:8080/ws.`;
+    expect(() => addressOf('/ws')).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 
   it.each([
@@ -31,8 +50,10 @@ describe('the address of the broker', () => {
     ['http://localhost:5173/', '/ws?ticket=t', 'ws://localhost:5173/ws?ticket=t'],
     ['https://app.example.com/', '//push.example.com/ws', 'wss://push.example.com/ws'],
     ['https://app.example.com/', 'ws://127.0.0.1/ws', 'ws://127.0.0.1/ws'],
+    // A worker.
+    ['blob:https://app.example.com/0b5c', '/ws', 'wss://app.example.com/ws'],
   ])('on the page %s: %s', (href, url, address) => {
-    vi.stubGlobal('location', { href });
+    vi.stubGlobal('location', new URL(href));
     expect(addressOf(url)).toBe(address);
   });
 

@@ -1,27 +1,50 @@
 /** The address of the broker, from what the application has written. */
 import { FanfareError } from './errors.js';
 
+const example = 'ws://127.0.0.1:8080/ws';
+
 /**
  * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. A path is completed from the address of the page; null if
  * there is no page, as on a server that renders it. Throws `invalidOption`.
  */
 export function addressOf(url: string | URL): string | null {
-  const text = String(url);
-  const isPath = text.startsWith('/');
-  const page = (globalThis as { location?: { readonly href: string } }).location?.href;
-  if (isPath && page === undefined) return null;
+  const text = typeof url === 'string' ? url.trim() : String(url);
+  // Of a worker that was made from a blob, the origin is that of the page; of a file it is 'null'.
+  const origin = (globalThis as { location?: { readonly origin: string } }).location?.origin;
+  if (isPath(text) && origin === undefined) return null;
+  const address = parse(text, text.startsWith('/') ? origin : undefined);
+  if (address !== null && /^wss?:$/.test(address.protocol) && address.hash === '') return address.href;
+  throw new FanfareError('invalidOption', { message: whyNot(url, text) });
+}
+
+/** `//host/ws` is none: it has a host. */
+function isPath(text: string): boolean {
+  return /^\/(?!\/)/.test(text);
+}
+
+function parse(text: string, base: string | undefined): URL | null {
   try {
-    const address = new URL(text, isPath ? page : undefined);
+    const address = new URL(text, base);
     address.protocol = address.protocol.replace(/^http/, 'ws');
-    if (/^wss?:$/.test(address.protocol) && address.hash === '') return address.href;
+    return address;
   } catch {
-    // It is said below.
+    return null;
   }
-  // Without the query, which may hold a ticket.
-  const shown = text.replace(/[?#].*/, '');
-  const hint = text.includes('://') ? '' : ` Write ws://${shown}.`;
-  const message = `The URL must begin with ws:// or wss://, and have no #: ${JSON.stringify(shown)}.${hint}`;
-  throw new FanfareError('invalidOption', { message });
+}
+
+function whyNot(url: unknown, text: string): string {
+  if (typeof url !== 'string' && !(url instanceof URL)) return `The URL is ${text}: give one such as ${example}.`;
+  if (text === '') return `The URL is empty: give one such as ${example}.`;
+  // Without user, password and query, which may be secrets.
+  const shown = JSON.stringify(text.replace(/[?#].*/s, '').replace(/\/\/[^/]*@/, '//'));
+  if (text.includes('#')) return `The URL must have no #: ${shown}.`;
+  if (isPath(text))
+    return `This page has no address to complete the path ${shown}: give a whole URL such as ${example}.`;
+  if (/^(wss?|https?):/i.test(text)) return `The URL is not valid: ${shown}. Check the host and the port (1 to 65535).`;
+  const hint = /^(\/\/)?(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+:\d+)(:\d+)?(\/|$)/.test(text)
+    ? `Write ws://${JSON.parse(shown).replace(/^\/\//, '')}.`
+    : `Give one such as ${example}.`;
+  return `The URL must begin with ws:// or wss://: ${shown}. ${hint}`;
 }
 
 /** The same for people: without user, password and query, which may be secrets. */

@@ -5,19 +5,26 @@ import { beginningOf, type SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
 import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
-import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
+import { ConnectionError, drainedLate, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
 import { Histories, type HistoryOf, type HistoryOptions, maxReads } from './histories.js';
 import { Levels } from './levels.js';
 import { Link } from './link.js';
-import { type CommonOptions, completeLimits, type Limits, optionNames, refuseUnknown } from './options.js';
+import {
+  type CommonOptions,
+  completeLimits,
+  type Limits,
+  optionNames,
+  refuseMisfits,
+  refuseUnknown,
+} from './options.js';
 import { Outbox } from './outbox.js';
 import { Pacer } from './pacer.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import { Slots } from './slots.js';
-import type { Closure, ConnectionState } from './state.js';
+import type { Closure, ConnectionState, StateCode } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
 import type { AnyTopics, DataOf, Schemas } from './topics.js';
 import type { WebSocketConstructor } from './websocket.js';
@@ -68,6 +75,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
     }
     refuseUnknown('createClient()', options, optionNames);
+    refuseMisfits(options);
     const limits = completeLimits(options);
     const report = this.#report;
     const schemas = options.schemas === undefined ? null : new SchemaTable(options.schemas);
@@ -158,7 +166,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * Publishes to everyone who subscribes to the topic; resolves once the broker has accepted it. While there is no connection it
    * waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. What is refused for now, or was on its way when the connection
    * broke, is sent again until `timeoutMs` is over, and what is published to the topic meanwhile waits behind it. A topic that keeps
-   * history gets it once all the same. On one that keeps none nobody could tell: there it is sent again only while it is
+   * history gets it once all the same. On one that keeps none nobody could know: there it is sent again only while it is
    * certain that nobody got it, else this rejects (`connectionLost`, `unconfirmed`, `internal`).
    *
    * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
@@ -197,16 +205,35 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    */
   subscribe<Topic extends keyof Received & string>(
     topic: Topic,
-    options?: SubscribeOptions | ((publication: PublicationOf<Received, Topic>) => unknown),
     listener?: (publication: PublicationOf<Received, Topic>) => unknown,
+  ): SubscriptionOf<Received, Topic>;
+  subscribe<Topic extends keyof Received & string>(
+    topic: Topic,
+    options: SubscribeOptions | undefined,
+    listener?: (publication: PublicationOf<Received, Topic>) => unknown,
+  ): SubscriptionOf<Received, Topic>;
+  subscribe<Topic extends keyof Received & string>(
+    topic: Topic,
+    ...rest: readonly unknown[]
   ): SubscriptionOf<Received, Topic> {
     this.#assertOpen();
     assertTopic(topic);
-    const [given, called] = typeof options === 'function' ? [{}, options] : [options ?? {}, listener ?? null];
+    const [options, listener, ...more] = typeof rest[0] === 'function' ? [undefined, ...rest] : rest;
+    const fits =
+      typeof (options ?? {}) === 'object' &&
+      !Array.isArray(options) &&
+      typeof (listener ?? assertTopic) === 'function' &&
+      more.every((argument) => argument === undefined);
+    if (!fits) {
+      const message =
+        'subscribe() takes a topic, then options (an object), then a listener (a function). The last two may be missing.';
+      throw new FanfareError('invalidOption', { message });
+    }
+    const given = (options ?? {}) as SubscribeOptions;
     const beginning = beginningOf(given);
-    const reader = this.#feeds.read(topic, called as Listener | null, beginning);
+    const reader = this.#feeds.read(topic, (listener ?? null) as Listener | null, beginning);
     this.#use();
-    // What comes on a topic is what its map says: by the schema, or by the word of whoever wrote the map.
+    // What comes on a topic is what its map says: by the schema, or by the word of the author of the map.
     return reader as unknown as SubscriptionOf<Received, Topic>;
   }
 
@@ -265,14 +292,15 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#connected = null;
     const { state } = this;
     if (state.name === 'disconnected') {
-      throw new ConnectionError('disconnected', state.closeCode, { message: state.reason });
+      throw new ConnectionError(endCode(state.code), state.closeCode, { message: state.reason });
     }
   }
 
   async #drain(): Promise<void> {
     let stop = (): void => {};
     const over = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new FanfareError('timeout')), this.#limits.drainTimeoutMs);
+      const { drainTimeoutMs } = this.#limits;
+      const timer = setTimeout(() => reject(drainedLate(drainTimeoutMs, this.#link.trouble)), drainTimeoutMs);
       const stopListening = this.on('state', ({ name }) => name === 'disconnected' && resolve());
       stop = () => {
         clearTimeout(timer);
@@ -340,8 +368,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   #onEnd({ code, closeCode, reason: message }: Closure): void {
-    const isWanted = code === 'closedByClient' || code === 'drained';
-    const errorCode = isWanted ? 'closed' : 'disconnected';
+    const errorCode = endCode(code);
     const error = new ConnectionError(errorCode, closeCode, { message });
     this.#outbox.failAll(
       ({ maybeDelivered, refusal: cause }) =>
@@ -350,7 +377,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#histories.failAll(error);
     this.#requests.failAll(error);
     this.#publisher.clear();
-    if (isWanted) {
+    if (errorCode === 'closed') {
       // That a connect() ends with it is no failure for anyone to hear of, unless somebody waits for it.
       this.#connected?.catch(() => {});
       return this.#feeds.discardAll('closed');
@@ -386,12 +413,19 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (this.#address === null) return this.#whyNoAddress();
     if (this.#draining !== null) return new FanfareError('draining');
     if (state.name !== 'disconnected' || state.code === 'notConnected') return null;
-    return new ConnectionError('closed', state.closeCode, { message: `The client is closed (${state.code}).` });
+    return new ConnectionError('closed', state.closeCode, {
+      message: `The client is closed (${state.code}). Call connect() to use it again.`,
+    });
   }
 
   readonly #report = (error: FanfareError): void => {
     if (!this.#events.emit('error', error)) warn(error);
   };
+}
+
+/** Whether the application has ended the connection, or the node has. */
+function endCode(code: StateCode): 'closed' | 'disconnected' {
+  return code === 'closedByClient' || code === 'drained' ? 'closed' : 'disconnected';
 }
 
 /** What clients of all topic maps have in common: for code that watches or ends them. */

@@ -1,4 +1,4 @@
-/** One WebSocket: dial, tell frames from noise, notice when the peer is dead, close. It never comes back; `link.ts` makes another. */
+/** One WebSocket: dial, read frames, notice when the peer is dead, close. It never comes back; `link.ts` makes another. */
 import {
   type ClientCodec,
   closeReasons,
@@ -10,6 +10,7 @@ import {
 import { connectId, pingId, refreshId } from './command-ids.js';
 import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
+import { explain } from './explain.js';
 import { type Encoded, Frames, type Outgoing, outgoing } from './frames.js';
 import type { GetToken } from './options.js';
 import type { ReconnectPolicy } from './reconnect.js';
@@ -42,6 +43,16 @@ export const closeTimeoutMs = 1_000;
 
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;
+
+const notFanfare = 'The server does not speak Fanfare: check host, port and path of the URL.';
+
+/** What the `error` event of a WebSocket may say; that of browsers says nothing. */
+interface Failure {
+  readonly message?: string;
+  readonly error?: unknown;
+  /** What our WebSocket for Node read in `Retry-After`, in milliseconds. */
+  readonly retryAfterMs?: number;
+}
 
 export class Connection {
   /** The last subscribe to each topic that is asked for here and not answered, by its id; and the last unsubscribe. */
@@ -95,29 +106,39 @@ export class Connection {
     const socket = new WebSocket(url, subprotocols[codec.encoding]);
     this.#socket = socket;
     socket.binaryType = 'arraybuffer';
-    let failure = '';
-    let cause: unknown;
     socket.onopen = () => {
-      if (socket.protocol !== subprotocols[codec.encoding]) return this.drop(closure('protocolError'));
+      if (socket.protocol !== subprotocols[codec.encoding]) {
+        return this.drop(closure('protocolError', `${notFanfare} It opened a WebSocket without our subprotocol.`));
+      }
       this.#isOpen = true;
       this.post(outgoing(codec.encode({ type: 'connect', id: connectId, token })));
       this.#listener.onOpen(this);
     };
     socket.onmessage = ({ data }) => this.#onFrame(data);
-    const fail = (): void => this.#end(closure('connectFailed', failure, null, false, cause));
-    // Our WebSocket for Node says here what went wrong, browsers say nothing. That of Node itself sends no close event if the
-    // connection was never open.
+    let failure: Failure = {};
+    // The WebSocket of Node itself sends no close event if the connection was never open.
     socket.onerror = (event) => {
-      ({ message: failure = '', error: cause } = event as { message?: string; error?: unknown });
-      if (!this.#isOpen) fail();
+      failure = event as Failure;
+      if (!this.#isOpen) void this.#fail(socket, failure);
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.#isOpen) this.#end(closureOf(code, this.#refusal || reason || failure));
-      else fail();
+      if (this.#isOpen) this.#end(closureOf(code, this.#refusal || reason || failure.message));
+      else void this.#fail(socket, failure);
     };
   }
 
-  /** From now on another listener is told. */
+  /** The connection was never open. Platforms do not say why; our WebSocket for Node and the package `ws` do. */
+  async #fail(socket: WebSocketLike, { message = '', error, retryAfterMs }: Failure): Promise<void> {
+    socket.onerror = () => {};
+    socket.onclose = null;
+    clearTimeout(this.#timer);
+    const { WebSocket: Platforms } = globalThis as { WebSocket?: WebSocketConstructor };
+    const isMute = message === '' || (Platforms !== undefined && socket instanceof Platforms);
+    const why = isMute ? await explain(this.#settings.url) : message;
+    this.#end(closure('connectFailed', why, null, false, error, retryAfterMs));
+  }
+
+  /** From now on another listener is called. */
   hand(listener: ConnectionListener): void {
     this.#listener = listener;
   }
@@ -125,6 +146,11 @@ export class Connection {
   /** Whether commands may be posted. */
   get isOpen(): boolean {
     return this.#isOpen && !this.#isOver;
+  }
+
+  /** What has to answer before there is a connection. */
+  get awaited(): string {
+    return this.#socket === null ? 'getToken()' : 'The node';
   }
 
   /** Longest frame that the node takes: what it has said in `connected`, before that what every node takes. */
@@ -178,7 +204,7 @@ export class Connection {
     });
   }
 
-  /** Gives the connection up: closes it, and tells the listener why. */
+  /** Gives the connection up: closes it, and says to the listener why. */
   drop(why: Closure): void {
     if (this.#isOver) return;
     void this.close(why.code);
@@ -209,8 +235,11 @@ export class Connection {
       }
       this.#listener.onMessage(message, this);
     } catch (cause) {
-      // What it would have been is lost: a new connection at least tells the application that there is a gap.
-      this.drop(closure('protocolError', (cause as Error).message));
+      // What it would have been is lost: a new connection at least makes the application see a gap.
+      const { message } = cause as Error;
+      const why =
+        this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame of the node cannot be read: ${message}`;
+      this.drop(closure('protocolError', why, null, false, cause));
     }
   }
 
@@ -221,8 +250,7 @@ export class Connection {
   }
 
   #giveUp(isFinal = false): void {
-    const who = this.#socket === null ? 'getToken()' : 'The node';
-    const why = this.#refusal || `${who} did not answer within ${this.#settings.connectTimeoutMs} ms.`;
+    const why = this.#refusal || `${this.awaited} did not answer within ${this.#settings.connectTimeoutMs} ms.`;
     this.drop(closure(this.#refusal ? 'refused' : 'connectTimeout', why, null, isFinal));
   }
 
@@ -270,10 +298,12 @@ export class Connection {
   }
 }
 
-function closureOf(closeCode: number, reason: string): Closure {
-  if (closeCode === 1006) return closure('connectionLost', reason);
-  for (const [name, { code }] of Object.entries(closeReasons)) {
-    if (code === closeCode) return closure(name as keyof typeof closeReasons, reason, code, !shouldReconnect(code));
+function closureOf(closeCode: number, said = ''): Closure {
+  if (closeCode === 1006) return closure('connectionLost', said);
+  for (const [name, { code, reason }] of Object.entries(closeReasons)) {
+    if (code !== closeCode) continue;
+    // A node that has nothing to add sends the bare name.
+    return closure(name as keyof typeof closeReasons, said === reason ? '' : said, code, !shouldReconnect(code));
   }
-  return closure('closedByNode', reason, closeCode, !shouldReconnect(closeCode));
+  return closure('closedByNode', said, closeCode, !shouldReconnect(closeCode));
 }

@@ -13,7 +13,10 @@ export type ReadonlyData<Data> = unknown extends Data
   : Data extends Primitive | AnyFunction
     ? Data
     : Data extends readonly unknown[]
-      ? { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> }
+      ? // Not by mapping but of a tuple: the compiler would look into data that may contain itself, such as any JSON, without end.
+        number extends Data['length']
+        ? readonly ReadonlyData<Data[number]>[]
+        : { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> }
       : HasMethods<Data> extends true
         ? Data
         : { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> };
@@ -27,7 +30,9 @@ export type Json<Data> = unknown extends Data
   : Data extends string | number | boolean | null
     ? Data
     : Data extends readonly unknown[]
-      ? { [Key in keyof Data]: Json<Data[Key]> }
+      ? number extends Data['length']
+        ? readonly Json<Data[number]>[]
+        : { [Key in keyof Data]: Json<Data[Key]> }
       : Data extends Primitive | AnyFunction
         ? NotJson
         : HasMethods<Data> extends true

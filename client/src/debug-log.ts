@@ -1,4 +1,4 @@
-/** What happens on the connections of a client, in the console, for whoever looks for a fault. No data of publications and no token is in it. */
+/** What happens on the connections of a client, in the console, to look for a fault. No data of publications and no token is in it. */
 import type { OutgoingCommand, ServerMessage } from '@fanfare/protocol';
 
 /** `FANFARE_DEBUG = true` in the console of a page switches the log of all its clients on. */

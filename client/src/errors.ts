@@ -1,30 +1,34 @@
-/** Every error of this client: one class per kind, told apart by a stable `code`. The README has the same tables. */
+/** Every error of this client: one class per kind, each with a stable `code`. The README has the same tables. */
 import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/** Codes that this client gives itself. The README says what they mean; an error without a better message carries its code. */
-export const localErrorCodes = [
-  'aborted',
-  'closed',
-  'connectFailed',
-  'connectionLost',
-  'disconnected',
-  'draining',
-  'frameTooLarge',
-  'invalidData',
-  'invalidOption',
-  'invalidTopic',
-  'listenerFailed',
-  'queueFull',
-  'slowConsumer',
-  'timeout',
-  'tokenFailed',
-  'undecodable',
-  'unknownTopic',
-  'unsubscribed',
-] as const;
+/** Codes that this client gives itself, and the sentence of an error that has no better one. The README has the codes. */
+const sentences = {
+  aborted: 'The signal given to publish() was aborted. Its reason is the cause.',
+  closed: 'The client is closed. Call connect() to use it again.',
+  connectFailed: 'No connection could be opened.',
+  connectionLost: 'The connection broke before the node answered.',
+  disconnected: 'The node ended the connection for good.',
+  draining: 'drain() was called: the client takes nothing new.',
+  frameTooLarge: 'The publication is longer than a frame of the node may be.',
+  invalidData: 'The data cannot be encoded, or its schema refuses it.',
+  invalidOption: 'An option makes no sense.',
+  invalidTopic: 'The topic breaks the grammar.',
+  listenerFailed: 'A listener threw.',
+  queueFull:
+    'Too much waits to be sent. Wait for earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
+  slowConsumer:
+    'The loop or the schema fell more than maxBufferedPublications behind. Read faster, or raise that limit.',
+  timeout: 'There was no answer in time.',
+  tokenFailed: 'getToken() failed.',
+  undecodable: 'A publication has no form in the encoding of this client.',
+  unknownTopic: 'No schema matches the topic.',
+  unsubscribed: 'unsubscribe() was called before the node confirmed the subscription.',
+} as const;
 
-export type LocalErrorCode = (typeof localErrorCodes)[number];
+export type LocalErrorCode = keyof typeof sentences;
+
+export const localErrorCodes = Object.keys(sentences) as readonly LocalErrorCode[];
 
 /** Codes of {@link FanfareError}: those of this client, and those of a node (PROTOCOL.md section 6). */
 export type ErrorCode = LocalErrorCode | ReplyErrorCode;
@@ -48,7 +52,10 @@ export class FanfareError extends Error {
     readonly code: ErrorCode,
     { message, cause, maybeDelivered = false }: ErrorDetails = {},
   ) {
-    super(message || code, cause === undefined ? undefined : { cause });
+    super(
+      message || (sentences as { readonly [code: string]: string })[code] || code,
+      cause === undefined ? undefined : { cause },
+    );
     this.maybeDelivered = maybeDelivered;
   }
 }
@@ -118,8 +125,21 @@ export function timedOut(
   return new FanfareError('timeout', { message, cause, maybeDelivered });
 }
 
+/** `drain()` has given up. `trouble`: why there is no connection. */
+export function drainedLate(timeoutMs: number, trouble: FanfareError | null): FanfareError {
+  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). What was still waiting is dropped.`;
+  return new FanfareError('timeout', {
+    message: trouble ? `${message} ${trouble.message}` : message,
+    cause: trouble ?? undefined,
+  });
+}
+
 /** What a listener threw; of whatever kind that is. */
 export function listenerFailed(of: string, cause: unknown): FanfareError {
-  const said = cause instanceof Error ? `: ${cause.message}` : '';
-  return new FanfareError('listenerFailed', { message: `A listener of ${of} threw${said}`, cause });
+  return new FanfareError('listenerFailed', { message: `A listener of ${of} threw: ${messageOf(cause)}`, cause });
+}
+
+/** What was thrown, as text: anything can be. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
 }

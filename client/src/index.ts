@@ -22,10 +22,12 @@ export interface ClientOptions extends CommonOptions {
 type MsgpackOptions = ClientOptions & { readonly encoding?: 'msgpack' | undefined };
 
 /**
- * A client of the broker at `url` (`ws://…/ws` or `wss://…/ws`). It connects at once and comes back by itself, until `close()`.
+ * A client of the broker at `url`: `ws://…/ws`, `wss://…/ws`, or a path of the server that the page came from, such as `/ws`. It
+ * connects when it is first used, and comes back by itself until `close()`.
  *
  * Topics are typed by a map, `createClient<Topics>(url)`, or by schemas, which also check the data at run time:
- * `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption`, and a `TypeError` where `url` is none.
+ * `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption`, also for a `url`
+ * that is none.
  *
  * @example
  * const client = createClient<{ 'chat.lobby': string }>('wss://example.com/ws');

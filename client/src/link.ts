@@ -3,8 +3,8 @@ import type { ServerMessage } from '@fanfare/protocol';
 import { shownAddress } from './address.js';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
 import { FanfareError } from './errors.js';
-import { explain } from './explain.js';
 import { Handover } from './handover.js';
+import { maxTimerMs } from './options.js';
 import { mostDelayMs, reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
 
@@ -51,12 +51,14 @@ export class Link {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** When that runs out. */
   #retryAtMs = 0;
+  /** Until when the server has asked not to try again. */
+  #notBeforeMs = 0;
   #failures = 0;
-  /** Attempts since there was a connection, and how the last one, or the connection, ended. */
+  /** Attempts that have failed since there was a connection, and how the last one, or the connection, ended. */
   #attempts = 0;
   #lastEnd: Closure | null = null;
-  /** What was found out about attempts that do not say why they failed. */
-  #explanation = '';
+  /** Since when the attempt under way lasts. */
+  #dialedAtMs = 0;
   /** Whether {@link LinkListener.onTrouble} is not to be called any more. */
   #isTroubleKnown = false;
   /** Whether the page is in the back/forward cache, or about to go. */
@@ -84,12 +86,20 @@ export class Link {
     return next?.isOpen ? next : this.connection;
   }
 
-  /** Why there is no connection; null if there is one, or none was tried. */
+  /** Why there is no connection; null if there is one. */
   get trouble(): FanfareError | null {
-    if (this.#state.name !== 'connecting' || this.#lastEnd === null) return null;
-    const { code, reason, cause } = this.#lastEnd;
-    const [times, why] = [this.#attempts, reason === code ? this.#explanation || reason : reason];
-    const message = `No connection to ${shownAddress(this.#settings.url)} after ${times} attempt${times === 1 ? '' : 's'}: ${why}`;
+    if (this.#state.name === 'connected') return null;
+    const { reason, cause } = this.#lastEnd ?? { ...this.#state, cause: undefined };
+    const place = shownAddress(this.#settings.url);
+    let message = `No connection to ${place}: ${reason}`;
+    if (this.#attempts > 0) {
+      message = `No connection to ${place} after ${this.#attempts} attempt${this.#attempts === 1 ? '' : 's'}: ${reason}`;
+    } else if (this.#lastEnd !== null) {
+      message = `The connection to ${place} is lost: ${reason}`;
+    } else if (this.#connection !== null) {
+      const elapsedMs = Math.round(performance.now() - this.#dialedAtMs);
+      message = `No connection to ${place} yet. ${this.#connection.awaited} has not answered for ${elapsedMs} ms.`;
+    }
     return new FanfareError('connectFailed', { message, cause });
   }
 
@@ -131,7 +141,7 @@ export class Link {
     // A state listener may have called close() meanwhile.
     if (this.#state.name !== 'connecting' || this.#connection !== null || this.#isHidden) return;
     clearTimeout(this.#retry);
-    this.#attempts++;
+    this.#dialedAtMs = performance.now();
     const listener: ConnectionListener = {
       onOpen: () => this.#listener.onOpen(),
       onMessage: (message, connection) => this.#onMessage(message, connection),
@@ -204,6 +214,7 @@ export class Link {
 
   #onClose(why: Closure, connection: Connection | null): void {
     if (!why.isFinal && !this.#isHidden && this.#move(why)) return;
+    if (this.#connectedAt === null) this.#attempts++;
     const lost = [connection, this.#handover?.connection ?? null];
     void this.#handover?.stop(why.code);
     this.#handover = null;
@@ -215,25 +226,25 @@ export class Link {
     this.#connectedAt = null;
     if (why.isFinal) return this.#end(why);
     this.#lastEnd = why;
+    this.#notBeforeMs = performance.now() + why.retryAfterMs;
     this.#planDial();
     this.#failures++;
     this.#enter({ name: 'connecting', attempt: this.#failures, ...withoutEnd(why) }, () => {
       for (const each of lost) if (each !== null) this.#listener.onLost(each, why);
     });
-    if (!this.#isTroubleKnown && !this.#isHidden) void this.#tellTrouble(why);
-  }
-
-  async #tellTrouble({ code, reason }: Closure): Promise<void> {
+    if (this.#isTroubleKnown || this.#isHidden || this.trouble === null) return;
     this.#isTroubleKnown = true;
-    if (code === 'connectFailed' && reason === code) this.#explanation = await explain(this.#settings.url);
-    if (this.trouble !== null) this.#listener.onTrouble(this.trouble);
+    this.#listener.onTrouble(this.trouble);
   }
 
   #planDial(patienceMs = this.#settings.patienceMs()): void {
     clearTimeout(this.#retry);
     if (this.#isHidden) return;
-    const delayMs = reconnectDelayMs(this.#failures, this.#settings, patienceMs);
-    this.#retryAtMs = performance.now() + delayMs;
+    const now = performance.now();
+    const retryAfterMs = Math.max(0, this.#notBeforeMs - now);
+    // On top of what the server asks for, so that not all it has asked come back together.
+    const delayMs = Math.min(retryAfterMs + reconnectDelayMs(this.#failures, this.#settings, patienceMs), maxTimerMs);
+    this.#retryAtMs = now + delayMs;
     this.#retry = setTimeout(() => this.#dial(), delayMs);
   }
 
@@ -247,10 +258,10 @@ export class Link {
   }
 
   /** Last in each of its callers: listeners may do anything. */
-  #enter(state: ConnectionState, tell = (): void => {}): void {
+  #enter(state: ConnectionState, notify = (): void => {}): void {
     this.#state = state;
-    tell();
-    // Unless what was just told made someone connect or disconnect: then that has been announced already.
+    notify();
+    // Unless a listener has just connected or disconnected: then that has been announced already.
     if (this.#state === state) this.#listener.onState(state);
   }
 
@@ -291,6 +302,6 @@ export class Link {
   ];
 }
 
-function withoutEnd({ code, reason, closeCode }: Closure): Omit<Closure, 'isFinal' | 'cause'> {
+function withoutEnd({ code, reason, closeCode }: Closure): Omit<Closure, 'isFinal' | 'cause' | 'retryAfterMs'> {
   return { code, reason, closeCode };
 }

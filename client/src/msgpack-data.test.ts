@@ -158,6 +158,14 @@ it.each([
   expect(data.decode(Uint8Array.of(0x81, 0xa1, 0x61, 1))).toEqual({ a: 1 });
 });
 
+it.each([Promise.resolve(1), new Error('x'), /x/, new WeakMap()])(
+  'refuses what would be sent as an empty object: %s',
+  (lost) => {
+    expect(() => data.encode({ a: [lost] })).toThrow(/^MessagePack cannot carry \w+\. Convert it first\.$/);
+    expect(through({ a: [{}, new (class Empty {})()] })).toEqual({ a: [{}, {}] });
+  },
+);
+
 it('survives any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {

@@ -1,5 +1,5 @@
 /** Writes any value as MessagePack, as JSON.stringify would take it, and more: bytes, dates, maps and 64-bit integers. */
-import { Writer } from '@fanfare/protocol';
+import { kindOf, Writer } from '@fanfare/protocol';
 import { maxDepth } from './msgpack-reader.js';
 
 const scratch = new DataView(new ArrayBuffer(12));
@@ -13,7 +13,8 @@ export class MsgpackWriter extends Writer {
     this.#depth = 0;
   }
 
-  /** Throws a `RangeError` for a bigint beyond 64 bits and for what nests too deep, such as data that contains itself. */
+  /** Throws a `RangeError` for a bigint beyond 64 bits and for what nests too deep, such as data that contains itself; a `TypeError`
+   * for what would be sent as an empty object, such as a promise. */
   value(value: unknown): void {
     switch (typeof value) {
       case 'string':
@@ -66,6 +67,10 @@ export class MsgpackWriter extends Writer {
   /** As in JSON, a field that cannot be sent is left out; so the header is written last. Each getter is asked once. */
   #fields(value: Record<string, unknown>): void {
     const keys = Object.keys(value);
+    // What is built in keeps what it holds elsewhere: a promise would be {}.
+    if (keys.length === 0 && kindOf(value) !== 'Object') {
+      throw new TypeError(`MessagePack cannot carry ${kindOf(value)}. Convert it first.`);
+    }
     const isShort = keys.length < 16;
     const start = this.length;
     this.#mapHeader(isShort ? 0 : 16);

@@ -145,6 +145,26 @@ export function refuseUnknown(of: string, options: object, known: readonly strin
   }
 }
 
+const kinds: Readonly<Record<string, 'boolean' | 'function' | 'object'>> = {
+  autoConnect: 'boolean',
+  debug: 'boolean',
+  getToken: 'function',
+  webSocket: 'function',
+  random: 'function',
+  schemas: 'object',
+};
+
+/** Throws `invalidOption` if an option that is no number has the wrong type. */
+export function refuseMisfits(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    const kind = kinds[name];
+    if (kind === undefined || value === undefined || (typeof value === kind && value !== null)) continue;
+    // Without the value: a token may be given in place of a function.
+    const found = value === null ? 'null' : typeof value;
+    throw new FanfareError('invalidOption', { message: `${name} must be of the type ${kind}, not ${found}.` });
+  }
+}
+
 /** The given limits, completed by the defaults. Throws `invalidOption` where one is not a number that makes sense. */
 export function completeLimits(given: LimitOptions): Limits {
   const limits: Record<string, number> = { ...defaultLimits };

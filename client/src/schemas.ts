@@ -1,6 +1,6 @@
 /** Which schema belongs to which topic, and what it says to data. */
 import type { Item } from '@fanfare/protocol';
-import { DataError, FanfareError } from './errors.js';
+import { DataError, FanfareError, messageOf } from './errors.js';
 import type { SchemaResult, StandardSchemaV1 } from './standard-schema.js';
 import type { Schemas } from './topics.js';
 
@@ -12,7 +12,10 @@ export type Check = (data: unknown) => Checked | Promise<Checked>;
 
 /** What becomes of data from a node. `check` is null where there are no schemas. */
 export function checkItem(item: Item, topic: string, check: Check | null): Checked | Promise<Checked> {
-  if ('error' in item) return { error: new DataError('undecodable', topic, []) };
+  if ('error' in item) {
+    const message = `A publication to ${topic} has no form in the encoding of this client.`;
+    return { error: new DataError('undecodable', topic, [], { message }) };
+  }
   return check === null ? item : check(item.data);
 }
 
@@ -22,6 +25,10 @@ export class SchemaTable {
 
   constructor(schemas: Schemas) {
     for (const [key, schema] of Object.entries(schemas)) {
+      if (typeof schema?.['~standard']?.validate !== 'function') {
+        const message = `The schema of ${JSON.stringify(key)} is none: give one of a Standard Schema library.`;
+        throw new FanfareError('invalidOption', { message });
+      }
       if (/[*>]/.test(key)) this.#patterns.push({ grammar: grammarOf(key), schema });
       else this.#exact.set(key, schema);
     }
@@ -39,16 +46,18 @@ export class SchemaTable {
 
 function grammarOf(pattern: string): RegExp {
   if (!/^(?:[\w-]+\.|\*\.)*(?:[\w-]+|\*|>)$/.test(pattern)) {
-    throw new FanfareError('invalidOption', {
-      message: `${JSON.stringify(pattern)} is no pattern of topics.`,
-    });
+    const message = `${JSON.stringify(pattern)} in schemas is no topic: * stands for one segment, > at the end for one or more.`;
+    throw new FanfareError('invalidOption', { message });
   }
   const body = pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+');
   return new RegExp(`^${body}$`);
 }
 
 function check(topic: string, schema: StandardSchemaV1, data: unknown): Checked | Promise<Checked> {
-  const failed = (cause: unknown): Checked => ({ error: new DataError('invalidData', topic, [], { cause }) });
+  const failed = (cause: unknown): Checked => {
+    const message = `The schema of ${topic} threw: ${messageOf(cause)}`;
+    return { error: new DataError('invalidData', topic, [], { message, cause }) };
+  };
   const judge = (result: SchemaResult<unknown>): Checked => {
     if (result.issues === undefined) return { data: result.value };
     const message = `The data does not match the schema of ${topic}: ${result.issues[0]?.message}`;

@@ -14,7 +14,7 @@ export interface Publication<Topic extends string = string, Data = unknown> {
   readonly position: Position | null;
 }
 
-/** The publications of a topic, or of any of several: then `topic` tells which data it is. */
+/** The publications of a topic, or of any of several: then `topic` says which data it is. */
 export type PublicationOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
   ? Publication<Topic, ReadonlyData<Topics[Topic]>>
   : never;
@@ -41,7 +41,7 @@ export type GapReason = 'reconnected' | 'node' | 'history';
 export interface SubscriptionEvents {
   /**
    * The node has confirmed the subscription, the first time or after the connection was away; then this comes once what was missed
-   * has been handed out, or `gap` or `reset` have told that it cannot be. `recovered`: nothing was missed since the last time.
+   * has been handed out, or `gap` or `reset` have said that it cannot be. `recovered`: nothing was missed since the last time.
    * `position`: where the topic stood then; null where it keeps no history.
    */
   subscribed: { readonly position: Position | null; readonly recovered: boolean };
@@ -51,14 +51,14 @@ export interface SubscriptionEvents {
    */
   gap: { readonly reason: GapReason; readonly position: Position | null };
   /**
-   * The topic's history has begun anew (another epoch): nobody knows what came between. Load anew what was built from it. It goes
+   * The topic has a new history (another epoch): nobody knows what came between. Load again what was built from it. It goes
    * on after `position`. Like `gap`, it does not wait for a loop.
    */
   reset: { readonly position: Position };
   /**
    * A publication that could not be handed out (`undecodable`, `invalidData`: the ones after it still come), a refusal that is
-   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`, except what
-   * ended a subscription without a listener for its publications: that is thrown by its loop, and rejects `ready`.
+   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`. Of a subscription without
+   * a listener for its publications, what ended it does so only if there is no loop to throw it, and nobody has read `ready`, which rejects.
    */
   error: FanfareError;
   /** The end. `error` is null where it was wanted. */
@@ -76,7 +76,7 @@ export interface Subscription<Topic extends string = string, Data = unknown>
   /**
    * Resolves when the node first confirms, and history to begin with has been handed out (or a loop has enough of it to read).
    * Rejects if the subscription ends before that. If nobody has read this property, the events `error` and `unsubscribed` are all that
-   * tells of it.
+   * reports it.
    */
   readonly ready: Promise<void>;
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
@@ -118,7 +118,7 @@ function reasonOf({ code, error }: SubscriptionEvents['unsubscribed']): FanfareE
   return error ?? new FanfareError(code);
 }
 
-/** The working side of a {@link Subscription}: what the feed of its topic tells it. */
+/** The working side of a {@link Subscription}: what the feed of its topic calls. */
 export class Reader implements Subscription, AsyncIterator<Publication, undefined> {
   readonly #settings: ReaderSettings;
   readonly #events: Emitter<SubscriptionEvents>;
@@ -134,6 +134,8 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   readonly #waiting = new Queue<Promised<Result>>();
   /** What the loop throws, once, behind what is held. */
   #thrown: FanfareError | null = null;
+  /** Whether there is, or was, a loop: it throws what ends the subscription. */
+  #hasLoop = false;
   #onConsumed: (() => void) | null = null;
   #onRoom: (() => void) | null = null;
 
@@ -180,6 +182,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Publication, undefined> {
+    this.#hasLoop = true;
     if (this.#settings.listener === null) return this;
     throw new TypeError(
       'This subscription has a listener, which gets the publications: there is nothing to loop over.',
@@ -279,7 +282,9 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.resolve(done);
     this.#tellIfConsumed();
     if (error !== null) {
-      const isKnown = this.#events.emit('error', error) || this.#settings.listener === null;
+      const isKnown =
+        this.#events.emit('error', error) ||
+        (this.#settings.listener === null && (this.#hasLoop || this.#ready !== null));
       // That the client is disconnected is an event of the client already.
       if (!isKnown && code !== 'disconnected') this.#settings.report(error);
     }

@@ -1,5 +1,5 @@
 /** Tokens of the application: asked for at each connection, and in time before the node's patience with one ends. */
-import { FanfareError } from './errors.js';
+import { FanfareError, messageOf } from './errors.js';
 import { type GetToken, maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 
@@ -16,7 +16,7 @@ export async function askForToken(getToken: GetToken): Promise<string> {
     // Not at once: it may use the client, which is being made or has not taken note of this connection.
     token = await Promise.resolve().then(getToken);
   } catch (cause) {
-    throw tokenFailed(cause instanceof Error ? cause.message : '', cause);
+    throw tokenFailed(`getToken() failed: ${messageOf(cause)}`, cause);
   }
   if (typeof token === 'string') return token;
   throw tokenFailed(`getToken() must give a string, not a ${typeof token}.`);
@@ -83,7 +83,7 @@ export class Renewal {
     const { getToken, connectTimeoutMs } = this.#settings;
     const attempt = ++this.#attempt;
     this.#timer = setTimeout(
-      () => this.failed(tokenFailed('Neither getToken() nor the node may take so long.')),
+      () => this.failed(tokenFailed(`getToken() and the node took longer than ${connectTimeoutMs} ms.`)),
       connectTimeoutMs,
     );
     askForToken(getToken).then(

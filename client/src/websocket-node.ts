@@ -20,6 +20,9 @@ const maxMessageBytes = 67_108_864;
 /** How much of what a server says instead of opening a WebSocket is passed on. */
 const maxSentenceChars = 300;
 
+/** How long a server may take to say it. The status is known by then. */
+const sentenceTimeoutMs = 1_000;
+
 /** How long the peer may take to end a connection that both sides have closed. */
 const lingerMs = 1_000;
 
@@ -132,21 +135,26 @@ export class NodeWebSocket implements WebSocketLike {
   /** The server answered with an HTTP response: a node says in a sentence why. */
   #refused(response: IncomingMessage): void {
     let text = '';
-    const tell = (): void => {
+    const fail = (): void => {
+      clearTimeout(timer);
       const sentence = text.trim().slice(0, maxSentenceChars);
-      this.#fail(`HTTP ${response.statusCode}${sentence && `: ${sentence}`}`);
+      const seconds = Number(response.headers['retry-after'] ?? 0);
+      const retryAfterMs = seconds > 0 ? seconds * 1_000 : 0;
+      this.#fail(`HTTP ${response.statusCode}${sentence && `: ${sentence}`}`, undefined, retryAfterMs);
     };
+    const timer = setTimeout(fail, sentenceTimeoutMs);
     response.setEncoding('utf8');
     response.on('data', (chunk: string) => {
       text += chunk;
-      if (text.length > maxSentenceChars) tell();
+      if (text.length > maxSentenceChars) fail();
     });
-    response.on('end', tell);
+    // After its end, and also if it is cut.
+    response.on('close', fail);
   }
 
-  #fail(message: string, error?: unknown): void {
+  #fail(message: string, error?: unknown, retryAfterMs = 0): void {
     if (this.readyState === closed) return;
-    this.onerror?.({ message, error });
+    this.onerror?.({ message, error, retryAfterMs });
     this.terminate();
   }
 

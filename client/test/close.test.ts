@@ -42,7 +42,7 @@ it('close() while connecting stops the attempts', async () => {
   await until(() => node.upgrades >= 2);
   await client.close();
   const { upgrades } = node;
-  expect(await connected).toMatchObject({ code: 'disconnected' });
+  expect(await connected).toMatchObject({ code: 'closed', message: 'close() was called.' });
   node.refuseWith = null;
   expect(client.state.name).toBe('disconnected');
   expect(node.upgrades).toBe(upgrades);

@@ -26,6 +26,13 @@ declare const schema: StandardSchemaV1<string, number>;
 const checked = createClient('ws://127.0.0.1:1/ws', { schemas: { 'a.*': schema } });
 checked.subscribe('a.b', ({ data }) => data.toFixed());
 client.subscribe('prices.BTC', ({ data }: Publication<'prices.BTC', { readonly bid: number }>) => data.bid.toFixed());
+type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+type JsonObject = { [Key in string]: JsonValue };
+type JsonValue = string | number | boolean | null | JsonObject | JsonValue[] | readonly JsonValue[];
+const any = createClient<{ a: Json; b: JsonValue }>('ws://127.0.0.1:1/ws');
+any.subscribe('a', ({ data }) => void data);
+any.subscribe('b', ({ data }) => void data);
+void createJsonClient<{ a: Json; b: JsonValue }>('ws://127.0.0.1:1/ws').publish('b', [1]);
 export { json, ReplyError };
 `;
 

@@ -39,7 +39,11 @@ it('rejects what does not match, and sends nothing', async () => {
     issues: [{ message: 'not a text', path: ['here'] }],
   });
   expect(() => client.send('logs.a.b', wrong)).toThrow(expect.objectContaining({ code: 'invalidData' }));
-  expect(await failure(client.publish('broken', 1))).toMatchObject({ code: 'invalidData', cause: new Error('Oops.') });
+  expect(await failure(client.publish('broken', 1))).toMatchObject({
+    code: 'invalidData',
+    message: 'The schema of broken threw: Oops.',
+    cause: new Error('Oops.'),
+  });
   await client.publish('chat.lobby', 'hello');
   expect(await (await node.connection()).received('publish')).toHaveLength(1);
 });

@@ -1,4 +1,5 @@
 /** Subscriptions: sharing, states, gaps, reconnects, loops and their limits. */
+import type { Subscription } from '@fanfare/client';
 import { expect, it } from 'vitest';
 import { connect, failure, record, take } from './harness.js';
 import { startTestNode, until } from './test-node.js';
@@ -357,4 +358,36 @@ it('drain() takes back what has never left', async () => {
   const connection = await node.connection();
   const count = (name: string): number => connection.commands.filter(({ type }) => type === name).length;
   expect([count('subscribe'), count('unsubscribe')]).toEqual([16, 16]);
+});
+
+it.each<[string, (subscription: Subscription) => void, number]>([
+  ['nothing else', () => {}, 1],
+  ['a listener for its errors', (subscription: Subscription) => void subscription.on('error', () => {}), 0],
+  ['a wait for ready', (subscription: Subscription) => void subscription.ready.catch(() => {}), 0],
+  ['a loop', (subscription: Subscription) => void take(subscription, 1).catch(() => {}), 0],
+])('is never refused in silence: with %s', async (_name, use, reports) => {
+  await using node = await startTestNode();
+  node.on('subscribe', ({ id }, connection) => connection.error(id, 'notPermitted', 'You may not.'));
+  await using client = connect(node);
+  const errors = record(client, 'error');
+  const subscription = client.subscribe('a');
+  const ends = record(subscription, 'unsubscribed');
+  use(subscription);
+  await until(() => ends.length === 1);
+  expect(errors).toHaveLength(reports);
+  if (reports > 0) expect(errors).toMatchObject([{ code: 'notPermitted', message: 'You may not.' }]);
+});
+
+it('refuses arguments that it would not heed', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const subscribe = client.subscribe.bind(client) as (...args: unknown[]) => Subscription;
+  const listener = (): void => {};
+  for (const args of [[listener, { last: 5 }], [listener, listener], [5], ['x'], [[]], [{ last: 5 }, 'x'], [{}, {}]]) {
+    const message = expect.stringContaining('then options (an object), then a listener (a function)');
+    expect(() => subscribe('a', ...args)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
+  }
+  for (const args of [[], [undefined], [listener], [undefined, listener], [{}], [{}, listener], [null, null]]) {
+    expect(subscribe('a', ...args).topic).toBe('a');
+  }
 });

@@ -70,6 +70,8 @@ export class TestNode {
   /** HTTP status for new connections instead of an upgrade, while set, and what is said. */
   refuseWith: number | null = null;
   sentence = '';
+  /** What the refusal says in `Retry-After`, in seconds. */
+  retryAfter: number | null = null;
   /** Leaves opening handshakes unanswered, while set. */
   ignoreUpgrades = false;
   upgrades = 0;
@@ -97,8 +99,9 @@ export class TestNode {
       socket.on('error', () => {});
       if (this.ignoreUpgrades) return;
       if (this.refuseWith !== null) {
-        const { refuseWith, sentence } = this;
-        socket.end(`HTTP/1.1 ${refuseWith} No\r\nContent-Length: ${sentence.length}\r\n\r\n${sentence}`);
+        const { refuseWith, sentence, retryAfter } = this;
+        const wait = retryAfter === null ? '' : `Retry-After: ${retryAfter}\r\n`;
+        socket.end(`HTTP/1.1 ${refuseWith} No\r\n${wait}Content-Length: ${sentence.length}\r\n\r\n${sentence}`);
         return;
       }
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {

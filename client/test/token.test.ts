@@ -68,8 +68,9 @@ describe('a token before the connection', () => {
   });
 
   it.each([
-    ['throws', 'The lock is stuck.', (): string => raise(new Error('The lock is stuck.'))],
-    ['rejects', 'Nobody there.', () => Promise.reject(new Error('Nobody there.'))],
+    ['throws', 'getToken() failed: The lock is stuck.', (): string => raise(new Error('The lock is stuck.'))],
+    ['rejects', 'getToken() failed: Nobody there.', () => Promise.reject(new Error('Nobody there.'))],
+    ['throws a text', 'getToken() failed: nope', () => Promise.reject('nope')],
     ['gives none', 'getToken() must give a string, not a undefined.', () => undefined as unknown as string],
   ])('that getToken %s is a state, and asked for again', async (_, reason, fail) => {
     await using node = await startTestNode();
@@ -119,7 +120,7 @@ describe('a token before the connection', () => {
         return 't';
       },
     });
-    expect(await failure(client.connect())).toMatchObject({ code: 'disconnected', message: 'closedByClient' });
+    expect(await failure(client.connect())).toMatchObject({ code: 'closed', message: 'close() was called.' });
     expect(node.upgrades).toBe(0);
   });
 
@@ -184,7 +185,11 @@ describe('a token that expires', () => {
     const states = record(client, 'state');
     await client.connect();
     await (await node.connection()).received('refresh');
-    const tokenError = expect.objectContaining({ code: 'tokenFailed', message: 'Nobody there.', cause });
+    const tokenError = expect.objectContaining({
+      code: 'tokenFailed',
+      message: 'getToken() failed: Nobody there.',
+      cause,
+    });
     const connected = { name: 'connected', node: 'test' };
     await until(() => states.length === 4);
     expect(states).toEqual([connected, { ...connected, tokenError }, { ...connected, tokenError }, connected]);
@@ -313,7 +318,11 @@ describe('a client that is refused', () => {
     await client.connect();
     (await node.connection()).close('revoked');
     await until(() => client.state.name === 'disconnected');
-    const error = { code: 'disconnected', closeCode: 4503, message: 'revoked' };
+    const error = {
+      code: 'disconnected',
+      closeCode: 4503,
+      message: 'The connection, its token or its user was revoked.',
+    };
     expect(client.state).toMatchObject({ code: 'revoked', closeCode: 4503 });
     expect(errors).toMatchObject([error]);
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'closed' });

@@ -1,8 +1,12 @@
 /** No server, another port, another path: what the application is told, and how often. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { promisify } from 'node:util';
 import { createClient, type FanfareError, type WebSocketConstructor } from '@fanfare/client';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ServerOptions, WebSocketServer } from 'ws';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
@@ -13,9 +17,11 @@ const nobody = 'ws://127.0.0.1:1/ws?ticket=secret';
 it('says why there is no connection, where, and after how many attempts', async () => {
   await using client = createClient(nobody, { ...quick, timeoutMs: 1_000 });
   const errors = record(client, 'error');
+  client.connect().catch(() => {});
+  await until(() => errors.length > 0);
   for (const waiting of [client.publish('a', 1), client.history('a')]) {
     const error = (await failure(waiting)) as FanfareError & { cause: FanfareError };
-    const why = /No connection to ws:\/\/127\.0\.0\.1:1\/ws after \d+ attempts: connect ECONNREFUSED 127\.0\.0\.1:1$/;
+    const why = /No connection to ws:\/\/127\.0\.0\.1:1\/ws after \d+ attempts?: connect ECONNREFUSED 127\.0\.0\.1:1$/;
     expect(error).toMatchObject({ code: 'timeout', maybeDelivered: false, message: expect.stringMatching(why) });
     expect(error.message).toMatch(/^No answer in time \(1000 ms\)\. /);
     expect(error.cause).toMatchObject({ code: 'connectFailed', message: expect.stringMatching(why) });
@@ -52,6 +58,113 @@ it('says what the server says', async () => {
   expect(errors).toHaveLength(1);
 });
 
+describe('a timeout says what it waited for', () => {
+  it('at the first attempt', async () => {
+    const silent = createTcpServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const url = `ws://127.0.0.1:${(silent.address() as AddressInfo).port}/ws`;
+    await using client = createClient(url, { timeoutMs: 50 });
+    const message = `No connection to ${url} yet. The node has not answered for NUMBER ms.`;
+    const pattern = new RegExp(`^No answer in time \\(50 ms\\)\\. ${message.replace('NUMBER', '\\d+')}$`);
+    for (const waiting of [client.publish('a', 1), client.history('a')]) {
+      expect(await failure(waiting)).toMatchObject({
+        code: 'timeout',
+        message: expect.stringMatching(pattern),
+        cause: expect.objectContaining({ code: 'connectFailed' }),
+      });
+    }
+    await using asking = createClient(url, { timeoutMs: 50, getToken: () => new Promise(() => {}) });
+    expect(await failure(asking.publish('a', 1))).toMatchObject({
+      message: expect.stringContaining('getToken() has not answered for'),
+    });
+    silent.close();
+  });
+
+  it('where nobody has called connect()', async () => {
+    await using client = createClient(nobody, { autoConnect: false, timeoutMs: 20 });
+    const message =
+      'No answer in time (20 ms). No connection to ws://127.0.0.1:1/ws: The client has not connected yet: call connect().';
+    expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'timeout', message });
+  });
+
+  it('after a connection that is lost, before the next attempt', async () => {
+    await using node = await startTestNode();
+    await using client = createClient(node.url, { reconnectBaseDelayMs: 60_000, random: () => 0.99 });
+    await client.connect();
+    (await node.connection()).cut();
+    await until(() => client.state.name === 'connecting');
+    expect(await failure(client.publish('a', 1, { timeoutMs: 20 }))).toMatchObject({
+      message: `No answer in time (20 ms). The connection to ${node.url} is lost: The connection ended without a close frame.`,
+    });
+  });
+
+  it('in drain()', async () => {
+    const client = createClient(nobody, { ...quick, drainTimeoutMs: 100 });
+    const errors = record(client, 'error');
+    client.send('a', 1);
+    await until(() => errors.length > 0);
+    expect(await failure(client.drain())).toMatchObject({
+      code: 'timeout',
+      message: expect.stringMatching(
+        /^drain\(\) took longer than drainTimeoutMs \(100 ms\)\. What was still waiting is dropped\. No connection to .*ECONNREFUSED/,
+      ),
+      cause: expect.objectContaining({ code: 'connectFailed' }),
+    });
+  });
+
+  it('where getToken() fails', async () => {
+    await using node = await startTestNode();
+    const getToken = (): Promise<string> => Promise.reject(new Error('Failed to fetch'));
+    await using client = createClient(node.url, { ...quick, getToken });
+    const errors = record(client, 'error');
+    client.subscribe('a');
+    await until(() => errors.length > 0);
+    expect(errors[0]?.message).toBe(`No connection to ${node.url} after 1 attempt: getToken() failed: Failed to fetch`);
+  });
+});
+
+describe('a WebSocket server that is no node', () => {
+  it.each<[string, ServerOptions['handleProtocols'], RegExp]>([
+    ['opens it without the subprotocol', () => false, /without our subprotocol\.$/],
+    ['says something else', (offered) => [...offered][0] ?? false, /"type" must be a string\.$/],
+  ])('%s', async (_name, handleProtocols, why) => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1', ...(handleProtocols && { handleProtocols }) });
+    if (server.address() === null) await once(server, 'listening');
+    server.on('connection', (socket) => socket.send('{"hello":1}'));
+    const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    try {
+      await using client = createClient(url, { ...quick, encoding: 'json' });
+      const errors = record(client, 'error');
+      client.subscribe('a');
+      await until(() => errors.length > 0);
+      const [{ message } = { message: '' }] = errors;
+      expect(message).toContain('after 1 attempt: The server does not speak Fanfare: check host, port and path of');
+      expect(message).toMatch(why);
+    } finally {
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+    }
+  });
+});
+
+it('waits at least as long as Retry-After says, unless connect() is called', async () => {
+  await using node = await startTestNode();
+  node.refuseWith = 503;
+  node.retryAfter = 600;
+  await using client = createClient(node.url, quick);
+  const clock = vi.spyOn(globalThis, 'setTimeout');
+  try {
+    client.connect().catch(() => {});
+    await until(() => client.state.name === 'connecting' && client.state.attempt === 1);
+    expect(Math.max(...clock.mock.calls.map(([, delayMs]) => delayMs ?? 0))).toBeGreaterThan(590_000);
+  } finally {
+    clock.mockRestore();
+  }
+  node.refuseWith = null;
+  await client.connect();
+  expect(node.upgrades).toBe(2);
+});
+
 it('writes one warning to the console if nobody listens', async () => {
   const script = `
     const { createClient } = await import('@fanfare/client');
@@ -65,39 +178,109 @@ it('writes one warning to the console if nobody listens', async () => {
   expect(stderr).not.toContain('secret');
 });
 
-/** As browsers have it, and Node since version 22. */
-class SilentWebSocket extends NodeWebSocket {
-  constructor(url: string, protocols: string) {
-    super(url, protocols);
-    const told = { onerror: null as NodeWebSocket['onerror'] };
-    Object.defineProperty(this, 'onerror', {
-      get: () => told.onerror && (() => told.onerror?.({})),
-      set: (listener) => {
-        told.onerror = listener;
-      },
-    });
-  }
+/** Whose `error` event is what `shown` makes of ours. */
+function webSocketThatSays(shown: (event: unknown) => unknown) {
+  return class extends NodeWebSocket {
+    constructor(url: string, protocols: string) {
+      super(url, protocols);
+      let listener: NodeWebSocket['onerror'] = null;
+      Object.defineProperty(this, 'onerror', {
+        get: () => listener && ((event: unknown) => listener?.(shown(event))),
+        set: (given) => {
+          listener = given;
+        },
+      });
+    }
+  };
 }
 
-it('asks with a plain request why, if the WebSocket does not tell', async () => {
-  const webSocket: WebSocketConstructor = SilentWebSocket;
-  await using node = await startTestNode();
-  const messageOf = async (url: string): Promise<string | undefined> => {
+/** Browsers say nothing. */
+const Silent = webSocketThatSays(() => ({}));
+/** Node 22 and later say this, whatever the reason. */
+const NodesOwn = webSocketThatSays(() => {
+  const message = 'Received network error or non-101 status code.';
+  return { message, error: new Error(message) };
+});
+
+/** What a client says of its first attempt. */
+async function firstTrouble(url: string, webSocket: WebSocketConstructor): Promise<string | undefined> {
+  await using client = createClient(url, { ...quick, webSocket });
+  const errors = record(client, 'error');
+  client.subscribe('a');
+  await until(() => errors.length > 0);
+  return errors[0]?.message;
+}
+
+describe.each([
+  ['says nothing', Silent],
+  ['says something else', NodesOwn],
+])('asks with a plain request why, if the WebSocket of the platform %s', (_name, webSocket) => {
+  beforeEach(() => void vi.stubGlobal('WebSocket', webSocket));
+  afterEach(() => void vi.unstubAllGlobals());
+
+  it('at each attempt', async () => {
+    const node = await startTestNode();
+    const { url } = node;
+    node.refuseWith = 404;
+    node.sentence = 'There is nothing here.';
+    expect(await firstTrouble(url, webSocket)).toMatch(/after 1 attempt: HTTP 404: There is nothing here\.$/);
+    node.refuseWith = 426;
+    expect(await firstTrouble(url, webSocket)).toMatch(/A node answers there, and does not accept the WebSocket/);
+    node.refuseWith = 503;
+    node.sentence = 'The node is full.';
     await using client = createClient(url, { ...quick, webSocket });
+    const states = record(client, 'state');
     const errors = record(client, 'error');
-    client.subscribe('a');
+    client.connect().catch(() => {});
     await until(() => errors.length > 0);
-    return errors[0]?.message;
-  };
-  const { url: gone } = await startTestNode().then(async (other) => {
-    const { url } = other;
-    await other[Symbol.asyncDispose]();
-    return { url };
+    const full = 'HTTP 503: The node is full.';
+    expect(states[1]).toMatchObject({ name: 'connecting', code: 'connectFailed', reason: full });
+    node.refuseWith = null;
+    await client.connect();
+    // A later outage has another reason.
+    await node[Symbol.asyncDispose]();
+    await until(() => client.state.name === 'connecting' && client.state.code === 'connectFailed');
+    expect(client.state).toMatchObject({ reason: expect.stringMatching(/^connect ECONNREFUSED 127\.0\.0\.1:\d+$/) });
+    expect(await failure(client.publish('a', 1, { timeoutMs: 20 }))).toMatchObject({
+      message: expect.stringMatching(/attempts?: connect ECONNREFUSED 127\.0\.0\.1:\d+$/),
+    });
   });
-  expect(await messageOf(gone)).toMatch(/after \d+ attempts?: connect ECONNREFUSED 127\.0\.0\.1:\d+$/);
-  node.refuseWith = 404;
-  node.sentence = 'There is nothing here.';
-  expect(await messageOf(node.url)).toMatch(/attempts?: HTTP 404: There is nothing here\.$/);
-  node.refuseWith = 426;
-  expect(await messageOf(node.url)).toMatch(/A node answers there, and does not accept the WebSocket/);
+});
+
+it('does not give the ticket of the URL away when it asks why', async () => {
+  const asked: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url);
+    response.writeHead(403).end('No.');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  server.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n'));
+  const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/ws?ticket=secret`;
+  expect(await firstTrouble(url, Silent)).toMatch(/HTTP 403: No\.$/);
+  expect(new Set(asked)).toEqual(new Set(['/ws']));
+  server.closeAllConnections();
+  server.close();
+});
+
+it('tries again also if the WebSocket says of a failure no more than that, and sends no close event', async () => {
+  await using node = await startTestNode();
+  node.refuseWith = 503;
+  class Abrupt extends Silent {
+    constructor(url: string, protocols: string) {
+      super(url, protocols);
+      let listener: NodeWebSocket['onclose'] = null;
+      Object.defineProperty(this, 'onclose', {
+        get: () => (this.protocol === '' ? null : listener),
+        set: (given) => {
+          listener = given;
+        },
+      });
+    }
+  }
+  await using client = createClient(node.url, { ...quick, webSocket: Abrupt, connectTimeoutMs: 60_000 });
+  client.on('error', () => {});
+  const connected = client.connect();
+  await until(() => node.upgrades >= 2);
+  node.refuseWith = null;
+  await connected;
 });

@@ -168,6 +168,56 @@ interface Tree {
   readonly children: readonly Tree[];
 }
 
+/** Any JSON, as people write it, */
+type AnyJson = string | number | boolean | null | AnyJson[] | { [name: string]: AnyJson };
+/** and as the package `type-fest` has it. */
+type JsonObject = { [Key in string]: JsonValue };
+type JsonValue = string | number | boolean | null | JsonObject | JsonValue[] | readonly JsonValue[];
+
+interface Recursive {
+  any: AnyJson;
+  value: JsonValue;
+  event: { readonly kind: string; payload: JsonValue; causes: Recursive['event'][] };
+}
+
+/** Data that may contain itself. */
+function recursive(client: Client<Recursive>): void {
+  client.subscribe('any', ({ data }) => {
+    if (Array.isArray(data)) void data[0];
+    // @ts-expect-error: it cannot be changed.
+    if (typeof data === 'object' && data !== null && !('length' in data)) data['a'] = 1;
+  });
+  client.subscribe('value', ({ data }) => void data);
+  client.subscribe('event', ({ data }) => void data.causes[0]?.causes[0]?.payload);
+  void client.history('any').then(({ publications }) => void publications[0]?.data);
+  void client.publish('any', { a: [1, { b: null }] });
+  const json = createJsonClient<Recursive>('ws://localhost/ws');
+  json.subscribe('value', ({ data }) => void data);
+  void json.publish('value', { a: [1, { b: null }] });
+  void json.publish('event', { kind: 'a', payload: [], causes: [] });
+  // @ts-expect-error: no date.
+  void json.publish('any', new Date());
+  // @ts-expect-error: nor beside what may be anything.
+  createJsonClient<{ a: { any: AnyJson; at: Date }[] }>('ws://localhost/ws');
+  // @ts-expect-error: nor in a tuple.
+  createJsonClient<{ a: [number, Date] }>('ws://localhost/ws');
+}
+
+/** What begins the subscription comes before the listener, and there is one listener. */
+function subscribing(client: Client<Topics>, listener: ((price: Publication) => void) | undefined): void {
+  client.subscribe('prices.BTC', listener);
+  client.subscribe('prices.BTC', { last: 5 }, listener);
+  client.subscribe('prices.BTC', undefined, ({ data }) => expectTypeOf(data).toEqualTypeOf<Price>());
+  client.subscribe('prices.BTC', { last: 5 }, ({ data }) => expectTypeOf(data).toEqualTypeOf<Price>());
+  // @ts-expect-error: the other way round.
+  client.subscribe('prices.BTC', () => {}, { last: 5 });
+  const listen = (): void => {};
+  // @ts-expect-error: the second one would not be called.
+  client.subscribe('prices.BTC', listen, listen);
+  // @ts-expect-error: no such option.
+  client.subscribe('prices.BTC', { from: 5 });
+}
+
 function several(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
   const subscription = client.subscribe(which, (publication) => {
     if (publication.topic === 'chat.lobby') expectTypeOf(publication.data).toEqualTypeOf<ChatMessage>();
@@ -236,5 +286,5 @@ it('compiles', () => {
   // Any implementation of WebSocket fits.
   const implementations = (): WebSocketConstructor[] => [WsWebSocket, WebSocket];
   void [typed, several, watching, undefinedOptions, untyped, bySchemas, json, implementations];
-  void [sharing, severalAtOnce, speakingJson];
+  void [sharing, severalAtOnce, speakingJson, recursive, subscribing];
 });

@@ -149,6 +149,43 @@ describe('a connection that cannot be opened', () => {
     expect(told.closed).toEqual({ code: 1_006, reason: '' });
   });
 
+  it.each([
+    ['is cut', 'Content-Length: 1000', true, 'HTTP 200: half'],
+    ['never ends', 'Content-Type: text/html', false, 'HTTP 200: half'],
+  ])('says the status and what has come of an answer that %s', async (_name, header, isCut, sentence) => {
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => {
+      sockets.push(socket);
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        socket.write(`HTTP/1.1 200 OK\r\n${header}\r\n\r\nhalf`, () => isCut && socket.destroy());
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { told } = dial((server.address() as AddressInfo).port);
+    await until(() => told.closed !== null);
+    expect(told.errors).toEqual([sentence]);
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+
+  it.each([
+    ['10', 10_000],
+    ['0', 0],
+    ['Fri, 31 Dec 2100 23:59:59 GMT', 0],
+  ])('passes on how long to wait, where it is given in seconds: %s', async (header, retryAfterMs) => {
+    const server = createHttpServer((_request, response) => response.writeHead(503, { 'Retry-After': header }).end());
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const socket = new NodeWebSocket(`ws://127.0.0.1:${port}/`, 'p');
+    const error = await new Promise((resolve) => {
+      socket.onerror = resolve;
+    });
+    expect(error).toEqual({ message: 'HTTP 503', error: undefined, retryAfterMs });
+    server.close();
+  });
+
   it('says that nobody listens', async () => {
     const { told } = dial(1);
     await until(() => told.closed !== null);
@@ -173,10 +210,14 @@ describe('a connection that cannot be opened', () => {
 });
 
 /** A server that accepts the handshake and then writes these bytes, in pieces; what it is sent is collected. */
-async function raw(bytes: Uint8Array, pieces: readonly number[] = [bytes.length], headers = '') {
+async function raw(
+  bytes: Uint8Array,
+  pieces: readonly number[] = [bytes.length],
+  { headers = '', allowHalfOpen = false } = {},
+) {
   const received: Buffer[] = [];
   const sockets: Socket[] = [];
-  const server = createServer((socket) => {
+  const server = createServer({ allowHalfOpen }, (socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
     let head = '';
@@ -234,8 +275,17 @@ describe('with a server that does not', () => {
     );
   });
 
+  it('ends the connection itself if the peer has closed and leaves it open', async () => {
+    await using server = await raw(Buffer.from('880203e8', 'hex'), [], { allowHalfOpen: true });
+    const { told } = dial(server.port);
+    await until(() => told.closed !== null);
+    expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
+  });
+
   it('refuses an answer to another handshake, and an extension that it did not ask for', async () => {
-    await using server = await raw(Buffer.alloc(0), [], '\r\nSec-WebSocket-Extensions: permessage-deflate');
+    await using server = await raw(Buffer.alloc(0), [], {
+      headers: '\r\nSec-WebSocket-Extensions: permessage-deflate',
+    });
     const { told } = dial(server.port);
     await until(() => told.closed !== null);
     expect(told.errors).toEqual(['The server answered the opening handshake with something else than a WebSocket.']);

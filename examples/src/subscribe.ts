@@ -21,8 +21,8 @@ async function subscribe(topic: string, url: string): Promise<void> {
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
   });
   client.on('error', (error) => {
-    // Each attempt to connect that fails has its line already.
-    if (error.code !== 'connectFailed') process.stderr.write(`${error.message}\n`);
+    // An attempt to connect that fails has its line already, and the loop throws what ends it all.
+    if (error.code !== 'connectFailed' && error.code !== 'disconnected') process.stderr.write(`${error.message}\n`);
   });
   process.on('SIGINT', () => void client.close());
 

@@ -12,6 +12,7 @@ export {
 } from './errors.js';
 export { impossible } from './impossible.js';
 export { jsonClientCodec } from './json-client-codec.js';
+export { kindOf } from './json-data.js';
 export { JsonNodeCodec } from './json-node-codec.js';
 export * from './messages.js';
 export { type DataCodec, MsgpackClientCodec } from './msgpack-client-codec.js';

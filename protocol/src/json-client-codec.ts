@@ -1,5 +1,6 @@
 /** The client's side of `fanfare.v1.json` (PROTOCOL.md section 5). */
 import type { ClientCodec } from './client-codec.js';
+import { writeJsonData } from './json-data.js';
 import { jsonFault } from './json-fault.js';
 import type { Item, OutgoingCommand, ServerMessage } from './messages.js';
 import type { Position } from './position.js';
@@ -61,8 +62,7 @@ export const jsonClientCodec: ClientCodec = {
       (_name, value) => value ?? undefined,
     );
     if (command.type !== 'publish') return head;
-    const data = JSON.stringify(command.data);
-    if (data === undefined) throw new TypeError(`JSON has no form for data that is a ${typeof command.data}.`);
+    const data = writeJsonData(command.data);
     return `${head.slice(0, -1)},"data":${data}${command.repeat === true ? ',"repeat":true' : ''}}`;
   },
 

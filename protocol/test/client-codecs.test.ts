@@ -22,6 +22,42 @@ describe('a client', () => {
     expect(() => jsonClientCodec.encode({ ...publish, data: value })).toThrow(TypeError);
   });
 
+  it.each([
+    ['data: Date', new Date(0)],
+    ['data: Uint8Array', new Uint8Array(2)],
+    ['data: Uint8Array', Buffer.from('ab')],
+    ['data: ArrayBuffer', new ArrayBuffer(2)],
+    ['data.at: Date', { at: new Date(0) }],
+    ['data.list[1].tags: Set', { list: [1, { tags: new Set([1]) }] }],
+    ['data[0]: Map', [new Map([[1, 2]])]],
+    ['data.a: RegExp', { a: /x/ }],
+    ['data.a: Promise', { a: Promise.resolve(1) }],
+    ['data.a: Error', { a: new Error('x') }],
+  ])('cannot publish as JSON what would not arrive as it is: %s', (what, value) => {
+    const message = `JSON cannot carry ${what}. Convert it first; MessagePack carries dates, bytes and maps.`;
+    expect(() => jsonClientCodec.encode({ ...publish, data: value })).toThrow(new TypeError(message));
+  });
+
+  class Point {
+    readonly x = 1;
+    readonly #y = 2;
+    sum = (): number => this.x + this.#y;
+  }
+  class Money {
+    toJSON(): string {
+      return '1.00';
+    }
+  }
+  it.each([
+    [{ a: undefined, b: [null, () => 1], c: (): void => {} }, '{"b":[null,null]}'],
+    [new Point(), '{"x":1}'],
+    [{ price: new Money(), url: new URL('ws://a/') }, '{"price":"1.00","url":"ws://a/"}'],
+    [Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
+    [new (class Empty {})(), '{}'],
+  ])('publishes as JSON what says of itself what it is: %j', (value, text) => {
+    expect(jsonClientCodec.encode({ ...publish, data: value })).toContain(`,"data":${text}}`);
+  });
+
   it('gets the error of the data encoder where that cannot carry the data', () => {
     const circular: unknown[] = [];
     circular.push(circular);
