@@ -507,7 +507,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'hearing of a planned failover',
     about: 'nodes leave the old master when the Sentinels announce the next, not when they demote it',
-    file: 'broker/src/redis.ts',
+    file: 'broker/src/sentinel-watch.ts',
     find: 'announced = master;\n        onSwitch();',
     replace: 'announced = master;',
     testFile: 'broker/test/sentinel.test.ts',
@@ -516,7 +516,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'database of a connection',
     about: 'a database that Redis refuses is not replaced by database 0',
-    file: 'broker/src/redis.ts',
+    file: 'broker/src/redis-link.ts',
     find: 'if (database !== 0) await this.redis.select(database);',
     replace: '',
     testFile: 'broker/test/redis-connection.test.ts',
