@@ -107,9 +107,9 @@ export class PublisherLink extends Link {
     return this.#execute(pipeline, calls.length + (wait === null ? 0 : 1));
   }
 
-  /** A section of INFO. Rejects if Redis does not answer, or does not permit it. */
-  info(section: 'memory' | 'stats'): Promise<string> {
-    return this.track(this.redis.info(section));
+  /** Sections of INFO. Rejects if Redis does not answer, or does not permit it. */
+  info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string> {
+    return this.track(this.redis.info(...sections));
   }
 
   /** Bytes that Redis holds for one of its clients to read; 0 where it does not say: it may not be asked, or the client is gone. */
