@@ -2,16 +2,17 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.js';
 import { RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
-import { commandOf, explain, reasonOf, ServerModeError } from './redis-fault.js';
+import { commandOf, explain, ReplacedMasterError, reasonOf, ServerModeError } from './redis-fault.js';
 import {
   addressOptions,
   connectTimeoutMs,
   credentialOptions,
+  ignoreLaterErrors,
+  keepAliveMs,
   type RedisSettings,
   retryDelayMs,
 } from './redis-options.js';
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
-import { SentinelWatch } from './sentinel-watch.js';
 
 /** Counted for the metrics; see metrics.ts for what each means. */
 export interface RedisCounters {
@@ -36,6 +37,8 @@ export interface LinkEvents {
 /** How often a fault that lasts is said again, in milliseconds. */
 const complaintIntervalMs = 10_000;
 
+const lostSentence = 'Lost the connection to Redis; trying again until it is back.';
+
 /** What both connections have in common: they come back by themselves, and say in the log what is wrong. */
 export abstract class Link {
   protected readonly redis: Redis;
@@ -48,6 +51,8 @@ export abstract class Link {
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
   #isReady = false;
+  /** Whether the connection has ever worked: if so, the settings that it needs are right. */
+  #hasWorked = false;
   #isClosed = false;
   /** When the present outage began; null while the connection works. All times are of performance.now(). */
   #downSince: number | null = performance.now();
@@ -61,7 +66,6 @@ export abstract class Link {
   #connectingSince: number | null = null;
   /** Commands that Redis has not answered, oldest first: it answers in order. */
   readonly #unanswered = new Set<Unanswered>();
-  readonly #sentinels: SentinelWatch | null;
 
   constructor(
     role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check',
@@ -78,6 +82,7 @@ export abstract class Link {
     this.#address = readRedisUrl(settings.redisUrl);
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
     this.redis = new Redis({ ...options, ...addressOptions(this.#address, settings) });
+    ignoreLaterErrors(this.redis);
     this.redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
@@ -94,8 +99,7 @@ export abstract class Link {
       Math.max(20, settings.redisTimeoutMs / 10),
     );
     this.#watch.unref();
-    this.#sentinels =
-      role === 'check' ? null : SentinelWatch.start(settings, options.connectionName, () => this.reset());
+    settings.sentinels?.add(this.#onAnnounced);
     this.#connect();
   }
 
@@ -113,7 +117,7 @@ export abstract class Link {
     this.#isClosed = true;
     clearInterval(this.#watch);
     clearTimeout(this.#retry);
-    this.#sentinels?.close();
+    this.settings.sentinels?.remove(this.#onAnnounced);
     this.redis.disconnect();
   }
 
@@ -123,11 +127,23 @@ export abstract class Link {
     if (this.redis.status === 'end') this.#connect();
   }
 
-  /** Gives the connection up and makes it anew: it may look well and lead nowhere. */
-  reset(): void {
+  /** Closes the connection and opens another: it may look well and lead nowhere. `why`: for the log, if nothing else says it. */
+  reset(why: string | null = null): void {
     if (!this.#isReady) return;
-    this.#becomeLost();
+    this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Opening another.`);
     this.redis.disconnect(true);
+  }
+
+  readonly #onAnnounced = (): void => {
+    const replacement = this.#isReady ? this.#replacement() : null;
+    if (replacement !== null) this.reset(`the Sentinels announce ${replacement} as the master`);
+  };
+
+  /** The master, if the Sentinels have announced another one than this connection leads to. */
+  #replacement(): string | null {
+    const { remoteAddress, remotePort } = this.redis.stream;
+    if (remoteAddress === undefined || remotePort === undefined) return null;
+    return this.settings.sentinels?.replacementOf(remoteAddress, remotePort) ?? null;
   }
 
   /** Follows a command until it is answered. Rejects as soon as the connection is lost. */
@@ -159,7 +175,7 @@ export abstract class Link {
 
   protected explain(error: Error): string {
     const hasClientCertificate = (this.settings.redisCertFile ?? null) !== null;
-    return explain(error, { address: this.#address, isReady: this.#isReady, hasClientCertificate });
+    return explain(error, { address: this.#address, hasWorked: this.#hasWorked, hasClientCertificate });
   }
 
   /** The files of passwords and certificates are read each time: a changed one is used at the next attempt. */
@@ -186,7 +202,7 @@ export abstract class Link {
   }
 
   /**
-   * Only a server of the right kind, in the right database, is used. A user without permission for INFO is told so by the scripts, which need it
+   * Only a server of the right kind, in the right database, is used, and no master that was replaced. A user without permission for INFO is told so by the scripts, which need it
    * too.
    */
   async #prove(): Promise<void> {
@@ -199,6 +215,9 @@ export abstract class Link {
       });
       const mode = /^(?:redis|server)_mode:(cluster|sentinel)/m.exec(info)?.[1];
       if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
+      // A Sentinel that has not heard of a failover yet still names the old master. ioredis asks the next one of its list the next time.
+      const replacement = this.#replacement();
+      if (replacement !== null) throw new ReplacedMasterError(replacement);
     } catch (error) {
       // Lost meanwhile: the next connection is proven again.
       if (this.redis.status !== 'ready') return;
@@ -215,7 +234,7 @@ export abstract class Link {
       connectTimeout: connectTimeoutMs,
       // How long a connection that we give up may take to say goodbye.
       disconnectTimeout: 250,
-      keepAlive: 5_000,
+      keepAlive: keepAliveMs,
       // Nothing is queued or sent again behind our back: the relay knows what may be repeated.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -233,6 +252,7 @@ export abstract class Link {
     const downMs = Math.round(performance.now() - (this.#downSince ?? performance.now()));
     this.#connectingSince = null;
     this.#isReady = true;
+    this.#hasWorked = true;
     this.#downSince = null;
     this.#fault = null;
     this.#attempts = 0;
@@ -240,14 +260,14 @@ export abstract class Link {
     this.#events.onReady?.();
   }
 
-  #becomeLost(wasSilent = false): void {
+  #becomeLost(sentence = lostSentence, wasSilent = false): void {
     this.#connectingSince = null;
     if (!this.#isReady) return;
     this.#isReady = false;
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
-      this.log.warn({ event: 'redisLost' }, 'Lost the connection to Redis; trying again until it is back.');
+      this.log.warn({ event: 'redisLost' }, sentence);
     }
     for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
     this.#unanswered.clear();
@@ -259,8 +279,8 @@ export abstract class Link {
     const now = performance.now();
     const [oldest] = this.#unanswered;
     if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
-      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting anew.`);
-      this.#becomeLost(true);
+      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting again.`);
+      this.#becomeLost(lostSentence, true);
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
       // The TCP connection stands, but the handshake gets no answer: a paused Redis, or not a Redis at all.

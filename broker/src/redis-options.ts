@@ -1,5 +1,5 @@
 /** How to reach Redis and its Sentinels, as ioredis takes it. */
-import type { RedisOptions } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import {
   type RedisCredentialFiles,
   type RedisCredentials,
@@ -10,9 +10,20 @@ import type { RedisAddress } from './redis-url.js';
 
 export interface RedisSettings extends RedisCredentialFiles {
   readonly redisUrl: string;
-  /** How long an answer of Redis may take, in milliseconds. Beyond it the connection is given up and made anew. */
+  /** How long an answer of Redis may take, in milliseconds. Beyond it the node closes the connection and opens another. */
   readonly redisTimeoutMs: number;
   readonly nodeName: string;
+  /** Hears of planned failovers for all connections of the node. Null or absent: there are no Sentinels, or nobody listens to them. */
+  readonly sentinels?: MasterWatch | null;
+}
+
+/** Knows when the Sentinels announce another master. */
+export interface MasterWatch {
+  /** Calls the listener after each announcement. */
+  add(listener: () => void): void;
+  remove(listener: () => void): void;
+  /** The master that was announced lately, if the server at this IP address and port is another one; else null. */
+  replacementOf(ip: string, port: number): string | null;
 }
 
 /**
@@ -23,6 +34,20 @@ const maxRetryMs = 1_000;
 
 /** How long TCP and TLS may take to connect, in milliseconds. */
 export const connectTimeoutMs = 2_000;
+
+/** How long a connection may be silent until TCP asks whether the other side is still there, in milliseconds. */
+export const keepAliveMs = 5_000;
+
+/**
+ * ioredis (5.11.1) listens for the first error of a socket only. Node.js emits a second one if the other side answers with a TLS alert when its
+ * certificate was refused, and that would end the process.
+ */
+export function ignoreLaterErrors(redis: Redis): void {
+  redis.on('error', () => {
+    const { stream } = redis as { readonly stream?: Redis['stream'] };
+    if (stream?.listenerCount('error') === 0) stream.on('error', () => undefined);
+  });
+}
 
 export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisSettings): RedisOptions {
   const { servers, socketPath, masterName, username, sentinelUsername, isTls, database } = address;

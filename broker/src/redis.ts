@@ -7,5 +7,6 @@ export { PublisherLink, type RedisMessage, type ScriptCall, type Wait } from './
 export { isOfAnotherLayout, isOutOfMemory, isWriteRefusal } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';
+export { SentinelWatch } from './sentinel-watch.js';
 export { StoreLink } from './store-link.js';
 export { maxChannelsPerCommand, SubscriberLink } from './subscriber-link.js';
