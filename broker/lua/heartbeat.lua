@@ -17,8 +17,8 @@
 -- ARGV[5]  the clock, as the node knows it; 0
 -- ARGV[6]  1 if the node leaves: it has nothing to give back if Redis loses its state
 --
--- Returns the number of nodes, this one included; the clock as it is kept now, 0 if it stands; how many nodes have said how
--- many connections they have; how many of those have room for more, and how many connections those have together.
+-- Returns the nodes, this one included, each with the clock of its last sign; the clock as it is kept now, 0 if it stands; how many nodes have
+-- said how many connections they have; how many of those have room for more, and how many connections those have together.
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
 local layout = redis.call('GET', KEYS[5])
 if layout and layout ~= ARGV[4] then
@@ -51,4 +51,4 @@ if redis.call('GET', KEYS[2]) == stateOfServer() then
   clock = now
   redis.call('SET', KEYS[3], string.format('%.0f', clock))
 end
-return { redis.call('ZCARD', KEYS[1]), clock, #counts, open, total }
+return { redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), clock, #counts, open, total }

@@ -7,6 +7,7 @@
 -- ARGV[1]   the generation that the node knows
 -- ARGV[2]   its floor: an epoch that is lower has ended
 -- ARGV[3]   how long a messageId is remembered, in ms
+-- ARGV[4]   1 if WAIT follows; ''
 -- then for each run:
 --   epoch of the topic, as far as the node knows; ''
 --   offset before which nothing need be kept; '' leaves the stream as long as it is
@@ -22,6 +23,7 @@
 --     publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: the generation is another one, and nothing was done at all.
+-- Error UNPROVEN: all publications are known already, but it cannot be known whether replicas have them.
 -- If a topic's stream is gone, its history ends, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE the generation is another one')
@@ -87,7 +89,7 @@ end
 
 local answers = {}
 local hasKnown, hasWritten = false, false
-local at = 4
+local at = 5
 for k = 3, #KEYS do
   local stream, ids = KEYS[k], KEYS[k] .. ':ids'
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
@@ -137,5 +139,7 @@ for k = 3, #KEYS do
 end
 -- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all was known, it would return at
 -- once, whether or not a replica has what was published before. So something is written that is true already.
-if hasKnown and not hasWritten then redis.call('SET', KEYS[1], ARGV[1]) end
+if ARGV[4] == '1' and hasKnown and not hasWritten and redis.pcall('SET', KEYS[1], ARGV[1]).err then
+  return redis.error_reply('UNPROVEN the publications are known, but Redis takes no writes')
+end
 return answers

@@ -11,9 +11,9 @@
 -- KEYS[4]  the recovery that is under way, a hash
 -- KEYS[5]  clock, in ms (heartbeat.lua)
 -- KEYS[6]  version of the layout of all that nodes keep in Redis
--- KEYS[7]  nodes (heartbeat.lua)
+-- KEYS[7]  nodes, by the clock of their last sign of life (heartbeat.lua)
 -- ARGV[1]  id of the node
--- ARGV[2]  how many nodes it knows of, itself included
+-- ARGV[2]  how long after its last sign of life a node may still have published, in ms
 -- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too, 3 and looked what is
 --          still missing (verify.lua)
 -- ARGV[4]  what it remembers: 1 it was part of the last generation and would know of a loss; 0 it was, but has forgotten too much; '' it is new
@@ -27,11 +27,16 @@
 -- ARGV[12] floor of the last generation that it knows: epochs that ended must not come back
 -- ARGV[13] 1 if it listens on the channel of ARGV[8], 0 if it is about to, '' if it cannot
 -- ARGV[14] how long after the start of this server nodes that only just started wait for one that remembers, in ms
+-- ARGV[15..] nodes that it knows of: id and clock of the last sign of life, each; with its first report to this recovery
+--
+-- Nodes that are waited for: those that hear the call, those that take part, and those that may have published something that Redis lost. A
+-- node gives a sign of life at least once a second, on the connection on which it publishes. So if the data is as it was when the clock
+-- was at C, it holds all that was published by a node whose last sign is from well before C.
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}; the node does it and asks again. Words:
 --   'listen'     on the channel first: it is not known else whether those that hear the call include you
 --   'listened'   give back what you listen to
---   'published'  give back what you published
+--   'published'  give back what you published since the clock was at the third value
 --   'verify'     look what is still missing
 --   'wait'       for the others
 --   'hold'       likewise: this server has just started, and so have all nodes that have come so far
@@ -48,16 +53,16 @@ if generation and redis.call('GET', KEYS[3]) == state then return { 'serving', g
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local stage = tonumber(ARGV[3])
-if redis.call('EXISTS', KEYS[4]) == 0 then
+local stage, slack, tolerated = tonumber(ARGV[3]), tonumber(ARGV[2]), tonumber(ARGV[10])
+local isNew = redis.call('EXISTS', KEYS[4]) == 0
+if isNew then
   if ARGV[13] == '0' then return { 'listen' } end
   -- The last floor is kept if it can be: epochs that had ended must not come back.
   local floor = generation and string.match(generation, '%d+$') or '0000000000000000'
-  redis.call('HSET', KEYS[4], 'name', ARGV[7], 'since', string.format('%.0f', now), 'floor', floor)
-  -- Nodes to wait for: those that hear the call, and those that lived when Redis lost its state.
-  local listening = redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)
-  local living = redis.call('ZCARD', KEYS[7]) + (redis.call('ZSCORE', KEYS[7], ARGV[1]) and 0 or 1)
-  redis.call('HSET', KEYS[4], 'expected', math.max(listening, living))
+  -- How many nodes hear the call: all of them are waited for.
+  local expected = redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)
+  local fields = { 'name', ARGV[7], 'since', string.format('%.0f', now), 'floor', floor, 'expected', expected, 'told', '0' }
+  redis.call('HSET', KEYS[4], unpack(fields))
 end
 -- What was done in another recovery does not count in this one.
 local name = redis.call('HGET', KEYS[4], 'name')
@@ -68,34 +73,48 @@ redis.call('HSET', KEYS[4], 'node:' .. ARGV[1], stage)
 if ARGV[4] == '1' then redis.call('HSET', KEYS[4], 'isRemembered', 1) end
 if ARGV[4] == '0' then redis.call('HSET', KEYS[4], 'isForgotten', 1) end
 if ARGV[12] > redis.call('HGET', KEYS[4], 'floor') then redis.call('HSET', KEYS[4], 'floor', ARGV[12]) end
--- The data is older than what any node would still remember of topics that nobody listens to.
-local clock = redis.call('GET', KEYS[5])
-if clock and tonumber(ARGV[5]) - tonumber(clock) > tonumber(ARGV[10]) then
-  redis.call('HSET', KEYS[4], 'isOld', 1)
+
+-- `clock`: until when the data is complete. If there is no data, nodes give back what they published in the time by which it may be older.
+local clock = tonumber(redis.call('GET', KEYS[5]) or '')
+local told = math.max(tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[4], 'told') or '0'))
+redis.call('HSET', KEYS[4], 'told', string.format('%.0f', told))
+local deadBefore = (clock or told - tolerated) - slack
+local function expect(node, sign)
+  if tonumber(sign) > deadBefore then redis.call('HSET', KEYS[4], 'sign:' .. node, sign) end
 end
+local living = isNew and redis.call('ZRANGE', KEYS[7], 0, -1, 'WITHSCORES') or {}
+for i = 1, #living, 2 do expect(living[i], living[i + 1]) end
+for i = 15, #ARGV, 2 do expect(ARGV[i], ARGV[i + 1]) end
+-- The data is older than what any node would still remember of topics that nobody listens to.
+if clock and told - clock > tolerated then redis.call('HSET', KEYS[4], 'isOld', 1) end
+
 local fields = redis.call('HGETALL', KEYS[4])
-local hash, taking, listened, published, verified = {}, 0, 0, 0, 0
+local hash, done, isMissing = {}, { 0, 0, 0 }, {}
 for i = 1, #fields, 2 do
   hash[fields[i]] = fields[i + 1]
   if string.sub(fields[i], 1, 5) == 'node:' then
-    taking = taking + 1
-    if tonumber(fields[i + 1]) >= 1 then listened = listened + 1 end
-    if tonumber(fields[i + 1]) >= 2 then published = published + 1 end
-    if tonumber(fields[i + 1]) >= 3 then verified = verified + 1 end
+    for wanted = 1, 3 do
+      if tonumber(fields[i + 1]) >= wanted then done[wanted] = done[wanted] + 1 else isMissing[wanted] = true end
+    end
   end
 end
--- A node that nobody knew of is waited for too, once it takes part.
-local expected = math.max(tonumber(ARGV[2]), tonumber(hash.expected), taking)
-redis.call('HSET', KEYS[4], 'expected', expected)
+for i = 1, #fields, 2 do
+  local node = string.match(fields[i], '^sign:(.*)')
+  if node and not hash['node:' .. node] and tonumber(fields[i + 1]) > deadBefore then isMissing = { true, true, true } end
+end
+-- Whether nodes have not come that far yet.
+local function lacks(wanted)
+  return isMissing[wanted] or done[wanted] < tonumber(hash.expected)
+end
 local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
 
 if stage == 0 then return { 'listened', name } end
 -- Most of the time is for those who listen: they have the most.
-if listened < expected and waited < patience * 0.7 then return { 'wait', name } end
-if stage == 1 then return { 'published', name } end
-if published < expected and waited < patience * 0.85 then return { 'wait', name } end
+if lacks(1) and waited < patience * 0.7 then return { 'wait', name } end
+if stage == 1 then return { 'published', name, string.format('%.0f', clock and clock - slack or told - tolerated) } end
+if lacks(2) and waited < patience * 0.85 then return { 'wait', name } end
 if stage == 2 then return { 'verify', name } end
-if verified < expected and waited < patience then return { 'wait', name } end
+if lacks(3) and waited < patience then return { 'wait', name } end
 -- This server has only just started: nodes that know what it held may still be on their way back to it.
 local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')) * 1000
 if not hash.isRemembered and uptime < tonumber(ARGV[14]) then return { 'hold', name } end
@@ -103,7 +122,7 @@ if not hash.isRemembered and uptime < tonumber(ARGV[14]) then return { 'hold', n
 local floor = hash.floor
 -- No node is left that would know what is missing, or not every node has come to say so. The streams may end too early, which no
 -- number would show: all topics get another epoch, and their subscribers are told.
-if not hash.isRemembered or hash.isForgotten or hash.isOld or verified < expected then
+if not hash.isRemembered or hash.isForgotten or hash.isOld or lacks(3) then
   floor = epochAfter(floor)
 end
 generation = ARGV[7] .. ':' .. floor

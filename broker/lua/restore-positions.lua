@@ -5,16 +5,22 @@
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
 -- ARGV[1]   floor: an epoch that is lower has ended
--- then for each topic: epoch, offset, how long the stream lives on from now in ms
+-- then for each topic: epoch, offset after which that epoch began ('' if the node does not know), offset, how long the stream lives on from
+-- now in ms
 --
 -- Returns how many topics were given back.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local restored = 0
 for k = 3, #KEYS do
-  local epoch, offset, ttl = ARGV[3 * k - 7], tonumber(ARGV[3 * k - 6]), tonumber(ARGV[3 * k - 5])
+  local at = 4 * k - 10
+  local epoch, begun, offset, ttl = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local last = epoch >= ARGV[1] and storedLastId(KEYS[k])
   if last == nil or last and epochOf(last) < epoch then
-    beginAt(KEYS[k], idOf(epoch, offset), ttl)
+    if last and offsetOf(last) == offset and isContinued(last, begun) then
+      redis.call('XSETID', KEYS[k], idOf(epoch, offset))
+    else
+      beginAt(KEYS[k], idOf(epoch, offset), ttl)
+    end
     restored = restored + 1
   end
   if epoch > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], epoch) end

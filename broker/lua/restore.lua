@@ -7,19 +7,19 @@
 -- ARGV[2]  how long the stream lives on from now, in ms
 -- ARGV[3]  how long a messageId is remembered, in ms
 -- ARGV[4]  epoch of the topic, as the node knows it
+-- ARGV[5]  offset after which that epoch began, '' if the node does not know
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
 -- of each: place, messageId
 --
 -- Returns {position of the newest publication, 1 if anything was given back, else 0}. If Redis has a later epoch, nothing is given back.
 -- Nor is what is behind a hole: then the topic gets another epoch.
 local stream = KEYS[3]
-local floor, ttl, window, epoch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local floor, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local last = storedLastId(stream)
 if epoch < floor or redis.call('EXISTS', KEYS[1]) == 1 then return { last or '', 0 } end
 local restored = 0
--- A history that ended before this one began is of no use: Redis has lost how it went on.
-if not last or epochOf(last) < epoch then
-  last = beginAt(stream, idOf(ARGV[5], tonumber(ARGV[6]) - 1), ttl)
+if not last or epochOf(last) < epoch and not isContinued(last, begun) then
+  last = beginAt(stream, idOf(ARGV[6], tonumber(ARGV[7]) - 1), ttl)
   restored = 1
 elseif epochOf(last) > epoch then
   return { last, 0 }
@@ -27,7 +27,7 @@ end
 -- Epochs that were given before Redis lost its state must not be given again.
 if epoch > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], epoch) end
 local head, newest = offsetOf(last), epochOf(last)
-local at = 5
+local at = 6
 while at <= #ARGV do
   local entryEpoch, first, entry, ids = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
   at = at + 4

@@ -53,6 +53,12 @@ local function renew(stream, last, floor)
   return id
 end
 
+-- Whether a history of an older epoch is the beginning of one whose epoch began after the offset `begun`, nil if that is not known. If it is not,
+-- that history ended, or went on in another way than Redis has it.
+local function isContinued(last, begun)
+  return begun ~= nil and offsetOf(last) <= begun
+end
+
 -- The last id of a stream as it is; nil if there is no stream.
 local function storedLastId(stream)
   local info = redis.pcall('XINFO', 'STREAM', stream)

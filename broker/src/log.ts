@@ -21,7 +21,7 @@ export const logEvents = {
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   logDropped:
-    'So many `lines` of the log were dropped: the program that reads standard output did not keep up or was gone, or the disk was full.',
+    'The node dropped log lines, and `lines` is their number: the program that reads standard output did not keep up or was gone, or the disk was full.',
   repeated:
     'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',

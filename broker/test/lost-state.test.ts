@@ -1,5 +1,5 @@
 /** What is left of the promises when Redis loses its state at a bad moment: with older data, beside a node that starts, or one that stops. */
-import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, startNode as startNodeProcess, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -85,6 +85,27 @@ describe('when Redis comes back with older data', () => {
     admin.disconnect();
   });
 
+  it('remembers what it has published for as long as Redis does not answer', async () => {
+    const patient = { FANFARE_REDIS_TIMEOUT_MS: '60000', FANFARE_PROBE_INTERVAL_MS: '60000' };
+    await using cluster = await startCluster({ redis: true, env: patient });
+    const writer = await cluster.connect();
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    await publish(writer, 'quiet', 1);
+    await admin.save();
+    const since = await publish(writer, 'quiet', 2);
+    await cluster.redis.pause();
+    const pausedAt = performance.now();
+    await until('more time than it remembers has gone by', () => performance.now() - pausedAt > 11_000);
+    await restartRedis(cluster);
+    await publish(writer, 'quiet', 3);
+    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 3 }],
+    });
+    admin.disconnect();
+  });
+
   it('gives back all that is missing of a topic without subscribers', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();
@@ -121,6 +142,38 @@ describe('when Redis comes back with older data', () => {
   });
 });
 
+describe('when Redis loses its scripts while publications are on their way', () => {
+  it('goes on reading histories, subscribing, and moving the clock', async () => {
+    await using cluster = await startCluster({ redis: true });
+    const admin = new Redis(cluster.redis.url);
+    const writer = await cluster.connect();
+    const [busy, quiet] = [await cluster.connect(), await cluster.connect()];
+    await publish(writer, 'quiet', 1);
+    const clock = async (): Promise<number> => Number(await admin.get('fanfare:clock'));
+    await until('the clock goes', async () => (await clock()) > 0);
+    let published = 0;
+    let isOver = false;
+    const load = (async () => {
+      while (!isOver) {
+        const number = published + 1;
+        await publish(busy, 'busy', number);
+        published = number;
+      }
+    })();
+    await until('it publishes', () => published > 20);
+    await admin.script('FLUSH');
+    const before = published;
+    await until('it publishes again', () => published > before + 20);
+    expect(await historyOf(quiet, 'quiet')).toEqual([1]);
+    expect(await quiet.subscribe('another')).toMatchObject({ type: 'subscribed' });
+    const flushedAt = await clock();
+    await until('the clock goes on', async () => (await clock()) > flushedAt);
+    isOver = true;
+    await load;
+    admin.disconnect();
+  });
+});
+
 describe('when every topic gets another epoch', () => {
   it('delivers to subscribers that stayed all that was acknowledged under it', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
@@ -146,6 +199,28 @@ describe('when every topic gets another epoch', () => {
       }
       expect(reader.inbox.waiting).toEqual([]);
     }
+    admin.disconnect();
+  });
+
+  it.each([0, 1])('keeps what they hold if Redis comes back as it was before (%i published since)', async (since) => {
+    await using cluster = await startCluster({ redis: true, env });
+    const admin = new Redis(cluster.redis.url);
+    admin.on('error', () => undefined);
+    const writer = await cluster.connect();
+    const reader = await cluster.subscriber('t');
+    const texts = ['a', 'b', 'c'];
+    for (const text of texts) await publish(writer, 't', text);
+    await reader.take('t', texts.length);
+    await admin.save();
+    await addNodeThatNeverComes(cluster, admin);
+    await admin.del('fanfare:generation');
+    await reader.inbox.take('the reset', ({ type }) => type === 'reset');
+    for (let number = 0; number < since; number++) {
+      await publish(writer, 't', `after ${number}`);
+      texts.push(`after ${number}`);
+    }
+    await restartRedis(cluster);
+    expect(await historyOf(writer, 't')).toEqual(texts);
     admin.disconnect();
   });
 
@@ -259,6 +334,37 @@ describe('a node that stops', () => {
     await publish(await cluster.connect(1), 't', 1);
     expect(await reader.take('t', 1)).toEqual([1]);
     expect(reader.inbox.waiting).toEqual([]);
+    admin.disconnect();
+  });
+});
+
+describe('a node that was killed', () => {
+  it('is not waited for if Redis restarts with data that ends after its death', async () => {
+    await using redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const admin = new Redis(redis.url);
+    admin.on('error', () => undefined);
+    const reader = await cluster.subscriber('t', 0);
+    await using killed = await startNodeProcess({ redisUrl: redis.url });
+    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    const there = await TestConnection.open(killed.url);
+    const since = await publish(there, 'quiet', 1);
+    await publish(there, 'quiet', 2);
+    await killed.kill();
+    await there.close();
+    const clock = async (): Promise<number> => Number(await admin.get('fanfare:clock'));
+    const diedAt = await clock();
+    await until('the data ends after its death', async () => (await clock()) > diedAt + 2_500);
+    expect(await cluster.node(0).metric('fanfare_nodes')).toBe(3);
+    await restartRedis(cluster);
+    const writer = await cluster.connect(1);
+    await publish(writer, 't', 1);
+    expect(await reader.take('t', 1)).toEqual([1]);
+    expect(reader.inbox.waiting).toEqual([]);
+    expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
+      recovered: true,
+      publications: [{ data: 2 }],
+    });
     admin.disconnect();
   });
 });

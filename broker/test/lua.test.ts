@@ -66,7 +66,7 @@ describe('giving back what Redis lost', () => {
       scripts.restore,
       ['generation', 'newest', 't'],
       [
-        ...[floor, ageMs, ageMs, epoch, epoch, first, entryOf(texts, ids), ids.length],
+        ...[floor, ageMs, ageMs, epoch, '', epoch, first, entryOf(texts, ids), ids.length],
         ...ids.flatMap((id) => [texts.indexOf(id), id]),
       ],
     );
@@ -92,7 +92,7 @@ describe('giving back what Redis lost', () => {
       run(
         scripts.restore,
         ['generation', 'newest', 't'],
-        [floor, ageMs, ageMs, named, named, first, entryOf([text]), 0],
+        [floor, ageMs, ageMs, named, '', named, first, entryOf([text]), 0],
       );
     expect(await giveTo(began, 3, 'new')).toEqual([`${began}-3`, 1]);
     expect(await publications()).toEqual(['3 new']);
@@ -100,9 +100,43 @@ describe('giving back what Redis lost', () => {
     expect(await publications()).toEqual(['3 new']);
   });
 
+  describe('of a history that was given another epoch after Redis had saved it', () => {
+    const begin = async (): Promise<{ readonly saved: string; readonly renewed: string }> => {
+      const [position = ''] = await publish(['a', 'b', 'c']);
+      await redis.del('generation');
+      const saved = position.split('-')[0] as string;
+      return { saved, renewed: String(Number(saved) + 5) };
+    };
+
+    it('adds to what Redis has what was published after that', async () => {
+      const { renewed } = await begin();
+      const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
+      expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
+      expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
+    });
+
+    it('keeps what Redis has if nothing was published after that', async () => {
+      const { renewed } = await begin();
+      const args = [floor, renewed, 3, 3, ageMs];
+      expect(await run(scripts.restorePositions, ['generation', 'newest', 't'], args)).toBe(1);
+      expect(await publications()).toEqual(['1 a', '2 b', '3 c']);
+      expect(await publish(['d'], renewed)).toEqual([`${renewed}-4`]);
+    });
+
+    it.each(['2', ''])(
+      'takes its place if Redis has it otherwise, or that is not known (begun after %s)',
+      async (begun) => {
+        const { renewed } = await begin();
+        const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
+        expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-3`, 1]);
+        expect(await publications()).toEqual(['3 d']);
+      },
+    );
+  });
+
   it('keeps the epochs under which publications of a history were made', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
-    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, ...args]);
+    const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
     expect(answer).toEqual([`${other}-2`, 1]);
     expect((await read(1, { epoch })).ids).toEqual([]);
     expect((await read(1, { epoch: other })).ids).toEqual([`${epoch}-1`, `${epoch}-2`]);
@@ -123,7 +157,7 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   for (const text of texts) {
     const named = ids.includes(text) ? [text] : [];
     const args = [known, '', ageMs, 1, entryOf([text], named), '', named.length, ...named.flatMap((id) => [0, id])];
-    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, ...args]);
+    const answer = await run(publishScript(''), ['generation', 'newest', 't'], ['g', floor, ageMs, '', ...args]);
     positions.push(String((answer as unknown[]).flat()[0]));
   }
   return positions;
@@ -161,7 +195,7 @@ describe('epochs', () => {
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, ahead, ahead, 1, entryOf(['a']), 0],
+      [floor, ageMs, ageMs, ahead, '', ahead, 1, entryOf(['a']), 0],
     );
     await redis.del('t');
     const [next = ''] = await publish(['b']);
@@ -206,7 +240,7 @@ describe('the life of a history', () => {
     await run(
       scripts.restore,
       ['generation', 'newest', 't'],
-      [floor, ageMs, ageMs, named, named, 2, entryOf(['b']), 0],
+      [floor, ageMs, ageMs, named, '', named, 2, entryOf(['b']), 0],
     );
     expect(await redis.xlen('t')).toBe(2);
     expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
@@ -235,13 +269,28 @@ describe('a publication that is known already', () => {
     const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
     await admin.set('generation', 'g');
     const { source } = publishScript('');
-    const args = ['g', floor, ageMs, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
-    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', ...args);
+    const run = ['', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+    const publishIt = () => admin.call('EVAL', source, 3, 'generation', 'newest', 't', 'g', floor, ageMs, 1, ...run);
     const [first] = (await publishIt()) as string[];
     const before = await offset();
     expect(await publishIt()).toEqual([['', first]]);
     expect(await offset()).toBeGreaterThan(before);
     admin.disconnect();
+  });
+
+  it('is known also if Redis takes no writes; only for WAIT that is not enough', async () => {
+    const [first] = await publish(['a'], '', ['a']);
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      const again = (wait: string) => {
+        const args = ['g', floor, ageMs, wait, '', '', ageMs, 1, entryOf(['a'], ['a']), '', 1, 0, 'a'];
+        return run(publishScript(''), ['generation', 'newest', 't'], args);
+      };
+      expect(await again('')).toEqual([['', first]]);
+      await expect(again('1')).rejects.toThrow('UNPROVEN');
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
   });
 });
 
@@ -319,11 +368,20 @@ describe('a recovery', () => {
   const control = 'control';
   const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes'];
   /** What a node is told to do. It reports as one that has just started, unless `remembers` says otherwise. */
-  const report = async (node: string, stage: number, { remembers = '', knows = 1, name = '', waitMs = 0 } = {}) => {
-    const args = [node, knows, stage, remembers, 0, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
-    return (await run(scripts.recover, keys, args)) as string[];
+  interface Options {
+    readonly remembers?: '1' | '0';
+    /** The nodes that it knows of, with the clock of their last signs. */
+    readonly knows?: Readonly<Record<string, number>>;
+    /** The newest clock that it has been told. */
+    readonly told?: number;
+    readonly name?: string;
+    readonly waitMs?: number;
+  }
+  const report = async (node: string, stage: number, options: Options = {}) => {
+    const { remembers = '', knows = {}, told = 0, name = '', waitMs = 0 } = options;
+    const args = [node, 2_000, stage, remembers, told, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
+    return (await run(scripts.recover, keys, [...args, ...Object.entries(knows).flat()])) as string[];
   };
-  type Options = Parameters<typeof report>[2];
   /** Has nodes report in turn until they serve, or each of them has to wait. Answers with the last word. */
   const recoverWith = async (nodes: Readonly<Record<string, Options>>): Promise<string> => {
     const stages = { listened: 1, published: 2, verify: 3 } as const;
@@ -357,7 +415,7 @@ describe('a recovery', () => {
   });
 
   it('begins only when the node listens itself, if it is about to: it would not know whom it counts', async () => {
-    const args = ['a', 1, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
+    const args = ['a', 2_000, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
     expect(await run(scripts.recover, keys, args)).toEqual(['listen']);
     expect(await redis.exists('recovery')).toBe(0);
   });
@@ -372,9 +430,44 @@ describe('a recovery', () => {
   });
 
   it('waits for the nodes that lived when Redis lost its state', async () => {
-    await redis.zadd('nodes', 1, 'b');
+    await redis.mset('clock', 10_000, 'newest', '5000000000000000');
+    await redis.zadd('nodes', 9_000, 'b');
     expect(await recoverWith({ a: {} })).toBe('wait');
     expect(await recoverWith({ a: {}, b: { remembers: '1' } })).toBe('serving');
+  });
+
+  it('waits for the nodes of which another node knows, also if as many others take part', async () => {
+    const knows = { a: 10_000, b: 9_000, c: 9_000 };
+    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('wait');
+    expect(await recoverWith({ a: { remembers: '1' }, b: { remembers: '1' }, d: {} })).toBe('wait');
+    expect(await recoverWith({ c: { remembers: '1' }, a: {}, b: {}, d: {} })).toBe('serving');
+  });
+
+  it('waits for no node that died before the data ends: all that it published is there', async () => {
+    await redis.mset('generation', 'last:5000000000000000', 'clock', 10_000);
+    await redis.zadd('nodes', 7_999, 'b');
+    const knows = { a: 10_000, b: 7_999 };
+    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:5000000000000000');
+  });
+
+  it('waits for a node that died when the data had ended', async () => {
+    await redis.set('clock', 10_000);
+    expect(await recoverWith({ a: { remembers: '1', told: 14_000, knows: { b: 8_001 } } })).toBe('wait');
+  });
+
+  it('waits, if there is no data, for a node that may have published behind what is given back', async () => {
+    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_000 } } })).toBe('serving');
+    await redis.flushall();
+    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_001 } } })).toBe('wait');
+  });
+
+  it('says since when nodes give back what they published: since the data ends, or for as long as it may be older', async () => {
+    const told = 20_000;
+    expect(await report('a', 0, { told })).toEqual(['listened', 'next']);
+    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '15000']);
+    await redis.set('clock', 19_000);
+    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '17000']);
   });
 
   it('waits, if Redis has only just started, for a node that knows what it held', async () => {
@@ -386,7 +479,7 @@ describe('a recovery', () => {
 
   it('ends all epochs if a node has forgotten too much of what it published', async () => {
     await redis.set('newest', '5000000000000000');
-    expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1', knows: 2 } })).toBe('serving');
+    expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1' } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:5000000000000001');
   });
 });
@@ -395,8 +488,8 @@ describe('the clock', () => {
   const keys = ['nodes', 'run', 'clock', 'connections', 'layout'];
   const beat = async (node: string, clock: number, isLast = false) => {
     const args = [node, 7_000, '', 1, clock, isLast ? 1 : ''];
-    const [nodes, told] = (await run(scripts.heartbeat, keys, args)) as number[];
-    return { nodes, told };
+    const [living, told] = (await run(scripts.heartbeat, keys, args)) as [string[], number];
+    return { nodes: living.length / 2, told };
   };
   const stateOfServer = async (): Promise<string> => {
     const info = await redis.info();

@@ -9,7 +9,7 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
-import type { PublishScript } from './publish-script.js';
+import { isUnknownScript, type PublishScript } from './publish-script.js';
 import type { Published } from './published.js';
 import type { PublishTracer, Receipt, TakenRun } from './relay.js';
 import type { Script } from './scripts.js';
@@ -180,7 +180,7 @@ export class HistoryPublisher {
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
       if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
-      else if (answer.message.startsWith('NOSCRIPT')) {
+      else if (isUnknownScript(answer)) {
         this.#withoutScript ??= { refused: [], later: [] };
         this.#withoutScript.refused.push(...piece);
       } else {
@@ -205,7 +205,8 @@ export class HistoryPublisher {
   }
 
   #callOf(runs: readonly Sent[], { name, floor }: Generation): ScriptCall {
-    const args: (string | number | Buffer)[] = [name, floor, this.#settings.idempotencyWindowSeconds * 1_000];
+    const idsMs = this.#settings.idempotencyWindowSeconds * 1_000;
+    const args: (string | number | Buffer)[] = [name, floor, idsMs, this.#wait === null ? '' : 1];
     for (const { topic, count, entry, messageIds } of runs) {
       const isTurn = this.#addUpkeep(topic, args, messageIds.size > 0);
       args.push(count, entry, isTurn ? 1 : '', messageIds.size);

@@ -74,6 +74,8 @@ export class Line {
   #delivery: Delivery;
   /** Empty before the first read. */
   #epoch = '';
+  /** Offset after which the epoch began; null if it had begun before the first read. */
+  #begunAt: number | null = null;
   /** Offset of the last publication that was delivered. */
   #head = 0;
   /** What has come meanwhile; null while nothing is being read. */
@@ -98,6 +100,10 @@ export class Line {
   /** Where the topic stands here. */
   get position(): Position {
     return { epoch: this.#epoch, offset: this.#head };
+  }
+
+  get begunAt(): number | null {
+    return this.#begunAt;
   }
 
   /** A message on the topic's channel. */
@@ -243,7 +249,8 @@ export class Line {
     const { position, entries } = stretch;
     const [oldest] = entries;
     this.recent.clear();
-    this.#stand({ epoch: position.epoch, offset: oldest === undefined ? position.offset : oldest.first - 1 });
+    this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
+    this.#stand({ epoch: position.epoch, offset: this.#begunAt });
     this.#dropStale(position.epoch);
     this.#context.counters.resetsTold++;
     this.#delivery.tellReset(this.topic, this.position);

@@ -12,8 +12,11 @@ export const maxHeartbeatMs = 1_000;
 /** How long a node remembers what it has published, in milliseconds: longer than the data may be older, as heartbeats may be late. */
 export const rememberMs = toleratedLossMs + 3 * maxHeartbeatMs;
 
+/** For how long after its last sign of life a node may still have published, in milliseconds: a sign may be late. */
+export const signSlackMs = 2 * maxHeartbeatMs;
+
 /**
- * For how long after its last sign of life a node is waited for if Redis loses its state, in milliseconds: only that node knows what it
+ * For how long after its last sign of life a node is waited for if Redis comes back without data, in milliseconds: only that node knows what it
  * published in the time by which the data may be older.
  */
-export const leaseMs = toleratedLossMs + 2 * maxHeartbeatMs;
+export const leaseMs = toleratedLossMs + signSlackMs;

@@ -68,7 +68,12 @@ export class PublishScript {
   /** Asks with a call that publishes nothing. */
   async #isKnown(script: Script): Promise<boolean> {
     const { generation, newestEpoch } = this.#keys;
-    const [answer] = await this.#link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0] }]);
-    return !(answer instanceof Error && answer.message.startsWith('NOSCRIPT'));
+    const [answer] = await this.#link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);
+    return !(answer instanceof Error && isUnknownScript(answer));
   }
+}
+
+/** Whether Redis has refused a call because it does not have the script, and so has done nothing. */
+export function isUnknownScript({ message }: Error): boolean {
+  return message.startsWith('NOSCRIPT');
 }

@@ -11,7 +11,7 @@ import type { ScriptCall } from '../redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
-import { toleratedLossMs } from './memory-times.js';
+import { signSlackMs, toleratedLossMs } from './memory-times.js';
 import type { PublishScript } from './publish-script.js';
 import type { Published, PublishedEntry } from './published.js';
 import { scripts } from './scripts.js';
@@ -34,14 +34,16 @@ export interface RecoveryLink {
 export interface RememberedTopic {
   readonly topic: Topic;
   readonly position: Position;
+  /** Offset after which the epoch of the position began; null if it does not know. */
+  readonly begunAt: number | null;
   readonly recent: { readonly entries: readonly StreamEntry[] };
 }
 
 export interface RecoveryOwner {
-  /** How many nodes there are, this one included, as far as it knows. */
-  nodes(): number;
-  /** The newest clock that it has been told (lua/heartbeat.lua), in ms; 0 where it has not been told one. */
-  clock(): number;
+  /** The nodes that it knows of: id and clock of the last sign of life, in turn. */
+  nodes(): readonly (string | number)[];
+  /** The newest clock that it has been told (lua/heartbeat.lua), in ms, 0 if it has not been told one; and when it asked, by performance.now(). */
+  clock(): { readonly told: number; readonly askedAt: number };
   listened(): Iterable<RememberedTopic>;
   /** Whether it hears what is published to these topics: before that nobody should publish again. */
   isListening(): boolean;
@@ -81,6 +83,8 @@ export class Recovery {
   #isClosed = false;
   #hasAnnouncedWait = false;
   #lastGeneration: string | null = null;
+  /** The recovery that was told which nodes this one knows of. */
+  #toldNodesTo: string | null = null;
 
   constructor(
     nodeId: string,
@@ -137,7 +141,7 @@ export class Recovery {
     let recovery = '';
     while (!this.#isClosed) {
       const hasTime = performance.now() - startedAt < patienceMs * listenShare;
-      const [word, generation] = await this.#report(stage, recovery, hasTime);
+      const [word, generation, since] = await this.#report(stage, recovery, hasTime);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
         if (generation !== this.#lastGeneration) {
@@ -166,7 +170,7 @@ export class Recovery {
         stage = 1;
       } else if (word === 'published') {
         tookPart = true;
-        restored += await this.#giveBackPublished();
+        restored += await this.#giveBackPublished(Number(since));
         stage = 2;
       } else {
         await this.#verify();
@@ -175,20 +179,24 @@ export class Recovery {
     }
   }
 
-  /** Answers what to do, and the generation or the name of the recovery. `mayListen`: there is time to listen on the control channel first. */
+  /**
+   * Answers what to do, the generation or the name of the recovery, and since when what was published is to be given back.
+   * `mayListen`: there is time to listen on the control channel first.
+   */
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
     const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes } = this.#keys;
     const remembers = this.#published.isWhole ? 1 : 0;
+    const tellsNodes = this.#toldNodesTo !== name;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
         keys: [generation, newestEpoch, run, recovery, clock, layout, nodes],
         args: [
           this.#nodeId,
-          this.#owner.nodes(),
+          signSlackMs,
           stage,
           this.#lastGeneration === null ? '' : remembers,
-          this.#owner.clock(),
+          this.#owner.clock().told,
           patienceMs,
           randomBytes(6).toString('hex'),
           control,
@@ -198,32 +206,40 @@ export class Recovery {
           this.#floor,
           this.#owner.isReachable() ? 1 : mayListen ? 0 : '',
           this.#settings.newNodeWaitMs,
+          ...(tellsNodes ? this.#owner.nodes() : []),
         ],
       },
     ]);
-    return (answer[0] as Buffer[]).map(String);
+    const words = (answer[0] as Buffer[]).map(String);
+    if (tellsNodes) this.#toldNodesTo = words[1] ?? null;
+    return words;
   }
 
   async #giveBackListened(): Promise<number> {
     const calls: ScriptCall[] = [];
-    for (const { topic, position, recent } of this.#owner.listened()) {
-      this.#addCalls(calls, topic, position.epoch, recent.entries.map(given));
+    for (const { topic, position, begunAt, recent } of this.#owner.listened()) {
+      this.#addCalls(calls, topic, position.epoch, begunAt, recent.entries.map(given));
     }
     return this.#giveBack(calls);
   }
 
-  /** What other nodes remember of topics that they listen to is given back already. */
-  async #giveBackPublished(): Promise<number> {
+  /** What other nodes remember of topics that they listen to is given back already. `since`: by the clock, in ms. */
+  async #giveBackPublished(since: number): Promise<number> {
     const calls: ScriptCall[] = [];
     const empty = [...this.#owner.listened()].filter(({ recent }) => recent.entries.length === 0);
     for (let at = 0; at < empty.length; at += maxEntriesPerCall) {
       const piece = empty.slice(at, at + maxEntriesPerCall);
       const keys = this.#keysOf(...piece.map(({ topic }) => topic));
-      const args = piece.flatMap(({ topic, position }) => [position.epoch, position.offset, this.#lifeMs(topic)]);
+      const args = piece.flatMap(({ topic, position: { epoch, offset }, begunAt }) => {
+        return [epoch, begunAt ?? '', offset, this.#lifeMs(topic)];
+      });
       calls.push({ script: scripts.restorePositions, keys, args: [this.#floor, ...args] });
     }
-    for (const { topic, epoch, entries } of this.#published.topics()) {
-      this.#addCalls(calls, topic, epoch, entries.flatMap(decoded).map(given));
+    // What is older Redis has; or it has no data, and another node that was not waited for may have published behind it.
+    const { told, askedAt } = this.#owner.clock();
+    const maxAgeMs = performance.now() - askedAt + told - since;
+    for (const { topic, epoch, entries } of this.#published.topics(maxAgeMs)) {
+      this.#addCalls(calls, topic, epoch, null, entries.flatMap(decoded).map(given));
     }
     return this.#giveBack(calls);
   }
@@ -276,10 +292,10 @@ export class Recovery {
     return this.#lastGeneration === null ? '0' : floorOf(this.#lastGeneration);
   }
 
-  #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, entries: readonly Given[]): void {
+  #addCalls(calls: ScriptCall[], topic: Topic, epoch: string, begunAt: number | null, entries: readonly Given[]): void {
     const windowMs = this.#settings.idempotencyWindowSeconds * 1_000;
     for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-      const args: (string | number | Buffer)[] = [this.#floor, this.#lifeMs(topic), windowMs, epoch];
+      const args: (string | number | Buffer)[] = [this.#floor, this.#lifeMs(topic), windowMs, epoch, begunAt ?? ''];
       for (const { epoch: entryEpoch, first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
         args.push(entryEpoch, first, bytes, ids.length, ...ids.flat());
       }

@@ -38,12 +38,13 @@ import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from
 import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
+import { KnownNodes } from './known-nodes.js';
 import type { LineCounters } from './line.js';
 import { Lines } from './lines.js';
 import { leaseMs, maxHeartbeatMs, rememberMs } from './memory-times.js';
 import { parsePosition } from './position-id.js';
 import { Probe, type ProbeCounters } from './probe.js';
-import { PublishScript } from './publish-script.js';
+import { isUnknownScript, PublishScript } from './publish-script.js';
 import { Published } from './published.js';
 import { Recovery } from './recovery.js';
 import { decodeRedisMessage } from './redis-message.js';
@@ -107,9 +108,6 @@ const beaconMs = 1_000;
 /** What stands before a node's name on the control channel if it has left. */
 const leaving = 'left:';
 
-/** After how many heartbeats in a row that count fewer nodes than before, fewer are believed. */
-const beatsUntilFewer = 3;
-
 /** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
 const probeStreamMs = 60_000;
 
@@ -143,16 +141,16 @@ export class RedisRelay implements Relay {
   readonly #load: () => Load | null;
   #generation: Generation | null = null;
   #lastGeneration: string | null = null;
-  #nodes = 1;
+  readonly #nodes = new KnownNodes();
   /** What all nodes measure time by (lua/heartbeat.lua): as it was told, and when that was asked for, by performance.now(). */
   #clock = { told: 0, askedAt: 0 };
+  /** The clock when {@link Published.turn} was last called. */
+  #turnedAt = 0;
   #isOnControl = false;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
   #reported: Load | null = null;
   #outputBufferBytes = 0;
-  /** How often in a row fewer nodes were heard of. */
-  #fewer = 0;
   #probeOffset = 0;
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
@@ -246,7 +244,7 @@ export class RedisRelay implements Relay {
         generation: () => this.#generation,
         onStale,
         evaluate: async (call) => {
-          const [answer] = await this.#publisher.evaluate([call]);
+          const answer = await this.#evaluate(call);
           if (answer instanceof Error) throw answer;
           return answer;
         },
@@ -269,8 +267,8 @@ export class RedisRelay implements Relay {
       this.#published,
       this.#publishScript,
       {
-        nodes: () => this.#nodes,
-        clock: () => this.#clock.told,
+        nodes: () => this.#nodes.toArgs(),
+        clock: () => this.#clock,
         listened: () => this.#lines.all(),
         isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
         isReachable: () => this.#isOnControl,
@@ -296,7 +294,7 @@ export class RedisRelay implements Relay {
   }
 
   get nodes(): number {
-    return this.#nodes;
+    return this.#nodes.count;
   }
 
   get spread(): Spread | null {
@@ -408,7 +406,7 @@ export class RedisRelay implements Relay {
       const text = message.toString('latin1');
       if (text === this.#name) return;
       if (text.startsWith(leaving)) {
-        this.#nodes = Math.max(1, this.#nodes - 1);
+        this.#nodes.forget(text.slice(leaving.length));
         return;
       }
       this.#recovery.ask();
@@ -520,7 +518,7 @@ export class RedisRelay implements Relay {
   /** No other node has to wait for this one any more, whatever happens to Redis. */
   async #leave(): Promise<void> {
     if (this.#generation === null) return;
-    await this.#publisher.evaluate([this.#heartbeat(true)]);
+    await this.#evaluate(this.#heartbeat(true));
     await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(leaving + this.#name) }]);
   }
 
@@ -528,24 +526,33 @@ export class RedisRelay implements Relay {
   async #beat(): Promise<void> {
     if (this.#generation === null) return;
     const askedAt = performance.now();
-    const [beat] = await this.#publisher.evaluate([this.#heartbeat()]);
-    this.#hearBeat(beat, askedAt);
+    this.#hearBeat(await this.#evaluate(this.#heartbeat()), askedAt);
   }
 
-  /** Fewer nodes are not believed at once: Redis may have lost its state, and with it the others. */
+  /**
+   * Answers an error instead of rejecting. If Redis has lost the script (SCRIPT FLUSH), it gets it and is asked again; so not for publications,
+   * whose order that would change (publish-script.ts).
+   */
+  async #evaluate(call: ScriptCall): Promise<unknown> {
+    const [answer] = await this.#publisher.evaluate([call]);
+    if (!(answer instanceof Error && isUnknownScript(answer))) return answer;
+    try {
+      await this.#publisher.load([call.script]);
+      return (await this.#publisher.evaluate([call]))[0];
+    } catch (error) {
+      return error;
+    }
+  }
+
   #hearBeat(beat: unknown, askedAt: number): void {
     // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
     if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
     if (!Array.isArray(beat)) return;
-    const [alive, clock, nodes, open, connections] = beat as readonly number[];
-    if (alive === undefined || clock === undefined) return;
-    if (nodes === undefined || open === undefined || connections === undefined) return;
+    const [living, clock, nodes, open, connections] = beat as [readonly unknown[], ...(number | undefined)[]];
+    if (clock === undefined || nodes === undefined || open === undefined || connections === undefined) return;
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     if (clock > this.#clock.told) this.#clock = { told: clock, askedAt };
-    this.#fewer = alive < this.#nodes ? this.#fewer + 1 : 0;
-    if (this.#fewer > 0 && this.#fewer <= beatsUntilFewer) return;
-    this.#nodes = alive;
-    this.#fewer = 0;
+    this.#nodes.hear(living);
   }
 
   #heartbeat(isLast = false): ScriptCall {
@@ -577,7 +584,7 @@ export class RedisRelay implements Relay {
       {
         script: this.#publishScript.current,
         keys: [generationKey, newestEpoch, this.#keys.probe(this.#name)],
-        args: [generation.name, generation.floor, 1_000, '', oldest, probeStreamMs, 1, entry, '', 0],
+        args: [generation.name, generation.floor, 1_000, '', '', oldest, probeStreamMs, 1, entry, '', 0],
       },
     ]);
     const answer = published instanceof Error ? published : (published as readonly unknown[])[0];
@@ -620,7 +627,9 @@ export class RedisRelay implements Relay {
 
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
-    if (this.#generation === null) return;
+    // While heartbeats get no answer, Redis may be about to lose what this node remembers.
+    if (this.#generation === null || this.#clock.told === this.#turnedAt) return;
+    this.#turnedAt = this.#clock.told;
     const messages = this.#published.turn().map(({ topic, epoch, offset }) => {
       return { channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
     });

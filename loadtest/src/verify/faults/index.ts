@@ -8,6 +8,7 @@ import {
   flushallInRollingRestart,
   newNodeAtRestart,
   plannedFailover,
+  redisRestartAfterKill,
   redisSnapshot,
   scriptFlushDistant,
 } from './lost-state-faults.js';
@@ -43,6 +44,7 @@ export const faults: readonly Fault[] = [
   redisReadonly,
   scriptFlush,
   scriptFlushDistant,
+  redisRestartAfterKill,
   redisSnapshot,
   clockBack,
   newNodeAtRestart,

@@ -1,8 +1,10 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RedisProcess } from '@fanfare/local-cluster';
 import { masterName } from '../cluster-under-test.js';
 import type { Fault } from '../fault.js';
 import { redisCommand } from '../redis-command.js';
+import { firstNode } from './victim.js';
 
 /** Less than data may be older (broker/src/relay/memory-times.ts). */
 const snapshotAgeMs = 2_000;
@@ -15,10 +17,32 @@ export const redisSnapshot: Fault = {
   async strike({ cluster }) {
     await cluster.command('SAVE');
     await delay(snapshotAgeMs);
-    await cluster.redis.kill();
-    await cluster.redis.restart();
+    await restart(cluster.redis);
   },
 };
+
+/** More than after its last sign of life a node may still have published (broker/src/relay/memory-times.ts). */
+const diedBeforeMs = 3_000;
+
+export const redisRestartAfterKill: Fault = {
+  name: 'redis-restart-after-kill',
+  about:
+    'A node is killed (SIGKILL) and started again. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    await node.process.kill();
+    // However long its start takes: the dead one is to be known still.
+    await Promise.all([node.startAgain(), delay(diedBeforeMs).then(() => restart(cluster.redis))]);
+  },
+};
+
+async function restart(redis: RedisProcess): Promise<void> {
+  await redis.kill();
+  await redis.restart();
+}
 
 const hourSeconds = 3_600;
 /** Rounds of moving the clock and deleting histories. */
@@ -31,7 +55,7 @@ export const clockBack: Fault = {
   resets: 'allowed',
   clockAheadSeconds: hourSeconds,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
-  async strike({ cluster, note, complain }) {
+  async strike({ cluster, note, reportProblem }) {
     const { clock, redis } = cluster;
     if (clock === null) throw new Error('The clock of Redis cannot be moved.');
     const seconds = async (): Promise<number> => Number(((await cluster.command('TIME')) as string[])[0]);
@@ -39,13 +63,12 @@ export const clockBack: Fault = {
       const before = await seconds();
       clock.set(round % 2 === 0 ? 0 : hourSeconds);
       note(`The clock of Redis went by ${(await seconds()) - before} s.`);
-      if (round === 0 && (await seconds()) >= before) complain('the clock of Redis did not go back');
+      if (round === 0 && (await seconds()) >= before) reportProblem('the clock of Redis did not go back');
       const streams = (await cluster.command('KEYS', 'fanfare:topic:*')) as string[];
       for (const stream of streams.filter((name) => !name.includes(':ids'))) await cluster.command('DEL', stream);
       await delay(300);
     }
-    await redis.kill();
-    await redis.restart();
+    await restart(redis);
   },
 };
 
@@ -112,14 +135,14 @@ export const flushallInRollingRestart: Fault = {
   about:
     'Each node in turn is asked to stop (SIGTERM) and started again. All data in Redis is deleted (FLUSHALL) while the first one stops, when the second one has ended, and when the third one has started.',
   resets: 'none',
-  async strike({ cluster, balancer, complain }) {
+  async strike({ cluster, balancer, reportProblem }) {
     const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');
     for (const [index, node] of cluster.nodes.entries()) {
       balancer.markDown(index);
       const stopping = node.process.stop();
       if (index === 0) await delay(500).then(flushall);
       const code = await stopping;
-      if (code !== 0) complain(`node-${index} ended with code ${code}, not 0`);
+      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
       if (index === 1) await flushall();
       await node.startAgain();
       if (index === 2) await flushall();
