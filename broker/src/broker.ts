@@ -18,6 +18,7 @@ import type { Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
+import { SentinelWatch } from './redis.js';
 import { RedisCredentialWatch } from './redis-credential-watch.js';
 import { filesOf } from './redis-credentials.js';
 import { readRedisUrl } from './redis-url.js';
@@ -77,7 +78,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     counters,
     tracing,
   );
-  const redis = config.redisUrl === null ? null : { ...config, redisUrl: config.redisUrl, nodeId: newNodeId() };
+  const sentinels =
+    config.redisUrl === null ? null : SentinelWatch.start({ ...config, redisUrl: config.redisUrl }, log);
+  const redis =
+    config.redisUrl === null ? null : { ...config, redisUrl: config.redisUrl, nodeId: newNodeId(), sentinels };
   const relay: Relay =
     redis === null
       ? new MemoryRelay(config, fanout, tracing)
@@ -205,6 +209,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     refusals.close();
     await doors?.close();
     await relay.close();
+    sentinels?.close();
     server.close();
     await tracing?.close();
   };

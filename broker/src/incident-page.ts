@@ -15,7 +15,7 @@ The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them bu
 18:51:29 warn  outageOver                 OUTAGE over: Redis is back after 6.6 s. Since it began: 133 commands refused, 0 publishes unconfirmed, 0 publications without acknowledgement that did not reach all, 0 delivered late. Nothing acknowledged is known to be lost.
 
 18:51:31 warn  probeMissed                Redis has not accepted the probe: nothing can be published to topics with history.
-18:51:32 warn  redisReset (publisher)     Redis has not answered for 1000 ms: connecting anew.
+18:51:32 warn  redisReset (publisher)     Redis has not answered for 1000 ms: connecting again.
 18:51:32 warn  redisLost (publisher)      Lost the connection to Redis; trying again until it is back.
 18:51:32 error outageBegan                OUTAGE: Redis is not connected. …
 18:51:35 error redisError (publisher)     Redis does not answer: is the host up, reachable, and a Redis?

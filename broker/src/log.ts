@@ -21,7 +21,7 @@ export const logEvents = {
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   logDropped:
-    'The program that reads the standard output of the node did not keep up: meanwhile the node dropped log lines, and `lines` is their number.',
+    'The node dropped log lines, and `lines` is their number: the program that reads standard output did not keep up or was gone, or the disk was full.',
   repeated:
     'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
@@ -51,8 +51,13 @@ export const logEvents = {
     'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
-  redisLost: 'A connection to Redis that worked does not any more. The node tries again until it is back.',
-  redisReset: 'Redis has not answered in time: the connection is given up and made anew.',
+  redisLost:
+    'A connection to Redis that worked does not any more, or the node closed it: the line says which, and why. The node tries again until it is back.',
+  redisReset: 'Redis has not answered in time: the node closes the connection and opens another.',
+  masterAnnounced:
+    'A `sentinel` announces another master. The connections to the old one are closed (`redisLost`), and the new one is used.',
+  sentinelRefused:
+    'A `sentinel` does not let the node hear of failovers (`reason`): which user, password or permission to correct. Logged once until it does; asked again every 10 s.',
   redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
   redisCredentialsAccepted:
     'The files of a password or certificate for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why, until it succeeds.',
@@ -65,7 +70,7 @@ export const logEvents = {
     'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
   probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',
   probeBack: 'After a miss, the probe comes back.',
-  busDead: 'Two probes in a row did not come back: both connections to Redis are made anew.',
+  busDead: 'Two probes in a row did not come back: both connections to Redis are closed and opened again.',
   topicsCompared:
     'After a lost connection: topics compared with Redis, and what came of it (`publications` delivered late, `gaps` and `resets` told). `left` could not be compared yet.',
   topicRepaired: 'One topic had missed publications (level debug).',
@@ -104,7 +109,7 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
   const onDropped = (lines: number): void =>
     log.warn(
       { event: 'logDropped', lines },
-      `${lines} lines of this log were dropped, because the program that reads it did not keep up.`,
+      `${lines} lines of this log were dropped: the program that reads it did not keep up or was gone, or the disk was full.`,
     );
   const log = pino(options, destination ?? openDestination(settings.logFormat, onDropped));
   return log;

@@ -1,6 +1,6 @@
 /**
  * Tells in the log the story of an outage of Redis: one line when it begins, with what it means for clients; one a minute while it lasts; one when it
- * is over, with how long it was and whom it hurt. What is wrong with which connection stands in the lines of redis.ts between them.
+ * is over, with how long it was and whom it hurt. What is wrong with which connection stands in the lines of redis-link.ts between them.
  */
 import type { Log } from './log.js';
 import type { RelayState } from './relay/relay.js';

@@ -44,32 +44,49 @@ export function reasonOf({ message }: Error): string {
   return message.replace(/, with args beginning with:.*$/s, '');
 }
 
+/** A Sentinel named a master in whose place another was announced: `master`, host and port. */
+export class ReplacedMasterError extends Error {
+  override readonly name = 'ReplacedMasterError';
+  constructor(readonly master: string) {
+    super(`replaced by ${master}`);
+  }
+}
+
 const untrusted = new Set([
-  ...['SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
-  ...['UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_SIGNATURE_FAILURE'],
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_SIGNATURE_FAILURE',
 ]);
 
 export interface FaultContext {
   readonly address: RedisAddress;
-  /** Whether the connection had been established and had worked before. */
-  readonly isReady: boolean;
+  /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are right. */
+  readonly hasWorked: boolean;
   readonly hasClientCertificate: boolean;
 }
 
 /** What a person should read and do. */
 export function explain(error: Error, context: FaultContext): string {
   if (error instanceof RedisCredentialsError) return error.message;
+  if (error instanceof ReplacedMasterError)
+    return `A Sentinel still names the old master, although ${error.master} was announced as the new one: asking the next Sentinel.`;
   return explainConnection(error, context) ?? explainAnswer(error, context) ?? 'The connection to Redis failed.';
 }
 
 /** Errors of the network and of TLS. */
-function explainConnection(error: Error, { address, isReady, hasClientCertificate }: FaultContext): string | null {
+function explainConnection(error: Error, { address, hasWorked, hasClientCertificate }: FaultContext): string | null {
   const { code } = error as NodeJS.ErrnoException;
   const { message } = error;
-  if (message.startsWith('All sentinels are unreachable'))
-    return message.includes('No such master')
-      ? 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.'
-      : 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?';
+  if (message.startsWith('All sentinels are unreachable')) {
+    if (message.includes('No such master'))
+      return 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.';
+    if (message.includes('NOPERM'))
+      return 'The Sentinels do not permit a command to this user: give it the permissions in docs/operations.md, Sentinels.';
+    return 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?';
+  }
   if (address.socketPath !== null && code === 'ENOENT')
     return 'There is no Unix socket at the path in FANFARE_REDIS_URL: is Redis running, and is the path that of its setting "unixsocket"?';
   if (code === 'EACCES')
@@ -87,16 +104,19 @@ function explainConnection(error: Error, { address, isReady, hasClientCertificat
     return 'FANFARE_REDIS_URL asks for TLS (rediss://), and the port does not speak it: name the TLS port, or write redis://.';
   if (code !== undefined && /_ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|UNKNOWN_CA|BAD_CERTIFICATE)/.test(code))
     return explainClientCertificate(hasClientCertificate);
-  if (!isReady && (code === 'ECONNRESET' || code === 'EPIPE'))
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    if (hasWorked)
+      return 'Redis closed the connection: it may be stopping or starting, or the network cut it. The node tries again.';
     return address.isTls
       ? explainClientCertificate(hasClientCertificate)
       : 'Redis closed the connection before it answered. Does its port speak TLS? Then write rediss:// in FANFARE_REDIS_URL.';
+  }
   if (message.startsWith('Protocol error'))
-    return address.isTls
+    return address.isTls || hasWorked
       ? 'The server does not speak the protocol of Redis: check host and port in FANFARE_REDIS_URL.'
       : 'The server does not speak the protocol of Redis: check host and port in FANFARE_REDIS_URL, and write rediss:// if the port speaks TLS.';
   if (code === 'ETIMEDOUT' || message.includes('timed out'))
-    return address.isTls
+    return address.isTls && !hasWorked
       ? 'Redis does not answer: is the host up and reachable? If its port does not speak TLS, write redis:// in FANFARE_REDIS_URL.'
       : 'Redis does not answer: is the host up, reachable, and a Redis?';
   return null;

@@ -3,7 +3,7 @@
  * others are counted and told together when it is over, or the node has stopped. What outages mean and do (outage.ts) is always written.
  */
 
-/** Events whose lines come with each loss of a connection. `redisError` is bounded where it is said (redis.ts). */
+/** Events whose lines come with each loss of a connection. `redisError` is bounded where it is said (redis-link.ts). */
 const bounded: ReadonlySet<unknown> = new Set([
   'redisConnected',
   'redisLost',

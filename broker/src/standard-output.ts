@@ -6,7 +6,7 @@ import { write, writeSync } from 'node:fs';
 
 const fileDescriptor = 1;
 
-/** Bytes of lines that may wait for the reader. Further lines are dropped, and counted. */
+/** Bytes of lines that may wait for the reader. Further lines are dropped and counted, as are those that cannot be written. */
 const maxWaitingBytes = 1_048_576;
 
 /** Pause before the next attempt if the reader takes no more, in milliseconds. */
@@ -27,7 +27,7 @@ export class StandardOutput {
   #state: 'idle' | 'writing' | 'paused' = 'idle';
   #dropped = 0;
 
-  /** `onDropped`: the reader takes lines again, after that many were dropped. */
+  /** `onDropped`: lines are written again, after that many were dropped. */
   constructor(onDropped: (lines: number) => void) {
     this.#onDropped = onDropped;
     // This getter makes a pipe non-blocking. If it blocked, one write to a reader that stands still would keep the process from ending.
@@ -53,7 +53,7 @@ export class StandardOutput {
     }
     if (this.#piece.length === 0) {
       this.#state = 'idle';
-      return this.#reportDropped();
+      return;
     }
     this.#state = 'writing';
     write(fileDescriptor, this.#piece, (error, written) => {
@@ -63,9 +63,12 @@ export class StandardOutput {
         return;
       }
       // The reader is gone (EPIPE), the terminal is closed (EIO), the disk is full (ENOSPC): the next lines are tried again.
+      if (error !== null) this.#dropped += linesIn(this.#piece);
       const done = error === null ? written : this.#piece.length;
       this.#piece = this.#piece.subarray(done);
       this.#bytes -= done;
+      // Not after an error: the report itself would be lost and reported, without end.
+      if (error === null && this.#bytes === 0) this.#reportDropped();
       this.#writeNext();
     });
   }
@@ -90,4 +93,10 @@ export class StandardOutput {
       }
     }
   }
+}
+
+function linesIn(text: Buffer): number {
+  let lines = 0;
+  for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', end + 1)) lines++;
+  return lines;
 }

@@ -30,7 +30,7 @@ it('is counted and logged when it evicts', async () => {
   const lines: { event?: string }[] = [];
   const log = { warn: (fields: object) => lines.push(fields), error: (fields: object) => lines.push(fields) };
   const counters = { redisEvictions: 0 };
-  const link = { isReady: true, info: (section: string) => admin.info(section) };
+  const link = { isReady: true, info: (...sections: string[]) => admin.info(...sections) };
   const watch = new EvictionWatch(link, log as never, counters);
   await watch.look();
   expect(counters.redisEvictions).toBe(0);
@@ -45,4 +45,27 @@ it('is counted and logged when it evicts', async () => {
   expect(lines.map(({ event }) => event)).toEqual(['redisSettings', 'redisEvicts']);
   watch.close();
   admin.disconnect();
+});
+
+it('is not said of another server that evicted before, as after a failover', async () => {
+  await using first = await startRedis();
+  await using second = await startRedis({ args: ['--maxmemory', '5mb', '--maxmemory-policy', 'allkeys-lru'] });
+  const [before, after] = [new Redis(first.url), new Redis(second.url)];
+  for (let number = 0; number < 100; number++) await after.set(`key ${number}`, 'x'.repeat(100_000));
+  for (const [name, value] of [
+    ['maxmemory-policy', 'noeviction'],
+    ['maxmemory', '0'],
+  ] as const)
+    await after.config('SET', name, value);
+  expect(await after.info('stats')).toMatch(/evicted_keys:[1-9]/);
+  const lines: object[] = [];
+  const log = { warn: (fields: object) => lines.push(fields), error: (fields: object) => lines.push(fields) };
+  const counters = { redisEvictions: 0 };
+  let redis = before;
+  const link = { isReady: true, info: (...sections: string[]) => redis.info(...sections) };
+  const watch = new EvictionWatch(link, log as never, counters);
+  for (redis of [before, after, before, after]) await watch.look();
+  expect({ counters, lines }).toEqual({ counters: { redisEvictions: 0 }, lines: [] });
+  watch.close();
+  for (const each of [before, after]) each.disconnect();
 });

@@ -1,7 +1,11 @@
 /** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
@@ -117,6 +121,56 @@ describe('standard output', () => {
       expect(dropped).toBeGreaterThan(10_000);
     } finally {
       child.kill('SIGKILL');
+    }
+  });
+
+  it('counts the lines that were lost while nobody read them, and says how many when they are read again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'fanfare-output-'));
+    const fifo = join(folder, 'output');
+    execFileSync('mkfifo', [fifo]);
+    const script = `const { StandardOutput } = await import(${JSON.stringify(url)});
+      const output = new StandardOutput((lines) => output.write(lines + ' dropped\\n'));
+      let number = 0;
+      process.stdin.on('data', () => { for (let line = 0; line < 3; line++) output.write(number++ + '\\n'); process.stderr.write('.'); });`;
+    const readers: ChildProcess[] = [];
+    let text = '';
+    const read = (): ChildProcess => {
+      const reader = spawn('cat', [fifo], { stdio: ['ignore', 'pipe', 'ignore'] });
+      reader.stdout.on('data', (data) => {
+        text += data;
+      });
+      readers.push(reader);
+      return reader;
+    };
+    const first = read();
+    // Resolves when the reader has opened it too.
+    const file = await open(fifo, 'w');
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', file.fd, 'pipe'] });
+    const { stdin, stderr } = child;
+    if (stdin === null || stderr === null) throw new Error('They are pipes.');
+    await file.close();
+    try {
+      stdin.write('.');
+      await until('the first lines are read', () => text === '0\n1\n2\n');
+      first.kill('SIGKILL');
+      await within('the reader is gone', once(first, 'exit'));
+      for (let round = 0; round < 3; round++) {
+        stdin.write('.');
+        await within('lines were written', once(stderr, 'data'));
+      }
+      read();
+      await until('it says so', () => {
+        stdin.write('.');
+        return / dropped\n/.test(text);
+      });
+      const lines = text.slice(0, text.indexOf(' dropped')).split('\n');
+      const dropped = Number(lines.pop());
+      expect(dropped).toBeGreaterThanOrEqual(9);
+      // Every line before the report was either read or counted.
+      expect(lines.length + dropped).toBe(Number(lines.at(-1)) + 1);
+    } finally {
+      for (const each of [child, ...readers]) each.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 

@@ -1,5 +1,6 @@
 /** How a node connects to Redis: which database it uses, TLS, passwords in files, Unix sockets, and what it says of what it cannot use. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort, type RedisProcess, startRedis, startSentinel } from '@fanfare/local-cluster';
@@ -7,6 +8,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
 import { explain } from '../src/redis-fault.js';
+import { ignoreLaterErrors } from '../src/redis-options.js';
 import { readRedisUrl } from '../src/redis-url.js';
 import { CertificateFolder } from './certificates.js';
 import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type TestNode } from './harness.js';
@@ -222,6 +224,23 @@ describe('Redis over TLS', () => {
     );
   });
 
+  it('is not suggested when a Redis that worked without it closes connections, as one does that is killed', async () => {
+    const redis = await startRedis();
+    await using cluster = await withUrl(redis.url);
+    const node = cluster.node();
+    await redis[Symbol.asyncDispose]();
+    const closing = createServer((socket) => void socket.resetAndDestroy()).listen(redis.port, '127.0.0.1');
+    try {
+      const said = await until('the log says so', () =>
+        node.log.map(({ msg }) => msg).find((msg) => msg.startsWith('Redis closed the connection')),
+      );
+      expect(said).toContain('it may be stopping or starting');
+    } finally {
+      closing.close();
+    }
+    expect(JSON.stringify(node.log)).not.toContain('TLS');
+  });
+
   it('with Sentinels, all of them with a private CA, client certificates and passwords in files', async () => {
     using folder = new CertificateFolder('redis');
     using client = new CertificateFolder('client');
@@ -381,8 +400,15 @@ describe('a Redis that Fanfare cannot use', () => {
   });
 });
 
+it('does not end the process if a socket has a second error, as after a certificate that was refused', async () => {
+  const redis = new Redis({ port: await findFreePort(), lazyConnect: true, retryStrategy: null });
+  ignoreLaterErrors(redis);
+  await expect(redis.connect()).rejects.toThrow();
+  expect(redis.stream.emit('error', new Error('a TLS alert'))).toBe(true);
+});
+
 describe('what is said of errors that are hard to bring about', () => {
-  const context = (url: string) => ({ address: readRedisUrl(url), isReady: false, hasClientCertificate: true });
+  const context = (url: string) => ({ address: readRedisUrl(url), hasWorked: false, hasClientCertificate: true });
   const withCode = (code: string): Error => Object.assign(new Error('failed'), { code });
 
   it.each([

@@ -7,8 +7,8 @@ import type { Log } from '../log.js';
 /** The connection, as this file needs it. */
 export interface EvictionLink {
   readonly isReady: boolean;
-  /** A section of INFO. Rejects if Redis does not answer, or does not permit it. */
-  info(section: 'memory' | 'stats'): Promise<string>;
+  /** Sections of INFO. Rejects if Redis does not answer, or does not permit it. */
+  info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string>;
 }
 
 export interface EvictionCounters {
@@ -26,8 +26,8 @@ export class EvictionWatch {
   readonly #log: Log;
   readonly #counters: EvictionCounters;
   readonly #timer: NodeJS.Timeout;
-  /** Null before Redis has been asked once. */
-  #evicted: number | null = null;
+  /** The server that was asked last, and how many keys it had evicted. Null before the first answer. */
+  #last: { readonly runId: string; readonly evicted: number } | null = null;
   #warnedOfPolicy: string | null = null;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
@@ -43,9 +43,9 @@ export class EvictionWatch {
   async look(): Promise<void> {
     if (!this.#link.isReady) return;
     try {
-      const [memory, stats] = await Promise.all([this.#link.info('memory'), this.#link.info('stats')]);
-      this.#checkPolicy(fieldOf(memory, 'maxmemory_policy'), Number(fieldOf(memory, 'maxmemory')));
-      this.#count(Number(fieldOf(stats, 'evicted_keys')));
+      const info = await this.#link.info('memory', 'server', 'stats');
+      this.#checkPolicy(fieldOf(info, 'maxmemory_policy'), Number(fieldOf(info, 'maxmemory')));
+      this.#count(fieldOf(info, 'run_id'), Number(fieldOf(info, 'evicted_keys')));
     } catch {
       // The connection is lost, or INFO is not permitted, which the scripts need too: both are logged elsewhere.
     }
@@ -66,11 +66,14 @@ export class EvictionWatch {
     }
   }
 
-  #count(evicted: number): void {
-    // A lower number is that of a server that has started since.
-    const before = this.#evicted === null || evicted < this.#evicted ? evicted : this.#evicted;
-    this.#evicted = evicted;
-    if (evicted === before) return;
+  #count(runId: string, evicted: number): void {
+    const last = this.#last;
+    this.#last = { runId, evicted };
+    // Each server counts for itself, since it was started: another one says nothing of how many keys were evicted meanwhile.
+    if (last?.runId !== runId) return;
+    const before = last.evicted;
+    // Lower after CONFIG RESETSTAT.
+    if (evicted <= before) return;
     this.#counters.redisEvictions += evicted - before;
     const now = performance.now();
     if (now - this.#loggedAt < logIntervalMs) return;

@@ -616,7 +616,10 @@ export class RedisRelay implements Relay {
   #rebuild(reason: string): void {
     // It says what is wrong, and another connection would hear the same; this one goes on for topics of level `fast`.
     if (this.#publisher.isOutOfMemory) return;
-    this.#log.error({ event: 'busDead' }, `Redis is not what it seems: ${reason}. Both connections are made anew.`);
+    this.#log.error(
+      { event: 'busDead' },
+      `Redis is not what it seems: ${reason}. Both connections are closed and opened again.`,
+    );
     this.#publisher.reset();
     this.#durableLink?.reset();
     this.#subscriber.reset();

@@ -1,0 +1,19 @@
+/** The connection that tries changed passwords and certificates. */
+import type { Log } from './log.js';
+import { settingsOf } from './redis-credentials.js';
+import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
+import type { RedisSettings } from './redis-options.js';
+
+/**
+ * Connects once with the passwords and certificates of now, and again until that succeeds: a mistake in a changed file shows at once, not when a
+ * connection is lost months later.
+ */
+export class CheckLink extends Link {
+  constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
+    super('check', settings, log, counters, events);
+  }
+
+  protected override explain(error: Error): string {
+    return `The files of ${settingsOf(this.settings)} have changed, and a new connection to Redis fails; those that are open go on until they are lost. ${super.explain(error)}`;
+  }
+}

@@ -1,0 +1,145 @@
+/** Hears of planned failovers before the old master is demoted. One for each node: all its connections to Redis use it. */
+import { lookup } from 'node:dns/promises';
+import { Redis } from 'ioredis';
+import type { Log } from './log.js';
+import { reasonOf } from './redis-fault.js';
+import {
+  connectTimeoutMs,
+  ignoreLaterErrors,
+  keepAliveMs,
+  type RedisSettings,
+  retryDelayMs,
+  sentinelOptions,
+} from './redis-options.js';
+import { type RedisAddress, readRedisUrl } from './redis-url.js';
+
+/**
+ * How long no other server is used than the one that was announced, in milliseconds. The Sentinels hear from each other within a few seconds, and
+ * demote the old master after about ten; a replica is never used. Not longer: the next announcement may be missed.
+ */
+const believedMs = 20_000;
+
+/** When a Sentinel that refused the subscription is asked again, in milliseconds. */
+const askAgainMs = 10_000;
+
+interface Announcement {
+  /** The new master, as the Sentinels call it. */
+  readonly master: string;
+  /** Its IP addresses. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** By performance.now(). */
+  readonly at: number;
+}
+
+/**
+ * Hears from the Sentinels that another server has become the master. They demote the old one only ten seconds later; until then it
+ * goes on acknowledging publications, which are lost. (ioredis has `failoverDetector` for this: docs/decisions.md says why it is not used.)
+ */
+export class SentinelWatch {
+  readonly #settings: RedisSettings;
+  readonly #address: RedisAddress;
+  readonly #log: Log;
+  readonly #sentinels: readonly Redis[];
+  readonly #listeners = new Set<() => void>();
+  #announced: Announcement | null = null;
+  #isClosed = false;
+
+  /** Null if no Sentinels are configured. */
+  static start(settings: RedisSettings, log: Log): SentinelWatch | null {
+    const address = readRedisUrl(settings.redisUrl);
+    return address.masterName === null ? null : new SentinelWatch(settings, address, log);
+  }
+
+  private constructor(settings: RedisSettings, address: RedisAddress, log: Log) {
+    this.#settings = settings;
+    this.#address = address;
+    this.#log = log;
+    this.#sentinels = address.servers.map((server) => this.#connect(server));
+  }
+
+  /** Calls the listener after each announcement. */
+  add(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  remove(listener: () => void): void {
+    this.#listeners.delete(listener);
+  }
+
+  /** The master that was announced in the last 20 s, if the server at this IP address and port is another one; else null. */
+  replacementOf(ip: string, port: number): string | null {
+    const announced = this.#announced;
+    if (announced === null || performance.now() - announced.at > believedMs) return null;
+    return announced.port === port && announced.addresses.includes(ip) ? null : announced.master;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const sentinel of this.#sentinels) sentinel.disconnect();
+  }
+
+  #connect(server: RedisAddress['servers'][number]): Redis {
+    const where = `${server.host}:${server.port}`;
+    const sentinel = new Redis({
+      ...server,
+      ...sentinelOptions(this.#address, this.#settings),
+      connectionName: `fanfare:${this.#settings.nodeName}:sentinels`,
+      connectTimeout: connectTimeoutMs,
+      keepAlive: keepAliveMs,
+      enableReadyCheck: false,
+      // Each connection subscribes for itself: ioredis would not try again what was refused once.
+      enableOfflineQueue: false,
+      autoResubscribe: false,
+      retryStrategy: (attempt) => {
+        Object.assign(sentinel.options, sentinelOptions(this.#address, this.#settings));
+        return retryDelayMs(attempt);
+      },
+    });
+    let isRefused = false;
+    const onError = (error: Error): void => {
+      // Only what the Sentinel answers. If none can be reached, the links log it when they need one.
+      if (error.name !== 'ReplyError' || isRefused) return;
+      isRefused = true;
+      this.#log.error(
+        { event: 'sentinelRefused', sentinel: where, reason: reasonOf(error) },
+        `The Sentinel at ${where} does not let this node subscribe to +switch-master. Without it a planned failover is noticed about ten seconds late, and what the old master acknowledges until then is lost. Correct the user, its password or its permissions (docs/operations.md, Sentinels).`,
+      );
+    };
+    let again: NodeJS.Timeout | undefined;
+    const subscribe = (): void => {
+      clearTimeout(again);
+      if (this.#isClosed || sentinel.status !== 'ready') return;
+      sentinel.subscribe('+switch-master').then(
+        () => {
+          isRefused = false;
+        },
+        (error: Error) => {
+          onError(error);
+          again = setTimeout(subscribe, askAgainMs);
+          again.unref();
+        },
+      );
+    };
+    ignoreLaterErrors(sentinel);
+    sentinel.on('ready', subscribe);
+    sentinel.on('error', onError);
+    sentinel.on('message', (_channel: string, message: string) => void this.#hear(message, where));
+    return sentinel;
+  }
+
+  /** `message`: the name, the address of the old master and that of the new one. Each Sentinel announces it when it hears of it. */
+  async #hear(message: string, sentinel: string): Promise<void> {
+    const [name, oldHost, oldPort, host = '', port] = message.split(' ');
+    if (name !== this.#address.masterName) return;
+    const [master, at] = [`${host}:${port}`, performance.now()];
+    this.#log.info(
+      { event: 'masterAnnounced', sentinel },
+      `The Sentinel at ${sentinel} announces another master: ${master} instead of ${oldHost}:${oldPort}.`,
+    );
+    // Sentinels may announce host names. One without an address is no server that a link is connected to; the link then logs what is wrong.
+    const found = await lookup(host, { all: true }).catch(() => []);
+    this.#announced = { master, addresses: found.map(({ address }) => address), port: Number(port), at };
+    for (const listener of this.#listeners) listener();
+  }
+}
