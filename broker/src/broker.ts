@@ -105,7 +105,13 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
   const context: ConnectionContext = {
     ...config,
-    ...{ pingEveryMs, parts, registry, outbox, counters, onClosing, sessions },
+    pingEveryMs,
+    parts,
+    registry,
+    outbox,
+    counters,
+    onClosing,
+    sessions,
   };
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {

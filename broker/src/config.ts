@@ -220,7 +220,7 @@ export const settings = {
     20,
     1,
     10_000_000,
-    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted. Those of a node that crashed stop counting after three times FANFARE_PROBE_INTERVAL_MS, or 90 s if that is less.',
+    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted. Those of a node that crashed stop counting about 7 s later.',
   ),
   handshakesPerSecond: integer(
     'FANFARE_HANDSHAKES_PER_SECOND',

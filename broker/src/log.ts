@@ -21,7 +21,7 @@ export const logEvents = {
     'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   logDropped:
-    'The program that reads the standard output of the node did not keep up: so many `lines` of the log were dropped meanwhile.',
+    'The program that reads the standard output of the node did not keep up: meanwhile the node dropped log lines, and `lines` is their number.',
   repeated:
     'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
   durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',

@@ -17,7 +17,8 @@ export class RefusalLog {
 
   /** A command is answered with an error. */
   refused(caller: Caller, command: RefusedCommand | null, { code, message }: ReplyError): void {
-    const fields = { ...this.#whoIs(caller), command: command?.type, topic: command?.topic, code };
+    const topic = command !== null && 'topic' in command ? command.topic : undefined;
+    const fields = { ...this.#whoIs(caller), command: command?.type, topic, code };
     this.#log.debug({ event: 'refused', ...fields }, message);
   }
 

@@ -166,6 +166,21 @@ describe('without a token', () => {
     expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
   });
 
+  it.each([
+    ['a connect whose token is too long', { type: 'connect', id: 1, token: 'x'.repeat(8_193) }, 'malformed'],
+    ['a command that does not exist', { type: 'jump', id: 1 }, 'unknownCommand'],
+    ['a topic that is none', { type: 'subscribe', id: 1, topic: '*' }, 'invalidTopic'],
+  ])('%s is answered, and the connection closed at once', async (_, command, code) => {
+    // Its time is not up while the test lasts.
+    await using patient = await startCluster({ env: await authEnv({ FANFARE_AUTH_TIMEOUT_MS: '60000' }) });
+    const connection = await patient.connect(0, 'json');
+    connection.sendRaw(JSON.stringify([command, { type: 'connect', id: 2, token: await tokenOf() }]));
+    expect(await connection.next('error')).toMatchObject({ id: 1, code });
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(connection.inbox.waiting).toEqual([]);
+    expect(await patient.node().metric('fanfare_authentications_failed_total')).toBe(1);
+  });
+
   it('a connection is closed when its time is up', async () => {
     await using hasty = await startCluster({ env: await authEnv({ FANFARE_AUTH_TIMEOUT_MS: '100' }) });
     const connection = await hasty.connect();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxOpenRequests } from '../src/connection/open-requests.js';
+import { maxOpenRequests, maxOpenRequestsOfAddress } from '../src/connection/open-requests.js';
 import { CertificateFolder } from './certificates.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { until, within } from './wait.js';
@@ -173,6 +173,34 @@ describe('a POST request', () => {
     const socket = dial();
     socket.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
     expect(read(await whole(socket)).status).toBe('HTTP/1.1 201 Created');
+  });
+
+  it('is refused if too many others of its address are open, while those of other addresses are served', async () => {
+    const env = {
+      FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }),
+      FANFARE_HANDSHAKES_PER_SECOND: '100000',
+      FANFARE_TRUSTED_PROXIES: '127.0.0.1',
+    };
+    await using proxied = await startCluster({ env });
+    const { port } = proxied.node().broker;
+    const post = async (client: string, token: string, rest: string): Promise<string> => {
+      const lines = [`X-Forwarded-For: ${client}`, `Authorization: Bearer ${token}`, 'Connection: close'];
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+      socket.write(['POST /v1/tickets HTTP/1.1', 'Host: x', ...lines, rest].join('\r\n'));
+      return read(await whole(socket)).status;
+    };
+    const complete = (client: string): Promise<string> => post(client, key, 'Content-Length: 2\r\n\r\n{}');
+    const refused = 'HTTP/1.1 429 Too Many Requests';
+    const answers: string[] = [];
+    const slow = Array.from({ length: maxOpenRequestsOfAddress + 1 }, async () => {
+      // Not a valid key: it is looked at when the body is complete.
+      answers.push(await post('192.0.2.1', 'fk_nobody_0000', 'Content-Length: 10\r\n\r\n{'));
+    });
+    await until('one is refused', () => answers.includes(refused));
+    expect(await complete('192.0.2.2')).toBe('HTTP/1.1 201 Created');
+    await Promise.all(slow);
+    expect(answers.filter((status) => status === refused)).toHaveLength(1);
+    expect(await complete('192.0.2.1')).toBe('HTTP/1.1 201 Created');
   });
 });
 

@@ -106,6 +106,35 @@ describe.concurrent('silence', () => {
     for (const client of clients) await client.settle();
   });
 
+  it('of a client that reads slowly is broken too: the ping goes behind what is unread', async () => {
+    const env = { FANFARE_PING_INTERVAL_MS: '1000', FANFARE_MAX_BUFFERED_BYTES: '67108864' };
+    await using cluster = await startCluster({ env });
+    const slow = await cluster.subscriber('busy');
+    const witness = await cluster.connect();
+    const writer = await cluster.connect();
+    const heard: unknown[] = [];
+    slow.socket.on('ping', () => heard.push('ping'));
+    slow.socket.on('message', () => {
+      const message = slow.inbox.waiting.at(-1);
+      if (message?.type === 'publications') heard.push(...message.items.map((item) => 'data' in item && item.data));
+    });
+    let witnessed = 0;
+    witness.socket.on('ping', () => witnessed++);
+    slow.socket.pause();
+    await until('something is unread', async () => {
+      await writer.publish('busy', 'x'.repeat(50_000));
+      return (await cluster.node().metric('fanfare_buffered_bytes')) > 0;
+    });
+    await writer.publish('busy', 'first');
+    // Pings are due at the same pace for all: by the third of another client, one of the slow client was due.
+    const enough = witnessed + 3;
+    await until('another client has got three pings', () => witnessed >= enough);
+    await writer.publish('busy', 'last');
+    slow.socket.resume();
+    await until('all is read', () => heard.includes('last'));
+    expect(heard.slice(heard.indexOf('first'), heard.indexOf('last'))).toContain('ping');
+  });
+
   it('of a peer that does not even answer pings ends the connection', async () => {
     await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
     // A socket that says nothing after its handshake: no library that would answer pings.

@@ -1,8 +1,13 @@
-/** Where a subscription begins: with a part of the topic's history, and then what is published. Each publication once, none left out. */
-import type { HistoryReply, Position } from '@fanfare/protocol';
+/** A subscription that begins with a part of the topic's history, until it has got what everybody has got. */
+import { type Item, maxHistoryLimit, type Position } from '@fanfare/protocol';
+import type { Connection } from './connection.js';
+import { Delivery } from './delivery.js';
 import { FanfareError, ReplyError } from './errors.js';
+import { Line } from './line.js';
 import { refuseUnknown } from './options.js';
-import { type Check, checkItem } from './schemas.js';
+import { checkSince } from './position.js';
+import { Repair, type RepairSettings } from './repair.js';
+import type { Check } from './schemas.js';
 import type { Reader } from './subscription.js';
 
 export interface SubscribeOptions {
@@ -15,84 +20,152 @@ export interface SubscribeOptions {
   readonly last?: number | undefined;
 }
 
+/** Where a subscription begins: after a position, or with the last so many publications. */
+export type Beginning = { readonly since: Position } | { readonly last: number };
+
 /** Throws `invalidOption`. Null if the subscription begins with what is published from now on. */
-export function beginningOf(options: SubscribeOptions): SubscribeOptions | null {
+export function beginningOf(options: SubscribeOptions): Beginning | null {
   refuseUnknown('subscribe()', options, ['since', 'last']);
-  const { since = null, last } = options;
-  const invalid = (message: string): FanfareError => new FanfareError('invalidOption', { message });
-  if (since !== null && !(typeof since.epoch === 'string' && Number.isInteger(since.offset) && since.offset >= 0)) {
-    throw invalid('since must be a position as publications have it: { epoch, offset }.');
-  }
+  const since = checkSince(options.since);
+  const { last } = options;
   if (last !== undefined && !(Number.isInteger(last) && last >= 1)) {
-    throw invalid(`last must be an integer of 1 or more, not ${last}.`);
+    throw new FanfareError('invalidOption', { message: `last must be an integer of 1 or more, not ${last}.` });
   }
-  return since === null && last === undefined ? null : options;
+  if (since !== null) return { since };
+  return last === undefined ? null : { last };
 }
 
 export interface CatchUpParts {
   readonly topic: string;
   readonly check: Check | null;
-  /** Reads history forward. Rejects with a FanfareError. */
-  readonly read: (since: Position, limit: number) => Promise<HistoryReply>;
-  /** Resolves a while later. */
-  readonly pause: () => Promise<void>;
+  readonly reader: Reader;
+  readonly beginning: Beginning;
+  /** Whom to ask for history; null while nobody is there. */
+  readonly connection: () => Connection | null;
+  /** It may have caught up. */
+  readonly onProgress: () => void;
 }
 
-/** Most publications that one read asks for. */
-const pageLimit = 1_000;
+export interface CatchUpSettings extends RepairSettings {
+  readonly maxBufferedPublications: number;
+}
 
-/**
- * Hands a reader what the history has up to `join`, from where on it gets what everybody gets; null if the topic keeps no history.
- * `newest`: the offset of the newest publication, which everybody may be about to get. Answers whether it has missed nothing since `since`.
- */
-export async function catchUp(
-  { since = null, last = 0 }: SubscribeOptions,
-  join: Position | null,
-  newest: number,
-  reader: Reader,
-  { topic, check, read, pause }: CatchUpParts,
-): Promise<boolean> {
-  // Not at once: whoever subscribes has had no chance to listen yet.
-  await null;
-  const miss = (position: Position | null): false => {
-    if (since !== null) reader.gap({ reason: 'history', position });
-    return false;
-  };
-  if (join === null) {
-    reader.fail(new ReplyError('noHistory', `${topic} keeps no history to begin with.`, false));
-    return miss(null);
+export class CatchUp {
+  readonly reader: Reader;
+  readonly #parts: CatchUpParts;
+  readonly #line: Line;
+  readonly #repair: Repair;
+  readonly #delivery: Delivery;
+  /** Where the topic stood when this began; null if that is not known yet. */
+  #start: Position | null = null;
+  /** Whether the application may count on what comes next: it has named a position, or has got a publication. */
+  #isExpecting: boolean;
+  #hasStarted = false;
+
+  constructor(parts: CatchUpParts, settings: CatchUpSettings) {
+    const { topic, reader, beginning, check, connection, onProgress } = parts;
+    const max = settings.maxBufferedPublications;
+    this.reader = reader;
+    this.#parts = parts;
+    this.#isExpecting = 'since' in beginning;
+    this.#delivery = new Delivery({
+      topic,
+      check,
+      maxWaiting: max,
+      onIdle: onProgress,
+      onOverflow: () => reader.end('slowConsumer', new FanfareError('slowConsumer')),
+    });
+    this.#delivery.readers.add(reader);
+    // A loop with half of what it may hold has room for a page, and for what is held behind the last one.
+    const quarter = Math.floor(max / 4);
+    this.#line = new Line(quarter, {
+      onItems: (items, position) => {
+        this.#isExpecting = true;
+        this.#delivery.take(items, position);
+      },
+      onGap: (reason, position) => {
+        // The history has less than the last so many.
+        if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;
+        this.#delivery.tell(() => reader.gap({ reason, position }));
+      },
+      onReset: (position) => this.#delivery.tell(() => reader.reset({ position })),
+    });
+    this.#repair = new Repair(settings, {
+      topic,
+      line: this.#line,
+      connection,
+      limit: Math.min(maxHistoryLimit, Math.max(1, quarter)),
+      onRefused: (error) => reader.refuse(error),
+      onAnswered: onProgress,
+    });
   }
-  const { epoch } = join;
-  if (since !== null && (since.epoch !== epoch || since.offset > join.offset)) {
-    reader.reset({ position: join });
-    return false;
+
+  get hasStarted(): boolean {
+    return this.#hasStarted;
   }
-  let isWhole = since !== null;
-  let { offset } = since ?? { offset: Math.max(0, newest - last) };
-  while (offset < join.offset && reader.state.name !== 'unsubscribed') {
-    let page: HistoryReply;
-    try {
-      page = await read({ epoch, offset }, Math.min(pageLimit, join.offset - offset));
-    } catch (cause) {
-      const error = cause as FanfareError;
-      if (error instanceof ReplyError && error.retryable) await pause();
-      else if (error.code !== 'timeout') {
-        reader.fail(error);
-        return miss(join);
-      }
-      continue;
-    }
-    const { position, first, publications } = page;
-    // Of another epoch an event tells that is held.
-    if (position.epoch !== epoch || first === null || first > join.offset) return miss(join);
-    if (first > offset + 1) isWhole = miss({ epoch, offset: first - 1 });
-    offset = first - 1;
-    for (const item of publications.slice(0, join.offset - offset)) {
-      offset++;
-      const checked = await checkItem(item, topic, check);
-      if ('error' in checked) reader.fail(checked.error);
-      else reader.deliver({ topic, data: checked.data, position: { epoch, offset } });
-    }
+
+  get position(): Position | null {
+    return this.#line.position;
   }
-  return isWhole;
+
+  get hasHole(): boolean {
+    return this.#line.hasHole;
+  }
+
+  /** Whether all that came has been handed out. */
+  get isIdle(): boolean {
+    return this.#delivery.isIdle;
+  }
+
+  /** `join`: where the topic stands. `isCertain`: by the word of a node, and not only as far as this client has got. */
+  start(join: Position, isCertain: boolean): void {
+    const { beginning } = this.#parts;
+    this.#hasStarted = true;
+    this.#start = join;
+    const start =
+      'since' in beginning ? beginning.since : { epoch: join.epoch, offset: Math.max(0, join.offset - beginning.last) };
+    this.#line.begin(start, join);
+    if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.#line.reset(join);
+  }
+
+  /** The topic keeps no history, or no more. */
+  startWithout(): void {
+    const { topic } = this.#parts;
+    this.#hasStarted = true;
+    this.#line.clear();
+    this.reader.fail(new ReplyError('noHistory', `${topic} keeps no history to begin with.`, false));
+    if (this.#isExpecting) this.reader.gap({ reason: 'history', position: null });
+  }
+
+  /** What readers of the topic get, once this has started. */
+  onItems(items: readonly Item[], position: Position): void {
+    if (this.#hasStarted) this.#line.onPublications({ items, position });
+  }
+
+  /** They cannot get what lies before `position`. History may have a part of it. */
+  onGap(position: Position): void {
+    this.#line.know(position);
+  }
+
+  onReset(position: Position): void {
+    if (this.#hasStarted) this.#line.reset(position);
+  }
+
+  /** Asks history for what is missing, as soon as the reader has read what came before. */
+  goOn(): void {
+    if (!this.#line.hasHole || !this.#delivery.isIdle) return;
+    this.reader.whenRoom(() => this.#repair.goOn());
+  }
+
+  /** The connection is gone: another one will be asked, at once. */
+  lost(): void {
+    this.#line.settle();
+    this.#repair.stop();
+  }
+
+  stop(): void {
+    this.#repair.stop();
+    this.#line.clear();
+    this.#delivery.clear();
+  }
 }

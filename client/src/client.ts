@@ -7,7 +7,7 @@ import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, FanfareError, listenerFailed, ReplyError } from './errors.js';
 import { Feeds } from './feeds.js';
-import { Histories, type HistoryOf, type HistoryOptions } from './histories.js';
+import { Histories, type HistoryOf, type HistoryOptions, maxReads } from './histories.js';
 import { Levels } from './levels.js';
 import { Link } from './link.js';
 import { type CommonOptions, completeLimits, type Limits, optionNames, refuseUnknown } from './options.js';
@@ -16,6 +16,7 @@ import { Pacer } from './pacer.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
+import { Slots } from './slots.js';
 import type { Closure, ConnectionState } from './state.js';
 import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js';
 import type { AnyTopics, DataOf, Schemas } from './topics.js';
@@ -90,8 +91,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#requests = requests;
     this.#outbox = new Outbox({ ...policy, codec, requests, levels, trouble, pacer: publications });
     this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
-    this.#histories = new Histories({ ...limits, requests, schemas, report, connection, trouble });
-    this.#feeds = new Feeds({ ...policy, requests, levels, schemas, report, connection, histories: this.#histories });
+    const reads = new Slots(maxReads);
+    this.#histories = new Histories({ ...limits, requests, reads, schemas, report, connection, trouble });
+    this.#feeds = new Feeds({ ...policy, requests, reads, levels, schemas, report, connection });
     this.#link = new Link(
       { ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
       {
@@ -99,7 +101,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
           publications.restart();
           commands.restart();
           this.#feeds.subscribeAll();
-          this.#histories.sendAll();
+          this.#histories.askAll();
         },
         onConnected: (connection) => this.#outbox.resume(connection),
         onMessage: (message, connection) => this.#onMessage(message, connection),
@@ -328,7 +330,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       new ConnectionError('connectionLost', closeCode, { message, maybeDelivered: true }),
     );
     this.#feeds.lost(connection);
-    this.#histories.sendAll();
+    this.#histories.askAll();
   }
 
   #onEnd({ code, closeCode, reason: message }: Closure): void {

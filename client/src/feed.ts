@@ -1,27 +1,20 @@
 /** One topic on the wire: subscribes at the node once for all readers of this client, and hands out what comes. */
-import { type Item, maxHistoryLimit, type Position, type Subscribed, type TopicPush } from '@fanfare/protocol';
-import { catchUp, type SubscribeOptions } from './catch-up.js';
+import type { Position, Subscribed, TopicPush } from '@fanfare/protocol';
+import { type Beginning, CatchUp, type CatchUpSettings } from './catch-up.js';
 import type { Connection } from './connection.js';
+import { Delivery } from './delivery.js';
 import { type ErrorCode, FanfareError, ReplyError } from './errors.js';
-import type { Histories } from './histories.js';
 import type { Levels } from './levels.js';
 import { Line, moved } from './line.js';
-import { Queue } from './queue.js';
-import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
-import type { Answer, Requests } from './requests.js';
-import { type Check, type Checked, checkItem } from './schemas.js';
-import type { Slots } from './slots.js';
+import { reconnectDelayMs } from './reconnect.js';
+import { Repair } from './repair.js';
+import type { Answer } from './requests.js';
+import type { Check } from './schemas.js';
 import { closure } from './state.js';
 import type { GapReason, Reader } from './subscription.js';
 
-export interface FeedSettings extends ReconnectPolicy {
-  readonly requests: Requests;
+export interface FeedSettings extends CatchUpSettings {
   readonly levels: Levels;
-  readonly histories: Pick<Histories, 'fetch'>;
-  readonly timeoutMs: number;
-  readonly maxBufferedPublications: number;
-  /** Those of all feeds together for reading what is missing. */
-  readonly repairs: Slots;
   /** The newest connection that is open, or null where there is none. */
   readonly connection: () => Connection | null;
 }
@@ -34,9 +27,6 @@ export interface FeedListener {
   onAnswered(): void;
 }
 
-/** What a reader is told. */
-type Step = (reader: Reader) => void;
-
 /** The command is on its way (publications may come before its reply: PROTOCOL.md 8.1), or the node has confirmed. */
 type Subscription = 'asked' | 'subscribed';
 
@@ -47,49 +37,58 @@ export class Feed {
   readonly #listener: FeedListener;
   readonly #check: Check | null;
   readonly #line: Line;
+  readonly #repair: Repair;
+  readonly #delivery: Delivery;
   /** The connections whose node knows of it: none where it waits, two while it moves from one to the other. */
   readonly #subscriptions = new Map<Connection, Subscription>();
   /** Whether readers have been told that what anyone publishes arrives. */
   #isConfirmed = false;
-  /** Whether all that was missed before that has come. */
-  #isRecovered = false;
   /** Whether anything has come on these connections: without positions, what comes on the next one has a gap before it. */
   #isHeard = false;
   #hasGap = false;
   #isDraining = false;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  /** Whether history has been asked for, or will be after a while. */
-  #isRepairing = false;
-  /** Runs until history is asked for again; null if it does not wait for that. */
-  #repair: ReturnType<typeof setTimeout> | null = null;
-  /** What comes behind a publication whose schema has not decided yet: the order stays. */
-  readonly #unchecked = new Queue<() => void>();
-  #checking: Promise<void> | null = null;
-  #onWhole: (() => void) | null = null;
-  /** Readers that begin with history, as soon as a node says where the topic stands. */
-  readonly #beginnings = new Map<Reader, SubscribeOptions>();
-  /** What has come for readers that are catching up. */
-  readonly #held = new Map<Reader, Step[]>();
-  readonly #catchingUp = new Set<Promise<void>>();
-  /** Until history is asked for again by one of them. */
-  readonly #pauses = new Set<ReturnType<typeof setTimeout>>();
+  /** Readers that begin with history, until they have got what the others have got. */
+  readonly #catchUps = new Map<Reader, CatchUp>();
+  /** Something has been handed out, or will not come. */
+  #onProgress: (() => void) | null = null;
 
   constructor(topic: string, check: Check | null, settings: FeedSettings, listener: FeedListener) {
     this.topic = topic;
     this.#check = check;
     this.#settings = settings;
     this.#listener = listener;
+    this.#delivery = new Delivery({
+      topic,
+      check,
+      maxWaiting: settings.maxBufferedPublications,
+      onIdle: () => this.#goOn(),
+      onOverflow: () => this.end('slowConsumer', new FanfareError('slowConsumer')),
+    });
     this.#line = new Line(settings.maxBufferedPublications, {
-      onItems: (items, position) =>
-        items.forEach((item, index) => {
-          this.#take(item, position === null ? null : moved(position, index));
-        }),
-      onGap: (reason, position) => this.#tellGap(reason, position),
-      onReset: (position) => {
-        this.#isRecovered = false;
-        this.#tell((reader) => reader.reset({ position }));
+      onItems: (items, position) => {
+        if (position === null) this.#joinAll();
+        this.#delivery.take(items, position);
+        if (position !== null) for (const catchUp of this.#catchUps.values()) catchUp.onItems(items, position);
       },
+      onGap: (reason, position) => {
+        this.#tellGap(reason, position);
+        for (const catchUp of this.#catchUps.values()) catchUp.onGap(position);
+      },
+      onReset: (position) => {
+        this.#delivery.tell((reader) => reader.reset({ position }));
+        for (const catchUp of this.#catchUps.values()) catchUp.onReset(position);
+      },
+    });
+    this.#repair = new Repair(settings, {
+      topic,
+      line: this.#line,
+      connection: this.#newest,
+      onRefused: (error) => {
+        for (const reader of [...this.#delivery.readers]) reader.refuse(error);
+      },
+      onAnswered: () => this.#goOn(),
     });
   }
 
@@ -99,20 +98,27 @@ export class Feed {
   }
 
   /** `beginning`: what it is handed first; null if that is what comes from now on. */
-  add(reader: Reader, beginning: SubscribeOptions | null): void {
+  add(reader: Reader, beginning: Beginning | null): void {
     this.readers.add(reader);
-    if (beginning !== null) {
-      this.#held.set(reader, []);
-      const { position } = this.#line;
-      if (position === null && !this.#isConfirmed) this.#beginnings.set(reader, beginning);
-      else this.#begin(reader, beginning, position);
-      return;
-    }
-    if (!this.#isConfirmed) return;
+    if (beginning === null) this.#delivery.readers.add(reader);
+    else this.#catchUps.set(reader, this.#catchUp(reader, beginning));
     // Not at once: whoever subscribes has had no chance to listen yet.
     queueMicrotask(() => {
-      if (this.#isConfirmed) reader.confirm({ position: this.#line.position, recovered: false });
+      const { position } = this.#line;
+      const catchUp = this.#catchUps.get(reader);
+      if (catchUp === undefined) {
+        if (this.#isConfirmed) reader.confirm(position);
+      } else if (this.#isSubscribed) {
+        this.#start(catchUp, position, false);
+        this.#advance(catchUp);
+      }
     });
+  }
+
+  #catchUp(reader: Reader, beginning: Beginning): CatchUp {
+    const onProgress = (): void => this.#goOn();
+    const parts = { topic: this.topic, check: this.#check, reader, beginning, connection: this.#newest, onProgress };
+    return new CatchUp(parts, this.#settings);
   }
 
   /** Asks the node of the newest connection. Does nothing where that has been asked, or none is up: then the next one is. */
@@ -143,13 +149,13 @@ export class Feed {
   lost(connection: Connection): void {
     if (!this.#subscriptions.delete(connection)) return;
     this.#line.settle();
-    // What waited for this node to recover need not wait for the next one.
-    if (this.#repair !== null) this.#endRepair();
-    if ([...this.#subscriptions.values()].includes('subscribed')) return this.#goOn();
+    this.#repair.stop();
+    for (const catchUp of this.#catchUps.values()) catchUp.lost();
+    if (this.#isSubscribed) return this.#goOn();
     this.#hasGap ||= this.#isHeard;
     this.#isHeard = false;
-    if (this.#subscriptions.size === 0) this.#onWhole?.();
     this.#interrupt(null);
+    this.#onProgress?.();
   }
 
   /** Nothing more is wanted than what is on its way. Answers the connections on which to unsubscribe. */
@@ -159,16 +165,24 @@ export class Feed {
     return connections;
   }
 
+  /** A reader has ended. */
+  remove(reader: Reader): void {
+    this.readers.delete(reader);
+    this.#delivery.readers.delete(reader);
+    this.#catchUps.get(reader)?.stop();
+    this.#catchUps.delete(reader);
+    this.#onProgress?.();
+  }
+
   /** Nobody reads any more. */
   stop(): void {
     clearTimeout(this.#retry);
-    this.#endRepair();
-    for (const pause of this.#pauses) clearTimeout(pause);
+    this.#repair.stop();
     this.#subscriptions.clear();
     this.#isConfirmed = false;
     this.#line.clear();
-    this.#unchecked.clear();
-    this.#onWhole?.();
+    this.#delivery.clear();
+    this.#onProgress?.();
   }
 
   /** The node has ended the subscription of this connection. During a move the other one goes on, or its node ends it as well. */
@@ -192,13 +206,25 @@ export class Feed {
 
   /** Resolves once all that came has been handed out: nothing waits for history or for its schema. */
   async settled(): Promise<void> {
-    await Promise.all(this.#catchingUp);
-    if (this.#line.hasHole && this.#subscriptions.size > 0) {
+    while (!this.#isSettled) {
       await new Promise<void>((resolve) => {
-        this.#onWhole = resolve;
+        this.#onProgress = resolve;
       });
     }
-    while (this.#checking !== null) await this.#checking;
+  }
+
+  get #isSettled(): boolean {
+    const catchUps = [...this.#catchUps.values()];
+    const hasHole = this.#line.hasHole || catchUps.some((catchUp) => catchUp.hasHole);
+    const isIdle = this.#delivery.isIdle && catchUps.every((catchUp) => catchUp.isIdle);
+    return isIdle && !(hasHole && this.#subscriptions.size > 0);
+  }
+
+  /** Whom to ask for history. */
+  readonly #newest = (): Connection | null => [...this.#subscriptions.keys()].at(-1) ?? null;
+
+  get #isSubscribed(): boolean {
+    return [...this.#subscriptions.values()].includes('subscribed');
   }
 
   #onAnswer(answer: Answer, connection: Connection, since: Position | null): void {
@@ -216,10 +242,13 @@ export class Feed {
     // The node has refused an unsubscribe before (`rateLimited`), and the error has no position: end that subscription first.
     const isLeftOver = error.code === 'alreadySubscribed';
     if (!error.retryable && !isLeftOver) return this.end(error.code, error);
-    this.#retry = setTimeout(() => {
-      if (isLeftOver && connection.isOpen) this.#unsubscribe(connection);
-      this.subscribe();
-    }, this.#backOff());
+    this.#retry = setTimeout(
+      () => {
+        if (isLeftOver && connection.isOpen) this.#unsubscribe(connection);
+        this.subscribe();
+      },
+      reconnectDelayMs(this.#failures++, this.#settings),
+    );
     if (this.#subscriptions.size === 0) this.#interrupt(isLeftOver ? null : error);
   }
 
@@ -240,169 +269,75 @@ export class Feed {
     this.#failures = 0;
     this.#settings.levels.learn(this.topic, position !== null);
     this.#listener.onSubscribed(connection);
-    if (!this.#isConfirmed) this.#isRecovered = since !== null && position !== null;
     // Without a position before and after, nobody knows what was missed.
     if (since === null ? this.#hasGap : position === null) {
       this.#tellGap('reconnected', position && moved(position, -reply.publications.length));
     }
     this.#hasGap = false;
     this.#isHeard = true;
-    const before = position && moved(position, -reply.publications.length);
-    for (const [reader, beginning] of this.#beginnings) this.#begin(reader, beginning, before, position?.offset);
-    this.#beginnings.clear();
+    if (position === null) this.#joinAll();
     this.#line.onSubscribed(reply, since);
+    const at = this.#line.position;
+    // Of another epoch it came late, from a node that lags.
+    const isCertain = at?.epoch === position?.epoch;
+    for (const catchUp of this.#catchUps.values()) this.#start(catchUp, isCertain ? position : at, isCertain);
     this.#goOn();
     // A connection that was opened while this one was asked.
     this.subscribe();
   }
 
-  /** Has a reader catch up to `join`, and then get what everybody gets. */
-  #begin(reader: Reader, beginning: SubscribeOptions, join: Position | null, newest = join?.offset ?? 0): void {
-    const { histories } = this.#settings;
-    const catchingUp = catchUp(beginning, join, newest, reader, {
-      topic: this.topic,
-      check: this.#check,
-      read: (since, limit) => histories.fetch(this.topic, { since, limit }),
-      pause: () => new Promise((resolve) => this.#pauses.add(setTimeout(resolve, this.#backOff()))),
-    }).then((recovered) => {
-      this.#catchingUp.delete(catchingUp);
-      const steps = this.#held.get(reader) ?? [];
-      this.#held.delete(reader);
-      if (this.#isConfirmed) reader.confirm({ position: join, recovered });
-      for (const step of steps) step(reader);
+  #start(catchUp: CatchUp, join: Position | null, isCertain: boolean): void {
+    if (catchUp.hasStarted || catchUp.reader.state.name === 'unsubscribed') return;
+    if (join !== null) return catchUp.start(join, isCertain);
+    catchUp.startWithout();
+    this.#join(catchUp);
+  }
+
+  /** The topic keeps no history: who was to begin with it gets what everybody gets. */
+  #joinAll(): void {
+    for (const catchUp of this.#catchUps.values()) {
+      catchUp.startWithout();
+      this.#join(catchUp);
+    }
+  }
+
+  #join({ reader }: CatchUp): void {
+    this.#catchUps.delete(reader);
+    this.#delivery.join(reader, () => {
+      if (this.#isConfirmed) reader.confirm(this.#line.position);
     });
-    this.#catchingUp.add(catchingUp);
   }
 
   /** After anything that may have opened a hole, or closed one. */
   #goOn(): void {
-    if (this.#line.hasHole) return this.#askHistory();
-    this.#onWhole?.();
-    if (this.#isConfirmed || ![...this.#subscriptions.values()].includes('subscribed')) return;
-    this.#isConfirmed = true;
-    const { position } = this.#line;
-    const recovered = this.#isRecovered;
-    this.#tell((reader) => {
-      if (this.#isConfirmed) reader.confirm({ position, recovered });
-    });
-  }
-
-  #askHistory(): void {
-    if (this.#isRepairing) return;
-    this.#isRepairing = true;
-    this.#settings.repairs.take(() => this.#sendHistory());
-  }
-
-  #sendHistory(): void {
-    const since = this.#line.position;
-    const connection = [...this.#subscriptions.keys()].at(-1);
-    const { requests, timeoutMs, repairs } = this.#settings;
-    // The hole may have been closed while this waited for its turn.
-    if (connection === undefined || since === null || !this.#line.hasHole) {
-      this.#isRepairing = false;
-      repairs.release();
-      return;
+    this.#repair.goOn();
+    for (const catchUp of this.#catchUps.values()) this.#advance(catchUp);
+    if (!this.#isConfirmed && this.#isSubscribed && !this.#line.hasHole) {
+      this.#isConfirmed = true;
+      const { position } = this.#line;
+      this.#delivery.tell((reader) => {
+        if (this.#isConfirmed) reader.confirm(position);
+      });
     }
-    const { topic } = this;
-    requests.ask(
-      connection,
-      (id) => ({ type: 'history', id, topic, since, limit: maxHistoryLimit, direction: 'forward' }),
-      timeoutMs,
-      (answer) => {
-        repairs.release();
-        this.#onHistory(answer, connection, since);
-      },
-    );
+    this.#onProgress?.();
   }
 
-  #onHistory(answer: Answer, connection: Connection, since: Position): void {
-    this.#isRepairing = false;
-    if (this.readers.size === 0) return;
-    if (!(answer instanceof FanfareError)) {
-      if (answer.type === 'history' && !this.#line.onHistory(answer, since)) return this.#repairLater();
-      this.#failures = 0;
-    } else if (answer.code === 'timeout') {
-      return connection.drop(closure('replyTimeout'));
-    } else if (!(answer instanceof ReplyError)) {
-      // The connection is gone: the next one will be asked.
-      return;
-    } else if (answer.retryable) {
-      return this.#repairLater();
-    } else {
-      this.#line.giveUp();
-    }
-    this.#goOn();
-  }
-
-  #repairLater(): void {
-    this.#isRepairing = true;
-    this.#repair = setTimeout(() => {
-      this.#endRepair();
-      this.#goOn();
-    }, this.#backOff());
-  }
-
-  #endRepair(): void {
-    clearTimeout(this.#repair ?? undefined);
-    this.#repair = null;
-    this.#isRepairing = false;
-  }
-
-  #backOff(): number {
-    return reconnectDelayMs(this.#failures++, this.#settings);
+  #advance(catchUp: CatchUp): void {
+    catchUp.goOn();
+    if (!catchUp.hasStarted || catchUp.hasHole || !catchUp.isIdle) return;
+    const { position, reader } = catchUp;
+    const joint = this.#line.position;
+    if (this.#isSubscribed) reader.confirm(position);
+    if (position?.epoch === joint?.epoch && position?.offset === joint?.offset) this.#join(catchUp);
   }
 
   /** The confirmation no longer holds, or was refused for now. */
   #interrupt(error: FanfareError | null): void {
     this.#isConfirmed = false;
-    this.#each((reader) => reader.interrupt(error));
+    for (const reader of [...this.readers]) reader.interrupt(error);
   }
 
   #tellGap(reason: GapReason, position: Position | null): void {
-    this.#isRecovered = false;
-    this.#tell((reader) => reader.gap({ reason, position }));
-  }
-
-  /** Tells all readers, behind the publications that came before. */
-  #tell(event: Step): void {
-    if (this.#checking !== null) return this.#wait(() => this.#tell(event));
-    this.#each(event);
-  }
-
-  /** For all readers: now, or when they have caught up. */
-  #each(step: Step): void {
-    for (const reader of [...this.readers]) {
-      const held = this.#held.get(reader);
-      if (held === undefined) step(reader);
-      else if (held.length < this.#settings.maxBufferedPublications) held.push(step);
-      else reader.end('slowConsumer', new FanfareError('slowConsumer'));
-    }
-  }
-
-  #take(item: Item, position: Position | null): void {
-    if (this.#checking !== null) return this.#wait(() => this.#take(item, position));
-    const checked = checkItem(item, this.topic, this.#check);
-    if (!(checked instanceof Promise)) return this.#handOut(checked, position);
-    this.#checking = checked.then((late) => {
-      this.#checking = null;
-      this.#handOut(late, position);
-      while (this.#checking === null) {
-        const next = this.#unchecked.shift();
-        if (next === undefined) return;
-        next();
-      }
-    });
-  }
-
-  #wait(step: () => void): void {
-    if (this.#unchecked.size < this.#settings.maxBufferedPublications) this.#unchecked.push(step);
-    else this.end('slowConsumer', new FanfareError('slowConsumer'));
-  }
-
-  #handOut(checked: Checked, position: Position | null): void {
-    if ('error' in checked) return this.#each((reader) => reader.fail(checked.error));
-    const publication = { topic: this.topic, data: checked.data, position };
-    if (this.#held.size > 0) return this.#each((reader) => reader.deliver(publication));
-    for (const reader of [...this.readers]) reader.deliver(publication);
+    this.#delivery.tell((reader) => reader.gap({ reason, position }));
   }
 }

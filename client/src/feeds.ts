@@ -1,18 +1,14 @@
 /** All topics that this client reads: who joins which feed, what is subscribed at which node, and what comes for whom. */
 import type { TopicPush, Unsubscribed } from '@fanfare/protocol';
-import type { SubscribeOptions } from './catch-up.js';
+import type { Beginning } from './catch-up.js';
 import type { Connection } from './connection.js';
 import { type ErrorCode, type FanfareError, ReplyError } from './errors.js';
 import { Feed, type FeedSettings } from './feed.js';
 import type { Answer } from './requests.js';
 import type { SchemaTable } from './schemas.js';
-import { Slots } from './slots.js';
 import { type Listener, Reader } from './subscription.js';
 
-/** Histories that a node reads for a connection at the same time: it refuses one more (PROTOCOL.md section 7). */
-export const maxRepairs = 8;
-
-export interface FeedsSettings extends Omit<FeedSettings, 'repairs'> {
+export interface FeedsSettings extends FeedSettings {
   readonly schemas: SchemaTable | null;
   /** Takes errors that no reader listens to. */
   readonly report: (error: FanfareError) => void;
@@ -26,7 +22,7 @@ interface Move {
 }
 
 export class Feeds {
-  readonly #settings: FeedsSettings & FeedSettings;
+  readonly #settings: FeedsSettings;
   readonly #feeds = new Map<string, Feed>();
   /** The last unsubscribe of a topic that is unanswered: what comes before its answer was for readers that are gone. */
   readonly #unsubscribing = new Map<Connection, Map<string, number>>();
@@ -35,11 +31,11 @@ export class Feeds {
   #move: Move | null = null;
 
   constructor(settings: FeedsSettings) {
-    this.#settings = { ...settings, repairs: new Slots(maxRepairs) };
+    this.#settings = settings;
   }
 
   /** Throws `unknownTopic` where there are schemas and none matches. */
-  read(topic: string, listener: Listener | null, beginning: SubscribeOptions | null): Reader {
+  read(topic: string, listener: Listener | null, beginning: Beginning | null): Reader {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
       const check = this.#settings.schemas?.checkOf(topic) ?? null;
@@ -52,7 +48,8 @@ export class Feeds {
     }
     const { maxBufferedPublications, report } = this.#settings;
     const onEnd = (reader: Reader): void => this.#leave(feed, reader);
-    const reader = new Reader({ topic, listener, maxBufferedPublications, onEnd, report });
+    const isContinued = beginning !== null && 'since' in beginning;
+    const reader = new Reader({ topic, listener, isContinued, maxBufferedPublications, onEnd, report });
     feed.add(reader, beginning);
     feed.subscribe();
     return reader;
@@ -123,7 +120,7 @@ export class Feeds {
   }
 
   #leave(feed: Feed, reader: Reader): void {
-    feed.readers.delete(reader);
+    feed.remove(reader);
     if (feed.readers.size > 0) return;
     const { topic, connections } = feed;
     feed.stop();

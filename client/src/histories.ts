@@ -4,14 +4,20 @@ import type { Connection } from './connection.js';
 import { FanfareError, timedOut } from './errors.js';
 import { moved } from './line.js';
 import { refuseUnknown } from './options.js';
+import { checkSince } from './position.js';
 import { assertTopic } from './publisher.js';
 import type { Answer, Requests } from './requests.js';
 import { type Check, checkItem, type SchemaTable } from './schemas.js';
+import type { Slots } from './slots.js';
+import { closure } from './state.js';
 import type { Publication } from './subscription.js';
 
+/** `history` commands of a connection that may be unanswered: a node refuses one more (PROTOCOL.md section 7). */
+export const maxReads = 8;
+
 export interface HistoryOptions {
-  /** Where to read on from, itself not included. @default the oldest there is; backward, behind the newest */
-  readonly since?: Position | undefined;
+  /** Where to read on from, itself not included. Null is as good as nothing. @default the oldest there is; backward, behind the newest */
+  readonly since?: Position | null | undefined;
   /** Most publications to answer with, from 1 to 1000. @default 100 */
   readonly limit?: number | undefined;
   /** Which ones to read; they come in order either way. @default 'forward' */
@@ -33,6 +39,8 @@ export interface HistoryOf<Item extends Publication> {
 
 export interface HistoriesSettings {
   readonly requests: Requests;
+  /** Those of all reads of history together. */
+  readonly reads: Slots;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly report: (error: FanfareError) => void;
@@ -42,13 +50,36 @@ export interface HistoriesSettings {
   readonly trouble: () => FanfareError | null;
 }
 
+/** Options as they go to the node; what was left out is null. */
+interface Question {
+  readonly since: Position | null;
+  readonly limit: number | null;
+  readonly direction: HistoryDirection | null;
+}
+
 interface Read {
   readonly topic: string;
-  readonly options: HistoryOptions;
-  readonly timer: ReturnType<typeof setTimeout>;
-  /** Of the command that was sent for it; null while it waits for a connection. */
-  id: number | null;
+  readonly question: Question;
+  /** Whether it waits for its turn, or for an answer; if not, for a connection. */
+  isAsking: boolean;
   readonly settle: (answer: Answer) => void;
+}
+
+const directions: readonly unknown[] = ['forward', 'backward', undefined] satisfies HistoryOptions['direction'][];
+
+/** Throws `invalidOption`: a node would refuse it as malformed, together with what stands behind it in the frame. */
+function questionOf(options: HistoryOptions): Question {
+  refuseUnknown('history()', options, ['since', 'limit', 'direction']);
+  const since = checkSince(options.since);
+  const { limit, direction } = options;
+  const invalid = (message: string): FanfareError => new FanfareError('invalidOption', { message });
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= maxHistoryLimit)) {
+    throw invalid(`limit must be an integer from 1 to ${maxHistoryLimit}, not ${limit}.`);
+  }
+  if (!directions.includes(direction)) {
+    throw invalid(`direction must be 'forward' or 'backward', not ${String(direction)}.`);
+  }
+  return { since, limit: limit ?? null, direction: direction ?? null };
 }
 
 export class Histories {
@@ -61,58 +92,61 @@ export class Histories {
 
   async read(topic: string, options: HistoryOptions = {}): Promise<HistoryOf<Publication>> {
     assertTopic(topic);
-    refuseUnknown('history()', options, ['since', 'limit', 'direction']);
-    const { limit } = options;
-    if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= maxHistoryLimit)) {
-      const message = `limit must be an integer from 1 to ${maxHistoryLimit}, not ${limit}.`;
-      throw new FanfareError('invalidOption', { message });
-    }
+    const question = questionOf(options);
     const check = this.#settings.schemas?.checkOf(topic) ?? null;
-    return this.#open(topic, check, await this.fetch(topic, options));
+    return this.#open(topic, check, await this.#fetch(topic, question));
   }
 
-  /** The same, as the node has answered. */
-  fetch(topic: string, options: HistoryOptions): Promise<HistoryReply> {
-    return new Promise((resolve, reject) => {
-      const settle = (answer: Answer): void => {
-        clearTimeout(read.timer);
-        if (read.id !== null) this.#settings.requests.cancel(read.id);
-        this.#reads.delete(read);
-        if (answer instanceof FanfareError) reject(answer);
-        else resolve(answer as HistoryReply);
-      };
-      const { timeoutMs, trouble } = this.#settings;
-      const timer = setTimeout(() => settle(timedOut(timeoutMs, undefined, trouble())), timeoutMs);
-      const read: Read = { topic, options, timer, id: null, settle };
-      this.#reads.add(read);
-      this.sendAll();
-    });
-  }
-
-  /** Sends what waits for a connection. */
-  sendAll(): void {
-    const connection = this.#settings.connection();
-    if (connection === null) return;
-    for (const read of this.#reads) if (read.id === null) this.#send(read, connection);
+  /** Asks for what waits for a connection. */
+  askAll(): void {
+    if (this.#settings.connection() === null) return;
+    for (const read of this.#reads) if (!read.isAsking) this.#ask(read);
   }
 
   failAll(error: FanfareError): void {
     for (const read of this.#reads) read.settle(error);
   }
 
-  #send(read: Read, connection: Connection): void {
-    const { requests, timeoutMs } = this.#settings;
-    const { topic, options } = read;
-    const { since = null, limit = null, direction = null } = options;
-    read.id = requests.ask(
-      connection,
-      (id) => ({ type: 'history', id, topic, since, limit, direction }),
-      timeoutMs,
-      (answer) => {
-        read.id = null;
-        if (!(answer instanceof FanfareError && answer.code === 'connectionLost')) read.settle(answer);
-      },
-    );
+  #fetch(topic: string, question: Question): Promise<HistoryReply> {
+    const { timeoutMs, trouble } = this.#settings;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => settle(timedOut(timeoutMs, undefined, trouble())), timeoutMs);
+      const settle = (answer: Answer): void => {
+        clearTimeout(timer);
+        this.#reads.delete(read);
+        if (answer instanceof FanfareError) reject(answer);
+        else resolve(answer as HistoryReply);
+      };
+      const read: Read = { topic, question, isAsking: false, settle };
+      this.#reads.add(read);
+      this.askAll();
+    });
+  }
+
+  #ask(read: Read): void {
+    read.isAsking = true;
+    const { reads, requests, timeoutMs } = this.#settings;
+    reads.take(() => {
+      const connection = this.#settings.connection();
+      if (connection === null || !this.#reads.has(read)) {
+        read.isAsking = false;
+        return reads.release();
+      }
+      const { topic, question } = read;
+      requests.ask(
+        connection,
+        (id) => ({ type: 'history', id, topic, ...question }),
+        timeoutMs,
+        (answer) => {
+          read.isAsking = false;
+          reads.release();
+          const code = answer instanceof FanfareError ? answer.code : null;
+          // This has ended before, but the node still counts it: one more might be refused.
+          if (code === 'timeout') connection.drop(closure('replyTimeout'));
+          else if (code !== 'connectionLost') read.settle(answer);
+        },
+      );
+    });
   }
 
   async #open(topic: string, check: Check | null, reply: HistoryReply): Promise<HistoryOf<Publication>> {

@@ -274,3 +274,36 @@ it('hands out all, once, in order, whatever comes when', () => {
     ),
   );
 });
+
+it('begins where the application knows it, and asks history for what came after that', () => {
+  const { heard, line, push } = start();
+  line.begin(at(3), at(6));
+  expect([line.hasHole, line.position]).toEqual([true, at(3)]);
+  push(7);
+  line.know(at(9));
+  line.onHistory(history(9, 4, 6), at(3));
+  expect([heard, line.hasHole]).toEqual([[4, 5, 6, 7], true]);
+  line.onHistory(history(9, null), at(7));
+  expect([heard.at(-1), line.hasHole]).toEqual(['history 9', false]);
+  line.begin(at(3, 'd'), at(6));
+  expect([heard.at(-1), line.hasHole, line.position]).toEqual(['reset e 6', false, at(6)]);
+});
+
+it('has history confirm a position ahead of what is known', () => {
+  const { heard, line, push } = start();
+  line.begin(at(8), at(6));
+  expect(line.hasHole).toBe(true);
+  expect(line.onHistory(history(7, null), at(8))).toBe(false);
+  expect(line.onHistory(history(8, null), at(8))).toBe(true);
+  expect(line.hasHole).toBe(false);
+  line.begin(at(8), at(6));
+  push(7, 8);
+  expect(line.hasHole).toBe(false);
+  line.begin(at(8), at(6));
+  for (let answer = 1; answer < maxLaggingAnswers; answer++) {
+    expect(line.onHistory(history(6, null), at(8))).toBe(false);
+  }
+  expect(heard).toEqual([]);
+  expect(line.onHistory(history(6, null), at(8))).toBe(true);
+  expect(heard).toEqual(['reset e 6']);
+});

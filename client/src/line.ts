@@ -47,9 +47,9 @@ export class Line {
     return this.#at;
   }
 
-  /** Whether something is missing that history may have. */
+  /** Whether history is to be asked: something is missing that it may have, or the line began ahead of what is known. */
   get hasHole(): boolean {
-    return this.#at !== null && this.#at.offset < this.#newest;
+    return this.#at !== null && this.#at.offset !== this.#newest;
   }
 
   /** A connection is gone, and what it may have pushed late. */
@@ -60,6 +60,21 @@ export class Line {
   clear(): void {
     this.#restart(null);
     this.#left.clear();
+  }
+
+  /**
+   * Begins after `start`, which the application knows, in a topic that has been at `known`. If `start` is ahead of that, history must
+   * confirm it: the node may lag, or the newest publications are lost.
+   */
+  begin(start: Position, known: Position): void {
+    this.#restart(start);
+    if (start.epoch === known.epoch) this.#newest = known.offset;
+    else this.reset(known);
+  }
+
+  /** Another line of the topic has passed `position`. */
+  know({ epoch, offset }: Position): void {
+    if (epoch === this.#at?.epoch) this.#newest = Math.max(this.#newest, offset);
   }
 
   /** The answer to a subscribe that asked to go on from `since`. */
@@ -73,7 +88,7 @@ export class Line {
     if (this.#at === null) this.#restart(start);
     else if (position.epoch !== this.#at.epoch) this.onReset(start);
     // It does not know what we have seen: a history that was lost in part.
-    else if (since?.epoch === position.epoch && position.offset < since.offset) this.#reset(start);
+    else if (since?.epoch === position.epoch && position.offset < since.offset) this.reset(start);
     if (position.epoch !== this.#at?.epoch) return;
     this.#newest = Math.max(this.#newest, position.offset);
     this.#take(publications, moved(start, 1));
@@ -94,7 +109,16 @@ export class Line {
   onReset(position: Position): void {
     // The same from the other connection, or late.
     if (position.epoch === this.#at?.epoch || this.#left.has(position.epoch)) return;
-    this.#reset(position);
+    this.reset(position);
+  }
+
+  /** The history is another one, or has lost its newest publications. */
+  reset(position: Position): void {
+    const left = this.#at?.epoch;
+    this.#restart(position);
+    if (left === undefined) return;
+    this.#left.add(left);
+    this.#listener.onReset(position);
   }
 
   /**
@@ -112,23 +136,25 @@ export class Line {
     } else if (position.epoch !== epoch) {
       this.onReset(position);
     }
-    if (this.#at.epoch !== epoch || this.#at.offset > since.offset || !this.hasHole) {
+    // Gone: the application has left on hearing of it.
+    if (this.#at?.epoch !== epoch || this.#at.offset > since.offset || !this.hasHole) {
       this.#laggingAnswers = 0;
       return true;
     }
-    if (position.epoch === epoch && position.offset >= this.#newest) {
+    if (position.epoch === epoch && position.offset >= Math.max(this.#at.offset, this.#newest)) {
       this.giveUp();
       return true;
     }
     this.#laggingAnswers++;
     if (this.#laggingAnswers < maxLaggingAnswers) return false;
-    this.#reset(position);
+    this.reset(position);
     return true;
   }
 
   /** What is missing cannot be had. */
   giveUp(): void {
     if (this.#at === null || !this.hasHole) return;
+    this.know(this.#at);
     const first = this.#firstHeld;
     const offset = first === null ? this.#newest : first - 1;
     this.#skip({ epoch: this.#at.epoch, offset }, 'history');
@@ -192,14 +218,6 @@ export class Line {
     this.#newest = Math.max(this.#newest, to.offset);
     this.#listener.onGap(reason, to);
     this.#release();
-  }
-
-  #reset(position: Position): void {
-    const left = this.#at?.epoch;
-    this.#restart(position);
-    if (left === undefined) return;
-    this.#left.add(left);
-    this.#listener.onReset(position);
   }
 
   #restart(position: Position | null): void {

@@ -92,14 +92,6 @@ export class Requests {
     return id;
   }
 
-  /** Nobody waits for the answer any more. */
-  cancel(id: number): void {
-    const ask = this.#unanswered.get(id);
-    if (!(ask instanceof Ask)) return;
-    this.#end(ask, false);
-    this.#flush();
-  }
-
   /** Hands a reply to who waits for it. Answers false where nobody does: it came too late, or answers no request. */
   answer(reply: Exclude<Reply, Connected>, connection: Connection): boolean {
     const request = reply.id === null ? undefined : this.#unanswered.get(reply.id);

@@ -74,8 +74,9 @@ export interface Subscription<Topic extends string = string, Data = unknown>
   readonly topic: Topic;
   readonly state: SubscriptionState;
   /**
-   * Resolves when the node first confirms. Rejects if the subscription ends before that. If nobody has read this property, the
-   * events `error` and `unsubscribed` are all that tells of it.
+   * Resolves when the node first confirms, and history to begin with has been handed out (or a loop has enough of it to read).
+   * Rejects if the subscription ends before that. If nobody has read this property, the events `error` and `unsubscribed` are all that
+   * tells of it.
    */
   readonly ready: Promise<void>;
   /** Calls `listener` for each event from now on. Returns the function that ends that. */
@@ -94,6 +95,8 @@ export interface ReaderSettings {
   readonly topic: string;
   /** Null: publications are held for a loop. */
   readonly listener: Listener | null;
+  /** Whether it goes on from a position that the application knows. */
+  readonly isContinued: boolean;
   readonly maxBufferedPublications: number;
   /** Called once, when the reader has ended. */
   readonly onEnd: (reader: Reader) => void;
@@ -120,7 +123,9 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   readonly #settings: ReaderSettings;
   readonly #events: Emitter<SubscriptionEvents>;
   #state: SubscriptionState = { name: 'subscribing', error: null };
-  #wasConfirmed = false;
+  #wasReady = false;
+  /** Whether nothing was missed since the last confirmation, or since where it goes on from. */
+  #isRecovered: boolean;
   /** Made when it is first asked for: the rejection of a promise that nobody has seen would be an unhandled one. */
   #ready: (Promised<void> & { readonly promise: Promise<void> }) | null = null;
   /** Publications for a loop that has not asked for them yet. */
@@ -130,9 +135,11 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   /** What the loop throws, once, behind what is held. */
   #thrown: FanfareError | null = null;
   #onConsumed: (() => void) | null = null;
+  #onRoom: (() => void) | null = null;
 
   constructor(settings: ReaderSettings) {
     this.#settings = settings;
+    this.#isRecovered = settings.isContinued;
     this.#events = new Emitter(this.#onListenerFailure);
   }
 
@@ -143,7 +150,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
         ends = { resolve, reject };
       });
       this.#ready = Object.assign({ promise }, ends as unknown as Promised<void>);
-      if (this.#wasConfirmed) this.#ready.resolve();
+      if (this.#wasReady) this.#ready.resolve();
       else if (this.#state.name === 'unsubscribed') this.#ready.reject(reasonOf(this.#state));
     }
     return this.#ready.promise;
@@ -183,6 +190,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     const value = this.#held.shift();
     if (value !== undefined) {
       this.#tellIfConsumed();
+      this.#tellIfRoom();
       return Promise.resolve({ done: false, value });
     }
     if (this.#thrown !== null) {
@@ -200,20 +208,36 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     return Promise.resolve(done);
   }
 
-  /** The node has confirmed. */
-  confirm(event: SubscriptionEvents['subscribed']): void {
+  /** The node has confirmed. `position`: where the topic stands; null if it keeps no history. */
+  confirm(position: Position | null): void {
     if (this.#state.name !== 'subscribing') return;
     this.#state = { name: 'subscribed' };
-    this.#wasConfirmed = true;
-    this.#ready?.resolve();
-    this.#events.emit('subscribed', event);
+    this.#becomeReady();
+    this.#events.emit('subscribed', { position, recovered: position !== null && this.#isRecovered });
   }
 
   /** The confirmation no longer holds, or was refused for now. */
   interrupt(error: FanfareError | null): void {
     if (this.#state.name === 'unsubscribed') return;
-    this.#state = { name: 'subscribing', error };
-    if (error !== null) this.fail(error);
+    if (this.#state.name === 'subscribed') this.#isRecovered = true;
+    this.#state = { name: 'subscribing', error: null };
+    if (error !== null) this.refuse(error);
+  }
+
+  /** Its history cannot be read, for now or for good. */
+  refuse(error: FanfareError): void {
+    if (this.#state.name === 'subscribing') this.#state = { name: 'subscribing', error };
+    this.fail(error);
+  }
+
+  /**
+   * Calls back once there is room for more history: a loop has read half of what it may hold. `ready` does not wait for that, because
+   * an application that awaits it before its loop would wait forever.
+   */
+  whenRoom(onRoom: () => void): void {
+    this.#onRoom = onRoom;
+    this.#tellIfRoom();
+    if (this.#onRoom !== null) this.#becomeReady();
   }
 
   deliver(publication: Publication): void {
@@ -227,10 +251,12 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   }
 
   gap(event: SubscriptionEvents['gap']): void {
+    this.#isRecovered = false;
     if (this.#state.name !== 'unsubscribed') this.#events.emit('gap', event);
   }
 
   reset(event: SubscriptionEvents['reset']): void {
+    this.#isRecovered = false;
     if (this.#state.name !== 'unsubscribed') this.#events.emit('reset', event);
   }
 
@@ -277,6 +303,18 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   }
 
   readonly #onListenerFailure = (cause: unknown): void => this.#settings.report(listenerFailed(this.topic, cause));
+
+  #becomeReady(): void {
+    this.#wasReady = true;
+    this.#ready?.resolve();
+  }
+
+  #tellIfRoom(): void {
+    if (this.#onRoom === null || this.#held.size > this.#settings.maxBufferedPublications / 2) return;
+    const onRoom = this.#onRoom;
+    this.#onRoom = null;
+    onRoom();
+  }
 
   #tellIfConsumed(): void {
     if (this.#state.name === 'unsubscribed' && this.#held.size === 0) this.#onConsumed?.();

@@ -1,10 +1,14 @@
 /** Subscriptions that begin with history: each publication once, in order, and none between history and what comes live. */
 import { createClient, type Position, type StandardSchemaV1, type Subscription } from '@fanfare/client';
+import { emptyRun } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
+import { maxReads } from '../src/histories.js';
 import { connect, failure, quick, record, take } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
 const json = { encoding: 'json' } as const;
+
+const emptyPage = { type: 'history', first: null, publications: emptyRun } as const;
 
 /** Numbers from `first` to `last`. */
 const range = (first: number, last: number): number[] =>
@@ -166,7 +170,7 @@ it('tells of a history that begins anew while it is read', async () => {
   subscription.on('gap', ({ position }) => seen.push(['gap', position]));
   subscription.on('reset', ({ position }) => seen.push(['reset', position]));
   await until(() => seen.includes('new'));
-  expect(seen).toEqual([['gap', at(10)], ['reset', at(0, 'e2')], 'new']);
+  expect(seen).toEqual([['reset', at(0, 'e2')], 'new']);
 });
 
 it('says that a topic without history has none to begin with', async () => {
@@ -213,7 +217,7 @@ it('goes on where the connection breaks, or the node refuses for now', async () 
   node.publish('a', 51);
   await until(() => seen.length === 51);
   expect(seen).toEqual(range(1, 51));
-  expect(events).toMatchObject({ gap: [], reset: [], error: [] });
+  expect(events).toMatchObject({ gap: [], reset: [], error: [{ code: 'unavailable' }] });
   expect(events.subscribed.every(({ recovered }) => recovered)).toBe(true);
   expect(node.connections).toHaveLength(2);
 });
@@ -251,14 +255,247 @@ it('can be read with a loop, and checks data by its schema', async () => {
   expect(await take(subscription, 1)).toEqual([80]);
 });
 
-it('ends with too much for a loop that does not read', async () => {
-  await using node = await nodeWith(20);
+it('waits for a loop that takes its time, and is ready before that has read all', async () => {
+  await using node = await nodeWith(1_000);
+  await using client = connect(node, { ...json, maxBufferedPublications: 100 });
+  const subscription = client.subscribe('a', { last: 900 });
+  const events = told(subscription);
+  await subscription.ready;
+  const connection = await node.connection();
+  // What comes live behind it is more than the loop and the client may hold.
+  node.publish('a', ...range(1_001, 1_500));
+  // The answer to this one comes behind all that was pushed.
+  await client.publish('other', 1);
+  const asked = (): number => connection.commands.filter(({ type }) => type === 'history').length;
+  const before = asked();
+  expect(await take(subscription, 1)).toEqual([101]);
+  await client.publish('other', 1);
+  expect(asked()).toBe(before);
+  for (let next = 102; next <= 1_500; next++) {
+    expect(await take(subscription, 1)).toEqual([next]);
+    // A turn of the event loop for each.
+    await new Promise(setImmediate);
+  }
+  expect(asked()).toBeGreaterThan(before);
+  await until(() => events.subscribed.length === 1);
+  expect(events).toEqual({ subscribed: [{ position: at(1_500), recovered: false }], gap: [], reset: [], error: [] });
+});
+
+it('ends with too much for a loop that does not read what comes live', async () => {
+  await using node = await nodeWith(5);
   await using client = connect(node, { ...json, maxBufferedPublications: 10 });
-  const subscription = client.subscribe('a', { last: 15 });
+  const subscription = client.subscribe('a', { last: 4 });
   subscription.on('error', () => {});
+  await until(() => subscription.state.name === 'subscribed');
+  node.publish('a', ...range(6, 20));
   await until(() => subscription.state.name === 'unsubscribed');
-  expect(await take(subscription, 10)).toEqual(range(6, 15));
+  expect(await take(subscription, 10)).toEqual(range(2, 11));
   expect(await failure(take(subscription, 1))).toMatchObject({ code: 'slowConsumer' });
+});
+
+describe.each([
+  ['last', { last: 40 }],
+  ['since', { since: at(0) }],
+])('with %s', (_name, options) => {
+  it('tells of a gap where the history is shortened while it is read', async () => {
+    await using node = await nodeWith(40, { maxPublications: 10 });
+    await using client = connect(node, json);
+    const seen: unknown[] = [];
+    let reads = 0;
+    node.on('history', (_command, _connection, proceed) => {
+      if (++reads === 2) node.log('a').forgotten = 30;
+      proceed();
+    });
+    const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
+    subscription.on('gap', (gap) => seen.push(gap));
+    const events = told(subscription);
+    await subscription.ready;
+    expect(seen).toEqual([...range(1, 10), { reason: 'history', position: at(30) }, ...range(31, 40)]);
+    expect(events.subscribed).toEqual([{ position: at(40), recovered: false }]);
+  });
+
+  it('tells of a gap where the rest of the history is gone when it is asked for', async () => {
+    await using node = await nodeWith(40, { maxPublications: 10 });
+    await using client = connect(node, json);
+    const seen: unknown[] = [];
+    let reads = 0;
+    node.on('history', (_command, _connection, proceed) => {
+      if (++reads === 2) {
+        node.publish('a', 41, 42);
+        node.log('a').forgotten = 42;
+      }
+      proceed();
+    });
+    const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
+    subscription.on('gap', (gap) => seen.push(gap));
+    await subscription.ready;
+    expect(seen).toEqual([...range(1, 10), { reason: 'history', position: at(40) }, 41, 42]);
+  });
+
+  it('asks a node that lags again', async () => {
+    await using node = await nodeWith(40);
+    await using client = connect(node, json);
+    const seen: unknown[] = [];
+    let lags = 2;
+    node.on('history', ({ id, topic }, connection, proceed) => {
+      if (lags-- > 0) connection.reply({ ...emptyPage, id, topic, position: at(2), recovered: true });
+      else proceed();
+    });
+    const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
+    const events = told(subscription);
+    await subscription.ready;
+    expect(seen).toEqual(range(1, 40));
+    expect(events).toMatchObject({ gap: [], reset: [], error: [] });
+  });
+});
+
+it('tells of a gap where what comes live is lost before it has a publication', async () => {
+  await using node = await nodeWith(10);
+  node.log('a').forgotten = 10;
+  await using client = connect(node, json);
+  node.on('history', (_command, connection, proceed) => {
+    node.reset('history');
+    node.isLost = ({ offset }) => offset <= 12;
+    node.publish('a', 11, 12);
+    node.log('a').forgotten = 12;
+    connection.gap('a', at(12));
+    proceed();
+  });
+  const seen: unknown[] = [];
+  const subscription = client.subscribe('a', { last: 5 }, ({ data }) => seen.push(data));
+  subscription.on('gap', ({ position }) => seen.push(position));
+  await subscription.ready;
+  node.publish('a', 13);
+  await until(() => seen.length === 2);
+  expect(seen).toEqual([at(12), 13]);
+});
+
+it('goes on from a position that this client has not reached yet', async () => {
+  await using node = await nodeWith(10);
+  await using client = connect(node, json);
+  const live: unknown[] = [];
+  const seen: unknown[] = [];
+  await client.subscribe('a', ({ data }) => live.push(data)).ready;
+  node.on('publish', (_command, connection, proceed) => {
+    // The answer overtakes what is pushed.
+    node.isLost = (_position, to) => to === connection;
+    proceed();
+    node.isLost = null;
+  });
+  const { position } = await client.publish('a', 11);
+  const subscription = client.subscribe('a', { since: position }, ({ data }) => seen.push(data));
+  const events = told(subscription);
+  await subscription.ready;
+  node.publish('a', 12);
+  await until(() => live.length === 2 && seen.length === 1);
+  expect([live, seen]).toEqual([[11, 12], [12]]);
+  expect(events).toMatchObject({ gap: [], reset: [], error: [], subscribed: [{ recovered: true }] });
+  // One that the history has lost.
+  const lost = client.subscribe('a', { since: at(30) }, ({ data }) => seen.push(data));
+  const resets = record(lost, 'reset');
+  await lost.ready;
+  expect(resets).toEqual([{ position: at(12) }]);
+  node.publish('a', 13);
+  await until(() => seen.length === 3);
+  expect(seen).toEqual([12, 13, 13]);
+});
+
+it('tells of each refusal of its history, and waits before it asks again', async () => {
+  await using node = await nodeWith(10);
+  await using client = connect(node, {
+    ...json,
+    reconnectBaseDelayMs: 60_000,
+    reconnectMaxDelayMs: 60_000,
+    random: () => 0.99,
+  });
+  await client.connect();
+  node.on('history', ({ id }, connection) => connection.error(id, 'unavailable'));
+  const subscription = client.subscribe('a', { last: 5 }, () => {});
+  const events = told(subscription);
+  await until(() => events.error.length === 1);
+  // Had it asked again at once, that would have come before this.
+  await client.publish('other', 1);
+  expect(await (await node.connection()).received('history')).toHaveLength(1);
+  expect(events.error).toMatchObject([{ code: 'unavailable' }]);
+  expect(subscription.state).toMatchObject({ name: 'subscribing', error: { code: 'unavailable' } });
+});
+
+it('reconnects where its history is not answered', async () => {
+  await using node = await nodeWith(10);
+  await using client = connect(node, { ...json, timeoutMs: 100 });
+  await client.connect();
+  const states = record(client, 'state');
+  node.on('history', () => node.reset('history'));
+  const seen: unknown[] = [];
+  const subscription = client.subscribe('a', { last: 5 }, ({ data }) => seen.push(data));
+  await subscription.ready;
+  expect(seen).toEqual(range(6, 10));
+  expect(states[0]).toMatchObject({ name: 'connecting', code: 'replyTimeout' });
+});
+
+it('takes turns with other reads of history, so that the node refuses none', async () => {
+  await using node = await nodeWith(10);
+  await using client = connect(node, json);
+  const unanswered: Array<() => void> = [];
+  let most = 0;
+  node.on('history', (_command, _connection, proceed) => {
+    unanswered.push(proceed);
+    most = Math.max(most, unanswered.length);
+  });
+  const topics = range(1, 10).map((number) => `t${number}`);
+  for (const topic of topics) node.publish(topic, ...range(1, 5));
+  const seen: unknown[] = [];
+  const subscriptions = topics.map((topic) => client.subscribe(topic, { last: 5 }, ({ data }) => seen.push(data)));
+  const reads = range(1, 10).map(() => client.history('a'));
+  for (let answered = 0; answered < 20; answered++) {
+    await until(() => unanswered.length === Math.min(maxReads, 20 - answered));
+    unanswered.shift()?.();
+  }
+  await Promise.all([...reads, ...subscriptions.map(({ ready }) => ready)]);
+  expect(seen).toHaveLength(50);
+  expect(most).toBe(maxReads);
+});
+
+it('lets drain() end where who is catching up leaves', async () => {
+  await using node = await nodeWith(10);
+  const client = connect(node, {
+    ...json,
+    reconnectBaseDelayMs: 60_000,
+    reconnectMaxDelayMs: 60_000,
+    random: () => 0.99,
+  });
+  node.on('history', ({ id }, connection) => connection.error(id, 'unavailable'));
+  const subscription = client.subscribe('a', { last: 5 }, () => {});
+  const errors = record(subscription, 'error');
+  await client.subscribe('a', () => {}).ready;
+  await until(() => errors.length === 1);
+  const draining = client.drain();
+  await (await node.connection()).received('unsubscribe');
+  subscription.unsubscribe();
+  await draining;
+});
+
+it('ends quietly where the application leaves on hearing of a gap or a reset', async () => {
+  await using node = await nodeWith(10, { maxPublications: 2 });
+  await using client = connect(node, json);
+  const seen: unknown[] = [];
+  const leave = (name: 'gap' | 'reset', options: object): Promise<unknown> => {
+    const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
+    subscription.on(name, () => subscription.unsubscribe());
+    return failure(subscription.ready);
+  };
+  node.log('a').forgotten = 4;
+  expect(await leave('gap', { since: at(2) })).toMatchObject({ code: 'unsubscribed' });
+  expect(await leave('reset', { since: at(2, 'e0') })).toMatchObject({ code: 'unsubscribed' });
+  node.on('history', (_command, _connection, proceed) => {
+    node.log('a').epoch = 'e2';
+    proceed();
+  });
+  expect(await leave('reset', { since: at(5) })).toMatchObject({ code: 'unsubscribed' });
+  node.reset('history');
+  await client.publish('other', 1);
+  expect(seen).toEqual([]);
+  expect(node.connections).toHaveLength(1);
 });
 
 it('can be left, closed and drained before it has begun', async () => {
@@ -298,7 +535,7 @@ it('refuses what makes no sense', async () => {
   expect(subscribe({ from: 5 })).toThrow('subscribe() has no option "from". It has since, last.');
   expect(subscribe({ last: 0 })).toThrow('last must be an integer of 1 or more, not 0.');
   expect(subscribe({ last: 1.5 })).toThrow(expect.objectContaining({ code: 'invalidOption' }));
-  for (const since of [5, {}, { epoch: 'e1' }, { epoch: 'e1', offset: -1 }]) {
+  for (const since of [5, {}, { epoch: 'e1' }, { epoch: 'e1', offset: -1 }, { epoch: 'e 1', offset: 1 }, at(2 ** 53)]) {
     expect(subscribe({ since })).toThrow('since must be a position as publications have it: { epoch, offset }.');
   }
   await client.subscribe('a', { since: null, last: undefined }, () => {}).ready;

@@ -1,5 +1,6 @@
 /** Reading a topic's history. */
 import { describe, expect, it } from 'vitest';
+import { maxReads } from '../src/histories.js';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
@@ -63,6 +64,59 @@ it('refuses what makes no sense, and gives up in time', async () => {
   await client.close();
   expect(await unanswered).toMatchObject({ name: 'ConnectionError', code: 'closed' });
   expect(await failure(client.history('a'))).toMatchObject({ code: 'closed' });
+});
+
+it.each(['msgpack', 'json'] as const)(
+  'refuses options that make no sense, and sends nothing for them (%s)',
+  async (encoding) => {
+    await using node = await startNode(9);
+    await using client = connect(node, { encoding });
+    const read = (options: object) => failure(client.history('a', options));
+    expect(await read({ from: 5 })).toMatchObject({
+      code: 'invalidOption',
+      message: 'history() has no option "from". It has since, limit, direction.',
+    });
+    for (const since of ['x', 5, {}, { epoch: '', offset: 1 }, position(-1), position(1.5), position(2 ** 53)]) {
+      expect(await read({ since })).toMatchObject({
+        code: 'invalidOption',
+        message: 'since must be a position as publications have it: { epoch, offset }.',
+      });
+    }
+    for (const direction of ['sideways', null, 5]) {
+      expect(await read({ direction })).toMatchObject({
+        code: 'invalidOption',
+        message: `direction must be 'forward' or 'backward', not ${direction}.`,
+      });
+    }
+    // Null is as good as nothing, as in subscribe().
+    const { publications } = await client.history('a', { since: null, limit: undefined, direction: undefined });
+    expect(publications).toHaveLength(4);
+    expect(await (await node.connection()).received('history')).toHaveLength(1);
+  },
+);
+
+it('asks no more at a time than a node answers', async () => {
+  await using node = await startNode(1);
+  await using client = connect(node);
+  const answers: Array<() => void> = [];
+  node.on('history', (_command, _connection, proceed) => answers.push(proceed));
+  const reads = Array.from({ length: 30 }, () => client.history('a'));
+  for (let left = 30; left > 0; left--) {
+    await until(() => answers.length === Math.min(maxReads, left));
+    answers.shift()?.();
+  }
+  expect(await Promise.all(reads)).toHaveLength(30);
+});
+
+it('leaves a node that does not answer, because that still counts what was asked', async () => {
+  await using node = await startNode(1);
+  await using client = connect(node, { timeoutMs: 100 });
+  await client.connect();
+  const states = record(client, 'state');
+  node.on('history', () => node.reset('history'));
+  expect(await failure(client.history('a'))).toMatchObject({ code: 'timeout' });
+  await until(() => states.length > 0);
+  expect(states[0]).toMatchObject({ name: 'connecting', code: 'replyTimeout' });
 });
 
 it('checks the data, and leaves out what will not do', async () => {

@@ -4,8 +4,8 @@ import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { closeTimeoutMs } from '../src/connection.js';
-import { maxRepairs } from '../src/feeds.js';
 import { maxEarlyBytes, safeFrameBytes } from '../src/frames.js';
+import { maxReads } from '../src/histories.js';
 import { Line, maxLaggingAnswers } from '../src/line.js';
 import { defaultLimits } from '../src/options.js';
 import { repeatWindowMs, retryBaseDelayMs, retryMaxDelayMs } from '../src/outbox.js';
@@ -219,7 +219,7 @@ describe('the numbers of PROTOCOL.md', () => {
     ['a stable connection', `a connection that lasted ${defaultLimits.stableAfterMs / 1_000} s`],
     ['the longest frame before `connected`', `A frame has at most ${safeFrameBytes} bytes, which every node accepts`],
     ['all frames before `connected`', `All frames together have at most ${maxEarlyBytes} bytes`],
-    ['histories that are read together', `At most ${maxRepairs} \`history\` commands of a connection`],
+    ['histories that are read together', `At most ${maxReads} \`history\` commands of a connection`],
     ['useless answers', `After ${maxLaggingAnswers} useless answers in a row`],
     ['useless answers, in the code', `++lagging < ${maxLaggingAnswers}`],
     ['the time in which a publish is repeated', `${repeatWindowMs / 1_000} s after \`doubtSince\``],

@@ -1,7 +1,7 @@
 /** Topics with history: nothing twice, nothing missing, nothing skipped in silence. */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
-import { maxRepairs } from '../src/feeds.js';
+import { maxReads } from '../src/histories.js';
 import { connect, record, take } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
@@ -189,6 +189,7 @@ it('asks history again, while it is refused for now', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   const { told, subscription } = follow(client, 'a');
+  const errors = record(subscription, 'error');
   await subscription.ready;
   let refusals = 0;
   node.on('history', ({ id }, connection, proceed) => {
@@ -200,6 +201,8 @@ it('asks history again, while it is refused for now', async () => {
   await until(() => told.length === 3);
   expect(told).toEqual(['at 0 false', 1, 2]);
   expect(refusals).toBe(4);
+  expect(errors).toMatchObject(Array(3).fill({ code: 'unavailable' }));
+  expect(subscription.state.name).toBe('subscribed');
 });
 
 it('reads no more histories at a time than a node does for a connection', async () => {
@@ -214,10 +217,10 @@ it('reads no more histories at a time than a node does for a connection', async 
   for (const topic of topics) node.publish(topic, 1, 2);
   // The answer to this one comes behind all that was pushed.
   await client.publish('other', 1);
-  expect(answers).toHaveLength(maxRepairs);
-  for (let asked = maxRepairs + 1; asked <= topics.length; asked++) {
+  expect(answers).toHaveLength(maxReads);
+  for (let asked = maxReads + 1; asked <= topics.length; asked++) {
     answers.shift()?.();
-    await until(() => answers.length === maxRepairs);
+    await until(() => answers.length === maxReads);
   }
   node.reset('history');
   for (const proceed of answers) proceed();

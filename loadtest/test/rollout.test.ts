@@ -94,7 +94,7 @@ describe('the end of a pod', () => {
     ],
     ['does not end', '0', ['pod-1-1 had to be killed when its grace was over']],
   ])('is judged where it %s', async (_, onSigterm, expected) => {
-    const complaints: string[] = [];
+    const problems: string[] = [];
     const probe: Probe = { path: '/', periodSeconds: 0.01, timeoutSeconds: 1, failureThreshold: 1_000 };
     await using deployment = new Deployment({
       spec: {
@@ -112,11 +112,11 @@ describe('the end of a pod', () => {
       timeScale: 1,
       onPodChange: () => {},
       say: () => {},
-      complain: (sentence) => complaints.push(sentence),
+      reportProblem: (sentence) => problems.push(sentence),
     });
     await deployment.scale(1);
     await deployment.scale(0);
-    expect(complaints).toEqual(expected);
+    expect(problems).toEqual(expected);
   });
 });
 

@@ -7,7 +7,7 @@ const published = { published: 10, acknowledged: 10, refused: 0, unknown: 0 };
 
 function reasons(level: Level, resets: Resets, counts: Partial<Record<FindingCount, number>>): string[] {
   const findings = { ...noFindings(), delivered: 10, ...counts };
-  return reasonsAgainst({ findings, published, complaints: [] }, level, resets);
+  return reasonsAgainst({ findings, published, problems: [] }, level, resets);
 }
 
 const told = ['toldGaps', 'toldResets', 'lostButTold'] as const;
@@ -35,9 +35,9 @@ it('is good where everything is well', () => {
 });
 
 it('is bad where nothing happened, and where the fault was none', () => {
-  const evidence = { findings: { ...noFindings(), delivered: 1 }, published, complaints: ['it did not break'] };
+  const evidence = { findings: { ...noFindings(), delivered: 1 }, published, problems: ['it did not break'] };
   expect(reasonsAgainst(evidence, 'fast', 'allowed')).toEqual(['it did not break']);
-  const nothing = { findings: noFindings(), published: { ...published, acknowledged: 0 }, complaints: [] };
+  const nothing = { findings: noFindings(), published: { ...published, acknowledged: 0 }, problems: [] };
   expect(reasonsAgainst(nothing, 'fast', 'allowed')).toEqual([
     'no publication was acknowledged',
     'nothing was delivered',

@@ -19,7 +19,7 @@ export interface ApiParts {
   readonly subjects: Subjects;
   readonly counters: { ticketsIssued: number };
   readonly log: Log;
-  /** Told of an error that is a bug. */
+  /** Called for an error that is a bug. */
   onBug(error: unknown): void;
 }
 

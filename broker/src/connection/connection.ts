@@ -52,7 +52,7 @@ export interface ConnectionContext {
   readonly compression: Compression;
   /** Longest time between two WebSocket pings, in milliseconds. */
   readonly pingEveryMs: number;
-  /** Told of each connection that the node closes; null if nobody wants to know. */
+  /** Called for each connection that the node closes; null if nobody listens. */
   readonly onClosing: ((caller: Caller, reason: CloseReason) => void) | null;
   /** Null where nobody is asked who he is. */
   readonly sessions: SessionContext | null;
@@ -217,6 +217,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     const isUnreadable = error.code === 'malformed' || error.code === 'unknownCommand';
     this.#badCommands = isUnreadable ? this.#badCommands + 1 : 0;
     if (this.#badCommands >= maxBadCommands) this.close(closeReasons.badProtocol);
+    this.#session?.onCommandError();
   }
 
   // What the session needs.
@@ -254,8 +255,8 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   keepAlive(nowMs: number): void {
     if (this.#socket === null || this.#closing !== null || nowMs < this.#pingAt * 1_000) return;
     this.#planPing(nowMs);
-    // Behind unread bytes it would tell nobody anything, and could be dropped.
-    if (this.#socket.getBufferedAmount() === 0) this.#socket.ping();
+    // Also behind unread bytes: only the answer shows that a client that reads slowly is alive.
+    this.#socket.ping();
   }
 
   #planPing(nowMs: number): void {

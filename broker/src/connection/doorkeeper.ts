@@ -38,7 +38,7 @@ export interface Visitor {
 }
 
 export interface Admitted {
-  /** To be given back with {@link Doorkeeper.leave}; null where connections of this client are not counted. */
+  /** That of the client; null if it is not counted. A connection gives it back with {@link Doorkeeper.leave}. */
   readonly address: Address | null;
 }
 
@@ -129,10 +129,10 @@ export class Doorkeeper {
   }
 
   /** A POST request costs about what a handshake costs, and takes none of the node's. `isService`: it shows an API key, which is checked at once. */
-  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: boolean): Refused | null {
+  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: boolean): Admitted | Refused {
     const nowMs = performance.now();
     const address = this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor));
-    if (address?.handshakes.take(1, nowMs) !== false && (isService || this.#posts.take(1, nowMs))) return null;
+    if (address?.handshakes.take(1, nowMs) !== false && (isService || this.#posts.take(1, nowMs))) return { address };
     this.#counters.handshakesLimited++;
     return busy('Too many requests at once; try again in a moment.', soon);
   }

@@ -2,9 +2,13 @@
  * POST requests without an answer yet, with a deadline and a limit of our own. uWebSockets waits for some of them for ever once it has read their head, for
  * example `Content-Length: 0` in a second TCP segment, or a chunk with an extension, and closes them in silence after about twelve seconds.
  */
+import type { Address } from '../limits/addresses.js';
+import type { Refused } from './upgrade.js';
 
-/** What has to be done if the answer takes too long. */
 export interface OpenRequest {
+  /** Where it comes from; null if requests from there are not counted. */
+  readonly address: Address | null;
+  /** Called if the answer takes too long. */
   expire(): void;
 }
 
@@ -14,12 +18,31 @@ export const requestTimeoutMs = 5_000;
 /** Each holds a socket and a body of up to 4 KB. */
 export const maxOpenRequests = 1_000;
 
+/** Of one address: clients that are slow on purpose leave room for others, as with handshakes. */
+export const maxOpenRequestsOfAddress = 100;
+
+const soon = { 'Retry-After': '1' };
+
+const tooMany: Refused = {
+  status: '503 Service Unavailable',
+  headers: soon,
+  sentence: 'Too many requests are open on this node; retry in a moment.',
+};
+
+const tooManyOfAddress: Refused = {
+  status: '429 Too Many Requests',
+  headers: soon,
+  sentence: `Your address has ${maxOpenRequestsOfAddress} requests open here, as many as it may; retry in a moment.`,
+};
+
 export class OpenRequests {
   /** When each began, in milliseconds; the oldest comes first. */
   readonly #beganAt = new Map<OpenRequest, number>();
 
-  get isFull(): boolean {
-    return this.#beganAt.size >= maxOpenRequests;
+  /** Whether there is room for one more from this address; null, or why not. */
+  judge(address: Address | null): Refused | null {
+    if (address !== null && address.openRequests >= maxOpenRequestsOfAddress) return tooManyOfAddress;
+    return this.#beganAt.size < maxOpenRequests ? null : tooMany;
   }
 
   has(request: OpenRequest): boolean {
@@ -28,11 +51,14 @@ export class OpenRequests {
 
   add(request: OpenRequest, nowMs: number): void {
     this.#beganAt.set(request, nowMs);
+    if (request.address !== null) request.address.openRequests++;
   }
 
   /** Answers whether it was still open. */
   delete(request: OpenRequest): boolean {
-    return this.#beganAt.delete(request);
+    const wasOpen = this.#beganAt.delete(request);
+    if (wasOpen && request.address !== null) request.address.openRequests--;
+    return wasOpen;
   }
 
   /** Expires those whose time is up. To be called about once a second. */

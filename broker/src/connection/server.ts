@@ -88,12 +88,6 @@ const noAnswerInTime: Refused = {
   sentence: `The node had no answer within ${requestTimeoutMs / 1_000} s. The request may have been carried out or not.`,
 };
 
-const tooManyRequests: Refused = {
-  status: '503 Service Unavailable',
-  headers: { 'Retry-After': '1' },
-  sentence: 'Too many requests are open on this node; retry in a moment.',
-};
-
 /** What those need who come in, beside the settings. */
 export interface ServerParts {
   readonly counters: ServerCounters;
@@ -103,7 +97,7 @@ export interface ServerParts {
   /** How many have not shown yet who they are. */
   unauthenticated(): number;
   accept(encoding: Encoding): Connection;
-  /** Told of each request that is refused; null if nobody wants to know. */
+  /** Called for each request that is refused; null if nobody listens. */
   readonly onRefused: ((visit: Visit, refused: Refused) => void) | null;
 }
 
@@ -383,14 +377,17 @@ export class Server {
     const header = headersOf(request);
     const visitor = visitorOf(response, header);
     const token = bearerOf(header('authorization'));
-    const refused = this.#isDraining
+    if (api === null) return this.#refuse(response, this.#judge(request), visitor);
+    const entry = this.#isDraining
       ? refuseDraining
       : doorkeeper.judgePost(visitor, token?.startsWith(apiKeyPrefix) === true);
-    if (refused !== null || api === null) return this.#refuse(response, refused ?? this.#judge(request), visitor);
-    if (this.#openRequests.isFull) return this.#refuse(response, tooManyRequests, visitor);
+    if ('status' in entry) return this.#refuse(response, entry, visitor);
+    const { address } = entry;
+    const tooMany = this.#openRequests.judge(address);
+    if (tooMany !== null) return this.#refuse(response, tooMany, visitor);
     let isComplete = false;
-    // Whoever takes it out of the open requests answers it; nobody else does.
-    const open: OpenRequest = { expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
+    // The code that removes it from the open requests answers it, and no other code does.
+    const open: OpenRequest = { address, expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
     const refuse = (refused: Refused): void => {
       if (this.#openRequests.delete(open)) this.#refuse(response, refused, visitor);
     };
@@ -444,7 +441,7 @@ export class Server {
       response.writeStatus(status);
       for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
       response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
-      // Any page may read the sentence: it is for whoever wrote that page, and tells nothing that is secret.
+      // Any page may read the sentence: it is for the author of that page, and holds no secret.
       response.writeHeader('Access-Control-Allow-Origin', '*');
       if (isHead) endWithoutBody(response, body.length);
       else response.end(body, true);

@@ -44,9 +44,9 @@ export interface SessionContext {
   unauthenticated: number;
   /** A name that no other session of the broker has. */
   nextId(): string;
-  /** Told why an authentication failed, without anything of the token. */
+  /** Called for each authentication that fails. `reason`: why, without any part of the token. */
   onFailed(reason: string): void;
-  /** Told of an error that is a bug. */
+  /** Called for an error that is a bug. */
   onBug(error: unknown): void;
 }
 
@@ -142,6 +142,11 @@ export class Session {
     const retryAfterMs = this.#subject?.admitCommand(performance.now()) ?? 0;
     if (retryAfterMs > 0) this.#limit(null, retryAfterMs);
     return retryAfterMs === 0;
+  }
+
+  /** A command could not be read, and the client has its error. If it was the first one, the session ends: no `connect` follows it. */
+  onCommandError(): void {
+    if (this.#state === 'silent') this.#end(closeReasons.unauthenticated, 'The first command could not be read.');
   }
 
   /** Whether a command is to be carried out now. If not, it waits, or is answered. */
@@ -355,10 +360,15 @@ export class Session {
 
   #fail(command: Command | null, error: ReplyError): void {
     if (this.#state === 'over') return;
-    this.#context.counters.authenticationsFailed++;
-    this.#context.onFailed(reasonOf(error));
     this.#host.refuse(command, error);
-    this.#host.close(closeOf(error));
+    this.#end(closeOf(error), reasonOf(error));
+  }
+
+  /** `why`: for the log. */
+  #end(reason: CloseReason, why: string): void {
+    this.#context.counters.authenticationsFailed++;
+    this.#context.onFailed(why);
+    this.#host.close(reason);
   }
 
   #affords(command: Command): boolean {

@@ -1,5 +1,5 @@
 /** The parts of a node that handlers use; each takes only those it needs. */
-import type { Command, ReplyError } from '@fanfare/protocol';
+import type { Command, Publish, ReplyError } from '@fanfare/protocol';
 import type { Relay } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 
@@ -8,19 +8,14 @@ export interface Parts {
   readonly limits: Limits;
   readonly greeting: Greeting;
   readonly counters: HandlerCounters;
-  /** Told of an error that is a bug. */
+  /** Called for an error that is a bug. */
   onBug(error: unknown): void;
-  /** Told of each command that is answered with an error; null if nobody wants to know. */
+  /** Called for each command that is answered with an error; null if nobody listens. */
   readonly onRefused: ((caller: Caller, command: RefusedCommand | null, error: ReplyError) => void) | null;
 }
 
-/** What is left of a command that is refused. */
-export interface RefusedCommand {
-  readonly type: Command['type'];
-  readonly topic?: string;
-  /** Of a publish. */
-  readonly messageId?: string | null;
-}
+/** A command that is refused. Of a publish, the payload is not kept until then. */
+export type RefusedCommand = Exclude<Command, Publish> | Pick<Publish, 'type' | 'topic' | 'messageId'>;
 
 export interface Limits {
   readonly maxSubscriptions: number;

@@ -1,5 +1,5 @@
 /** The one way in which a command is answered with an error. */
-import type { CommandId, ReplyError, Topic } from '@fanfare/protocol';
+import type { CommandId, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts, RefusedCommand } from './parts.js';
 import { OutOfTurnError, Turns } from './turns.js';
@@ -17,7 +17,7 @@ export function replyError(
   else if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
   if (command?.type === 'publish' && error.retryable) {
-    const { topic, messageId = null } = command as RefusedCommand & { readonly topic: Topic };
+    const { topic, messageId } = command;
     if (messageId !== null && relay.hasHistory(topic) && caller.allows('publish', topic)) {
       caller.turns ??= new Turns();
       caller.turns.refused(topic, messageId, performance.now());

@@ -6,6 +6,8 @@ import { TokenBucket } from './token-bucket.js';
 export interface Address {
   readonly key: string;
   connections: number;
+  /** POST requests without an answer yet. */
+  openRequests: number;
   readonly handshakes: TokenBucket;
 }
 
@@ -77,16 +79,16 @@ export class Addresses {
     let address = this.#addresses.get(key);
     if (address === undefined) {
       const handshakes = new TokenBucket(this.#handshakesPerSecond, this.#handshakesPerSecond, performance.now());
-      address = { key, connections: 0, handshakes };
+      address = { key, connections: 0, openRequests: 0, handshakes };
       this.#addresses.set(key, address);
     }
     return address;
   }
 
-  /** Forgets those that have no connection and may connect as often as anyone. To be called from time to time. */
+  /** Forgets those that have no connection and no open request, and may connect as often as anyone. To be called from time to time. */
   forgetIdle(nowMs: number): void {
-    for (const [key, { connections, handshakes }] of this.#addresses) {
-      if (connections === 0 && handshakes.isFull(nowMs)) this.#addresses.delete(key);
+    for (const [key, { connections, openRequests, handshakes }] of this.#addresses) {
+      if (connections + openRequests === 0 && handshakes.isFull(nowMs)) this.#addresses.delete(key);
     }
   }
 }

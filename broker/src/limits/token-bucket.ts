@@ -13,7 +13,7 @@ export interface Bucket {
   isFull(nowMs: number): boolean;
 }
 
-/** Longest delay that is answered: who sent far too much is not told of hours. */
+/** The longest delay that is answered. A client that has sent far too much would otherwise be asked to wait for hours. */
 const maxDelayMs = 600_000;
 
 /** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */

@@ -14,7 +14,7 @@ export interface DeploymentSettings {
   /** A sentence for the timeline. */
   say(sentence: string): void;
   /** Something that must not happen. */
-  complain(sentence: string): void;
+  reportProblem(sentence: string): void;
 }
 
 interface Placed {
@@ -91,7 +91,7 @@ export class Deployment implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { spec, command, environment, timeScale, onPodChange, say, complain } = this.#settings;
+    const { spec, command, environment, timeScale, onPodChange, say, reportProblem } = this.#settings;
     const name = `${spec.name}-${this.#generation}-${++this.#started}`;
     say(`${name} is started`);
     let wasReady = false;
@@ -104,8 +104,8 @@ export class Deployment implements AsyncDisposable {
       onChange: (changed) => {
         if (changed.isReady && !wasReady) say(`${name} is ready`);
         else if (!changed.isReady && wasReady && changed.phase === 'running')
-          complain(`${name} was not ready any more`);
-        if (changed.restarts > 0) complain(`${name} was started again`);
+          reportProblem(`${name} was not ready any more`);
+        if (changed.restarts > 0) reportProblem(`${name} was started again`);
         wasReady = changed.isReady;
         onPodChange(changed);
       },
@@ -124,11 +124,11 @@ export class Deployment implements AsyncDisposable {
   }
 
   #judge(name: string, { code, wasKilled, seconds }: PodEnd): void {
-    const { say, complain, spec } = this.#settings;
+    const { say, reportProblem, spec } = this.#settings;
     const how = code === null ? 'by a signal' : `with code ${code}`;
     say(`${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, ${how}`);
-    if (wasKilled) complain(`${name} had to be killed when its grace was over`);
-    else if (code === null) complain(`${name} crashed while it was to end: a signal that was not ours ended it`);
-    else if (code !== 0) complain(`${name} ended with code ${code}, not 0`);
+    if (wasKilled) reportProblem(`${name} had to be killed when its grace was over`);
+    else if (code === null) reportProblem(`${name} crashed while it was to end: a signal that was not ours ended it`);
+    else if (code !== 0) reportProblem(`${name} ended with code ${code}, not 0`);
   }
 }

@@ -82,7 +82,7 @@ export async function runRollout(
   const redis = parts.use(await startRedis());
   const service = parts.use(await Service.start(endpointsSeconds * 1_000 * timeScale));
   const timeline: TimelineEntry[] = [];
-  const complaints: string[] = [];
+  const problems: string[] = [];
   const environment = environmentOf(spec, redis.url, options);
   const say = (sentence: string): void => {
     timeline.push({ seconds: samples.seconds, sentence });
@@ -96,7 +96,7 @@ export async function runRollout(
       timeScale,
       onPodChange: (pod) => service.update(pod),
       say,
-      complain: (sentence) => complaints.push(sentence),
+      reportProblem: (sentence) => problems.push(sentence),
     }),
   );
   const samples = parts.use(new Samples(() => deployment.pods, timeScale));
@@ -127,7 +127,7 @@ export async function runRollout(
   say('connections move to the new pods');
   const patienceSeconds = Math.max(rebalanceTimeoutSeconds * timeScale, leastRebalanceTimeoutSeconds);
   if (await becomes(patienceSeconds * 1_000, isEven)) say('each pod has its share');
-  else complaints.push('the connections were not shared out among all pods');
+  else problems.push('the connections were not shared out among all pods');
   await step(`${grownBy} pods fewer are asked for`, stepTimeoutSeconds, () => deployment.scale(spec.replicas));
   checker.faultEnds();
   say('done; waiting for answers and deliveries');
@@ -138,12 +138,12 @@ export async function runRollout(
   );
   const mostConnections = Math.max(...samples.all.flatMap(({ connections }) => [...connections.values()]));
   const refused = samples.last?.overCapacity ?? 0;
-  if (mostConnections > budget) complaints.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
+  if (mostConnections > budget) problems.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
   const replacing = service.connectedAt.filter((at) => at >= settledAt && at <= replacedAt);
   const mostOpenedAtOnce = mostWithin(replacing, spreadSeconds * 1_000 * timeScale);
-  complaints.push(...spreadComplaints(mostOpenedAtOnce, clients));
-  if (refused > 0) complaints.push(`${refused} handshakes were refused because a pod was full`);
-  const reasons = reasonsAgainst({ ...report, complaints }, 'recoverable', 'none');
+  problems.push(...spreadComplaints(mostOpenedAtOnce, clients));
+  if (refused > 0) problems.push(`${refused} handshakes were refused because a pod was full`);
+  const reasons = reasonsAgainst({ ...report, problems }, 'recoverable', 'none');
   return {
     ...report,
     isGood: reasons.length === 0,

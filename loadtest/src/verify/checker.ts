@@ -60,6 +60,16 @@ const quietMs = 500;
 const rememberedSeconds = 60;
 const pendingSeconds = 40;
 
+const publishersOfNode = 2;
+
+/**
+ * How many publishers to open for so many nodes that take connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
+ * first subscribers to it would come to the same node, and most publications would not cross nodes.
+ */
+export function publishersFor(nodes: number): number {
+  return nodes * publishersOfNode + 1;
+}
+
 export class Checker implements AsyncDisposable {
   readonly #parts = new Parts();
   readonly #publishers: readonly Client<VerifyTopics>[];

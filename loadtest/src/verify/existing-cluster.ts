@@ -8,7 +8,7 @@ import { type ClientOptions, ConnectionError, ReplyError } from '@fanfare/client
 import { closeReasons } from '@fanfare/protocol';
 import { WebSocket } from 'ws';
 import { findBroker } from '../remote-broker.js';
-import { Checker, type CheckerOptions, type CheckerReport } from './checker.js';
+import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from './checker.js';
 import { type Level, reasonsAgainst } from './verdict.js';
 
 export interface ExistingClusterOptions extends CheckerOptions {
@@ -30,7 +30,6 @@ export interface ExistingClusterResult extends CheckerReport {
   readonly longestPauseMs: number;
 }
 
-const publishersPerUrl = 2;
 const lookIntervalMs = 100;
 const progressIntervalMs = 5_000;
 
@@ -49,9 +48,10 @@ export async function checkExistingCluster(
   // Two runs at the same time must not see each other's publications.
   const topicPrefix = `verify.${randomBytes(4).toString('hex')}` as const;
   const clientOptions = { ...inTurn(urls), ...(token === null ? {} : { getToken: () => token }) };
-  // One more than the URLs divide by, so that the publisher of a topic and its subscribers are not always on the same node.
-  const publishers = urls.length * publishersPerUrl + 1;
-  await using checker = await Checker.open(urls[0], publishers, options, { topicPrefix, clientOptions }).catch(explain);
+  await using checker = await Checker.open(urls[0], publishersFor(urls.length), options, {
+    topicPrefix,
+    clientOptions,
+  }).catch(explain);
   checker.start();
   say(`load for ${seconds} s; make the fault now`);
   const startedMs = performance.now();
@@ -68,8 +68,8 @@ export async function checkExistingCluster(
   await checker.settle();
   for (const note of notesOn(options)) checker.note(note);
   const report = await checker.judge();
-  const complaints = report.findings.withoutPosition > 0 && level !== 'fast' ? [noHistory] : [];
-  const reasons = reasonsAgainst({ ...report, complaints }, level, 'allowed');
+  const problems = report.findings.withoutPosition > 0 && level !== 'fast' ? [noHistory] : [];
+  const reasons = reasonsAgainst({ ...report, problems }, level, 'allowed');
   return { ...report, isGood: reasons.length === 0, reasons, seconds: ranSeconds, longestPauseMs: pauses.longestMs };
 }
 

@@ -31,7 +31,7 @@ interface FaultDescription {
   readonly addsClients?: boolean;
 }
 
-/** Makes the fault and undoes it. What it throws is a complaint: a fault that could not be made proves nothing. */
+/** Makes the fault and undoes it. What it throws is reported as a problem: a fault that could not be made proves nothing. */
 export interface SimpleFault extends FaultDescription {
   strike(stage: Stage): Promise<void>;
 }
@@ -67,5 +67,5 @@ export interface Stage {
   /** A sentence for the report. */
   note(sentence: string): void;
   /** A sentence that makes the verdict bad. */
-  complain(sentence: string): void;
+  reportProblem(sentence: string): void;
 }

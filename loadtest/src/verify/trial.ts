@@ -1,7 +1,7 @@
 /** One fault, from the start of the cluster to the verdict. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Balancer } from '@fanfare/local-cluster';
-import { Checker, type CheckerOptions, type CheckerReport } from './checker.js';
+import { Checker, type CheckerOptions, type CheckerReport, publishersFor } from './checker.js';
 import { ClusterUnderTest } from './cluster-under-test.js';
 import type { Act, Fault, Stage } from './fault.js';
 import { Parts } from './parts.js';
@@ -29,8 +29,6 @@ export interface TrialResult extends CheckerReport {
 
 const strikeTimeoutMs = 120_000;
 
-const publishersPerNode = 2;
-
 export async function runTrial(fault: Fault, options: TrialOptions, say: (line: string) => void): Promise<TrialResult> {
   await using trial = await Trial.set(fault, options, say);
   return await trial.run();
@@ -45,7 +43,7 @@ class Trial implements AsyncDisposable {
   readonly #balancer: Balancer;
   readonly #watch: Watch;
   readonly #checker: Checker;
-  readonly #complaints: string[] = [];
+  readonly #problems: string[] = [];
 
   /** Starts everything; the load comes with {@link run}. */
   static async set(fault: Fault, options: TrialOptions, say: (line: string) => void): Promise<Trial> {
@@ -67,7 +65,7 @@ class Trial implements AsyncDisposable {
     const balancer = parts.use(await Balancer.start({ ports: cluster.clientPorts }));
     const watch = parts.use(new Watch(cluster));
     say(`${options.subscribers} subscribers`);
-    const checker = parts.use(await Checker.open(balancer.url, options.nodes * publishersPerNode, options));
+    const checker = parts.use(await Checker.open(balancer.url, publishersFor(options.nodes), options));
     return new Trial({ fault, options, say, parts: parts.move(), cluster, balancer, watch, checker });
   }
 
@@ -129,7 +127,7 @@ class Trial implements AsyncDisposable {
       addAudience: (audience, name) => checker.addAudience(audience, name),
       published: (lane) => checker.publishedBy(lane),
       note: (sentence) => checker.note(sentence),
-      complain: (sentence) => this.#complaints.push(sentence),
+      reportProblem: (sentence) => this.#problems.push(sentence),
     };
   }
 
@@ -142,7 +140,7 @@ class Trial implements AsyncDisposable {
     try {
       await within(strikeTimeoutMs, act.strike(), 'The fault was not over');
     } catch (error) {
-      this.#complaints.push((error as Error).message);
+      this.#problems.push((error as Error).message);
     }
     this.#checker.faultEnds();
     this.#say('the fault is over');
@@ -151,7 +149,7 @@ class Trial implements AsyncDisposable {
 
   async #judge(faultMs: number): Promise<TrialResult> {
     const report = await this.#checker.judge();
-    const evidence = { ...report, complaints: this.#complaints };
+    const evidence = { ...report, problems: this.#problems };
     const reasons = reasonsAgainst(evidence, this.#options.level, this.#fault.resets);
     return {
       ...report,

@@ -20,7 +20,7 @@ export interface Evidence {
   readonly findings: Findings;
   readonly published: Published;
   /** What else went wrong, a sentence each: a fault that could not be made, subscribers that never caught up. */
-  readonly complaints: readonly string[];
+  readonly problems: readonly string[];
 }
 
 /** What must never be found, at any level. */
@@ -63,7 +63,7 @@ const words: Readonly<Partial<Record<FindingCount, string>>> = {
 };
 
 /** Why the verdict is bad, a few words each; empty where it is good. */
-export function reasonsAgainst({ findings, published, complaints }: Evidence, level: Level, resets: Resets): string[] {
+export function reasonsAgainst({ findings, published, problems }: Evidence, level: Level, resets: Resets): string[] {
   const forbidden = [
     ...never,
     ...(level === 'fast' ? [] : neverWithHistory),
@@ -75,5 +75,5 @@ export function reasonsAgainst({ findings, published, complaints }: Evidence, le
   // Where nothing happens, nothing goes wrong: that proves nothing.
   if (published.acknowledged === 0) reasons.push('no publication was acknowledged');
   if (findings.delivered === 0) reasons.push('nothing was delivered');
-  return [...reasons, ...complaints];
+  return [...reasons, ...problems];
 }

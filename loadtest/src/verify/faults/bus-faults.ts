@@ -13,14 +13,14 @@ export const killPubsub: Fault = {
   about: 'Redis closes the connections on which nodes receive (CLIENT KILL TYPE pubsub), again every 500 ms.',
   resets: 'none',
   isDetectable: true,
-  async strike({ cluster, faultMs, note, complain }) {
+  async strike({ cluster, faultMs, note, reportProblem }) {
     let killed = 0;
     for (let rest = faultMs; rest > 0; rest -= intervalMs) {
       killed += Number(await cluster.command('CLIENT', 'KILL', 'TYPE', 'pubsub'));
       await delay(intervalMs);
     }
     note(`${killed} connections were killed.`);
-    if (killed === 0) complain('Redis had no connection to kill');
+    if (killed === 0) reportProblem('Redis had no connection to kill');
   },
 };
 
@@ -35,7 +35,7 @@ export const outputBuffer: Fault = {
   about: 'Redis may hold 64 kB for a node; one stands still under load until Redis cuts its connection, then goes on.',
   resets: 'none',
   historySize: 10_000,
-  async prepare({ addAudience, addTopic, cluster, complain, note, published }) {
+  async prepare({ addAudience, addTopic, cluster, reportProblem, note, published }) {
     const node = firstNode(cluster);
     const { redis } = cluster;
     const flood = addTopic('flood', floodBytes, floodPerSecond);
@@ -56,7 +56,7 @@ export const outputBuffer: Fault = {
         await flood.load.stop();
         await cluster.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 32mb 8mb 60');
         if (isCut) note(`The node stood still for ${stalledMs} ms, and Redis has cut its connection.`);
-        else complain(`Redis did not cut the connection within ${maxStallMs} ms`);
+        else reportProblem(`Redis did not cut the connection within ${maxStallMs} ms`);
       },
     };
   },

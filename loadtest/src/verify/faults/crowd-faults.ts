@@ -22,7 +22,7 @@ export const storm: Fault = {
   about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed, and started again when all are back at the others.`,
   addsClients: true,
   resets: 'none',
-  async prepare({ addAudience, addTopic, clients, cluster, complain, note }) {
+  async prepare({ addAudience, addTopic, clients, cluster, reportProblem, note }) {
     const count = clients ?? stormClients;
     const topics = Array.from({ length: stormTopics }, (_, index) =>
       addTopic(`storm${index}`, 100, stormPublicationsPerSecond),
@@ -54,7 +54,7 @@ export const storm: Fault = {
         });
         const elapsedMs = performance.now() - beganMs;
         const after = await readCommandCalls(port);
-        if (!isResumed) complain(`not all ${count} clients were back within ${resumeTimeoutMs} ms`);
+        if (!isResumed) reportProblem(`not all ${count} clients were back within ${resumeTimeoutMs} ms`);
         for (const [index, crowd] of crowds.entries()) {
           const { p50Ms, p99Ms, maxMs } = await crowd.resumption();
           const killedMs = Math.round(baselineMs);
@@ -103,7 +103,7 @@ export const stalledSubscriber: Fault = {
   resets: 'none',
   // What the kernel holds for the stalled one, and what is published until it is cut off.
   historySize: 20_000,
-  async prepare({ addAudience, addTopic, clients, cluster, complain, note, published, use }) {
+  async prepare({ addAudience, addTopic, clients, cluster, reportProblem, note, published, use }) {
     const others = Math.max(1, (clients ?? stalledClients) - 1);
     const plan = addTopic('stalled', stalledBytes, stalledPerSecond, stalledBurst);
     const ports = cluster.clientPorts;
@@ -136,11 +136,11 @@ export const stalledSubscriber: Fault = {
         });
         const cutMs = Math.round(performance.now() - beganMs);
         balancer.resume();
-        if (!isCut) return complain(`the node did not cut the stalled subscriber within ${cutTimeoutMs} ms`);
+        if (!isCut) return reportProblem(`the node did not cut the stalled subscriber within ${cutTimeoutMs} ms`);
         const isClosed = await becomes(closeTimeoutMs, () => stalled.closeCodes.size > 0);
         const codes = [...stalled.closeCodes.keys()];
         if (!isClosed || !codes.includes(slowSubscriber))
-          complain(`the stalled subscriber was closed with ${codes.join(', ') || 'nothing'}, not 4002`);
+          reportProblem(`the stalled subscriber was closed with ${codes.join(', ') || 'nothing'}, not 4002`);
         const growth = ((highest - before.rssBytes) / 2 ** 20).toFixed(1);
         note(`The node cut the stalled subscriber after ${cutMs} ms; its memory grew by ${growth} MiB (RSS) at most.`);
       },

@@ -55,7 +55,7 @@ export const clockBack: Fault = {
   resets: 'allowed',
   clockAheadSeconds: hourSeconds,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
-  async strike({ cluster, note, complain }) {
+  async strike({ cluster, note, reportProblem }) {
     const { clock, redis } = cluster;
     if (clock === null) throw new Error('The clock of Redis cannot be moved.');
     const seconds = async (): Promise<number> => Number(((await cluster.command('TIME')) as string[])[0]);
@@ -63,7 +63,7 @@ export const clockBack: Fault = {
       const before = await seconds();
       clock.set(round % 2 === 0 ? 0 : hourSeconds);
       note(`The clock of Redis went by ${(await seconds()) - before} s.`);
-      if (round === 0 && (await seconds()) >= before) complain('the clock of Redis did not go back');
+      if (round === 0 && (await seconds()) >= before) reportProblem('the clock of Redis did not go back');
       const streams = (await cluster.command('KEYS', 'fanfare:topic:*')) as string[];
       for (const stream of streams.filter((name) => !name.includes(':ids'))) await cluster.command('DEL', stream);
       await delay(300);
@@ -135,14 +135,14 @@ export const flushallInRollingRestart: Fault = {
   about:
     'Each node in turn is asked to stop (SIGTERM) and started again. All data in Redis is deleted (FLUSHALL) while the first one stops, when the second one has ended, and when the third one has started.',
   resets: 'none',
-  async strike({ cluster, balancer, complain }) {
+  async strike({ cluster, balancer, reportProblem }) {
     const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');
     for (const [index, node] of cluster.nodes.entries()) {
       balancer.markDown(index);
       const stopping = node.process.stop();
       if (index === 0) await delay(500).then(flushall);
       const code = await stopping;
-      if (code !== 0) complain(`node-${index} ended with code ${code}, not 0`);
+      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
       if (index === 1) await flushall();
       await node.startAgain();
       if (index === 2) await flushall();

@@ -38,11 +38,11 @@ export const rollingRestart: Fault = {
   about:
     'Each node in turn is asked to stop (SIGTERM), ends with code 0, and is started again; new connections go to the others.',
   resets: 'none',
-  async strike({ cluster, balancer, complain }) {
+  async strike({ cluster, balancer, reportProblem }) {
     for (const [index, node] of cluster.nodes.entries()) {
       balancer.markDown(index);
       const code = await node.process.stop();
-      if (code !== 0) complain(`node-${index} ended with code ${code}, not 0`);
+      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
       await node.startAgain();
       balancer.markUp(index);
     }

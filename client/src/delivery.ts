@@ -1,0 +1,93 @@
+/**
+ * Hands what comes of a topic to readers, in order: behind a publication whose schema has not decided yet, publications and events
+ * wait.
+ */
+import type { Item, Position } from '@fanfare/protocol';
+import { moved } from './line.js';
+import { Queue } from './queue.js';
+import { type Check, type Checked, checkItem } from './schemas.js';
+import type { Reader } from './subscription.js';
+
+export interface DeliverySettings {
+  readonly topic: string;
+  readonly check: Check | null;
+  /** Most publications and events that wait. */
+  readonly maxWaiting: number;
+  /** Nothing waits any more. */
+  readonly onIdle: () => void;
+  /** One more than may wait: it is lost, so all readers must end. */
+  readonly onOverflow: () => void;
+}
+
+export class Delivery {
+  readonly readers = new Set<Reader>();
+  readonly #settings: DeliverySettings;
+  readonly #waiting = new Queue<() => void>();
+  #isChecking = false;
+
+  constructor(settings: DeliverySettings) {
+    this.#settings = settings;
+  }
+
+  /** Whether all that came has been handed out. */
+  get isIdle(): boolean {
+    return !this.#isChecking && this.#waiting.size === 0;
+  }
+
+  /** `position`: that of the first; null if the topic keeps no history. */
+  take(items: readonly Item[], position: Position | null): void {
+    for (const [index, item] of items.entries()) this.#take(item, position && moved(position, index));
+  }
+
+  /** Calls `step` with each reader, behind the publications that came before. */
+  tell(step: (reader: Reader) => void): void {
+    this.#inOrder(() => this.#each(step));
+  }
+
+  /** A reader gets what comes from now on, but nothing that waits. */
+  join(reader: Reader, onJoined: () => void): void {
+    this.#inOrder(() => {
+      if (reader.state.name === 'unsubscribed') return;
+      this.readers.add(reader);
+      onJoined();
+    });
+  }
+
+  clear(): void {
+    this.readers.clear();
+    this.#waiting.clear();
+  }
+
+  #each(step: (reader: Reader) => void): void {
+    for (const reader of [...this.readers]) step(reader);
+  }
+
+  #inOrder(step: () => void): void {
+    if (!this.#isChecking) step();
+    else if (this.#waiting.size < this.#settings.maxWaiting) this.#waiting.push(step);
+    else this.#settings.onOverflow();
+  }
+
+  #take(item: Item, position: Position | null): void {
+    if (this.#isChecking) return this.#inOrder(() => this.#take(item, position));
+    const { topic, check } = this.#settings;
+    const checked = checkItem(item, topic, check);
+    if (!(checked instanceof Promise)) return this.#handOut(checked, position);
+    this.#isChecking = true;
+    checked.then((late) => {
+      this.#isChecking = false;
+      this.#handOut(late, position);
+      while (!this.#isChecking) {
+        const next = this.#waiting.shift();
+        if (next === undefined) return this.#settings.onIdle();
+        next();
+      }
+    });
+  }
+
+  #handOut(checked: Checked, position: Position | null): void {
+    if ('error' in checked) return this.#each((reader) => reader.fail(checked.error));
+    const publication = { topic: this.#settings.topic, data: checked.data, position };
+    this.#each((reader) => reader.deliver(publication));
+  }
+}
