@@ -1,7 +1,7 @@
 /** Clients that send more than their user may: everything arrives, in order, and the node closes none of them. */
 import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
 import { startNode } from '@fanfare/local-cluster';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { env, tokenOf } from './tokens.js';
 
 const permissions = { publish: ['>'], subscribe: ['>'] };
@@ -31,6 +31,25 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(seen).toEqual(numbers);
     expect(ended).toEqual([]);
   });
+});
+
+it.each([2, 3, 5])('%i clients of one user publish three times as much as may come at once', async (count) => {
+  await using node = await startNode({ env: { ...env, FANFARE_PUBLISH_RATE: '100' } });
+  const debugged = vi.spyOn(console, 'debug').mockImplementation(() => {});
+  const clients = Array.from({ length: count }, () => createClient(node.url, { getToken, debug: true }));
+  const ended = clients.map(closes);
+  const published = clients.flatMap((client, index) =>
+    Array.from({ length: 600 / count }, (_, number) => client.publish(`t.${index}`, number, { timeoutMs: 30_000 })),
+  );
+  const outcomes = await Promise.allSettled(published);
+  expect(outcomes.map(({ status }) => status)).toEqual(published.map(() => 'fulfilled'));
+  expect(ended.flat()).toEqual([]);
+  const refusals = debugged.mock.calls.filter(([, , , type]) => type === 'error').length;
+  // Some there are, to find the pace; a third of what would close a connection at most.
+  expect(refusals).toBeGreaterThan(0);
+  expect(refusals).toBeLessThan(330);
+  await Promise.all(clients.map((client) => client.close()));
+  debugged.mockRestore();
 });
 
 it('a client publishes to many topics, each in order', async () => {

@@ -95,7 +95,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#histories = new Histories({ ...limits, requests, reads, schemas, report, connection, trouble });
     this.#feeds = new Feeds({ ...policy, requests, reads, levels, schemas, report, connection });
     this.#link = new Link(
-      { ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
+      {
+        ...{ ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
+        patienceMs: () => Math.min(this.#outbox.patienceMs, this.#histories.patienceMs),
+      },
       {
         onOpen: () => {
           publications.restart();
@@ -167,8 +170,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   ): Promise<Acknowledgement> {
     const error = this.#whyClosed();
     if (error !== null) return Promise.reject(error);
+    const published = this.#publisher.publish(topic, data, options);
     this.#use(options?.timeoutMs);
-    return this.#publisher.publish(topic, data, options);
+    return published;
   }
 
   /**
@@ -178,8 +182,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    */
   send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
-    this.#use();
     this.#publisher.send(topic, data);
+    this.#use();
   }
 
   /**
@@ -219,8 +223,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   ): Promise<HistoryOf<PublicationOf<Received, Topic>>> {
     const error = this.#whyClosed();
     if (error !== null) return Promise.reject(error);
+    const read = this.#histories.read(topic, options);
     this.#use();
-    return this.#histories.read(topic, options) as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
+    return read as Promise<HistoryOf<PublicationOf<Received, Topic>>>;
   }
 
   /**
@@ -309,8 +314,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     }
     if (this.#requests.answer(message, connection) || message.type !== 'error' || message.id !== null) return;
     // An error without an id answers what was sent without one: a publication of send(), as a rule.
-    if (message.code === 'rateLimited') this.#outbox.onSendLimited(message.retryAfterMs);
-    this.#report(ReplyError.of(message));
+    const error = ReplyError.of(message);
+    if (error.code === 'rateLimited') this.#outbox.onSendLimited(error);
+    this.#report(error);
   }
 
   /** Subscriptions first, each to both connections for a while; then publications, each to one of them. */
@@ -353,7 +359,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#report(error);
   }
 
-  /** Connects if that is not done yet. `timeoutMs`: how long whoever needs the connection waits for it. */
+  /**
+   * Connects if that is not done yet. `timeoutMs`: how long what needs the connection waits for it. It has to wait already: a listener
+   * that is called here may close the client, and ends what waits.
+   */
   #use(timeoutMs = this.#limits.timeoutMs): void {
     if (this.#isEager && this.state.name === 'disconnected') this.#link.connect();
     this.#link.expect(timeoutMs);

@@ -44,7 +44,8 @@ export const closeTimeoutMs = 1_000;
 const closed = 3;
 
 export class Connection {
-  /** The last unsubscribe of each topic that is asked for here and not answered, by its id. */
+  /** The last subscribe to each topic that is asked for here and not answered, by its id; and the last unsubscribe. */
+  readonly joining = new Map<string, number>();
   readonly leaving = new Map<string, number>();
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;

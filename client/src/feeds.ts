@@ -106,6 +106,7 @@ export class Feeds {
         // No entry in #unsubscribing: what still comes is wanted.
         const answers = feed
           .drain()
+          .filter((connection) => !this.#settings.requests.withdraw(connection, feed.topic))
           .map((connection) => new Promise((resolve) => this.#unsubscribe(feed.topic, connection, resolve)));
         await Promise.all(answers);
         await feed.settled();
@@ -126,7 +127,7 @@ export class Feeds {
     feed.stop();
     this.#feeds.delete(topic);
     for (const connection of connections) {
-      if (!connection.isOpen) continue;
+      if (!connection.isOpen || this.#settings.requests.withdraw(connection, topic)) continue;
       const unsubscribing = this.#unsubscribing.get(connection) ?? new Map<string, number>();
       this.#unsubscribing.set(connection, unsubscribing);
       const id = this.#unsubscribe(topic, connection, () => {

@@ -90,6 +90,11 @@ export class Histories {
     this.#settings = settings;
   }
 
+  /** How long the most impatient of them waits for a connection; infinite if there is none. */
+  get patienceMs(): number {
+    return this.#reads.size > 0 ? this.#settings.timeoutMs : Number.POSITIVE_INFINITY;
+  }
+
   async read(topic: string, options: HistoryOptions = {}): Promise<HistoryOf<Publication>> {
     assertTopic(topic);
     const question = questionOf(options);

@@ -5,7 +5,7 @@ import { Connection, type ConnectionListener, type ConnectionSettings } from './
 import { FanfareError } from './errors.js';
 import { explain } from './explain.js';
 import { Handover } from './handover.js';
-import { reconnectDelayMs } from './reconnect.js';
+import { mostDelayMs, reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
 
 export interface LinkListener {
@@ -30,6 +30,8 @@ export interface LinkListener {
 
 export interface LinkSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
+  /** How long the most impatient of what needs a connection waits for it, in milliseconds; infinite if nothing does. */
+  readonly patienceMs: () => number;
 }
 
 type PageEvent = 'online' | 'offline' | 'pagehide' | 'pageshow';
@@ -49,8 +51,6 @@ export class Link {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** When that runs out. */
   #retryAtMs = 0;
-  /** Until when something waits for a connection. */
-  #awaitedUntilMs = 0;
   #failures = 0;
   /** Attempts since there was a connection, and how the last one, or the connection, ended. */
   #attempts = 0;
@@ -93,12 +93,12 @@ export class Link {
     return new FanfareError('connectFailed', { message, cause });
   }
 
-  /** Something waits for a connection, and for no longer than this: there is to be an attempt in time. */
+  /** Something more needs a connection, and waits for no longer than this: the next attempt may have to come sooner. */
   expect(timeoutMs: number): void {
-    if (this.#state.name !== 'connecting') return;
-    const now = performance.now();
-    this.#awaitedUntilMs = Math.max(this.#awaitedUntilMs, now + timeoutMs);
-    if (this.#connection === null && this.#retryAtMs - now > timeoutMs / 2) this.#planDial();
+    if (this.#state.name !== 'connecting' || this.#connection !== null) return;
+    const { reconnectBaseDelayMs } = this.#settings;
+    const leftMs = this.#retryAtMs - performance.now();
+    if (leftMs > mostDelayMs(timeoutMs, reconnectBaseDelayMs)) this.#planDial(timeoutMs);
   }
 
   /** Dials at once, also where it waits to try again. Does nothing where a connection is up or on its way. */
@@ -229,13 +229,11 @@ export class Link {
     if (this.trouble !== null) this.#listener.onTrouble(this.trouble);
   }
 
-  #planDial(): void {
+  #planDial(patienceMs = this.#settings.patienceMs()): void {
     clearTimeout(this.#retry);
     if (this.#isHidden) return;
-    const now = performance.now();
-    const patienceMs = this.#awaitedUntilMs > now ? this.#awaitedUntilMs - now : undefined;
     const delayMs = reconnectDelayMs(this.#failures, this.#settings, patienceMs);
-    this.#retryAtMs = now + delayMs;
+    this.#retryAtMs = performance.now() + delayMs;
     this.#retry = setTimeout(() => this.#dial(), delayMs);
   }
 

@@ -151,10 +151,14 @@ export function completeLimits(given: LimitOptions): Limits {
   for (const name of Object.keys(limits)) {
     const value = (given as Record<string, unknown>)[name];
     if (value === undefined) continue;
-    if (typeof value !== 'number' || !(value >= 0) || value > maxTimerMs) {
-      throw new FanfareError('invalidOption', { message: `${name} must be from 0 to ${maxTimerMs}, not ${value}.` });
-    }
+    assertLimit(name, value);
     limits[name] = value;
   }
   return limits as unknown as Limits;
+}
+
+/** Throws `invalidOption` unless the value is a number that makes sense. */
+export function assertLimit(name: string, value: unknown): asserts value is number {
+  if (typeof value === 'number' && value >= 0 && value <= maxTimerMs) return;
+  throw new FanfareError('invalidOption', { message: `${name} must be from 0 to ${maxTimerMs}, not ${value}.` });
 }

@@ -6,11 +6,13 @@ import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/prot
 import type { Connection } from './connection.js';
 import type { DebugLog } from './debug-log.js';
 import { ConnectionError, DataError, FanfareError, ReplyError, timedOut } from './errors.js';
-import { type Outgoing, outgoing } from './frames.js';
+import { outgoing } from './frames.js';
+import { type Lane, Lanes } from './lanes.js';
 import type { Levels } from './levels.js';
 import type { Limits } from './options.js';
 import type { Pacer } from './pacer.js';
-import type { Answer, Request, Requests } from './requests.js';
+import { Posting } from './posting.js';
+import type { Answer, Requests } from './requests.js';
 
 export interface OutboxSettings extends Limits {
   readonly codec: ClientCodec;
@@ -40,66 +42,13 @@ const sendsToAnswer = 8;
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
 
-/** A publication, from `publish()` or `send()` until it is settled. */
-export class Posting implements Request {
-  readonly topic: string;
-  readonly settle: (answer: Answer) => void;
-  readonly onAnswer: (answer: Answer) => void;
-  /** Null where no answer is wanted. */
-  id: number | null = null;
-  /** Of `send()`: it is not sent again. */
-  isSend = false;
-  /** Publications that its answer answers: itself, and those of `send()` that left before it. */
-  weight = 1;
-  timer: ReturnType<typeof setTimeout> | undefined;
-  /** Its place among all publications. */
-  order = 0;
-  outgoing: Outgoing | null = null;
-  connection: Connection | null = null;
-  /** When it left first, as far as it may have been published. */
-  sentAt = 0;
-  /** Why it has to be sent again. */
-  refusal: FanfareError | undefined;
-  /** After which failure nobody knows whether it was published. */
-  doubt: FanfareError | undefined;
-  /** Whether it is marked as one that may have been published before. */
-  isRepeat = false;
-  isSettled = false;
-
-  constructor(topic: string, settle: (answer: Answer) => void, onAnswer: (posting: Posting, answer: Answer) => void) {
-    this.topic = topic;
-    this.settle = settle;
-    this.onAnswer = (answer) => onAnswer(this, answer);
-  }
-
-  get maybeDelivered(): boolean {
-    return this.doubt !== undefined || (this.connection !== null && this.outgoing?.isSent === true);
-  }
-}
-
-/** Publications of one topic that cannot leave yet. */
-interface Lane {
-  /** In the order of their publishing. */
-  readonly postings: Posting[];
-  /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
-  scout: Posting | null;
-  /** Whether nothing has failed since one was accepted: its postings wait for room, or the pace, and nothing else. */
-  isProven: boolean;
-  failures: number;
-  /** Runs until the next try. */
-  timer: ReturnType<typeof setTimeout> | undefined;
-}
-
 export class Outbox {
   readonly #settings: OutboxSettings;
   /** Where publications leave: it is up, and its node has said how long a frame may be. */
   #connection: Connection | null = null;
   /** Whether publications wait because they are about to leave on another connection. */
   #isPaused = false;
-  readonly #lanes = new Map<string, Lane>();
-  /** All postings in lanes. */
-  #waiting = 0;
-  #waitingBytes = 0;
+  readonly #lanes = new Lanes();
   /** All that somebody waits for. */
   readonly #unsettled = new Set<Posting>();
   /** Those of them that are sent and unanswered. */
@@ -108,6 +57,8 @@ export class Outbox {
   #isRunPlanned = false;
   /** Until the pace allows the next one. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The last refusal because of the rate. */
+  #limited: ReplyError | undefined;
   #sends = 0;
   /** Publications of `send()` that left since one left that is answered. */
   #unprovenSends = 0;
@@ -122,11 +73,18 @@ export class Outbox {
     this.#settings = settings;
   }
 
+  /** How long the most impatient of those that are unsettled waits in all; infinite if nobody waits. */
+  get patienceMs(): number {
+    let patienceMs = Number.POSITIVE_INFINITY;
+    for (const { timeoutMs } of this.#unsettled) patienceMs = Math.min(patienceMs, timeoutMs);
+    return patienceMs;
+  }
+
   /** From now on publications leave on this connection, beginning with all that wait. */
   resume(connection: Connection): void {
     this.#use(connection);
     this.#maxFrameBytes = connection.maxFrameBytes;
-    for (const lane of this.#lanes.values()) stopTimer(lane);
+    this.#lanes.stopTimers();
     this.#run();
   }
 
@@ -154,12 +112,12 @@ export class Outbox {
 
   /** Begins a publication whose data comes with {@link post}; its deadline runs from now on. `settle` is called once, later. */
   open(topic: string, timeoutMs: number, settle: (answer: Answer) => void): Posting {
-    const posting = new Posting(topic, settle, this.#onAnswer);
+    const posting = new Posting(topic, timeoutMs, settle, this.#onAnswer);
     posting.id = this.#settings.requests.add(posting);
     this.#unsettled.add(posting);
     posting.timer = setTimeout(() => {
-      const { maybeDelivered, refusal } = posting;
-      this.fail(posting, () => timedOut(timeoutMs, refusal, this.#settings.trouble(), maybeDelivered));
+      const trouble = this.#settings.trouble();
+      this.fail(posting, () => timedOut(timeoutMs, this.#refusalOf(posting), trouble, posting.maybeDelivered));
     }, timeoutMs);
     return posting;
   }
@@ -172,9 +130,9 @@ export class Outbox {
     if (error !== null) throw error;
     posting.outgoing = encoded;
     posting.order = ++this.#lastOrder;
-    const isHeld = this.#isPaused || this.#lanes.has(posting.topic) || !this.#hasRoom(encoded.bytes);
+    const isHeld = this.#isPaused || this.#lanes.of(posting.topic) !== undefined || !this.#hasRoom(encoded.bytes);
     if (this.#connection !== null && !isHeld) return this.#send(posting, this.#connection);
-    this.#wait(posting);
+    this.#lanes.add(posting);
   }
 
   /** As {@link post}, without an answer. `onRefused` is called if it turns out later that it cannot be sent. */
@@ -184,7 +142,7 @@ export class Outbox {
       if (answer instanceof FanfareError && !(answer instanceof ConnectionError)) onRefused(answer);
     };
     const { requests } = this.#settings;
-    const posting = new Posting(command.topic, settle, this.#onAnswer);
+    const posting = new Posting(command.topic, Number.POSITIVE_INFINITY, settle, this.#onAnswer);
     posting.isSend = true;
     this.#sends = (this.#sends + 1) % sendsToAnswer;
     if (this.#sends === 0) posting.id = requests.add(posting);
@@ -197,8 +155,9 @@ export class Outbox {
   }
 
   /** The node has refused a publication of `send()` with `rateLimited`. */
-  onSendLimited(retryAfterMs: number | null): void {
-    this.#settings.pacer.slowDown(retryAfterMs);
+  onSendLimited(error: ReplyError): void {
+    this.#settings.pacer.refusedUnasked(error.retryAfterMs);
+    this.#limited = error;
   }
 
   /** Gives a publication up. What has not been sent is taken back. */
@@ -206,15 +165,11 @@ export class Outbox {
     const { topic, connection, outgoing } = posting;
     const error = why(posting);
     if (outgoing !== null) connection?.remove(outgoing);
-    const lane = this.#lanes.get(topic);
-    const place = lane?.postings.indexOf(posting) ?? -1;
-    if (place >= 0) {
-      lane?.postings.splice(place, 1);
-      this.#count(posting, -1);
-    }
+    const lane = this.#lanes.of(topic);
+    lane?.remove(posting);
     if (lane?.scout === posting) lane.scout = null;
     this.#settle(posting, error);
-    if (lane !== undefined) this.#end(topic, lane);
+    this.#lanes.forgetEmpty(topic);
     this.#run();
   }
 
@@ -222,10 +177,7 @@ export class Outbox {
   failAll(why: Failure): void {
     this.#use(null);
     this.#maxFrameBytes = null;
-    for (const lane of this.#lanes.values()) stopTimer(lane);
     this.#lanes.clear();
-    this.#waiting = 0;
-    this.#waitingBytes = 0;
     clearTimeout(this.#timer);
     for (const posting of this.#unsettled) this.fail(posting, why);
     this.#tellIfEmpty();
@@ -237,6 +189,12 @@ export class Outbox {
       this.#onEmpty.push(resolve);
       this.#tellIfEmpty();
     });
+  }
+
+  /** Why it is not published yet: of what waits for its turn, that the node has refused others. */
+  #refusalOf({ refusal, outgoing, connection }: Posting): FanfareError | undefined {
+    if (refusal !== undefined || outgoing === null || connection !== null) return refusal;
+    return this.#connection !== null && this.#settings.pacer.isSlow ? this.#limited : undefined;
   }
 
   #use(connection: Connection | null): void {
@@ -265,12 +223,14 @@ export class Outbox {
 
   #full(topic: string, bytes: number): FanfareError | null {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
-    const total = this.#waitingBytes + bytes;
-    const lane = this.#lanes.get(topic);
+    const connection = this.#connection;
+    const total = this.#lanes.bytes + bytes;
+    // What waits for its turn will leave; what waits for a connection, or behind a failure, may not.
+    const isStuck = !this.#isPaused && this.#lanes.of(topic)?.setback === 'failure';
     const isFull =
-      this.#connection !== null && (this.#isPaused || lane === undefined || lane.isProven)
-        ? this.#connection.unsentBytes + total > maxUnsentBytes
-        : this.#waiting >= maxQueuedPublications || total > maxQueuedBytes;
+      connection === null || isStuck
+        ? this.#lanes.size >= maxQueuedPublications || total > maxQueuedBytes
+        : connection.unsentBytes + total > maxUnsentBytes;
     return isFull ? new FanfareError('queueFull') : null;
   }
 
@@ -329,9 +289,10 @@ export class Outbox {
     else if (answer instanceof ReplyError && answer.code === 'rateLimited') {
       pacer.answered(weight - 1);
       pacer.refused(answer.retryAfterMs);
+      this.#limited = answer;
     } else pacer.answered(weight);
     const isHungry = pacer.isHungry && this.#flyingBytes <= maxInFlightBytes / 2;
-    if (this.#waiting === 0 || this.#isRunPlanned || !isHungry) return;
+    if (this.#lanes.size === 0 || this.#isRunPlanned || !isHungry) return;
     this.#isRunPlanned = true;
     queueMicrotask(() => {
       this.#isRunPlanned = false;
@@ -339,25 +300,9 @@ export class Outbox {
     });
   }
 
-  /** The posting joins its lane, where it belongs. */
-  #wait(posting: Posting): Lane {
-    const { topic, order } = posting;
-    let lane = this.#lanes.get(topic);
-    if (lane === undefined) {
-      lane = { postings: [], scout: null, isProven: true, failures: 0, timer: undefined };
-      this.#lanes.set(topic, lane);
-    }
-    const { postings } = lane;
-    let place = postings.length;
-    while (place > 0 && (postings[place - 1] as Posting).order > order) place--;
-    postings.splice(place, 0, posting);
-    this.#count(posting, 1);
-    return lane;
-  }
-
   readonly #onAnswer = (posting: Posting, answer: Answer): void => {
     const { topic } = posting;
-    const lane = this.#lanes.get(topic);
+    const lane = this.#lanes.of(topic);
     const isScout = lane?.scout === posting;
     if (isScout) lane.scout = null;
     this.#land(posting, answer);
@@ -367,12 +312,12 @@ export class Outbox {
     else {
       if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
       if (isScout) {
-        lane.isProven = true;
+        lane.setback = 'none';
         lane.failures = 0;
       }
       this.#settle(posting, answer);
     }
-    if (lane !== undefined) this.#end(topic, lane);
+    this.#lanes.forgetEmpty(topic);
     // That there is room again is no reason yet: see #land.
     if (isScout || isFailed) this.#run();
     this.#tellIfQuiet();
@@ -388,10 +333,15 @@ export class Outbox {
     if (posting.isSend) return this.#settle(posting, refusal);
     if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
     posting.refusal = refusal;
-    const lane = this.#wait(posting);
-    lane.isProven = false;
-    // What the rate refused has its time from the pacer; after a lost connection the next one is waited for.
-    if (isRefused && refusal.code !== 'rateLimited' && lane.scout === null) this.#planRun(lane);
+    const lane = this.#lanes.add(posting);
+    // What the rate refused has its time from the pacer.
+    if (refusal.code === 'rateLimited') {
+      if (lane.setback === 'none') lane.setback = 'rate';
+      return;
+    }
+    lane.setback = 'failure';
+    // After a lost connection the next one is waited for.
+    if (isRefused && lane.scout === null) this.#planRun(lane);
   }
 
   #planRun(lane: Lane): void {
@@ -408,21 +358,17 @@ export class Outbox {
   #run(): void {
     const connection = this.#connection;
     if (connection !== null && !this.#isPaused) {
-      for (const [topic, lane] of this.#lanes) {
-        const [posting] = lane.postings;
+      for (const lane of this.#lanes) {
+        const { first: posting } = lane;
         if (lane.timer !== undefined || lane.scout !== null || posting === undefined) continue;
         if (!this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
-        lane.postings.shift();
-        this.#count(posting, -1);
+        lane.remove(posting);
         if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
         else {
           this.#send(posting, connection);
-          if (!lane.isProven && this.#flying.has(posting)) lane.scout = posting;
+          if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;
         }
-        // Its next turn is behind those of the other topics.
-        this.#lanes.delete(topic);
-        this.#lanes.set(topic, lane);
-        this.#end(topic, lane);
+        this.#lanes.turn(lane);
       }
     }
     this.#tellIfEmpty();
@@ -432,13 +378,6 @@ export class Outbox {
   #isOverdue({ topic, doubt, sentAt }: Posting): boolean {
     if (doubt === undefined) return false;
     return this.#settings.levels.hasHistory(topic) === false || performance.now() - sentAt > repeatWindowMs;
-  }
-
-  /** Forgets a lane that nothing waits in. */
-  #end(topic: string, lane: Lane): void {
-    if (lane.postings.length > 0 || lane.scout !== null || this.#lanes.get(topic) !== lane) return;
-    stopTimer(lane);
-    this.#lanes.delete(topic);
   }
 
   #settle(posting: Posting, answer: Answer): void {
@@ -452,11 +391,6 @@ export class Outbox {
     this.#tellIfQuiet();
   }
 
-  #count(posting: Posting, sign: 1 | -1): void {
-    this.#waiting += sign;
-    this.#waitingBytes += sign * (posting.outgoing?.bytes ?? 0);
-  }
-
   #tellIfQuiet(): void {
     if (this.#flying.size > 0 || this.#onQuiet === null) return;
     const onQuiet = this.#onQuiet;
@@ -466,14 +400,9 @@ export class Outbox {
   }
 
   #tellIfEmpty(): void {
-    if (this.#waiting > 0) return;
+    if (this.#lanes.size > 0) return;
     for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
-}
-
-function stopTimer(lane: Lane): void {
-  clearTimeout(lane.timer);
-  lane.timer = undefined;
 }
 
 /** That this attempt was refused says nothing about those before it. */

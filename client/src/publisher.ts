@@ -2,7 +2,7 @@
 import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protocol';
 import { DataError, FanfareError } from './errors.js';
 import { messageIds } from './message-id.js';
-import { refuseUnknown } from './options.js';
+import { assertLimit, refuseUnknown } from './options.js';
 import type { Outbox } from './outbox.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
@@ -53,6 +53,7 @@ export class Publisher {
     // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
     return new Promise((resolve, reject) => {
       refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
+      assertLimit('timeoutMs', timeoutMs);
       if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
       this.#unsettled++;
       const posting = outbox.open(topic, timeoutMs, (answer) => {

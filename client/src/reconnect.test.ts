@@ -12,10 +12,10 @@ it('draws from 0 up to a bound that doubles with each failure, and ends at the m
   expect(reconnectDelayMs(5, { ...policy, random: () => 0.25 })).toBe(4_000);
 });
 
-it('leaves time for an attempt to what waits, but never hurries more than after a first failure', () => {
-  const highest = [20_000, 6_000, 800, 0].map((patienceMs) =>
+it('leaves time for several attempts to what waits, but never hurries more than after a first failure', () => {
+  const highest = [100_000, 40_000, 6_000, 800, 0].map((patienceMs) =>
     reconnectDelayMs(100, { ...policy, random: () => 1 }, patienceMs),
   );
-  expect(highest).toEqual([10_000, 3_000, 500, 500]);
+  expect(highest).toEqual([20_000, 10_000, 1_500, 500, 500]);
   expect(reconnectDelayMs(0, { ...policy, random: () => 1 }, 6_000)).toBe(500);
 });

@@ -8,8 +8,8 @@ export interface ReconnectPolicy {
 }
 
 /**
- * How long to wait after `failures` failed attempts in a row (0: the first try again), in milliseconds. What waits for the connection is
- * given up after `patienceMs`: there is an attempt in the first half of that.
+ * How long to wait after `failures` failed attempts in a row (0: the first try again), in milliseconds. If something waits for the
+ * connection for `patienceMs` in all, there are several attempts in that time.
  */
 export function reconnectDelayMs(
   failures: number,
@@ -17,5 +17,13 @@ export function reconnectDelayMs(
   patienceMs = Number.POSITIVE_INFINITY,
 ): number {
   const { reconnectBaseDelayMs: baseMs, reconnectMaxDelayMs: maxMs, random } = policy;
-  return random() * Math.min(maxMs, baseMs * 2 ** failures, Math.max(baseMs, patienceMs / 2));
+  return random() * Math.min(maxMs, baseMs * 2 ** failures, mostDelayMs(patienceMs, baseMs));
+}
+
+/**
+ * Upper end of the delay for what waits that long. It does not shrink with the time that is left: a client that publishes all the time
+ * always has something that is about to be given up, and would try all the time.
+ */
+export function mostDelayMs(patienceMs: number, baseMs: number): number {
+  return Math.max(baseMs, patienceMs / 4);
 }

@@ -86,10 +86,22 @@ export class Requests {
     ask.id = id;
     ask.command = command;
     ask.outgoing = outgoing(this.#codec.encode(command));
+    if (command.type === 'subscribe') connection.joining.set(command.topic, id);
     if (command.type === 'unsubscribe') this.#supersede(connection, command.topic, id);
     this.#waiting.add(ask);
     this.#flush();
     return id;
+  }
+
+  /**
+   * Takes back the subscribe to a topic that has not left, or that the node has refused for now. Returns false if there is none: then
+   * only an unsubscribe ends the subscription.
+   */
+  withdraw(connection: Connection, topic: string): boolean {
+    const ask = this.#joining(connection, topic);
+    if (ask === null || ask.isUnanswered) return false;
+    this.#end(ask, false);
+    return true;
   }
 
   /** Hands a reply to who waits for it. Answers false where nobody does: it came too late, or answers no request. */
@@ -127,15 +139,18 @@ export class Requests {
     this.#flush();
   }
 
-  /** An unsubscribe is asked for: a refusal must not bring a subscribe of before behind it, and one that comes waits for its answer. */
+  /** An unsubscribe is asked for: if the subscribe before it is refused, it must not come again behind it. */
   #supersede(connection: Connection, topic: string, id: number): void {
+    const ask = this.#joining(connection, topic);
+    if (ask !== null) ask.isObsolete = true;
+    // A subscribe that is asked for from now on waits for the answer.
     connection.leaving.set(topic, id);
-    for (const other of this.#unanswered.values()) {
-      if (!(other instanceof Ask) || other.connection !== connection) continue;
-      if (other.command?.type !== 'subscribe' || other.command.topic !== topic) continue;
-      other.isObsolete = true;
-      if (!other.isUnanswered) this.#end(other, false);
-    }
+  }
+
+  /** The subscribe to a topic that is not answered, or refused for now. */
+  #joining(connection: Connection, topic: string): Ask | null {
+    const ask = this.#unanswered.get(connection.joining.get(topic) ?? 0);
+    return ask instanceof Ask ? ask : null;
   }
 
   #end(ask: Ask, isAnswered: boolean): void {
@@ -144,9 +159,8 @@ export class Requests {
     this.#refused.delete(ask);
     this.#waiting.delete(ask);
     const { command, connection } = ask;
-    if (command?.type === 'unsubscribe' && connection.leaving.get(command.topic) === ask.id) {
-      connection.leaving.delete(command.topic);
-    }
+    if (command?.type === 'subscribe') forget(connection.joining, command.topic, ask.id);
+    if (command?.type === 'unsubscribe') forget(connection.leaving, command.topic, ask.id);
     if (!ask.isUnanswered) return;
     if (isAnswered) this.#pacer.answered();
     else this.#pacer.forget();
@@ -181,4 +195,8 @@ export class Requests {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#flush(), delayMs);
   }
+}
+
+function forget(ids: Map<string, number>, topic: string, id: number): void {
+  if (ids.get(topic) === id) ids.delete(topic);
 }

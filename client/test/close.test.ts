@@ -1,8 +1,9 @@
 /** The two endings: close() at once, drain() in order. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { type Client, createClient } from '@fanfare/client';
 import { expect, it, vi } from 'vitest';
-import { connect, failure, record, take } from './harness.js';
+import { connect, failure, quick, record, take } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
 const [setTimer, clearTimer] = [setTimeout, clearTimeout];
@@ -62,6 +63,22 @@ it('close() of a client that never connected rejects what waits', async () => {
   const queued = failure(client.publish('a', 1));
   await client.close();
   expect(await queued).toMatchObject({ code: 'closed', maybeDelivered: false });
+});
+
+it.each(['state', 'error'] as const)('close() in a listener of %s ends what made the client connect', async (name) => {
+  const url = 'ws://127.0.0.1:1/ws';
+  const use: Array<(client: Client) => Promise<unknown>> = [
+    (client) => client.publish('a', 1),
+    (client) => client.history('a'),
+    (client) => client.subscribe('a').ready,
+  ];
+  for (const act of use) {
+    const client = createClient(url, quick);
+    client.on('error', () => {});
+    client.on(name, () => void client.close());
+    expect(await failure(act(client))).toMatchObject({ code: 'closed' });
+    expect(client.state).toMatchObject({ name: 'disconnected', code: 'closedByClient' });
+  }
 });
 
 it('can be connected again', async () => {

@@ -148,6 +148,61 @@ it('slows down where it sends more than it may, and keeps the order', async () =
   expect(node.connections).toHaveLength(1);
 });
 
+it('takes as much while the rate is exceeded as otherwise while connected', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node, { maxQueuedPublications: 10 });
+  await client.connect();
+  let published = 0;
+  node.on('publish', ({ id }, connection, proceed) => {
+    if (++published <= 5) proceed();
+    else connection.error(id, 'rateLimited', 'Slow down.', 600_000);
+  });
+  const codes: unknown[] = [];
+  const publish = (value: number): void => {
+    client.publish('a', value).catch(({ code }) => codes.push(code));
+  };
+  for (let value = 0; value < 100; value++) publish(value);
+  // The client has read the refusals once it has this answer.
+  await client.subscribe('b').ready;
+  for (let value = 0; value < 100; value++) publish(value);
+  await client.close();
+  await until(() => codes.length === 195);
+  expect(new Set(codes)).toEqual(new Set(['closed']));
+});
+
+it('says that it was the rate where the turn of a publication has not come in time', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  let published = 0;
+  node.on('publish', ({ id }, connection, proceed) => {
+    if (++published <= 8) proceed();
+    else connection.error(id, 'rateLimited', 'You sent more than you may.', 600_000);
+  });
+  const all = Array.from({ length: 60 }, (_, value) => client.publish('a', value, { timeoutMs: 500 }));
+  const failed = (await Promise.allSettled(all)).flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+  expect(failed).toHaveLength(52);
+  for (const error of failed) {
+    expect(error).toMatchObject({ code: 'timeout', maybeDelivered: false, cause: { code: 'rateLimited' } });
+    expect(error.message).toContain('You sent more than you may.');
+  }
+});
+
+it('slows down where the node refuses what send() has sent', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const errors = record(client, 'error');
+  await client.connect();
+  node.on('publish', (_command, connection) => connection.error(null, 'rateLimited', 'Slow down.', 600_000));
+  client.send('a', 1);
+  await until(() => errors.length === 1);
+  expect(errors[0]).toMatchObject({ code: 'rateLimited' });
+  const late = await failure(client.publish('a', 2, { timeoutMs: 50 }));
+  expect(late).toMatchObject({ code: 'timeout', cause: { code: 'rateLimited' } });
+  await client.subscribe('b').ready;
+  expect((await node.connection()).commands.filter(({ type }) => type === 'publish')).toHaveLength(1);
+});
+
 it('does not repeat what the node may have forgotten to have published', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
@@ -287,16 +342,16 @@ it('bounds what waits behind a failed publication', async () => {
 it('goes on with the others where one that failed is given up', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, json);
-  let isRefusing = true;
-  node.on('publish', ({ id }, connection, proceed) => {
-    if (isRefusing) connection.error(id, 'unavailable');
+  let refused: string | null = null;
+  node.on('publish', ({ id, messageId }, connection, proceed) => {
+    refused ??= messageId;
+    if (messageId === refused) connection.error(id, 'unavailable');
     else proceed();
   });
   const first = failure(client.publish('a', 1, { timeoutMs: 60 }));
   await (await node.connection()).received('publish');
   const second = client.publish('a', 2);
   expect(await first).toMatchObject({ code: 'timeout' });
-  isRefusing = false;
   await second;
   expect(node.data('a')).toEqual([2]);
 });

@@ -106,7 +106,8 @@ it('gives up after timeoutMs what never left, and takes it back', async () => {
 
 it('gives up after timeoutMs what is not answered, and ignores a late answer', async () => {
   await using node = await startTestNode();
-  await using client = connect(node, { timeoutMs: 20 });
+  await using client = connect(node, { timeoutMs: 200 });
+  await client.connect();
   const errors = record(client, 'error');
   const late: Array<() => void> = [];
   node.on('publish', (_command, _connection, proceed) => late.push(proceed));
@@ -191,4 +192,41 @@ it('sends thousands of publications of one turn', async () => {
   await client.connect();
   await Promise.all(Array.from({ length: 5_000 }, (_, index) => client.publish('a', { index })));
   expect(await (await node.connection()).received('publish')).toHaveLength(5_000);
+});
+
+it.each([
+  { timeoutMs: Number.POSITIVE_INFINITY },
+  { timeoutMs: Number.NaN },
+  { timeoutMs: 3_000_000_000 },
+  { timeoutMs: -1 },
+  { timeoutMs: '50' as unknown as number },
+])('refuses a timeoutMs that makes no sense: %o', async (options) => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const message = `timeoutMs must be from 0 to 2147483647, not ${options.timeoutMs}.`;
+  expect(await failure(client.publish('a', 1, options))).toMatchObject({ code: 'invalidOption', message });
+  await client.publish('a', 2);
+  expect((await node.connection()).commands.map(({ type }) => type)).toEqual(['connect', 'publish']);
+});
+
+it('refuses options that publish() does not have', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  const options = { timeout: 1_000 } as object;
+  expect(await failure(client.publish('a', 1, options))).toMatchObject({
+    code: 'invalidOption',
+    message: 'publish() has no option "timeout". It has timeoutMs, signal.',
+  });
+});
+
+it('goes on after publications that were never answered', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  node.on('publish', () => {});
+  // As many as may be unanswered at first.
+  const lost = Array.from({ length: 16 }, () => failure(client.publish('a', 1, { timeoutMs: 50 })));
+  for (const error of await Promise.all(lost)) expect(error).toMatchObject({ code: 'timeout' });
+  node.reset('publish');
+  await client.publish('a', 2);
 });

@@ -319,7 +319,42 @@ it('does not repeat a subscribe that was refused and is not wanted any more', as
   subscription.unsubscribe();
   await connection.received('unsubscribe');
   (refusal as (() => void) | null)?.();
+  // The client has read the refusal once it has this answer. What was refused leaves before anything new.
+  await client.publish('c', 1);
   await client.subscribe('b').ready;
-  expect(connection.commands.map(({ type }) => type)).toEqual(['connect', 'subscribe', 'unsubscribe', 'subscribe']);
+  expect(connection.commands.map(({ type }) => type)).toEqual([
+    ...['connect', 'subscribe', 'unsubscribe', 'publish', 'subscribe'],
+  ]);
   expect([...connection.topics]).toEqual(['b']);
+});
+
+it('does not unsubscribe from what has never left', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  const connection = await node.connection();
+  for (let round = 0; round < 10; round++) {
+    const subscriptions = Array.from({ length: 100 }, (_, index) => client.subscribe(`t.${index}`, () => {}));
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    const beginnings = Array.from({ length: 100 }, (_, index) => client.subscribe(`h.${index}`, { last: 1 }, () => {}));
+    for (const subscription of beginnings) subscription.unsubscribe();
+  }
+  await client.subscribe('last', () => {}).ready;
+  const topicsOf = (name: string): string[] =>
+    connection.commands.flatMap((command) => (command.type === name && 'topic' in command ? [command.topic] : []));
+  // As many as may be unanswered at first.
+  expect(topicsOf('subscribe')).toHaveLength(17);
+  expect(topicsOf('unsubscribe').toSorted()).toEqual(topicsOf('subscribe').slice(0, 16).toSorted());
+  expect([...connection.topics]).toEqual(['last']);
+});
+
+it('drain() takes back what has never left', async () => {
+  await using node = await startTestNode();
+  await using client = connect(node);
+  await client.connect();
+  for (let index = 0; index < 40; index++) client.subscribe(`t.${index}`, () => {});
+  await client.drain();
+  const connection = await node.connection();
+  const count = (name: string): number => connection.commands.filter(({ type }) => type === name).length;
+  expect([count('subscribe'), count('unsubscribe')]).toEqual([16, 16]);
 });

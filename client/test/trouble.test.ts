@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { createClient, type FanfareError, type WebSocketConstructor } from '@fanfare/client';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
@@ -11,13 +11,13 @@ import { startTestNode, until } from './test-node.js';
 const nobody = 'ws://127.0.0.1:1/ws?ticket=secret';
 
 it('says why there is no connection, where, and after how many attempts', async () => {
-  await using client = createClient(nobody, { ...quick, timeoutMs: 100 });
+  await using client = createClient(nobody, { ...quick, timeoutMs: 1_000 });
   const errors = record(client, 'error');
   for (const waiting of [client.publish('a', 1), client.history('a')]) {
     const error = (await failure(waiting)) as FanfareError & { cause: FanfareError };
     const why = /No connection to ws:\/\/127\.0\.0\.1:1\/ws after \d+ attempts: connect ECONNREFUSED 127\.0\.0\.1:1$/;
     expect(error).toMatchObject({ code: 'timeout', maybeDelivered: false, message: expect.stringMatching(why) });
-    expect(error.message).toMatch(/^No answer in time \(100 ms\)\. /);
+    expect(error.message).toMatch(/^No answer in time \(1000 ms\)\. /);
     expect(error.cause).toMatchObject({ code: 'connectFailed', message: expect.stringMatching(why) });
     expect(error.cause.cause).toMatchObject({ code: 'ECONNREFUSED' });
     expect(JSON.stringify([error.message, error.cause.message])).not.toContain('secret');
@@ -100,31 +100,4 @@ it('asks with a plain request why, if the WebSocket does not tell', async () => 
   expect(await messageOf(node.url)).toMatch(/attempts?: HTTP 404: There is nothing here\.$/);
   node.refuseWith = 426;
   expect(await messageOf(node.url)).toMatch(/A node answers there, and does not accept the WebSocket/);
-});
-
-it('makes an attempt in time for what waits, however long it has been waiting', async () => {
-  await using node = await startTestNode();
-  node.refuseWith = 503;
-  await using client = createClient(node.url, {
-    reconnectBaseDelayMs: 20,
-    reconnectMaxDelayMs: 600_000,
-    random: () => 0.999,
-  });
-  client.on('error', () => {});
-  client.connect().catch(() => {});
-  // By then the next attempt is more than twenty seconds away.
-  const clock = vi.spyOn(globalThis, 'setTimeout');
-  const longest = (): number => Math.max(...clock.mock.calls.map(([, delayMs]) => delayMs ?? 0));
-  try {
-    await until(() => client.state.name === 'connecting' && client.state.attempt >= 7);
-    expect(longest()).toBeGreaterThan(1_000);
-    clock.mockClear();
-    const published = client.publish('a', 1, { timeoutMs: 1_000 });
-    node.refuseWith = null;
-    await published;
-    const delays = clock.mock.calls.map(([, delayMs]) => delayMs ?? 0);
-    expect(delays).toContainEqual(expect.closeTo(499.5, 0));
-  } finally {
-    clock.mockRestore();
-  }
 });
