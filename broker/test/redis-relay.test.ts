@@ -310,6 +310,35 @@ describe('a RedisRelay', () => {
     await admin.quit();
   });
 
+  it('waits for all that hear its call to a recovery if it does not hear the call itself any more', async () => {
+    prefixes++;
+    await using own = await startRedis();
+    await using node = newRelay({
+      redisUrl: own.url,
+      nodeName: `deaf-${prefixes}`,
+      topics: new TopicPolicies(),
+      probeIntervalMs: 60_000,
+    });
+    await until('it is connected', () => node.relay.state === 'connected');
+    const before = await publishAcknowledged(node.relay, 't', 'before');
+    const admin = new Redis(own.url);
+    // It hears the call and never comes: only counting tells that it is missing.
+    const other = new Redis(own.url);
+    await other.subscribe(`p${prefixes}:control`);
+    await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
+    const clients = String(await admin.client('LIST')).split('\n');
+    const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefixes}:subscriber`)) ?? '';
+    await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
+    await until('it has lost the connection', () => node.counters.redisReconnects > 0);
+    await admin.del(`p${prefixes}:generation`);
+    const after = await until('it publishes again', async () => {
+      const outcome = await publishAcknowledged(node.relay, 't', 'after');
+      return !(outcome instanceof ReplyError) && outcome;
+    });
+    expect((after as Position).epoch > (before as Position).epoch).toBe(true);
+    for (const redis of [admin, other]) redis.disconnect();
+  });
+
   it('does not take a loop that was held up for a Redis that does not answer', async () => {
     prefixes++;
     await using node = newRelay({ redisTimeoutMs: 100 });

@@ -125,6 +125,27 @@ describe('a node that listens to a topic with history', () => {
     expect([...back.inbox.waiting, ...reader.inbox.waiting.slice(1)]).toEqual([]);
   });
 
+  it('answers a history from Redis, not from memory, while a publication has not come yet', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader } = stage;
+    await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
+    const since = { epoch, offset: 1 };
+    expect(await reader.request({ type: 'history', topic: 't', since, limit: 10, direction: 'forward' })).toMatchObject(
+      { recovered: true, position: { epoch, offset: 3 }, publications: [{ data: 2 }, { data: 3 }] },
+    );
+  });
+
+  it('answers a history from Redis, not from memory, if it has another epoch by now', async () => {
+    await using stage = await setStage();
+    const { admin, epoch, reader } = stage;
+    const position = { epoch: String(BigInt(epoch) + 1n), offset: 2 };
+    await admin.xsetid(key, `${position.epoch}-2`);
+    const since = { epoch, offset: 1 };
+    expect(await reader.request({ type: 'history', topic: 't', since, limit: 10, direction: 'forward' })).toMatchObject(
+      { recovered: false, position },
+    );
+  });
+
   it('tells a reset where the history has another epoch, and delivers all that it holds', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;

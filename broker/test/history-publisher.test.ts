@@ -1,0 +1,122 @@
+/** Publishing to topics with history, where the test decides when calls leave for Redis, or what Redis answers. */
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import type { Position, ReplyError } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Metrics } from '../src/metrics.js';
+import { PublisherLink, type Wait } from '../src/redis.js';
+import { FlushWindow } from '../src/relay/flush-window.js';
+import { Gathering } from '../src/relay/gathering.js';
+import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
+import { Keys } from '../src/relay/keys.js';
+import { PublishScript } from '../src/relay/publish-script.js';
+import { Published } from '../src/relay/published.js';
+import { publishScript } from '../src/relay/scripts.js';
+import { TopicPolicies } from '../src/topics/policy.js';
+import { json, topic } from './relay.contract.js';
+import { until } from './wait.js';
+
+const keys = new Keys('fanfare', 0);
+const generation = { name: 'g', floor: '0' };
+const { counters } = new Metrics();
+
+let server: RedisProcess;
+let admin: Redis;
+let link: PublisherLink;
+
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.url);
+  const settings = { redisUrl: server.url, redisTimeoutMs: 30_000, nodeName: 'test' };
+  link = new PublisherLink(settings, pino({ level: 'silent' }), counters, {});
+  await until('it is connected', () => link.isReady);
+});
+
+afterAll(async () => {
+  await link.close();
+  admin.disconnect();
+  await server[Symbol.asyncDispose]();
+});
+
+beforeEach(async () => {
+  await admin.flushall();
+  await admin.script('FLUSH');
+  await admin.set(keys.generation, generation.name);
+});
+
+function newPublisher(through: PublishingLink, script: PublishScript, wait: Wait | null = null): HistoryPublisher {
+  const settings = { topics: new TopicPolicies(), idempotencyWindowSeconds: 60 };
+  const onStale = () => undefined;
+  const published = new Published(8_000);
+  const publisher = new HistoryPublisher(through, keys, settings, counters, published, script, wait, onStale, null);
+  publisher.open(generation);
+  return publisher;
+}
+
+/** Resolves with the outcome. The publication leaves before this returns. */
+function publish(publisher: HistoryPublisher, name: string, value: unknown): Promise<Position | null | ReplyError> {
+  const gathering = new Gathering(new FlushWindow(0), (batches) => publisher.publish(batches));
+  return new Promise((resolve) => {
+    gathering.add(topic(name), json(value), null, { accepted: resolve, failed: resolve });
+    gathering.flush();
+  });
+}
+
+describe('publications on the way when Redis loses its scripts', () => {
+  it('keep their order, even if another connection of the node has replaced the script meanwhile', async () => {
+    const script = new PublishScript(link, keys);
+    await script.ensure();
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const held: PublishingLink = {
+      async evaluate(calls, wait) {
+        await gate;
+        return link.evaluate(calls, wait);
+      },
+      complain: (error) => link.complain(error),
+    };
+    const [distant, near] = [newPublisher(held, script), newPublisher(link, script)];
+    const first = publish(distant, 't', 'first');
+    await admin.script('FLUSH');
+    expect(await publish(near, 'other', 1)).toMatchObject({ offset: 1 });
+    const second = publish(distant, 't', 'second');
+    letGo();
+    expect(await Promise.all([first, second])).toMatchObject([{ offset: 1 }, { offset: 2 }]);
+  });
+});
+
+describe('a copy of the script that another node has chosen and not loaded yet', () => {
+  it('is not loaded by this node, which chooses one of its own', async () => {
+    await admin.set(keys.copy, 'theirs');
+    const script = new PublishScript(link, keys);
+    await script.ensure();
+    expect(await admin.script('EXISTS', publishScript('theirs').sha, script.current.sha)).toEqual([0, 1]);
+    // Nodes that come later take this one.
+    expect(publishScript((await admin.get(keys.copy)) ?? '').sha).toBe(script.current.sha);
+  });
+});
+
+describe('a durable publication', () => {
+  it('is not acknowledged if replicas answer for another generation', async () => {
+    let answer: (answers: readonly unknown[]) => void = () => undefined;
+    const scripted: PublishingLink = {
+      evaluate: () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+      complain: () => undefined,
+    };
+    const script = new PublishScript(link, keys);
+    const publisher = newPublisher(scripted, script, { replicas: 1, timeoutMs: 100 });
+    const first = publish(publisher, 't', 1);
+    answer([['1700000000000000-1'], 1]);
+    expect(await first).toEqual({ epoch: '1700000000000000', offset: 1 });
+    const second = publish(publisher, 't', 2);
+    publisher.open({ ...generation, name: 'another' });
+    answer([['1700000000000000-2'], 1]);
+    expect(await second).toMatchObject({ code: 'unconfirmed' });
+  });
+});
