@@ -142,6 +142,7 @@ export class Line {
       return true;
     }
     if (position.epoch === epoch && position.offset >= Math.max(this.#at.offset, this.#newest)) {
+      this.#laggingAnswers = 0;
       this.giveUp();
       return true;
     }
