@@ -149,15 +149,17 @@ describe('standard output', () => {
     const { stdin, stderr } = child;
     if (stdin === null || stderr === null) throw new Error('They are pipes.');
     await file.close();
-    try {
+    const write = async (): Promise<void> => {
+      const isWritten = once(stderr, 'data');
       stdin.write('.');
+      await within('lines were written', isWritten);
+    };
+    try {
+      await write();
       await until('the first lines are read', () => text === '0\n1\n2\n');
       first.kill('SIGKILL');
       await within('the reader is gone', once(first, 'exit'));
-      for (let round = 0; round < 3; round++) {
-        stdin.write('.');
-        await within('lines were written', once(stderr, 'data'));
-      }
+      for (let round = 0; round < 3; round++) await write();
       read();
       await until('it says so', () => {
         stdin.write('.');
