@@ -215,7 +215,7 @@ describe('a client that asks for very much history at once', () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
-      env: { ...env, FANFARE_MAX_BUFFERED_BYTES: '65536' },
+      env: { FANFARE_MAX_BUFFERED_BYTES: '65536' },
     });
     const writer = await cluster.connect();
     for (let number = 0; number < 50; number++) await writer.publish('t', 'x'.repeat(1_000));
