@@ -1,7 +1,7 @@
 -- Gives back where topics stand of which a node remembers no publications. A topic that Redis has nothing of, or only a history that
 -- ended before, continues there: its offsets are not given again, and its subscribers need not be told of another epoch.
 --
--- KEYS[1]   generation: there is none while nodes give back
+-- KEYS[1]   generation. There is none while nodes give back what they remember
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
 -- ARGV[1]   floor: an epoch that is lower has ended

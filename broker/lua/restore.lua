@@ -1,6 +1,7 @@
 -- Gives back to a topic's stream what Redis has lost of it and a node remembers. What is there already is left as it is.
 --
--- KEYS[1]  generation: there is none while nodes give back. A node that comes too late gives nothing: others may have published since
+-- KEYS[1]  generation. There is none while nodes give back what they remember. If there is one, this node is too late: others may have
+--          published since, and nothing is given back
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
 -- ARGV[1]  floor: an epoch that is lower has ended
@@ -31,7 +32,7 @@ local at = 6
 while at <= #ARGV do
   local entryEpoch, first, entry, ids = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
   at = at + 4
-  -- What is between cannot be had, and what was seen of it must not be taken for what comes.
+  -- No node has the publications between. The topic gets another epoch, so that their offsets are not given to others.
   if first > head + 1 then return { renew(stream, idOf(epoch, head), floor), 1 } end
   if entryEpoch > newest then newest = entryEpoch end
   local _, count = struct.unpack('>BH', entry)

@@ -80,7 +80,8 @@ local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
 
--- The id of the entry that holds the publication at `offset`, or of the last entry before it; nil if there is none. `epoch` is the topic's.
+-- The id of the entry that holds the publication at `offset`. If no entry holds it: the id of the last entry before it, or nil. `epoch` is
+-- the topic's.
 local function entryAt(stream, epoch, offset)
   while true do
     local row = redis.call('XREVRANGE', stream, idOf(epoch, offset), '-', 'COUNT', 1)[1]

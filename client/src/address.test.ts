@@ -39,7 +39,7 @@ describe('the address of the broker', () => {
     expect(() => addressOf(url as string)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 
-  it.each(['file:///home/me/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
+  it.each(['file:///page/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
     vi.stubGlobal('location', new URL(href));
     const message = `This page has no address to complete the path "/ws": give a whole URL such as ws://127.0.0.1:8080/ws.`;
     expect(() => addressOf('/ws')).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
