@@ -635,8 +635,12 @@ describe('limits that are walked around', () => {
 });
 
 describe('a hook', () => {
-  /** A node with a hook that answers so, and what it was asked. */
-  async function hooked(events: readonly string[], decide: (question: Question) => object | Promise<object>) {
+  /** A node with a hook that answers so, and what it was asked. `more`: other settings of the hook. */
+  async function hooked(
+    events: readonly string[],
+    decide: (question: Question) => object | Promise<object>,
+    more: Readonly<Record<string, unknown>> = {},
+  ) {
     const asked: Question[] = [];
     const server = createServer(async (request, response) => {
       const question = JSON.parse(await text(request)) as Question;
@@ -646,7 +650,8 @@ describe('a hook', () => {
     await once(server, 'listening');
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     const auth = JSON.parse((await authEnv())['FANFARE_AUTH'] ?? '') as object;
-    const of = await startCluster({ env: { FANFARE_AUTH: JSON.stringify({ ...auth, hook: { url, events } }) } });
+    const FANFARE_AUTH = JSON.stringify({ ...auth, hook: { url, events, ...more } });
+    const of = await startCluster({ env: { FANFARE_AUTH, FANFARE_TOPICS: '{"fast.>":{"level":"fast"}}' } });
     const dispose = async (): Promise<void> => {
       await of[Symbol.asyncDispose]();
       server.closeAllConnections();
@@ -685,6 +690,84 @@ describe('a hook', () => {
     expect(await connection.next('error')).toMatchObject({ id: 2, code: 'notPermitted' });
     expect(await subscriber.take('t', 2)).toEqual([1, 3]);
     expect(node.asked.map(({ topic }) => topic)).toEqual(['t', 'no', 't']);
+  });
+
+  const page = { type: 'history', since: null, limit: null, direction: null } as const;
+
+  it('is asked one question by every command that reads a topic, and what it refuses tells nothing of the topic', async () => {
+    const message = 'You are banned from this room.';
+    await using node = await hooked(['subscribe'], () => ({ allow: false, reason: message }));
+    const writer = await connectAs({ sub: 'writer' }, 0, node.of);
+    const published = await writer.publish('room.full', 'a secret of the room');
+    expect(published.type).toBe('published');
+    const since = published.type === 'published' ? published.position : null;
+    const mayHistory = await connectAs({ sub: 'reader', permissions: { history: ['>'] } }, 0, node.of);
+    const maySubscribe = await connectAs({ permissions: { subscribe: ['>'] } }, 0, node.of);
+    const histories = [page, { ...page, direction: 'backward' }, { ...page, since }] as const;
+    const subscribes = [null, since].map((from) => ({ type: 'subscribe', since: from }) as const);
+    for (const [connection, commands] of [
+      [mayHistory, histories],
+      [maySubscribe, [...histories, ...subscribes]],
+    ] as const) {
+      for (const command of commands) {
+        for (const topic of ['room.full', 'room.that-nobody-uses', 'fast.room']) {
+          const { id, ...answer } = await connection.request({ ...command, topic });
+          expect(answer).toEqual({
+            type: 'error',
+            code: 'notPermitted',
+            message,
+            retryable: false,
+            retryAfterMs: null,
+          });
+          expect(node.asked.pop()).toMatchObject({ event: 'subscribe', topic });
+          expect(node.asked).toEqual([]);
+        }
+      }
+    }
+    // What the token does not grant, nobody is asked about.
+    expect(await mayHistory.subscribe('room.full')).toMatchObject({ code: 'notPermitted' });
+    expect(node.asked).toEqual([]);
+  });
+
+  it('is not asked about a topic again as long as the connection is subscribed to it', async () => {
+    let allow = true;
+    await using node = await hooked(['subscribe'], () => ({ allow }));
+    const connection = await connectAs({}, 0, node.of);
+    connection.send(
+      { type: 'subscribe', id: 1, topic: 't', since: null },
+      { ...page, id: 2, topic: 't' },
+      { type: 'subscribe', id: 3, topic: 't', since: null },
+    );
+    expect(await connection.next('subscribed')).toMatchObject({ id: 1 });
+    expect(await connection.next('history')).toMatchObject({ id: 2 });
+    expect(await connection.next('error')).toMatchObject({ id: 3, code: 'alreadySubscribed' });
+    allow = false;
+    expect(await connection.request({ ...page, topic: 't' })).toMatchObject({ type: 'history' });
+    expect(node.asked).toHaveLength(1);
+    expect(await connection.request({ ...page, topic: 'other' })).toMatchObject({ code: 'notPermitted' });
+    await connection.unsubscribe('t');
+    expect(await connection.request({ ...page, topic: 't' })).toMatchObject({ code: 'notPermitted' });
+    expect(await connection.subscribe('t')).toMatchObject({ code: 'notPermitted' });
+    expect(node.asked.map(({ topic }) => topic)).toEqual(['t', 'other', 't', 't']);
+  });
+
+  it('that has no room for another question refuses histories too, also if it allows while it is down', async () => {
+    const answers: (() => void)[] = [];
+    await using node = await hooked(
+      ['subscribe'],
+      async () => {
+        await new Promise<void>((resolve) => answers.push(resolve));
+        return { allow: true };
+      },
+      { maxConcurrent: 1, whenDown: 'allow', timeoutMs: 60_000 },
+    );
+    const first = await connectAs({}, 0, node.of);
+    const second = await connectAs({}, 0, node.of);
+    const waiting = first.request({ ...page, topic: 't' });
+    await until('it is asked', () => answers.length === 1);
+    expect(await second.request({ ...page, topic: 't' })).toMatchObject({ code: 'unavailable', retryable: true });
+    answers[0]?.();
+    expect(await waiting).toMatchObject({ type: 'history' });
   });
 
   it('that takes its time does not let in who is revoked meanwhile, also by the name of the connection', async () => {

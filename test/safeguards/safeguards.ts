@@ -18,6 +18,15 @@ export interface Safeguard {
 
 export const safeguards: readonly Safeguard[] = [
   {
+    name: 'one question for all that reads',
+    about: 'a topic that the hook refuses to let a client subscribe to is not read through its history',
+    file: 'broker/src/auth/hook.ts',
+    find: "history: 'subscribe',",
+    replace: "history: 'publish',",
+    testFile: 'broker/test/auth.test.ts',
+    test: 'is asked one question by every command that reads a topic',
+  },
+  {
     name: 'dedupe by messageId',
     about: 'a repeated publish is recognised',
     file: 'broker/lua/publish.lua',

@@ -164,7 +164,12 @@ export const authFields = {
   },
   hook: {
     url: field(text(2_048), 'a URL', 'required', 'Where to `POST` what is asked.'),
-    events: field(z.array(z.enum(hookEvents)).min(1), wordsOf(hookEvents), 'required', 'What it is asked about.'),
+    events: field(
+      z.array(z.enum(hookEvents)).min(1),
+      wordsOf(hookEvents),
+      'required',
+      'What it is asked about; `subscribe` is everything that reads a topic.',
+    ),
     timeoutMs: integerField(10, 60_000, '1000', 'How long an answer may take.'),
     maxConcurrent: integerField(1, 100_000, '100', 'Questions open at once.'),
     whenDown: field(

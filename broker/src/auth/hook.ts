@@ -5,9 +5,21 @@
 import type { Topic } from '@fanfare/protocol';
 import type { Log } from '../log.js';
 import { explainFailure, readBody } from './http.js';
+import type { Action } from './permissions.js';
 
 export const hookEvents = ['connect', 'subscribe', 'publish'] as const;
 export type HookEvent = (typeof hookEvents)[number];
+
+/**
+ * The event under which the hook is asked about an action. Every way to read a topic is the same question: a client that the backend does
+ * not let subscribe does not get the history either.
+ */
+export const eventOf: Readonly<Record<Action, HookEvent>> = {
+  publish: 'publish',
+  subscribe: 'subscribe',
+  history: 'subscribe',
+  presence: 'subscribe',
+};
 
 export interface HookSettings {
   readonly url: string;

@@ -32,7 +32,8 @@ export class Permissions {
       publish: treeOf(grants.publish),
       subscribe: treeOf(grants.subscribe),
       presence: treeOf(grants.presence),
-      history: treeOf(grants.history),
+      // A client that may subscribe gets the history anyway, by `since`.
+      history: treeOf([...(grants.history ?? []), ...(grants.subscribe ?? [])]),
     };
   }
 

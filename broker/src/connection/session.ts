@@ -6,11 +6,12 @@ import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } 
 import { AuthError } from '../auth/auth-error.js';
 import type { AuthStore } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
-import type { Decision, Hook } from '../auth/hook.js';
+import { type Decision, eventOf, type Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
 import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
+import { actionOf, isGuarded } from '../handlers/permit.js';
 import type { Subject, Subjects } from '../limits/subjects.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
@@ -67,6 +68,7 @@ export interface SessionHost {
   refuse(command: Command | null, error: ReplyError): void;
   readonly isClosing: boolean;
   close(reason: CloseReason): void;
+  isSubscribed(topic: Topic): boolean;
   /** The subscriptions may be others than before. */
   onPermissions(): void;
 }
@@ -298,10 +300,13 @@ export class Session {
   /** Whether the hook is asked about the command first. What the token does not grant it is not asked about. */
   #asks(command: Command): boolean {
     const { hook } = this.#context;
-    if (hook === null || this.#identity === null) return false;
-    if (command.type !== 'publish' && command.type !== 'subscribe') return false;
-    const { type: event, topic } = command;
-    if (!hook.asksAbout(event) || !this.allows(event, topic)) return false;
+    if (hook === null || this.#identity === null || !isGuarded(command)) return false;
+    const { topic } = command;
+    const action = actionOf(command);
+    const event = eventOf[action];
+    if (!hook.asksAbout(event) || !this.allows(action, topic)) return false;
+    // The subscription began with the hook's permission, and shows everything that can be read of the topic.
+    if (event === 'subscribe' && this.#host.isSubscribed(topic)) return false;
     this.#waiting = [];
     const { issuer, subject } = this.#identity;
     void hook.decide({ event, issuer, subject, connection: this.id, topic }).then((decision) => {

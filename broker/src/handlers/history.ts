@@ -2,7 +2,6 @@
 import { type History, maxHistoryLimit, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
-import { permit } from './permit.js';
 
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
@@ -13,10 +12,8 @@ export const maxHistories = 8;
 export async function history(
   { id, topic, since, limit, direction }: History,
   caller: Caller,
-  { relay, counters }: Pick<Parts, 'relay' | 'counters'>,
+  { relay }: Pick<Parts, 'relay'>,
 ): Promise<void> {
-  // A client that may subscribe gets it anyway, by `since`.
-  if (!caller.allows('subscribe', topic)) permit('history', topic, caller, { counters });
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };

@@ -1,9 +1,10 @@
-/** One command, one handler; what goes wrong in it becomes the answer. */
+/** Each command is permitted or refused, then carried out by its handler; what goes wrong becomes the answer. */
 import { type Command, impossible, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import { connect } from './connect.js';
 import { history } from './history.js';
 import type { Parts } from './parts.js';
+import { permit } from './permit.js';
 import { ping } from './ping.js';
 import { publish } from './publish.js';
 import { refresh } from './refresh.js';
@@ -21,6 +22,7 @@ export function handle(command: Command, caller: Caller, parts: Parts): void {
 }
 
 function act(command: Command, caller: Caller, parts: Parts): Promise<void> | undefined {
+  permit(command, caller, parts);
   switch (command.type) {
     case 'publish':
       publish(command, caller, parts);

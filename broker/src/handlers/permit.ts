@@ -1,8 +1,28 @@
-/** The one way in which a command is refused because the token does not grant it. */
-import { ReplyError, type Topic } from '@fanfare/protocol';
+/**
+ * What each command needs before it is carried out. Two places ask, each for all commands: handlers/index.ts the token, and
+ * connection/session.ts the hook. No handler asks by itself, so none can forget to.
+ */
+import { type Command, ReplyError } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
+
+/** Commands that give nothing of a topic away, and change none. */
+type FreeType = 'connect' | 'unsubscribe' | 'refresh' | 'ping';
+
+/** A command that needs a permission for its topic. */
+export type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
+
+/** A new command does not compile without an entry here: it is free by name, or needs an action of the token. */
+const actions: { readonly [Type in Command['type']]: Type extends FreeType ? null : Action } = {
+  publish: 'publish',
+  subscribe: 'subscribe',
+  history: 'history',
+  connect: null,
+  unsubscribe: null,
+  refresh: null,
+  ping: null,
+};
 
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'to publish to',
@@ -11,8 +31,20 @@ const verbs: Readonly<Record<Action, string>> = {
   history: 'to read the history of',
 };
 
-/** Throws `notPermitted`. */
-export function permit(action: Action, topic: Topic, caller: Caller, { counters }: Pick<Parts, 'counters'>): void {
+export function isGuarded(command: Command): command is GuardedCommand {
+  return actions[command.type] !== null;
+}
+
+/** The action on its topic that a command needs. */
+export function actionOf({ type }: GuardedCommand): Action {
+  return actions[type];
+}
+
+/** Throws `notPermitted` if the token does not grant the command. */
+export function permit(command: Command, caller: Caller, { counters }: Pick<Parts, 'counters'>): void {
+  if (!isGuarded(command)) return;
+  const { topic } = command;
+  const action = actionOf(command);
   if (caller.allows(action, topic)) return;
   counters.commandsNotPermitted++;
   throw new ReplyError('notPermitted', `Your token does not permit ${verbs[action]} ${topic}.`);

@@ -3,7 +3,6 @@ import { type CommandId, type Position, type Publish, ReplyError, type Topic } f
 import type { Receipt } from '../relay/relay.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
-import { permit } from './permit.js';
 import { replyError } from './reply-error.js';
 
 export function publish(
@@ -12,7 +11,6 @@ export function publish(
   parts: Pick<Parts, 'relay' | 'counters' | 'onRefused'>,
 ): void {
   const { id, topic, messageId, repeat } = command;
-  permit('publish', topic, caller, parts);
   if (repeat && !parts.relay.hasHistory(topic)) {
     throw new ReplyError(
       'noHistory',

@@ -2,14 +2,12 @@
 import { emptyRun, ReplyError, type Subscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
-import { permit } from './permit.js';
 
 export async function subscribe(
   { id, topic, since }: Subscribe,
   caller: Caller,
-  { relay, limits, counters }: Pick<Parts, 'relay' | 'limits' | 'counters'>,
+  { relay, limits }: Pick<Parts, 'relay' | 'limits'>,
 ): Promise<void> {
-  permit('subscribe', topic, caller, { counters });
   if (caller.isSubscribed(topic)) {
     throw new ReplyError('alreadySubscribed', `This connection is subscribed to ${topic} already.`);
   }
