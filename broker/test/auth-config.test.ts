@@ -92,7 +92,12 @@ describe('FANFARE_AUTH', () => {
     [
       'another field',
       ofApiKey({ rights: {} }),
-      `${apiKey} has "rights", which is no field here; those there are: id, sha256, permissions, admin.`,
+      `${apiKey} has "rights", which is no field here; those there are: id, sha256, permissions, admin, messageIdGroup.`,
+    ],
+    [
+      'a group of messageIds that is none',
+      ofApiKey({ messageIdGroup: '' }),
+      `${apiKey} has a wrong messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     ['an issuer that is a text', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
     ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl: none of its tokens could be checked.`],

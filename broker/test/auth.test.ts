@@ -37,6 +37,8 @@ async function authEnv(more: Readonly<Record<string, string>> = {}): Promise<Rec
 
 interface Claims {
   readonly sub?: string;
+  /** The issuer. */
+  readonly by?: string;
   readonly jti?: string;
   readonly permissions?: Readonly<Record<string, readonly string[]>>;
   /** From now. */
@@ -45,11 +47,17 @@ interface Claims {
 
 const everything = { publish: ['>'], subscribe: ['>'], history: ['>'] };
 
-function tokenOf({ sub = 'ada', jti, permissions = everything, expiresInSeconds = 60 }: Claims = {}): Promise<string> {
+function tokenOf({
+  sub = 'ada',
+  by = issuer,
+  jti,
+  permissions = everything,
+  expiresInSeconds = 60,
+}: Claims = {}): Promise<string> {
   const now = Math.floor(Date.now() / 1_000);
   const jwt = new SignJWT({ fanfare: permissions })
     .setProtectedHeader({ alg: 'HS256' })
-    .setIssuer(issuer)
+    .setIssuer(by)
     .setAudience('fanfare')
     .setSubject(sub)
     .setIssuedAt(now)
@@ -631,6 +639,67 @@ describe('limits that are walked around', () => {
     await inside.settle();
     for (const socket of silent) socket.destroy();
     await until('there is room again', async () => (await statusOf(small.node().url)) === 101);
+  });
+});
+
+describe('a messageId', () => {
+  const messageId = 'invoice-17';
+
+  /** Opens a connection for each token, in turn at the nodes, and publishes the same messageId on each. Answers the offsets. */
+  async function offsetsOf(of: TestCluster, topic: string, tokens: readonly (string | null)[]): Promise<unknown[]> {
+    const offsets: unknown[] = [];
+    for (const [index, token] of tokens.entries()) {
+      const connection = await of.connect(index % of.nodes.length);
+      if (token !== null) await connection.request({ type: 'connect', token });
+      const reply = await connection.request({ type: 'publish', topic, data: index, messageId });
+      offsets.push(reply.type === 'published' ? reply.position?.offset : reply);
+    }
+    return offsets;
+  }
+
+  const serviceKey = (id: string): string => `fk_${id}_Jx1yZ4aB7cD0eF3gH6iJ9kL2mN5oP8qR`;
+  const entryOf = async (id: string, messageIdGroup?: string) => {
+    return { id, sha256: await sha256(serviceKey(id)), permissions: { publish: ['>'] }, messageIdGroup };
+  };
+
+  describe.each([
+    ['one node', 1],
+    ['nodes that share a Redis', 2],
+  ])('at %s', (_, nodes) => {
+    it('of another subject is another one', async () => {
+      await using of = await startCluster({ nodes, env: await authEnv() });
+      const [ada, eve] = [await tokenOf({ sub: 'ada' }), await tokenOf({ sub: 'eve' })];
+      // Nothing tells eve that ada has used it, nor does it keep ada from publishing after eve.
+      expect(await offsetsOf(of, 't', [ada, eve, eve, ada, ada])).toEqual([1, 2, 2, 1, 1]);
+      expect(await offsetsOf(of, 'u', [eve, ada, ada, eve])).toEqual([1, 2, 2, 1]);
+    });
+
+    it('of the same subject of another issuer is another one', async () => {
+      const issuers = [issuer, 'https://other.test'].map((name) => {
+        return { issuer: name, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] };
+      });
+      await using of = await startCluster({ nodes, env: { FANFARE_AUTH: JSON.stringify({ issuers }) } });
+      const [one, other] = [await tokenOf(), await tokenOf({ by: 'https://other.test' })];
+      expect(await offsetsOf(of, 't', [one, other, one, other])).toEqual([1, 2, 1, 2]);
+    });
+
+    it('of services with the same messageIdGroup is one, of others it is not', async () => {
+      const apiKeys = await Promise.all([
+        entryOf('a', 'invoices'),
+        entryOf('b', 'invoices'),
+        entryOf('c', 'orders'),
+        entryOf('invoices'),
+        entryOf('d'),
+      ]);
+      await using of = await startCluster({ nodes, env: { FANFARE_AUTH: JSON.stringify({ apiKeys }) } });
+      const keys = ['a', 'b', 'c', 'invoices', 'd', 'b', 'c', 'd'].map(serviceKey);
+      expect(await offsetsOf(of, 't', keys)).toEqual([1, 1, 2, 3, 4, 1, 2, 4]);
+    });
+
+    it('is one for everybody if there is no authentication', async () => {
+      await using of = await startCluster({ nodes });
+      expect(await offsetsOf(of, 't', [null, null, null])).toEqual([1, 1, 1]);
+    });
   });
 });
 

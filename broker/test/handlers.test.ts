@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Caller } from '../src/handlers/caller.js';
 import { handle } from '../src/handlers/index.js';
 import type { Parts } from '../src/handlers/parts.js';
+import { sharedScope } from '../src/relay/scoped-id.js';
 
 describe('a bug in a part', () => {
   it('is answered "internal", counted, and handed to the log; the connection lives on', async () => {
@@ -10,6 +11,7 @@ describe('a bug in a part', () => {
     const caller: Caller = {
       whoIs: () => ({ connection: null, subject: null }),
       subscriptions: 0,
+      idScope: sharedScope,
       expiresInMs: null,
       allows: () => true,
       refresh: async () => undefined,

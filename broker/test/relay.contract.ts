@@ -1,6 +1,8 @@
 /** What every relay promises (relay.ts); each implementation runs this suite. */
 import {
   forEachItem,
+  isMessageId,
+  maxMessageIdBytes,
   type Payload,
   type Position,
   parseTopic,
@@ -10,6 +12,7 @@ import {
 } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Delivery, Receipt, Relay } from '../src/relay/relay.js';
+import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scoped-id.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
@@ -82,11 +85,13 @@ export function publishAcknowledged(
   name: string,
   value: unknown,
   messageId: string | null = null,
+  scope: IdScope = sharedScope,
 ): Promise<Position | null | ReplyError> {
   return new Promise((resolve) => {
     const receipt: Receipt = { accepted: resolve, failed: resolve };
+    const id = messageId === null ? null : scopedId(scope, messageId);
     try {
-      relay.publish(topic(name), json(value), messageId, receipt);
+      relay.publish(topic(name), json(value), id, receipt);
     } catch (error) {
       if (!(error instanceof ReplyError)) throw error;
       resolve(error);
@@ -302,6 +307,33 @@ export function relayContract(name: string, start: StartRelays): void {
       const delivery = fixture.deliveries.at(-1);
       await until('all have come', () => delivery?.of('t').length === 5);
       expect(delivery?.of('t')).toEqual(['1', '"a"', '"b"', '"c"', '"d"']);
+    });
+
+    it('knows a messageId of another publisher as another one, however long both are', async () => {
+      await using fixture = await start(2);
+      const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
+      await last.subscribe(topic('t'), null);
+      const id = 'i'.repeat(maxMessageIdBytes);
+      // The longest names that a token may have.
+      const scopes = [sharedScope, ...['ada', 'bob'].map((name) => scopeOf(`${'x'.repeat(512)}\n${name}`))];
+      const publish = (relay: Relay, value: unknown) =>
+        Promise.all(scopes.map((scope) => publishAcknowledged(relay, 't', value, id, scope)));
+      const positions = await publish(first, 'once');
+      expect(positions.map((position) => (position as Position).offset)).toEqual([1, 2, 3]);
+      expect(await publish(last, 'again')).toEqual(positions);
+      // Known and new ones in one run: what is left of it is numbered, and known again.
+      const mixed = await Promise.all([
+        publishAcknowledged(last, 't', 'again', id, scopes[1]),
+        publishAcknowledged(last, 't', 'new', 'other', scopes[1]),
+        publishAcknowledged(last, 't', 'new too', 'other', scopes[2]),
+      ]);
+      expect(mixed.map((position) => (position as Position).offset)).toEqual([2, 4, 5]);
+      expect(await publishAcknowledged(first, 't', 'again', 'other', scopes[2])).toEqual(mixed[2]);
+      // As text, a scoped one is not one that a client could send in the shared scope.
+      expect(isMessageId(scopedId(scopes[1] as IdScope, 'a'))).toBe(false);
+      const delivery = fixture.deliveries.at(-1);
+      await until('all have come', () => delivery?.of('t').length === 5);
+      expect(delivery?.of('t')).toEqual(['"once"', '"once"', '"once"', '"new"', '"new too"']);
     });
 
     it('says where a topic stands, and what came after a position', async () => {

@@ -27,6 +27,15 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is asked one question by every command that reads a topic',
   },
   {
+    name: 'messageIds of one publisher',
+    about: 'a publisher cannot suppress what another one publishes, nor learn of it',
+    file: 'broker/src/handlers/publish.ts',
+    find: 'scopedId(caller.idScope, messageId)',
+    replace: "scopedId('' as typeof caller.idScope, messageId)",
+    testFile: 'broker/test/auth.test.ts',
+    test: 'of another subject is another one',
+  },
+  {
     name: 'dedupe by messageId',
     about: 'a repeated publish is recognised',
     file: 'broker/lua/publish.lua',

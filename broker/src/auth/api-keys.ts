@@ -38,6 +38,7 @@ export class ApiKeys {
       acceptedUntilMs: null,
       permissions: key.permissions,
       isService: true,
+      messageIdGroup: key.messageIdGroup,
       isAdmin: key.isAdmin,
     };
   }

@@ -36,6 +36,8 @@ export interface ApiKey {
   readonly hash: Buffer;
   readonly permissions: Permissions;
   readonly isAdmin: boolean;
+  /** Null: it shares its messageIds with no other key. */
+  readonly messageIdGroup: string | null;
 }
 
 export interface AuthConfig {
@@ -77,6 +79,10 @@ const maxRememberedTopicsOfKey = 10_000;
 
 /** HMAC keys shorter than the hash weaken it (RFC 7518 section 3.2). */
 const minSecretBytes = 32;
+
+/** What keys and groups of them may be called, and how that is said. */
+const namePattern = /^[A-Za-z0-9-]{1,64}$/;
+const namedAs = '1 to 64 characters of A-Z a-z 0-9 -';
 
 const text = (most: number): z.ZodType => z.string().min(1).max(most);
 
@@ -148,8 +154,8 @@ export const authFields = {
   },
   apiKeys: {
     id: field(
-      z.string().regex(/^[A-Za-z0-9-]{1,64}$/),
-      '1 to 64 characters of A-Z a-z 0-9 -',
+      z.string().regex(namePattern),
+      namedAs,
       'required',
       'Name of the key: it is `fk_<id>_<secret>`, and the subject is `key:<id>`.',
     ),
@@ -161,6 +167,12 @@ export const authFields = {
     ),
     permissions: field(z.unknown(), 'an object', '`{}`', 'What it may do, as in the claim `fanfare` of a JWT.'),
     admin: field(z.boolean(), 'true or false', 'false', 'Whether it may revoke.'),
+    messageIdGroup: field(
+      z.string().regex(namePattern),
+      namedAs,
+      'none',
+      'Keys of one group count as one publisher: what one has published with a `messageId`, another does not publish again.',
+    ),
   },
   hook: {
     url: field(text(2_048), 'a URL', 'required', 'Where to `POST` what is asked.'),
@@ -311,6 +323,7 @@ function readApiKey(value: unknown, place: Place): ApiKey {
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
     permissions: new Permissions(grants, maxRememberedTopicsOfKey),
     isAdmin: fields['admin'] === true,
+    messageIdGroup: (fields['messageIdGroup'] as string | undefined) ?? null,
   };
 }
 

@@ -15,6 +15,8 @@ export interface Identity {
   readonly permissions: Permissions;
   /** An API key: the rate limits of users do not apply. */
   readonly isService: boolean;
+  /** Identities with the same one share their messageIds; null: those of the subject are its own. */
+  readonly messageIdGroup: string | null;
   /** May revoke. */
   readonly isAdmin: boolean;
 }

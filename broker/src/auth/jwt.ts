@@ -128,6 +128,7 @@ export class JwtVerifier {
       acceptedUntilMs: (exp + clockSkewSeconds) * 1_000,
       permissions: new Permissions(grantsOf(payload[grantsClaim])),
       isService: false,
+      messageIdGroup: null,
       isAdmin: false,
     };
   }

@@ -20,6 +20,7 @@ import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
 import type { Turns } from '../handlers/turns.js';
+import { type IdScope, sharedScope } from '../relay/scoped-id.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Outbox, Sender } from './outbox.js';
@@ -277,6 +278,10 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   whoIs(): { readonly connection: string | null; readonly subject: string | null } {
     return { connection: this.#session?.id ?? null, subject: this.#session?.subject ?? null };
+  }
+
+  get idScope(): IdScope {
+    return this.#session === null ? sharedScope : this.#session.idScope;
   }
 
   get expiresInMs(): number | null {

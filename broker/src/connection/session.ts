@@ -13,6 +13,7 @@ import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
 import { actionOf, isGuarded } from '../handlers/permit.js';
 import type { Subject, Subjects } from '../limits/subjects.js';
+import { type IdScope, scopeOf } from '../relay/scoped-id.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
@@ -95,6 +96,8 @@ export class Session {
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
+  /** Null until something is published: most connections never do. */
+  #idScope: IdScope | null = null;
   #isRefreshing = false;
   /** When it ends unless it is authenticated by then, or refreshed; milliseconds since the epoch. */
   #endsAtMs: number;
@@ -115,6 +118,13 @@ export class Session {
   /** Null as long as no token is accepted. */
   get subject(): string | null {
     return this.#identity?.subject ?? null;
+  }
+
+  /** Of the messageIds of its publications. Those of one that has no token are like no other's. */
+  get idScope(): IdScope {
+    if (this.#identity === null) return scopeOf(this.id);
+    this.#idScope ??= scopeOf(publisherOf(this.#identity));
+    return this.#idScope;
   }
 
   /** How long the token is good for, in milliseconds; null where it does not expire. */
@@ -403,6 +413,11 @@ export class Session {
 /** The same name at two issuers is two subjects. A line break stands in neither. */
 export function subjectNameOf({ issuer, subject }: Identity): string {
   return `${issuer ?? ''}\n${subject}`;
+}
+
+/** Whose messageIds those of an identity are. No subject is like a group: API keys have another prefix, and tokens an issuer. */
+function publisherOf(identity: Identity): string {
+  return identity.messageIdGroup === null ? subjectNameOf(identity) : `\ngroup:${identity.messageIdGroup}`;
 }
 
 function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {

@@ -1,6 +1,7 @@
 /** What a handler needs of the connection that a command came on. */
 import type { OutgoingReply, Topic } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
+import type { IdScope } from '../relay/scoped-id.js';
 import type { Turns } from './turns.js';
 
 /** One joining of a topic by a connection. */
@@ -20,6 +21,8 @@ export interface Caller {
   histories: number;
   /** Null as long as no publication of it was refused. */
   turns: Turns | null;
+  /** Of the messageIds of its publications. */
+  readonly idScope: IdScope;
   /** How long the token is good for, in milliseconds; null where it does not expire, or none was needed. */
   readonly expiresInMs: number | null;
   /** Whether the token permits it; everything is permitted where none is needed. */

@@ -1,6 +1,7 @@
 /** `publish`: hand the payload to the relay; answer when the relay has. */
 import { type CommandId, type Position, type Publish, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Receipt } from '../relay/relay.js';
+import { scopedId } from '../relay/scoped-id.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 import { replyError } from './reply-error.js';
@@ -20,7 +21,7 @@ export function publish(
   parts.counters.publicationsIn++;
   if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
-  parts.relay.publish(topic, command, messageId, receipt);
+  parts.relay.publish(topic, command, messageId === null ? null : scopedId(caller.idScope, messageId), receipt);
 }
 
 const now = (): number => performance.now();

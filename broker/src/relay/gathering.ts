@@ -66,7 +66,7 @@ export class Gathering {
     return this.#bytes;
   }
 
-  /** Copies the payload. */
+  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), here and in everything behind this. */
   add(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
     const size = payload.end - payload.start + maxItemHeaderBytes;
     let batch = this.#open.get(topic);

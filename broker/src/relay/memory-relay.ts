@@ -16,6 +16,7 @@ import type {
   RelayState,
   Standing,
 } from './relay.js';
+import type { ScopedId } from './scoped-id.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
 export interface MemoryRelaySettings {
@@ -75,8 +76,8 @@ export class MemoryRelay implements Relay {
     return this.#settings.topics.of(topic).level !== 'fast';
   }
 
-  publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
-    this.#gathering.add(topic, payload, messageId, receipt);
+  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void {
+    this.#gathering.add(topic, payload, id, receipt);
   }
 
   async subscribe(topic: Topic, _since: Position | null): Promise<void> {

@@ -60,6 +60,7 @@ import type {
   Spread,
   Standing,
 } from './relay.js';
+import type { ScopedId } from './scoped-id.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
 
@@ -309,7 +310,7 @@ export class RedisRelay implements Relay {
     return this.#window.ms;
   }
 
-  publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
+  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void {
     if (!this.#canPublish(topic)) {
       if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
       // Subscribers of this node get it nevertheless where the topic keeps no history.
@@ -326,7 +327,7 @@ export class RedisRelay implements Relay {
         'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
       );
     }
-    this.#gathering.add(topic, payload, messageId, receipt);
+    this.#gathering.add(topic, payload, id, receipt);
   }
 
   async subscribe(topic: Topic, since: Position | null): Promise<void> {

@@ -1,5 +1,6 @@
 /** The contract between nodes: carries publications from the node that took them in to every node with a subscriber. */
 import type { HistoryDirection, Payload, Position, ReplyError, Run, Topic } from '@fanfare/protocol';
+import type { ScopedId } from './scoped-id.js';
 
 /** Hears once what became of one acknowledged publication. */
 export interface Receipt {
@@ -122,7 +123,7 @@ export interface Relay {
    * when they can be reached again.
    *
    * At the other levels it gets the next offset of its topic and stands in the topic's history before anyone gets it; every node
-   * that listens delivers it, in order of offset. A publication with a `messageId` that the topic has had within the
+   * that listens delivers it, in order of offset. A publication with an `id` that the topic has had within the
    * idempotency window is not published again: its receipt hears the position of the first. Without a receipt, a
    * publication that Redis does not take is delivered to nobody.
    *
@@ -130,7 +131,7 @@ export interface Relay {
    * `unavailable` where Redis cannot be reached. Else `receipt`, if given, hears the outcome once, never before this
    * returns, and within about the relay's timeout whatever happens to Redis.
    */
-  publish(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void;
+  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void;
 
   /**
    * Resolves once this node listens to the topic: what any node accepts from then on is delivered here, until

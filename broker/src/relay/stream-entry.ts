@@ -6,7 +6,7 @@
  *     byte 1..2   number of publications, big endian
  *     byte 3..6   length of the run, big endian
  *     byte 7..    the run
- *     then for each messageId: its place in the run (2 bytes, 0 the first), its length (1 byte), ASCII
+ *     then for each messageId: its place in the run (2 bytes, 0 the first), its length (1 byte), ASCII (scoped-id.ts)
  *
  * lua/publish.lua reads and writes this layout too.
  */

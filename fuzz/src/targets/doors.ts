@@ -27,7 +27,7 @@ const admin = {
 };
 const nodeApi = new NodeApi({
   authenticator: {
-    authenticate: async () => ({ ...admin, isService: true, isAdmin: true }),
+    authenticate: async () => ({ ...admin, isService: true, messageIdGroup: null, isAdmin: true }),
     close() {},
   },
   revocations: new Revocations(),
@@ -132,7 +132,9 @@ const authenticator = createAuthenticator(
         maxLifetimeSeconds: 10_000_000_000,
       },
     ],
-    apiKeys: [{ id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true }],
+    apiKeys: [
+      { id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true, messageIdGroup: null },
+    ],
     hook: null,
   },
   createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
