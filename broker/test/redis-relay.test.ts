@@ -341,12 +341,12 @@ describe('a RedisRelay', () => {
 
   it('does not take a loop that was held up for a Redis that does not answer', async () => {
     prefixes++;
-    await using node = newRelay({ redisTimeoutMs: 100 });
+    await using node = newRelay({ redisTimeoutMs: 1_000 });
     await until('it is connected', () => node.relay.state === 'connected');
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 2; round++) {
       const outcome = publishAcknowledged(node.relay, 't', round);
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-      for (const start = performance.now(); performance.now() < start + 150; );
+      for (const start = performance.now(); performance.now() < start + 1_500; );
       expect(await outcome).toBeNull();
     }
     expect(node.counters.redisReconnects).toBe(0);
