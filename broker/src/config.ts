@@ -185,7 +185,7 @@ export const settings = {
     mustBe: 'addresses or networks such as 10.0.0.0/8, separated by commas',
     fallback: 'none',
     about:
-      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these.',
+      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these. Ports, brackets and quotes are ignored. If a proxy names no address, its own is counted.',
     schema: z
       .string()
       .default('')

@@ -49,6 +49,8 @@ export const logEvents = {
     'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`.',
   handshakeRefused:
     'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
+  clientAddressUnknown:
+    'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
   redisLost:

@@ -666,4 +666,22 @@ export const safeguards: readonly Safeguard[] = [
     testFile: 'broker/test/lost-state.test.ts',
     test: 'keeps what they hold if Redis comes back as it was before',
   },
+  {
+    name: 'addresses with ports',
+    about: 'a proxy that writes ports or brackets does not switch the limits of an address off',
+    file: 'broker/src/limits/addresses.ts',
+    find: ' ?? /^([^:]*):\\d+$/.exec(text)?.[1]',
+    replace: '',
+    testFile: 'broker/test/auth.test.ts',
+    test: 'of a client address, if what the proxy tells is',
+  },
+  {
+    name: 'proxies that name nobody',
+    about: 'clients whose proxy does not name them share the limits of one address',
+    file: 'broker/src/limits/addresses.ts',
+    find: 'if (loopback.has(socket) && !this.#trustedProxies.has(socket)) return null;',
+    replace: 'if (this.#trustedProxies.has(this.clientOf(remote, forwardedFor).address)) return null;',
+    testFile: 'broker/test/auth.test.ts',
+    test: 'of a client address, if what the proxy tells is',
+  },
 ];
