@@ -228,7 +228,7 @@ export const settings = {
     1_000,
     1,
     1_000_000,
-    'Opening handshakes that this node answers in a second, and as many POST requests; of one client address (where those are counted) a tenth. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
+    'Opening handshakes that this node answers in a second, and as many POST requests without a valid API key; of one client address (where those are counted) a tenth. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
   ),
   maxUnauthenticatedPercent: integer(
     'FANFARE_MAX_UNAUTHENTICATED_PERCENT',

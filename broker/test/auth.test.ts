@@ -583,6 +583,24 @@ describe('limits that are walked around', () => {
     expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.77' })).toBe(101);
   });
 
+  // Number 13, point 7.
+  it('a token that only looks like an API key is held to the limit of POST requests, and a revoked key too', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '1' }) });
+    const statusesOf = async (token: string): Promise<number[]> => {
+      const answers = await Promise.all(Array.from({ length: 30 }, () => post('/v1/tickets', token, '', 0, small)));
+      return answers.map(({ status }) => status);
+    };
+    for (const fake of ['fk_nobody_nothing', 'fk_orders_nothing', `${ordersKey}x`]) {
+      expect(await statusesOf(fake)).toContain(503);
+    }
+    // A key that exists is served while they have used the limit up.
+    expect(new Set(await statusesOf(ordersKey))).toEqual(new Set([201]));
+    expect(await post('/v1/revocations', adminKey, '{"subject":"key:orders"}', 0, small)).toMatchObject({
+      status: 202,
+    });
+    expect(await statusesOf(ordersKey)).toContain(503);
+  });
+
   it('who comes back has sent what it had sent', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
     let published = 0;

@@ -684,4 +684,13 @@ export const safeguards: readonly Safeguard[] = [
     testFile: 'broker/test/auth.test.ts',
     test: 'of a client address, if what the proxy tells is',
   },
+  {
+    name: 'exempt keys',
+    about: 'only an API key that exists is exempt from the limit of POST requests',
+    file: 'broker/src/connection/server.ts',
+    find: 'token !== null && api.isService(token)',
+    replace: "token?.startsWith('fk_') === true",
+    testFile: 'broker/test/auth.test.ts',
+    test: 'a token that only looks like an API key is held to the limit of POST requests',
+  },
 ];

@@ -129,11 +129,14 @@ export class Doorkeeper {
     return origins === 'any' || origins.has(origin);
   }
 
-  /** A POST request costs about what a handshake costs, and takes none of the node's. `isService`: it shows an API key, which is checked at once. */
-  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: boolean): Admitted | Refused {
+  /**
+   * A POST request costs about what a handshake costs, and takes none of the node's. `isService`: whether it shows a good API key, which
+   * is held to the limit of its address only. What merely looks like a key is held to both.
+   */
+  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: () => boolean): Admitted | Refused {
     const nowMs = performance.now();
     const address = this.#addresses.of(remoteAddress, forwardedFor);
-    if (address?.handshakes.take(1, nowMs) !== false && (isService || this.#posts.take(1, nowMs))) return { address };
+    if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#posts.take(1, nowMs))) return { address };
     this.#counters.handshakesLimited++;
     return busy('Too many requests at once; try again in a moment.', soon);
   }

@@ -27,6 +27,7 @@ const admin = {
 };
 const nodeApi = new NodeApi({
   authenticator: {
+    serviceOf: () => null,
     authenticate: async () => ({ ...admin, isService: true, isAdmin: true }),
     close() {},
   },
