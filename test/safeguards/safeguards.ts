@@ -693,4 +693,22 @@ export const safeguards: readonly Safeguard[] = [
     testFile: 'broker/test/auth.test.ts',
     test: 'a token that only looks like an API key is held to the limit of POST requests',
   },
+  {
+    name: 'room on the admin port',
+    about: 'probes are answered while somebody holds its sockets',
+    file: 'broker/src/admin.ts',
+    find: 'boundSockets(http);',
+    replace: 'http.maxConnections = 128;',
+    testFile: 'broker/test/admin.test.ts',
+    test: 'answers every probe while somebody holds more',
+  },
+  {
+    name: 'deadline on the admin port',
+    about: 'a request that does not come is not waited for',
+    file: 'broker/src/admin.ts',
+    find: 'headersTimeout: requestMs, requestTimeout: requestMs, ',
+    replace: '',
+    testFile: 'broker/test/admin.test.ts',
+    test: 'closes a socket that',
+  },
 ];
