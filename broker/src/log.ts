@@ -36,6 +36,8 @@ export const logEvents = {
   workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
+  setprivMissing:
+    'At start: the system has no `setpriv` (util-linux). A worker that hangs while the supervisor is killed lives on and keeps the port.',
   workerKilled:
     'A worker that was asked to stop has not ended in the time that this takes (`afterMs`): it is killed (SIGKILL).',
   outageBegan:

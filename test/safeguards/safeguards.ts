@@ -711,4 +711,13 @@ export const safeguards: readonly Safeguard[] = [
     testFile: 'broker/test/admin.test.ts',
     test: 'closes a socket that',
   },
+  {
+    name: 'workers end with their supervisor',
+    about: 'a worker that hangs does not keep the port when the supervisor is killed',
+    file: 'broker/src/workers/worker-process.ts',
+    find: '...(canDieWithSupervisor ? dieWithSupervisor : []),',
+    replace: '',
+    testFile: 'broker/test/workers.test.ts',
+    test: 'also one that is stopped',
+  },
 ];
