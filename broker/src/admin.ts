@@ -6,12 +6,18 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { boundSockets } from './admin-sockets.js';
 import type { Config } from './config.js';
 import { consolePage } from './console/console.js';
 import { metricsType } from './metrics.js';
 
-/** More are refused by closing them. */
-const maxConnections = 128;
+/** Time for a request to be complete, in milliseconds. Later it is answered 408 and closed. */
+const requestMs = 5_000;
+
+/** How long a client may leave an answer unread, in milliseconds, before its socket is closed. */
+const unreadMs = 10_000;
+
+const serverOptions = { headersTimeout: requestMs, requestTimeout: requestMs, connectionsCheckingInterval: 1_000 };
 
 export interface AdminSettings {
   readonly adminHost: string;
@@ -64,7 +70,7 @@ export class Admin {
   }
 
   static start({ adminHost, adminPort }: AdminSettings, sources: AdminSources): Promise<Admin> {
-    const http = createServer((request, response) => {
+    const http = createServer(serverOptions, (request, response) => {
       const path = (request.url ?? '/').split('?')[0] ?? '/';
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD');
@@ -74,8 +80,8 @@ export class Admin {
         answer(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`);
       });
     });
-    // Its connections take file descriptors that clients need.
-    http.maxConnections = maxConnections;
+    boundSockets(http);
+    http.setTimeout(unreadMs);
     return new Promise((resolve, reject) => {
       http.once('error', (error) => {
         reject(

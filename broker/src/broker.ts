@@ -120,7 +120,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,
-    doorkeeper: new Doorkeeper({ ...config, isAuthenticated }, counters),
+    doorkeeper: new Doorkeeper({ ...config, isAuthenticated }, counters, log),
     api: doors?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),

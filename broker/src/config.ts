@@ -185,7 +185,7 @@ export const settings = {
     mustBe: 'addresses or networks such as 10.0.0.0/8, separated by commas',
     fallback: 'none',
     about:
-      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these.',
+      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these. Ports, brackets and quotes are ignored. If a proxy names no address, its own is counted.',
     schema: z
       .string()
       .default('')
@@ -228,7 +228,7 @@ export const settings = {
     1_000,
     1,
     1_000_000,
-    'Opening handshakes that this node answers in a second, and as many POST requests; of one client address (where those are counted) a tenth. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
+    'Opening handshakes that this node answers in a second, and as many POST requests without a valid API key; of one client address (where those are counted) a tenth. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
   ),
   maxUnauthenticatedPercent: integer(
     'FANFARE_MAX_UNAUTHENTICATED_PERCENT',

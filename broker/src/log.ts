@@ -36,6 +36,8 @@ export const logEvents = {
   workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
   workerEnded:
     'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
+  setprivMissing:
+    'At start: the system has no `setpriv` (util-linux). A worker that hangs while the supervisor is killed lives on and keeps the port.',
   workerKilled:
     'A worker that was asked to stop has not ended in the time that this takes (`afterMs`): it is killed (SIGKILL).',
   outageBegan:
@@ -49,6 +51,8 @@ export const logEvents = {
     'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`.',
   handshakeRefused:
     'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
+  clientAddressUnknown:
+    'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
   redisConnected:
     'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
   redisLost:

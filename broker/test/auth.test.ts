@@ -457,6 +457,27 @@ describe('limits', () => {
     await until('its place is free', async () => (await statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })) === 101);
   });
 
+  // Number 13, point 4.
+  it.each([
+    ['with ports', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
+    ['of IPv6 in brackets, with ports', (n: number) => ({ 'X-Forwarded-For': `"[2001:db8::${n}]:${50_000 + n}"` })],
+    ['unreadable', (n: number) => ({ 'X-Forwarded-For': `client-${n}` })],
+    ['missing', () => ({})],
+  ] as const)('of a client address, if what the proxy tells is %s', async (kind, headersOf) => {
+    const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '2', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
+    await using small = await startCluster({ env });
+    const { url, log } = small.node();
+    const sockets = [1, 2].map((n) => new WebSocket(url, { headers: headersOf(n) }));
+    await Promise.all(sockets.map((socket) => once(socket, 'open')));
+    expect(await statusOf(url, headersOf(3))).toBe(429);
+    // A client that the proxy names is held to its own limit.
+    expect(await statusOf(url, { 'X-Forwarded-For': '203.0.113.9' })).toBe(101);
+    const warnings = log.filter(({ event }) => event === 'clientAddressUnknown');
+    const isNamed = kind !== 'unreadable' && kind !== 'missing';
+    expect(warnings).toMatchObject(isNamed ? [] : [{ kind, proxy: '127.0.0.1' }]);
+    for (const socket of sockets) socket.terminate();
+  });
+
   it('of the node: its connections, those that are not authenticated, and handshakes', async () => {
     await using full = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
     await full.connect();
@@ -568,6 +589,24 @@ describe('limits that are walked around', () => {
     // Nor do requests without a token take anything from handshakes.
     await Promise.all(Array.from({ length: 60 }, () => post('/v1/tickets', null, '', 0, small)));
     expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.77' })).toBe(101);
+  });
+
+  // Number 13, point 7.
+  it('a token that only looks like an API key is held to the limit of POST requests, and a revoked key too', async () => {
+    await using small = await startCluster({ env: await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '1' }) });
+    const statusesOf = async (token: string): Promise<number[]> => {
+      const answers = await Promise.all(Array.from({ length: 30 }, () => post('/v1/tickets', token, '', 0, small)));
+      return answers.map(({ status }) => status);
+    };
+    for (const fake of ['fk_nobody_nothing', 'fk_orders_nothing', `${ordersKey}x`]) {
+      expect(await statusesOf(fake)).toContain(503);
+    }
+    // A key that exists is served while they have used the limit up.
+    expect(new Set(await statusesOf(ordersKey))).toEqual(new Set([201]));
+    expect(await post('/v1/revocations', adminKey, '{"subject":"key:orders"}', 0, small)).toMatchObject({
+      status: 202,
+    });
+    expect(await statusesOf(ordersKey)).toContain(503);
   });
 
   it('who comes back has sent what it had sent', async () => {

@@ -4,6 +4,7 @@ import { readOrigins } from '../src/limits/origins.js';
 import { SharedBucket } from '../src/limits/shared-bucket.js';
 import { Subjects } from '../src/limits/subjects.js';
 import { TokenBucket } from '../src/limits/token-bucket.js';
+import type { Log } from '../src/log.js';
 import { until } from './wait.js';
 
 describe('a token bucket', () => {
@@ -54,15 +55,19 @@ describe('a token bucket', () => {
   });
 });
 
+/** Keeps what is logged: `event`, and what it is about. */
+function logOf(lines: object[]): Pick<Log, 'warn'> {
+  return { warn: (fields: object) => void lines.push(fields) };
+}
+
 describe('the address of a client', () => {
-  const addresses = new Addresses(new Networks(['10.0.0.0/8', '2001:db8:1::/48']), 10);
+  const trusted = new Networks(['10.0.0.0/8', '127.0.0.2', '2001:db8:1::/48']);
+  const addresses = new Addresses(trusted, 10, logOf([]));
 
   it.each([
     ['of the socket, where that is no trusted proxy, whatever it claims', '192.0.2.1', '198.51.100.7', '192.0.2.1'],
-    ['of the socket, where the proxy says nothing', '10.0.0.1', '', '10.0.0.1'],
     ['the last one that is no proxy', '10.0.0.1', '203.0.113.9, 198.51.100.7, 10.2.3.4', '198.51.100.7'],
     ['not one that a client made up before it', '10.0.0.1', '127.0.0.1, 198.51.100.7', '198.51.100.7'],
-    ['of the proxy, where what it says is no address', '10.0.0.1', 'unknown', '10.0.0.1'],
     ['behind a proxy of IPv6', '2001:db8:1::5', '2001:DB8:9::1', '2001:db8:9::1'],
     // Found by `npm run fuzz -- --target addresses`: only with 32 bits behind it is ::ffff: IPv4.
     ['an IPv6 address that only begins like IPv4', '::ffff:1', '', '::ffff:1'],
@@ -70,40 +75,77 @@ describe('the address of a client', () => {
     ['IPv4 in hexadecimal', '::ffff:c633:6407', '', '198.51.100.7'],
     ['IPv4, also in the clothes of IPv6', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
     ['IPv4, as uWebSockets writes it', '0000:0000:0000:0000:0000:ffff:0a00:0001', '198.51.100.7', '198.51.100.7'],
-  ])('is that %s', (_, remote, forwardedFor, client) => {
-    expect(addresses.clientOf(remote, forwardedFor)).toBe(client);
+    ['without a port', '10.0.0.1', '198.51.100.7:50000', '198.51.100.7'],
+    ['without a port behind another proxy that has one', '10.0.0.1', '198.51.100.7:1, 10.2.3.4:2', '198.51.100.7'],
+    ['without brackets', '10.0.0.1', '[2001:db8:9::1]', '2001:db8:9::1'],
+    ['without brackets and a port', '10.0.0.1', '[2001:db8:9::1]:50000', '2001:db8:9::1'],
+    ['without quotes', '10.0.0.1', '"[2001:db8:9::1]:50000"', '2001:db8:9::1'],
+    ['without a zone', '10.0.0.1', 'fe80::1%eth0', 'fe80::1'],
+    ['without all of these', '10.0.0.1', ' "[::ffff:198.51.100.7%1]:50000" ', '198.51.100.7'],
+  ])('is that %s', (_, remote, forwardedFor, address) => {
+    expect(addresses.clientOf(remote, forwardedFor)).toEqual({ address, unnamed: null });
+  });
+
+  it.each([
+    ['says nothing', '10.0.0.1', '', '10.0.0.1', 'missing'],
+    ['names only proxies', '10.0.0.1', '10.2.3.4, 10.5.6.7', '10.2.3.4', 'missing'],
+    ['is on this machine and says nothing', '127.0.0.2', '', '127.0.0.2', 'missing'],
+    ['writes a word', '10.0.0.1', 'unknown', '10.0.0.1', 'unreadable'],
+    ['writes nothing behind what its client claims', '10.0.0.1', '198.51.100.7,', '10.0.0.1', 'unreadable'],
+    ['writes a name', '10.0.0.1', '198.51.100.7, host.example:443', '10.0.0.1', 'unreadable'],
+    ['writes half of the brackets', '10.0.0.1', '[2001:db8:9::1', '10.0.0.1', 'unreadable'],
+    ['writes half of the quotes', '10.0.0.1', '"198.51.100.7', '10.0.0.1', 'unreadable'],
+    ['writes no address', '10.0.0.1', '198.51.100.256:80', '10.0.0.1', 'unreadable'],
+    ['wrote that to another proxy', '10.0.0.1', '198.51.100.7, unknown, 10.2.3.4', '10.2.3.4', 'unreadable'],
+  ])('is that of the proxy that %s, and is counted', (_, remote, forwardedFor, address, unnamed) => {
+    expect(addresses.clientOf(remote, forwardedFor)).toEqual({ address, unnamed });
+    expect(addresses.of(remote, forwardedFor)).toMatchObject({ key: address });
+  });
+
+  it('that no proxy names is logged once for each kind', () => {
+    const lines: object[] = [];
+    const logged = new Addresses(trusted, 10, logOf(lines));
+    for (const header of ['', '198.51.100.7:80', 'unknown', '', 'garbage', '10.2.3.4']) logged.of('10.0.0.1', header);
+    expect(lines).toEqual([
+      { event: 'clientAddressUnknown', kind: 'missing', proxy: '10.0.0.1' },
+      { event: 'clientAddressUnknown', kind: 'unreadable', proxy: '10.0.0.1' },
+    ]);
   });
 
   it('of IPv6 counts by its /64', () => {
-    const one = addresses.of('2001:db8:9:1::1');
-    expect(one).toMatchObject({ key: '2001:db8:9:1::/64' });
-    expect(addresses.of('2001:db8:9:1:ffff::2')?.key).toBe(one?.key);
-    expect(addresses.of('2001:0db8:0009:0001:0000:0000:0000:0003')?.key).toBe(one?.key);
+    const keyOf = (address: string): string | undefined => addresses.of(address, '')?.key;
+    const one = keyOf('2001:db8:9:1::1');
+    expect(one).toBe('2001:db8:9:1::/64');
+    expect(keyOf('2001:db8:9:1:ffff::2')).toBe(one);
+    expect(keyOf('2001:0db8:0009:0001:0000:0000:0000:0003')).toBe(one);
     // Found by `npm run fuzz -- --target addresses`: the last 32 bits may be written as those of IPv4.
-    expect(addresses.of('2001:db8:9:1:0:0:192.0.2.1')?.key).toBe(one?.key);
-    expect(addresses.of('::a:b:c:d:192.0.2.1')?.key).toBe('0:0:a:b::/64');
-    expect(addresses.of('2001:db8:9:2::1')?.key).not.toBe(one?.key);
+    expect(keyOf('2001:db8:9:1:0:0:192.0.2.1')).toBe(one);
+    expect(keyOf('::a:b:c:d:192.0.2.1')).toBe('0:0:a:b::/64');
+    expect(keyOf('2001:db8:9:2::1')).not.toBe(one);
   });
 
-  it('of this machine, or of a trusted proxy itself, is not counted', () => {
-    for (const client of ['127.0.0.1', '127.9.9.9', '::1', '10.3.3.3']) expect(addresses.of(client)).toBeNull();
+  it('of this machine is not counted, unless a proxy says that it is the address of its client', () => {
+    for (const client of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {
+      expect(addresses.of(client, '')).toBeNull();
+      expect(addresses.of('10.0.0.1', client)).not.toBeNull();
+    }
   });
 
   it('is forgotten when it has no connection, and may connect as often as any other', () => {
-    const address = addresses.of('192.0.2.1');
+    const address = addresses.of('192.0.2.1', '');
     if (address === null) throw new Error('It is counted.');
     const now = performance.now();
     expect(address.handshakes.take(10, now)).toBe(true);
     expect(address.handshakes.take(1, now)).toBe(false);
     address.connections++;
     addresses.forgetIdle(now + 5_000);
-    expect(addresses.of('192.0.2.1')).toBe(address);
+    expect(addresses.of('192.0.2.1', '')).toBe(address);
     address.connections--;
     address.handshakes.take(5, now + 5_000);
     addresses.forgetIdle(now + 5_000);
-    expect(addresses.of('192.0.2.1')).toBe(address);
+    expect(addresses.of('192.0.2.1', '')).toBe(address);
     addresses.forgetIdle(now + 6_000);
-    expect(addresses.of('192.0.2.1')).not.toBe(address);
+    expect(addresses.of('192.0.2.1', '')).not.toBe(address);
   });
 });
 

@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { within } from './wait.js';
 
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+/** What `fanfare` runs. */
+export const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 export interface Finished {
   readonly code: number;

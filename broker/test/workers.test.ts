@@ -1,12 +1,14 @@
 /** Several processes that share a port: what clients, operators and a second broker see of them. They run what `npm run build` wrote. */
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { createInterface } from 'node:readline';
 import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons, type Position } from '@fanfare/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mergeMetrics } from '../src/workers/merge-metrics.js';
 import { claimPort } from '../src/workers/port-claim.js';
-import { run } from './run.js';
+import { main, run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
@@ -248,16 +250,73 @@ describe('the supervisor', () => {
     await until('no worker is left', () => ![pidOf(node, 1), pidOf(node, 2)].some(isAlive));
   });
 
-  it('leaves no worker behind when it is killed, and its port can be taken again', async () => {
-    await using node = await startWorkers();
-    const clients = await connectMany(node);
-    await node.kill();
-    await until('no worker is left', () => ![pidOf(node, 1), pidOf(node, 2)].some(isAlive));
-    for (const { connection } of clients) await within('it is closed', connection.closed);
+  // Number 13, point 12.
+  it.each([
+    ['also one that serves', async () => undefined],
+    [
+      'also one that drains',
+      async (node: NodeProcess) => {
+        const { connection } = await connect(node);
+        process.kill(node.pid, 'SIGTERM');
+        await connection.next('goaway');
+      },
+    ],
+    [
+      'also one that starts',
+      async (node: NodeProcess) => {
+        const pid = pidOf(node, 1);
+        process.kill(pid, 'SIGKILL');
+        await until('it is started again', () => pidOf(node, 1) !== pid);
+      },
+    ],
+    ['also one that hangs', (node: NodeProcess) => silence(node, 'SIGUSR2')],
+    ['also one that is stopped', (node: NodeProcess) => silence(node, 'SIGSTOP')],
+  ])('leaves no worker behind when it is killed, %s, and its port can be taken again', async (_, bring) => {
+    const hang = 'process.on("SIGUSR2", () => { for (;;); })';
+    const env = {
+      FANFARE_DRAIN_WINDOW_MS: '60000',
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hang)}`,
+    };
+    await using node = await startWorkers({ env });
+    await bring(node);
+    const pids = [pidOf(node, 1), pidOf(node, 2)];
+    try {
+      process.kill(node.pid, 'SIGKILL');
+      await until('no worker is left', () => !pids.some(isAlive));
+    } finally {
+      for (const pid of pids.filter(isAlive)) process.kill(pid, 'SIGKILL');
+    }
     await using next = await startWorkers({ port: node.port });
     expect((await ask(next, '/readyz')).status).toBe(200);
   });
 });
+
+it('a supervisor warns if the system has no setpriv, and its workers end with it as long as they do not hang', async () => {
+  const env = {
+    PATH: '/nonexistent',
+    FANFARE_WORKERS: '2',
+    FANFARE_REDIS_URL: redis.url,
+    FANFARE_PORT: '0',
+    FANFARE_ADMIN_PORT: '0',
+  };
+  const supervisor = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: LogLine[] = [];
+  createInterface(supervisor.stdout).on('line', (line) => lines.push(JSON.parse(line) as LogLine));
+  const found = (event: string): LogLine[] => lines.filter((line) => line.event === event);
+  try {
+    await until('all listen', () => found('listening').length === 3);
+    expect(found('setprivMissing')).toHaveLength(1);
+  } finally {
+    supervisor.kill('SIGKILL');
+  }
+  await until('no worker is left', () => !found('workerStarted').some(({ pid }) => pid !== undefined && isAlive(pid)));
+});
+
+/** A signal after which worker 1 does nothing any more. */
+async function silence(node: NodeProcess, signal: NodeJS.Signals): Promise<void> {
+  process.kill(pidOf(node, 1), signal);
+  await until('it is silent', async () => (await ask(node, '/healthz')).status === 503);
+}
 
 describe('a port of several workers', () => {
   const workers = (port: number): Record<string, string> => ({

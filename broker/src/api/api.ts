@@ -49,6 +49,11 @@ export class NodeApi implements Api {
     this.#parts = parts;
   }
 
+  isService(token: string): boolean {
+    const identity = this.#parts.authenticator.serviceOf(token);
+    return identity !== null && !this.#parts.revocations.has(identity, '');
+  }
+
   async answer(path: string, request: ApiRequest): Promise<Answer> {
     try {
       return path === '/v1/tickets' ? await this.#issueTicket(request) : await this.#revoke(request);

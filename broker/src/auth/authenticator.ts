@@ -8,6 +8,8 @@ import { type JwksCounters, JwksKeys } from './jwks.js';
 import { JwtVerifier, type KeySource, LocalKeys } from './jwt.js';
 
 export interface Authenticator {
+  /** The service that has this API key; null if the token is no API key of this node. Costs one hash. */
+  serviceOf(token: string): Identity | null;
   /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
   authenticate(token: string): Promise<Identity>;
   close(): void;
@@ -27,8 +29,11 @@ export function createAuthenticator({ issuers, apiKeys }: AuthConfig, log: Log, 
   const byIssuer = new Map(verifiers.map((verifier) => [verifier.issuer, verifier]));
   const keys = new ApiKeys(apiKeys);
   return {
+    serviceOf: (token) => keys.find(token),
     async authenticate(token) {
-      if (token.startsWith(apiKeyPrefix)) return keys.identify(token);
+      const service = keys.find(token);
+      if (service !== null) return service;
+      if (token.startsWith(apiKeyPrefix)) throw new AuthError('invalidToken', 'There is no such API key.');
       if (byIssuer.size === 0) throw new AuthError('invalidToken', 'This node takes API keys only.');
       const verifier = byIssuer.get(JwtVerifier.issuerOf(token));
       if (verifier === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');

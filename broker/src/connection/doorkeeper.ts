@@ -2,6 +2,7 @@
 import { type Address, Addresses, type Networks } from '../limits/addresses.js';
 import type { Origins } from '../limits/origins.js';
 import { TokenBucket } from '../limits/token-bucket.js';
+import type { Log } from '../log.js';
 import { printable, type Refused } from './upgrade.js';
 
 export interface DoorkeeperSettings {
@@ -55,12 +56,12 @@ export class Doorkeeper {
   readonly #handshakes: TokenBucket;
   readonly #posts: TokenBucket;
 
-  constructor(settings: DoorkeeperSettings, counters: DoorkeeperCounters) {
+  constructor(settings: DoorkeeperSettings, counters: DoorkeeperCounters, log: Pick<Log, 'warn'>) {
     this.#settings = settings;
     this.#counters = counters;
     const { handshakesPerSecond } = settings;
     const bucket = (): TokenBucket => new TokenBucket(handshakesPerSecond, handshakesPerSecond, performance.now());
-    this.#addresses = new Addresses(settings.trustedProxies, Math.max(1, handshakesPerSecond * addressShare));
+    this.#addresses = new Addresses(settings.trustedProxies, Math.max(1, handshakesPerSecond * addressShare), log);
     this.#handshakes = bucket();
     this.#posts = bucket();
   }
@@ -82,7 +83,7 @@ export class Doorkeeper {
     const nowMs = performance.now();
     // Before what all share is asked for: one client alone is not to use it up.
     const isCounted = isAuthenticated && maxConnectionsPerAddress > 0;
-    const address = isCounted ? this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor)) : null;
+    const address = isCounted ? this.#addresses.of(remoteAddress, forwardedFor) : null;
     if (address !== null && address.connections >= maxConnectionsPerAddress) {
       this.#counters.addressesRefused++;
       return {
@@ -128,11 +129,14 @@ export class Doorkeeper {
     return origins === 'any' || origins.has(origin);
   }
 
-  /** A POST request costs about what a handshake costs, and takes none of the node's. `isService`: it shows an API key, which is checked at once. */
-  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: boolean): Admitted | Refused {
+  /**
+   * A POST request costs about what a handshake costs, and takes none of the node's. `isService`: whether it shows a good API key, which
+   * is held to the limit of its address only. What merely looks like a key is held to both.
+   */
+  judgePost({ remoteAddress, forwardedFor }: Omit<Visitor, 'origin'>, isService: () => boolean): Admitted | Refused {
     const nowMs = performance.now();
-    const address = this.#addresses.of(this.#addresses.clientOf(remoteAddress, forwardedFor));
-    if (address?.handshakes.take(1, nowMs) !== false && (isService || this.#posts.take(1, nowMs))) return { address };
+    const address = this.#addresses.of(remoteAddress, forwardedFor);
+    if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#posts.take(1, nowMs))) return { address };
     this.#counters.handshakesLimited++;
     return busy('Too many requests at once; try again in a moment.', soon);
   }

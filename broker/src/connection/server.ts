@@ -2,7 +2,6 @@
 
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
-import { apiKeyPrefix } from '../auth/api-keys.js';
 import type { Address } from '../limits/addresses.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
@@ -64,6 +63,8 @@ export interface ApiRequest {
 /** Answers POST requests; bodies are JSON. */
 export interface Api {
   readonly paths: readonly string[];
+  /** Whether the token is an API key of this node that is not revoked. Asked before the limits, for each request: it must cost little. */
+  isService(token: string): boolean;
   answer(path: string, request: ApiRequest): Promise<{ readonly status: string; readonly body: unknown }>;
 }
 
@@ -380,7 +381,7 @@ export class Server {
     if (api === null) return this.#refuse(response, this.#judge(request), visitor);
     const entry = this.#isDraining
       ? refuseDraining
-      : doorkeeper.judgePost(visitor, token?.startsWith(apiKeyPrefix) === true);
+      : doorkeeper.judgePost(visitor, () => token !== null && api.isService(token));
     if ('status' in entry) return this.#refuse(response, entry, visitor);
     const { address } = entry;
     const tooMany = this.#openRequests.judge(address);

@@ -1,5 +1,6 @@
 /** From where a client comes, and how many come from there. */
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import type { Log } from '../log.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** The clients of one address. */
@@ -41,15 +42,28 @@ export function isNetwork(text: string): boolean {
 
 const loopback = new Networks(['127.0.0.0/8', '::1']);
 
+/** Why a trusted proxy counts in the place of its client: it wrote something else than an address, or nothing. */
+export type Unnamed = 'unreadable' | 'missing';
+
+export interface Client {
+  readonly address: string;
+  /** Null: the address is the client's own. Else it is that of the proxy which does not name its client. */
+  readonly unnamed: Unnamed | null;
+}
+
 export class Addresses {
   readonly #trustedProxies: Networks;
   readonly #handshakesPerSecond: number;
+  readonly #log: Pick<Log, 'warn'>;
   readonly #addresses = new Map<string, Address>();
+  /** What the log has said already. */
+  readonly #logged = new Set<Unnamed>();
 
   /** `handshakesPerSecond`: those of one address. */
-  constructor(trustedProxies: Networks, handshakesPerSecond: number) {
+  constructor(trustedProxies: Networks, handshakesPerSecond: number, log: Pick<Log, 'warn'>) {
     this.#trustedProxies = trustedProxies;
     this.#handshakesPerSecond = handshakesPerSecond;
+    this.#log = log;
   }
 
   /** Addresses that are remembered. */
@@ -58,24 +72,32 @@ export class Addresses {
   }
 
   /**
-   * The address of a client: that of the socket, or, where that is a trusted proxy, the last in `X-Forwarded-For` that is none. The
+   * The address of a client: that of the socket, or, if that is a trusted proxy, the last in `X-Forwarded-For` that is none. The
    * ones before it are anybody's claim.
    */
-  clientOf(remote: string, forwardedFor: string): string {
-    let client = canonical(remote);
-    for (const hop of forwardedFor.split(',').reverse()) {
-      if (!this.#trustedProxies.has(client)) break;
-      const address = canonical(hop.trim());
-      if (!isIPv4(address) && !isIPv6(address)) break;
-      client = address;
+  clientOf(remote: string, forwardedFor: string): Client {
+    const hops = forwardedFor === '' ? [] : forwardedFor.split(',');
+    let address = canonical(remote);
+    while (this.#trustedProxies.has(address)) {
+      const hop = hops.pop();
+      if (hop === undefined) return { address, unnamed: 'missing' };
+      const next = readHop(hop);
+      if (next === null) return { address, unnamed: 'unreadable' };
+      address = next;
     }
-    return client;
+    return { address, unnamed: null };
   }
 
-  /** How many connections there are from where this client comes. Null: they are not counted (this machine itself, a trusted proxy). */
-  of(client: string): Address | null {
-    if (loopback.has(client) || this.#trustedProxies.has(client)) return null;
-    const key = isIPv6(client) ? networkOf(client) : client;
+  /**
+   * How many connections there are from where this client comes. Null: they are not counted, because the client is on this machine. A
+   * proxy on this machine does not make its clients such.
+   */
+  of(remote: string, forwardedFor: string): Address | null {
+    const socket = canonical(remote);
+    if (loopback.has(socket) && !this.#trustedProxies.has(socket)) return null;
+    const client = this.clientOf(remote, forwardedFor);
+    if (client.unnamed !== null) this.#warnOnce(client.unnamed, client.address);
+    const key = networkOf(client.address);
     let address = this.#addresses.get(key);
     if (address === undefined) {
       const handshakes = new TokenBucket(this.#handshakesPerSecond, this.#handshakesPerSecond, performance.now());
@@ -91,10 +113,35 @@ export class Addresses {
       if (connections + openRequests === 0 && handshakes.isFull(nowMs)) this.#addresses.delete(key);
     }
   }
+
+  #warnOnce(kind: Unnamed, proxy: string): void {
+    if (this.#logged.has(kind)) return;
+    this.#logged.add(kind);
+    const mend = {
+      unreadable: 'Its entry in X-Forwarded-For is not an IP address. Have it write the address of the client.',
+      missing: `X-Forwarded-For is missing or names trusted proxies only. Have the proxy set it. If ${proxy} is a client, take it out of FANFARE_TRUSTED_PROXIES.`,
+    };
+    this.#log.warn(
+      { event: 'clientAddressUnknown', kind, proxy },
+      `The trusted proxy ${proxy} does not name its client: the limits of one address hold for all such clients together. ${mend[kind]} Logged once.`,
+    );
+  }
 }
 
-/** An IPv4 address in IPv6's clothes (RFC 4291 section 2.5.5.2) is an IPv4 address. */
-function canonical(address: string): string {
+/**
+ * The address in an entry of `X-Forwarded-For`, or null if there is none. Some proxies add a port, and with it the brackets of IPv6 and
+ * quotes (RFC 7239 section 6), or a zone (RFC 4007 section 11).
+ */
+function readHop(entry: string): string | null {
+  const text = entry.trim().replace(/^"(.*)"$/, '$1');
+  const host = /^\[(.*)\](?::\d+)?$/.exec(text)?.[1] ?? /^([^:]*):\d+$/.exec(text)?.[1] ?? text;
+  const address = canonical(host);
+  return isIP(address) === 0 ? null : address;
+}
+
+/** One way to write an address: without a zone, and IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2) as IPv4. */
+function canonical(text: string): string {
+  const [address = ''] = text.split('%');
   const mapped = /^(?:::ffff:|(?:0{1,4}:){5}ffff:)(.+)$/i.exec(address)?.[1];
   if (mapped === undefined) return address.toLowerCase();
   if (isIPv4(mapped)) return mapped;
@@ -109,10 +156,11 @@ function asTwoWords(ipv4: string): string {
   return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** The /64 of an IPv6 address: one subscriber of a provider has all of it (RFC 6177). */
-function networkOf(address: string): string {
-  const [withoutZone = ''] = address.split('%');
-  const [head = '', tail] = withoutZone.replace(/\d+\.\d+\.\d+\.\d+$/, asTwoWords).split('::');
+/** What an address counts as: itself, or of IPv6 its /64, for one subscriber of a provider has all of it (RFC 6177). */
+export function networkOf(text: string): string {
+  const address = canonical(text);
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = address.replace(/\d+\.\d+\.\d+\.\d+$/, asTwoWords).split('::');
   const words = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
   const zeros = Array.from({ length: Math.max(0, 8 - words.length - after.length) }, () => '0');

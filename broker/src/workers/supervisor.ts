@@ -10,7 +10,7 @@ import { workerMetrics } from '../metrics.js';
 import { mergeMetrics } from './merge-metrics.js';
 import type { Answers } from './messages.js';
 import { claimPort } from './port-claim.js';
-import { exitCode, type WorkerEnd, WorkerProcess } from './worker-process.js';
+import { canDieWithSupervisor, exitCode, type WorkerEnd, WorkerProcess } from './worker-process.js';
 
 /** Until a worker that has ended is started again; twice as long each time, unless it had lived for longer than the longest delay. */
 const firstDelayMs = 100;
@@ -62,7 +62,7 @@ export class Supervisor {
     this.listening = new Promise((resolve, reject) => {
       this.#settleListening = (refusal) => (refusal === null ? resolve() : reject(refusal));
     });
-    // Workers see that we are gone by their channel; one whose event loop does not turn would not.
+    // Without `setpriv`, workers see that we are gone by their channel; one whose event loop does not turn would not.
     process.once('exit', () => this.#killAll());
   }
 
@@ -75,6 +75,12 @@ export class Supervisor {
       readiness: () => supervisor.#readiness(),
       metrics: () => supervisor.#metrics(),
     });
+    if (!canDieWithSupervisor) {
+      log.warn(
+        { event: 'setprivMissing' },
+        'The system has no setpriv (package util-linux): a worker that hangs while this supervisor is killed lives on and keeps the port. Install it.',
+      );
+    }
     for (const place of supervisor.#places) supervisor.#startWorker(place);
     return supervisor;
   }

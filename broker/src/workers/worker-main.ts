@@ -5,7 +5,7 @@ import { createLog, endOnBug, type Log } from '../log.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 async function main(): Promise<void> {
-  // A node that nobody watches would go on when its port is given to others.
+  // For systems without `setpriv` (worker-process.ts): a node that nobody watches would go on and keep the port.
   process.on('disconnect', () => process.exit(1));
   if (!process.connected) throw new Error('This is started by `fanfare` with FANFARE_WORKERS, not by hand.');
   const config = loadConfig(process.env);

@@ -1,11 +1,21 @@
 /** One worker as its supervisor sees it: a process that is started, asked, stopped, and that ends. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Answers, FromWorker, ToWorker } from './messages.js';
 
 const main = fileURLToPath(new URL('./worker-main.js', import.meta.url));
+
+/**
+ * Has the kernel kill a worker whose supervisor is gone, whatever the worker does: one that hangs or is stopped would keep the port, and accept
+ * connections that nobody answers. The command becomes the worker; the pid stays the same.
+ */
+const dieWithSupervisor = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+
+/** Whether the system has that command (it belongs to util-linux). Without it, only a worker whose event loop turns ends with its supervisor. */
+export const canDieWithSupervisor =
+  spawnSync(dieWithSupervisor[0], [...dieWithSupervisor.slice(1), 'true']).status === 0;
 
 export interface WorkerProcessOptions {
   readonly worker: number;
@@ -40,7 +50,17 @@ export class WorkerProcess {
     // At a terminal its lines go there as they are, in colour. Else through us, line by line: what is longer than 4 KiB would be written to a
     // pipe in pieces, between which other workers write.
     const stdout = process.stdout.isTTY ? 'inherit' : 'pipe';
-    this.#child = fork(main, [String(worker)], { env, stdio: ['ignore', stdout, 'inherit', 'ipc'] });
+    const [execPath, ...execArgv] = [
+      ...(canDieWithSupervisor ? dieWithSupervisor : []),
+      process.execPath,
+      ...process.execArgv,
+    ];
+    this.#child = fork(main, [String(worker)], {
+      execPath,
+      execArgv,
+      env,
+      stdio: ['ignore', stdout, 'inherit', 'ipc'],
+    });
     if (this.#child.stdout !== null) createInterface({ input: this.#child.stdout }).on('line', onLine);
     this.#child.on('message', (message: FromWorker) => {
       if (message.type === 'listening') {

@@ -27,6 +27,7 @@ const admin = {
 };
 const nodeApi = new NodeApi({
   authenticator: {
+    serviceOf: () => null,
     authenticate: async () => ({ ...admin, isService: true, messageIdGroup: null, isAdmin: true }),
     close() {},
   },

@@ -86,6 +86,7 @@ export const addresses: Target = {
     ...[
       '::1\nfe80::/10\nfe80::1%eth0',
       '2001:DB8::1\n::/0\nunknown, "[2001:db8::1]:80"',
+      '10.0.0.1\n10.0.0.0/8\n1.2.3.4:80, 10.0.0.2:1',
       '0:0:0:0:0:ffff:1.2.3.4\n0.0.0.0/0\n',
     ],
   ),
@@ -96,6 +97,9 @@ export const addresses: Target = {
     ' ',
     '\n',
     '%1',
+    '"',
+    '[',
+    ']:80',
     '/0',
     '/32',
     '/128',
@@ -113,17 +117,26 @@ export const addresses: Target = {
     readOrigins(forwardedFor, (wrong) => holdSentence(wrong.slice(-500)));
     // The address of a socket is one; what the header says may be anything.
     if (isIP(remote) === 0 || remote.includes('%')) return;
-    const list = new Addresses(trusted, 1);
-    const client = list.clientOf(remote, forwardedFor);
-    hold(isIP(client) !== 0, () => `${remote}, ${JSON.stringify(forwardedFor)}: the client is ${client}.`);
-    if (!trusted.has(remote)) {
-      hold(client === list.clientOf(remote, ''), () => `${remote} is believed, and is no trusted proxy.`);
+    const list = new Addresses(trusted, 1, { warn: () => undefined });
+    const { address, unnamed } = list.clientOf(remote, forwardedFor);
+    hold(isIP(address) !== 0, () => `${remote}, ${JSON.stringify(forwardedFor)}: the client is ${address}.`);
+    hold(trusted.has(address) === (unnamed !== null), () => `${address} is ${unnamed ?? 'named'}.`);
+    const socket = list.clientOf(remote, '').address;
+    if (!trusted.has(socket)) hold(address === socket, () => `${remote} is believed, and is no trusted proxy.`);
+    else {
+      // However a proxy writes an address, it is the same one.
+      const written = isIP(address) === 6 ? [`[${address}]`, `[${address}]:1`, `${address}%1`] : [`${address}:1`];
+      for (const entry of [...written, `"${written[0]}"`, ` ${address} `]) {
+        hold(list.clientOf(remote, entry).address === address, () => `${entry} is another address.`);
+      }
     }
-    const counted = list.of(client);
+    const counted = list.of(remote, forwardedFor);
+    const isLocal = new Networks(['127.0.0.0/8', '::1']).has(socket) && !trusted.has(socket);
+    hold((counted === null) === isLocal, () => `${remote} is ${counted === null ? 'not ' : ''}counted.`);
     if (counted === null) return;
-    hold(isNetwork(counted.key), () => `${client} is counted as ${counted.key}.`);
-    hold(new Networks([counted.key]).has(client), () => `${client} is counted as ${counted.key}.`);
-    hold(list.of(client) === counted, () => 'It is not found again.');
+    hold(isNetwork(counted.key), () => `${address} is counted as ${counted.key}.`);
+    hold(new Networks([counted.key]).has(address), () => `${address} is counted as ${counted.key}.`);
+    hold(list.of(remote, forwardedFor) === counted, () => 'It is not found again.');
     list.forgetIdle(performance.now() + 2_000);
     hold(list.size === 0, () => 'It is not forgotten.');
   },

@@ -7,6 +7,7 @@ import { Parts } from '../verify/parts.js';
 import type { Attack } from './attack.js';
 import { authSetting } from './keys.js';
 import type { Outcome } from './outcome.js';
+import { proxyNetwork } from './raid.js';
 import { Raider } from './raider.js';
 import { type Latency, Regulars, type RegularsReport } from './regulars.js';
 
@@ -40,8 +41,7 @@ export interface SiegeResult {
   readonly slowdown: string | null;
 }
 
-/** Requests come from this machine and tell of other clients. */
-const commonSettings = { FANFARE_TRUSTED_PROXIES: '127.0.0.0/8' };
+const commonSettings = { FANFARE_TRUSTED_PROXIES: proxyNetwork };
 
 /** Nothing that an attacker does may make a node of this size grow by more. */
 const mostMemoryBytes = 192 * 1_048_576;

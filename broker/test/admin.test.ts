@@ -1,0 +1,141 @@
+/** The admin port while somebody holds its sockets. Number 13, point 6. */
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { Admin, type AdminSources } from '../src/admin.js';
+import { maxAdminSockets } from '../src/admin-sockets.js';
+import { startCluster } from './harness.js';
+import { until, within } from './wait.js';
+
+/** Sockets that one client holds. Each begins with `text`. */
+class Holder implements Disposable {
+  readonly sockets: readonly Socket[];
+
+  private constructor(sockets: readonly Socket[]) {
+    this.sockets = sockets;
+  }
+
+  static async open(port: number, localAddress: string, count: number, text: string): Promise<Holder> {
+    const sockets = Array.from({ length: count }, () => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress });
+      socket.on('error', () => undefined);
+      socket.resume();
+      return socket;
+    });
+    const opened = sockets.map(async (socket) => {
+      await once(socket, 'connect');
+      if (text !== '') socket.write(text);
+    });
+    await within('the sockets are open', Promise.all(opened));
+    return new Holder(sockets);
+  }
+
+  get open(): number {
+    return this.sockets.filter(({ closed }) => !closed).length;
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+}
+
+/** The status, or the code of the error, of a request on a socket of its own. */
+function get(port: number, path: string, localAddress = '127.0.0.1'): Promise<number | string | undefined> {
+  return new Promise((resolve) => {
+    const probe = request({ port, host: '127.0.0.1', localAddress, path, agent: false }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode));
+    });
+    probe.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code));
+    probe.end();
+  });
+}
+
+/** An admin port without a node, whose /healthz answers when `answer` is called. */
+async function startAdmin(): Promise<AsyncDisposable & { readonly admin: Admin; asked(): number; answer(): void }> {
+  let asked = 0;
+  let answer: () => void = () => undefined;
+  const answered = new Promise<null>((resolve) => {
+    answer = () => resolve(null);
+  });
+  const sources: AdminSources = {
+    about: () => ({ node: 'n', clientPort: 1, isTls: false, hasRedis: false, asksForTokens: false }),
+    stuck: () => {
+      asked++;
+      return answered;
+    },
+    readiness: async () => ({ isReady: true, reason: 'serving' }),
+    metrics: async () => '',
+  };
+  const admin = await Admin.start({ adminHost: '127.0.0.1', adminPort: 0 }, sources);
+  return { admin, asked: () => asked, answer, [Symbol.asyncDispose]: () => admin.close() };
+}
+
+describe('the admin port', () => {
+  it.each([
+    ['sockets that send nothing', ''],
+    ['requests that do not end', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'],
+    ['answered requests that stay open', 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['requests whose body does not come', 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n'],
+  ])('answers every probe while somebody holds more %s than there may be', async (_, text) => {
+    await using cluster = await startCluster();
+    const { adminPort } = cluster.node().broker;
+    if (adminPort === null) throw new Error('It has an admin port.');
+    for (const holderAddress of ['127.0.0.1', '127.0.0.2']) {
+      using _holder = await Holder.open(adminPort, holderAddress, maxAdminSockets + 20, text);
+      for (let probe = 0; probe < 20; probe++) {
+        expect(await get(adminPort, probe % 2 === 0 ? '/healthz' : '/metrics')).toBe(200);
+      }
+    }
+  });
+
+  it('holds no more sockets than it may', async () => {
+    await using started = await startAdmin();
+    using holder = await Holder.open(started.admin.port, '127.0.0.1', maxAdminSockets + 20, '');
+    await until('some were closed', () => holder.open === maxAdminSockets);
+    expect(holder.sockets.slice(0, 20).every(({ closed }) => closed)).toBe(true);
+  });
+
+  it('gives an answer that is being made before it drops a socket of that address, and others not at all', async () => {
+    await using started = await startAdmin();
+    const { port } = started.admin;
+    const probes = [get(port, '/healthz'), get(port, '/healthz', '127.0.0.2')];
+    await until('both are asked', () => started.asked() === 2);
+    using idle = await Holder.open(port, '127.0.0.1', 2 * maxAdminSockets, '');
+    await until('some were closed', () => idle.open < maxAdminSockets);
+    // Each of these has a request, like the probes.
+    using asking = await Holder.open(
+      port,
+      '127.0.0.3',
+      2 * maxAdminSockets,
+      'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
+    );
+    await until('some were closed', () => asking.open < maxAdminSockets);
+    started.answer();
+    expect(await within('the probes are answered', Promise.all(probes))).toEqual([200, 200]);
+  });
+
+  it.concurrent.each([
+    ['sends nothing', ''],
+    ['does not end its request', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'],
+  ])('closes a socket that %s', async (_, text) => {
+    await using started = await startAdmin();
+    using holder = await Holder.open(started.admin.port, '127.0.0.1', 1, text);
+    await until('it is closed', () => holder.open === 0);
+  });
+
+  it.concurrent('closes a socket that does not read its answers', async () => {
+    await using started = await startAdmin();
+    const { port } = started.admin;
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.on('error', () => undefined).pause();
+    // More answers than fit into the buffers of a socket.
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000));
+    // Only who writes or reads notices; empty lines between requests are no request.
+    await until('it is closed', () => {
+      socket.write('\r\n');
+      return socket.errored !== null;
+    });
+    socket.destroy();
+  });
+});
