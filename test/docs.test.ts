@@ -63,6 +63,7 @@ describe('the tables that they come from', () => {
       unauthenticated: () => 0,
       bufferedBytes: () => 0,
       revocations: () => 0,
+      revocationLagSeconds: () => 0,
     });
     metrics.readReasons(['draining'], () => null);
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);

@@ -98,11 +98,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
   const refusals = new Refusals(counters, log);
-  const onRevoked = (): void => {
+  const onWithdrawn = (): void => {
     // A copy: who is closed leaves the list.
-    for (const { session } of [...server.connections]) session?.checkRevoked();
+    for (const { session } of [...server.connections]) session?.checkWithdrawn();
   };
-  const doors = openDoors(config, redis, log, counters, onBug, onRevoked, (reason) => refusals.addReason(reason));
+  const doors = openDoors(config, redis, log, counters, onBug, onWithdrawn, (reason) => refusals.addReason(reason));
   const sessions = doors?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
   // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.
@@ -198,6 +198,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     bufferedBytes: () => rounds.bufferedBytes,
     revocations: () => doors?.revocations.size ?? 0,
+    revocationLagSeconds: () => (sessions?.store.revocationLagMs ?? 0) / 1_000,
     certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });
   const stopParts = async (): Promise<void> => {

@@ -345,6 +345,14 @@ export const settings = {
     60_000,
     'How long an answer of Redis may take. Beyond it the connection is made anew, and publishes that wait are answered `unconfirmed`, subscriptions `unavailable`.',
   ),
+  maxRevocationLagSeconds: integer(
+    'FANFARE_MAX_REVOCATION_LAG_SECONDS',
+    's',
+    15,
+    2,
+    86_400,
+    'How long ago the node may last have read from Redis what is revoked. Beyond it no token is accepted (`unavailable`, close 4004) and the node is not ready, until it reads it again; open connections stay. The default is longer than a failover of Redis takes.',
+  ),
   unsubscribeLingerMs: integer(
     'FANFARE_UNSUBSCRIBE_LINGER_MS',
     'ms',

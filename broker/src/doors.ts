@@ -7,7 +7,7 @@ import { Hook, type HookCounters } from './auth/hook.js';
 import type { JwksCounters } from './auth/jwks.js';
 import { MemoryAuthStore } from './auth/memory-auth-store.js';
 import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from './auth/redis-auth-store.js';
-import { type Revocation, Revocations } from './auth/revocations.js';
+import { type Revocation, Revocations, rememberedForMs } from './auth/revocations.js';
 import { Tickets } from './auth/tickets.js';
 import type { Config } from './config.js';
 import type { SessionContext, SessionCounters } from './connection/session.js';
@@ -25,24 +25,27 @@ export interface Doors {
 /** How often what is over is forgotten, and what lasts is said again, in milliseconds. A third of the time for which that holds. */
 const choresMs = reportedForMs / 3;
 
-/** `redis`: null for a node that is alone. `onRevoked`: something is revoked that was not before. `onFailed`: why a client was not authenticated. */
+/**
+ * `redis`: null for a node that is alone. `onWithdrawn`: something is revoked that was not before, or an issuer has taken back a key. `onFailed`: why a
+ * client was not authenticated.
+ */
 export function openDoors(
   config: Config,
   redis: RedisAuthStoreSettings | null,
   log: Log,
   counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
-  onRevoked: () => void,
+  onWithdrawn: () => void,
   onFailed: (reason: string) => void,
 ): Doors | null {
   const { auth } = config;
   if (auth === null || auth === 'none') return null;
-  const authenticator = createAuthenticator(auth, log, counters);
-  const revocations = new Revocations();
+  const authenticator = createAuthenticator(auth, log, counters, onWithdrawn);
+  const revocations = new Revocations(rememberedForMs(auth.issuers));
   const learn = (revoked: readonly Revocation[]): void => {
     let isNews = false;
     for (const revocation of revoked) isNews = revocations.add(revocation) || isNews;
-    if (isNews) onRevoked();
+    if (isNews) onWithdrawn();
   };
   const store: AuthStore =
     redis === null ? new MemoryAuthStore(learn) : new RedisAuthStore(redis, revocations, learn, log, counters);
@@ -57,7 +60,7 @@ export function openDoors(
         };
   const subjects = new Subjects(config, shared);
   const chores = setInterval(() => {
-    revocations.forgetOld(Date.now());
+    store.forget(revocations.forgetOld(Date.now()));
     subjects.report();
   }, choresMs);
   chores.unref();

@@ -17,8 +17,10 @@ export const logEvents = {
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
   jwksRead: 'The published keys of an `issuer` were read: at start, and after they could not be.',
   jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
+  jwksKeysRemoved:
+    'An `issuer` has taken back `keys`, a number, from its `jwksUrl`: connections with tokens that they signed are closed (4003).',
   revoked:
-    'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then.',
+    'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then (null: for ever). `isConfirmed` false: Redis did not take it, and the node tries again until it does.',
   hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
   logDropped:
     'The node dropped log lines, and `lines` is their number: the program that reads standard output did not keep up or was gone, or the disk was full.',

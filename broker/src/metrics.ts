@@ -22,6 +22,7 @@ export class Counters {
   tokensExpired = 0;
   subjectsRefused = 0;
   connectionsRevoked = 0;
+  connectionsKeyRemoved = 0;
   connectionsShed = 0;
   commandsNotPermitted = 0;
   commandsLimited = 0;
@@ -127,6 +128,10 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   connectionsRevoked: [
     'connections_revoked',
     'Connections closed because they, their token or their subject were revoked.',
+  ],
+  connectionsKeyRemoved: [
+    'connections_key_removed',
+    'Connections closed because the key that signed their token is no longer at the `jwksUrl` of its issuer.',
   ],
   connectionsShed: [
     'connections_shed',
@@ -245,6 +250,7 @@ export interface Readings {
   unauthenticated(): number;
   bufferedBytes(): number;
   revocations(): number;
+  revocationLagSeconds(): number;
   certificateExpirySeconds(): number;
 }
 
@@ -269,6 +275,10 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   unauthenticated: ['connections_unauthenticated', 'Open WebSocket connections that have not authenticated yet.'],
   bufferedBytes: ['buffered_bytes', 'Bytes that wait in the node for clients to read them, as of the last second.'],
   revocations: ['revocations', 'Subjects, tokens and connections that this node knows to be revoked.'],
+  revocationLagSeconds: [
+    'revocation_lag_seconds',
+    'Seconds since this node last read what is revoked (since its start, if it never has); 0 without Redis or without authentication.',
+  ],
   certificateExpirySeconds: [
     'certificate_expiry_seconds',
     'Unix time at which the certificate that new connections are shown expires; 0 without TLS.',

@@ -44,7 +44,7 @@ export const outageReasons = {
 export const notReadyReasons = {
   ...outageReasons,
   draining: 'draining',
-  revocations: 'Redis has not said yet what is revoked',
+  revocations: 'what is revoked was not read from Redis lately',
 } as const;
 
 export type NotReadyReason = keyof typeof notReadyReasons;

@@ -162,6 +162,8 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
   if (unknown !== undefined || isUnknownInScript(error))
     return `This Redis does not have ${unknown?.toUpperCase() ?? 'a command that Fanfare calls in scripts'}, renamed or disabled by rename-command: Fanfare needs it.`;
   if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+  if (message.startsWith('TOOMANY'))
+    return `Redis holds ${message.slice('TOOMANY '.length)}, the most that nodes keep: lower maxLifetimeSeconds of the issuers in FANFARE_AUTH.`;
   if (message.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
   if (message.startsWith('LOADING')) return 'Redis is still loading its data.';
   return null;

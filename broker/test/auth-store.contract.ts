@@ -20,6 +20,20 @@ export function authStoreContract(name: string, open: () => Promise<OpenedStore>
       expect(revoked[0]).toEqual(revocation);
     });
 
+    it('revokes here before anything else, and says when that is done', async () => {
+      const { store, revoked } = await open();
+      const revocation: Revocation = { kind: 'tokenId', value: 't', atMs: Date.now(), untilMs: Date.now() + 60_000 };
+      const done = store.revoke(revocation);
+      expect(revoked).toEqual([revocation]);
+      await done;
+    });
+
+    it('knows what is revoked, and how long ago it knew', async () => {
+      const { store } = await open();
+      await until('it is current', () => store.isCurrent);
+      expect(store.revocationLagMs).toBeGreaterThanOrEqual(0);
+    });
+
     it('gives what it keeps once, and only under its name', async () => {
       const { store } = await open();
       await store.keep('a', 'what it is', 60_000);

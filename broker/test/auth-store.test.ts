@@ -1,4 +1,4 @@
-import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { AuthError } from '../src/auth/auth-error.js';
 import type { AuthStore } from '../src/auth/auth-store.js';
 import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
 import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
-import { type Revocation, Revocations } from '../src/auth/revocations.js';
+import { forever, maxRevocations, type Revocation, Revocations, rememberedForMs } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/metrics.js';
 import { newNodeId } from '../src/relay/redis-message.js';
@@ -28,20 +28,35 @@ afterEach(async () => {
 
 let prefixes = 0;
 
-/** As a heartbeat does. */
+/** As a heartbeat does, also if Redis is full. */
 async function addNode(redisPrefix: string, nodeId: string, redisUrl = redis.url): Promise<void> {
   const direct = new Redis(redisUrl);
-  await direct.zadd(`${redisPrefix}:nodes`, Date.now(), nodeId);
+  const beat = `#!lua flags=allow-oom\nredis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])`;
+  await direct.eval(beat, 1, `${redisPrefix}:nodes`, Date.now(), nodeId);
   direct.disconnect();
 }
 
-async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.url): Promise<OpenedStore> {
-  const known = new Revocations();
+/** For as long as no test lasts. */
+const hourMs = 3_600_000;
+
+interface Opening {
+  readonly redisUrl?: string;
+  readonly rememberedMs?: number;
+  readonly maxRevocationLagSeconds?: number;
+}
+
+interface OpenedRedisStore extends OpenedStore {
+  readonly known: Revocations;
+}
+
+async function openRedisStore(redisPrefix = `p${++prefixes}`, opening: Opening = {}): Promise<OpenedRedisStore> {
+  const { redisUrl = redis.url, rememberedMs = hourMs, maxRevocationLagSeconds = 3_600 } = opening;
+  const known = new Revocations(rememberedMs);
   const revoked: Revocation[] = [];
   const nodeId = newNodeId();
   await addNode(redisPrefix, nodeId, redisUrl);
   const store = new RedisAuthStore(
-    { redisUrl, redisPrefix, redisTimeoutMs: 500, nodeName: 'test', nodeId },
+    { redisUrl, redisPrefix, redisTimeoutMs: 5_000, nodeName: 'test', nodeId, maxRevocationLagSeconds },
     known,
     (news) => {
       for (const revocation of news) known.add(revocation);
@@ -52,7 +67,7 @@ async function openRedisStore(redisPrefix = `p${++prefixes}`, redisUrl = redis.u
   );
   opened.push(store);
   await until('Redis answers', async () => (await store.take('nothing').catch(() => undefined)) === null);
-  return { store, revoked };
+  return { store, revoked, known };
 }
 
 async function openMemoryStore(): Promise<OpenedStore> {
@@ -63,9 +78,17 @@ async function openMemoryStore(): Promise<OpenedStore> {
 }
 
 authStoreContract('the store in memory', openMemoryStore);
-authStoreContract('the store in Redis', openRedisStore);
+authStoreContract('the store in Redis', () => openRedisStore());
 
-const later = { atMs: Date.now(), untilMs: Date.now() + 60_000 };
+const later = { atMs: Date.now(), untilMs: Date.now() + hourMs };
+/** What is in the stream. */
+async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<readonly (readonly string[])[]> {
+  const direct = new Redis(redisUrl);
+  const entries = await direct.xrange(`${redisPrefix}:revocations`, '-', '+');
+  direct.disconnect();
+  return entries.map(([, fields]) => fields);
+}
+
 const valuesOf = (revoked: readonly Revocation[]): readonly string[] => revoked.map(({ value }) => value);
 
 describe('the store in Redis', () => {
@@ -96,13 +119,121 @@ describe('the store in Redis', () => {
     expect(new Set(valuesOf(late.revoked))).toEqual(new Set(['ada', 'bob']));
   });
 
+  it('keeps one entry of what is revoked again and again, the last one', async () => {
+    const one = await openRedisStore('again', { rememberedMs: 1 });
+    const other = await openRedisStore('again', { rememberedMs: 1 });
+    for (let times = 0; times < 5; times++) {
+      await one.store.revoke({ kind: 'subject', value: 'ada', atMs: later.atMs + times, untilMs: later.untilMs });
+    }
+    await until('one is left', async () => (await entriesOf('again')).length === 1);
+    expect(await entriesOf('again')).toEqual([
+      ['subject', 'ada', 'at', `${later.atMs + 4}`, 'until', `${later.untilMs}`],
+    ]);
+    // It was the last one that others had read.
+    await other.store.revoke({ kind: 'subject', value: 'bob', ...later });
+    await until('the other still hears', () => valuesOf(one.revoked).includes('bob'));
+  });
+
   it('forgets what is over, and does not tell of it', async () => {
-    const one = await openRedisStore('old');
+    const one = await openRedisStore('old', { rememberedMs: 1 });
     await one.store.revoke({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 2 });
     await one.store.revoke({ kind: 'subject', value: 'bob', ...later });
-    const late = await openRedisStore('old');
+    const late = await openRedisStore('old', { rememberedMs: 1 });
     await until('a late one hears', () => late.revoked.length > 0);
     expect(valuesOf(late.revoked)).toEqual(['bob']);
+    await until('Redis has forgotten it', async () => (await entriesOf('old')).length === 1);
+    await until('it has read its own', () => one.revoked.length > 2);
+    one.store.forget(one.known.forgetOld(later.untilMs));
+    await until('Redis has forgotten the other too', async () => (await entriesOf('old')).length === 0);
+  });
+
+  it('makes an entry of an older release, or of a node with shorter-lived tokens, last as long as it needs', async () => {
+    const direct = new Redis(redis.url);
+    const at = Date.now() - 2_000;
+    await direct.xadd('short:revocations', '*', 'subject', 'ada', 'at', at, 'until', at + 1_000);
+    await direct.xadd('short:revocations', '*', 'subject', 'key:lifted', 'at', at, 'until', at + 1_000);
+    await direct.xadd('short:revocations', '*', 'subject', 'key:orders', 'at', at, 'until', at + hourMs);
+    direct.disconnect();
+    const { revoked } = await openRedisStore('short', { rememberedMs: 2 * hourMs });
+    await openRedisStore('short', { rememberedMs: hourMs });
+    const untils = async () => (await entriesOf('short')).map(([, value, , , , until]) => [value, Number(until)]);
+    await until('each has one entry', async () => (await untils()).length === 2);
+    expect(await untils()).toEqual([
+      ['ada', at + 2 * hourMs],
+      ['key:orders', forever],
+    ]);
+    expect(valuesOf(revoked)).not.toContain('key:lifted');
+  });
+
+  it('revokes on all nodes, and holds a subject to its limits, while Redis is full', async () => {
+    await using full = await startRedis();
+    const one = await openRedisStore('full', { redisUrl: full.url });
+    const other = await openRedisStore('full', { redisUrl: full.url });
+    const direct = new Redis(full.url);
+    await direct.config('SET', 'maxmemory', '1');
+    await expect(direct.set('any', '1')).rejects.toThrow('OOM');
+    direct.disconnect();
+    await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
+    await until('the other hears', () => other.revoked.length > 0);
+    const late = await openRedisStore('full', { redisUrl: full.url });
+    await until('a late one hears', () => late.revoked.length > 0);
+    expect(Math.round(await one.store.spend('ada', 0.001, 10, 7))).toBe(3);
+    expect(Math.round(await other.store.spend('ada', 0.001, 10, 7))).toBe(-4);
+    expect(await one.store.enter('ada', 1, 1)).toBe(true);
+    expect(await other.store.enter('ada', 1, 1)).toBe(false);
+    one.store.report([['ada', 0]]);
+    await until('there is a place', () => other.store.enter('ada', 1, 1));
+    // A ticket is large, and whoever is refused one can come again.
+    await expect(one.store.keep('a', 'v', 1_000)).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
+  it('writes no more than so many revocations to a Redis that is full, and tells the others when there is room', async () => {
+    const one = await openRedisStore('cap');
+    const other = await openRedisStore('cap');
+    const direct = new Redis(redis.url);
+    // Of a kind that these nodes do not know.
+    const fill = `for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', i) end`;
+    await direct.eval(fill, 1, 'cap:revocations', maxRevocations);
+    await expect(one.store.revoke({ kind: 'subject', value: 'ada', ...later })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/^Revoked at this node\. .*Send the request again until the answer is 202\.$/),
+    });
+    expect(valuesOf(one.revoked)).toEqual(['ada']);
+    expect(await direct.xlen('cap:revocations')).toBe(maxRevocations);
+    await direct.xtrim('cap:revocations', 'MAXLEN', 0);
+    direct.disconnect();
+    await until('the other hears', () => valuesOf(other.revoked).includes('ada'));
+  });
+
+  it('revokes here while Redis is away, and tells the others when it is back', async () => {
+    await using gone = await startRedis();
+    await using way = await FaultProxy.start({ targetPort: gone.port });
+    const cutOff = await openRedisStore('back', { redisUrl: `redis://${way.address}` });
+    const other = await openRedisStore('back', { redisUrl: gone.url });
+    await way.refuse();
+    const revocation: Revocation = { kind: 'subject', value: 'ada', ...later };
+    await expect(cutOff.store.revoke(revocation)).rejects.toMatchObject({ code: 'unavailable' });
+    expect(cutOff.revoked).toEqual([revocation]);
+    await way.heal();
+    await until('the other hears', () => other.revoked.length > 0);
+    expect(other.revoked).toEqual([revocation]);
+    await until('it is written once', async () => (await entriesOf('back', gone.url)).length === 1);
+  });
+
+  it('is not current any more if it does not reach Redis for too long, and is again when it does', async () => {
+    await using way = await FaultProxy.start({ targetPort: redis.port });
+    const redisUrl = `redis://${way.address}`;
+    const cutOff = await openRedisStore('lag', { redisUrl, maxRevocationLagSeconds: 2 });
+    const other = await openRedisStore('lag');
+    await until('it is current', () => cutOff.store.isCurrent);
+    way.blackhole();
+    await until('it is not any more', () => !cutOff.store.isCurrent);
+    expect(cutOff.store.revocationLagMs).toBeGreaterThan(2_000);
+    await other.store.revoke({ kind: 'subject', value: 'ada', ...later });
+    await way.heal();
+    await until('it is again', () => cutOff.store.isCurrent);
+    // Not before it knows what it has missed.
+    expect(valuesOf(cutOff.revoked)).toEqual(['ada']);
   });
 
   it('shares a budget: what one node takes another has not, what is too much is owed, and it comes back with time', async () => {
@@ -193,7 +324,7 @@ describe('the store in Redis', () => {
 
   it('says that it is unavailable while Redis is away', async () => {
     await using gone = await startRedis();
-    const { store } = await openRedisStore('away', gone.url);
+    const { store } = await openRedisStore('away', { redisUrl: gone.url });
     await gone.stop();
     const refused = await store.keep('a', 'v', 1_000).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(AuthError);
@@ -244,7 +375,7 @@ describe('revocations', () => {
     isAdmin: false,
   };
   const has = (revocation: Omit<Revocation, 'untilMs'>, change: Partial<typeof identity> = {}, connection = 'c1') => {
-    const revocations = new Revocations();
+    const revocations = new Revocations(hourMs);
     revocations.add({ ...revocation, untilMs: 9_000 });
     return revocations.has({ ...identity, ...change } as never, connection);
   };
@@ -265,12 +396,29 @@ describe('revocations', () => {
   });
 
   it('are forgotten when they are over', () => {
-    const revocations = new Revocations();
+    const revocations = new Revocations(10);
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 });
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 50 });
-    revocations.forgetOld(99);
-    expect(revocations.size).toBe(1);
-    revocations.forgetOld(100);
+    expect(revocations.forgetOld(99)).toEqual([]);
+    expect(revocations.forgetOld(100)).toEqual([{ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 }]);
     expect(revocations.size).toBe(0);
+  });
+
+  it('last as long as any token that they revoke, by the clocks of all', () => {
+    const day = { maxLifetimeSeconds: 86_400, clockSkewSeconds: 5 };
+    const year = { maxLifetimeSeconds: 31_536_000, clockSkewSeconds: 300 };
+    expect(rememberedForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
+    // A subject can be one of either.
+    expect(rememberedForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
+    expect(rememberedForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
+    expect(rememberedForMs([])).toBe(3_660_000);
+  });
+
+  it('of an API key have no end', () => {
+    const revocations = new Revocations(10);
+    expect(revocations.create('subject', 'key:orders', 1_000)).toMatchObject({ atMs: 1_000, untilMs: forever });
+    expect(revocations.create('subject', 'ada', 1_000)).toMatchObject({ atMs: 1_000, untilMs: 1_010 });
+    // No token can have it.
+    expect(revocations.create('tokenId', 'key:orders', 1_000)).toMatchObject({ untilMs: 1_010 });
   });
 });

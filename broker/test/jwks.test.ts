@@ -29,7 +29,7 @@ const say =
 
 /** Keys of a server on this machine, whose answer and whose clock can be changed. */
 async function keysOf(first: Answer) {
-  const at = { answer: first, nowMs: 1_000_000, requests: 0 };
+  const at = { answer: first, nowMs: 1_000_000, requests: 0, removals: 0 };
   const server: Server = createServer((_, response) => {
     at.requests++;
     at.answer(response);
@@ -45,6 +45,7 @@ async function keysOf(first: Answer) {
     },
     pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     counters,
+    () => at.removals++,
     () => at.nowMs,
   );
   closing.push(() => {
@@ -134,6 +135,29 @@ describe('published keys', () => {
     expect(lines.map(({ event }) => event)).toEqual(['jwksRead', 'jwksFailed', 'jwksRead']);
     expect(lines[1]?.msg).toBe('The jwksUrl of an issuer answered 500: those known before are good meanwhile.');
     expect(counters).toEqual({ jwksFetches: 5, jwksFailures: 3 });
+  });
+
+  it('that are taken back are not good any more, which is said, and others are', async () => {
+    const { keys, at, lines } = await keysOf(say([jwkOf(ec, 'e'), jwkOf(ed, 'd')]));
+    const [[stays], [goes]] = [await keys.find('e'), await keys.find('d')];
+    if (stays === undefined || goes === undefined) throw new Error('There are two keys.');
+    const readAgain = async (answer: Answer): Promise<void> => {
+      at.answer = answer;
+      at.nowMs += retryMs;
+      await keys.find('to make it read').catch(() => []);
+    };
+    // Not because it cannot be read, nor because something about it is new.
+    await readAgain((response) => response.writeHead(500).end());
+    await readAgain((response) => response.end('{"keys":{}}'));
+    await readAgain(say([jwkOf(ed, 'd', { use: 'sig' }), jwkOf(rsa, 'r'), jwkOf(ec, 'e')]));
+    expect([keys.has(stays), keys.has(goes), at.removals]).toEqual([true, true, 0]);
+    await readAgain(say([jwkOf(ec, 'e'), jwkOf(rsa, 'r')]));
+    expect([keys.has(stays), keys.has(goes), at.removals]).toEqual([true, false, 1]);
+    expect(lines.at(-1)).toMatchObject({ event: 'jwksKeysRemoved', keys: 1 });
+    // Another key under the same name is another key.
+    await readAgain(say([jwkOf(generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey, 'e')]));
+    expect([keys.has(stays), at.removals]).toEqual([false, 2]);
+    expect(lines.at(-1)).toMatchObject({ event: 'jwksKeysRemoved', keys: 2 });
   });
 
   it.each<[string, Answer, string]>([

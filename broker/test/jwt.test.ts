@@ -54,7 +54,7 @@ function authenticate(token: string, of: object = document): Promise<Identity> {
   const wrong: string[] = [];
   const config = readAuth(of, (sentence) => wrong.push(sentence));
   expect(wrong).toEqual([]);
-  return createAuthenticator(config, pino({ level: 'silent' }), new Metrics().counters).authenticate(token);
+  return createAuthenticator(config, pino({ level: 'silent' }), new Metrics().counters, () => {}).authenticate(token);
 }
 
 async function refusal(token: string, of: object = document): Promise<{ code: string; message: string }> {

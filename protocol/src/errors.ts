@@ -87,7 +87,7 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
-  /** The token has expired and was not refreshed. Reconnect with another one. */
+  /** The token has expired and was not refreshed, or its issuer has taken back the key that signed it. Reconnect with another one. */
   tokenExpired: { code: 4003, reason: 'token expired' },
   /** No token was accepted in time: none came, or what is needed to check it could not be had. Reconnect. */
   authenticationTimeout: { code: 4004, reason: 'authentication timeout' },

@@ -1,10 +1,16 @@
 /** What a node answers to POST requests: tickets for those who can only set a URL, revocations for those who may revoke. */
 
 import { AuthError } from '../auth/auth-error.js';
-import type { AuthStore } from '../auth/auth-store.js';
+import { type AuthStore, refuseOutdated } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { Identity } from '../auth/identity.js';
-import { type Revocation, type RevocationKind, type Revocations, revocationKinds } from '../auth/revocations.js';
+import {
+  forever,
+  maxRevocations,
+  type RevocationKind,
+  type Revocations,
+  revocationKinds,
+} from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
 import type { Api, ApiRequest } from '../connection/server.js';
 import { subjectNameOf } from '../connection/session.js';
@@ -12,7 +18,7 @@ import type { Subjects } from '../limits/subjects.js';
 import type { Log } from '../log.js';
 
 export interface ApiParts {
-  readonly authenticator: Authenticator;
+  readonly authenticator: Pick<Authenticator, 'authenticate' | 'serviceOf'>;
   readonly revocations: Revocations;
   readonly tickets: Tickets;
   readonly store: AuthStore;
@@ -23,9 +29,6 @@ export interface ApiParts {
   onBug(error: unknown): void;
 }
 
-/** How long a revocation is remembered where the request does not say, in seconds: longer than tokens live. */
-const defaultRevocationSeconds = 86_400;
-const maxRevocationSeconds = 30 * 86_400;
 const maxValueBytes = 512;
 
 type Answer = Awaited<ReturnType<Api['answer']>>;
@@ -63,6 +66,7 @@ export class NodeApi implements Api {
   }
 
   async #issueTicket({ token }: ApiRequest): Promise<Answer> {
+    refuseOutdated(this.#parts.store);
     const identity = await this.#identify(token);
     if (
       !identity.isService &&
@@ -75,14 +79,26 @@ export class NodeApi implements Api {
     return { status: '201 Created', body: { ticket, expiresInMs: ticketLifetimeMs } };
   }
 
+  /** Also where it is not known what is revoked: to take rights away must not depend on Redis. */
   async #revoke({ token, body }: ApiRequest): Promise<Answer> {
     const { isAdmin, subject: by } = await this.#identify(token);
     if (!isAdmin) throw new ApiError('403 Forbidden', 'notPermitted', 'This needs an API key with "admin": true.');
-    const { log, store } = this.#parts;
-    const revocation = readRevocation(body, Date.now());
-    await store.revoke(revocation);
-    const { kind, untilMs } = revocation;
-    log.info({ event: 'revoked', by, kind, until: new Date(untilMs).toISOString() }, `A ${kind} was revoked by ${by}.`);
+    const { log, store, revocations } = this.#parts;
+    const { kind, value } = readRevocation(body);
+    const revocation = revocations.create(kind, value, Date.now());
+    if (revocations.size >= maxRevocations && revocations.known(revocation) === undefined) {
+      const sentence = `There are ${revocations.size} revocations, the most that can be remembered: lower maxLifetimeSeconds of the issuers, so that they end sooner.`;
+      throw new ApiError('503 Service Unavailable', 'overloaded', sentence);
+    }
+    const until = revocation.untilMs === forever ? null : new Date(revocation.untilMs).toISOString();
+    const fields = { event: 'revoked', by, kind, until } as const;
+    try {
+      await store.revoke(revocation);
+    } catch (error) {
+      log.warn({ ...fields, isConfirmed: false }, `A ${kind} was revoked by ${by}, but Redis did not take it yet.`);
+      throw error;
+    }
+    log.info({ ...fields, isConfirmed: true }, `A ${kind} was revoked by ${by}.`);
     return { status: '202 Accepted', body: {} };
   }
 
@@ -90,15 +106,13 @@ export class NodeApi implements Api {
     if (token === null) {
       throw new ApiError('401 Unauthorized', 'unauthenticated', 'Send "Authorization: Bearer" and a token or API key.');
     }
-    const { authenticator, store } = this.#parts;
-    if (!store.isCurrent) throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
-    const identity = await authenticator.authenticate(token);
+    const identity = await this.#parts.authenticator.authenticate(token);
     if (this.#parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
     return identity;
   }
 }
 
-function readRevocation(body: string, nowMs: number): Revocation {
+function readRevocation(body: string): { readonly kind: RevocationKind; readonly value: string } {
   const wrong = (sentence: string): ApiError => new ApiError('400 Bad Request', 'malformed', sentence);
   let request: unknown;
   try {
@@ -109,27 +123,19 @@ function readRevocation(body: string, nowMs: number): Revocation {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw wrong('The body must be a JSON object, such as {"subject":"ada"}.');
   }
-  const fields = new Map<string, unknown>(Object.entries(request));
-  const { forSeconds = defaultRevocationSeconds } = Object.fromEntries(fields) as { forSeconds?: unknown };
-  fields.delete('forSeconds');
-  const [entry, ...others] = fields;
+  if (Object.hasOwn(request, 'forSeconds')) {
+    throw wrong('Leave out forSeconds: a revocation is remembered for as long as what it revokes can be good.');
+  }
+  const [entry, ...others] = Object.entries(request) as [string, unknown][];
   const kind: RevocationKind | undefined = revocationKinds.find((name) => name === entry?.[0]);
   if (entry === undefined || kind === undefined || others.length > 0) {
-    throw wrong(`Give one of ${revocationKinds.join(', ')}, and forSeconds if you like.`);
+    throw wrong(`Give one of ${revocationKinds.join(', ')}, and nothing else.`);
   }
   const [, value] = entry;
   if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > maxValueBytes) {
     throw wrong(`${kind} must be a text of 1 to ${maxValueBytes} bytes.`);
   }
-  if (
-    typeof forSeconds !== 'number' ||
-    !Number.isInteger(forSeconds) ||
-    forSeconds < 1 ||
-    forSeconds > maxRevocationSeconds
-  ) {
-    throw wrong(`forSeconds must be an integer from 1 to ${maxRevocationSeconds}.`);
-  }
-  return { kind, value, atMs: nowMs, untilMs: nowMs + forSeconds * 1_000 };
+  return { kind, value };
 }
 
 function refusal(error: unknown, onBug: (error: unknown) => void): Answer {

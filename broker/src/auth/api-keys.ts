@@ -32,6 +32,7 @@ export class ApiKeys {
     return {
       issuer: null,
       subject: apiKeySubjectPrefix + id,
+      signedWith: null,
       tokenId: null,
       issuedAtMs: null,
       expiresAtMs: null,

@@ -126,7 +126,7 @@ export const authFields = {
       1,
       31_536_000,
       '86400',
-      'Longest time from `iat` (without it, from now) to `exp`.',
+      'Longest time from `iat` (without it, from now) to `exp`. What is revoked is remembered for as long.',
     ),
   },
   keys: {

@@ -1,28 +1,38 @@
 /** What the doors of all nodes have to know of each other: what is revoked, and which tickets were sold. */
+import { AuthError } from './auth-error.js';
 import type { Revocation } from './revocations.js';
 
 export interface AuthStore {
-  /** Tells all nodes, this one included, within a second. Rejects with {@link AuthError} `unavailable` where that cannot be. */
+  /**
+   * Revokes at this node at once, and at all other nodes within a second. Rejects with {@link AuthError} `unavailable` if they cannot be
+   * reached: it holds at this node then, and the store goes on trying to reach them for as long as it is open.
+   */
   revoke(revocation: Revocation): Promise<void>;
 
-  /** Keeps something for `ttlMs` under a name that nobody has used. Rejects as {@link revoke} does. */
+  /** What is over, and need not be kept for nodes that start later. */
+  forget(revocations: readonly Revocation[]): void;
+
+  /** Keeps something for `ttlMs` under a name that nobody has used. Rejects with {@link AuthError} `unavailable` if it cannot. */
   keep(name: string, value: string, ttlMs: number): Promise<void>;
 
-  /** What is kept under the name, which nobody else gets any more; null where there is nothing. Rejects as {@link revoke} does. */
+  /** What is kept under the name, which nobody else gets any more; null where there is nothing. Rejects as {@link keep} does. */
   take(name: string): Promise<string | null>;
 
-  /** Whether all that was revoked so far is known here. */
+  /** How long ago all that was revoked was known here, in milliseconds; before the first time, how long that has taken. */
+  readonly revocationLagMs: number;
+
+  /** Whether that is recent enough to accept a token. */
   readonly isCurrent: boolean;
 
   /**
    * Takes `amount` from the budget of that name, which all nodes share: `perSecond` comes in, it holds `burst`. Resolves with what is left of
-   * it, less than nothing where it is owed, down to -`burst`; rejects as {@link revoke} does.
+   * it, less than nothing where it is owed, down to -`burst`; rejects as {@link keep} does.
    */
   spend(name: string, perSecond: number, burst: number, amount: number): Promise<number>;
 
   /**
    * Counts one more connection of the subject of `name` at this node, which has `count` of them then. Resolves with whether all nodes together
-   * have no more than `most`; if not, it is not counted. Rejects as {@link revoke} does.
+   * have no more than `most`; if not, it is not counted. Rejects as {@link keep} does.
    */
   enter(name: string, count: number, most: number): Promise<boolean>;
 
@@ -34,3 +44,12 @@ export interface AuthStore {
 
 /** Called with what is revoked; with the same once or more often. */
 export type OnRevoked = (revocations: readonly Revocation[]) => void;
+
+/** Throws {@link AuthError} `unavailable` unless it is known what is revoked. */
+export function refuseOutdated({ isCurrent }: Pick<AuthStore, 'isCurrent'>): void {
+  if (isCurrent) return;
+  throw new AuthError(
+    'unavailable',
+    'This node cannot tell which tokens are revoked: it has not read the revocations from Redis lately. Retry.',
+  );
+}

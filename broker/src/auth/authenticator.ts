@@ -12,15 +12,23 @@ export interface Authenticator {
   serviceOf(token: string): Identity | null;
   /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
   authenticate(token: string): Promise<Identity>;
+  /** Whether the key that signed its token is still one of its issuer. */
+  accepts(identity: Identity): boolean;
   close(): void;
 }
 
-export function createAuthenticator({ issuers, apiKeys }: AuthConfig, log: Log, counters: JwksCounters): Authenticator {
+/** `onKeysRemoved`: an issuer has taken back keys, and {@link Authenticator.accepts} answers otherwise than before. */
+export function createAuthenticator(
+  { issuers, apiKeys }: AuthConfig,
+  log: Log,
+  counters: JwksCounters,
+  onKeysRemoved: () => void,
+): Authenticator {
   const published: JwksKeys[] = [];
   const verifiers = issuers.map((issuer) => {
     const sources: KeySource[] = [new LocalKeys(issuer.keys)];
     if (issuer.jwksUrl !== null) {
-      const keys = new JwksKeys({ ...issuer, jwksUrl: issuer.jwksUrl }, log, counters);
+      const keys = new JwksKeys({ ...issuer, jwksUrl: issuer.jwksUrl }, log, counters, onKeysRemoved);
       published.push(keys);
       sources.push(keys);
     }
@@ -38,6 +46,9 @@ export function createAuthenticator({ issuers, apiKeys }: AuthConfig, log: Log, 
       const verifier = byIssuer.get(JwtVerifier.issuerOf(token));
       if (verifier === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');
       return verifier.verify(token);
+    },
+    accepts({ issuer, signedWith }) {
+      return signedWith === null || byIssuer.get(issuer ?? '')?.accepts(signedWith) === true;
     },
     close() {
       for (const source of published) source.close();

@@ -1,10 +1,13 @@
 /** Who a connection belongs to, as its token says. */
+import type { IssuerKey } from './auth-config.js';
 import type { Permissions } from './permissions.js';
 
 export interface Identity {
   /** Null of an API key. */
   readonly issuer: string | null;
   readonly subject: string;
+  /** That its token is signed with; null of an API key. */
+  readonly signedWith: IssuerKey | null;
   readonly tokenId: string | null;
   /** The earliest moment at which it can have been issued, milliseconds since the epoch; null where the token does not say. */
   readonly issuedAtMs: number | null;

@@ -2,7 +2,7 @@
  * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own: the same `kid` at another one is another
  * key.
  */
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../log.js';
 import { type Algorithm, explainWrongKey, type Issuer, type IssuerKey } from './auth-config.js';
 import { AuthError } from './auth-error.js';
@@ -30,6 +30,7 @@ export class JwksKeys implements KeySource {
   readonly #settings: JwksSettings;
   readonly #log: Log;
   readonly #counters: JwksCounters;
+  readonly #onRemoved: () => void;
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   /** Null until they were read once; after a failure the last ones are good. */
@@ -38,11 +39,18 @@ export class JwksKeys implements KeySource {
   #readAt = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
 
-  /** `now`: milliseconds, for tests. */
-  constructor(settings: JwksSettings, log: Log, counters: JwksCounters, now: () => number = () => performance.now()) {
+  /** `onRemoved`: keys that were good before are not any more. `now`: milliseconds, for tests. */
+  constructor(
+    settings: JwksSettings,
+    log: Log,
+    counters: JwksCounters,
+    onRemoved: () => void,
+    now: () => number = () => performance.now(),
+  ) {
     this.#settings = settings;
     this.#log = log;
     this.#counters = counters;
+    this.#onRemoved = onRemoved;
     this.#now = now;
     this.#timer = setInterval(() => {
       if (this.#hasFailed || this.#now() - this.#readAt >= refreshMs) void this.#read();
@@ -70,6 +78,10 @@ export class JwksKeys implements KeySource {
     return foundNow;
   }
 
+  has(key: IssuerKey): boolean {
+    return this.#keys?.includes(key) === true;
+  }
+
   #matching(kid: string | null): readonly IssuerKey[] {
     return (this.#keys ?? []).filter((key) => kid === null || key.kid === kid);
   }
@@ -85,25 +97,42 @@ export class JwksKeys implements KeySource {
   async #fetch(): Promise<void> {
     this.#readAt = this.#now();
     this.#counters.jwksFetches++;
-    try {
-      const keys = await this.#download();
-      if (this.#hasFailed || this.#keys === null) {
-        this.#log.info({ event: 'jwksRead', issuer: this.#settings.issuer }, `Read ${keys.length} keys of an issuer.`);
-      }
-      this.#keys = keys;
-      this.#hasFailed = false;
-    } catch (error) {
-      this.#counters.jwksFailures++;
-      if (!this.#hasFailed) {
-        const meanwhile =
-          this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
-        this.#log.error(
-          { event: 'jwksFailed', issuer: this.#settings.issuer },
-          `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
-        );
-      }
-      this.#hasFailed = true;
+    const keys = await this.#download().catch((error: unknown) => this.#fail(error));
+    if (keys === null) return;
+    if (this.#hasFailed || this.#keys === null) {
+      this.#log.info({ event: 'jwksRead', issuer: this.#settings.issuer }, `Read ${keys.length} keys of an issuer.`);
     }
+    this.#hasFailed = false;
+    this.#replace(keys);
+  }
+
+  #fail(error: unknown): null {
+    this.#counters.jwksFailures++;
+    if (!this.#hasFailed) {
+      const meanwhile =
+        this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
+      this.#log.error(
+        { event: 'jwksFailed', issuer: this.#settings.issuer },
+        `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
+      );
+    }
+    this.#hasFailed = true;
+    return null;
+  }
+
+  /** A key that was there before stays the same object, by which connections know it. */
+  #replace(published: readonly IssuerKey[]): void {
+    const before = this.#keys ?? [];
+    const keys = published.map((key) => before.find((known) => isSameKey(known, key)) ?? key);
+    this.#keys = keys;
+    const removed = before.filter((key) => !keys.includes(key)).length;
+    if (removed === 0) return;
+    const { issuer } = this.#settings;
+    this.#log.warn(
+      { event: 'jwksKeysRemoved', issuer, keys: removed },
+      `The jwksUrl of an issuer no longer has ${removed} of its keys: connections with tokens that they signed are closed.`,
+    );
+    this.#onRemoved();
   }
 
   async #download(): Promise<readonly IssuerKey[]> {
@@ -135,6 +164,11 @@ export class JwksKeys implements KeySource {
     );
     return algorithm === undefined ? null : { algorithm, kid, key };
   }
+}
+
+function isSameKey(one: IssuerKey, other: IssuerKey): boolean {
+  if (one.kid !== other.kid || one.algorithm !== other.algorithm) return false;
+  return one.key instanceof KeyObject && other.key instanceof KeyObject && one.key.equals(other.key);
 }
 
 function importKey(jwk: JsonWebKey): KeyObject | null {

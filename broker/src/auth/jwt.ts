@@ -13,6 +13,8 @@ import { type Grants, Permissions, readGrants } from './permissions.js';
 export interface KeySource {
   /** Those that may have signed a token with this `kid` (null: it names none). Rejects with AuthError `unavailable`. */
   find(kid: string | null): Promise<readonly IssuerKey[]>;
+  /** Whether a key that was found here is still good. */
+  has(key: IssuerKey): boolean;
 }
 
 /** The keys of the configuration. */
@@ -25,6 +27,10 @@ export class LocalKeys implements KeySource {
 
   async find(kid: string | null): Promise<readonly IssuerKey[]> {
     return this.#keys.filter((key) => key.kid === null || kid === null || key.kid === kid);
+  }
+
+  has(key: IssuerKey): boolean {
+    return this.#keys.includes(key);
   }
 }
 
@@ -59,6 +65,11 @@ export class JwtVerifier {
     return String(readUnverified(() => decodeJwt(token)).iss ?? '');
   }
 
+  /** Whether tokens that are signed with a key that was found before are still accepted. */
+  accepts(key: IssuerKey): boolean {
+    return this.#sources.some((source) => source.has(key));
+  }
+
   /** Rejects with {@link AuthError}. */
   async verify(token: string): Promise<Identity> {
     const header = readUnverified(() => decodeProtectedHeader(token));
@@ -71,7 +82,7 @@ export class JwtVerifier {
       for (const key of await source.find(kid)) {
         if (key.algorithm !== alg || ++tries > maxTries) continue;
         const payload = await this.#verifyWith(key, token);
-        if (payload !== null) return this.#identify(payload);
+        if (payload !== null) return this.#identify(payload, key);
       }
     }
     throw invalid('The token is signed with no key of its issuer.');
@@ -99,7 +110,7 @@ export class JwtVerifier {
     }
   }
 
-  #identify(payload: JWTPayload): Identity {
+  #identify(payload: JWTPayload, signedWith: IssuerKey): Identity {
     const { sub, exp = 0, iat, jti, aud } = payload;
     const { audience, maxLifetimeSeconds, clockSkewSeconds } = this.#settings;
     const nowSeconds = Date.now() / 1_000;
@@ -122,6 +133,7 @@ export class JwtVerifier {
     return {
       issuer: this.issuer,
       subject: sub,
+      signedWith,
       tokenId: jti ?? null,
       issuedAtMs: iat === undefined ? null : (iat - clockSkewSeconds) * 1_000,
       expiresAtMs: exp * 1_000,

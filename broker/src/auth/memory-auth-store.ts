@@ -23,6 +23,10 @@ export class MemoryAuthStore implements AuthStore {
     this.#onRevoked([revocation]);
   }
 
+  /** Nothing of it is kept here. */
+  forget(): void {}
+
+  readonly revocationLagMs = 0;
   readonly isCurrent = true;
 
   /** There is nobody to share with: the buckets of this node are the whole. */

@@ -8,12 +8,14 @@ import { readRedisUrl } from '../redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
-import { type Revocation, type Revocations, revocationKinds } from './revocations.js';
+import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 export interface RedisAuthStoreSettings extends RedisSettings {
   readonly redisPrefix: string;
   /** The id under which the relay of this node sends its heartbeats. */
   readonly nodeId: string;
+  /** How long ago the revocations may have been read last for {@link AuthStore.isCurrent}. */
+  readonly maxRevocationLagSeconds: number;
 }
 
 const pollMs = 500;
@@ -21,7 +23,7 @@ const pollMs = 500;
 /** How long what a node has said of its connections holds, in milliseconds, as long as it sends heartbeats. */
 export const reportedForMs = 90_000;
 
-/** Most revocations read at once. */
+/** Most revocations read, written or removed at once. */
 const pageSize = 1_000;
 
 /** Before the first entry of a stream. */
@@ -44,11 +46,20 @@ export class RedisAuthStore implements AuthStore {
   readonly #node: string;
   readonly #known: Revocations;
   readonly #onRevoked: OnRevoked;
+  readonly #maxLagMs: number;
   readonly #poll: NodeJS.Timeout;
-  /** Id of the last revocation read. As long as it stands in the stream, nothing before it was lost. */
+  /** Id of the last revocation read. As long as it is in the stream, nothing before it was lost. */
   #cursor = start;
   #isAsking = false;
-  #isCurrent = false;
+  /** When what was read last was asked for, by performance.now(); before the first time, when this store was opened. */
+  #readAtMs = performance.now();
+  #hasRead = false;
+  /** Known here, and not read since: Redis may not have them, so they are written until they are read. By {@link keyOf}. */
+  readonly #unread = new Map<string, Revocation>();
+  /** Id of the entry of each, by {@link keyOf}. */
+  readonly #entries = new Map<string, string>();
+  /** Ids of entries that are over, or in whose place others are. */
+  readonly #stale: string[] = [];
 
   /** `known`: what this node knows to be revoked, to give it back to a Redis that has lost it. */
   constructor(
@@ -67,17 +78,42 @@ export class RedisAuthStore implements AuthStore {
     this.#node = settings.nodeId;
     this.#known = known;
     this.#onRevoked = onRevoked;
+    this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
     this.#poll = setInterval(() => void this.#ask(), pollMs);
     this.#poll.unref();
   }
 
   async revoke(revocation: Revocation): Promise<void> {
-    await this.#run([this.#entryOf(revocation)]);
     this.#onRevoked([revocation]);
+    const known = this.#known.known(revocation) ?? revocation;
+    this.#unread.set(keyOf(known), known);
+    try {
+      await this.#write([known]);
+    } catch {
+      // The link has said why in the log.
+      throw new AuthError(
+        'unavailable',
+        'Revoked at this node. Redis has not confirmed it, so other nodes may not know it yet: this node tries again for as long as it runs. Send the request again until the answer is 202.',
+      );
+    }
+  }
+
+  forget(revocations: readonly Revocation[]): void {
+    for (const revocation of revocations) {
+      const key = keyOf(revocation);
+      const id = this.#entries.get(key);
+      if (id !== undefined) this.#stale.push(id);
+      this.#entries.delete(key);
+      this.#unread.delete(key);
+    }
+  }
+
+  get revocationLagMs(): number {
+    return performance.now() - this.#readAtMs;
   }
 
   get isCurrent(): boolean {
-    return this.#isCurrent;
+    return this.#hasRead && this.revocationLagMs <= this.#maxLagMs;
   }
 
   async spend(name: string, perSecond: number, burst: number, amount: number): Promise<number> {
@@ -130,7 +166,7 @@ export class RedisAuthStore implements AuthStore {
       return await this.#link.run(commands);
     } catch {
       // The link has said why in the log.
-      throw new AuthError('unavailable', 'The store of the nodes, Redis, does not answer. Try again.');
+      throw new AuthError('unavailable', 'Redis, which the nodes share, is full or does not answer. Retry.');
     }
   }
 
@@ -139,9 +175,11 @@ export class RedisAuthStore implements AuthStore {
     this.#isAsking = true;
     try {
       while (await this.#readPage());
-      this.#isCurrent = true;
+      // One that was revoked while this was read may be written twice, which does no harm.
+      await this.#write([...this.#unread.values()]);
+      await this.#removeStale();
     } catch {
-      // The link has said why in the log. What was not read now is read the next time.
+      // The link has said why in the log. What was not done now is done the next time.
     } finally {
       this.#isAsking = false;
     }
@@ -149,53 +187,102 @@ export class RedisAuthStore implements AuthStore {
 
   /** Answers whether there is more. */
   async #readPage(): Promise<boolean> {
+    const askedAtMs = performance.now();
     const [entries] = (await this.#link.run([
       ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
     ])) as [readonly Entry[]];
     const isWhole = this.#cursor === start || entries[0]?.[0] === this.#cursor;
     if (!isWhole) {
-      await this.#giveBack();
+      this.#startOver();
       return true;
     }
-    const news: Revocation[] = [];
+    this.#take(entries);
+    if (entries.length === pageSize) return true;
+    this.#readAtMs = askedAtMs;
+    this.#hasRead = true;
+    return false;
+  }
+
+  /** Redis has another state than before: all nodes read all of it again, and write what they know and it does not. */
+  #startOver(): void {
+    this.#cursor = start;
+    this.#entries.clear();
+    this.#stale.length = 0;
+    for (const revocation of this.#known.all()) this.#unread.set(keyOf(revocation), revocation);
+  }
+
+  #take(entries: readonly Entry[]): void {
+    const nowMs = Date.now();
+    const news: (readonly [id: string, revocation: Revocation])[] = [];
     for (const [id, fields] of entries) {
       if (id === this.#cursor) continue;
       this.#cursor = id;
       const revocation = read(fields);
-      if (revocation !== null && revocation.untilMs > Date.now()) news.push(revocation);
+      if (revocation === null) continue;
+      if (this.#known.isOver(revocation, nowMs)) this.#stale.push(id);
+      else news.push([id, revocation]);
     }
-    if (news.length > 0) this.#onRevoked(news);
-    return entries.length === pageSize;
+    if (news.length > 0) this.#onRevoked(news.map(([, revocation]) => revocation));
+    for (const [id, revocation] of news) this.#confirm(id, revocation);
   }
 
-  /** Redis has another state than before: all nodes write what they know, and read all of it anew. */
-  async #giveBack(): Promise<void> {
-    await this.#link.run([...this.#known.all()].map((revocation) => this.#entryOf(revocation)));
-    this.#cursor = start;
+  /** The entry is in Redis: if it says less than is known here, what is known takes its place. */
+  #confirm(id: string, revocation: Revocation): void {
+    const key = keyOf(revocation);
+    const earlier = this.#entries.get(key);
+    if (earlier !== undefined) this.#stale.push(earlier);
+    this.#entries.set(key, id);
+    const known = this.#known.known(revocation) ?? revocation;
+    if (revocation.atMs < known.atMs || revocation.untilMs < known.untilMs) this.#unread.set(key, known);
+    else this.#unread.delete(key);
   }
 
-  /** What was revoked longer ago than the longest memory of any is left out by the way. */
-  #entryOf({ kind, value, atMs, untilMs }: Revocation): [string, ...(string | number)[]] {
-    const oldest = Date.now() - maxRevocationMs;
-    return ['XADD', this.#revocationsKey, 'MINID', '~', oldest, '*', kind, value, 'at', atMs, 'until', untilMs];
+  async #write(revocations: readonly Revocation[]): Promise<void> {
+    for (let at = 0; at < revocations.length; at += pageSize) {
+      await this.#link.run(revocations.slice(at, at + pageSize).map((revocation) => this.#commandOf(revocation)));
+    }
+  }
+
+  #commandOf({ kind, value, atMs, untilMs }: Revocation): [string, ...(string | number)[]] {
+    return ['EVAL', revokeScript, 1, this.#revocationsKey, maxRevocations, kind, value, atMs, untilMs];
+  }
+
+  async #removeStale(): Promise<void> {
+    while (this.#stale.length > 0) {
+      const ids = this.#stale.slice(0, pageSize);
+      await this.#link.run([['XDEL', this.#revocationsKey, ...ids]]);
+      this.#stale.splice(0, ids.length);
+    }
   }
 }
-
-/** Longest that a revocation is remembered. */
-export const maxRevocationMs = 30 * 86_400_000;
 
 function read(fields: readonly string[]): Revocation | null {
   const [kind, value, , at, , until] = fields;
   const known = revocationKinds.find((name) => name === kind);
+  const [atMs, untilMs] = [Number(at), Number(until)];
   if (known === undefined || value === undefined) return null;
-  return { kind: known, value, atMs: Number(at), untilMs: Number(until) };
+  if (!Number.isSafeInteger(atMs) || !Number.isSafeInteger(untilMs)) return null;
+  return { kind: known, value, atMs, untilMs };
 }
+
+// All of these may write although Redis is full (allow-oom): otherwise a user who fills it could not be revoked, and would be held to his limits at
+// each node by itself. What they write is bounded: revocations in number, and the rest by the subjects of the last 90 s.
+
+/**
+ * Revokes: KEYS[1] the stream; ARGV the most that it may hold, then kind, value, and since and until when. Error TOOMANY if it holds as many.
+ */
+const revokeScript = `#!lua flags=allow-oom
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then
+  return redis.error_reply('TOOMANY ' .. ARGV[1] .. ' revocations')
+end
+return redis.call('XADD', KEYS[1], '*', ARGV[2], ARGV[3], 'at', ARGV[4], 'until', ARGV[5])
+`;
 
 /**
  * A token bucket: KEYS[1] its hash; ARGV what comes in a second, the most that it holds, what is taken. Answers what is left, as a text:
  * scripts answer numbers as integers.
  */
-const spendScript = `
+const spendScript = `#!lua flags=allow-oom
 local rate, most, taken = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -213,7 +300,7 @@ return tostring(left)
  * (lua/heartbeat.lua), of which alone it counts; ARGV the node, its new count, the most there may be, how long it holds. Answers 1 if it is in.
  * What a node without heartbeats has said is kept: it may only have lost another connection to Redis for a moment.
  */
-const enterScript = `
+const enterScript = `#!lua flags=allow-oom
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local all = tonumber(ARGV[2])
@@ -235,7 +322,7 @@ return 1
 `;
 
 /** The same without asking, of many subjects: ARGV the node, how long it holds, the count of each. */
-const reportScript = `
+const reportScript = `#!lua flags=allow-oom
 local time = redis.call('TIME')
 local til = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2]))
 for at, key in ipairs(KEYS) do

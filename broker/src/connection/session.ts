@@ -4,7 +4,7 @@
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { AuthError } from '../auth/auth-error.js';
-import type { AuthStore } from '../auth/auth-store.js';
+import { type AuthStore, refuseOutdated } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import { type Decision, eventOf, type Hook } from '../auth/hook.js';
 import type { Identity } from '../auth/identity.js';
@@ -36,7 +36,7 @@ export interface SessionContext {
   readonly authenticator: Authenticator;
   readonly tickets: Tickets;
   readonly revocations: Revocations;
-  readonly store: Pick<AuthStore, 'isCurrent'>;
+  readonly store: Pick<AuthStore, 'isCurrent' | 'revocationLagMs'>;
   readonly subjects: Subjects;
   /** Null where nobody else is asked. */
   readonly hook: Hook | null;
@@ -61,6 +61,7 @@ export interface SessionCounters {
   commandsNotPermitted: number;
   commandsLimited: number;
   connectionsRevoked: number;
+  connectionsKeyRemoved: number;
 }
 
 /** The connection, as this file needs it. */
@@ -196,7 +197,7 @@ export class Session {
       if (identity.subject !== this.#identity?.subject || identity.issuer !== this.#identity.issuer) {
         throw new ReplyError('invalidToken', 'The token belongs to another subject: open another connection for it.');
       }
-      this.#refuseRevoked(identity);
+      this.#refuseWithdrawn(identity);
       this.#adopt(identity);
       this.#host.onPermissions();
       return this.expiresInMs;
@@ -218,12 +219,18 @@ export class Session {
     }
   }
 
-  /** Ends the session where it is revoked. */
-  checkRevoked(): void {
-    if (this.#identity === null || !this.#context.revocations.has(this.#identity, this.id)) return;
+  /** Ends the session if it is revoked, or if its token is signed with a key that is not good any more. */
+  checkWithdrawn(): void {
+    const { revocations, authenticator, counters } = this.#context;
+    if (this.#identity === null) return;
+    if (revocations.has(this.#identity, this.id)) {
+      counters.connectionsRevoked++;
+      this.#host.close(closeReasons.revoked);
+    } else if (!authenticator.accepts(this.#identity)) {
+      counters.connectionsKeyRemoved++;
+      this.#host.close(closeReasons.tokenExpired);
+    } else return;
     this.#identity = null;
-    this.#context.counters.connectionsRevoked++;
-    this.#host.close(closeReasons.revoked);
   }
 
   /** The connection is closed. */
@@ -242,7 +249,7 @@ export class Session {
       identity = await authenticate();
       if (!(await this.#join(identity))) return;
       await this.#askToConnect(identity);
-      this.#refuseRevoked(identity);
+      this.#refuseWithdrawn(identity);
     } catch (error) {
       // What is no ReplyError is a bug, and told already.
       return this.#fail(connect, error as ReplyError);
@@ -335,28 +342,25 @@ export class Session {
 
   async #authenticate(token: string): Promise<Identity> {
     return this.#translate(async () => {
-      this.#refuseUnknowing();
+      refuseOutdated(this.#context.store);
       const identity = await this.#context.authenticator.authenticate(token);
-      this.#refuseRevoked(identity);
+      this.#refuseWithdrawn(identity);
       return identity;
     });
   }
 
-  #refuseUnknowing(): void {
-    if (this.#context.store.isCurrent) return;
-    throw new AuthError('unavailable', 'What is revoked is not known here yet. Try again.');
-  }
-
-  /** Again after each wait: it may have been revoked meanwhile. Throws ReplyError. */
-  #refuseRevoked(identity: Identity): void {
-    if (this.#context.revocations.has(identity, this.id))
-      throw new ReplyError('invalidToken', 'The token was revoked.');
+  /** Again after each wait: it, or its key, may have been taken back meanwhile. Throws ReplyError. */
+  #refuseWithdrawn(identity: Identity): void {
+    const { revocations, authenticator } = this.#context;
+    if (revocations.has(identity, this.id)) throw new ReplyError('invalidToken', 'The token was revoked.');
+    if (!authenticator.accepts(identity))
+      throw new ReplyError('invalidToken', 'The token is signed with a key that its issuer has taken back.');
   }
 
   async #redeem(ticket: string): Promise<Identity> {
     return this.#authenticate(
       await this.#translate(() => {
-        this.#refuseUnknowing();
+        refuseOutdated(this.#context.store);
         return this.#context.tickets.redeem(ticket);
       }),
     );

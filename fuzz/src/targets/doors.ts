@@ -7,12 +7,14 @@ import { AuthError } from '@fanfare/broker/internal/auth/auth-error';
 import { createAuthenticator } from '@fanfare/broker/internal/auth/authenticator';
 import { MemoryAuthStore } from '@fanfare/broker/internal/auth/memory-auth-store';
 import { actions, Permissions } from '@fanfare/broker/internal/auth/permissions';
-import { type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
+import { forever, type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
 import { isTicket, Tickets } from '@fanfare/broker/internal/auth/tickets';
 import { Subjects } from '@fanfare/broker/internal/limits/subjects';
 import { isToken, type Topic } from '@fanfare/protocol';
 import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
 
+/** How long a revocation of anything but an API key is remembered. */
+const rememberedMs = 86_400_000;
 let revoked: Revocation[] = [];
 const store = new MemoryAuthStore((news) => revoked.push(...news));
 const tickets = new Tickets(store);
@@ -23,15 +25,15 @@ const admin = {
   expiresAtMs: null,
   acceptedUntilMs: null,
   issuer: null,
+  signedWith: null,
   permissions: new Permissions({}),
 };
 const nodeApi = new NodeApi({
   authenticator: {
     serviceOf: () => null,
     authenticate: async () => ({ ...admin, isService: true, messageIdGroup: null, isAdmin: true }),
-    close() {},
   },
-  revocations: new Revocations(),
+  revocations: new Revocations(rememberedMs),
   tickets,
   store,
   subjects: new Subjects(
@@ -62,8 +64,8 @@ export const revocations: Target = {
     '"forSeconds":',
     '"__proto__":',
     '\\ud800',
-    '2592001',
     '1.5',
+    'key:',
     'null',
     '""',
   ],
@@ -79,9 +81,10 @@ export const revocations: Target = {
       const [revocation, ...others] = revoked;
       if (revocation === undefined || others.length > 0)
         throw new Finding(`${revoked.length} revocations of one request.`);
-      const { value, untilMs, atMs } = revocation;
+      const { kind, value, untilMs, atMs } = revocation;
       hold(value !== '' && Buffer.byteLength(value) <= 512, () => `A value of ${Buffer.byteLength(value)} bytes.`);
-      hold(atMs >= before && untilMs > atMs && untilMs <= atMs + 2_592_000_000, () => `From ${atMs} to ${untilMs}.`);
+      const expectedMs = kind === 'subject' && value.startsWith('key:') ? forever : atMs + rememberedMs;
+      hold(atMs >= before && untilMs === expectedMs, () => `From ${atMs} to ${untilMs}.`);
       return;
     }
     hold(status === '400 Bad Request' && revoked.length === 0, () => `The answer is ${status}.`);
@@ -140,6 +143,7 @@ const authenticator = createAuthenticator(
   },
   createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
   { jwksFetches: 0, jwksFailures: 0 },
+  () => {},
 );
 
 /** The target signs `header NUL claims`, so that what comes behind the signature is reached. Without NUL it is a whole token. */

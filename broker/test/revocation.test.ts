@@ -1,0 +1,258 @@
+/** Who may not be here any more, on running nodes: while Redis is full, while a node is cut off from it, and when an issuer takes back a key. */
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { FaultProxy, startRedis } from '@fanfare/local-cluster';
+import { closeReasons } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
+import { SignJWT } from 'jose';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type ApiParts, NodeApi } from '../src/api/api.js';
+import type { Identity } from '../src/auth/identity.js';
+import { retryMs } from '../src/auth/jwks.js';
+import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
+import { maxRevocations, Revocations } from '../src/auth/revocations.js';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until, within } from './wait.js';
+
+const secret = 'a secret that is known to this test only';
+const issuer = 'https://id.test';
+const adminKey = 'fk_admin_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8';
+const apiKeys = [
+  { id: 'admin', sha256: createHash('sha256').update(adminKey).digest('hex'), permissions: {}, admin: true },
+];
+const env = {
+  FANFARE_AUTH: JSON.stringify({ issuers: [{ issuer, keys: [{ algorithm: 'HS256', secret }] }], apiKeys }),
+};
+
+type SigningKey = Parameters<SignJWT['sign']>[0];
+
+function tokenOf(
+  sub: string,
+  header: { readonly alg: string; readonly kid?: string } = { alg: 'HS256' },
+  key: SigningKey = Buffer.from(secret),
+): Promise<string> {
+  // As one that was issued a minute ago.
+  const now = Math.floor(Date.now() / 1_000) - 60;
+  return new SignJWT({ fanfare: { publish: ['>'], subscribe: ['>'] } })
+    .setProtectedHeader(header)
+    .setIssuer(issuer)
+    .setSubject(sub)
+    .setIssuedAt(now)
+    .setExpirationTime(now + 3_600)
+    .sign(key);
+}
+
+/** Tries again, as a client does, if the node says so. */
+async function connectWith(token: string, node: number, cluster: TestCluster): Promise<TestConnection> {
+  return until('it is connected', async () => {
+    const connection = await cluster.connect(node);
+    const reply = await connection.request({ type: 'connect', token });
+    if (reply.type === 'connected') return connection;
+    expect(reply).toMatchObject({ retryable: true });
+    return null;
+  });
+}
+
+async function revoke(body: object, node: number, cluster: TestCluster) {
+  const response = await fetch(`http://127.0.0.1:${cluster.node(node).broker.port}/v1/revocations`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${adminKey}` },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+/** Expects that the token is refused, and the connection closed. */
+async function refused(token: string, node: number, cluster: TestCluster) {
+  const connection = await cluster.connect(node);
+  const error = await connection.request({ type: 'connect', token });
+  return { error, closed: await within('it is closed', connection.closed) };
+}
+
+const isRevoked = {
+  error: { type: 'error', code: 'invalidToken', message: 'The token was revoked.' },
+  closed: closeReasons.unauthenticated,
+};
+
+describe('while Redis is full', () => {
+  it('a revocation still ends the connections of a subject on all nodes, and lets none in again', async () => {
+    await using redis = await startRedis();
+    await using cluster = await startCluster({ nodes: 2, redis, env });
+    const token = await tokenOf('mallory');
+    const [here, there] = [await connectWith(token, 0, cluster), await connectWith(token, 1, cluster)];
+    const direct = new Redis(redis.url);
+    await direct.config('SET', 'maxmemory', '1');
+    expect(await here.publish('t', 1)).toMatchObject({ code: 'unavailable' });
+    expect(await revoke({ subject: 'mallory' }, 0, cluster)).toEqual({ status: 202, body: {} });
+    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
+    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    for (const node of [0, 1]) expect(await refused(token, node, cluster)).toMatchObject(isRevoked);
+    direct.disconnect();
+  });
+});
+
+describe('a node that is cut off from Redis', () => {
+  async function startWithOneCutOff() {
+    const redis = await startRedis();
+    const way = await FaultProxy.start({ targetPort: redis.port });
+    const lag = { FANFARE_MAX_REVOCATION_LAG_SECONDS: '5' };
+    const cluster = await startCluster({
+      nodes: 2,
+      redis,
+      env: { ...env, ...lag },
+      envOf: (node) => (node === 1 ? { FANFARE_REDIS_URL: `redis://${way.address}` } : {}),
+    });
+    return {
+      cluster,
+      way,
+      async [Symbol.asyncDispose]() {
+        for (const part of [cluster, way, redis]) await part[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  it('accepts no token when it has not heard for too long what is revoked, and what stands ends when it hears', async () => {
+    await using parts = await startWithOneCutOff();
+    const { cluster, way } = parts;
+    const token = await tokenOf('mallory');
+    const there = await connectWith(token, 1, cluster);
+    const other = await connectWith(await tokenOf('ada'), 1, cluster);
+    await way.refuse();
+    expect(await revoke({ subject: 'mallory' }, 0, cluster)).toMatchObject({ status: 202 });
+    await until('it accepts no token', async () => {
+      await using connection = await cluster.connect(1);
+      return (await connection.request({ type: 'connect', token })).type === 'error';
+    });
+    const unavailable = {
+      type: 'error',
+      code: 'unavailable',
+      retryable: true,
+      message:
+        'This node cannot tell which tokens are revoked: it has not read the revocations from Redis lately. Retry.',
+    };
+    expect(await refused(await tokenOf('bob'), 1, cluster)).toMatchObject({
+      error: unavailable,
+      closed: closeReasons.authenticationTimeout,
+    });
+    expect(await there.request({ type: 'refresh', token })).toMatchObject(unavailable);
+    const ticket = await fetch(`http://127.0.0.1:${cluster.node(1).broker.port}/v1/tickets`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}` },
+    });
+    expect(ticket.status).toBe(503);
+    expect(await cluster.node(1).metric('fanfare_revocation_lag_seconds')).toBeGreaterThan(5);
+    expect(await cluster.node(0).metric('fanfare_revocation_lag_seconds')).toBeLessThan(3_600);
+    await way.heal();
+    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    await connectWith(await tokenOf('bob'), 1, cluster);
+    expect(await refused(token, 1, cluster)).toMatchObject(isRevoked);
+    await other.settle();
+  });
+
+  it('revokes at once what it is asked to, says that others may not know, and tells them when it can', async () => {
+    await using parts = await startWithOneCutOff();
+    const { cluster, way } = parts;
+    const token = await tokenOf('mallory');
+    const [there, here] = [await connectWith(token, 0, cluster), await connectWith(token, 1, cluster)];
+    await way.refuse();
+    // Longer than it may be without Redis: whoever takes rights away need not wait for it.
+    await until('it cannot tell', async () => (await cluster.node(1).metric('fanfare_revocation_lag_seconds')) > 5);
+    expect(await revoke({ subject: 'mallory' }, 1, cluster)).toMatchObject({
+      status: 503,
+      body: { error: { code: 'unavailable', message: expect.stringMatching(/^Revoked at this node\. .* is 202\.$/) } },
+    });
+    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
+    await there.settle();
+    await way.heal();
+    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    expect(await refused(token, 0, cluster)).toMatchObject(isRevoked);
+  });
+});
+
+describe('a key that its issuer takes back', () => {
+  const closing: (() => void)[] = [];
+  afterEach(() => {
+    vi.restoreAllMocks();
+    for (const close of closing.splice(0)) close();
+  });
+
+  async function serve(answer: (body: string) => Promise<object> | object): Promise<string> {
+    const server = createServer(async (request, response) => {
+      response.end(JSON.stringify(await answer(await text(request))));
+    }).listen(0);
+    await once(server, 'listening');
+    closing.push(() => server.close());
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  }
+
+  it('ends the connections with tokens that it signed, so that clients bring others', async () => {
+    const [old, fresh] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+    const jwkOf = ({ publicKey }: typeof old, kid: string) => ({ ...publicKey.export({ format: 'jwk' }), kid });
+    const published = [jwkOf(old, 'old'), jwkOf(fresh, 'fresh')];
+    const jwksUrl = await serve(() => ({ keys: published }));
+    const asked: string[] = [];
+    const late = { decide: (): void => undefined };
+    const hookUrl = await serve(async (body) => {
+      const { subject } = JSON.parse(body) as { subject: string };
+      asked.push(subject);
+      if (subject === 'late') await new Promise<void>((resolve) => Object.assign(late, { decide: resolve }));
+      return { allow: true };
+    });
+    const hook = { url: hookUrl, events: ['connect'], timeoutMs: 60_000 };
+    const auth = { issuers: [{ issuer, jwksUrl }], apiKeys, hook };
+    await using cluster = await startCluster({ env: { FANFARE_AUTH: JSON.stringify(auth) } });
+    const oldTokenOf = (sub: string, kid = 'old') => tokenOf(sub, { alg: 'EdDSA', kid }, old.privateKey);
+    const freshToken = await tokenOf('ada', { alg: 'EdDSA', kid: 'fresh' }, fresh.privateKey);
+    const ofOld = await connectWith(await oldTokenOf('ada'), 0, cluster);
+    const ofFresh = await connectWith(freshToken, 0, cluster);
+    const ofService = await connectWith(adminKey, 0, cluster);
+    const waiting = await cluster.connect();
+    waiting.send({ type: 'connect', id: 1, token: await oldTokenOf('late') });
+    await until('the hook is asked', () => asked.includes('late'));
+    published.shift();
+    // A token with an unknown key makes the node read the keys again, if that is long enough ago.
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + retryMs);
+    await refused(await oldTokenOf('ada', 'unknown'), 0, cluster);
+    expect(await within('it is closed', ofOld.closed)).toEqual(closeReasons.tokenExpired);
+    late.decide();
+    expect(await waiting.next('error')).toMatchObject({
+      code: 'invalidToken',
+      message: 'The token is signed with a key that its issuer has taken back.',
+    });
+    await ofFresh.settle();
+    await ofService.settle();
+    expect(await cluster.node().metric('fanfare_connections_key_removed_total')).toBe(1);
+  });
+});
+
+describe('revocations', () => {
+  it('are as many as a node can remember: one more is refused, and what is revoked already is not', async () => {
+    const revocations = new Revocations(3_600_000);
+    for (let index = 0; index < maxRevocations; index++) {
+      revocations.add(revocations.create('subject', `s${index}`, Date.now()));
+    }
+    const store = new MemoryAuthStore((news) => {
+      for (const revocation of news) revocations.add(revocation);
+    });
+    const admin = { subject: 'key:admin', issuer: null, signedWith: null, tokenId: null, isAdmin: true } as Identity;
+    const parts = {
+      authenticator: { authenticate: async () => admin },
+      ...{ revocations, store, counters: { ticketsIssued: 0 }, log: pino({ level: 'silent' }) },
+    };
+    const api = new NodeApi(parts as unknown as ApiParts);
+    const answerTo = (subject: string) =>
+      api.answer('/v1/revocations', { token: adminKey, body: JSON.stringify({ subject }) });
+    expect(await answerTo('s0')).toMatchObject({ status: '202 Accepted' });
+    expect(await answerTo('another')).toMatchObject({
+      status: '503 Service Unavailable',
+      body: { error: { code: 'overloaded', message: expect.stringMatching(/^There are 250000 revocations, .*\.$/) } },
+    });
+    expect(revocations.size).toBe(maxRevocations);
+  });
+});
