@@ -22,7 +22,7 @@ export function publish(
   parts.counters.publicationsIn++;
   if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
-  parts.relay.publish(topic, command, messageId, receipt);
+  parts.relay.publish(topic, command, messageId, receipt, caller.payer);
 }
 
 const now = (): number => performance.now();
