@@ -102,7 +102,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     // A copy: who is closed leaves the list.
     for (const { session } of [...server.connections]) session?.checkWithdrawn();
   };
-  const doors = openDoors(config, redis, log, counters, onBug, onWithdrawn, (reason) => refusals.addReason(reason));
+  const doors = openDoors(config, redis, relay, log, counters, onBug, onWithdrawn, (reason) =>
+    refusals.addReason(reason),
+  );
   const sessions = doors?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
   // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.

@@ -254,6 +254,22 @@ export const settings = {
     1_073_741_824,
     'Bytes of publications of one subject, as FANFARE_PUBLISH_RATE.',
   ),
+  newTopicsPerHour: integer(
+    'FANFARE_NEW_TOPICS_PER_HOUR',
+    'topics/h',
+    3_600,
+    1,
+    1_000_000_000,
+    'Topics with history that one subject may begin in an hour, over all its connections at all nodes, by being the first to publish to them; those of an hour may come at once. Beyond it, its publications to topics that the node has not published to lately are answered `rateLimited`. A topic whose history has expired begins again. Not for API keys.',
+  ),
+  historyBytesPerHour: integer(
+    'FANFARE_HISTORY_BYTES_PER_HOUR',
+    'bytes/h',
+    67_108_864,
+    1_024,
+    1_099_511_627_776,
+    'Bytes that one subject may publish in an hour to topics with history, over all its connections at all nodes; those of an hour may come at once. More are answered `rateLimited`: docs/security.md says what one user can fill. Not for API keys, nor for topics of level `fast`.',
+  ),
   commandRate: integer(
     'FANFARE_COMMAND_RATE',
     'commands/s',

@@ -32,6 +32,7 @@ const choresMs = reportedForMs / 3;
 export function openDoors(
   config: Config,
   redis: RedisAuthStoreSettings | null,
+  relay: SessionContext['relay'],
   log: Log,
   counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
   onBug: (error: unknown) => void,
@@ -54,7 +55,7 @@ export function openDoors(
     redis === null
       ? null
       : {
-          budget: (name, perSecond, burst) => (amount) => store.spend(name, perSecond, burst, amount),
+          spend: (spendings) => store.spend(spendings),
           enter: (name, count, most) => store.enter(name, count, most),
           report: (counts) => store.report(counts),
         };
@@ -75,6 +76,7 @@ export function openDoors(
       revocations,
       store,
       subjects,
+      relay,
       hook: auth.hook === null ? null : new Hook(auth.hook, log, counters),
       authTimeoutMs: config.authTimeoutMs,
       counters,

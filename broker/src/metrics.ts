@@ -138,7 +138,7 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
     'Connections closed because the node held too many unread bytes for all of them together.',
   ],
   commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
-  commandsLimited: ['commands_limited', 'Commands refused because their subject sent too many in a second.'],
+  commandsLimited: ['commands_limited', 'Commands refused because their subject sent or kept more than it may.'],
   jwksFetches: ['jwks_fetches', 'Times that the published keys of an issuer were read.'],
   jwksFailures: ['jwks_failures', 'Times that they could not be read.'],
   hookRequests: ['hook_requests', 'Questions to the hook of FANFARE_AUTH.'],

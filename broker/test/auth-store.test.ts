@@ -177,8 +177,9 @@ describe('the store in Redis', () => {
     await until('the other hears', () => other.revoked.length > 0);
     const late = await openRedisStore('full', { redisUrl: full.url });
     await until('a late one hears', () => late.revoked.length > 0);
-    expect(Math.round(await one.store.spend('ada', 0.001, 10, 7))).toBe(3);
-    expect(Math.round(await other.store.spend('ada', 0.001, 10, 7))).toBe(-4);
+    const spending = [{ name: 'ada', perSecond: 0.001, burst: 10, amount: 7 }];
+    expect((await one.store.spend(spending)).map(Math.round)).toEqual([3]);
+    expect((await other.store.spend(spending)).map(Math.round)).toEqual([-4]);
     expect(await one.store.enter('ada', 1, 1)).toBe(true);
     expect(await other.store.enter('ada', 1, 1)).toBe(false);
     one.store.report([['ada', 0]]);
@@ -236,17 +237,45 @@ describe('the store in Redis', () => {
     expect(valuesOf(cutOff.revoked)).toEqual(['ada']);
   });
 
-  it('shares a budget: what one node takes another has not, what is too much is owed, and it comes back with time', async () => {
+  it('shares budgets: what one node takes another has not, and it comes back with time', async () => {
     const one = await openRedisStore('budget');
     const other = await openRedisStore('budget');
-    const left = async (amount: number, store = one.store): Promise<number> =>
-      Math.round(await store.spend('ada', 0.001, 10, amount));
-    expect(await left(7)).toBe(3);
-    expect(await left(7, other.store)).toBe(-4);
-    expect(await left(1_000)).toBe(-10);
-    expect(Math.round(await one.store.spend('bob', 0.001, 10, 0))).toBe(10);
-    await one.store.spend('eve', 1_000, 10, 20);
-    await until('it is full again', async () => (await other.store.spend('eve', 1_000, 10, 0)) === 10);
+    const left = async (amount: number, { store }: OpenedStore): Promise<number> => {
+      const [ada = Number.NaN] = await store.spend([{ name: 'ada', perSecond: 0.001, burst: 10, amount }]);
+      return Math.round(ada);
+    };
+    expect(await left(7, one)).toBe(3);
+    expect(await left(7, other)).toBe(-4);
+    const full = { perSecond: 1_000, burst: 10 };
+    const [ada = 0, ...others] = await other.store.spend([
+      { name: 'ada', perSecond: 0.001, burst: 10, amount: 1 },
+      { name: 'bob', ...full, amount: 0 },
+      { name: 'eve', ...full, amount: 20 },
+    ]);
+    expect([Math.round(ada), ...others]).toEqual([-5, 10, -10]);
+    await until('it is full again', async () => {
+      const [eve] = await one.store.spend([{ name: 'eve', ...full, amount: 0 }]);
+      return eve === 10;
+    });
+  });
+
+  it('keeps what is owed of a budget, however much it is', async () => {
+    const { store } = await openRedisStore('owed');
+    const spend = (amount: number) => store.spend([{ name: 'ada', perSecond: 0.001, burst: 10, amount }]);
+    await spend(1_000);
+    expect((await spend(0)).map(Math.round)).toEqual([-990]);
+    const direct = new Redis(redis.url);
+    // As long as it takes to pay that back.
+    expect(await direct.pttl('owed:budget:ada')).toBeGreaterThan(900_000_000);
+    direct.disconnect();
+  });
+
+  it('keeps nothing of a budget that is only asked for', async () => {
+    const { store } = await openRedisStore('asked');
+    expect(await store.spend([{ name: 'ada', perSecond: 1, burst: 10, amount: 0 }])).toEqual([10]);
+    const direct = new Redis(redis.url);
+    expect(await direct.keys('asked:budget:*')).toEqual([]);
+    direct.disconnect();
   });
 
   it('has no budget that waits for a clock that was put back', async () => {
@@ -254,7 +283,8 @@ describe('the store in Redis', () => {
     const direct = new Redis(redis.url);
     await direct.hset('clock:budget:ada', { left: 5, at: Date.now() + 600_000 });
     direct.disconnect();
-    expect(Math.round(await store.spend('ada', 1, 10, 0))).toBe(5);
+    const left = await store.spend([{ name: 'ada', perSecond: 1, burst: 10, amount: 0 }]);
+    expect(left.map(Math.round)).toEqual([5]);
   });
 
   it('counts the connections of a subject over all nodes', async () => {

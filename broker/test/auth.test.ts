@@ -5,7 +5,6 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
-import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -625,26 +624,6 @@ describe('limits that are walked around', () => {
       await connection.close();
     }
     expect(published).toBeLessThan(25);
-  });
-
-  it('what a subject may send it may send to all nodes together', async () => {
-    await using redis = await startRedis();
-    await using two = await startCluster({ nodes: 2, redis, env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
-    const direct = new Redis(redis.url);
-    const left = async (): Promise<number> =>
-      Number(await direct.hget(`fanfare:budget:publications:${issuer}\nada`, 'left'));
-    const publishTwenty = async (node: number): Promise<number> => {
-      const connection = await connectAs({}, node, two);
-      const replies = await Promise.all(Array.from({ length: 20 }, (_, data) => connection.publish('t', data)));
-      return replies.filter(({ type }) => type === 'published').length;
-    };
-    expect(await publishTwenty(0)).toBe(10);
-    await until('the whole was told', async () => (await left()) < 5);
-    // It may begin with as many, which it owes; once it has heard from the whole, with what is left there.
-    expect(await publishTwenty(1)).toBeLessThanOrEqual(10);
-    const later = await connectAs({}, 1, two);
-    await until('it has heard from the whole', async () => (await later.publish('t', 1)).type === 'error');
-    direct.disconnect();
   });
 
   it('what waits for the token to be checked counts too', async () => {

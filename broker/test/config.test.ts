@@ -375,6 +375,11 @@ describe('the configuration', () => {
     ['unread bytes of a connection', settings.maxBufferedBytes],
     ['silence of a client', settings.idleTimeoutSeconds],
     ['publications that wait for Redis', settings.maxRelayBytes],
+    ['publications of a subject', settings.publishRate],
+    ['bytes of publications of a subject', settings.publishBytesRate],
+    ['other commands of a subject', settings.commandRate],
+    ['topics with history that a subject begins', settings.newTopicsPerHour],
+    ['bytes that a subject publishes to topics with history', settings.historyBytesPerHour],
   ])('has the default that PROTOCOL.md section 7 promises for: %s', (limit, setting) => {
     const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
     const row = protocol.split('\n').find((line) => line.startsWith(`| ${limit}`));

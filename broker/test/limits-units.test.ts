@@ -1,8 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
 import { Addresses, isNetwork, Networks } from '../src/limits/addresses.js';
+import { Ledger, type Spend } from '../src/limits/ledger.js';
 import { readOrigins } from '../src/limits/origins.js';
-import { SharedBucket } from '../src/limits/shared-bucket.js';
-import { Subjects } from '../src/limits/subjects.js';
+import { reserveShare } from '../src/limits/shared-bucket.js';
+import { type Admission, Subjects } from '../src/limits/subjects.js';
 import { TokenBucket } from '../src/limits/token-bucket.js';
 import type { Log } from '../src/log.js';
 import { until } from './wait.js';
@@ -221,8 +223,11 @@ describe('origins', () => {
   });
 });
 
-/** Tenths of a second. */
-const tenths = (ms = Number.NaN): number => Math.round(ms / 100);
+/** Tenths of a second; 0 if it is admitted. */
+const tenths = (admission?: Admission): number => {
+  if (admission === undefined || admission === 'undecided') throw new Error('It is not decided.');
+  return admission === 'admitted' ? 0 : Math.round(admission.retryAfterMs / 100);
+};
 
 describe('a subject', () => {
   const limits = {
@@ -231,6 +236,8 @@ describe('a subject', () => {
     publishBytesRate: 100,
     commandRate: 1,
     maxSubscriptions: 3,
+    newTopicsPerHour: 3_600,
+    historyBytesPerHour: 3_600_000,
   };
 
   it('has so many connections and no more, and is forgotten with the last', async () => {
@@ -249,11 +256,11 @@ describe('a subject', () => {
     const subject = await subjects.join('ada');
     const now = performance.now();
     if (subject === null) throw new Error('It is in.');
-    expect([1, 2, 3].map(() => tenths(subject.admitPublication(10, now)))).toEqual([0, 0, 10]);
+    expect([1, 2, 3].map(() => tenths(subject.admitPublication(10, true, now)))).toEqual([0, 0, 10]);
     subjects.leave(subject);
-    subjects.forgetIdle(now + 1_000);
+    subjects.forgetIdle(now + 500);
     expect(await subjects.join('ada')).toBe(subject);
-    expect(subject.admitPublication(10, now)).toBeGreaterThan(0);
+    expect(tenths(subject.admitPublication(10, true, now + 500))).toBeGreaterThan(0);
     subjects.leave(subject);
     subjects.forgetIdle(now + 60_000);
     expect(subjects.size).toBe(0);
@@ -268,12 +275,37 @@ describe('a subject', () => {
   it('publishes as much as it may, in number and in bytes', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
-    expect([1, 2, 3].map(() => tenths(subject?.admitPublication(10, now)))).toEqual([0, 0, 10]);
+    expect([1, 2, 3].map(() => tenths(subject?.admitPublication(10, false, now)))).toEqual([0, 0, 10]);
     // More than the bucket holds goes once, and has to be waited for afterwards.
-    expect(subject?.admitPublication(500, now + 1_100)).toBe(0);
+    expect(subject?.admitPublication(500, false, now + 1_100)).toBe('admitted');
     // Neither is counted where only one of the two would do.
-    expect(tenths(subject?.admitPublication(1, now + 3_100))).toBe(10);
-    expect(subject?.admitPublication(1, now + 5_200)).toBe(0);
+    expect(tenths(subject?.admitPublication(1, false, now + 3_100))).toBe(10);
+    expect(subject?.admitPublication(1, false, now + 5_200)).toBe('admitted');
+  });
+
+  it('publishes to topics with history as many bytes an hour as it may, and to others more', async () => {
+    const subject = await new Subjects({ ...limits, historyBytesPerHour: 36 }, null).join('ada');
+    const now = performance.now();
+    expect(subject?.admitPublication(30, true, now)).toBe('admitted');
+    expect(subject?.admitPublication(10, true, now)).toEqual({ limit: 'historyBytes', retryAfterMs: 400_000 });
+    expect(subject?.admitPublication(10, false, now)).toBe('admitted');
+    // What the first was refused for is not counted anywhere.
+    expect(subject?.admitPublication(10, true, now + 400_001)).toBe('admitted');
+  });
+
+  it('begins as many topics an hour as it may', async () => {
+    const subject = await new Subjects({ ...limits, newTopicsPerHour: 2 }, null).join('ada');
+    if (subject === null) throw new Error('It is in.');
+    subject.onTopicBegun();
+    expect(subject.mayBeginTopic(performance.now())).toBe(true);
+    // Begun by publications that were on their way together: what is too much is owed.
+    subject.onTopicBegun();
+    subject.onTopicBegun();
+    const now = performance.now();
+    expect(subject.mayBeginTopic(now)).toBe(false);
+    expect(subject.refuseTopic(now)).toEqual({ limit: 'newTopics', retryAfterMs: 600_000 });
+    expect(subject.mayBeginTopic(now + 1_800_000)).toBe(false);
+    expect(subject.mayBeginTopic(now + 3_600_000)).toBe(true);
   });
 
   it('subscribes to everything at once when it comes back', async () => {
@@ -283,56 +315,166 @@ describe('a subject', () => {
   });
 });
 
-describe('a bucket that several nodes have together', () => {
+describe('a bucket that several nodes share', () => {
   /** The whole, as a store keeps it, without time. */
   function wholeOf(left: number) {
     const whole = { left, told: [] as number[], isAway: false };
-    const spend = async (amount: number): Promise<number> => {
+    const spend: Spend = async (spendings) => {
       if (whole.isAway) throw new Error('It is away.');
-      whole.told.push(amount);
-      whole.left -= amount;
-      return whole.left;
+      return spendings.map(({ amount }) => {
+        whole.told.push(amount);
+        whole.left -= amount;
+        return whole.left;
+      });
     };
     return { whole, spend };
   }
 
-  it('gives at once, and tells the whole afterwards', async () => {
+  /** A copy of it at one node. */
+  function copyOf(spend: Spend, perSecond: number, burst: number) {
+    const ledger = new Ledger(spend);
+    const bucket = ledger.open({ name: 'b', perSecond, burst }, performance.now());
+    /** Takes as the node does, which waits if the others have to be asked. */
+    const take = async (amount = 1): Promise<boolean> => {
+      if (!bucket.has(amount, performance.now())) return false;
+      if (bucket.asksFirst(amount)) {
+        await new Promise<void>((resolve) => ledger.onceHeard(resolve));
+        return take(amount);
+      }
+      bucket.charge(amount, performance.now());
+      return true;
+    };
+    return { bucket, take };
+  }
+
+  it('gives nothing before the whole has answered', async () => {
+    const { spend } = wholeOf(-5);
+    const { bucket, take } = copyOf(spend, 0.001, 20);
+    expect(bucket.asksFirst(1)).toBe(true);
+    expect(await take()).toBe(false);
+  });
+
+  it('gives a reserve at once, asks before it gives more, and so gives all that is there', async () => {
+    const { whole, spend } = wholeOf(100);
+    const { bucket, take } = copyOf(spend, 0.001, 100);
+    expect(await take()).toBe(true);
+    for (let taken = 1; taken < 10; taken++) {
+      expect(bucket.asksFirst(1)).toBe(false);
+      bucket.charge(1, performance.now());
+    }
+    expect(bucket.asksFirst(1)).toBe(true);
+    let taken = 10;
+    while (await take()) taken++;
+    expect(taken).toBe(100);
+    await until('the whole was told', () => whole.left === 0);
+    expect(whole.told.length).toBeLessThan(25);
+    expect(bucket.isForgettable(performance.now())).toBe(true);
+  });
+
+  it('gives one thing that is larger than the reserve without asking, and asks before the next', async () => {
+    const { spend } = wholeOf(100);
+    const { bucket, take } = copyOf(spend, 0.001, 100);
+    expect(await take()).toBe(true);
+    await until('the whole was told', () => bucket.isForgettable(performance.now()));
+    expect(bucket.asksFirst(60)).toBe(false);
+    bucket.charge(60, performance.now());
+    expect(bucket.asksFirst(1)).toBe(true);
+  });
+
+  it('tells the whole afterwards, also if nobody asks', async () => {
     const { whole, spend } = wholeOf(1_000);
-    const bucket = new SharedBucket(spend, 0.001, 1_000, performance.now());
-    for (let taken = 0; taken < 600; taken++) expect(bucket.take(1, performance.now())).toBe(true);
-    await until('the whole was told', () => whole.left === 400);
-    expect(whole.told.length).toBeLessThan(5);
-    expect(bucket.isFull(performance.now())).toBe(false);
+    const { bucket, take } = copyOf(spend, 0.001, 1_000);
+    expect(await take()).toBe(true);
+    expect(bucket.isForgettable(performance.now())).toBe(false);
+    await until('the whole was told', () => whole.left === 999);
+    await until('it has heard', () => bucket.isForgettable(performance.now()));
   });
 
   it('gives what others have left, and what it gave too much it owes', async () => {
-    const { whole, spend } = wholeOf(5);
-    const now = performance.now();
-    const bucket = new SharedBucket(spend, 10, 20, now);
-    // It does not know better yet.
-    for (let taken = 0; taken < 10; taken++) expect(bucket.take(1, now)).toBe(true);
-    await until('the whole was told', () => whole.left === -5);
-    await until('it has heard', () => !bucket.take(1, performance.now()));
-    expect(bucket.isFull(now + 600_000)).toBe(true);
+    const { whole, spend } = wholeOf(20);
+    const { bucket, take } = copyOf(spend, 0.001, 20);
+    expect(await take()).toBe(true);
+    await until('the whole was told', () => bucket.isForgettable(performance.now()));
+    // Another node takes nearly everything.
+    whole.left = 1;
+    expect([await take(), await take()]).toEqual([true, true]);
+    await until('the whole was told', () => whole.left === -1);
+    await until('it has heard', () => bucket.isForgettable(performance.now()));
+    expect(bucket.has(1, performance.now())).toBe(false);
   });
 
   it('fills by itself in silence, also for what is larger than what is left', async () => {
     const { whole, spend } = wholeOf(20);
-    const now = performance.now();
-    const bucket = new SharedBucket(spend, 10, 20, now);
-    expect(bucket.take(15, now)).toBe(true);
+    const { bucket, take } = copyOf(spend, 10, 20);
+    expect(await take(15)).toBe(true);
     await until('the whole was told', () => whole.left === 5);
-    expect(bucket.take(20, performance.now())).toBe(false);
-    expect(bucket.take(20, performance.now() + 2_000)).toBe(true);
+    await until('it has heard', () => bucket.isForgettable(performance.now()));
+    expect(bucket.has(20, performance.now())).toBe(false);
+    expect(bucket.has(20, performance.now() + 2_000)).toBe(true);
   });
 
-  it('is that of this node alone while the whole cannot be told', () => {
+  it('is that of this node alone while the whole cannot be told', async () => {
     const { whole, spend } = wholeOf(0);
     whole.isAway = true;
-    const bucket = new SharedBucket(spend, 10, 20, 0);
+    const { bucket, take } = copyOf(spend, 0.001, 20);
     let taken = 0;
-    for (let at = 0; at <= 10_000; at += 50) if (bucket.take(1, at)) taken++;
-    expect(taken).toBeGreaterThanOrEqual(119);
-    expect(taken).toBeLessThanOrEqual(121);
+    while (await take()) taken++;
+    expect(taken).toBe(20);
+    // Another copy would be full: nobody knows of what was taken but this node.
+    await until('it has not been heard', () => !bucket.isWorthTelling);
+    expect(bucket.isForgettable(performance.now())).toBe(false);
+    expect(bucket.isForgettable(performance.now() + 20_000_000)).toBe(true);
+  });
+
+  it('never gives more than comes in, one burst, and a reserve or one thing for each node', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    try {
+      const strategy = fc.record({
+        nodes: fc.integer({ min: 1, max: 8 }),
+        amount: fc.constantFrom(1, 4, 30),
+        /** In turns: for how long the subject is silent, and which nodes it then sends all it can to, how many times. */
+        turns: fc.array(
+          fc.record({ silentMs: fc.constantFrom(0, 1, 20, 150, 2_000, 9_000), who: fc.nat(255), times: fc.nat(40) }),
+          { maxLength: 40 },
+        ),
+        answerMs: fc.constantFrom(0, 3, 80),
+      });
+      const run = async ({
+        nodes,
+        amount,
+        turns,
+        answerMs,
+      }: typeof strategy extends fc.Arbitrary<infer T> ? T : never) => {
+        const [perSecond, burst] = [10, 20];
+        const startedAt = performance.now();
+        let [left, at, given] = [burst, startedAt, 0];
+        const spend: Spend = async ([spending]) => {
+          await new Promise((resolve) => setTimeout(resolve, answerMs));
+          left = Math.min(burst, left + ((performance.now() - at) * perSecond) / 1_000) - (spending?.amount ?? 0);
+          at = performance.now();
+          await new Promise((resolve) => setTimeout(resolve, answerMs));
+          return [left];
+        };
+        const copies = Array.from({ length: nodes }, () => copyOf(spend, perSecond, burst));
+        const bound = () =>
+          ((performance.now() - startedAt) * perSecond) / 1_000 +
+          burst +
+          nodes * Math.max(burst * reserveShare, amount);
+        for (const { silentMs, who, times } of turns) {
+          await vi.advanceTimersByTimeAsync(silentMs);
+          const bursts = copies
+            .filter((_, node) => (who & (1 << node)) !== 0)
+            .map(async ({ take }) => {
+              for (let time = 0; time < times && (await take(amount)); time++) given += amount;
+            });
+          await vi.advanceTimersByTimeAsync(20 * answerMs + 1);
+          void bursts;
+          expect(given).toBeLessThanOrEqual(bound());
+        }
+      };
+      await fc.assert(fc.asyncProperty(strategy, run), { numRuns: 300 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

@@ -38,14 +38,14 @@ function minuteOf({ connections, roundTripMs, kind }: { connections: number; rou
         const answeredAt = now + roundTripMs;
         const leftAt = now;
         at(reachedAt, () => {
-          const retryAfterMs =
-            kind === 'publications' ? subject.admitPublication(100, reachedAt) : subject.admitCommand(reachedAt);
-          if (retryAfterMs === 0) accepted++;
+          const admission =
+            kind === 'publications' ? subject.admitPublication(100, true, reachedAt) : subject.admitCommand(reachedAt);
+          if (admission === 'admitted') accepted++;
           else if (!subject.mayBeRefused(reachedAt)) isClosed = true;
           at(answeredAt, () => {
             client.unanswered--;
-            if (retryAfterMs === 0) pace.onOtherAnswer();
-            else pace.onRateLimited(retryAfterMs, leftAt, answeredAt);
+            if (typeof admission === 'string') pace.onOtherAnswer();
+            else pace.onRateLimited(admission.retryAfterMs, leftAt, answeredAt);
           });
         });
       }

@@ -11,7 +11,7 @@ import {
   type Topic,
 } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import type { Delivery, Receipt, Relay } from '../src/relay/relay.js';
+import type { Delivery, Payer, Receipt, Relay } from '../src/relay/relay.js';
 import { type IdScope, scopedId, scopeOf, sharedScope } from '../src/relay/scoped-id.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
@@ -108,6 +108,28 @@ export function relayContract(name: string, start: StartRelays): void {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       expect(relay.hasHistory(topic(named('news')))).toBe(hasHistory);
+    });
+
+    it('tells the publisher whose publication begins a history, and remembers what it has published to', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      const begun: string[] = [];
+      const payerOf = (name: string): Payer => ({ onTopicBegun: () => begun.push(name) });
+      expect(relay.hasPublished(topic(named('news')))).toBe(false);
+      // A subscriber begins nothing.
+      await relay.subscribe(topic(named('news')), null);
+      expect(relay.hasPublished(topic(named('news')))).toBe(false);
+      relay.publish(topic(named('news')), json(1), null, null, payerOf('ada'));
+      relay.publish(topic(named('news')), json(2), null, null, payerOf('bob'));
+      await publishAcknowledged(relay, named('news'), 3);
+      relay.publish(topic(named('news')), json(4), null, null, payerOf('eve'));
+      relay.publish(topic(named('other')), json(1), scopedId(sharedScope, 'm'), null, payerOf('eve'));
+      await publishAcknowledged(relay, named('other'), 2);
+      relay.publish(topic(named('other')), json(1), scopedId(sharedScope, 'm'), null, payerOf('ada'));
+      await publishAcknowledged(relay, named('other'), 3);
+      expect(begun).toEqual(hasHistory ? ['ada', 'eve'] : []);
+      expect(relay.hasPublished(topic(named('news')))).toBe(hasHistory);
+      expect(relay.hasPublished(topic(named('unknown')))).toBe(false);
     });
 
     it('delivers to the subscribers of its own node, in order', async () => {

@@ -19,7 +19,7 @@ export const replyErrors = {
   tokenExpired: { retryable: false },
   /** The token does not grant this on this topic. */
   notPermitted: { retryable: false },
-  /** More commands, publications or bytes a second than the connection or its subject may send: nothing was carried out. */
+  /** More commands, publications or bytes than the subject may send, or more topics than it may begin: nothing was carried out. */
   rateLimited: { retryable: true },
   /** The connection is subscribed to the topic already. */
   alreadySubscribed: { retryable: false },

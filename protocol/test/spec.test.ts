@@ -334,6 +334,8 @@ const brokerLimits = [
   'publications of a subject',
   'bytes of publications of a subject',
   'other commands of a subject',
+  'topics with history that a subject begins',
+  'bytes that a subject publishes to topics with history',
   'unread bytes of all connections of a node',
   'frame to a node',
   'subscriptions of a connection',

@@ -68,15 +68,21 @@ export class NodeApi implements Api {
   async #issueTicket({ token }: ApiRequest): Promise<Answer> {
     refuseOutdated(this.#parts.store);
     const identity = await this.#identify(token);
-    if (
-      !identity.isService &&
-      this.#parts.subjects.named(subjectNameOf(identity)).admitCommand(performance.now()) > 0
-    ) {
+    if (!identity.isService && !(await this.#affords(identity))) {
       throw new ApiError('429 Too Many Requests', 'rateLimited', 'You send more than you may: slow down.');
     }
     const ticket = await this.#parts.tickets.issue(token as string);
     this.#parts.counters.ticketsIssued++;
     return { status: '201 Created', body: { ticket, expiresInMs: ticketLifetimeMs } };
+  }
+
+  async #affords(identity: Identity): Promise<boolean> {
+    const subject = this.#parts.subjects.named(subjectNameOf(identity));
+    for (;;) {
+      const admission = subject.admitCommand(performance.now());
+      if (admission !== 'undecided') return admission === 'admitted';
+      await new Promise<void>((resolve) => subject.onceDecided(resolve));
+    }
   }
 
   /** Also where it is not known what is revoked: to take rights away must not depend on Redis. */

@@ -1,4 +1,6 @@
 /** What the doors of all nodes have to know of each other: what is revoked, and which tickets were sold. */
+
+import type { Spending } from '../limits/shared-bucket.js';
 import { AuthError } from './auth-error.js';
 import type { Revocation } from './revocations.js';
 
@@ -24,11 +26,8 @@ export interface AuthStore {
   /** Whether that is recent enough to accept a token. */
   readonly isCurrent: boolean;
 
-  /**
-   * Takes `amount` from the budget of that name, which all nodes share: `perSecond` comes in, it holds `burst`. Resolves with what is left of
-   * it, less than nothing where it is owed, down to -`burst`; rejects as {@link keep} does.
-   */
-  spend(name: string, perSecond: number, burst: number, amount: number): Promise<number>;
+  /** Takes from budgets that all nodes share. Resolves with what is left of each, less than nothing if it is owed; rejects as {@link keep} does. */
+  spend(spendings: readonly Spending[]): Promise<readonly number[]>;
 
   /**
    * Counts one more connection of the subject of `name` at this node, which has `count` of them then. Resolves with whether all nodes together

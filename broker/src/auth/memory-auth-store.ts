@@ -1,4 +1,5 @@
 /** The store of a single node. */
+import type { Spending } from '../limits/shared-bucket.js';
 import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
 import type { Revocation } from './revocations.js';
@@ -30,8 +31,8 @@ export class MemoryAuthStore implements AuthStore {
   readonly isCurrent = true;
 
   /** There is nobody to share with: the buckets of this node are the whole. */
-  async spend(_name: string, _perSecond: number, burst: number): Promise<number> {
-    return burst;
+  async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
+    return spendings.map(({ burst }) => burst);
   }
 
   /** This node counts for itself. */

@@ -2,6 +2,8 @@
  * The store of many nodes, in Redis. Each node asks for new revocations twice a second, rather than being told: what is asked for
  * cannot be lost on the way, whatever happens to a connection.
  */
+
+import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../log.js';
 import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
 import { readRedisUrl } from '../redis-url.js';
@@ -116,9 +118,11 @@ export class RedisAuthStore implements AuthStore {
     return this.#hasRead && this.revocationLagMs <= this.#maxLagMs;
   }
 
-  async spend(name: string, perSecond: number, burst: number, amount: number): Promise<number> {
-    const [left] = await this.#run([['EVAL', spendScript, 1, this.#budgetPrefix + name, perSecond, burst, amount]]);
-    return Number(left);
+  async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
+    const keys = spendings.map(({ name }) => this.#budgetPrefix + name);
+    const args = spendings.flatMap(({ perSecond, burst, amount }) => [perSecond, burst, amount]);
+    const [left] = (await this.#run([['EVAL', spendScript, keys.length, ...keys, ...args]])) as [readonly unknown[]];
+    return left.map(Number);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
@@ -279,20 +283,26 @@ return redis.call('XADD', KEYS[1], '*', ARGV[2], ARGV[3], 'at', ARGV[4], 'until'
 `;
 
 /**
- * A token bucket: KEYS[1] its hash; ARGV what comes in a second, the most that it holds, what is taken. Answers what is left, as a text:
- * scripts answer numbers as integers.
+ * Token buckets: KEYS their hashes; ARGV for each what comes in a second, the most that it holds, what is taken. Answers what is left of each, as
+ * texts: scripts answer numbers as integers. What is taken and not there is owed, however much it is: a bucket that forgave would let several
+ * nodes give out more than comes in.
  */
 const spendScript = `#!lua flags=allow-oom
-local rate, most, taken = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
-local passed = math.max(0, now - (tonumber(bucket[2]) or now))
-local left = math.min(most, (tonumber(bucket[1]) or most) + passed * rate / 1000)
-left = math.max(-most, left - taken)
-redis.call('HSET', KEYS[1], 'left', tostring(left), 'at', now)
-redis.call('PEXPIRE', KEYS[1], math.ceil((most - left) / rate * 1000) + 1000)
-return tostring(left)
+local answers = {}
+for at, key in ipairs(KEYS) do
+  local rate, most, taken = tonumber(ARGV[3 * at - 2]), tonumber(ARGV[3 * at - 1]), tonumber(ARGV[3 * at])
+  local bucket = redis.call('HMGET', key, 'left', 'at')
+  local passed = math.max(0, now - (tonumber(bucket[2]) or now))
+  local left = math.min(most, (tonumber(bucket[1]) or most) + passed * rate / 1000) - taken
+  if taken > 0 then
+    redis.call('HSET', key, 'left', tostring(left), 'at', now)
+    redis.call('PEXPIRE', key, math.ceil((most - left) / rate * 1000) + 1000)
+  end
+  answers[at] = tostring(left)
+end
+return answers
 `;
 
 /**

@@ -20,6 +20,7 @@ import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
 import { replyError } from '../handlers/reply-error.js';
 import type { Turns } from '../handlers/turns.js';
+import type { Payer } from '../relay/relay.js';
 import { type IdScope, sharedScope } from '../relay/scoped-id.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
@@ -131,8 +132,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
     const tooMuch = this.#session?.countFrame(frame.length) ?? null;
     if (tooMuch !== null) return this.close(tooMuch);
-    if (isBinary === this.#codec.isBinary)
-      this.#codec.decode(this.#session?.mayWait === true ? frame.slice() : frame, this);
+    if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 
@@ -282,6 +282,10 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   get idScope(): IdScope {
     return this.#session === null ? sharedScope : this.#session.idScope;
+  }
+
+  get payer(): Payer | null {
+    return this.#session?.payer ?? null;
   }
 
   get expiresInMs(): number | null {

@@ -12,15 +12,16 @@ import type { Action } from '../auth/permissions.js';
 import type { Revocations } from '../auth/revocations.js';
 import type { Tickets } from '../auth/tickets.js';
 import { actionOf, isGuarded } from '../handlers/permit.js';
-import type { Subject, Subjects } from '../limits/subjects.js';
+import type { Admission, Refusal, Subject, Subjects } from '../limits/subjects.js';
+import type { Payer, Relay } from '../relay/relay.js';
 import { type IdScope, scopeOf } from '../relay/scoped-id.js';
 
 /** Bytes of frames that a client may send before it is authenticated. */
 export const maxUnauthenticatedBytes = 16_384;
 
 /**
- * Commands, and bytes of the frames that hold them, that may wait for the hook to decide about one before them. More than the typed
- * client has unanswered (800 commands, 1 MiB of publications): a slow hook must not close it.
+ * Commands, and bytes of their publications, that may wait for the hook, or for other nodes, to decide about one before them. More than the
+ * typed client has unanswered (800 commands, 1 MiB of publications): a slow hook must not close it.
  */
 export const maxWaitingCommands = 1_000;
 const maxWaitingBytes = 2_097_152;
@@ -38,6 +39,7 @@ export interface SessionContext {
   readonly revocations: Revocations;
   readonly store: Pick<AuthStore, 'isCurrent' | 'revocationLagMs'>;
   readonly subjects: Subjects;
+  readonly relay: Pick<Relay, 'hasHistory' | 'hasPublished'>;
   /** Null where nobody else is asked. */
   readonly hook: Hook | null;
   readonly authTimeoutMs: number;
@@ -75,10 +77,10 @@ export interface SessionHost {
   onPermissions(): void;
 }
 
-/** `frameBytes`: of its frame, which is kept for it; 0 where another command of the same frame stands for that. */
+/** `isPaid`: whether it counts already towards what its subject may send. */
 interface Waiting {
   readonly command: Command;
-  readonly frameBytes: number;
+  readonly isPaid: boolean;
 }
 
 type State = 'silent' | 'checking' | 'open' | 'over';
@@ -92,8 +94,7 @@ export class Session {
   /** Commands behind one that is not decided yet; null where there is none. */
   #waiting: Waiting[] | null = [];
   #waitingBytes = 0;
-  /** Of the frame that is being read, until a command of it waits. */
-  #frameBytes = 0;
+  /** Of all frames so far, until it is authenticated. */
   #bytes = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
@@ -111,11 +112,6 @@ export class Session {
     context.unauthenticated++;
   }
 
-  /** Whether a command may have to wait: its frame must be kept then. */
-  get mayWait(): boolean {
-    return this.#state !== 'open' || this.#context.hook !== null;
-  }
-
   /** Null as long as no token is accepted. */
   get subject(): string | null {
     return this.#identity?.subject ?? null;
@@ -126,6 +122,11 @@ export class Session {
     if (this.#identity === null) return scopeOf(this.id);
     this.#idScope ??= scopeOf(publisherOf(this.#identity));
     return this.#idScope;
+  }
+
+  /** Who pays for the topics that its publications begin; null as long as no token is accepted, and for services. */
+  get payer(): Payer | null {
+    return this.#subject;
   }
 
   /** How long the token is good for, in milliseconds; null where it does not expire. */
@@ -141,20 +142,17 @@ export class Session {
 
   /** Counts a frame whose commands may have to wait. Answers with what ends the connection where that is too much. */
   countFrame(bytes: number): CloseReason | null {
-    if (this.#state === 'open') {
-      this.#frameBytes = bytes;
-      return this.#waitingBytes <= maxWaitingBytes ? null : closeReasons.rateLimited;
-    }
-    this.#frameBytes = bytes;
+    if (this.#state === 'open') return this.#waitingBytes <= maxWaitingBytes ? null : closeReasons.rateLimited;
     this.#bytes += bytes;
     return this.#bytes <= maxUnauthenticatedBytes ? null : closeReasons.frameTooLarge;
   }
 
   /** Counts a command that could not be read. Answers false where it was refused for being one too many. */
   admitsError(): boolean {
-    const retryAfterMs = this.#subject?.admitCommand(performance.now()) ?? 0;
-    if (retryAfterMs > 0) this.#limit(null, retryAfterMs);
-    return retryAfterMs === 0;
+    const admission = this.#subject?.admitUnreadable(performance.now()) ?? 'admitted';
+    if (admission === 'admitted') return true;
+    this.#limit(null, admission);
+    return false;
   }
 
   /** A command could not be read, and the client has its error. If it was the first one, the session ends: no `connect` follows it. */
@@ -162,15 +160,21 @@ export class Session {
     if (this.#state === 'silent') this.#end(closeReasons.unauthenticated, 'The first command could not be read.');
   }
 
-  /** Whether a command is to be carried out now. If not, it waits, or is answered. */
+  /** Whether a command is to be carried out now. If not, it waits, or is answered. Its payload is copied if it waits. */
   admits(command: Command): boolean {
     switch (this.#state) {
-      case 'open':
-        if (!this.#affords(command)) return false;
-        if (this.#waiting !== null) return this.#wait(command, this.#waiting);
-        return !this.#asks(command);
+      case 'open': {
+        const payment = this.#pay(command);
+        if (payment === 'refused') return false;
+        if (payment === 'paid' && this.#waiting === null) return !this.#asks(command);
+        const isFirst = this.#waiting === null;
+        this.#wait(command, payment === 'paid');
+        if (isFirst) this.#goOnOnceDecided();
+        return false;
+      }
       case 'checking':
-        return this.#wait(command, this.#waiting ?? []);
+        this.#wait(command, false);
+        return false;
       case 'silent':
         if (command.type === 'connect' && command.token !== null) {
           const { token } = command;
@@ -260,8 +264,6 @@ export class Session {
     this.#state = 'open';
     this.#adopt(identity);
     if (connect !== null) this.#host.carryOut(connect);
-    // What came before nobody was there to pay for.
-    this.#waiting = (this.#waiting ?? []).filter(({ command }) => this.#affords(command));
     this.#goOn();
   }
 
@@ -281,23 +283,27 @@ export class Session {
     return this.#state === 'checking';
   }
 
-  /** Answers false: the command is carried out later, or is refused. */
-  #wait(command: Command, waiting: Waiting[]): false {
-    if (waiting.length < maxWaitingCommands) {
-      waiting.push({ command, frameBytes: this.#frameBytes });
-      this.#waitingBytes += this.#frameBytes;
-      this.#frameBytes = 0;
-    } else this.#limit(command, null);
-    return false;
+  /** The command is carried out later, or is refused. */
+  #wait(command: Command, isPaid: boolean): void {
+    this.#waiting ??= [];
+    if (this.#waiting.length >= maxWaitingCommands) return this.#limit(command, null);
+    this.#waiting.push({ command: keep(command), isPaid });
+    this.#waitingBytes += bytesOf(command);
   }
 
   /** Carries out what has waited, as far as it goes. */
   #goOn(): void {
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
-    for (const [index, { command, frameBytes }] of waiting.entries()) {
+    for (const [index, { command, isPaid }] of waiting.entries()) {
       if (this.#host.isClosing) return;
-      this.#waitingBytes -= frameBytes;
+      const payment = isPaid ? 'paid' : this.#pay(command);
+      if (payment === 'undecided') {
+        this.#waiting = waiting.slice(index);
+        return this.#goOnOnceDecided();
+      }
+      this.#waitingBytes -= bytesOf(command);
+      if (payment === 'refused') continue;
       if (!this.#asks(command)) this.#host.carryOut(command);
       else {
         // The others wait on, behind this one.
@@ -305,6 +311,12 @@ export class Session {
         return;
       }
     }
+  }
+
+  #goOnOnceDecided(): void {
+    this.#subject?.onceDecided(() => {
+      if (this.#state === 'open') this.#goOn();
+    });
   }
 
   async #askToConnect({ issuer, subject }: Identity): Promise<void> {
@@ -326,10 +338,11 @@ export class Session {
     if (event === 'subscribe' && this.#host.isSubscribed(topic)) return false;
     this.#waiting = [];
     const { issuer, subject } = this.#identity;
+    const kept = keep(command);
     void hook.decide({ event, issuer, subject, connection: this.id, topic }).then((decision) => {
       if (this.#state !== 'open') return;
-      if (decision.isAllowed) this.#host.carryOut(command);
-      else this.#host.refuse(command, refusalOf(decision));
+      if (decision.isAllowed) this.#host.carryOut(kept);
+      else this.#host.refuse(kept, refusalOf(decision));
       this.#goOn();
     });
     return true;
@@ -390,28 +403,56 @@ export class Session {
     this.#host.close(reason);
   }
 
-  #affords(command: Command): boolean {
-    if (this.#subject === null) return true;
-    const nowMs = performance.now();
-    const retryAfterMs =
-      command.type === 'publish'
-        ? this.#subject.admitPublication(command.end - command.start, nowMs)
-        : this.#subject.admitCommand(nowMs);
-    if (retryAfterMs > 0) this.#limit(command, retryAfterMs);
-    return retryAfterMs === 0;
+  /** Counts a command towards what its subject may send; one that is refused is answered. `undecided`: nothing was done. */
+  #pay(command: Command): 'paid' | 'undecided' | 'refused' {
+    if (this.#subject === null) return 'paid';
+    const admission = this.#admissionOf(command, this.#subject);
+    if (admission === 'admitted') return 'paid';
+    if (admission === 'undecided') return admission;
+    this.#limit(command, admission);
+    return 'refused';
   }
 
-  /** `retryAfterMs`: null if what has to be waited for is no rate. */
-  #limit(command: Command | null, retryAfterMs: number | null): void {
+  #admissionOf(command: Command, subject: Subject): Admission {
+    const nowMs = performance.now();
+    if (command.type !== 'publish') return subject.admitCommand(nowMs);
+    const { relay } = this.#context;
+    const { topic } = command;
+    const isKept = relay.hasHistory(topic);
+    if (isKept && !subject.mayBeginTopic(nowMs) && !relay.hasPublished(topic)) return subject.refuseTopic(nowMs);
+    return subject.admitPublication(bytesOf(command), isKept, nowMs);
+  }
+
+  /** `refusal`: null if too many commands wait. */
+  #limit(command: Command | null, refusal: Refusal | null): void {
     this.#context.counters.commandsLimited++;
     const message =
-      retryAfterMs === null
-        ? 'Too many commands wait for the authorization hook. Send this again when some of them are answered.'
-        : `You sent more than you may. Send this again in ${retryAfterMs} ms.`;
-    this.#host.refuse(command, new ReplyError('rateLimited', message, retryAfterMs));
-    // Of a service, only what waits for the hook is bounded.
+      refusal === null
+        ? 'Too many commands wait on this connection. Send this again when some of them are answered.'
+        : `${exceeded[refusal.limit]} Send this again in ${refusal.retryAfterMs} ms.`;
+    this.#host.refuse(command, new ReplyError('rateLimited', message, refusal?.retryAfterMs ?? null));
+    // Of a service, only what waits is bounded.
     if (this.#subject?.mayBeRefused(performance.now()) === false) this.#host.close(closeReasons.rateLimited);
   }
+}
+
+const exceeded: Readonly<Record<Refusal['limit'], string>> = {
+  rate: 'You sent more than you may.',
+  historyBytes: 'You published more to topics that keep history than you may in an hour.',
+  newTopics: 'You began more topics than you may in an hour, and nobody has published to this one lately at this node.',
+};
+
+/** Of its publication. */
+function bytesOf(command: Command): number {
+  return command.type === 'publish' ? command.end - command.start : 0;
+}
+
+/** The command with a copy of its payload: its frame is not valid for long. A payload that fills its bytes is such a copy. */
+function keep<Kept extends Command>(command: Kept): Kept {
+  if (command.type !== 'publish') return command;
+  const { bytes, start, end } = command;
+  if (start === 0 && end === bytes.length) return command;
+  return { ...command, bytes: bytes.slice(start, end), start: 0, end: end - start };
 }
 
 /** The same name at two issuers is two subjects. A line break stands in neither. */

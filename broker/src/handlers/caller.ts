@@ -1,6 +1,7 @@
 /** What a handler needs of the connection that a command came on. */
 import type { OutgoingReply, Topic } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
+import type { Payer } from '../relay/relay.js';
 import type { IdScope } from '../relay/scoped-id.js';
 import type { Turns } from './turns.js';
 
@@ -19,6 +20,8 @@ export interface Caller {
   readonly room: number;
   /** Histories that are being read for it. */
   histories: number;
+  /** Who pays for the topics that it begins; null if they are not counted. */
+  readonly payer: Payer | null;
   /** Null as long as no publication of it was refused. */
   turns: Turns | null;
   /** Of the messageIds of its publications. */

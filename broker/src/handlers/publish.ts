@@ -21,7 +21,8 @@ export function publish(
   parts.counters.publicationsIn++;
   if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
-  parts.relay.publish(topic, command, messageId === null ? null : scopedId(caller.idScope, messageId), receipt);
+  const scoped = messageId === null ? null : scopedId(caller.idScope, messageId);
+  parts.relay.publish(topic, command, scoped, receipt, caller.payer);
 }
 
 const now = (): number => performance.now();

@@ -110,7 +110,7 @@ export class Addresses {
   /** Forgets those that have no connection and no open request, and may connect as often as anyone. To be called from time to time. */
   forgetIdle(nowMs: number): void {
     for (const [key, { connections, openRequests, handshakes }] of this.#addresses) {
-      if (connections + openRequests === 0 && handshakes.isFull(nowMs)) this.#addresses.delete(key);
+      if (connections + openRequests === 0 && handshakes.isForgettable(nowMs)) this.#addresses.delete(key);
     }
   }
 

@@ -1,64 +1,89 @@
 /**
- * A token bucket that several nodes have together. Each has a copy that it takes from at once, and tells the whole afterwards what it took:
- * no publication waits for an answer. What was too much meanwhile is owed, and paid back before anything else is had.
+ * A token bucket that several nodes share: the whole is in Redis, and each node takes from a copy at once. Before it takes more than a
+ * small reserve of which the whole does not know yet, it asks. What was taken too much is owed, and paid back before anything else is had.
  */
-import { type Bucket, TokenBucket } from './token-bucket.js';
+import { TokenBucket } from './token-bucket.js';
 
-/** Takes `amount` from the whole; resolves with what is left of it, less than nothing where it is owed. Rejects where it cannot be told. */
-export type Spend = (amount: number) => Promise<number>;
+/** One of the budgets that all nodes share. */
+export interface Budget {
+  readonly name: string;
+  /** What comes in a second. */
+  readonly perSecond: number;
+  /** The most that it holds. */
+  readonly burst: number;
+}
 
-/** How often the whole is told at most, in milliseconds. */
-const tellMs = 100;
+/** What is taken from a budget. */
+export interface Spending extends Budget {
+  readonly amount: number;
+}
 
-export class SharedBucket implements Bucket {
-  readonly #spend: Spend;
-  readonly #copy: TokenBucket;
+/** Tells the whole what was taken. */
+export interface Teller {
+  tellSoon(): void;
+  tellNow(): void;
+}
+
+/**
+ * The share of a burst that a node may take before the whole has answered. N nodes that take it at the same moment exceed the budget by N
+ * reserves at most, and owe that.
+ */
+export const reserveShare = 0.1;
+
+/** The copy that a node has of the whole. */
+export class SharedBucket extends TokenBucket {
+  readonly #budget: Budget;
+  readonly #teller: Teller;
+  readonly #reserve: number;
   /** Taken, and not told yet. */
   #untold = 0;
-  #timer: NodeJS.Timeout | null = null;
+  /** Told, and not answered yet. */
+  #unanswered = 0;
+  /** What the copy goes by: nothing before the whole has answered first; this node's own count while the whole cannot be asked. */
+  #basis: 'nothing' | 'whole' | 'ownCount' = 'nothing';
 
-  constructor(spend: Spend, perSecond: number, burst: number, nowMs: number) {
-    this.#spend = spend;
-    this.#copy = new TokenBucket(perSecond, burst, nowMs);
-    // Others may have taken from it.
-    this.#plan(0);
+  constructor(budget: Budget, teller: Teller, nowMs: number) {
+    super(budget.perSecond, budget.burst, nowMs);
+    this.#budget = budget;
+    this.#teller = teller;
+    this.#reserve = budget.burst * reserveShare;
   }
 
-  has(amount: number, nowMs: number): boolean {
-    return this.#copy.has(amount, nowMs);
-  }
-
-  delayMs(amount: number, nowMs: number): number {
-    return this.#copy.delayMs(amount, nowMs);
-  }
-
-  take(amount: number, nowMs: number): boolean {
-    if (!this.#copy.take(amount, nowMs)) return false;
-    this.#untold += amount;
-    this.#plan(tellMs);
+  override asksFirst(amount: number): boolean {
+    const unheard = this.#untold + this.#unanswered;
+    if (this.#basis !== 'nothing' && (unheard === 0 || unheard + amount <= this.#reserve)) return false;
+    this.#teller.tellNow();
     return true;
   }
 
-  isFull(nowMs: number): boolean {
-    return this.#timer === null && this.#untold === 0 && this.#copy.isFull(nowMs);
+  override charge(amount: number, nowMs: number): void {
+    super.charge(amount, nowMs);
+    this.#untold += amount;
+    this.#teller.tellSoon();
   }
 
-  #plan(delayMs: number): void {
-    if (this.#timer !== null) return;
-    this.#timer = setTimeout(() => void this.#tell(), delayMs);
-    this.#timer.unref();
+  override isForgettable(nowMs: number): boolean {
+    if (this.#untold + this.#unanswered > 0) return false;
+    // The whole knows what was taken here, and is asked before another copy is used.
+    return this.#basis !== 'ownCount' || super.isForgettable(nowMs);
   }
 
-  async #tell(): Promise<void> {
-    const told = this.#untold;
+  /** Whether there is something to tell, or to ask. */
+  get isWorthTelling(): boolean {
+    return this.#untold > 0 || this.#basis === 'nothing';
+  }
+
+  /** What is to be told now: {@link hear} answers it. */
+  tell(): Spending {
+    this.#unanswered = this.#untold;
     this.#untold = 0;
-    try {
-      const left = await this.#spend(told);
-      this.#copy.set(left - this.#untold, performance.now());
-    } catch {
-      // While the whole cannot be told this node counts alone.
-    }
-    this.#timer = null;
-    if (this.#untold > 0) this.#plan(tellMs);
+    return { ...this.#budget, amount: this.#unanswered };
+  }
+
+  /** `left`: what is left of the whole; null if it cannot be asked. Then this node counts alone. */
+  hear(left: number | null, nowMs: number): void {
+    this.#unanswered = 0;
+    this.#basis = left === null ? 'ownCount' : 'whole';
+    if (left !== null) this.set(left - this.#untold, nowMs);
   }
 }

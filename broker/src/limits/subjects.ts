@@ -1,6 +1,7 @@
-/** What the connections of one subject may do together, on all nodes: how many there may be, and how much they may send. */
-import { SharedBucket, type Spend } from './shared-bucket.js';
-import { type Bucket, TokenBucket } from './token-bucket.js';
+/** What the connections of one subject may do together, on all nodes: how many there may be, how much they may send, and how much they may keep. */
+import type { Payer } from '../relay/relay.js';
+import { Ledger, type Spend } from './ledger.js';
+import { TokenBucket } from './token-bucket.js';
 
 export interface SubjectLimits {
   /** Connections of one subject. */
@@ -11,12 +12,18 @@ export interface SubjectLimits {
   readonly publishBytesRate: number;
   /** Other commands a second of one subject. */
   readonly commandRate: number;
+  /** Topics with history that one subject may begin in an hour by publishing to them. */
+  readonly newTopicsPerHour: number;
+  /** Bytes that one subject may publish to topics with history in an hour. */
+  readonly historyBytesPerHour: number;
   /** Subscriptions of one connection: as many commands more may come at once, because who comes back subscribes to everything anew. */
   readonly maxSubscriptions: number;
 }
 
-/** So many seconds' worth may come at once: who was silent may catch up. */
+/** So many seconds' worth may come at once: a client that was silent may catch up. */
 const burstSeconds = 2;
+
+const hourSeconds = 3_600;
 
 /**
  * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
@@ -29,18 +36,31 @@ const forgivenShare = 0.2;
 
 /** What the nodes know of each other's subjects. */
 export interface Shared {
-  /** A budget; `burst`: the most that it may hold. */
-  budget(name: string, perSecond: number, burst: number): Spend;
+  readonly spend: Spend;
   /** Whether all nodes together have no more than `most` connections of it, with `count` at this one. Rejects where that cannot be asked. */
   enter(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }
 
-export class Subject {
+/** Why a command is not carried out now. */
+export interface Refusal {
+  readonly limit: 'rate' | 'historyBytes' | 'newTopics';
+  /** When it can come again: a whole number of milliseconds, at least 1. */
+  readonly retryAfterMs: number;
+}
+
+/** `undecided`: the other nodes are being asked; ask again once {@link Subject.onceDecided} calls. Nothing was counted. */
+export type Admission = 'admitted' | 'undecided' | Refusal;
+
+export class Subject implements Payer {
   connections = 0;
-  readonly #publications: Bucket;
-  readonly #bytes: Bucket;
-  readonly #commands: Bucket;
+  /** Null if there is one node. */
+  readonly #ledger: Ledger | null;
+  readonly #publications: TokenBucket;
+  readonly #bytes: TokenBucket;
+  readonly #commands: TokenBucket;
+  readonly #newTopics: TokenBucket;
+  readonly #historyBytes: TokenBucket;
   readonly #refusals: TokenBucket;
 
   constructor(
@@ -49,14 +69,22 @@ export class Subject {
     shared: Shared | null,
     nowMs: number,
   ) {
-    const bucket = (what: string, perSecond: number, more = 0): Bucket => {
-      const burst = perSecond * burstSeconds + more;
-      if (shared === null) return new TokenBucket(perSecond, burst, nowMs);
-      return new SharedBucket(shared.budget(`${what}:${name}`, perSecond, burst), perSecond, burst, nowMs);
-    };
-    this.#publications = bucket('publications', limits.publishRate);
-    this.#bytes = bucket('bytes', limits.publishBytesRate);
-    this.#commands = bucket('commands', limits.commandRate, limits.maxSubscriptions);
+    const ledger = shared === null ? null : new Ledger(shared.spend);
+    const bucket = (what: string, perSecond: number, burst: number): TokenBucket =>
+      ledger === null
+        ? new TokenBucket(perSecond, burst, nowMs)
+        : ledger.open({ name: `${what}:${name}`, perSecond, burst }, nowMs);
+    const perSecond = (what: string, rate: number, more = 0): TokenBucket =>
+      bucket(what, rate, rate * burstSeconds + more);
+    const perHour = (what: string, amount: number): TokenBucket => bucket(what, amount / hourSeconds, amount);
+    this.#publications = perSecond('publications', limits.publishRate);
+    this.#bytes = perSecond('bytes', limits.publishBytesRate);
+    this.#commands = perSecond('commands', limits.commandRate, limits.maxSubscriptions);
+    this.#newTopics = perHour('newTopics', limits.newTopicsPerHour);
+    this.#historyBytes = perHour('historyBytes', limits.historyBytesPerHour);
+    this.#ledger = ledger;
+    // What other nodes have taken is known by the time the first command is judged.
+    ledger?.tellNow();
     const rate = limits.publishRate + limits.commandRate;
     this.#refusals = new TokenBucket(
       Math.max(forgivenPerSecond, rate * forgivenShare),
@@ -65,19 +93,51 @@ export class Subject {
     );
   }
 
-  /** Counts a publication of so many bytes and answers 0; or does not, and answers after how many milliseconds it can come again. */
-  admitPublication(bytes: number, nowMs: number): number {
+  /** Counts a publication of so many bytes if it is admitted. `isKept`: its topic keeps history. */
+  admitPublication(bytes: number, isKept: boolean, nowMs: number): Admission {
     if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
-      return wait(Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
+      return refusal('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
     }
-    this.#publications.take(1, nowMs);
-    this.#bytes.take(bytes, nowMs);
-    return 0;
+    if (isKept && !this.#historyBytes.has(bytes, nowMs)) {
+      return refusal('historyBytes', this.#historyBytes.delayMs(bytes, nowMs));
+    }
+    if (this.#publications.asksFirst(1) || this.#bytes.asksFirst(bytes)) return 'undecided';
+    if (isKept && this.#historyBytes.asksFirst(bytes)) return 'undecided';
+    this.#publications.charge(1, nowMs);
+    this.#bytes.charge(bytes, nowMs);
+    if (isKept) this.#historyBytes.charge(bytes, nowMs);
+    return 'admitted';
   }
 
   /** The same for any other command. */
-  admitCommand(nowMs: number): number {
-    return this.#commands.take(1, nowMs) ? 0 : wait(this.#commands.delayMs(1, nowMs));
+  admitCommand(nowMs: number): Admission {
+    if (this.#commands.has(1, nowMs) && this.#commands.asksFirst(1)) return 'undecided';
+    return this.admitUnreadable(nowMs);
+  }
+
+  /** The same for a command that could not be read: it cannot wait until other nodes have answered. */
+  admitUnreadable(nowMs: number): Exclude<Admission, 'undecided'> {
+    if (!this.#commands.has(1, nowMs)) return refusal('rate', this.#commands.delayMs(1, nowMs));
+    this.#commands.charge(1, nowMs);
+    return 'admitted';
+  }
+
+  /** Calls once when an answer of the other nodes has come, or cannot come. */
+  onceDecided(resume: () => void): void {
+    this.#ledger?.onceHeard(resume);
+  }
+
+  /** Whether it may publish to topics that nobody has published to. */
+  mayBeginTopic(nowMs: number): boolean {
+    return this.#newTopics.has(1, nowMs);
+  }
+
+  refuseTopic(nowMs: number): Refusal {
+    return refusal('newTopics', this.#newTopics.delayMs(1, nowMs));
+  }
+
+  onTopicBegun(): void {
+    this.#newTopics.charge(1, performance.now());
   }
 
   /** Whether it may be refused once more and stay. */
@@ -85,17 +145,16 @@ export class Subject {
     return this.#refusals.take(1, nowMs);
   }
 
-  /** Whether it has no connection here, and would begin anew as it is now. */
+  /** Whether it has no connection here, and would begin again as it is now. */
   isIdle(nowMs: number): boolean {
     if (this.connections > 0) return false;
-    const buckets = [this.#publications, this.#bytes, this.#commands, this.#refusals];
-    return buckets.every((bucket) => bucket.isFull(nowMs));
+    const rates = [this.#publications, this.#bytes, this.#commands, this.#refusals];
+    return [...rates, this.#newTopics, this.#historyBytes].every((bucket) => bucket.isForgettable(nowMs));
   }
 }
 
-/** A whole number of milliseconds, and not 0: that would admit. */
-function wait(delayMs: number): number {
-  return Math.max(1, Math.ceil(delayMs));
+function refusal(limit: Refusal['limit'], delayMs: number): Refusal {
+  return { limit, retryAfterMs: Math.max(1, Math.ceil(delayMs)) };
 }
 
 export class Subjects {

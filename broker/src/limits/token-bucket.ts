@@ -1,23 +1,8 @@
-/** What can be taken from, as much as there is. */
-export interface Bucket {
-  /** Whether `amount` can be taken now. */
-  has(amount: number, nowMs: number): boolean;
-  /** Takes `amount`, or nothing and answers false. */
-  take(amount: number, nowMs: number): boolean;
-  /**
-   * In how many milliseconds `amount` can be taken, if everyone who asked this before takes first. Nothing is set aside: who
-   * comes earlier and finds enough gets it.
-   */
-  delayMs(amount: number, nowMs: number): number;
-  /** Whether nothing would be lost by forgetting it. */
-  isFull(nowMs: number): boolean;
-}
-
 /** The longest delay that is answered. A client that has sent far too much would otherwise be asked to wait for hours. */
 const maxDelayMs = 600_000;
 
 /** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */
-export class TokenBucket implements Bucket {
+export class TokenBucket {
   readonly #perMs: number;
   readonly #most: number;
   #left: number;
@@ -33,7 +18,10 @@ export class TokenBucket implements Bucket {
     this.#filledAtMs = nowMs;
   }
 
+  /** Whether it holds `amount` now, as far as is known here. */
   has(amount: number, nowMs: number): boolean {
+    // Most of the time there is enough without what has come in since.
+    if (this.#left >= amount) return true;
     this.#fill(nowMs);
     return this.#left >= Math.min(amount, this.#most);
   }
@@ -44,10 +32,25 @@ export class TokenBucket implements Bucket {
    */
   take(amount: number, nowMs: number): boolean {
     if (!this.has(amount, nowMs)) return false;
-    this.#left -= amount;
+    this.charge(amount, nowMs);
     return true;
   }
 
+  /** Whether other nodes have to be asked before `amount` is taken. If so, they are being asked. */
+  asksFirst(_amount: number): boolean {
+    return false;
+  }
+
+  /** Takes `amount`, also if it is not there: what is missing is owed. */
+  charge(amount: number, nowMs: number): void {
+    this.#fill(nowMs);
+    this.#left -= amount;
+  }
+
+  /**
+   * In how many milliseconds `amount` can be taken, if everyone who asked this before takes first. Nothing is set aside: who
+   * comes earlier and finds enough gets it.
+   */
   delayMs(amount: number, nowMs: number): number {
     this.#fill(nowMs);
     const missing = Math.max(0, Math.min(amount, this.#most) - this.#left);
@@ -62,7 +65,8 @@ export class TokenBucket implements Bucket {
     this.#filledAtMs = nowMs;
   }
 
-  isFull(nowMs: number): boolean {
+  /** Whether nothing would be lost by forgetting it. */
+  isForgettable(nowMs: number): boolean {
     this.#fill(nowMs);
     return this.#left >= this.#most;
   }

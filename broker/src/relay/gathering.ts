@@ -13,7 +13,7 @@ import {
   writeItem,
 } from '@fanfare/protocol';
 import type { FlushWindow } from './flush-window.js';
-import type { Receipt } from './relay.js';
+import type { Payer, Receipt } from './relay.js';
 
 /** One run of a topic and who waits for its outcome. */
 export interface Batch {
@@ -26,6 +26,8 @@ export interface Batch {
   readonly places: readonly number[];
   /** The messageIds of the run with their places, in order. */
   readonly messageIds: ReadonlyMap<string, number>;
+  /** Of its first publication, which is the one that begins a history. */
+  readonly payer: Payer | null;
   /** When its first publication came, by performance.now(); 0 where publications are not traced. */
   readonly beganAt: number;
   /** The run and the messageIds that are left without the publications at some places; a copy. */
@@ -67,11 +69,18 @@ export class Gathering {
   }
 
   /** Copies the payload. `messageId`: with its scope (scoped-id.ts), here and in everything behind this. */
-  add(topic: Topic, payload: Payload, messageId: string | null, receipt: Receipt | null): void {
+  add(
+    topic: Topic,
+    payload: Payload,
+    messageId: string | null,
+    receipt: Receipt | null,
+    payer: Payer | null = null,
+  ): void {
     const size = payload.end - payload.start + maxItemHeaderBytes;
     let batch = this.#open.get(topic);
     if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
       batch = this.#begin(topic);
+      batch.payer = payer;
     }
     writeItem(batch.writer, payload);
     if (messageId !== null) batch.messageIds.set(messageId, batch.count);
@@ -95,6 +104,7 @@ export class Gathering {
     for (const batch of batches) {
       // Receipts hold connections: a spare batch must not.
       batch.receipts = [];
+      batch.payer = null;
       batch.places = [];
       if (batch.messageIds.size > 0) batch.messageIds = new Map();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
@@ -123,6 +133,7 @@ class OpenBatch implements Batch {
   topic = '' as Topic;
   count = 0;
   beganAt = 0;
+  payer: Payer | null = null;
   receipts: Receipt[] = [];
   places: number[] = [];
   messageIds = new Map<string, number>();

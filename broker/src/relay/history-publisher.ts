@@ -11,7 +11,7 @@ import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
 import { isUnknownScript, type PublishScript } from './publish-script.js';
 import type { Published } from './published.js';
-import type { PublishTracer, Receipt, TakenRun } from './relay.js';
+import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
 import type { Script } from './scripts.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
@@ -69,6 +69,7 @@ interface Sent {
   readonly receipts: readonly Receipt[];
   readonly places: readonly number[];
   readonly messageIds: ReadonlyMap<string, number>;
+  readonly payer: Payer | null;
   readonly beganAt: number;
 }
 
@@ -130,6 +131,11 @@ export class HistoryPublisher {
     return this.#generation !== null;
   }
 
+  /** Whether it has published to the topic and remembers where that stands. */
+  hasPublished(topic: Topic): boolean {
+    return this.#remembered.has(topic);
+  }
+
   open(generation: Generation): void {
     this.#generation = generation;
     this.#remembered.clear();
@@ -141,13 +147,14 @@ export class HistoryPublisher {
 
   /** Takes the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
-    const runs = batches.map(({ topic, run, receipts, places, messageIds, beganAt }) => ({
+    const runs = batches.map(({ topic, run, receipts, places, messageIds, payer, beganAt }) => ({
       topic,
       count: run.count,
       entry: encodeEntry(run, messageIds),
       receipts,
       places,
       messageIds,
+      payer,
       beganAt,
     }));
     for (const run of runs) this.#bytes += sizeOf(run);
@@ -264,6 +271,7 @@ export class HistoryPublisher {
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
     this.#remember(run.topic, epoch, last);
+    if (offset === 1) run.payer?.onTopicBegun();
     this.#published.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
     for (const [index, receipt] of run.receipts.entries()) {
       receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
@@ -291,6 +299,7 @@ export class HistoryPublisher {
       return known ?? (start && { epoch: start.epoch, offset: start.offset + place - gone });
     });
     this.#rememberInPieces(run, start, before);
+    if (start?.offset === 1) run.payer?.onTopicBegun();
     for (const [index, receipt] of run.receipts.entries()) {
       const position = positions[run.places[index] as number] ?? null;
       if (position !== null) receipt.accepted(position);

@@ -10,6 +10,7 @@ import type {
   Delivery,
   HistoryPage,
   HistoryRequest,
+  Payer,
   PublishTracer,
   Receipt,
   Relay,
@@ -76,8 +77,19 @@ export class MemoryRelay implements Relay {
     return this.#settings.topics.of(topic).level !== 'fast';
   }
 
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void {
-    this.#gathering.add(topic, payload, id, receipt);
+  hasPublished(topic: Topic): boolean {
+    const kept = this.#kept.get(topic);
+    return kept !== undefined && kept.head > 0;
+  }
+
+  publish(
+    topic: Topic,
+    payload: Payload,
+    id: ScopedId | null,
+    receipt: Receipt | null,
+    payer: Payer | null = null,
+  ): void {
+    this.#gathering.add(topic, payload, id, receipt, payer);
   }
 
   async subscribe(topic: Topic, _since: Position | null): Promise<void> {
@@ -147,6 +159,7 @@ export class MemoryRelay implements Relay {
       kept.usedAt = performance.now();
       for (const [id, place] of messageIds) kept.ids.add(id, first + place);
       kept.recent.append(entry);
+      if (first === 1) batch.payer?.onTopicBegun();
       this.#delivery.deliver(topic, { epoch: kept.epoch, offset: first }, entry.run);
     }
     let gone = 0;

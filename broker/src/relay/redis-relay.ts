@@ -53,6 +53,7 @@ import type {
   HistoryPage,
   HistoryRequest,
   Load,
+  Payer,
   PublishTracer,
   Receipt,
   Relay,
@@ -310,7 +311,13 @@ export class RedisRelay implements Relay {
     return this.#window.ms;
   }
 
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void {
+  publish(
+    topic: Topic,
+    payload: Payload,
+    id: ScopedId | null,
+    receipt: Receipt | null,
+    payer: Payer | null = null,
+  ): void {
     if (!this.#canPublish(topic)) {
       if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
       // Subscribers of this node get it nevertheless where the topic keeps no history.
@@ -327,7 +334,7 @@ export class RedisRelay implements Relay {
         'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
       );
     }
-    this.#gathering.add(topic, payload, id, receipt);
+    this.#gathering.add(topic, payload, id, receipt, payer);
   }
 
   async subscribe(topic: Topic, since: Position | null): Promise<void> {
@@ -375,6 +382,10 @@ export class RedisRelay implements Relay {
 
   hasHistory(topic: Topic): boolean {
     return this.#settings.topics.of(topic).level !== 'fast';
+  }
+
+  hasPublished(topic: Topic): boolean {
+    return this.#recoverable.hasPublished(topic) || this.#durable.hasPublished(topic);
   }
 
   #canPublish(topic: Topic): boolean {

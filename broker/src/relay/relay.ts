@@ -10,6 +10,12 @@ export interface Receipt {
   failed(error: ReplyError): void;
 }
 
+/** The publisher, as far as what it begins is counted. */
+export interface Payer {
+  /** Its publication is the first one of the topic: it has begun a history. */
+  onTopicBegun(): void;
+}
+
 /** Where publications come out. */
 export interface Delivery {
   /**
@@ -114,6 +120,12 @@ export interface Relay {
   hasHistory(topic: Topic): boolean;
 
   /**
+   * Whether this node has published to the topic's history and remembers it. If not, the history may be there nevertheless: after a while, or
+   * after tens of thousands of other topics, a node forgets.
+   */
+  hasPublished(topic: Topic): boolean;
+
+  /**
    * Takes in one publication. `payload` is copied before this returns.
    *
    * At level `fast` it is delivered at most once: to the subscribers of this node when the event loop's turn ends, to those of every
@@ -129,9 +141,9 @@ export interface Relay {
    *
    * Throws ReplyError where it is delivered to nobody: `overloaded` where too much waits already, and, with a receipt,
    * `unavailable` where Redis cannot be reached. Else `receipt`, if given, hears the outcome once, never before this
-   * returns, and within about the relay's timeout whatever happens to Redis.
+   * returns, and within about the relay's timeout whatever happens to Redis. `payer`, if given, hears if this has begun a history.
    */
-  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null): void;
+  publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void;
 
   /**
    * Resolves once this node listens to the topic: what any node accepts from then on is delivered here, until

@@ -37,7 +37,10 @@ const nodeApi = new NodeApi({
   tickets,
   store,
   subjects: new Subjects(
-    { maxConnectionsPerSubject: 1, publishRate: 1, publishBytesRate: 1, commandRate: 1, maxSubscriptions: 1 },
+    {
+      ...{ maxConnectionsPerSubject: 1, publishRate: 1, publishBytesRate: 1, commandRate: 1, maxSubscriptions: 1 },
+      ...{ newTopicsPerHour: 1, historyBytesPerHour: 1 },
+    },
     null,
   ),
   counters: { ticketsIssued: 0 },

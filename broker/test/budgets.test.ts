@@ -1,0 +1,211 @@
+/** What a subject may send, and keep in histories, at all nodes together, however its connections share it out. */
+import { createHash } from 'node:crypto';
+import type { Encoding, Reply } from '@fanfare/protocol';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { env, tokenOf } from '../../test/tokens.js';
+import { reserveShare } from '../src/limits/shared-bucket.js';
+import { startCluster, type TestCluster } from './harness.js';
+import type { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const everything = { publish: ['>'], subscribe: ['>'] };
+
+async function connectAs(
+  cluster: TestCluster,
+  node = 0,
+  { subject = 'ada', encoding = 'msgpack' }: { readonly subject?: string; readonly encoding?: Encoding } = {},
+): Promise<TestConnection> {
+  const connection = await cluster.connect(node, encoding);
+  const reply = await connection.request({ type: 'connect', token: tokenOf(subject, everything, 600) });
+  expect(reply.type).toBe('connected');
+  return connection;
+}
+
+const isPublished = ({ type }: Reply): boolean => type === 'published';
+
+/** Sends so many publications in one frame; resolves with how many were accepted. */
+async function burst(connection: TestConnection, count: number): Promise<number> {
+  const data = Array.from({ length: count }, (_, number) => number);
+  connection.send(
+    ...data.map(
+      (number) => ({ type: 'publish', id: number + 10_000, topic: 't', data: number, messageId: null }) as const,
+    ),
+  );
+  const outcomes = await Promise.all(
+    data.map(() => connection.inbox.take('an outcome', ({ type }) => type === 'published' || type === 'error')),
+  );
+  return outcomes.filter(({ type }) => type === 'published').length;
+}
+
+describe('a subject with a connection to each of several nodes', () => {
+  it('publishes no more than its rate, one burst, and a reserve for each node, with bursts after silence', async () => {
+    const [nodes, rate, atOnce] = [4, 50, 100];
+    await using cluster = await startCluster({ nodes, env });
+    const direct = new Redis(cluster.redis.url);
+    const isFull = async (): Promise<boolean> => {
+      const [left, at] = (await direct.hmget('fanfare:budget:publications:test\nada', 'left', 'at')).map(Number);
+      return (left ?? 0) + (Date.now() - (at ?? 0)) * (rate / 1_000) >= atOnce;
+    };
+    const startedAt = performance.now();
+    const connections = await Promise.all(Array.from({ length: nodes }, (_, node) => connectAs(cluster, node)));
+    let [published, seconds] = [0, 0];
+    for (let round = 0; round < 3; round++) {
+      const accepted = await Promise.all(connections.map((connection) => burst(connection, 150)));
+      published += accepted.reduce((sum, count) => sum + count);
+      seconds = (performance.now() - startedAt) / 1_000;
+      await until('it may send a burst again', isFull);
+    }
+    expect(published).toBeGreaterThanOrEqual(3 * atOnce);
+    expect(published).toBeLessThanOrEqual(rate * seconds + atOnce + nodes * atOnce * reserveShare);
+    direct.disconnect();
+  });
+
+  it.each(['msgpack', 'json'] as const)(
+    'sends a whole burst to one of them, in %s, and all of it arrives in order',
+    async (encoding) => {
+      await using cluster = await startCluster({ nodes: 2, env });
+      const subscriber = await cluster.connect(1, encoding);
+      await subscriber.request({ type: 'connect', token: tokenOf('bob', everything, 600) });
+      await subscriber.subscribe('t');
+      const connection = await connectAs(cluster, 0, { encoding });
+      expect(await burst(connection, 100)).toBe(100);
+      expect(await subscriber.take('t', 100)).toEqual(Array.from({ length: 100 }, (_, number) => number));
+    },
+  );
+
+  it('sends other commands behind those that wait for the other nodes, and all are answered', async () => {
+    // 30 at once: a node asks the others each time it has taken three.
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '20' },
+    });
+    const connection = await connectAs(cluster, 0);
+    const subscribed = Array.from({ length: 20 }, (_, number) => connection.subscribe(`t.${number}`));
+    const published = connection.publish('t.0', 1);
+    const pong = connection.request({ type: 'ping' });
+    expect((await Promise.all(subscribed)).map(({ type }) => type)).toEqual(subscribed.map(() => 'subscribed'));
+    expect((await published).type).toBe('published');
+    expect((await pong).type).toBe('pong');
+    expect(await connection.take('t.0', 1)).toEqual([1]);
+  });
+
+  it('gets as many tickets as it may send commands', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_COMMAND_RATE: '1', FANFARE_MAX_SUBSCRIPTIONS: '8' },
+    });
+    const ticket = async (): Promise<number> => {
+      const url = `http://127.0.0.1:${cluster.node().broker.port}/v1/tickets`;
+      const headers = { Authorization: `Bearer ${tokenOf('ada', everything, 600)}` };
+      return (await fetch(url, { method: 'POST', headers })).status;
+    };
+    const statuses = await Promise.all(Array.from({ length: 30 }, ticket));
+    expect(statuses.filter((status) => status === 201).length).toBeGreaterThanOrEqual(10);
+    expect(statuses).toContain(429);
+  });
+
+  it('is counted by each node alone while Redis is away', async () => {
+    await using cluster = await startCluster({
+      nodes: 2,
+      env: { ...env, FANFARE_COMMAND_RATE: '20', FANFARE_MAX_SUBSCRIPTIONS: '10' },
+    });
+    const connections = await Promise.all([connectAs(cluster, 0), connectAs(cluster, 1)]);
+    await cluster.redis.stop();
+    for (const connection of connections) {
+      const pongs = Array.from({ length: 50 }, () => connection.request({ type: 'ping' }));
+      expect((await Promise.all(pongs)).map(({ type }) => type)).toEqual(pongs.map(() => 'pong'));
+    }
+  });
+});
+
+describe.each([
+  ['one node, in memory', 1],
+  ['two nodes', 2],
+])('what a subject keeps in the histories of %s', (_, nodes) => {
+  const topics = '{"fast.>":{"level":"fast"}}';
+  const key = 'fk_orders_a-key-that-only-this-test-knows-of-0001';
+  const auth = {
+    ...JSON.parse(env.FANFARE_AUTH),
+    apiKeys: [
+      { id: 'orders', sha256: createHash('sha256').update(key).digest('hex'), permissions: { publish: ['>'] } },
+    ],
+  };
+  const start = (limits: Readonly<Record<string, string>>) =>
+    startCluster({ nodes, env: { FANFARE_AUTH: JSON.stringify(auth), FANFARE_TOPICS: topics, ...limits } });
+
+  async function connectService(cluster: TestCluster): Promise<TestConnection> {
+    const service = await cluster.connect();
+    await service.request({ type: 'connect', token: key });
+    return service;
+  }
+
+  /** Nodes that share a Redis tell it what was taken a moment later. */
+  async function untilTold(cluster: TestCluster, budget: string, most: number): Promise<void> {
+    if (nodes === 1) return;
+    const direct = new Redis(cluster.redis.url);
+    await until('the other nodes can know', async () => {
+      const left = await direct.hget(`fanfare:budget:${budget}:test\nada`, 'left');
+      return left !== null && Number(left) < most + 1;
+    });
+    direct.disconnect();
+  }
+
+  it('are topics that it begins: no more in an hour than it may', async () => {
+    await using cluster = await start({ FANFARE_NEW_TOPICS_PER_HOUR: '10' });
+    const here = await connectAs(cluster);
+    for (let number = 0; number < 6; number++) expect(await here.publish(`here.${number}`, 1)).toSatisfy(isPublished);
+    await untilTold(cluster, 'newTopics', 4);
+    const there = await connectAs(cluster, nodes - 1);
+    let begun = 0;
+    const refused = await until('it is refused', async () => {
+      const reply = await there.publish(`there.${begun}`, 1);
+      if (!isPublished(reply)) return reply;
+      begun++;
+      return null;
+    });
+    expect(begun).toBe(4);
+    expect(refused).toMatchObject({
+      code: 'rateLimited',
+      retryable: true,
+      message: expect.stringMatching(/^You began more topics than you may in an hour, .* Send this again in \d+ ms\.$/),
+    });
+    // Topics that are there already, those without history, and those of others.
+    expect(await there.publish('there.0', 2)).toSatisfy(isPublished);
+    expect(await there.publish('fast.new', 1)).toSatisfy(isPublished);
+    const other = await connectAs(cluster, nodes - 1, { subject: 'bob' });
+    expect(await other.publish('others', 1)).toSatisfy(isPublished);
+    expect(await there.publish('others', 2)).toSatisfy(isPublished);
+    expect(await there.publish('new', 1)).toMatchObject({ code: 'rateLimited' });
+    const service = await connectService(cluster);
+    for (let number = 0; number < 20; number++) expect(await service.publish(`s.${number}`, 1)).toSatisfy(isPublished);
+  });
+
+  it('are bytes: no more in an hour than it may', async () => {
+    await using cluster = await start({ FANFARE_HISTORY_BYTES_PER_HOUR: '100000' });
+    const data = 'x'.repeat(20_000);
+    const connection = await connectAs(cluster);
+    let kept = 0;
+    const refused = await until('it is refused', async () => {
+      const reply = await connection.publish('t', data);
+      if (!isPublished(reply)) return reply;
+      kept++;
+      return null;
+    });
+    expect(kept).toBe(4);
+    expect(refused).toMatchObject({
+      code: 'rateLimited',
+      message: expect.stringMatching(
+        /^You published more to topics that keep history than you may in an hour\. Send this again in \d+ ms\.$/,
+      ),
+    });
+    await untilTold(cluster, 'historyBytes', 20_000);
+    const again = await connectAs(cluster, nodes - 1);
+    expect(await again.publish('t', data)).toMatchObject({ code: 'rateLimited' });
+    expect(await again.publish('fast.t', data)).toSatisfy(isPublished);
+    const other = await connectAs(cluster, 0, { subject: 'bob' });
+    expect(await other.publish('t', data)).toSatisfy(isPublished);
+    const service = await connectService(cluster);
+    for (let sent = 0; sent < 10; sent++) expect(await service.publish('t', data)).toSatisfy(isPublished);
+  });
+});
