@@ -57,12 +57,7 @@ const documentedNodes = [1, 3] as const;
 
 /** The table of the docs. */
 export function documentSieges(sieges: readonly Siege[]): string {
-  const measured = 'p50; p99 without, with; times (ms), memory';
-  const columns = [
-    'attack',
-    'answer',
-    ...documentedNodes.map((nodes) => `${nodes} node${nodes === 1 ? '' : 's'}: ${measured}`),
-  ];
+  const columns = ['attack', 'answer', ...documentedNodes.map((nodes) => (nodes === 1 ? '1 node' : `${nodes} nodes`))];
   const rows = [...new Set(sieges.map(([attack]) => attack))].map((attack) => [
     ...documentedRow(attack),
     ...documentedNodes.map((nodes) => {
@@ -78,6 +73,7 @@ export function documentedRow(attack: Attack): readonly [attack: string, answer:
   return [`${attack.about}${settingsOf(attack)} (\`${attack.name}\`)`, attack.answers.join(', ')];
 }
 
+/** p50 without and with the attack; p99 without and with it, in milliseconds; how many times as long that is; memory. */
 function documented(result: SiegeResult): string {
   const [p50, p99] = (['p50Ms', 'p99Ms'] as const).map((key) => courseOf(result.rounds, key)) as [Course, Course];
   const pairs = [p50, p99].map(({ before, during }) => `${before.toFixed(2)}, ${during.toFixed(2)}`).join('; ');

@@ -206,6 +206,14 @@ export function addressOf(n: number): string {
   return `127.0.${1 + (Math.floor(n / 250) % 250)}.${1 + (n % 250)}`;
 }
 
+/** The proxies that nodes trust: addresses of this machine, from which nothing else comes. */
+export const proxyNetwork = '127.1.0.0/16';
+
+/** One of many of them. */
+export function proxyOf(n: number): string {
+  return `127.1.${Math.floor(n / 250) % 250}.${1 + (n % 250)}`;
+}
+
 /** The header of a proxy that tells of a client somewhere else. */
 export function forwardedFor(n: number): string {
   return `X-Forwarded-For: 203.0.${Math.floor(n / 256) % 256}.${n % 256}`;

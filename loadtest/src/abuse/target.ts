@@ -4,7 +4,7 @@ import type { Parts } from '../verify/parts.js';
 import type { Attack } from './attack.js';
 import { startHook } from './hook.js';
 import { authSetting } from './keys.js';
-import type { Addresses } from './raid.js';
+import { type Addresses, proxyNetwork } from './raid.js';
 
 export interface Target {
   readonly nodes: readonly NodeProcess[];
@@ -14,8 +14,7 @@ export interface Target {
   readonly link: FaultProxy | null;
 }
 
-/** Requests come from this machine and tell of other clients. */
-const commonSettings = { FANFARE_TRUSTED_PROXIES: '127.0.0.0/8' };
+const commonSettings = { FANFARE_TRUSTED_PROXIES: proxyNetwork };
 
 export async function startTarget(attack: Attack, count: number, parts: Parts): Promise<Target> {
   const hook = attack.hasHook ? parts.use(await startHook()) : null;

@@ -11,13 +11,13 @@ export const idleAdminSockets: Attack = attack({
   name: 'idle-admin-sockets',
   about: `${sockets} sockets of one address and as many of others that send nothing to the admin port, opened again when they are cut off; a probe each 250 ms`,
   answers: ['cut off', 'HTTP 200'],
-  besides: ['left open'],
+  besides: ['HTTP 408', 'left open'],
   leastSeconds: 3,
   run: async (raid) => {
     const { adminPorts } = raid.target;
     let probes = 0;
     let failed = 0;
-    const holding = raid.pace(1_000, (n) => {
+    const holding = raid.pace(200 * adminPorts.length, (n) => {
       if (raid.open >= 2 * sockets * adminPorts.length) return;
       raid.dial({ port: adminPorts[n % adminPorts.length], from: n % 2 === 0 ? '127.0.0.2' : addressOf(n) });
       raid.sent++;

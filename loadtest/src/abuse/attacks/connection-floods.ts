@@ -1,6 +1,6 @@
 /** More connections than one may have. */
 import { type Attack, attack } from '../attack.js';
-import { addressOf, forwardedFor } from '../raid.js';
+import { forwardedFor, proxyOf } from '../raid.js';
 
 export const handshakeFlood: Attack = attack({
   name: 'handshake-flood',
@@ -12,7 +12,7 @@ export const handshakeFlood: Attack = attack({
   leastSeconds: 1.5,
   run: (raid) =>
     raid.pace(2_000, (n) => {
-      const peer = raid.knock({ from: addressOf(n), headers: [forwardedFor(n)] });
+      const peer = raid.knock({ from: proxyOf(n), headers: [forwardedFor(n)] });
       void peer.status.then(() => peer.end());
       raid.sent++;
     }),
@@ -26,7 +26,7 @@ export const addressFlood: Attack = attack({
   leastSeconds: 1,
   run: (raid) =>
     raid.pace(300, () => {
-      raid.knock({ headers: [forwardedFor(1)] });
+      raid.knock({ from: proxyOf(0), headers: [forwardedFor(1)] });
       raid.sent++;
     }),
 });

@@ -1,5 +1,6 @@
 /** One client behind a trusted proxy, whose header is written in other ways than as plain addresses. */
 import { type Attack, attack } from '../attack.js';
+import { proxyOf } from '../raid.js';
 
 /** Default of docs/configuration.md: connections of one address at a node. */
 const most = 100;
@@ -17,7 +18,7 @@ function forwarded(name: string, what: string, addresses: number, write: (n: num
       const allowed = most * addresses * raid.target.ports.length;
       let inside = 0;
       await raid.pace(300 * raid.target.ports.length, (n) => {
-        const peer = raid.knock({ headers: [`X-Forwarded-For: ${write(n)}`] });
+        const peer = raid.knock({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
         raid.sent++;
         void peer.status.then((status) => {
           if (status !== 101) return;
@@ -34,6 +35,7 @@ const withPorts = [
   (n: number) => `[2001:db8::${n.toString(16)}]:${1_024 + n}`,
   (n: number) => `198.51.100.${n % 256}, 203.0.113.7:${1_024 + n}`,
   (n: number) => `[2001:db8::${n.toString(16)}]`,
+  (n: number) => `"[2001:db8::${n.toString(16)}]:${1_024 + n}"`,
 ];
 
 export const forwardedPorts = forwarded(
@@ -48,7 +50,7 @@ const garbage = [
   (n: number) => `_hidden${n}`,
   (n: number) => `203.0.113.${n % 256}.${n}`,
   (n: number) => `[2001:db8::${n.toString(16)}`,
-  (n: number) => `203.0.113.7:${70_000 + n}`,
+  (n: number) => `203.0.113.7:${n}x`,
   (n: number) => `"${n}",,;%00`,
   () => '',
 ];

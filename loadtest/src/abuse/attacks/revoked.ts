@@ -13,8 +13,10 @@ const subject = `mallory-${process.pid}`;
 const token = tokenOf(subject);
 
 /** Room that Redis has, beyond what is in it. */
-const roomBytes = 2 * 1_048_576;
+const roomBytes = 1_048_576;
 const payload = 'x'.repeat(50_000);
+/** Somewhat more than his rate of bytes lets him. */
+const perSecond = 8;
 
 /** That he is out within the time, and stays out, at the node with that port. */
 async function expectOut(raid: Raid, peer: Peer | null, port: number): Promise<void> {
@@ -31,6 +33,7 @@ export const fullRedis: Attack = attack({
   settings: { FANFARE_TOPICS: '{"good.*":{"level":"fast"}}' },
   answers: ['reply published', 'error unavailable', 'error invalidToken', 'close 4503', 'close 4502'],
   besides: ['error rateLimited', 'left open'],
+  leastSeconds: 6,
   leastNodes: 3,
   run: async (raid) => {
     const { ports } = raid.target;
@@ -38,7 +41,7 @@ export const fullRedis: Attack = attack({
     const used = Number(/^used_memory:(\d+)/m.exec(String(await raid.redis('INFO', 'memory')))?.[1]);
     await raid.redis('CONFIG', 'SET', 'maxmemory', String(used + roomBytes));
     // He goes on, so that it stays full.
-    const filling = raid.pace(50, (n) => {
+    const filling = raid.pace(perSecond, (n) => {
       const topic = `full.${process.pid}.${n}`;
       peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payload });
       raid.sent++;
@@ -58,6 +61,8 @@ export const cutOffNode: Attack = attack({
   isCutting: true,
   answers: ['error unavailable', 'close 4004', 'close 4503', 'error invalidToken', 'close 4502'],
   besides: ['left open'],
+  // The node may go on for 15 s with what it has read last.
+  leastSeconds: 18,
   leastNodes: 3,
   run: async (raid) => {
     const [first = 0] = raid.target.ports;
