@@ -15,7 +15,7 @@ export function reserveCpu(): number | null {
 
 /** Holds for all threads of the process, and for what it starts from now on. Answers whether that could be done. */
 export function setCpus(pid: number, cpus: readonly number[]): boolean {
-  return spawnSync('taskset', ['--all-tasks', '--cpu-list', '--pid', cpus.join(','), String(pid)]).status === 0;
+  return spawnSync('taskset', ['-acp', cpus.join(','), String(pid)]).status === 0;
 }
 
 /** Those that this process may use; none if that cannot be read. */

@@ -120,7 +120,9 @@ it.each([
   expect(readCpuList(list)).toEqual(cpus);
 });
 
-it.skipIf(availableParallelism() < 2)('keeps the last CPU for the attackers', () => {
+const hasTaskset = spawnSync('taskset', ['-p', String(process.pid)]).status === 0;
+
+it.skipIf(!hasTaskset || availableParallelism() < 2)('keeps the last CPU for the attackers', () => {
   const cpusModule = JSON.stringify(new URL('../dist/cpus.js', import.meta.url));
   const script = `
     import { readFileSync } from 'node:fs';

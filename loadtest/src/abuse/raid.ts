@@ -47,9 +47,10 @@ const patienceMs = 30_000;
 export class Raid {
   sent = 0;
   readonly target: Addresses;
+  /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
+  readonly link: (command: LinkCommand) => Promise<void>;
   readonly #endsAtMs: number;
   readonly #answers: readonly Outcome[];
-  readonly #ask: (command: LinkCommand) => Promise<void>;
   readonly #outcomes = new Map<Outcome, number>();
   readonly #faults = new Set<string>();
   readonly #peers = new Set<Peer>();
@@ -60,12 +61,12 @@ export class Raid {
     target: Addresses,
     seconds: number,
     answers: readonly Outcome[],
-    ask: (command: LinkCommand) => Promise<void>,
+    link: (command: LinkCommand) => Promise<void>,
   ) {
     this.target = target;
     this.#endsAtMs = performance.now() + seconds * 1_000;
     this.#answers = answers;
-    this.#ask = ask;
+    this.link = link;
   }
 
   /** The time is up, and the node has given each answer or had time enough to do so. */
@@ -76,7 +77,7 @@ export class Raid {
 
   /** Does nothing until it is over. */
   async wait(): Promise<void> {
-    while (!this.isOver) await delay(tickMs);
+    await this.until(() => false);
   }
 
   /** Connections that have not ended. */
@@ -97,11 +98,6 @@ export class Raid {
   /** Resolves once this is so, or it is over. */
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo() && !this.isOver) await delay(tickMs);
-  }
-
-  /** Cuts the link between the last node and Redis, or heals it. */
-  async link(command: LinkCommand): Promise<void> {
-    await this.#ask(command);
   }
 
   async redis(...args: readonly string[]): Promise<RedisReply> {

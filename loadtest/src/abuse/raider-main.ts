@@ -9,14 +9,14 @@ const chosen = attacks.find((attack) => attack.name === name);
 if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
 
 /** Resolves once the parent has done it. */
-async function ask(command: LinkCommand): Promise<void> {
+async function link(command: LinkCommand): Promise<void> {
   process.send?.(command);
   await once(process, 'message');
 }
 
 process.once('message', async () => {
   const target = JSON.parse(addresses) as Addresses;
-  const raid = new Raid(target, readNumber('seconds', seconds, 0, 3_600), chosen.answers, ask);
+  const raid = new Raid(target, readNumber('seconds', seconds, 0, 3_600), chosen.answers, link);
   await chosen.run(raid);
   process.send?.(await raid.report(), () => process.exit());
 });
