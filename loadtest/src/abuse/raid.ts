@@ -35,6 +35,9 @@ export interface EnterOptions extends Pick<DialOptions, 'from'>, PortOption {
   readonly headers?: readonly string[];
 }
 
+/** A node that is slower than its attackers would leave them without file descriptors, and them busy with that. */
+const maxOpen = 5_000;
+
 const tickMs = 10;
 const turnMs = 100;
 
@@ -157,11 +160,12 @@ export class Raid {
     return response?.status ?? 0;
   }
 
-  /** Acts so many times a second until the time is up. */
+  /** Acts so many times a second until the time is up; not while there are more connections than the attackers can have. */
   async pace(perSecond: number, act: (n: number) => void): Promise<void> {
     const beganMs = performance.now();
     for (let done = 0; !this.isOver; await delay(tickMs)) {
-      for (const due = ((performance.now() - beganMs) * perSecond) / 1_000; done < due; done++) act(done);
+      const due = ((performance.now() - beganMs) * perSecond) / 1_000;
+      for (; done < due; done++) if (this.open < maxOpen) act(done);
     }
   }
 

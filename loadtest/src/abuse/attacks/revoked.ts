@@ -13,10 +13,12 @@ const subject = `mallory-${process.pid}`;
 const token = tokenOf(subject);
 
 /** Room that Redis has, beyond what is in it. */
-const roomBytes = 1_048_576;
-const payload = 'x'.repeat(50_000);
-/** Somewhat more than his rate of bytes lets him. */
-const perSecond = 8;
+const roomBytes = 2 * 1_048_576;
+/** The small ones take what is too little for a long one: Redis has no room for anything then. */
+const payloads = ['x'.repeat(50_000), 'x'] as const;
+const perSecond = 40;
+/** One request may come when Redis has just a little room. */
+const revocations = 10;
 
 /** That he is out within the time, and stays out, at the node with that port. */
 async function expectOut(raid: Raid, peer: Peer | null, port: number): Promise<void> {
@@ -28,12 +30,17 @@ async function expectOut(raid: Raid, peer: Peer | null, port: number): Promise<v
 
 export const fullRedis: Attack = attack({
   name: 'full-redis',
-  about: 'a user fills Redis, which evicts nothing, by topics of 50 KB, at each node, and is revoked meanwhile',
-  // A full Redis takes no publication of anybody, except those that it only passes on.
-  settings: { FANFARE_TOPICS: '{"good.*":{"level":"fast"}}' },
+  about:
+    'a user fills Redis, which evicts nothing, by topics of 50 KB and small ones, at each node, and is revoked meanwhile',
+  settings: {
+    // It takes him a second instead of ten.
+    FANFARE_PUBLISH_BYTES_RATE: '4194304',
+    // A full Redis takes no publication of anybody, except those that it only passes on.
+    FANFARE_TOPICS: '{"good.*":{"level":"fast"}}',
+  },
   answers: ['reply published', 'error unavailable', 'error invalidToken', 'close 4503', 'close 4502'],
   besides: ['error rateLimited', 'left open'],
-  leastSeconds: 6,
+  leastSeconds: 3,
   leastNodes: 3,
   run: async (raid) => {
     const { ports } = raid.target;
@@ -43,12 +50,16 @@ export const fullRedis: Attack = attack({
     // He goes on, so that it stays full.
     const filling = raid.pace(perSecond, (n) => {
       const topic = `full.${process.pid}.${n}`;
-      peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payload });
+      peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payloads[n % payloads.length] });
       raid.sent++;
     });
     await raid.until(() => raid.count('error unavailable') > 0);
-    const status = await raid.revoke(subject, ports[0] ?? 0);
-    if (status !== 202) raid.fault(`a revocation was answered ${status} while Redis was full`);
+    const others = Array.from({ length: revocations - 1 }, (_, n) => `${subject}-${n}`);
+    for (const [n, revoked] of [...others, subject].entries()) {
+      const status = await raid.revoke(revoked, ports[n % ports.length] ?? 0);
+      if (status !== 202) raid.fault(`a revocation was answered ${status} while Redis was full`);
+      await delay(100);
+    }
     await Promise.all(ports.map((port, node) => expectOut(raid, peers[node] ?? null, port)));
     await filling;
     await raid.redis('CONFIG', 'SET', 'maxmemory', '0');
