@@ -94,6 +94,7 @@ it('tells of the 99th percentile with an attack, as a multiple of that without',
       slowdown: null,
     },
     rounds: [4, 7, 6].map((p99Ms) => roundOf(latency(2, p99Ms))),
+    probes: { asked: 8, unanswered: 0 },
     regulars: { published: 1, lost: 0, repeated: 0, reconnects: 0, refused: 0 },
     faults: ['a probe failed'],
   };

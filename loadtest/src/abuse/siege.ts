@@ -1,4 +1,6 @@
 /** One attack on nodes of its own, with good clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+import { get } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeProcess } from '@fanfare/local-cluster';
 import { median } from '../median.js';
@@ -40,6 +42,8 @@ export interface SiegeResult {
   readonly regulars: RegularsReport;
   /** Most that a node had allocated during the attack beyond what it had before. */
   readonly memoryBytes: number;
+  /** Questions whether a node is alive. */
+  readonly probes: { readonly asked: number; readonly unanswered: number };
   /** What speaks against the nodes: what the attack must not get, wrong answers, losses, their end, their memory. */
   readonly faults: readonly string[];
   /** What the good clients have felt, where it is more than they should; null: nothing. */
@@ -57,8 +61,12 @@ const mostSlowdownMs = 1;
 /** The same of the 99th percentile, if the attackers take no time of the CPUs that the nodes have: it says little otherwise. */
 const mostTailSlowdown = 1.5;
 
-/** How long nodes may take until they are ready again, and their answer on the admin port. */
+/** How long nodes may take until they are ready again. */
 const readyMs = 10_000;
+
+/** How often each node is asked whether it is alive, and how long its answers may take. */
+const probeIntervalMs = 500;
+const adminTimeoutMs = 5_000;
 
 export async function besiege(attack: Attack, options: SiegeOptions): Promise<SiegeResult> {
   await using parts = new Parts();
@@ -72,6 +80,7 @@ export async function besiege(attack: Attack, options: SiegeOptions): Promise<Si
   const rounds: Round[] = [];
   const memory = nodes.map(({ pid }) => parts.use(new MemoryWatch(pid)));
   await Promise.all(memory.map((watch) => watch.begin()));
+  const probes = parts.use(new Probes(nodes));
   let sent = 0;
   for (let round = 0; round < options.rounds; round++) {
     const seconds = Math.max(options.seconds, attack.leastSeconds);
@@ -102,6 +111,7 @@ export async function besiege(attack: Attack, options: SiegeOptions): Promise<Si
     rounds,
     regulars: await regulars.finish(),
     memoryBytes: Math.max(...memory.map(({ growthBytes }) => growthBytes)),
+    probes: await probes.finish(),
   };
   return {
     ...found,
@@ -116,15 +126,13 @@ function* wrongAnswers({ answers, besides }: Attack, seen: ReadonlyMap<string, n
   for (const [outcome, count] of seen) if (!documented.has(outcome)) yield `${outcome} was seen ${count} times`;
 }
 
-function* damage({
-  regulars,
-  memoryBytes,
-  rounds,
-}: Pick<SiegeResult, 'regulars' | 'memoryBytes' | 'rounds'>): Iterable<string> {
+function* damage(found: Omit<SiegeResult, 'faults' | 'slowdown'>): Iterable<string> {
+  const { regulars, memoryBytes, probes, rounds } = found;
   for (const name of ['lost', 'repeated', 'reconnects', 'refused'] as const) {
     if (regulars[name] > 0) yield `good clients: ${regulars[name]} ${name}`;
   }
   if (memoryBytes > mostMemoryBytes) yield `a node grew by ${Math.round(memoryBytes / 1_048_576)} MiB`;
+  if (probes.unanswered > 0) yield `${probes.unanswered} of ${probes.asked} probes were not answered`;
   if (rounds.some(({ lagMaxMs }) => Number.isNaN(lagMaxMs))) yield '/metrics of a node could not be read';
 }
 
@@ -177,14 +185,39 @@ async function readLag(nodes: readonly NodeProcess[]): Promise<Pick<Round, 'lagM
   return { lagMaxMs: read('nodejs_eventloop_lag_max_seconds'), lagP99Ms: read('nodejs_eventloop_lag_p99_seconds') };
 }
 
-/** What is answered with 200; null: nothing is. */
+/** What is answered with 200, on a connection of its own; null: nothing is in time. */
 async function askAdmin({ adminUrl }: NodeProcess, path: string): Promise<string | null> {
   try {
-    const response = await fetch(`${adminUrl}${path}`, { signal: AbortSignal.timeout(readyMs) });
-    const text = await response.text();
-    return response.status === 200 ? text : null;
+    const signal = AbortSignal.timeout(adminTimeoutMs);
+    return await new Promise((resolve, reject) => {
+      get(`${adminUrl}${path}`, { agent: false, signal }, (response) => {
+        resolve(text(response).then((body) => (response.statusCode === 200 ? body : null)));
+      }).once('error', reject);
+    });
   } catch {
     return null;
+  }
+}
+
+/** Asks nodes whether they are alive, as Kubernetes does. */
+class Probes implements AsyncDisposable {
+  readonly #answers: Promise<string | null>[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(nodes: readonly NodeProcess[]) {
+    const ask = (): void => void this.#answers.push(...nodes.map((node) => askAdmin(node, '/healthz')));
+    this.#timer = setInterval(ask, probeIntervalMs);
+  }
+
+  /** Asks no more. */
+  async finish(): Promise<SiegeResult['probes']> {
+    clearInterval(this.#timer);
+    const answers = await Promise.all(this.#answers);
+    return { asked: answers.length, unanswered: answers.filter((answer) => answer === null).length };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
   }
 }
 
