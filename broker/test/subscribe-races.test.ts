@@ -32,6 +32,13 @@ describe('first and last subscriber against a Redis that answers late', () => {
     expect(await reader.take('t', 2)).toEqual(['once', 'twice']);
   });
 
+  it('answers notSubscribed to a subscribe whose unsubscribe is in the same frame, though Redis was never asked', async () => {
+    await using cluster = await startCluster({ nodes: 1, redis: true, env });
+    const reader = await cluster.connect();
+    reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });
+    expect(await reader.next('error')).toMatchObject({ id: 101, code: 'notSubscribed' });
+  });
+
   it('ends not listening when the last one leaves before Redis has confirmed the first', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.connect();
@@ -247,6 +254,20 @@ describe('Interest', () => {
     }
     await turn();
     expect(listener.unanswered).toEqual([]);
+    interest.close();
+  });
+
+  it('leaves nobody waiting for a topic that was let go within a turn', async () => {
+    const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 60_000, maxTopicsPerCommand: 512 };
+    const interest = new Interest(new ScriptedListener(), settings, silent);
+    let isWaiting = true;
+    interest.want(topic('a')).catch(() => {
+      isWaiting = false;
+    });
+    interest.release(topic('a'));
+    await turn();
+    await turn();
+    expect(isWaiting).toBe(false);
     interest.close();
   });
 

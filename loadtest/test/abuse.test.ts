@@ -1,4 +1,4 @@
-/** Each attack for a moment against a real node: the answers are the documented ones, and good clients lose nothing. */
+/** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and good clients lose nothing. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { documentedRow } from '../src/abuse/abuse-report.js';
@@ -7,11 +7,20 @@ import { besiege } from '../src/abuse/siege.js';
 
 const timeoutMs = 180_000;
 
-it.concurrent.each(attacks.map((attack) => [attack.name, attack] as const))(
-  '%s',
-  async (_, attack) => {
-    const result = await besiege(attack, { seconds: 0.3, rounds: 1 });
+/** On several nodes: those that need them, and those on limits that hold for all nodes together. */
+const ofSeveral = ['subject-flood', 'publish-flood', 'revocation-flood'];
+
+const cases = [
+  ...attacks.map((attack) => [attack.name, attack.leastNodes, attack] as const),
+  ...attacks.filter(({ name }) => ofSeveral.includes(name)).map((attack) => [attack.name, 3, attack] as const),
+];
+
+it.concurrent.each(cases)(
+  '%s, nodes: %i',
+  async (_, nodes, attack) => {
+    const result = await besiege(attack, { seconds: 0.3, rounds: 1, nodes, attackerCpu: null });
     expect(result.faults, JSON.stringify(result.outcomes)).toEqual([]);
+    expect(result.nodes).toBe(nodes);
     expect(result.regulars.published).toBeGreaterThan(0);
   },
   timeoutMs,

@@ -18,8 +18,10 @@ export async function subscribe(
   try {
     await relay.subscribe(topic, since);
   } catch (error) {
-    if (membership.isCurrent) caller.leave(topic);
-    throw error;
+    if (membership.isCurrent) {
+      caller.leave(topic);
+      throw error;
+    }
   }
   // It was left meanwhile, and perhaps joined anew: then that answers for itself.
   if (!membership.isCurrent) throw new ReplyError('notSubscribed', `This connection has left ${topic} again.`);

@@ -171,9 +171,11 @@ export class Interest {
     while (this.#toSubscribe.length > 0 && this.#unansweredCommands < maxUnansweredCommands) {
       const piece = this.#toSubscribe.splice(0, this.#settings.maxTopicsPerCommand).filter((entry) => {
         if (this.#entries.get(entry.topic) !== entry) return false;
-        // Let go before it was asked for: if it is wanted again, it is asked for again.
-        if (!entry.isWanted) entry.state = 'idle';
-        return entry.isWanted;
+        if (entry.isWanted) return true;
+        // Let go before it was asked for: if it is wanted again, it is asked for again. Nobody may wait for an answer that does not come.
+        entry.state = 'idle';
+        this.#settle(entry, unavailable());
+        return false;
       });
       // Nobody awaits this: `#subscribe` tells those who wait, and does not reject.
       if (piece.length > 0) void this.#subscribe(piece);

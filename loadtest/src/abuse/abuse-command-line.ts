@@ -10,12 +10,17 @@ export type AbuseRequest =
   | {
       readonly name: 'abuse';
       readonly attacks: readonly Attack[];
-      readonly options: SiegeOptions;
+      /** In which sizes of a cluster. */
+      readonly nodes: readonly number[];
+      readonly options: Pick<SiegeOptions, 'seconds' | 'rounds'>;
       readonly jsonFile: string | null;
+      /** Whether the table is the one of docs/security.md. */
+      readonly isForDocs: boolean;
     };
 
-export const abuseHelp = `Attacks a node of this machine in every way that docs/security.md knows, with good clients beside the attackers, and judges: are the
-answers the documented ones, do the good clients lose nothing, are they as fast as before, does the node stay small.
+export const abuseHelp = `Attacks nodes of this machine in every way that docs/security.md knows, with good clients beside the attackers, and judges: does the
+attack get nothing, are the answers the documented ones, do the good clients lose nothing, are they as fast as before, do the nodes stay small.
+With taskset and more than one CPU the attackers have the last CPU for themselves.
 The exit code is 0 if every verdict is good, 1 if one is bad, 2 if the command line is wrong.
 
 usage: npm run abuse -- [options]
@@ -23,7 +28,10 @@ usage: npm run abuse -- [options]
   --attack <names>   which, separated by commas (default: all); --list says what there is
   --seconds <n>      length of each attack, and of the time measured before and after it (default: 3, from 0.1 to 600); an attack may need longer
   --rounds <n>       how often each attack is made; of latencies the median of the rounds counts (default: 3, at most 100)
+  --nodes <numbers>  how many nodes there are: 1, in memory, or more, on a Redis; several numbers, separated by commas, are done one after the other
+                     (default: 1,3; each from 1 to 9); an attack may need more
   --json <file>      write all numbers to a file
+  --docs             print the table of docs/security.md
   --list             show all attacks
   --help             show this
 `;
@@ -34,13 +42,17 @@ export function abuseList(): string {
   return `Attacks, for --attack, and what a node answers:\n\n${lines.join('\n')}\n`;
 }
 
+const mostNodes = 9;
+
 const names = attacks.map(({ name }) => name);
 
 const flags = {
   attack: { type: 'string', default: 'all', choices: [...names, 'all'] },
   seconds: { type: 'string', default: '3' },
   rounds: { type: 'string', default: '3' },
+  nodes: { type: 'string', default: '1,3' },
   json: { type: 'string' },
+  docs: { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const satisfies Flags;
@@ -54,10 +66,12 @@ export function parseAbuseCommandLine(args: readonly string[]): AbuseRequest {
   return {
     name: 'abuse',
     attacks: chosen.flatMap((name) => attacks.filter((attack) => attack.name === name)),
+    nodes: [...new Set(values.nodes.split(',').map((text) => readInteger('--nodes', text, 1, mostNodes)))],
     options: {
       seconds: readNumber('--seconds', values.seconds, 0.1, 600),
       rounds: readInteger('--rounds', values.rounds, 1, 100),
     },
     jsonFile: values.json ?? null,
+    isForDocs: values.docs,
   };
 }

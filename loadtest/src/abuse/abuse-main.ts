@@ -1,43 +1,62 @@
 /** `npm run abuse`. */
+import { reserveCpu } from '../cpus.js';
 import { UsageError } from '../flags.js';
 import { describeMachine } from '../machine.js';
 import { checkOutput, writeMeasured } from '../output-file.js';
 import { exitWhenStopped } from '../stop-signal.js';
 import { type AbuseRequest, abuseHelp, abuseList, parseAbuseCommandLine } from './abuse-command-line.js';
-import { reportSieges, verdictOf } from './abuse-report.js';
-import type { Attack } from './attack.js';
-import { besiege, type SiegeResult } from './siege.js';
+import { documentSieges, reportSieges, type Siege, verdictOf } from './abuse-report.js';
+import { besiege } from './siege.js';
 
 async function carryOut(request: AbuseRequest): Promise<void> {
   if (request.name !== 'abuse') {
     process.stdout.write(request.name === 'help' ? abuseHelp : abuseList());
     return;
   }
-  const { attacks, options, jsonFile } = request;
+  const { attacks, nodes, options, jsonFile, isForDocs } = request;
   void exitWhenStopped();
   if (jsonFile !== null) await checkOutput(jsonFile);
-  const sieges: (readonly [Attack, SiegeResult])[] = [];
+  const attackerCpu = reserveCpu();
+  const sieges: Siege[] = [];
   /** Attacks without a verdict, and why. */
-  const unjudged: { readonly attack: string; readonly reason: string }[] = [];
+  const unjudged: { readonly attack: string; readonly nodes: number; readonly reason: string }[] = [];
   for (const attack of attacks) {
-    try {
-      const result = await besiege(attack, options);
-      sieges.push([attack, result]);
-      process.stderr.write(`${attack.name}: ${verdictOf(result)}\n`);
-    } catch (error) {
-      const reason = (error as Error).message;
-      unjudged.push({ attack: attack.name, reason });
-      process.stderr.write(`${attack.name}: NOT JUDGED: ${reason}\n`);
+    for (const count of new Set(nodes.map((size) => Math.max(size, attack.leastNodes)))) {
+      const what = `${attack.name}, ${count} node${count === 1 ? '' : 's'}`;
+      try {
+        const result = await besiege(attack, { ...options, nodes: count, attackerCpu });
+        sieges.push([attack, result]);
+        process.stderr.write(`${what}: ${verdictOf(result)}\n`);
+      } catch (error) {
+        const reason = (error as Error).message;
+        unjudged.push({ attack: attack.name, nodes: count, reason });
+        process.stderr.write(`${what}: NOT JUDGED: ${reason}\n`);
+      }
     }
   }
-  if (sieges.length > 0) process.stdout.write(`${reportSieges(sieges)}\n`);
-  for (const { attack, reason } of unjudged) process.stdout.write(`\n${attack}: NOT JUDGED: ${reason}\n`);
+  if (sieges.length > 0)
+    process.stdout.write(`${(isForDocs ? documentSieges : reportSieges)(sieges)}\n\n${cpuLine(attackerCpu)}\n`);
+  for (const { attack, nodes, reason } of unjudged)
+    process.stdout.write(`\n${attack}, ${nodes} nodes: NOT JUDGED: ${reason}\n`);
   const results = sieges.map(([, result]) => result);
   if (jsonFile !== null) {
-    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, results, unjudged };
+    const report = {
+      machine: describeMachine(),
+      takenAt: new Date().toISOString(),
+      options,
+      attackerCpu,
+      results,
+      unjudged,
+    };
     await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
   if (unjudged.length > 0 || results.some((result) => verdictOf(result) !== 'good')) process.exitCode = 1;
+}
+
+function cpuLine(attackerCpu: number | null): string {
+  return attackerCpu === null
+    ? 'Attackers, nodes and good clients shared the CPUs: the p99 was not judged.'
+    : `The attackers had CPU ${attackerCpu}; nodes, Redis and good clients had the others.`;
 }
 
 try {

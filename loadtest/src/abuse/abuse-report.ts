@@ -1,40 +1,49 @@
-/** What is told of attacks: a table at the terminal, and the rows of the one in docs/security.md. */
+/** What is told of attacks: a table at the terminal, and the one in docs/security.md. */
 import { markdownTable } from '../markdown-table.js';
 import { median } from '../median.js';
 import type { Attack } from './attack.js';
-import type { Latency } from './regulars.js';
-import type { Round, SiegeResult } from './siege.js';
+import { type Course, courseOf, type SiegeResult } from './siege.js';
+
+/** An attack, and what came of it. */
+export type Siege = readonly [Attack, SiegeResult];
 
 const head = [
   'attack',
+  'nodes',
   'sent',
   'documented',
   'seen',
   'p50 before, during, after (ms)',
   'p99 (ms)',
+  'p99, times before',
   'lost, twice',
   'memory (MiB)',
   'loop lag p99, max (ms)',
   'verdict',
 ];
 
-export function reportSieges(sieges: readonly (readonly [Attack, SiegeResult])[]): string {
-  const rows = sieges.map(([attack, result]) => [
-    `${attack.name}${settingsOf(attack)}`,
-    String(result.sent),
-    attack.answers.join(', '),
-    Object.entries(result.outcomes)
-      .map(([outcome, count]) => `${count} × ${outcome}`)
-      .join(', '),
-    course(result.rounds, 'p50Ms'),
-    course(result.rounds, 'p99Ms'),
-    `${result.regulars.lost}, ${result.regulars.repeated}`,
-    (result.memoryBytes / 1_048_576).toFixed(0),
-    (['lagP99Ms', 'lagMaxMs'] as const)
-      .map((key) => median(result.rounds.map((round) => round[key])).toFixed(0))
-      .join(', '),
-    verdictOf(result),
-  ]);
+export function reportSieges(sieges: readonly Siege[]): string {
+  const rows = sieges.map(([attack, result]) => {
+    const p99 = courseOf(result.rounds, 'p99Ms');
+    return [
+      `${attack.name}${settingsOf(attack)}`,
+      String(result.nodes),
+      String(result.sent),
+      attack.answers.join(', '),
+      Object.entries(result.outcomes)
+        .map(([outcome, count]) => `${count} × ${outcome}`)
+        .join(', '),
+      shown(courseOf(result.rounds, 'p50Ms')),
+      shown(p99),
+      (p99.during / p99.before).toFixed(2),
+      `${result.regulars.lost}, ${result.regulars.repeated}`,
+      mebibytes(result),
+      (['lagP99Ms', 'lagMaxMs'] as const)
+        .map((key) => median(result.rounds.map((round) => round[key])).toFixed(0))
+        .join(', '),
+      verdictOf(result),
+    ];
+  });
   return markdownTable(head, rows);
 }
 
@@ -43,16 +52,41 @@ export function verdictOf({ faults, slowdown }: SiegeResult): string {
   return reasons.length === 0 ? 'good' : `BAD: ${reasons.join('; ')}`;
 }
 
+/** In the docs: what one node, in memory, and three, on a Redis, were measured with. */
+const documentedNodes = [1, 3] as const;
+
+/** The table of the docs. */
+export function documentSieges(sieges: readonly Siege[]): string {
+  const columns = ['attack', 'answer', ...documentedNodes.map((nodes) => (nodes === 1 ? '1 node' : `${nodes} nodes`))];
+  const rows = [...new Set(sieges.map(([attack]) => attack))].map((attack) => [
+    ...documentedRow(attack),
+    ...documentedNodes.map((nodes) => {
+      const siege = sieges.find(([{ name }, result]) => name === attack.name && result.nodes === nodes);
+      return siege === undefined ? '–' : documented(siege[1]);
+    }),
+  ]);
+  return [columns, columns.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
 /** Attack and answer, for the docs. */
 export function documentedRow(attack: Attack): readonly [attack: string, answer: string] {
   return [`${attack.about}${settingsOf(attack)} (\`${attack.name}\`)`, attack.answers.join(', ')];
 }
 
-/** Before, during and after the attack: medians of the rounds. */
-export function course(rounds: readonly Round[], key: keyof Latency): string {
-  return (['before', 'during', 'after'] as const)
-    .map((part) => median(rounds.map((round) => round[part][key])).toFixed(2))
-    .join(', ');
+/** p50 without and with the attack; p99 without and with it, in milliseconds; how many times as long that is; memory. */
+function documented(result: SiegeResult): string {
+  const [p50, p99] = (['p50Ms', 'p99Ms'] as const).map((key) => courseOf(result.rounds, key)) as [Course, Course];
+  const pairs = [p50, p99].map(({ before, during }) => `${before.toFixed(2)}, ${during.toFixed(2)}`).join('; ');
+  return `${pairs}; ${(p99.during / p99.before).toFixed(2)}; ${mebibytes(result)} MiB`;
+}
+
+function mebibytes({ memoryBytes }: SiegeResult): string {
+  return (memoryBytes / 1_048_576).toFixed(0);
+}
+
+/** Before, during and after the attack. */
+function shown({ before, during, after }: Course): string {
+  return [before, during, after].map((ms) => ms.toFixed(2)).join(', ');
 }
 
 function settingsOf({ settings }: Attack): string {

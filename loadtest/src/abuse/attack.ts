@@ -1,4 +1,4 @@
-/** What an attack is: what is done to a node, and what the node is documented to answer. */
+/** What an attack is: what is done to the nodes, and what they are documented to answer. */
 import type { Outcome } from './outcome.js';
 import type { Raid } from './raid.js';
 
@@ -6,19 +6,28 @@ export interface Attack {
   readonly name: string;
   /** What is done, for the tables. */
   readonly about: string;
-  /** Settings of the node that are not the defaults, because the attack would need them, or more time or clients. */
+  /** Settings of the nodes that are not the defaults, because the attack would need them, or more time or clients. */
   readonly settings: Readonly<Record<string, string>>;
-  /** What the documents say that the node answers: each must be seen. */
+  /** What the documents say that a node answers: each must be seen. */
   readonly answers: readonly Outcome[];
   /** What may be seen beside it. An opening handshake that is let in (101) always may. */
   readonly besides: readonly Outcome[];
   /** It takes so long until the node answers. */
   readonly leastSeconds: number;
+  /** It is on what so many nodes do together. */
+  readonly leastNodes: number;
+  /** Nodes ask a backend about each subscription; it refuses those of `secret.>`. */
+  readonly hasHook: boolean;
+  /** The link of the last node to Redis can be cut. No good client is on that node. */
+  readonly isCutting: boolean;
   run(raid: Raid): Promise<void>;
 }
 
-type Optional = 'settings' | 'besides' | 'leastSeconds';
+type Optional = 'settings' | 'besides' | 'leastSeconds' | 'leastNodes' | 'hasHook' | 'isCutting';
 
 export function attack(given: Omit<Attack, Optional> & Partial<Pick<Attack, Optional>>): Attack {
-  return { settings: {}, besides: [], leastSeconds: 0, ...given };
+  return {
+    ...{ settings: {}, besides: [], leastSeconds: 0, leastNodes: 1, hasHook: false, isCutting: false },
+    ...given,
+  };
 }

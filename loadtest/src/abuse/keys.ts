@@ -1,4 +1,4 @@
-/** Who may do what at the node under attack: the issuer of its tokens, its API key, and the tokens. */
+/** Who may do what at the nodes under attack: the issuer of their tokens, their API keys, and the tokens. */
 import { createHash, createHmac } from 'node:crypto';
 
 const issuer = 'https://id.abuse.test';
@@ -6,15 +6,26 @@ const secret = 'known to the attackers of this machine only';
 
 /** Of a service that may publish everything, at any rate. */
 export const serviceKey = 'fk_app_Hq3sT6vW9yZ2bC5dE8fG1hJ4kL7mN0pR';
+/** Of the operator, who may revoke. */
+export const adminKey = 'fk_operator_Xk2mC7nB4vR9tL6qW3eY8uI1oP5aS0dF';
 /** One that the node does not know. */
 export const wrongKey = 'fk_app_00000000000000000000000000000000';
 
-export const authSetting = JSON.stringify({
-  issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
-  apiKeys: [
-    { id: 'app', sha256: createHash('sha256').update(serviceKey).digest('hex'), permissions: { publish: ['>'] } },
-  ],
-});
+/** FANFARE_AUTH; `hookUrl`: of the backend that is asked about subscriptions, null: none is. */
+export function authSetting(hookUrl: string | null): string {
+  return JSON.stringify({
+    issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
+    apiKeys: [
+      { id: 'app', sha256: sha256(serviceKey), permissions: { publish: ['>'] } },
+      { id: 'operator', sha256: sha256(adminKey), permissions: {}, admin: true },
+    ],
+    ...(hookUrl === null ? {} : { hook: { url: hookUrl, events: ['subscribe'] } }),
+  });
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
 
 export interface Claims {
   readonly algorithm?: 'HS256' | 'none';

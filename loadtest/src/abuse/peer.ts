@@ -31,6 +31,7 @@ export class Peer {
   #isOurEnd = false;
   /** Answers to commands, `connect` left out. */
   #answers = 0;
+  #lastAnswer = '';
   #onAnswer: () => void = () => {};
   #onStatus: (status: number) => void = () => {};
   #onGreeted: () => void = () => {};
@@ -88,6 +89,14 @@ export class Peer {
     });
     this.#onAnswer();
     await Promise.race([enough, this.ended]);
+  }
+
+  /** Sends one command while none is unanswered; resolves with the beginning of its answer, empty if the socket is closed instead. */
+  async ask(command: object): Promise<string> {
+    const id = this.#answers + 1;
+    this.send({ ...command, id });
+    await this.answered(id);
+    return this.#answers < id ? '' : this.#lastAnswer;
   }
 
   pause(): void {
@@ -159,6 +168,7 @@ export class Peer {
     if (type === 'connected') return this.#onGreeted();
     if (pushes.has(type)) return;
     this.#see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
+    this.#lastAnswer = text;
     this.#answers++;
     this.#onAnswer();
   }

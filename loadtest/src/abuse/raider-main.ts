@@ -1,14 +1,22 @@
 /** The attackers' process: carries out one attack when its parent says so, tells what was seen, and ends. */
-import { readInteger, readNumber } from '../flags.js';
+import { once } from 'node:events';
+import { readNumber } from '../flags.js';
 import { attacks } from './attacks/index.js';
-import { Raid } from './raid.js';
+import { type Addresses, type LinkCommand, Raid } from './raid.js';
 
-const [name = '', port = '', seconds = ''] = process.argv.slice(2);
+const [name = '', addresses = '', seconds = ''] = process.argv.slice(2);
 const chosen = attacks.find((attack) => attack.name === name);
 if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
 
+/** Resolves once the parent has done it. */
+async function link(command: LinkCommand): Promise<void> {
+  process.send?.(command);
+  await once(process, 'message');
+}
+
 process.once('message', async () => {
-  const raid = new Raid(readInteger('port', port, 1, 65_535), readNumber('seconds', seconds, 0, 3_600), chosen.answers);
+  const target = JSON.parse(addresses) as Addresses;
+  const raid = new Raid(target, readNumber('seconds', seconds, 0, 3_600), chosen.answers, link);
   await chosen.run(raid);
   process.send?.(await raid.report(), () => process.exit());
 });

@@ -2,17 +2,23 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { setCpus } from '../cpus.js';
 import type { Attack } from './attack.js';
-import type { RaidReport } from './raid.js';
+import type { LinkCommand, RaidReport } from './raid.js';
+import { addressesOf, type Target } from './target.js';
 
 const main = fileURLToPath(new URL('../../dist/abuse/raider-main.js', import.meta.url));
 
 export class Raider implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #isReady: Promise<unknown>;
+  readonly #link: Target['link'];
 
-  constructor({ name }: Attack, port: number, seconds: number) {
-    this.#child = fork(main, [name, String(port), String(seconds)], { execArgv: [] });
+  /** `cpu`: where it runs; null: anywhere. */
+  constructor({ name }: Attack, target: Target, seconds: number, cpu: number | null) {
+    this.#link = target.link;
+    this.#child = fork(main, [name, JSON.stringify(addressesOf(target)), String(seconds)], { execArgv: [] });
+    if (cpu !== null && this.#child.pid !== undefined) setCpus(this.#child.pid, [cpu]);
     this.#isReady = this.#hear();
     // Told when it is waited for.
     this.#isReady.catch(() => {});
@@ -25,9 +31,14 @@ export class Raider implements AsyncDisposable {
 
   /** Attacks; resolves with what the attackers have seen. */
   async raid(): Promise<RaidReport> {
-    const report = this.#hear();
     this.#child.send('go');
-    return (await report) as RaidReport;
+    for (;;) {
+      const message = (await this.#hear()) as RaidReport | LinkCommand;
+      if (message === 'cut') this.#link?.blackhole();
+      else if (message === 'heal') await this.#link?.heal();
+      else return message;
+      this.#child.send('done');
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

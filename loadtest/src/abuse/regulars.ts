@@ -1,4 +1,4 @@
-/** The good clients of a node under attack: they publish at a steady rate, subscribe, and count what is lost, comes twice, or is late. */
+/** The good clients of nodes under attack: they publish at a steady rate, subscribe, and count what is lost, comes twice, or is late. */
 import { type Client, createClient } from '@fanfare/client';
 import type { Histogram } from 'hdr-histogram-js';
 import { newHistogram, recordUs } from '../load/reception.js';
@@ -49,11 +49,11 @@ export class Regulars implements AsyncDisposable {
   #refused = 0;
   #isClosing = false;
 
-  /** Resolves once all are subscribed and publishing. */
-  static async start(url: string): Promise<Regulars> {
+  /** Resolves once all are subscribed and publishing. They are spread over the nodes with these URLs. */
+  static async start(urls: readonly string[]): Promise<Regulars> {
     const regulars = new Regulars();
     try {
-      await within(openTimeoutMs, regulars.#open(url), 'The good clients were not all subscribed');
+      await within(openTimeoutMs, regulars.#open(urls), 'The good clients were not all subscribed');
     } catch (error) {
       await regulars[Symbol.asyncDispose]();
       throw error;
@@ -91,22 +91,23 @@ export class Regulars implements AsyncDisposable {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  async #open(url: string): Promise<void> {
+  async #open(urls: readonly string[]): Promise<void> {
     for (let number = 0; number < subscribers; number++) {
-      const client = this.#connect(url, `subscriber-${number}`);
+      const client = this.#connect(urls, `subscriber-${number}`);
       const next = topics.map(() => 1);
       this.#next.push(next);
       await Promise.all(
         topics.map((topic) => client.subscribe(`good.${topic}`, ({ data }) => this.#take(next, topic, data)).ready),
       );
     }
-    const publishers = topics.map((topic) => this.#connect(url, `publisher-${topic}`));
+    const publishers = topics.map((topic) => this.#connect(urls, `publisher-${topic}`));
     this.#timer = setInterval(() => {
       for (const [topic, publisher] of publishers.entries()) this.#publish(publisher, topic);
     }, publishIntervalMs);
   }
 
-  #connect(url: string, subject: string): Client<Topics> {
+  #connect(urls: readonly string[], subject: string): Client<Topics> {
+    const url = urls[this.#clients.length % urls.length] ?? '';
     const client = createClient<Topics>(url, { getToken: () => tokenOf(subject, { topics: ['good.*'] }) });
     this.#clients.push(client);
     let isUp = false;

@@ -1,47 +1,54 @@
-/** One attack on a node of its own, with good clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+/** One attack on nodes of its own, with good clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+import { get } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type NodeProcess, startNode } from '@fanfare/local-cluster';
+import type { NodeProcess } from '@fanfare/local-cluster';
 import { median } from '../median.js';
 import { readMemory } from '../process-usage.js';
 import { Parts } from '../verify/parts.js';
+import { becomes } from '../verify/within.js';
 import type { Attack } from './attack.js';
-import { authSetting } from './keys.js';
 import type { Outcome } from './outcome.js';
-import { proxyNetwork } from './raid.js';
 import { Raider } from './raider.js';
 import { type Latency, Regulars, type RegularsReport } from './regulars.js';
+import { startTarget } from './target.js';
 
 export interface SiegeOptions {
   /** Of the attack, in each round; an attack may need more. As long is measured before and after it. */
   readonly seconds: number;
   readonly rounds: number;
+  /** One, in memory, or several on a Redis; an attack may need more. */
+  readonly nodes: number;
+  /** Where the attackers run, and nothing else of this; null: they share the CPUs with all. */
+  readonly attackerCpu: number | null;
 }
 
 export interface Round {
   readonly before: Latency;
   readonly during: Latency;
   readonly after: Latency;
-  /** Longest and 99th percentile of how late the node's event loop was, during the attack, in milliseconds. */
+  /** Longest and 99th percentile of how late the event loop of a node was, during the attack, in milliseconds; NaN if it could not be asked. */
   readonly lagMaxMs: number;
   readonly lagP99Ms: number;
 }
 
 export interface SiegeResult {
   readonly attack: string;
+  readonly nodes: number;
   readonly sent: number;
   /** How often each outcome was seen. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly rounds: readonly Round[];
   readonly regulars: RegularsReport;
-  /** Most that the node had allocated during the attack beyond what it had before. */
+  /** Most that a node had allocated during the attack beyond what it had before. */
   readonly memoryBytes: number;
-  /** What speaks against the node: wrong answers, losses, its end, its memory. */
+  /** Questions whether a node is alive. */
+  readonly probes: { readonly asked: number; readonly unanswered: number };
+  /** What speaks against the nodes: what the attack must not get, wrong answers, losses, their end, their memory. */
   readonly faults: readonly string[];
   /** What the good clients have felt, where it is more than they should; null: nothing. */
   readonly slowdown: string | null;
 }
-
-const commonSettings = { FANFARE_TRUSTED_PROXIES: proxyNetwork };
 
 /** Nothing that an attacker does may make a node of this size grow by more. */
 const mostMemoryBytes = 192 * 1_048_576;
@@ -51,31 +58,42 @@ const settleMs = 300;
 /** During an attack the median latency may be so much more than before it: one of both. */
 const mostSlowdown = 1.2;
 const mostSlowdownMs = 1;
+/** The same of the 99th percentile, if the attackers take no time of the CPUs that the nodes have: it says little otherwise. */
+const mostTailSlowdown = 1.5;
+
+/** How long nodes may take until they are ready again. */
+const readyMs = 10_000;
+
+/** How often each node is asked whether it is alive, and how long its answers may take. */
+const probeIntervalMs = 500;
+const adminTimeoutMs = 5_000;
 
 export async function besiege(attack: Attack, options: SiegeOptions): Promise<SiegeResult> {
   await using parts = new Parts();
-  const env = { ...commonSettings, FANFARE_AUTH: authSetting, ...attack.settings };
-  const node = parts.use(await startNode({ env }));
-  const regulars = parts.use(await Regulars.start(node.url));
+  const target = await startTarget(attack, Math.max(options.nodes, attack.leastNodes), parts);
+  const { nodes } = target;
+  const urls = (attack.isCutting ? nodes.slice(0, -1) : nodes).map(({ url }) => url);
+  const regulars = parts.use(await Regulars.start(urls));
   await delay(settleMs);
   const outcomes = new Map<string, number>();
+  const faults = new Set<string>();
   const rounds: Round[] = [];
-  const memory = new MemoryWatch(node.pid);
-  parts.use(memory);
-  await memory.begin();
+  const memory = nodes.map(({ pid }) => parts.use(new MemoryWatch(pid)));
+  await Promise.all(memory.map((watch) => watch.begin()));
+  const probes = parts.use(new Probes(nodes));
   let sent = 0;
   for (let round = 0; round < options.rounds; round++) {
     const seconds = Math.max(options.seconds, attack.leastSeconds);
-    const raider = parts.use(new Raider(attack, node.port, seconds));
+    const raider = parts.use(new Raider(attack, target, seconds, options.attackerCpu));
     await raider.ready();
     regulars.takeLatency();
     await delay(options.seconds * 1_000);
     const before = regulars.takeLatency();
-    await readLag(node);
+    await readLag(nodes);
     const [report, [during, lag]] = await Promise.all([
       raider.raid(),
       // What comes later than the attack is none of it: the attackers wait for the last answers.
-      delay(seconds * 1_000).then(async () => [regulars.takeLatency(), await readLag(node)] as const),
+      delay(seconds * 1_000).then(async () => [regulars.takeLatency(), await readLag(nodes)] as const),
     ]);
     regulars.takeLatency();
     await delay(options.seconds * 1_000);
@@ -83,17 +101,23 @@ export async function besiege(attack: Attack, options: SiegeOptions): Promise<Si
     sent += report.sent;
     for (const [outcome, count] of Object.entries(report.outcomes))
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + count);
+    for (const fault of report.faults) faults.add(fault);
   }
   const found = {
     attack: attack.name,
+    nodes: nodes.length,
     sent,
     outcomes: Object.fromEntries(outcomes),
     rounds,
     regulars: await regulars.finish(),
-    memoryBytes: memory.growthBytes,
+    memoryBytes: Math.max(...memory.map(({ growthBytes }) => growthBytes)),
+    probes: await probes.finish(),
   };
-  const faults = [...wrongAnswers(attack, outcomes), ...damage(found), ...(await ending(node))];
-  return { ...found, faults, slowdown: slowdownOf(rounds) };
+  return {
+    ...found,
+    faults: [...faults, ...wrongAnswers(attack, outcomes), ...damage(found), ...(await ending(nodes))],
+    slowdown: slowdownOf(rounds, options.attackerCpu !== null),
+  };
 }
 
 function* wrongAnswers({ answers, besides }: Attack, seen: ReadonlyMap<string, number>): Iterable<string> {
@@ -102,19 +126,21 @@ function* wrongAnswers({ answers, besides }: Attack, seen: ReadonlyMap<string, n
   for (const [outcome, count] of seen) if (!documented.has(outcome)) yield `${outcome} was seen ${count} times`;
 }
 
-function* damage({ regulars, memoryBytes }: Pick<SiegeResult, 'regulars' | 'memoryBytes'>): Iterable<string> {
+function* damage(found: Omit<SiegeResult, 'faults' | 'slowdown'>): Iterable<string> {
+  const { regulars, memoryBytes, probes, rounds } = found;
   for (const name of ['lost', 'repeated', 'reconnects', 'refused'] as const) {
     if (regulars[name] > 0) yield `good clients: ${regulars[name]} ${name}`;
   }
-  if (memoryBytes > mostMemoryBytes) yield `the node grew by ${Math.round(memoryBytes / 1_048_576)} MiB`;
+  if (memoryBytes > mostMemoryBytes) yield `a node grew by ${Math.round(memoryBytes / 1_048_576)} MiB`;
+  if (probes.unanswered > 0) yield `${probes.unanswered} of ${probes.asked} probes were not answered`;
+  if (rounds.some(({ lagMaxMs }) => Number.isNaN(lagMaxMs))) yield '/metrics of a node could not be read';
 }
 
-/** Whether the node is still there, and lets good clients in. */
-async function ending(node: NodeProcess): Promise<readonly string[]> {
-  const response = await fetch(`${node.adminUrl}/readyz`).catch(() => null);
-  if (response?.status !== 200) return ['the node is not ready afterwards'];
+/** Whether the nodes are still there, and let good clients in. */
+async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]> {
+  if (!(await becomes(readyMs, () => areReady(nodes)))) return ['a node is not ready afterwards'];
   try {
-    const newcomers = await Regulars.start(node.url);
+    const newcomers = await Regulars.start(nodes.map(({ url }) => url));
     await newcomers[Symbol.asyncDispose]();
     return [];
   } catch {
@@ -122,18 +148,77 @@ async function ending(node: NodeProcess): Promise<readonly string[]> {
   }
 }
 
-export function slowdownOf(rounds: readonly Round[]): string | null {
-  const before = median(rounds.map((round) => round.before.p50Ms));
-  const during = median(rounds.map((round) => round.during.p50Ms));
-  if (during <= before * mostSlowdown || during <= before + mostSlowdownMs) return null;
-  return `p50 of good clients ${before.toFixed(2)} ms before, ${during.toFixed(2)} ms during`;
+async function areReady(nodes: readonly NodeProcess[]): Promise<boolean> {
+  const answers = await Promise.all(nodes.map((node) => askAdmin(node, '/readyz')));
+  return answers.every((answer) => answer !== null);
 }
 
-async function readLag(node: NodeProcess): Promise<Pick<Round, 'lagMaxMs' | 'lagP99Ms'>> {
+/** What the good clients have felt; `isTailJudged`: also those of them that are slowest. */
+export function slowdownOf(rounds: readonly Round[], isTailJudged: boolean): string | null {
+  const p50 = courseOf(rounds, 'p50Ms');
+  const p99 = courseOf(rounds, 'p99Ms');
+  const isSlow = p50.during > p50.before * mostSlowdown && p50.during > p50.before + mostSlowdownMs;
+  if (isSlow) return slowdown('p50', p50);
+  return isTailJudged && p99.during > p99.before * mostTailSlowdown ? slowdown('p99', p99) : null;
+}
+
+function slowdown(name: string, { before, during }: Course): string {
+  return `${name} of good clients ${before.toFixed(2)} ms before, ${during.toFixed(2)} ms during`;
+}
+
+/** Medians of the rounds. */
+export type Course = Readonly<Record<'before' | 'during' | 'after', number>>;
+
+export function courseOf(rounds: readonly Round[], key: 'p50Ms' | 'p99Ms'): Course {
+  const middle = (part: keyof Course): number => median(rounds.map((round) => round[part][key]));
+  return { before: middle('before'), during: middle('during'), after: middle('after') };
+}
+
+/** The latest of the nodes. */
+async function readLag(nodes: readonly NodeProcess[]): Promise<Pick<Round, 'lagMaxMs' | 'lagP99Ms'>> {
   // Reading resets it.
-  const text = await (await fetch(`${node.adminUrl}/metrics`)).text();
-  const read = (name: string): number => Number(new RegExp(`^${name}(?:{.*?})? (\\S+)`, 'm').exec(text)?.[1]) * 1_000;
+  const pages = await Promise.all(nodes.map((node) => askAdmin(node, '/metrics')));
+  const read = (name: string): number =>
+    Math.max(
+      ...pages.map((page) => Number(new RegExp(`^${name}(?:{.*?})? (\\S+)`, 'm').exec(page ?? '')?.[1]) * 1_000),
+    );
   return { lagMaxMs: read('nodejs_eventloop_lag_max_seconds'), lagP99Ms: read('nodejs_eventloop_lag_p99_seconds') };
+}
+
+/** What is answered with 200, on a connection of its own; null: nothing is in time. */
+async function askAdmin({ adminUrl }: NodeProcess, path: string): Promise<string | null> {
+  try {
+    const signal = AbortSignal.timeout(adminTimeoutMs);
+    return await new Promise((resolve, reject) => {
+      get(`${adminUrl}${path}`, { agent: false, signal }, (response) => {
+        resolve(text(response).then((body) => (response.statusCode === 200 ? body : null)));
+      }).once('error', reject);
+    });
+  } catch {
+    return null;
+  }
+}
+
+/** Asks nodes whether they are alive, as Kubernetes does. */
+class Probes implements AsyncDisposable {
+  readonly #answers: Promise<string | null>[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(nodes: readonly NodeProcess[]) {
+    const ask = (): void => void this.#answers.push(...nodes.map((node) => askAdmin(node, '/healthz')));
+    this.#timer = setInterval(ask, probeIntervalMs);
+  }
+
+  /** Asks no more. */
+  async finish(): Promise<SiegeResult['probes']> {
+    clearInterval(this.#timer);
+    const answers = await Promise.all(this.#answers);
+    return { asked: answers.length, unanswered: answers.filter((answer) => answer === null).length };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+  }
 }
 
 /** The most that a process has allocated. */

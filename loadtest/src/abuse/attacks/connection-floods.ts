@@ -6,7 +6,7 @@ export const handshakeFlood: Attack = attack({
   name: 'handshake-flood',
   about: '2000 handshakes a second from many addresses',
   // On a busy machine the attackers do not reach the default.
-  settings: { FANFARE_HANDSHAKES_PER_SECOND: '200' },
+  settings: { FANFARE_HANDSHAKES_PER_SECOND: '50' },
   answers: ['HTTP 503'],
   besides: ['left open'],
   leastSeconds: 1.5,

@@ -1,11 +1,17 @@
 /** All attacks, in the order of the docs: who has not come in yet, who has, and who reads too little. */
 import type { Attack } from '../attack.js';
+import { idleAdminSockets } from './admin-port.js';
 import { expiredTokens, randomTokens, unsignedTokens } from './bad-tokens.js';
+import { burstsAfterSilence } from './bursts.js';
 import { pingFlood, publishFlood, subscribeFlood } from './command-floods.js';
 import { addressFlood, handshakeFlood, subjectFlood } from './connection-floods.js';
+import { forwardedGarbage, forwardedPorts } from './forwarded.js';
 import { noPong, pingFrames } from './heartbeat.js';
+import { foreignMessageId } from './message-ids.js';
 import { neverAuthenticate, wrongFirstCommand } from './no-token.js';
-import { revocationFlood } from './revocation-flood.js';
+import { fakeKeyFlood, revocationFlood } from './post-floods.js';
+import { refusedHistory } from './refused-history.js';
+import { cutOffNode, fullRedis } from './revoked.js';
 import { slowHistory, slowSubscribers, unreadTogether } from './slow-readers.js';
 import { bareConnections, slowBody, slowHandshake } from './slow-requests.js';
 import { endlessFragments, oneByteFrames, silentFragments } from './small-frames.js';
@@ -15,11 +21,14 @@ import { brokenFrames, malformedFrames } from './wrong-frames.js';
 
 export const attacks: readonly Attack[] = [
   bareConnections,
+  idleAdminSockets,
   slowHandshake,
   slowBody,
   handshakeFlood,
   longHeaders,
   addressFlood,
+  forwardedPorts,
+  forwardedGarbage,
   neverAuthenticate,
   silentFragments,
   wrongFirstCommand,
@@ -27,6 +36,9 @@ export const attacks: readonly Attack[] = [
   expiredTokens,
   unsignedTokens,
   revocationFlood,
+  fakeKeyFlood,
+  cutOffNode,
+  fullRedis,
   subjectFlood,
   brokenFrames,
   malformedFrames,
@@ -36,9 +48,12 @@ export const attacks: readonly Attack[] = [
   compressionBombs,
   subscribeFlood,
   publishFlood,
+  burstsAfterSilence,
   pingFlood,
   pingFrames,
   topicChurn,
+  refusedHistory,
+  foreignMessageId,
   noPong,
   slowHistory,
   slowSubscribers,

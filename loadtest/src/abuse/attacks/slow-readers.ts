@@ -17,7 +17,8 @@ export const slowHistory: Attack = attack({
   name: 'unread-histories',
   about: `${readers} connections that ask for a history of 400 KB fifty times, and read nothing for 3 s`,
   answers: ['reply history', 'error overloaded'],
-  besides: ['reply published', 'left open'],
+  // On a busy machine Redis does not send all of it within its timeout.
+  besides: ['reply published', 'error unavailable', 'left open'],
   leastSeconds: 5,
   run: async (raid) => {
     const writer = await raid.enterAs('mallory');

@@ -1,0 +1,24 @@
+/** The port of probes and metrics, which answers whoever reaches it. Probes go on during every attack (siege.ts). */
+import { type Attack, attack } from '../attack.js';
+import { addressOf } from '../raid.js';
+
+/** Each, at a node. */
+const sockets = 200;
+const perSecond = 50;
+
+export const idleAdminSockets: Attack = attack({
+  name: 'idle-admin-sockets',
+  about: `${sockets} sockets of one address and ${sockets} of others that send nothing to the admin port, opened again when they are cut off, ${perSecond} a second`,
+  answers: ['cut off'],
+  besides: ['HTTP 408', 'left open'],
+  // A node takes 128.
+  leastSeconds: 6,
+  run: async (raid) => {
+    const { adminPorts } = raid.target;
+    await raid.pace(perSecond * adminPorts.length, (n) => {
+      if (raid.open >= 2 * sockets * adminPorts.length) return;
+      raid.dial({ port: adminPorts[n % adminPorts.length], from: n % 2 === 0 ? '127.0.0.2' : addressOf(n) });
+      raid.sent++;
+    });
+  },
+});

@@ -1,0 +1,63 @@
+/** One client behind a trusted proxy, whose header is written in other ways than as plain addresses. */
+import { type Attack, attack } from '../attack.js';
+import { proxyOf } from '../raid.js';
+
+/** Default of docs/configuration.md: connections of one address at a node. */
+const most = 100;
+/** A place is free at the node before the attacker knows. */
+const slack = 1.2;
+
+function forwarded(name: string, what: string, addresses: number, write: (n: number) => string): Attack {
+  return attack({
+    name,
+    about: `300 connections a second of one client, ${what}`,
+    answers: ['HTTP 429'],
+    besides: ['left open', 'close 4004'],
+    leastSeconds: 2,
+    run: async (raid) => {
+      const allowed = most * addresses * raid.target.ports.length;
+      let inside = 0;
+      await raid.pace(300 * raid.target.ports.length, (n) => {
+        const peer = raid.knock({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
+        raid.sent++;
+        void peer.status.then((status) => {
+          if (status !== 101) return;
+          if (++inside > allowed * slack) raid.fault(`more connections than ${allowed} were let in`);
+          void peer.ended.then(() => inside--);
+        });
+      });
+    },
+  });
+}
+
+const withPorts = [
+  (n: number) => `203.0.113.7:${1_024 + n}`,
+  (n: number) => `[2001:db8::${n.toString(16)}]:${1_024 + n}`,
+  (n: number) => `198.51.100.${n % 256}, 203.0.113.7:${1_024 + n}`,
+  (n: number) => `[2001:db8::${n.toString(16)}]`,
+  (n: number) => `"[2001:db8::${n.toString(16)}]:${1_024 + n}"`,
+];
+
+export const forwardedPorts = forwarded(
+  'forwarded-ports',
+  'whose addresses, one of IPv4 and one of IPv6, the proxy writes with ports and brackets',
+  2,
+  (n) => withPorts[n % withPorts.length]?.(n % 60_000) ?? '',
+);
+
+const garbage = [
+  (n: number) => `unknown-${n}`,
+  (n: number) => `_hidden${n}`,
+  (n: number) => `203.0.113.${n % 256}.${n}`,
+  (n: number) => `[2001:db8::${n.toString(16)}`,
+  (n: number) => `203.0.113.7:${n}x`,
+  (n: number) => `"${n}",,;%00`,
+  () => '',
+];
+
+export const forwardedGarbage = forwarded(
+  'forwarded-garbage',
+  'with another text in X-Forwarded-For each time that is no address',
+  1,
+  (n) => garbage[n % garbage.length]?.(n) ?? '',
+);

@@ -1,0 +1,57 @@
+/** The HTTP API, with keys that are not good for it. */
+import { randomBytes } from 'node:crypto';
+import { type Attack, attack } from '../attack.js';
+import { tokenOf, wrongKey } from '../keys.js';
+import type { Outcome } from '../outcome.js';
+import { addressOf } from '../raid.js';
+
+const body = '{"subject":"ada"}';
+
+function postFlood(
+  name: string,
+  what: string,
+  answers: readonly Outcome[],
+  request: (n: number) => { readonly path: string; readonly token: string },
+): Attack {
+  return attack({
+    name,
+    about: `2000 requests a second to ${what}`,
+    // On a busy machine the attackers do not reach the default.
+    settings: { FANFARE_HANDSHAKES_PER_SECOND: '50' },
+    answers: [...answers, 'HTTP 503'],
+    besides: ['left open'],
+    leastSeconds: 1.5,
+    run: (raid) =>
+      raid.pace(2_000, (n) => {
+        const { path, token } = request(n);
+        const head = [
+          `POST ${path} HTTP/1.1`,
+          'Host: localhost',
+          `Content-Length: ${body.length}`,
+          'Connection: close',
+        ];
+        const peer = raid.dial({ from: addressOf(n), head: [...head, `Authorization: Bearer ${token}`] });
+        peer.write(body);
+        void peer.status.then(() => peer.end());
+        raid.sent++;
+      }),
+  });
+}
+
+const tokens = [wrongKey, tokenOf('mallory')] as const;
+
+export const revocationFlood = postFlood(
+  'revocation-flood',
+  '/v1/revocations with a key that nobody has, or with a token of a user',
+  ['HTTP 401', 'HTTP 403'],
+  (n) => ({ path: '/v1/revocations', token: tokens[n % 2] ?? '' }),
+);
+
+const paths = ['/v1/revocations', '/v1/tickets'] as const;
+
+export const fakeKeyFlood = postFlood(
+  'fake-key-flood',
+  '/v1/revocations and /v1/tickets, each with another text that looks like an API key',
+  ['HTTP 401'],
+  (n) => ({ path: paths[n % 2] ?? '', token: `fk_nobody${n % 10}_${randomBytes(24).toString('base64url')}` }),
+);

@@ -1,0 +1,95 @@
+/** A user who is revoked, and does what he can to stay: he fills Redis, or is on a node that does not hear of it. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Attack, attack } from '../attack.js';
+import { tokenOf } from '../keys.js';
+import type { Peer } from '../peer.js';
+import type { Raid } from '../raid.js';
+
+/** A second is documented; so much more is for a machine that does other things too. */
+const outMs = 10_000;
+
+/** Another one in each round: who is revoked stays so. */
+const subject = `mallory-${process.pid}`;
+const token = tokenOf(subject);
+
+/** Room that Redis has, beyond what is in it. */
+const roomBytes = 2 * 1_048_576;
+/** The small ones take what is too little for a long one: Redis has no room for anything then. */
+const payloads = ['x'.repeat(50_000), 'x'] as const;
+const perSecond = 40;
+/** One request may come when Redis has just a little room. */
+const revocations = 10;
+
+/** That he is out within the time, and stays out, at the node with that port. */
+async function expectOut(raid: Raid, peer: Peer | null, port: number): Promise<void> {
+  const node = `node ${raid.target.ports.indexOf(port) + 1}`;
+  const isOut = await Promise.race([peer?.ended.then(() => true), delay(outMs, false)]);
+  if (!isOut) raid.fault(`${node} kept the connection of the revoked user for ${outMs / 1_000} s`);
+  if (await raid.isLetIn(token, port)) raid.fault(`${node} let the revoked user in again`);
+}
+
+export const fullRedis: Attack = attack({
+  name: 'full-redis',
+  about:
+    'a user fills Redis, which evicts nothing, by topics of 50 KB and small ones, at each node, and is revoked meanwhile',
+  settings: {
+    // It takes him a second instead of ten.
+    FANFARE_PUBLISH_BYTES_RATE: '4194304',
+    // A full Redis takes no publication of anybody, except those that it only passes on.
+    FANFARE_TOPICS: '{"good.*":{"level":"fast"}}',
+  },
+  answers: ['reply published', 'error unavailable', 'error invalidToken', 'close 4503', 'close 4502'],
+  besides: ['error rateLimited', 'left open'],
+  leastSeconds: 3,
+  leastNodes: 3,
+  run: async (raid) => {
+    const { ports } = raid.target;
+    const peers = await Promise.all(ports.map((port) => raid.enterWith(token, port)));
+    const used = Number(/^used_memory:(\d+)/m.exec(String(await raid.redis('INFO', 'memory')))?.[1]);
+    await raid.redis('CONFIG', 'SET', 'maxmemory', String(used + roomBytes));
+    // He goes on, so that it stays full.
+    const filling = raid.pace(perSecond, (n) => {
+      const topic = `full.${process.pid}.${n}`;
+      peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payloads[n % payloads.length] });
+      raid.sent++;
+    });
+    await raid.until(() => raid.count('error unavailable') > 0);
+    const others = Array.from({ length: revocations - 1 }, (_, n) => `${subject}-${n}`);
+    for (const [n, revoked] of [...others, subject].entries()) {
+      const status = await raid.revoke(revoked, ports[n % ports.length] ?? 0);
+      if (status !== 202) raid.fault(`a revocation was answered ${status} while Redis was full`);
+      await delay(100);
+    }
+    await Promise.all(ports.map((port, node) => expectOut(raid, peers[node] ?? null, port)));
+    await filling;
+    await raid.redis('CONFIG', 'SET', 'maxmemory', '0');
+  },
+});
+
+export const cutOffNode: Attack = attack({
+  name: 'cut-off-node',
+  about: 'a user who was revoked elsewhere, at a node that is cut off from Redis, ten attempts a second',
+  isCutting: true,
+  answers: ['error unavailable', 'close 4004', 'close 4503', 'error invalidToken', 'close 4502'],
+  besides: ['left open'],
+  // The node may go on for 15 s with what it has read last.
+  leastSeconds: 18,
+  leastNodes: 3,
+  run: async (raid) => {
+    const [first = 0] = raid.target.ports;
+    const port = raid.target.ports.at(-1) ?? 0;
+    const peer = await raid.enterWith(token, port);
+    await raid.link('cut');
+    const status = await raid.revoke(subject, first);
+    if (status !== 202) raid.fault(`a revocation was answered ${status}`);
+    let isRefused = false;
+    for (; !raid.isOver && raid.count('error unavailable') < 10; raid.sent++) {
+      const isIn = await raid.isLetIn(token, port);
+      if (isIn && isRefused) raid.fault('the node let the revoked user in after it had refused him');
+      isRefused ||= !isIn;
+      await delay(100);
+    }
+    await raid.link('heal');
+    await expectOut(raid, peer, port);
+  },
+});
