@@ -115,9 +115,9 @@ function readPassword(setting: string, file: string, tell: Tell): string | null 
     const password = readTextFile(file).replace(/\r?\n$/, '');
     if (password !== '' && !/[\r\n]/.test(password)) return password;
     const wrong = password === '' ? 'is empty' : 'has several lines';
-    tell(`${setting} names the file "${file}", which ${wrong}: write the password, and nothing else, into it.`);
+    tell(`${setting} names a file that ${wrong}: write the password, and nothing else, into it.`);
   } catch (error) {
-    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
+    tell(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
   }
   return null;
 }

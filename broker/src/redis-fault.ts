@@ -39,9 +39,12 @@ export class ServerModeError extends Error {
   }
 }
 
-/** The text of an error without the arguments of a command, which Redis repeats and which may hold a password. */
+/**
+ * The text of an error without what may be a password: the arguments of a command, which Redis repeats, and a host that has no address, which may
+ * be a password that was put in its place.
+ */
 export function reasonOf({ message }: Error): string {
-  return message.replace(/, with args beginning with:.*$/s, '');
+  return message.replace(/, with args beginning with:.*$/s, '').replace(/(?<=getaddrinfo \w+) \S+/, '');
 }
 
 /** A Sentinel named a master in whose place another was announced: `master`, host and port. */

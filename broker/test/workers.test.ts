@@ -269,7 +269,7 @@ describe('a port of several workers', () => {
   const refused = (port: number): object => ({
     code: 2,
     out: '',
-    err: `fanfare: Cannot listen on 127.0.0.1:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.\n`,
+    err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or the address is not one of this machine. Set FANFARE_PORT or FANFARE_HOST.\n`,
   });
 
   it('is neither shared with a broker that has it, nor given to one that wants it', async () => {

@@ -15,10 +15,11 @@ export interface Authenticator {
 
 export function createAuthenticator({ issuers, apiKeys }: AuthConfig, log: Log, counters: JwksCounters): Authenticator {
   const published: JwksKeys[] = [];
-  const verifiers = issuers.map((issuer) => {
+  const verifiers = issuers.map((issuer, index) => {
     const sources: KeySource[] = [new LocalKeys(issuer.keys)];
     if (issuer.jwksUrl !== null) {
-      const keys = new JwksKeys({ ...issuer, jwksUrl: issuer.jwksUrl }, log, counters);
+      const { jwksUrl, algorithms } = issuer;
+      const keys = new JwksKeys({ jwksUrl, algorithms, place: `issuers[${index}]` }, log, counters);
       published.push(keys);
       sources.push(keys);
     }
