@@ -388,6 +388,17 @@ describe('a Redis that Fanfare cannot use', () => {
     admin.disconnect();
   });
 
+  it.each([
+    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user: give it the rules in'],
+    ['a command of a script', '-get', 'Redis does not permit a command to this user: give it the rules in'],
+  ])('does not permit %s', async (_, withheld, sentence) => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', withheld);
+    await expectFault(redis.url.replace('//', '//app:secret@'), sentence);
+    admin.disconnect();
+  });
+
   it('is something else, as a web server', async () => {
     await using node = await startCluster({ env: fastTopics });
     const port = new URL(node.node().url).port;

@@ -282,7 +282,10 @@ describe('a port of several workers', () => {
       run([], { ...workers(0), FANFARE_ADMIN_PORT: String(node.adminPort) }),
     ]);
     expect(finished.slice(0, 3)).toEqual([refused(alone.port), refused(node.port), refused(node.port)]);
-    expect(finished[3]).toMatchObject({ code: 2, err: expect.stringContaining('Set FANFARE_ADMIN_PORT.') });
+    expect(finished[3]).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
+    });
   });
 
   it('belongs to its supervisor also while no worker listens on it', async () => {
