@@ -13,7 +13,7 @@ import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
-import { explainUnfit, RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
+import { explainUnfit, RedisCredentialsError, readRedisCredentials, readRedisUrlFile } from './redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
@@ -299,6 +299,11 @@ export const settings = {
       .nullable()
       .default(null),
   } satisfies Setting<string | null>,
+  redisUrlFile: path(
+    'FANFARE_REDIS_URL_FILE',
+    'the path of a file that holds the URL and nothing else; a line break at its end is ignored',
+    'File with the URL, instead of FANFARE_REDIS_URL. The node reads it again like FANFARE_REDIS_PASSWORD_FILE, and uses a changed user or password without a restart. Another server, database or master needs one, of all nodes.',
+  ),
   redisPasswordFile: path(
     'FANFARE_REDIS_PASSWORD_FILE',
     'the path of a file that holds the password and nothing else; a line break at its end is ignored',
@@ -598,7 +603,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     else if (parsed.success) config[key] = parsed.data;
     else sentences.push(...wrongValue(setting, text ?? '', parsed.error.issues));
   }
-  sentences.push(...unknownSettings(environment));
+  sentences.push(...unknownSettings(environment), ...readUrlFileInto(config));
   const { host: bindHost, auth } = config as Config;
   if (sentences.length === 0 && auth === null && !isLoopback(bindHost)) {
     sentences.push(
@@ -644,11 +649,26 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
   }
 }
 
-function wrongRedisCredentials(config: Config): readonly string[] {
-  const unfit = explainUnfit(config.redisUrl, config);
-  if (unfit.length > 0) return unfit;
+/** Puts the URL of FANFARE_REDIS_URL_FILE in the place of FANFARE_REDIS_URL: nobody else needs to know where it comes from. */
+function readUrlFileInto(config: { redisUrl?: unknown; redisUrlFile?: unknown }): readonly string[] {
+  const { redisUrl, redisUrlFile } = config;
+  if (typeof redisUrlFile !== 'string') return [];
+  if (typeof redisUrl === 'string')
+    return ['FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.'];
   try {
-    readRedisCredentials(config);
+    config.redisUrl = readRedisUrlFile(redisUrlFile);
+    return [];
+  } catch (error) {
+    if (error instanceof RedisCredentialsError) return error.sentences;
+    throw error;
+  }
+}
+
+function wrongRedisCredentials({ redisUrl, ...files }: Config): readonly string[] {
+  const unfit = explainUnfit(redisUrl, files);
+  if (unfit.length > 0 || redisUrl === null) return unfit;
+  try {
+    readRedisCredentials({ ...files, redisUrl });
     return [];
   } catch (error) {
     if (error instanceof RedisCredentialsError) return error.sentences;

@@ -228,6 +228,25 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('takes the Redis URL from a file, and says what is wrong with it', () => {
+    using folder = new CertificateFolder('unused');
+    const file = folder.write('url', 'redis://:secret@redis/1\n');
+    const { redisUrl, redisUrlFile } = loadConfig({ FANFARE_REDIS_URL_FILE: file, FANFARE_WORKERS: '2' });
+    expect({ redisUrl, redisUrlFile }).toEqual({ redisUrl: 'redis://:secret@redis/1', redisUrlFile: file });
+    expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_URL: 'redis://redis' })).toEqual([
+      'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.',
+    ]);
+    expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_PASSWORD_FILE: file })).toEqual([
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
+    ]);
+    expect(wrong({ FANFARE_REDIS_URL_FILE: 'redis://:secret@redis' })).toEqual([
+      'FANFARE_REDIS_URL_FILE names a file that cannot be read: there is no file at this path (ENOENT).',
+    ]);
+    expect(wrong({ FANFARE_REDIS_URL_FILE: folder.write('url', 'redis://:secret@redis:x') })).toEqual([
+      expect.stringMatching(/^FANFARE_REDIS_URL_FILE names a file whose text has a port that is none: [^\n]+\.$/),
+    ]);
+  });
+
   it('says what is wrong in the files for Redis', () => {
     using one = new CertificateFolder('one');
     using other = new CertificateFolder('other');
