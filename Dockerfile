@@ -26,8 +26,9 @@ FROM node:20.20.2-bookworm-slim
 LABEL org.opencontainers.image.title="Fanfare" \
   org.opencontainers.image.description="A node of Fanfare, a pub/sub broker for real-time pages and services" \
   org.opencontainers.image.licenses="MIT"
-# In a container loopback reaches nobody. A node that binds wider does not start before FANFARE_AUTH says who may connect.
-ENV NODE_ENV=production FANFARE_HOST=0.0.0.0 FANFARE_ADMIN_HOST=0.0.0.0
+# In a container loopback reaches nobody. A node that binds wider does not start before FANFARE_AUTH says who may connect. The admin port asks
+# nobody: it stays on loopback, which with `--network host` is that of the machine, until FANFARE_ADMIN_HOST opens it.
+ENV NODE_ENV=production FANFARE_HOST=0.0.0.0
 WORKDIR /app
 # All of it belongs to root: the node reads it and writes nothing.
 COPY --from=dependencies /app ./

@@ -83,10 +83,10 @@ export class Admin {
     boundSockets(http);
     http.setTimeout(unreadMs);
     return new Promise((resolve, reject) => {
-      http.once('error', (error) => {
+      http.once('error', ({ code }: NodeJS.ErrnoException) => {
         reject(
           new Error(
-            `Cannot listen on ${adminHost}:${adminPort} for /healthz, /readyz and /metrics: ${error.message}. Set FANFARE_ADMIN_PORT.`,
+            `Cannot listen on port ${adminPort} of the address in FANFARE_ADMIN_HOST for /healthz, /readyz and /metrics (${code}): the port is in use, or the address is not one of this machine. Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
           ),
         );
       });

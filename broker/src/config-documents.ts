@@ -1,10 +1,10 @@
 /**
- * Settings that are JSON documents, in the variable itself or in a file that it names: FANFARE_TOPICS and FANFARE_AUTH. What is wrong in
- * one is told a sentence for each mistake, and nothing of a secret one is repeated.
+ * Settings that are JSON documents, in the variable itself or in a file that it names: FANFARE_TOPICS and FANFARE_AUTH. Each mistake is
+ * one sentence, which names the place and repeats nothing: a secret may be in the wrong place.
  */
 import { z } from 'zod';
 import { type AuthConfig, readAuth } from './auth/auth-config.js';
-import { nearest } from './nearest.js';
+import { explainUnknown } from './nearest.js';
 import { readTextFile } from './text-file.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
 import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
@@ -61,80 +61,66 @@ type Tell = (wrong: string) => void;
 
 export function readPolicies(text: string, tell: Tell): TopicPolicies {
   const policies = new Map<string, Partial<TopicPolicy>>();
-  for (const [pattern, policy] of Object.entries(readObject(text, policiesKind, tell) ?? {})) {
+  for (const [index, [pattern, policy]] of Object.entries(readObject(text, policiesForm, tell) ?? {}).entries()) {
+    const tellHere: Tell = (wrong) => tell(`at pattern ${index + 1}: ${wrong}`);
     const rule = explainInvalidPattern(pattern);
-    if (rule !== null) tell(`has the pattern ${shown(pattern)}, which ${rule}.`);
-    policies.set(
-      pattern,
-      readPolicy(policy, (wrong) => tell(`at ${shown(pattern)}: ${wrong}`)),
-    );
+    if (rule !== null) tellHere(`it ${rule}.`);
+    policies.set(pattern, readPolicy(policy, tellHere));
   }
   return new TopicPolicies(policies);
 }
 
-/** What a setting that is a JSON document must be. */
-interface DocumentKind {
-  /** To go on from "must be". */
-  readonly mustBe: string;
-  /** Nothing of it may stand in a sentence. */
-  readonly isSecret: boolean;
-}
+const policiesForm = 'an object of patterns and their policies such as {"prices.>":{"level":"fast"}}';
+const authForm = '"none", or an object such as {"issuers":[…],"apiKeys":[…]}';
 
-const policiesKind: DocumentKind = {
-  mustBe: 'an object of patterns and their policies such as {"prices.>":{"level":"fast"}}',
-  isSecret: false,
-};
-
-const authKind: DocumentKind = {
-  mustBe: '"none", or an object such as {"issuers":[…],"apiKeys":[…]}',
-  isSecret: true,
-};
-
-/** The object in the text, or in the file that it names; null where there is none. */
-function readObject(text: string, { mustBe, isSecret }: DocumentKind, tell: Tell): object | null {
-  const file = text.startsWith('@') ? text.slice(1) : null;
+/** The object in the text, or in the file that it names; null if there is none. `mustBe`: what it is, to go on from "must be". */
+function readObject(text: string, mustBe: string, tell: Tell): object | null {
+  const isFile = text.startsWith('@');
   let json = text;
   try {
-    if (file !== null) json = readTextFile(file);
+    if (isFile) json = readTextFile(text.slice(1));
   } catch (error) {
-    tell(`names the file ${shown(file)}, which cannot be read: ${reason(error)}.`);
+    tell(`names a file that cannot be read: ${(error as Error).message}.`);
     return null;
   }
   try {
     const value: unknown = JSON.parse(json);
     if (isObject(value)) return value;
-    tell(`must be ${mustBe}${isSecret ? '' : `, not ${shown(value)}`}.`);
+    tell(`must be ${mustBe}.`);
   } catch (error) {
-    const wrong =
-      file === null
-        ? 'is neither JSON nor "@" and the path of a file'
-        : `names the file ${shown(file)}, which is not JSON`;
-    // JSON.parse quotes what it read.
-    tell(isSecret ? `${wrong}.` : `${wrong}: ${reason(error)}.`);
+    const wrong = isFile ? 'names a file that is not JSON' : 'is neither JSON nor "@" and the path of a file';
+    tell(`${wrong}${lineOf(error, json)}.`);
   }
   return null;
 }
 
+/** `: see line 3` if JSON.parse says where. The rest of its message quotes what it read. */
+function lineOf(error: unknown, json: string): string {
+  const position = /at position (\d+)/.exec((error as Error).message)?.[1];
+  return position === undefined ? '' : `: see line ${json.slice(0, Number(position)).split('\n').length}`;
+}
+
 export function readAuthSetting(text: string | null, tell: Tell): AuthConfig | 'none' | null {
   if (text === null || text === 'none') return text;
-  const document = readObject(text, authKind, tell);
+  const document = readObject(text, authForm, tell);
   return document === null ? null : readAuth(document, tell);
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {
   if (!isObject(policy)) {
-    tell(`a policy must be an object such as {"level":"fast"}, not ${shown(policy)}.`);
+    tell('a policy must be an object such as {"level":"fast"}.');
     return {};
   }
   const fields = Object.entries(policy);
   const isFast = fields.some(([field, value]) => field === 'level' && value === 'fast');
   const right: Array<[string, unknown]> = [];
-  for (const [field, value] of fields) {
+  for (const [index, [field, value]] of fields.entries()) {
     if (field === 'presence') tell('"presence" is not available in this version: leave it out.');
-    else if (!isPolicyField(field)) tell(unknownField(field));
+    else if (!isPolicyField(field))
+      tell(`field ${index + 1} of the policy is unknown; ${explainUnknown(field, Object.keys(policyFields))}`);
     else if (isFast && field !== 'level') tell(`a topic of level "fast" keeps no history: leave out ${field}.`);
     else if (policyFields[field].schema.safeParse(value).success) right.push([field, value]);
-    else tell(`${field} must be ${policyFields[field].mustBe}, not ${shown(value)}.`);
+    else tell(`${field} must be ${policyFields[field].mustBe}.`);
   }
   return Object.fromEntries(right);
 }
@@ -145,27 +131,6 @@ function isObject(value: unknown): value is object {
 
 function isPolicyField(field: string): field is keyof TopicPolicy {
   return Object.hasOwn(policyFields, field);
-}
-
-function unknownField(field: string): string {
-  const known = Object.keys(policyFields);
-  const meant = nearest(field, known);
-  const hint = meant === null ? `those there are: ${known.join(', ')}.` : `did you mean ${meant}?`;
-  return `${shown(field)} is no field of a policy; ${hint}`;
-}
-
-/** A value from JSON, as it may stand in a sentence. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length <= 80 ? text : `${text.slice(0, 79)}…`;
-}
-
-/** So much of what a library says is repeated: it may hold the name of a file, which is said already. */
-const maxReason = 300;
-
-/** What a library says of its failure, on one line. */
-function reason(error: unknown): string {
-  return (error as Error).message.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, maxReason);
 }
 
 /** `"a", "b" or "c"` */

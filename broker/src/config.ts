@@ -6,19 +6,25 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import type { AuthConfig } from './auth/auth-config.js';
-import { oneWordOf, readAuthSetting, readPolicies, shown } from './config-documents.js';
+import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
 import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
 import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
 import { isNetwork, Networks } from './limits/addresses.js';
 import { type Origins, readOrigins } from './limits/origins.js';
 import { nearest } from './nearest.js';
-import { explainUnfit, RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
+import { explainUnfit, RedisCredentialsError, readRedisCredentials, readRedisUrlFile } from './redis-credentials.js';
 import { RedisUrlError, readRedisUrl } from './redis-url.js';
 import type { TopicPolicies } from './topics/policy.js';
 
-function wrongNetwork({ input }: { readonly input: unknown }): string {
-  return `has ${shown(input)}, which is no address and no network such as 10.0.0.0/8.`;
+/** `tell` receives one sentence for each mistake, which goes on from the name of the setting. */
+function readNetworks(text: string, tell: (wrong: string) => void): Networks {
+  const parts = text.split(',').map((part) => part.trim());
+  const networks = parts.filter((part) => part !== '');
+  for (const [index, network] of networks.entries()) {
+    if (!isNetwork(network)) tell(`at address ${index + 1}: it is no address and no network such as 10.0.0.0/8.`);
+  }
+  return new Networks(networks.filter(isNetwork));
 }
 
 function wrongRedisUrl(text: string): string | null {
@@ -189,14 +195,7 @@ export const settings = {
     schema: z
       .string()
       .default('')
-      .transform((text) =>
-        text
-          .split(',')
-          .map((part) => part.trim())
-          .filter((part) => part !== ''),
-      )
-      .pipe(z.array(z.string().refine(isNetwork, { error: wrongNetwork })))
-      .transform((networks) => new Networks(networks)),
+      .transform((text, context) => readNetworks(text, (message) => context.addIssue({ code: 'custom', message }))),
   } satisfies Setting<Networks>,
   maxConnections: integer(
     'FANFARE_MAX_CONNECTIONS',
@@ -316,6 +315,11 @@ export const settings = {
       .nullable()
       .default(null),
   } satisfies Setting<string | null>,
+  redisUrlFile: path(
+    'FANFARE_REDIS_URL_FILE',
+    'the path of a file that holds the URL and nothing else; a line break at its end is ignored',
+    'File with the URL, instead of FANFARE_REDIS_URL. The node reads it again like FANFARE_REDIS_PASSWORD_FILE, and uses a changed user or password without a restart. Another server, database or master needs one, of all nodes.',
+  ),
   redisPasswordFile: path(
     'FANFARE_REDIS_PASSWORD_FILE',
     'the path of a file that holds the password and nothing else; a line break at its end is ignored',
@@ -596,7 +600,10 @@ export const settings = {
 
 export type Config = { readonly [Key in keyof typeof settings]: z.output<(typeof settings)[Key]['schema']> };
 
-/** What is wrong with the configuration: one sentence for each wrong setting. */
+/**
+ * What is wrong with the configuration: one sentence for each mistake. A sentence names the setting and the place, and repeats neither a value nor a
+ * name that it does not know: whoever puts a secret in the wrong place must not find it in the log.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   constructor(readonly sentences: readonly string[]) {
@@ -616,14 +623,15 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   for (const [key, setting] of Object.entries(settings)) {
     const text = environment[setting.name] || undefined;
     const parsed = setting.schema.safeParse(text);
-    if (parsed.success) config[key] = parsed.data;
+    if (isPlaceholder(text)) sentences.push(`${setting.name} has a placeholder: it must be ${setting.mustBe}.`);
+    else if (parsed.success) config[key] = parsed.data;
     else sentences.push(...wrongValue(setting, text ?? '', parsed.error.issues));
   }
-  sentences.push(...unknownSettings(environment));
+  sentences.push(...unknownSettings(environment), ...readUrlFileInto(config));
   const { host: bindHost, auth } = config as Config;
   if (sentences.length === 0 && auth === null && !isLoopback(bindHost)) {
     sentences.push(
-      `FANFARE_HOST=${bindHost} opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or bind to 127.0.0.1.`,
+      'FANFARE_HOST opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or set FANFARE_HOST=127.0.0.1.',
     );
   }
   const { port, adminPort } = config as Config;
@@ -636,6 +644,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   }
   if (sentences.length > 0) throw new ConfigError(sentences);
   return config as Config;
+}
+
+/** What the manifests have in place of what only the operator knows: `<addresses of the gateway>`. */
+function isPlaceholder(text: string | undefined): boolean {
+  return text !== undefined && /^<[^<>]+>$/.test(text);
 }
 
 function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string> {
@@ -660,11 +673,26 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
   }
 }
 
-function wrongRedisCredentials(config: Config): readonly string[] {
-  const unfit = explainUnfit(config.redisUrl, config);
-  if (unfit.length > 0) return unfit;
+/** Puts the URL of FANFARE_REDIS_URL_FILE in the place of FANFARE_REDIS_URL: nobody else needs to know where it comes from. */
+function readUrlFileInto(config: { redisUrl?: unknown; redisUrlFile?: unknown }): readonly string[] {
+  const { redisUrl, redisUrlFile } = config;
+  if (typeof redisUrlFile !== 'string') return [];
+  if (typeof redisUrl === 'string')
+    return ['FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.'];
   try {
-    readRedisCredentials(config);
+    config.redisUrl = readRedisUrlFile(redisUrlFile);
+    return [];
+  } catch (error) {
+    if (error instanceof RedisCredentialsError) return error.sentences;
+    throw error;
+  }
+}
+
+function wrongRedisCredentials({ redisUrl, ...files }: Config): readonly string[] {
+  const unfit = explainUnfit(redisUrl, files);
+  if (unfit.length > 0 || redisUrl === null) return unfit;
+  try {
+    readRedisCredentials({ ...files, redisUrl });
     return [];
   } catch (error) {
     if (error instanceof RedisCredentialsError) return error.sentences;
@@ -673,26 +701,26 @@ function wrongRedisCredentials(config: Config): readonly string[] {
 }
 
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
-  // A URL may hold a password.
-  const isSecret = setting.name === settings.redisUrl.name || setting.name === settings.tracingUrl.name;
-  // Kubernetes sets FANFARE_PORT=tcp://10.0.0.1:8080 for a Service named "fanfare".
-  if (/^tcp:\/\//.test(text) && !isSecret) {
+  if (/^tcp:\/\/[\d.]+:\d+$/.test(text)) {
     return [
-      `${setting.name} is ${shown(text)}, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or name the Service otherwise.`,
+      `${setting.name} is like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or give the Service another name.`,
     ];
   }
   const told = issues.filter(({ code }) => code === 'custom');
   if (told.length > 0) return told.map(({ message }) => `${setting.name} ${message}`);
-  return [`${setting.name} must be ${setting.mustBe}${isSecret ? '' : `, not ${shown(text)}`}.`];
+  return [`${setting.name} must be ${setting.mustBe}.`];
 }
 
 function* unknownSettings(environment: Readonly<Record<string, string | undefined>>): Iterable<string> {
   const known = new Set<string>(Object.values(settings).map(({ name }) => name));
+  const words = new Set([...known].flatMap((name) => name.split('_')));
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
+    // Words that no setting has are left out.
+    const shown = name.split('_').map((word) => (words.has(word) ? word : '…'));
     const meant = nearest(name, [...known]);
-    const hint = meant === null ? 'see docs/configuration.md for those there are.' : `did you mean ${meant}?`;
-    yield `${name.replace(/\p{Cc}/gu, '?').slice(0, 80)} is no setting; ${hint}`;
+    const hint = meant === null ? 'docs/configuration.md lists those there are.' : `did you mean ${meant}?`;
+    yield `${shown.join('_').slice(0, 80)} is no setting; ${hint}`;
   }
 }
 

@@ -1,4 +1,5 @@
 /** Notices that a file has changed. */
+import { type Stats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 /** How often the files are looked at, in milliseconds. */
@@ -9,16 +10,17 @@ export class FileWatch {
   readonly #files: readonly string[];
   readonly #onChange: () => void;
   readonly #timer: NodeJS.Timeout;
-  /** State of the files at the last call of `onChange`; null until the first look. */
-  #reported: string | null = null;
-  #seen: string | null = null;
+  /** State of the files at the last call of `onChange`. */
+  #reported: string;
+  #seen: string;
   #isLooking = false;
 
+  /** Notices each change from now on: whoever reads the files after this misses none. */
   constructor(files: readonly string[], onChange: () => void) {
     this.#files = files;
     this.#onChange = onChange;
+    this.#reported = this.#seen = files.map(stampNow).join(' ');
     this.#timer = setInterval(() => void this.#look(), watchIntervalMs).unref();
-    void this.#look();
   }
 
   close(): void {
@@ -32,7 +34,6 @@ export class FileWatch {
     this.#isLooking = false;
     const hasSettled = seen === this.#seen;
     this.#seen = seen;
-    this.#reported ??= seen;
     // Several files are seldom written at once: they are read when two looks in a row have found the same.
     if (!hasSettled || seen === this.#reported) return;
     this.#reported = seen;
@@ -40,12 +41,21 @@ export class FileWatch {
   }
 }
 
+const absent = 'absent';
+
 /** Differs after each change of the file, also if a link on the way to it was replaced. */
-async function stampOf(file: string): Promise<string> {
+function stampOf(file: string): Promise<string> {
+  return stat(file).then(textOf, () => absent);
+}
+
+function stampNow(file: string): string {
   try {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(file);
-    return `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
+    return textOf(statSync(file));
   } catch {
-    return 'absent';
+    return absent;
   }
+}
+
+function textOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return `${ino}:${size}:${mtimeMs}:${ctimeMs}`;
 }

@@ -15,7 +15,8 @@ export const logEvents = {
     'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
   certificateExpires:
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
-  jwksRead: 'The published keys of an `issuer` were read: at start, and after they could not be.',
+  jwksRead:
+    'The published keys of an `issuer` (its place in FANFARE_AUTH) were read: at start, and after they could not be.',
   jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
   jwksKeysRemoved:
     'An `issuer` has taken back `keys`, a number, from its `jwksUrl`: connections with tokens that they signed are closed (4003).',
@@ -82,7 +83,7 @@ export const logEvents = {
   topicRepaired: 'One topic had missed publications (level debug).',
   policiesDiffer: 'Another node has another FANFARE_TOPICS. Said once.',
   redisMessageUnreadable: 'A message on our channels in Redis is not ours. Said once.',
-  tracing: 'Publications are traced: where spans are sent (`url`, without user and query), and the `ratio`.',
+  tracing: 'Publications are traced: where spans are sent (`url`: scheme, host and port), and the `ratio`.',
   tracingFailed:
     'The collector does not take spans. They are dropped, and nothing else suffers. Said once while it lasts; what came of it, when it takes them again.',
   tracingBack: 'The collector takes spans again; with how many were `dropped`.',

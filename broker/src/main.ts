@@ -10,9 +10,8 @@ import { systemLimits } from './system-limits.js';
 function readFlags() {
   try {
     return parseArgs({ options: { help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
-  } catch (error) {
-    const [sentence] = (error as Error).message.split('. ');
-    throw new Error(`${sentence}. See --help.`);
+  } catch {
+    throw new Error('There is no such option, only --help.');
   }
 }
 
@@ -24,7 +23,7 @@ async function main(): Promise<void> {
   }
   const [command, ...names] = positionals;
   if (command !== undefined) {
-    if (command !== 'api-key') throw new Error(`There is no command "${command}". See --help.`);
+    if (command !== 'api-key') throw new Error('There is no such command, only api-key. See --help.');
     process.stdout.write(apiKeyText(names));
     return;
   }

@@ -43,14 +43,14 @@ function read<Value>(
   try {
     pem = readTextFile(file);
   } catch (error) {
-    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
+    tell(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
     return null;
   }
   try {
     if (!pem.includes('-----BEGIN ')) throw new Error('it is not PEM');
     return { pem, value: parse(pem) };
   } catch (error) {
-    tell(`${setting} names the file "${file}", in which there is ${nothing}: ${(error as Error).message}.`);
+    tell(`${setting} names a file with ${nothing} in it: ${(error as Error).message}.`);
     return null;
   }
 }

@@ -1,14 +1,16 @@
 /**
- * The passwords, keys and certificates for Redis that stand in files. They are read at start, so that a mistake stops the start, and again
- * before each connection, so that changed ones are used without a restart.
+ * The users, passwords, keys and certificates for Redis, in the URL or in files. Files are read at start, so that a mistake stops the start, and
+ * again before each connection, so that changed ones are used without a restart.
  */
 import type { X509Certificate } from 'node:crypto';
 import { readCertificates, readPrivateKey, subjectOf, type Tell } from './pem-file.js';
-import { readRedisUrl } from './redis-url.js';
+import { type RedisAddress, RedisUrlError, readRedisUrl } from './redis-url.js';
 import { readTextFile } from './text-file.js';
 
 /** Paths, as the settings name them; null or absent if not set. */
 export interface RedisCredentialFiles {
+  /** Holds the whole URL; its user and password may change while the node runs. */
+  readonly redisUrlFile?: string | null;
   readonly redisPasswordFile?: string | null;
   readonly redisSentinelPasswordFile?: string | null;
   /** PEM: the certificates of those that may sign the certificate of Redis. */
@@ -18,9 +20,11 @@ export interface RedisCredentialFiles {
   readonly redisKeyFile?: string | null;
 }
 
-/** The content of the files; null for those that are not set. */
+/** What the files or the URL say now; null if neither does. */
 export interface RedisCredentials {
+  readonly username: string | null;
   readonly password: string | null;
+  readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
   readonly ca: string | null;
   readonly cert: string | null;
@@ -36,12 +40,15 @@ export class RedisCredentialsError extends Error {
 }
 
 const names = {
+  redisUrlFile: 'FANFARE_REDIS_URL_FILE',
   redisPasswordFile: 'FANFARE_REDIS_PASSWORD_FILE',
   redisSentinelPasswordFile: 'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
   redisCaFile: 'FANFARE_REDIS_CA_FILE',
   redisCertFile: 'FANFARE_REDIS_CERT_FILE',
   redisKeyFile: 'FANFARE_REDIS_KEY_FILE',
 } as const satisfies Record<keyof RedisCredentialFiles, string>;
+
+const filesForTls = ['redisCaFile', 'redisCertFile', 'redisKeyFile'] as const;
 
 const keys = Object.keys(names) as readonly (keyof RedisCredentialFiles)[];
 
@@ -56,6 +63,20 @@ export function settingsOf(files: RedisCredentialFiles): string {
   return set.map((key) => names[key]).join(', ');
 }
 
+/** The URL in the file. Throws {@link RedisCredentialsError}. */
+export function readRedisUrlFile(file: string): string {
+  const sentences: string[] = [];
+  const text = readText(names.redisUrlFile, file, (wrong) => void sentences.push(wrong))?.trim() ?? '';
+  try {
+    if (sentences.length === 0) readRedisUrl(text);
+  } catch (error) {
+    if (!(error instanceof RedisUrlError)) throw error;
+    sentences.push(`${names.redisUrlFile} names a file whose text ${error.message}`);
+  }
+  if (sentences.length > 0) throw new RedisCredentialsError(sentences);
+  return text;
+}
+
 /** Which files do not fit the URL, or are missing: one sentence each. */
 export function explainUnfit(redisUrl: string | null, files: RedisCredentialFiles): readonly string[] {
   const sentences: string[] = [];
@@ -63,8 +84,8 @@ export function explainUnfit(redisUrl: string | null, files: RedisCredentialFile
   if (redisUrl === null)
     return set.map((key) => `${names[key]} is set and FANFARE_REDIS_URL is not: set both or none.`);
   const { isTls, masterName, password, sentinelPassword } = readRedisUrl(redisUrl);
-  for (const key of set) {
-    if (key.endsWith('PasswordFile') || isTls) continue;
+  for (const key of filesForTls) {
+    if (isTls || !set.includes(key)) continue;
     sentences.push(`${names[key]} is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.`);
   }
   if (set.includes('redisPasswordFile') && password !== null)
@@ -87,9 +108,16 @@ export function explainUnfit(redisUrl: string | null, files: RedisCredentialFile
   return sentences;
 }
 
-/** Reads all files that are set. Throws {@link RedisCredentialsError}. */
-export function readRedisCredentials(files: RedisCredentialFiles): RedisCredentials {
+/** Reads all files that are set. `redisUrl`: the URL at the start. Throws {@link RedisCredentialsError}. */
+export function readRedisCredentials(files: RedisCredentialFiles & { readonly redisUrl: string }): RedisCredentials {
   const sentences: string[] = [];
+  const redisUrlFile = files.redisUrlFile ?? null;
+  const before = readRedisUrl(files.redisUrl);
+  const login = redisUrlFile === null ? before : readRedisUrl(readRedisUrlFile(redisUrlFile));
+  if (!isSameServer(login, before))
+    sentences.push(
+      `${names.redisUrlFile} names a file whose URL leads to another server, database or master than at the start: restart the nodes to use it, or correct the file.`,
+    );
   const tell: Tell = (wrong) => void sentences.push(wrong);
   const read = <Value>(key: keyof RedisCredentialFiles, reader: (name: string, file: string, tell: Tell) => Value) => {
     const file = files[key] ?? null;
@@ -102,7 +130,22 @@ export function readRedisCredentials(files: RedisCredentialFiles): RedisCredenti
   const key = read('redisKeyFile', readPrivateKey);
   if (cert !== null && key !== null && !cert.value[0].checkPrivateKey(key.value)) tell(explainOtherKey(cert.value[0]));
   if (sentences.length > 0) throw new RedisCredentialsError(sentences);
-  return { password, sentinelPassword, ca: ca?.pem ?? null, cert: cert?.pem ?? null, key: key?.pem ?? null };
+  return {
+    username: login.username,
+    password: password ?? login.password,
+    sentinelUsername: login.sentinelUsername,
+    sentinelPassword: sentinelPassword ?? login.sentinelPassword,
+    ca: ca?.pem ?? null,
+    cert: cert?.pem ?? null,
+    key: key?.pem ?? null,
+  };
+}
+
+/** Nodes that have another Redis than the others are another broker: only all of them together can change it. */
+function isSameServer(one: RedisAddress, other: RedisAddress): boolean {
+  const place = ({ servers, socketPath, masterName, isTls, database }: RedisAddress): string =>
+    JSON.stringify([servers, socketPath, masterName, isTls, database]);
+  return place(one) === place(other);
 }
 
 function explainOtherKey(certificate: X509Certificate): string {
@@ -111,13 +154,18 @@ function explainOtherKey(certificate: X509Certificate): string {
 
 /** A line break at the end belongs to the file, not to the password. */
 function readPassword(setting: string, file: string, tell: Tell): string | null {
-  try {
-    const password = readTextFile(file).replace(/\r?\n$/, '');
-    if (password !== '' && !/[\r\n]/.test(password)) return password;
-    const wrong = password === '' ? 'is empty' : 'has several lines';
-    tell(`${setting} names the file "${file}", which ${wrong}: write the password, and nothing else, into it.`);
-  } catch (error) {
-    tell(`${setting} names the file "${file}", which cannot be read: ${(error as Error).message}.`);
-  }
+  const password = readText(setting, file, tell)?.replace(/\r?\n$/, '') ?? null;
+  if (password === null || (password !== '' && !/[\r\n]/.test(password))) return password;
+  const wrong = password === '' ? 'is empty' : 'has several lines';
+  tell(`${setting} names a file that ${wrong}: write the password, and nothing else, into it.`);
   return null;
+}
+
+function readText(setting: string, file: string, tell: Tell): string | null {
+  try {
+    return readTextFile(file);
+  } catch (error) {
+    tell(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
+    return null;
+  }
 }

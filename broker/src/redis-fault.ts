@@ -39,9 +39,12 @@ export class ServerModeError extends Error {
   }
 }
 
-/** The text of an error without the arguments of a command, which Redis repeats and which may hold a password. */
+/**
+ * The text of an error without what may be a password: the arguments of a command, which Redis repeats, and a host that has no address, which may
+ * be a password that was put in its place.
+ */
 export function reasonOf({ message }: Error): string {
-  return message.replace(/, with args beginning with:.*$/s, '');
+  return message.replace(/, with args beginning with:.*$/s, '').replace(/(?<=getaddrinfo \w+) \S+/, '');
 }
 
 /** A Sentinel named a master in whose place another was announced: `master`, host and port. */
@@ -147,10 +150,12 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
     return `Redis refuses the user or password in ${login}: correct it.`;
   if (message.startsWith('NOAUTH'))
     return `Redis wants a password: put it into ${login} (redis://:password@host:port).`;
-  if (/^NOPERM .*(keys|channels)/.test(message))
-    return 'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX: give it both, as ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, Redis).';
-  if (message.startsWith('NOPERM'))
-    return 'Redis does not permit a command to this user: it needs PUBLISH, SUBSCRIBE, UNSUBSCRIBE, INFO, WAIT, CLIENT ID, CLIENT LIST and scripts with what they call, on the keys and channels of FANFARE_REDIS_PREFIX.';
+  if (/^NOPERM .*(keys|channels)|executing the script can't (access|publish)/.test(message))
+    return 'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX: give it both, as ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, The user of the nodes).';
+  if (/^NOPERM|executing the script can't run/.test(message)) {
+    const refused = /run the '([^']+)'/.exec(message)?.[1];
+    return `Redis does not permit ${refused === undefined ? 'a command' : `the command ${refused.toUpperCase()}`} to this user: give it the rules in docs/operations.md, The user of the nodes.`;
+  }
   if (isOfAnotherLayout(error))
     return `What stands in Redis was written by another release of Fanfare (layout ${message.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
   if (message.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';

@@ -230,6 +230,8 @@ export abstract class Link {
   #options(connectionName: string) {
     return {
       connectionName,
+      // CLIENT SETINFO (Redis 7.2) is nothing that our user may do, or needs.
+      disableClientInfo: true,
       lazyConnect: true,
       connectTimeout: connectTimeoutMs,
       // How long a connection that we give up may take to say goodbye.

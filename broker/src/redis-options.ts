@@ -50,15 +50,14 @@ export function ignoreLaterErrors(redis: Redis): void {
 }
 
 export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisSettings): RedisOptions {
-  const { servers, socketPath, masterName, username, sentinelUsername, isTls, database } = address;
-  const shared = { db: database, ...(username === null ? {} : { username }) };
+  const { servers, socketPath, masterName, isTls, database } = address;
+  const shared = { db: database };
   if (socketPath !== null) return { ...shared, path: socketPath };
   if (masterName === null) return { ...shared, ...servers[0] };
   return {
     ...shared,
     sentinels: [...servers],
     name: masterName,
-    ...(sentinelUsername === null ? {} : { sentinelUsername }),
     ...(isTls ? { enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
     // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
@@ -69,12 +68,9 @@ export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisS
 /** How to connect to a Sentinel itself. Files that cannot be read are logged by the link, which reads them too. */
 export function sentinelOptions(address: RedisAddress, settings: RedisSettings): RedisOptions {
   try {
-    const { sentinelPassword, sentinelTLS } = credentialOptions(address, readRedisCredentials(settings));
-    return {
-      ...(address.sentinelUsername === null ? {} : { username: address.sentinelUsername }),
-      ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
-      ...(sentinelTLS === undefined ? {} : { tls: sentinelTLS }),
-    };
+    const options = credentialOptions(address, readRedisCredentials(settings));
+    const { sentinelUsername: username, sentinelPassword: password, sentinelTLS } = options;
+    return { username, password, ...(sentinelTLS === undefined ? {} : { tls: sentinelTLS }) };
   } catch (error) {
     if (!(error instanceof RedisCredentialsError)) throw error;
     return {};
@@ -86,15 +82,15 @@ export function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
 }
 
-/** What may change while the node runs. */
-export function credentialOptions(address: RedisAddress, credentials: RedisCredentials): RedisOptions {
-  const { ca, cert, key } = credentials;
-  const password = credentials.password ?? address.password;
-  const sentinelPassword = credentials.sentinelPassword ?? address.sentinelPassword;
+/** What may change while the node runs. Empty texts are as good as none, and take the place of what was there before. */
+export function credentialOptions({ isTls }: RedisAddress, credentials: RedisCredentials) {
+  const { username, password, sentinelUsername, sentinelPassword, ca, cert, key } = credentials;
   const tls = { ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) };
   return {
-    ...(password === null ? {} : { password }),
-    ...(sentinelPassword === null ? {} : { sentinelPassword }),
-    ...(address.isTls ? { tls, sentinelTLS: tls } : {}),
-  };
+    username: username ?? '',
+    password: password ?? '',
+    sentinelUsername: sentinelUsername ?? '',
+    sentinelPassword: sentinelPassword ?? '',
+    ...(isTls ? { tls, sentinelTLS: tls } : {}),
+  } satisfies RedisOptions;
 }

@@ -85,6 +85,7 @@ export class SentinelWatch {
       ...server,
       ...sentinelOptions(this.#address, this.#settings),
       connectionName: `fanfare:${this.#settings.nodeName}:sentinels`,
+      disableClientInfo: true,
       connectTimeout: connectTimeoutMs,
       keepAlive: keepAliveMs,
       enableReadyCheck: false,

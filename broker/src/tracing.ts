@@ -106,8 +106,8 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       // Never reached: #export has the deadline.
       exportTimeoutMillis: collectorTimeoutMs * 2,
     });
-    const { origin, pathname } = new URL(tracingUrl);
-    const url = origin + pathname;
+    // A path may hold a key of the account.
+    const url = new URL(tracingUrl).origin;
     log.info(
       { event: 'tracing', url, ratio: tracingRatio },
       `Traces ${tracingRatio * 100} % of publications to ${url}.`,

@@ -73,6 +73,11 @@ describe('FANFARE_AUTH', () => {
     (jwksUrl) => expect(wrong(ofIssuer({ jwksUrl }))).toEqual([]),
   );
 
+  it.each([{ url: 'https://hook.test/' }, { url: 'http://127.0.0.1/' }, { url: 'http://hook.test/', allowHttp: true }])(
+    'takes the hook %j',
+    (hook) => expect(wrong({ ...ofApiKey({}), hook: { events: ['connect'], ...hook } })).toEqual([]),
+  );
+
   const at = 'FANFARE_AUTH at issuers[0]';
   const key = `${at}.keys[0]: it`;
   const apiKey = 'FANFARE_AUTH at apiKeys[0]: it';
@@ -82,17 +87,17 @@ describe('FANFARE_AUTH', () => {
     [
       'a field that is like a known one',
       { apiKey: [], ...ofApiKey({}) },
-      'FANFARE_AUTH has "apiKey", which is no field here; did you mean apiKeys?',
+      'FANFARE_AUTH has an unknown field, number 1; did you mean apiKeys?',
     ],
     [
       'a field of an issuer that is like a known one',
       ofIssuer({ jwksUrl: 'https://id.test', jwksURL: 'x' }),
-      `${at}: it has "jwksURL", which is no field here; did you mean jwksUrl?`,
+      `${at}: it has an unknown field, number 3; did you mean jwksUrl?`,
     ],
     [
       'another field',
       ofApiKey({ rights: {} }),
-      `${apiKey} has "rights", which is no field here; those there are: id, sha256, permissions, admin, messageIdGroup.`,
+      `${apiKey} has an unknown field, number 3; those there are: id, sha256, permissions, admin, messageIdGroup.`,
     ],
     [
       'a group of messageIds that is none',
@@ -104,17 +109,17 @@ describe('FANFARE_AUTH', () => {
     [
       'the same issuer twice',
       { issuers: [1, 2].map(() => ({ issuer, jwksUrl: 'https://id.test' })) },
-      `FANFARE_AUTH has the issuer "${issuer}" twice.`,
+      'FANFARE_AUTH at issuers[1]: it has the issuer of issuers[0]: each needs its own.',
     ],
     [
       'the same kid twice',
       ofIssuer({ keys: [1, 2].map(() => ({ algorithm: 'HS256', secret, kid: 'a' })) }),
-      `${at}: it has the kid "a" twice.`,
+      `${at}.keys[1]: it has the kid of keys[0]: each needs its own.`,
     ],
     [
       'the same API key twice',
       { apiKeys: [...ofApiKey({}).apiKeys, ...ofApiKey({}).apiKeys] },
-      'FANFARE_AUTH has the id "orders" twice.',
+      'FANFARE_AUTH at apiKeys[1]: it has the id of apiKeys[0]: each needs its own.',
     ],
     [
       'a short secret',
@@ -217,12 +222,27 @@ describe('FANFARE_AUTH', () => {
     [
       'permissions for no action',
       ofApiKey({ permissions: { read: ['a'] } }),
-      `${apiKey} has wrong permissions: "read" is no action; those there are: publish, subscribe, presence, history.`,
+      `${apiKey} has wrong permissions: action 1 is unknown; those there are: publish, subscribe, presence, history.`,
+    ],
+    [
+      'an invalid pattern',
+      ofApiKey({ permissions: { publish: ['a', 'a..b'] } }),
+      `${apiKey} has wrong permissions: pattern 2 of publish has an empty segment.`,
     ],
     [
       'a hook with a password',
       { ...ofApiKey({}), hook: { url: 'https://ada:hush@id.test/', events: ['connect'] } },
       'FANFARE_AUTH at hook: it has a url with a user name or password, which are not sent.',
+    ],
+    [
+      'a hook over http',
+      { ...ofApiKey({}), hook: { url: 'http://hook.test/', events: ['connect'] } },
+      'FANFARE_AUTH at hook: it has a url that is http, and does not lead to this machine: use https, or set "allowHttp": true if only the nodes and the hook are on the way.',
+    ],
+    [
+      'a token of the hook that no header takes',
+      { ...ofApiKey({}), hook: { url: 'https://hook.test/', events: ['connect'], token: 'hush\n' } },
+      'FANFARE_AUTH at hook: it has a wrong token: it must be 1 to 4096 printable ASCII characters without spaces.',
     ],
   ])('says what is wrong: %s', (_, document, sentence) => {
     expect(wrong(document)).toEqual([sentence]);
@@ -235,7 +255,9 @@ describe('FANFARE_AUTH', () => {
       `${names} cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.`,
     ]);
     const missing = `${secretFile}-missing`;
-    expect(wrong(ofKey({ algorithm: 'HS256', secretFile: missing }))).toEqual([`${names} cannot be read: ENOENT.`]);
+    expect(wrong(ofKey({ algorithm: 'HS256', secretFile: missing }))).toEqual([
+      `${names} cannot be read: there is no file at this path (ENOENT).`,
+    ]);
   });
 
   it('says everything that is wrong at once', () => {

@@ -86,7 +86,7 @@ describe('a hook', () => {
     [
       'a way elsewhere',
       (_: unknown, response: ServerResponse) => response.writeHead(307, { Location: '/else' }).end(),
-      'cannot be reached',
+      'answered 307',
     ],
     ['a broken connection', (request: IncomingMessage) => request.socket.destroy(), 'cannot be reached'],
   ] as readonly [string, Handler, string][])('is down where the backend answers %s', async (_, handler, why) => {

@@ -39,7 +39,7 @@ async function keysOf(first: Answer) {
   const counters = { jwksFetches: 0, jwksFailures: 0 };
   const keys = new JwksKeys(
     {
-      issuer: 'https://id.test',
+      place: 'issuers[0]',
       jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
       algorithms: ['RS256', 'ES256', 'EdDSA'],
     },
@@ -168,7 +168,7 @@ describe('published keys', () => {
     [
       'a way elsewhere',
       (response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end(),
-      'cannot be reached',
+      'answered 302',
     ],
     ['too many keys', say(Array(101).fill({})), 'answered 101 keys, of which at most 100 are taken'],
     [

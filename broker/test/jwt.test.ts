@@ -181,13 +181,13 @@ describe('a JWT', () => {
       'whose grants are for no action',
       { fanfare: { dance: ['>'] } },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": "dance" is no action; those there are: publish, subscribe, presence, history.',
+      'Of the permissions in the claim "fanfare": action 1 is unknown; those there are: publish, subscribe, presence, history.',
     ],
     [
       'whose grants have a bad pattern',
       { fanfare: { publish: ['a..b'] } },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": publish has the pattern "a..b", which has an empty segment.',
+      'Of the permissions in the claim "fanfare": pattern 1 of publish has an empty segment.',
     ],
     [
       'whose grants are too many',

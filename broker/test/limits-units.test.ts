@@ -189,35 +189,30 @@ describe('origins', () => {
     expect(origins).toEqual(new Set([...apps, 'app://shop.example:1']));
   });
 
+  const rewrite =
+    'at origin 1: it is not written as browsers write it: use what location.origin is in the page, in lower case, without a default port, and with nothing behind the host.';
+
   it.each([
-    [
-      'https://app.example.com/',
-      'has "https://app.example.com/", which browsers write https://app.example.com: write it so.',
-    ],
-    [
-      'https://App.example.com',
-      'has "https://App.example.com", which browsers write https://app.example.com: write it so.',
-    ],
-    ['https://a.example:443', 'has "https://a.example:443", which browsers write https://a.example: write it so.'],
-    ['https://*.example.com', 'has "https://*.example.com", a pattern: list each origin.'],
-    ['app.example.com', 'has "app.example.com", which is no origin such as https://app.example.com.'],
+    ['https://app.example.com/', rewrite],
+    ['https://App.example.com', rewrite],
+    ['https://a.example:443', rewrite],
+    ['https://ada:hush@a.example', rewrite],
+    ['Capacitor://LocalHost/', rewrite],
+    ['https://*.example.com', 'at origin 1: it is a pattern: list each origin.'],
+    ['app.example.com', 'at origin 1: it is no origin such as https://app.example.com.'],
     [
       'null',
-      'has "null", which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.',
+      'at origin 1: it is null, which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.',
     ],
-    [
-      'Capacitor://LocalHost/',
-      'has "Capacitor://LocalHost/", which browsers write capacitor://localhost: write it so.',
-    ],
-    ['tauri://', 'has "tauri://", which is no origin such as https://app.example.com or capacitor://localhost.'],
-    ['capacitor:localhost', 'has "capacitor:localhost", which is no origin such as https://app.example.com.'],
-    ['file:///app/index.html', 'has "file:///app/index.html", which apps write file://: write it so.'],
+    ['tauri://', 'at origin 1: it is no origin such as https://app.example.com or capacitor://localhost.'],
+    ['capacitor:localhost', 'at origin 1: it is no origin such as https://app.example.com.'],
+    ['file:///app/index.html', 'at origin 1: it is a file: apps send file://, write that.'],
     [
       'wss://a.example',
-      'has "wss://a.example", the address of a node: write the origin of the page that connects, such as https://app.example.com.',
+      'at origin 1: it is the address of a node: write the origin of the page that connects, such as https://app.example.com.',
     ],
-    ['https://a.example,*', 'has "*", beside others: write * alone, or leave it out.'],
-    ['https://a.example,,https://b.example', 'has "", an empty part: separate origins with one comma.'],
+    ['https://a.example,*', 'at origin 2: it is * next to others: write * alone, or leave it out.'],
+    ['https://a.example,,https://b.example', 'at origin 2: it is empty: separate origins with one comma.'],
   ])('cannot be %s', (text, sentence) => {
     expect(read(text).wrong).toEqual([sentence]);
   });

@@ -26,15 +26,15 @@ describe('the command', () => {
     const { code, err } = await run(['--prot', '80']);
     expect(code).toBe(2);
     expect(err.trim().split('\n').length).toBe(1);
-    expect(err).toContain("Unknown option '--prot'");
+    expect(err).toBe('fanfare: There is no such option, only --help.\n');
   });
 
   it('says what is wrong with each setting, and ends with code 2', async () => {
     const { code, out, err } = await run([], { FANFARE_PORT: 'x', FANFARE_PROT: '1' });
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trim().split('\n')).toEqual([
-      'fanfare: FANFARE_PORT must be an integer from 0 to 65535, not "x".',
-      'fanfare: FANFARE_PROT is no setting; did you mean FANFARE_PORT?',
+      'fanfare: FANFARE_PORT must be an integer from 0 to 65535.',
+      'fanfare: FANFARE_… is no setting; did you mean FANFARE_PORT?',
     ]);
   });
 
@@ -43,11 +43,11 @@ describe('the command', () => {
     const port = new URL(node.url).port;
     const { code, err } = await run([], { FANFARE_PORT: port, FANFARE_ADMIN_PORT: '0' });
     expect(code).toBe(2);
-    expect(err).toContain(`Cannot listen on 127.0.0.1:${port}: the port is in use`);
+    expect(err).toContain(`Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use`);
     const adminPort = new URL(node.adminUrl).port;
     const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: adminPort });
     expect(second.code).toBe(2);
-    expect(second.err).toContain('Set FANFARE_ADMIN_PORT.');
+    expect(second.err).toContain('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
   });
 });
 

@@ -1,64 +1,198 @@
-/** The Redis user that docs/operations.md gives to the nodes suffices, and is confined to their prefix. */
-import { readFileSync } from 'node:fs';
-import { startRedis } from '@fanfare/local-cluster';
+/** The Redis user that docs/operations.md gives to the nodes: it suffices for the whole life of a node, and everything else is refused. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
-import { expect, it } from 'vitest';
+import { SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
-import { startCluster } from './harness.js';
+import { answersForKey, commandsForAll, commandsIn, commandsPermitted } from './acl.js';
+import { startCluster, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
-const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+const root = new URL('../../', import.meta.url);
+const read = (file: string): string => readFileSync(new URL(file, root), 'utf8');
+const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(read('docs/operations.md')) ?? [];
+const documented = commandsIn(rules);
 
-it('serves histories, fast and durable topics, tickets, revocations and the look at output buffers, and nothing else', async () => {
-  const [, rule = ''] = /^ACL SETUSER (fanfare .*)$/m.exec(page) ?? [];
-  await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
-  await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${redis.port}`] });
-  const admin = new Redis(redis.url);
-  await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
-  await admin.call('ACL', 'SETUSER', ...rule.split(' '));
-  const { key, entry } = createApiKey('test');
-  const permissions = { publish: ['>'], subscribe: ['>'], history: ['>'] };
-  await using cluster = await startCluster({
-    nodes: 2,
-    redis: false,
-    env: {
-      FANFARE_REDIS_URL: redis.url.replace('redis://', 'redis://fanfare:password@'),
-      FANFARE_TOPICS: '{"fast":{"level":"fast"},"durable":{"level":"durable"}}',
-      FANFARE_AUTH: JSON.stringify({ apiKeys: [{ ...entry, permissions, admin: true }] }),
-      FANFARE_PROBE_INTERVAL_MS: '100',
-    },
+/** The second form is that of Redis 7.0. The third: no script may do it, whoever runs it. */
+const refusedInScript = /NOPERM|The user executing the script can't|not allowed from script/;
+
+describe('the documented user of Redis', () => {
+  let redis: RedisProcess;
+  let admin: Redis;
+  let confined: Redis;
+
+  beforeAll(async () => {
+    // In its configuration, so that it is there again after a restart.
+    const user = ['--user', 'fanfare', 'on', '>password', ...rules.split(' ')];
+    // These are refused to everybody by default: here the rules have to.
+    const all = ['--enable-debug-command', 'yes', '--enable-module-command', 'yes'];
+    redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0', ...all, ...user] });
+    admin = new Redis(redis.url);
+    confined = new Redis({ port: redis.port, username: 'fanfare', password: 'password', disableClientInfo: true });
+    // Redis is away for a moment below.
+    for (const each of [admin, confined]) each.on('error', () => undefined);
   });
-  const headers = { Authorization: `Bearer ${key}` };
-  const [writer, reader] = await Promise.all(
-    cluster.nodes.map(({ url }) => TestConnection.open(url, 'json', { headers })),
-  );
-  if (writer === undefined || reader === undefined) throw new Error('There are two nodes.');
-  for (const topic of ['fast', 'kept', 'durable']) {
-    expect(await reader.subscribe(topic)).toMatchObject({ type: 'subscribed' });
-    await until(
-      `a publication to ${topic} is accepted`,
-      async () => (await writer.publish(topic, 1)).type === 'published',
-    );
-    expect(await reader.take(topic, 1)).toEqual([1]);
-  }
-  const post = async (path: string, body: object): Promise<number> => {
-    const url = (cluster.node().url as string).replace('ws:', 'http:').replace('/ws', path);
-    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
-    return response.status;
-  };
-  expect(await post('/v1/revocations', { subject: 'nobody' })).toBe(202);
-  const probes = await cluster.node().metric('fanfare_probe_seconds_count');
-  await until('it goes on', async () => (await cluster.node().metric('fanfare_probe_seconds_count')) > probes + 2);
-  // A replica that is slow to confirm is none of the user's.
-  expect(cluster.nodes.flatMap(({ log }) => log).filter(({ msg }) => msg.includes('does not permit'))).toEqual([]);
-  expect(await admin.call('ACL', 'LOG')).toEqual([]);
 
-  const confined = new Redis(redis.url.replace('redis://', 'redis://fanfare:password@'));
-  await expect(confined.set('other', '1')).rejects.toThrow('NOPERM');
-  await expect(confined.flushall()).rejects.toThrow('NOPERM');
-  await expect(confined.config('GET', '*')).rejects.toThrow('NOPERM');
-  confined.disconnect();
-  admin.disconnect();
-  await Promise.all([writer.close(), reader.close()]);
+  afterAll(async () => {
+    admin?.disconnect();
+    confined?.disconnect();
+    await redis?.[Symbol.asyncDispose]();
+  });
+
+  it('is that of docker-compose.yml and of the example in k8s/ too', () => {
+    expect(documented.length).toBeGreaterThan(20);
+    for (const file of ['compose/redis.conf', 'k8s/components/example-redis/redis.conf'])
+      expect(read(file)).toMatch(`\nuser fanfare on nopass ${rules}\n`);
+  });
+
+  it('may run what the sources of a node name, and nothing else', () => {
+    const folders = ['broker/lua/', 'broker/src/', 'broker/src/auth/', 'broker/src/relay/'];
+    const sources = folders.flatMap((folder) =>
+      readdirSync(new URL(folder, root))
+        .filter((name) => /\.(lua|ts)$/.test(name))
+        .map((name) => read(folder + name)),
+    );
+    const text = sources.join('\n');
+    const inScripts = [...text.matchAll(/(?<!this\.)redis\.p?call\('(\w+)'(?:, '(CREATE|DESTROY|STREAM)')?/g)].map(
+      ([, name = '', sub]) => (sub === undefined ? name : `${name}|${sub}`),
+    );
+    const store = read('broker/src/auth/redis-auth-store.ts');
+    const asLists = [...store.matchAll(/\[\s*'([A-Z]{2,})',/g)].map(([, name = '']) => name);
+    const byMethods = [
+      ...text.matchAll(/(?:this\.redis|pipeline|sentinel)\.(info|select|subscribe|unsubscribe|publish|wait)\(/g),
+    ].map(([, name = '']) => name);
+    const bySubcommand = [
+      ...text.matchAll(/(?:this\.redis|pipeline)\.(?:call\()?'?(client|script|COMMAND)(?:\(|', )'(\w+)'/g),
+    ];
+    const named = [
+      ...inScripts,
+      ...asLists,
+      ...byMethods,
+      ...bySubcommand.map(([, name = '', sub = '']) => `${name}|${sub}`),
+      ...[...text.matchAll(/call(?:Buffer)?\('(EVALSHA)'/g)].map(([, name = '']) => name),
+      // By ioredis, for the name of the connection.
+      'client|setname',
+    ];
+    expect([...new Set(named.map((name) => name.toLowerCase()))].toSorted()).toEqual(documented);
+  });
+
+  it('is refused every other command, and keys and channels outside of the prefix', async () => {
+    expect(await commandsPermitted(admin, confined)).toEqual(documented);
+    expect((await commandsForAll(admin)).toSorted()).toEqual(['auth', 'hello', 'quit', 'reset']);
+
+    const outside = await answersForKey(admin, confined, documented, 'other', 'fanfare:x');
+    // RENAME has two.
+    expect(outside.map(([place]) => place)).toEqual(
+      expect.arrayContaining(['rename 1', 'rename 2', 'xgroup|create 2']),
+    );
+    expect(outside.length).toBeGreaterThan(20);
+    expect(outside.filter(([, answer]) => !/^NOPERM .*keys/.test(answer))).toEqual([]);
+    const inside = await answersForKey(admin, confined, documented, 'fanfare:y', 'fanfare:x');
+    expect(inside.filter(([, answer]) => answer.startsWith('NOPERM'))).toEqual([]);
+    for (const name of ['other', 'fanfar', 'fanfare', 'FANFARE:x']) {
+      await expect(confined.get(name)).rejects.toThrow('NOPERM');
+      await expect(confined.publish(name, '1')).rejects.toThrow('NOPERM');
+      await expect(confined.subscribe(name)).rejects.toThrow('NOPERM');
+      await expect(confined.eval('return 1', 1, name)).rejects.toThrow('NOPERM');
+      for (const command of ["'GET', ARGV[1]", "'PUBLISH', ARGV[1], '1'"])
+        await expect(confined.eval(`return redis.call(${command})`, 0, name)).rejects.toThrow(refusedInScript);
+    }
+    for (const command of [
+      "'FLUSHALL'",
+      "'KEYS', '*'",
+      "'SCRIPT', 'FLUSH'",
+      "'FUNCTION', 'FLUSH'",
+      "'CONFIG', 'GET', '*'",
+    ])
+      await expect(confined.eval(`return redis.call(${command})`, 0)).rejects.toThrow(refusedInScript);
+    await admin.flushall();
+    await admin.call('ACL', 'LOG', 'RESET');
+  });
+
+  it('serves nodes for their whole life', async () => {
+    await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${redis.port}`] });
+    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    const { key, entry } = createApiKey('test');
+    const secret = 'a secret that is known to this test only';
+    const permissions = { publish: ['>'], subscribe: ['>'], history: ['>'] };
+    const env = {
+      FANFARE_REDIS_URL: redis.url.replace('redis://', 'redis://fanfare:password@'),
+      FANFARE_TOPICS: '{"fast":{"level":"fast"},"durable":{"level":"durable"},"short":{"historySize":2}}',
+      FANFARE_AUTH: JSON.stringify({
+        issuers: [{ issuer: 'https://id.test', keys: [{ algorithm: 'HS256', secret }] }],
+        apiKeys: [{ ...entry, permissions, admin: true }],
+      }),
+      FANFARE_PROBE_INTERVAL_MS: '100',
+      // The replica may be slow to confirm on a busy machine.
+      FANFARE_DURABLE_TIMEOUT_MS: '20000',
+    };
+    const cluster = await startCluster({ nodes: 2, redis: false, env });
+    const headers = { Authorization: `Bearer ${key}` };
+    const [writer, reader] = await Promise.all(
+      cluster.nodes.map(({ url }) => TestConnection.open(url, 'json', { headers })),
+    );
+    if (writer === undefined || reader === undefined) throw new Error('There are two nodes.');
+    let number = 0;
+    const topics = ['fast', 'kept', 'durable', 'short'];
+    /** Each topic delivers, from one node to the other. */
+    const deliver = async (): Promise<void> => {
+      for (const topic of topics) {
+        number++;
+        const publish = { type: 'publish', topic, data: number, messageId: `m${number}` } as const;
+        await until(
+          `a publication to ${topic} is accepted`,
+          async () => (await writer.request(publish)).type === 'published',
+        );
+        expect(await reader.take(topic, 1)).toEqual([number]);
+      }
+    };
+    for (const topic of topics) expect(await reader.subscribe(topic)).toMatchObject({ type: 'subscribed' });
+    for (let times = 0; times < 4; times++) await deliver();
+    expect(
+      await writer.request({ type: 'history', topic: 'short', since: null, limit: 10, direction: 'backward' }),
+    ).toMatchObject({ type: 'history' });
+
+    // A user: counted with its connections and what it sends, comes by a ticket, and is revoked.
+    const token = await new SignJWT({ fanfare: permissions })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer('https://id.test')
+      .setSubject('ada')
+      .setIssuedAt()
+      .setExpirationTime('1h')
+      .sign(Buffer.from(secret));
+    const post = (path: string, bearer: string, body: object = {}): Promise<Response> => {
+      const url = cluster.node().url.replace('ws:', 'http:').replace('/ws', path);
+      return fetch(url, { method: 'POST', headers: { Authorization: `Bearer ${bearer}` }, body: JSON.stringify(body) });
+    };
+    const { ticket } = (await (await post('/v1/tickets', token)).json()) as { ticket: string };
+    const user = await TestConnection.open(`${cluster.node(1).url}?ticket=${ticket}`, 'json');
+    await until('the user may publish', async () => (await user.publish('kept', ++number)).type === 'published');
+    expect(await reader.take('kept', 1)).toEqual([number]);
+    await until('its rate is shared', async () => (await admin.keys('fanfare:budget:*')).length > 0);
+    await until('its connections are counted', async () => (await admin.keys('fanfare:connections:*')).length > 0);
+    expect((await post('/v1/revocations', key, { subject: 'ada' })).status).toBe(202);
+    expect(await user.closed).toMatchObject({ code: 4503 });
+
+    // Somebody else empties the cache of scripts.
+    await admin.script('FLUSH');
+    await deliver();
+    // Redis loses everything, and the nodes give back what they remember.
+    await redis.restart();
+    await until('the nodes have recovered', () => logged(cluster, 'redisRecovered').length > 0);
+    await deliver();
+    // A node that leaves, and one that comes.
+    await Promise.all([writer.close(), reader.close()]);
+    await cluster[Symbol.asyncDispose]();
+    // In another database, which asks for SELECT.
+    await using _other = await startCluster({ env: { ...env, FANFARE_REDIS_URL: `${env.FANFARE_REDIS_URL}/1` } });
+
+    expect(logged(cluster, 'redisError').filter(({ msg }) => msg.includes('permit'))).toEqual([]);
+    expect(await admin.call('ACL', 'LOG')).toEqual([]);
+  });
 });
+
+function logged({ nodes }: TestCluster, event: string) {
+  return nodes.flatMap(({ log }) => log).filter((line) => line.event === event);
+}

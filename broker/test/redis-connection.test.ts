@@ -327,6 +327,47 @@ describe('a password in a file', () => {
     admin.disconnect();
   });
 
+  it('is found in the URL too: another user is used from the next connection on, and another server is not', async () => {
+    using folder = new CertificateFolder('unused');
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    for (const [user, password] of [
+      ['one', 'hush/1'],
+      ['two', 'hush 2'],
+    ] as const)
+      await admin.call('ACL', 'SETUSER', user, 'on', `>${password}`, '~*', '&*', '+@all');
+    await admin.call('ACL', 'SETUSER', 'default', '-@all', '+@connection');
+    const urlOf = (login: string): string => `${redis.url.replace('//', `//${login}@`)}\n`;
+    const urlFile = folder.write('url', urlOf('one:hush%2F1'));
+    await using cluster = await startCluster({ env: { FANFARE_REDIS_URL_FILE: urlFile } });
+    const node = cluster.node();
+    await expectDelivery(cluster);
+
+    folder.write('url', urlOf('one:hush%2F1').replace(/:\d+\n/, '/1'));
+    await until('it is told that this needs a restart', () =>
+      node.log.some(
+        ({ event, link, msg }) =>
+          event === 'redisError' && link === 'check' && msg.includes('leads to another server, database or master'),
+      ),
+    );
+    expect((await node.readiness()).status).toBe(200);
+
+    folder.write('url', urlOf('two:hush%202'));
+    await until('the new user is accepted', () =>
+      node.log.some(({ event, msg }) => event === 'redisCredentialsAccepted' && msg.includes('FANFARE_REDIS_URL_FILE')),
+    );
+    const keeper = new Redis({ port: redis.port, username: 'two', password: 'hush 2' });
+    await keeper.call('ACL', 'DELUSER', 'one');
+    await until('both connections are those of the new user', async () => {
+      const clients = String(await keeper.client('LIST'));
+      return (clients.match(/ name=fanfare:\S+ .* user=two /g) ?? []).length === 2;
+    });
+    await untilReady(node);
+    await expectDelivery(cluster);
+    expect(JSON.stringify(node.log)).not.toContain('hush');
+    for (const each of [admin, keeper]) each.disconnect();
+  });
+
   it('that is gone when a connection is lost costs nothing: the one that was read before is used, and the log says so', async () => {
     using folder = new CertificateFolder('unused');
     await using redis = await startRedis({ args: ['--requirepass', 'secret'] });
@@ -338,9 +379,7 @@ describe('a password in a file', () => {
     await until('the connections were lost', () => node.log.some(({ event }) => event === 'redisLost'));
     await untilReady(node);
     await expectDelivery(cluster);
-    expect(
-      node.log.some(({ msg }) => msg.includes(`${names} names the file "${passwordFile}", which cannot be read`)),
-    ).toBe(true);
+    expect(node.log.some(({ msg }) => msg.includes(`${names} names a file that cannot be read`))).toBe(true);
   });
 });
 
@@ -387,6 +426,17 @@ describe('a Redis that Fanfare cannot use', () => {
       redis.url.replace('//', '//app:secret@'),
       'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX',
     );
+    admin.disconnect();
+  });
+
+  it.each([
+    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user: give it the rules in'],
+    ['a command of a script', '-get', 'Redis does not permit a command to this user: give it the rules in'],
+  ])('does not permit %s', async (_, withheld, sentence) => {
+    await using redis = await startRedis();
+    const admin = new Redis(redis.url);
+    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', withheld);
+    await expectFault(redis.url.replace('//', '//app:secret@'), sentence);
     admin.disconnect();
   });
 

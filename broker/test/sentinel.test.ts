@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
 import { SentinelWatch } from '../src/sentinel-watch.js';
+import { commandsForAll, commandsIn, commandsPermitted } from './acl.js';
 import { CertificateFolder } from './certificates.js';
 import { startCluster, type TestNode } from './harness.js';
 import { until } from './wait.js';
@@ -250,9 +251,16 @@ describe('Redis with Sentinels', () => {
     await failOver(sentinelAdmin);
     await until('it follows', async () => (await namesAt(pair.next)).length === 2);
     expect(logged(cluster.node(), 'sentinelRefused')).toEqual([]);
-    const confined = new Redis({ port: sentinel.port, username: 'fanfare', password: 'password' });
-    await expect(confined.call('SENTINEL', 'FAILOVER', 'mymaster')).rejects.toThrow('NOPERM');
-    await expect(confined.subscribe('+sdown')).rejects.toThrow('NOPERM');
+    const confined = new Redis({
+      port: sentinel.port,
+      username: 'fanfare',
+      password: 'password',
+      enableReadyCheck: false,
+    });
+    expect(await commandsPermitted(sentinelAdmin, confined)).toEqual(commandsIn(rule));
+    expect((await commandsForAll(sentinelAdmin)).toSorted()).toEqual(['auth', 'hello']);
+    for (const channel of ['+sdown', '*', '__sentinel__:hello'])
+      await expect(confined.subscribe(channel)).rejects.toThrow('NOPERM');
     for (const redis of [confined, sentinelAdmin]) redis.disconnect();
   });
 

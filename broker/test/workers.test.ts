@@ -328,7 +328,7 @@ describe('a port of several workers', () => {
   const refused = (port: number): object => ({
     code: 2,
     out: '',
-    err: `fanfare: Cannot listen on 127.0.0.1:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.\n`,
+    err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or the address is not one of this machine. Set FANFARE_PORT or FANFARE_HOST.\n`,
   });
 
   it('is neither shared with a broker that has it, nor given to one that wants it', async () => {
@@ -341,7 +341,10 @@ describe('a port of several workers', () => {
       run([], { ...workers(0), FANFARE_ADMIN_PORT: String(node.adminPort) }),
     ]);
     expect(finished.slice(0, 3)).toEqual([refused(alone.port), refused(node.port), refused(node.port)]);
-    expect(finished[3]).toMatchObject({ code: 2, err: expect.stringContaining('Set FANFARE_ADMIN_PORT.') });
+    expect(finished[3]).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
+    });
   });
 
   it('belongs to its supervisor also while no worker listens on it', async () => {

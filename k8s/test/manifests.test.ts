@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { hasKubectl, type Manifest, renderKustomization, renderOverlay } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mistakes, Objects } from './mistakes.js';
-import { policies, promisedSecrets } from './policies.js';
+import { policies, promisedSecrets, promisedSettings, refusalsOf } from './policies.js';
 import { wrongBySchema } from './schemas.js';
 
 const k8s = fileURLToPath(new URL('..', import.meta.url));
@@ -107,6 +107,19 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
     expect(text).toContain('ghcr.io/you/fanfare@sha256:');
     expect(text).toContain('"hostnames":["push.you.example"]');
     expect(text).toContain('"FANFARE_ORIGINS":"https://www.you.example"');
+  });
+
+  it.each(['production', 'sentinel'])('of %s start no node before the operator has said whom to trust', (overlay) => {
+    expect(refusalsOf(of(overlay))).toEqual([
+      'FANFARE_TRUSTED_PROXIES has a placeholder: it must be addresses or networks such as 10.0.0.0/8, separated by commas.',
+    ]);
+    for (const name of Object.keys(promisedSettings)) expect(page).toContain(name);
+  });
+
+  it('of the example start a node, and let it out to where the operator says', () => {
+    expect(refusalsOf(of(example))).toEqual([]);
+    const policy = of(example).find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'fanfare');
+    expect(JSON.stringify(policy)).not.toContain('192.0.2.0/24');
   });
 
   it('name no Secret that k8s/README.md does not say how to make', () => {

@@ -593,7 +593,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a setting that does not exist',
     foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_MAX_CONNECTION is no setting; did you mean FANFARE_MAX_CONNECTIONS?',
+    sentence: 'FANFARE_MAX_… is no setting; did you mean FANFARE_MAX_CONNECTIONS?',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTION = '1';
     },
@@ -618,16 +618,16 @@ export const mistakes: readonly Mistake[] = [
     about: 'nobody who is asked who he is',
     foundBy: 'the configuration is one that the broker takes',
     sentence: 'FANFARE_AUTH',
-    plant: ({ broker }) => {
-      broker.env = broker.env.filter(({ name }: { name: string }) => name !== 'FANFARE_AUTH');
+    plant: ({ config }) => {
+      delete config.FANFARE_AUTH;
     },
   },
   {
     about: 'no Redis',
     foundBy: 'the configuration is one that the broker takes',
     sentence: 'The nodes have no Redis',
-    plant: ({ broker }) => {
-      broker.env = broker.env.filter(({ name }: { name: string }) => name !== 'FANFARE_REDIS_URL');
+    plant: ({ config }) => {
+      delete config.FANFARE_REDIS_URL_FILE;
     },
   },
   {
@@ -635,9 +635,8 @@ export const mistakes: readonly Mistake[] = [
     foundBy: 'the configuration is one that the broker takes',
     sentence: 'FANFARE_REDIS_URL names no master',
     overlay: 'sentinel',
-    plant: ({ broker }) => {
-      const url = broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL');
-      url.value = url.value.replace('/mymaster', '');
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replace('/mymaster', '');
     },
   },
   {
@@ -650,20 +649,69 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a key that its Secret does not have',
-    foundBy: 'what is referred to exists',
-    sentence: 'the Secret fanfare has no key redis',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_REDIS_URL_FILE names a file that cannot be read: there is no file at this path',
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL_FILE = '/run/secrets/fanfare/redis';
+    },
+  },
+  {
+    about: 'a Secret that is not mounted',
+    foundBy: 'the configuration is one that the broker takes',
+    sentence: 'FANFARE_AUTH names a file that cannot be read',
+    plant: ({ broker, pod }) => {
+      delete broker.volumeMounts;
+      delete pod.volumes;
+    },
+  },
+  {
+    about: 'a secret in the environment',
+    foundBy: 'secrets are files, which are read again',
+    sentence: 'has the secret FANFARE_AUTH in its environment',
     plant: ({ broker }) => {
-      broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL').valueFrom.secretKeyRef.key =
-        'redis';
+      broker.env.push({ name: 'FANFARE_AUTH', valueFrom: { secretKeyRef: { name: 'fanfare', key: 'auth' } } });
+    },
+  },
+  {
+    about: 'a password that crosses the network in the clear',
+    foundBy: 'secrets are files, which are read again',
+    sentence: 'The password of Redis is sent without TLS',
+    overlay: 'sentinel',
+    plant: ({ config }) => {
+      config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replace('rediss', 'redis');
+      delete config.FANFARE_REDIS_CA_FILE;
+    },
+  },
+  {
+    about: 'a way out to everywhere',
+    foundBy: 'network policies name where the broker may go',
+    sentence: 'out to port 443: it names no destination',
+    plant: (objects) => {
+      delete objects.get('NetworkPolicy', 'fanfare').spec.egress[2].to;
+    },
+  },
+  {
+    about: 'a way out to all addresses',
+    foundBy: 'network policies name where the broker may go',
+    sentence: 'out to port 443: it names everything',
+    plant: (objects) => {
+      objects.get('NetworkPolicy', 'fanfare').spec.egress[2].to = [{ ipBlock: { cidr: '0.0.0.0/0' } }];
+    },
+  },
+  {
+    about: 'a way out to all namespaces',
+    foundBy: 'network policies name where the broker may go',
+    sentence: 'out to port 6379, 6380, 26379: it names everything',
+    plant: (objects) => {
+      objects.get('NetworkPolicy', 'fanfare').spec.egress[1].to = [{ namespaceSelector: {} }];
     },
   },
   {
     about: 'a Secret that nobody makes',
     foundBy: 'what is referred to exists',
     sentence: 'there is no Secret fanfare-redis',
-    plant: ({ broker }) => {
-      broker.env.find(({ name }: { name: string }) => name === 'FANFARE_REDIS_URL').valueFrom.secretKeyRef.name =
-        'fanfare-redis';
+    plant: ({ pod }) => {
+      pod.volumes[0].secret.secretName = 'fanfare-redis';
     },
   },
   {

@@ -2,7 +2,9 @@
 import type { Manifest } from '@fanfare/local-cluster';
 import { loadConfig, sentencesOf } from '../../broker/src/config.js';
 import { longestDrainMs } from '../../broker/src/drain.js';
+import { CertificateFolder } from '../../broker/test/certificates.js';
 import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
+import { mountedFiles, withFiles } from './mounted-files.js';
 import {
   backendsOf,
   brokersOf,
@@ -27,11 +29,20 @@ export interface Policy {
   check(manifests: readonly Manifest[]): Iterable<string>;
 }
 
+function testCertificate(): string {
+  using folder = new CertificateFolder('redis-ca');
+  return folder.ca.toString();
+}
+
+/** Settings that the overlays leave to the operator, and what he may set. Without them no node starts. */
+export const promisedSettings: Labels = { FANFARE_TRUSTED_PROXIES: '10.42.7.0/28' };
+
 /** Secrets that k8s/README.md tells the person to make, and what must be in them. */
 export const promisedSecrets: Readonly<Record<string, Labels>> = {
   fanfare: {
     'redis-url': 'rediss://fanfare:secret@redis.example.com:6380',
     'redis-password': 'secret',
+    'redis-ca.crt': testCertificate(),
     auth: '{"apiKeys":[{"id":"orders","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","permissions":{"publish":[">"]}}]}',
   },
   'fanfare-tls': { 'tls.crt': '', 'tls.key': '' },
@@ -278,6 +289,35 @@ export const policies: readonly Policy[] = [
     },
   },
   {
+    name: 'network policies name where the broker may go',
+    *check(manifests) {
+      for (const { metadata, spec } of ofKind(manifests, 'NetworkPolicy')) {
+        const { egress = [] } = spec as { egress?: readonly { to?: readonly Peer[]; ports?: readonly Port[] }[] };
+        for (const { to = [], ports = [] } of egress) {
+          const way = `NetworkPolicy ${metadata.name}, out to port ${ports.map(({ port }) => port).join(', ')}`;
+          if (to.length === 0) yield `${way}: it names no destination.`;
+          for (const peer of to) if (isAnywhere(peer)) yield `${way}: it names everything.`;
+        }
+      }
+    },
+  },
+  {
+    name: 'secrets are files, which are read again',
+    *check(manifests) {
+      for (const { title, container } of containersOf(manifests)) {
+        for (const { name, valueFrom } of container.env ?? []) {
+          if (valueFrom?.secretKeyRef !== undefined) yield `${title} has the secret ${name} in its environment.`;
+        }
+        for (const { secretRef } of container.envFrom ?? []) {
+          if (secretRef !== undefined) yield `${title} has the Secret ${secretRef.name} in its environment.`;
+        }
+      }
+      const { redisUrl, redisPasswordFile } = configOf(manifests) ?? {};
+      const hasPassword = (redisPasswordFile ?? null) !== null;
+      if (hasPassword && redisUrl?.startsWith('rediss') !== true) yield 'The password of Redis is sent without TLS.';
+    },
+  },
+  {
     name: 'selectors choose the pods that are meant',
     *check(manifests) {
       const workloads = workloadsOf(manifests);
@@ -358,7 +398,7 @@ export const policies: readonly Policy[] = [
     *check(manifests) {
       for (const _ of brokersOf(manifests)) {
         try {
-          const config = loadConfig(environmentOf(manifests));
+          const config = loadConfigOf(manifests);
           if (config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0')
             yield 'The broker listens where nobody reaches it.';
           if (config.redisUrl === null) yield 'The nodes have no Redis: each would be a broker of its own.';
@@ -394,9 +434,10 @@ export const policies: readonly Policy[] = [
       }
       for (const { title, template } of workloadsOf(manifests)) {
         const { volumes = [], containers, serviceAccountName } = template.spec;
-        for (const { configMap } of volumes) {
+        for (const { configMap, secret } of volumes) {
           if (configMap !== undefined && !exists('ConfigMap', configMap.name))
             yield `${title}: there is no ConfigMap ${configMap.name}.`;
+          if (secret !== undefined) yield* wrongSecret(manifests, title, { name: secret.secretName });
         }
         if (serviceAccountName !== undefined && !exists('ServiceAccount', serviceAccountName))
           yield `${title}: there is no ServiceAccount ${serviceAccountName}.`;
@@ -538,6 +579,19 @@ function isScaled(manifests: readonly Manifest[]): boolean {
   return ['HorizontalPodAutoscaler', 'ScaledObject'].some((kind) => ofKind(manifests, kind).length > 0);
 }
 
+/** Where a rule of a NetworkPolicy leads. */
+interface Peer {
+  readonly ipBlock?: { readonly cidr: string; readonly except?: readonly string[] };
+  readonly namespaceSelector?: Selector;
+  readonly podSelector?: Selector;
+}
+
+function isAnywhere({ ipBlock, namespaceSelector, podSelector }: Peer): boolean {
+  if (ipBlock !== undefined) return /\/[0-7]$/.test(ipBlock.cidr) && (ipBlock.except ?? []).length === 0;
+  const labels = [namespaceSelector, podSelector].flatMap((selector) => Object.keys(selector?.matchLabels ?? {}));
+  return labels.length === 0;
+}
+
 function* wrongSecret(manifests: readonly Manifest[], title: string, { name, key }: Ref): Iterable<string> {
   const found = ofKind(manifests, 'Secret').find(({ metadata }) => metadata.name === name);
   const content =
@@ -546,21 +600,50 @@ function* wrongSecret(manifests: readonly Manifest[], title: string, { name, key
   else if (key !== undefined && content[key] === undefined) yield `${title}: the Secret ${name} has no key ${key}.`;
 }
 
-/** Of the broker, with stand-ins for the Secrets that somebody else makes. */
-function environmentOf(manifests: readonly Manifest[]): Labels {
+/** With stand-ins for the Secrets that somebody else makes. */
+function withSecrets(manifests: readonly Manifest[]): Manifest[] {
   const missing = Object.entries(promisedSecrets).filter(
-    ([name]) => !ofKind(manifests, 'Secret').some(({ metadata }) => metadata.name === name),
+    ([name]) => !ofKind(manifests, 'Secret').some(({ metadata }) => metadata.name.replace(/-\w{10}$/, '') === name),
   );
   const standIns = missing.map(
     ([name, stringData]): Manifest => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, stringData }),
   );
-  return readDeployment([...manifests, ...standIns]).environment('fanfare-0');
+  return [...manifests, ...standIns];
+}
+
+/** Of the broker, as the manifests have it. */
+function givenEnvironmentOf(manifests: readonly Manifest[]): Labels {
+  return readDeployment(withSecrets(manifests)).environment('fanfare-0');
+}
+
+/** With what the operator sets in the place of a placeholder. */
+function environmentOf(manifests: readonly Manifest[]): Labels {
+  const entries = Object.entries(givenEnvironmentOf(manifests)).map(([name, value]) => [
+    name,
+    value.startsWith('<') ? (promisedSettings[name] ?? value) : value,
+  ]);
+  return Object.fromEntries(entries);
+}
+
+/** Throws ConfigError. */
+function loadConfigOf(manifests: readonly Manifest[]): ReturnType<typeof loadConfig> {
+  return withFiles(environmentOf(manifests), mountedFiles(withSecrets(manifests)), loadConfig);
+}
+
+/** Why a node does not start with the manifests as they are. */
+export function refusalsOf(manifests: readonly Manifest[]): readonly string[] {
+  try {
+    withFiles(givenEnvironmentOf(manifests), mountedFiles(withSecrets(manifests)), loadConfig);
+    return [];
+  } catch (error) {
+    return sentencesOf(error);
+  }
 }
 
 /** Null where the broker would not take it: another policy says so. */
 function configOf(manifests: readonly Manifest[]): ReturnType<typeof loadConfig> | null {
   try {
-    return loadConfig(environmentOf(manifests));
+    return loadConfigOf(manifests);
   } catch {
     return null;
   }

@@ -98,7 +98,9 @@ export async function startNode(options: NodeOptions = {}): Promise<NodeProcess>
       return await startOn(port, options);
     } catch (error) {
       // Another process may have taken the port since we found it free.
-      const isTaken = (error as Error).message.includes(`:${port}: the port is in use`);
+      const isTaken = (error as Error).message.includes(
+        `port ${port} of the address in FANFARE_HOST: the port is in use`,
+      );
       if (options.port !== undefined || attempt === 3 || !isTaken) throw error;
     }
   }

@@ -17,6 +17,8 @@ it('is no reason to give up, unless it was asked for', async () => {
   vi.mocked(freePort.findFreePort).mockResolvedValueOnce(port);
   await using node = await startNode();
   expect(node.port).not.toBe(port);
-  await expect(startNode({ port })).rejects.toThrow(`Cannot listen on 127.0.0.1:${port}: the port is in use`);
+  await expect(startNode({ port })).rejects.toThrow(
+    `Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use`,
+  );
   other.close();
 });

@@ -1,8 +1,8 @@
 /** What FANFARE_AUTH holds: who may issue tokens, and which API keys there are. Its values are secrets: no sentence repeats them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { nearest } from '../nearest.js';
-import { readTextFile, TextFileError } from '../text-file.js';
+import { explainUnknown } from '../nearest.js';
+import { readTextFile } from '../text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
 import { Permissions, readGrants } from './permissions.js';
 
@@ -175,7 +175,13 @@ export const authFields = {
     ),
   },
   hook: {
-    url: field(text(2_048), 'a URL', 'required', 'Where to `POST` what is asked.'),
+    url: field(text(2_048), 'a URL', 'required', 'Where to `POST` what is asked: `https`, or `http` to this machine.'),
+    allowHttp: field(
+      z.boolean(),
+      'true or false',
+      'false',
+      'Whether `url` may be `http` to another machine. Whoever can change what passes between them decides then, and reads `token`.',
+    ),
     events: field(
       z.array(z.enum(hookEvents)).min(1),
       wordsOf(hookEvents),
@@ -190,7 +196,12 @@ export const authFields = {
       'refuse',
       'What holds while it does not answer.',
     ),
-    token: field(text(4_096), 'a text', 'none', 'Sent as `Authorization: Bearer`.'),
+    token: field(
+      z.string().regex(/^[\x21-\x7e]{1,4096}$/),
+      '1 to 4096 printable ASCII characters without spaces',
+      'none',
+      'Sent as `Authorization: Bearer`.',
+    ),
   },
 } as const satisfies Record<string, Readonly<Record<string, Field>>>;
 
@@ -205,20 +216,36 @@ export function readAuth(document: object, tell: (wrong: string) => void): AuthC
   const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, place.at(`apiKeys[${index}]`)));
   const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], place.at('hook'));
   if (issuers.length + apiKeys.length === 0) place.wrong('has neither issuers nor apiKeys: nobody could connect.');
-  refuseRepeated('issuer', issuers, ({ issuer }) => issuer, place);
-  refuseRepeated('id', apiKeys, ({ id }) => id, place);
+  refuseRepeated(
+    'issuers',
+    'issuer',
+    issuers.map(({ issuer }) => issuer),
+    place,
+  );
+  refuseRepeated(
+    'apiKeys',
+    'id',
+    apiKeys.map(({ id }) => id),
+    place,
+  );
   return { issuers, apiKeys, hook };
 }
 
 function readIssuer(value: unknown, place: Place): Issuer {
   const fields = readFields('issuers', value, place);
   const jwksUrl = (fields['jwksUrl'] as string | undefined) ?? null;
-  const listed = listOf(fields['keys']);
-  const keys = listed
-    .map((key, index) => readKey(key, place.at(`keys[${index}]`)))
-    .filter((key): key is IssuerKey => key !== null);
-  refuseRepeated('kid', keys, ({ kid }) => kid, place);
-  if (jwksUrl !== null) refuseUnsafeUrl('jwksUrl', jwksUrl, place);
+  const listed = listOf(fields['keys']).map((key, index) => readKey(key, place.at(`keys[${index}]`)));
+  const keys = listed.filter((key) => key !== null);
+  refuseRepeated(
+    'keys',
+    'kid',
+    listed.map((key) => key?.kid ?? null),
+    place,
+  );
+  if (jwksUrl !== null && isUsableUrl('jwksUrl', jwksUrl, place) && isUnsafe(jwksUrl))
+    place.wrong(
+      'has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.',
+    );
   if (isObject(value) && listed.length === 0 && !Object.hasOwn(value, 'jwksUrl'))
     place.wrong('has neither keys nor a jwksUrl: none of its tokens could be checked.');
   const named = fields['algorithms'] as readonly Algorithm[] | undefined;
@@ -263,12 +290,10 @@ function materialOf(fields: Fields, inline: string, inFile: string, place: Place
     return null;
   }
   if (file === undefined) return value ?? null;
-  const names = `names a ${inFile} that`;
   try {
     return readTextFile(file).replace(/\r?\n$/, '');
   } catch (error) {
-    const why = error instanceof TextFileError ? error.message : (error as NodeJS.ErrnoException).code;
-    place.wrong(`${names} cannot be read: ${why}.`);
+    place.wrong(`names a ${inFile} that cannot be read: ${(error as Error).message}.`);
     return null;
   }
 }
@@ -330,7 +355,10 @@ function readApiKey(value: unknown, place: Place): ApiKey {
 function readHook(value: unknown, place: Place): HookSettings {
   const fields = readFields('hook', value, place);
   const url = (fields['url'] as string | undefined) ?? '';
-  if (url !== '') refuseUnusableUrl('url', url, place);
+  if (url !== '' && isUsableUrl('url', url, place) && isUnsafe(url) && fields['allowHttp'] !== true)
+    place.wrong(
+      'has a url that is http, and does not lead to this machine: use https, or set "allowHttp": true if only the nodes and the hook are on the way.',
+    );
   return {
     url,
     events: (fields['events'] as readonly HookEvent[] | undefined) ?? [],
@@ -349,9 +377,10 @@ function readFields(part: Part, value: unknown, place: Place): Fields {
   }
   const known: Readonly<Record<string, Field>> = authFields[part];
   const right: Record<string, unknown> = {};
-  for (const [name, content] of Object.entries(value)) {
+  for (const [index, [name, content]] of Object.entries(value).entries()) {
     const field = Object.hasOwn(known, name) ? known[name] : undefined;
-    if (field === undefined) place.wrong(`has ${unknownField(name, Object.keys(known))}`);
+    if (field === undefined)
+      place.wrong(`has an unknown field, number ${index + 1}; ${explainUnknown(name, Object.keys(known))}`);
     else if (field.schema.safeParse(content).success) right[name] = content;
     else place.wrong(`has a wrong ${name}: it must be ${field.mustBe}.`);
   }
@@ -361,41 +390,33 @@ function readFields(part: Part, value: unknown, place: Place): Fields {
   return right;
 }
 
-function unknownField(name: string, known: readonly string[]): string {
-  const meant = nearest(name, known);
-  const hint = meant === null ? `those there are: ${known.join(', ')}.` : `did you mean ${meant}?`;
-  return `${JSON.stringify(name.slice(0, 64))}, which is no field here; ${hint}`;
+function isUsableUrl(name: string, url: string, place: Place): boolean {
+  const wrong = explainUnusableUrl(url);
+  if (wrong !== null) place.wrong(`has a ${name} ${wrong}.`);
+  return wrong === null;
 }
 
-function refuseUnusableUrl(name: string, url: string, place: Place): void {
-  if (!URL.canParse(url)) return place.wrong(`has a ${name} that is no URL.`);
+function explainUnusableUrl(url: string): string | null {
+  if (!URL.canParse(url)) return 'that is no URL';
   const { protocol, username, password } = new URL(url);
-  if (!/^https?:$/.test(protocol)) place.wrong(`has a ${name} that is neither https nor http.`);
-  if (username + password !== '') place.wrong(`has a ${name} with a user name or password, which are not sent.`);
+  if (!/^https?:$/.test(protocol)) return 'that is neither https nor http';
+  return username + password === '' ? null : 'with a user name or password, which are not sent';
 }
 
-/** Keys over a channel that others can write to are theirs. */
-function refuseUnsafeUrl(name: string, url: string, place: Place): void {
-  refuseUnusableUrl(name, url, place);
-  if (!URL.canParse(url)) return;
+/** Whether others can change what is answered on the way. */
+function isUnsafe(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   const isHere = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
-  if (protocol === 'http:' && !isHere) {
-    place.wrong(
-      `has a ${name} that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
-    );
-  }
+  return protocol === 'http:' && !isHere;
 }
 
-function refuseRepeated<Item>(
-  name: string,
-  items: readonly Item[],
-  nameOf: (item: Item) => string | null,
-  place: Place,
-) {
-  const names = items.map(nameOf).filter((each) => each !== null && each !== '');
-  const repeated = new Set(names.filter((each, index) => names.indexOf(each) < index));
-  for (const each of repeated) place.wrong(`has the ${name} ${JSON.stringify(each)} twice.`);
+/** `names`: those of the elements of a list, in its order; null or empty if one has none. */
+function refuseRepeated(list: string, name: string, names: readonly (string | null)[], place: Place): void {
+  for (const [index, each] of names.entries()) {
+    const first = names.indexOf(each);
+    if (each !== null && each !== '' && first < index)
+      place.at(`${list}[${index}]`).wrong(`has the ${name} of ${list}[${first}]: each needs its own.`);
+  }
 }
 
 function listOf(value: unknown): readonly unknown[] {

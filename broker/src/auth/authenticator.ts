@@ -25,10 +25,11 @@ export function createAuthenticator(
   onKeysRemoved: () => void,
 ): Authenticator {
   const published: JwksKeys[] = [];
-  const verifiers = issuers.map((issuer) => {
+  const verifiers = issuers.map((issuer, index) => {
     const sources: KeySource[] = [new LocalKeys(issuer.keys)];
     if (issuer.jwksUrl !== null) {
-      const keys = new JwksKeys({ ...issuer, jwksUrl: issuer.jwksUrl }, log, counters, onKeysRemoved);
+      const { jwksUrl, algorithms } = issuer;
+      const keys = new JwksKeys({ jwksUrl, algorithms, place: `issuers[${index}]` }, log, counters, onKeysRemoved);
       published.push(keys);
       sources.push(keys);
     }

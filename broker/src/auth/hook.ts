@@ -103,7 +103,7 @@ export class Hook {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', ...(token === null ? {} : { Authorization: `Bearer ${token}` }) },
       body: JSON.stringify(question),
-      redirect: 'error',
+      redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await readBody(response, maxAnswerBytes);

@@ -6,11 +6,13 @@ import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../log.js';
 import { type Algorithm, explainWrongKey, type Issuer, type IssuerKey } from './auth-config.js';
 import { AuthError } from './auth-error.js';
-import { explainFailure, readBody } from './http.js';
+import { AnswerError, explainFailure, readBody } from './http.js';
 import type { KeySource } from './jwt.js';
 
-export interface JwksSettings extends Pick<Issuer, 'issuer' | 'algorithms'> {
+export interface JwksSettings extends Pick<Issuer, 'algorithms'> {
   readonly jwksUrl: string;
+  /** Where the issuer is in FANFARE_AUTH, for the log: `issuers[0]`. What is written there may be a secret in the wrong place. */
+  readonly place: string;
 }
 
 export interface JwksCounters {
@@ -100,7 +102,7 @@ export class JwksKeys implements KeySource {
     const keys = await this.#download().catch((error: unknown) => this.#fail(error));
     if (keys === null) return;
     if (this.#hasFailed || this.#keys === null) {
-      this.#log.info({ event: 'jwksRead', issuer: this.#settings.issuer }, `Read ${keys.length} keys of an issuer.`);
+      this.#log.info({ event: 'jwksRead', issuer: this.#settings.place }, `Read ${keys.length} keys of an issuer.`);
     }
     this.#hasFailed = false;
     this.#replace(keys);
@@ -112,7 +114,7 @@ export class JwksKeys implements KeySource {
       const meanwhile =
         this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
       this.#log.error(
-        { event: 'jwksFailed', issuer: this.#settings.issuer },
+        { event: 'jwksFailed', issuer: this.#settings.place },
         `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
       );
     }
@@ -127,9 +129,9 @@ export class JwksKeys implements KeySource {
     this.#keys = keys;
     const removed = before.filter((key) => !keys.includes(key)).length;
     if (removed === 0) return;
-    const { issuer } = this.#settings;
+    const { place } = this.#settings;
     this.#log.warn(
-      { event: 'jwksKeysRemoved', issuer, keys: removed },
+      { event: 'jwksKeysRemoved', issuer: place, keys: removed },
       `The jwksUrl of an issuer no longer has ${removed} of its keys: connections with tokens that they signed are closed.`,
     );
     this.#onRemoved();
@@ -138,14 +140,15 @@ export class JwksKeys implements KeySource {
   async #download(): Promise<readonly IssuerKey[]> {
     const response = await fetch(this.#settings.jwksUrl, {
       headers: { Accept: 'application/json' },
-      redirect: 'error',
+      redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
-    if (response.status !== 200) throw new Error(`answered ${response.status}`);
+    if (response.status !== 200) throw new AnswerError(`answered ${response.status}`);
     const document: unknown = JSON.parse(await readBody(response, maxBytes));
     const list = (document as { keys?: unknown } | null)?.keys;
-    if (!Array.isArray(list)) throw new Error('answered no JWKS');
-    if (list.length > maxKeys) throw new Error(`answered ${list.length} keys, of which at most ${maxKeys} are taken`);
+    if (!Array.isArray(list)) throw new AnswerError('answered no JWKS');
+    if (list.length > maxKeys)
+      throw new AnswerError(`answered ${list.length} keys, of which at most ${maxKeys} are taken`);
     return list.flatMap((jwk: unknown) => this.#import(jwk) ?? []);
   }
 

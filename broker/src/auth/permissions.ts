@@ -1,5 +1,6 @@
 /** What a token grants: actions on topics. What no pattern matches is not granted. */
 import type { Topic } from '@fanfare/protocol';
+import { explainUnknown } from '../nearest.js';
 import { explainInvalidPattern, PatternTree } from '../topics/pattern-tree.js';
 
 export const actions = ['publish', 'subscribe', 'presence', 'history'] as const;
@@ -56,7 +57,10 @@ export class Permissions {
   }
 }
 
-/** Reads grants as a token or the configuration has them. `tell` hears one sentence for each mistake, which begins with what is wrong. */
+/**
+ * Reads grants as a token or the configuration has them. `tell` hears one sentence for each mistake, which begins with what is wrong and repeats
+ * nothing of it.
+ */
 export function readGrants(value: unknown, tell: (wrong: string) => void): Grants {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     tell('they must be an object such as {"subscribe":["chat.>"]}.');
@@ -64,27 +68,21 @@ export function readGrants(value: unknown, tell: (wrong: string) => void): Grant
   }
   const grants: { [A in Action]?: readonly string[] } = {};
   let patterns = 0;
-  for (const [name, list] of Object.entries(value)) {
+  for (const [index, [name, list]] of Object.entries(value).entries()) {
     const action = actions.find((known) => known === name);
     if (action === undefined) {
-      tell(`${shown(name)} is no action; those there are: ${actions.join(', ')}.`);
+      tell(`action ${index + 1} is unknown; ${explainUnknown(name, actions)}`);
     } else if (!Array.isArray(list) || !list.every((pattern) => typeof pattern === 'string')) {
       tell(`${action} must be a list of patterns such as ["chat.>"].`);
     } else {
       patterns += list.length;
-      for (const pattern of list) {
+      for (const [place, pattern] of list.entries()) {
         const rule = explainInvalidPattern(pattern);
-        if (rule !== null) tell(`${action} has the pattern ${shown(pattern)}, which ${rule}.`);
+        if (rule !== null) tell(`pattern ${place + 1} of ${action} ${rule}.`);
       }
       grants[action] = list;
     }
   }
   if (patterns > maxPatterns) tell(`they have ${patterns} patterns; at most ${maxPatterns} are taken.`);
   return grants;
-}
-
-/** A text from a token, as it may stand in a sentence. */
-function shown(text: string): string {
-  const json = JSON.stringify(text);
-  return json.length <= 80 ? json : `${json.slice(0, 79)}…`;
 }

@@ -482,9 +482,9 @@ function endWithoutBody(response: HttpResponse, bodyLength: number): void {
 }
 
 /** What is said of a port that somebody else has. */
-export function cannotListen({ host, port }: Pick<ServerSettings, 'host' | 'port'>): ServerError {
+export function cannotListen({ port }: Pick<ServerSettings, 'port'>): ServerError {
   return new ServerError(
-    `Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's. Set FANFARE_PORT or FANFARE_HOST.`,
+    `Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or the address is not one of this machine. Set FANFARE_PORT or FANFARE_HOST.`,
   );
 }
 

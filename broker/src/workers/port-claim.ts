@@ -23,14 +23,14 @@ const attempts = 5;
  */
 export async function claimPort({ host, port }: Address): Promise<number> {
   if (port !== 0) {
-    if ((await claim(port)) === null) throw cannotListen({ host, port });
+    if ((await claim(port)) === null) throw cannotListen({ port });
     return await Server.findPort({ host, port });
   }
   for (let attempt = 0; attempt < attempts; attempt++) {
     const free = await Server.findPort({ host, port });
     if ((await claim(free)) !== null) return free;
   }
-  throw cannotListen({ host, port });
+  throw cannotListen({ port });
 }
 
 /**

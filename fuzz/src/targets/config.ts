@@ -99,9 +99,8 @@ export const config: Target = {
     for (const sentence of sentences) {
       holdSentence(sentence);
       hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
-      // Names of files and of fields are repeated; what they hold is not.
-      if (/^FANFARE_(AUTH|REDIS_URL) (?!names the file|.* no field here).*hunter2[-@]/.test(sentence))
-        throw new Finding('A password is shown.');
+      // No sentence repeats what it found: it may be a secret in the wrong place.
+      if (sentence.includes('hunter2')) throw new Finding('A password is shown.');
     }
   },
 };

@@ -168,6 +168,10 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
     FANFARE_HOST: '127.0.0.1',
     FANFARE_ADMIN_HOST: '127.0.0.1',
     FANFARE_REDIS_URL: redisUrl,
+    FANFARE_REDIS_URL_FILE: '',
+    FANFARE_REDIS_PASSWORD_FILE: '',
+    FANFARE_REDIS_CA_FILE: '',
+    FANFARE_TRUSTED_PROXIES: '',
     // The checker's clients bring no token.
     FANFARE_AUTH: 'none',
     FANFARE_ORIGINS: '',

@@ -1,0 +1,193 @@
+/** A secret may stand in the wrong place of the configuration, as a value or as a name. No message repeats it, and each says the place. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startNode } from '@fanfare/local-cluster';
+import { afterAll, describe, expect, it } from 'vitest';
+import { createApiKey } from '../src/auth/api-keys.js';
+import { ConfigError, loadConfig, settings } from '../src/config.js';
+import { run } from './run.js';
+import { until } from './wait.js';
+
+const secret = 'hush-7Kq2';
+/** As it may be written by those who shout, and as a URL or a message changes it. */
+const isShown = (text: string): boolean => /hush.?7kq2/i.test(text);
+
+function sentences(environment: Readonly<Record<string, string>>): readonly string[] {
+  try {
+    loadConfig(environment);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.sentences;
+    throw error;
+  }
+}
+
+type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+
+/** The document with the secret in one place more: in the place of a value, of the name of a field, and as a field of its own. */
+function* planted(document: Json): Iterable<Json> {
+  yield secret;
+  if (Array.isArray(document)) {
+    for (const [index, element] of document.entries()) {
+      for (const other of planted(element)) yield document.with(index, other);
+    }
+    yield [...document, secret];
+  } else if (typeof document === 'object' && document !== null) {
+    const entries = Object.entries(document);
+    for (const [index, [name, value]] of entries.entries()) {
+      for (const other of planted(value)) yield Object.fromEntries(entries.with(index, [name, other]));
+      yield Object.fromEntries(entries.with(index, [secret, value]));
+      // Like a known name: "did you mean".
+      yield Object.fromEntries(entries.with(index, [`${name}hush7Kq2`.slice(-12), value]));
+    }
+    yield { ...document, [secret]: 1 };
+    yield { ...document, [secret]: { [secret]: secret } };
+  }
+}
+
+const auth: Json = {
+  issuers: [
+    {
+      issuer: 'https://id.test',
+      audience: 'fanfare',
+      keys: [
+        { algorithm: 'HS256', kid: 'a', secret: 's'.repeat(32) },
+        { algorithm: 'RS256', publicKeyFile: '/nowhere' },
+      ],
+      clockSkewSeconds: 5,
+    },
+    { issuer: 'https://other.test', jwksUrl: 'https://id.test/jwks', algorithms: ['ES256'] },
+  ],
+  apiKeys: [{ id: 'orders', sha256: '0'.repeat(64), permissions: { publish: ['orders.>'] }, admin: true }],
+  hook: { url: 'https://hook.test/', events: ['connect'], whenDown: 'refuse', token: 'between-us' },
+};
+const topics: Json = { 'prices.>': { level: 'fast' }, 'orders.*': { level: 'durable', historySize: 7 } };
+
+const folder = mkdtempSync(join(tmpdir(), 'fanfare-secrets-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('a secret in the wrong place of the configuration', () => {
+  const shapes = [
+    secret,
+    `${secret},${secret}`,
+    `@${secret}`,
+    `@/${secret}/x`,
+    `{"${secret}":"${secret}"}`,
+    `{"a": ${secret}}`,
+    `tcp://${secret}:1`,
+    `https://user:${secret}@host/${secret}?${secret}#${secret}`,
+    `redis://:${secret}@host/${secret}`,
+    `rediss+sentinel://${secret}@${secret},${secret}/${secret}/?${secret}=1`,
+    `unix:///${secret}?${secret}=1`,
+    `-----BEGIN PRIVATE KEY-----\n${secret}\n-----END PRIVATE KEY-----`,
+    `<${secret}>`,
+    `${secret}\n${secret}`,
+    `0${secret}`,
+  ];
+
+  it.each(Object.values(settings).map(({ name }) => name))('as the value of %s is not repeated', (name) => {
+    // What lets other settings be judged too, and what they are judged with.
+    for (const others of [{}, { FANFARE_REDIS_URL: 'rediss://redis' }, { FANFARE_WORKERS: '2' }]) {
+      for (const shape of shapes) {
+        const told = sentences({ ...others, [name]: shape });
+        for (const sentence of told) expect(sentence).toMatch(/^(The key in )?FANFARE_[A-Z_]+ [^\n]{10,400}\.$/);
+        expect(told.filter(isShown)).toEqual([]);
+      }
+    }
+  });
+
+  it('as a part of the name of a variable is not repeated', () => {
+    for (const name of [secret, secret.toUpperCase(), 'REDIS_HUSH_7KQ2', 'REDIS_URLHUSH7KQ2', 'PORTHUSH7KQ2', '']) {
+      const [sentence, ...others] = sentences({ [`FANFARE_${name}`]: '1' });
+      expect(others).toEqual([]);
+      expect(sentence).toMatch(/^FANFARE_\S* is no setting; /);
+      expect(isShown(sentence?.replace('HUSH_7KQ2', 'HUSH7KQ2') ?? '')).toBe(false);
+    }
+  });
+
+  it.each([
+    ['FANFARE_AUTH', auth],
+    ['FANFARE_TOPICS', topics],
+  ])('anywhere in the document of %s is not repeated, and the place is named', (name, document) => {
+    const file = join(folder, 'document.json');
+    let told = 0;
+    for (const other of planted(document)) {
+      const text = JSON.stringify(other);
+      writeFileSync(file, text);
+      for (const value of [text, `@${file}`, text.replaceAll('"', ''), text.slice(1)]) {
+        for (const sentence of sentences({ [name]: value })) {
+          told++;
+          expect(sentence).toMatch(new RegExp(`^${name} (at|has|must|is|names) .+[.?]$`));
+          expect(sentence).not.toSatisfy(isShown);
+        }
+      }
+    }
+    expect(told).toBeGreaterThan(20);
+  });
+
+  it('in the content of a file is not repeated', () => {
+    const file = join(folder, 'content');
+    const names = Object.values(settings).flatMap(({ name }) => (name.endsWith('_FILE') ? [name] : []));
+    expect(names.length).toBeGreaterThan(5);
+    for (const content of [
+      secret,
+      `-----BEGIN CERTIFICATE-----\n${secret}\n-----END CERTIFICATE-----`,
+      `${secret}\n\n`,
+    ]) {
+      writeFileSync(file, content);
+      for (const name of names) {
+        const told = sentences({ FANFARE_REDIS_URL: 'rediss+sentinel://one/m', [name]: file });
+        expect(told.filter(isShown)).toEqual([]);
+      }
+    }
+  });
+
+  it('on the command line is not repeated', async () => {
+    for (const args of [[secret], [`--${secret}`], ['api-key', `a_${secret}`], [`-h${secret}`]]) {
+      const { code, err } = await run(args);
+      expect({ code, lines: err.trim().split('\n').length }).toEqual({ code: 2, lines: 1 });
+      expect(err).not.toSatisfy(isShown);
+    }
+  });
+
+  it('as an address is not repeated when the node cannot listen there', async () => {
+    for (const name of ['FANFARE_HOST', 'FANFARE_ADMIN_HOST']) {
+      const { code, err } = await run([], { FANFARE_AUTH: 'none', FANFARE_PORT: '0', [name]: `${secret}.invalid` });
+      expect(code).toBe(2);
+      expect(err).toContain(`of the address in ${name}`);
+      expect(err).not.toSatisfy(isShown);
+    }
+  });
+
+  it('is not in the log of a node that starts with it, and whose servers fail', async () => {
+    const server = createServer((_, response) => response.writeHead(500).end()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { entry } = createApiKey('orders');
+    await using node = await startNode({
+      redisUrl: `redis://:${secret}@${secret}.invalid:6379`,
+      env: {
+        FANFARE_LOG_LEVEL: 'debug',
+        FANFARE_AUTH: JSON.stringify({
+          issuers: [{ issuer: secret, audience: secret, jwksUrl: `${base}/${secret}?${secret}` }],
+          apiKeys: [entry],
+          hook: { url: `${base}/${secret}`, events: ['connect'], token: secret },
+        }),
+        FANFARE_TRACING_URL: `http://${secret}:${secret}@127.0.0.1:9/${secret}`,
+        FANFARE_TRACING_RATIO: '1',
+        FANFARE_TOPICS: JSON.stringify({ [secret]: { level: 'fast' } }),
+        FANFARE_ORIGINS: `https://${secret.toLowerCase()}.example`,
+      },
+      waitReady: false,
+    });
+    for (const event of ['jwksFailed', 'tracing', 'redisError'])
+      await until(`the node logs ${event}`, () => node.logs().some((line) => line.includes(`"${event}"`)));
+    expect(node.logs().filter(isShown)).toEqual([]);
+    server.closeAllConnections();
+    server.close();
+  });
+});
