@@ -666,7 +666,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a secret in the environment',
-    foundBy: 'secrets are files, which are read again',
+    foundBy: 'secrets are files, not variables',
     sentence: 'has the secret FANFARE_AUTH in its environment',
     plant: ({ broker }) => {
       broker.env.push({ name: 'FANFARE_AUTH', valueFrom: { secretKeyRef: { name: 'fanfare', key: 'auth' } } });
@@ -674,7 +674,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a password that crosses the network in the clear',
-    foundBy: 'secrets are files, which are read again',
+    foundBy: 'secrets are files, not variables',
     sentence: 'The password of Redis is sent without TLS',
     overlay: 'sentinel',
     plant: ({ config }) => {

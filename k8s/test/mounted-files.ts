@@ -1,8 +1,7 @@
 /** The files that Secrets and ConfigMaps become in the container of the broker, in a folder of this machine. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename } from 'node:path';
 import type { Manifest } from '@fanfare/local-cluster';
+import { MountedFolder } from '../../broker/test/mounted-folder.js';
 import { type Labels, ofKind, workloadsOf } from './objects.js';
 
 /** By their paths in the container. */
@@ -31,24 +30,24 @@ function contentOf(kind: string, found: Manifest | undefined): Record<string, st
   return { ...Object.fromEntries(decoded), ...stringData };
 }
 
-/** Calls `use` with the environment, in which the paths of these files are paths of this machine. The files are gone afterwards. */
+/** The environment, in which these files are where `place` says for the path in the container. */
+export function environmentWith(environment: Labels, place: (path: string) => string): Labels {
+  const here = Object.entries(environment).map(([name, value]) => {
+    const [, mark = '', path] = /^(@?)(\/run\/secrets\/.*)$/.exec(value) ?? [];
+    return [name, path === undefined ? value : `${mark}${place(path)}`];
+  });
+  return Object.fromEntries(here);
+}
+
+/** Calls `use` with the environment, for which the files are there until it returns. */
 export function withFiles<Result>(
   environment: Labels,
   files: Readonly<Record<string, string>>,
   use: (environment: Labels) => Result,
 ): Result {
-  const folder = mkdtempSync(join(tmpdir(), 'fanfare-mounts-'));
-  try {
-    for (const [path, content] of Object.entries(files)) {
-      mkdirSync(dirname(join(folder, path)), { recursive: true });
-      writeFileSync(join(folder, path), content);
-    }
-    const here = Object.entries(environment).map(([name, value]) => [
-      name,
-      value.replace(/^(@?)(\/run\/secrets\/.*)$/, (_, mark: string, path: string) => `${mark}${join(folder, path)}`),
-    ]);
-    return use(Object.fromEntries(here));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  using folder = new MountedFolder(
+    Object.fromEntries(Object.entries(files).map(([path, content]) => [basename(path), content])),
+  );
+  // One that is not mounted is nowhere.
+  return use(environmentWith(environment, (path) => (path in files ? folder.file(basename(path)) : path)));
 }

@@ -302,7 +302,7 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'secrets are files, which are read again',
+    name: 'secrets are files, not variables',
     *check(manifests) {
       for (const { title, container } of containersOf(manifests)) {
         for (const { name, valueFrom } of container.env ?? []) {

@@ -15,6 +15,8 @@ const startDeadlineMs = 60_000;
 export interface SentinelOptions {
   readonly masterName: string;
   readonly masterPort: number;
+  /** Default: 127.0.0.1. A name needs `sentinel resolve-hostnames yes` among the lines. */
+  readonly masterHost?: string;
   /** How long the master must be silent until it counts as gone. Default: 500 ms. */
   readonly downAfterMs?: number;
   /** Default: a free one. */
@@ -30,7 +32,7 @@ export interface SentinelProcess extends AsyncDisposable {
 
 /** One Sentinel decides alone. Needs a `redis-server`; there is none in Docker. */
 export async function startSentinel(options: SentinelOptions): Promise<SentinelProcess> {
-  const { masterName, masterPort, downAfterMs = 500, lines = [] } = options;
+  const { masterName, masterPort, masterHost = host, downAfterMs = 500, lines = [] } = options;
   const source = await findRedis(true);
   if (source.name === 'container') throw new Error('A Sentinel needs redis-server on the PATH.');
   const port = options.port ?? (await findFreePort());
@@ -45,7 +47,7 @@ export async function startSentinel(options: SentinelOptions): Promise<SentinelP
       `port ${port}`,
       `bind ${host}`,
       `dir ${folder}`,
-      `sentinel monitor ${masterName} ${host} ${masterPort} 1`,
+      `sentinel monitor ${masterName} ${masterHost} ${masterPort} 1`,
       `sentinel down-after-milliseconds ${masterName} ${downAfterMs}`,
       `sentinel failover-timeout ${masterName} 5000`,
       ...lines,

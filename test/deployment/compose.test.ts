@@ -64,6 +64,7 @@ describe('docker-compose.yml', () => {
     ['an unknown setting', 'compose', 'FANFARE_AUTH: none', 'FANFARE_AUTHORITY: none'],
     ['nobody asked', 'compose', 'FANFARE_AUTH: none', 'FANFARE_LOG_LEVEL: info'],
     ['a wrong value', 'compose', 'FANFARE_AUTH: none', 'FANFARE_AUTH: nobody'],
+    ['an admin port that nobody reaches', 'compose', '  FANFARE_ADMIN_HOST: 0.0.0.0\n', ''],
     ['two nodes of one name', 'compose', 'FANFARE_NODE_NAME: fanfare-2', 'FANFARE_NODE_NAME: fanfare-1'],
     ['too little time to drain', 'compose', 'stop_grace_period: 45s', 'stop_grace_period: 10s'],
     ['no health check', 'compose', 'test: ["CMD", "redis-cli"', 'start_interval: 1s # ["CMD", "redis-cli"'],

@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 import { createClient } from '@fanfare/client';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { complaintsAbout, execForm, stagesOf } from './dockerfile.js';
+import { loadConfig } from '../../broker/src/config.js';
+import { complaintsAbout, environmentOf, execForm, stagesOf } from './dockerfile.js';
 import { Image, isInContext, root, whatIsMissing } from './image.js';
 
 const run = promisify(execFile);
@@ -18,6 +19,15 @@ describe('the Dockerfiles', () => {
   it('have nothing to complain about', () => {
     expect(complaintsAbout(ofNode, { isServer: true })).toEqual([]);
     expect(complaintsAbout(ofLoadtest, { isServer: false })).toEqual([]);
+  });
+
+  it('open the port of clients, which asks for authentication, and leave the admin port on loopback', () => {
+    const last = stagesOf(ofNode).at(-1);
+    const environment = last === undefined ? {} : environmentOf(last);
+    expect(() => loadConfig(environment)).toThrow('FANFARE_HOST opens the node to others without authentication');
+    // As with `docker run --network host`.
+    const { host, adminHost } = loadConfig({ ...environment, FANFARE_AUTH: 'none' });
+    expect({ host, adminHost }).toEqual({ host: '0.0.0.0', adminHost: '127.0.0.1' });
   });
 
   it('have one base', () => {
