@@ -115,13 +115,25 @@ describe('the admin port', () => {
     expect(await within('the probes are answered', Promise.all(probes))).toEqual([200, 200]);
   });
 
-  it.concurrent.each([
-    ['sends nothing', ''],
-    ['does not end its request', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'],
-  ])('closes a socket that %s', async (_, text) => {
+  it.concurrent('closes a socket that sends nothing', async () => {
     await using started = await startAdmin();
-    using holder = await Holder.open(started.admin.port, '127.0.0.1', 1, text);
+    using holder = await Holder.open(started.admin.port, '127.0.0.1', 1, '');
     await until('it is closed', () => holder.open === 0);
+  });
+
+  it.concurrent('closes a socket that sends its request byte by byte', async () => {
+    await using started = await startAdmin();
+    using holder = await Holder.open(
+      started.admin.port,
+      '127.0.0.1',
+      1,
+      'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ',
+    );
+    await until('it is closed', () => {
+      // Not one of the silent: those are closed sooner or later in any case.
+      for (const socket of holder.sockets) socket.write('x');
+      return holder.open === 0;
+    });
   });
 
   it.concurrent('closes a socket that does not read its answers', async () => {

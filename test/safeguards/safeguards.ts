@@ -758,12 +758,12 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'deadline on the admin port',
-    about: 'a request that does not come is not waited for',
+    about: 'a request that comes byte by byte is not waited for',
     file: 'broker/src/admin.ts',
     find: 'headersTimeout: requestMs, requestTimeout: requestMs, ',
     replace: '',
     testFile: 'broker/test/admin.test.ts',
-    test: 'closes a socket that',
+    test: 'closes a socket that sends its request byte by byte',
   },
   {
     name: 'workers end with their supervisor',
