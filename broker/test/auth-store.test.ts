@@ -230,8 +230,11 @@ describe('the store in Redis', () => {
     const other = await openRedisStore('lag');
     await until('it is current', () => cutOff.store.isCurrent);
     way.blackhole();
-    await until('it is not any more', () => !cutOff.store.isCurrent);
-    expect(cutOff.store.revocationLagMs).toBeGreaterThan(2_000);
+    await until('it is not any more', async () => {
+      // An answer that came while this process had no time is read first.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      return cutOff.store.revocationLagMs > 2_000 && !cutOff.store.isCurrent;
+    });
     await other.store.revoke({ kind: 'subject', value: 'ada', ...later });
     await way.heal();
     await until('it is again', () => cutOff.store.isCurrent);
