@@ -89,20 +89,21 @@ async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<rea
   return entries.map(([, fields]) => fields);
 }
 
-const valuesOf = (revoked: readonly Revocation[]): readonly string[] => revoked.map(({ value }) => value);
+/** Each once: the same may be heard of again. */
+const valuesOf = (revoked: readonly Revocation[]): readonly string[] => [...new Set(revoked.map(({ value }) => value))];
 
 describe('the store in Redis', () => {
-  it('tells all nodes, once each, and those that come later too', async () => {
+  it('tells all nodes, and those that come later too', async () => {
     const one = await openRedisStore('shared');
     const other = await openRedisStore('shared');
     await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
     await until('the other hears', () => other.revoked.length > 0);
     await one.store.revoke({ kind: 'tokenId', value: 't', ...later });
-    await until('the other hears', () => other.revoked.length > 1);
+    await until('the other hears', () => valuesOf(other.revoked).length > 1);
     expect(valuesOf(other.revoked)).toEqual(['ada', 't']);
     const late = await openRedisStore('shared');
-    await until('a late one hears', () => late.revoked.length > 1);
-    expect(late.revoked).toEqual(other.revoked);
+    await until('a late one hears', () => valuesOf(late.revoked).length > 1);
+    expect(valuesOf(late.revoked)).toEqual(valuesOf(other.revoked));
   });
 
   it('gives revocations back to a Redis that has lost them', async () => {
@@ -115,7 +116,7 @@ describe('the store in Redis', () => {
     await direct.xadd('lossy:revocations', '*', 'subject', 'bob', 'at', later.atMs, 'until', later.untilMs);
     direct.disconnect();
     const late = await openRedisStore('lossy');
-    await until('a late one hears of both', () => new Set(valuesOf(late.revoked)).size === 2);
+    await until('a late one hears of both', () => valuesOf(late.revoked).length === 2);
     expect(new Set(valuesOf(late.revoked))).toEqual(new Set(['ada', 'bob']));
   });
 
@@ -239,7 +240,7 @@ describe('the store in Redis', () => {
     await way.heal();
     await until('it is again', () => cutOff.store.isCurrent);
     // Not before it knows what it has missed.
-    expect(new Set(valuesOf(cutOff.revoked))).toEqual(new Set(['ada']));
+    expect(valuesOf(cutOff.revoked)).toEqual(['ada']);
   });
 
   it('shares budgets: what one node takes another has not, and it comes back with time', async () => {
