@@ -498,7 +498,9 @@ describe.concurrent('what Redis has lost for good', () => {
     const publishedAt = performance.now();
     await until('what was published is forgotten too', () => performance.now() - publishedAt > 10_000, 12_000);
     await admin.flushall();
-    await until('it is noticed', async () => (await cluster.node().metric('fanfare_recoveries_total')) === 1);
+    for (const node of cluster.nodes) {
+      await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) === 1);
+    }
     await publisher.publish(3);
     for (const reader of readers) {
       await untilReceived(reader, 8);
