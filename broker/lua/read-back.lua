@@ -10,14 +10,15 @@
 -- ARGV[5]  most bytes of entries to answer with; one entry is answered however long it is
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; there may be
--- more. The first one may continue after what is wanted. If the topic has another epoch there are no entries. An empty array if the topic has no history.
+-- more. The first one may continue after what is wanted. If the topic has another epoch there are no entries. An empty array if the topic
+-- has no history.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if not last then return {} end
 local answer = { last }
 local epoch = epochOf(last)
 if ARGV[2] == '' or ARGV[2] == epoch then
-  local newest = tonumber(ARGV[3]) or offsetOf(last)
+  local newest = math.min(tonumber(ARGV[3]) or math.huge, offsetOf(last))
   local from = entryAt(stream, epoch, newest)
   if from then addEntries(answer, 'XREVRANGE', stream, from, '-', newest + 1, tonumber(ARGV[4]), tonumber(ARGV[5])) end
 end

@@ -12,9 +12,9 @@
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  1 to give the topic another epoch first, if it has that of the position: what it holds is not what the node knows
 --
--- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the epoch of the
--- position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, these are the
--- entries that were published under that one.
+-- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the
+-- epoch of the position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, this
+-- is the first entry that was published under that one: it shows where that began.
 -- Error STALE: there is no history, and the generation is another one: the history may be lost and not given back yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
@@ -29,7 +29,7 @@ else
 end
 local answer = { last }
 if ARGV[3] ~= '' then
-  local epoch, wanted = epochOf(last), tonumber(ARGV[4])
+  local epoch, wanted, publications = epochOf(last), tonumber(ARGV[4]), tonumber(ARGV[5])
   local from = idOf(epoch, 0)
   if ARGV[3] == epoch then
     -- An entry is found by its first publication: the one that holds the wanted one may begin before it.
@@ -37,8 +37,8 @@ if ARGV[3] ~= '' then
     from = id or '-'
     if id and offsetOf(id) + countOf(entry) <= wanted then from = '(' .. id end
   else
-    wanted = 0
+    wanted, publications = 0, 1
   end
-  addEntries(answer, 'XRANGE', stream, from, '+', wanted, tonumber(ARGV[5]), tonumber(ARGV[6]))
+  addEntries(answer, 'XRANGE', stream, from, '+', wanted, publications, tonumber(ARGV[6]))
 end
 return answer

@@ -79,7 +79,10 @@ class ScriptedStream {
       epoch === ''
         ? []
         : this.entries.filter((entry) => (isSame ? entry.last >= from : entry.epoch === this.epochName));
-    return { position: { epoch: this.epochName, offset: this.head }, entries: entries.slice(0, maxEntries) };
+    return {
+      position: { epoch: this.epochName, offset: this.head },
+      entries: entries.slice(0, isSame ? maxEntries : 1),
+    };
   }
 
   read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>

@@ -213,6 +213,9 @@ describe('reading', () => {
     expect(await back(4, 2)).toEqual([4, 1]);
     expect(await back(9, 100)).toEqual([7, 4, 1]);
     expect(await back(0, 100)).toEqual([]);
+    expect(await back(1_000, 4)).toEqual([13, 10]);
+    // Of another epoch, only where it began.
+    expect(offsets((await read(1, { epoch })).ids)).toEqual([1]);
   });
 
   it('begins behind a hole, and counts from there', async () => {

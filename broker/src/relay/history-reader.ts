@@ -66,7 +66,7 @@ export class HistoryReader {
     return { position, entries: entries.toReversed() };
   }
 
-  /** Gives the topic another epoch if it has this one. Resolves with what was published under the new one. */
+  /** Gives the topic another epoch if it has this one. Resolves with the first that was published under the new one. */
   renew(topic: Topic, epoch: string): Promise<Stretch> {
     return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }

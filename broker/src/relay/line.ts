@@ -15,8 +15,8 @@ export interface Stretch {
   /** Where the topic stands. */
   readonly position: Position;
   /**
-   * In order. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before it. If it has
-   * another one: what was published under that one.
+   * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
+   * it. If it has another one: the first that was published under that one.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -39,9 +39,12 @@ export interface LineContext {
   readonly maxPublications: number;
   /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
-  /** Reads the newest entries up to offset `last`, in order, no more than an answer may need; none if the topic has another epoch. Rejects likewise. */
+  /**
+   * Reads the newest entries up to offset `last`, in order, no more than an answer may need; none if the topic has another epoch. Rejects
+   * likewise.
+   */
   readBack(topic: Topic, epoch: string, last: number): Promise<Stretch>;
-  /** Gives the topic another epoch if it has this one. Answers what was published under the new one. Rejects likewise. */
+  /** Gives the topic another epoch if it has this one. Answers the first that was published under the new one. Rejects likewise. */
   renew(topic: Topic, epoch: string): Promise<Stretch>;
   /** Told of what no subscriber here should have to notice. */
   onRepaired(topic: Topic, what: Repair): void;
@@ -127,7 +130,10 @@ export class Line {
     return this.#catchingUp;
   }
 
-  /** Resolves when what came after `offset` is at hand, if it fits one answer and the history reaches that far; all who ask meanwhile wait for one read. */
+  /**
+   * Resolves when what came after `offset` is at hand, if it fits one answer and the history reaches that far; all who ask meanwhile wait
+   * for one read.
+   */
   async reachBack(offset: number): Promise<void> {
     if (offset + 1 >= this.recent.oldestOffset || offset >= this.#head || this.recent.exceedsAnswer) return;
     if (this.#backfilling === null) {
