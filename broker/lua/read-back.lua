@@ -6,20 +6,20 @@
 -- ARGV[1]  floor: an epoch that is lower has ended
 -- ARGV[2]  epoch; '' for whichever the topic has
 -- ARGV[3]  offset of the last publication that is wanted; '' for the newest
--- ARGV[4]  most entries to answer with
+-- ARGV[4]  publications that are wanted
+-- ARGV[5]  most bytes of entries to answer with; one entry is answered however long it is
 --
--- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; the first one may
--- continue after what is wanted. If the topic has another epoch there are no entries. An empty array if the topic has no history.
+-- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; there may be
+-- more. The first one may continue after what is wanted. If the topic has another epoch there are no entries. An empty array if the topic
+-- has no history.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if not last then return {} end
 local answer = { last }
 local epoch = epochOf(last)
 if ARGV[2] == '' or ARGV[2] == epoch then
-  local from = '+'
-  if ARGV[3] ~= '' then from = entryAt(stream, epoch, tonumber(ARGV[3])) end
-  if from then
-    for i, entry in ipairs(redis.call('XREVRANGE', stream, from, '-', 'COUNT', ARGV[4])) do answer[i + 1] = entry end
-  end
+  local newest = math.min(tonumber(ARGV[3]) or math.huge, offsetOf(last))
+  local from = entryAt(stream, epoch, newest)
+  if from then addEntries(answer, 'XREVRANGE', stream, from, '-', newest + 1, tonumber(ARGV[4]), tonumber(ARGV[5])) end
 end
 return answer

@@ -7,20 +7,21 @@
 -- ARGV[2]  how long the stream lives on from now, in ms
 -- ARGV[3]  epoch of the position; '' if only the topic's own position is wanted
 -- ARGV[4]  offset of the first publication that is wanted
--- ARGV[5]  most entries to answer with
--- ARGV[6]  the generation that the node knows
--- ARGV[7]  1 to give the topic another epoch first, if it has that of the position: what it holds is not what the node knows
+-- ARGV[5]  publications that are wanted
+-- ARGV[6]  most bytes of entries to answer with; one entry is answered however long it is
+-- ARGV[7]  the generation that the node knows
+-- ARGV[8]  1 to give the topic another epoch first, if it has that of the position: what it holds is not what the node knows
 --
--- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order. If the topic has the epoch of the
--- position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, these are the
--- entries that were published under that one.
+-- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the
+-- epoch of the position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, this
+-- is the first entry that was published under that one: it shows where that began.
 -- Error STALE: there is no history, and the generation is another one: the history may be lost and not given back yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if last then
-  if ARGV[7] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
+  if ARGV[8] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
   keepAlive(stream, ARGV[2])
-elseif redis.call('GET', KEYS[1]) ~= ARGV[6] then
+elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
   return redis.error_reply('STALE the generation is another one')
 else
   -- A client that asks for many topics that nobody publishes to must not fill Redis for long. Nodes with subscribers keep it alive.
@@ -28,10 +29,16 @@ else
 end
 local answer = { last }
 if ARGV[3] ~= '' then
-  local epoch, wanted = epochOf(last), tonumber(ARGV[4])
-  if ARGV[3] ~= epoch then wanted = 0 end
-  -- An entry is found by its first publication: the one that holds the wanted one may begin before it.
-  local from = wanted > 0 and entryAt(stream, epoch, wanted) or idOf(epoch, wanted)
-  for i, entry in ipairs(redis.call('XRANGE', stream, from, '+', 'COUNT', ARGV[5])) do answer[i + 1] = entry end
+  local epoch, wanted, publications = epochOf(last), tonumber(ARGV[4]), tonumber(ARGV[5])
+  local from = idOf(epoch, 0)
+  if ARGV[3] == epoch then
+    -- An entry is found by its first publication: the one that holds the wanted one may begin before it.
+    local id, entry = entryAt(stream, epoch, wanted)
+    from = id or '-'
+    if id and offsetOf(id) + countOf(entry) <= wanted then from = '(' .. id end
+  else
+    wanted, publications = 0, 1
+  end
+  addEntries(answer, 'XRANGE', stream, from, '+', wanted, publications, tonumber(ARGV[6]))
 end
 return answer

@@ -80,15 +80,43 @@ local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
 
--- The id of the entry that holds the publication at `offset`. If no entry holds it: the id of the last entry before it, or nil. `epoch` is
--- the topic's.
+-- The id of the entry that holds the publication at `offset`, and the entry. If no entry holds it: those of the last entry before it, or nil.
+-- `epoch` is the topic's.
 local function entryAt(stream, epoch, offset)
   while true do
     local row = redis.call('XREVRANGE', stream, idOf(epoch, offset), '-', 'COUNT', 1)[1]
     if not row then return nil end
-    if offsetOf(row[1]) <= offset then return row[1] end
+    if offsetOf(row[1]) <= offset then return row[1], row[2][2] end
     -- The offset is older than the entries of this epoch.
     epoch = epochOf(row[1])
+  end
+end
+
+-- How many publications an entry (stream-entry.ts) holds.
+local function countOf(entry)
+  return #entry < 3 and 0 or struct.unpack('>H', entry, 2)
+end
+
+-- Adds to `answer`, behind its first value, entries of a stream in the order of `command` (XRANGE or XREVRANGE): one at least, and further ones
+-- while they are no more than `bytes` together, no more than 100, and do not hold `publications` yet. These are counted from the offset `start`,
+-- or from the first entry if that begins later. It reads few at once: what is left out was read in vain, but is not sent.
+local function addEntries(answer, command, stream, from, to, start, publications, bytes)
+  local step, sum = 5, 0
+  while true do
+    local rows = redis.call(command, stream, from, to, 'COUNT', step)
+    for _, row in ipairs(rows) do
+      sum = sum + #row[2][2]
+      if #answer == 1 then
+        start = math.max(start, offsetOf(row[1]))
+      else
+        -- Where one of the two begins, in either direction.
+        local border = math.max(offsetOf(answer[#answer][1]), offsetOf(row[1]))
+        if sum > bytes or #answer > 100 or math.abs(border - start) >= publications then return end
+      end
+      answer[#answer + 1] = row
+    end
+    if #rows < step then return end
+    from = '(' .. rows[step][1]
   end
 end
 

@@ -119,6 +119,38 @@ describe('a subject with a connection to each of several nodes', () => {
   });
 });
 
+describe('a subject that reads long histories', () => {
+  it('pays for each 64 KiB with one command more', async () => {
+    const atOnce = 20;
+    const limits = { FANFARE_COMMAND_RATE: '1', FANFARE_MAX_SUBSCRIPTIONS: String(atOnce - 2) };
+    await using cluster = await startCluster({ env: { ...env, ...limits } });
+    const writer = await connectAs(cluster, 0, { subject: 'bob' });
+    for (let number = 0; number < 4; number++) {
+      expect(await writer.publish('t', 'x'.repeat(60_000))).toSatisfy(isPublished);
+    }
+    const startedAt = performance.now();
+    const connection = await connectAs(cluster);
+    let answered = 0;
+    const refused = await until('it is refused', async () => {
+      const reply = await connection.request({
+        type: 'history',
+        topic: 't',
+        since: null,
+        limit: 4,
+        direction: 'forward',
+      });
+      if (reply.type === 'error') return reply;
+      answered++;
+      return null;
+    });
+    expect(refused).toMatchObject({ code: 'rateLimited' });
+    // One for the command and three for its answer.
+    const seconds = (performance.now() - startedAt) / 1_000;
+    expect((answered - 1) * 4).toBeLessThanOrEqual(atOnce + seconds);
+    expect(answered).toBeGreaterThan(1);
+  });
+});
+
 describe.each([
   ['one node, in memory', 1],
   ['two nodes', 2],

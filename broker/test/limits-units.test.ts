@@ -303,6 +303,24 @@ describe('a subject', () => {
     expect(subject.mayBeginTopic(now + 3_600_000)).toBe(true);
   });
 
+  it('pays for a long answer of a history with further commands', async () => {
+    const subject = await new Subjects({ ...limits, commandRate: 10, maxSubscriptions: 0 }, null).join('ada');
+    if (subject === null) throw new Error('It is in.');
+    const admitted = (nowMs: number): number => {
+      let count = 0;
+      while (subject.admitCommand(nowMs) === 'admitted') count++;
+      return count;
+    };
+    subject.onHistoryRead(65_535);
+    subject.onHistoryRead(262_144);
+    const now = performance.now();
+    expect(admitted(now)).toBe(16);
+    // Answers on their way at the same time: what is too much is owed.
+    subject.onHistoryRead(20 * 65_536);
+    expect(admitted(now + 1_900)).toBe(0);
+    expect(admitted(now + 4_100)).toBeGreaterThan(0);
+  });
+
   it('subscribes to everything at once when it comes back', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();

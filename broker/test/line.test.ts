@@ -67,6 +67,11 @@ class ScriptedStream {
     return this.stretch(epoch, 1, 2);
   };
 
+  readBack = async (_topic: Topic, _epoch: string, last: number): Promise<Stretch> => ({
+    position: { epoch: this.epochName, offset: this.head },
+    entries: this.entries.filter(({ first }) => first <= last).slice(-2),
+  });
+
   /** What the script `read` answers. */
   stretch(epoch: string, from: number, maxEntries: number): Stretch {
     const isSame = epoch === this.epochName;
@@ -74,7 +79,10 @@ class ScriptedStream {
       epoch === ''
         ? []
         : this.entries.filter((entry) => (isSame ? entry.last >= from : entry.epoch === this.epochName));
-    return { position: { epoch: this.epochName, offset: this.head }, entries: entries.slice(0, maxEntries) };
+    return {
+      position: { epoch: this.epochName, offset: this.head },
+      entries: entries.slice(0, isSame ? maxEntries : 1),
+    };
   }
 
   read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>
@@ -122,6 +130,7 @@ function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
     budget: new RecentBudget(1_000_000),
     maxPublications: 100,
     read: stream.read,
+    readBack: stream.readBack,
     renew: stream.renew,
     onRepaired: () => undefined,
   };

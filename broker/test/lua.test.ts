@@ -163,17 +163,90 @@ async function publish(texts: readonly string[], known = '', ids: readonly strin
   return positions;
 }
 
-async function read(from: number, { epoch: named = '', renew = false, lifeMs = ageMs } = {}) {
+async function read(
+  from: number,
+  { epoch: named = '', renew = false, lifeMs = ageMs, publications = 1_000, bytes = 1_000_000 } = {},
+) {
   await redis.set('generation', 'g');
-  const args = [floor, lifeMs, named, from, 100, 'g', renew ? 1 : 0];
+  const args = [floor, lifeMs, named, from, publications, bytes, 'g', renew ? 1 : 0];
   const [position, ...rows] = (await run(scripts.read, ['generation', 'newest', 't'], args)) as [string, ...[string][]];
   return { position, epoch: position.split('-')[0] as string, ids: rows.map(([id]) => id) };
 }
 
-async function idsBack(from: number, named: string): Promise<string[]> {
-  const answer = await run(scripts.readBack, ['generation', 'newest', 't'], [floor, named, from, 2]);
+async function idsBack(from: number | '', named: string, publications = 2, bytes = 1_000_000): Promise<string[]> {
+  const args = [floor, named, from, publications, bytes];
+  const answer = await run(scripts.readBack, ['generation', 'newest', 't'], args);
   return (answer as [string, ...[string][]]).slice(1).map(([id = '']) => id);
 }
+
+describe('reading', () => {
+  /** Five entries of three publications, 1 to 15. */
+  const give = async (): Promise<{ readonly named: string; readonly size: number }> => {
+    const texts = ['a', 'b', 'c'];
+    await redis.set('generation', 'g');
+    for (let index = 0; index < 5; index++) {
+      const args = ['g', floor, ageMs, '', '', '', ageMs, texts.length, entryOf(texts), '', 0];
+      await run(publishScript(''), ['generation', 'newest', 't'], args);
+    }
+    const { epoch: named } = await read(1);
+    return { named, size: entryOf(texts).length };
+  };
+  const offsets = (ids: readonly string[]): number[] => ids.map((id) => Number(id.split('-')[1]));
+
+  it('answers with the entries that hold the publications that are wanted, and with no others', async () => {
+    const { named } = await give();
+    const forward = async (from: number, publications: number) =>
+      offsets((await read(from, { epoch: named, publications })).ids);
+    expect(await forward(1, 1)).toEqual([1]);
+    expect(await forward(1, 3)).toEqual([1]);
+    expect(await forward(1, 4)).toEqual([1, 4]);
+    expect(await forward(3, 1)).toEqual([1]);
+    expect(await forward(3, 2)).toEqual([1, 4]);
+    expect(await forward(5, 100)).toEqual([4, 7, 10, 13]);
+    expect(await forward(15, 100)).toEqual([13]);
+    expect(await forward(16, 100)).toEqual([]);
+    const back = async (from: number | '', publications: number) => offsets(await idsBack(from, named, publications));
+    expect(await back('', 1)).toEqual([13]);
+    expect(await back('', 3)).toEqual([13]);
+    expect(await back('', 4)).toEqual([13, 10]);
+    expect(await back(4, 1)).toEqual([4]);
+    expect(await back(4, 2)).toEqual([4, 1]);
+    expect(await back(9, 100)).toEqual([7, 4, 1]);
+    expect(await back(0, 100)).toEqual([]);
+    expect(await back(1_000, 4)).toEqual([13, 10]);
+    // Of another epoch, only where it began.
+    expect(offsets((await read(1, { epoch })).ids)).toEqual([1]);
+  });
+
+  it('begins behind a hole, and counts from there', async () => {
+    const { named } = await give();
+    await redis.xdel('t', `${named}-4`, `${named}-7`);
+    expect(offsets((await read(5, { epoch: named, publications: 4 })).ids)).toEqual([10, 13]);
+    expect(offsets((await read(2, { epoch: named, publications: 2 })).ids)).toEqual([1]);
+    await redis.xdel('t', `${named}-1`);
+    expect(offsets((await read(1, { epoch: named, publications: 3 })).ids)).toEqual([10]);
+  });
+
+  it('answers with no more bytes than are wanted, but with one entry at least', async () => {
+    const { named, size } = await give();
+    for (const [bytes, entries] of [
+      [1, 1],
+      [2 * size - 1, 1],
+      [2 * size, 2],
+      [5 * size, 5],
+    ] as const) {
+      expect((await read(1, { epoch: named, bytes })).ids).toHaveLength(entries);
+      expect(await idsBack('', named, 100, bytes)).toHaveLength(entries);
+    }
+  });
+
+  it('answers with a history that has lost its oldest publications and got another epoch since', async () => {
+    const { named } = await give();
+    const { epoch: after } = await read(1, { epoch: named, renew: true });
+    await redis.xdel('t', `${named}-1`);
+    expect(offsets((await read(1, { epoch: after })).ids)).toEqual([4, 7, 10, 13]);
+  });
+});
 
 describe('epochs', () => {
   it('never go back, even if the clock of Redis does', async () => {

@@ -147,6 +147,65 @@ describe('a RedisRelay', () => {
     for (const name of ['t0', 't1', 't2']) expect(calls[0]?.join(' ')).toContain(`topic:${name} `);
   });
 
+  describe('with a history of six megabytes', () => {
+    const large = 60_000;
+
+    /** What Redis has sent while `task` ran, in bytes; and `task` is given a node and where the topic `t` stands. */
+    async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
+      await using own = await startRedis();
+      await using node = newRelay({ redisUrl: own.url, topics: new TopicPolicies(), redisTimeoutMs: 30_000 });
+      await until('it is connected', () => node.relay.state === 'connected');
+      let head: Position | null = null;
+      for (let number = 0; number < 100; number++) {
+        head = (await publishAcknowledged(node.relay, 't', 'x'.repeat(large))) as Position;
+      }
+      const admin = new Redis(own.url);
+      const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await admin.info('stats'))?.[1]);
+      const before = await sent();
+      await task(node.relay, head as Position);
+      const bytes = (await sent()) - before;
+      await admin.quit();
+      return bytes;
+    }
+
+    it('has Redis send no more of it than a page needs', async () => {
+      const bytes = await sentDuring(async (relay, head) => {
+        const oldest = { ...head, offset: 0 };
+        for (const since of [null, oldest, { ...head, offset: 50 }]) {
+          await relay.history(topic('t'), { since, limit: 1, direction: 'forward' });
+          await relay.history(topic('t'), { since, limit: 1, direction: 'backward' });
+        }
+      });
+      // Five pages of one publication; before the oldest one there is none.
+      expect(bytes).toBeLessThan(6 * large);
+    });
+
+    it('has Redis send no more of it than fits a page', async () => {
+      const bytes = await sentDuring(async (relay) => {
+        for (const direction of ['forward', 'backward'] as const) {
+          const page = await relay.history(topic('t'), { since: null, limit: 1_000, direction });
+          expect(page.publications.count).toBe(4);
+        }
+      });
+      expect(bytes).toBeLessThan(9 * large);
+    });
+
+    it('has Redis send no more of it than fits a reply, and once, for all who have missed more', async () => {
+      const bytes = await sentDuring(async (relay, head) => {
+        for (let offset = 1; offset <= 20; offset++) {
+          const since = { ...head, offset };
+          await relay.subscribe(topic('t'), since);
+          expect(relay.standing(topic('t'), since).recovered).toBe(false);
+        }
+        const since = { ...head, offset: 96 };
+        await relay.subscribe(topic('t'), since);
+        expect(relay.standing(topic('t'), since).publications.count).toBe(4);
+      });
+      // Twice what fits: only then it is known that nothing older would.
+      expect(bytes).toBeLessThan(9 * large);
+    });
+  });
+
   it('remembers a messageId for its whole window, while the tables turn', async () => {
     prefixes++;
     await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: 2 });

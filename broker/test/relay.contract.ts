@@ -114,7 +114,10 @@ export function relayContract(name: string, start: StartRelays): void {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       const begun: string[] = [];
-      const payerOf = (name: string): Payer => ({ onTopicBegun: () => begun.push(name) });
+      const payerOf = (name: string): Payer => ({
+        onTopicBegun: () => begun.push(name),
+        onHistoryRead: () => undefined,
+      });
       expect(relay.hasPublished(topic(named('news')))).toBe(false);
       // A subscriber begins nothing.
       await relay.subscribe(topic(named('news')), null);
@@ -432,6 +435,59 @@ export function relayContract(name: string, start: StartRelays): void {
       await expect(first.history(topic('fast.t'), { ...other, since: null })).rejects.toMatchObject({
         code: 'noHistory',
       });
+    });
+
+    it('reads a history of large publications in pieces, forward and backward: all of it, each once', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      // Several for each reply, and some that are larger than those around them.
+      const sizes = Array.from({ length: 12 }, (_, index) => [40_000, 100, 100_000, 60_000][index % 4] as number);
+      for (const [index, size] of sizes.entries())
+        await publishAcknowledged(relay, 't', `${index + 1}${'x'.repeat(size)}`);
+      const all = sizes.map((_, index) => index + 1);
+      for (const direction of ['forward', 'backward'] as const) {
+        for (const limit of [1, 5, 1_000]) {
+          const seen: number[] = [];
+          let { position: since } = await relay.history(topic('t'), { since: null, limit: 1, direction: 'forward' });
+          since = { ...since, offset: direction === 'forward' ? 0 : since.offset + 1 };
+          for (;;) {
+            const page = await relay.history(topic('t'), { since, limit, direction });
+            expect(page.recovered).toBe(true);
+            const { first, publications } = page;
+            if (first === null) break;
+            expect(publications.count).toBeLessThanOrEqual(limit);
+            expect(publications.bytes.length).toBeLessThanOrEqual(262_144);
+            const numbers = textsOf(publications).map((text) => Number.parseInt(text.slice(1), 10));
+            expect(numbers[0]).toBe(first);
+            if (direction === 'forward') seen.push(...numbers);
+            else seen.unshift(...numbers);
+            since = { ...since, offset: direction === 'forward' ? first + publications.count - 1 : first };
+          }
+          expect(seen).toEqual(all);
+        }
+      }
+    });
+
+    it('gives back what was missed if it fits a reply, however large what is older', async () => {
+      await using fixture = await start(1);
+      const [relay] = fixture.relays as [Relay];
+      for (let number = 1; number <= 12; number++)
+        await publishAcknowledged(relay, 't', `${number}${'x'.repeat(60_000)}`);
+      const { position: head } = await relay.history(topic('t'), { since: null, limit: 1, direction: 'backward' });
+      for (const [offset, missed] of [
+        [1, []],
+        [7, []],
+        [8, [9, 10, 11, 12]],
+        [11, [12]],
+        [2, []],
+        [9, [10, 11, 12]],
+      ] as const) {
+        const since = { ...head, offset };
+        await relay.subscribe(topic('t'), since);
+        const { recovered, publications } = relay.standing(topic('t'), since);
+        expect(recovered).toBe(missed.length > 0);
+        expect(textsOf(publications).map((text) => Number.parseInt(text.slice(1), 10))).toEqual(missed);
+      }
     });
 
     it('keeps as much history as the policy says, and says when it reaches no further', async () => {

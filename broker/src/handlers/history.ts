@@ -6,7 +6,7 @@ import type { Parts } from './parts.js';
 /** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
-/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7): each is up to a hundred entries that Redis sends. */
+/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7): each is up to 256 KiB that Redis sends. */
 export const maxHistories = 8;
 
 export async function history(
@@ -19,6 +19,7 @@ export async function history(
   const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };
   caller.histories++;
   const page = await relay.history(topic, request).finally(() => caller.histories--);
+  caller.payer?.onHistoryRead(page.publications.bytes.length);
   refuseIfFull(caller);
   caller.reply({ type: 'history', id, topic, ...page });
 }

@@ -25,6 +25,9 @@ const burstSeconds = 2;
 
 const hourSeconds = 3_600;
 
+/** For each so many bytes of its answer, a `history` counts as one command more (PROTOCOL.md section 7). */
+const historyBytesPerCommand = 65_536;
+
 /**
  * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
  * sent in a second is forgiven each second, ten at least: a client that keeps to its rate finds out by refusals what others have left.
@@ -138,6 +141,10 @@ export class Subject implements Payer {
 
   onTopicBegun(): void {
     this.#newTopics.charge(1, performance.now());
+  }
+
+  onHistoryRead(bytes: number): void {
+    this.#commands.charge(Math.floor(bytes / historyBytesPerCommand), performance.now());
   }
 
   /** Whether it may be refused once more and stay. */

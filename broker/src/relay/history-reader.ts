@@ -7,6 +7,7 @@ import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import type { Stretch } from './line.js';
 import { parsePosition } from './position-id.js';
+import { maxAnswerBytes } from './recent.js';
 import type { HistoryPage, HistoryRequest } from './relay.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, type StreamEntry } from './stream-entry.js';
@@ -20,9 +21,6 @@ export interface Asked {
   /** Resolves with the answer; rejects where there is none. Binary strings come as Buffers. */
   evaluate(call: ScriptCall): Promise<unknown>;
 }
-
-/** Entries in one answer of Redis: so many do not hold it up. */
-const maxEntries = 100;
 
 /** Topics whose position is asked for in one call. */
 const maxTopics = 256;
@@ -46,23 +44,41 @@ export class HistoryReader {
     this.#topics = topics;
   }
 
-  /** What the topic's stream holds from offset `from` of `epoch` on ({@link Stretch}). A topic without history gets one. */
-  read(topic: Topic, epoch: string, from: number): Promise<Stretch> {
-    return this.#read(topic, epoch, from, false);
+  /**
+   * What the topic's stream holds from offset `from` of `epoch` on ({@link Stretch}): the entries with so many publications, or fewer if
+   * they are more than one answer may hold. A topic without history gets one.
+   */
+  read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<Stretch> {
+    return this.#read(topic, epoch, from, publications, false);
   }
 
-  /** Gives the topic another epoch if it has this one. Resolves with what was published under the new one. */
+  /** What it holds up to offset `last` of `epoch`, likewise; null stands for the newest, and for whichever epoch it has. */
+  async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<Stretch> {
+    const answer = await this.#ask(scripts.readBack, [topic], ({ floor }) => [
+      floor,
+      epoch ?? '',
+      last ?? '',
+      publications,
+      maxAnswerBytes,
+    ]);
+    if ((answer as unknown[]).length === 0) return this.read(topic, '', 1);
+    const { position, entries } = stretchOf(answer);
+    return { position, entries: entries.toReversed() };
+  }
+
+  /** Gives the topic another epoch if it has this one. Resolves with the first that was published under the new one. */
   renew(topic: Topic, epoch: string): Promise<Stretch> {
-    return this.#read(topic, epoch, 1, true);
+    return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }
 
-  async #read(topic: Topic, epoch: string, from: number, isRenewed: boolean): Promise<Stretch> {
+  async #read(topic: Topic, epoch: string, from: number, publications: number, isRenewed: boolean): Promise<Stretch> {
     const answer = await this.#ask(scripts.read, [topic], ({ name, floor }) => [
       floor,
       this.#lifeMs(topic),
       epoch,
       from,
-      maxEntries,
+      publications,
+      maxAnswerBytes,
       name,
       isRenewed ? 1 : 0,
     ]);
@@ -108,19 +124,12 @@ export class HistoryReader {
       const from = (since?.offset ?? 0) + 1;
       // Without `since`, from the oldest of whatever epoch there is: that has to be asked for first.
       const epoch = since?.epoch ?? (await this.read(topic, '', 1)).position.epoch;
-      const { position, entries } = await this.read(topic, epoch, from);
+      const { position, entries } = await this.read(topic, epoch, from, limit);
       return pageForward(position, entries, request);
     }
-    const answer = await this.#ask(scripts.readBack, [topic], ({ floor }) => [
-      floor,
-      since?.epoch ?? '',
-      since === null ? '' : Math.max(0, since.offset - 1),
-      // Each entry holds one publication at least.
-      Math.min(limit, maxEntries),
-    ]);
-    if ((answer as unknown[]).length === 0) return pageForward((await this.read(topic, '', 1)).position, [], request);
-    const { position, entries } = stretchOf(answer);
-    return pageBackward(position, entries.toReversed(), request);
+    const last = since === null ? null : Math.max(0, since.offset - 1);
+    const { position, entries } = await this.readBack(topic, since?.epoch ?? null, last, limit);
+    return pageBackward(position, entries, request);
   }
 
   #lifeMs(topic: Topic): number {

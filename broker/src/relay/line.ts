@@ -6,7 +6,7 @@
  * there, with one read for all subscribers of the node.
  */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import { maxAnswerBytes, maxAnswerPublications, Recent, type RecentBudget } from './recent.js';
+import { Recent, type RecentBudget } from './recent.js';
 import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 
@@ -15,8 +15,8 @@ export interface Stretch {
   /** Where the topic stands. */
   readonly position: Position;
   /**
-   * In order. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before it. If it has
-   * another one: what was published under that one.
+   * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
+   * it. If it has another one: the first that was published under that one.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -39,7 +39,12 @@ export interface LineContext {
   readonly maxPublications: number;
   /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
-  /** Gives the topic another epoch if it has this one. Answers what was published under the new one. Rejects likewise. */
+  /**
+   * Reads the newest entries up to offset `last`, in order, no more than an answer may need; none if the topic has another epoch. Rejects
+   * likewise.
+   */
+  readBack(topic: Topic, epoch: string, last: number): Promise<Stretch>;
+  /** Gives the topic another epoch if it has this one. Answers the first that was published under the new one. Rejects likewise. */
   renew(topic: Topic, epoch: string): Promise<Stretch>;
   /** Told of what no subscriber here should have to notice. */
   onRepaired(topic: Topic, what: Repair): void;
@@ -55,9 +60,6 @@ const maxHeldEntries = 256;
 
 /** Reads after which a hole counts as one that Redis cannot fill, though it has sent what comes behind it. */
 const maxReads = 20;
-
-/** Most that is read for those who come back: who has missed more reads it in pieces (`history`). */
-const maxBackfillBytes = 4 * maxAnswerBytes;
 
 /**
  * Whether anything may be missing that no later publication would show. `tail`: messages may not have come, the connection to Redis
@@ -128,9 +130,12 @@ export class Line {
     return this.#catchingUp;
   }
 
-  /** Resolves when what came after `offset` is at hand, as far as the history reaches; all who ask meanwhile wait for one read. */
+  /**
+   * Resolves when what came after `offset` is at hand, if it fits one answer and the history reaches that far; all who ask meanwhile wait
+   * for one read.
+   */
   async reachBack(offset: number): Promise<void> {
-    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#head) return;
+    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#head || this.recent.exceedsAnswer) return;
     if (this.#backfilling === null) {
       this.#backfilling = this.#backfill().finally(() => {
         this.#backfilling = null;
@@ -318,27 +323,20 @@ export class Line {
     if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, wasMissed);
   }
 
+  /** What is read is remembered, so that it is read once, also if it is too much for the one who asked. */
   async #backfill(): Promise<void> {
     const epoch = this.#epoch;
-    const older: StreamEntry[] = [];
-    // More than that would not be answered with.
-    let from = Math.max(1, this.#head + 1 - maxAnswerPublications);
-    let bytes = 0;
-    for (;;) {
+    while (!this.recent.exceedsAnswer) {
       // Where nothing is remembered, the whole history is older.
       const end = Math.min(this.recent.oldestOffset, this.#head + 1);
-      const stretch = await this.#read(epoch, from);
-      if (epoch !== this.#epoch || stretch.position.epoch !== epoch) return;
-      const entries = stretch.entries.filter(({ last }) => last >= from && last < end);
-      older.push(...entries);
-      bytes += entries.reduce((sum, entry) => sum + entry.bytes.length, 0);
-      if (bytes > maxBackfillBytes) return;
-      from = (older.at(-1)?.last ?? end) + 1;
-      if (entries.length === 0 || from >= end) break;
+      const { entries } = await this.#asked(this.#context.readBack(this.topic, epoch, end - 1));
+      const older = fromHole(entries.filter(({ last }) => last < end));
+      const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#head + 1) - 1;
+      if (epoch !== this.#epoch || !isOlder) return;
+      this.recent.prepend(older);
+      // All lines together remember too much: this one is forgotten already.
+      if (this.recent.oldestOffset >= end) return;
     }
-    const end = Math.min(this.recent.oldestOffset, this.#head + 1);
-    const whole = fromHole(older);
-    if (whole.at(-1)?.last === end - 1) this.recent.prepend(whole);
   }
 }
 

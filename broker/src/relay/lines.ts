@@ -5,7 +5,7 @@ import type { TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward, standingOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
 import { Line, type LineContext, type LineCounters, type Repair } from './line.js';
-import { RecentBudget } from './recent.js';
+import { maxAnswerPublications, RecentBudget } from './recent.js';
 import type { Delivery, HistoryPage, HistoryRequest, Standing } from './relay.js';
 import type { StreamEntry } from './stream-entry.js';
 
@@ -42,6 +42,7 @@ export class Lines {
       counters,
       budget: new RecentBudget(settings.recentBytes),
       read: (topic, epoch, from) => reader.read(topic, epoch, from),
+      readBack: (topic, epoch, last) => reader.readBack(topic, epoch, last, maxAnswerPublications),
       renew: (topic, epoch) => reader.renew(topic, epoch),
       onRepaired: (topic, what) => this.#onRepaired(topic, what),
     };

@@ -40,6 +40,12 @@ export class Recent {
     return this.#entries[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Whether what is here does not fit one answer: what comes before it is of no use to anybody who comes back. */
+  get exceedsAnswer(): boolean {
+    const { newest } = this;
+    return newest !== undefined && endOfAnswer(this.#entries, this.oldestOffset, maxAnswerPublications) < newest.last;
+  }
+
   /** `entry` must follow the newest one. */
   append(entry: StreamEntry): void {
     this.#entries.push(entry);

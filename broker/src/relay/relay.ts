@@ -10,10 +10,12 @@ export interface Receipt {
   failed(error: ReplyError): void;
 }
 
-/** The publisher, as far as what it begins is counted. */
+/** Whoever sent a command, as far as what comes of it is counted. */
 export interface Payer {
   /** Its publication is the first one of the topic: it has begun a history. */
   onTopicBegun(): void;
+  /** It was given so many bytes of a history. */
+  onHistoryRead(bytes: number): void;
 }
 
 /** Where publications come out. */
