@@ -6,10 +6,11 @@ import { text } from 'node:stream/consumers';
 import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
-import { maxUnauthenticatedBytes, maxWaitingCommands } from '../src/connection/session.js';
+import { Connection } from '../src/connection/connection.js';
+import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -213,6 +214,33 @@ describe('without a token', () => {
     connection.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eager' }) }, ...pings);
     expect(await connection.next('error')).toMatchObject({ id: 2 + maxWaitingCommands, code: 'rateLimited' });
     expect(await connection.next('connected')).toMatchObject({ id: 1 });
+  });
+
+  it.each(['json', 'msgpack'] as const)('a frame is read no further than its first mistake: %s', async (encoding) => {
+    const found = vi.spyOn(Connection.prototype, 'onCommandError');
+    onTestFinished(() => found.mockRestore());
+    const connection = await cluster.connect(0, encoding);
+    const [zeros, noTopics] = [`[${'0,'.repeat(8_000)}0]`, Buffer.from('9302c0a0'.repeat(4_000), 'hex')];
+    connection.sendRaw(encoding === 'json' ? zeros : noTopics);
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(found).toHaveBeenCalledOnce();
+  });
+
+  const noTopic = { type: 'subscribe', id: 2, topic: '', since: null } as const;
+  const ping = { type: 'ping', id: 3 } as const;
+  it.each([
+    ['json', 'topics that are none', [noTopic]],
+    ['msgpack', 'topics that are none', [noTopic]],
+    ['json', 'topics that are none between other commands', [noTopic, ping]],
+    ['msgpack', 'topics that are none between other commands', [noTopic, ping]],
+    ['msgpack', 'more commands than may wait', [ping, ping, ping, ping, ping, ping, ping, ping, ping, ping, ping]],
+  ] as const)('%s: %s behind a token are answered ten times, then the connection is closed', async (encoding, _, wrong) => {
+    // Longer tokens leave less room for what is behind them.
+    const token = await tokenOf({ permissions: {} });
+    const connection = await cluster.connect(0, encoding);
+    connection.send({ type: 'connect', id: 1, token }, ...Array.from({ length: 100 }, () => wrong).flat());
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.badProtocol);
+    expect(connection.inbox.waiting.map(({ type }) => type)).toEqual(Array(maxUnauthenticatedErrors).fill('error'));
   });
 });
 

@@ -837,4 +837,22 @@ export const safeguards: readonly Safeguard[] = [
     testFile: 'broker/test/revocation.test.ts',
     test: 'ends the connections with tokens that it signed, so that clients bring others',
   },
+  {
+    name: 'few errors without a token',
+    about: 'a client whose token is not accepted yet is not answered thousands of errors',
+    file: 'broker/src/connection/session.ts',
+    find: '++this.#errors === maxUnauthenticatedErrors',
+    replace: '++this.#errors < 0',
+    testFile: 'broker/test/auth.test.ts',
+    test: 'behind a token are answered ten times, then the connection is closed',
+  },
+  {
+    name: 'no reading after the end',
+    about: 'a frame is not read further once its connection is closed',
+    file: 'broker/src/connection/connection.ts',
+    find: 'return this.#socket === null || this.#closing !== null;',
+    replace: 'return false;',
+    testFile: 'broker/test/auth.test.ts',
+    test: 'a frame is read no further than its first mistake',
+  },
 ];
