@@ -51,9 +51,9 @@ export const logEvents = {
   refusals:
     'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
   refused:
-    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`.',
+    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`. Nothing else of what the client sent.',
   handshakeRefused:
-    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
+    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`. Nothing else of what the client sent.',
   clientAddressUnknown:
     'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
   redisConnected:
