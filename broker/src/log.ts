@@ -56,6 +56,8 @@ export const logEvents = {
     'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`. Nothing else of what the client sent.',
   handshakeRefused:
     'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`. Nothing else of what the client sent.',
+  proxyNotTrusted:
+    'On this machine is a `proxy` (it sends X-Forwarded-For) that FANFARE_TRUSTED_PROXIES does not name: no limit of an address holds for its clients. Logged once.',
   clientAddressUnknown:
     'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
   redisConnected:
