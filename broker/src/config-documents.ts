@@ -103,7 +103,7 @@ function lineOf(error: unknown, json: string): string {
 export function readAuthSetting(text: string | null, tell: Tell): AuthConfig | 'none' | null {
   if (text === null || text === 'none') return text;
   const document = readObject(text, authForm, tell);
-  return document === null ? null : readAuth(document, tell);
+  return document === null ? null : readAuth(document, text.startsWith('@') ? text.slice(1) : null, tell);
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {

@@ -211,7 +211,7 @@ export const settings = {
     100,
     0,
     10_000_000,
-    'Connections of one client address (of IPv6, of one /64) at this node, where FANFARE_AUTH asks for authentication. One more is answered 429. 0: any number. Addresses of this machine and of trusted proxies are not counted.',
+    'Connections of one client address (of IPv6, of one /64) at this node, where FANFARE_AUTH asks for authentication. One more is answered 429. 0: any number. Clients on this machine are not counted. A trusted proxy is counted for the clients that it does not name.',
   ),
   maxConnectionsPerSubject: integer(
     'FANFARE_MAX_CONNECTIONS_PER_SUBJECT',
@@ -351,7 +351,7 @@ export const settings = {
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - :',
     fallback: 'fanfare',
     about:
-      'Begins every name in Redis, so that several brokers can share one. Nodes with another prefix are another broker: to change it, follow docs/operations.md, Upgrades.',
+      'Begins every name in Redis, so that several brokers can share one. Nodes with another prefix are another broker: to change it, follow docs/operations.md, Upgrades. No prefix may begin with another one and `:` (`fanfare` and `fanfare:eu`): the Redis user of one would reach the other.',
     schema: z
       .string()
       .regex(/^[A-Za-z0-9_:-]{1,64}$/)

@@ -11,6 +11,7 @@ import { type Revocation, Revocations, rememberedForMs } from './auth/revocation
 import { Tickets } from './auth/tickets.js';
 import type { Config } from './config.js';
 import type { SessionContext, SessionCounters } from './connection/session.js';
+import { FileWatch } from './file-watch.js';
 import { type Shared, Subjects } from './limits/subjects.js';
 import type { Log } from './log.js';
 import type { RedisCounters } from './redis.js';
@@ -65,6 +66,12 @@ export function openDoors(
     subjects.report();
   }, choresMs);
   chores.unref();
+  const authFiles = new FileWatch(auth.files, () =>
+    log.warn(
+      { event: 'authFileChanged' },
+      'A file of FANFARE_AUTH has changed. The node goes on with what it read at its start: restart it to use the new content.',
+    ),
+  );
   // Random, so that no other node and no earlier run of this one has the same.
   const run = randomBytes(6).toString('base64url');
   let count = 0;
@@ -88,6 +95,7 @@ export function openDoors(
     api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log, onBug }),
     async close() {
       clearInterval(chores);
+      authFiles.close();
       authenticator.close();
       await store.close();
     },

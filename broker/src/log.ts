@@ -15,6 +15,8 @@ export const logEvents = {
     'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
   certificateExpires:
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
+  authFileChanged:
+    'A file of FANFARE_AUTH (`@` and a path, `secretFile`, `publicKeyFile`) has changed. It is read at start only: restart the node to use it.',
   jwksRead:
     'The published keys of an `issuer` (its place in FANFARE_AUTH) were read: at start, and after they could not be.',
   jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
@@ -51,9 +53,11 @@ export const logEvents = {
   refusals:
     'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
   refused:
-    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`.',
+    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`. Nothing else of what the client sent.',
   handshakeRefused:
-    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`.',
+    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`. Nothing else of what the client sent.',
+  proxyNotTrusted:
+    'On this machine is a `proxy` (it sends X-Forwarded-For) that FANFARE_TRUSTED_PROXIES does not name: no limit of an address holds for its clients. Logged once.',
   clientAddressUnknown:
     'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
   redisConnected:

@@ -1,4 +1,7 @@
-/** At level debug, each refusal by itself: for whoever asks why a client is refused. `refusals.ts` counts them for everybody else. */
+/**
+ * At level debug, each refusal by itself: for whoever asks why a client is refused. `refusals.ts` counts them for everybody else.
+ * What a client sent may hold a secret, also in the wrong place: the log repeats none of it but topics, and origins of pages.
+ */
 import type { CloseReason, ReplyError } from '@fanfare/protocol';
 import type { Refused, Visit } from './connection/upgrade.js';
 import type { Caller } from './handlers/caller.js';
@@ -16,10 +19,10 @@ export class RefusalLog {
   }
 
   /** A command is answered with an error. */
-  refused(caller: Caller, command: RefusedCommand | null, { code, message }: ReplyError): void {
+  refused(caller: Caller, command: RefusedCommand | null, error: ReplyError): void {
     const topic = command !== null && 'topic' in command ? command.topic : undefined;
-    const fields = { ...this.#whoIs(caller), command: command?.type, topic, code };
-    this.#log.debug({ event: 'refused', ...fields }, message);
+    const fields = { ...this.#whoIs(caller), command: command?.type, topic, code: error.code };
+    this.#log.debug({ event: 'refused', ...fields }, reasonOf(error));
   }
 
   /** A connection is closed. */
@@ -28,8 +31,12 @@ export class RefusalLog {
   }
 
   /** A handshake, or another request, is not what it has to be. */
-  handshakeRefused({ origin, address }: Visit, { status, sentence }: Refused): void {
-    this.#log.debug({ event: 'handshakeRefused', status, origin, address }, sentence);
+  handshakeRefused({ origin, address }: Visit, { status, sentence, quoted = '' }: Refused): void {
+    const fields = { status, origin: isOrigin(origin) ? origin : undefined, address };
+    this.#log.debug(
+      { event: 'handshakeRefused', ...fields },
+      quoted === '' ? sentence : sentence.replaceAll(quoted, '…'),
+    );
   }
 
   #whoIs(caller: Caller): { connection: string; subject: string | null } {
@@ -38,4 +45,17 @@ export class RefusalLog {
     if (connection === null) this.#names.set(caller, name);
     return { connection: name, subject };
   }
+}
+
+/** The message, without what it quotes. */
+function reasonOf({ code, message }: ReplyError): string {
+  if (code === 'malformed' || code === 'unknownCommand' || code === 'invalidTopic')
+    return 'The command cannot be read. The client was told why.';
+  // Behind a colon stands what the token holds.
+  return code === 'invalidToken' ? `${message.split(': ')[0]}` : message;
+}
+
+/** A scheme, a host and a port, and nothing else (RFC 6454 section 6.2). */
+function isOrigin(text: string): boolean {
+  return text === 'null' || /^[a-z][a-z0-9+.-]{0,63}:\/\/[a-z0-9.:[\]_-]{0,255}$/i.test(text);
 }

@@ -1,16 +1,18 @@
 /** The doors of a running node, through real sockets: who may come in, what for, and for how long. */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, get } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
-import { maxUnauthenticatedBytes, maxWaitingCommands } from '../src/connection/session.js';
+import { Connection } from '../src/connection/connection.js';
+import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
+import { MountedFolder } from './mounted-folder.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
@@ -214,6 +216,36 @@ describe('without a token', () => {
     expect(await connection.next('error')).toMatchObject({ id: 2 + maxWaitingCommands, code: 'rateLimited' });
     expect(await connection.next('connected')).toMatchObject({ id: 1 });
   });
+
+  it.each(['json', 'msgpack'] as const)('a frame is read no further than its first mistake: %s', async (encoding) => {
+    const found = vi.spyOn(Connection.prototype, 'onCommandError');
+    onTestFinished(() => found.mockRestore());
+    const connection = await cluster.connect(0, encoding);
+    const [zeros, noTopics] = [`[${'0,'.repeat(8_000)}0]`, Buffer.from('9302c0a0'.repeat(4_000), 'hex')];
+    connection.sendRaw(encoding === 'json' ? zeros : noTopics);
+    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(found).toHaveBeenCalledOnce();
+  });
+
+  const noTopic = { type: 'subscribe', id: 2, topic: '', since: null } as const;
+  const ping = { type: 'ping', id: 3 } as const;
+  it.each([
+    ['json', 'topics that are none', [noTopic]],
+    ['msgpack', 'topics that are none', [noTopic]],
+    ['json', 'topics that are none between other commands', [noTopic, ping]],
+    ['msgpack', 'topics that are none between other commands', [noTopic, ping]],
+    ['msgpack', 'more commands than may wait', [ping, ping, ping, ping, ping, ping, ping, ping, ping, ping, ping]],
+  ] as const)(
+    '%s: %s behind a token are answered ten times, then the connection is closed',
+    async (encoding, _, wrong) => {
+      // Longer tokens leave less room for what is behind them.
+      const token = await tokenOf({ permissions: {} });
+      const connection = await cluster.connect(0, encoding);
+      connection.send({ type: 'connect', id: 1, token }, ...Array.from({ length: 100 }, () => wrong).flat());
+      expect(await within('it is closed', connection.closed)).toEqual(closeReasons.badProtocol);
+      expect(connection.inbox.waiting.map(({ type }) => type)).toEqual(Array(maxUnauthenticatedErrors).fill('error'));
+    },
+  );
 });
 
 describe('permissions', () => {
@@ -920,10 +952,60 @@ describe('what the node logs', () => {
       { subject: 'ada', command: 'publish', topic: 'open.t', code: 'rateLimited' },
       { status: '403 Forbidden', origin: 'https://evil.example', address: '127.0.0.1' },
     ]);
+    expect(refusals[3]?.msg).toBe('Pages of … may not connect here; FANFARE_ORIGINS lists those that may.');
     expect(new Set(refusals.slice(0, 3).map(({ connection: name }) => name)).size).toBe(1);
     // Otherwise nobody is told of each.
     await using quiet = await startCluster({ env });
     expect(quiet.node().log.some(({ event }) => event === 'refused')).toBe(false);
+  });
+
+  it('repeats nothing that cannot be read, which may hold a secret, at level debug', async () => {
+    const env = await authEnv({ FANFARE_LOG_LEVEL: 'debug', FANFARE_ORIGINS: 'https://app.example.com' });
+    await using talkative = await startCluster({ env });
+    const { log, url } = talkative.node();
+    const planted = 'S3CR3T';
+    const connection = await talkative.connect(0, 'json');
+    await connection.request({ type: 'connect', token: await tokenOf() });
+    const unreadable = [
+      planted,
+      JSON.stringify({ type: planted }),
+      JSON.stringify({ type: 'subscribe', topic: `${planted} *` }),
+      JSON.stringify({ type: 'publish', topic: 't', data: 1, messageId: `${planted}é` }),
+    ];
+    for (const frame of unreadable) {
+      connection.sendRaw(frame);
+      await connection.next('error');
+    }
+    const bad = await talkative.connect(0, 'json');
+    bad.send({ type: 'connect', id: 1, token: await tokenOf({ permissions: { [planted]: ['>'] } }) });
+    await within('it is closed', bad.closed);
+    const page = `https://${planted}:${planted}@evil.example/${planted}`;
+    expect(await statusOf(url, { Origin: page })).toBe(403);
+    const http = url.replace('ws', 'http');
+    const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Key': `${'A'.repeat(22)}==` };
+    for (const wrong of [
+      { ...headers, 'Sec-WebSocket-Version': planted },
+      { ...headers, 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Protocol': `bearer, ${planted}` },
+    ]) {
+      const [response] = await once(get(http, { headers: wrong }), 'response');
+      expect(await text(response)).toContain(planted);
+    }
+    const refusals = log.filter(({ event }) => event === 'refused' || event === 'handshakeRefused');
+    // Of the connection that is closed there are two lines.
+    expect(refusals).toHaveLength(unreadable.length + 2 + 3);
+    expect(JSON.stringify(log)).not.toContain(planted);
+    expect(refusals.map(({ msg }) => msg)).toContain('Sec-WebSocket-Version must be 13, not "…".');
+  });
+
+  it('says that a changed file of FANFARE_AUTH needs a restart', async () => {
+    using folder = new MountedFolder({ secret, 'auth.json': '' });
+    const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
+    const document = JSON.stringify({ issuers: [{ issuer, keys }] });
+    folder.update({ secret, 'auth.json': document });
+    await using watched = await startCluster({ env: { FANFARE_AUTH: `@${folder.file('auth.json')}` } });
+    const told = () => watched.node().log.filter(({ event }) => event === 'authFileChanged').length;
+    folder.update({ secret: `${secret} of tomorrow`, 'auth.json': document });
+    await until('it is said', () => told() === 1);
   });
 
   it('holds no tokens, tickets, keys or payloads', async () => {

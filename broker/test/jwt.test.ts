@@ -52,7 +52,7 @@ function forge(header: object, payload: object = claims(), hmacKey: string | Buf
 
 function authenticate(token: string, of: object = document): Promise<Identity> {
   const wrong: string[] = [];
-  const config = readAuth(of, (sentence) => wrong.push(sentence));
+  const config = readAuth(of, null, (sentence) => wrong.push(sentence));
   expect(wrong).toEqual([]);
   return createAuthenticator(config, pino({ level: 'silent' }), new Metrics().counters, () => {}).authenticate(token);
 }

@@ -114,6 +114,13 @@ describe('the address of a client', () => {
     ]);
   });
 
+  it('behind a proxy on this machine that is not trusted is not believed, and that is logged once', () => {
+    const lines: object[] = [];
+    const logged = new Addresses(trusted, 10, logOf(lines));
+    for (const header of ['', '198.51.100.7', '198.51.100.8']) expect(logged.of('127.0.0.1', header)).toBeNull();
+    expect(lines).toEqual([{ event: 'proxyNotTrusted', proxy: '127.0.0.1' }]);
+  });
+
   it('of IPv6 counts by its /64', () => {
     const keyOf = (address: string): string | undefined => addresses.of(address, '')?.key;
     const one = keyOf('2001:db8:9:1::1');

@@ -12,7 +12,7 @@ import type { DebugLog } from './debug-log.js';
 import { FanfareError, ReplyError } from './errors.js';
 import { explain } from './explain.js';
 import { type Encoded, Frames, type Outgoing, outgoing } from './frames.js';
-import type { GetToken } from './options.js';
+import { type GetToken, maxTimerMs } from './options.js';
 import type { ReconnectPolicy } from './reconnect.js';
 import { type Closure, closure, type StateCode } from './state.js';
 import { askForToken, Renewal } from './token.js';
@@ -43,6 +43,9 @@ export const closeTimeoutMs = 1_000;
 
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;
+
+/** Shortest time between two pings, in milliseconds: the shortest that a node can be set to. A server that says less is not followed. */
+const minPingIntervalMs = 1_000;
 
 const notFanfare = 'The server does not speak Fanfare: check host, port and path of the URL.';
 
@@ -219,7 +222,7 @@ export class Connection {
       this.#settings.debug.received(message);
       if (message.type === 'connected') {
         this.#refusal = '';
-        this.#pingIntervalMs = message.pingIntervalMs;
+        this.#pingIntervalMs = Math.min(Math.max(message.pingIntervalMs, minPingIntervalMs), maxTimerMs);
         this.#frames.open(message.maxFrameBytes);
         this.#renewal?.taken(message.expiresInMs);
         this.#schedule(this.#pingIntervalMs);

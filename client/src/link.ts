@@ -8,6 +8,9 @@ import { maxTimerMs } from './options.js';
 import { mostDelayMs, reconnectDelayMs } from './reconnect.js';
 import { type Closure, type ConnectionState, closure, type StateCode } from './state.js';
 
+/** Longest time that a server may keep the client away with `Retry-After`, in milliseconds. */
+const maxRetryAfterMs = 600_000;
+
 export interface LinkListener {
   /** A new connection is open. While a move is under way it is the second one. */
   onOpen(): void;
@@ -226,7 +229,7 @@ export class Link {
     this.#connectedAt = null;
     if (why.isFinal) return this.#end(why);
     this.#lastEnd = why;
-    this.#notBeforeMs = performance.now() + why.retryAfterMs;
+    this.#notBeforeMs = performance.now() + Math.min(why.retryAfterMs, maxRetryAfterMs);
     this.#planDial();
     this.#failures++;
     this.#enter({ name: 'connecting', attempt: this.#failures, ...withoutEnd(why) }, () => {

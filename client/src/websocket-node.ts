@@ -17,6 +17,9 @@ const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 
 /** Longest message that is taken in. A node's are below 3 MiB. */
 const maxMessageBytes = 67_108_864;
 
+/** Most fragments of a message. A node does not fragment; a proxy may, but not into pieces of a few bytes. */
+const maxFragments = 65_536;
+
 /** How much of what a server says instead of opening a WebSocket is passed on. */
 const maxSentenceChars = 300;
 
@@ -54,13 +57,16 @@ export class NodeWebSocket implements WebSocketLike {
   /** Ends the attempt to connect. */
   #abort: () => void;
   #socket: Duplex | null = null;
-  /** What has come of a frame that is not whole yet. */
-  #rest: Buffer = Buffer.alloc(0);
+  /** What has come of a frame that is not whole yet, in pieces; how long they are together, and must be before the next look. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
+  #neededBytes = 0;
   /** What the close frame of the peer said. */
   #closeCode = 1_006;
   #closeReason = '';
   /** The fragments of a message that is not whole yet, and its opcode; 0 if there is none. */
   #fragments: Buffer[] = [];
+  #fragmentBytes = 0;
   #opcode = 0;
 
   constructor(url: string, protocols: string) {
@@ -164,12 +170,22 @@ export class NodeWebSocket implements WebSocketLike {
     this.onclose?.({ code: this.#closeCode, reason: this.#closeReason });
   }
 
+  /** Whether it has ended, or the peer has said that nothing more comes. */
+  get #isDeaf(): boolean {
+    return this.readyState === closed || this.#closeCode !== 1_006;
+  }
+
   #read(chunk: Buffer): void {
-    let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    if (this.#isDeaf) return;
+    this.#rest.push(chunk);
+    this.#restBytes += chunk.length;
+    if (this.#restBytes < this.#neededBytes) return;
+    let data = this.#rest.length === 1 ? chunk : Buffer.concat(this.#rest);
     try {
-      for (;;) {
+      while (!this.#isDeaf) {
         const frame = readFrame(data);
-        if (frame === null || this.readyState === closed || this.#closeCode !== 1_006) break;
+        this.#neededBytes = typeof frame === 'number' ? frame : 0;
+        if (typeof frame === 'number') break;
         data = data.subarray(frame.end);
         this.#take(frame);
       }
@@ -180,7 +196,8 @@ export class NodeWebSocket implements WebSocketLike {
       this.#end();
       this.#linger();
     }
-    this.#rest = data;
+    this.#rest = [data];
+    this.#restBytes = data.length;
   }
 
   #take({ isLast, opcode, payload }: Frame): void {
@@ -204,12 +221,14 @@ export class NodeWebSocket implements WebSocketLike {
         throw new ViolationError(1_002, `A frame has the unknown opcode ${opcode}.`);
     }
     this.#fragments.push(payload);
-    const bytes = this.#fragments.reduce((sum, { length }) => sum + length, 0);
-    if (bytes > maxMessageBytes) throw new ViolationError(1_009, 'A message is too long.');
+    this.#fragmentBytes += payload.length;
+    if (this.#fragmentBytes > maxMessageBytes) throw new ViolationError(1_009, 'A message is too long.');
+    if (this.#fragments.length > maxFragments) throw new ViolationError(1_009, 'A message has too many fragments.');
     if (!isLast) return;
     const whole = this.#fragments.length === 1 ? payload : Buffer.concat(this.#fragments);
     const isText = this.#opcode === opcodes.text;
     this.#fragments = [];
+    this.#fragmentBytes = 0;
     this.#opcode = 0;
     if (isText && !isUtf8(whole)) throw new ViolationError(1_007, 'A text message is not UTF-8.');
     this.onmessage?.({ data: isText ? whole.toString() : new Uint8Array(whole).buffer });
@@ -246,9 +265,9 @@ interface Frame {
   readonly end: number;
 }
 
-/** The frame that `data` begins with, or null if it is not whole. */
-function readFrame(data: Buffer): Frame | null {
-  if (data.length < 2) return null;
+/** The frame that `data` begins with. If it is not whole: how many bytes are needed to say more. */
+function readFrame(data: Buffer): Frame | number {
+  if (data.length < 2) return 2;
   const [first = 0, second = 0] = data;
   const isLast = (first & 0x80) !== 0;
   const opcode = first & 0x0f;
@@ -260,17 +279,17 @@ function readFrame(data: Buffer): Frame | null {
     throw new ViolationError(1_002, 'A control frame is fragmented or too long.');
   }
   if (length === 126) {
-    if (data.length < 4) return null;
+    if (data.length < 4) return 4;
     length = data.readUInt16BE(2);
     start = 4;
   } else if (length === 127) {
-    if (data.length < 10) return null;
+    if (data.length < 10) return 10;
     length = Number(data.readBigUInt64BE(2));
     start = 10;
   }
   if (length > maxMessageBytes) throw new ViolationError(1_009, 'A message is too long.');
   const end = start + length;
-  return data.length < end ? null : { isLast, opcode, payload: data.subarray(start, end), end };
+  return data.length < end ? end : { isLast, opcode, payload: data.subarray(start, end), end };
 }
 
 /** Random bytes for masks. Asking for four at a time would cost more than all the rest. */

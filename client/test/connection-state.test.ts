@@ -1,6 +1,6 @@
 /** How a client gets and keeps a connection, and says so. */
 import { type Client, createClient } from '@fanfare/client';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { connect, failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
@@ -164,16 +164,30 @@ it('tries again where the node refuses the connect command for now', async () =>
 });
 
 it('pings after silence, and lives on while anything comes back', async () => {
-  await using node = await startTestNode({ pingIntervalMs: 10 });
+  await using node = await startTestNode({ pingIntervalMs: 1_000 });
   await using client = connect(node, { pongTimeoutMs: 400 });
   await client.connect();
-  await (await node.connection()).received('ping', 5);
+  await (await node.connection()).received('ping', 2);
   expect(node.connections).toHaveLength(1);
   expect(client.state.name).toBe('connected');
 });
 
+it.each([
+  [0, 1_000],
+  [Number.MAX_SAFE_INTEGER, 2_147_483_647],
+])('of a ping interval of %i ms it takes %i', async (pingIntervalMs, takenMs) => {
+  await using node = await startTestNode({ pingIntervalMs });
+  const clock = vi.spyOn(globalThis, 'setTimeout');
+  onTestFinished(() => clock.mockRestore());
+  await using client = connect(node);
+  await client.connect();
+  const delaysMs = clock.mock.calls.map(([, delayMs]) => delayMs ?? 0);
+  expect(delaysMs).toContain(takenMs);
+  expect(Math.max(...delaysMs)).toBeLessThanOrEqual(2_147_483_647);
+});
+
 it('gives up a connection that has gone silent', async () => {
-  await using node = await startTestNode({ pingIntervalMs: 10 });
+  await using node = await startTestNode({ pingIntervalMs: 1_000 });
   node.on('ping', () => {});
   await using client = connect(node, { pongTimeoutMs: 30 });
   await client.connect();
@@ -185,7 +199,7 @@ it('gives up a connection that has gone silent', async () => {
 });
 
 it('gives up a half-open connection, whose peer does not even read', async () => {
-  await using node = await startTestNode({ pingIntervalMs: 10 });
+  await using node = await startTestNode({ pingIntervalMs: 1_000 });
   await using client = connect(node, { pongTimeoutMs: 30 });
   await client.connect();
   (await node.connection()).webSocket.pause();

@@ -282,6 +282,7 @@ export class TestConnection {
       const commands: Command[] = [];
       this.sizes.push(data.length);
       this.#codec.decode(data, {
+        isOver: false,
         onCommand: (command) => commands.push(command),
         onCommandError: ({ id, code, message }) => this.error(id, code, message),
       });

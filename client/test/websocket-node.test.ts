@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { until } from './test-node.js';
@@ -261,6 +261,7 @@ describe('with a server that does not', () => {
     ['text that is not UTF-8', '81 02 c328', 1_007],
     ['a frame of 2^53 bytes', '82 7f 0020000000000000', 1_009],
     ['a frame of 64 MiB and one byte', '82 7f 0000000004000001', 1_009],
+    ['a message of 65,537 fragments', `01 00${' 00 00'.repeat(65_536)}`, 1_009],
   ])('closes: %s', async (_name, hex, code) => {
     await using server = await raw(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
     const { told } = dial(server.port);
@@ -273,6 +274,17 @@ describe('with a server that does not', () => {
     expect(((frame[6] as number) ^ (mask[0] as number)) * 256 + ((frame[7] as number) ^ (mask[1] as number))).toBe(
       code,
     );
+  });
+
+  it('copies a long frame once, however many pieces it comes in', async () => {
+    const frame = serverFrame(true, 2, Buffer.alloc(8_388_608));
+    await using server = await raw(frame);
+    const concat = vi.spyOn(Buffer, 'concat');
+    onTestFinished(() => concat.mockRestore());
+    const { told } = dial(server.port);
+    await until(() => told.messages.length === 1);
+    const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+    expect(copied).toBeLessThan(1.1 * frame.length);
   });
 
   it('ends the connection itself if the peer has closed and leaves it open', async () => {

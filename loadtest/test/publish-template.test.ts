@@ -12,6 +12,7 @@ function publishes(template: PublishTemplate, sequences: readonly number[]): { f
   for (const [index, sequence] of sequences.entries()) template.write(frame, index * template.length, sequence, 777);
   const read: Publish[] = [];
   new MsgpackNodeCodec().decode(frame, {
+    isOver: false,
     onCommand: (command: Command) => {
       if (command.type !== 'publish') throw new Error(command.type);
       read.push(command);

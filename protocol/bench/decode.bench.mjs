@@ -30,6 +30,7 @@ const jsonFrame = Buffer.from(jsonText);
 
 let seen = 0;
 const sink = {
+  isOver: false,
   onCommand: (decoded) => {
     seen += decoded.end;
   },

@@ -50,6 +50,7 @@ export class JsonNodeCodec implements NodeCodec {
     // The text of each `data` goes on as it was written (a 64-bit number keeps its digits), so it is found, not rebuilt.
     let spans: readonly (Span | null)[] | null = null;
     for (const [index, fields] of commands.entries()) {
+      if (sink.isOver) return;
       if (!isFields(fields)) {
         sink.onCommandError(new CommandError(null, 'malformed', `A command is a JSON object, not ${kindOf(fields)}.`));
         continue;

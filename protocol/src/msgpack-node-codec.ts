@@ -41,7 +41,7 @@ export class MsgpackNodeCodec implements NodeCodec {
       sink.onCommandError(new CommandError(null, 'malformed', 'The frame is empty.'));
       return;
     }
-    while (reader.at < frame.length) {
+    while (reader.at < frame.length && !sink.isOver) {
       if (!this.#decodeOne(reader, sink)) return;
     }
   }

@@ -24,6 +24,8 @@ export class CommandError extends ReplyError {
 
 /** Takes what a frame holds, in order. */
 export interface CommandSink {
+  /** Whether it takes nothing more. The rest of the frame is not read then. */
+  readonly isOver: boolean;
   onCommand(command: Command): void;
   onCommandError(error: CommandError): void;
 }

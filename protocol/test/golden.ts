@@ -139,6 +139,7 @@ export type Outcome = { command: Command } | { error: CommandError };
 export function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {
   const outcomes: Outcome[] = [];
   codec.decode(frame, {
+    isOver: false,
     onCommand: (command) => outcomes.push({ command }),
     onCommandError: (error) => outcomes.push({ error }),
   });

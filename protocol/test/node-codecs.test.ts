@@ -328,9 +328,28 @@ describe('in both encodings', () => {
     }
   });
 
+  it.each([
+    ['json', JSON.stringify([0, 0, 0])],
+    ['json', JSON.stringify([{ type: 'ping' }, { type: 'ping' }])],
+    ['msgpack', '92 01 c0 92 01 c0'],
+    ['msgpack', '93 02 c0 a0 93 02 c0 a0'],
+  ] as const)('the rest of a frame is not read once its sink is over: %s %s', (encoding, frame) => {
+    let taken = 0;
+    const take = (): number => ++taken;
+    nodeCodecs[encoding].decode(bytesOf(frame, encoding), {
+      get isOver() {
+        return taken > 0;
+      },
+      onCommand: take,
+      onCommandError: take,
+    });
+    expect(taken).toBe(1);
+  });
+
   it('an error of whoever takes the commands is not taken for a malformed frame', () => {
     const thrown = new Error('a bug');
     const sink = {
+      isOver: false,
       onCommand: (): void => {
         throw thrown;
       },

@@ -341,6 +341,7 @@ const brokerLimits = [
   'subscriptions of a connection',
   'unread bytes of a connection',
   'unreadable commands in a row',
+  'errors before a token is accepted',
   'silence of a client',
   '`history` commands of a connection that are unanswered',
   'frame to a client',

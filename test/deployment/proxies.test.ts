@@ -190,6 +190,26 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     }
   });
 
+  it('pass on what clients may ask for, and nothing else', async () => {
+    for (const [name, url] of urls) {
+      const bodyOf = async (path: string): Promise<string> => {
+        const response = await fetch(new URL(path, url.replace('ws', 'http')), { method: 'POST' });
+        return response.text();
+      };
+      // What these nodes, which ask nobody for a token, say of such a path.
+      const said = 'the WebSocket endpoint is /ws';
+      expect(await bodyOf('/v1/tickets'), name).toContain(said);
+      for (const path of [
+        '/v1/revocations',
+        '/v1//revocations',
+        '/v1/%72evocations',
+        '/v1/tickets/../revocations',
+        '/',
+      ])
+        expect(await bodyOf(path), `${name} ${path}`).not.toContain(said);
+    }
+  });
+
   it('keep a WebSocket that is silent for longer than their timeout, as the node pings it', async () => {
     await Promise.all(
       [...urls].map(async ([name, url]) => {

@@ -44,6 +44,8 @@ export interface AuthConfig {
   readonly issuers: readonly Issuer[];
   readonly apiKeys: readonly ApiKey[];
   readonly hook: HookSettings | null;
+  /** What it was read from: the document, if it is in a file, and the files that hold keys. */
+  readonly files: readonly string[];
 }
 
 /** A place in the document, and what is told of it. */
@@ -208,10 +210,14 @@ export const authFields = {
 type Part = keyof typeof authFields;
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Reads the document. `tell` hears one sentence for each mistake, which goes on from the name of the setting. */
-export function readAuth(document: object, tell: (wrong: string) => void): AuthConfig {
+/**
+ * Reads the document. `tell` hears one sentence for each mistake, which goes on from the name of the setting. `file`: where the document stands; null if
+ * it is in no file.
+ */
+export function readAuth(document: object, file: string | null, tell: (wrong: string) => void): AuthConfig {
   const place = new Place(tell);
   const fields = readFields('', document, place);
+  const files = [...(file === null ? [] : [file]), ...keyFilesOf(fields['issuers'])];
   const issuers = listOf(fields['issuers']).map((issuer, index) => readIssuer(issuer, place.at(`issuers[${index}]`)));
   const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, place.at(`apiKeys[${index}]`)));
   const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], place.at('hook'));
@@ -228,7 +234,14 @@ export function readAuth(document: object, tell: (wrong: string) => void): AuthC
     apiKeys.map(({ id }) => id),
     place,
   );
-  return { issuers, apiKeys, hook };
+  return { issuers, apiKeys, hook, files };
+}
+
+function keyFilesOf(issuers: unknown): readonly string[] {
+  const fieldsOf = (value: unknown): Fields => (isObject(value) ? { ...value } : {});
+  const keys = listOf(issuers).flatMap((issuer) => listOf(fieldsOf(issuer)['keys']));
+  const files = keys.map(fieldsOf).flatMap((key) => [key['secretFile'], key['publicKeyFile']]);
+  return files.filter((file) => typeof file === 'string');
 }
 
 function readIssuer(value: unknown, place: Place): Issuer {

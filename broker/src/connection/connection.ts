@@ -205,14 +205,18 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   // What the codec tells.
 
+  get isOver(): boolean {
+    return this.#socket === null || this.#closing !== null;
+  }
+
   onCommand(command: Command): void {
-    if (this.#socket === null || this.#closing !== null) return;
+    if (this.isOver) return;
     this.#badCommands = 0;
     if (this.#session === null || this.#session.admits(command)) handle(command, this, this.#context.parts);
   }
 
   onCommandError(error: CommandError): void {
-    if (this.#socket === null || this.#closing !== null) return;
+    if (this.isOver) return;
     if (this.#session?.admitsError() === false) return;
     replyError(error.id, error, this, this.#context.parts);
     const isUnreadable = error.code === 'malformed' || error.code === 'unknownCommand';
@@ -224,7 +228,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   // What the session needs.
 
   carryOut(command: Command): void {
-    if (this.#socket !== null && this.#closing === null) handle(command, this, this.#context.parts);
+    if (!this.isOver) handle(command, this, this.#context.parts);
   }
 
   refuse(command: Command | null, error: ReplyError): void {

@@ -119,8 +119,9 @@ export class Doorkeeper {
   /** Whether pages of this origin may connect; empty if it is not said. */
   judgeOrigin(origin: string): Refused | null {
     if (origin === '' || this.#welcomes(origin)) return null;
-    const sentence = `Pages of ${printable(origin)} may not connect here; FANFARE_ORIGINS lists those that may.`;
-    return { status: '403 Forbidden', headers: {}, sentence };
+    const quoted = printable(origin);
+    const sentence = `Pages of ${quoted} may not connect here; FANFARE_ORIGINS lists those that may.`;
+    return { status: '403 Forbidden', headers: {}, sentence, quoted };
   }
 
   #welcomes(origin: string): boolean {

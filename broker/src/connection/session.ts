@@ -26,6 +26,9 @@ export const maxUnauthenticatedBytes = 16_384;
 export const maxWaitingCommands = 1_000;
 const maxWaitingBytes = 2_097_152;
 
+/** Errors for commands behind the token, until it is accepted. With the last one the connection is closed: no limit of a subject holds yet. */
+export const maxUnauthenticatedErrors = 10;
+
 /** What a client shows of itself at the handshake. */
 export interface Proof {
   readonly kind: 'token' | 'ticket';
@@ -96,6 +99,8 @@ export class Session {
   #waitingBytes = 0;
   /** Of all frames so far, until it is authenticated. */
   #bytes = 0;
+  /** Commands behind the token that were answered with an error, until it is accepted. */
+  #errors = 0;
   #identity: Identity | null = null;
   #subject: Subject | null = null;
   /** Null until something is published: most connections never do. */
@@ -158,6 +163,12 @@ export class Session {
   /** A command could not be read, and the client has its error. If it was the first one, the session ends: no `connect` follows it. */
   onCommandError(): void {
     if (this.#state === 'silent') this.#end(closeReasons.unauthenticated, 'The first command could not be read.');
+    else this.#countError();
+  }
+
+  #countError(): void {
+    if (this.#state === 'checking' && ++this.#errors === maxUnauthenticatedErrors)
+      this.#host.close(closeReasons.badProtocol);
   }
 
   /** Whether a command is to be carried out now. If not, it waits, or is answered. Its payload is copied if it waits. */
@@ -431,6 +442,7 @@ export class Session {
         ? 'Too many commands wait on this connection. Send this again when some of them are answered.'
         : `${exceeded[refusal.limit]} Send this again in ${refusal.retryAfterMs} ms.`;
     this.#host.refuse(command, new ReplyError('rateLimited', message, refusal?.retryAfterMs ?? null));
+    this.#countError();
     // Of a service, only what waits is bounded.
     if (this.#subject?.mayBeRefused(performance.now()) === false) this.#host.close(closeReasons.rateLimited);
   }

@@ -31,6 +31,8 @@ export interface Refused {
   readonly status: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly sentence: string;
+  /** What the sentence repeats of the request: for the client, not for the log. */
+  readonly quoted?: string;
 }
 
 export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
@@ -39,7 +41,12 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   }
   const method = request.method().toUpperCase();
   if (method !== 'GET' && method !== 'HEAD') {
-    return refuse('405 Method Not Allowed', `A WebSocket is opened with GET, not ${method}.`, { Allow: 'GET, HEAD' });
+    return refuse(
+      '405 Method Not Allowed',
+      `A WebSocket is opened with GET, not ${method}.`,
+      { Allow: 'GET, HEAD' },
+      method,
+    );
   }
   // HEAD is answered like GET, but opens nothing.
   const upgrade = method === 'HEAD' ? '' : request.header('upgrade').toLowerCase();
@@ -54,9 +61,9 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   }
   const version = request.header('sec-websocket-version');
   if (version !== '13') {
-    return refuse('426 Upgrade Required', `Sec-WebSocket-Version must be 13, not "${printable(version)}".`, {
-      'Sec-WebSocket-Version': '13',
-    });
+    const quoted = printable(version);
+    const sentence = `Sec-WebSocket-Version must be 13, not "${quoted}".`;
+    return refuse('426 Upgrade Required', sentence, { 'Sec-WebSocket-Version': '13' }, quoted);
   }
   if (!/^[A-Za-z0-9+/]{22}==$/.test(request.header('sec-websocket-key'))) {
     return refuse('400 Bad Request', 'Sec-WebSocket-Key must be 16 random bytes in base64.');
@@ -73,10 +80,9 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
     }
   }
   const known = Object.values(subprotocols).join(', ');
-  return refuse(
-    '400 Bad Request',
-    `None of the subprotocols "${printable(offer)}" is known here; offer one of ${known}, or none for JSON.`,
-  );
+  const quoted = printable(offer);
+  const sentence = `None of the subprotocols "${quoted}" is known here; offer one of ${known}, or none for JSON.`;
+  return refuse('400 Bad Request', sentence, {}, quoted);
 }
 
 function proofOf(request: UpgradeRequest): Proof | null {
@@ -98,8 +104,13 @@ export const refuseDraining: Refused = {
   sentence: 'This node is shutting down; connect again to reach another.',
 };
 
-function refuse(status: string, sentence: string, headers: Readonly<Record<string, string>> = {}): Refused {
-  return { status, headers, sentence };
+function refuse(
+  status: string,
+  sentence: string,
+  headers: Readonly<Record<string, string>> = {},
+  quoted = '',
+): Refused {
+  return { status, headers, sentence, quoted };
 }
 
 function listed(header: string, token: string): boolean {

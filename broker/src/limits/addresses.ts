@@ -57,7 +57,7 @@ export class Addresses {
   readonly #log: Pick<Log, 'warn'>;
   readonly #addresses = new Map<string, Address>();
   /** What the log has said already. */
-  readonly #logged = new Set<Unnamed>();
+  readonly #logged = new Set<Unnamed | 'untrusted'>();
 
   /** `handshakesPerSecond`: those of one address. */
   constructor(trustedProxies: Networks, handshakesPerSecond: number, log: Pick<Log, 'warn'>) {
@@ -94,9 +94,12 @@ export class Addresses {
    */
   of(remote: string, forwardedFor: string): Address | null {
     const socket = canonical(remote);
-    if (loopback.has(socket) && !this.#trustedProxies.has(socket)) return null;
+    if (loopback.has(socket) && !this.#trustedProxies.has(socket)) {
+      if (forwardedFor !== '' && this.#isFirst('untrusted')) this.#warnOfUntrusted(socket);
+      return null;
+    }
     const client = this.clientOf(remote, forwardedFor);
-    if (client.unnamed !== null) this.#warnOnce(client.unnamed, client.address);
+    if (client.unnamed !== null && this.#isFirst(client.unnamed)) this.#warnOfUnnamed(client.unnamed, client.address);
     const key = networkOf(client.address);
     let address = this.#addresses.get(key);
     if (address === undefined) {
@@ -114,9 +117,20 @@ export class Addresses {
     }
   }
 
-  #warnOnce(kind: Unnamed, proxy: string): void {
-    if (this.#logged.has(kind)) return;
+  #isFirst(kind: Unnamed | 'untrusted'): boolean {
+    const isFirst = !this.#logged.has(kind);
     this.#logged.add(kind);
+    return isFirst;
+  }
+
+  #warnOfUntrusted(proxy: string): void {
+    this.#log.warn(
+      { event: 'proxyNotTrusted', proxy },
+      `${proxy} sends X-Forwarded-For as a proxy does, but FANFARE_TRUSTED_PROXIES does not name it: its clients count as this machine, and no limit of an address holds for them. If it is a proxy, set FANFARE_TRUSTED_PROXIES=${proxy}. Logged once.`,
+    );
+  }
+
+  #warnOfUnnamed(kind: Unnamed, proxy: string): void {
     const mend = {
       unreadable: 'Its entry in X-Forwarded-For is not an IP address. Have it write the address of the client.',
       missing: `X-Forwarded-For is missing or names trusted proxies only. Have the proxy set it. If ${proxy} is a client, take it out of FANFARE_TRUSTED_PROXIES.`,

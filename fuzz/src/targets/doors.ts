@@ -143,6 +143,7 @@ const authenticator = createAuthenticator(
       { id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true, messageIdGroup: null },
     ],
     hook: null,
+    files: [],
   },
   createLog({ logLevel: 'silent', logFormat: 'json', nodeName: 'fuzz' }),
   { jwksFetches: 0, jwksFailures: 0 },

@@ -28,6 +28,7 @@ type Outcome = Command | CommandError;
 function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {
   const outcomes: Outcome[] = [];
   codec.decode(frame, {
+    isOver: false,
     onCommand: (command) => outcomes.push(command),
     onCommandError: (error) => outcomes.push(error),
   });
