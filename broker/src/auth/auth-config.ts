@@ -182,7 +182,7 @@ export const authFields = {
       z.boolean(),
       'true or false',
       'false',
-      'Whether `url` may be `http` to another machine. Whoever can change what passes between them decides then, and reads `token`.',
+      'Whether `url` may be `http` to another machine. Anybody on the way can then change the answers and read `token`.',
     ),
     events: field(
       z.array(z.enum(hookEvents)).min(1),
