@@ -12,6 +12,7 @@
 -- KEYS[5]  clock, in ms (heartbeat.lua)
 -- KEYS[6]  version of the layout of all that nodes keep in Redis
 -- KEYS[7]  nodes, by the clock of their last sign of life (heartbeat.lua)
+-- KEYS[8]  nodes that have never published (heartbeat.lua)
 -- ARGV[1]  id of the node
 -- ARGV[2]  how long after its last sign of life a node may still have published, in ms
 -- ARGV[3]  what it has done: 0 nothing yet, 1 what it listens to is given back, 2 and what it published too, 3 and looked what is
@@ -27,11 +28,13 @@
 -- ARGV[12] floor of the last generation that it knows: epochs that ended must not come back
 -- ARGV[13] 1 if it listens on the channel of ARGV[8], 0 if it is about to, '' if it cannot
 -- ARGV[14] how long after the start of this server nodes that only just started wait for one that remembers, in ms
--- ARGV[15..] nodes that it knows of: id and clock of the last sign of life, each; with its first report to this recovery
+-- ARGV[15..] nodes that it knows of: id, clock of the last sign of life, 1 if it has never published, else '', each; with its first report to
+--          this recovery
 --
 -- Nodes that are waited for: those that hear the call, those that take part, and those that may have published something that Redis lost. A
 -- node gives a sign of life at least once a second, on the connection on which it publishes. So if the data is as it was when the clock
--- was at C, it holds all that was published by a node whose last sign is from well before C.
+-- was at C, it holds all that was published by a node whose last sign is from well before C. A node that has never published is waited for
+-- too, because it may have what others have forgotten; but if it does not come, nothing that it alone knew of is missing.
 --
 -- Returns {'serving', generation}, or {word, name of the recovery}; the node does it and asks again. Words:
 --   'listen'     on the channel first: it is not known else whether those that hear the call include you
@@ -79,32 +82,41 @@ local clock = tonumber(redis.call('GET', KEYS[5]) or '')
 local told = math.max(tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[4], 'told') or '0'))
 redis.call('HSET', KEYS[4], 'told', string.format('%.0f', told))
 local deadBefore = (clock or told - tolerated) - slack
-local function expect(node, sign)
-  if tonumber(sign) > deadBefore then redis.call('HSET', KEYS[4], 'sign:' .. node, sign) end
+local function expect(node, sign, hasPublished)
+  if tonumber(sign) <= deadBefore then return end
+  redis.call('HSET', KEYS[4], 'sign:' .. node, sign)
+  if hasPublished then redis.call('HSET', KEYS[4], 'publisher:' .. node, 1) end
 end
 local living = isNew and redis.call('ZRANGE', KEYS[7], 0, -1, 'WITHSCORES') or {}
-for i = 1, #living, 2 do expect(living[i], living[i + 1]) end
-for i = 15, #ARGV, 2 do expect(ARGV[i], ARGV[i + 1]) end
+for i = 1, #living, 2 do expect(living[i], living[i + 1], not redis.call('ZSCORE', KEYS[8], living[i])) end
+for i = 15, #ARGV, 3 do expect(ARGV[i], ARGV[i + 1], ARGV[i + 2] == '') end
 -- The data is older than what any node would still remember of topics that nobody listens to.
 if clock and told - clock > tolerated then redis.call('HSET', KEYS[4], 'isOld', 1) end
 
 local fields = redis.call('HGETALL', KEYS[4])
-local hash, done, isMissing = {}, { 0, 0, 0 }, {}
+local hash, done, isBehind = {}, { 0, 0, 0 }, {}
 for i = 1, #fields, 2 do
   hash[fields[i]] = fields[i + 1]
   if string.sub(fields[i], 1, 5) == 'node:' then
     for wanted = 1, 3 do
-      if tonumber(fields[i + 1]) >= wanted then done[wanted] = done[wanted] + 1 else isMissing[wanted] = true end
+      if tonumber(fields[i + 1]) >= wanted then done[wanted] = done[wanted] + 1 else isBehind[wanted] = true end
     end
   end
 end
+local isAbsent, isPublisherAbsent = false, false
 for i = 1, #fields, 2 do
   local node = string.match(fields[i], '^sign:(.*)')
-  if node and not hash['node:' .. node] and tonumber(fields[i + 1]) > deadBefore then isMissing = { true, true, true } end
+  if node and not hash['node:' .. node] and tonumber(fields[i + 1]) > deadBefore then
+    isAbsent = true
+    if hash['publisher:' .. node] then isPublisherAbsent = true end
+  end
 end
--- Whether nodes have not come that far yet.
+-- Whether nodes that hear the call or take part have not come that far yet.
+local function areBehind(wanted)
+  return isBehind[wanted] or done[wanted] < tonumber(hash.expected)
+end
 local function lacks(wanted)
-  return isMissing[wanted] or done[wanted] < tonumber(hash.expected)
+  return isAbsent or areBehind(wanted)
 end
 local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
 
@@ -120,9 +132,9 @@ local uptime = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_se
 if not hash.isRemembered and uptime < tonumber(ARGV[14]) then return { 'hold', name } end
 
 local floor = hash.floor
--- No node is left that would know what is missing, or not every node has come to say so. The streams may end too early, which no
+-- No node is left that would know what is missing, or not every node that would has come to say so. The streams may end too early, which no
 -- number would show: all topics get another epoch, and their subscribers are told.
-if not hash.isRemembered or hash.isForgotten or hash.isOld or lacks(3) then
+if not hash.isRemembered or hash.isForgotten or hash.isOld or isPublisherAbsent or areBehind(3) then
   floor = epochAfter(floor)
 end
 generation = ARGV[7] .. ':' .. floor

@@ -367,4 +367,31 @@ describe('a node that was killed', () => {
     });
     admin.disconnect();
   });
+
+  it.each([
+    ['ends no history if it had never published', false],
+    ['ends every history if it had published', true],
+  ])('and all data of Redis with it %s', async (_, hasPublished) => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
+    await using killed = await startNodeProcess({ redisUrl: cluster.redis.url });
+    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    await until('it is known that none has published', async () => (await admin.zcard('fanfare:unpublished')) === 3);
+    const writer = await cluster.connect(1);
+    const since = await publish(writer, 't', 1);
+    await publish(writer, 't', 2);
+    const there = await TestConnection.open(killed.url);
+    // Into a topic that the others neither publish nor listen to.
+    if (hasPublished) await publish(there, 'quiet', 1);
+    await killed.kill();
+    await there.close();
+    await admin.flushall();
+    await until('it is mended', async () => (await recoveries()) === 1);
+    for (const node of cluster.nodes) await untilReady(node);
+    expect(await writer.request({ type: 'subscribe', topic: 't', since })).toMatchObject({ recovered: !hasPublished });
+    await publish(writer, 't', 3);
+    expect(await historyOf(writer, 't')).toEqual([1, 2, 3]);
+    admin.disconnect();
+  });
 });

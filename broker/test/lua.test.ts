@@ -439,21 +439,25 @@ describe('looking what is still missing', () => {
 
 describe('a recovery', () => {
   const control = 'control';
-  const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes'];
+  const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes', 'unpublished'];
   /** What a node is told to do. It reports as one that has just started, unless `remembers` says otherwise. */
   interface Options {
     readonly remembers?: '1' | '0';
     /** The nodes that it knows of, with the clock of their last signs. */
     readonly knows?: Readonly<Record<string, number>>;
+    /** Those of them that have never published. */
+    readonly unpublished?: readonly string[];
     /** The newest clock that it has been told. */
     readonly told?: number;
     readonly name?: string;
     readonly waitMs?: number;
+    readonly patienceMs?: number;
   }
   const report = async (node: string, stage: number, options: Options = {}) => {
-    const { remembers = '', knows = {}, told = 0, name = '', waitMs = 0 } = options;
-    const args = [node, 2_000, stage, remembers, told, 60_000, 'next', control, name, 5_000, 1, '0', '', waitMs];
-    return (await run(scripts.recover, keys, [...args, ...Object.entries(knows).flat()])) as string[];
+    const { remembers = '', knows = {}, unpublished = [], told = 0, name = '', waitMs = 0, patienceMs = 60_000 } = options;
+    const args = [node, 2_000, stage, remembers, told, patienceMs, 'next', control, name, 5_000, 1, '0', '', waitMs];
+    const known = Object.entries(knows).flatMap(([id, sign]) => [id, sign, unpublished.includes(id) ? 1 : '']);
+    return (await run(scripts.recover, keys, [...args, ...known])) as string[];
   };
   /** Has nodes report in turn until they serve, or each of them has to wait. Answers with the last word. */
   const recoverWith = async (nodes: Readonly<Record<string, Options>>): Promise<string> => {
@@ -529,6 +533,27 @@ describe('a recovery', () => {
     expect(await recoverWith({ a: { remembers: '1', told: 14_000, knows: { b: 8_001 } } })).toBe('wait');
   });
 
+  it('ends all epochs if a node does not come that has published, but not for one that never has', async () => {
+    const options = { remembers: '1', told: 10_000, knows: { b: 9_000 } } as const;
+    expect(await recoverWith({ a: { ...options, unpublished: ['b'] } })).toBe('wait');
+    await redis.flushall();
+    await redis.set('newest', '5000000000000000');
+    expect(await recoverWith({ a: { ...options, unpublished: ['b'], patienceMs: 0 } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:0000000000000000');
+    await redis.del('generation');
+    // One that has heard that it has published since is right.
+    expect(await recoverWith({ a: { ...options, unpublished: ['b'], patienceMs: 0 }, c: options })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:5000000000000001');
+  });
+
+  it('learns from Redis, if the data is there, who has never published', async () => {
+    await redis.mset('clock', 10_000, 'newest', '5000000000000000');
+    await redis.zadd('nodes', 9_000, 'b');
+    await redis.zadd('unpublished', 9_000, 'b');
+    expect(await recoverWith({ a: { remembers: '1', patienceMs: 0 } })).toBe('serving');
+    expect(await redis.get('generation')).toBe('next:0000000000000000');
+  });
+
   it('waits, if there is no data, for a node that may have published behind what is given back', async () => {
     expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_000 } } })).toBe('serving');
     await redis.flushall();
@@ -558,11 +583,12 @@ describe('a recovery', () => {
 });
 
 describe('the clock', () => {
-  const keys = ['nodes', 'run', 'clock', 'connections', 'layout'];
-  const beat = async (node: string, clock: number, isLast = false) => {
-    const args = [node, 7_000, '', 1, clock, isLast ? 1 : ''];
-    const [living, told] = (await run(scripts.heartbeat, keys, args)) as [string[], number];
-    return { nodes: living.length / 2, told };
+  const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished'];
+  const beat = async (node: string, clock: number, state: 'left' | 'unpublished' | '' = '') => {
+    const args = [node, 7_000, '', 1, clock, state];
+    const answer = (await run(scripts.heartbeat, keys, args)) as [string[], number, number, number, number, string[]];
+    const [living, told, , , , unpublished] = answer;
+    return { nodes: living.length / 2, told, unpublished };
   };
   const stateOfServer = async (): Promise<string> => {
     const info = await redis.info();
@@ -570,11 +596,11 @@ describe('the clock', () => {
   };
 
   it('is that of the node that is ahead, and stands while nobody has looked whether the data is whole', async () => {
-    expect(await beat('a', 0)).toEqual({ nodes: 1, told: 0 });
+    expect(await beat('a', 0)).toMatchObject({ nodes: 1, told: 0 });
     await redis.set('run', await stateOfServer());
-    expect(await beat('a', 5_000)).toEqual({ nodes: 1, told: 5_000 });
-    expect(await beat('b', 4_000)).toEqual({ nodes: 2, told: 5_000 });
-    expect(await beat('b', 6_000)).toEqual({ nodes: 2, told: 6_000 });
+    expect(await beat('a', 5_000)).toMatchObject({ nodes: 1, told: 5_000 });
+    expect(await beat('b', 4_000)).toMatchObject({ nodes: 2, told: 5_000 });
+    expect(await beat('b', 6_000)).toMatchObject({ nodes: 2, told: 6_000 });
   });
 
   it('tells who lives: a node that is silent for long or has left does not count', async () => {
@@ -583,6 +609,16 @@ describe('the clock', () => {
     expect((await beat('b', 7_999)).nodes).toBe(2);
     expect((await beat('b', 8_000)).nodes).toBe(1);
     expect((await beat('c', 8_000)).nodes).toBe(2);
-    expect((await beat('c', 8_000, true)).nodes).toBe(1);
+    expect((await beat('c', 8_000, 'left')).nodes).toBe(1);
+  });
+
+  it('tells who has never published, until it has, has left or is silent for long', async () => {
+    await redis.set('run', await stateOfServer());
+    await beat('a', 1_000, 'unpublished');
+    await beat('b', 1_000, 'unpublished');
+    expect((await beat('c', 1_000, 'unpublished')).unpublished).toEqual(['a', 'b', 'c']);
+    await beat('a', 1_000);
+    expect((await beat('b', 1_000, 'left')).unpublished).toEqual(['c']);
+    expect((await beat('d', 8_000)).unpublished).toEqual([]);
   });
 });

@@ -235,7 +235,7 @@ it('gives up after timeoutMs, with the last failure as the cause', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
-  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
+  expect(await failure(client.publish('a', 1, { timeoutMs: 2_000 }))).toMatchObject({
     code: 'timeout',
     maybeDelivered: true,
     cause: { code: 'unconfirmed' },
@@ -246,9 +246,9 @@ it('gives up after timeoutMs, with the last failure as the cause', async () => {
     node.refuseWith = 503;
     connection.close('draining');
   });
-  expect(await failure(client.publish('a', 1, { timeoutMs: 150 }))).toMatchObject({
+  expect(await failure(client.publish('a', 1, { timeoutMs: 2_000 }))).toMatchObject({
     code: 'timeout',
-    message: expect.stringMatching(/^No answer in time \(150 ms\)\. Because\. No connection to ws:.*: HTTP 503$/),
+    message: expect.stringMatching(/^No answer in time \(2000 ms\)\. Because\. No connection to ws:.*: HTTP 503$/),
     maybeDelivered: false,
     cause: { code: 'unavailable' },
   });

@@ -192,7 +192,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'a floor for epochs',
     about: 'data that nobody can vouch for is not taken for whole',
     file: 'broker/lua/recover.lua',
-    find: 'if not hash.isRemembered or hash.isForgotten or hash.isOld or lacks(3) then',
+    find: 'if not hash.isRemembered or hash.isForgotten or hash.isOld or isPublisherAbsent or areBehind(3) then',
     replace: 'if false then',
     testFile: 'broker/test/recovery.test.ts',
     test: 'with its data, but no node that could vouch for it',

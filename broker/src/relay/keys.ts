@@ -17,6 +17,8 @@ export class Keys {
   readonly recovery: string;
   /** The nodes, by their last sign of life. */
   readonly nodes: string;
+  /** Those that have never published. */
+  readonly unpublished: string;
   /** How many connections each of them has (lua/heartbeat.lua). */
   readonly connections: string;
   /** Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes of another one find it. */
@@ -39,6 +41,7 @@ export class Keys {
     this.clock = `${root}:clock`;
     this.recovery = `${root}:recovery`;
     this.nodes = `${root}:nodes`;
+    this.unpublished = `${root}:unpublished`;
     this.connections = `${root}:connections`;
     this.layout = `${prefix}:layout`;
     this.layoutVersion = redisLayoutOf(database);

@@ -40,7 +40,7 @@ export interface RememberedTopic {
 }
 
 export interface RecoveryOwner {
-  /** The nodes that it knows of: id and clock of the last sign of life, in turn. */
+  /** The nodes that it knows of, as lua/recover.lua takes them. */
   nodes(): readonly (string | number)[];
   /** The newest clock that it has been told (lua/heartbeat.lua), in ms, 0 if it has not been told one; and when it asked, by performance.now(). */
   clock(): { readonly told: number; readonly askedAt: number };
@@ -184,13 +184,13 @@ export class Recovery {
    * `mayListen`: there is time to listen on the control channel first.
    */
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
-    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes } = this.#keys;
+    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } = this.#keys;
     const remembers = this.#published.isWhole ? 1 : 0;
     const tellsNodes = this.#toldNodesTo !== name;
     const answer = await this.#evaluate([
       {
         script: scripts.recover,
-        keys: [generation, newestEpoch, run, recovery, clock, layout, nodes],
+        keys: [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished],
         args: [
           this.#nodeId,
           signSlackMs,

@@ -107,8 +107,9 @@ const space = 0x20;
 /** A topic that has been silent for this long since it was published to gets a beacon, in milliseconds. */
 const beaconMs = 1_000;
 
-/** What stands before a node's name on the control channel if it has left. */
+/** What stands before a node's name on the control channel if it has left, and if it is about to publish for the first time. */
 const leaving = 'left:';
+const publishing = 'publishing:';
 
 /** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
 const probeStreamMs = 60_000;
@@ -148,6 +149,9 @@ export class RedisRelay implements Relay {
   #clock = { told: 0, askedAt: 0 };
   /** The clock when {@link Published.turn} was last called. */
   #turnedAt = 0;
+  #hasPublished = false;
+  /** Whether Redis knows that it has. */
+  #isKnownToPublish = false;
   #isOnControl = false;
   #spread: Spread | null = null;
   /** What this node said last of its connections. */
@@ -407,6 +411,7 @@ export class RedisRelay implements Relay {
     const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
     for (const batch of batches) byLevel[this.#settings.topics.of(batch.topic).level].push(batch);
     if (byLevel.fast.length > 0) this.#fast.publish(byLevel.fast);
+    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.#announcePublishing();
     if (byLevel.recoverable.length > 0) this.#recoverable.publish(byLevel.recoverable);
     if (byLevel.durable.length > 0) this.#durable.publish(byLevel.durable);
   }
@@ -419,6 +424,10 @@ export class RedisRelay implements Relay {
       if (text === this.#name) return;
       if (text.startsWith(leaving)) {
         this.#nodes.forget(text.slice(leaving.length));
+        return;
+      }
+      if (text.startsWith(publishing)) {
+        this.#nodes.hearPublishing(text.slice(publishing.length));
         return;
       }
       this.#recovery.ask();
@@ -527,6 +536,21 @@ export class RedisRelay implements Relay {
     await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(this.#name) }]);
   }
 
+  /**
+   * Before the first publication, on each connection that it may take: if this node dies, the others must know that it may have published
+   * what Redis has lost.
+   */
+  #announcePublishing(): void {
+    if (this.#isKnownToPublish) return;
+    this.#hasPublished = true;
+    for (const link of [this.#publisher, this.#durableLink]) {
+      void link?.publish([{ channel: this.#keys.control, message: Buffer.from(publishing + this.#name) }]);
+      void link?.evaluate([this.#heartbeat()]).then(([answer]) => {
+        if (!(answer instanceof Error)) this.#isKnownToPublish = true;
+      });
+    }
+  }
+
   /** No other node has to wait for this one any more, whatever happens to Redis. */
   async #leave(): Promise<void> {
     if (this.#generation === null) return;
@@ -559,24 +583,23 @@ export class RedisRelay implements Relay {
   #hearBeat(beat: unknown, askedAt: number): void {
     // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
     if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
-    if (!Array.isArray(beat)) return;
-    const [living, clock, nodes, open, connections] = beat as [readonly unknown[], ...(number | undefined)[]];
-    if (clock === undefined || nodes === undefined || open === undefined || connections === undefined) return;
+    if (!isBeatAnswer(beat)) return;
+    const [living, clock, nodes, open, connections, unpublished] = beat;
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     if (clock > this.#clock.told) this.#clock = { told: clock, askedAt };
-    this.#nodes.hear(living);
+    this.#nodes.hear(living, unpublished);
   }
 
   #heartbeat(isLast = false): ScriptCall {
-    const { nodes, run, clock, connections, layout, layoutVersion } = this.#keys;
+    const { nodes, run, clock, connections, layout, layoutVersion, unpublished } = this.#keys;
     const { told, askedAt } = this.#clock;
     const now = told === 0 ? 0 : Math.round(told + performance.now() - askedAt);
     this.#reported = isLast ? null : this.#load();
     const load = this.#reported === null ? '' : countOf(this.#reported);
     return {
       script: scripts.heartbeat,
-      keys: [nodes, run, clock, connections, layout],
-      args: [this.#name, leaseMs, load, layoutVersion, now, isLast ? 1 : ''],
+      keys: [nodes, run, clock, connections, layout, unpublished],
+      args: [this.#name, leaseMs, load, layoutVersion, now, isLast ? 'left' : this.#hasPublished ? '' : 'unpublished'],
     };
   }
 
@@ -669,6 +692,20 @@ export class RedisRelay implements Relay {
       'Another node publishes to this topic at another level: give all nodes the same FANFARE_TOPICS. Its publications are not delivered here. (Said once.)',
     );
   }
+}
+
+/** What lua/heartbeat.lua returns. */
+type BeatAnswer = readonly [
+  living: readonly unknown[],
+  clock: number,
+  nodes: number,
+  open: number,
+  connections: number,
+  unpublished: readonly unknown[],
+];
+
+function isBeatAnswer(beat: unknown): beat is BeatAnswer {
+  return Array.isArray(beat);
 }
 
 /** As lua/heartbeat.lua takes it. */
