@@ -454,7 +454,15 @@ describe('a recovery', () => {
     readonly patienceMs?: number;
   }
   const report = async (node: string, stage: number, options: Options = {}) => {
-    const { remembers = '', knows = {}, unpublished = [], told = 0, name = '', waitMs = 0, patienceMs = 60_000 } = options;
+    const {
+      remembers = '',
+      knows = {},
+      unpublished = [],
+      told = 0,
+      name = '',
+      waitMs = 0,
+      patienceMs = 60_000,
+    } = options;
     const args = [node, 2_000, stage, remembers, told, patienceMs, 'next', control, name, 5_000, 1, '0', '', waitMs];
     const known = Object.entries(knows).flatMap(([id, sign]) => [id, sign, unpublished.includes(id) ? 1 : '']);
     return (await run(scripts.recover, keys, [...args, ...known])) as string[];

@@ -184,7 +184,8 @@ export class Recovery {
    * `mayListen`: there is time to listen on the control channel first.
    */
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
-    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } = this.#keys;
+    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
+      this.#keys;
     const remembers = this.#published.isWhole ? 1 : 0;
     const tellsNodes = this.#toldNodesTo !== name;
     const answer = await this.#evaluate([
