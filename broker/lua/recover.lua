@@ -3,7 +3,8 @@
 -- A generation names the time in which nothing was lost. It ends if its key is gone (Redis came back empty, FLUSHALL), or if another
 -- server process holds it or one that was a replica meanwhile (a restart, a failover: the end of the streams may be missing). Then no node
 -- can publish (publish.lua answers STALE) until all have given back what they remember: first of the topics that they listen to, then of
--- what they published themselves and nobody may have heard. The node that finds all done begins the next generation.
+-- what they published themselves and nobody may have heard. The node that finds all done begins the next generation, which has the name of
+-- the recovery: a node knows by it whether it took part. If it did and was not done, the floor is another one.
 --
 -- KEYS[1]  generation: '<name>:<floor>'
 -- KEYS[2]  newest epoch
@@ -20,7 +21,7 @@
 -- ARGV[4]  what it remembers: 1 it was part of the last generation and would know of a loss; 0 it was, but has forgotten too much; '' it is new
 -- ARGV[5]  the newest clock that it has been told; 0
 -- ARGV[6]  how long to wait for other nodes, in ms
--- ARGV[7]  name for the next generation
+-- ARGV[7]  name for the recovery, if it begins one, and for the next generation
 -- ARGV[8]  channel on which the other nodes are called, with the id of the one that calls
 -- ARGV[9]  name of the recovery that it takes part in; ''
 -- ARGV[10] how far the clock may have gone back, in ms: what nodes published in that time they remember
@@ -64,7 +65,7 @@ if isNew then
   local floor = generation and string.match(generation, '%d+$') or '0000000000000000'
   -- How many nodes hear the call: all of them are waited for.
   local expected = redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)
-  local fields = { 'name', ARGV[7], 'since', string.format('%.0f', now), 'floor', floor, 'expected', expected, 'told', '0' }
+  local fields = { 'name', ARGV[7], 'at', string.format('%.0f', now), 'waited', 0, 'floor', floor, 'expected', expected, 'told', '0' }
   redis.call('HSET', KEYS[4], unpack(fields))
 end
 -- What was done in another recovery does not count in this one.
@@ -118,7 +119,9 @@ end
 local function lacks(wanted)
   return isAbsent or areBehind(wanted)
 end
-local waited, patience = now - tonumber(hash.since), tonumber(ARGV[6])
+-- Nodes that wait ask every 20 ms. Time in which none asked does not count: this server, or the machines of the nodes, stood still.
+local waited, patience = tonumber(hash.waited) + math.min(math.max(now - tonumber(hash.at), 0), 200), tonumber(ARGV[6])
+redis.call('HSET', KEYS[4], 'waited', waited, 'at', string.format('%.0f', now))
 
 if stage == 0 then return { 'listened', name } end
 -- Most of the time is for those who listen: they have the most.
@@ -137,7 +140,7 @@ local floor = hash.floor
 if not hash.isRemembered or hash.isForgotten or hash.isOld or isPublisherAbsent or areBehind(3) then
   floor = epochAfter(floor)
 end
-generation = ARGV[7] .. ':' .. floor
+generation = name .. ':' .. floor
 redis.call('SET', KEYS[1], generation)
 redis.call('SET', KEYS[3], state)
 redis.call('DEL', KEYS[4])

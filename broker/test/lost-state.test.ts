@@ -3,6 +3,8 @@ import { FaultProxy, startNode as startNodeProcess, startRedis } from '@fanfare/
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
+import { Keys } from '../src/relay/keys.js';
+import { scripts } from '../src/relay/scripts.js';
 import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
@@ -302,6 +304,96 @@ describe('a node that starts while Redis has lost its state', () => {
   });
 });
 
+/** A node of which only the signs in Redis can be seen: the others wait for it to give back what it remembers. */
+class SlowNode {
+  readonly #admin: Redis;
+  readonly #listener: Redis;
+  readonly #keys = new Keys('fanfare', 0);
+
+  private constructor(admin: Redis, listener: Redis) {
+    this.#admin = admin;
+    this.#listener = listener;
+  }
+
+  /** It hears the call to the next recovery. */
+  static async start(admin: Redis): Promise<SlowNode> {
+    const node = new SlowNode(admin, admin.duplicate());
+    await node.#listener.subscribe(node.#keys.control);
+    return node;
+  }
+
+  /** Resolves with what it is to do, once it has done what belongs to this stage (lua/recover.lua). */
+  async report(stage: number): Promise<string> {
+    const { generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished, control } = this.#keys;
+    const name = (await this.#admin.hget(recovery, 'name')) ?? '';
+    const keys = [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished];
+    const args = ['slow', 2_000, stage, '1', 0, 5_000, 'unused', control, name, 5_000, 1, '0', '1', 0];
+    const { source } = scripts.recover;
+    return String(((await this.#admin.call('EVAL', source, keys.length, ...keys, ...args)) as string[])[0]);
+  }
+
+  /** Resolves once all others have come as far. */
+  async untilOthers(stage: number): Promise<void> {
+    await until(`the others are at stage ${stage}`, async () => {
+      const fields = Object.entries(await this.#admin.hgetall(this.#keys.recovery));
+      const stages = fields.filter(([field]) => field.startsWith('node:') && field !== 'node:slow');
+      return stages.length === 2 && stages.every(([, reached]) => Number(reached) >= stage);
+    });
+  }
+
+  async waitedMs(): Promise<number> {
+    return Number(await this.#admin.hget(this.#keys.recovery, 'waited'));
+  }
+
+  close(): void {
+    this.#listener.disconnect();
+  }
+}
+
+describe('while nodes give back what Redis lost', () => {
+  it('notifies nobody of a reset if a node has done its part and loses its connection before the end', async () => {
+    await using redis = await startRedis();
+    await using way = await FaultProxy.start({ targetPort: redis.port });
+    const envOf = (index: number) => ({ FANFARE_REDIS_URL: index === 0 ? redis.url : `redis://${way.address}` });
+    await using cluster = await startCluster({ nodes: 2, redis: false, env, envOf });
+    for (const node of cluster.nodes) await untilReady(node);
+    const admin = new Redis(redis.url);
+    const writer = await cluster.connect(0);
+    // Before the other node listens, so that it remembers none of it.
+    for (const number of [1, 2, 3]) await publish(writer, 't', number);
+    const reader = await cluster.subscriber('t', 1);
+    const slow = await SlowNode.start(admin);
+    await admin.flushall();
+    for (const stage of [1, 2]) {
+      await slow.untilOthers(stage);
+      expect(await slow.report(stage)).not.toBe('serving');
+    }
+    await slow.untilOthers(3);
+    await way.refuse();
+    expect(await slow.report(3)).toBe('serving');
+    for (const number of [4, 5, 6]) await publish(writer, 't', number);
+    await way.heal();
+    await untilReady(cluster.node(1));
+    expect(await reader.take('t', 3)).toEqual([4, 5, 6]);
+    expect(reader.inbox.waiting).toEqual([]);
+    slow.close();
+    admin.disconnect();
+  });
+
+  it('keeps its connections, however long that takes', async () => {
+    await using cluster = await startCluster({ nodes: 2, env });
+    const admin = new Redis(cluster.redis.url);
+    const slow = await SlowNode.start(admin);
+    await admin.flushall();
+    await slow.untilOthers(1);
+    await until('more than two probes have been due', async () => (await slow.waitedMs()) > 1_000);
+    for (const node of cluster.nodes)
+      expect(node.log.filter(({ event }) => event === 'probeMissed' || event === 'busDead')).toEqual([]);
+    slow.close();
+    admin.disconnect();
+  });
+});
+
 describe('a node that stops', () => {
   it('stays while only it remembers, and is not waited for afterwards', async () => {
     await using redis = await startRedis();
@@ -320,6 +412,7 @@ describe('a node that stops', () => {
     const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
     await admin.flushall();
     await until('it is mended', async () => (await recoveries()) === 1);
+    await untilReady(cluster.node(1));
     const there = await cluster.connect(1);
     const since = { ...position, offset: 0 };
     expect(await there.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({

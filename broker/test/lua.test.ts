@@ -554,6 +554,15 @@ describe('a recovery', () => {
     expect(await redis.get('generation')).toBe('next:5000000000000001');
   });
 
+  it('does not count time in which no node asked: machines that stand still do not end what nodes remember', async () => {
+    const options = { remembers: '1', told: 10_000, knows: { b: 9_000 } } as const;
+    expect(await recoverWith({ a: options })).toBe('wait');
+    await redis.hset('recovery', 'at', Number(await redis.hget('recovery', 'at')) - 50_000);
+    expect(await recoverWith({ a: options })).toBe('wait');
+    expect(Number(await redis.hget('recovery', 'waited'))).toBeLessThan(10_000);
+    expect(await recoverWith({ a: options, b: { remembers: '1' } })).toBe('serving');
+  });
+
   it('learns from Redis, if the data is there, who has never published', async () => {
     await redis.mset('clock', 10_000, 'newest', '5000000000000000');
     await redis.zadd('nodes', 9_000, 'b');

@@ -49,6 +49,8 @@ export interface RecoveryOwner {
   isListening(): boolean;
   /** Whether it hears the other nodes on the control channel. */
   isReachable(): boolean;
+  /** Redis may have lost something: nothing can be published until {@link onServing}. */
+  onRecovering(): void;
   /** Redis is whole: publishing may go on. `tookPart`: whether this node has given back what it remembered, so that no one can have published over it. */
   onServing(generation: Generation, tookPart: boolean): void;
 }
@@ -83,6 +85,8 @@ export class Recovery {
   #isClosed = false;
   #hasAnnouncedWait = false;
   #lastGeneration: string | null = null;
+  /** The last recovery that it took part in. */
+  #lastRecovery: string | null = null;
   /** The recovery that was told which nodes this one knows of. */
   #toldNodesTo: string | null = null;
 
@@ -137,13 +141,13 @@ export class Recovery {
     const startedAt = performance.now();
     let stage = 0;
     let restored = 0;
-    let tookPart = false;
     let recovery = '';
     while (!this.#isClosed) {
       const hasTime = performance.now() - startedAt < patienceMs * listenShare;
       const [word, generation, since] = await this.#report(stage, recovery, hasTime);
       if (word === 'serving') {
         if (generation === undefined) throw new Error('Redis named no generation.');
+        const tookPart = nameOf(generation) === this.#lastRecovery;
         if (generation !== this.#lastGeneration) {
           if (!tookPart) await this.#prove(floorOf(generation));
           this.#say(generation, tookPart, restored, startedAt);
@@ -153,14 +157,11 @@ export class Recovery {
         this.#owner.onServing({ name: generation, floor: floorOf(generation) }, tookPart);
         return;
       }
-      if (generation !== undefined && generation !== recovery) {
-        recovery = generation;
-        tookPart = false;
-      }
+      this.#owner.onRecovering();
+      if (generation !== undefined) recovery = this.#lastRecovery = generation;
       if (word === 'listen') await delay(askMs);
       else if (word === 'wait' || word === 'hold') {
         if (word === 'hold') this.#announceWait();
-        tookPart = true;
         await delay(askMs);
       } else if (word === 'listened') {
         // What is published while a node does not listen yet it would have to read, and the history may be short.
@@ -169,7 +170,6 @@ export class Recovery {
         restored += await this.#giveBackListened();
         stage = 1;
       } else if (word === 'published') {
-        tookPart = true;
         restored += await this.#giveBackPublished(Number(since));
         stage = 2;
       } else {
@@ -363,7 +363,11 @@ function decoded({ epoch, first, bytes }: PublishedEntry): readonly StreamEntry[
   return entry === null ? [] : [entry];
 }
 
-/** A generation is named `<random>:<floor>` (lua/recover.lua). */
+/** A generation is named `<recovery>:<floor>` (lua/recover.lua). */
+function nameOf(generation: string): string {
+  return generation.slice(0, generation.lastIndexOf(':'));
+}
+
 function floorOf(generation: string): string {
   return generation.slice(generation.lastIndexOf(':') + 1);
 }

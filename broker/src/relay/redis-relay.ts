@@ -278,6 +278,7 @@ export class RedisRelay implements Relay {
         listened: () => this.#lines.all(),
         isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
         isReachable: () => this.#isOnControl,
+        onRecovering: () => this.#suspend(),
         onServing: (generation, tookPart) => this.#serve(generation, tookPart),
       },
       log,
