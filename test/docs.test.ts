@@ -51,6 +51,7 @@ describe('the tables that they come from', () => {
       connections: () => 0,
       maxConnections: () => 0,
       ready: () => true,
+      authRefused: () => false,
       draining: () => false,
       memoryLimitBytes: () => 0,
       redisOutputBufferBytes: () => 0,

@@ -200,6 +200,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     bufferedBytes: () => rounds.bufferedBytes,
     revocations: () => doors?.revocations.size ?? 0,
+    authRefused: () => doors?.isAuthRefused === true,
     revocationLagSeconds: () => (sessions?.store.revocationLagMs ?? 0) / 1_000,
     certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });

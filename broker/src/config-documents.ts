@@ -3,7 +3,7 @@
  * one sentence, which names the place and repeats nothing: a secret may be in the wrong place.
  */
 import { z } from 'zod';
-import { type AuthConfig, readAuth } from './auth/auth-config.js';
+import { type AuthConfig, type AuthSetting, readAuth } from './auth/auth-config.js';
 import { explainUnknown } from './nearest.js';
 import { readTextFile } from './text-file.js';
 import { explainInvalidPattern } from './topics/pattern-tree.js';
@@ -100,10 +100,14 @@ function lineOf(error: unknown, json: string): string {
   return position === undefined ? '' : `: see line ${json.slice(0, Number(position)).split('\n').length}`;
 }
 
-export function readAuthSetting(text: string | null, tell: Tell): AuthConfig | 'none' | null {
+export function readAuthSetting(text: string | null, tell: Tell): AuthSetting | 'none' | null {
   if (text === null || text === 'none') return text;
-  const document = readObject(text, authForm, tell);
-  return document === null ? null : readAuth(document, text.startsWith('@') ? text.slice(1) : null, tell);
+  const reread = (tell: Tell): AuthConfig | null => {
+    const document = readObject(text, authForm, tell);
+    return document === null ? null : readAuth(document, text.startsWith('@') ? text.slice(1) : null, tell);
+  };
+  const auth = reread(tell);
+  return auth === null ? null : { ...auth, reread };
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import type { AuthConfig } from './auth/auth-config.js';
+import type { AuthSetting } from './auth/auth-config.js';
 import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
 import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
 import { type Compression, compressions } from './connection/compression.js';
@@ -163,7 +163,7 @@ export const settings = {
       .nullable()
       .default(null)
       .transform((text, context) => readAuthSetting(text, (message) => context.addIssue({ code: 'custom', message }))),
-  } satisfies Setting<AuthConfig | 'none' | null>,
+  } satisfies Setting<AuthSetting | 'none' | null>,
   authTimeoutMs: integer(
     'FANFARE_AUTH_TIMEOUT_MS',
     'ms',

@@ -1,9 +1,12 @@
 /** Puts together what a node needs to know who its clients are; null where it asks nobody. */
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { NodeApi } from './api/api.js';
+import type { AuthConfig } from './auth/auth-config.js';
 import type { AuthStore } from './auth/auth-store.js';
-import { createAuthenticator } from './auth/authenticator.js';
-import { Hook, type HookCounters } from './auth/hook.js';
+import { AuthWatch } from './auth/auth-watch.js';
+import { Authenticator } from './auth/authenticator.js';
+import { Hook, type HookCounters, type HookSettings } from './auth/hook.js';
 import type { JwksCounters } from './auth/jwks.js';
 import { MemoryAuthStore } from './auth/memory-auth-store.js';
 import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from './auth/redis-auth-store.js';
@@ -11,7 +14,6 @@ import { type Revocation, Revocations, rememberedForMs } from './auth/revocation
 import { Tickets } from './auth/tickets.js';
 import type { Config } from './config.js';
 import type { SessionContext, SessionCounters } from './connection/session.js';
-import { FileWatch } from './file-watch.js';
 import { type Shared, Subjects } from './limits/subjects.js';
 import type { Log } from './log.js';
 import type { RedisCounters } from './redis.js';
@@ -20,6 +22,8 @@ export interface Doors {
   readonly sessions: SessionContext;
   readonly api: NodeApi;
   readonly revocations: Revocations;
+  /** Whether the files of FANFARE_AUTH hold something that cannot be used. */
+  readonly isAuthRefused: boolean;
   close(): Promise<void>;
 }
 
@@ -42,7 +46,7 @@ export function openDoors(
 ): Doors | null {
   const { auth } = config;
   if (auth === null || auth === 'none') return null;
-  const authenticator = createAuthenticator(auth, log, counters, onWithdrawn);
+  const authenticator = new Authenticator(auth, log, counters, onWithdrawn);
   const revocations = new Revocations(rememberedForMs(auth.issuers));
   const learn = (revoked: readonly Revocation[]): void => {
     let isNews = false;
@@ -66,17 +70,23 @@ export function openDoors(
     subjects.report();
   }, choresMs);
   chores.unref();
-  const authFiles = new FileWatch(auth.files, () =>
-    log.warn(
-      { event: 'authFileChanged' },
-      'A file of FANFARE_AUTH has changed. The node goes on with what it read at its start: restart it to use the new content.',
-    ),
-  );
+  const hookOf = (settings: HookSettings | null): Hook | null => settings && new Hook(settings, log, counters);
+  let used: AuthConfig = auth;
+  let hook = hookOf(auth.hook);
+  const watch = new AuthWatch(auth, log, (read) => {
+    if (!isDeepStrictEqual(read.hook, used.hook)) hook = hookOf(read.hook);
+    used = read;
+    revocations.rememberFor(rememberedForMs(read.issuers));
+    authenticator.replace(read);
+  });
   // Random, so that no other node and no earlier run of this one has the same.
   const run = randomBytes(6).toString('base64url');
   let count = 0;
   return {
     revocations,
+    get isAuthRefused() {
+      return watch.isRefused;
+    },
     sessions: {
       authenticator,
       tickets,
@@ -84,7 +94,9 @@ export function openDoors(
       store,
       subjects,
       relay,
-      hook: auth.hook === null ? null : new Hook(auth.hook, log, counters),
+      get hook() {
+        return hook;
+      },
       authTimeoutMs: config.authTimeoutMs,
       counters,
       unauthenticated: 0,
@@ -95,7 +107,7 @@ export function openDoors(
     api: new NodeApi({ authenticator, revocations, tickets, store, subjects, counters, log, onBug }),
     async close() {
       clearInterval(chores);
-      authFiles.close();
+      watch.close();
       authenticator.close();
       await store.close();
     },

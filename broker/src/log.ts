@@ -15,8 +15,10 @@ export const logEvents = {
     'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
   certificateExpires:
     'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
-  authFileChanged:
-    'A file of FANFARE_AUTH (`@` and a path, `secretFile`, `publicKeyFile`) has changed. It is read at start only: restart the node to use it.',
+  authReread:
+    'A file of FANFARE_AUTH (`@` and a path, `secretFile`, `publicKeyFile`) has changed, and the node uses what it holds now (`issuers`, `apiKeys`: how many).',
+  authRefused:
+    'A file of FANFARE_AUTH has changed and cannot be used: what it held before still counts. The message says what is wrong.',
   jwksRead:
     'The published keys of an `issuer` (its place in FANFARE_AUTH) were read: at start, and after they could not be.',
   jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',

@@ -251,6 +251,7 @@ export interface Readings {
   bufferedBytes(): number;
   revocations(): number;
   revocationLagSeconds(): number;
+  authRefused(): boolean;
   certificateExpirySeconds(): number;
 }
 
@@ -278,6 +279,10 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   revocationLagSeconds: [
     'revocation_lag_seconds',
     'Seconds since this node last read what is revoked (since its start, if it never has); 0 without Redis or without authentication.',
+  ],
+  authRefused: [
+    'auth_refused',
+    '1 while the files of FANFARE_AUTH hold something that cannot be used, so that what they held before still counts; else 0.',
   ],
   certificateExpirySeconds: [
     'certificate_expiry_seconds',

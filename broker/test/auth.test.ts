@@ -12,7 +12,6 @@ import type { Question } from '../src/auth/hook.js';
 import { Connection } from '../src/connection/connection.js';
 import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/connection/session.js';
 import { startCluster, type TestCluster } from './harness.js';
-import { MountedFolder } from './mounted-folder.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
@@ -995,17 +994,6 @@ describe('what the node logs', () => {
     expect(refusals).toHaveLength(unreadable.length + 2 + 3);
     expect(JSON.stringify(log)).not.toContain(planted);
     expect(refusals.map(({ msg }) => msg)).toContain('Sec-WebSocket-Version must be 13, not "…".');
-  });
-
-  it('says that a changed file of FANFARE_AUTH needs a restart', async () => {
-    using folder = new MountedFolder({ secret, 'auth.json': '' });
-    const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
-    const document = JSON.stringify({ issuers: [{ issuer, keys }] });
-    folder.update({ secret, 'auth.json': document });
-    await using watched = await startCluster({ env: { FANFARE_AUTH: `@${folder.file('auth.json')}` } });
-    const told = () => watched.node().log.filter(({ event }) => event === 'authFileChanged').length;
-    folder.update({ secret: `${secret} of tomorrow`, 'auth.json': document });
-    await until('it is said', () => told() === 1);
   });
 
   it('holds no tokens, tickets, keys or payloads', async () => {

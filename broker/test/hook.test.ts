@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { pino } from 'pino';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Hook, type HookSettings, type Question } from '../src/auth/hook.js';
 
 const question: Question = {
@@ -113,6 +113,26 @@ describe('a hook', () => {
     const first = [hook.decide(question), hook.decide(question)];
     expect(await hook.decide(question)).toEqual(answered);
     expect(await Promise.all(first)).toEqual([{ isAllowed: true }, { isAllowed: true }]);
+  });
+
+  it('keeps room for others: one user has only some of the questions, and a service as many as there are', async () => {
+    const waiting: ServerResponse[] = [];
+    const { hook, lines, counters } = await hookTo((_, response) => void waiting.push(response), { maxConcurrent: 8 });
+    const ofAda = Array.from({ length: 4 }, () => hook.decide(question));
+    expect(await hook.decide(question)).toEqual(answered);
+    const others = ['ben', 'cleo'].map((subject) => hook.decide({ ...question, subject }));
+    const ofService = [1, 2].map(() => hook.decide({ ...question, issuer: null, subject: 'key:orders' }));
+    // What one user does is no fault of the backend.
+    expect([lines, counters.hookFailures]).toEqual([[], 0]);
+    expect(await hook.decide({ ...question, subject: 'dan' })).toEqual(answered);
+    expect(lines[0]).toContain('has 8 questions open, as many as it may');
+    await vi.waitFor(() => expect(waiting).toHaveLength(8));
+    for (const response of waiting) response.end('{"allow":true}');
+    for (const decision of await Promise.all([...ofAda, ...others, ...ofService])) expect(decision.isAllowed).toBe(true);
+    const again = hook.decide(question);
+    await vi.waitFor(() => expect(waiting).toHaveLength(9));
+    waiting.at(-1)?.end('{"allow":true}');
+    expect(await again).toEqual({ isAllowed: true });
   });
 
   it('that is down allows where it was told so', async () => {

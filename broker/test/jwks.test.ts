@@ -39,10 +39,10 @@ async function keysOf(first: Answer) {
   const counters = { jwksFetches: 0, jwksFailures: 0 };
   const keys = new JwksKeys(
     {
-      place: 'issuers[0]',
       jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
       algorithms: ['RS256', 'ES256', 'EdDSA'],
     },
+    'issuers[0]',
     pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     counters,
     () => at.removals++,

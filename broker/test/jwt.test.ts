@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
 import { readAuth } from '../src/auth/auth-config.js';
 import { AuthError } from '../src/auth/auth-error.js';
-import { createAuthenticator } from '../src/auth/authenticator.js';
+import { Authenticator } from '../src/auth/authenticator.js';
 import type { Identity } from '../src/auth/identity.js';
 import { Metrics } from '../src/metrics.js';
 
@@ -54,7 +54,7 @@ function authenticate(token: string, of: object = document): Promise<Identity> {
   const wrong: string[] = [];
   const config = readAuth(of, null, (sentence) => wrong.push(sentence));
   expect(wrong).toEqual([]);
-  return createAuthenticator(config, pino({ level: 'silent' }), new Metrics().counters, () => {}).authenticate(token);
+  return new Authenticator(config, pino({ level: 'silent' }), new Metrics().counters, () => {}).authenticate(token);
 }
 
 async function refusal(token: string, of: object = document): Promise<{ code: string; message: string }> {

@@ -1,5 +1,6 @@
 /** API keys of backend services: `fk_<id>_<secret>`, of which the node knows only hashes. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { ApiKey } from './auth-config.js';
 import type { Identity } from './identity.js';
 
@@ -20,6 +21,21 @@ export class ApiKeys {
 
   constructor(keys: readonly ApiKey[]) {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
+  }
+
+  /** These keys, with the present objects in place of those that are equal: connections know by them what they were let in with. */
+  replacedBy(keys: readonly ApiKey[]): ApiKeys {
+    return new ApiKeys(
+      keys.map((key) => {
+        const known = this.#keys.get(key.id);
+        return known !== undefined && isSame(known, key) ? known : key;
+      }),
+    );
+  }
+
+  /** Whether the service's key is still there, and means the same. */
+  accepts({ subject, permissions }: Identity): boolean {
+    return this.#keys.get(subject.slice(apiKeySubjectPrefix.length))?.permissions === permissions;
   }
 
   /** The service that has this key; null if there is no such key. Costs one hash. */
@@ -43,6 +59,10 @@ export class ApiKeys {
       isAdmin: key.isAdmin,
     };
   }
+}
+
+function isSame({ permissions: _, ...one }: ApiKey, { permissions: __, ...other }: ApiKey): boolean {
+  return isDeepStrictEqual(one, other);
 }
 
 /** Whether a key can have this name. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { explainUnknown } from '../nearest.js';
 import { readTextFile } from '../text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
-import { Permissions, readGrants } from './permissions.js';
+import { type Grants, Permissions, readGrants } from './permissions.js';
 
 export const algorithms = ['HS256', 'RS256', 'ES256', 'EdDSA'] as const;
 export type Algorithm = (typeof algorithms)[number];
@@ -34,6 +34,8 @@ export interface ApiKey {
   readonly id: string;
   /** SHA-256 of the whole key. */
   readonly hash: Buffer;
+  readonly grants: Grants;
+  /** The same, to ask. */
   readonly permissions: Permissions;
   readonly isAdmin: boolean;
   /** Null: it shares its messageIds with no other key. */
@@ -46,6 +48,12 @@ export interface AuthConfig {
   readonly hook: HookSettings | null;
   /** What it was read from: the document, if it is in a file, and the files that hold keys. */
   readonly files: readonly string[];
+}
+
+/** The same, as the setting had it at the start of the node. */
+export interface AuthSetting extends AuthConfig {
+  /** Reads the document and its files again. `tell` hears one sentence for each mistake; null if there is no document. */
+  reread(tell: (wrong: string) => void): AuthConfig | null;
 }
 
 /** A place in the document, and what is told of it. */
@@ -359,6 +367,7 @@ function readApiKey(value: unknown, place: Place): ApiKey {
   return {
     id: (fields['id'] as string | undefined) ?? '',
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
+    grants,
     permissions: new Permissions(grants, maxRememberedTopicsOfKey),
     isAdmin: fields['admin'] === true,
     messageIdGroup: (fields['messageIdGroup'] as string | undefined) ?? null,

@@ -1,58 +1,104 @@
 /** Says who a token belongs to. */
+import { KeyObject } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../log.js';
 import { ApiKeys, apiKeyPrefix } from './api-keys.js';
-import type { AuthConfig } from './auth-config.js';
+import type { AuthConfig, Issuer, IssuerKey } from './auth-config.js';
 import { AuthError } from './auth-error.js';
 import type { Identity } from './identity.js';
 import { type JwksCounters, JwksKeys } from './jwks.js';
-import { JwtVerifier, type KeySource, LocalKeys } from './jwt.js';
+import { JwtVerifier, LocalKeys } from './jwt.js';
 
-export interface Authenticator {
-  /** The service that has this API key; null if the token is no API key of this node. Costs one hash. */
-  serviceOf(token: string): Identity | null;
-  /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
-  authenticate(token: string): Promise<Identity>;
-  /** Whether the key that signed its token is still one of its issuer. */
-  accepts(identity: Identity): boolean;
-  close(): void;
+/** An issuer, and what was made for it. */
+interface KnownIssuer {
+  readonly settings: Issuer;
+  readonly keys: readonly IssuerKey[];
+  /** Its published keys; null if it publishes none. */
+  readonly published: JwksKeys | null;
+  readonly verifier: JwtVerifier;
 }
 
-/** `onKeysRemoved`: an issuer has taken back keys, and {@link Authenticator.accepts} answers otherwise than before. */
-export function createAuthenticator(
-  { issuers, apiKeys }: AuthConfig,
-  log: Log,
-  counters: JwksCounters,
-  onKeysRemoved: () => void,
-): Authenticator {
-  const published: JwksKeys[] = [];
-  const verifiers = issuers.map((issuer, index) => {
-    const sources: KeySource[] = [new LocalKeys(issuer.keys)];
-    if (issuer.jwksUrl !== null) {
-      const { jwksUrl, algorithms } = issuer;
-      const keys = new JwksKeys({ jwksUrl, algorithms, place: `issuers[${index}]` }, log, counters, onKeysRemoved);
-      published.push(keys);
-      sources.push(keys);
-    }
-    return new JwtVerifier(issuer, sources);
-  });
-  const byIssuer = new Map(verifiers.map((verifier) => [verifier.issuer, verifier]));
-  const keys = new ApiKeys(apiKeys);
-  return {
-    serviceOf: (token) => keys.find(token),
-    async authenticate(token) {
-      const service = keys.find(token);
-      if (service !== null) return service;
-      if (token.startsWith(apiKeyPrefix)) throw new AuthError('invalidToken', 'There is no such API key.');
-      if (byIssuer.size === 0) throw new AuthError('invalidToken', 'This node takes API keys only.');
-      const verifier = byIssuer.get(JwtVerifier.issuerOf(token));
-      if (verifier === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');
-      return verifier.verify(token);
-    },
-    accepts({ issuer, signedWith }) {
-      return signedWith === null || byIssuer.get(issuer ?? '')?.accepts(signedWith) === true;
-    },
-    close() {
-      for (const source of published) source.close();
-    },
-  };
+export class Authenticator {
+  readonly #log: Log;
+  readonly #counters: JwksCounters;
+  readonly #onWithdrawn: () => void;
+  #issuers: ReadonlyMap<string, KnownIssuer> = new Map();
+  #apiKeys = new ApiKeys([]);
+
+  /** `onWithdrawn`: a key is not good any more, and {@link accepts} answers otherwise than before. */
+  constructor(auth: AuthConfig, log: Log, counters: JwksCounters, onWithdrawn: () => void) {
+    this.#log = log;
+    this.#counters = counters;
+    this.#onWithdrawn = onWithdrawn;
+    this.#use(auth);
+  }
+
+  /**
+   * From now on other issuers and keys count. Connections whose key is gone, or whose API key may do other things, are told by {@link accepts};
+   * those of what stays notice nothing.
+   */
+  replace(auth: AuthConfig): void {
+    this.#use(auth);
+    this.#onWithdrawn();
+  }
+
+  /** The service that has this API key; null if the token is no API key of this node. Costs one hash. */
+  serviceOf(token: string): Identity | null {
+    return this.#apiKeys.find(token);
+  }
+
+  /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
+  async authenticate(token: string): Promise<Identity> {
+    const service = this.serviceOf(token);
+    if (service !== null) return service;
+    if (token.startsWith(apiKeyPrefix)) throw new AuthError('invalidToken', 'There is no such API key.');
+    if (this.#issuers.size === 0) throw new AuthError('invalidToken', 'This node takes API keys only.');
+    const known = this.#issuers.get(JwtVerifier.issuerOf(token));
+    if (known === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');
+    return known.verifier.verify(token);
+  }
+
+  /** Whether the key that signed its token is still one of its issuer, or its API key is still the same. */
+  accepts(identity: Identity): boolean {
+    const { issuer, signedWith } = identity;
+    if (signedWith === null) return this.#apiKeys.accepts(identity);
+    return this.#issuers.get(issuer ?? '')?.verifier.accepts(signedWith) === true;
+  }
+
+  close(): void {
+    for (const { published } of this.#issuers.values()) published?.close();
+  }
+
+  #use({ issuers, apiKeys }: AuthConfig): void {
+    const before = this.#issuers;
+    this.#issuers = new Map(
+      issuers.map((issuer, index) => [issuer.issuer, this.#know(issuer, index, before.get(issuer.issuer))]),
+    );
+    const kept = new Set([...this.#issuers.values()].map(({ published }) => published));
+    for (const { published } of before.values()) if (!kept.has(published)) published?.close();
+    this.#apiKeys = this.#apiKeys.replacedBy(apiKeys);
+  }
+
+  /** Keys that were there before stay the same objects, by which connections know them. */
+  #know(settings: Issuer, index: number, before: KnownIssuer | undefined): KnownIssuer {
+    const keys = settings.keys.map((key) => before?.keys.find((known) => isSameKey(known, key)) ?? key);
+    const published = this.#publishedKeys(settings, `issuers[${index}]`, before);
+    const sources = [new LocalKeys(keys), ...(published === null ? [] : [published])];
+    return { settings, keys, published, verifier: new JwtVerifier(settings, sources) };
+  }
+
+  #publishedKeys({ jwksUrl, algorithms }: Issuer, place: string, before: KnownIssuer | undefined): JwksKeys | null {
+    if (jwksUrl === null) return null;
+    const isSame = before?.settings.jwksUrl === jwksUrl && isDeepStrictEqual(before.settings.algorithms, algorithms);
+    if (!isSame || before.published === null)
+      return new JwksKeys({ jwksUrl, algorithms }, place, this.#log, this.#counters, this.#onWithdrawn);
+    before.published.place = place;
+    return before.published;
+  }
+}
+
+function isSameKey(one: IssuerKey, other: IssuerKey): boolean {
+  if (one.kid !== other.kid || one.algorithm !== other.algorithm) return false;
+  if (one.key instanceof KeyObject && other.key instanceof KeyObject) return one.key.equals(other.key);
+  return isDeepStrictEqual(one.key, other.key);
 }

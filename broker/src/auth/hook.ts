@@ -61,11 +61,18 @@ const maxReasonLength = 200;
 /** How often a fault that lasts is said again, in milliseconds. */
 const complaintIntervalMs = 10_000;
 
+/** How many of the questions that may be open can be about one user: one alone must not keep all others out. */
+function shareOf(maxConcurrent: number): number {
+  return Math.max(4, Math.ceil(maxConcurrent / 4));
+}
+
 export class Hook {
   readonly #settings: HookSettings;
   readonly #counters: HookCounters;
   readonly #log: Log;
   #open = 0;
+  /** Open questions about each user; nobody without any is in it. */
+  readonly #openOf = new Map<string, number>();
   #complainedAt = Number.NEGATIVE_INFINITY;
 
   constructor(settings: HookSettings, log: Log, counters: HookCounters) {
@@ -81,20 +88,31 @@ export class Hook {
   /** Never rejects. */
   async decide(question: Question): Promise<Decision> {
     const { maxConcurrent } = this.#settings;
-    if (this.#open >= maxConcurrent) {
-      this.#down(`has ${maxConcurrent} questions open, as many as it may`);
-      // Whatever holds while it is down: who asks much is not to get past it.
+    // A service is trusted not to use up what is there for all.
+    const user = question.issuer === null ? null : `${question.issuer} ${question.subject}`;
+    const isGreedy = user !== null && (this.#openOf.get(user) ?? 0) >= shareOf(maxConcurrent);
+    if (isGreedy || this.#open >= maxConcurrent) {
+      if (!isGreedy) this.#down(`has ${maxConcurrent} questions open, as many as it may`);
+      // Whatever holds while it is down: a client that asks much is not to get past it.
       return { isAllowed: false, reason: null, isDown: true };
     }
-    this.#open++;
+    this.#count(user, 1);
     this.#counters.hookRequests++;
     try {
       return await this.#ask(question);
     } catch (error) {
       return this.#down(explainFailure(error));
     } finally {
-      this.#open--;
+      this.#count(user, -1);
     }
+  }
+
+  #count(user: string | null, change: 1 | -1): void {
+    this.#open += change;
+    if (user === null) return;
+    const open = (this.#openOf.get(user) ?? 0) + change;
+    if (open === 0) this.#openOf.delete(user);
+    else this.#openOf.set(user, open);
   }
 
   async #ask(question: Question): Promise<Decision> {

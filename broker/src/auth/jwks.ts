@@ -11,8 +11,6 @@ import type { KeySource } from './jwt.js';
 
 export interface JwksSettings extends Pick<Issuer, 'algorithms'> {
   readonly jwksUrl: string;
-  /** Where the issuer is in FANFARE_AUTH, for the log: `issuers[0]`. What is written there may be a secret in the wrong place. */
-  readonly place: string;
 }
 
 export interface JwksCounters {
@@ -29,6 +27,8 @@ const maxBytes = 1_048_576;
 const maxKeys = 100;
 
 export class JwksKeys implements KeySource {
+  /** Where the issuer is in FANFARE_AUTH, for the log: `issuers[0]`. What is written there may be a secret in the wrong place. */
+  place: string;
   readonly #settings: JwksSettings;
   readonly #log: Log;
   readonly #counters: JwksCounters;
@@ -44,12 +44,14 @@ export class JwksKeys implements KeySource {
   /** `onRemoved`: keys that were good before are not any more. `now`: milliseconds, for tests. */
   constructor(
     settings: JwksSettings,
+    place: string,
     log: Log,
     counters: JwksCounters,
     onRemoved: () => void,
     now: () => number = () => performance.now(),
   ) {
     this.#settings = settings;
+    this.place = place;
     this.#log = log;
     this.#counters = counters;
     this.#onRemoved = onRemoved;
@@ -102,7 +104,7 @@ export class JwksKeys implements KeySource {
     const keys = await this.#download().catch((error: unknown) => this.#fail(error));
     if (keys === null) return;
     if (this.#hasFailed || this.#keys === null) {
-      this.#log.info({ event: 'jwksRead', issuer: this.#settings.place }, `Read ${keys.length} keys of an issuer.`);
+      this.#log.info({ event: 'jwksRead', issuer: this.place }, `Read ${keys.length} keys of an issuer.`);
     }
     this.#hasFailed = false;
     this.#replace(keys);
@@ -114,7 +116,7 @@ export class JwksKeys implements KeySource {
       const meanwhile =
         this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
       this.#log.error(
-        { event: 'jwksFailed', issuer: this.#settings.place },
+        { event: 'jwksFailed', issuer: this.place },
         `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
       );
     }
@@ -129,9 +131,8 @@ export class JwksKeys implements KeySource {
     this.#keys = keys;
     const removed = before.filter((key) => !keys.includes(key)).length;
     if (removed === 0) return;
-    const { place } = this.#settings;
     this.#log.warn(
-      { event: 'jwksKeysRemoved', issuer: place, keys: removed },
+      { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },
       `The jwksUrl of an issuer no longer has ${removed} of its keys: connections with tokens that they signed are closed.`,
     );
     this.#onRemoved();

@@ -39,11 +39,17 @@ export function rememberedForMs(issuers: readonly Pick<Issuer, 'maxLifetimeSecon
 /** What is revoked now, as this node knows it. */
 export class Revocations {
   readonly #revocations = new Map<string, Revocation>();
-  readonly #rememberedForMs: number;
+  #rememberedForMs: number;
 
   /** `rememberedForMs`: how long what is revoked here can be good ({@link rememberedForMs}). */
   constructor(rememberedForMs: number) {
     this.#rememberedForMs = rememberedForMs;
+  }
+
+  /** What is revoked here can be good for longer from now on, or for less: what is known already is remembered no shorter. */
+  rememberFor(ms: number): void {
+    this.#rememberedForMs = ms;
+    for (const revocation of [...this.#revocations.values()]) this.add(revocation);
   }
 
   get size(): number {

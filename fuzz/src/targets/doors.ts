@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { createLog } from '@fanfare/broker';
 import { NodeApi } from '@fanfare/broker/internal/api/api';
 import { AuthError } from '@fanfare/broker/internal/auth/auth-error';
-import { createAuthenticator } from '@fanfare/broker/internal/auth/authenticator';
+import { Authenticator } from '@fanfare/broker/internal/auth/authenticator';
 import { MemoryAuthStore } from '@fanfare/broker/internal/auth/memory-auth-store';
 import { actions, Permissions } from '@fanfare/broker/internal/auth/permissions';
 import { forever, type Revocation, Revocations } from '@fanfare/broker/internal/auth/revocations';
@@ -125,7 +125,7 @@ async function holdRefused(ask: () => Promise<unknown>): Promise<void> {
 }
 
 const secret = 'fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz';
-const authenticator = createAuthenticator(
+const authenticator = new Authenticator(
   {
     issuers: [
       {
@@ -140,7 +140,14 @@ const authenticator = createAuthenticator(
       },
     ],
     apiKeys: [
-      { id: 'orders', hash: Buffer.alloc(32), permissions: new Permissions({}), isAdmin: true, messageIdGroup: null },
+      {
+        id: 'orders',
+        hash: Buffer.alloc(32),
+        grants: {},
+        permissions: new Permissions({}),
+        isAdmin: true,
+        messageIdGroup: null,
+      },
     ],
     hook: null,
     files: [],

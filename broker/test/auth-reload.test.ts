@@ -1,0 +1,157 @@
+/** FANFARE_AUTH in files that change while the node runs: what counts from then on, and for which connections. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { closeReasons } from '@fanfare/protocol';
+import { SignJWT } from 'jose';
+import { expect, it, onTestFinished } from 'vitest';
+import { startCluster, type TestCluster } from './harness.js';
+import { MountedFolder } from './mounted-folder.js';
+import type { TestConnection } from './test-connection.js';
+import { until } from './wait.js';
+
+const issuer = 'https://id.test';
+const [oldSecret, newSecret] = ['the secret of yesterday, and of today', 'the secret of today, and of tomorrow'];
+const keyOf = (id: string): string => `fk_${id}_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8`;
+
+function apiKey(id: string, permissions: object, secret = keyOf(id)): object {
+  return { id, sha256: createHash('sha256').update(secret).digest('hex'), permissions };
+}
+
+function tokenOf(secret: string): Promise<string> {
+  const now = Math.floor(Date.now() / 1_000);
+  return new SignJWT({ fanfare: { publish: ['>'], subscribe: ['>'] } })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer(issuer)
+    .setSubject('ada')
+    .setIssuedAt(now)
+    .setExpirationTime(now + 600)
+    .sign(Buffer.from(secret));
+}
+
+interface Documents {
+  /** The issuer's keys are in the files `old` and `new`. */
+  readonly keys?: readonly ('old' | 'new')[];
+  readonly apiKeys?: readonly object[];
+  readonly hook?: object;
+}
+
+/** A node that reads FANFARE_AUTH and its keys from a mounted folder. */
+async function startMounted(first: Documents) {
+  const secrets = { old: oldSecret, new: newSecret };
+  const folder = new MountedFolder({ 'auth.json': '', ...secrets });
+  onTestFinished(() => folder[Symbol.dispose]());
+  const write = (auth: string, changed: Readonly<Record<string, string>> = {}): void =>
+    folder.update({ 'auth.json': auth, ...secrets, ...changed });
+  const documentOf = ({ keys = ['old'], apiKeys = [], hook }: Documents): string =>
+    JSON.stringify({
+      issuers: [{ issuer, keys: keys.map((name) => ({ algorithm: 'HS256', secretFile: folder.file(name) })) }],
+      apiKeys,
+      hook,
+    });
+  write(documentOf(first));
+  const cluster = await startCluster({ env: { FANFARE_AUTH: `@${folder.file('auth.json')}` } });
+  onTestFinished(() => cluster[Symbol.asyncDispose]());
+  const eventsOf = (name: string) => cluster.node().log.filter(({ event }) => event === name);
+  /** Resolves once the node has read what is written. */
+  const change = async (documents: Documents, files: Readonly<Record<string, string>> = {}): Promise<void> => {
+    const before = eventsOf('authReread').length;
+    write(documentOf(documents), files);
+    await until('it is read again', () => eventsOf('authReread').length > before);
+  };
+  return { cluster, write, change, eventsOf };
+}
+
+async function connectWith(cluster: TestCluster, token: string): Promise<TestConnection> {
+  const connection = await cluster.connect();
+  expect(await connection.request({ type: 'connect', token })).toMatchObject({ type: 'connected' });
+  return connection;
+}
+
+const publishing = { type: 'publish', topic: 't', data: 1, messageId: null } as const;
+
+it('takes the tokens of a new key, and closes the connections of a key that is gone', async () => {
+  const { cluster, change } = await startMounted({ keys: ['old'] });
+  const old = await connectWith(cluster, await tokenOf(oldSecret));
+  const early = await cluster.connect();
+  expect(await early.request({ type: 'connect', token: await tokenOf(newSecret) })).toMatchObject({
+    code: 'invalidToken',
+  });
+  await change({ keys: ['old', 'new'] });
+  const fresh = await connectWith(cluster, await tokenOf(newSecret));
+  expect(await old.request(publishing)).toMatchObject({ type: 'published' });
+  await change({ keys: ['new'] });
+  expect(await old.closed).toMatchObject({ code: closeReasons.tokenExpired.code });
+  expect(await fresh.request(publishing)).toMatchObject({ type: 'published' });
+});
+
+it('closes the connections of API keys that are gone or mean something else, and no others', async () => {
+  const permissions = { publish: ['>'] };
+  const { cluster, change } = await startMounted({
+    apiKeys: [apiKey('same', permissions), apiKey('gone', permissions), apiKey('less', permissions)],
+  });
+  const [same, gone, less] = [
+    await connectWith(cluster, keyOf('same')),
+    await connectWith(cluster, keyOf('gone')),
+    await connectWith(cluster, keyOf('less')),
+  ];
+  await change({ apiKeys: [apiKey('less', { publish: ['other'] }), apiKey('same', permissions)] });
+  const closed = { code: closeReasons.tokenExpired.code };
+  expect(await Promise.all([gone.closed, less.closed])).toMatchObject([closed, closed]);
+  expect(await same.request(publishing)).toMatchObject({ type: 'published' });
+  const again = await connectWith(cluster, keyOf('less'));
+  expect(await again.request(publishing)).toMatchObject({ code: 'notPermitted' });
+});
+
+it('asks another hook', async () => {
+  const backend = createServer((_, response) => response.end('{"allow":false,"reason":"Not today."}')).listen(
+    0,
+    '127.0.0.1',
+  );
+  await once(backend, 'listening');
+  onTestFinished(() => {
+    backend.closeAllConnections();
+    backend.close();
+  });
+  const { cluster, change } = await startMounted({});
+  const connection = await connectWith(cluster, await tokenOf(oldSecret));
+  expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
+  const url = `http://127.0.0.1:${(backend.address() as AddressInfo).port}/`;
+  await change({ hook: { url, events: ['publish'] } });
+  expect(await connection.request(publishing)).toMatchObject({ code: 'notPermitted' });
+  await change({});
+  expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
+});
+
+it('goes on with what it read before if the new content is wrong, and says what is wrong with it', async () => {
+  const { cluster, write, change, eventsOf } = await startMounted({});
+  const connection = await connectWith(cluster, await tokenOf(oldSecret));
+  for (const [auth, wrong] of [
+    [
+      '{"issuers":[{"issuer":"x","secret":"planted"}]}',
+      'FANFARE_AUTH at issuers[0]: it has an unknown field, number 2',
+    ],
+    ['planted', 'FANFARE_AUTH names a file that is not JSON'],
+  ] as const) {
+    const before = eventsOf('authRefused').length;
+    write(auth);
+    await until('it is refused', () => eventsOf('authRefused').length > before);
+    const { msg } = eventsOf('authRefused').at(-1) ?? {};
+    expect(msg).toContain(wrong);
+    expect(msg).not.toContain('planted');
+    expect(await cluster.node().metric('fanfare_auth_refused')).toBe(1);
+  }
+  expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
+  await connectWith(cluster, await tokenOf(oldSecret));
+  await change({});
+  expect(await cluster.node().metric('fanfare_auth_refused')).toBe(0);
+  expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
+});
+
+it('notices a change of a file that the document names only since it changed', async () => {
+  const { cluster, change } = await startMounted({ keys: ['old'] });
+  await change({ keys: ['new'] });
+  await change({ keys: ['new'] }, { new: `${newSecret}, again` });
+  await connectWith(cluster, await tokenOf(`${newSecret}, again`));
+});
