@@ -128,7 +128,8 @@ describe('a hook', () => {
     expect(lines[0]).toContain('has 8 questions open, as many as it may');
     await vi.waitFor(() => expect(waiting).toHaveLength(8));
     for (const response of waiting) response.end('{"allow":true}');
-    for (const decision of await Promise.all([...ofAda, ...others, ...ofService])) expect(decision.isAllowed).toBe(true);
+    for (const decision of await Promise.all([...ofAda, ...others, ...ofService]))
+      expect(decision.isAllowed).toBe(true);
     const again = hook.decide(question);
     await vi.waitFor(() => expect(waiting).toHaveLength(9));
     waiting.at(-1)?.end('{"allow":true}');

@@ -1,6 +1,6 @@
 /** Publications that were under way behind a refused one do not overtake it (PROTOCOL.md 8.11). */
 import { parseTopic, type Topic } from '@fanfare/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Turns } from '../src/handlers/turns.js';
 import { startCluster } from './harness.js';
 
@@ -8,44 +8,60 @@ const [a, b] = ['a', 'b'].map((topic) => parseTopic(topic) as Topic) as [Topic, 
 const outOfTurn = expect.objectContaining({ code: 'unavailable' });
 
 describe('the turns of a connection', () => {
-  const at = (nowMs: number) => () => nowMs;
+  const look = (turns: Turns, times: number): void => {
+    for (let time = 0; time < times; time++) turns.look();
+  };
 
   it('let nothing to the topic pass but what was refused', () => {
     const turns = new Turns();
-    turns.refused(a, '1', 0);
-    turns.refused(a, '2', 0);
-    expect(() => turns.take(a, '3', at(1))).toThrow(outOfTurn);
-    turns.take(b, '4', at(1));
-    turns.take(a, '1', at(1));
-    turns.take(a, '3', at(1));
+    turns.refused(a, '1');
+    turns.refused(a, '2');
+    expect(() => turns.take(a, '3')).toThrow(outOfTurn);
+    turns.take(b, '4');
+    turns.take(a, '1');
+    turns.take(a, '3');
     expect(turns.isEmpty).toBe(true);
   });
 
-  it('do not wait for a publication that its client has given up: another refused one, or 2 s, will do', () => {
+  it('do not wait for a publication that its client has given up: another refused one, or three looks, will do', () => {
     const turns = new Turns();
-    turns.refused(a, '1', 0);
-    turns.refused(a, '2', 0);
-    turns.take(a, '2', at(1));
-    turns.refused(a, '5', 10);
-    expect(() => turns.take(a, '6', at(2_009))).toThrow(outOfTurn);
-    turns.take(a, '6', at(2_010));
-    turns.take(a, '7', at(2_010));
+    turns.refused(a, '1');
+    turns.refused(a, '2');
+    turns.take(a, '2');
+    turns.refused(a, '5');
+    look(turns, 2);
+    expect(() => turns.take(a, '6')).toThrow(outOfTurn);
+    look(turns, 1);
+    turns.take(a, '6');
+    turns.take(a, '7');
   });
 
-  it('remember 1,024 refused ones at most, and each for 2 s', () => {
+  it('let nothing pass because time has passed in which the node stood still', () => {
     const turns = new Turns();
-    for (let index = 0; index < 2_000; index++) turns.refused(a, String(index), 0);
-    turns.refused(b, '1', 1);
-    turns.take(b, '2', at(1));
-    turns.forgetOld(1_999);
+    vi.useFakeTimers({ now: 0 });
+    turns.refused(a, '1');
+    vi.advanceTimersByTime(60_000);
+    vi.useRealTimers();
+    look(turns, 1);
+    expect(() => turns.take(a, '2')).toThrow(outOfTurn);
+  });
+
+  it('remember 1,024 refused ones at most, and each for three looks', () => {
+    const turns = new Turns();
+    for (let index = 0; index < 2_000; index++) turns.refused(a, String(index));
+    turns.refused(b, '1');
+    turns.take(b, '2');
+    look(turns, 2);
     expect(turns.isEmpty).toBe(false);
-    turns.forgetOld(2_000);
+    look(turns, 1);
     expect(turns.isEmpty).toBe(true);
-    turns.refused(b, '1', 2_001);
-    expect(() => turns.take(b, '2', at(2_001))).toThrow(outOfTurn);
-    // Another refusal after that begins anew.
-    turns.refused(b, '3', 4_500);
-    expect(() => turns.take(b, '4', at(4_501))).toThrow(outOfTurn);
+    turns.refused(b, '1');
+    expect(() => turns.take(b, '2')).toThrow(outOfTurn);
+    // What is refused later begins no new wait.
+    look(turns, 2);
+    turns.refused(b, '3');
+    look(turns, 1);
+    turns.take(b, '4');
   });
 });
 

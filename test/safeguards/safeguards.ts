@@ -391,7 +391,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'order behind a refused publish, node',
     about: 'what was under way behind it does not overtake it',
     file: 'broker/src/handlers/publish.ts',
-    find: 'if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);',
+    find: 'if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId);',
     replace: '',
     testFile: 'broker/test/turns.test.ts',
     test: 'a publication behind one that was refused is refused until that one comes again',

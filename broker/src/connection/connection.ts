@@ -251,8 +251,8 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   }
 
   /** Gives up waiting for publications that were refused, where it has been long enough; `nowMs` is of performance.now(). */
-  forgetTurns(nowMs: number): void {
-    this.turns?.forgetOld(nowMs);
+  forgetTurns(): void {
+    this.turns?.look();
     if (this.turns?.isEmpty === true) this.turns = null;
   }
 

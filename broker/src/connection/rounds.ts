@@ -45,7 +45,7 @@ export class Rounds {
     // A copy: who is closed leaves the list.
     for (const connection of [...this.#connections]) {
       connection.session?.check(nowMs);
-      connection.forgetTurns(now);
+      connection.forgetTurns();
       connection.keepAlive(now);
       // What those hold that are being closed is given back within their grace of 5 s.
       if (!connection.isClosing) total += connection.bufferedBytes;

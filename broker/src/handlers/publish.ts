@@ -19,13 +19,11 @@ export function publish(
     );
   }
   parts.counters.publicationsIn++;
-  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId, now);
+  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
   const scoped = messageId === null ? null : scopedId(caller.idScope, messageId);
   parts.relay.publish(topic, command, scoped, receipt, caller.payer);
 }
-
-const now = (): number => performance.now();
 
 /** Turns the outcome of one publication into its reply. A class, because closures would cost two for each publication. */
 class PublishReceipt implements Receipt {

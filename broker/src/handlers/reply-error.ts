@@ -20,7 +20,7 @@ export function replyError(
     const { topic, messageId } = command;
     if (messageId !== null && relay.hasHistory(topic) && caller.allows('publish', topic)) {
       caller.turns ??= new Turns();
-      caller.turns.refused(topic, messageId, performance.now());
+      caller.turns.refused(topic, messageId);
     }
   }
   onRefused?.(caller, command, error);

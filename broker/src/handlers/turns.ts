@@ -5,8 +5,11 @@
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 
-/** How long is waited for a publication that does not come again, in milliseconds: its client has given it up. */
-const patienceMs = 2_000;
+/**
+ * In so many looks (connection/rounds.ts, one a second) a refused publication has not come again: its client has given it up. Looks, not time:
+ * a node that stands still for some seconds must not let pass what has come behind the refused one meanwhile.
+ */
+const patience = 3;
 
 /** Refused publications that are remembered; the order of others is not kept. */
 const maxRefused = 1_024;
@@ -14,7 +17,7 @@ const maxRefused = 1_024;
 interface Refused {
   /** Any of them may come next: a client may give up the first. */
   readonly messageIds: Set<string>;
-  readonly untilMs: number;
+  looks: number;
 }
 
 /** Another publication to the topic comes first. */
@@ -27,9 +30,7 @@ export class OutOfTurnError extends ReplyError {
   }
 }
 
-/** All times are of performance.now(). */
 export class Turns {
-  /** In the order in which their patience ends. */
   readonly #refused = new Map<Topic, Refused>();
   #count = 0;
 
@@ -38,10 +39,9 @@ export class Turns {
   }
 
   /** A publication was refused in a way that lets it be published again. */
-  refused(topic: Topic, messageId: string, nowMs: number): void {
-    this.forgetOld(nowMs);
+  refused(topic: Topic, messageId: string): void {
     if (this.#count >= maxRefused) return;
-    const refused = this.#refused.get(topic) ?? { messageIds: new Set(), untilMs: nowMs + patienceMs };
+    const refused = this.#refused.get(topic) ?? { messageIds: new Set(), looks: 0 };
     this.#refused.set(topic, refused);
     if (refused.messageIds.has(messageId)) return;
     refused.messageIds.add(messageId);
@@ -49,18 +49,18 @@ export class Turns {
   }
 
   /** Throws {@link OutOfTurnError}. */
-  take(topic: Topic, messageId: string, nowMs: () => number): void {
+  take(topic: Topic, messageId: string): void {
     const refused = this.#refused.get(topic);
     if (refused === undefined) return;
-    if (!refused.messageIds.has(messageId) && nowMs() < refused.untilMs) throw new OutOfTurnError();
+    if (!refused.messageIds.has(messageId)) throw new OutOfTurnError();
     this.#forget(topic);
   }
 
-  /** Gives up waiting where it has been long enough. */
-  forgetOld(nowMs: number): void {
-    for (const [topic, { untilMs }] of this.#refused) {
-      if (untilMs > nowMs) return;
-      this.#forget(topic);
+  /** Gives up waiting where it has been long enough. To be called once a second. */
+  look(): void {
+    for (const [topic, refused] of this.#refused) {
+      refused.looks++;
+      if (refused.looks === patience) this.#forget(topic);
     }
   }
 
