@@ -5,11 +5,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-/** Those that measure, or have a tenth of the usual time: beside others they find what is not there. */
-const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'scenarios'].map(
-  (name) => `loadtest/test/${name}.test.ts`,
-);
-
 /** Those that take longest, which is waiting: begun last, they would be waited for alone. */
 const slow = [
   'loadtest/test/verify-faults',
@@ -21,7 +16,6 @@ const slow = [
   'broker/test/tls',
   'broker/test/workers',
   'broker/test/process',
-  'loadtest/test/stop',
   'deployment/topology',
 ];
 
@@ -40,7 +34,7 @@ export const common = {
   resolve: { conditions },
 };
 
-const test = {
+export const test = {
   // uWebSockets.js is a native addon bound to one event loop: a process for each test file, no threads.
   pool: 'forks',
   // What does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a machine with other work too.
@@ -49,25 +43,18 @@ const test = {
 } as const;
 
 export default defineConfig({
+  ...common,
   test: {
+    ...test,
     sequence: { sequencer: SlowFirst },
-    projects: [
-      {
-        ...common,
-        test: {
-          ...test,
-          name: 'tests',
-          include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', ...measuring],
-          // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.
-          maxWorkers: 3,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        ...common,
-        test: { ...test, name: 'loads', include: measuring, maxWorkers: 1, sequence: { groupOrder: 1 } },
-      },
+    include: [
+      '*/src/**/*.test.ts',
+      '{broker,client,k8s,protocol,proxies,examples}/test/**/*.test.ts',
+      'test/**/*.test.ts',
+      'loadtest/test/verify-faults.test.ts',
     ],
+    exclude: ['**/node_modules/**'],
+    // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.
+    maxWorkers: 3,
   },
 });
