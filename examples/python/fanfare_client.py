@@ -5,10 +5,10 @@
         await client.publish("news", {"title": "hello"})
         print(await anext(aiter(subscription)))  # or: async for event in subscription
 
-Left out: subscriptions to topics of level `fast`, MessagePack, `unsubscribe`, `refresh` (an expired
-token means a reconnect), a second connection during a move, several commands in a frame, the pace
-of 4.5 (who publishes too much for minutes is closed with 4006, and comes back), pipelining in a
-topic, bounds for what waits. WebSocket pings replace `ping`.
+Not implemented: subscriptions to topics of level `fast`, MessagePack, `unsubscribe`, `refresh` (an
+expired token means a reconnect), a second connection during a move, several commands in a frame,
+the pace of 4.5 (a client that publishes too much for minutes is closed with 4006 and reconnects),
+pipelining in a topic, limits for waiting commands. WebSocket pings replace `ping`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 Message = dict[str, Any]
 Apply = Callable[[Message], None]
 OPTIONS: Message = {"subprotocols": ["fanfare.v1.json"], "max_size": None, "close_timeout": 1}
-NOT_ACCEPTED = {"unavailable", "overloaded", "rateLimited"}  # nobody got the publication
+NOT_ACCEPTED = {"unavailable", "overloaded", "rateLimited"}  # no subscriber got the publication
 
 
 class Position(NamedTuple):
@@ -100,7 +100,7 @@ class Subscription:  # of one topic; it outlives connections (section 4.4 of the
         if self.is_current(before):
             self.known = max(self.known, before.offset + len(items))
             for offset, item in enumerate(items, before.offset + 1):
-                if offset == self.seen.offset + 1:  # else a double, or the history has it too
+                if offset == self.seen.offset + 1:  # else a duplicate, or the history has it too
                     self.seen = Position(before.epoch, offset)
                     kind = "publication" if "data" in item else "undecodable"
                     self.events.put_nowait(Event(kind, self.seen, item.get("data")))
@@ -113,7 +113,7 @@ class Subscription:  # of one topic; it outlives connections (section 4.4 of the
     def jump(self, kind: str, to: Position) -> None:
         if kind == "gap" and to.offset <= self.seen.offset:
             return  # the application has seen more
-        if self.seen.epoch:  # else it is the first position, which is no news
+        if self.seen.epoch:  # else it is the first position, and nothing has changed
             self.events.put_nowait(Event(kind, to))
             self.left |= {self.seen.epoch} - {to.epoch}
         self.known = max(self.known, to.offset) if kind == "gap" else to.offset
@@ -223,7 +223,7 @@ class Client:
         async with asyncio.timeout(5) as deadline, connect(url, **OPTIONS) as ws:
             await ws.send(json.dumps({"type": "connect", "token": token}))
             while (hello := json.loads(await ws.recv()))["type"] != "connected":
-                if hello["code"] == "malformed":  # of any other error the close code says more
+                if hello["code"] == "malformed":  # for other errors the close code says more
                     raise FanfareError(hello["code"], hello.get("message"))
             deadline.reschedule(None)
             self._max_frame = hello["maxFrameBytes"]
@@ -253,6 +253,6 @@ class Client:
     def _end(self, run: asyncio.Task[None]) -> None:
         error = (None if run.cancelled() else run.exception()) or ConnectionError("closed")
         self._ws.set_exception(error)
-        self._ws.exception()  # it is no mistake if nobody asks for it
+        self._ws.exception()  # so that asyncio does not report an exception that nobody reads
         for topic in self._topics.values():
             topic.events.put_nowait(error)

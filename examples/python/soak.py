@@ -3,8 +3,8 @@
     python3 soak.py ws://127.0.0.1:8080/ws ws://127.0.0.1:8082/ws
 
 Publishes numbers on some topics. One subscriber stays at each URL, one more uses all of them.
-A line on stdin or SIGTERM ends it. It then waits for what is on its way, prints one line of JSON,
-and exits with 0 if all is well, else with 1. FANFARE_TOKEN is the token, if one is needed.
+A line on stdin or SIGTERM ends it. It then waits for outstanding publications, prints one line of
+JSON, and exits with 0 if nothing went wrong, else with 1. Set FANFARE_TOKEN if nodes need a token.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-/** What the small programs share: arguments, and an end with one sentence. */
+/** Shared by the small programs: arguments, and errors in one sentence. */
 
-/** The arguments, from `least` to `most` of them. Else, and for a flag, prints the usage and ends. */
+/** Returns `least` to `most` arguments. For another number, or a flag, prints the usage and exits. */
 export function readArguments(usage: string, least: number, most: number): readonly string[] {
   const given = process.argv.slice(2);
   const asksForHelp = given.some((argument) => argument === '--help' || argument === '-h');
@@ -10,7 +10,7 @@ export function readArguments(usage: string, least: number, most: number): reado
   process.exit(asksForHelp ? 0 : 2);
 }
 
-/** Says what went wrong; the exit code is 1. */
+/** Prints what went wrong; the exit code is 1. */
 export function endWith(error: unknown): void {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: replays real flights through one node and checks on the other, with a MessagePack and a JSON client, that every row
- * arrives once and in order. The exit code says whether it did.
+ * `npm run demo`: publishes real flights to one node, and checks that a MessagePack and a JSON client at another node
+ * receive every row once and in order. The exit code is 0 if they do.
  */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,7 @@ interface Topics {
   [topic: `flights.${string}`]: { readonly row: number; readonly flight: Flight };
 }
 
-/** Publications under way at a time: enough to keep the broker busy, few enough to see it live. */
+/** Publications in flight at a time: enough to keep the broker busy, few enough to watch it live. */
 const publicationsAtATime = 200;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -38,7 +38,7 @@ async function main(): Promise<boolean> {
   const exit: NodeProcess = second ?? entry;
   print(
     redis === null
-      ? 'No Redis could be found (install redis-server for two nodes): one node, in memory.'
+      ? 'No Redis found (install redis-server for two nodes): using one node, in memory.'
       : `Two nodes: publishing at ${entry.url}, subscribing at ${exit.url}, Redis on port ${redis.port} between them.`,
   );
 
@@ -69,7 +69,7 @@ async function main(): Promise<boolean> {
     );
   }
   await Promise.all(readers.map((reader) => reader.waitFor(flights.length)));
-  // What comes twice may come last: the verdict waits until nothing can come any more.
+  // A duplicate may arrive last, so wait until nothing more can arrive.
   await Promise.all([msgpackClient.drain(), jsonClient.drain()]);
   clearInterval(progress);
   const seconds = (performance.now() - startedAt) / 1000;
@@ -81,7 +81,7 @@ async function main(): Promise<boolean> {
   return verdicts.every(({ isGood }) => isGood);
 }
 
-/** What one subscriber has received, by topic, in the order in which it came. */
+/** Everything that one subscriber has received, by topic, in order of arrival. */
 class Reader {
   readonly #name: string;
   readonly #rows = new Map<string, number[]>();
@@ -106,7 +106,7 @@ class Reader {
     this.#wake();
   }
 
-  /** Resolves when so many have come, or none has for five seconds. */
+  /** Resolves after `count` publications, or after five seconds without one. */
   async waitFor(count: number): Promise<void> {
     let before = -1;
     while (this.#count < count && this.#count !== before) {
@@ -122,7 +122,7 @@ class Reader {
     }
   }
 
-  /** Holds what came against the data set. */
+  /** Compares the received rows with the data set. */
   verdict(flights: readonly Flight[]): { readonly isGood: boolean; readonly sentence: string } {
     const same = flights.filter(
       (flight, row) => JSON.stringify(flight) === JSON.stringify(this.#received.get(row)),
@@ -168,6 +168,6 @@ async function startRedisIfThereIsOne(): Promise<RedisProcess | null> {
   }
 }
 
-// Ctrl+C: 'exit' handlers end what was started.
+// Ctrl+C: 'exit' handlers stop the started processes.
 process.on('SIGINT', () => process.exit(130));
 process.exitCode = (await main()) ? 0 : 1;

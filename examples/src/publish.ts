@@ -1,9 +1,9 @@
-/** `npm run publish -- <topic> <json> [url]`: publishes one value, and says whether the broker has accepted it. */
+/** `npm run publish -- <topic> <json> [url]`: publishes one value, and prints whether the broker accepted it. */
 import { createClient, FanfareError } from '@fanfare/client';
 import { endWith, readArguments } from './command-line.js';
 
 const usage = `Usage: npm run publish -- <topic> <json> [url]
-Publishes a value to the topic. The url is that of a node; default ws://127.0.0.1:8080/ws.
+Publishes a value to the topic. The url of a node is optional; default ws://127.0.0.1:8080/ws.
 Example: npm run publish -- news '{"title":"hello"}'`;
 
 const [topic, text, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 2, 3) as [string, string, string?];
@@ -20,13 +20,13 @@ async function publish(topic: string, data: unknown, url: string): Promise<void>
     if (state.name === 'connecting' && state.attempt > 0)
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
   });
-  // Each attempt that fails has its line already.
+  // Each failed attempt is already printed.
   client.on('error', () => {});
   try {
     await client.publish(topic, data);
     process.stdout.write(`Published to ${topic}.\n`);
   } catch (error) {
-    // What it waited for says more than that it took too long.
+    // The cause of the wait says more than the timeout.
     throw error instanceof FanfareError && error.code === 'timeout' ? (error.cause ?? error) : error;
   } finally {
     await client.close();
@@ -37,6 +37,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error(`${text} is not JSON: a text is written '"hello"', an object '{"a":1}'.`);
+    throw new Error(`${text} is not JSON: write a string as '"hello"', an object as '{"a":1}'.`);
   }
 }

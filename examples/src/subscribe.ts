@@ -1,9 +1,9 @@
-/** `npm run subscribe -- <topic> [url]`: prints what is published to a topic. */
+/** `npm run subscribe -- <topic> [url]`: prints the publications of a topic. */
 import { createClient } from '@fanfare/client';
 import { endWith, readArguments } from './command-line.js';
 
 const usage = `Usage: npm run subscribe -- <topic> [url]
-Prints what is published to the topic, as JSON. The url is that of a node; default ws://127.0.0.1:8080/ws.
+Prints the publications of the topic as JSON. The url of a node is optional; default ws://127.0.0.1:8080/ws.
 Example: npm run subscribe -- news`;
 
 const [topic, url = 'ws://127.0.0.1:8080/ws'] = readArguments(usage, 1, 2) as [string, string?];
@@ -21,7 +21,7 @@ async function subscribe(topic: string, url: string): Promise<void> {
       process.stderr.write(`${url}: ${state.reason}; trying again.\n`);
   });
   client.on('error', (error) => {
-    // An attempt to connect that fails has its line already, and the loop throws what ends it all.
+    // A failed attempt to connect is already printed, and the loop throws the final error.
     if (error.code !== 'connectFailed' && error.code !== 'disconnected') process.stderr.write(`${error.message}\n`);
   });
   process.on('SIGINT', () => void client.close());

@@ -1,4 +1,4 @@
-/** The programs of the README, run as a reader would run them. They run what `npm run build` wrote. */
+/** Runs the programs of the README as a reader would. They need the output of `npm run build`. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +21,7 @@ function start(
   return { child, output: () => text, exited };
 }
 
-/** Resolves when the program has printed `text`; rejects if it ends without. */
+/** Resolves when the program has printed `text`; rejects if it ends before that. */
 async function untilPrinted({ child, output, exited }: ReturnType<typeof start>, text: string): Promise<void> {
   let hasExited = false;
   void exited.then(() => {
@@ -51,7 +51,7 @@ describe('the programs of the README', () => {
     [['publish', '--help'], 0, 'Usage: npm run publish -- <topic> <json> [url]'],
     [['subscribe', '--topic', 'news'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'a..b'], 1, '"a..b"'],
-    [['publish', 'news', '{oops'], 1, `{oops is not JSON: a text is written '"hello"', an object '{"a":1}'.`],
+    [['publish', 'news', '{oops'], 1, `{oops is not JSON: write a string as '"hello"', an object as '{"a":1}'.`],
     [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
     [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'news', 'ftp://localhost'], 1, 'ws:'],

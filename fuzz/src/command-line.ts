@@ -1,7 +1,7 @@
-/** The words of `npm run fuzz`. */
+/** The command line of `npm run fuzz`. */
 import { parseArgs } from 'node:util';
 
-/** The command line is wrong; the message is one sentence that says how. */
+/** The command line is wrong; the message says in one sentence how. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -22,7 +22,7 @@ export type Abouts = Readonly<Record<string, { readonly about: string }>>;
 
 function help(targets: Abouts): string {
   const list = Object.entries(targets).map(([name, { about }]) => `  ${name.padEnd(17)} ${about}`);
-  return `Looks for input that breaks what reads it: mutates a corpus, and keeps what reaches new code.
+  return `Searches for input that breaks a parser: mutates a corpus, and keeps inputs that reach new code.
 
 usage: npm run fuzz -- --target <names> [options]
 
@@ -31,12 +31,12 @@ ${list.join('\n')}
   ${'all'.padEnd(17)} each of them in turn
 
 options:
-  --target <names>    which, separated by commas
-  --seconds <n>       how long each has (default: 60)
-  --seed <n>          of the random numbers (default: another one each time; it is printed)
-  --keep              write what reached new code to fuzz/corpus, made as small as it gets
-  --lines             list the lines that were not reached
-  --replay <file>     run the target once, on the bytes of a file, and show what does not hold
+  --target <names>    names of targets, separated by commas
+  --seconds <n>       seconds for each target (default: 60)
+  --seed <n>          seed of the random numbers (default: a new one each time; it is printed)
+  --keep              write the inputs that reached new code to fuzz/corpus, as small as possible
+  --lines             list the lines that no input reached
+  --replay <file>     run the target once on the bytes of a file, and show what fails
   --help              show this
 `;
 }
@@ -80,7 +80,7 @@ function readFlags(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: flags }).values;
   } catch (error) {
-    // The first sentence names the flag; those behind it are about positionals.
+    // The first sentence names the flag; the others are about positionals.
     throw new UsageError(`${(error as Error).message.split(/\.(?:\s|$)/)[0]}.`);
   }
 }

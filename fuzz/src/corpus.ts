@@ -1,4 +1,4 @@
-/** The inputs that are kept: one file for each target, a line for each input, as a JSON string with a character for each byte. */
+/** The corpus: one file for each target, one line for each input, as a JSON string with one character for each byte. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -3,33 +3,33 @@ import { readFileSync } from 'node:fs';
 import { type Profiler, Session } from 'node:inspector';
 import { fileURLToPath } from 'node:url';
 
-/** What ran since the last time it was asked. */
+/** What ran since the previous call. */
 export interface Ran {
   /** Each block that ran has a number. */
   readonly blocks: ReadonlySet<number>;
-  /** How often all blocks ran together: a measure of work that does not depend on the machine. */
+  /** How often all blocks ran in total: a measure of work that does not depend on the machine. */
   readonly steps: number;
 }
 
 export class Coverage {
   readonly #session = new Session();
   #suffixes: readonly string[] = [];
-  /** What ran of each file when it was first heard of: when it was loaded. */
+  /** What ran of each file while it was loaded. */
   readonly #loaded = new Map<string, readonly Profiler.FunctionCoverage[]>();
-  /** Of each function where its blocks begin, with the number of each. */
+  /** For each function, where its blocks begin, and the number of each. */
   readonly #places = new Map<string, Map<number, number>>();
   #placeCount = 0;
-  /** Of each file, which of its characters ran. */
+  /** For each file, which of its characters ran. */
   readonly #painted = new Map<string, Uint8Array>();
 
-  /** To be called before the code is loaded. */
+  /** Call this before the code is loaded. */
   start(): void {
     this.#session.connect();
     this.#post('Profiler.enable');
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   }
 
-  /** From now on only these files count; what ran while they were loaded is forgotten. */
+  /** Counts only these files from now on, without what ran while they were loaded. */
   watch(files: readonly string[]): void {
     this.#take();
     this.#suffixes = files.map((file) => `/${file}.js`);
@@ -44,7 +44,7 @@ export class Coverage {
     }
   }
 
-  /** `isReached`: it is remembered for {@link lines}. */
+  /** `isReached`: whether to keep the coverage for {@link lines}. */
   take(isReached = true): Ran {
     const blocks = new Set<number>();
     let steps = 0;
@@ -60,7 +60,7 @@ export class Coverage {
     return { blocks, steps };
   }
 
-  /** Lines of code that were reached, of those there are, for each file. */
+  /** For each file, how many lines were reached, and how many there are. */
   lines(): { readonly file: string; readonly reached: number; readonly all: number; readonly missed: number[] }[] {
     return [...this.#painted].map(([url, painted]) => {
       const text = readFileSync(fileURLToPath(url), 'utf8');
@@ -92,8 +92,8 @@ export class Coverage {
   }
 
   /**
-   * The blocks of a function that ran. V8 leaves out a block that ran as often as the one around it, so a block is told by where it
-   * begins: each place where any range ever began or ended, looked up in the ranges of this time.
+   * The blocks of a function that ran. V8 leaves out a block that ran as often as the one around it, so a block is
+   * identified by its start: each place where any range ever began or ended, looked up in the current ranges.
    */
   #ranOf(url: string, ranges: readonly Profiler.CoverageRange[]): number[] {
     const outer = ranges[0] as Profiler.CoverageRange;
@@ -112,7 +112,7 @@ export class Coverage {
     return ran;
   }
 
-  /** Within the process an answer comes before `post` returns. */
+  /** Within one process, the answer arrives before `post` returns. */
   #post(method: 'Profiler.enable' | 'Profiler.takePreciseCoverage'): unknown {
     let answer: unknown;
     this.#session.post(method, (error: Error | null, result?: unknown) => {
@@ -123,7 +123,7 @@ export class Coverage {
   }
 }
 
-/** Ranges are nested, the outer ones first: each says it better than those before it. */
+/** Ranges are nested, the outer ones first: each one is more precise than those before it. */
 function paint(painted: Uint8Array, ranges: readonly Profiler.CoverageRange[]): void {
   const [outer] = ranges;
   if (outer === undefined || outer.count === 0) return;

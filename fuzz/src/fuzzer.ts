@@ -1,4 +1,4 @@
-/** Runs a target on mutated inputs, and keeps those that reach code which none reached before. */
+/** Runs a target on mutated inputs, and keeps inputs that reach new code. */
 import type { Coverage } from './coverage.js';
 import { maxSteps, runOnce } from './limits.js';
 import { mutate } from './mutate.js';
@@ -6,7 +6,7 @@ import { Random } from './random.js';
 import { shrink } from './shrink.js';
 import { Finding, type Target } from './target.js';
 
-/** Asking for coverage takes as long as some runs: it is asked for so many at once, and for each of them where it is new. */
+/** Reading coverage takes as long as several runs. So it is read once for a batch, and for each input only if the batch reached new code. */
 const batch = 64;
 
 export interface Found {
@@ -20,7 +20,7 @@ export interface FuzzerOptions {
   readonly coverage: Pick<Coverage, 'take'>;
   /** Called before each run. */
   onRun(input: Uint8Array): void;
-  /** Called with the first input of each kind of finding, made short. */
+  /** Called with the first input of each kind of finding, shortened. */
   onFound(found: Found): void;
 }
 
@@ -47,7 +47,7 @@ export class Fuzzer {
     return this.#seen.size;
   }
 
-  /** Begins with these: those that reach nothing new are left out. */
+  /** Starts with these inputs, without those that reach nothing new. */
   async begin(inputs: readonly Uint8Array[]): Promise<void> {
     this.#options.coverage.take(false);
     for (const input of inputs) await this.#look(input);
@@ -69,11 +69,11 @@ export class Fuzzer {
     const { blocks, steps } = coverage.take();
     if (steps <= allowedSteps && isSubset(blocks, this.#seen)) return;
     for (const input of inputs) await this.#look(input);
-    // What does not show again (it depends on the runs before it) is not looked for again either.
+    // Coverage that does not appear again depends on earlier runs. Mark it as seen, so that nothing searches for it again.
     for (const block of blocks) this.#seen.add(block);
   }
 
-  /** The shortest inputs that reach all that was reached, each made short. */
+  /** The shortest inputs that together reach all the code that was reached, each shortened. */
   async minimize(): Promise<readonly Uint8Array[]> {
     const { coverage } = this.#options;
     const sorted = this.#corpus.toSorted((a, b) => a.length - b.length);
@@ -103,7 +103,7 @@ export class Fuzzer {
     return this.#options.coverage.take().blocks;
   }
 
-  /** Runs one alone, and keeps it where it reaches something new. */
+  /** Runs one input alone, and keeps it if it reaches new code. */
   async #look(input: Uint8Array): Promise<void> {
     const { target, coverage } = this.#options;
     coverage.take(false);
@@ -145,7 +145,7 @@ export class Fuzzer {
   }
 }
 
-/** Every seed and word, again and again until it is as long as it may be: what grows faster than its input shows there. */
+/** Every seed and word, repeated up to the maximum length: this shows costs that grow faster than the input. */
 export function* stretched(target: Target): Iterable<Uint8Array> {
   for (const piece of [...target.seeds, ...wordsOf(target)]) {
     if (piece.length === 0) continue;
@@ -153,12 +153,12 @@ export function* stretched(target: Target): Iterable<Uint8Array> {
   }
 }
 
-/** What a target's words are as bytes. */
+/** A target's words as bytes. */
 export function wordsOf({ words }: Target): Uint8Array[] {
   return words.map((word) => (typeof word === 'string' ? new TextEncoder().encode(word) : word));
 }
 
-/** The error without what the input put into it. */
+/** The error without the parts that come from the input. */
 function kindOf({ name, message, stack }: Error): string {
   const from = /\n\s+at .*/.exec(stack ?? '')?.[0] ?? '';
   return `${name} ${message.slice(0, 40).replace(/\d+|".*/g, '')}${name === 'Finding' ? '' : from}`;

@@ -11,7 +11,7 @@ import type { Target } from './target.js';
 import { startWatchdog } from './watchdog.js';
 
 const coverage = new Coverage();
-// Before the code that it is to count is loaded.
+// Before the code that it counts is loaded.
 coverage.start();
 const { targets } = await import('./targets/index.js');
 

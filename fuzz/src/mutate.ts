@@ -1,7 +1,7 @@
-/** Inputs out of inputs. */
+/** Makes inputs from inputs. */
 import type { Random } from './random.js';
 
-/** Bytes at the edges of formats: of integers, of MessagePack's heads, of JSON's and HTTP's punctuation. */
+/** Bytes at the limits of formats: integers, MessagePack's heads, the punctuation of JSON and HTTP. */
 const edges = [
   ...[0x00, 0x01, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xe0, 0xff],
   ...Array.from({ length: 32 }, (_, index) => 0xc0 + index),
@@ -37,7 +37,7 @@ function change(input: Uint8Array, corpus: Words, words: Words, maxBytes: number
       return put(input, at, length, new Uint8Array(0));
     case 4: // a piece of itself, elsewhere
       return put(input, random.next(input.length + 1), 0, input.subarray(at, at + length));
-    case 5: // a piece of itself, many times: what costs more than its length shows
+    case 5: // a piece of itself, many times: shows costs that grow faster than the length
       return put(input, at, 0, repeat(input.subarray(at, at + Math.min(length, 16) + 1), maxBytes, random));
     case 6: {
       const other = corpus.length === 0 ? input : random.pick(corpus);
@@ -83,7 +83,7 @@ const numbers = [
   '1e999',
 ];
 
-/** Another number, in digits, where one stands. */
+/** Replaces a number in digits with another one. */
 function digits(input: Uint8Array, from: number, random: Random): Uint8Array {
   const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39;
   let at = from;

@@ -14,7 +14,7 @@ export class Random {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
   }
 
-  /** Small more often than large, from 0 to `below` - 1. */
+  /** An integer from 0 to `below` - 1, small more often than large. */
   small(below: number): number {
     return this.next(this.next(this.next(below) + 1) + 1);
   }

@@ -1,4 +1,4 @@
-/** A shorter input of the same effect: pieces are taken out, large ones first, as long as `isSame` says so. */
+/** A shorter input with the same effect: removes pieces, large ones first, as long as `isSame` is true. */
 export async function shrink(
   input: Uint8Array,
   isSame: (shorter: Uint8Array) => Promise<boolean>,

@@ -1,22 +1,22 @@
-/** What is fuzzed: something that reads what others wrote, and what must hold for any bytes that it is given. */
+/** A fuzz target: code that parses untrusted input, and what must be true for any bytes. */
 
 export interface Target {
   readonly about: string;
-  /** Inputs to begin with, beside the corpus. */
+  /** Initial inputs, in addition to the corpus. */
   readonly seeds: readonly Uint8Array[];
-  /** What mutations put in: words of the format. */
+  /** Words of the format that mutations insert. */
   readonly words: readonly (string | Uint8Array)[];
-  /** Files whose coverage leads, as the ends of their URLs without the extension: `protocol/dist/reader`. */
+  /** Files whose coverage guides the fuzzer, as the ends of their URLs without the extension: `protocol/dist/reader`. */
   readonly files: readonly string[];
-  /** Most bytes of an input. */
+  /** The maximum length of an input. */
   readonly maxBytes: number;
-  /** How many times as much as others it may cost (limits.ts). */
+  /** Multiplies the limits of limits.ts for this target. */
   readonly costs?: number;
-  /** Throws where something does not hold. */
+  /** Throws if something is wrong. */
   run(input: Uint8Array): void | Promise<void>;
 }
 
-/** Something does not hold. */
+/** A check failed. */
 export class Finding extends Error {
   override readonly name = 'Finding';
 }
@@ -25,10 +25,10 @@ export function hold(condition: boolean, otherwise: () => string): asserts condi
   if (!condition) throw new Finding(otherwise());
 }
 
-/** Longest sentence that may be made of hostile input: it goes to a log or over the wire. */
+/** The longest sentence that hostile input may produce: it goes to a log or over the wire. */
 const maxSentence = 2_000;
 
-/** Whether it is one line, ended, and no longer than is sensible. */
+/** Checks that it is one line, has a full stop, and is not too long. */
 export function holdSentence(text: string): void {
   hold(text.length <= maxSentence, () => `A sentence of ${text.length} characters: ${text.slice(0, 200)}…`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
@@ -41,7 +41,7 @@ export function holdEqual(left: unknown, right: unknown, what: string): void {
   hold(a === b, () => `${what}: ${a?.slice(0, 300)} and ${b?.slice(0, 300)}`);
 }
 
-/** Inputs that are text: any byte becomes some text. */
+/** For inputs that are text: any bytes become some text. */
 export function textOf(input: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(input);
 }

@@ -1,10 +1,10 @@
 /**
- * Looks on from a thread of its own, because an input that never ends lets nothing else run here. It writes that input to a file
- * and ends the process.
+ * Watches from its own thread, because an input that never ends blocks this one. It writes that input to a file and ends the
+ * process.
  */
 import { Worker } from 'node:worker_threads';
 
-/** How long one run may take, in seconds. Not a measure of speed: nothing that ends takes so long. */
+/** How long one run may take, in seconds. Not a measure of speed: no run that ends takes that long. */
 const maxSeconds = 20;
 
 export interface Watchdog {

@@ -1,6 +1,6 @@
 /**
- * The short form of `npm run fuzz`: for each target its corpus, and some mutations of it that are always the same. And the fuzzer
- * itself: that it finds what it should.
+ * A short `npm run fuzz`: for each target its corpus, and some mutations that are always the same. Also tests that the fuzzer
+ * itself finds what it should.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -17,8 +17,8 @@ import { targets } from '../src/targets/index.js';
 
 const mutations = 1_500;
 
-describe('whatever is read', () => {
-  it.each(Object.entries(targets))('by %s, what must hold does', async (name, target) => {
+describe('targets', () => {
+  it.each(Object.entries(targets))('%s passes its corpus and mutations of it', async (name, target) => {
     const inputs = [...target.seeds, ...readCorpus(name)];
     const random = new Random(5);
     const words = wordsOf(target);
@@ -73,7 +73,7 @@ describe('the fuzzer', () => {
     expect(() => parseCommandLine(args, targets)).toThrow(sentence);
   });
 
-  it('finds what is reached only by several right bytes in turn, and says it once, with a short input', async () => {
+  it('finds code behind several right bytes in turn, and reports it once, with a short input', async () => {
     let ran = new Set<number>();
     const secret = new TextEncoder().encode('Fan!');
     const target: Target = {

@@ -1,10 +1,10 @@
-/** One address in front of all nodes, as a Kubernetes Service is: each new connection goes to the next node that accepts it. */
+/** One address in front of all nodes, like a Kubernetes Service: each new connection goes to the next node that accepts it. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 const host = '127.0.0.1';
 
-/** Which node is asked first: the next one in turn, or always the first of the list and then the others in turn. */
+/** Which node gets a new connection first: the next one in turn, or always the first of the list. */
 export type Choice = 'inTurn' | 'first';
 
 export interface BalancerOptions {
@@ -12,7 +12,7 @@ export interface BalancerOptions {
   readonly ports: readonly number[];
   /** Default: `inTurn`. */
   readonly choice?: Choice;
-  /** Called for each connection that comes. */
+  /** Called for each new connection. */
   readonly onConnection?: () => void;
 }
 
@@ -53,13 +53,13 @@ export class Balancer implements AsyncDisposable {
     return `ws://${host}:${(this.#server.address() as AddressInfo).port}/ws`;
   }
 
-  /** New connections go to this node too. */
+  /** Also sends new connections to this node. */
   add(port: number): void {
     this.remove(port);
     this.#targets.push({ port, isUp: true });
   }
 
-  /** New connections do not go to this node any more; those that it has stay. */
+  /** Sends no more new connections to this node; its existing connections stay open. */
   remove(port: number): void {
     const index = this.#targets.findIndex((target) => target.port === port);
     if (index !== -1) this.#targets.splice(index, 1);
@@ -74,13 +74,13 @@ export class Balancer implements AsyncDisposable {
     this.#mark(index, true);
   }
 
-  /** Nothing that nodes send is read any more, as if the clients did not read. */
+  /** Stops reading from the nodes, as if the clients did not read. */
   stall(): void {
     this.#isStalled = true;
     for (const upstream of this.#upstreams) upstream.pause();
   }
 
-  /** What was not read is read now. */
+  /** Reads from the nodes again. */
   resume(): void {
     this.#isStalled = false;
     for (const upstream of this.#upstreams) upstream.resume();
@@ -96,7 +96,7 @@ export class Balancer implements AsyncDisposable {
     if (target !== undefined) target.isUp = isUp;
   }
 
-  /** The nodes in the order in which they are asked. */
+  /** The nodes in the order in which they are tried. */
   #candidates(): Target[] {
     const [first, others] =
       this.#choice === 'first' ? [this.#targets.slice(0, 1), this.#targets.slice(1)] : [[], this.#targets];
@@ -129,7 +129,7 @@ export class Balancer implements AsyncDisposable {
     }
     this.#upstreams.add(upstream);
     upstream.once('close', () => this.#upstreams.delete(upstream));
-    // Not `pipe` where a stall must hold: it would resume what was paused.
+    // No `pipe` here: it would resume a stalled socket.
     upstream.on('data', (bytes: Buffer) => {
       if (!client.write(bytes)) upstream.pause();
     });
@@ -138,7 +138,7 @@ export class Balancer implements AsyncDisposable {
       if (!this.#isStalled) upstream.resume();
     });
     client.pipe(upstream);
-    // Whatever ends one ends the other.
+    // If one socket ends, the other ends too.
     client.once('close', () => upstream.destroy());
     upstream.once('close', () => {
       if (!upstream.readableEnded) client.resetAndDestroy();

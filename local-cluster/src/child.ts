@@ -1,9 +1,9 @@
-/** A child process that never outlives us: its log, its end, the signals that tests send it. */
+/** A child process that never outlives this one: its log, its exit, and the signals that tests send. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
-/** Older lines are forgotten. */
+/** Lines of the log to keep; older lines are dropped. */
 const maxLogLines = 2_000;
 
 /** How many lines an error message quotes. */
@@ -16,8 +16,8 @@ process.on('exit', () => {
 });
 
 /**
- * 'exit' does not run when we are killed ourselves (a test runner does that to hanging workers), so where the system can,
- * the kernel is asked to kill the child along with us. `setpriv` becomes the command: the pid stays the same.
+ * 'exit' does not run if this process is killed (a test runner kills hanging workers), so the kernel kills the child too if the
+ * system supports that. `setpriv` execs the command, so the pid stays the same.
  */
 const dieWithParent: readonly string[] =
   process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true']).status === 0
@@ -31,7 +31,7 @@ export interface ChildOptions {
 }
 
 export class Child implements AsyncDisposable {
-  /** Resolves with the exit code, or null where a signal ended it. Never rejects. */
+  /** Resolves with the exit code, or null if a signal ended it. Never rejects. */
   readonly exited: Promise<number | null>;
   readonly #name: string;
   readonly #process: ChildProcess;
@@ -50,10 +50,10 @@ export class Child implements AsyncDisposable {
     this.exited = new Promise((resolve) => {
       child.once('error', (error) => {
         this.#take(`${this.#name} cannot be started: ${error.message}`);
-        // With a pid, the error is about a signal: the process lives on and 'close' will come.
+        // With a pid, the error is about a signal: the process still runs, and 'close' will follow.
         if (child.pid === undefined) this.#end(resolve, null);
       });
-      // 'close' comes after the last line of output; 'exit' may come before it.
+      // 'close' follows the last line of output; 'exit' may precede it.
       child.once('close', (code) => this.#end(resolve, code));
     });
   }
@@ -67,18 +67,18 @@ export class Child implements AsyncDisposable {
     return this.#hasExited;
   }
 
-  /** What it wrote to stdout and stderr, line by line; the oldest lines are forgotten. */
+  /** Its lines on stdout and stderr, without the oldest ones. */
   logs(): string[] {
     return [...this.#lines];
   }
 
-  /** The sentence, with the last lines of the log under it. */
+  /** The sentence, followed by the last lines of the log. */
   explain(sentence: string): string {
     const last = this.#lines.slice(-quotedLines);
     return last.length === 0 ? `${sentence} It logged nothing.` : `${sentence} Its last lines:\n${last.join('\n')}`;
   }
 
-  /** The first answer that `read` finds in a line, past or to come; null once the process has ended without one. */
+  /** The first result of `read` for a past or future line; null if the process ends without one. */
   async find<Answer>(read: (line: string) => Answer | null, signal: AbortSignal): Promise<Answer | null> {
     for (const line of this.#lines) {
       const answer = read(line);
@@ -102,10 +102,10 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** SIGTERM; answers the exit code. Beyond the deadline it is killed and this throws. */
+  /** Sends SIGTERM and returns the exit code. After the deadline it kills the process and throws. */
   async stop(deadlineMs: number): Promise<number | null> {
     this.#process.kill('SIGTERM');
-    // A paused process would get the signal, but not act on it.
+    // A paused process would receive the signal, but not act on it.
     this.#process.kill('SIGCONT');
     let isLate = false;
     const timer = setTimeout(() => {
@@ -155,7 +155,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-// Promise.withResolvers comes with Node 22.
+// Promise.withResolvers needs Node 22.
 function withResolvers<Value>(): {
   promise: Promise<Value>;
   resolve: (value: Value) => void;

@@ -1,4 +1,4 @@
-/** Some nodes and the Redis between them. */
+/** Several nodes and their Redis. */
 import { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 import type { RedisProcess } from './redis.js';
 import { startRedis } from './redis-process.js';
@@ -6,12 +6,12 @@ import { startRedis } from './redis-process.js';
 export interface ClusterOptions extends Pick<NodeOptions, 'env' | 'waitReady'> {
   /** How many nodes. Default: 1. */
   readonly nodes?: number;
-  /** Whether there is a Redis between them. Default: true; without it each node is a broker by itself. */
+  /** Whether they share a Redis (default: true). Without it, each node is a separate broker. */
   readonly redis?: boolean;
 }
 
 export interface Cluster extends AsyncDisposable {
-  /** Null where none was asked for. */
+  /** Null if `redis` is false. */
   readonly redis: RedisProcess | null;
   readonly nodes: readonly NodeProcess[];
 }

@@ -1,15 +1,15 @@
-/** The network between two peers, failing when told to: it stands before Redis or before a node and passes TCP on. */
+/** A TCP proxy in front of Redis or a node that makes the network fail on request. */
 import { once, setMaxListeners } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { findFreePort } from './free-port.js';
 
 const host = '127.0.0.1';
 
-/** What one direction of a connection holds of what cannot be sent yet; at this much, the sender has to wait. */
+/** Bytes that one direction of a connection buffers. At this limit, the sender has to wait. */
 const maxHeldBytes = 1_048_576;
 
 export interface FaultProxyOptions {
-  /** Where connections are passed on to. */
+  /** Where the proxy forwards connections. */
   readonly targetPort: number;
   /** Default: 127.0.0.1. */
   readonly targetHost?: string | undefined;
@@ -17,29 +17,29 @@ export interface FaultProxyOptions {
   readonly port?: number | undefined;
 }
 
-/** What passes from the peer who connected to the target, or from the target to that peer. */
+/** `toTarget`: from the peer that connected to the target. `toClient`: back to that peer. */
 export type FaultDirection = 'toTarget' | 'toClient';
 
 /**
- * Faults last until `heal` (a delay until `delay(0)`) and hold for present and new connections. The kernel of this machine
- * still acknowledges what the peers send and their keepalive probes: a peer notices a blocked network by silence alone.
+ * Faults last until `heal` (a delay until `delay(0)`) and apply to existing and new connections. The kernel of this machine still
+ * acknowledges data and keepalive probes from the peers, so a peer notices a blocked network only by silence.
  */
 export class FaultProxy implements AsyncDisposable {
   readonly port: number;
-  /** `host:port`, as it stands in a URL. */
+  /** `host:port`, as in a URL. */
   readonly address: string;
   #target: Address;
   readonly #faults = { blocked: new Set<FaultDirection>(), delayMs: 0 };
   readonly #connections = new Set<Connection>();
   readonly #disposal = new AbortController();
-  /** Null while connections are refused. `heal` and `refuse` each wait here for the one before. */
+  /** Null while connections are refused. Each `heal` and `refuse` waits here for the previous one. */
   #server: Promise<Server | null> = Promise.resolve(null);
 
-  /** Listens on 127.0.0.1; rejects where the port is taken. Nothing needs to listen on the target yet. */
+  /** Listens on 127.0.0.1; rejects if the port is taken. Nothing needs to listen on the target yet. */
   static async start(options: FaultProxyOptions): Promise<FaultProxy> {
     const attempts = options.port === undefined ? 3 : 1;
     for (let attempt = 1; ; attempt++) {
-      // Not a port of the system's choice: while connections are refused, one of those might be given to somebody else.
+      // Do not let the system choose: while connections are refused, it might give such a port to another process.
       const proxy = new FaultProxy(options.port ?? (await findFreePort()), options);
       try {
         await proxy.heal();
@@ -55,18 +55,18 @@ export class FaultProxy implements AsyncDisposable {
     this.port = port;
     this.address = `${host}:${port}`;
     this.#target = { host: targetHost, port: targetPort };
-    // One listener for each connection is no leak: it goes when the connection does.
+    // One listener for each connection is not a leak: it is removed with the connection.
     setMaxListeners(0, this.#disposal.signal);
   }
 
-  /** How many connections are open: a connection is until both of its sides have closed. */
+  /** How many connections are open. A connection is open until both sides have closed. */
   get connections(): number {
     return this.#connections.size;
   }
 
   /**
-   * Blocks both directions: the peers see open connections and silence, not even that the other one closes. Who connects
-   * gets a connection with silence on it, of which the target sees nothing.
+   * Blocks both directions. The peers see open connections and silence, and do not notice if the other one closes. A new peer gets
+   * a silent connection, and the target does not notice it.
    */
   blackhole(): void {
     this.#faults.blocked.add('toTarget').add('toClient');
@@ -74,8 +74,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Nothing arrives in this direction any more, neither bytes nor a close; what is held is not read, so a sender that goes on
-   * has to wait at last. The other direction passes, unless it is blocked as well.
+   * Nothing arrives in this direction any more, neither bytes nor a close. A sender that continues has to wait once the buffers are
+   * full. The other direction still passes, unless it is blocked too.
    */
   block(direction: FaultDirection): void {
     this.#faults.blocked.add(direction);
@@ -83,8 +83,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Everything passes again, at once and beginning with what was held: bytes, closes, new connections. A delay stays. Resolves
-   * once connections are accepted, which only takes a moment after `refuse`; rejects where another process took the port.
+   * Everything passes again at once: first the buffered bytes and closes, then new connections. A delay stays. Resolves once
+   * connections are accepted, which takes time only after `refuse`. Rejects if another process took the port.
    */
   async heal(): Promise<void> {
     this.#faults.blocked.clear();
@@ -95,8 +95,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Both peers of each connection see it reset (RST), blocked or not; what was held is lost. Who connects anew gets through.
-   * A connection that has only just been made may not be among `connections` yet.
+   * Resets each connection for both peers (RST), blocked or not; buffered data is lost. New connections get through.
+   * `connections` may not count a very new connection yet.
    */
   reset(): void {
     for (const connection of this.#connections) connection.reset();
@@ -104,15 +104,15 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Who connects anew is led to another port of the same host, as when a name gets another address; both peers of each present
-   * connection see it reset.
+   * Forwards new connections to another port of the same host, as if a name got another address. Resets existing connections for
+   * both peers.
    */
   retarget(port: number): void {
     this.#target = { ...this.#target, port };
     this.reset();
   }
 
-  /** Who connects is refused (ECONNREFUSED), and both peers of each connection see it reset. Resolves once this is so. */
+  /** Refuses new connections (ECONNREFUSED), and resets existing ones for both peers. Resolves once both are done. */
   async refuse(): Promise<void> {
     this.#server = this.#server.then(async (server) => {
       const closed = server && once(server, 'close');
@@ -125,18 +125,18 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Bytes and closes arrive this much later than they were sent, in order, in both directions. It holds for those on their
-   * way as well; 0, the default, turns it off. A sender waits while 1 MiB of its bytes is on its way.
+   * Delays bytes and closes in both directions, and keeps their order. It also applies to bytes already in transit; 0, the default,
+   * turns it off. A sender has to wait while 1 MiB of its bytes is in transit.
    */
   delay(ms: number): void {
     this.#faults.delayMs = ms;
     this.#pass();
   }
 
-  /** Both peers of each connection see it reset; the port is free again. */
+  /** Resets each connection for both peers, and frees the port. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.reset();
-    // Ends even those sockets that wait for a target which answers neither yes nor no.
+    // Also ends sockets that wait for a target that does not respond.
     this.#disposal.abort();
     await this.refuse();
   }
@@ -191,7 +191,7 @@ class Connection {
   }
 
   pass(): void {
-    // To ask for a connection is the first thing that passes to the target.
+    // The request for a connection is the first thing that passes to the target.
     if (!this.#isAsked && !this.#client.destroyed && !this.#faults.blocked.has('toTarget')) {
       this.#isAsked = true;
       this.#target.connect(this.#address);
@@ -227,13 +227,13 @@ class Lane {
     this.#faults = faults;
     from.on('data', (bytes: Buffer) => this.#take({ name: 'data', bytes }));
     from.on('end', () => this.#take({ name: 'end' }));
-    // Whatever broke it, also a target where nothing listens: TCP has one word for it.
+    // Whatever the cause, even if nothing listens on the target: TCP reports all failures as a reset.
     from.on('error', () => this.#take({ name: 'reset' }));
     to.on('drain', () => this.pass());
     to.on('close', () => this.pass());
   }
 
-  /** Sends what may be sent now, and reads on unless too much is left. */
+  /** Sends everything that may be sent now, and reads on unless too much is buffered. */
   pass(): void {
     clearTimeout(this.#timer);
     if (this.#to.destroyed) {
@@ -277,11 +277,11 @@ class Lane {
   }
 }
 
-/** RST where there is a connection, or as soon as there is one; the end of the socket in any case. */
+/** Sends RST once there is a connection, and destroys the socket in any case. */
 function reset(socket: Socket): void {
   const isShuttingDown = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
   if (socket.pending && !socket.connecting) socket.destroy();
-  // In the moment in which its FIN is sent, libuv answers EINVAL to a reset, and the socket would stay open for ever.
+  // While libuv sends the FIN, it answers a reset with EINVAL, and the socket would stay open forever.
   else if (isShuttingDown) socket.once('finish', () => socket.resetAndDestroy());
   else socket.resetAndDestroy();
 }

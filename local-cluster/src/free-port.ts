@@ -2,15 +2,15 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 
-// Below the range that outgoing connections take (32768 and up on Linux): a server that is restarted on its port finds it free.
+// Below the range of outgoing connections (32768 and up on Linux), so a restarted server finds its port free.
 const lowestPort = 20_000;
 const blockSize = 50;
 const blocks = 240;
 
-/** The block of this process: nobody else takes a port of it, while this process listens on its first one. */
+/** The block of this process. While it listens on the first port, no other process takes a port of the block. */
 let block: { readonly firstPort: number; given: number } | null = null;
 
-/** A port of 127.0.0.1 that is free, and that no other process is given by this function. */
+/** A free port of 127.0.0.1 that this function gives to no other process. */
 export async function findFreePort(): Promise<number> {
   for (let attempt = 0; attempt < 10 * blockSize; attempt++) {
     if (block === null || block.given === blockSize - 1) block = await takeBlock();
@@ -40,7 +40,7 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
-/** Null: another server listens there. */
+/** Null if another server listens there. */
 async function listen(port: number): Promise<Server | null> {
   const server = createServer();
   try {

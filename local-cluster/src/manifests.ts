@@ -18,14 +18,14 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
-/** Whether there is a `kubectl` to render with. */
+/** Whether `kubectl` is available. */
 export function hasKubectl(): boolean {
   return spawnSync('kubectl', ['version', '--client']).status === 0;
 }
 
 const k8s = fileURLToPath(new URL('../../k8s/', import.meta.url));
 
-/** `overlay`: a folder of k8s/overlays. Needs `kubectl`, and no cluster. Rejects with what it says where it cannot render it. */
+/** `overlay`: a folder of k8s/overlays. Needs `kubectl`, but no cluster. Rejects with the error of `kubectl`. */
 export async function renderOverlay(overlay: string): Promise<Manifest[]> {
   const overlays = await readdir(`${k8s}overlays`);
   if (!overlays.includes(overlay))
@@ -33,11 +33,12 @@ export async function renderOverlay(overlay: string): Promise<Manifest[]> {
   return await renderKustomization(`${k8s}overlays/${overlay}`);
 }
 
-/** `folder`: any that holds a kustomization.yaml. */
+/** `folder`: any folder with a kustomization.yaml. */
 export async function renderKustomization(folder: string): Promise<Manifest[]> {
   const { stdout } = await promisify(execFile)('kubectl', ['kustomize', folder], { maxBuffer: 16 * 1_048_576 }).catch(
     (error: NodeJS.ErrnoException & { readonly stderr?: string }) => {
-      if (error.code === 'ENOENT') throw new Error('There is no kubectl on the PATH, which renders what is in k8s/.');
+      if (error.code === 'ENOENT')
+        throw new Error('kubectl is not on the PATH. It is needed to render the manifests in k8s/.');
       // It writes: E1124 18:24:23 run.go:72] "command failed" err="what is wrong"
       const [, reason = error.stderr?.trim() || error.message] = /err="(.*)"\s*$/s.exec(error.stderr ?? '') ?? [];
       throw new Error(`kubectl kustomize ${folder}: ${reason}`);

@@ -1,4 +1,4 @@
-/** A Fanfare node as a process of its own. */
+/** A Fanfare node in its own process. */
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,9 +14,9 @@ const pollIntervalMs = 10;
 export interface NodeOptions {
   /** Nodes with the same Redis form one broker. Default: the in-memory relay. */
   readonly redisUrl?: string;
-  /** More settings, `FANFARE_…`. The settings of this process are not handed on. */
+  /** More settings, `FANFARE_…`. The node does not inherit the settings of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** An address of loopback on which both ports are. Default: 127.0.0.1. */
+  /** The loopback address of both ports. Default: 127.0.0.1. */
   readonly host?: string;
   /** Default: a free one. */
   readonly port?: number;
@@ -46,7 +46,7 @@ export class NodeProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Resolves with the exit code, or null where a signal ended it. */
+  /** Resolves with the exit code, or null if a signal ended it. */
   get exited(): Promise<number | null> {
     return this.#child.exited;
   }
@@ -56,7 +56,7 @@ export class NodeProcess implements AsyncDisposable {
     return this.#child.logs();
   }
 
-  /** SIGTERM; waits for the drain and answers the exit code. */
+  /** Sends SIGTERM, waits for the drain, and returns the exit code. */
   stop(deadlineMs = stopDeadlineMs): Promise<number | null> {
     return this.#child.stop(deadlineMs);
   }
@@ -91,8 +91,8 @@ interface Ports {
 export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
   if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
   for (let attempt = 1; ; attempt++) {
-    // Not a port of the system's choice: a node that is killed could not be started again on that for a minute, because what it leaves
-    // in TIME_WAIT was bound without SO_REUSEADDR.
+    // Do not let the system choose: a killed node could not restart on that port for a minute, because its sockets in TIME_WAIT
+    // were bound without SO_REUSEADDR.
     const port = options.port ?? (await findFreePort());
     try {
       return await startOn(port, options);
@@ -116,7 +116,7 @@ async function startOn(port: number, options: NodeOptions): Promise<NodeProcess>
       FANFARE_PORT: String(port),
       FANFARE_ADMIN_HOST: host,
       FANFARE_ADMIN_PORT: String(adminPort),
-      // The Redis of a test is known to be new: there is no other node to wait for.
+      // The Redis of a test is new, so there is no other node to wait for.
       FANFARE_NEW_NODE_WAIT_MS: '0',
       ...(redisUrl === undefined ? {} : { FANFARE_REDIS_URL: redisUrl }),
       ...env,
@@ -138,7 +138,7 @@ async function startOn(port: number, options: NodeOptions): Promise<NodeProcess>
   }
 }
 
-/** A test that sets `FANFARE_…` for itself must not change the nodes that it starts. */
+/** If a test sets `FANFARE_…` for itself, the nodes that it starts must not inherit it. */
 function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FANFARE_')));
 }

@@ -19,7 +19,7 @@ export async function startRedisContainer(args: readonly string[], port: number)
     url: `redis://${host}:${port}`,
     port,
     get pid(): number {
-      throw new Error('The process id of a Redis in a container is not known here.');
+      throw new Error('The process id of a Redis in a container is unknown.');
     },
     logs: () => [],
     stop: async () => {

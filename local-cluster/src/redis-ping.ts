@@ -1,12 +1,12 @@
-/** Asks a Redis whether it answers, without a client library. */
+/** Checks whether a Redis answers, without a client library. */
 import { connect } from 'node:net';
 
 export interface RedisAnswer {
-  /** Process id of the server that answered; null if it does not say: it wants a password, or has no INFO. */
+  /** Process id of the server that answered; null if unknown: it requires a password, or has no INFO. */
   readonly pid: number | null;
 }
 
-/** Null where nothing listens, nothing answers in time, or Redis is still loading its data. */
+/** Null if nothing listens, nothing answers in time, or Redis is still loading its data. */
 export function pingRedis(host: string, port: number, timeoutMs = 1_000): Promise<RedisAnswer | null> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });

@@ -1,4 +1,4 @@
-/** A Redis of our own: on a free port, with nothing on disk that outlives it. */
+/** Our own Redis on a free port. It leaves nothing on disk. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ const startDeadlineMs = 60_000;
 const stopDeadlineMs = 30_000;
 const pollIntervalMs = 10;
 
-/** Starts a Redis and waits until it answers. Finds one on the PATH, else in Docker, else installs it with apt. */
+/** Starts a Redis and waits until it answers. Uses one on the PATH or in Docker, or installs one with apt. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
   const { args = [], env = {} } = options;
   const source = await findRedis(options.mayInstall ?? true);
@@ -33,7 +33,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisProce
   }
 }
 
-/** Folders of Redis that are not disposed of yet: where the process ends first, they go with it. */
+/** Folders of Redis that still exist; they are removed if this process ends first. */
 const folders = new Set<string>();
 
 process.on('exit', () => {
@@ -54,11 +54,11 @@ class LocalRedis implements RedisProcess {
     env: Readonly<Record<string, string>>,
     port: number,
   ): Promise<LocalRedis> {
-    // Not between two turns: a process that ends there would leave it.
+    // In one turn of the event loop: if the process ended in between, the folder would remain.
     const folder = mkdtempSync(join(tmpdir(), 'fanfare-redis-'));
     folders.add(folder);
     try {
-      // The program does what its name says, and apt's `redis-tools` has it under another one.
+      // The program acts according to its name, and apt's `redis-tools` uses another name.
       const program = join(folder, 'redis-server');
       await symlink(path, program);
       const settings = ['--port', String(port), '--bind', host, '--save', '', '--appendonly', 'no', '--dir', folder];
@@ -129,7 +129,7 @@ class LocalRedis implements RedisProcess {
     const deadline = performance.now() + startDeadlineMs;
     while (!child.hasExited && performance.now() < deadline) {
       const answer = await pingRedis(host, this.port);
-      // Another Redis may sit on the port, and ours be about to say so.
+      // Another Redis may have the port, and ours may be about to report that.
       if (answer !== null && (answer.pid === null || answer.pid === child.pid)) return;
       await delay(pollIntervalMs);
     }

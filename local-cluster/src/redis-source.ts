@@ -7,7 +7,7 @@ export type RedisSource = { readonly name: 'binary'; readonly path: string } | {
 
 let found: Promise<RedisSource> | null = null;
 
-/** Looks once per process; what failed is tried again. With `mayInstall`, one that is nowhere is installed with apt. */
+/** Searches once per process, and again after a failure. With `mayInstall`, installs a missing Redis with apt. */
 export function findRedis(mayInstall: boolean): Promise<RedisSource> {
   found ??= search(mayInstall).catch((error: unknown) => {
     found = null;
@@ -48,8 +48,8 @@ async function isDockerRunning(): Promise<boolean> {
 }
 
 /**
- * Debian and Ubuntu put the server's program into `redis-tools`, under the name of one of its tools; the package
- * `redis-server` adds a link to it and a system service. Only the program is wanted: no service is installed or started.
+ * Debian and Ubuntu ship the server's program in `redis-tools`, under the name of one of its tools. The package `redis-server`
+ * adds a link to it and a system service. We need only the program, so we install and start no service.
  */
 async function installWithApt(): Promise<string | null> {
   if (process.platform !== 'linux' || (await onPath('apt-get')) === null) return null;
@@ -67,7 +67,7 @@ async function installWithApt(): Promise<string | null> {
     });
   };
   const install = ['install', '-y', '--no-install-recommends', 'redis-tools'];
-  // A fresh machine has no package lists yet, or old ones.
+  // A new machine has no package lists yet, or old ones.
   if (!(await apt(...install)) && !((await apt('update')) && (await apt(...install)))) return null;
   return await onPath('redis-check-rdb');
 }

@@ -1,4 +1,4 @@
-/** A Redis of our own, however it runs. */
+/** Our own Redis, as a process or in a container. */
 
 export interface RedisOptions {
   /** More arguments for `redis-server`, for example `['--appendonly', 'yes']`. */
@@ -14,7 +14,7 @@ export interface RedisOptions {
 export interface RedisProcess extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  /** Process id; throws where Redis runs in a container. */
+  /** Process id; throws if Redis runs in a container. */
   readonly pid: number;
   /** The last lines that it logged. */
   logs(): string[];
@@ -26,7 +26,7 @@ export interface RedisProcess extends AsyncDisposable {
   pause(): Promise<void>;
   /** SIGCONT. */
   resume(): Promise<void>;
-  /** Ends it if it runs, and starts it again on the same port; data is kept only as far as `args` make Redis keep it. */
+  /** Stops it if it runs, and starts it again on the same port. Data survives only if `args` enable persistence. */
   restart(): Promise<void>;
   /** SIGKILL, and its files are removed. */
   [Symbol.asyncDispose](): Promise<void>;

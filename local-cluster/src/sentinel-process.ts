@@ -1,4 +1,4 @@
-/** A Redis Sentinel of our own: it watches a master, and makes a replica the master when that one is gone. */
+/** Our own Redis Sentinel: it watches a master, and promotes a replica if the master is down. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ export interface SentinelOptions {
   readonly masterPort: number;
   /** Default: 127.0.0.1. A name needs `sentinel resolve-hostnames yes` among the lines. */
   readonly masterHost?: string;
-  /** How long the master must be silent until it counts as gone. Default: 500 ms. */
+  /** How long the master must be silent before it counts as down. Default: 500 ms. */
   readonly downAfterMs?: number;
   /** Default: a free one. */
   readonly port?: number;
@@ -39,7 +39,7 @@ export async function startSentinel(options: SentinelOptions): Promise<SentinelP
   const folder = mkdtempSync(join(tmpdir(), 'fanfare-sentinel-'));
   const onExit = (): void => rmSync(folder, { recursive: true, force: true });
   process.on('exit', onExit);
-  // It writes down here what it learns.
+  // The Sentinel writes its state to this file.
   const file = join(folder, 'sentinel.conf');
   writeFileSync(
     file,

@@ -1,10 +1,10 @@
-/** The address in front of the nodes: who gets a connection, and what an end on one side means for the other. */
+/** The address in front of the nodes: which node gets a connection, and how a close on one side reaches the other. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { Balancer, type Choice } from '../src/balancer.js';
 
-/** A node that says its name to everybody who connects. */
+/** A node that sends its name to every new connection. */
 interface Greeter {
   readonly server: Server;
   readonly port: number;
@@ -80,7 +80,7 @@ it('skips a node that refuses', async () => {
   expect(await greetings(balancer, 3)).toBe('acc');
 });
 
-it('resets the connection where no node takes it', async () => {
+it('resets the connection if no node accepts it', async () => {
   await using balancer = await threeNodes();
   for (const index of [0, 1, 2]) balancer.markDown(index);
   const client = connect({ host: '127.0.0.1', port: Number(new URL(balancer.url).port) });

@@ -1,4 +1,4 @@
-/** Faults of a network made on purpose: what the peers on both sides of them see, and do not see. */
+/** Network faults on purpose, and what the peers on both sides see of them. */
 import { createHash, randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -32,12 +32,12 @@ describe('FaultProxy', () => {
     await turns(() => proxy.connections === 0);
   });
 
-  it('resets who connects where the target does not listen', async () => {
+  it('resets a new connection if the target does not listen', async () => {
     await using proxy = await FaultProxy.start({ targetPort: await findFreePort() });
     await dial(proxy.port).sees('|ECONNRESET');
   });
 
-  it('leads who connects anew to another target, and resets the present ones', async () => {
+  it('forwards new connections to another target, and resets existing ones', async () => {
     await using first = await Target.listen();
     await using second = await Target.listen();
     await using proxy = await FaultProxy.start({ targetPort: first.port });
@@ -175,7 +175,7 @@ describe('FaultProxy', () => {
       await other.sees('|ECONNRESET');
     });
 
-    it('connects newcomers where only the answers are blocked', async () => {
+    it('accepts new connections if only the answers are blocked', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       proxy.block('toClient');
@@ -212,7 +212,7 @@ describe('FaultProxy', () => {
       void proxy.heal();
       proxy.reset();
       await Promise.all([client.sees('|ECONNRESET'), server.sees('|end')]);
-      // It was told the end first, so only what it writes tells it of the reset.
+      // It received the end first, so it notices the reset only when it writes.
       await turns(() => {
         server.socket.write('anyone?');
         return server.socket.destroyed;
@@ -221,7 +221,7 @@ describe('FaultProxy', () => {
   });
 
   describe('refuse', () => {
-    it('resets who is there and refuses who comes, until it heals on the same port', async () => {
+    it('resets existing connections and refuses new ones, until it heals on the same port', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const peers = await target.meet(proxy);
@@ -354,7 +354,7 @@ describe('FaultProxy', () => {
     await expect(FaultProxy.start({ targetPort: 1, port: target.port })).rejects.toThrow('EADDRINUSE');
   });
 
-  it('stands before Redis', async () => {
+  it('works in front of Redis', async () => {
     await using redis = await startRedis();
     await using proxy = await FaultProxy.start({ targetPort: redis.port });
     expect(await pingRedis('127.0.0.1', proxy.port)).toEqual({ pid: redis.pid });
@@ -365,7 +365,7 @@ describe('FaultProxy', () => {
   });
 });
 
-/** One end of a connection and all that it saw: bytes as text, then `|` and how it ended. */
+/** One end of a connection and everything it received: bytes as text, then `|` and how it ended. */
 class Peer {
   seen = '';
   readonly closed: Promise<void>;
@@ -390,7 +390,7 @@ class Peer {
   }
 }
 
-/** What the proxy stands before. */
+/** The target of the proxy. */
 class Target implements AsyncDisposable {
   readonly #server: Server;
   readonly #peers: Peer[] = [];
@@ -454,7 +454,7 @@ function dial(port: number): Peer {
   return new Peer(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
 }
 
-/** Bytes go to and fro past the proxy so often that whatever passes through it has long arrived. */
+/** Sends bytes back and forth past the proxy, often enough that everything sent through it has arrived. */
 async function quiet(roundTrips = 30): Promise<void> {
   const server = createServer((socket) => socket.pipe(socket));
   server.listen(0, '127.0.0.1');
@@ -469,7 +469,7 @@ async function quiet(roundTrips = 30): Promise<void> {
   await once(server, 'close');
 }
 
-/** For what no event tells: the event loop turns until it is so. */
+/** For conditions without an event: runs the event loop until the condition is true. */
 async function turns(isSo: () => boolean): Promise<void> {
   for (let turn = 0; !isSo(); turn++) {
     if (turn === 100_000) throw new Error(`It did not become so: ${isSo}`);

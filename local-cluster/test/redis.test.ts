@@ -1,4 +1,4 @@
-/** The Redis that tests start: it comes, goes, comes back, and leaves nothing behind. */
+/** The Redis that tests start: it starts, stops, restarts, and leaves nothing behind. */
 import { access, readlink } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { pingRedis, startRedis } from '../src/index.js';

@@ -1,4 +1,4 @@
-/** A port that was free a moment ago, and is taken when the node comes to it. */
+/** A port that was free when it was chosen, and is taken when the node binds it. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it, vi } from 'vitest';

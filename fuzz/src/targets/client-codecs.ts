@@ -1,4 +1,4 @@
-/** What a client makes of frames from a node. */
+/** How a client decodes frames from a node. */
 import { createMsgpackData } from '@fanfare/client/internal/msgpack-data';
 import {
   type ClientCodec,
@@ -41,7 +41,7 @@ export const clientMsgpack: Target = {
     if (message === null) return;
     if ('items' in message) hold(message.items.length <= input.length, () => `${message.items.length} items.`);
     if ('items' in message || 'publications' in message) return;
-    // What the node would have written in JSON for the same message.
+    // The JSON that the node would have written for the same message.
     const { position, ...fields } = { position: null, ...message };
     const text = JSON.stringify({ ...fields, ...position }, (_name, value) => value ?? undefined);
     const other = decode(jsonClientCodec, text);
@@ -94,7 +94,7 @@ export const clientData: Target = {
     try {
       value = data.decode(input);
     } catch (error) {
-      // It stands for the whole item then. A stack that runs over is no way to find out.
+      // Then it represents the whole item. A stack overflow must not be the way to find out.
       if (!(error instanceof Error) || error instanceof RangeError) throw error;
       refused = error;
     }
@@ -109,7 +109,7 @@ export const clientData: Target = {
 
 const before = Uint8Array.of(0x5b, 0x31, 0x2c);
 
-/** The JSON text that a JSON subscriber gets; null where it gets `undecodable`. */
+/** The JSON text that a JSON subscriber gets; null if it gets `undecodable`. */
 function transcode(input: Uint8Array): string | null {
   const writer = new Writer(16);
   writer.copy(before);

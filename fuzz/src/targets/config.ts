@@ -1,4 +1,4 @@
-/** The configuration: an operator's mistakes, and those of the programs that set variables for him. */
+/** The configuration: mistakes of operators, and of programs that set variables for them. */
 import { ConfigError, loadConfig } from '@fanfare/broker';
 import { Finding, hold, holdSentence, type Target, textOf, texts } from '../target.js';
 
@@ -44,7 +44,7 @@ const values = [
   'null',
 ];
 
-/** Variables are separated by a byte that none can hold. */
+/** Variables are separated by a byte that no variable can contain. */
 const separator = '\u0000';
 
 export const config: Target = {
@@ -78,13 +78,13 @@ export const config: Target = {
     'broker/dist/topics/pattern-tree',
   ].concat(['broker/dist/auth/auth-config', 'broker/dist/auth/permissions']),
   maxBytes: 4_096,
-  // A table of settings is gone through, and each unknown name is compared with all of it.
+  // Each unknown name is compared with every setting.
   costs: 4,
   run(input) {
     const environment: Record<string, string> = Object.create(null);
     for (const variable of textOf(input).split(separator)) {
       const [name = '', ...rest] = variable.split('=');
-      // A file of this machine must not decide what happens here (it might be /dev/zero).
+      // A file of this machine must not influence the result (it might be /dev/zero).
       environment[name] = rest.join('=').replace(/^@/, '@/nowhere/');
     }
     let sentences: readonly string[];
@@ -99,7 +99,7 @@ export const config: Target = {
     for (const sentence of sentences) {
       holdSentence(sentence);
       hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
-      // No sentence repeats what it found: it may be a secret in the wrong place.
+      // No sentence may repeat its input: it may be a secret in the wrong place.
       if (sentence.includes('hunter2')) throw new Finding('A password is shown.');
     }
   },

@@ -1,4 +1,4 @@
-/** What the doors of a node read: requests to revoke, tickets, tokens. */
+/** What a node parses before it trusts a client: requests to revoke, tickets, tokens. */
 
 import { createHmac } from 'node:crypto';
 import { createLog } from '@fanfare/broker';
@@ -135,7 +135,7 @@ const authenticator = new Authenticator(
         jwksUrl: null,
         algorithms: [],
         clockSkewSeconds: 5,
-        // So that the tokens to begin with, which are the same in any year, are good.
+        // So that the initial tokens, which are the same in any year, are valid.
         maxLifetimeSeconds: 10_000_000_000,
       },
     ],
@@ -157,7 +157,7 @@ const authenticator = new Authenticator(
   () => {},
 );
 
-/** The target signs `header NUL claims`, so that what comes behind the signature is reached. Without NUL it is a whole token. */
+/** The target signs `header NUL claims`, so that mutations reach the code after the signature check. Without NUL it is a whole token. */
 const claims = `{"iss":"https://id.example","sub":"ada","exp":4102444800,"fanfare":{"publish":["chat.>"],"subscribe":["chat.*"]}}`;
 
 export const token: Target = {

@@ -1,4 +1,4 @@
-/** The golden frames of the protocol, as inputs to begin with. */
+/** The golden frames of the protocol, as initial inputs. */
 import { existsSync, readFileSync } from 'node:fs';
 
 interface Golden {
@@ -8,7 +8,7 @@ interface Golden {
   readonly transcoding: readonly { msgpack: string }[];
 }
 
-// Tests of the workspace that owns the file hold it to what it must be.
+// The workspace that owns the file tests its content.
 const file = new URL('../../../protocol/test/fixtures/golden.json', import.meta.url);
 const golden: Golden = existsSync(file)
   ? JSON.parse(readFileSync(file, 'utf8'))

@@ -1,4 +1,4 @@
-/** Opening handshakes, and from where they come. */
+/** Opening handshakes, and the addresses they come from. */
 
 import { isIP } from 'node:net';
 import { judgeUpgrade } from '@fanfare/broker/internal/connection/upgrade';
@@ -41,7 +41,7 @@ export const handshake: Target = {
     for (const line of rest) {
       const [name = '', ...value] = line.split(':');
       if (line.startsWith('?ticket=')) ticket = line.slice('?ticket='.length);
-      // What uWebSockets.js hands over: no control characters but the tab.
+      // uWebSockets.js passes no control characters except the tab.
       else
         headers.set(
           name.toLowerCase(),
@@ -115,7 +115,7 @@ export const addresses: Target = {
     const [remote = '', networks = '', forwardedFor = ''] = Buffer.from(input).toString('latin1').split('\n');
     const trusted = new Networks(networks.split(',').filter(isNetwork));
     readOrigins(forwardedFor, (wrong) => holdSentence(wrong.slice(-500)));
-    // The address of a socket is one; what the header says may be anything.
+    // The address of a socket is valid; the header may contain anything.
     if (isIP(remote) === 0 || remote.includes('%')) return;
     const list = new Addresses(trusted, 1, { warn: () => undefined });
     const { address, unnamed } = list.clientOf(remote, forwardedFor);
@@ -124,7 +124,7 @@ export const addresses: Target = {
     const socket = list.clientOf(remote, '').address;
     if (!trusted.has(socket)) hold(address === socket, () => `${remote} is believed, and is no trusted proxy.`);
     else {
-      // However a proxy writes an address, it is the same one.
+      // The format in which a proxy writes an address does not matter.
       const written = isIP(address) === 6 ? [`[${address}]`, `[${address}]:1`, `${address}%1`] : [`${address}:1`];
       for (const entry of [...written, `"${written[0]}"`, ` ${address} `]) {
         hold(list.clientOf(remote, entry).address === address, () => `${entry} is another address.`);

@@ -1,4 +1,4 @@
-/** Every target, by its name. */
+/** All targets by name. */
 import type { Target } from '../target.js';
 import { clientData, clientJson, clientMsgpack } from './client-codecs.js';
 import { config } from './config.js';

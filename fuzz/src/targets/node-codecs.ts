@@ -1,4 +1,4 @@
-/** What a node makes of frames from clients. */
+/** How a node decodes frames from clients. */
 import {
   type Command,
   CommandError,
@@ -68,12 +68,12 @@ const msgpackClient = new MsgpackClientCodec({
   decode: () => null,
 });
 
-/** So many of the commands of a frame are tried in the other encoding, too: a frame may hold thousands. */
+/** How many commands of a frame are also tried in the other encoding: a frame may contain thousands. */
 const maxCompared = 32;
 
 /** The other encoding reads the same command, and this one reads it again. */
 function holdBothAgree(command: Command): void {
-  // JSON can say half of a surrogate pair, UTF-8 and so MessagePack cannot. Where text may be anything, that is: in a token.
+  // JSON can contain half of a surrogate pair; UTF-8, and so MessagePack, cannot. Only a token may be any text.
   if ('token' in command && /\p{Cs}/u.test(command.token ?? '')) return;
   const outgoing: OutgoingCommand = command.type === 'publish' ? { ...bare(command), data: null } : command;
   const asJson = new TextEncoder().encode(jsonClientCodec.encode(outgoing) as string);
@@ -97,7 +97,7 @@ function bare(command: Command) {
 
 const scratch = new Writer(1024);
 
-/** What a JSON subscriber gets of it is JSON. */
+/** Checks that a JSON subscriber gets JSON. */
 function holdJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -6,7 +6,7 @@ import { hold, holdSentence, type Target, texts } from '../target.js';
 
 const reader = new TopicReader();
 
-/** The grammar of PROTOCOL.md section 2, said another way. */
+/** The grammar of PROTOCOL.md section 2, written in another way. */
 function isTopic(bytes: Uint8Array): boolean {
   const segments = Buffer.from(bytes).toString('latin1').split('.');
   return (
@@ -39,7 +39,7 @@ export const topic: Target = {
     const text = Buffer.from(input).toString('latin1');
     const parsed = parseTopic(text);
     hold((parsed !== null) === isTopic(input), () => `parseTopic says ${parsed}.`);
-    // Twice: what it has read before it finds in another way. And in the middle of other bytes.
+    // Twice, because it looks up known topics in another way. And in the middle of other bytes.
     hold(reader.read(input, 0, input.length) === parsed, () => 'TopicReader and parseTopic disagree.');
     const framed = Uint8Array.from([0x61, ...input, 0x61]);
     hold(reader.read(framed, 1, framed.length - 1) === parsed, () => 'TopicReader disagrees with itself.');
