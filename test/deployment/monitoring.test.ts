@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { notReadyReasons } from '../../broker/src/outage.js';
 import { root } from './image.js';
 import { metricNames, namesIn } from './metric-names.js';
 import { findProgram, missingPrograms } from './programs.js';
@@ -13,7 +14,7 @@ import { alertsOf, asked, type Panel, readDashboard, rulesFile, ruleTestsFile } 
 
 const rules = readFileSync(rulesFile, 'utf8');
 const alerts = alertsOf(rules);
-const runbook = readFileSync(join(root, 'docs/operations.md'), 'utf8');
+const runbook = readFileSync(join(root, 'docs/on-call.md'), 'utf8');
 const dashboard = readDashboard();
 const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 const names = await metricNames();
@@ -54,7 +55,7 @@ describe('the alerts', () => {
       expect(['page', 'ticket', 'info']).toContain(labels.severity);
       expect(annotations.summary).toMatch(/\.$/);
       expect(annotations.description).toMatch(/\.$/);
-      expect(annotations.runbook_url).toBe(`docs/operations.md#${alert.toLowerCase()}`);
+      expect(annotations.runbook_url).toBe(`docs/on-call.md#${alert.toLowerCase()}`);
     }
     expect(new Set(alerts.map(({ alert }) => alert)).size).toBe(alerts.length);
   });
@@ -67,6 +68,11 @@ describe('the alerts', () => {
 
   it('each have a section in the runbook, and each section its alert', () => {
     expect(runbookComplaints(rules, runbook)).toEqual([]);
+  });
+
+  it('have a runbook that explains every reason of /readyz', () => {
+    const rows = Object.entries(notReadyReasons).map(([reason, sentence]) => `| ${sentence} | \`${reason}\` | `);
+    expect(rows.filter((row) => !runbook.includes(row))).toEqual([]);
   });
 
   it('would be complained about without a section, or a section without its alert or its advice', () => {
@@ -149,7 +155,7 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
         {
           interval: '5s',
           input_series: [connected],
-          promql_expr_test: [expecting('Cut off by outages, last hour', 90), expecting('Outages, last hour', 2)],
+          promql_expr_test: [expecting('Time in outages, last hour', 90), expecting('Outages, last hour', 2)],
         },
       ],
     };

@@ -772,7 +772,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'isPublisherAbsent or areBehind(3)',
     replace: 'lacks(3)',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'and all data of Redis with it ends no history if it had never published',
+    test: 'ends no history if it had never published',
   },
   {
     name: 'waiting by name',
