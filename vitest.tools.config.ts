@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { common, test } from './vitest.config.js';
 
-/** Those that measure: beside others they find what is not there. */
+/** Those that measure: next to other load they find what is not there. */
 const measuring = ['abuse', 'compare', 'levels', 'load', 'peers', 'rollout', 'scenarios'].map(
   (name) => `loadtest/test/${name}.test.ts`,
 );

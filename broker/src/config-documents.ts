@@ -102,12 +102,12 @@ function lineOf(error: unknown, json: string): string {
 
 export function readAuthSetting(text: string | null, tell: Tell): AuthSetting | 'none' | null {
   if (text === null || text === 'none') return text;
-  const reread = (tell: Tell): AuthConfig | null => {
+  const read = (tell: Tell, isStart: boolean): AuthConfig | null => {
     const document = readObject(text, authForm, tell);
-    return document === null ? null : readAuth(document, text.startsWith('@') ? text.slice(1) : null, tell);
+    return document === null ? null : readAuth(document, text.startsWith('@') ? text.slice(1) : null, tell, isStart);
   };
-  const auth = reread(tell);
-  return auth === null ? null : { ...auth, reread };
+  const auth = read(tell, true);
+  return auth === null ? null : { ...auth, reread: (tell) => read(tell, false) };
 }
 
 function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {

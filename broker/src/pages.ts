@@ -120,7 +120,7 @@ A topic of level \`fast\` keeps no history: the other fields may not stand besid
 
 ## Who may connect
 
-\`FANFARE_AUTH\` holds a JSON object, or names a file with one (\`FANFARE_AUTH=@/etc/fanfare/auth.json\`), which is read once, at start. No sentence about a mistake in it
+\`FANFARE_AUTH\` holds a JSON object, or names a file with one (\`FANFARE_AUTH=@/etc/fanfare/auth.json\`). Nodes read changed files without a restart ([how](security.md#changing-keys-while-nodes-run)). No sentence about a mistake in it
 repeats what it holds. [security.md](security.md) leads through it.
 
 \`\`\`json

@@ -5,7 +5,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
+import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
+import type { AuthConfig } from '../src/auth/auth-config.js';
+import { AuthWatch } from '../src/auth/auth-watch.js';
+import { loadConfig } from '../src/config.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { MountedFolder } from './mounted-folder.js';
 import type { TestConnection } from './test-connection.js';
@@ -154,4 +158,32 @@ it('notices a change of a file that the document names only since it changed', a
   await change({ keys: ['new'] });
   await change({ keys: ['new'] }, { new: `${newSecret}, again` });
   await connectWith(cluster, await tokenOf(`${newSecret}, again`));
+});
+
+it('takes out the last keys too, if the lists are empty', async () => {
+  const { cluster, change } = await startMounted({ keys: ['old'], apiKeys: [apiKey('only', { publish: ['>'] })] });
+  const [user, service] = [
+    await connectWith(cluster, await tokenOf(oldSecret)),
+    await connectWith(cluster, keyOf('only')),
+  ];
+  await change({ keys: [], apiKeys: [] });
+  const closed = { code: closeReasons.tokenExpired.code };
+  expect(await Promise.all([user.closed, service.closed])).toMatchObject([closed, closed]);
+  for (const token of [await tokenOf(oldSecret), keyOf('only')]) {
+    const connection = await cluster.connect();
+    expect(await connection.request({ type: 'connect', token })).toMatchObject({ code: 'invalidToken' });
+  }
+});
+
+it('uses what the files hold once it watches them, if they change while the node starts', async () => {
+  using folder = new MountedFolder({ secret: oldSecret });
+  const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
+  const environment = { FANFARE_AUTH: JSON.stringify({ issuers: [{ issuer, keys }] }) };
+  const { auth } = loadConfig(environment);
+  if (auth === null || auth === 'none') throw new Error('No authentication.');
+  folder.update({ secret: newSecret });
+  const read: AuthConfig[] = [];
+  const watch = new AuthWatch(auth, pino({ level: 'silent' }), (now) => read.push(now));
+  watch.close();
+  expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
 });

@@ -14,6 +14,7 @@ const question: Question = {
   connection: 'c1',
   topic: parseTopic('chat.1') as Topic,
 };
+const another = { ...question, subject: 'ben' };
 const answered = { isAllowed: false, reason: null, isDown: true };
 
 const servers: Server[] = [];
@@ -102,36 +103,39 @@ describe('a hook', () => {
 
   it('is down where the backend takes too long, or has too many questions open', async () => {
     const { hook, lines } = await hookTo(() => undefined, { timeoutMs: 50 });
-    const first = [hook.decide(question), hook.decide(question)];
+    const first = [hook.decide(question), hook.decide(another)];
     expect(await hook.decide(question)).toEqual(answered);
+    expect(await hook.decide({ ...question, subject: 'cleo' })).toEqual(answered);
     expect(lines[0]).toContain('has 2 questions open, as many as it may');
     expect(await Promise.all(first)).toEqual([answered, answered]);
   });
 
   it('refuses what is more than it may have open, also where it allows when it is down', async () => {
     const { hook } = await hookTo(() => undefined, { whenDown: 'allow', timeoutMs: 50 });
-    const first = [hook.decide(question), hook.decide(question)];
-    expect(await hook.decide(question)).toEqual(answered);
+    const first = [hook.decide(question), hook.decide(another)];
+    expect(await hook.decide({ ...question, subject: 'cleo' })).toEqual(answered);
     expect(await Promise.all(first)).toEqual([{ isAllowed: true }, { isAllowed: true }]);
   });
 
   it('keeps room for others: one user has only some of the questions, and a service as many as there are', async () => {
     const waiting: ServerResponse[] = [];
-    const { hook, lines, counters } = await hookTo((_, response) => void waiting.push(response), { maxConcurrent: 8 });
+    const { hook, lines, counters } = await hookTo((_, response) => void waiting.push(response), { maxConcurrent: 16 });
     const ofAda = Array.from({ length: 4 }, () => hook.decide(question));
     expect(await hook.decide(question)).toEqual(answered);
     const others = ['ben', 'cleo'].map((subject) => hook.decide({ ...question, subject }));
-    const ofService = [1, 2].map(() => hook.decide({ ...question, issuer: null, subject: 'key:orders' }));
+    const ofService = Array.from({ length: 10 }, () =>
+      hook.decide({ ...question, issuer: null, subject: 'key:orders' }),
+    );
     // What one user does is no fault of the backend.
     expect([lines, counters.hookFailures]).toEqual([[], 0]);
     expect(await hook.decide({ ...question, subject: 'dan' })).toEqual(answered);
-    expect(lines[0]).toContain('has 8 questions open, as many as it may');
-    await vi.waitFor(() => expect(waiting).toHaveLength(8));
+    expect(lines[0]).toContain('has 16 questions open, as many as it may');
+    await vi.waitFor(() => expect(waiting).toHaveLength(16));
     for (const response of waiting) response.end('{"allow":true}');
     for (const decision of await Promise.all([...ofAda, ...others, ...ofService]))
       expect(decision.isAllowed).toBe(true);
     const again = hook.decide(question);
-    await vi.waitFor(() => expect(waiting).toHaveLength(9));
+    await vi.waitFor(() => expect(waiting).toHaveLength(17));
     waiting.at(-1)?.end('{"allow":true}');
     expect(await again).toEqual({ isAllowed: true });
   });

@@ -160,13 +160,18 @@ describe('a POST request', () => {
   it('is refused if too many others are open, and accepted again once those have been answered', async () => {
     const refused = 'HTTP/1.1 503 Service Unavailable';
     const answers: string[] = [];
+    const stranger = head.replace(key, 'fk_nobody_0000');
     const sockets = Array.from({ length: maxOpenRequests + 1 }, () => {
       const socket = dial();
       socket.setEncoding('latin1').on('data', (piece) => answers.push(read(String(piece)).status));
-      socket.write(`${head}Content-Length: 10\r\n\r\n`);
+      socket.write(`${stranger}Content-Length: 10\r\n\r\n`);
       return socket;
     });
     await until('one is refused', () => answers.includes(refused));
+    // A service has places of its own.
+    const service = dial();
+    service.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
+    expect(read(await whole(service)).status).toBe('HTTP/1.1 201 Created');
     await until('the others are answered', () => answers.length === sockets.length);
     expect(answers.filter((status) => status === refused)).toHaveLength(1);
     expect(new Set(answers)).toEqual(new Set([refused, 'HTTP/1.1 408 Request Timeout']));

@@ -42,6 +42,7 @@ async function keysOf(first: Answer) {
       jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
       algorithms: ['RS256', 'ES256', 'EdDSA'],
     },
+    null,
     'issuers[0]',
     pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     counters,

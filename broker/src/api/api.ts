@@ -1,5 +1,6 @@
 /** What a node answers to POST requests: tickets for those who can only set a URL, revocations for those who may revoke. */
 
+import { apiKeySubjectPrefix, isApiKeyId } from '../auth/api-keys.js';
 import { AuthError } from '../auth/auth-error.js';
 import { type AuthStore, refuseOutdated } from '../auth/auth-store.js';
 import type { Authenticator } from '../auth/authenticator.js';
@@ -18,7 +19,7 @@ import type { Subjects } from '../limits/subjects.js';
 import type { Log } from '../log.js';
 
 export interface ApiParts {
-  readonly authenticator: Pick<Authenticator, 'authenticate' | 'serviceOf'>;
+  readonly authenticator: Pick<Authenticator, 'authenticate' | 'serviceOf' | 'isApiKey'>;
   readonly revocations: Revocations;
   readonly tickets: Tickets;
   readonly store: AuthStore;
@@ -29,7 +30,8 @@ export interface ApiParts {
   onBug(error: unknown): void;
 }
 
-const maxValueBytes = 512;
+/** The longest subject, token id and name of a connection that there can be. */
+const maxValueBytes = { subject: 128, tokenId: 512, connection: 64 } as const satisfies Record<RevocationKind, number>;
 
 type Answer = Awaited<ReturnType<Api['answer']>>;
 
@@ -92,7 +94,9 @@ export class NodeApi implements Api {
     const { log, store, revocations } = this.#parts;
     const { kind, value } = readRevocation(body);
     const revocation = revocations.create(kind, value, Date.now());
-    if (revocations.size >= maxRevocations && revocations.known(revocation) === undefined) {
+    // An API key that is in use can always be revoked: it may be the one that filled the list.
+    const hasRoom = revocations.size < maxRevocations || revocations.known(revocation) !== undefined;
+    if (!hasRoom && !(kind === 'subject' && this.#parts.authenticator.isApiKey(value))) {
       const sentence = `There are ${revocations.size} revocations, the most that can be remembered: lower maxLifetimeSeconds of the issuers, so that they end sooner.`;
       throw new ApiError('503 Service Unavailable', 'overloaded', sentence);
     }
@@ -138,8 +142,18 @@ function readRevocation(body: string): { readonly kind: RevocationKind; readonly
     throw wrong(`Give one of ${revocationKinds.join(', ')}, and nothing else.`);
   }
   const [, value] = entry;
-  if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > maxValueBytes) {
-    throw wrong(`${kind} must be a text of 1 to ${maxValueBytes} bytes.`);
+  const most = maxValueBytes[kind];
+  if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > most) {
+    throw wrong(`${kind} must be a text of 1 to ${most} bytes.`);
+  }
+  if (
+    kind === 'subject' &&
+    value.startsWith(apiKeySubjectPrefix) &&
+    !isApiKeyId(value.slice(apiKeySubjectPrefix.length))
+  ) {
+    throw wrong(
+      `No API key can have this name: write "${apiKeySubjectPrefix}" and 1 to 64 characters of A-Z a-z 0-9 -.`,
+    );
   }
   return { kind, value };
 }

@@ -33,6 +33,11 @@ export class ApiKeys {
     );
   }
 
+  /** Whether one of the keys has this subject. */
+  has(subject: string): boolean {
+    return subject.startsWith(apiKeySubjectPrefix) && this.#keys.has(subject.slice(apiKeySubjectPrefix.length));
+  }
+
   /** Whether the service's key is still there, and means the same. */
   accepts({ subject, permissions }: Identity): boolean {
     return this.#keys.get(subject.slice(apiKeySubjectPrefix.length))?.permissions === permissions;

@@ -220,16 +220,24 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Reads the document. `tell` hears one sentence for each mistake, which goes on from the name of the setting. `file`: where the document stands; null if
- * it is in no file.
+ * it is in no file. `isStart`: a document that lets nobody in is a mistake. While the node runs, it is how the last key is taken out.
  */
-export function readAuth(document: object, file: string | null, tell: (wrong: string) => void): AuthConfig {
+export function readAuth(
+  document: object,
+  file: string | null,
+  tell: (wrong: string) => void,
+  isStart = true,
+): AuthConfig {
   const place = new Place(tell);
   const fields = readFields('', document, place);
   const files = [...(file === null ? [] : [file]), ...keyFilesOf(fields['issuers'])];
-  const issuers = listOf(fields['issuers']).map((issuer, index) => readIssuer(issuer, place.at(`issuers[${index}]`)));
+  const issuers = listOf(fields['issuers']).map((issuer, index) =>
+    readIssuer(issuer, place.at(`issuers[${index}]`), isStart),
+  );
   const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, place.at(`apiKeys[${index}]`)));
   const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], place.at('hook'));
-  if (issuers.length + apiKeys.length === 0) place.wrong('has neither issuers nor apiKeys: nobody could connect.');
+  if (isStart && issuers.length + apiKeys.length === 0)
+    place.wrong('has neither issuers nor apiKeys: nobody could connect.');
   refuseRepeated(
     'issuers',
     'issuer',
@@ -252,7 +260,7 @@ function keyFilesOf(issuers: unknown): readonly string[] {
   return files.filter((file) => typeof file === 'string');
 }
 
-function readIssuer(value: unknown, place: Place): Issuer {
+function readIssuer(value: unknown, place: Place, isStart: boolean): Issuer {
   const fields = readFields('issuers', value, place);
   const jwksUrl = (fields['jwksUrl'] as string | undefined) ?? null;
   const listed = listOf(fields['keys']).map((key, index) => readKey(key, place.at(`keys[${index}]`)));
@@ -267,7 +275,7 @@ function readIssuer(value: unknown, place: Place): Issuer {
     place.wrong(
       'has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.',
     );
-  if (isObject(value) && listed.length === 0 && !Object.hasOwn(value, 'jwksUrl'))
+  if (isStart && isObject(value) && listed.length === 0 && !Object.hasOwn(value, 'jwksUrl'))
     place.wrong('has neither keys nor a jwksUrl: none of its tokens could be checked.');
   const named = fields['algorithms'] as readonly Algorithm[] | undefined;
   if (named !== undefined && jwksUrl === null)

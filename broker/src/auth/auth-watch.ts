@@ -12,13 +12,15 @@ export class AuthWatch {
   #watch: FileWatch;
   #isRefused = false;
 
-  /** `onRead`: the files hold something else now, and nothing is wrong with it. */
+  /** `onRead`: gets what the files hold, at once and after each change, if nothing is wrong with it. */
   constructor(setting: AuthSetting, log: Log, onRead: (auth: AuthConfig) => void) {
     this.#setting = setting;
     this.#log = log;
     this.#onRead = onRead;
     this.#files = setting.files;
     this.#watch = this.#begin();
+    // The files may have changed between their first reading and this moment.
+    this.#read(true);
   }
 
   /** Whether the files hold something that cannot be used, so that what they held before still counts. */
@@ -34,7 +36,7 @@ export class AuthWatch {
     return new FileWatch(this.#files, () => this.#read());
   }
 
-  #read(): void {
+  #read(isFirst = false): void {
     const wrong: string[] = [];
     const auth = this.#setting.reread((sentence) => wrong.push(sentence));
     if (auth !== null && !isDeepStrictEqual(auth.files, this.#files)) {
@@ -42,11 +44,12 @@ export class AuthWatch {
       this.#watch.close();
       this.#files = auth.files;
       this.#watch = this.#begin();
-      return this.#read();
+      return this.#read(isFirst);
     }
     this.#isRefused = auth === null || wrong.length > 0;
     if (auth === null || wrong.length > 0) return this.#refuse(wrong);
     this.#onRead(auth);
+    if (isFirst) return;
     const { issuers, apiKeys } = auth;
     this.#log.info(
       { event: 'authReread', issuers: issuers.length, apiKeys: apiKeys.length },

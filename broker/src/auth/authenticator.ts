@@ -47,6 +47,11 @@ export class Authenticator {
     return this.#apiKeys.find(token);
   }
 
+  /** Whether this is the subject of an API key that is in use. */
+  isApiKey(subject: string): boolean {
+    return this.#apiKeys.has(subject);
+  }
+
   /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
   async authenticate(token: string): Promise<Identity> {
     const service = this.serviceOf(token);
@@ -89,11 +94,17 @@ export class Authenticator {
 
   #publishedKeys({ jwksUrl, algorithms }: Issuer, place: string, before: KnownIssuer | undefined): JwksKeys | null {
     if (jwksUrl === null) return null;
-    const isSame = before?.settings.jwksUrl === jwksUrl && isDeepStrictEqual(before.settings.algorithms, algorithms);
-    if (!isSame || before.published === null)
-      return new JwksKeys({ jwksUrl, algorithms }, place, this.#log, this.#counters, this.#onWithdrawn);
-    before.published.place = place;
-    return before.published;
+    const known = before?.published ?? null;
+    const isSame =
+      before?.settings.jwksUrl === jwksUrl &&
+      isDeepStrictEqual(new Set(before.settings.algorithms), new Set(algorithms));
+    if (isSame && known !== null) {
+      known.place = place;
+      return known;
+    }
+    // What is known already counts until the new address has answered.
+    const keys = known?.keys?.filter(({ algorithm }) => algorithms.includes(algorithm)) ?? null;
+    return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.#log, this.#counters, this.#onWithdrawn);
   }
 }
 

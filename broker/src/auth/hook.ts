@@ -63,7 +63,7 @@ const complaintIntervalMs = 10_000;
 
 /** How many of the questions that may be open can be about one user: one alone must not keep all others out. */
 function shareOf(maxConcurrent: number): number {
-  return Math.max(4, Math.ceil(maxConcurrent / 4));
+  return Math.ceil(maxConcurrent / 4);
 }
 
 export class Hook {

@@ -41,9 +41,10 @@ export class JwksKeys implements KeySource {
   #readAt = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
 
-  /** `onRemoved`: keys that were good before are not any more. `now`: milliseconds, for tests. */
+  /** `keys`: those that are known already, if any. `onRemoved`: keys that were good before are not any more. `now`: milliseconds, for tests. */
   constructor(
     settings: JwksSettings,
+    keys: readonly IssuerKey[] | null,
     place: string,
     log: Log,
     counters: JwksCounters,
@@ -51,6 +52,7 @@ export class JwksKeys implements KeySource {
     now: () => number = () => performance.now(),
   ) {
     this.#settings = settings;
+    this.#keys = keys;
     this.place = place;
     this.#log = log;
     this.#counters = counters;
@@ -61,6 +63,11 @@ export class JwksKeys implements KeySource {
     }, retryMs);
     this.#timer.unref();
     void this.#read();
+  }
+
+  /** Null if none were read so far. */
+  get keys(): readonly IssuerKey[] | null {
+    return this.#keys;
   }
 
   close(): void {

@@ -18,6 +18,9 @@ export const requestTimeoutMs = 5_000;
 /** Each holds a socket and a body of up to 4 KB. */
 export const maxOpenRequests = 1_000;
 
+/** Besides those: what others leave open must not keep services from revoking. */
+const reservedForServices = 100;
+
 /** Of one address: clients that are slow on purpose leave room for others, as with handshakes. */
 export const maxOpenRequestsOfAddress = 100;
 
@@ -39,10 +42,10 @@ export class OpenRequests {
   /** When each began, in milliseconds; the oldest comes first. */
   readonly #beganAt = new Map<OpenRequest, number>();
 
-  /** Whether there is room for one more from this address; null, or why not. */
-  judge(address: Address | null): Refused | null {
+  /** Whether there is room for one more from this address; null, or why not. `isService`: it shows a good API key. */
+  judge(address: Address | null, isService: boolean): Refused | null {
     if (address !== null && address.openRequests >= maxOpenRequestsOfAddress) return tooManyOfAddress;
-    return this.#beganAt.size < maxOpenRequests ? null : tooMany;
+    return this.#beganAt.size < maxOpenRequests + (isService ? reservedForServices : 0) ? null : tooMany;
   }
 
   has(request: OpenRequest): boolean {

@@ -379,12 +379,15 @@ export class Server {
     const visitor = visitorOf(response, header);
     const token = bearerOf(header('authorization'));
     if (api === null) return this.#refuse(response, this.#judge(request), visitor);
-    const entry = this.#isDraining
-      ? refuseDraining
-      : doorkeeper.judgePost(visitor, () => token !== null && api.isService(token));
+    let isService = false;
+    const isOfService = (): boolean => {
+      isService = token !== null && api.isService(token);
+      return isService;
+    };
+    const entry = this.#isDraining ? refuseDraining : doorkeeper.judgePost(visitor, isOfService);
     if ('status' in entry) return this.#refuse(response, entry, visitor);
     const { address } = entry;
-    const tooMany = this.#openRequests.judge(address);
+    const tooMany = this.#openRequests.judge(address, isService);
     if (tooMany !== null) return this.#refuse(response, tooMany, visitor);
     let isComplete = false;
     // The code that removes it from the open requests answers it, and no other code does.

@@ -31,6 +31,7 @@ const admin = {
 const nodeApi = new NodeApi({
   authenticator: {
     serviceOf: () => null,
+    isApiKey: () => false,
     authenticate: async () => ({ ...admin, isService: true, messageIdGroup: null, isAdmin: true }),
   },
   revocations: new Revocations(rememberedMs),
