@@ -145,7 +145,9 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     await tab.evaluate(`make('wss://${other.host}/ws').subscribe('a') && 1`);
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
-      .toMatch(`Nobody answers there, or the certificate is not valid for ${other.host}, or the server expects ws: (`);
+      .toMatch(
+        `No server answers at this address, or the certificate is not valid for ${other.host}, or the server expects ws: (`,
+      );
   });
 
   it.skipIf(!isHere)('a failed publish that nobody awaits is an unhandled rejection', async () => {

@@ -33,17 +33,16 @@ function parse(text: string, base: string | undefined): URL | null {
 }
 
 function whyNot(url: unknown, text: string): string {
-  if (typeof url !== 'string' && !(url instanceof URL)) return `The URL is ${text}: give one such as ${example}.`;
-  if (text === '') return `The URL is empty: give one such as ${example}.`;
+  if (typeof url !== 'string' && !(url instanceof URL)) return `The URL is ${text}: use one such as ${example}.`;
+  if (text === '') return `The URL is empty: use one such as ${example}.`;
   // Without user, password and query, which may be secrets.
   const shown = JSON.stringify(text.replace(/[?#].*/s, '').replace(/\/\/[^/]*@/, '//'));
-  if (text.includes('#')) return `The URL must have no #: ${shown}.`;
-  if (isPath(text))
-    return `This page has no address to complete the path ${shown}: give a whole URL such as ${example}.`;
+  if (text.includes('#')) return `The URL must not contain #: ${shown}.`;
+  if (isPath(text)) return `This page has no address to complete the path ${shown}: use a full URL such as ${example}.`;
   if (/^(wss?|https?):/i.test(text)) return `The URL is not valid: ${shown}. Check the host and the port (1 to 65535).`;
   const hint = /^(\/\/)?(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+:\d+)(:\d+)?(\/|$)/.test(text)
     ? `Write ws://${JSON.parse(shown).replace(/^\/\//, '')}.`
-    : `Give one such as ${example}.`;
+    : `Use one such as ${example}.`;
   return `The URL must begin with ws:// or wss://: ${shown}. ${hint}`;
 }
 

@@ -29,7 +29,7 @@ export function beginningOf(options: SubscribeOptions): Beginning | null {
   const since = checkSince(options.since);
   const { last } = options;
   if (last !== undefined && !(Number.isInteger(last) && last >= 1)) {
-    throw new FanfareError('invalidOption', { message: `last must be an integer of 1 or more, not ${last}.` });
+    throw new FanfareError('invalidOption', { message: `last must be an integer of at least 1, not ${last}.` });
   }
   if (since !== null) return { since };
   return last === undefined ? null : { last };

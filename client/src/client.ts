@@ -69,7 +69,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     webSocket: WebSocketConstructor | null,
   ) {
     if (webSocket === null)
-      throw new FanfareError('invalidOption', { message: 'There is no WebSocket here: give one as webSocket.' });
+      throw new FanfareError('invalidOption', {
+        message: 'This platform has no WebSocket: pass one with the option webSocket.',
+      });
     const { encoding = codec.encoding } = options as { encoding?: unknown };
     if (encoding !== codec.encoding) {
       throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
@@ -226,7 +228,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       more.every((argument) => argument === undefined);
     if (!fits) {
       const message =
-        'subscribe() takes a topic, then options (an object), then a listener (a function). The last two may be missing.';
+        'subscribe() takes a topic, optional options (an object) and an optional listener (a function), in this order.';
       throw new FanfareError('invalidOption', { message });
     }
     const given = (options ?? {}) as SubscribeOptions;
@@ -403,7 +405,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   #whyNoAddress(): FanfareError | null {
     if (this.#address !== null) return null;
     const message =
-      'The URL is a path, and there is no page to complete it: give a whole one, such as ws://127.0.0.1:8080/ws.';
+      'The URL is a path, and there is no page to complete it: use a full URL such as ws://127.0.0.1:8080/ws.';
     return new FanfareError('invalidOption', { message });
   }
 

@@ -47,7 +47,7 @@ const closed = 3;
 /** Shortest time between two pings, in milliseconds: the shortest that a node can be set to. A server that says less is not followed. */
 const minPingIntervalMs = 1_000;
 
-const notFanfare = 'The server does not speak Fanfare: check host, port and path of the URL.';
+const notFanfare = 'The server does not speak Fanfare: check the host, port and path of the URL.';
 
 /** What the `error` event of a WebSocket may say; that of browsers says nothing. */
 interface Failure {
@@ -111,7 +111,9 @@ export class Connection {
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
       if (socket.protocol !== subprotocols[codec.encoding]) {
-        return this.drop(closure('protocolError', `${notFanfare} It opened a WebSocket without our subprotocol.`));
+        return this.drop(
+          closure('protocolError', `${notFanfare} It accepted the WebSocket without the Fanfare subprotocol.`),
+        );
       }
       this.#isOpen = true;
       this.post(outgoing(codec.encode({ type: 'connect', id: connectId, token })));
@@ -241,7 +243,7 @@ export class Connection {
       // What it would have been is lost: a new connection at least makes the application see a gap.
       const { message } = cause as Error;
       const why =
-        this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame of the node cannot be read: ${message}`;
+        this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame from the node cannot be decoded: ${message}`;
       this.drop(closure('protocolError', why, null, false, cause));
     }
   }

@@ -4,25 +4,24 @@ import type { SchemaIssue } from './standard-schema.js';
 
 /** Codes that this client gives itself, and the sentence of an error that has no better one. The README has the codes. */
 const sentences = {
-  aborted: 'The signal given to publish() was aborted. Its reason is the cause.',
+  aborted: 'The signal passed to publish() was aborted: see cause for the reason.',
   closed: 'The client is closed. Call connect() to use it again.',
-  connectFailed: 'No connection could be opened.',
-  connectionLost: 'The connection broke before the node answered.',
-  disconnected: 'The node ended the connection for good.',
-  draining: 'drain() was called: the client takes nothing new.',
-  frameTooLarge: 'The publication is longer than a frame of the node may be.',
-  invalidData: 'The data cannot be encoded, or its schema refuses it.',
-  invalidOption: 'An option makes no sense.',
-  invalidTopic: 'The topic breaks the grammar.',
-  listenerFailed: 'A listener threw.',
+  connectFailed: 'No connection to the broker. The client keeps trying.',
+  connectionLost: 'The connection broke before the node answered. Check maybeDelivered before you publish again.',
+  disconnected: 'The node closed the connection and the client will not reconnect. Fix the cause and call connect().',
+  draining: 'The client is draining and accepts no new calls. Wait for drain(), then call connect().',
+  frameTooLarge: 'The publication exceeds the maximum frame size of the node. Send less data.',
+  invalidData: 'The data cannot be encoded or does not match its schema. Correct the data.',
+  invalidOption: 'An option is invalid. Correct it.',
+  invalidTopic: 'The topic name is invalid. Use segments of A-Z a-z 0-9 _ - joined by ".".',
+  listenerFailed: 'A listener threw: see cause.',
   queueFull:
-    'Too much waits to be sent. Wait for earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
-  slowConsumer:
-    'The loop or the schema fell more than maxBufferedPublications behind. Read faster, or raise that limit.',
-  timeout: 'There was no answer in time.',
-  tokenFailed: 'getToken() failed.',
-  undecodable: 'A publication has no form in the encoding of this client.',
-  unknownTopic: 'No schema matches the topic.',
+    'The send queue is full. Await earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
+  slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise this limit.',
+  timeout: 'The node did not answer in time.',
+  tokenFailed: 'getToken() failed: see cause.',
+  undecodable: 'A publication cannot be represented in the encoding of this client. Use MessagePack to receive it.',
+  unknownTopic: 'No schema matches the topic. Add one to schemas.',
   unsubscribed: 'unsubscribe() was called before the node confirmed the subscription.',
 } as const;
 
@@ -127,7 +126,7 @@ export function timedOut(
 
 /** `drain()` has given up. `trouble`: why there is no connection. */
 export function drainedLate(timeoutMs: number, trouble: FanfareError | null): FanfareError {
-  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). What was still waiting is dropped.`;
+  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). Everything that was still waiting is dropped.`;
   return new FanfareError('timeout', {
     message: trouble ? `${message} ${trouble.message}` : message,
     cause: trouble ?? undefined,

@@ -140,7 +140,7 @@ export const maxTimerMs = 2_147_483_647;
 export function refuseUnknown(of: string, options: object, known: readonly string[]): void {
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    const message = `${of} has no option ${JSON.stringify(name)}. It has ${known.join(', ')}.`;
+    const message = `${of} has no option ${JSON.stringify(name)}. Use one of ${known.join(', ')}.`;
     throw new FanfareError('invalidOption', { message });
   }
 }
@@ -161,7 +161,7 @@ export function refuseMisfits(options: object): void {
     if (kind === undefined || value === undefined || (typeof value === kind && value !== null)) continue;
     // Without the value: a token may be given in place of a function.
     const found = value === null ? 'null' : typeof value;
-    throw new FanfareError('invalidOption', { message: `${name} must be of the type ${kind}, not ${found}.` });
+    throw new FanfareError('invalidOption', { message: `${name} must be of type ${kind}, not ${found}.` });
   }
 }
 
@@ -180,5 +180,7 @@ export function completeLimits(given: LimitOptions): Limits {
 /** Throws `invalidOption` unless the value is a number that makes sense. */
 export function assertLimit(name: string, value: unknown): asserts value is number {
   if (typeof value === 'number' && value >= 0 && value <= maxTimerMs) return;
-  throw new FanfareError('invalidOption', { message: `${name} must be from 0 to ${maxTimerMs}, not ${value}.` });
+  throw new FanfareError('invalidOption', {
+    message: `${name} must be a number from 0 to ${maxTimerMs}, not ${value}.`,
+  });
 }

@@ -173,7 +173,7 @@ class Aborts extends Set<() => void> {
 
 export function assertTopic(topic: string): void {
   if (parseTopic(topic) !== null) return;
-  const message = `${JSON.stringify(topic)} is no topic: segments of A-Z a-z 0-9 _ - joined by ".", 200 characters and 16 segments at most.`;
+  const message = `${JSON.stringify(topic)} is not a valid topic: use segments of A-Z a-z 0-9 _ - joined by ".", at most 200 characters and 16 segments.`;
   throw new FanfareError('invalidTopic', { message });
 }
 
@@ -183,7 +183,9 @@ function throwIfFailed(checked: Checked | undefined): void {
 
 function describe(id: number | null, topic: string, data: unknown, messageId: string | null): OutgoingPublish {
   if (typeof data === 'function' || typeof data === 'symbol') {
-    throw new DataError('invalidData', topic, [], { message: `A ${typeof data} cannot be sent.` });
+    throw new DataError('invalidData', topic, [], {
+      message: `Data of type ${typeof data} cannot be sent. Convert it first.`,
+    });
   }
   // JSON has no undefined, and a publish without data would not be one.
   return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId };

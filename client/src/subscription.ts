@@ -185,7 +185,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#hasLoop = true;
     if (this.#settings.listener === null) return this;
     throw new TypeError(
-      'This subscription has a listener, which gets the publications: there is nothing to loop over.',
+      'This subscription has a listener, so it cannot be read with a loop. Subscribe without a listener.',
     );
   }
 
