@@ -33,6 +33,7 @@ const sentences = {
   revoked: 'The connection, its token or its user was revoked.',
 } as const;
 
+/** Reasons for a state of the connection. */
 export type StateCode = keyof typeof sentences;
 
 export const stateCodes = Object.keys(sentences) as readonly StateCode[];
@@ -45,6 +46,7 @@ interface Reason {
   readonly closeCode: number | null;
 }
 
+/** State of a client's connection. */
 export type ConnectionState =
   /** Not connected. Call `connect()` to connect again. */
   | ({ readonly name: 'disconnected' } & Reason)
