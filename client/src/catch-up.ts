@@ -57,7 +57,7 @@ export class CatchUp {
   readonly #line: Line;
   readonly #repair: Repair;
   readonly #delivery: Delivery;
-  /** Where the topic stood when this began; null if that is not known yet. */
+  /** The topic's newest position when this began; null if not known yet. */
   #start: Position | null = null;
   /** Whether the application may count on what comes next: it has named a position, or has got a publication. */
   #isExpecting: boolean;
@@ -85,7 +85,7 @@ export class CatchUp {
         this.#delivery.take(items, position);
       },
       onGap: (reason, position) => {
-        // The history has less than the last so many.
+        // The history has fewer publications than `last`.
         if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;
         this.#delivery.tell(() => reader.gap({ reason, position }));
       },

@@ -64,7 +64,7 @@ export class NodeWebSocket implements WebSocketLike {
   /** What the close frame of the peer said. */
   #closeCode = 1_006;
   #closeReason = '';
-  /** The fragments of a message that is not whole yet, and its opcode; 0 if there is none. */
+  /** The fragments of an incomplete message, and its opcode; 0 if there is none. */
   #fragments: Buffer[] = [];
   #fragmentBytes = 0;
   #opcode = 0;
@@ -246,7 +246,7 @@ export class NodeWebSocket implements WebSocketLike {
     this.#linger();
   }
 
-  /** The close frame is to reach the peer, who then has some time to end the connection. */
+  /** Gives the close frame time to reach the peer, and the peer time to end the connection. */
   #linger(): void {
     const socket = this.#socket;
     const timer = setTimeout(() => socket?.destroy(), lingerMs);
@@ -263,7 +263,7 @@ interface Frame {
   readonly isLast: boolean;
   readonly opcode: number;
   readonly payload: Buffer;
-  /** Where the next one begins. */
+  /** Start of the next frame. */
   readonly end: number;
 }
 
