@@ -141,11 +141,13 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     const patient = { timeout: 20_000 };
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
-      .toMatch(/A server answers there, with something else/);
+      .toMatch(/A server answers at this address, but not with a WebSocket/);
     await tab.evaluate(`make('wss://${other.host}/ws').subscribe('a') && 1`);
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
-      .toMatch(`Nobody answers there, or the certificate is not valid for ${other.host}, or the server expects ws: (`);
+      .toMatch(
+        `No server answers at this address, or the certificate is not valid for ${other.host}, or the server expects ws: (`,
+      );
   });
 
   it.skipIf(!isHere)('a failed publish that nobody awaits is an unhandled rejection', async () => {

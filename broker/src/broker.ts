@@ -59,6 +59,8 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   let isDraining = false;
   /** Null before the node takes connections, and when it does not any more. */
   let loadForSpread = (): Load | null => null;
+  /** Nobody is connected before the server runs. */
+  let checkWithdrawn = (): void => undefined;
   const tracing = await startTracing(config, log, metrics.counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
@@ -98,12 +100,15 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
   const refusals = new Refusals(counters, log);
-  const onWithdrawn = (): void => {
-    // A copy: who is closed leaves the list.
-    for (const { session } of [...server.connections]) session?.checkWithdrawn();
-  };
-  const doors = openDoors(config, redis, relay, log, counters, onBug, onWithdrawn, (reason) =>
-    refusals.addReason(reason),
+  const doors = openDoors(
+    config,
+    redis,
+    relay,
+    log,
+    counters,
+    onBug,
+    () => checkWithdrawn(),
+    (reason) => refusals.addReason(reason),
   );
   const sessions = doors?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
@@ -149,6 +154,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
 
   const maxConnections = Math.min(config.maxConnections, maxSockets);
   let wasFull = false;
+  checkWithdrawn = () => {
+    // A copy: closed connections leave the list.
+    for (const { session } of [...server.connections]) session?.checkWithdrawn();
+  };
   loadForSpread = () => {
     if (isDraining) return null;
     const load = loadOf(server.connections.length, maxConnections, wasFull);

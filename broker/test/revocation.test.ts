@@ -242,7 +242,7 @@ describe('revocations', () => {
     });
     const admin = { subject: 'key:admin', issuer: null, signedWith: null, tokenId: null, isAdmin: true } as Identity;
     const parts = {
-      authenticator: { authenticate: async () => admin },
+      authenticator: { authenticate: async () => admin, isApiKey: (subject: string) => subject === 'key:admin' },
       ...{ revocations, store, counters: { ticketsIssued: 0 }, log: pino({ level: 'silent' }) },
     };
     const api = new NodeApi(parts as unknown as ApiParts);
@@ -253,6 +253,11 @@ describe('revocations', () => {
       status: '503 Service Unavailable',
       body: { error: { code: 'overloaded', message: expect.stringMatching(/^There are 250000 revocations, .*\.$/) } },
     });
+    // A name that no subject can have is no revocation, and takes no place.
+    for (const wrong of ['key:no_key', 'x'.repeat(129)])
+      expect(await answerTo(wrong)).toMatchObject({ status: '400 Bad Request' });
     expect(revocations.size).toBe(maxRevocations);
+    // The key that may have filled the list can be revoked all the same.
+    expect(await answerTo('key:admin')).toMatchObject({ status: '202 Accepted' });
   });
 });

@@ -16,32 +16,32 @@ describe('the address of the broker', () => {
 
   const scheme = 'The URL must begin with ws:// or wss://:';
   const invalid = 'The URL is not valid:';
-  const example = 'ive one such as ws://127.0.0.1:8080/ws.';
+  const example = 'se one such as ws://127.0.0.1:8080/ws.';
   const ports = 'Check the host and the port (1 to 65535).';
   it.each<[unknown, string]>([
     ['localhost:8080/ws', `${scheme} "localhost:8080/ws". Write ws://localhost:8080/ws.`],
     ['127.0.0.1:8080/ws?ticket=secret', `${scheme} "127.0.0.1:8080/ws". Write ws://127.0.0.1:8080/ws.`],
     ['example.com', `${scheme} "example.com". Write ws://example.com.`],
     ['//example.com/ws', `${scheme} "//example.com/ws". Write ws://example.com/ws.`],
-    ['ftp://example.com/ws', `${scheme} "ftp://example.com/ws". G${example}`],
-    ['mailto:x', `${scheme} "mailto:x". G${example}`],
-    ['./ws', `${scheme} "./ws". G${example}`],
-    ['ws', `${scheme} "ws". G${example}`],
+    ['ftp://example.com/ws', `${scheme} "ftp://example.com/ws". U${example}`],
+    ['mailto:x', `${scheme} "mailto:x". U${example}`],
+    ['./ws', `${scheme} "./ws". U${example}`],
+    ['ws', `${scheme} "ws". U${example}`],
     ['ws://', `${invalid} "ws://". ${ports}`],
     ['ws://127.0.0.1:99999/ws', `${invalid} "ws://127.0.0.1:99999/ws". ${ports}`],
     ['ws://local host/ws', `${invalid} "ws://local host/ws". ${ports}`],
-    ['ws://example.com/ws?ticket=secret#a', 'The URL must have no #: "ws://example.com/ws".'],
-    ['https://ada:secret@example.com/ws#a', 'The URL must have no #: "https://example.com/ws".'],
-    ['', `The URL is empty: g${example}`],
-    [undefined, `The URL is undefined: g${example}`],
-    [5, `The URL is 5: g${example}`],
+    ['ws://example.com/ws?ticket=secret#a', 'The URL must not contain #: "ws://example.com/ws".'],
+    ['https://ada:secret@example.com/ws#a', 'The URL must not contain #: "https://example.com/ws".'],
+    ['', `The URL is empty: u${example}`],
+    [undefined, `The URL is undefined: u${example}`],
+    [5, `The URL is 5: u${example}`],
   ])('is not %s', (url, message) => {
     expect(() => addressOf(url as string)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 
   it.each(['file:///page/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
     vi.stubGlobal('location', new URL(href));
-    const message = `This page has no address to complete the path "/ws": give a whole URL such as ws://127.0.0.1:8080/ws.`;
+    const message = `This page has no address to complete the path "/ws": use a full URL such as ws://127.0.0.1:8080/ws.`;
     expect(() => addressOf('/ws')).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 

@@ -1,15 +1,15 @@
-/** The address of the broker, from what the application has written. */
+/** The address of the broker, from the URL that the application passes. */
 import { FanfareError } from './errors.js';
 
 const example = 'ws://127.0.0.1:8080/ws';
 
 /**
- * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. A path is completed from the address of the page; null if
- * there is no page, as on a server that renders it. Throws `invalidOption`.
+ * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. The address of the page completes a path. Returns null if there
+ * is no page, as during server-side rendering. Throws `invalidOption`.
  */
 export function addressOf(url: string | URL): string | null {
   const text = typeof url === 'string' ? url.trim() : String(url);
-  // Of a worker that was made from a blob, the origin is that of the page; of a file it is 'null'.
+  // The origin of a worker from a blob is the origin of the page. The origin of a file is 'null'.
   const origin = (globalThis as { location?: { readonly origin: string } }).location?.origin;
   if (isPath(text) && origin === undefined) return null;
   const address = parse(text, text.startsWith('/') ? origin : undefined);
@@ -17,7 +17,7 @@ export function addressOf(url: string | URL): string | null {
   throw new FanfareError('invalidOption', { message: whyNot(url, text) });
 }
 
-/** `//host/ws` is none: it has a host. */
+/** `//host/ws` is not a path, because it has a host. */
 function isPath(text: string): boolean {
   return /^\/(?!\/)/.test(text);
 }
@@ -33,21 +33,20 @@ function parse(text: string, base: string | undefined): URL | null {
 }
 
 function whyNot(url: unknown, text: string): string {
-  if (typeof url !== 'string' && !(url instanceof URL)) return `The URL is ${text}: give one such as ${example}.`;
-  if (text === '') return `The URL is empty: give one such as ${example}.`;
-  // Without user, password and query, which may be secrets.
+  if (typeof url !== 'string' && !(url instanceof URL)) return `The URL is ${text}: use one such as ${example}.`;
+  if (text === '') return `The URL is empty: use one such as ${example}.`;
+  // Without user, password and query, because they may be secret.
   const shown = JSON.stringify(text.replace(/[?#].*/s, '').replace(/\/\/[^/]*@/, '//'));
-  if (text.includes('#')) return `The URL must have no #: ${shown}.`;
-  if (isPath(text))
-    return `This page has no address to complete the path ${shown}: give a whole URL such as ${example}.`;
+  if (text.includes('#')) return `The URL must not contain #: ${shown}.`;
+  if (isPath(text)) return `This page has no address to complete the path ${shown}: use a full URL such as ${example}.`;
   if (/^(wss?|https?):/i.test(text)) return `The URL is not valid: ${shown}. Check the host and the port (1 to 65535).`;
   const hint = /^(\/\/)?(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+:\d+)(:\d+)?(\/|$)/.test(text)
     ? `Write ws://${JSON.parse(shown).replace(/^\/\//, '')}.`
-    : `Give one such as ${example}.`;
+    : `Use one such as ${example}.`;
   return `The URL must begin with ws:// or wss://: ${shown}. ${hint}`;
 }
 
-/** The same for people: without user, password and query, which may be secrets. */
+/** The address for messages: without user, password and query, because they may be secret. */
 export function shownAddress(address: string): string {
   const { protocol, host, pathname } = new URL(address);
   return `${protocol}//${host}${pathname}`;

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** The public names that both entries share. */
+/** Public names of both entries. */
 export type { Position } from '@fanfare/protocol';
 export type { SubscribeOptions } from './catch-up.js';
 export type { AnyClient, Client, ClientEvents } from './client.js';

@@ -1,4 +1,4 @@
-/** A subscription that begins with a part of the topic's history, until it has got what everybody has got. */
+/** A subscription that starts with a part of the history, until it has caught up with the live publications. */
 import { type Item, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
 import { Delivery } from './delivery.js';
@@ -10,17 +10,18 @@ import { Repair, type RepairSettings } from './repair.js';
 import type { Check } from './schemas.js';
 import type { Reader } from './subscription.js';
 
+/** Options of `subscribe()`: which part of the history comes first. */
 export interface SubscribeOptions {
   /**
-   * Begin with what came after this position, the last one that the application knows. If the history does not reach back to it, an
-   * event `gap` or `reset` tells so. Null is as good as nothing.
+   * Begin with the publications after this position, for example the last one that your app has stored. If the history does not reach
+   * back that far, you get a `gap` or a `reset` event. Null means no position.
    */
   readonly since?: Position | null | undefined;
-  /** If there is no `since`: begin with the last so many publications, or as many as the history has. */
+  /** Begin with this many publications of the history, or fewer if it has fewer. Ignored if `since` is set. */
   readonly last?: number | undefined;
 }
 
-/** Where a subscription begins: after a position, or with the last so many publications. */
+/** Start of a subscription: after a position, or with a number of latest publications. */
 export type Beginning = { readonly since: Position } | { readonly last: number };
 
 /** Throws `invalidOption`. Null if the subscription begins with what is published from now on. */
@@ -29,7 +30,7 @@ export function beginningOf(options: SubscribeOptions): Beginning | null {
   const since = checkSince(options.since);
   const { last } = options;
   if (last !== undefined && !(Number.isInteger(last) && last >= 1)) {
-    throw new FanfareError('invalidOption', { message: `last must be an integer of 1 or more, not ${last}.` });
+    throw new FanfareError('invalidOption', { message: `last must be an integer of at least 1, not ${last}.` });
   }
   if (since !== null) return { since };
   return last === undefined ? null : { last };
@@ -40,7 +41,7 @@ export interface CatchUpParts {
   readonly check: Check | null;
   readonly reader: Reader;
   readonly beginning: Beginning;
-  /** Whom to ask for history; null while nobody is there. */
+  /** The connection to read history from; null if there is none. */
   readonly connection: () => Connection | null;
   /** It may have caught up. */
   readonly onProgress: () => void;
@@ -56,7 +57,7 @@ export class CatchUp {
   readonly #line: Line;
   readonly #repair: Repair;
   readonly #delivery: Delivery;
-  /** Where the topic stood when this began; null if that is not known yet. */
+  /** The topic's newest position when this began; null if not known yet. */
   #start: Position | null = null;
   /** Whether the application may count on what comes next: it has named a position, or has got a publication. */
   #isExpecting: boolean;
@@ -84,7 +85,7 @@ export class CatchUp {
         this.#delivery.take(items, position);
       },
       onGap: (reason, position) => {
-        // The history has less than the last so many.
+        // The history has fewer publications than `last`.
         if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;
         this.#delivery.tell(() => reader.gap({ reason, position }));
       },
@@ -117,7 +118,7 @@ export class CatchUp {
     return this.#delivery.isIdle;
   }
 
-  /** `join`: where the topic stands. `isCertain`: by the word of a node, and not only as far as this client has got. */
+  /** `join`: the topic's newest position. `isCertain`: a node reported it; otherwise it is only the progress of this client. */
   start(join: Position, isCertain: boolean): void {
     const { beginning } = this.#parts;
     this.#hasStarted = true;

@@ -1,4 +1,4 @@
-/** The client: wires the parts, and is what applications hold. Read this first. */
+/** The client that applications use. It connects all parts. Read this file first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
 import { addressOf } from './address.js';
 import { beginningOf, type SubscribeOptions } from './catch-up.js';
@@ -29,19 +29,20 @@ import type { Listener, PublicationOf, SubscriptionOf } from './subscription.js'
 import type { AnyTopics, DataOf, Schemas } from './topics.js';
 import type { WebSocketConstructor } from './websocket.js';
 
+/** The events of a client. */
 export interface ClientEvents {
-  /** The connection has entered a state. */
+  /** The connection entered a new state. */
   state: ConnectionState;
   /**
-   * What went wrong where nobody waits for it: a listener that threw, a publication that could not be handed out, a publication
-   * sent with `send()` that the node refused. Without a listener here it is written to the console.
+   * An error that no promise reports: a listener threw, a publication could not be delivered, or the node refused a publication of
+   * `send()`. If this event has no listener, the client writes the error to the console.
    */
   error: FanfareError;
 }
 
 /**
- * A connection to a Fanfare broker that comes back by itself, and all that is published and subscribed over it.
- * `Published` and `Received` map topics to data; they differ only where schemas transform.
+ * A client of a Fanfare broker. It reconnects automatically and keeps its subscriptions. `Published` and `Received` map topics to data;
+ * they differ only if schemas transform data.
  */
 // The methods say `keyof … & string`, not TopicOf: of a misspelled topic the compiler then lists the right ones.
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
@@ -57,7 +58,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   /** Null if the URL is a path and there is no page. */
   readonly #address: string | null;
   readonly #isEager: boolean;
-  /** What {@link connect} has returned, until it settles. */
+  /** The promise of {@link connect}, until it settles. */
   #connected: Promise<void> | null = null;
   #draining: Promise<void> | null = null;
 
@@ -69,7 +70,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     webSocket: WebSocketConstructor | null,
   ) {
     if (webSocket === null)
-      throw new FanfareError('invalidOption', { message: 'There is no WebSocket here: give one as webSocket.' });
+      throw new FanfareError('invalidOption', {
+        message: 'This platform has no WebSocket: pass one with the option webSocket.',
+      });
     const { encoding = codec.encoding } = options as { encoding?: unknown };
     if (encoding !== codec.encoding) {
       throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
@@ -91,7 +94,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       else report(error);
     });
     const levels = new Levels();
-    // Together below the thousand commands that wait at a node for its authorization hook.
+    // Together fewer than the thousand commands that may wait for the authorization hook of a node.
     const [publications, commands] = [new Pacer(600), new Pacer(300)];
     const requests = new Requests(codec, commands, debug);
     const connection = (): Connection | null => this.#link.newest;
@@ -129,7 +132,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     );
   }
 
-  /** Whether the debug log is on: what leaves and comes, without data and tokens, and the states. It can be switched at any time. */
+  /** Whether the debug log is on. It logs commands, messages and states, without data and tokens. You can switch it at any time. */
   get debug(): boolean {
     return this.#debug.isOn;
   }
@@ -138,20 +141,21 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#debug.isWanted = isWanted;
   }
 
+  /** The current state of the connection. */
   get state(): ConnectionState {
     return this.#link.state;
   }
 
-  /** Calls `listener` for each event from now on. Returns the function that ends that. */
+  /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => unknown): () => void {
     return this.#events.on(name, listener);
   }
 
   /**
-   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after the node has ended the
-   * connection for good. If it waits to try again, it tries at once. Resolves when connected, however many attempts that
-   * takes. Rejects if the node ends the connection for good first, or if `close()` or `drain()` is called (then without an unhandled
-   * rejection if nobody waits for it).
+   * Connects if the client is disconnected: with `autoConnect: false`, after `close()`, or after a close code that stops reconnecting.
+   * If the client waits before its next attempt, it tries at once. Resolves when connected, after any number of attempts. Rejects if
+   * the node closes the connection with such a code. Also rejects if you call `close()` or `drain()`; that causes no unhandled
+   * rejection.
    */
   connect(): Promise<void> {
     const error = this.#whyNoAddress();
@@ -163,13 +167,14 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Publishes to everyone who subscribes to the topic; resolves once the broker has accepted it. While there is no connection it
-   * waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. What is refused for now, or was on its way when the connection
-   * broke, is sent again until `timeoutMs` is over, and what is published to the topic meanwhile waits behind it. A topic that keeps
-   * history gets it once all the same. On one that keeps none nobody could know: there it is sent again only while it is
-   * certain that nobody got it, else this rejects (`connectionLost`, `unconfirmed`, `internal`).
+   * Publishes to all subscribers of the topic. Resolves after the broker has accepted the publication. If there is no connection, the
+   * publication waits for one, up to `maxQueuedPublications` and `maxQueuedBytes`. If the node refuses it temporarily, or the
+   * connection breaks before the answer, the client sends it again until `timeoutMs`. Later publications to the topic wait for it.
    *
-   * Rejects with a {@link FanfareError}; its `maybeDelivered` says whether subscribers may have got the publication all the same.
+   * A topic that keeps history gets the publication once, however often it is sent. For a topic without history, the client sends it
+   * again only if certainly nobody got it. Otherwise this rejects (`connectionLost`, `unconfirmed`, `internal`).
+   *
+   * Rejects with a {@link FanfareError}. If its `maybeDelivered` is true, subscribers may have received the publication.
    */
   publish<Topic extends keyof Published & string>(
     topic: Topic,
@@ -184,9 +189,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Publishes without asking whether it arrived: end with `drain()`, not `close()`, where it should. Throws where it cannot be
-   * sent at all: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. What turns out
-   * later (an asynchronous schema, a first connection to a node that takes shorter frames) is an event `error`.
+   * Publishes without an acknowledgement. To make sure that the publication reaches the node, end with `drain()`, not `close()`. Throws
+   * if it cannot be sent: `invalidTopic`, `unknownTopic`, `invalidData`, `frameTooLarge`, `queueFull`, `closed`, `draining`. Later
+   * failures (an asynchronous schema, a node with a smaller frame limit) are `error` events.
    */
   send<Topic extends keyof Published & string>(topic: Topic, data: DataOf<Published, Topic>): void {
     this.#assertOpen();
@@ -195,11 +200,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Subscribes to a topic, now and after each reconnect. With a listener, that is called for each publication, in order; without
-   * one, read the subscription with `for await`. Several subscriptions to one topic share one at the node.
+   * Subscribes to a topic, now and after each reconnect. If you pass a listener, the client calls it for each publication, in order.
+   * Without a listener, read the subscription with `for await`. Several subscriptions to one topic share one subscription at the node.
    *
-   * It begins with what is published from now on; with `{ last: 50 }` with the last 50 that the topic's history has, with
-   * `{ since: position }` with what came after that position. `ready` resolves when that has been handed out.
+   * By default it delivers new publications only. `{ last: 50 }` begins with the last 50 publications of the history;
+   * `{ since: position }` begins with the publications after that position. `ready` resolves when that history has been delivered.
    *
    * Throws `invalidTopic`, `invalidOption`, `unknownTopic`, `closed`, `draining`.
    */
@@ -226,23 +231,24 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       more.every((argument) => argument === undefined);
     if (!fits) {
       const message =
-        'subscribe() takes a topic, then options (an object), then a listener (a function). The last two may be missing.';
+        'subscribe() takes a topic, optional options (an object) and an optional listener (a function), in this order.';
       throw new FanfareError('invalidOption', { message });
     }
     const given = (options ?? {}) as SubscribeOptions;
     const beginning = beginningOf(given);
     const reader = this.#feeds.read(topic, (listener ?? null) as Listener | null, beginning);
     this.#use();
-    // What comes on a topic is what its map says: by the schema, or by the word of the author of the map.
+    // The data of a topic has the type in the topic map: a schema checks it, or the author of the map asserts it.
     return reader as unknown as SubscriptionOf<Received, Topic>;
   }
 
   /**
-   * Reads what a topic's history has after `since`, or before it; from the oldest, or the newest, where that is left out. It may hold
-   * less than `limit` and than there is: ask again, from the last position. Waits for a connection, `timeoutMs` at most.
+   * Reads the history of a topic after `since`, or before it with `direction: 'backward'`. Without `since` it begins with the oldest
+   * publication, or backward with the newest. The result may have fewer publications than `limit` although there are more: call it
+   * again from the last position. Waits for a connection, at most `timeoutMs`.
    *
-   * Rejects with `noHistory` where the topic keeps none; `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
-   * `draining`, and what the node says.
+   * Rejects with `noHistory` if the topic keeps no history, with `invalidTopic`, `invalidOption`, `unknownTopic`, `timeout`, `closed`,
+   * `draining`, or with the error of the node.
    */
   history<Topic extends keyof Received & string>(
     topic: Topic,
@@ -256,17 +262,17 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Ends everything at once: loops finish, unanswered and waiting publishes reject with `closed`. Resolves when the socket
-   * is closed; nothing keeps the process alive after that.
+   * Closes the client at once: loops end, and unanswered or waiting publishes reject with `closed`. Resolves when the socket is closed.
+   * After that the client does not keep the process alive.
    */
   close(): Promise<void> {
     return this.#link.disconnect('closedByClient');
   }
 
   /**
-   * An orderly end: takes no new publishes and subscriptions, unsubscribes, waits until all that was published is settled, all
-   * that was sent has reached the node and all that had come is read, and closes. After `drainTimeoutMs` it closes all the same,
-   * and rejects with `timeout`. A `close()` meanwhile ends it at once.
+   * Closes the client gracefully: it accepts no new calls, unsubscribes, waits until all publishes are answered, all sends have reached
+   * the node and loops have read everything, and then closes. After `drainTimeoutMs` it closes anyway and rejects with `timeout`. Call
+   * `close()` to end a drain at once.
    */
   drain(): Promise<void> {
     if (this.#draining !== null) return this.#draining;
@@ -308,7 +314,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       };
     });
     try {
-      // Disconnected here, it has never been connected: nothing will ever leave.
+      // If it is disconnected here, it was never connected, and there is nothing to finish.
       if (this.state.name !== 'disconnected') await Promise.race([this.#finish(), over]);
     } finally {
       stop();
@@ -318,7 +324,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   async #finish(): Promise<void> {
     await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
-    // Handed to the socket is not delivered. Commands are carried out in order: the answer to a last one says that all were.
+    // Written to the socket does not mean received. The node handles commands in order, so the answer to a last ping confirms all of them.
     await new Promise<unknown>((resolve) => this.#ping(this.#link.connection, this.#limits.drainTimeoutMs, resolve));
   }
 
@@ -341,18 +347,18 @@ export class Client<Published extends object = AnyTopics, Received extends objec
         break;
     }
     if (this.#requests.answer(message, connection) || message.type !== 'error' || message.id !== null) return;
-    // An error without an id answers what was sent without one: a publication of send(), as a rule.
+    // An error without an id answers a command without an id, usually a publication of send().
     const error = ReplyError.of(message);
     if (error.code === 'rateLimited') this.#outbox.onSendLimited(error);
     this.#report(error);
   }
 
-  /** Subscriptions first, each to both connections for a while; then publications, each to one of them. */
+  /** Moves subscriptions first, for a while on both connections. Then moves publications, each on one connection. */
   #move(from: Connection, to: Connection, onMoved: () => void): void {
     const { timeoutMs } = this.#limits;
     this.#feeds.move(from, to, () => {
       this.#outbox.pause();
-      // What send() sent is not answered; commands are carried out in order.
+      // Publications of send() get no answer. The node handles commands in order, so a ping confirms them.
       this.#ping(from, timeoutMs, () => this.#outbox.whenQuiet(timeoutMs, onMoved));
     });
   }
@@ -378,7 +384,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     this.#requests.failAll(error);
     this.#publisher.clear();
     if (errorCode === 'closed') {
-      // That a connect() ends with it is no failure for anyone to hear of, unless somebody waits for it.
+      // A connect() that ends with close() is not an unhandled rejection.
       this.#connected?.catch(() => {});
       return this.#feeds.discardAll('closed');
     }
@@ -387,8 +393,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Connects if that is not done yet. `timeoutMs`: how long what needs the connection waits for it. It has to wait already: a listener
-   * that is called here may close the client, and ends what waits.
+   * Connects on first use. `timeoutMs` is how long the caller waits for the connection. Enqueue the caller before this: a state
+   * listener that runs here may close the client, and that must end the caller too.
    */
   #use(timeoutMs = this.#limits.timeoutMs): void {
     if (this.#isEager && this.state.name === 'disconnected') this.#link.connect();
@@ -403,11 +409,11 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   #whyNoAddress(): FanfareError | null {
     if (this.#address !== null) return null;
     const message =
-      'The URL is a path, and there is no page to complete it: give a whole one, such as ws://127.0.0.1:8080/ws.';
+      'The URL is a path, and there is no page to complete it: use a full URL such as ws://127.0.0.1:8080/ws.';
     return new FanfareError('invalidOption', { message });
   }
 
-  /** Why nothing new is taken, or null where it is. */
+  /** Why the client accepts no new calls; null if it accepts them. */
   #whyClosed(): FanfareError | null {
     const { state } = this;
     if (this.#address === null) return this.#whyNoAddress();
@@ -423,15 +429,15 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   };
 }
 
-/** Whether the application has ended the connection, or the node has. */
+/** `closed` if the application ended the connection, `disconnected` if the node did. */
 function endCode(code: StateCode): 'closed' | 'disconnected' {
   return code === 'closedByClient' || code === 'drained' ? 'closed' : 'disconnected';
 }
 
-/** What clients of all topic maps have in common: for code that watches or ends them. */
+/** The common part of all clients, whatever their topic map: for code that monitors or closes clients. */
 export type AnyClient = Omit<Client, 'publish' | 'send' | 'subscribe' | 'history'>;
 
 function warn(error: FanfareError): void {
-  // biome-ignore lint/suspicious/noConsole: the last resort for an error that nobody listens to; silence would be worse.
+  // biome-ignore lint/suspicious/noConsole: last resort for an error without a listener; silence would be worse.
   console.warn('Fanfare:', error);
 }

@@ -1,4 +1,4 @@
-/** One WebSocket: dial, read frames, notice when the peer is dead, close. It never comes back; `link.ts` makes another. */
+/** One WebSocket: dial, read frames, detect a dead peer, close. It does not reconnect; `link.ts` creates a new one. */
 import {
   type ClientCodec,
   closeReasons,
@@ -22,7 +22,7 @@ export interface ConnectionListener {
   /** Commands may be posted; `connect` has been. */
   onOpen(connection: Connection): void;
   onMessage(message: ServerMessage, connection: Connection): void;
-  /** The token could not be renewed, and that is tried again; or, null, it has been. */
+  /** The token could not be refreshed, and the client retries; null if a refresh succeeded. */
   onTokenError(error: FanfareError | null): void;
   /** Called once, last. */
   onClose(closure: Closure, connection: Connection): void;
@@ -38,7 +38,7 @@ export interface ConnectionSettings extends ReconnectPolicy {
   readonly debug: DebugLog;
 }
 
-/** How long a closing handshake may take before the socket is left to itself. */
+/** Time for the closing handshake. After it the socket is abandoned. */
 export const closeTimeoutMs = 1_000;
 
 /** `readyState` of a WebSocket that is closed. */
@@ -47,9 +47,9 @@ const closed = 3;
 /** Shortest time between two pings, in milliseconds: the shortest that a node can be set to. A server that says less is not followed. */
 const minPingIntervalMs = 1_000;
 
-const notFanfare = 'The server does not speak Fanfare: check host, port and path of the URL.';
+const notFanfare = 'The server does not speak Fanfare: check the host, port and path of the URL.';
 
-/** What the `error` event of a WebSocket may say; that of browsers says nothing. */
+/** Fields of the `error` event of a WebSocket. Browsers set none of them. */
 interface Failure {
   readonly message?: string;
   readonly error?: unknown;
@@ -63,13 +63,13 @@ export class Connection {
   readonly leaving = new Map<string, number>();
   readonly #settings: ConnectionSettings;
   #listener: ConnectionListener;
-  /** Null as long as a token is asked for. */
+  /** Null while the client fetches a token. */
   #socket: WebSocketLike | null = null;
   readonly #frames: Frames;
   readonly #renewal: Renewal | null;
   #isOpen = false;
   #isOver = false;
-  /** What the node says against the token: it closes the connection then. */
+  /** The node's reason for refusing the token. It then closes the connection. */
   #refusal = '';
   /** The one timer: the deadline for `connected`, from then on the heartbeat. */
   #timer: ReturnType<typeof setTimeout>;
@@ -93,7 +93,7 @@ export class Connection {
       );
     if (getToken === null) this.#dial(null);
     else {
-      // Before the handshake: a node has no patience with connections that have no token.
+      // Before the handshake, because a node closes connections without a token after a short time.
       askForToken(getToken)
         .then((token) => this.#isOver || this.#dial(token))
         .catch((error: Error) => {
@@ -111,7 +111,9 @@ export class Connection {
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
       if (socket.protocol !== subprotocols[codec.encoding]) {
-        return this.drop(closure('protocolError', `${notFanfare} It opened a WebSocket without our subprotocol.`));
+        return this.drop(
+          closure('protocolError', `${notFanfare} It accepted the WebSocket without the Fanfare subprotocol.`),
+        );
       }
       this.#isOpen = true;
       this.post(outgoing(codec.encode({ type: 'connect', id: connectId, token })));
@@ -190,7 +192,7 @@ export class Connection {
     if (socket === null) return Promise.resolve();
     socket.onopen = null;
     socket.onmessage = null;
-    // Not null: the package `ws` throws an error that nobody listens to.
+    // Not null: without a listener the package `ws` throws the error.
     socket.onerror = () => {};
     return new Promise((resolve) => {
       if (socket.readyState === closed) return resolve();
@@ -241,12 +243,12 @@ export class Connection {
       // What it would have been is lost: a new connection at least makes the application see a gap.
       const { message } = cause as Error;
       const why =
-        this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame of the node cannot be read: ${message}`;
+        this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame from the node cannot be decoded: ${message}`;
       this.drop(closure('protocolError', why, null, false, cause));
     }
   }
 
-  /** Where it is the token that the node refuses, it closes the connection, and says by the code whether to come back. */
+  /** If the node refuses the token, it closes the connection; its close code decides whether the client reconnects. */
   #onRefused({ code, message, retryable }: ErrorReply): void {
     this.#refusal = `${code}: ${message}`;
     if (retryable || code === 'malformed') this.#giveUp(!retryable);

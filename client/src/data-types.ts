@@ -1,4 +1,4 @@
-/** What data may be, known to the compiler: what a publisher may give, and what a subscriber gets. */
+/** Types of data: what a publisher may send, and what a subscriber gets. */
 
 type AnyFunction = (...args: never) => unknown;
 
@@ -7,7 +7,7 @@ type Primitive = string | number | bigint | boolean | symbol | null | undefined;
 /** Instances of classes: dates, bytes, maps, decimals. Plain data has no methods. */
 type HasMethods<Data> = Extract<Data[keyof Data], AnyFunction> extends never ? false : true;
 
-/** Data as subscribers get it. All listeners of a client share one object, so that none may write to it. */
+/** Data as subscribers get it. It is read-only because all subscriptions of a client share one object. */
 export type ReadonlyData<Data> = unknown extends Data
   ? Data
   : Data extends Primitive | AnyFunction
@@ -21,10 +21,10 @@ export type ReadonlyData<Data> = unknown extends Data
         ? Data
         : { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> };
 
-/** The compiler shows this where data cannot be JSON. */
+/** The compiler shows this if data cannot be JSON. */
 type NotJson = 'JSON has no form for this';
 
-/** The same data if JSON carries it: no dates, bytes, bigints or functions, and no `undefined` but in optional properties. */
+/** The same data if JSON can carry it: no dates, bytes, bigints or functions, and `undefined` only in optional properties. */
 export type Json<Data> = unknown extends Data
   ? Data
   : Data extends string | number | boolean | null
@@ -39,7 +39,7 @@ export type Json<Data> = unknown extends Data
           ? NotJson
           : { [Key in keyof Data]: Json<Exclude<Data[Key], undefined>> | Extract<Data[Key], undefined> };
 
-/** Data of which the compiler knows nothing but that it goes into JSON. */
+/** Data of unknown type that JSON can carry. */
 export type JsonData =
   | string
   | number

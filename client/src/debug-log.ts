@@ -1,7 +1,7 @@
-/** What happens on the connections of a client, in the console, to look for a fault. No data of publications and no token is in it. */
+/** Debug log of a client's connections in the console. It never contains publication data or tokens. */
 import type { OutgoingCommand, ServerMessage } from '@fanfare/protocol';
 
-/** `FANFARE_DEBUG = true` in the console of a page switches the log of all its clients on. */
+/** `FANFARE_DEBUG = true` in the console of a page enables the log of all its clients. */
 type Global = { readonly FANFARE_DEBUG?: unknown };
 
 export class DebugLog {
@@ -12,16 +12,16 @@ export class DebugLog {
   }
 
   write(...what: unknown[]): void {
-    // biome-ignore lint/suspicious/noConsole: that is what it is for.
+    // biome-ignore lint/suspicious/noConsole: this is the purpose of this class.
     if (this.isOn) console.debug(new Date().toISOString(), 'Fanfare', ...what);
   }
 
-  /** A command that leaves. */
+  /** Logs an outgoing command. */
   sent({ type, id, topic = '' }: Pick<OutgoingCommand, 'type' | 'id'> & { readonly topic?: string }): void {
     this.write('>', type, id, topic);
   }
 
-  /** A message that has come. */
+  /** Logs an incoming message. */
   received(message: ServerMessage): void {
     if (!this.isOn) return;
     const { type, items, publications, ...fields } = { items: null, publications: null, ...message };

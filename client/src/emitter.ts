@@ -2,7 +2,7 @@
 
 type Failed = (cause: unknown) => void;
 
-/** Calls a listener. What it throws, or its promise rejects with, goes to `onFailure`. */
+/** Calls a listener. If it throws or rejects, `onFailure` gets the error. */
 export function call<Event>(listener: (event: Event) => unknown, event: Event, onFailure: Failed): void {
   try {
     const outcome = listener(event);
@@ -16,12 +16,12 @@ export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => unknown>>();
   readonly #onFailure: (cause: unknown, name: keyof Events) => void;
 
-  /** `onFailure` takes what a listener threw or rejected with; the other listeners are called all the same. */
+  /** `onFailure` gets the error of a listener that threw or rejected. The other listeners are still called. */
   constructor(onFailure: (cause: unknown, name: keyof Events) => void) {
     this.#onFailure = onFailure;
   }
 
-  /** Calls `listener` for each event from now on. Returns the function that ends that. */
+  /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => unknown): () => void {
     let listeners = this.#listeners.get(name);
     if (listeners === undefined) {
@@ -34,7 +34,7 @@ export class Emitter<Events extends object> {
     return () => listeners.delete(entry);
   }
 
-  /** Answers false where nobody listens. */
+  /** Returns false if there is no listener. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
     const listeners = [...(this.#listeners.get(name) ?? [])];
     for (const listener of listeners) call(listener, event as never, (cause) => this.#onFailure(cause, name));

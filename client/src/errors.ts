@@ -1,27 +1,26 @@
-/** Every error of this client: one class per kind, each with a stable `code`. The README has the same tables. */
+/** All errors of the client: one class per kind, each with a stable `code`. The README lists them. */
 import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/** Codes that this client gives itself, and the sentence of an error that has no better one. The README has the codes. */
+/** Error codes of the client itself, each with its default message. The README lists the codes. */
 const sentences = {
-  aborted: 'The signal given to publish() was aborted. Its reason is the cause.',
+  aborted: 'The signal passed to publish() was aborted: see cause for the reason.',
   closed: 'The client is closed. Call connect() to use it again.',
-  connectFailed: 'No connection could be opened.',
-  connectionLost: 'The connection broke before the node answered.',
-  disconnected: 'The node ended the connection for good.',
-  draining: 'drain() was called: the client takes nothing new.',
-  frameTooLarge: 'The publication is longer than a frame of the node may be.',
-  invalidData: 'The data cannot be encoded, or its schema refuses it.',
-  invalidOption: 'An option makes no sense.',
-  invalidTopic: 'The topic breaks the grammar.',
+  connectFailed: 'No connection to the broker.',
+  connectionLost: 'The connection broke before the node answered. Check maybeDelivered before you publish again.',
+  disconnected: 'The node closed the connection and the client will not reconnect. Fix the cause and call connect().',
+  draining: 'The client is draining and accepts no new calls. Wait for drain(), then call connect().',
+  frameTooLarge: 'The publication exceeds the maximum frame size of the node. Send less data.',
+  invalidData: 'The data cannot be encoded or does not match its schema.',
+  invalidOption: 'An option is invalid.',
+  invalidTopic: 'The topic name is invalid.',
   listenerFailed: 'A listener threw.',
   queueFull:
-    'Too much waits to be sent. Wait for earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
-  slowConsumer:
-    'The loop or the schema fell more than maxBufferedPublications behind. Read faster, or raise that limit.',
-  timeout: 'There was no answer in time.',
+    'The send queue is full. Await earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
+  slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise this limit.',
+  timeout: 'The node did not answer in time.',
   tokenFailed: 'getToken() failed.',
-  undecodable: 'A publication has no form in the encoding of this client.',
+  undecodable: 'A publication cannot be represented in the encoding of this client.',
   unknownTopic: 'No schema matches the topic.',
   unsubscribed: 'unsubscribe() was called before the node confirmed the subscription.',
 } as const;
@@ -30,7 +29,7 @@ export type LocalErrorCode = keyof typeof sentences;
 
 export const localErrorCodes = Object.keys(sentences) as readonly LocalErrorCode[];
 
-/** Codes of {@link FanfareError}: those of this client, and those of a node (PROTOCOL.md section 6). */
+/** Codes of {@link FanfareError}: codes of the client, and codes of a node (PROTOCOL.md section 6). */
 export type ErrorCode = LocalErrorCode | ReplyErrorCode;
 
 export interface ErrorDetails {
@@ -39,12 +38,12 @@ export interface ErrorDetails {
   readonly maybeDelivered?: boolean;
 }
 
-/** What all errors of this client are. */
+/** Base class of all errors of this client. */
 export class FanfareError extends Error {
   override readonly name: string = 'FanfareError';
   /**
-   * Of a failed publish: whether subscribers may have got the publication nevertheless. False means that nobody got it
-   * and that it can be published again without being doubled.
+   * For a failed publish: true if subscribers may have received the publication anyway. If false, nobody received it, and you can
+   * publish it again without a duplicate.
    */
   readonly maybeDelivered: boolean;
 
@@ -60,13 +59,13 @@ export class FanfareError extends Error {
   }
 }
 
-/** There is no connection any more: codes `connectionLost`, `disconnected`, `closed`. */
+/** The connection ended: codes `connectionLost`, `disconnected`, `closed`. */
 export class ConnectionError extends FanfareError {
   override readonly name = 'ConnectionError';
 
   constructor(
     code: 'connectionLost' | 'disconnected' | 'closed',
-    /** WebSocket close code, or null where no close frame came. */
+    /** WebSocket close code; null if there was no close frame. */
     readonly closeCode: number | null,
     details?: ErrorDetails,
   ) {
@@ -74,14 +73,14 @@ export class ConnectionError extends FanfareError {
   }
 }
 
-/** Data that cannot be sent or handed out: codes `invalidData`, `undecodable`. */
+/** Data that cannot be sent or delivered: codes `invalidData`, `undecodable`. */
 export class DataError extends FanfareError {
   override readonly name = 'DataError';
 
   constructor(
     code: 'invalidData' | 'undecodable',
     readonly topic: string,
-    /** What the schema found; empty where there is none or the data could not be encoded or decoded at all. */
+    /** Issues reported by the schema; empty if there is no schema, or if the data could not be encoded or decoded. */
     readonly issues: readonly SchemaIssue[],
     details?: ErrorDetails,
   ) {
@@ -89,18 +88,18 @@ export class DataError extends FanfareError {
   }
 }
 
-/** A node answered a command with an error. `code` is one of PROTOCOL.md section 6, or one that a newer node knows. */
+/** A node answered a command with an error. `code` is listed in PROTOCOL.md section 6; newer nodes may have more codes. */
 export class ReplyError extends FanfareError {
   override readonly name = 'ReplyError';
 
   constructor(
     code: ReplyErrorCode,
     message: string,
-    /** Whether the same command may succeed later. */
+    /** True if the same command may succeed later. */
     readonly retryable: boolean,
-    /** Of `rateLimited`: when the node has room for the command again, in milliseconds; null if it does not say. */
+    /** For `rateLimited`: time until the node accepts the command again, in milliseconds; null if unknown. */
     readonly retryAfterMs: number | null = null,
-    // What can never succeed was not delivered either. Of the rest, three codes say so; one that is unknown here may mean anything.
+    // A command that can never succeed was not delivered. These three retryable codes also mean that. An unknown code may mean anything.
     maybeDelivered = retryable && code !== 'unavailable' && code !== 'overloaded' && code !== 'rateLimited',
   ) {
     super(code, { message, maybeDelivered });
@@ -112,7 +111,7 @@ export class ReplyError extends FanfareError {
   }
 }
 
-/** Nothing came of it in time. `refusal`: how the last try failed; `trouble`: why there is no connection. */
+/** The timeout error. `refusal` is the last failure; `trouble` is the reason why there is no connection. */
 export function timedOut(
   timeoutMs: number,
   refusal: FanfareError | undefined,
@@ -125,21 +124,21 @@ export function timedOut(
   return new FanfareError('timeout', { message, cause, maybeDelivered });
 }
 
-/** `drain()` has given up. `trouble`: why there is no connection. */
+/** `drain()` timed out. `trouble` is the reason why there is no connection. */
 export function drainedLate(timeoutMs: number, trouble: FanfareError | null): FanfareError {
-  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). What was still waiting is dropped.`;
+  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). Everything that was still waiting is dropped.`;
   return new FanfareError('timeout', {
     message: trouble ? `${message} ${trouble.message}` : message,
     cause: trouble ?? undefined,
   });
 }
 
-/** What a listener threw; of whatever kind that is. */
+/** Wraps the value that a listener threw. */
 export function listenerFailed(of: string, cause: unknown): FanfareError {
   return new FanfareError('listenerFailed', { message: `A listener of ${of} threw: ${messageOf(cause)}`, cause });
 }
 
-/** What was thrown, as text: anything can be. */
+/** The thrown value as text. It may be any value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
 }

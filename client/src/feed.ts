@@ -1,4 +1,4 @@
-/** One topic on the wire: subscribes at the node once for all readers of this client, and hands out what comes. */
+/** One topic: subscribes at the node once for all subscriptions of this client, and delivers its publications to them. */
 import type { Position, Subscribed, TopicPush } from '@fanfare/protocol';
 import { type Beginning, CatchUp, type CatchUpSettings } from './catch-up.js';
 import type { Connection } from './connection.js';
@@ -15,7 +15,7 @@ import type { GapReason, Reader } from './subscription.js';
 
 export interface FeedSettings extends CatchUpSettings {
   readonly levels: Levels;
-  /** The newest connection that is open, or null where there is none. */
+  /** The newest open connection; null if there is none. */
   readonly connection: () => Connection | null;
 }
 
@@ -39,9 +39,9 @@ export class Feed {
   readonly #line: Line;
   readonly #repair: Repair;
   readonly #delivery: Delivery;
-  /** The connections whose node knows of it: none where it waits, two while it moves from one to the other. */
+  /** The connections that are subscribed: none while it waits, two while it moves from one to the other. */
   readonly #subscriptions = new Map<Connection, Subscription>();
-  /** Whether readers have been told that what anyone publishes arrives. */
+  /** True if readers have got their `subscribed` event. */
   #isConfirmed = false;
   /** Whether anything has come on these connections: without positions, what comes on the next one has a gap before it. */
   #isHeard = false;
@@ -92,7 +92,7 @@ export class Feed {
     });
   }
 
-  /** The connections whose node knows of it or soon will, and has not been told to stop. */
+  /** The connections that are subscribed or subscribing, and not unsubscribing. */
   get connections(): Connection[] {
     return this.#isDraining ? [] : [...this.#subscriptions.keys()];
   }
@@ -102,7 +102,7 @@ export class Feed {
     this.readers.add(reader);
     if (beginning === null) this.#delivery.readers.add(reader);
     else this.#catchUps.set(reader, this.#catchUp(reader, beginning));
-    // Not at once: whoever subscribes has had no chance to listen yet.
+    // Not synchronously: the caller of subscribe() has not added its listeners yet.
     queueMicrotask(() => {
       const { position } = this.#line;
       const catchUp = this.#catchUps.get(reader);
@@ -121,12 +121,12 @@ export class Feed {
     return new CatchUp(parts, this.#settings);
   }
 
-  /** Asks the node of the newest connection. Does nothing where that has been asked, or none is up: then the next one is. */
+  /** Subscribes on the newest connection. Does nothing if that is done already, or if there is no connection: the next one will do it. */
   subscribe(): void {
     const connection = this.#settings.connection();
     if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
     const since = this.#line.position;
-    // Without positions nobody can tell what comes twice: such a topic is on one connection at a time.
+    // Without positions duplicates cannot be detected, so such a topic uses one connection at a time.
     if (since === null && this.#subscriptions.size > 0) return;
     clearTimeout(this.#retry);
     this.#subscriptions.set(connection, 'asked');
@@ -228,7 +228,7 @@ export class Feed {
   }
 
   #onAnswer(answer: Answer, connection: Connection, since: Position | null): void {
-    // It was given up meanwhile: nobody reads, or the connection is gone and the next one will ask again.
+    // It was cancelled meanwhile: there are no readers, or the connection is lost and the next one will subscribe again.
     if (this.#subscriptions.get(connection) !== 'asked') return;
     if (!(answer instanceof FanfareError)) this.#onSubscribed(answer as Subscribed, connection, since);
     // What the node thinks of the subscription is unknown.
@@ -269,7 +269,7 @@ export class Feed {
     this.#failures = 0;
     this.#settings.levels.learn(this.topic, position !== null);
     this.#listener.onSubscribed(connection);
-    // Without a position before and after, nobody knows what was missed.
+    // Without a position before and after, missed publications cannot be detected.
     if (since === null ? this.#hasGap : position === null) {
       this.#tellGap('reconnected', position && moved(position, -reply.publications.length));
     }
@@ -293,7 +293,7 @@ export class Feed {
     this.#join(catchUp);
   }
 
-  /** The topic keeps no history: who was to begin with it gets what everybody gets. */
+  /** The topic keeps no history: readers that asked for history get live publications only. */
   #joinAll(): void {
     for (const catchUp of this.#catchUps.values()) {
       catchUp.startWithout();

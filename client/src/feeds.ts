@@ -1,4 +1,4 @@
-/** All topics that this client reads: who joins which feed, what is subscribed at which node, and what comes for whom. */
+/** All subscribed topics of this client: their feeds, their connections, and the routing of messages to them. */
 import type { TopicPush, Unsubscribed } from '@fanfare/protocol';
 import type { Beginning } from './catch-up.js';
 import type { Connection } from './connection.js';
@@ -34,7 +34,7 @@ export class Feeds {
     this.#settings = settings;
   }
 
-  /** Throws `unknownTopic` where there are schemas and none matches. */
+  /** Throws `unknownTopic` if there are schemas and none matches. */
   read(topic: string, listener: Listener | null, beginning: Beginning | null): Reader {
     let feed = this.#feeds.get(topic);
     if (feed === undefined) {
@@ -60,13 +60,13 @@ export class Feeds {
     for (const feed of this.#feeds.values()) feed.subscribe();
   }
 
-  /** Calls back once nothing would be lost if `from` were closed. Does not where one of the two is lost before. */
+  /** Calls back when `from` can be closed without loss. Does not call back if one of the two is lost first. */
   move(from: Connection, to: Connection, onMoved: () => void): void {
     this.#move = { from, to, onMoved };
     this.#tellIfMoved();
   }
 
-  /** The connection is gone. Where there is another one, what was subscribed on this one only is subscribed there. */
+  /** The connection is lost. If there is another one, topics that were subscribed only on the lost one are subscribed there. */
   lost(connection: Connection): void {
     this.#unsubscribing.delete(connection);
     if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;

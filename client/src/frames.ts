@@ -7,7 +7,7 @@ export type Encoded = string | Uint8Array;
 export interface Outgoing {
   readonly encoded: Encoded;
   readonly bytes: number;
-  /** Whether it has left: after that nobody here knows what becomes of it. */
+  /** True if it was sent. After that its outcome is unknown until the answer. */
   isSent: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** A node that is about to stop has said so: opens a second connection while the first serves on, however many attempts that takes. */
+/** Opens a second connection after the node has announced its shutdown, with retries. The first connection stays in use meanwhile. */
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Connection, ConnectionListener } from './connection.js';
 import { maxTimerMs } from './options.js';
@@ -58,7 +58,7 @@ export class Handover {
       this.#connection = dial({
         onOpen,
         onMessage: (message, connection) => this.#onMessage(message, connection),
-        // The state is that of the first connection still; where it fails again after the move, that says so.
+        // The state is still the state of the first connection. A failure after the move will change it.
         onTokenError: () => {},
         onClose: (why, connection) => this.#onClose(why, connection),
       });

@@ -1,4 +1,4 @@
-/** History that the application asks for: sent once there is a connection, and again where that breaks. */
+/** `history()` calls of the application: sent when there is a connection, and again if it breaks. */
 import { type HistoryDirection, type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
 import { FanfareError, timedOut } from './errors.js';
@@ -15,24 +15,25 @@ import type { Publication } from './subscription.js';
 /** `history` commands of a connection that may be unanswered: a node refuses one more (PROTOCOL.md section 7). */
 export const maxReads = 8;
 
+/** Options of `history()`. */
 export interface HistoryOptions {
-  /** Where to read on from, itself not included. Null is as good as nothing. @default the oldest there is; backward, behind the newest */
+  /** Position to read from; not included. Null means no position. @default before the oldest publication; backward, after the newest */
   readonly since?: Position | null | undefined;
-  /** Most publications to answer with, from 1 to 1000. @default 100 */
+  /** Maximum number of publications in the result, from 1 to 1000. @default 100 */
   readonly limit?: number | undefined;
-  /** Which ones to read; they come in order either way. @default 'forward' */
+  /** Read after `since` (`forward`) or before it (`backward`). The result is always oldest first. @default 'forward' */
   readonly direction?: HistoryDirection | undefined;
 }
 
 /** A part of a topic's history. */
 export interface HistoryOf<Item extends Publication> {
-  /** Where the topic stands: the position of its newest publication. */
+  /** Position of the topic's newest publication. */
   readonly position: Position;
-  /** Whether nothing is missing between `since` and `publications`; false without `since`. */
+  /** True if nothing is missing between `since` and the first of the publications; false without `since`. */
   readonly recovered: boolean;
   /**
-   * In order. One that cannot be decoded or that its schema refuses is not among them, but an event `error` of the client: the
-   * positions of the others show where it was.
+   * Publications, oldest first. A publication that cannot be decoded or does not match its schema is left out and causes an `error`
+   * event of the client.
    */
   readonly publications: readonly Item[];
 }
@@ -44,7 +45,7 @@ export interface HistoriesSettings {
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly report: (error: FanfareError) => void;
-  /** The newest connection that is open, or null where there is none. */
+  /** The newest open connection; null if there is none. */
   readonly connection: () => Connection | null;
   /** Why there is no connection; null if there is one. */
   readonly trouble: () => FanfareError | null;
@@ -67,7 +68,7 @@ interface Read {
 
 const directions: readonly unknown[] = ['forward', 'backward', undefined] satisfies HistoryOptions['direction'][];
 
-/** Throws `invalidOption`: a node would refuse it as malformed, together with what stands behind it in the frame. */
+/** Throws `invalidOption`. A node would refuse invalid options as malformed, with all later commands of the frame. */
 function questionOf(options: HistoryOptions): Question {
   refuseUnknown('history()', options, ['since', 'limit', 'direction']);
   const since = checkSince(options.since);
@@ -90,7 +91,7 @@ export class Histories {
     this.#settings = settings;
   }
 
-  /** How long the most impatient of them waits for a connection; infinite if there is none. */
+  /** Shortest time that a read waits for a connection; infinite if there are no reads. */
   get patienceMs(): number {
     return this.#reads.size > 0 ? this.#settings.timeoutMs : Number.POSITIVE_INFINITY;
   }
@@ -102,7 +103,7 @@ export class Histories {
     return this.#open(topic, check, await this.#fetch(topic, question));
   }
 
-  /** Asks for what waits for a connection. */
+  /** Sends the reads that wait for a connection. */
   askAll(): void {
     if (this.#settings.connection() === null) return;
     for (const read of this.#reads) if (!read.isAsking) this.#ask(read);

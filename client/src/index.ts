@@ -1,5 +1,5 @@
 /**
- * The Fanfare client. It speaks MessagePack, or JSON on demand; `@fanfare/client/json` speaks JSON only and is smaller.
+ * The Fanfare client. It speaks MessagePack, or JSON with `encoding: 'json'`. `@fanfare/client/json` speaks JSON only and is smaller.
  * @module
  */
 import { jsonClientCodec, MsgpackClientCodec } from '@fanfare/protocol';
@@ -11,9 +11,10 @@ import type { AnyJsonTopics, AnyTopics, JsonTopics, SchemaInputs, SchemaOutputs,
 
 export * from './api.js';
 
+/** Options of `createClient()`. */
 export interface ClientOptions extends CommonOptions {
   /**
-   * What this client speaks with the node. Publishers and subscribers of a topic may differ in it.
+   * Encoding between this client and the node. Publishers and subscribers of one topic may use different encodings.
    * @default 'msgpack'
    */
   readonly encoding?: 'msgpack' | 'json' | undefined;
@@ -22,12 +23,11 @@ export interface ClientOptions extends CommonOptions {
 type MsgpackOptions = ClientOptions & { readonly encoding?: 'msgpack' | undefined };
 
 /**
- * A client of the broker at `url`: `ws://…/ws`, `wss://…/ws`, or a path of the server that the page came from, such as `/ws`. It
- * connects when it is first used, and comes back by itself until `close()`.
+ * Creates a client of the broker at `url`: `ws://…/ws`, `wss://…/ws`, or a path on the server of the page, such as `/ws`. The client
+ * connects on first use and reconnects automatically until `close()`.
  *
- * Topics are typed by a map, `createClient<Topics>(url)`, or by schemas, which also check the data at run time:
- * `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption`, also for a `url`
- * that is none.
+ * A topic map gives topics their types: `createClient<Topics>(url)`. Schemas do the same and also check data at run time:
+ * `createClient(url, { schemas: { 'prices.*': Price } })`. Throws `invalidOption` if an option or the `url` is invalid.
  *
  * @example
  * const client = createClient<{ 'chat.lobby': string }>('wss://example.com/ws');

@@ -1,5 +1,5 @@
 /**
- * The Fanfare client that speaks JSON only, for small bundles.
+ * The Fanfare client with JSON only, for small bundles.
  * @module
  */
 import { jsonClientCodec } from '@fanfare/protocol';
@@ -10,12 +10,13 @@ import type { AnyJsonTopics, AnyTopics, JsonTopics, SchemaInputs, SchemaOutputs,
 
 export * from './api.js';
 
+/** Options of `createClient()`. */
 export interface ClientOptions extends CommonOptions {
-  /** JSON is all that this entry speaks. */
+  /** This entry speaks JSON only. */
   readonly encoding?: 'json' | undefined;
 }
 
-/** As `createClient` of `@fanfare/client`, speaking JSON. */
+/** Creates a client that speaks JSON. Otherwise the same as `createClient` of `@fanfare/client`. */
 export function createClient<const S extends Schemas>(
   url: string | URL,
   options: ClientOptions & { readonly schemas: S },

@@ -1,12 +1,12 @@
-/** Which topics keep history (levels recoverable and durable), as far as nodes have said. */
+/** Which topics keep history (levels recoverable and durable), learned from answers of nodes. */
 
-/** Topics that are remembered. Beyond it the one that was learnt first is forgotten: to be asked again costs a round trip. */
+/** Maximum number of remembered topics. Beyond it the oldest is forgotten, which costs one round trip to learn again. */
 const maxTopics = 10_000;
 
 export class Levels {
   readonly #hasHistory = new Map<string, boolean>();
 
-  /** Null where nobody knows yet. */
+  /** Null if it is not known yet. */
   hasHistory(topic: string): boolean | null {
     return this.#hasHistory.get(topic) ?? null;
   }

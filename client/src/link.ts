@@ -1,4 +1,4 @@
-/** Keeps one connection to the broker up: dials, waits, dials again, and says in which state that is. */
+/** Keeps one connection to the broker open: dials, waits, dials again, and reports the state. */
 import type { ServerMessage } from '@fanfare/protocol';
 import { shownAddress } from './address.js';
 import { Connection, type ConnectionListener, type ConnectionSettings } from './connection.js';
@@ -78,7 +78,7 @@ export class Link {
     return this.#state;
   }
 
-  /** The connection that publications leave on, where it is open. */
+  /** The connection that publications use; null if it is not open. */
   get connection(): Connection | null {
     return this.#connection?.isOpen ? this.#connection : null;
   }
@@ -106,7 +106,7 @@ export class Link {
     return new FanfareError('connectFailed', { message, cause });
   }
 
-  /** Something more needs a connection, and waits for no longer than this: the next attempt may have to come sooner. */
+  /** A new caller waits this long for a connection, so the next attempt may have to come sooner. */
   expect(timeoutMs: number): void {
     if (this.#state.name !== 'connecting' || this.#connection !== null) return;
     const { reconnectBaseDelayMs } = this.#settings;
@@ -114,7 +114,7 @@ export class Link {
     if (leftMs > mostDelayMs(timeoutMs, reconnectBaseDelayMs)) this.#planDial(timeoutMs);
   }
 
-  /** Dials at once, also where it waits to try again. Does nothing where a connection is up or on its way. */
+  /** Dials at once, even while waiting for the next attempt. Does nothing if a connection is open or being opened. */
   connect(): void {
     if (this.#state.name === 'disconnected') {
       this.#failures = 0;
@@ -128,7 +128,7 @@ export class Link {
     this.#dial();
   }
 
-  /** Ends it all. Resolves when the sockets are closed. */
+  /** Closes all connections. Resolves when the sockets are closed. */
   async disconnect(code: StateCode): Promise<void> {
     const closings = [this.#closing];
     if (this.#handover !== null) closings.push(this.#handover.stop(code));
@@ -191,7 +191,7 @@ export class Link {
     });
   }
 
-  /** The second connection becomes the connection. Does nothing where it does not serve yet. */
+  /** Makes the second connection the main one. Does nothing if the second one is not connected yet. */
   #move(why: Closure = closure('draining')): boolean {
     const [old, successor] = [this.#connection, this.#handover?.successor ?? null];
     if (old === null || successor === null) return false;

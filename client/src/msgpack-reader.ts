@@ -29,7 +29,7 @@ export class MsgpackReader {
     this.#at = 0;
     this.#depth = 0;
     const value = this.#value();
-    if (this.#at !== bytes.length) throw new LayoutError('There are bytes behind the value.');
+    if (this.#at !== bytes.length) throw new LayoutError('There are extra bytes after the value.');
     return value;
   }
 
@@ -160,13 +160,13 @@ export class MsgpackReader {
 
   /** Extension -1 of the specification, in 4, 8 or 12 bytes. */
   #timestamp(length: number): Date {
-    if (this.#uint(1) !== 0xff) throw new LayoutError('The only extension that is read is the timestamp.');
+    if (this.#uint(1) !== 0xff) throw new LayoutError('The only supported extension is the timestamp.');
     if (length === 4) return new Date(this.#uint(4) * 1_000);
     if (length === 8) {
       const packed = this.#load(8).getBigUint64(0);
       return new Date(Number(packed & 0x3_ffff_ffffn) * 1_000 + Number(packed >> 34n) / 1_000_000);
     }
-    if (length !== 12) throw new LayoutError(`A timestamp of ${length} bytes.`);
+    if (length !== 12) throw new LayoutError(`A timestamp has ${length} bytes, not 4, 8 or 12.`);
     const nanoseconds = this.#uint(4);
     return new Date(Number(this.#load(8).getBigInt64(0)) * 1_000 + nanoseconds / 1_000_000);
   }
@@ -194,12 +194,12 @@ export class MsgpackReader {
   }
 
   #enter(): void {
-    if (++this.#depth > maxDepth) throw new LayoutError(`Nested deeper than ${maxDepth} levels.`);
+    if (++this.#depth > maxDepth) throw new LayoutError(`The data is nested deeper than ${maxDepth} levels.`);
   }
 }
 
 function cutShort(): LayoutError {
-  return new LayoutError('The data is cut short.');
+  return new LayoutError('The data is incomplete.');
 }
 
 function isTextAt(text: string, bytes: Uint8Array, start: number): boolean {

@@ -34,7 +34,8 @@ export class MsgpackWriter extends Writer {
   }
 
   #object(value: object): void {
-    if (++this.#depth > maxDepth) throw new RangeError(`It contains itself, or nests deeper than ${maxDepth} levels.`);
+    if (++this.#depth > maxDepth)
+      throw new RangeError(`The data contains itself or is nested deeper than ${maxDepth} levels.`);
     if (Array.isArray(value)) {
       this.arrayHeader(value.length);
       for (const element of value) this.value(element);

@@ -1,112 +1,116 @@
-/** Every option of a client, with its unit, its default and what happens at the limit. */
+/** All options of a client, each with its unit, its default and what happens at the limit. */
 import { FanfareError } from './errors.js';
 import type { WebSocketConstructor } from './websocket.js';
 
+/** Time limits and size limits of a client. */
 export interface Limits {
   /**
-   * Time from the call of `getToken`, or from dialling, to the node's `connected` reply, in milliseconds. Beyond it the attempt
-   * counts as failed (`connectTimeout`) and the next one follows. The same for a token that takes the place of another.
+   * Time for `getToken`, the WebSocket handshake and the node's `connected` reply, in milliseconds. After it the attempt fails
+   * (`connectTimeout`) and the client tries again. The same limit applies to a token refresh.
    * @default 5000
    */
   readonly connectTimeoutMs: number;
   /**
-   * Time that a publish may take, waiting for a connection and repeating what failed included, in milliseconds. Beyond it the publish
-   * rejects with `timeout`; so does `history()`. A subscribe, or the reading of missed publications, that a node leaves unanswered
-   * for this long makes the client reconnect (`replyTimeout`).
+   * Time for a publish or `history()`, including waiting for a connection and retries, in milliseconds. After it the call rejects with
+   * `timeout`. If a node does not answer a subscribe or a read of missed publications within this time, the client reconnects
+   * (`replyTimeout`).
    * @default 10000
    */
   readonly timeoutMs: number;
   /**
-   * Time without any frame after a ping, in milliseconds. Beyond it the connection counts as dead (`heartbeatTimeout`) and the
-   * client reconnects.
+   * Time without a frame after a ping, in milliseconds. After it the client treats the connection as dead (`heartbeatTimeout`) and
+   * reconnects.
    * @default 10000
    */
   readonly pongTimeoutMs: number;
   /**
-   * Before reconnecting the client waits a random time between 0 and this, in milliseconds; the upper end doubles with each
+   * Before it reconnects, the client waits for a random time between 0 and this value, in milliseconds. The value doubles with each
    * failure in a row.
    * @default 500
    */
   readonly reconnectBaseDelayMs: number;
   /**
-   * Where the doubling ends, in milliseconds.
+   * Highest value that `reconnectBaseDelayMs` doubles to, in milliseconds.
    * @default 20000
    */
   readonly reconnectMaxDelayMs: number;
   /**
-   * How long a connection must have lasted, in milliseconds, for failures to be counted from 0 again when it ends. Below
-   * that, a node that accepts connections and drops them at once is not hammered.
+   * A connection that lasts at least this long resets the count of failures, in milliseconds. This protects a node that accepts
+   * connections and closes them at once.
    * @default 10000
    */
   readonly stableAfterMs: number;
   /**
-   * Publications that may wait for a connection or behind one that is sent again, and as many again for asynchronous schemas. One
-   * more is refused at once with `queueFull`.
+   * Maximum number of publications that wait for a connection or behind a publication that is sent again. The same number may wait for
+   * asynchronous schemas. Further publications fail at once with `queueFull`.
    * @default 1000
    */
   readonly maxQueuedPublications: number;
   /**
-   * Bytes of publications that may wait for a connection or behind one that is sent again. One that goes beyond is refused at once with `queueFull`.
+   * Maximum bytes of publications that wait for a connection or behind a publication that is sent again. Further publications fail at
+   * once with `queueFull`.
    * @default 1048576
    */
   readonly maxQueuedBytes: number;
   /**
-   * Bytes of publications that may be sent and not answered yet (of several, at least one). What goes beyond waits: a node that stands
-   * still is not to find more than it takes in, and refuse some of it in the middle.
+   * Maximum bytes of publications that are sent but not answered (always at least one publication). Further publications wait. A node
+   * that was blocked therefore never finds more input than it accepts.
    * @default 1048576
    */
   readonly maxInFlightBytes: number;
   /**
-   * While connected: bytes of publications that may be unsent, in the WebSocket (its `bufferedAmount`) or waiting for answers to those
-   * before them. Beyond it publications are refused with `queueFull`.
+   * Maximum unsent bytes of publications while connected, in the WebSocket (`bufferedAmount`) or waiting for answers to earlier ones.
+   * Further publications fail with `queueFull`.
    * @default 4194304
    */
   readonly maxUnsentBytes: number;
   /**
-   * Publications that a subscription holds for its loop. One more ends the subscription: the loop still gets those held,
-   * then `slowConsumer` is thrown. Also those held back behind others that are missing: then what is held is dropped, and read from
-   * history later.
+   * Maximum number of publications that a subscription holds for its loop. One more ends the subscription: the loop gets the held ones
+   * and then throws `slowConsumer`. Also the maximum that the client holds after a hole: beyond it, the client drops them and reads
+   * them from the history later.
    * @default 10000
    */
   readonly maxBufferedPublications: number;
   /**
-   * How long `drain()` waits, in milliseconds. Beyond it the client is closed as by `close()`, and `drain()` rejects with `timeout`.
+   * Time for `drain()`, in milliseconds. After it the client closes as with `close()`, and `drain()` rejects with `timeout`.
    * @default 30000
    */
   readonly drainTimeoutMs: number;
 }
 
-/** Those that are left out or undefined have their default. */
+/** An option that is missing or undefined has its default. */
 type LimitOptions = { readonly [Name in keyof Limits]?: Limits[Name] | undefined };
 
+/** Returns a token, or a promise of one. */
 export type GetToken = () => string | Promise<string>;
 
+/** Options of both entries, `@fanfare/client` and `@fanfare/client/json`. */
 export interface CommonOptions extends LimitOptions {
   /**
-   * Connect when the client is first used: by `subscribe()`, `publish()`, `send()` or `history()`. If false, only `connect()` does it.
+   * Connect on first use: by `subscribe()`, `publish()`, `send()` or `history()`. If false, only `connect()` connects.
    * @default true
    */
   readonly autoConnect?: boolean | undefined;
   /**
-   * Write to the console (`console.debug`) what leaves and comes, without data and tokens, and each state. Also the property `debug` of a
-   * client, at any time; and `FANFARE_DEBUG = true` in the console of a page, for all clients.
+   * Log commands, messages and states with `console.debug`, without data and tokens. You can also set the property `debug` of a client
+   * at any time, or `FANFARE_DEBUG = true` in the console of a page for all its clients.
    * @default false
    */
   readonly debug?: boolean | undefined;
   /**
-   * Gives a token, or the promise of one, that the node accepts: for a broker that asks for authentication. Called before each new
-   * connection, and again on a connection in time before its token expires (30 s, or a fifth of its time if that is less): then the new
-   * one takes its place. Where it throws, rejects or takes longer than `connectTimeoutMs`, it is called again after a random delay that
-   * grows; the state says so (`tokenFailed`, `tokenError`). Each call must give a token that is good for a while longer.
+   * Returns a token for a broker that requires authentication. The client calls it before each connection, and again before the token
+   * expires (30 s before, or a fifth of its lifetime if that is less). The new token replaces the old one on the same connection. If it
+   * throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again after a growing random delay, and the state
+   * shows it (`tokenFailed`, `tokenError`). Each call must return a token that stays valid for a while.
    */
   readonly getToken?: GetToken | undefined;
   /**
-   * The WebSocket to use.
-   * @default that of the platform; in Node, one of this package
+   * WebSocket class to use.
+   * @default the WebSocket of the platform; in Node, the WebSocket of this package
    */
   readonly webSocket?: WebSocketConstructor | undefined;
   /**
-   * Source of randomness for delays: from 0 up to, not including, 1. For tests.
+   * Random numbers for delays, at least 0 and below 1. For tests.
    * @internal
    */
   readonly random?: (() => number) | undefined;
@@ -127,20 +131,20 @@ export const defaultLimits: Limits = {
   drainTimeoutMs: 30_000,
 };
 
-/** All that `createClient()` knows. */
+/** Names of all options of `createClient()`. */
 export const optionNames = [
   ...Object.keys(defaultLimits),
   ...['encoding', 'schemas', 'autoConnect', 'debug', 'getToken', 'webSocket', 'random'],
 ];
 
-/** Longest delay of a timer: more than this fires at once (HTML, Node). */
+/** Longest delay of a timer. A longer delay fires at once (HTML, Node). */
 export const maxTimerMs = 2_147_483_647;
 
-/** Throws `invalidOption` if there is an option that nobody knows: a misspelled one would do nothing. */
+/** Throws `invalidOption` for an unknown option: a misspelled option would have no effect. */
 export function refuseUnknown(of: string, options: object, known: readonly string[]): void {
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    const message = `${of} has no option ${JSON.stringify(name)}. It has ${known.join(', ')}.`;
+    const message = `${of} has no option ${JSON.stringify(name)}. Use one of ${known.join(', ')}.`;
     throw new FanfareError('invalidOption', { message });
   }
 }
@@ -154,18 +158,18 @@ const kinds: Readonly<Record<string, 'boolean' | 'function' | 'object'>> = {
   schemas: 'object',
 };
 
-/** Throws `invalidOption` if an option that is no number has the wrong type. */
+/** Throws `invalidOption` if an option that is not a number has the wrong type. */
 export function refuseMisfits(options: object): void {
   for (const [name, value] of Object.entries(options)) {
     const kind = kinds[name];
     if (kind === undefined || value === undefined || (typeof value === kind && value !== null)) continue;
-    // Without the value: a token may be given in place of a function.
+    // Do not show the value: it may be a token that was passed instead of a function.
     const found = value === null ? 'null' : typeof value;
-    throw new FanfareError('invalidOption', { message: `${name} must be of the type ${kind}, not ${found}.` });
+    throw new FanfareError('invalidOption', { message: `${name} must be of type ${kind}, not ${found}.` });
   }
 }
 
-/** The given limits, completed by the defaults. Throws `invalidOption` where one is not a number that makes sense. */
+/** The given limits, with defaults for missing ones. Throws `invalidOption` if one is not a valid number. */
 export function completeLimits(given: LimitOptions): Limits {
   const limits: Record<string, number> = { ...defaultLimits };
   for (const name of Object.keys(limits)) {
@@ -177,8 +181,10 @@ export function completeLimits(given: LimitOptions): Limits {
   return limits as unknown as Limits;
 }
 
-/** Throws `invalidOption` unless the value is a number that makes sense. */
+/** Throws `invalidOption` if the value is not a valid number. */
 export function assertLimit(name: string, value: unknown): asserts value is number {
   if (typeof value === 'number' && value >= 0 && value <= maxTimerMs) return;
-  throw new FanfareError('invalidOption', { message: `${name} must be from 0 to ${maxTimerMs}, not ${value}.` });
+  throw new FanfareError('invalidOption', {
+    message: `${name} must be a number from 0 to ${maxTimerMs}, not ${value}.`,
+  });
 }

@@ -26,7 +26,7 @@ export interface OutboxSettings extends Limits {
   readonly trouble: () => FanfareError | null;
 }
 
-/** Upper ends of the random delay before a refused publication is sent again: the first one, and where the doubling ends. */
+/** Upper limits of the random delay before a refused publication is sent again: the first one, and the highest one. */
 export const retryBaseDelayMs = 50;
 export const retryMaxDelayMs = 1_000;
 
@@ -49,7 +49,7 @@ export class Outbox {
   /** Whether publications wait because they are about to leave on another connection. */
   #isPaused = false;
   readonly #lanes = new Lanes();
-  /** All that somebody waits for. */
+  /** All publications that a caller waits for. */
   readonly #unsettled = new Set<Posting>();
   /** Those of them that are sent and unanswered. */
   readonly #flying = new Set<Posting>();
@@ -73,7 +73,7 @@ export class Outbox {
     this.#settings = settings;
   }
 
-  /** How long the most impatient of those that are unsettled waits in all; infinite if nobody waits. */
+  /** Shortest timeout of all unsettled publications; infinite if there are none. */
   get patienceMs(): number {
     let patienceMs = Number.POSITIVE_INFINITY;
     for (const { timeoutMs } of this.#unsettled) patienceMs = Math.min(patienceMs, timeoutMs);
@@ -138,7 +138,7 @@ export class Outbox {
   /** As {@link post}, without an answer. `onRefused` is called if it turns out later that it cannot be sent. */
   send(command: OutgoingPublish, onRefused: (error: FanfareError) => void): void {
     const settle = (answer: Answer): void => {
-      // What a lost connection took with it nobody asks about.
+      // A lost connection is not reported for publications of send().
       if (answer instanceof FanfareError && !(answer instanceof ConnectionError)) onRefused(answer);
     };
     const { requests } = this.#settings;
@@ -217,7 +217,7 @@ export class Outbox {
 
   #tooLarge(bytes: number): FanfareError | null {
     if (this.#maxFrameBytes === null || bytes <= this.#maxFrameBytes) return null;
-    const message = `The publication has ${bytes} bytes; a frame may have ${this.#maxFrameBytes}.`;
+    const message = `The publication has ${bytes} bytes, but a frame may have at most ${this.#maxFrameBytes}. Send less data.`;
     return new FanfareError('frameTooLarge', { message });
   }
 
@@ -262,7 +262,7 @@ export class Outbox {
   #hasRoom(bytes: number): boolean {
     if (this.#flyingBytes > 0 && this.#flyingBytes + bytes > this.#settings.maxInFlightBytes) return false;
     const { pacer } = this.#settings;
-    // No answer will tell how far the node has come with them.
+    // No answer will report the progress of the node with them.
     if (this.#flying.size === 0) this.#forgetSends();
     const { delayMs } = pacer;
     if (delayMs <= 0) return true;
@@ -374,7 +374,7 @@ export class Outbox {
     this.#tellIfEmpty();
   }
 
-  /** Whether it may have been published, and nobody could tell any more. */
+  /** True if it may have been published and the broker can no longer recognize a repetition. */
   #isOverdue({ topic, doubt, sentAt }: Posting): boolean {
     if (doubt === undefined) return false;
     return this.#settings.levels.hasHistory(topic) === false || performance.now() - sentAt > repeatWindowMs;

@@ -77,7 +77,7 @@ export class Pacer {
     if (!this.isSlow) this.#window = Math.min(this.#maxWindow, this.#window + count / 2);
   }
 
-  /** So many commands will not be answered: their connection is lost, or nobody waits any more. */
+  /** This many commands will not be answered: their connection is lost, or they were cancelled. */
   forget(count = 1): void {
     this.#unanswered -= count;
     this.#outdated = Math.max(0, this.#outdated - count);

@@ -1,4 +1,4 @@
-/** One publication on its way: what it is, where it is, and what has become of its attempts. */
+/** One publication until it is settled: its content, its connection, and the results of its attempts. */
 import type { Connection } from './connection.js';
 import type { FanfareError } from './errors.js';
 import type { Outgoing } from './frames.js';
@@ -7,30 +7,30 @@ import type { Answer, Request } from './requests.js';
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {
   readonly onAnswer: (answer: Answer) => void;
-  /** Null where no answer is wanted. */
+  /** Null if no answer is wanted. */
   id: number | null = null;
-  /** Of `send()`: it is not sent again. */
+  /** True for `send()`: it is not sent again. */
   isSend = false;
-  /** Publications that its answer answers: itself, and those of `send()` that left before it. */
+  /** Number of publications that its answer confirms: itself, and those of `send()` before it. */
   weight = 1;
   timer: ReturnType<typeof setTimeout> | undefined;
   /** Its place among all publications. */
   order = 0;
   outgoing: Outgoing | null = null;
   connection: Connection | null = null;
-  /** When it left first, as far as it may have been published. */
+  /** Time of the first sending that may have published it. */
   sentAt = 0;
-  /** Why it has to be sent again. */
+  /** Reason why it must be sent again. */
   refusal: FanfareError | undefined;
-  /** After which failure nobody knows whether it was published. */
+  /** The failure that left it unknown whether it was published. */
   doubt: FanfareError | undefined;
-  /** Whether it is marked as one that may have been published before. */
+  /** True if it is marked as a possible repetition. */
   isRepeat = false;
   isSettled = false;
 
   constructor(
     readonly topic: string,
-    /** How long somebody waits for it; infinite where nobody does. */
+    /** Timeout of the caller; infinite if no caller waits. */
     readonly timeoutMs: number,
     readonly settle: (answer: Answer) => void,
     onAnswer: (posting: Posting, answer: Answer) => void,

@@ -6,19 +6,21 @@ import { assertLimit, refuseUnknown } from './options.js';
 import type { Outbox } from './outbox.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
+/** Options of `publish()`. */
 export interface PublishOptions {
   /**
-   * Time that the publish may take, in milliseconds: waiting for a connection, for an asynchronous schema and repeating what
-   * failed included. Beyond it: `timeout`, whose `cause` is the last failure.
+   * Time for the publish, in milliseconds, including waiting for a connection or an asynchronous schema, and retries. After it the
+   * publish rejects with `timeout`; the `cause` is the last failure.
    * @default the client's `timeoutMs`
    */
   readonly timeoutMs?: number | undefined;
-  /** Gives the publish up when aborted: `aborted`. */
+  /** Aborts the publish: it rejects with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The result of `publish()`. */
 export interface Acknowledgement {
-  /** Where the publication stands in the topic's history; null where the topic keeps none. */
+  /** Position in the topic's history; null if the topic keeps no history. */
   readonly position: Position | null;
 }
 
@@ -27,7 +29,7 @@ export interface PublisherSettings {
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly maxQueuedPublications: number;
-  /** Takes errors of publications that nobody waits for. */
+  /** Gets errors of publications that no promise reports. */
   readonly report: (error: FanfareError) => void;
 }
 
@@ -102,8 +104,8 @@ export class Publisher {
   }
 
   /**
-   * Posts once the schema agrees and all that was published to the topic before has been posted. Null where that was at once.
-   * Throws or rejects where the topic or the data will not do.
+   * Posts after the schema accepts the data and all earlier publications to the topic are posted. Null if that happened at once.
+   * Throws or rejects if the topic or the data is invalid.
    */
   #inTurn(topic: string, data: unknown, post: () => void): Promise<void> | null {
     assertTopic(topic);
@@ -135,7 +137,7 @@ export class Publisher {
     return turn;
   }
 
-  /** One listener for each signal: Node warns of a leak where there are more than ten. */
+  /** One listener per signal, because Node warns of a leak if there are more than ten. */
   #listen(signal: AbortSignal, abort: () => void): void {
     let aborts = this.#aborts.get(signal);
     if (aborts === undefined) {
@@ -173,7 +175,7 @@ class Aborts extends Set<() => void> {
 
 export function assertTopic(topic: string): void {
   if (parseTopic(topic) !== null) return;
-  const message = `${JSON.stringify(topic)} is no topic: segments of A-Z a-z 0-9 _ - joined by ".", 200 characters and 16 segments at most.`;
+  const message = `${JSON.stringify(topic)} is not a valid topic: use segments of A-Z a-z 0-9 _ - joined by ".", at most 200 characters and 16 segments.`;
   throw new FanfareError('invalidTopic', { message });
 }
 
@@ -183,7 +185,9 @@ function throwIfFailed(checked: Checked | undefined): void {
 
 function describe(id: number | null, topic: string, data: unknown, messageId: string | null): OutgoingPublish {
   if (typeof data === 'function' || typeof data === 'symbol') {
-    throw new DataError('invalidData', topic, [], { message: `A ${typeof data} cannot be sent.` });
+    throw new DataError('invalidData', topic, [], {
+      message: `Data of type ${typeof data} cannot be sent. Convert it first.`,
+    });
   }
   // JSON has no undefined, and a publish without data would not be one.
   return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId };

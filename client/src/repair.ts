@@ -18,7 +18,7 @@ export interface RepairSettings extends ReconnectPolicy {
 export interface RepairParts {
   readonly topic: string;
   readonly line: Line;
-  /** Whom to ask; null while nobody is there. */
+  /** The connection to ask; null if there is none. */
   readonly connection: () => Connection | null;
   /** Most publications that one answer may bring. @default {@link maxHistoryLimit} */
   readonly limit?: number;
@@ -49,7 +49,7 @@ export class Repair {
     this.#settings.reads.take(() => this.#ask());
   }
 
-  /** The connection is gone, or nobody reads any more. What waited for that node to recover need not wait for the next one. */
+  /** The connection is lost, or there are no readers. Delays caused by that node do not apply to the next one. */
   stop(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;

@@ -10,11 +10,11 @@ import { FanfareError, ReplyError } from './errors.js';
 import { type Outgoing, outgoing } from './frames.js';
 import type { Pacer } from './pacer.js';
 
-/** What becomes of a request: the reply, or why there is none. */
+/** Result of a request: the reply, or the reason why there is none. */
 export type Answer = Exclude<Reply, ErrorReply | Connected> | FanfareError;
 
 export interface Request {
-  /** Where it was sent; null while it waits for a connection. */
+  /** The connection that it was sent on; null while it waits for one. */
   readonly connection: Connection | null;
   onAnswer(answer: Answer): void;
 }
@@ -104,7 +104,7 @@ export class Requests {
     return true;
   }
 
-  /** Hands a reply to who waits for it. Answers false where nobody does: it came too late, or answers no request. */
+  /** Gives a reply to its request. Returns false if there is none: the reply is late, or answers no request. */
   answer(reply: Exclude<Reply, Connected>, connection: Connection): boolean {
     const request = reply.id === null ? undefined : this.#unanswered.get(reply.id);
     if (request?.connection !== connection) return false;

@@ -1,19 +1,19 @@
-/** Which schema belongs to which topic, and what it says to data. */
+/** Schemas by topic, and the validation of data. */
 import type { Item } from '@fanfare/protocol';
 import { DataError, FanfareError, messageOf } from './errors.js';
 import type { SchemaResult, StandardSchemaV1 } from './standard-schema.js';
 import type { Schemas } from './topics.js';
 
-/** Data that passed, as the schema made it, or why it did not. */
+/** Output of the schema, or the reason why the data is invalid. */
 export type Checked = { readonly data: unknown } | { readonly error: DataError };
 
-/** A promise only where the schema itself is asynchronous. */
+/** Returns a promise only if the schema is asynchronous. */
 export type Check = (data: unknown) => Checked | Promise<Checked>;
 
-/** What becomes of data from a node. `check` is null where there are no schemas. */
+/** Validates data from a node. `check` is null if there are no schemas. */
 export function checkItem(item: Item, topic: string, check: Check | null): Checked | Promise<Checked> {
   if ('error' in item) {
-    const message = `A publication to ${topic} has no form in the encoding of this client.`;
+    const message = `A publication to ${topic} cannot be represented in the encoding of this client.`;
     return { error: new DataError('undecodable', topic, [], { message }) };
   }
   return check === null ? item : check(item.data);
@@ -26,7 +26,7 @@ export class SchemaTable {
   constructor(schemas: Schemas) {
     for (const [key, schema] of Object.entries(schemas)) {
       if (typeof schema?.['~standard']?.validate !== 'function') {
-        const message = `The schema of ${JSON.stringify(key)} is none: give one of a Standard Schema library.`;
+        const message = `The schema of ${JSON.stringify(key)} is invalid: use a schema of a Standard Schema library.`;
         throw new FanfareError('invalidOption', { message });
       }
       if (/[*>]/.test(key)) this.#patterns.push({ grammar: grammarOf(key), schema });
@@ -34,11 +34,13 @@ export class SchemaTable {
     }
   }
 
-  /** Throws `unknownTopic` where no schema matches: what was declared is all there is. */
+  /** Throws `unknownTopic` if no schema matches the topic. */
   checkOf(topic: string): Check {
     const schema = this.#exact.get(topic) ?? this.#patterns.find(({ grammar }) => grammar.test(topic))?.schema;
     if (schema === undefined) {
-      throw new FanfareError('unknownTopic', { message: `No schema matches the topic ${JSON.stringify(topic)}.` });
+      throw new FanfareError('unknownTopic', {
+        message: `No schema matches the topic ${JSON.stringify(topic)}. Add one to schemas.`,
+      });
     }
     return (data) => check(topic, schema, data);
   }
@@ -46,7 +48,7 @@ export class SchemaTable {
 
 function grammarOf(pattern: string): RegExp {
   if (!/^(?:[\w-]+\.|\*\.)*(?:[\w-]+|\*|>)$/.test(pattern)) {
-    const message = `${JSON.stringify(pattern)} in schemas is no topic: * stands for one segment, > at the end for one or more.`;
+    const message = `${JSON.stringify(pattern)} in schemas is not a valid topic pattern: * matches one segment, > at the end matches one or more.`;
     throw new FanfareError('invalidOption', { message });
   }
   const body = pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+');

@@ -1,13 +1,13 @@
 /**
- * The interface that schema libraries share (standardschema.dev, version 1): Zod, Valibot, ArkType and others implement it.
- * Types only, so that no schema library is a dependency.
+ * The common interface of schema libraries (standardschema.dev, version 1). Zod, Valibot, ArkType and others implement it. This file has
+ * only types, so the client depends on no schema library.
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly '~standard': {
     readonly version: 1;
     readonly vendor: string;
     readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
-    /** Never there at run time: it carries the types. */
+    /** Carries the types; never present at run time. */
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
   };
 }
@@ -16,7 +16,7 @@ export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-/** What is wrong with a value, and where in it. */
+/** One problem in a value, with its location. */
 export interface SchemaIssue {
   readonly message: string;
   readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined;

@@ -1,18 +1,18 @@
-/** The states of a client's connection, and why it is in them. */
+/** The states of a client's connection, and the reason for each. */
 import type { FanfareError } from './errors.js';
 
-/** Each reason for a state, and the sentence for people where neither the node nor the network gave one. The README has the codes. */
+/** Each state code with its default sentence, used if neither the node nor the network gave a reason. The README lists the codes. */
 const sentences = {
   // disconnected
-  notConnected: 'The client has not connected yet: call connect().',
+  notConnected: 'The client is not connected. Call connect().',
   closedByClient: 'close() was called.',
   drained: 'drain() was called.',
   // connecting
-  connectCalled: 'The first attempt to connect is under way.',
-  connectFailed: 'No WebSocket could be opened.',
+  connectCalled: 'The client is connecting for the first time.',
+  connectFailed: 'The WebSocket could not be opened.',
   tokenFailed: 'getToken() failed.',
   connectTimeout: 'The node did not answer within connectTimeoutMs.',
-  pageHidden: 'The page was left. The client connects again when the page is shown.',
+  pageHidden: 'The page is hidden. The client reconnects when it is shown.',
   connectionLost: 'The connection ended without a close frame.',
   heartbeatTimeout: 'The node did not answer a ping within pongTimeoutMs.',
   replyTimeout: 'The node did not answer a command within timeoutMs.',
@@ -20,53 +20,55 @@ const sentences = {
   draining: 'The node is shutting down.',
   slowSubscriber: 'This client read too slowly.',
   tokenExpired: 'The token has expired.',
-  authenticationTimeout: 'The node got no token in time, or could not check it.',
-  tooManyConnections: 'The user of this token has too many connections.',
-  rateLimited: 'This client went on sending more than it may.',
+  authenticationTimeout: 'The node got no token in time or could not verify it.',
+  tooManyConnections: 'The user of this token has reached the connection limit.',
+  rateLimited: 'This client kept exceeding its rate limit.',
   overloaded: 'The node is overloaded.',
   // either, depending on the close code or the error
   refused: 'The node refused the connection.',
   closedByNode: 'The node closed the connection.',
-  badProtocol: 'The node could not read what this client sent.',
-  frameTooLarge: 'A frame was longer than the node takes.',
-  unauthenticated: 'The node does not accept the token, or there was none.',
+  badProtocol: 'The node could not read a frame of this client.',
+  frameTooLarge: 'A frame exceeded the size limit of the node.',
+  unauthenticated: 'The node rejected the token, or there was none.',
   revoked: 'The connection, its token or its user was revoked.',
 } as const;
 
+/** Reasons for a state of the connection. */
 export type StateCode = keyof typeof sentences;
 
 export const stateCodes = Object.keys(sentences) as readonly StateCode[];
 
 interface Reason {
   readonly code: StateCode;
-  /** A sentence for people: what the node, the network or the platform said; if nothing did, what the code means. */
+  /** A sentence to show or log: the reason given by the node, the network or the platform, otherwise the meaning of the code. */
   readonly reason: string;
-  /** WebSocket close code, or null where no close frame came. */
+  /** WebSocket close code; null if there was no close frame. */
   readonly closeCode: number | null;
 }
 
+/** State of a client's connection. */
 export type ConnectionState =
-  /** Nothing happens until `connect()` is called. */
+  /** Not connected. Call `connect()` to connect again. */
   | ({ readonly name: 'disconnected' } & Reason)
-  /** Being opened, or waiting to be: `attempt` 0 is the first, then it counts failures in a row. */
+  /** Connecting, or waiting before the next attempt. `attempt` is the number of failures in a row, 0 at first. */
   | ({ readonly name: 'connecting'; readonly attempt: number } & Reason)
   /**
-   * `node` is the node's name, for logs. `tokenError`: the token expires soon, and there is no other yet, for this reason. That is tried
-   * again; if the token does expire, a new connection is opened with another one.
+   * `node` is the name of the node, for logs. If `tokenError` is set, the token expires soon and the client could not replace it yet. The
+   * client retries. If the token expires first, the client reconnects with a new one.
    */
   | { readonly name: 'connected'; readonly node: string; readonly tokenError?: FanfareError };
 
 /** How a connection ended. */
 export interface Closure extends Reason {
-  /** Connecting again would end the same way. */
+  /** True if a reconnect would fail in the same way. */
   readonly isFinal: boolean;
-  /** What was thrown, if that is why. */
+  /** The error that was thrown, if there is one. */
   readonly cause: unknown;
-  /** How long the server asks to wait before the next attempt, in milliseconds; 0 if it does not. */
+  /** Time that the server asks to wait before the next attempt, in milliseconds; 0 if it does not ask. */
   readonly retryAfterMs: number;
 }
 
-/** `reason`: what was said, if anything was. */
+/** `reason` is the reason given by the other side; if empty, the default sentence of the code is used. */
 export function closure(
   code: StateCode,
   reason = '',

@@ -1,4 +1,4 @@
-/** One reader of a topic: its state, its events, and its publications as a loop or a callback. */
+/** One subscription of the application: its state, its events, and its publications for a loop or a listener. */
 import type { Position } from '@fanfare/protocol';
 import type { ReadonlyData } from './data-types.js';
 import { call, Emitter } from './emitter.js';
@@ -6,85 +6,87 @@ import { type ErrorCode, FanfareError, listenerFailed } from './errors.js';
 import { Queue } from './queue.js';
 import type { TopicOf } from './topics.js';
 
+/** One publication as subscribers get it. */
 export interface Publication<Topic extends string = string, Data = unknown> {
   readonly topic: Topic;
-  /** Subscriptions of one client to one topic get the same object: it must not be written to. */
+  /** All subscriptions of a client to one topic share this object. Do not change it. */
   readonly data: Data;
-  /** Where the publication stands in the topic's history; null where the topic keeps none. */
+  /** Position in the topic's history; null if the topic keeps no history. */
   readonly position: Position | null;
 }
 
-/** The publications of a topic, or of any of several: then `topic` says which data it is. */
+/** The publications of a topic. For a union of topics, `topic` decides the type of `data`. */
 export type PublicationOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
   ? Publication<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
-/** The subscription to a topic, or to one of several. */
+/** The subscription to a topic, or to one topic of a union. */
 export type SubscriptionOf<Topics extends object, Topic extends TopicOf<Topics>> = Topic extends unknown
   ? Subscription<Topic, ReadonlyData<Topics[Topic]>>
   : never;
 
 export type SubscriptionState =
-  /** Asked for, or waiting for a connection. `error` is the last refusal, where that is being tried again. */
+  /** Requested, or waiting for a connection. `error` is the last refusal if the client is retrying. */
   | { readonly name: 'subscribing'; readonly error: FanfareError | null }
-  /** What anyone publishes from now on arrives. */
+  /** Confirmed: all publications from now on arrive. */
   | { readonly name: 'subscribed' }
-  /** For good. `code` is that of `error` where there is one. */
+  /** Ended. If there is an `error`, `code` is its code. */
   | { readonly name: 'unsubscribed'; readonly code: ErrorCode; readonly error: FanfareError | null };
 
 /**
- * Why publications are or may be missing: the topic keeps no history and the connection was away; the node says so; or history,
- * which was asked for them, does not reach back that far.
+ * Why publications are or may be missing. `reconnected`: the topic keeps no history and the connection was lost. `node`: the node reported
+ * a loss. `history`: the history does not reach back that far.
  */
 export type GapReason = 'reconnected' | 'node' | 'history';
 
+/** The events of a subscription. */
 export interface SubscriptionEvents {
   /**
-   * The node has confirmed the subscription, the first time or after the connection was away; then this comes once what was missed
-   * has been handed out, or `gap` or `reset` have said that it cannot be. `recovered`: nothing was missed since the last time.
-   * `position`: where the topic stood then; null where it keeps no history.
+   * The node confirmed the subscription, the first time or after a reconnect. After a reconnect, the client first delivers the missed
+   * publications, or emits `gap` or `reset` if it cannot. `recovered` is true if nothing is missing since the last `subscribed` event,
+   * or since the option `since`. `position` is the newest position of the topic; null if the topic keeps no history.
    */
   subscribed: { readonly position: Position | null; readonly recovered: boolean };
   /**
-   * Publications may be missing between those that a listener got before and after this event. It does not wait for a
-   * loop, which may hold publications of before. It goes on after `position`; null where the topic keeps no history.
+   * Publications are or may be missing at this point, and the client could not recover them. Delivery continues after `position`, which
+   * is null if the topic keeps no history. A listener gets this event in order with its publications. A loop may still hold earlier ones.
    */
   gap: { readonly reason: GapReason; readonly position: Position | null };
   /**
-   * The topic has a new history (another epoch): nobody knows what came between. Load again what was built from it. It goes
-   * on after `position`. Like `gap`, it does not wait for a loop.
+   * The topic has a new history (a new epoch), for example because Redis lost its data. Old positions are invalid. Reload all state that
+   * you built from this topic. Delivery continues after `position`. As with `gap`, a loop may still hold earlier publications.
    */
   reset: { readonly position: Position };
   /**
-   * A publication that could not be handed out (`undecodable`, `invalidData`: the ones after it still come), a refusal that is
-   * tried again, or what ended the subscription. Without a listener here it goes to the client's event `error`. Of a subscription without
-   * a listener for its publications, what ended it does so only if there is no loop to throw it, and nobody has read `ready`, which rejects.
+   * A publication could not be delivered (`undecodable`, `invalidData`; later ones still arrive), the client retries after a refusal, or
+   * the subscription failed. If this event has no listener, the error goes to the client's `error` event. Exception: if a loop throws the
+   * failure, or `ready` was read and rejects with it, it does not go to the client.
    */
   error: FanfareError;
-  /** The end. `error` is null where it was wanted. */
+  /** The subscription ended. `error` is null if the application ended it. */
   unsubscribed: { readonly code: ErrorCode; readonly error: FanfareError | null };
 }
 
 /**
- * A subscription. Without a listener, read it with `for await`: leaving the loop unsubscribes, and only one loop gets
- * each publication.
+ * A subscription to a topic. Without a listener, read it with `for await`. Leaving the loop unsubscribes. If there are several loops, each
+ * publication goes to only one of them.
  */
 export interface Subscription<Topic extends string = string, Data = unknown>
   extends AsyncIterable<Publication<Topic, Data>> {
   readonly topic: Topic;
   readonly state: SubscriptionState;
   /**
-   * Resolves when the node first confirms, and history to begin with has been handed out (or a loop has enough of it to read).
-   * Rejects if the subscription ends before that. If nobody has read this property, the events `error` and `unsubscribed` are all that
-   * reports it.
+   * Resolves when the node has confirmed the subscription and the requested history has been delivered, or a loop has enough of it to
+   * read. Rejects if the subscription ends first. If you never read this property, only the events `error` and `unsubscribed` report
+   * that.
    */
   readonly ready: Promise<void>;
-  /** Calls `listener` for each event from now on. Returns the function that ends that. */
+  /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
   on<Name extends keyof SubscriptionEvents>(
     name: Name,
     listener: (event: SubscriptionEvents[Name]) => unknown,
   ): () => void;
-  /** Ends the subscription at once: nothing more is handed out, a loop over it finishes. `using` does it too. */
+  /** Ends the subscription at once: nothing more is delivered, and its loop ends. `using` calls it too. */
   unsubscribe(): void;
   [Symbol.dispose](): void;
 }
@@ -93,14 +95,14 @@ export type Listener = (publication: Publication) => unknown;
 
 export interface ReaderSettings {
   readonly topic: string;
-  /** Null: publications are held for a loop. */
+  /** Null if publications are held for a loop. */
   readonly listener: Listener | null;
-  /** Whether it goes on from a position that the application knows. */
+  /** True if the subscription starts at a position from the application (`since`). */
   readonly isContinued: boolean;
   readonly maxBufferedPublications: number;
-  /** Called once, when the reader has ended. */
+  /** Called once, when the subscription has ended. */
   readonly onEnd: (reader: Reader) => void;
-  /** Takes errors that nobody listens to. */
+  /** Gets errors that have no listener. */
   readonly report: (error: FanfareError) => void;
 }
 
@@ -118,23 +120,23 @@ function reasonOf({ code, error }: SubscriptionEvents['unsubscribed']): FanfareE
   return error ?? new FanfareError(code);
 }
 
-/** The working side of a {@link Subscription}: what the feed of its topic calls. */
+/** Implementation of {@link Subscription}. The feed of the topic calls it. */
 export class Reader implements Subscription, AsyncIterator<Publication, undefined> {
   readonly #settings: ReaderSettings;
   readonly #events: Emitter<SubscriptionEvents>;
   #state: SubscriptionState = { name: 'subscribing', error: null };
   #wasReady = false;
-  /** Whether nothing was missed since the last confirmation, or since where it goes on from. */
+  /** True if nothing is missing since the last confirmation, or since the start position. */
   #isRecovered: boolean;
-  /** Made when it is first asked for: the rejection of a promise that nobody has seen would be an unhandled one. */
+  /** Created when `ready` is first read. Otherwise its rejection would be an unhandled rejection. */
   #ready: (Promised<void> & { readonly promise: Promise<void> }) | null = null;
-  /** Publications for a loop that has not asked for them yet. */
+  /** Publications that a loop has not read yet. */
   readonly #held = new Queue<Publication>();
-  /** Loops that wait for a publication. None while one is held. */
+  /** Loops that wait for a publication. Empty while a publication is held. */
   readonly #waiting = new Queue<Promised<Result>>();
-  /** What the loop throws, once, behind what is held. */
+  /** Error that the loop throws once, after the held publications. */
   #thrown: FanfareError | null = null;
-  /** Whether there is, or was, a loop: it throws what ends the subscription. */
+  /** True if there is or was a loop, which throws the error that ends the subscription. */
   #hasLoop = false;
   #onConsumed: (() => void) | null = null;
   #onRoom: (() => void) | null = null;
@@ -185,7 +187,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#hasLoop = true;
     if (this.#settings.listener === null) return this;
     throw new TypeError(
-      'This subscription has a listener, which gets the publications: there is nothing to loop over.',
+      'This subscription has a listener, so it cannot be read with a loop. Subscribe without a listener.',
     );
   }
 
@@ -205,13 +207,13 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** Leaving a loop comes here. */
+  /** Called when a loop is left. */
   return(): Promise<Result> {
     this.unsubscribe();
     return Promise.resolve(done);
   }
 
-  /** The node has confirmed. `position`: where the topic stands; null if it keeps no history. */
+  /** The node has confirmed. `position` is the topic's newest position; null if it keeps no history. */
   confirm(position: Position | null): void {
     if (this.#state.name !== 'subscribing') return;
     this.#state = { name: 'subscribed' };
@@ -219,7 +221,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#events.emit('subscribed', { position, recovered: position !== null && this.#isRecovered });
   }
 
-  /** The confirmation no longer holds, or was refused for now. */
+  /** The confirmation is no longer valid, or the node refused it temporarily. */
   interrupt(error: FanfareError | null): void {
     if (this.#state.name === 'unsubscribed') return;
     if (this.#state.name === 'subscribed') this.#isRecovered = true;
@@ -227,15 +229,15 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     if (error !== null) this.refuse(error);
   }
 
-  /** Its history cannot be read, for now or for good. */
+  /** The history cannot be read, temporarily or permanently. */
   refuse(error: FanfareError): void {
     if (this.#state.name === 'subscribing') this.#state = { name: 'subscribing', error };
     this.fail(error);
   }
 
   /**
-   * Calls back once there is room for more history: a loop has read half of what it may hold. `ready` does not wait for that, because
-   * an application that awaits it before its loop would wait forever.
+   * Calls back when there is room for more history: a loop has read half of `maxBufferedPublications`. `ready` does not wait for that:
+   * an application that awaits `ready` before its loop would wait forever.
    */
   whenRoom(onRoom: () => void): void {
     this.#onRoom = onRoom;
@@ -263,13 +265,13 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     if (this.#state.name !== 'unsubscribed') this.#events.emit('reset', event);
   }
 
-  /** Something went wrong that does not end the subscription. */
+  /** Reports an error that does not end the subscription. */
   fail(error: FanfareError): void {
     if (this.#state.name === 'unsubscribed') return;
     if (!this.#events.emit('error', error)) this.#settings.report(error);
   }
 
-  /** The end. A loop gets what is held for it, then the error if there is one. */
+  /** Ends the subscription. A loop gets the held publications, then the error if there is one. */
   end(code: ErrorCode, error: FanfareError | null): void {
     if (this.#state.name === 'unsubscribed') return;
     this.#state = { name: 'unsubscribed', code, error };
@@ -285,13 +287,13 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
       const isKnown =
         this.#events.emit('error', error) ||
         (this.#settings.listener === null && (this.#hasLoop || this.#ready !== null));
-      // That the client is disconnected is an event of the client already.
+      // The client has already reported that it is disconnected.
       if (!isKnown && code !== 'disconnected') this.#settings.report(error);
     }
     this.#events.emit('unsubscribed', { code, error });
   }
 
-  /** The end, at once: what is held for a loop is dropped. */
+  /** Ends the subscription at once and drops held publications. */
   discard(code: ErrorCode): void {
     this.#held.clear();
     this.#thrown = null;
@@ -299,7 +301,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#tellIfConsumed();
   }
 
-  /** Resolves once the subscription has ended and all that was held has been read. */
+  /** Resolves when the subscription has ended and a loop has read all held publications. */
   consumed(): Promise<void> {
     return new Promise((resolve) => {
       this.#onConsumed = resolve;

@@ -1,25 +1,25 @@
-/** Tokens of the application: asked for at each connection, and in time before the node's patience with one ends. */
+/** Tokens of the application: fetched for each connection, and again before the current token expires. */
 import { FanfareError, messageOf } from './errors.js';
 import { type GetToken, maxTimerMs } from './options.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 
 /**
- * Another token is asked for when this much is left of the first one, or a fifth of its time if that is less; up to twice as much, at
- * random: clients that connected together are not to ask together.
+ * Remaining lifetime at which the client fetches a new token, or a fifth of the token's lifetime if that is less. The actual value is
+ * random, up to twice as much, so that clients that connected together do not fetch tokens together.
  */
 const leadMs = 30_000;
 
-/** Rejects with `tokenFailed`, and nothing else. */
+/** Rejects only with `tokenFailed`. */
 export async function askForToken(getToken: GetToken): Promise<string> {
   let token: unknown;
   try {
-    // Not at once: it may use the client, which is being made or has not taken note of this connection.
+    // Not synchronously: getToken may use the client, whose constructor may still be running.
     token = await Promise.resolve().then(getToken);
   } catch (cause) {
     throw tokenFailed(`getToken() failed: ${messageOf(cause)}`, cause);
   }
   if (typeof token === 'string') return token;
-  throw tokenFailed(`getToken() must give a string, not a ${typeof token}.`);
+  throw tokenFailed(`getToken() must return a string, not ${typeof token}.`);
 }
 
 function tokenFailed(message: string, cause?: unknown): FanfareError {
@@ -31,14 +31,14 @@ export interface RenewalSettings extends ReconnectPolicy {
   readonly connectTimeoutMs: number;
 }
 
-/** Of one connection: keeps its token fresh. Where that fails it tries again, until the connection ends. */
+/** Refreshes the token of one connection. If that fails, it retries until the connection ends. */
 export class Renewal {
   readonly #settings: RenewalSettings;
   readonly #send: (token: string) => void;
   readonly #onFailure: (error: FanfareError) => void;
-  /** The one timer: until a token is asked for, then until the node must have taken it. */
+  /** One timer: until the next fetch, then until the node must have accepted the token. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** What an earlier attempt still brings is not looked at. */
+  /** Results of earlier attempts are ignored. */
   #attempt = 0;
   #failures = 0;
 
@@ -48,18 +48,18 @@ export class Renewal {
     this.#onFailure = onFailure;
   }
 
-  /** The node has taken a token that is good for so long; null: for good. */
+  /** The node has accepted a token that expires after this time; null if it never expires. */
   taken(expiresInMs: number | null): void {
     this.stop();
     this.#failures = 0;
     if (expiresInMs === null) return;
     const { random, reconnectBaseDelayMs } = this.#settings;
     const delayMs = expiresInMs - Math.min(leadMs, expiresInMs / 5) * (1 + random());
-    // Who gives the same token until it expires is not asked without end.
+    // If getToken returns the same token until it expires, do not call it in a tight loop.
     this.#wait(performance.now() + Math.max(delayMs, reconnectBaseDelayMs));
   }
 
-  /** The attempt has failed: no token, or one that the node refuses. */
+  /** The attempt failed: there is no token, or the node refused it. */
   failed(error: FanfareError): void {
     this.stop();
     this.#timer = setTimeout(() => this.#try(), reconnectDelayMs(this.#failures++, this.#settings));
@@ -83,7 +83,10 @@ export class Renewal {
     const { getToken, connectTimeoutMs } = this.#settings;
     const attempt = ++this.#attempt;
     this.#timer = setTimeout(
-      () => this.failed(tokenFailed(`getToken() and the node took longer than ${connectTimeoutMs} ms.`)),
+      () =>
+        this.failed(
+          tokenFailed(`getToken() and the node together took longer than connectTimeoutMs (${connectTimeoutMs} ms).`),
+        ),
       connectTimeoutMs,
     );
     askForToken(getToken).then(

@@ -1,24 +1,24 @@
-/** Typed topics: which data belongs to which topic, known to the compiler. */
+/** Typed topics: the type of data for each topic. */
 import type { Json, JsonData } from './data-types.js';
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js';
 
-/** Without a topic map every topic is allowed and data is `unknown`. */
+/** The default topic map: every topic is allowed, and data is `unknown`. */
 export type AnyTopics = Record<string, unknown>;
 
-/** The same for publishers that speak JSON. */
+/** The default topic map for publishers that speak JSON. */
 export type AnyJsonTopics = Record<string, JsonData>;
 
 /** A topic map whose data JSON can carry. */
 export type JsonTopics<Topics> = { [Topic in keyof Topics]: Json<Topics[Topic]> };
 
 /**
- * The topics of a map: its keys. A key with a parameter is a template, and the data follows from the topic's name:
- * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`. Of a topic that several keys match, the
- * data is of all their types at once (`Price & Quote`), so keys had better not overlap.
+ * The topics of a map: its keys. A key may be a template:
+ * `interface Topics { 'chat.lobby': ChatMessage; [topic: \`prices.${string}\`]: Price }`. If several keys match a topic, its data has all
+ * their types at once (`Price & Quote`), so avoid overlapping keys.
  */
 export type TopicOf<Topics> = keyof Topics & string;
 
-/** The data that a topic takes; of one of several topics, what each of them takes. */
+/** The data of a topic. For a union of topics: data that fits each of them. */
 export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
   Topic extends unknown
     ? (data: Topics[Topic]) => void
@@ -28,20 +28,20 @@ export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
   : never;
 
 /**
- * Schemas by topic. In a key, `*` stands for one segment and `>`, at the end, for one or more: `prices.*`, `logs.>`. A key
- * without either wins over patterns; of several patterns that match, the first one counts. The compiler knows no order: to it the
- * data of such a topic is of all their types at once, so patterns had better not overlap.
+ * Schemas by topic. In a key, `*` matches one segment, and `>` at the end matches one or more: `prices.*`, `logs.>`. An exact key takes
+ * precedence over patterns. If several patterns match, the first one is used. The compiler does not know this order: for it, the data
+ * has all their types at once. Avoid overlapping patterns.
  */
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
 
-// A template cannot say "without a dot", so the compiler takes `prices.a.b` for `prices.*`; at run time that is `unknownTopic`.
+// A template type cannot exclude dots, so `prices.a.b` compiles for `prices.*`. At run time it is `unknownTopic`.
 type Template<Pattern extends string> = Pattern extends `${infer Head}.${infer Rest}`
   ? `${Segment<Head>}.${Template<Rest>}`
   : Segment<Pattern>;
 type Segment<Text extends string> = Text extends '*' | '>' ? string : Text;
 
-/** The topic map for publishers: what goes in, before the schema transforms it. */
+/** The topic map for publishers: the input types of the schemas. */
 export type SchemaInputs<S extends Schemas> = { [Key in keyof S & string as Template<Key>]: SchemaInput<S[Key]> };
 
-/** The topic map for subscribers: what the schema makes of what was published. */
+/** The topic map for subscribers: the output types of the schemas. */
 export type SchemaOutputs<S extends Schemas> = { [Key in keyof S & string as Template<Key>]: SchemaOutput<S[Key]> };

@@ -64,7 +64,7 @@ export class NodeWebSocket implements WebSocketLike {
   /** What the close frame of the peer said. */
   #closeCode = 1_006;
   #closeReason = '';
-  /** The fragments of a message that is not whole yet, and its opcode; 0 if there is none. */
+  /** The fragments of an incomplete message, and its opcode; 0 if there is none. */
   #fragments: Buffer[] = [];
   #fragmentBytes = 0;
   #opcode = 0;
@@ -93,7 +93,7 @@ export class NodeWebSocket implements WebSocketLike {
       this.#abort = () => socket.destroy();
       if (this.readyState !== connecting) return this.#abort();
       if (headers['sec-websocket-accept'] !== accept || headers['sec-websocket-extensions'] !== undefined) {
-        return this.#fail('The server answered the opening handshake with something else than a WebSocket.');
+        return this.#fail('The server answered the WebSocket handshake with an invalid response: check the URL.');
       }
       this.#open(socket, headers['sec-websocket-protocol'] ?? '', head);
     });
@@ -210,11 +210,13 @@ export class NodeWebSocket implements WebSocketLike {
       case opcodes.close:
         return this.#closed(payload);
       case opcodes.continuation:
-        if (this.#opcode === 0) throw new ViolationError(1_002, 'A fragment of no message came.');
+        if (this.#opcode === 0)
+          throw new ViolationError(1_002, 'The server sent a continuation frame without a message.');
         break;
       case opcodes.text:
       case opcodes.binary:
-        if (this.#opcode !== 0) throw new ViolationError(1_002, 'A message came within another one.');
+        if (this.#opcode !== 0)
+          throw new ViolationError(1_002, 'The server started a message inside a fragmented message.');
         this.#opcode = opcode;
         break;
       default:
@@ -236,7 +238,7 @@ export class NodeWebSocket implements WebSocketLike {
 
   /** The peer has closed, or has answered that we did. */
   #closed(payload: Buffer): void {
-    if (payload.length === 1) throw new ViolationError(1_002, 'A close frame has half a code.');
+    if (payload.length === 1) throw new ViolationError(1_002, 'A close frame has an incomplete code.');
     this.#closeCode = payload.length === 0 ? 1_005 : payload.readUInt16BE();
     this.#closeReason = payload.toString('utf8', 2);
     if (this.readyState === open) this.#write(opcodes.close, payload.subarray(0, 2));
@@ -244,7 +246,7 @@ export class NodeWebSocket implements WebSocketLike {
     this.#linger();
   }
 
-  /** The close frame is to reach the peer, who then has some time to end the connection. */
+  /** Gives the close frame time to reach the peer, and the peer time to end the connection. */
   #linger(): void {
     const socket = this.#socket;
     const timer = setTimeout(() => socket?.destroy(), lingerMs);
@@ -261,7 +263,7 @@ interface Frame {
   readonly isLast: boolean;
   readonly opcode: number;
   readonly payload: Buffer;
-  /** Where the next one begins. */
+  /** Start of the next frame. */
   readonly end: number;
 }
 
@@ -271,8 +273,8 @@ function readFrame(data: Buffer): Frame | number {
   const [first = 0, second = 0] = data;
   const isLast = (first & 0x80) !== 0;
   const opcode = first & 0x0f;
-  if ((first & 0x70) !== 0) throw new ViolationError(1_002, 'A frame uses an extension that was not agreed on.');
-  if ((second & 0x80) !== 0) throw new ViolationError(1_002, 'A frame of a server is masked.');
+  if ((first & 0x70) !== 0) throw new ViolationError(1_002, 'A frame uses an extension that was not negotiated.');
+  if ((second & 0x80) !== 0) throw new ViolationError(1_002, 'The server sent a masked frame.');
   let length = second;
   let start = 2;
   if (opcode >= opcodes.close && (!isLast || length > 125)) {

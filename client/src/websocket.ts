@@ -1,11 +1,12 @@
-/** The WebSocket of the platform, as far as this client uses it. */
+/** The part of the WebSocket interface that this client uses. */
 
-/** Declared as methods are, so that any implementation's event classes fit. */
+/** Declared like a method, so that the event classes of any implementation fit. */
 type Handler<Event> = { handle(event: Event): unknown }['handle'] | null;
 
-/** `Uint8Array<ArrayBuffer>`, as TypeScript below 5.7 can read it too. */
+/** `Uint8Array<ArrayBuffer>` in a form that TypeScript before 5.7 understands. */
 export type Bytes = Uint8Array & { readonly buffer: ArrayBuffer };
 
+/** A WebSocket, as browsers define it. */
 export interface WebSocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
@@ -19,9 +20,10 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
+/** A WebSocket class. */
 export type WebSocketConstructor = new (url: string, protocols: string) => WebSocketLike;
 
-/** The platform's own, or null where it has none. */
+/** The WebSocket of the platform; null if it has none. */
 export function platformWebSocket(): WebSocketConstructor | null {
   return (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket ?? null;
 }

@@ -532,11 +532,11 @@ it('refuses what makes no sense', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscribe = (options: object) => () => client.subscribe('a', options, () => {});
-  expect(subscribe({ from: 5 })).toThrow('subscribe() has no option "from". It has since, last.');
-  expect(subscribe({ last: 0 })).toThrow('last must be an integer of 1 or more, not 0.');
+  expect(subscribe({ from: 5 })).toThrow('subscribe() has no option "from". Use one of since, last.');
+  expect(subscribe({ last: 0 })).toThrow('last must be an integer of at least 1, not 0.');
   expect(subscribe({ last: 1.5 })).toThrow(expect.objectContaining({ code: 'invalidOption' }));
   for (const since of [5, {}, { epoch: 'e1' }, { epoch: 'e1', offset: -1 }, { epoch: 'e 1', offset: 1 }, at(2 ** 53)]) {
-    expect(subscribe({ since })).toThrow('since must be a position as publications have it: { epoch, offset }.');
+    expect(subscribe({ since })).toThrow('since must be the position of a publication: { epoch, offset }.');
   }
   await client.subscribe('a', { since: null, last: undefined }, () => {}).ready;
   await client.subscribe('a', {}, () => {}).ready;

@@ -371,21 +371,21 @@ it('refuses what makes no sense', () => {
       createClient(url, { autoConnect: false, ...options });
   expect(wrong('nonsense')).toThrow(expect.objectContaining({ code: 'invalidOption' }));
   for (const [options, message] of [
-    [{ getToken: 'secret' }, 'getToken must be of the type function, not string.'],
-    [{ webSocket: {} }, 'webSocket must be of the type function, not object.'],
-    [{ webSocket: null }, 'webSocket must be of the type function, not null.'],
-    [{ debug: 'yes' }, 'debug must be of the type boolean, not string.'],
-    [{ autoConnect: 0 }, 'autoConnect must be of the type boolean, not number.'],
-    [{ random: 0.5 }, 'random must be of the type function, not number.'],
-    [{ schemas: 'a' }, 'schemas must be of the type object, not string.'],
-    [{ schemas: { a: {} } }, 'The schema of "a" is none: give one of a Standard Schema library.'],
-    [{ schemas: { a: null } }, 'The schema of "a" is none: give one of a Standard Schema library.'],
-    [{ schemas: [1] }, 'The schema of "0" is none: give one of a Standard Schema library.'],
+    [{ getToken: 'secret' }, 'getToken must be of type function, not string.'],
+    [{ webSocket: {} }, 'webSocket must be of type function, not object.'],
+    [{ webSocket: null }, 'webSocket must be of type function, not null.'],
+    [{ debug: 'yes' }, 'debug must be of type boolean, not string.'],
+    [{ autoConnect: 0 }, 'autoConnect must be of type boolean, not number.'],
+    [{ random: 0.5 }, 'random must be of type function, not number.'],
+    [{ schemas: 'a' }, 'schemas must be of type object, not string.'],
+    [{ schemas: { a: {} } }, 'The schema of "a" is invalid: use a schema of a Standard Schema library.'],
+    [{ schemas: { a: null } }, 'The schema of "a" is invalid: use a schema of a Standard Schema library.'],
+    [{ schemas: [1] }, 'The schema of "0" is invalid: use a schema of a Standard Schema library.'],
   ] as const) {
     expect(wrong('ws://localhost/ws', options)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   }
   expect(wrong('ws://localhost/ws', { timeout: 5 })).toThrow(
-    /^createClient\(\) has no option "timeout"\. It has connectTimeoutMs, timeoutMs, /,
+    /^createClient\(\) has no option "timeout"\. Use one of connectTimeoutMs, timeoutMs, /,
   );
   expect(wrong('ws://localhost/ws', { encoding: 'xml' })).toThrow('This client speaks msgpack, not xml.');
   expect(wrong('ws://localhost/ws', { timeoutMs: Number.NaN })).toThrow(/timeoutMs must be/);

@@ -74,12 +74,12 @@ it.each(['msgpack', 'json'] as const)(
     const read = (options: object) => failure(client.history('a', options));
     expect(await read({ from: 5 })).toMatchObject({
       code: 'invalidOption',
-      message: 'history() has no option "from". It has since, limit, direction.',
+      message: 'history() has no option "from". Use one of since, limit, direction.',
     });
     for (const since of ['x', 5, {}, { epoch: '', offset: 1 }, position(-1), position(1.5), position(2 ** 53)]) {
       expect(await read({ since })).toMatchObject({
         code: 'invalidOption',
-        message: 'since must be a position as publications have it: { epoch, offset }.',
+        message: 'since must be the position of a publication: { epoch, offset }.',
       });
     }
     for (const direction of ['sideways', null, 5]) {

@@ -203,7 +203,7 @@ it.each([
 ])('refuses a timeoutMs that makes no sense: %o', async (options) => {
   await using node = await startTestNode();
   await using client = connect(node);
-  const message = `timeoutMs must be from 0 to 2147483647, not ${options.timeoutMs}.`;
+  const message = `timeoutMs must be a number from 0 to 2147483647, not ${options.timeoutMs}.`;
   expect(await failure(client.publish('a', 1, options))).toMatchObject({ code: 'invalidOption', message });
   await client.publish('a', 2);
   expect((await node.connection()).commands.map(({ type }) => type)).toEqual(['connect', 'publish']);
@@ -215,7 +215,7 @@ it('refuses options that publish() does not have', async () => {
   const options = { timeout: 1_000 } as object;
   expect(await failure(client.publish('a', 1, options))).toMatchObject({
     code: 'invalidOption',
-    message: 'publish() has no option "timeout". It has timeoutMs, signal.',
+    message: 'publish() has no option "timeout". Use one of timeoutMs, signal.',
   });
 });
 

@@ -384,7 +384,7 @@ it('refuses arguments that it would not heed', async () => {
   const subscribe = client.subscribe.bind(client) as (...args: unknown[]) => Subscription;
   const listener = (): void => {};
   for (const args of [[listener, { last: 5 }], [listener, listener], [5], ['x'], [[]], [{ last: 5 }, 'x'], [{}, {}]]) {
-    const message = expect.stringContaining('then options (an object), then a listener (a function)');
+    const message = expect.stringContaining('optional options (an object) and an optional listener (a function)');
     expect(() => subscribe('a', ...args)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   }
   for (const args of [[], [undefined], [listener], [undefined, listener], [{}], [{}, listener], [null, null]]) {

@@ -83,7 +83,7 @@ describe('a timeout says what it waited for', () => {
   it('where nobody has called connect()', async () => {
     await using client = createClient(nobody, { autoConnect: false, timeoutMs: 20 });
     const message =
-      'No answer in time (20 ms). No connection to ws://127.0.0.1:1/ws: The client has not connected yet: call connect().';
+      'No answer in time (20 ms). No connection to ws://127.0.0.1:1/ws: The client is not connected. Call connect().';
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'timeout', message });
   });
 
@@ -106,7 +106,7 @@ describe('a timeout says what it waited for', () => {
     expect(await failure(client.drain())).toMatchObject({
       code: 'timeout',
       message: expect.stringMatching(
-        /^drain\(\) took longer than drainTimeoutMs \(100 ms\)\. What was still waiting is dropped\. No connection to .*ECONNREFUSED/,
+        /^drain\(\) took longer than drainTimeoutMs \(100 ms\)\. Everything that was still waiting is dropped\. No connection to .*ECONNREFUSED/,
       ),
       cause: expect.objectContaining({ code: 'connectFailed' }),
     });
@@ -125,7 +125,7 @@ describe('a timeout says what it waited for', () => {
 
 describe('a WebSocket server that is no node', () => {
   it.each<[string, ServerOptions['handleProtocols'], RegExp]>([
-    ['opens it without the subprotocol', () => false, /without our subprotocol\.$/],
+    ['opens it without the subprotocol', () => false, /without the Fanfare subprotocol\.$/],
     ['says something else', (offered) => [...offered][0] ?? false, /"type" must be a string\.$/],
   ])('%s', async (_name, handleProtocols, why) => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1', ...(handleProtocols && { handleProtocols }) });
@@ -138,7 +138,7 @@ describe('a WebSocket server that is no node', () => {
       client.subscribe('a');
       await until(() => errors.length > 0);
       const [{ message } = { message: '' }] = errors;
-      expect(message).toContain('after 1 attempt: The server does not speak Fanfare: check host, port and path of');
+      expect(message).toContain('after 1 attempt: The server does not speak Fanfare: check the host, port and path of');
       expect(message).toMatch(why);
     } finally {
       for (const socket of server.clients) socket.terminate();
@@ -230,7 +230,9 @@ describe.each([
     node.sentence = 'There is nothing here.';
     expect(await firstTrouble(url, webSocket)).toMatch(/after 1 attempt: HTTP 404: There is nothing here\.$/);
     node.refuseWith = 426;
-    expect(await firstTrouble(url, webSocket)).toMatch(/A node answers there, and does not accept the WebSocket/);
+    expect(await firstTrouble(url, webSocket)).toMatch(
+      /A Fanfare node answers at this address but rejects the WebSocket/,
+    );
     node.refuseWith = 503;
     node.sentence = 'The node is full.';
     await using client = createClient(url, { ...quick, webSocket });

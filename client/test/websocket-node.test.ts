@@ -300,7 +300,9 @@ describe('with a server that does not', () => {
     });
     const { told } = dial(server.port);
     await until(() => told.closed !== null);
-    expect(told.errors).toEqual(['The server answered the opening handshake with something else than a WebSocket.']);
+    expect(told.errors).toEqual([
+      'The server answered the WebSocket handshake with an invalid response: check the URL.',
+    ]);
   });
 
   it('does not wait for an answer to its close frame once it is terminated', async () => {

@@ -52,7 +52,7 @@ describe('the programs of the README', () => {
     [['subscribe', '--topic', 'news'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'a..b'], 1, '"a..b"'],
     [['publish', 'news', '{oops'], 1, `{oops is not JSON: write a string as '"hello"', an object as '{"a":1}'.`],
-    [['publish', 'no topic', '1'], 1, '"no topic" is no topic'],
+    [['publish', 'no topic', '1'], 1, '"no topic" is not a valid topic'],
     [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'news', 'ftp://localhost'], 1, 'ws:'],
   ] as const)('say what is wrong: %j', async ([program, ...args], code, sentence) => {
