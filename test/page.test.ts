@@ -180,5 +180,5 @@ it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', as
   const origin = site.url.slice(0, -1);
   await expect
     .poll(() => tab.evaluate('window.errors[0]'))
-    .toMatch(`HTTP 403: Pages of ${origin} may not connect here; FANFARE_ORIGINS lists those that may.`);
+    .toMatch(`HTTP 403: The origin ${origin} is not allowed. FANFARE_ORIGINS lists the allowed origins.`);
 });

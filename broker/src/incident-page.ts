@@ -36,7 +36,7 @@ The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them bu
 | Whom did it hurt? | Publishers and newcomers: \`refused\` commands were not carried out, \`unconfirmed\` publishes may or may not have been delivered. Both numbers count what clients try again. Those who are connected stay so. |
 | What was lost? | \`gaps\` and \`resets\` in \`outageOver\`: that much their subscribers were told. 0 of both: all that was acknowledged has been delivered, \`late\` so much of it. \`redisRecovered\`: Redis had lost its data, and the nodes gave it back. |
 | Is it this node, or all? | All nodes say \`outageBegan\` within a second or so where it is Redis, one alone where it is its network. |
-| Who was turned away? | \`refusals\`, at most once a minute, for instance: \`In 60 s refused or closed: 3 authentications failed (2 × The token is no signed JWT. 1 × There is no such API key.); 7 connections closed because they read too little.\` |
+| Who was turned away? | \`refusals\`, at most once a minute, for instance: \`In 60 s refused or closed: 3 authentications failed (2 × The token is not a signed JWT. 1 × Unknown API key.); 7 connections closed because they read too little.\` |
 
 An outage of the connection \`durable\` or \`auth\` alone is told by its \`redisLost\` and \`redisConnected\` (with \`downMs\`): what needs it is refused meanwhile (publishes to topics of level durable, tickets), and all else goes on.
 `;

@@ -486,7 +486,7 @@ describe('the policies of topics', () => {
     [
       'a pattern with a wildcard inside a segment',
       '{"pri*":{}}',
-      'FANFARE_TOPICS at pattern 1: it has a "*" or ">" beside other characters; each must be a segment of its own.',
+      'FANFARE_TOPICS at pattern 1: it has a "*" or ">" next to other characters; each must be a whole segment.',
     ],
     [
       'a pattern that goes on after ">"',

@@ -206,7 +206,7 @@ describe('the log of those who are refused', () => {
     expect(lineOf(node, 'refusals')).toMatchObject({
       level: 40,
       authenticationsFailed: 3,
-      reasons: { 'The token is no signed JWT.': 2, 'There is no such API key.': 1 },
+      reasons: { 'The token is not a signed JWT.': 2, 'Unknown API key.': 1 },
     });
     expect(JSON.stringify(node.log)).not.toMatch(/let me in|me too|fk_nobody/);
   });

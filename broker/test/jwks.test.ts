@@ -103,7 +103,7 @@ describe('published keys', () => {
     await found(keys, 'old');
     at.answer = say([jwkOf(ec, 'old'), jwkOf(ed, 'new')]);
     // Just read: it may be too new. The client may come again.
-    expect(await unavailable(keys, 'new')).toBe('The key of the token is not known here yet. Try again.');
+    expect(await unavailable(keys, 'new')).toBe('This node does not have the key of the token yet. Retry.');
     at.nowMs += retryMs;
     expect(await found(keys, 'new')).toEqual(['new EdDSA']);
     expect(at.requests).toBe(2);
@@ -179,7 +179,7 @@ describe('published keys', () => {
     ['a broken connection', (response) => response.socket?.destroy(), 'cannot be reached'],
   ])('cannot be had where the answer is %s', async (_, answer, why) => {
     const { keys, lines } = await keysOf(answer);
-    expect(await unavailable(keys, 'e')).toBe('The keys of the issuer cannot be read now. Try again.');
+    expect(await unavailable(keys, 'e')).toBe('The keys of the issuer are currently unavailable. Retry.');
     expect(lines).toHaveLength(1);
     expect(lines[0]?.msg).toContain(why);
     expect(lines[0]?.msg).toContain('no token of it is accepted until it does');

@@ -73,9 +73,9 @@ describe('grants', () => {
   });
 
   it.each([
-    ['null', null, 'they must be an object'],
-    ['a list', [], 'they must be an object'],
-    ['a text', 'publish', 'they must be an object'],
+    ['null', null, 'must be an object'],
+    ['a list', [], 'must be an object'],
+    ['a text', 'publish', 'must be an object'],
     ['an unknown action', { read: ['a'] }, 'action 1 is unknown'],
     ['what every object has', JSON.parse('{"__proto__":["a"]}'), 'action 1 is unknown'],
     ['a pattern that stands alone', { publish: '>' }, 'publish must be a list of patterns'],

@@ -47,7 +47,7 @@ describe('the command', () => {
     const adminPort = new URL(node.adminUrl).port;
     const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: adminPort });
     expect(second.code).toBe(2);
-    expect(second.err).toContain('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
+    expect(second.err).toContain('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
   });
 });
 

@@ -193,7 +193,7 @@ describe('a renewed certificate', () => {
     // Nothing that our own look at it finds: only the TLS library reads the rest of the chain.
     writeFileSync(folder.certFile, `${readFileSync(folder.certFile)}-----BEGIN CERTIFICATE-----\n!\n`);
     await until('the log says so again', () =>
-      node.log.some(({ msg }) => msg.includes('The TLS library does not accept the certificate')),
+      node.log.some(({ msg }) => msg.includes('The TLS library rejects the certificate')),
     );
     expect(await shown(port)).toBe('second');
   });

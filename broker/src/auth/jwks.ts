@@ -73,11 +73,11 @@ export class JwksKeys implements KeySource {
     const mayRead = this.#reading !== null || this.#now() - this.#readAt >= retryMs;
     if (mayRead) await this.#read();
     if (this.#keys === null)
-      throw new AuthError('unavailable', 'The keys of the issuer cannot be read now. Try again.');
+      throw new AuthError('unavailable', 'The keys of the issuer are currently unavailable. Retry.');
     const foundNow = this.#matching(kid);
     // A key that is new at the issuer and not here yet is no fault of the client's: it may come again.
     if (foundNow.length === 0 && (!mayRead || this.#hasFailed)) {
-      throw new AuthError('unavailable', 'The key of the token is not known here yet. Try again.');
+      throw new AuthError('unavailable', 'This node does not have the key of the token yet. Retry.');
     }
     return foundNow;
   }

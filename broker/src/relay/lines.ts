@@ -81,7 +81,7 @@ export class Lines {
 
   standing(topic: Topic, since: Position | null): Standing {
     const line = this.#lines.get(topic);
-    if (line === undefined) throw new Error(`${topic} is not listened to.`);
+    if (line === undefined) throw new Error(`Not listening to ${topic}.`);
     return standingOf(line.recent, line.position, since, this.#settings.topics.of(topic));
   }
 
@@ -221,5 +221,5 @@ function isAhead(position: Position | null, here: Position): boolean {
 }
 
 function unavailable(): ReplyError {
-  return new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
+  return new ReplyError('unavailable', 'The history is unavailable: Redis does not respond. Retry.');
 }

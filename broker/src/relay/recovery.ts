@@ -146,7 +146,7 @@ export class Recovery {
       const hasTime = performance.now() - startedAt < patienceMs * listenShare;
       const [word, generation, since] = await this.#report(stage, recovery, hasTime);
       if (word === 'serving') {
-        if (generation === undefined) throw new Error('Redis named no generation.');
+        if (generation === undefined) throw new Error('Redis returned no generation.');
         const tookPart = nameOf(generation) === this.#lastRecovery;
         if (generation !== this.#lastGeneration) {
           if (!tookPart) await this.#prove(floorOf(generation));

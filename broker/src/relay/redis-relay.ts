@@ -336,7 +336,7 @@ export class RedisRelay implements Relay {
       this.#counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',
-        'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
+        'Too many publications are queued for Redis. Nothing was delivered. Publish more slowly.',
       );
     }
     this.#gathering.add(topic, payload, id, receipt, payer);
@@ -722,6 +722,6 @@ function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load |
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {
-  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not answer';
-  return new ReplyError('unavailable', `The other nodes cannot be reached: Redis ${why}. Nothing was delivered.`);
+  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not respond';
+  return new ReplyError('unavailable', `The other nodes are unreachable: Redis ${why}. Nothing was delivered.`);
 }
