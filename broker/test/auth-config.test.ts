@@ -97,7 +97,7 @@ describe('FANFARE_AUTH', () => {
     [
       'another field',
       ofApiKey({ rights: {} }),
-      `${apiKey} has an unknown field, number 3; those there are: id, sha256, permissions, admin, messageIdGroup.`,
+      `${apiKey} has an unknown field, number 3; valid names: id, sha256, permissions, admin, messageIdGroup.`,
     ],
     [
       'a group of messageIds that is none',
@@ -222,7 +222,7 @@ describe('FANFARE_AUTH', () => {
     [
       'permissions for no action',
       ofApiKey({ permissions: { read: ['a'] } }),
-      `${apiKey} has wrong permissions: action 1 is unknown; those there are: publish, subscribe, presence, history.`,
+      `${apiKey} has wrong permissions: action 1 is unknown; valid names: publish, subscribe, presence, history.`,
     ],
     [
       'an invalid pattern',

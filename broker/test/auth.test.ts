@@ -256,7 +256,7 @@ describe('permissions', () => {
     expect(await connection.publish('chat.1', 1)).toMatchObject({ type: 'published' });
     expect(await connection.publish('chat.1.deep', 1)).toMatchObject({
       ...refused,
-      message: 'Your token does not permit to publish to chat.1.deep.',
+      message: 'The token does not grant permission to publish to chat.1.deep.',
     });
     expect(await connection.publish('news', 1)).toMatchObject(refused);
     expect(await connection.subscribe('chat.1.deep')).toMatchObject({ type: 'subscribed' });
@@ -347,7 +347,7 @@ describe('revocation', () => {
 
   it.each([
     ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" and a token or API key.'],
-    ['a key that may not', ordersKey, '{"subject":"ada"}', 403, 'This needs an API key with \\"admin\\": true.'],
+    ['a key that may not', ordersKey, '{"subject":"ada"}', 403, 'This request requires an API key with \\"admin\\": true.'],
     ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
     ['somebody who names nothing', adminKey, '{}', 400, 'Give one of subject, tokenId, connection'],
     ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],

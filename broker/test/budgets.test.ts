@@ -228,7 +228,7 @@ describe.each([
     expect(refused).toMatchObject({
       code: 'rateLimited',
       message: expect.stringMatching(
-        /^Hourly limit of bytes published to topics with history exceeded\. Send this again in \d+ ms\.$/,
+        /^Hourly limit of bytes published to topics with history exceeded\. Retry in \d+ ms\.$/,
       ),
     });
     await untilTold(cluster, 'historyBytes', 20_000);

@@ -522,12 +522,12 @@ describe('the policies of topics', () => {
     [
       'another unknown field',
       '{"a":{"ttl":7}}',
-      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; those there are: level, historySize, historyAgeSeconds, lastValue.',
+      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; valid names: level, historySize, historyAgeSeconds, lastValue.',
     ],
     [
       'a field that every object has',
       '{"a":{"__proto__":{"level":"fast"}}}',
-      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; those there are: level, historySize, historyAgeSeconds, lastValue.',
+      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; valid names: level, historySize, historyAgeSeconds, lastValue.',
     ],
     [
       'presence',

@@ -70,7 +70,7 @@ describe('the opening handshake', () => {
     const { status, body } = await ask([...without(), 'Sec-WebSocket-Protocol: fanfare.v9.msgpack']);
     expect(status).toBe('400 Bad Request');
     expect(body).toContain(
-      'None of the subprotocols "fanfare.v9.msgpack" is known here; offer one of fanfare.v1.msgpack, fanfare.v1.json',
+      'Unsupported subprotocol "fanfare.v9.msgpack". Offer one of fanfare.v1.msgpack, fanfare.v1.json',
     );
   });
 

@@ -167,19 +167,19 @@ describe('a JWT', () => {
       'invalidToken',
       'The "jti" of the token must be 1 to 512 bytes without control characters.',
     ],
-    ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'A "sub" may not begin with "key:".'],
+    ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'The "sub" of the token must not begin with "key:".'],
     ['from the future', { iat: now() + 60 }, 'invalidToken', 'The "iat" of the token is in the future.'],
     [
       'that is good for years',
       { exp: now() + 10 ** 8 },
       'invalidToken',
-      'The token is good for longer than 86400 s, the longest that is taken.',
+      'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
       'that is good for years, and does not say since when',
       { iat: undefined, exp: now() + 10 ** 8 },
       'invalidToken',
-      'The token is good for longer than 86400 s, the longest that is taken.',
+      'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
       'whose grants are none',
@@ -191,7 +191,7 @@ describe('a JWT', () => {
       'whose grants are for no action',
       { fanfare: { dance: ['>'] } },
       'invalidToken',
-      'Invalid permissions in the claim "fanfare": action 1 is unknown; those there are: publish, subscribe, presence, history.',
+      'Invalid permissions in the claim "fanfare": action 1 is unknown; valid names: publish, subscribe, presence, history.',
     ],
     [
       'whose grants have a bad pattern',
