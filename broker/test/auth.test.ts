@@ -347,7 +347,13 @@ describe('revocation', () => {
 
   it.each([
     ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" and a token or API key.'],
-    ['a key that may not', ordersKey, '{"subject":"ada"}', 403, 'This request requires an API key with \\"admin\\": true.'],
+    [
+      'a key that may not',
+      ordersKey,
+      '{"subject":"ada"}',
+      403,
+      'This request requires an API key with \\"admin\\": true.',
+    ],
     ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
     ['somebody who names nothing', adminKey, '{}', 400, 'Give one of subject, tokenId, connection'],
     ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],

@@ -234,7 +234,7 @@ describe('the configuration', () => {
     const { redisUrl, redisUrlFile } = loadConfig({ FANFARE_REDIS_URL_FILE: file, FANFARE_WORKERS: '2' });
     expect({ redisUrl, redisUrlFile }).toEqual({ redisUrl: 'redis://:secret@redis/1', redisUrlFile: file });
     expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_URL: 'redis://redis' })).toEqual([
-      'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.',
+      'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set. Remove one.',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_PASSWORD_FILE: file })).toEqual([
       'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
@@ -295,7 +295,7 @@ describe('the configuration', () => {
     expect(wrong({ FANFARE_PORT: `1\n${'2'.repeat(5_000)}` })).toEqual([
       'FANFARE_PORT must be an integer from 0 to 65535.',
     ]);
-    expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_… is no setting; did you mean FANFARE_PORT?']);
+    expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
   });
 
   it.each([
@@ -309,20 +309,20 @@ describe('the configuration', () => {
 
   it('says which proxy is none', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' })).toEqual([
-      'FANFARE_TRUSTED_PROXIES at address 2: it is no address and no network such as 10.0.0.0/8.',
+      'FANFARE_TRUSTED_PROXIES at address 2: must be an IP address, or a network such as 10.0.0.0/8.',
     ]);
   });
 
   it('names a variable that is no setting by the words that settings have, and the setting that was meant', () => {
-    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is no setting; did you mean FANFARE_PORT?']);
+    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
     expect(wrong({ FANFARE_REDIS_CLUSTER_NODES: '1' })).toEqual([
-      'FANFARE_REDIS_…_… is no setting; docs/configuration.md lists those there are.',
+      'FANFARE_REDIS_…_… is not a setting; docs/configuration.md lists all settings.',
     ]);
   });
 
   it('says what to write in place of a placeholder of the manifests', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '<addresses of the gateway>' })).toEqual([
-      'FANFARE_TRUSTED_PROXIES has a placeholder: it must be addresses or networks such as 10.0.0.0/8, separated by commas.',
+      'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
     ]);
   });
 
@@ -332,7 +332,7 @@ describe('the configuration', () => {
 
   it('opens the node to others only where that is said aloud', () => {
     expect(wrong({ FANFARE_HOST: '0.0.0.0' })).toEqual([
-      'FANFARE_HOST opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or set FANFARE_HOST=127.0.0.1.',
+      'FANFARE_HOST exposes the node without authentication. Configure FANFARE_AUTH, set FANFARE_AUTH=none to allow everyone, or set FANFARE_HOST=127.0.0.1.',
     ]);
     expect(wrong({ FANFARE_HOST: '0.0.0.0', FANFARE_AUTH: 'none' })).toEqual([]);
     expect(wrong({ FANFARE_HOST: 'localhost' })).toEqual([]);
@@ -341,7 +341,7 @@ describe('the configuration', () => {
 
   it('wants two different ports', () => {
     expect(wrong({ FANFARE_PORT: '9000', FANFARE_ADMIN_PORT: '9000' })).toEqual([
-      'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000: give each a port of its own.',
+      'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000. Use different ports.',
     ]);
     expect(wrong({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' })).toEqual([]);
   });
@@ -360,13 +360,13 @@ describe('the configuration', () => {
 
   it('wants Redis for several workers, and a name that has room for their numbers', () => {
     expect(wrong({ FANFARE_WORKERS: '2' })).toEqual([
-      'FANFARE_WORKERS asks for 2 workers, which reach each other through Redis: set FANFARE_REDIS_URL.',
+      'FANFARE_WORKERS is 2, and several workers require Redis. Set FANFARE_REDIS_URL.',
     ]);
     const redis = { FANFARE_REDIS_URL: 'redis://127.0.0.1' };
     expect(wrong({ ...redis, FANFARE_WORKERS: '256' })).toEqual([]);
     expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(61) })).toEqual([]);
     expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(62) })).toEqual([
-      'FANFARE_WORKERS asks for 12 workers: FANFARE_NODE_NAME may have 61 characters then, not 62.',
+      'FANFARE_WORKERS is 12, so FANFARE_NODE_NAME may have at most 61 characters, not 62.',
     ]);
   });
 
@@ -382,7 +382,7 @@ describe('the configuration', () => {
   it('recognises what Kubernetes sets for a Service named "fanfare"', () => {
     expect(wrong({ FANFARE_SERVICE_HOST: '10.0.0.1', FANFARE_PORT_8080_TCP: 'tcp://10.0.0.1:8080' })).toEqual([]);
     expect(wrong({ FANFARE_PORT: 'tcp://10.0.0.1:8080' })).toEqual([
-      'FANFARE_PORT is like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or give the Service another name.',
+      'FANFARE_PORT has a value like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name. Set enableServiceLinks: false in the pod, or rename the Service.',
     ]);
   });
 

@@ -119,7 +119,7 @@ describe('the opening handshake', () => {
   it.each(['/', '/wss', '/ws/', '/ws/chat'])('answers the path %s with 404 and the path that it has', async (path) => {
     const { status, body } = await ask([`GET ${path} HTTP/1.1`, ...without('request')]);
     expect(status).toBe('404 Not Found');
-    expect(body).toContain('the WebSocket endpoint is /ws');
+    expect(body).toContain('The WebSocket endpoint is /ws');
   });
 
   it('ignores a query behind the path', async () => {

@@ -167,7 +167,12 @@ describe('a JWT', () => {
       'invalidToken',
       'The "jti" of the token must be 1 to 512 bytes without control characters.',
     ],
-    ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'The "sub" of the token must not begin with "key:".'],
+    [
+      'with the subject of an API key',
+      { sub: 'key:orders' },
+      'invalidToken',
+      'The "sub" of the token must not begin with "key:".',
+    ],
     ['from the future', { iat: now() + 60 }, 'invalidToken', 'The "iat" of the token is in the future.'],
     [
       'that is good for years',

@@ -593,7 +593,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a setting that does not exist',
     foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_MAX_… is no setting; did you mean FANFARE_MAX_CONNECTIONS?',
+    sentence: 'FANFARE_MAX_… is not a setting; did you mean FANFARE_MAX_CONNECTIONS?',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTION = '1';
     },
