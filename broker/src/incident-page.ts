@@ -4,23 +4,23 @@ export const incidentSection = `## An incident, read from the log
 The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them but for their place in the line; in JSON they are the fields \`time\`, \`level\`, \`event\`, \`link\` and \`msg\`. First Redis was killed and came back empty seven seconds later; then it hung for five seconds; then the node was stopped.
 
 \`\`\`
-18:51:21 warn  redisLost (publisher)      Lost the connection to Redis; trying again until it is back.
-18:51:21 warn  redisLost (subscriber)     Lost the connection to Redis; trying again until it is back.
+18:51:21 warn  redisLost (publisher)      Lost the connection to Redis. Reconnecting.
+18:51:21 warn  redisLost (subscriber)     Lost the connection to Redis. Reconnecting.
 18:51:21 error outageBegan                OUTAGE: Redis is not connected. 3 clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history. /readyz says 503.
 18:51:21 error redisError (publisher)     Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?
 18:51:28 info  redisConnected (publisher) Connected to Redis.
 18:51:28 info  redisConnected (subscriber) Connected to Redis.
 18:51:28 warn  redisRecovered             Redis came with another state: the nodes gave back what it had lost (this one to 1 topics) in 55 ms.
 18:51:28 info  topicsCompared             Compared 1 topics with Redis in 1 ms: 0 had missed something; 0 publications were delivered late, 0 gaps and 0 resets were told.
-18:51:29 warn  outageOver                 OUTAGE over: Redis is back after 6.6 s. Since it began: 133 commands refused, 0 publishes unconfirmed, 0 publications without acknowledgement that did not reach all, 0 delivered late. Nothing acknowledged is known to be lost.
+18:51:29 warn  outageOver                 OUTAGE over: Redis is back after 6.6 s. Since it began: 133 commands refused, 0 publishes unconfirmed, 0 publications without acknowledgement that did not reach all, 0 delivered late. No known loss of acknowledged publications.
 
-18:51:31 warn  probeMissed                Redis has not accepted the probe: nothing can be published to topics with history.
+18:51:31 warn  probeMissed                Redis has not accepted the probe. Publishing to topics with history is not possible.
 18:51:32 warn  redisReset (publisher)     Redis has not answered for 1000 ms: connecting again.
-18:51:32 warn  redisLost (publisher)      Lost the connection to Redis; trying again until it is back.
+18:51:32 warn  redisLost (publisher)      Lost the connection to Redis. Reconnecting.
 18:51:32 error outageBegan                OUTAGE: Redis is not connected. …
 18:51:35 error redisError (publisher)     Redis does not answer: is the host up, reachable, and a Redis?
 18:51:37 info  redisConnected (publisher) Connected to Redis.
-18:51:38 warn  outageOver                 OUTAGE over: Redis is back after 5.0 s. Since it began: 94 commands refused, 20 publishes unconfirmed, … Nothing acknowledged is known to be lost.
+18:51:38 warn  outageOver                 OUTAGE over: Redis is back after 5.0 s. Since it began: 94 commands refused, 20 publishes unconfirmed, … No known loss of acknowledged publications.
 
 18:51:39 info  draining                   Draining: inviting 3 connections to move within 4000 ms.
 18:51:43 info  drainWave                  Closing 1 connections.

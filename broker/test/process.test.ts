@@ -26,7 +26,7 @@ describe('the command', () => {
     const { code, err } = await run(['--prot', '80']);
     expect(code).toBe(2);
     expect(err.trim().split('\n').length).toBe(1);
-    expect(err).toBe('fanfare: There is no such option, only --help.\n');
+    expect(err).toBe('fanfare: Unknown option. The only option is --help.\n');
   });
 
   it('says what is wrong with each setting, and ends with code 2', async () => {

@@ -297,7 +297,7 @@ describe('a password in a file', () => {
           event === 'redisError' &&
           link === 'check' &&
           msg ===
-            `The files of ${names} have changed, and a new connection to Redis fails; those that are open go on until they are lost. Redis refuses the user or password in FANFARE_REDIS_URL or ${names}: correct it.`,
+            `The files of ${names} have changed, and a new connection to Redis fails. Open connections continue to work. Redis refuses the user or password in FANFARE_REDIS_URL or ${names}: correct it.`,
       ),
     );
     expect((await node.readiness()).status).toBe(200);

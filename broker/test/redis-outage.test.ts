@@ -346,7 +346,7 @@ describe('a Redis that is out of memory', () => {
     expect(await writer.subscribe('t')).toMatchObject(refused);
     const sentence = 'Redis is out of memory (maxmemory): give it more, or keep less history.';
     await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
-    const reason = 'Redis is out of memory (maxmemory) and refuses what is published';
+    const reason = 'Redis is out of memory (maxmemory) and rejects publications';
     await until('readiness says so', async () => (await node.readiness()).reason === reason);
     expect(await node.metric('fanfare_not_ready{reason="outOfMemory"}')).toBe(1);
     expect(await node.metric('fanfare_not_ready{reason="unproven"}')).toBe(0);
@@ -389,7 +389,7 @@ describe('a Redis that is out of memory', () => {
     await admin.config('SET', 'maxmemory', '1');
     await untilReady(cluster, false);
     await until('it is told', () =>
-      cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast go on. /readyz says 503.')),
+      cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast still work. /readyz returns 503.')),
     );
     expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', 1)).toEqual([1]);

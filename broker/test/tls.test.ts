@@ -284,8 +284,8 @@ describe('the settings of TLS', () => {
     const certificate = readCertificate(folder);
     const at = (ms: number): string | null => explainValidity(certificate, ms);
     const day = 86_400_000;
-    expect(at(certificate.notAfterMs + 1)).toMatch(/has expired at 20.*: clients refuse it\.$/);
-    expect(at(certificate.notBeforeMs - 1)).toMatch(/is not good before 20.*: clients refuse it\.$/);
+    expect(at(certificate.notAfterMs + 1)).toMatch(/expired at 20.*\. Clients reject it\. Renew it\.$/);
+    expect(at(certificate.notBeforeMs - 1)).toMatch(/is not valid before 20.*\. Clients reject it\.$/);
     expect(at(certificate.notAfterMs - 13 * day)).toMatch(/ expires at 20/);
     expect(at(certificate.notAfterMs - 15 * day)).toBe(null);
   });

@@ -114,7 +114,7 @@ export class JwksKeys implements KeySource {
     this.#counters.jwksFailures++;
     if (!this.#hasFailed) {
       const meanwhile =
-        this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
+        this.#keys === null ? 'no token of this issuer is accepted until it does' : 'the keys read before remain valid';
       this.#log.error(
         { event: 'jwksFailed', issuer: this.place },
         `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
@@ -133,7 +133,7 @@ export class JwksKeys implements KeySource {
     if (removed === 0) return;
     this.#log.warn(
       { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },
-      `The jwksUrl of an issuer no longer has ${removed} of its keys: connections with tokens that they signed are closed.`,
+      `The jwksUrl of an issuer no longer has ${removed} of its keys. Closing connections whose tokens they signed.`,
     );
     this.#onRemoved();
   }
@@ -144,12 +144,12 @@ export class JwksKeys implements KeySource {
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
-    if (response.status !== 200) throw new AnswerError(`answered ${response.status}`);
+    if (response.status !== 200) throw new AnswerError(`returned status ${response.status}`);
     const document: unknown = JSON.parse(await readBody(response, maxBytes));
     const list = (document as { keys?: unknown } | null)?.keys;
-    if (!Array.isArray(list)) throw new AnswerError('answered no JWKS');
+    if (!Array.isArray(list)) throw new AnswerError('returned no JWKS');
     if (list.length > maxKeys)
-      throw new AnswerError(`answered ${list.length} keys, of which at most ${maxKeys} are taken`);
+      throw new AnswerError(`returned ${list.length} keys, more than the maximum of ${maxKeys}`);
     return list.flatMap((jwk: unknown) => this.#import(jwk) ?? []);
   }
 

@@ -654,7 +654,7 @@ export class RedisRelay implements Relay {
     if (this.#publisher.isOutOfMemory) return;
     this.#log.error(
       { event: 'busDead' },
-      `Redis is not what it seems: ${reason}. Both connections are closed and opened again.`,
+      `The path through Redis is broken: ${reason}. Reconnecting both Redis connections.`,
     );
     this.#publisher.reset();
     this.#durableLink?.reset();
@@ -680,7 +680,7 @@ export class RedisRelay implements Relay {
     this.#hasComplained.add('unreadable');
     this.#log.warn(
       { event: 'redisMessageUnreadable' },
-      'A Redis message on our channels is not ours to read: does a node of another version, or another program, use the same FANFARE_REDIS_PREFIX? (Said once; see the metric fanfare_redis_messages_unreadable_total.)',
+      'Received a Redis message that this node cannot decode. Check whether a node of another version, or another program, uses the same FANFARE_REDIS_PREFIX. Logged once; see the metric fanfare_redis_messages_unreadable_total.',
     );
   }
 
@@ -690,7 +690,7 @@ export class RedisRelay implements Relay {
     this.#hasComplained.add('policies');
     this.#log.error(
       { event: 'policiesDiffer', topic },
-      'Another node publishes to this topic at another level: give all nodes the same FANFARE_TOPICS. Its publications are not delivered here. (Said once.)',
+      'Another node publishes to this topic with a different level. This node does not deliver its publications. Give all nodes the same FANFARE_TOPICS. Logged once.',
     );
   }
 }
