@@ -7,7 +7,7 @@ The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them bu
 18:51:21 warn  redisLost (publisher)      Lost the connection to Redis. Reconnecting.
 18:51:21 warn  redisLost (subscriber)     Lost the connection to Redis. Reconnecting.
 18:51:21 error outageBegan                OUTAGE: Redis is not connected. 3 clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history. /readyz says 503.
-18:51:21 error redisError (publisher)     Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?
+18:51:21 error redisError (publisher)     Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.
 18:51:28 info  redisConnected (publisher) Connected to Redis.
 18:51:28 info  redisConnected (subscriber) Connected to Redis.
 18:51:28 warn  redisRecovered             Redis came with another state: the nodes gave back what it had lost (this one to 1 topics) in 55 ms.
@@ -18,7 +18,7 @@ The lines of one node, shortened, as \`FANFARE_LOG_FORMAT=pretty\` shows them bu
 18:51:32 warn  redisReset (publisher)     Redis has not answered for 1000 ms: connecting again.
 18:51:32 warn  redisLost (publisher)      Lost the connection to Redis. Reconnecting.
 18:51:32 error outageBegan                OUTAGE: Redis is not connected. …
-18:51:35 error redisError (publisher)     Redis does not answer: is the host up, reachable, and a Redis?
+18:51:35 error redisError (publisher)     Redis does not respond. Check that the host is up, reachable and runs Redis.
 18:51:37 info  redisConnected (publisher) Connected to Redis.
 18:51:38 warn  outageOver                 OUTAGE over: Redis is back after 5.0 s. Since it began: 94 commands refused, 20 publishes unconfirmed, … No known loss of acknowledged publications.
 

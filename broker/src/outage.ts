@@ -34,7 +34,7 @@ const remindMs = 60_000;
 
 /** Why the relay does not reach the other nodes. */
 export const outageReasons = {
-  connecting: 'no connection to Redis',
+  connecting: 'Redis is not connected',
   unproven: 'Redis is connected but does not deliver publications',
   outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',
   closed: 'the node has stopped',

@@ -52,7 +52,7 @@ describe('the configuration', () => {
     ['FANFARE_PORT', '65536', 'FANFARE_PORT must be an integer from 0 to 65535.'],
     ['FANFARE_PORT', '1e3', 'FANFARE_PORT must be an integer from 0 to 65535.'],
     ['FANFARE_IDLE_TIMEOUT_SECONDS', '7', 'FANFARE_IDLE_TIMEOUT_SECONDS must be an integer from 8 to 960.'],
-    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
+    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" followed by the path of a file.'],
     ['FANFARE_TRACING_RATIO', '1.5', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001.'],
     ['FANFARE_TRACING_RATIO', '1e-3', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001.'],
     [
@@ -126,70 +126,64 @@ describe('the configuration', () => {
   });
 
   it.each([
-    ['secret@host:6379', 'is no URL: write redis://host:6379, or'],
-    ['redis:secret@host', 'is no URL: write redis://host:6379, or'],
-    ['http://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
-    ['http+sentinel://:secret@one/m', 'is a URL of something else: it must begin with redis://, or'],
+    ['secret@host:6379', 'is not a URL. Write redis://host:6379, or'],
+    ['redis:secret@host', 'is not a URL. Write redis://host:6379, or'],
+    ['http://:secret@host', 'has an unknown scheme. Use redis://, '],
+    ['http+sentinel://:secret@one/m', 'has an unknown scheme. Use redis://, '],
     // ioredis would take it, and not use TLS.
-    ['REDISS://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
-    ['redis://:sec ret@host', 'has a space or a line break: take it out, or'],
-    ['redis://:secret%zz@host', 'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,'],
+    ['REDISS://:secret@host', 'has an unknown scheme. Use redis://, '],
+    ['redis://:sec ret@host', 'contains a space or a line break. Remove it, or'],
+    [
+      'redis://:secret%zz@host',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user or password, write % as %25, / as %2F,',
+    ],
     [
       'redis+sentinel://:secret%ff@one/m',
-      'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user or password, write % as %25, / as %2F,',
     ],
-    ['redis+sentinel://one/m?sentinelPassword=secret%', 'has a "%" that encodes no character. In a user'],
-    ['redis://:secret#1@host', 'has a "#". In a user or password write % as %25,'],
-    ['redis://:secret/1@host', 'has a "/" or "?" in its user or password. In a user or password write % as %25,'],
-    ['redis://user:1?secret@host', 'has a "/" or "?" in its user or password. In a user or password write %'],
+    [
+      'redis+sentinel://one/m?sentinelPassword=secret%',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user',
+    ],
+    ['redis://:secret#1@host', 'has a "#". In a user or password, write % as %25,'],
+    ['redis://:secret/1@host', 'has a "/" or "?" in its user or password. In a user or password, write % as %25,'],
+    ['redis://user:1?secret@host', 'has a "/" or "?" in its user or password. In a user or password, write %'],
     // Base64.
-    ['redis://:secret+a/b==@host:6379', 'or put the password as it is into the file of FANFARE_REDIS_PASSWORD_FILE.'],
+    ['redis://:secret+a/b==@host:6379', 'or put the plain password into a file and set FANFARE_REDIS_PASSWORD_FILE.'],
     ['redis+sentinel://:secret+a/b==@one/m', 'has a "/" or "?" in its user or password.'],
     ['unix://:secret/b==@/run/redis.sock', 'has a "/", "?" or "#" in its user or password.'],
-    ['unix:/secret/redis.sock', 'is no URL of a Unix socket: write unix:///run/redis/redis.sock, or'],
-    ['unix:///secret.sock?db=one', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
-    ['unix:///secret.sock?password=1', 'has something behind its "?" that is not known there: only db= are.'],
-    ['redis:///secret.sock', 'a Unix socket is unix:///path.'],
-    ['redis://', 'names no host: write it behind "://" or the "@", as in'],
-    ['redis://:secret@/1', 'names no host: write it behind "://" or the "@", as in'],
-    [
-      'redis://:secret@one,two',
-      'names several hosts: name one Redis (Redis Cluster is not supported), or its Sentinels in',
-    ],
-    ['redis://:secret@:6379', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@ho%41st', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@[::g]', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@::1:6379', 'has two ":" in a host: write an IPv6 address in brackets, as in [::1]:6379.'],
-    [
-      'redis://:secret@host:0',
-      'has a port that is none: write a number from 1 to 65535, or leave it and its ":" out for',
-    ],
-    ['redis://:secret@host:65536', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis://:secret@host:', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis+sentinel://:secret@one:x/m', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis://:secret@host/mymaster', 'has a database that is none: write its number behind the "/", as in'],
-    ['redis://:secret@host?db=-1', 'has a database that is none: write its number behind the "/", as in'],
-    ['redis+sentinel://:secret@one/m?db=a', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
-    [
-      'redis://:secret@host?enableOfflineQueue=1',
-      'has something behind its "?" that is not known there: only db= are.',
-    ],
-    ['redis://:secret@host/1?db=2', 'names its database twice: write it behind the "/" or behind ?db=, not both.'],
-    ['redis://:secret@host?db=1&db=2', 'has something behind its "?" twice: write each but once.'],
+    ['unix:/secret/redis.sock', 'is not a valid URL of a Unix socket. Write unix:///run/redis/redis.sock, or'],
+    ['unix:///secret.sock?db=one', 'has an invalid database. Write its number in ?db=, as in ?db=1.'],
+    ['unix:///secret.sock?password=1', 'has an unknown parameter after the "?". Valid parameters: db=.'],
+    ['redis:///secret.sock', 'A Unix socket is unix:///path.'],
+    ['redis://', 'has no host. Write it after "://" or "@", as in'],
+    ['redis://:secret@/1', 'has no host. Write it after "://" or "@", as in'],
+    ['redis://:secret@one,two', 'has several hosts. Use one Redis (Redis Cluster is not supported), or its Sentinels:'],
+    ['redis://:secret@:6379', 'has an invalid host. Use letters,'],
+    ['redis://:secret@ho%41st', 'has an invalid host. Use letters,'],
+    ['redis://:secret@[::g]', 'has an invalid host. Use letters,'],
+    ['redis://:secret@::1:6379', 'has several ":" in a host. Write an IPv6 address in brackets, as in [::1]:6379.'],
+    ['redis://:secret@host:0', 'has an invalid port. Use 1-65535, or omit it for'],
+    ['redis://:secret@host:65536', 'has an invalid port. Use 1-65535, or'],
+    ['redis://:secret@host:', 'has an invalid port. Use 1-65535, or'],
+    ['redis+sentinel://:secret@one:x/m', 'has an invalid port. Use 1-65535, or'],
+    ['redis://:secret@host/mymaster', 'has an invalid database. Write its number after the "/", as in'],
+    ['redis://:secret@host?db=-1', 'has an invalid database. Write its number after the "/", as in'],
+    ['redis+sentinel://:secret@one/m?db=a', 'has an invalid database. Write its number in ?db=, as in ?db=1.'],
+    ['redis://:secret@host?enableOfflineQueue=1', 'has an unknown parameter after the "?". Valid parameters: db=.'],
+    ['redis://:secret@host/1?db=2', 'has two databases. Write the number after the "/" or in ?db=, not in both.'],
+    ['redis://:secret@host?db=1&db=2', 'has a duplicate parameter after the "?". Write each only once.'],
     [
       'redis+sentinel://one/m?sentinelPasword=secret',
-      'has something behind its "?" that is not known there: only db=, sentinelUsername=, sentinelPassword= are.',
+      'has an unknown parameter after the "?". Valid parameters: db=, sentinelUsername=, sentinelPassword=.',
     ],
     [
       'redis+sentinel://:secret@one,,two/m',
-      'has an empty place in its list of Sentinels: separate them with one comma',
+      'has an empty entry in its list of Sentinels. Separate them with single comma',
     ],
-    ['redis+sentinel://:secret@one:26379', 'names no master: write what the Sentinels call it behind their list and'],
-    ['redis+sentinel://:secret@one:26379/', 'names no master: write what the Sentinels call it behind their list and'],
-    [
-      'redis+sentinel://:secret@one/m/3',
-      'has a name of the master with other characters than A-Z a-z 0-9 . _ -: write',
-    ],
+    ['redis+sentinel://:secret@one:26379', 'has no master name. Write the name that the Sentinels use after a'],
+    ['redis+sentinel://:secret@one:26379/', 'has no master name. Write the name that the Sentinels use after a'],
+    ['redis+sentinel://:secret@one/m/3', 'has a master name with characters other than A-Z a-z 0-9 . _ -. Write'],
   ])('says what is wrong with the Redis URL %s, and does not print it', (url, begin) => {
     const sentences = wrong({ FANFARE_REDIS_URL: url });
     expect(sentences).toEqual([expect.stringMatching(/^FANFARE_REDIS_URL [^\n]+\.$/)]);
@@ -200,8 +194,8 @@ describe('the configuration', () => {
   it('says which files for Redis do not fit FANFARE_REDIS_URL', () => {
     const FANFARE_REDIS_URL = 'redis://:secret@redis';
     expect(wrong({ FANFARE_REDIS_CA_FILE: 'a', FANFARE_REDIS_PASSWORD_FILE: 'b' })).toEqual([
-      'FANFARE_REDIS_PASSWORD_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
-      'FANFARE_REDIS_CA_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, but FANFARE_REDIS_URL is not. Set both or neither.',
+      'FANFARE_REDIS_CA_FILE is set, but FANFARE_REDIS_URL is not. Set both or neither.',
     ]);
     expect(
       wrong({
@@ -212,11 +206,11 @@ describe('the configuration', () => {
         FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
       }),
     ).toEqual([
-      'FANFARE_REDIS_CA_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
-      'FANFARE_REDIS_CERT_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
-      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
-      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL names no Sentinels: leave it out.',
-      'FANFARE_REDIS_CERT_FILE is set and FANFARE_REDIS_KEY_FILE is not: a client certificate needs both.',
+      'FANFARE_REDIS_CA_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
+      'FANFARE_REDIS_CERT_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has a password. Remove one.',
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, but FANFARE_REDIS_URL has no Sentinels. Remove the setting.',
+      'FANFARE_REDIS_CERT_FILE is set, but FANFARE_REDIS_KEY_FILE is not. A client certificate requires both.',
     ]);
     expect(
       wrong({
@@ -224,7 +218,7 @@ describe('the configuration', () => {
         FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
       }),
     ).toEqual([
-      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL has ?sentinelPassword= too: leave out one of them.',
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has ?sentinelPassword=. Remove one.',
     ]);
   });
 
@@ -237,13 +231,13 @@ describe('the configuration', () => {
       'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set. Remove one.',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_PASSWORD_FILE: file })).toEqual([
-      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has a password. Remove one.',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: 'redis://:secret@redis' })).toEqual([
       'FANFARE_REDIS_URL_FILE names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: folder.write('url', 'redis://:secret@redis:x') })).toEqual([
-      expect.stringMatching(/^FANFARE_REDIS_URL_FILE names a file whose text has a port that is none: [^\n]+\.$/),
+      expect.stringMatching(/^FANFARE_REDIS_URL_FILE names a file whose text has an invalid port\. [^\n]+\.$/),
     ]);
   });
 
@@ -256,18 +250,18 @@ describe('the configuration', () => {
       return wrong({ FANFARE_REDIS_URL, FANFARE_REDIS_PASSWORD_FILE: file });
     };
     for (const [name, content, why] of [
-      ['empty', '\n', 'is empty: write the password, and nothing else, into it.'],
-      ['lines', 'secret\n\n', 'has several lines: write the password, and nothing else, into it.'],
-      ['bom', '\ufeffsecret', 'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.'],
+      ['empty', '\n', 'is empty. The file must contain only the password.'],
+      ['lines', 'secret\n\n', 'has several lines. The file must contain only the password.'],
+      ['bom', '\ufeffsecret', 'cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.'],
       [
         'utf16',
         Buffer.from('\ufeffsecret', 'utf16le'),
-        'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.',
+        'cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.',
       ],
       [
         'latin1',
         Buffer.from('secret\xe4', 'latin1'),
-        'cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.',
+        'cannot be read: it is not UTF-8 text; store binary secrets in base64, keys and certificates in PEM.',
       ],
     ] as const) {
       expect(passwordFile(name, content)).toEqual([`FANFARE_REDIS_PASSWORD_FILE names a file that ${why}`]);
@@ -281,8 +275,8 @@ describe('the configuration', () => {
         FANFARE_REDIS_KEY_FILE: other.keyFile,
       }),
     ).toEqual([
-      expect.stringContaining('FANFARE_REDIS_CA_FILE names a file with no certificate in it: '),
-      'The key in FANFARE_REDIS_KEY_FILE does not belong to the first certificate in FANFARE_REDIS_CERT_FILE, which is that of CN=one: use the key that it was made with.',
+      expect.stringContaining('FANFARE_REDIS_CA_FILE names a file that contains no certificate: '),
+      'The key in FANFARE_REDIS_KEY_FILE does not match the first certificate in FANFARE_REDIS_CERT_FILE (CN=one). Use the key of this certificate.',
     ]);
   });
 
@@ -474,12 +468,12 @@ describe('the policies of topics', () => {
     [
       'no object, a list',
       '[{"level":"fast"}]',
-      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}.',
+      'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
     [
       'no object, null',
       'null',
-      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}.',
+      'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
     ['an empty pattern', '{"":{}}', 'FANFARE_TOPICS at pattern 1: it is empty.'],
     ['a pattern with an empty segment', '{"a..b":{}}', 'FANFARE_TOPICS at pattern 1: it has an empty segment.'],
@@ -532,7 +526,7 @@ describe('the policies of topics', () => {
     [
       'presence',
       '{"a":{"presence":true}}',
-      'FANFARE_TOPICS at pattern 1: "presence" is not available in this version: leave it out.',
+      'FANFARE_TOPICS at pattern 1: "presence" is not available in this version. Remove it.',
     ],
     [
       'no history',
@@ -567,12 +561,12 @@ describe('the policies of topics', () => {
     [
       'history of a fast topic',
       '{"a":{"historySize":0,"level":"fast"}}',
-      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history: leave out historySize.',
+      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history. Remove historySize.',
     ],
     [
       'the last value of a fast topic',
       '{"a":{"level":"fast","lastValue":false}}',
-      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history: leave out lastValue.',
+      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history. Remove lastValue.',
     ],
   ])('say what is wrong: %s', (_, topics, sentence) => {
     expect(wrong({ FANFARE_TOPICS: topics })).toEqual([sentence]);
@@ -582,9 +576,9 @@ describe('the policies of topics', () => {
   it('say why what should be JSON is none, in one line', () => {
     const [inline, ...others] = wrong({ FANFARE_TOPICS: '/etc/fanfare/topics.json' });
     expect(others).toEqual([]);
-    expect(inline).toBe('FANFARE_TOPICS is neither JSON nor "@" and the path of a file.');
+    expect(inline).toBe('FANFARE_TOPICS is neither JSON nor "@" followed by the path of a file.');
     expect(wrong({ FANFARE_TOPICS: `@${fileOf('\ufeff{}')}` })).toEqual([
-      'FANFARE_TOPICS names a file that cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.',
+      'FANFARE_TOPICS names a file that cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.',
     ]);
     expect(wrong({ FANFARE_TOPICS: `@${fileOf('{\n  "a": {},\n}\n')}` })).toEqual([
       'FANFARE_TOPICS names a file that is not JSON: see line 3.',
@@ -597,7 +591,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     expect(wrong({ FANFARE_TOPICS: `@${folder}` })).toEqual([
-      'FANFARE_TOPICS names a file that cannot be read: it is a folder (EISDIR).',
+      'FANFARE_TOPICS names a file that cannot be read: it is a directory (EISDIR).',
     ]);
     expect(wrong({ FANFARE_TOPICS: '@' })).toEqual([
       'FANFARE_TOPICS names a file that cannot be read: there is no file at this path (ENOENT).',
@@ -615,7 +609,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS at pattern 1: it has an empty segment.',
       'FANFARE_TOPICS at pattern 1: level must be "fast", "recoverable" or "durable".',
       'FANFARE_TOPICS at pattern 2: historySize must be an integer from 1 to 100000.',
-      'FANFARE_TOPICS at pattern 2: "presence" is not available in this version: leave it out.',
+      'FANFARE_TOPICS at pattern 2: "presence" is not available in this version. Remove it.',
     ]);
   });
 

@@ -81,7 +81,7 @@ describe('the log of an outage', () => {
     const cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
     const node = cluster.node();
     await until('it is said', () => count(node, 'outageBegan') === 1);
-    expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since startup: no connection to Redis\. 0 clients/);
+    expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since startup: Redis is not connected\. 0 clients/);
     await cluster[Symbol.asyncDispose]();
     expect(lineOf(node, 'outageOver')).toMatchObject({ isOver: false });
     expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 0, cutOff: 0 });

@@ -340,7 +340,7 @@ describe('Redis with Sentinels', () => {
       node.log.some(
         ({ msg }) =>
           msg ===
-          'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?',
+          'No Sentinel in FANFARE_REDIS_URL responds. Check that they are running and that host, port, password and TLS (rediss or redis) are correct.',
       ),
     );
     await using _ = await startSentinel({ masterName: 'mymaster', masterPort: redis.port, port: gone.port });
@@ -353,7 +353,7 @@ describe('Redis with Sentinels', () => {
     const url = `redis://127.0.0.1:${sentinel.port}`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
     await until('the log says so', () =>
-      cluster.node().log.some(({ msg }) => msg.includes('FANFARE_REDIS_URL is redis+sentinel://host:26379/name')),
+      cluster.node().log.some(({ msg }) => msg.includes('To use Sentinels, write redis+sentinel://host:26379/name')),
     );
   });
 
@@ -367,7 +367,7 @@ describe('Redis with Sentinels', () => {
         .node()
         .log.some(
           ({ msg }) =>
-            msg === 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.',
+            msg === 'The Sentinels in FANFARE_REDIS_URL have no master of that name. Check the name after the slash.',
         ),
     );
   });
