@@ -275,7 +275,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       const ms = Math.round(performance.now() - startedAt);
       log.info(
         { event: 'stopped', left, closed, cutOff, ms },
-        `Stopped after ${(ms / 1_000).toFixed(1)} s: ${before} connections: ${left} moved by themselves, ${closed} were closed, ${cutOff} of those were dropped.`,
+        `Stopped after ${(ms / 1_000).toFixed(1)} s. ${before} connections: ${left} moved by themselves, ${closed} were closed, ${cutOff} of those were dropped.`,
       );
     },
   };

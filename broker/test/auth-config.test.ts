@@ -102,7 +102,7 @@ describe('FANFARE_AUTH', () => {
     [
       'a group of messageIds that is none',
       ofApiKey({ messageIdGroup: '' }),
-      `${apiKey} has a wrong messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
+      `${apiKey} has an invalid messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     ['an issuer that is a text', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
     ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.`],
@@ -156,12 +156,12 @@ describe('FANFARE_AUTH', () => {
     [
       'a key of another type',
       ofKey({ algorithm: 'ES256', publicKey: pem(rsa.publicKey) }),
-      `${key} has a key of type rsa, which ES256 does not take.`,
+      `${key} has a key of type rsa, which ES256 does not use.`,
     ],
     [
       'an RSA-PSS key',
       ofKey({ algorithm: 'RS256', publicKey: pem(pss.publicKey) }),
-      `${key} has a key of type rsa-pss, which RS256 does not take.`,
+      `${key} has a key of type rsa-pss, which RS256 does not use.`,
     ],
     [
       'a small RSA key',
@@ -176,7 +176,7 @@ describe('FANFARE_AUTH', () => {
     [
       'another algorithm',
       ofKey({ algorithm: 'none', secret }),
-      `${key} has a wrong algorithm: it must be one of HS256, RS256, ES256, EdDSA.`,
+      `${key} has an invalid algorithm: it must be one of HS256, RS256, ES256, EdDSA.`,
     ],
     [
       'JWKS over http',
@@ -212,12 +212,12 @@ describe('FANFARE_AUTH', () => {
     [
       'a hash that is none',
       ofApiKey({ sha256: 'hush' }),
-      `${apiKey} has a wrong sha256: it must be 64 hexadecimal digits.`,
+      `${apiKey} has an invalid sha256: it must be 64 hexadecimal digits.`,
     ],
     [
       'an id that cannot be told from the secret',
       ofApiKey({ id: 'a_b' }),
-      `${apiKey} has a wrong id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
+      `${apiKey} has an invalid id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     [
       'permissions for no action',
@@ -242,7 +242,7 @@ describe('FANFARE_AUTH', () => {
     [
       'a token of the hook that no header takes',
       { ...ofApiKey({}), hook: { url: 'https://hook.test/', events: ['connect'], token: 'hush\n' } },
-      'FANFARE_AUTH at hook: it has a wrong token: it must be 1 to 4096 printable ASCII characters without spaces.',
+      'FANFARE_AUTH at hook: it has an invalid token: it must be 1 to 4096 printable ASCII characters without spaces.',
     ],
   ])('says what is wrong: %s', (_, document, sentence) => {
     expect(wrong(document)).toEqual([sentence]);

@@ -255,18 +255,18 @@ describe('the settings of TLS', () => {
     const text = folder.write('text.pem', 'What?\n');
     const absent = '/nowhere/key.pem';
     expect(wrong({ FANFARE_TLS_CERT_FILE: text, FANFARE_TLS_KEY_FILE: absent })).toEqual([
-      'FANFARE_TLS_CERT_FILE names a file with no certificate in it: it is not PEM.',
+      'FANFARE_TLS_CERT_FILE names a file that contains no certificate: it is not PEM.',
       'FANFARE_TLS_KEY_FILE names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     const exchanged = wrong({ FANFARE_TLS_CERT_FILE: folder.keyFile, FANFARE_TLS_KEY_FILE: folder.certFile });
     expect(exchanged).toEqual([
-      expect.stringContaining('FANFARE_TLS_CERT_FILE names a file with no certificate in it'),
-      expect.stringContaining('FANFARE_TLS_KEY_FILE names a file with no private key in it'),
+      expect.stringContaining('FANFARE_TLS_CERT_FILE names a file that contains no certificate'),
+      expect.stringContaining('FANFARE_TLS_KEY_FILE names a file that contains no private key'),
     ]);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' });
     const sentences = wrong({ ...folder.env, FANFARE_TLS_KEY_FILE: folder.write('locked.pem', locked) });
-    expect(sentences).toEqual([expect.stringContaining('no private key in it: it needs a passphrase')]);
+    expect(sentences).toEqual([expect.stringContaining('no private key: it is encrypted with a passphrase')]);
   });
 
   it('name a key that belongs to the certificate', async () => {

@@ -90,7 +90,7 @@ export interface RedisRelayCounters
     LineCounters,
     ProbeCounters,
     EvictionCounters {
-  /** Publications refused because too much waited for Redis. */
+  /** Publications refused because the queue for Redis was full. */
   publicationsOverloaded: number;
   /** Redis messages of other nodes with a topic nobody here wants. */
   redisMessagesUnwanted: number;
