@@ -346,7 +346,7 @@ describe('revocation', () => {
   });
 
   it.each([
-    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" and a token or API key.'],
+    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" with a token or API key.'],
     [
       'a key that may not',
       ordersKey,
@@ -355,11 +355,17 @@ describe('revocation', () => {
       'This request requires an API key with \\"admin\\": true.',
     ],
     ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
-    ['somebody who names nothing', adminKey, '{}', 400, 'Give one of subject, tokenId, connection'],
+    ['somebody who names nothing', adminKey, '{}', 400, 'Give exactly one of subject, tokenId, connection'],
     ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],
-    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a text'],
+    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a string'],
     ['somebody who says how long', adminKey, '{"subject":"a","forSeconds":60}', 400, 'Remove forSeconds. A revocation'],
-    ['somebody who writes a lot', adminKey, JSON.stringify({ subject: 'x'.repeat(5_000) }), 413, 'at most 4096 bytes'],
+    [
+      'somebody who writes a lot',
+      adminKey,
+      JSON.stringify({ subject: 'x'.repeat(5_000) }),
+      413,
+      'longer than 4096 bytes',
+    ],
   ])('is not had by %s', async (_, key, body, status, sentence) => {
     const answer = await post('/v1/revocations', key, body);
     expect(answer.status).toBe(status);

@@ -29,7 +29,7 @@ describe('the log of an outage', () => {
     await redis.kill();
     await until('both say so', () => count(node, 'outageBegan') === 1 && count(other, 'outageBegan') === 1);
     expect(lineOf(node, 'outageBegan')).toMatchObject({ level: 50, reason: 'Redis is not connected', connections: 1 });
-    expect(lineOf(node, 'outageBegan')?.msg).toContain('acknowledged publishes and new subscriptions are refused');
+    expect(lineOf(node, 'outageBegan')?.msg).toContain('rejects acknowledged publishes and new subscriptions');
     expect(lineOf(node, 'outageBegan')?.msg).not.toContain('level fast');
     for (let refused = 0; refused < 3; refused++) await client.publish('news', 'refused');
     await client.subscribe('other');

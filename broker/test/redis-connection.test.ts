@@ -424,7 +424,7 @@ describe('a Redis that Fanfare cannot use', () => {
 
   it('has AUTH renamed: its answer repeats the password, the log does not', async () => {
     await using redis = await startRedis({ args: ['--rename-command', 'AUTH', 'other'] });
-    await expectFault(redis.url.replace('//', '//:hush@'), 'This Redis does not have AUTH, renamed or disabled');
+    await expectFault(redis.url.replace('//', '//:hush@'), 'This Redis does not have AUTH, which Fanfare needs');
   });
 
   it('does not permit the keys of the prefix', async () => {

@@ -250,7 +250,12 @@ describe('revocations', () => {
     expect(await answerTo('s0')).toMatchObject({ status: '202 Accepted' });
     expect(await answerTo('another')).toMatchObject({
       status: '503 Service Unavailable',
-      body: { error: { code: 'overloaded', message: expect.stringMatching(/^There are 250000 revocations, .*\.$/) } },
+      body: {
+        error: {
+          code: 'overloaded',
+          message: expect.stringMatching(/^The limit of 250000 revocations is reached\. .*\.$/),
+        },
+      },
     });
     expect(revocations.size).toBe(maxRevocations);
   });
