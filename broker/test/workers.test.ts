@@ -171,8 +171,8 @@ describe('workers', () => {
     await using node = await startWorkers();
     const pid = pidOf(node, 2);
     process.kill(pid, 'SIGSTOP');
-    expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not answer' });
-    expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not answer' });
+    expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not respond' });
+    expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not respond' });
     process.kill(pid, 'SIGCONT');
     expect((await ask(node, '/healthz')).status).toBe(200);
   });
