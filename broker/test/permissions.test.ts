@@ -81,7 +81,7 @@ describe('grants', () => {
     ['a pattern that stands alone', { publish: '>' }, 'publish must be a list of patterns'],
     ['a number among patterns', { publish: ['a', 7] }, 'publish must be a list of patterns'],
     ['an empty pattern', { history: ['a', ''] }, 'pattern 2 of history is empty'],
-    ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `they have ${maxPatterns + 1} patterns`],
+    ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `${maxPatterns + 1} patterns`],
   ])('say what is wrong with %s', (_, value, beginning) => {
     const sentences = wrong(value);
     expect(sentences.length).toBe(1);
