@@ -53,7 +53,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
       await figure(page, 'Connections').getByText('2', { exact: true }).waitFor();
       await figure(page, 'Subscriptions').getByText('2', { exact: true }).waitFor();
 
-      expect(await page.getByLabel('Where clients connect').inputValue()).toBe(node.url);
+      expect(await page.getByLabel('URL for clients').inputValue()).toBe(node.url);
       await page.getByRole('button', { name: 'Connect' }).click();
       await page.getByRole('log').getByText('"type":"connected"').waitFor();
       await page.getByRole('button', { name: 'Subscribe' }).click();
@@ -65,9 +65,9 @@ describe.skipIf(!hasBrowser)('the console', () => {
 
       await redis.kill();
       await page.getByText('Not ready: Redis is not connected.').waitFor();
-      await figure(page, 'Through Redis and back').getByText('broken').waitFor();
+      await figure(page, 'Redis round trip').getByText('broken').waitFor();
       await node.kill();
-      await page.getByText('The node does not answer').waitFor();
+      await page.getByText('The node has not responded').waitFor();
     } finally {
       await browser.close();
     }

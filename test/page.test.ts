@@ -134,7 +134,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     await tab.evaluate(`make('${node.url.replace(/\/ws$/, '/wrong')}').subscribe('a') && 1`);
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'))
-      .toMatch(/wrong after \d+ attempts?: HTTP 404: There is nothing here; the WebSocket endpoint is \/ws\.$/);
+      .toMatch(/wrong after \d+ attempts?: HTTP 404: Not found\. The WebSocket endpoint is \/ws\.$/);
     // What the page may not read, and what the browser says to nobody.
     await using other = await serveNothing();
     await tab.evaluate(`make('ws://${other.host}/ws').subscribe('a') && 1`);
@@ -182,5 +182,5 @@ it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', as
   const origin = site.url.slice(0, -1);
   await expect
     .poll(() => tab.evaluate('window.errors[0]'))
-    .toMatch(`HTTP 403: Pages of ${origin} may not connect here; FANFARE_ORIGINS lists those that may.`);
+    .toMatch(`HTTP 403: The origin ${origin} is not allowed. FANFARE_ORIGINS lists the allowed origins.`);
 });

@@ -74,7 +74,7 @@ export class Admin {
       const path = (request.url ?? '/').split('?')[0] ?? '/';
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD');
-        return answer(response, 405, 'text/plain; charset=utf-8', 'Only GET and HEAD are answered here.\n');
+        return answer(response, 405, 'text/plain; charset=utf-8', 'Only GET and HEAD are supported.\n');
       }
       respond(path, response, sources).catch((error: Error) => {
         answer(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`);
@@ -86,7 +86,7 @@ export class Admin {
       http.once('error', ({ code }: NodeJS.ErrnoException) => {
         reject(
           new Error(
-            `Cannot listen on port ${adminPort} of the address in FANFARE_ADMIN_HOST for /healthz, /readyz and /metrics (${code}): the port is in use, or the address is not one of this machine. Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
+            `Cannot listen on port ${adminPort} of the address in FANFARE_ADMIN_HOST for /healthz, /readyz and /metrics (${code}): the port is in use, or this machine does not have the address. Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
           ),
         );
       });
@@ -131,7 +131,7 @@ async function respond(path: string, response: ServerResponse, sources: AdminSou
         response,
         404,
         'text/plain; charset=utf-8',
-        'There is / (the console), /node.json, /healthz, /readyz and /metrics.\n',
+        'Not found. Available: / (the console), /node.json, /healthz, /readyz and /metrics.\n',
       );
   }
 }

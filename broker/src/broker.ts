@@ -65,7 +65,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
-    log.error({ event: 'bug', err: error }, 'A command failed in a way that it must not: this is a bug.');
+    log.error({ event: 'bug', err: error }, 'A command failed unexpectedly. This is a bug: please report it.');
   const outbox = new Outbox();
   const registry = new Registry((topic) => relay.unsubscribe(topic));
   // Frames leave through the server, which is above everything here: the one upward step of the journey.
@@ -239,7 +239,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     });
   const admin = worker === null ? await startAdmin() : null;
   const { host, nodeName } = config;
-  const relayed = config.redisUrl === null ? 'alone, in memory' : 'with others through Redis';
+  const relayed = config.redisUrl === null ? 'standalone, in memory' : 'clustered through Redis';
   const told = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
     { event: 'listening', port: server.port, adminPort: admin?.port },
@@ -248,7 +248,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   if (config.redisUrl === null && config.topics.uses('durable')) {
     log.warn(
       { event: 'durableWithoutRedis' },
-      'FANFARE_TOPICS has topics of level durable, but there is no Redis: what is acknowledged is lost when this node ends. Set FANFARE_REDIS_URL.',
+      'FANFARE_TOPICS has topics of level durable, but no Redis is configured. Acknowledged publications are lost when this node stops. Set FANFARE_REDIS_URL.',
     );
   }
 
@@ -268,7 +268,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
         { event: 'draining', connections: connections.length, windowMs: drainWindowMs },
         drainWindowMs === 0
           ? `Draining: closing ${connections.length} connections.`
-          : `Draining: inviting ${connections.length} connections to move within ${drainWindowMs} ms.`,
+          : `Draining: asking ${connections.length} connections to move within ${drainWindowMs} ms.`,
       );
       server.stopListening();
       const [startedAt, before] = [performance.now(), connections.length];
@@ -284,7 +284,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       const ms = Math.round(performance.now() - startedAt);
       log.info(
         { event: 'stopped', left, closed, cutOff, ms },
-        `Stopped after ${(ms / 1_000).toFixed(1)} s: of ${before} connections ${left} left by themselves, ${closed} were closed, ${cutOff} of them cut off.`,
+        `Stopped after ${(ms / 1_000).toFixed(1)} s. ${before} connections: ${left} moved by themselves, ${closed} were closed, ${cutOff} of those were dropped.`,
       );
     },
   };

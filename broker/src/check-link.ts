@@ -14,6 +14,6 @@ export class CheckLink extends Link {
   }
 
   protected override explain(error: Error): string {
-    return `The files of ${settingsOf(this.settings)} have changed, and a new connection to Redis fails; those that are open go on until they are lost. ${super.explain(error)}`;
+    return `The files of ${settingsOf(this.settings)} have changed, and a new connection to Redis fails. Open connections continue to work. ${super.explain(error)}`;
   }
 }

@@ -30,7 +30,7 @@ export const policyFields: { readonly [Field in keyof TopicPolicy]: PolicyField<
     unit: 'word',
     mustBe: oneWordOf(levels),
     fallback: defaultPolicy.level,
-    about: 'What the topic promises: docs/guarantees.md.',
+    about: 'Delivery guarantee of the topic: docs/guarantees.md.',
     schema: z.enum(levels),
   },
   historySize: integerField(
@@ -38,20 +38,20 @@ export const policyFields: { readonly [Field in keyof TopicPolicy]: PolicyField<
     defaultPolicy.historySize,
     1,
     100_000,
-    'Publications kept for those who come back: at least so many, a few more may be there. Who has missed more is told so.',
+    'Minimum number of publications kept for recovery; Redis may keep a few more. If a subscriber has missed more, it gets a gap.',
   ),
   historyAgeSeconds: integerField(
     's',
     defaultPolicy.historyAgeSeconds,
     1,
     31_536_000,
-    'How long the history outlives its last publication while nobody subscribes. Beyond it the history begins anew, with another epoch.',
+    'How long the history is kept after its last publication if the topic has no subscribers. After that, the history restarts with a new epoch.',
   ),
   lastValue: {
     unit: 'boolean',
     mustBe: 'true or false',
     fallback: String(defaultPolicy.lastValue),
-    about: 'Whether a new subscriber (one without `since`) gets the last publication at once.',
+    about: 'Whether a new subscriber (without `since`) gets the last publication at once.',
     schema: z.boolean(),
   },
 };
@@ -70,7 +70,7 @@ export function readPolicies(text: string, tell: Tell): TopicPolicies {
   return new TopicPolicies(policies);
 }
 
-const policiesForm = 'an object of patterns and their policies such as {"prices.>":{"level":"fast"}}';
+const policiesForm = 'an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}';
 const authForm = '"none", or an object such as {"issuers":[…],"apiKeys":[…]}';
 
 /** The object in the text, or in the file that it names; null if there is none. `mustBe`: what it is, to go on from "must be". */
@@ -88,7 +88,7 @@ function readObject(text: string, mustBe: string, tell: Tell): object | null {
     if (isObject(value)) return value;
     tell(`must be ${mustBe}.`);
   } catch (error) {
-    const wrong = isFile ? 'names a file that is not JSON' : 'is neither JSON nor "@" and the path of a file';
+    const wrong = isFile ? 'names a file that is not JSON' : 'is neither JSON nor "@" followed by the path of a file';
     tell(`${wrong}${lineOf(error, json)}.`);
   }
   return null;
@@ -119,10 +119,10 @@ function readPolicy(policy: unknown, tell: Tell): Partial<TopicPolicy> {
   const isFast = fields.some(([field, value]) => field === 'level' && value === 'fast');
   const right: Array<[string, unknown]> = [];
   for (const [index, [field, value]] of fields.entries()) {
-    if (field === 'presence') tell('"presence" is not available in this version: leave it out.');
+    if (field === 'presence') tell('"presence" is not available in this version. Remove it.');
     else if (!isPolicyField(field))
       tell(`field ${index + 1} of the policy is unknown; ${explainUnknown(field, Object.keys(policyFields))}`);
-    else if (isFast && field !== 'level') tell(`a topic of level "fast" keeps no history: leave out ${field}.`);
+    else if (isFast && field !== 'level') tell(`a topic of level "fast" keeps no history. Remove ${field}.`);
     else if (policyFields[field].schema.safeParse(value).success) right.push([field, value]);
     else tell(`${field} must be ${policyFields[field].mustBe}.`);
   }

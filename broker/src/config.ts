@@ -22,7 +22,7 @@ function readNetworks(text: string, tell: (wrong: string) => void): Networks {
   const parts = text.split(',').map((part) => part.trim());
   const networks = parts.filter((part) => part !== '');
   for (const [index, network] of networks.entries()) {
-    if (!isNetwork(network)) tell(`at address ${index + 1}: it is no address and no network such as 10.0.0.0/8.`);
+    if (!isNetwork(network)) tell(`at address ${index + 1}: must be an IP address, or a network such as 10.0.0.0/8.`);
   }
   return new Networks(networks.filter(isNetwork));
 }
@@ -109,7 +109,7 @@ export const settings = {
     mustBe: 'an IP address or host name of this machine',
     fallback: '127.0.0.1',
     about:
-      'Address on which clients connect. Anything wider than loopback needs authentication, or an explicit FANFARE_AUTH=none.',
+      'Address that clients connect to. Any address other than loopback requires authentication, or an explicit FANFARE_AUTH=none.',
     schema: host.default('127.0.0.1'),
   } satisfies Setting<string>,
   port: integer(
@@ -118,7 +118,7 @@ export const settings = {
     8080,
     0,
     65_535,
-    'Port on which clients connect, at the path `/ws`. 0 takes a free one; the log says which.',
+    'Port that clients connect to, at the path `/ws`. 0 picks a free port and logs it.',
   ),
   adminHost: {
     name: 'FANFARE_ADMIN_HOST',
@@ -126,7 +126,7 @@ export const settings = {
     mustBe: 'an IP address or host name of this machine',
     fallback: '127.0.0.1',
     about:
-      'Address of the console (`/`), `/healthz`, `/readyz` and `/metrics`. They have no authentication: open them to your own network only.',
+      'Address of the console (`/`), `/healthz`, `/readyz` and `/metrics`. They have no authentication. Expose them to your own network only.',
     schema: host.default('127.0.0.1'),
   } satisfies Setting<string>,
   adminPort: integer(
@@ -135,7 +135,7 @@ export const settings = {
     8081,
     0,
     65_535,
-    'Port of the console, `/healthz`, `/readyz` and `/metrics`. 0 takes a free one.',
+    'Port of the console, `/healthz`, `/readyz` and `/metrics`. 0 picks a free port.',
   ),
   workers: {
     name: 'FANFARE_WORKERS',
@@ -143,7 +143,7 @@ export const settings = {
     mustBe: `"auto" or an integer from 1 to ${maxWorkers}`,
     fallback: '1',
     about:
-      'Processes that share the port, each a node of its own, named `<name>-1` and so on, under a supervisor that has the admin port. `auto`: one for each CPU that this machine or container may use. More than one needs Redis, and Linux.',
+      'Number of worker processes that share the port. Each worker is a separate node, named `<name>-1` and so on. A supervisor serves the admin port. `auto`: one per CPU available to this machine or container. More than one requires Redis and Linux.',
     schema: z
       .union([
         z.literal('auto').transform(() => Math.min(availableCpus(), maxWorkers)),
@@ -154,10 +154,10 @@ export const settings = {
   auth: {
     name: 'FANFARE_AUTH',
     unit: 'JSON',
-    mustBe: '"none", a JSON object, or `@` and the path of a file that holds it',
+    mustBe: '"none", a JSON object, or `@` followed by the path of a JSON file',
     fallback: 'unset',
     about:
-      'Who may connect: issuers of JWTs and API keys (fields: below; docs/security.md leads through it). Unset, nobody is asked, and the node binds to loopback only. `none` permits any address without authentication: whoever reaches the port may publish and subscribe.',
+      'Who may connect: JWT issuers and API keys (fields: below; guide: docs/security.md). If unset, the node requires no authentication and binds to loopback only. `none` allows any address without authentication: anyone who reaches the port may publish and subscribe.',
     schema: z
       .string()
       .nullable()
@@ -170,15 +170,15 @@ export const settings = {
     5_000,
     100,
     600_000,
-    'How long a client may take to be authenticated, where FANFARE_AUTH asks for it. Beyond it the connection is closed with 4004 `authenticationTimeout`, up to a second later.',
+    'How long a client may take to authenticate, if FANFARE_AUTH requires it. After that, the node closes the connection with 4004 `authenticationTimeout`, up to a second later.',
   ),
   origins: {
     name: 'FANFARE_ORIGINS',
     unit: 'origins',
     mustBe: '"*", or origins such as https://app.example.com or capacitor://localhost, separated by commas',
-    fallback: '`*` without authentication, else none',
+    fallback: '`*` without authentication, otherwise none',
     about:
-      'Pages that may connect: the `Origin` of a browser must be exactly one of these; others are answered 403. Clients that are no browsers send none, and are not held to it. Hybrid and desktop apps send origins such as `capacitor://localhost`: docs/security.md.',
+      'Web pages that may connect. If a request has an `Origin` header, it must match one of these exactly; otherwise the answer is 403. Non-browser clients send no `Origin` and are not restricted. Hybrid and desktop apps send origins such as `capacitor://localhost`: docs/security.md.',
     schema: z
       .string()
       .transform((text, context) => readOrigins(text, (message) => context.addIssue({ code: 'custom', message })))
@@ -191,7 +191,7 @@ export const settings = {
     mustBe: 'addresses or networks such as 10.0.0.0/8, separated by commas',
     fallback: 'none',
     about:
-      'Proxies whose `X-Forwarded-For` is believed: the address of a client is the last one in it that is not itself one of these. Ports, brackets and quotes are ignored. If a proxy names no address, its own is counted.',
+      'Proxies whose `X-Forwarded-For` is trusted. The client address is the last entry that is not itself a trusted proxy. Ports, brackets and quotes are ignored. If the header has no usable address, the client counts under the address of the proxy.',
     schema: z
       .string()
       .default('')
@@ -203,7 +203,7 @@ export const settings = {
     50_000,
     1,
     10_000_000,
-    'Connections of this node. One more is answered 503. Nor are there ever more sockets than the system lets the process have (`ulimit -n`), less 256: what comes beyond is closed before it says anything.',
+    'Maximum number of connections of this node. Handshakes beyond it are answered 503. The node also never opens more sockets than `ulimit -n` minus 256; it closes sockets beyond that immediately.',
   ),
   maxConnectionsPerAddress: integer(
     'FANFARE_MAX_CONNECTIONS_PER_ADDRESS',
@@ -211,7 +211,7 @@ export const settings = {
     100,
     0,
     10_000_000,
-    'Connections of one client address (of IPv6, of one /64) at this node, where FANFARE_AUTH asks for authentication. One more is answered 429. 0: any number. Clients on this machine are not counted. A trusted proxy is counted for the clients that it does not name.',
+    'Maximum number of connections per client address (IPv6: per /64) on this node, if FANFARE_AUTH requires authentication. Handshakes beyond it are answered 429. 0 disables the limit. Clients on this machine are not counted. Clients that a trusted proxy does not name count under the address of the proxy.',
   ),
   maxConnectionsPerSubject: integer(
     'FANFARE_MAX_CONNECTIONS_PER_SUBJECT',
@@ -219,7 +219,7 @@ export const settings = {
     20,
     1,
     10_000_000,
-    'Connections of one subject (`iss` and `sub` of its JWT), on all nodes together. One more is closed with 4005 `tooManyConnections`. API keys are not counted. Those of a node that crashed stop counting about 7 s later.',
+    'Maximum number of connections per subject (`iss` and `sub` of its JWT), across all nodes. A connection beyond it is closed with 4005 `tooManyConnections`. API keys are not counted. Connections of a crashed node stop counting after about 7 s.',
   ),
   handshakesPerSecond: integer(
     'FANFARE_HANDSHAKES_PER_SECOND',
@@ -227,7 +227,7 @@ export const settings = {
     1_000,
     1,
     1_000_000,
-    'Opening handshakes that this node answers in a second, and as many POST requests without a valid API key; of one client address (where those are counted) a tenth. More are answered 503 with `Retry-After: 1`: a storm of clients does not take the time of those who are in.',
+    'Maximum rate of WebSocket handshakes on this node, and, separately, of POST requests without a valid API key. One client address gets a tenth of it, if addresses are counted. Requests beyond it are answered 503 or 429 with `Retry-After: 1`, so that a connection storm does not slow down connected clients.',
   ),
   maxUnauthenticatedPercent: integer(
     'FANFARE_MAX_UNAUTHENTICATED_PERCENT',
@@ -235,7 +235,7 @@ export const settings = {
     10,
     1,
     100,
-    'Share of FANFARE_MAX_CONNECTIONS that may be open without having authenticated yet. More are answered 503.',
+    'Share of FANFARE_MAX_CONNECTIONS that may be open but not yet authenticated. Handshakes beyond it are answered 503.',
   ),
   publishRate: integer(
     'FANFARE_PUBLISH_RATE',
@@ -243,7 +243,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Publications of one subject, over all its connections at all nodes; those of two seconds may come at once. More are answered `rateLimited` and delivered to nobody. After 1,000 such answers (more at rates above the defaults), of which a fifth of both rates is forgiven each second, the connection is closed with 4006 `rateLimited`. Not for API keys.',
+    'Maximum publish rate per subject, over all its connections on all nodes. The burst is two seconds of this rate. Publishes beyond it are answered `rateLimited` and not delivered. After 1,000 such answers (more at rates above the defaults), the node closes the connection with 4006 `rateLimited`; each second, a fifth of both rates is subtracted from this count. Does not apply to API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',
@@ -251,7 +251,7 @@ export const settings = {
     262_144,
     1_024,
     1_073_741_824,
-    'Bytes of publications of one subject, as FANFARE_PUBLISH_RATE.',
+    'Maximum bytes of publications per subject. Works like FANFARE_PUBLISH_RATE.',
   ),
   newTopicsPerHour: integer(
     'FANFARE_NEW_TOPICS_PER_HOUR',
@@ -259,7 +259,7 @@ export const settings = {
     3_600,
     1,
     1_000_000_000,
-    'Topics with history that one subject may begin in an hour, over all its connections at all nodes, by being the first to publish to them; those of an hour may come at once. Beyond it, its publications to topics that the node has not published to lately are answered `rateLimited`. A topic whose history has expired begins again. Not for API keys.',
+    'Maximum number of new topics with history per subject and hour, over all its connections on all nodes. The first publication to a topic creates it. The burst is one hour of this rate. Beyond it, publications to topics that the node has not published to recently are answered `rateLimited`. A topic whose history has expired counts as new. Does not apply to API keys.',
   ),
   historyBytesPerHour: integer(
     'FANFARE_HISTORY_BYTES_PER_HOUR',
@@ -267,7 +267,7 @@ export const settings = {
     67_108_864,
     1_024,
     1_099_511_627_776,
-    'Bytes that one subject may publish in an hour to topics with history, over all its connections at all nodes; those of an hour may come at once. More are answered `rateLimited`: docs/security.md says what one user can fill. Not for API keys, nor for topics of level `fast`.',
+    'Maximum bytes that one subject may publish per hour to topics with history, over all its connections on all nodes. The burst is one hour of this rate. Publishes beyond it are answered `rateLimited`. docs/security.md explains how much one user can store. Does not apply to API keys or to topics of level `fast`.',
   ),
   commandRate: integer(
     'FANFARE_COMMAND_RATE',
@@ -275,16 +275,16 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew. A history counts as one more for each 64 KiB of its answer.',
+    'Maximum rate of other commands per subject (subscribe, ping, history). Works like FANFARE_PUBLISH_RATE. The burst is larger by FANFARE_MAX_SUBSCRIPTIONS, because a reconnecting client resubscribes to all its topics. A history counts as one more command for each 64 KiB of its reply.',
   ),
   tlsCertFile: path(
     'FANFARE_TLS_CERT_FILE',
-    'the path of a file in PEM: the certificate of the node, then those that vouch for it',
-    'Certificate for `wss://`: with it and FANFARE_TLS_KEY_FILE clients connect with TLS 1.2 or 1.3 only. A new one in the same files is shown to new connections within seconds, and no connection is closed: docs/tls.md.',
+    'the path of a PEM file: the certificate of the node, then the intermediate certificates',
+    'Certificate for `wss://`. If it and FANFARE_TLS_KEY_FILE are set, the node accepts TLS 1.2 and 1.3 only. The node loads changed files within seconds, uses them for new connections, and closes no connection: docs/tls.md.',
   ),
   tlsKeyFile: path(
     'FANFARE_TLS_KEY_FILE',
-    'the path of a file in PEM: the private key of the certificate, without a passphrase',
+    'the path of a PEM file: the private key of the certificate, without a passphrase',
     'Private key of the certificate in FANFARE_TLS_CERT_FILE.',
   ),
   compression: {
@@ -293,7 +293,7 @@ export const settings = {
     mustBe: oneWordOf(compressions),
     fallback: 'off',
     about:
-      '`shared`: frames from 512 bytes on are compressed for clients that ask for it (permessage-deflate), each by itself, and once for each of its receivers; costs in docs/tls.md. A compressed frame that becomes larger than twice FANFARE_MAX_FRAME_BYTES ends its connection unread.',
+      '`shared`: the node compresses frames of 512 bytes or more for clients that offer permessage-deflate. Each frame is compressed separately, and once per receiver; costs: docs/tls.md. If a received frame decompresses to more than twice FANFARE_MAX_FRAME_BYTES, the node drops the connection.',
     schema: z.enum(compressions).default('off'),
   } satisfies Setting<Compression>,
   redisUrl: {
@@ -303,7 +303,7 @@ export const settings = {
       'a URL such as redis://user:password@host:6379, or with Sentinels redis+sentinel://user:password@host1:26379,host2:26379/mymaster (rediss for TLS), or unix:///run/redis/redis.sock',
     fallback: 'unset',
     about:
-      'Nodes with the same Redis and prefix form one broker. Unset, the node is a broker of its own, in memory. With Sentinels, whose master has the name behind the slash: `?sentinelUsername=` and `?sentinelPassword=` where they ask for them. A number behind the slash, or `?db=` with Sentinels and Unix sockets, is another database: its data and its messages are separate. Other characters than letters, digits and `- . _ ~` in users and passwords are percent-encoded. Redis Cluster is not supported.',
+      'Nodes with the same Redis and prefix form one broker. If unset, the node is a separate broker, in memory. With Sentinels, the path is the name of the master; add `?sentinelUsername=` and `?sentinelPassword=` if the Sentinels require them. A number as the path (with Sentinels and Unix sockets: `?db=`) selects a database, with separate data and messages. In users and passwords, percent-encode every character except letters, digits and `- . _ ~`. Redis Cluster is not supported.',
     schema: z
       .string()
       // A file that a Secret was made of ends with a line break.
@@ -317,32 +317,32 @@ export const settings = {
   } satisfies Setting<string | null>,
   redisUrlFile: path(
     'FANFARE_REDIS_URL_FILE',
-    'the path of a file that holds the URL and nothing else; a line break at its end is ignored',
-    'File with the URL, instead of FANFARE_REDIS_URL. The node reads it again like FANFARE_REDIS_PASSWORD_FILE, and uses a changed user or password without a restart. Another server, database or master needs one, of all nodes.',
+    'the path of a file that contains only the URL; a trailing line break is ignored',
+    'File with the URL, instead of FANFARE_REDIS_URL. The node rereads it like FANFARE_REDIS_PASSWORD_FILE and uses a changed user or password without a restart. To change the server, database or master, restart all nodes.',
   ),
   redisPasswordFile: path(
     'FANFARE_REDIS_PASSWORD_FILE',
-    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
-    'File with the password for Redis, as it is, instead of one in FANFARE_REDIS_URL. The node reads it again before each connection and tries a changed one at once: docs/operations.md, Redis.',
+    'the path of a file that contains only the password; a trailing line break is ignored',
+    'File with the Redis password in plain form, instead of one in FANFARE_REDIS_URL. The node rereads it before each connection and tests a changed password at once: docs/operations.md, Redis.',
   ),
   redisSentinelPasswordFile: path(
     'FANFARE_REDIS_SENTINEL_PASSWORD_FILE',
-    'the path of a file that holds the password and nothing else; a line break at its end is ignored',
-    'File with the password for the Sentinels, as FANFARE_REDIS_PASSWORD_FILE.',
+    'the path of a file that contains only the password; a trailing line break is ignored',
+    'File with the password of the Sentinels. Works like FANFARE_REDIS_PASSWORD_FILE.',
   ),
   redisCaFile: path(
     'FANFARE_REDIS_CA_FILE',
-    'the path of a file in PEM: one or more CA certificates',
-    'CAs that may sign the certificate of Redis and of the Sentinels (`rediss://`). They replace those that Node.js trusts. Unset, those are trusted, and those of `NODE_EXTRA_CA_CERTS`. Read again like FANFARE_REDIS_PASSWORD_FILE.',
+    'the path of a PEM file: one or more CA certificates',
+    'CAs trusted to sign the certificates of Redis and of the Sentinels (`rediss://`). They replace the CAs of Node.js. If unset, the node trusts the CAs of Node.js and of `NODE_EXTRA_CA_CERTS`. Reread like FANFARE_REDIS_PASSWORD_FILE.',
   ),
   redisCertFile: path(
     'FANFARE_REDIS_CERT_FILE',
-    'the path of a file in PEM: the client certificate, then the intermediate ones',
-    'Client certificate that the node shows to Redis and to the Sentinels, if they ask for one (`tls-auth-clients`). Read again like FANFARE_REDIS_PASSWORD_FILE.',
+    'the path of a PEM file: the client certificate, then the intermediate certificates',
+    'Client certificate that the node presents to Redis and to the Sentinels, if they request one (`tls-auth-clients`). Reread like FANFARE_REDIS_PASSWORD_FILE.',
   ),
   redisKeyFile: path(
     'FANFARE_REDIS_KEY_FILE',
-    'the path of a file in PEM: the private key of the client certificate, without a passphrase',
+    'the path of a PEM file: the private key of the client certificate, without a passphrase',
     'Private key of the certificate in FANFARE_REDIS_CERT_FILE.',
   ),
   redisPrefix: {
@@ -351,7 +351,7 @@ export const settings = {
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - :',
     fallback: 'fanfare',
     about:
-      'Begins every name in Redis, so that several brokers can share one. Nodes with another prefix are another broker: to change it, follow docs/operations.md, Upgrades. No prefix may begin with another one and `:` (`fanfare` and `fanfare:eu`): the Redis user of one would reach the other.',
+      'Prefix of every key and channel in Redis, so that several brokers can share one Redis. Nodes with a different prefix form a different broker. To change it, follow docs/operations.md, Upgrades. A prefix must not start with another prefix and `:` (`fanfare` and `fanfare:eu`): the Redis user of one broker could access the other.',
     schema: z
       .string()
       .regex(/^[A-Za-z0-9_:-]{1,64}$/)
@@ -363,7 +363,7 @@ export const settings = {
     1_000,
     50,
     60_000,
-    'How long an answer of Redis may take. Beyond it the connection is made anew, and publishes that wait are answered `unconfirmed`, subscriptions `unavailable`.',
+    'How long Redis may take to answer. After that, the node reconnects. Pending publishes are answered `unconfirmed`, pending subscriptions `unavailable`.',
   ),
   maxRevocationLagSeconds: integer(
     'FANFARE_MAX_REVOCATION_LAG_SECONDS',
@@ -371,7 +371,7 @@ export const settings = {
     15,
     2,
     86_400,
-    'How long ago the node may last have read from Redis what is revoked. Beyond it no token is accepted (`unavailable`, close 4004) and the node is not ready, until it reads it again; open connections stay. The default is longer than a failover of Redis takes.',
+    'Maximum age of the revocation list that the node reads from Redis. Beyond it, the node accepts no token (`unavailable`, close 4004) and is not ready until it reads the list again. Open connections stay. The default is longer than a Redis failover.',
   ),
   unsubscribeLingerMs: integer(
     'FANFARE_UNSUBSCRIBE_LINGER_MS',
@@ -379,7 +379,7 @@ export const settings = {
     5_000,
     0,
     3_600_000,
-    'How long a node goes on listening to a topic in Redis after its last subscriber has left, because subscribers often come back at once.',
+    'How long a node stays subscribed to a topic in Redis after the last subscriber has left. Subscribers often return soon.',
   ),
   maxRelayBytes: integer(
     'FANFARE_MAX_RELAY_BYTES',
@@ -387,7 +387,7 @@ export const settings = {
     16_777_216,
     65_536,
     1_073_741_824,
-    'Publications that may wait for Redis. Beyond it publishes are answered `overloaded` and delivered to nobody.',
+    'Maximum bytes of publications queued for Redis. Publishes beyond it are answered `overloaded` and not delivered.',
   ),
   flushWindowMs: integer(
     'FANFARE_FLUSH_WINDOW_MS',
@@ -395,15 +395,15 @@ export const settings = {
     2,
     0,
     100,
-    'Longest that a busy node gathers publications before it sends them on together. It grows to this by a millisecond each 100 ms while the event loop is busy for more than 60 % of the time, and shrinks below 20 %; a node with time sends at once. 0: always at once.',
+    'Maximum time that a busy node collects publications into one batch. The time grows by 1 ms every 100 ms while the event loop is more than 60 % busy, and shrinks below 20 %. An idle node sends at once. 0: always send at once.',
   ),
   topics: {
     name: 'FANFARE_TOPICS',
     unit: 'JSON',
-    mustBe: 'a JSON object of patterns and their policies, or `@` and the path of a file that holds it',
+    mustBe: 'a JSON object that maps patterns to policies, or `@` followed by the path of a JSON file',
     fallback: 'unset',
     about:
-      'Policies of topics, by pattern: what they promise, and what they keep for those who come back (fields: below). Unset, every topic has the default policy.',
+      'Topic policies by pattern: delivery level and history (fields: below). If unset, every topic has the default policy.',
     schema: z
       .string()
       .default('{}')
@@ -415,7 +415,7 @@ export const settings = {
     67_108_864,
     0,
     17_179_869_184,
-    'Recent publications that a node remembers, so that those who come back need not be served by Redis and so that Redis can be given back what it lost. Beyond it, topics that were silent longest are forgotten first.',
+    'Maximum bytes of recent publications that the node caches. It serves reconnecting subscribers from this cache and restores data that Redis has lost. Beyond it, the topics that were idle longest are evicted first.',
   ),
   idempotencyWindowSeconds: integer(
     'FANFARE_IDEMPOTENCY_WINDOW_SECONDS',
@@ -423,7 +423,7 @@ export const settings = {
     120,
     120,
     86_400,
-    'How long the `messageId` of a publication is remembered, at least, so that publishing it again is harmless: clients do so for up to 100 s. Not at level `fast`.',
+    'Minimum time that the broker remembers the `messageId` of a publication, so that a retry is not published twice. Clients retry for up to 100 s. Does not apply to level `fast`.',
   ),
   probeIntervalMs: integer(
     'FANFARE_PROBE_INTERVAL_MS',
@@ -431,7 +431,7 @@ export const settings = {
     1_000,
     100,
     60_000,
-    'How often a node publishes to itself through Redis. When two probes in a row do not come back, both connections to Redis are made anew.',
+    'How often a node publishes a probe to itself through Redis. After two lost probes in a row, the node reconnects both Redis connections.',
   ),
   newNodeWaitMs: integer(
     'FANFARE_NEW_NODE_WAIT_MS',
@@ -439,7 +439,7 @@ export const settings = {
     5_000,
     0,
     60_000,
-    'If Redis and a node have both just started, how long after the start of Redis the node waits for nodes that know what Redis held, before it serves. They may be on their way back to Redis, and what it lost can only be restored before anything else is published. 0: does not wait.',
+    'If Redis and this node have both just started: how long after the start of Redis the node waits, before it serves, for older nodes that can restore the lost data. Data can only be restored before anything new is published. 0 disables the wait.',
   ),
   durableReplicas: integer(
     'FANFARE_DURABLE_REPLICAS',
@@ -447,7 +447,7 @@ export const settings = {
     1,
     1,
     100,
-    'Replicas of Redis that must have a publication to a topic of level `durable` before it is acknowledged.',
+    'Number of Redis replicas that must confirm a publication to a topic of level `durable` before it is acknowledged.',
   ),
   durableTimeoutMs: integer(
     'FANFARE_DURABLE_TIMEOUT_MS',
@@ -455,7 +455,7 @@ export const settings = {
     500,
     1,
     60_000,
-    'How long the replicas may take. Beyond it a publish to a topic of level `durable` is answered `unconfirmed`.',
+    'How long the replicas may take to confirm. After that, a publish to a topic of level `durable` is answered `unconfirmed`.',
   ),
   maxFrameBytes: integer(
     'FANFARE_MAX_FRAME_BYTES',
@@ -463,7 +463,7 @@ export const settings = {
     65_536,
     1_024,
     16_777_216,
-    'Longest frame from a client. A longer one closes the connection with 4501 `frameTooLarge`.',
+    'Maximum size of a frame from a client. A larger frame closes the connection with 4501 `frameTooLarge`.',
   ),
   maxSubscriptions: integer(
     'FANFARE_MAX_SUBSCRIPTIONS',
@@ -471,7 +471,7 @@ export const settings = {
     512,
     1,
     1_000_000,
-    'Subscriptions of one connection. One more is answered `tooManySubscriptions`.',
+    'Maximum number of subscriptions per connection. A subscribe beyond it is answered `tooManySubscriptions`.',
   ),
   maxBufferedBytes: integer(
     'FANFARE_MAX_BUFFERED_BYTES',
@@ -479,7 +479,7 @@ export const settings = {
     1_048_576,
     16_384,
     1_073_741_824,
-    'Bytes that a connection may leave unread (beyond what the kernel buffers). Beyond it, the connection is closed with 4002 `slowSubscriber`.',
+    'Maximum unread bytes per connection, in addition to the kernel buffers. Beyond it, the node closes the connection with 4002 `slowSubscriber`.',
   ),
   maxTotalBufferedBytes: integer(
     'FANFARE_MAX_TOTAL_BUFFERED_BYTES',
@@ -487,7 +487,7 @@ export const settings = {
     536_870_912,
     1_048_576,
     1_099_511_627_776,
-    'Bytes that all connections of this node together may leave unread. Beyond it those that hold most are closed with 4007 `overloaded` until half of it is left.',
+    'Maximum unread bytes of all connections of this node together. Beyond it, the node closes the connections with the most unread bytes with 4007 `overloaded`, until half of the limit is reached.',
   ),
   idleTimeoutSeconds: integer(
     'FANFARE_IDLE_TIMEOUT_SECONDS',
@@ -495,7 +495,7 @@ export const settings = {
     60,
     8,
     960,
-    'A connection that sends nothing for this long, not even the answer to a WebSocket ping, is cut off. Rounded to the nearest 4 s.',
+    'The node drops a connection that sends nothing for this long, not even a WebSocket pong. Rounded to the nearest 4 s.',
   ),
   pingIntervalMs: integer(
     'FANFARE_PING_INTERVAL_MS',
@@ -503,7 +503,7 @@ export const settings = {
     25_000,
     1_000,
     900_000,
-    'How often the node sends a WebSocket ping to each connection, from its start on, so that balancers do not take it for idle; at least twice in FANFARE_IDLE_TIMEOUT_SECONDS. Also told to clients in `connected`: after this much silence of the node they send the command `ping`.',
+    'How often the node sends a WebSocket ping to each connection, so that load balancers do not consider it idle. The node pings at least twice per FANFARE_IDLE_TIMEOUT_SECONDS. `connected` contains this value: if the node is silent for this long, clients send the command `ping`.',
   ),
   drainWindowMs: integer(
     'FANFARE_DRAIN_WINDOW_MS',
@@ -511,7 +511,7 @@ export const settings = {
     20_000,
     0,
     3_600_000,
-    'A node that is asked to stop (SIGTERM, SIGHUP) invites its clients to move to other nodes, each at another moment of this window, and serves them until they have. 0, a node in memory, or SIGINT: it closes all connections at once.',
+    'On SIGTERM or SIGHUP, the node asks its clients to move to other nodes, spread over this window, and serves them until they have moved. 0, a node without Redis, or SIGINT: the node closes all connections at once.',
   ),
   drainWaves: integer(
     'FANFARE_DRAIN_WAVES',
@@ -519,16 +519,23 @@ export const settings = {
     10,
     1,
     1_000,
-    'Connections that are left at the end of the window are closed in so many waves.',
+    'Number of waves in which the node closes the connections that remain at the end of the window.',
   ),
-  drainWaveIntervalMs: integer('FANFARE_DRAIN_WAVE_INTERVAL_MS', 'ms', 500, 0, 60_000, 'From one wave to the next.'),
+  drainWaveIntervalMs: integer(
+    'FANFARE_DRAIN_WAVE_INTERVAL_MS',
+    'ms',
+    500,
+    0,
+    60_000,
+    'Time from one wave to the next.',
+  ),
   drainTimeoutMs: integer(
     'FANFARE_DRAIN_TIMEOUT_MS',
     'ms',
     5_000,
     0,
     600_000,
-    'How long a node that is stopping waits for its connections to close after the last wave. Beyond it they are cut off.',
+    'How long a stopping node waits after the last wave for its connections to close. After that, it drops them.',
   ),
   rebalanceRate: integer(
     'FANFARE_REBALANCE_RATE',
@@ -536,7 +543,7 @@ export const settings = {
     0,
     0,
     100_000,
-    'A node that has a tenth more connections than its share of those of all nodes that have room for more invites so many a second to move to others until it has its share: new nodes fill up. Subscribers of topics of level `fast` are told a gap when they move. Where the load balancer brings clients back (session affinity) it gives up after five times as many invitations as it has connections too many. 0: never.',
+    'Maximum number of clients per second that an overloaded node asks to move to other nodes, so that new nodes fill up. A node is overloaded if it has more than 10 % above the average of all nodes with room. Subscribers of topics of level `fast` get a gap when they move. If the load balancer returns clients to the same node (session affinity), the node stops after asking five times as many clients as its excess. 0 disables rebalancing.',
   ),
   rebalanceAfterMs: integer(
     'FANFARE_REBALANCE_AFTER_MS',
@@ -544,14 +551,14 @@ export const settings = {
     30_000,
     0,
     3_600_000,
-    'How long the number of nodes must have been the same before FANFARE_REBALANCE_RATE holds: in the middle of a deploy clients would be moved again and again.',
+    'How long the number of nodes must be stable before the node rebalances. Otherwise, clients would move repeatedly during a deploy.',
   ),
   nodeName: {
     name: 'FANFARE_NODE_NAME',
     unit: 'text',
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - .',
-    fallback: 'host name and four random characters',
-    about: 'Name of the node in its log, in Redis (`CLIENT LIST`), and in `connected`.',
+    fallback: 'the host name and four random characters',
+    about: 'Name of the node in its log, in Redis (`CLIENT LIST`) and in `connected`.',
     schema: z
       .string()
       .regex(/^[A-Za-z0-9_.-]{1,64}$/)
@@ -564,7 +571,7 @@ export const settings = {
     mustBe: 'a URL such as http://collector:4318 or http://collector:4318/v1/traces',
     fallback: 'unset',
     about:
-      'Where spans of publications are sent (OpenTelemetry, OTLP over HTTP in JSON): docs/observability.md. A URL without a path, or with `/` alone, gets `/v1/traces`; any other path is taken as it stands. Unset, nothing is traced. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
+      'OpenTelemetry collector that receives spans of publications (OTLP over HTTP in JSON): docs/observability.md. If the URL has no path or only `/`, the node adds `/v1/traces`. If unset, tracing is off. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
     schema: httpUrl.transform(tracesUrl).nullable().default(null),
   } satisfies Setting<string | null>,
   tracingRatio: {
@@ -573,7 +580,7 @@ export const settings = {
     mustBe: 'a number from 0 to 1, such as 0.001',
     fallback: '0.001',
     about:
-      'Share of the publications that are traced, where FANFARE_TRACING_URL is set. Nodes that form one broker need the same one: each chooses by itself, and all choose the same publications.',
+      'Share of publications to trace, if FANFARE_TRACING_URL is set. All nodes of a broker need the same value: each node samples independently, and all select the same publications.',
     schema: z
       .string()
       .regex(/^(\d+(\.\d*)?|\.\d+)$/)
@@ -586,15 +593,15 @@ export const settings = {
     unit: 'word',
     mustBe: '"debug", "info", "warn", "error" or "silent"',
     fallback: 'info',
-    about: 'Least important lines that are logged.',
+    about: 'Minimum level of the lines that the node logs.',
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   } satisfies Setting<string>,
   logFormat: oneOf(
     'FANFARE_LOG_FORMAT',
     ['json', 'pretty'],
     null,
-    '`pretty` at a terminal, else `json`',
-    'JSON lines for machines, or readable lines for people.',
+    '`pretty` on a terminal, otherwise `json`',
+    'JSON lines for machines, or readable text for people.',
   ),
 } as const;
 
@@ -623,7 +630,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   for (const [key, setting] of Object.entries(settings)) {
     const text = environment[setting.name] || undefined;
     const parsed = setting.schema.safeParse(text);
-    if (isPlaceholder(text)) sentences.push(`${setting.name} has a placeholder: it must be ${setting.mustBe}.`);
+    if (isPlaceholder(text)) sentences.push(`${setting.name} contains a placeholder. It must be ${setting.mustBe}.`);
     else if (parsed.success) config[key] = parsed.data;
     else sentences.push(...wrongValue(setting, text ?? '', parsed.error.issues));
   }
@@ -631,12 +638,12 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   const { host: bindHost, auth } = config as Config;
   if (sentences.length === 0 && auth === null && !isLoopback(bindHost)) {
     sentences.push(
-      'FANFARE_HOST opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or set FANFARE_HOST=127.0.0.1.',
+      'FANFARE_HOST exposes the node without authentication. Configure FANFARE_AUTH, set FANFARE_AUTH=none to allow everyone, or set FANFARE_HOST=127.0.0.1.',
     );
   }
   const { port, adminPort } = config as Config;
   if (sentences.length === 0 && port === adminPort && port !== 0) {
-    sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}: give each a port of its own.`);
+    sentences.push(`FANFARE_PORT and FANFARE_ADMIN_PORT are both ${port}. Use different ports.`);
   }
   if (sentences.length === 0) {
     const read = config as Config;
@@ -653,13 +660,14 @@ function isPlaceholder(text: string | undefined): boolean {
 
 function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string> {
   if (workers === 1) return;
-  const asked = `FANFARE_WORKERS asks for ${workers} workers`;
-  if (redisUrl === null) yield `${asked}, which reach each other through Redis: set FANFARE_REDIS_URL.`;
+  const asked = `FANFARE_WORKERS is ${workers}`;
+  if (redisUrl === null) yield `${asked}, and several workers require Redis. Set FANFARE_REDIS_URL.`;
   // Elsewhere one of the processes that share a port gets all connections, or none can share it.
-  if (process.platform !== 'linux') yield `${asked}: only Linux spreads connections over processes that share a port.`;
+  if (process.platform !== 'linux')
+    yield `${asked}, but only Linux distributes connections among processes that share a port. Set FANFARE_WORKERS=1.`;
   const longest = maxNodeNameLength - `-${workers}`.length;
   if (nodeName.length > longest)
-    yield `${asked}: FANFARE_NODE_NAME may have ${longest} characters then, not ${nodeName.length}.`;
+    yield `${asked}, so FANFARE_NODE_NAME may have at most ${longest} characters, not ${nodeName.length}.`;
 }
 
 function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[] {
@@ -677,8 +685,7 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
 function readUrlFileInto(config: { redisUrl?: unknown; redisUrlFile?: unknown }): readonly string[] {
   const { redisUrl, redisUrlFile } = config;
   if (typeof redisUrlFile !== 'string') return [];
-  if (typeof redisUrl === 'string')
-    return ['FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.'];
+  if (typeof redisUrl === 'string') return ['FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set. Remove one.'];
   try {
     config.redisUrl = readRedisUrlFile(redisUrlFile);
     return [];
@@ -703,7 +710,7 @@ function wrongRedisCredentials({ redisUrl, ...files }: Config): readonly string[
 function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
   if (/^tcp:\/\/[\d.]+:\d+$/.test(text)) {
     return [
-      `${setting.name} is like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or give the Service another name.`,
+      `${setting.name} has a value like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name. Set enableServiceLinks: false in the pod, or rename the Service.`,
     ];
   }
   const told = issues.filter(({ code }) => code === 'custom');
@@ -719,8 +726,8 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
     // Words that no setting has are left out.
     const shown = name.split('_').map((word) => (words.has(word) ? word : '…'));
     const meant = nearest(name, [...known]);
-    const hint = meant === null ? 'docs/configuration.md lists those there are.' : `did you mean ${meant}?`;
-    yield `${shown.join('_').slice(0, 80)} is no setting; ${hint}`;
+    const hint = meant === null ? 'docs/configuration.md lists all settings.' : `did you mean ${meant}?`;
+    yield `${shown.join('_').slice(0, 80)} is not a setting; ${hint}`;
   }
 }
 

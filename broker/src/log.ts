@@ -9,91 +9,91 @@ export type Log = Logger;
 /** Every `event` that a line can carry, and what it means. */
 export const logEvents = {
   listening:
-    'The node serves; with `port` and `adminPort`. With several workers each says its `port`, and the supervisor says both once all of them serve.',
-  certificateRenewed: 'The files of the certificate have changed, and new connections are shown the new one.',
+    'The node accepts connections on `port`; `adminPort` is the admin port. With several workers, each logs its `port`; the supervisor logs both when all workers are ready.',
+  certificateRenewed: 'The certificate files have changed. New connections use the new certificate.',
   certificateNotRenewed:
-    'The files of the certificate have changed, but cannot be used: new connections are still shown the one of before.',
+    'The certificate files have changed but are unusable. New connections still use the previous certificate.',
   certificateExpires:
-    'The certificate has expired, is not good yet, or expires within 14 days (`notAfter`). Said at start, and of each new one.',
+    'The certificate has expired, is not valid yet, or expires within 14 days (`notAfter`). Logged at startup and for each new certificate.',
   authReread:
-    'A file of FANFARE_AUTH (`@` and a path, `secretFile`, `publicKeyFile`) has changed, and the node uses what it holds now (`issuers`, `apiKeys`: how many).',
+    'A file of FANFARE_AUTH (`@` path, `secretFile`, `publicKeyFile`) has changed. The node uses the new content (`issuers`, `apiKeys`: number of each).',
   authRefused:
-    'A file of FANFARE_AUTH has changed and cannot be used: what it held before still counts. The message says what is wrong.',
+    'A file of FANFARE_AUTH has changed but is unusable. The node keeps using the previous content. The message says what is wrong.',
   jwksRead:
-    'The published keys of an `issuer` (its place in FANFARE_AUTH) were read: at start, and after they could not be.',
-  jwksFailed: 'The published keys of an `issuer` cannot be read. Said once while it lasts.',
+    'The node has read the published keys of an `issuer` (its place in FANFARE_AUTH). Logged at startup and after a failure.',
+  jwksFailed: 'The node cannot read the published keys of an `issuer`. Logged once per failure period.',
   jwksKeysRemoved:
-    'An `issuer` has taken back `keys`, a number, from its `jwksUrl`: connections with tokens that they signed are closed (4003).',
+    'An `issuer` has removed keys (`keys`: how many) from its `jwksUrl`. The node closes connections whose tokens they signed (4003).',
   revoked:
-    'A subject, a token or a connection (`kind`) was revoked at this node, `by` an API key, and is remembered `until` then (null: for ever). `isConfirmed` false: Redis did not take it, and the node tries again until it does.',
-  hookFailed: 'The hook of FANFARE_AUTH does not answer as it should; said at once, then every 10 s while it lasts.',
+    'An API key (`by`) has revoked a subject, a token or a connection (`kind`) on this node, valid `until` (null: forever). If `isConfirmed` is false, Redis has not stored it; the node keeps retrying.',
+  hookFailed: 'The authorization hook of FANFARE_AUTH fails. Logged at once, then every 10 s while it fails.',
   logDropped:
-    'The node dropped log lines, and `lines` is their number: the program that reads standard output did not keep up or was gone, or the disk was full.',
+    'The node dropped log lines (`lines`: how many). The reader of standard output was too slow or gone, or the disk was full.',
   repeated:
-    'A connection to Redis comes and goes: lines of the last minute that were not written (`omitted`), by their event and connection, after three of each. Also when the node has stopped.',
-  durableWithoutRedis: 'FANFARE_TOPICS has topics of level durable, and no Redis keeps them: fit for development only.',
+    'A Redis connection fails repeatedly. The node writes three lines per event, connection and minute; `omitted` counts the rest. Also logged when the node stops.',
+  durableWithoutRedis:
+    'FANFARE_TOPICS has topics of level durable, but no Redis is configured. Suitable for development only.',
   systemLimit:
-    'At start, unless it listens on loopback only: the system gives this node less than its settings ask for (`limit`, `value`, `wanted`); what to set is in the line and in docs/operations.md.',
+    'At startup, unless the node listens on loopback only: a system limit is too low for the settings (`limit`, `value`, `wanted`). The line and docs/operations.md say what to set.',
   rebalancing:
-    'The node has more connections than its `share` and invites some to move: `state` is `begun`, `over`, or `inVain` where the load balancer brings them back.',
-  draining: 'The node was asked to stop: it invites its `connections` to move within `windowMs`.',
-  drainWave: 'Connections that have not moved are closed; with how many are `left`.',
+    'The node has more connections than its `share` and asks some clients to move. `state` is `begun`, `over`, or `inVain` if the load balancer returns them to this node.',
+  draining: 'The node is stopping. It asks its `connections` to move within `windowMs`.',
+  drainWave: 'The node closes connections that have not moved. `left`: how many remain.',
   stopped:
-    'The node has let go of everything and ends; of its connections at the beginning, how many `left` by themselves, were `closed` in waves, or were `cutOff`, in `ms`.',
+    'The node has stopped, after `ms`. Of its connections, `left` moved by themselves, `closed` were closed in waves, and `cutOff` were dropped.',
   workerStarted: 'The supervisor has started a process, `pid`, as `worker`.',
   workerEnded:
-    'A worker ended although it was not asked to (`code` or `signal`, and `why` where it said so itself): it is started again in `againInMs`, the others serve meanwhile.',
+    'A worker exited unexpectedly (`code` or `signal`, and `why` if it gave a reason). The supervisor restarts it in `againInMs`. The other workers keep serving.',
   setprivMissing:
-    'At start: the system has no `setpriv` (util-linux). A worker that hangs while the supervisor is killed lives on and keeps the port.',
-  workerKilled:
-    'A worker that was asked to stop has not ended in the time that this takes (`afterMs`): it is killed (SIGKILL).',
+    'At startup: the system has no `setpriv` (util-linux). If the supervisor is killed while a worker hangs, the worker survives and keeps the port.',
+  workerKilled: 'A stopping worker did not exit within `afterMs`. The supervisor kills it (SIGKILL).',
   outageBegan:
-    'The node does not reach the others: `reason`, how many `connections` it has, and in the text what that means for them. Also where it has not within 3 s of its start.',
-  outageLasts: 'It lasts, since `lastsMs`: said once a minute, with what it has done so far, as in `outageOver`.',
+    'The node cannot reach the other nodes (`reason`). `connections`: how many clients it has. The message says what this means for them. Also logged if the node has no connection within 3 s of startup.',
+  outageLasts: 'The outage continues since `lastsMs`. Logged once a minute, with the same counts as `outageOver`.',
   outageOver:
-    'It is over, after `lastedMs`; Redis has been back for a second. `times` it broke; commands `refused`, publishes `unconfirmed`, publications without acknowledgement `unrelayed`, publications delivered `late`, `gaps` and `resets` told. `isOver` false: the node stops meanwhile.',
+    'The outage is over after `lastedMs`: Redis has been back for a second. `times`: number of failures. Counts: commands `refused`, publishes `unconfirmed`, unacknowledged publications `unrelayed`, publications delivered `late`, `gaps` and `resets` sent to subscribers. If `isOver` is false, the node stops during the outage.',
   refusals:
-    'Whom the node has refused or closed in the last minute (`seconds`), by kind, as the metrics name them; of failed authentications also the `reasons`. At most one a minute, and what is left when the node stops.',
+    'Refused requests and closed connections of the last minute (`seconds`), by kind, named like the metrics. Includes the `reasons` of failed authentications. Logged at most once a minute, and when the node stops.',
   refused:
-    'Level debug: a command was answered with an error, or a connection closed (`code`); which `connection`, `subject`, `command` and `topic`. Nothing else of what the client sent.',
+    'Level debug: the node answered a command with an error, or closed a connection (`code`). With `connection`, `subject`, `command` and `topic`; nothing else from the client.',
   handshakeRefused:
-    'Level debug: a handshake or another request was refused with `status`; from which `address`, and from pages of which `origin`. Nothing else of what the client sent.',
+    'Level debug: the node refused a handshake or another request with `status`. With the `address` and the `origin` of the page; nothing else from the client.',
   proxyNotTrusted:
-    'On this machine is a `proxy` (it sends X-Forwarded-For) that FANFARE_TRUSTED_PROXIES does not name: no limit of an address holds for its clients. Logged once.',
+    'A `proxy` on this machine sends X-Forwarded-For, but FANFARE_TRUSTED_PROXIES does not list it. Limits per address do not apply to its clients. Logged once.',
   clientAddressUnknown:
-    'A trusted `proxy` does not name its client in X-Forwarded-For; the entry is missing or unreadable (`kind`). The limits of one address hold for all such clients together. Logged once for each kind.',
+    'The X-Forwarded-For of a trusted `proxy` is missing or unreadable (`kind`). All its clients share the limits of one address. Logged once per kind.',
   redisConnected:
-    'A connection to Redis (`link`: publisher, durable, subscriber, auth or check) works; `downMs` says how long it did not. `check` tries changed files of passwords and certificates, and is closed again.',
-  redisLost:
-    'A connection to Redis that worked does not any more, or the node closed it: the line says which, and why. The node tries again until it is back.',
-  redisReset: 'Redis has not answered in time: the node closes the connection and opens another.',
+    'A Redis connection (`link`: publisher, durable, subscriber, auth or check) is up, after `downMs` down. `check` tests changed password and certificate files; the node closes it afterwards.',
+  redisLost: 'A Redis connection failed, or the node closed it. The line says which one and why. The node reconnects.',
+  redisReset: 'Redis did not answer in time. The node reconnects.',
   masterAnnounced:
-    'A `sentinel` announces another master. The connections to the old one are closed (`redisLost`), and the new one is used.',
+    'A `sentinel` announced a new master. The node closes its connections to the old master (`redisLost`) and uses the new one.',
   sentinelRefused:
-    'A `sentinel` does not let the node hear of failovers (`reason`): which user, password or permission to correct. Logged once until it does; asked again every 10 s.',
-  redisError: 'What is wrong with Redis and what to do; said at once when it is new, then every 10 s while it lasts.',
+    'A `sentinel` rejects the subscription to failovers. `reason` says which user, password or permission to correct. Logged once until it succeeds; retried every 10 s.',
+  redisError: 'A Redis problem and its remedy. Logged at once, then every 10 s while it lasts.',
   redisCredentialsAccepted:
-    'The files of a password or certificate for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why, until it succeeds.',
+    'The password or certificate files for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why.',
   redisSettings:
-    'A setting of Redis (`setting`) puts at risk what is promised; what to set is in the line and in docs/operations.md. Said once.',
-  redisEvicts: 'Redis has deleted `keys` because it is full. Logged again every 10 minutes while it continues.',
+    'A Redis setting (`setting`) puts the delivery guarantees at risk. The line and docs/operations.md say what to set. Logged once.',
+  redisEvicts:
+    'Redis has evicted keys (`keys`: how many) because it is full. Repeated every 10 minutes while it continues.',
   waitingForNodes:
-    'Redis has just started, and so have all nodes that have come so far: they wait for nodes that know what Redis held, for `newNodeWaitMs` at most.',
+    'Redis and all connected nodes have just started. They wait up to `newNodeWaitMs` for older nodes that can restore the lost data.',
   redisRecovered:
-    'Redis came with another state (restarted, flushed, failed over), and the nodes gave back what it had lost; with the new `generation`.',
-  probeMissed: 'A probe did not come back in time; `accepted` says whether Redis took it.',
-  probeBack: 'After a miss, the probe comes back.',
-  busDead: 'Two probes in a row did not come back: both connections to Redis are closed and opened again.',
+    'Redis has a different state (restart, flush, failover), and the nodes restored the lost data. `generation`: the new generation.',
+  probeMissed: 'A probe did not return in time. `accepted`: whether Redis accepted it.',
+  probeBack: 'Probes return again after a miss.',
+  busDead: 'Two probes in a row did not return. The node reconnects both Redis connections.',
   topicsCompared:
-    'After a lost connection: topics compared with Redis, and what came of it (`publications` delivered late, `gaps` and `resets` told). `left` could not be compared yet.',
-  topicRepaired: 'One topic had missed publications (level debug).',
-  policiesDiffer: 'Another node has another FANFARE_TOPICS. Said once.',
-  redisMessageUnreadable: 'A message on our channels in Redis is not ours. Said once.',
-  tracing: 'Publications are traced: where spans are sent (`url`: scheme, host and port), and the `ratio`.',
+    'After a lost connection, the node compared its topics with Redis. Result: `publications` delivered late, `gaps` and `resets` sent. `left`: topics not compared yet.',
+  topicRepaired: 'Level debug: one topic had missed publications.',
+  policiesDiffer: 'Another node has a different FANFARE_TOPICS. Logged once.',
+  redisMessageUnreadable: 'The node received a Redis message that it cannot decode on its channels. Logged once.',
+  tracing: 'Tracing is on. `url`: the collector (scheme, host and port); `ratio`: the share of traced publications.',
   tracingFailed:
-    'The collector does not take spans. They are dropped, and nothing else suffers. Said once while it lasts; what came of it, when it takes them again.',
-  tracingBack: 'The collector takes spans again; with how many were `dropped`.',
-  bug: 'Something happened that must not. Please report it, with the line.',
+    'The collector does not accept spans. The node drops them; publications are not affected. Logged once per failure period.',
+  tracingBack: 'The collector accepts spans again. `dropped`: how many spans were lost.',
+  bug: 'An internal error. Please report it, with the line.',
 } as const;
 
 export interface LogSettings {
@@ -106,7 +106,7 @@ export interface LogSettings {
 export function createLog(settings: LogSettings, destination?: DestinationStream): Log {
   const repeats = new Repeats((omitted) => {
     const told = Object.entries(omitted).map(([kind, lines]) => `${lines} × ${kind}`);
-    log.warn({ event: 'repeated', omitted }, `In the last minute not said again: ${told.join(', ')}.`);
+    log.warn({ event: 'repeated', omitted }, `Repeated lines omitted in the last minute: ${told.join(', ')}.`);
   });
   const options: LoggerOptions = {
     level: settings.logLevel,
@@ -122,7 +122,7 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
   const onDropped = (lines: number): void =>
     log.warn(
       { event: 'logDropped', lines },
-      `${lines} lines of this log were dropped: the program that reads it did not keep up or was gone, or the disk was full.`,
+      `${lines} log lines were dropped. The reader of standard output was too slow or gone, or the disk was full.`,
     );
   const log = pino(options, destination ?? openDestination(settings.logFormat, onDropped));
   return log;
@@ -150,7 +150,10 @@ export function createLineWriter(): (line: string) => void {
 /** A bug that nobody caught: what state is left is unknown, so the process ends, and the log says why. */
 export function endOnBug(log: Log): void {
   process.on('uncaughtException', (error) => {
-    log.fatal({ event: 'bug', err: error }, 'The node ends because of an error that nobody caught: this is a bug.');
+    log.fatal(
+      { event: 'bug', err: error },
+      'The node exits because of an uncaught error. This is a bug: please report it.',
+    );
     process.exit(1);
   });
 }

@@ -11,7 +11,7 @@ function readFlags() {
   try {
     return parseArgs({ options: { help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
   } catch {
-    throw new Error('There is no such option, only --help.');
+    throw new Error('Unknown option. The only option is --help.');
   }
 }
 
@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   }
   const [command, ...names] = positionals;
   if (command !== undefined) {
-    if (command !== 'api-key') throw new Error('There is no such command, only api-key. See --help.');
+    if (command !== 'api-key') throw new Error('Unknown command. The only command is api-key. See --help.');
     process.stdout.write(apiKeyText(names));
     return;
   }
@@ -51,10 +51,12 @@ async function main(): Promise<void> {
 function apiKeyText(names: readonly string[]): string {
   const [id = '', ...others] = names;
   if (!isApiKeyId(id) || others.length > 0) {
-    throw new Error('api-key takes one name, of 1 to 64 characters of A-Z a-z 0-9 and -: fanfare api-key orders');
+    throw new Error(
+      'api-key requires one name, of 1 to 64 characters of A-Z a-z 0-9 and -. Example: fanfare api-key orders',
+    );
   }
   const { key, entry } = createApiKey(id);
-  return `The key, for the service; it is shown only this once:\n\n  ${key}\n\nFor "apiKeys" in FANFARE_AUTH, with the permissions that it is to have:\n\n  ${JSON.stringify(entry)}\n`;
+  return `API key for the service. It is shown only once:\n\n  ${key}\n\nEntry for "apiKeys" in FANFARE_AUTH. Add the permissions of the key:\n\n  ${JSON.stringify(entry)}\n`;
 }
 
 /**

@@ -99,113 +99,107 @@ type CounterField = { [Field in keyof Counters]: Counters[Field] extends number 
 /** Metric name (without the prefix `fanfare_` and the suffix `_total`) and help of each counter. */
 export const counterMetrics: Readonly<Record<CounterField, readonly [name: string, help: string]>> = {
   connectionsOpened: ['connections_opened', 'WebSocket connections opened.'],
-  connectionsClosed: ['connections_closed', 'WebSocket connections ended, for whatever reason.'],
-  connectionsRefused: ['connections_refused', 'Opening handshakes answered with an HTTP error.'],
-  originsRefused: ['origins_refused', 'Opening handshakes of browsers refused because of their origin.'],
+  connectionsClosed: ['connections_closed', 'WebSocket connections closed, for any reason.'],
+  connectionsRefused: ['connections_refused', 'WebSocket handshakes answered with an HTTP error.'],
+  originsRefused: ['origins_refused', 'WebSocket handshakes refused because the origin is not allowed.'],
   addressesRefused: [
     'addresses_refused',
-    'Opening handshakes refused because their address had as many connections as it may.',
+    'WebSocket handshakes refused because the client address had reached its connection limit.',
   ],
-  handshakesLimited: [
-    'handshakes_limited',
-    'Opening handshakes and POST requests refused because there were too many in a second.',
-  ],
+  handshakesLimited: ['handshakes_limited', 'WebSocket handshakes and POST requests refused by a rate limit.'],
   connectionsOverCapacity: [
     'connections_over_capacity',
-    'Opening handshakes refused because the node had as many connections, or as many unauthenticated ones, as it takes.',
+    'WebSocket handshakes refused because the node had reached its limit of connections or of unauthenticated connections.',
   ],
-  authentications: ['authentications', 'Connections whose token was accepted.'],
+  authentications: ['authentications', 'Connections authenticated with a valid token.'],
   authenticationsFailed: [
     'authentications_failed',
-    'Connections closed because their token was not accepted, or none came first.',
+    'Connections closed because the token was rejected, or the first command was not connect.',
   ],
-  authenticationTimeouts: [
-    'authentication_timeouts',
-    'Connections closed because they were not authenticated in time.',
-  ],
-  tokensExpired: ['tokens_expired', 'Connections closed because their token had expired.'],
-  subjectsRefused: ['subjects_refused', 'Connections closed because their subject had as many as it may.'],
+  authenticationTimeouts: ['authentication_timeouts', 'Connections closed because they did not authenticate in time.'],
+  tokensExpired: ['tokens_expired', 'Connections closed because their token expired.'],
+  subjectsRefused: ['subjects_refused', 'Connections closed because their subject had reached its connection limit.'],
   connectionsRevoked: [
     'connections_revoked',
-    'Connections closed because they, their token or their subject were revoked.',
+    'Connections closed because the connection, its token or its subject was revoked.',
   ],
   connectionsKeyRemoved: [
     'connections_key_removed',
-    'Connections closed because the key that signed their token is no longer at the `jwksUrl` of its issuer.',
+    'Connections closed because the issuer removed the key of their token from its `jwksUrl`.',
   ],
   connectionsShed: [
     'connections_shed',
-    'Connections closed because the node held too many unread bytes for all of them together.',
+    'Connections closed because the unread bytes of all connections together exceeded the limit.',
   ],
-  commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not grant them.'],
-  commandsLimited: ['commands_limited', 'Commands refused because their subject sent or kept more than it may.'],
-  jwksFetches: ['jwks_fetches', 'Times that the published keys of an issuer were read.'],
-  jwksFailures: ['jwks_failures', 'Times that they could not be read.'],
-  hookRequests: ['hook_requests', 'Questions to the hook of FANFARE_AUTH.'],
+  commandsNotPermitted: ['commands_not_permitted', 'Commands refused because the token does not permit them.'],
+  commandsLimited: ['commands_limited', 'Commands refused because their subject exceeded a rate or storage limit.'],
+  jwksFetches: ['jwks_fetches', 'Reads of the published keys of an issuer.'],
+  jwksFailures: ['jwks_failures', 'Failed reads of the published keys of an issuer.'],
+  hookRequests: ['hook_requests', 'Requests to the authorization hook of FANFARE_AUTH.'],
   hookFailures: [
     'hook_failures',
-    'Questions to the hook of FANFARE_AUTH that were not answered, or not asked because too many were open.',
+    'Failed requests to the authorization hook of FANFARE_AUTH, including those not sent because too many were open.',
   ],
   ticketsIssued: ['tickets_issued', 'Tickets issued.'],
-  slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes passed the limit.'],
+  slowSubscribers: ['slow_subscribers', 'Connections closed because their unread bytes exceeded the limit.'],
   framesIn: ['frames_in', 'Frames received from clients.'],
   bytesIn: ['bytes_in', 'Bytes of frames received from clients.'],
-  bytesOut: ['bytes_out', 'Bytes of publication frames handed to connections: frame length times subscribers.'],
+  bytesOut: ['bytes_out', 'Bytes of publication frames sent to connections: frame length times subscribers.'],
   commandErrors: ['command_errors', 'Commands and frames answered with an error.'],
   commandsUnavailable: [
     'commands_unavailable',
-    'Commands answered `unavailable`: Redis, or what else is asked, could not be reached, and nothing was done.',
+    'Commands answered `unavailable`: Redis or another backend was unreachable, and the node did nothing.',
   ],
-  publicationsIn: ['publications_in', 'Publications taken in from clients of this node.'],
+  publicationsIn: ['publications_in', 'Publications received from clients of this node.'],
   publicationsUnrelayed: [
     'publications_unrelayed',
-    'Publications without acknowledgement that reached only subscribers of this node (level fast) or nobody, because Redis could not be reached.',
+    'Unacknowledged publications that reached only subscribers of this node (level fast) or no subscriber, because Redis was unreachable.',
   ],
-  publicationsOverloaded: ['publications_overloaded', 'Publications refused because too much waited for Redis.'],
+  publicationsOverloaded: ['publications_overloaded', 'Publications refused because the queue for Redis was full.'],
   publicationsUnconfirmed: [
     'publications_unconfirmed',
-    'Publications answered `unconfirmed`: the link to Redis failed with them on it, or too few replicas had them.',
+    'Publications answered `unconfirmed`: the connection to Redis failed meanwhile, or too few replicas confirmed.',
   ],
   publicationsOutOfTurn: [
     'publications_out_of_turn',
-    'Publications answered `unavailable` because an earlier one to the topic was refused and has not come again (PROTOCOL.md 8.11).',
+    'Publications answered `unavailable` because an earlier one to the topic was refused and not retried yet (PROTOCOL.md 8.11).',
   ],
   publicationsKnown: [
     'publications_known',
-    'Publications that were not published again because their topic had had their messageId.',
+    'Duplicate publications, recognized by their messageId and not published again.',
   ],
   publicationsRepeated: [
     'publications_repeated',
     'Publications that this node received twice from Redis and delivered once.',
   ],
-  publicationsRepaired: ['publications_repaired', 'Publications that this node had missed and read from the history.'],
+  publicationsRepaired: ['publications_repaired', 'Publications that this node missed and then read from the history.'],
   repairs: [
     'repairs',
-    'Times that a topic had missed publications and was repaired, one read for all subscribers here.',
+    'Repairs of a topic that had missed publications; one read serves all subscribers on this node.',
   ],
-  deliveries: ['deliveries', 'Publications handed to connections: publications times subscribers.'],
+  deliveries: ['deliveries', 'Publications sent to connections: publications times subscribers.'],
   framesDropped: [
     'frames_dropped',
-    'Frames dropped for a slow connection, which is closed for it. uWebSockets reports the first of a batch only: a lower bound.',
+    'Frames dropped on slow connections, which are then closed. A lower bound: uWebSockets reports only the first of a batch.',
   ],
-  gapsTold: ['gaps_told', 'Topics whose subscribers were told that publications may have been lost.'],
-  resetsTold: ['resets_told', 'Topics whose subscribers were told that the history has begun anew.'],
-  connectionsInvited: ['connections_invited', 'Connections invited to move to another node because this one stops.'],
+  gapsTold: ['gaps_told', 'Topics whose subscribers got a gap: publications may have been lost.'],
+  resetsTold: ['resets_told', 'Topics whose subscribers got a reset: the history restarted.'],
+  connectionsInvited: ['connections_invited', 'Connections asked to move to another node because this node stops.'],
   connectionsRebalanced: [
     'connections_rebalanced',
-    'Connections invited to move because this node had more than its share (FANFARE_REBALANCE_RATE).',
+    'Connections asked to move because this node had more than its share (FANFARE_REBALANCE_RATE).',
   ],
-  probesSent: ['probes_sent', 'Probes sent through Redis to this node itself.'],
-  probesMissed: ['probes_missed', 'Probes that did not come back in time.'],
-  beaconsSent: ['beacons_sent', 'Topics whose position was told once more after they had fallen silent.'],
+  probesSent: ['probes_sent', 'Probes that this node sent to itself through Redis.'],
+  probesMissed: ['probes_missed', 'Probes that did not return in time.'],
+  beaconsSent: ['beacons_sent', 'Beacons: repeated announcements of the position of an idle topic.'],
   recoveries: [
     'recoveries',
-    'Times that Redis came with another state than before, and the nodes gave back what it had lost.',
+    'Recoveries: Redis had a different state than before, and the nodes restored the lost data.',
   ],
-  spans: ['spans', 'Spans of traced publications that the collector has taken.'],
+  spans: ['spans', 'Spans of traced publications that the collector accepted.'],
   spansDropped: [
     'spans_dropped',
-    'Spans of traced publications that were lost: the collector did not take them, or too many waited for it.',
+    'Lost spans of traced publications: the collector did not accept them, or the queue was full.',
   ],
   redisScriptCalls: ['redis_script_calls', 'Lua scripts called in Redis.'],
   redisPublishCommands: [
@@ -221,17 +215,17 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   redisReconnects: ['redis_reconnects', 'Times a working connection to Redis was lost.'],
   redisEvictions: [
     'redis_evictions',
-    'Keys that Redis has evicted because it is full (maxmemory-policy is not noeviction): histories and messageIds. Every node counts the same ones.',
+    'Keys (histories and messageIds) that Redis evicted because it was full and maxmemory-policy is not noeviction. Every node counts the same keys.',
   ],
-  redisMessagesReceived: [
-    'redis_messages_received',
-    'Messages received from Redis, those of this node itself included.',
-  ],
+  redisMessagesReceived: ['redis_messages_received', 'Messages received from Redis, including those of this node.'],
   redisMessagesUnwanted: [
     'redis_messages_unwanted',
-    'Messages of other nodes received from Redis for a topic without a subscriber here.',
+    'Messages of other nodes received from Redis for topics without a subscriber on this node.',
   ],
-  redisMessagesUnreadable: ['redis_messages_unreadable', 'Messages received from Redis that this node could not read.'],
+  redisMessagesUnreadable: [
+    'redis_messages_unreadable',
+    'Messages received from Redis that this node could not decode.',
+  ],
 };
 
 /** What is read rather than counted. */
@@ -260,44 +254,50 @@ export const gaugeMetrics: Readonly<Record<keyof Readings, readonly [name: strin
   connections: ['connections', 'Open WebSocket connections.'],
   maxConnections: [
     'max_connections',
-    'Connections that this node takes: FANFARE_MAX_CONNECTIONS, or fewer where the system gives it fewer file descriptors.',
+    'Connection limit of this node: FANFARE_MAX_CONNECTIONS, or less if the system allows fewer file descriptors.',
   ],
-  ready: ['ready', '1 while /readyz says 200, else 0.'],
-  draining: ['draining', '1 while the node stops, else 0.'],
-  memoryLimitBytes: ['memory_limit_bytes', 'Memory that the container, or else the machine, has for this process.'],
+  ready: ['ready', '1 while /readyz returns 200, otherwise 0.'],
+  draining: ['draining', '1 while the node is draining, otherwise 0.'],
+  memoryLimitBytes: [
+    'memory_limit_bytes',
+    'Memory limit of the container, or the memory of the machine if there is no limit.',
+  ],
   redisOutputBufferBytes: [
     'redis_output_buffer_bytes',
-    'Bytes that Redis holds because this node has not read them yet, as of the last second. Beyond client-output-buffer-limit (pubsub) Redis closes the connection.',
+    'Bytes that Redis buffers for this node, as of the last second. Beyond client-output-buffer-limit (pubsub), Redis closes the connection.',
   ],
   subscriptions: ['subscriptions', 'Subscriptions of all connections.'],
   topics: ['topics', 'Topics with a subscriber on this node.'],
-  relayConnected: ['relay_connected', '1 while the other nodes can be reached (always, without Redis), else 0.'],
-  nodes: ['nodes', 'Nodes of the broker that this one knows to be alive, itself included.'],
+  relayConnected: ['relay_connected', '1 while the other nodes are reachable (always 1 without Redis), otherwise 0.'],
+  nodes: ['nodes', 'Live nodes of the broker that this node knows, including itself.'],
   unauthenticated: ['connections_unauthenticated', 'Open WebSocket connections that have not authenticated yet.'],
-  bufferedBytes: ['buffered_bytes', 'Bytes that wait in the node for clients to read them, as of the last second.'],
-  revocations: ['revocations', 'Subjects, tokens and connections that this node knows to be revoked.'],
+  bufferedBytes: [
+    'buffered_bytes',
+    'Bytes buffered in the node that clients have not read yet, as of the last second.',
+  ],
+  revocations: ['revocations', 'Entries in the revocation list of this node: subjects, tokens and connections.'],
   revocationLagSeconds: [
     'revocation_lag_seconds',
-    'Seconds since this node last read what is revoked (since its start, if it never has); 0 without Redis or without authentication.',
+    'Seconds since this node last read the revocation list (since startup, if never); 0 without Redis or without authentication.',
   ],
   authRefused: [
     'auth_refused',
-    '1 while the files of FANFARE_AUTH hold something that cannot be used, so that what they held before still counts; else 0.',
+    '1 while the files of FANFARE_AUTH are unusable and the node keeps the previous configuration, otherwise 0.',
   ],
   certificateExpirySeconds: [
     'certificate_expiry_seconds',
-    'Unix time at which the certificate that new connections are shown expires; 0 without TLS.',
+    'Unix time at which the certificate for new connections expires; 0 without TLS.',
   ],
   flushWindowSeconds: [
     'flush_window_seconds',
-    'How long publications are gathered before they leave together: 0 unless the node is busy.',
+    'Time that publications are collected into a batch; 0 unless the node is busy.',
   ],
 };
 
 /** One sample for each reason (`notReadyReasons` in outage.ts), so that an alert can name the cause. */
 export const notReadyMetric = [
   'not_ready',
-  'One sample for each reason (label `reason`): 1 while /readyz says 503 for it, else 0.',
+  'One sample per reason (label `reason`): 1 while /readyz returns 503 for this reason, otherwise 0.',
 ] as const;
 
 export const histogramMetrics = {
@@ -305,29 +305,29 @@ export const histogramMetrics = {
   probeSeconds: ['probe_seconds', 'Seconds from sending a probe through Redis to its return.'],
   fanoutSeconds: [
     'fanout_seconds',
-    'Seconds to encode a run of publications and hand it to all its subscribers on this node; one run in 16 is timed.',
+    'Seconds to encode a run of publications and send it to all its subscribers on this node; one run in 16 is measured.',
   ],
 } as const;
 
 /** Versions that this node runs: its release, the protocol, and the layout of what stands in Redis, as labels; always 1. */
 export const buildInfo = [
   'build_info',
-  'Always 1; the labels say which release, protocol and layout in Redis run.',
+  'Always 1; the labels are the release, the protocol version and the layout of the data in Redis.',
 ] as const;
 
 /** How long the event loop was busy since the start: the rate is the share of the time, and at 1 the node can do no more. */
 export const busyMetric = [
   'event_loop_busy_seconds',
-  'Seconds in which the event loop was busy; a rate of 1 means that the node can do no more.',
+  'Seconds in which the event loop was busy; a rate of 1 means that the node is saturated.',
 ] as const;
 
 /** What a supervisor tells of each of its workers, beside what they tell themselves: name, type and help. */
 export const workerMetrics = {
-  up: ['worker_up', 'gauge', 'Only with several workers: 1 while this one answers its supervisor, else 0.'],
+  up: ['worker_up', 'gauge', 'Only with several workers: 1 while this worker responds to its supervisor, otherwise 0.'],
   restarts: [
     'worker_restarts_total',
     'counter',
-    'Only with several workers: times that this one had ended unexpectedly and was started again.',
+    'Only with several workers: restarts of this worker after an unexpected exit.',
   ],
 } as const;
 

@@ -3,7 +3,7 @@
 /** What to write instead of an unknown name, without repeating that: it may be a secret in the wrong place. */
 export function explainUnknown(name: string, known: readonly string[]): string {
   const meant = nearest(name, known);
-  return meant === null ? `those there are: ${known.join(', ')}.` : `did you mean ${meant}?`;
+  return meant === null ? `valid names: ${known.join(', ')}.` : `did you mean ${meant}?`;
 }
 
 /** With more letters that differ, nobody meant that. */

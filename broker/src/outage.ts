@@ -35,8 +35,8 @@ const remindMs = 60_000;
 /** Why the relay does not reach the other nodes. */
 export const outageReasons = {
   connecting: 'Redis is not connected',
-  unproven: 'Redis is connected, but what is published does not come through',
-  outOfMemory: 'Redis is out of memory (maxmemory) and refuses what is published',
+  unproven: 'Redis is connected but does not deliver publications',
+  outOfMemory: 'Redis is out of memory (maxmemory) and rejects publications',
   closed: 'the node has stopped',
 } as const satisfies Record<Exclude<RelayState, 'connected'>, string>;
 
@@ -44,7 +44,7 @@ export const outageReasons = {
 export const notReadyReasons = {
   ...outageReasons,
   draining: 'draining',
-  revocations: 'what is revoked was not read from Redis lately',
+  revocations: 'the revocation list from Redis is missing or outdated',
 } as const;
 
 export type NotReadyReason = keyof typeof notReadyReasons;
@@ -114,12 +114,12 @@ export class OutageWatch {
     this.#outage = { since, before: this.#before, remindAt: now + remindMs, backAt: null, times: 1 };
     const { hasFastTopics } = this.#subject;
     const connections = this.#subject.connections();
-    const reach = state === 'outOfMemory' ? '' : ', for subscribers of this node only';
-    const fast = hasFastTopics ? ` Topics of level fast go on${reach}.` : '';
-    const when = this.#wasConnected ? 'OUTAGE' : 'OUTAGE since the start';
+    const reach = state === 'outOfMemory' ? '' : ', but only for subscribers of this node';
+    const fast = hasFastTopics ? ` Topics of level fast still work${reach}.` : '';
+    const when = this.#wasConnected ? 'OUTAGE' : 'OUTAGE since startup';
     this.#log.error(
       { event: 'outageBegan', reason: outageReasons[state], connections },
-      `${when}: ${outageReasons[state]}. ${connections} clients stay connected; acknowledged publishes and new subscriptions are refused, and nothing new is delivered of topics with history.${fast} /readyz says 503.`,
+      `${when}: ${outageReasons[state]}. ${connections} clients stay connected. The node rejects acknowledged publishes and new subscriptions, and delivers nothing new on topics with history.${fast} /readyz returns 503.`,
     );
   }
 
@@ -138,17 +138,17 @@ export class OutageWatch {
     const hurt = this.#hurt(outage);
     const lost =
       hurt.gaps + hurt.resets === 0
-        ? 'Nothing acknowledged is known to be lost.'
-        : `Subscribers were told what cannot be had: ${hurt.gaps} gaps (publications may be missing), ${hurt.resets} resets (a history began anew).`;
+        ? 'No known loss of acknowledged publications.'
+        : `Subscribers received ${hurt.gaps} gaps (publications may be missing) and ${hurt.resets} resets (the history restarted).`;
     this.#log.warn(
       { event: 'outageOver', isOver, lastedMs, times: outage.times, ...hurt },
-      `${isOver ? 'OUTAGE over: Redis is back' : 'The node stops while the outage lasts,'} after ${seconds(lastedMs)}. ${this.#sentenceOf(outage)} ${lost}`,
+      `${isOver ? 'OUTAGE over: Redis is back' : 'The node stops during the outage,'} after ${seconds(lastedMs)}. ${this.#sentenceOf(outage)} ${lost}`,
     );
   }
 
   #sentenceOf(outage: Outage): string {
     const { refused, unconfirmed, unrelayed, late } = this.#hurt(outage);
-    return `Since it began: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} publications without acknowledgement that did not reach all, ${late} delivered late.`;
+    return `Since its start: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} unacknowledged publications not sent to other nodes, ${late} publications delivered late.`;
   }
 
   #hurt({ before }: Outage) {

@@ -60,20 +60,20 @@ export function helpText(): string {
   return `Fanfare: a node of a pub/sub broker.
 
 Usage: fanfare [--help]
-       fanfare api-key <id>    makes an API key, and the entry of FANFARE_AUTH that knows it
+       fanfare api-key <id>    create an API key and its entry for FANFARE_AUTH
 
 All settings are environment variables:
 
 ${lines.join('\n')}
-FANFARE_TOPICS, for instance:
+Example of FANFARE_TOPICS:
 
   ${JSON.stringify(examplePolicies)}
 
-"*" stands for exactly one segment of a topic, ">" (only last) for one or more; the most specific pattern holds alone.
-Fields of a policy, of which one of level "fast" has no other than its level:
+"*" matches exactly one segment of a topic; ">" (only last) matches one or more. Only the most specific pattern applies.
+Fields of a policy (a policy of level "fast" may have only the field level):
 
 ${fields.join('\n')}
-FANFARE_AUTH, for instance (its fields: docs/configuration.md):
+Example of FANFARE_AUTH (fields: docs/configuration.md):
 
   ${JSON.stringify(exampleAuth)}
 `;

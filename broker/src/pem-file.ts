@@ -22,7 +22,7 @@ export function readCertificates(setting: string, file: string, tell: Tell) {
 /** The private key in the file. Null, and a sentence, if it cannot be used. */
 export function readPrivateKey(setting: string, file: string, tell: Tell): PemFile<KeyObject> | null {
   return read(setting, file, tell, 'no private key', (pem) => {
-    if (pem.includes('ENCRYPTED')) throw new Error('it needs a passphrase, store it without one');
+    if (pem.includes('ENCRYPTED')) throw new Error('it is encrypted with a passphrase; store it without one');
     return createPrivateKey(pem);
   });
 }
@@ -50,7 +50,7 @@ function read<Value>(
     if (!pem.includes('-----BEGIN ')) throw new Error('it is not PEM');
     return { pem, value: parse(pem) };
   } catch (error) {
-    tell(`${setting} names a file with ${nothing} in it: ${(error as Error).message}.`);
+    tell(`${setting} names a file that contains ${nothing}: ${(error as Error).message}.`);
     return null;
   }
 }

@@ -81,7 +81,7 @@ export class PublisherLink extends Link {
     this.#hasWarned = true;
     this.log.warn(
       { event: 'redisSettings', setting: 'min-replicas-to-write' },
-      'Redis has Sentinels, and min-replicas-to-write is 0: a master that was cut off goes on taking publications beside the new one, and they are lost although they were acknowledged. Set min-replicas-to-write 1 on the master and its replicas, of which there should be two (docs/operations.md, Redis).',
+      'Redis has Sentinels, but min-replicas-to-write is 0. After a network partition the old master keeps accepting publications, and these acknowledged publications are lost. Set min-replicas-to-write 1 on the master and its replicas, and run at least two replicas (docs/operations.md, Redis).',
     );
   }
 

@@ -107,7 +107,7 @@ export class Rebalance {
       this.#isUnderWay = true;
       log.info(
         { event: 'rebalancing', connections: own, share: Math.round(share), state: 'begun' },
-        `This node has ${own} connections where its share is ${Math.round(share)}: inviting ${rebalanceRate} a second to move.`,
+        `This node has ${own} connections; its share is ${Math.round(share)}. Asking ${rebalanceRate} clients per second to move.`,
       );
     }
     let left = Math.min(rebalanceRate, excess, this.#mostExcess * patience - this.#invited);
@@ -125,7 +125,7 @@ export class Rebalance {
     this.#hasGivenUp = true;
     log.warn(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'inVain' },
-      `This node has invited ${patience} times as many clients to move as it had too many, and still has ${own} where its share is ${Math.round(share)}: the load balancer brings them back. Nobody is invited until the number of nodes changes, or this node has had its share for ten minutes.`,
+      `This node has asked ${patience} times its excess of clients to move but still has ${own} connections; its share is ${Math.round(share)}. The load balancer returns them to this node. Rebalancing pauses until the number of nodes changes or this node has had its share for 10 minutes.`,
     );
   }
 
@@ -133,7 +133,7 @@ export class Rebalance {
     this.#isUnderWay = false;
     this.#parts.log.info(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'over' },
-      `This node has ${own} connections, its share or nearly so: nobody is invited to move any more.`,
+      `Rebalancing is complete: this node has ${own} connections, about its share.`,
     );
   }
 }

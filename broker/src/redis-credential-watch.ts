@@ -33,7 +33,7 @@ export class RedisCredentialWatch {
         const settings = settingsOf(this.#settings);
         this.#log.info(
           { event: 'redisCredentialsAccepted' },
-          `The files of ${settings} have changed, and Redis accepts them: each connection uses them when it connects the next time.`,
+          `The files of ${settings} have changed, and Redis accepts them. Each connection uses them at its next reconnect.`,
         );
       },
     });

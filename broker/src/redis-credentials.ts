@@ -82,28 +82,26 @@ export function explainUnfit(redisUrl: string | null, files: RedisCredentialFile
   const sentences: string[] = [];
   const set = keys.filter((key) => (files[key] ?? null) !== null);
   if (redisUrl === null)
-    return set.map((key) => `${names[key]} is set and FANFARE_REDIS_URL is not: set both or none.`);
+    return set.map((key) => `${names[key]} is set, but FANFARE_REDIS_URL is not. Set both or neither.`);
   const { isTls, masterName, password, sentinelPassword } = readRedisUrl(redisUrl);
   for (const key of filesForTls) {
     if (isTls || !set.includes(key)) continue;
-    sentences.push(`${names[key]} is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.`);
+    sentences.push(`${names[key]} requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.`);
   }
   if (set.includes('redisPasswordFile') && password !== null)
-    sentences.push(
-      `${names.redisPasswordFile} is set, and FANFARE_REDIS_URL has a password too: leave out one of them.`,
-    );
+    sentences.push(`${names.redisPasswordFile} is set, and FANFARE_REDIS_URL also has a password. Remove one.`);
   if (set.includes('redisSentinelPasswordFile') && masterName === null)
     sentences.push(
-      `${names.redisSentinelPasswordFile} is set, and FANFARE_REDIS_URL names no Sentinels: leave it out.`,
+      `${names.redisSentinelPasswordFile} is set, but FANFARE_REDIS_URL has no Sentinels. Remove the setting.`,
     );
   if (set.includes('redisSentinelPasswordFile') && sentinelPassword !== null)
     sentences.push(
-      `${names.redisSentinelPasswordFile} is set, and FANFARE_REDIS_URL has ?sentinelPassword= too: leave out one of them.`,
+      `${names.redisSentinelPasswordFile} is set, and FANFARE_REDIS_URL also has ?sentinelPassword=. Remove one.`,
     );
   const [hasCert, hasKey] = [set.includes('redisCertFile'), set.includes('redisKeyFile')];
   if (hasCert !== hasKey) {
     const [is, isNot] = hasCert ? [names.redisCertFile, names.redisKeyFile] : [names.redisKeyFile, names.redisCertFile];
-    sentences.push(`${is} is set and ${isNot} is not: a client certificate needs both.`);
+    sentences.push(`${is} is set, but ${isNot} is not. A client certificate requires both.`);
   }
   return sentences;
 }
@@ -116,7 +114,7 @@ export function readRedisCredentials(files: RedisCredentialFiles & { readonly re
   const login = redisUrlFile === null ? before : readRedisUrl(readRedisUrlFile(redisUrlFile));
   if (!isSameServer(login, before))
     sentences.push(
-      `${names.redisUrlFile} names a file whose URL leads to another server, database or master than at the start: restart the nodes to use it, or correct the file.`,
+      `${names.redisUrlFile} names a file whose URL points to a different server, database or master than at startup. Restart all nodes to use it, or correct the file.`,
     );
   const tell: Tell = (wrong) => void sentences.push(wrong);
   const read = <Value>(key: keyof RedisCredentialFiles, reader: (name: string, file: string, tell: Tell) => Value) => {
@@ -149,7 +147,7 @@ function isSameServer(one: RedisAddress, other: RedisAddress): boolean {
 }
 
 function explainOtherKey(certificate: X509Certificate): string {
-  return `The key in ${names.redisKeyFile} does not belong to the first certificate in ${names.redisCertFile}, which is that of ${subjectOf(certificate)}: use the key that it was made with.`;
+  return `The key in ${names.redisKeyFile} does not match the first certificate in ${names.redisCertFile} (${subjectOf(certificate)}). Use the key of this certificate.`;
 }
 
 /** A line break at the end belongs to the file, not to the password. */
@@ -157,7 +155,7 @@ function readPassword(setting: string, file: string, tell: Tell): string | null 
   const password = readText(setting, file, tell)?.replace(/\r?\n$/, '') ?? null;
   if (password === null || (password !== '' && !/[\r\n]/.test(password))) return password;
   const wrong = password === '' ? 'is empty' : 'has several lines';
-  tell(`${setting} names a file that ${wrong}: write the password, and nothing else, into it.`);
+  tell(`${setting} names a file that ${wrong}. The file must contain only the password.`);
   return null;
 }
 

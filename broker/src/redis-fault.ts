@@ -75,7 +75,7 @@ export interface FaultContext {
 export function explain(error: Error, context: FaultContext): string {
   if (error instanceof RedisCredentialsError) return error.message;
   if (error instanceof ReplacedMasterError)
-    return `A Sentinel still names the old master, although ${error.master} was announced as the new one: asking the next Sentinel.`;
+    return `A Sentinel still reports the old master, although ${error.master} was announced as the new one. Asking the next Sentinel.`;
   return explainConnection(error, context) ?? explainAnswer(error, context) ?? 'The connection to Redis failed.';
 }
 
@@ -85,56 +85,56 @@ function explainConnection(error: Error, { address, hasWorked, hasClientCertific
   const { message } = error;
   if (message.startsWith('All sentinels are unreachable')) {
     if (message.includes('No such master'))
-      return 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.';
+      return 'The Sentinels in FANFARE_REDIS_URL have no master of that name. Check the name after the slash.';
     if (message.includes('NOPERM'))
-      return 'The Sentinels do not permit a command to this user: give it the permissions in docs/operations.md, Sentinels.';
-    return 'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?';
+      return 'The Sentinels do not permit this user a required command. Grant the permissions in docs/operations.md, Sentinels.';
+    return 'No Sentinel in FANFARE_REDIS_URL responds. Check that they are running and that host, port, password and TLS (rediss or redis) are correct.';
   }
   if (address.socketPath !== null && code === 'ENOENT')
-    return 'There is no Unix socket at the path in FANFARE_REDIS_URL: is Redis running, and is the path that of its setting "unixsocket"?';
+    return 'No Unix socket exists at the path in FANFARE_REDIS_URL. Check that Redis is running and that its setting "unixsocket" has this path.';
   if (code === 'EACCES')
-    return 'The node has no permission for the Unix socket in FANFARE_REDIS_URL: set "unixsocketperm" in Redis, or add the user of the node to its group.';
+    return 'The node has no permission to use the Unix socket in FANFARE_REDIS_URL. Set "unixsocketperm" in Redis, or add the user of the node to the group of the socket.';
   if (code === 'ECONNREFUSED')
-    return 'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?';
+    return 'Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return 'The host in FANFARE_REDIS_URL has no address: check the name.';
+    return 'DNS has no address for the host in FANFARE_REDIS_URL. Check the name.';
   if (code !== undefined && untrusted.has(code))
-    return 'The certificate of Redis is signed by a CA that this node does not trust: name a PEM file with the certificate of that CA in FANFARE_REDIS_CA_FILE.';
+    return 'The certificate of Redis is signed by a CA that this node does not trust. Set FANFARE_REDIS_CA_FILE to a PEM file with the certificate of that CA.';
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
-    return 'The certificate of Redis has expired or is not valid yet: renew it, or correct the clock of this machine.';
+    return 'The certificate of Redis has expired or is not valid yet. Renew it, or correct the clock of this machine.';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return explainWrongName(error);
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
-    return 'FANFARE_REDIS_URL asks for TLS (rediss://), and the port does not speak it: name the TLS port, or write redis://.';
+    return 'FANFARE_REDIS_URL requests TLS (rediss://), but the port does not use TLS. Use the TLS port, or write redis://.';
   if (code !== undefined && /_ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|UNKNOWN_CA|BAD_CERTIFICATE)/.test(code))
     return explainClientCertificate(hasClientCertificate);
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     if (hasWorked)
-      return 'Redis closed the connection: it may be stopping or starting, or the network cut it. The node tries again.';
+      return 'Redis closed the connection. It may be stopping or starting, or the network failed. The node retries.';
     return address.isTls
       ? explainClientCertificate(hasClientCertificate)
-      : 'Redis closed the connection before it answered. Does its port speak TLS? Then write rediss:// in FANFARE_REDIS_URL.';
+      : 'Redis closed the connection before it answered. If its port uses TLS, write rediss:// in FANFARE_REDIS_URL.';
   }
   if (message.startsWith('Protocol error'))
     return address.isTls || hasWorked
-      ? 'The server does not speak the protocol of Redis: check host and port in FANFARE_REDIS_URL.'
-      : 'The server does not speak the protocol of Redis: check host and port in FANFARE_REDIS_URL, and write rediss:// if the port speaks TLS.';
+      ? 'The server does not use the Redis protocol. Check host and port in FANFARE_REDIS_URL.'
+      : 'The server does not use the Redis protocol. Check host and port in FANFARE_REDIS_URL. If the port uses TLS, write rediss://.';
   if (code === 'ETIMEDOUT' || message.includes('timed out'))
     return address.isTls && !hasWorked
-      ? 'Redis does not answer: is the host up and reachable? If its port does not speak TLS, write redis:// in FANFARE_REDIS_URL.'
-      : 'Redis does not answer: is the host up, reachable, and a Redis?';
+      ? 'Redis does not respond. Check that the host is up and reachable. If its port does not use TLS, write redis:// in FANFARE_REDIS_URL.'
+      : 'Redis does not respond. Check that the host is up, reachable and runs Redis.';
   return null;
 }
 
 function explainWrongName(error: Error): string {
   const { host, cert } = error as { readonly host?: string; readonly cert?: { readonly subjectaltname?: string } };
   const altNames = cert?.subjectaltname ?? 'none';
-  return `The certificate of Redis is for other names (${altNames}) than ${host}, to which the node connects: put a name of the certificate into FANFARE_REDIS_URL, or issue a certificate for this one.`;
+  return `The certificate of Redis is not valid for ${host}, only for: ${altNames}. Use a name of the certificate in FANFARE_REDIS_URL, or issue a certificate for ${host}.`;
 }
 
 function explainClientCertificate(hasClientCertificate: boolean): string {
   return hasClientCertificate
-    ? 'Redis ended the TLS handshake: it may not trust the client certificate in FANFARE_REDIS_CERT_FILE, or that has expired.'
-    : 'Redis ended the TLS handshake: if it asks for a client certificate, set FANFARE_REDIS_CERT_FILE and FANFARE_REDIS_KEY_FILE (or "tls-auth-clients no" in Redis).';
+    ? 'Redis rejected the TLS handshake. It may not trust the client certificate in FANFARE_REDIS_CERT_FILE, or the certificate has expired.'
+    : 'Redis rejected the TLS handshake. If it requires a client certificate, set FANFARE_REDIS_CERT_FILE and FANFARE_REDIS_KEY_FILE (or "tls-auth-clients no" in Redis).';
 }
 
 /** Errors that Redis answers. */
@@ -142,43 +142,45 @@ function explainAnswer(error: Error, { address }: FaultContext): string | null {
   const { message } = error;
   const login = 'FANFARE_REDIS_URL or FANFARE_REDIS_PASSWORD_FILE';
   if (/^(CROSSSLOT|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b|cluster mode|^redis_mode:cluster$/.test(message))
-    return 'FANFARE_REDIS_URL leads to a Redis Cluster, and Redis Cluster is not supported: name a single Redis, or its Sentinels.';
+    return 'FANFARE_REDIS_URL points to a Redis Cluster, which is not supported. Use a single Redis or its Sentinels.';
   if (error instanceof ServerModeError)
-    return 'FANFARE_REDIS_URL leads to a Sentinel, not to a Redis: if Sentinels are meant, FANFARE_REDIS_URL is redis+sentinel://host:26379/name.';
+    return 'FANFARE_REDIS_URL points to a Sentinel, not to a Redis. To use Sentinels, write redis+sentinel://host:26379/name.';
   if (commandOf(error) === 'select') return explainDatabase(error, address.database);
   if (message.startsWith('WRONGPASS') || message.includes('invalid password'))
-    return `Redis refuses the user or password in ${login}: correct it.`;
+    return `Redis rejects the user or password in ${login}. Correct it.`;
   if (message.startsWith('NOAUTH'))
-    return `Redis wants a password: put it into ${login} (redis://:password@host:port).`;
+    return `Redis requires a password. Set it in ${login} (redis://:password@host:port).`;
   if (/^NOPERM .*(keys|channels)|executing the script can't (access|publish)/.test(message))
-    return 'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX: give it both, as ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, The user of the nodes).';
+    return 'Redis does not permit this user the keys or channels of FANFARE_REDIS_PREFIX. Grant both, for example ~fanfare:* and &fanfare:* for the prefix "fanfare" (docs/operations.md, The user of the nodes).';
   if (/^NOPERM|executing the script can't run/.test(message)) {
     const refused = /run the '([^']+)'/.exec(message)?.[1];
-    return `Redis does not permit ${refused === undefined ? 'a command' : `the command ${refused.toUpperCase()}`} to this user: give it the rules in docs/operations.md, The user of the nodes.`;
+    return `Redis does not permit ${refused === undefined ? 'a command' : `the command ${refused.toUpperCase()}`} to this user. Grant the rules in docs/operations.md, The user of the nodes.`;
   }
   if (isOfAnotherLayout(error))
-    return `What stands in Redis was written by another release of Fanfare (layout ${message.slice('LAYOUT '.length)}): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).`;
-  if (message.startsWith('READONLY')) return 'Redis is a read-only replica: FANFARE_REDIS_URL must lead to the master.';
+    return `The data in Redis was written by an incompatible release of Fanfare (layout ${message.slice('LAYOUT '.length)}). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).`;
+  if (message.startsWith('READONLY'))
+    return 'Redis is a read-only replica. FANFARE_REDIS_URL must point to the master.';
   if (message.startsWith('NOREPLICAS'))
-    return 'Redis refuses to write because too few replicas are connected to it (min-replicas-to-write).';
+    return 'Redis rejects writes because too few replicas are connected (min-replicas-to-write). Check the replicas.';
   if (message.startsWith('WAIT'))
-    return 'Fewer replicas of Redis than FANFARE_DURABLE_REPLICAS confirm in time: publishes to topics of level durable are answered unconfirmed. Add a replica, or see what holds it up.';
+    return 'Fewer Redis replicas than FANFARE_DURABLE_REPLICAS confirm in time. Publishes to topics of level durable are answered unconfirmed. Add a replica, or check why the replicas are slow.';
   const unknown = /unknown command ['`]?([\w, ]+?)['`]?(?:$|,? with args| called)/i.exec(message)?.[1];
   if (unknown !== undefined || isUnknownInScript(error))
-    return `This Redis does not have ${unknown?.toUpperCase() ?? 'a command that Fanfare calls in scripts'}, renamed or disabled by rename-command: Fanfare needs it.`;
-  if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+    return `This Redis does not have ${unknown?.toUpperCase() ?? 'a command that Fanfare calls in scripts'}, which Fanfare needs. It may be renamed or disabled by rename-command.`;
+  if (isOutOfMemory(error)) return 'Redis is out of memory (maxmemory). Give it more memory, or keep less history.';
   if (message.startsWith('TOOMANY'))
-    return `Redis holds ${message.slice('TOOMANY '.length)}, the most that nodes keep: lower maxLifetimeSeconds of the issuers in FANFARE_AUTH.`;
-  if (message.startsWith('MISCONF')) return 'Redis refuses to write because it cannot save to its disk.';
+    return `Redis has reached a limit of Fanfare: ${message.slice('TOOMANY '.length)}. Lower maxLifetimeSeconds of the issuers in FANFARE_AUTH.`;
+  if (message.startsWith('MISCONF'))
+    return 'Redis rejects writes because it cannot save to disk. Check the disk and the log of Redis.';
   if (message.startsWith('LOADING')) return 'Redis is still loading its data.';
   return null;
 }
 
 function explainDatabase({ message }: Error, database: number): string {
-  const refused = `Redis refuses database ${database}, which FANFARE_REDIS_URL asks for, and the node uses no other`;
+  const refused = `Redis rejects database ${database} of FANFARE_REDIS_URL`;
   if (message.includes('out of range'))
     return `${refused}: it has fewer databases. Correct the number, or raise "databases" in Redis.`;
   if (message.startsWith('NOPERM'))
-    return `${refused}: its user may not SELECT. Permit it (ACL SETUSER … +select), or use database 0.`;
+    return `${refused}: the user has no permission for SELECT. Grant it (ACL SETUSER … +select), or use database 0.`;
   return `${refused}: ${reasonOf({ name: '', message })}.`;
 }

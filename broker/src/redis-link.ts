@@ -37,7 +37,7 @@ export interface LinkEvents {
 /** How often a fault that lasts is said again, in milliseconds. */
 const complaintIntervalMs = 10_000;
 
-const lostSentence = 'Lost the connection to Redis; trying again until it is back.';
+const lostSentence = 'Lost the connection to Redis. Reconnecting.';
 
 /** What both connections have in common: they come back by themselves, and say in the log what is wrong. */
 export abstract class Link {
@@ -130,13 +130,13 @@ export abstract class Link {
   /** Closes the connection and opens another: it may look well and lead nowhere. `why`: for the log, if nothing else says it. */
   reset(why: string | null = null): void {
     if (!this.#isReady) return;
-    this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Opening another.`);
+    this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Reconnecting.`);
     this.redis.disconnect(true);
   }
 
   readonly #onAnnounced = (): void => {
     const replacement = this.#isReady ? this.#replacement() : null;
-    if (replacement !== null) this.reset(`the Sentinels announce ${replacement} as the master`);
+    if (replacement !== null) this.reset(`the Sentinels announced ${replacement} as the new master`);
   };
 
   /** The master, if the Sentinels have announced another one than this connection leads to. */
@@ -281,7 +281,7 @@ export abstract class Link {
     const now = performance.now();
     const [oldest] = this.#unanswered;
     if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
-      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms: connecting again.`);
+      this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms. Reconnecting.`);
       this.#becomeLost(lostSentence, true);
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {

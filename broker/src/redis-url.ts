@@ -40,7 +40,7 @@ const sentinelFields = ['db', 'sentinelUsername', 'sentinelPassword'];
 
 /** The characters that must be encoded. Base64 has one of them, the "/". */
 const encoding =
-  'In a user or password write % as %25, / as %2F, ? as %3F and # as %23, or put the password as it is into the file of FANFARE_REDIS_PASSWORD_FILE.';
+  'In a user or password, write % as %25, / as %2F, ? as %3F and # as %23, or put the plain password into a file and set FANFARE_REDIS_PASSWORD_FILE.';
 
 /** Throws {@link RedisUrlError}. */
 export function readRedisUrl(text: string): RedisAddress {
@@ -57,7 +57,7 @@ export function readRedisUrl(text: string): RedisAddress {
   if (isSentinel) checkMasterName(path);
   const fields = readQuery(query, isSentinel ? sentinelFields : redisFields);
   if (!isSentinel && path !== '' && fields.has('db'))
-    throw new RedisUrlError('names its database twice: write it behind the "/" or behind ?db=, not both.');
+    throw new RedisUrlError('has two databases. Write the number after the "/" or in ?db=, not in both.');
   return {
     servers,
     socketPath: null,
@@ -76,7 +76,7 @@ function readSocketUrl(text: string): RedisAddress {
   const match = socketUrl.exec(text);
   if (match === null)
     throw new RedisUrlError(
-      'is no URL of a Unix socket: write unix:///run/redis/redis.sock, or unix://user:password@/run/redis/redis.sock?db=1.',
+      'is not a valid URL of a Unix socket. Write unix:///run/redis/redis.sock, or unix://user:password@/run/redis/redis.sock?db=1.',
     );
   const [, login = '', path = '', query = ''] = match;
   return {
@@ -98,61 +98,59 @@ function readLogin(login: string): Pick<RedisAddress, 'username' | 'password'> {
 
 function checkCharacters(text: string): void {
   if (/[\s\p{Cc}]/u.test(text))
-    throw new RedisUrlError('has a space or a line break: take it out, or write %20 for a space in a password.');
+    throw new RedisUrlError('contains a space or a line break. Remove it, or write %20 for a space in a password.');
   try {
     decodeURIComponent(text);
   } catch {
-    throw new RedisUrlError(`has a "%" that encodes no character. ${encoding}`);
+    throw new RedisUrlError(`has a "%" that is not followed by two hexadecimal digits of a character. ${encoding}`);
   }
 }
 
 function explainForm(text: string): string {
   if (!text.includes('://'))
-    return 'is no URL: write redis://host:6379, or with Sentinels redis+sentinel://host1:26379,host2:26379/mymaster.';
+    return 'is not a URL. Write redis://host:6379, or with Sentinels redis+sentinel://host1:26379,host2:26379/mymaster.';
   if (!/^rediss?(\+sentinel)?:\/\//.test(text))
-    return 'is a URL of something else: it must begin with redis://, or rediss:// for TLS, or with Sentinels redis+sentinel:// or rediss+sentinel://, or for a Unix socket unix://, in lower case.';
+    return 'has an unknown scheme. Use redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel:// (Sentinels with TLS) or unix://, in lower case.';
   return `has a "#". ${encoding}`;
 }
 
 function readServers(hosts: string, isSentinel: boolean): readonly RedisServer[] {
   if (hosts === '')
     throw new RedisUrlError(
-      'names no host: write it behind "://" or the "@", as in redis://user:password@host:6379; a Unix socket is unix:///path.',
+      'has no host. Write it after "://" or "@", as in redis://user:password@host:6379. A Unix socket is unix:///path.',
     );
   const addresses = hosts.split(',');
   if (!isSentinel && addresses.length > 1)
     throw new RedisUrlError(
-      'names several hosts: name one Redis (Redis Cluster is not supported), or its Sentinels in redis+sentinel://host1:26379,host2:26379/mymaster.',
+      'has several hosts. Use one Redis (Redis Cluster is not supported), or its Sentinels: redis+sentinel://host1:26379,host2:26379/mymaster.',
     );
   if (addresses.includes(''))
-    throw new RedisUrlError('has an empty place in its list of Sentinels: separate them with one comma each.');
+    throw new RedisUrlError('has an empty entry in its list of Sentinels. Separate them with single commas.');
   return addresses.map((address) => readServer(address, isSentinel ? sentinelPort : redisPort));
 }
 
 function readServer(address: string, defaultPort: number): RedisServer {
   if (!address.startsWith('[') && /:.*:/.test(address))
-    throw new RedisUrlError(`has two ":" in a host: write an IPv6 address in brackets, as in [::1]:${defaultPort}.`);
+    throw new RedisUrlError(
+      `has several ":" in a host. Write an IPv6 address in brackets, as in [::1]:${defaultPort}.`,
+    );
   const [, name = '', port = String(defaultPort)] = hostAndPort.exec(address) ?? [];
   const host = name.replace(/^\[|\]$/g, '');
   if (!(name.startsWith('[') ? isIPv6(host) : hostName.test(name)))
     throw new RedisUrlError(
-      'has a host that is no name and no address: those have letters, digits, "." and "-", or are an IPv6 address in brackets.',
+      'has an invalid host. Use letters, digits, ".", "_" and "-", or an IPv6 address in brackets.',
     );
   if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535)
-    throw new RedisUrlError(
-      `has a port that is none: write a number from 1 to 65535, or leave it and its ":" out for ${defaultPort}.`,
-    );
+    throw new RedisUrlError(`has an invalid port. Use 1-65535, or omit it for ${defaultPort}.`);
   return { host, port: Number(port) };
 }
 
 function checkMasterName(name: string): void {
   if (name === '')
-    throw new RedisUrlError(
-      'names no master: write what the Sentinels call it behind their list and a "/", as in /mymaster.',
-    );
+    throw new RedisUrlError('has no master name. Write the name that the Sentinels use after a "/", as in /mymaster.');
   if (!/^[A-Za-z0-9._-]+$/.test(name))
     throw new RedisUrlError(
-      'has a name of the master with other characters than A-Z a-z 0-9 . _ -: write it as the Sentinels do, and the number of a database behind ?db=.',
+      'has a master name with characters other than A-Z a-z 0-9 . _ -. Write the name that the Sentinels use. Put a database number in ?db=.',
     );
 }
 
@@ -161,9 +159,9 @@ function readQuery(query: string, known: readonly string[]): URLSearchParams {
   const fields = new URLSearchParams(query.replaceAll('+', '%2B'));
   const names = [...fields.keys()];
   if (!names.every((name) => known.includes(name)))
-    throw new RedisUrlError(`has something behind its "?" that is not known there: only ${known.join('=, ')}= are.`);
+    throw new RedisUrlError(`has an unknown parameter after the "?". Valid parameters: ${known.join('=, ')}=.`);
   if (new Set(names).size < names.length)
-    throw new RedisUrlError('has something behind its "?" twice: write each but once.');
+    throw new RedisUrlError('has a duplicate parameter after the "?". Write each only once.');
   return fields;
 }
 
@@ -171,8 +169,8 @@ function readDatabase(text: string, isSentinel: boolean): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
   throw new RedisUrlError(
     isSentinel
-      ? 'has a database that is none: write its number behind ?db=, as in ?db=1.'
-      : 'has a database that is none: write its number behind the "/", as in redis://host:6379/1 (the name of a master is for redis+sentinel://).',
+      ? 'has an invalid database. Write its number in ?db=, as in ?db=1.'
+      : 'has an invalid database. Write its number after the "/", as in redis://host:6379/1 (a master name requires redis+sentinel://).',
   );
 }
 

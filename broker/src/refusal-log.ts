@@ -27,7 +27,7 @@ export class RefusalLog {
 
   /** A connection is closed. */
   closed(caller: Caller, { code, reason }: CloseReason): void {
-    this.#log.debug({ event: 'refused', ...this.#whoIs(caller), code }, `The connection is closed: ${reason}.`);
+    this.#log.debug({ event: 'refused', ...this.#whoIs(caller), code }, `Connection closed: ${reason}.`);
   }
 
   /** A handshake, or another request, is not what it has to be. */
@@ -50,7 +50,7 @@ export class RefusalLog {
 /** The message, without what it quotes. */
 function reasonOf({ code, message }: ReplyError): string {
   if (code === 'malformed' || code === 'unknownCommand' || code === 'invalidTopic')
-    return 'The command cannot be read. The client was told why.';
+    return 'The command is malformed. The client has received the details.';
   // Behind a colon stands what the token holds.
   return code === 'invalidToken' ? `${message.split(': ')[0]}` : message;
 }

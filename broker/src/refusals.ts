@@ -8,16 +8,16 @@ import type { Log } from './log.js';
 const kinds = {
   authenticationsFailed: 'authentications failed',
   authenticationTimeouts: 'connections did not authenticate in time',
-  subjectsRefused: 'connections of subjects that had too many',
-  originsRefused: 'handshakes of pages of other origins',
-  addressesRefused: 'handshakes of addresses with too many connections',
-  handshakesLimited: 'handshakes or requests too many in a second',
-  connectionsOverCapacity: 'handshakes when the node was full',
-  commandsNotPermitted: 'commands that the token does not grant',
-  commandsLimited: 'commands of subjects that sent too many',
-  publicationsOverloaded: 'publications when too many waited for Redis',
-  slowSubscribers: 'connections closed because they read too little',
-  connectionsShed: 'connections closed because all together held too much unread',
+  subjectsRefused: 'connections beyond the limit of their subject',
+  originsRefused: 'handshakes from origins that are not allowed',
+  addressesRefused: 'handshakes from addresses with too many connections',
+  handshakesLimited: 'handshakes or requests beyond the rate limit',
+  connectionsOverCapacity: 'handshakes while the node was full',
+  commandsNotPermitted: 'commands that the token does not permit',
+  commandsLimited: 'commands beyond the rate limit',
+  publicationsOverloaded: 'publications while the queue for Redis was full',
+  slowSubscribers: 'connections closed for reading too slowly',
+  connectionsShed: 'connections closed because of the total of unread bytes',
 } as const;
 
 type Kind = keyof typeof kinds;

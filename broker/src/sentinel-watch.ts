@@ -104,7 +104,7 @@ export class SentinelWatch {
       isRefused = true;
       this.#log.error(
         { event: 'sentinelRefused', sentinel: where, reason: reasonOf(error) },
-        `The Sentinel at ${where} does not let this node subscribe to +switch-master. Without it a planned failover is noticed about ten seconds late, and what the old master acknowledges until then is lost. Correct the user, its password or its permissions (docs/operations.md, Sentinels).`,
+        `The Sentinel at ${where} does not permit this node to subscribe to +switch-master. Without it, the node notices a planned failover about 10 s late and loses publications that the old master acknowledges until then. Correct the user, its password or its permissions (docs/operations.md, Sentinels).`,
       );
     };
     let again: NodeJS.Timeout | undefined;
@@ -136,7 +136,7 @@ export class SentinelWatch {
     const [master, at] = [`${host}:${port}`, performance.now()];
     this.#log.info(
       { event: 'masterAnnounced', sentinel },
-      `The Sentinel at ${sentinel} announces another master: ${master} instead of ${oldHost}:${oldPort}.`,
+      `The Sentinel at ${sentinel} announced a new master: ${master} replaces ${oldHost}:${oldPort}.`,
     );
     // Sentinels may announce host names. One without an address is no server that a link is connected to; the link then logs what is wrong.
     const found = await lookup(host, { all: true }).catch(() => []);

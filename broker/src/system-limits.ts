@@ -58,31 +58,31 @@ export function systemLimits(settings: SystemSettings, system: System = readSyst
     'nofile',
     clientSockets,
     maxConnections,
-    `The system gives this process file descriptors for ${clientSockets} connections, FANFARE_MAX_CONNECTIONS is ${maxConnections}: more are closed before they say anything. Raise the limit of open files (ulimit -n, LimitNOFILE, default-ulimits of the container runtime), or lower FANFARE_MAX_CONNECTIONS.`,
+    `This process has file descriptors for only ${clientSockets} connections, but FANFARE_MAX_CONNECTIONS is ${maxConnections}. The node closes sockets beyond that immediately. Raise the limit of open files (ulimit -n, LimitNOFILE, default-ulimits of the container runtime), or lower FANFARE_MAX_CONNECTIONS.`,
   );
   check(
     'net.core.somaxconn',
     backlog,
     listenBacklog,
-    `net.core.somaxconn is ${backlog}: when many clients connect at once, those beyond ${backlog} wait a second or more. Set it to ${listenBacklog} or more.`,
+    `net.core.somaxconn is ${backlog}. If more clients than that connect at once, the others wait a second or more. Set it to ${listenBacklog} or more.`,
   );
   check(
     'net.netfilter.nf_conntrack_max',
     trackedConnections,
     maxConnections * workers,
-    `The firewall of this machine remembers ${trackedConnections} connections (net.netfilter.nf_conntrack_max), the settings take ${maxConnections * workers}: packets of others are dropped without a word. Raise it, or do not track the port.`,
+    `The firewall of this machine tracks at most ${trackedConnections} connections (net.netfilter.nf_conntrack_max), but the settings allow ${maxConnections * workers}. It silently drops packets of the rest. Raise the limit, or exclude the port from tracking.`,
   );
   check(
     'cpu.max',
     cpus,
     workers,
-    `The container may use ${round(cpus)} CPUs, and has ${workers} event loop${workers === 1 ? '' : 's'}, each of which can use a whole one: when it is used up all clients wait. Raise the CPU limit, or have none.`,
+    `The container may use ${round(cpus)} CPUs but runs ${workers} event loop${workers === 1 ? '' : 's'}, each of which can use a whole CPU. When the limit is reached, all clients wait. Raise or remove the CPU limit.`,
   );
   check(
     'memory.max',
     memoryBytes,
     (heapBytes * workers) / heapShare,
-    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may take ${round((heapBytes * workers) / mebibyte)}: little is left for the buffers of sockets, and the kernel ends the node where it is not enough. Set NODE_OPTIONS=--max-old-space-size=${advisedHeap(memoryBytes / workers)}, or give it more memory.`,
+    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may use ${round((heapBytes * workers) / mebibyte)}. Too little is left for socket buffers, so the kernel may kill the node. Set NODE_OPTIONS=--max-old-space-size=${advisedHeap(memoryBytes / workers)}, or give the container more memory.`,
   );
   return limits;
 }

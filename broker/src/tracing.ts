@@ -110,7 +110,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     const url = new URL(tracingUrl).origin;
     log.info(
       { event: 'tracing', url, ratio: tracingRatio },
-      `Traces ${tracingRatio * 100} % of publications to ${url}.`,
+      `Tracing ${tracingRatio * 100} % of publications to ${url}.`,
     );
   }
 
@@ -214,7 +214,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     const deadline = setTimeout(() => {
       // First: who is told that it is settled may send the next request.
       this.#agent?.destroy();
-      settle({ code: failed, error: new Error(`no whole answer within ${collectorTimeoutMs} ms`) });
+      settle({ code: failed, error: new Error(`no complete answer within ${collectorTimeoutMs} ms`) });
     }, collectorTimeoutMs);
     this.#exporter.export(spans, settle);
   }
@@ -224,7 +224,10 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     if (this.#dropped === null) return;
     const dropped = this.#dropped;
     this.#dropped = null;
-    this.#log.info({ event: 'tracingBack', dropped }, `The collector takes spans again; ${dropped} were dropped.`);
+    this.#log.info(
+      { event: 'tracingBack', dropped },
+      `The collector accepts spans again. ${dropped} spans were dropped.`,
+    );
   }
 
   #fail(spans: number, { message }: Error): void {
@@ -232,7 +235,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       this.#dropped = 0;
       this.#log.warn(
         { event: 'tracingFailed', reason: message },
-        'The collector at FANFARE_TRACING_URL does not take spans: they are dropped until it does. Publications do not suffer.',
+        'The collector at FANFARE_TRACING_URL does not accept spans. The node drops spans until it does. Publications are not affected.',
       );
     }
     this.#drop(spans);

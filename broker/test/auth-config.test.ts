@@ -82,8 +82,8 @@ describe('FANFARE_AUTH', () => {
   const key = `${at}.keys[0]: it`;
   const apiKey = 'FANFARE_AUTH at apiKeys[0]: it';
   it.each<[string, unknown, string]>([
-    ['nobody', {}, 'FANFARE_AUTH has neither issuers nor apiKeys: nobody could connect.'],
-    ['no JSON', '{"secret":hush}', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
+    ['nobody', {}, 'FANFARE_AUTH has neither issuers nor apiKeys, so no client could connect. Add one.'],
+    ['no JSON', '{"secret":hush}', 'FANFARE_AUTH is neither JSON nor "@" followed by the path of a file.'],
     [
       'a field that is like a known one',
       { apiKey: [], ...ofApiKey({}) },
@@ -97,39 +97,39 @@ describe('FANFARE_AUTH', () => {
     [
       'another field',
       ofApiKey({ rights: {} }),
-      `${apiKey} has an unknown field, number 3; those there are: id, sha256, permissions, admin, messageIdGroup.`,
+      `${apiKey} has an unknown field, number 3; valid names: id, sha256, permissions, admin, messageIdGroup.`,
     ],
     [
       'a group of messageIds that is none',
       ofApiKey({ messageIdGroup: '' }),
-      `${apiKey} has a wrong messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
+      `${apiKey} has an invalid messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     ['an issuer that is a text', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
-    ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl: none of its tokens could be checked.`],
+    ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.`],
     [
       'the same issuer twice',
       { issuers: [1, 2].map(() => ({ issuer, jwksUrl: 'https://id.test' })) },
-      'FANFARE_AUTH at issuers[1]: it has the issuer of issuers[0]: each needs its own.',
+      'FANFARE_AUTH at issuers[1]: it has the same issuer as issuers[0]. Each must be unique.',
     ],
     [
       'the same kid twice',
       ofIssuer({ keys: [1, 2].map(() => ({ algorithm: 'HS256', secret, kid: 'a' })) }),
-      `${at}.keys[1]: it has the kid of keys[0]: each needs its own.`,
+      `${at}.keys[1]: it has the same kid as keys[0]. Each must be unique.`,
     ],
     [
       'the same API key twice',
       { apiKeys: [...ofApiKey({}).apiKeys, ...ofApiKey({}).apiKeys] },
-      'FANFARE_AUTH at apiKeys[1]: it has the id of apiKeys[0]: each needs its own.',
+      'FANFARE_AUTH at apiKeys[1]: it has the same id as apiKeys[0]. Each must be unique.',
     ],
     [
       'a short secret',
       ofKey({ algorithm: 'HS256', secret: 'hush' }),
-      `${key} has a secret of 4 bytes: HS256 needs at least 32.`,
+      `${key} has a secret of 4 bytes. HS256 requires at least 32.`,
     ],
     [
       'a public key as secret',
       ofKey({ algorithm: 'HS256', secret: pem(rsa.publicKey) }),
-      `${key} has a key or certificate in PEM as its secret: HS256 needs a secret that only the issuer and this node know.`,
+      `${key} has a PEM key or certificate as its secret. HS256 requires a secret that only the issuer and this node know.`,
     ],
     ['no material', ofKey({ algorithm: 'HS256' }), `${key} needs one of secret and secretFile.`],
     [
@@ -140,28 +140,28 @@ describe('FANFARE_AUTH', () => {
     [
       'a secret for RS256',
       ofKey({ algorithm: 'RS256', secret }),
-      `${key} has a secret, which RS256 does not take: give publicKey or publicKeyFile.`,
+      `${key} has a secret, which RS256 does not use. Set publicKey or publicKeyFile.`,
     ],
     [
       'a public key for HS256',
       ofKey({ algorithm: 'HS256', publicKey: 'x' }),
-      `${key} has a publicKey, which HS256 does not take: give secret or secretFile.`,
+      `${key} has a publicKey, which HS256 does not use. Set secret or secretFile.`,
     ],
     [
       'a private key',
       ofKey({ algorithm: 'RS256', publicKey: pem(rsa.privateKey) }),
-      `${key} has a private key: give the public one here, and leave the private one with the issuer.`,
+      `${key} has a private key. Use the public key here, and keep the private key at the issuer.`,
     ],
-    ['no PEM', ofKey({ algorithm: 'RS256', publicKey: 'hush' }), `${key} has a public key that is none in PEM.`],
+    ['no PEM', ofKey({ algorithm: 'RS256', publicKey: 'hush' }), `${key} has a public key that is not valid PEM.`],
     [
       'a key of another type',
       ofKey({ algorithm: 'ES256', publicKey: pem(rsa.publicKey) }),
-      `${key} has a key of type rsa, which ES256 does not take.`,
+      `${key} has a key of type rsa, which ES256 does not use.`,
     ],
     [
       'an RSA-PSS key',
       ofKey({ algorithm: 'RS256', publicKey: pem(pss.publicKey) }),
-      `${key} has a key of type rsa-pss, which RS256 does not take.`,
+      `${key} has a key of type rsa-pss, which RS256 does not use.`,
     ],
     [
       'a small RSA key',
@@ -171,78 +171,78 @@ describe('FANFARE_AUTH', () => {
     [
       'another curve',
       ofKey({ algorithm: 'ES256', publicKey: pem(ec384.publicKey) }),
-      `${key} has a key of another curve than P-256.`,
+      `${key} has a key on a curve other than P-256.`,
     ],
     [
       'another algorithm',
       ofKey({ algorithm: 'none', secret }),
-      `${key} has a wrong algorithm: it must be one of HS256, RS256, ES256, EdDSA.`,
+      `${key} has an invalid algorithm: it must be one of HS256, RS256, ES256, EdDSA.`,
     ],
     [
       'JWKS over http',
       ofIssuer({ jwksUrl: 'http://id.test/jwks' }),
-      `${at}: it has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
+      `${at}: it has an http jwksUrl to another machine. Anyone who can change its answer could forge tokens. Use https.`,
     ],
     [
       'JWKS at a name that only looks like this machine',
       ofIssuer({ jwksUrl: 'http://127.0.0.1.evil.test/' }),
-      `${at}: it has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.`,
+      `${at}: it has an http jwksUrl to another machine. Anyone who can change its answer could forge tokens. Use https.`,
     ],
     [
       'JWKS with a password',
       ofIssuer({ jwksUrl: 'https://ada:hush@id.test/' }),
-      `${at}: it has a jwksUrl with a user name or password, which are not sent.`,
+      `${at}: it has a jwksUrl with a user name or password, which the node does not send.`,
     ],
     [
       'JWKS in a file',
       ofIssuer({ jwksUrl: 'file:///etc/x' }),
       `${at}: it has a jwksUrl that is neither https nor http.`,
     ],
-    ['JWKS nowhere', ofIssuer({ jwksUrl: 'id.test' }), `${at}: it has a jwksUrl that is no URL.`],
+    ['JWKS nowhere', ofIssuer({ jwksUrl: 'id.test' }), `${at}: it has a jwksUrl that is not a URL.`],
     [
       'algorithms without JWKS',
       ofIssuer({ keys: [{ algorithm: 'HS256', secret }], algorithms: ['RS256'] }),
-      `${at}: it has algorithms, which are those of keys from jwksUrl: each of its keys has its own.`,
+      `${at}: it has algorithms but no jwksUrl. Remove algorithms: each entry of keys has its own.`,
     ],
     [
       'a published secret',
       ofIssuer({ jwksUrl: 'https://id.test', algorithms: ['HS256'] }),
-      `${at}: it has HS256 among its algorithms, which are those of keys from jwksUrl: a secret cannot be published.`,
+      `${at}: it has HS256 in algorithms. Remove it: a jwksUrl cannot publish a secret.`,
     ],
     [
       'a hash that is none',
       ofApiKey({ sha256: 'hush' }),
-      `${apiKey} has a wrong sha256: it must be 64 hexadecimal digits.`,
+      `${apiKey} has an invalid sha256: it must be 64 hexadecimal digits.`,
     ],
     [
       'an id that cannot be told from the secret',
       ofApiKey({ id: 'a_b' }),
-      `${apiKey} has a wrong id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
+      `${apiKey} has an invalid id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     [
       'permissions for no action',
       ofApiKey({ permissions: { read: ['a'] } }),
-      `${apiKey} has wrong permissions: action 1 is unknown; those there are: publish, subscribe, presence, history.`,
+      `${apiKey} has invalid permissions: action 1 is unknown; valid names: publish, subscribe, presence, history.`,
     ],
     [
       'an invalid pattern',
       ofApiKey({ permissions: { publish: ['a', 'a..b'] } }),
-      `${apiKey} has wrong permissions: pattern 2 of publish has an empty segment.`,
+      `${apiKey} has invalid permissions: pattern 2 of publish has an empty segment.`,
     ],
     [
       'a hook with a password',
       { ...ofApiKey({}), hook: { url: 'https://ada:hush@id.test/', events: ['connect'] } },
-      'FANFARE_AUTH at hook: it has a url with a user name or password, which are not sent.',
+      'FANFARE_AUTH at hook: it has a url with a user name or password, which the node does not send.',
     ],
     [
       'a hook over http',
       { ...ofApiKey({}), hook: { url: 'http://hook.test/', events: ['connect'] } },
-      'FANFARE_AUTH at hook: it has a url that is http, and does not lead to this machine: use https, or set "allowHttp": true if only the nodes and the hook are on the way.',
+      'FANFARE_AUTH at hook: it has an http url to another machine. Use https, or set "allowHttp": true if only the nodes and the hook are on the network path.',
     ],
     [
       'a token of the hook that no header takes',
       { ...ofApiKey({}), hook: { url: 'https://hook.test/', events: ['connect'], token: 'hush\n' } },
-      'FANFARE_AUTH at hook: it has a wrong token: it must be 1 to 4096 printable ASCII characters without spaces.',
+      'FANFARE_AUTH at hook: it has an invalid token: it must be 1 to 4096 printable ASCII characters without spaces.',
     ],
   ])('says what is wrong: %s', (_, document, sentence) => {
     expect(wrong(document)).toEqual([sentence]);
@@ -252,7 +252,7 @@ describe('FANFARE_AUTH', () => {
     const secretFile = fileOf(Buffer.alloc(40, 0xff));
     const names = `${key} names a secretFile that`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile }))).toEqual([
-      `${names} cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.`,
+      `${names} cannot be read: it is not UTF-8 text; store binary secrets in base64, keys and certificates in PEM.`,
     ]);
     const missing = `${secretFile}-missing`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile: missing }))).toEqual([
@@ -263,7 +263,7 @@ describe('FANFARE_AUTH', () => {
   it('says everything that is wrong at once', () => {
     expect(wrong({ issuers: [{}], apiKeys: [{}] })).toEqual([
       `${at}: it has no issuer.`,
-      `${at}: it has neither keys nor a jwksUrl: none of its tokens could be checked.`,
+      `${at}: it has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.`,
       `${apiKey} has no id.`,
       `${apiKey} has no sha256.`,
     ]);

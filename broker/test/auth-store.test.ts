@@ -200,7 +200,7 @@ describe('the store in Redis', () => {
     await direct.eval(fill, 1, 'cap:revocations', maxRevocations);
     await expect(one.store.revoke({ kind: 'subject', value: 'ada', ...later })).rejects.toMatchObject({
       code: 'unavailable',
-      message: expect.stringMatching(/^Revoked at this node\. .*Send the request again until the answer is 202\.$/),
+      message: expect.stringMatching(/^Revoked on this node, .*Repeat the request until the answer is 202\.$/),
     });
     expect(valuesOf(one.revoked)).toEqual(['ada']);
     expect(await direct.xlen('cap:revocations')).toBe(maxRevocations);
@@ -355,7 +355,7 @@ describe('the store in Redis', () => {
     const [key = ''] = await direct.keys('foreign:ticket:*');
     await direct.set(key, 'AAAA');
     direct.disconnect();
-    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket is not one of this broker.');
+    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket was not issued by this broker.');
   });
 
   it('says that it is unavailable while Redis is away', async () => {
@@ -389,7 +389,7 @@ describe('tickets', () => {
     expect(isTicket(ticket)).toBe(true);
     expect(await tickets.issue('a token')).not.toBe(ticket);
     expect(await tickets.redeem(ticket)).toBe('a token');
-    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket is unknown, was used, or is older than 30 s.');
+    await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket is unknown, already used, or older than 30 s.');
   });
 
   it.each(['', 'x', '../../etc', 'A'.repeat(43), `${'A'.repeat(42)}\n`])(

@@ -256,7 +256,7 @@ describe('permissions', () => {
     expect(await connection.publish('chat.1', 1)).toMatchObject({ type: 'published' });
     expect(await connection.publish('chat.1.deep', 1)).toMatchObject({
       ...refused,
-      message: 'Your token does not permit to publish to chat.1.deep.',
+      message: 'The token does not grant permission to publish to chat.1.deep.',
     });
     expect(await connection.publish('news', 1)).toMatchObject(refused);
     expect(await connection.subscribe('chat.1.deep')).toMatchObject({ type: 'subscribed' });
@@ -346,20 +346,26 @@ describe('revocation', () => {
   });
 
   it.each([
-    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" and a token or API key.'],
-    ['a key that may not', ordersKey, '{"subject":"ada"}', 403, 'This needs an API key with \\"admin\\": true.'],
-    ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
-    ['somebody who names nothing', adminKey, '{}', 400, 'Give one of subject, tokenId, connection'],
-    ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give one of'],
-    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a text'],
+    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" with a token or API key.'],
     [
-      'somebody who says how long',
-      adminKey,
-      '{"subject":"a","forSeconds":60}',
-      400,
-      'Leave out forSeconds: a revocation',
+      'a key that may not',
+      ordersKey,
+      '{"subject":"ada"}',
+      403,
+      'This request requires an API key with \\"admin\\": true.',
     ],
-    ['somebody who writes a lot', adminKey, JSON.stringify({ subject: 'x'.repeat(5_000) }), 413, 'at most 4096 bytes'],
+    ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
+    ['somebody who names nothing', adminKey, '{}', 400, 'Give exactly one of subject, tokenId, connection'],
+    ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],
+    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a string'],
+    ['somebody who says how long', adminKey, '{"subject":"a","forSeconds":60}', 400, 'Remove forSeconds. A revocation'],
+    [
+      'somebody who writes a lot',
+      adminKey,
+      JSON.stringify({ subject: 'x'.repeat(5_000) }),
+      413,
+      'longer than 4096 bytes',
+    ],
   ])('is not had by %s', async (_, key, body, status, sentence) => {
     const answer = await post('/v1/revocations', key, body);
     expect(answer.status).toBe(status);
@@ -951,7 +957,7 @@ describe('what the node logs', () => {
       { subject: 'ada', command: 'publish', topic: 'open.t', code: 'rateLimited' },
       { status: '403 Forbidden', origin: 'https://evil.example', address: '127.0.0.1' },
     ]);
-    expect(refusals[3]?.msg).toBe('Pages of … may not connect here; FANFARE_ORIGINS lists those that may.');
+    expect(refusals[3]?.msg).toBe('The origin … is not allowed. FANFARE_ORIGINS lists the allowed origins.');
     expect(new Set(refusals.slice(0, 3).map(({ connection: name }) => name)).size).toBe(1);
     // Otherwise nobody is told of each.
     await using quiet = await startCluster({ env });

@@ -200,7 +200,7 @@ describe.each([
     expect(refused).toMatchObject({
       code: 'rateLimited',
       retryable: true,
-      message: expect.stringMatching(/^You began more topics than you may in an hour, .* Send this again in \d+ ms\.$/),
+      message: expect.stringMatching(/^Hourly limit of new topics exceeded, .* Retry in \d+ ms\.$/),
     });
     // Topics that are there already, those without history, and those of others.
     expect(await there.publish('there.0', 2)).toSatisfy(isPublished);
@@ -228,7 +228,7 @@ describe.each([
     expect(refused).toMatchObject({
       code: 'rateLimited',
       message: expect.stringMatching(
-        /^You published more to topics that keep history than you may in an hour\. Send this again in \d+ ms\.$/,
+        /^Hourly limit of bytes published to topics with history exceeded\. Retry in \d+ ms\.$/,
       ),
     });
     await untilTold(cluster, 'historyBytes', 20_000);

@@ -104,7 +104,7 @@ describe('a secret in the wrong place of the configuration', () => {
     for (const name of [secret, secret.toUpperCase(), 'REDIS_HUSH_7KQ2', 'REDIS_URLHUSH7KQ2', 'PORTHUSH7KQ2', '']) {
       const [sentence, ...others] = sentences({ [`FANFARE_${name}`]: '1' });
       expect(others).toEqual([]);
-      expect(sentence).toMatch(/^FANFARE_\S* is no setting; /);
+      expect(sentence).toMatch(/^FANFARE_\S* is not a setting; /);
       expect(isShown(sentence?.replace('HUSH_7KQ2', 'HUSH7KQ2') ?? '')).toBe(false);
     }
   });

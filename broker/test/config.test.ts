@@ -52,7 +52,7 @@ describe('the configuration', () => {
     ['FANFARE_PORT', '65536', 'FANFARE_PORT must be an integer from 0 to 65535.'],
     ['FANFARE_PORT', '1e3', 'FANFARE_PORT must be an integer from 0 to 65535.'],
     ['FANFARE_IDLE_TIMEOUT_SECONDS', '7', 'FANFARE_IDLE_TIMEOUT_SECONDS must be an integer from 8 to 960.'],
-    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" and the path of a file.'],
+    ['FANFARE_AUTH', 'yes', 'FANFARE_AUTH is neither JSON nor "@" followed by the path of a file.'],
     ['FANFARE_TRACING_RATIO', '1.5', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001.'],
     ['FANFARE_TRACING_RATIO', '1e-3', 'FANFARE_TRACING_RATIO must be a number from 0 to 1, such as 0.001.'],
     [
@@ -126,70 +126,64 @@ describe('the configuration', () => {
   });
 
   it.each([
-    ['secret@host:6379', 'is no URL: write redis://host:6379, or'],
-    ['redis:secret@host', 'is no URL: write redis://host:6379, or'],
-    ['http://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
-    ['http+sentinel://:secret@one/m', 'is a URL of something else: it must begin with redis://, or'],
+    ['secret@host:6379', 'is not a URL. Write redis://host:6379, or'],
+    ['redis:secret@host', 'is not a URL. Write redis://host:6379, or'],
+    ['http://:secret@host', 'has an unknown scheme. Use redis://, '],
+    ['http+sentinel://:secret@one/m', 'has an unknown scheme. Use redis://, '],
     // ioredis would take it, and not use TLS.
-    ['REDISS://:secret@host', 'is a URL of something else: it must begin with redis://, or'],
-    ['redis://:sec ret@host', 'has a space or a line break: take it out, or'],
-    ['redis://:secret%zz@host', 'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,'],
+    ['REDISS://:secret@host', 'has an unknown scheme. Use redis://, '],
+    ['redis://:sec ret@host', 'contains a space or a line break. Remove it, or'],
+    [
+      'redis://:secret%zz@host',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user or password, write % as %25, / as %2F,',
+    ],
     [
       'redis+sentinel://:secret%ff@one/m',
-      'has a "%" that encodes no character. In a user or password write % as %25, / as %2F,',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user or password, write % as %25, / as %2F,',
     ],
-    ['redis+sentinel://one/m?sentinelPassword=secret%', 'has a "%" that encodes no character. In a user'],
-    ['redis://:secret#1@host', 'has a "#". In a user or password write % as %25,'],
-    ['redis://:secret/1@host', 'has a "/" or "?" in its user or password. In a user or password write % as %25,'],
-    ['redis://user:1?secret@host', 'has a "/" or "?" in its user or password. In a user or password write %'],
+    [
+      'redis+sentinel://one/m?sentinelPassword=secret%',
+      'has a "%" that is not followed by two hexadecimal digits of a character. In a user',
+    ],
+    ['redis://:secret#1@host', 'has a "#". In a user or password, write % as %25,'],
+    ['redis://:secret/1@host', 'has a "/" or "?" in its user or password. In a user or password, write % as %25,'],
+    ['redis://user:1?secret@host', 'has a "/" or "?" in its user or password. In a user or password, write %'],
     // Base64.
-    ['redis://:secret+a/b==@host:6379', 'or put the password as it is into the file of FANFARE_REDIS_PASSWORD_FILE.'],
+    ['redis://:secret+a/b==@host:6379', 'or put the plain password into a file and set FANFARE_REDIS_PASSWORD_FILE.'],
     ['redis+sentinel://:secret+a/b==@one/m', 'has a "/" or "?" in its user or password.'],
     ['unix://:secret/b==@/run/redis.sock', 'has a "/", "?" or "#" in its user or password.'],
-    ['unix:/secret/redis.sock', 'is no URL of a Unix socket: write unix:///run/redis/redis.sock, or'],
-    ['unix:///secret.sock?db=one', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
-    ['unix:///secret.sock?password=1', 'has something behind its "?" that is not known there: only db= are.'],
-    ['redis:///secret.sock', 'a Unix socket is unix:///path.'],
-    ['redis://', 'names no host: write it behind "://" or the "@", as in'],
-    ['redis://:secret@/1', 'names no host: write it behind "://" or the "@", as in'],
-    [
-      'redis://:secret@one,two',
-      'names several hosts: name one Redis (Redis Cluster is not supported), or its Sentinels in',
-    ],
-    ['redis://:secret@:6379', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@ho%41st', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@[::g]', 'has a host that is no name and no address: those have'],
-    ['redis://:secret@::1:6379', 'has two ":" in a host: write an IPv6 address in brackets, as in [::1]:6379.'],
-    [
-      'redis://:secret@host:0',
-      'has a port that is none: write a number from 1 to 65535, or leave it and its ":" out for',
-    ],
-    ['redis://:secret@host:65536', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis://:secret@host:', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis+sentinel://:secret@one:x/m', 'has a port that is none: write a number from 1 to 65535, or'],
-    ['redis://:secret@host/mymaster', 'has a database that is none: write its number behind the "/", as in'],
-    ['redis://:secret@host?db=-1', 'has a database that is none: write its number behind the "/", as in'],
-    ['redis+sentinel://:secret@one/m?db=a', 'has a database that is none: write its number behind ?db=, as in ?db=1.'],
-    [
-      'redis://:secret@host?enableOfflineQueue=1',
-      'has something behind its "?" that is not known there: only db= are.',
-    ],
-    ['redis://:secret@host/1?db=2', 'names its database twice: write it behind the "/" or behind ?db=, not both.'],
-    ['redis://:secret@host?db=1&db=2', 'has something behind its "?" twice: write each but once.'],
+    ['unix:/secret/redis.sock', 'is not a valid URL of a Unix socket. Write unix:///run/redis/redis.sock, or'],
+    ['unix:///secret.sock?db=one', 'has an invalid database. Write its number in ?db=, as in ?db=1.'],
+    ['unix:///secret.sock?password=1', 'has an unknown parameter after the "?". Valid parameters: db=.'],
+    ['redis:///secret.sock', 'A Unix socket is unix:///path.'],
+    ['redis://', 'has no host. Write it after "://" or "@", as in'],
+    ['redis://:secret@/1', 'has no host. Write it after "://" or "@", as in'],
+    ['redis://:secret@one,two', 'has several hosts. Use one Redis (Redis Cluster is not supported), or its Sentinels:'],
+    ['redis://:secret@:6379', 'has an invalid host. Use letters,'],
+    ['redis://:secret@ho%41st', 'has an invalid host. Use letters,'],
+    ['redis://:secret@[::g]', 'has an invalid host. Use letters,'],
+    ['redis://:secret@::1:6379', 'has several ":" in a host. Write an IPv6 address in brackets, as in [::1]:6379.'],
+    ['redis://:secret@host:0', 'has an invalid port. Use 1-65535, or omit it for'],
+    ['redis://:secret@host:65536', 'has an invalid port. Use 1-65535, or'],
+    ['redis://:secret@host:', 'has an invalid port. Use 1-65535, or'],
+    ['redis+sentinel://:secret@one:x/m', 'has an invalid port. Use 1-65535, or'],
+    ['redis://:secret@host/mymaster', 'has an invalid database. Write its number after the "/", as in'],
+    ['redis://:secret@host?db=-1', 'has an invalid database. Write its number after the "/", as in'],
+    ['redis+sentinel://:secret@one/m?db=a', 'has an invalid database. Write its number in ?db=, as in ?db=1.'],
+    ['redis://:secret@host?enableOfflineQueue=1', 'has an unknown parameter after the "?". Valid parameters: db=.'],
+    ['redis://:secret@host/1?db=2', 'has two databases. Write the number after the "/" or in ?db=, not in both.'],
+    ['redis://:secret@host?db=1&db=2', 'has a duplicate parameter after the "?". Write each only once.'],
     [
       'redis+sentinel://one/m?sentinelPasword=secret',
-      'has something behind its "?" that is not known there: only db=, sentinelUsername=, sentinelPassword= are.',
+      'has an unknown parameter after the "?". Valid parameters: db=, sentinelUsername=, sentinelPassword=.',
     ],
     [
       'redis+sentinel://:secret@one,,two/m',
-      'has an empty place in its list of Sentinels: separate them with one comma',
+      'has an empty entry in its list of Sentinels. Separate them with single comma',
     ],
-    ['redis+sentinel://:secret@one:26379', 'names no master: write what the Sentinels call it behind their list and'],
-    ['redis+sentinel://:secret@one:26379/', 'names no master: write what the Sentinels call it behind their list and'],
-    [
-      'redis+sentinel://:secret@one/m/3',
-      'has a name of the master with other characters than A-Z a-z 0-9 . _ -: write',
-    ],
+    ['redis+sentinel://:secret@one:26379', 'has no master name. Write the name that the Sentinels use after a'],
+    ['redis+sentinel://:secret@one:26379/', 'has no master name. Write the name that the Sentinels use after a'],
+    ['redis+sentinel://:secret@one/m/3', 'has a master name with characters other than A-Z a-z 0-9 . _ -. Write'],
   ])('says what is wrong with the Redis URL %s, and does not print it', (url, begin) => {
     const sentences = wrong({ FANFARE_REDIS_URL: url });
     expect(sentences).toEqual([expect.stringMatching(/^FANFARE_REDIS_URL [^\n]+\.$/)]);
@@ -200,8 +194,8 @@ describe('the configuration', () => {
   it('says which files for Redis do not fit FANFARE_REDIS_URL', () => {
     const FANFARE_REDIS_URL = 'redis://:secret@redis';
     expect(wrong({ FANFARE_REDIS_CA_FILE: 'a', FANFARE_REDIS_PASSWORD_FILE: 'b' })).toEqual([
-      'FANFARE_REDIS_PASSWORD_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
-      'FANFARE_REDIS_CA_FILE is set and FANFARE_REDIS_URL is not: set both or none.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, but FANFARE_REDIS_URL is not. Set both or neither.',
+      'FANFARE_REDIS_CA_FILE is set, but FANFARE_REDIS_URL is not. Set both or neither.',
     ]);
     expect(
       wrong({
@@ -212,11 +206,11 @@ describe('the configuration', () => {
         FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
       }),
     ).toEqual([
-      'FANFARE_REDIS_CA_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
-      'FANFARE_REDIS_CERT_FILE is for TLS: FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel:// then.',
-      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
-      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL names no Sentinels: leave it out.',
-      'FANFARE_REDIS_CERT_FILE is set and FANFARE_REDIS_KEY_FILE is not: a client certificate needs both.',
+      'FANFARE_REDIS_CA_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
+      'FANFARE_REDIS_CERT_FILE requires TLS. FANFARE_REDIS_URL must begin with rediss:// or rediss+sentinel://.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has a password. Remove one.',
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, but FANFARE_REDIS_URL has no Sentinels. Remove the setting.',
+      'FANFARE_REDIS_CERT_FILE is set, but FANFARE_REDIS_KEY_FILE is not. A client certificate requires both.',
     ]);
     expect(
       wrong({
@@ -224,7 +218,7 @@ describe('the configuration', () => {
         FANFARE_REDIS_SENTINEL_PASSWORD_FILE: 'd',
       }),
     ).toEqual([
-      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL has ?sentinelPassword= too: leave out one of them.',
+      'FANFARE_REDIS_SENTINEL_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has ?sentinelPassword=. Remove one.',
     ]);
   });
 
@@ -234,16 +228,16 @@ describe('the configuration', () => {
     const { redisUrl, redisUrlFile } = loadConfig({ FANFARE_REDIS_URL_FILE: file, FANFARE_WORKERS: '2' });
     expect({ redisUrl, redisUrlFile }).toEqual({ redisUrl: 'redis://:secret@redis/1', redisUrlFile: file });
     expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_URL: 'redis://redis' })).toEqual([
-      'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set: leave out one of them.',
+      'FANFARE_REDIS_URL and FANFARE_REDIS_URL_FILE are both set. Remove one.',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: file, FANFARE_REDIS_PASSWORD_FILE: file })).toEqual([
-      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL has a password too: leave out one of them.',
+      'FANFARE_REDIS_PASSWORD_FILE is set, and FANFARE_REDIS_URL also has a password. Remove one.',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: 'redis://:secret@redis' })).toEqual([
       'FANFARE_REDIS_URL_FILE names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     expect(wrong({ FANFARE_REDIS_URL_FILE: folder.write('url', 'redis://:secret@redis:x') })).toEqual([
-      expect.stringMatching(/^FANFARE_REDIS_URL_FILE names a file whose text has a port that is none: [^\n]+\.$/),
+      expect.stringMatching(/^FANFARE_REDIS_URL_FILE names a file whose text has an invalid port\. [^\n]+\.$/),
     ]);
   });
 
@@ -256,18 +250,18 @@ describe('the configuration', () => {
       return wrong({ FANFARE_REDIS_URL, FANFARE_REDIS_PASSWORD_FILE: file });
     };
     for (const [name, content, why] of [
-      ['empty', '\n', 'is empty: write the password, and nothing else, into it.'],
-      ['lines', 'secret\n\n', 'has several lines: write the password, and nothing else, into it.'],
-      ['bom', '\ufeffsecret', 'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.'],
+      ['empty', '\n', 'is empty. The file must contain only the password.'],
+      ['lines', 'secret\n\n', 'has several lines. The file must contain only the password.'],
+      ['bom', '\ufeffsecret', 'cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.'],
       [
         'utf16',
         Buffer.from('\ufeffsecret', 'utf16le'),
-        'cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.',
+        'cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.',
       ],
       [
         'latin1',
         Buffer.from('secret\xe4', 'latin1'),
-        'cannot be read: it is not UTF-8 text: write binary secrets in base64, keys and certificates in PEM.',
+        'cannot be read: it is not UTF-8 text; store binary secrets in base64, keys and certificates in PEM.',
       ],
     ] as const) {
       expect(passwordFile(name, content)).toEqual([`FANFARE_REDIS_PASSWORD_FILE names a file that ${why}`]);
@@ -281,8 +275,8 @@ describe('the configuration', () => {
         FANFARE_REDIS_KEY_FILE: other.keyFile,
       }),
     ).toEqual([
-      expect.stringContaining('FANFARE_REDIS_CA_FILE names a file with no certificate in it: '),
-      'The key in FANFARE_REDIS_KEY_FILE does not belong to the first certificate in FANFARE_REDIS_CERT_FILE, which is that of CN=one: use the key that it was made with.',
+      expect.stringContaining('FANFARE_REDIS_CA_FILE names a file that contains no certificate: '),
+      'The key in FANFARE_REDIS_KEY_FILE does not match the first certificate in FANFARE_REDIS_CERT_FILE (CN=one). Use the key of this certificate.',
     ]);
   });
 
@@ -295,7 +289,7 @@ describe('the configuration', () => {
     expect(wrong({ FANFARE_PORT: `1\n${'2'.repeat(5_000)}` })).toEqual([
       'FANFARE_PORT must be an integer from 0 to 65535.',
     ]);
-    expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_… is no setting; did you mean FANFARE_PORT?']);
+    expect(wrong({ 'FANFARE_PO\nRT': '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
   });
 
   it.each([
@@ -309,20 +303,20 @@ describe('the configuration', () => {
 
   it('says which proxy is none', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' })).toEqual([
-      'FANFARE_TRUSTED_PROXIES at address 2: it is no address and no network such as 10.0.0.0/8.',
+      'FANFARE_TRUSTED_PROXIES at address 2: must be an IP address, or a network such as 10.0.0.0/8.',
     ]);
   });
 
   it('names a variable that is no setting by the words that settings have, and the setting that was meant', () => {
-    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is no setting; did you mean FANFARE_PORT?']);
+    expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
     expect(wrong({ FANFARE_REDIS_CLUSTER_NODES: '1' })).toEqual([
-      'FANFARE_REDIS_…_… is no setting; docs/configuration.md lists those there are.',
+      'FANFARE_REDIS_…_… is not a setting; docs/configuration.md lists all settings.',
     ]);
   });
 
   it('says what to write in place of a placeholder of the manifests', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '<addresses of the gateway>' })).toEqual([
-      'FANFARE_TRUSTED_PROXIES has a placeholder: it must be addresses or networks such as 10.0.0.0/8, separated by commas.',
+      'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
     ]);
   });
 
@@ -332,7 +326,7 @@ describe('the configuration', () => {
 
   it('opens the node to others only where that is said aloud', () => {
     expect(wrong({ FANFARE_HOST: '0.0.0.0' })).toEqual([
-      'FANFARE_HOST opens the node to others without authentication: say in FANFARE_AUTH who may connect, set FANFARE_AUTH=none if everybody may, or set FANFARE_HOST=127.0.0.1.',
+      'FANFARE_HOST exposes the node without authentication. Configure FANFARE_AUTH, set FANFARE_AUTH=none to allow everyone, or set FANFARE_HOST=127.0.0.1.',
     ]);
     expect(wrong({ FANFARE_HOST: '0.0.0.0', FANFARE_AUTH: 'none' })).toEqual([]);
     expect(wrong({ FANFARE_HOST: 'localhost' })).toEqual([]);
@@ -341,7 +335,7 @@ describe('the configuration', () => {
 
   it('wants two different ports', () => {
     expect(wrong({ FANFARE_PORT: '9000', FANFARE_ADMIN_PORT: '9000' })).toEqual([
-      'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000: give each a port of its own.',
+      'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000. Use different ports.',
     ]);
     expect(wrong({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' })).toEqual([]);
   });
@@ -360,13 +354,13 @@ describe('the configuration', () => {
 
   it('wants Redis for several workers, and a name that has room for their numbers', () => {
     expect(wrong({ FANFARE_WORKERS: '2' })).toEqual([
-      'FANFARE_WORKERS asks for 2 workers, which reach each other through Redis: set FANFARE_REDIS_URL.',
+      'FANFARE_WORKERS is 2, and several workers require Redis. Set FANFARE_REDIS_URL.',
     ]);
     const redis = { FANFARE_REDIS_URL: 'redis://127.0.0.1' };
     expect(wrong({ ...redis, FANFARE_WORKERS: '256' })).toEqual([]);
     expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(61) })).toEqual([]);
     expect(wrong({ ...redis, FANFARE_WORKERS: '12', FANFARE_NODE_NAME: 'x'.repeat(62) })).toEqual([
-      'FANFARE_WORKERS asks for 12 workers: FANFARE_NODE_NAME may have 61 characters then, not 62.',
+      'FANFARE_WORKERS is 12, so FANFARE_NODE_NAME may have at most 61 characters, not 62.',
     ]);
   });
 
@@ -382,7 +376,7 @@ describe('the configuration', () => {
   it('recognises what Kubernetes sets for a Service named "fanfare"', () => {
     expect(wrong({ FANFARE_SERVICE_HOST: '10.0.0.1', FANFARE_PORT_8080_TCP: 'tcp://10.0.0.1:8080' })).toEqual([]);
     expect(wrong({ FANFARE_PORT: 'tcp://10.0.0.1:8080' })).toEqual([
-      'FANFARE_PORT is like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name: set enableServiceLinks: false in the pod, or give the Service another name.',
+      'FANFARE_PORT has a value like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name. Set enableServiceLinks: false in the pod, or rename the Service.',
     ]);
   });
 
@@ -474,19 +468,19 @@ describe('the policies of topics', () => {
     [
       'no object, a list',
       '[{"level":"fast"}]',
-      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}.',
+      'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
     [
       'no object, null',
       'null',
-      'FANFARE_TOPICS must be an object of patterns and their policies such as {"prices.>":{"level":"fast"}}.',
+      'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
     ['an empty pattern', '{"":{}}', 'FANFARE_TOPICS at pattern 1: it is empty.'],
     ['a pattern with an empty segment', '{"a..b":{}}', 'FANFARE_TOPICS at pattern 1: it has an empty segment.'],
     [
       'a pattern with a wildcard inside a segment',
       '{"pri*":{}}',
-      'FANFARE_TOPICS at pattern 1: it has a "*" or ">" beside other characters; each must be a segment of its own.',
+      'FANFARE_TOPICS at pattern 1: it has a "*" or ">" next to other characters; each must be a whole segment.',
     ],
     [
       'a pattern that goes on after ">"',
@@ -522,17 +516,17 @@ describe('the policies of topics', () => {
     [
       'another unknown field',
       '{"a":{"ttl":7}}',
-      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; those there are: level, historySize, historyAgeSeconds, lastValue.',
+      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; valid names: level, historySize, historyAgeSeconds, lastValue.',
     ],
     [
       'a field that every object has',
       '{"a":{"__proto__":{"level":"fast"}}}',
-      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; those there are: level, historySize, historyAgeSeconds, lastValue.',
+      'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; valid names: level, historySize, historyAgeSeconds, lastValue.',
     ],
     [
       'presence',
       '{"a":{"presence":true}}',
-      'FANFARE_TOPICS at pattern 1: "presence" is not available in this version: leave it out.',
+      'FANFARE_TOPICS at pattern 1: "presence" is not available in this version. Remove it.',
     ],
     [
       'no history',
@@ -567,12 +561,12 @@ describe('the policies of topics', () => {
     [
       'history of a fast topic',
       '{"a":{"historySize":0,"level":"fast"}}',
-      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history: leave out historySize.',
+      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history. Remove historySize.',
     ],
     [
       'the last value of a fast topic',
       '{"a":{"level":"fast","lastValue":false}}',
-      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history: leave out lastValue.',
+      'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history. Remove lastValue.',
     ],
   ])('say what is wrong: %s', (_, topics, sentence) => {
     expect(wrong({ FANFARE_TOPICS: topics })).toEqual([sentence]);
@@ -582,9 +576,9 @@ describe('the policies of topics', () => {
   it('say why what should be JSON is none, in one line', () => {
     const [inline, ...others] = wrong({ FANFARE_TOPICS: '/etc/fanfare/topics.json' });
     expect(others).toEqual([]);
-    expect(inline).toBe('FANFARE_TOPICS is neither JSON nor "@" and the path of a file.');
+    expect(inline).toBe('FANFARE_TOPICS is neither JSON nor "@" followed by the path of a file.');
     expect(wrong({ FANFARE_TOPICS: `@${fileOf('\ufeff{}')}` })).toEqual([
-      'FANFARE_TOPICS names a file that cannot be read: it begins with a byte order mark (BOM): save it as UTF-8 without BOM.',
+      'FANFARE_TOPICS names a file that cannot be read: it begins with a byte order mark (BOM); save it as UTF-8 without BOM.',
     ]);
     expect(wrong({ FANFARE_TOPICS: `@${fileOf('{\n  "a": {},\n}\n')}` })).toEqual([
       'FANFARE_TOPICS names a file that is not JSON: see line 3.',
@@ -597,7 +591,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     expect(wrong({ FANFARE_TOPICS: `@${folder}` })).toEqual([
-      'FANFARE_TOPICS names a file that cannot be read: it is a folder (EISDIR).',
+      'FANFARE_TOPICS names a file that cannot be read: it is a directory (EISDIR).',
     ]);
     expect(wrong({ FANFARE_TOPICS: '@' })).toEqual([
       'FANFARE_TOPICS names a file that cannot be read: there is no file at this path (ENOENT).',
@@ -615,7 +609,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS at pattern 1: it has an empty segment.',
       'FANFARE_TOPICS at pattern 1: level must be "fast", "recoverable" or "durable".',
       'FANFARE_TOPICS at pattern 2: historySize must be an integer from 1 to 100000.',
-      'FANFARE_TOPICS at pattern 2: "presence" is not available in this version: leave it out.',
+      'FANFARE_TOPICS at pattern 2: "presence" is not available in this version. Remove it.',
     ]);
   });
 

@@ -70,7 +70,7 @@ describe('the opening handshake', () => {
     const { status, body } = await ask([...without(), 'Sec-WebSocket-Protocol: fanfare.v9.msgpack']);
     expect(status).toBe('400 Bad Request');
     expect(body).toContain(
-      'None of the subprotocols "fanfare.v9.msgpack" is known here; offer one of fanfare.v1.msgpack, fanfare.v1.json',
+      'Unsupported subprotocol "fanfare.v9.msgpack". Offer one of fanfare.v1.msgpack, fanfare.v1.json',
     );
   });
 
@@ -119,7 +119,7 @@ describe('the opening handshake', () => {
   it.each(['/', '/wss', '/ws/', '/ws/chat'])('answers the path %s with 404 and the path that it has', async (path) => {
     const { status, body } = await ask([`GET ${path} HTTP/1.1`, ...without('request')]);
     expect(status).toBe('404 Not Found');
-    expect(body).toContain('the WebSocket endpoint is /ws');
+    expect(body).toContain('The WebSocket endpoint is /ws');
   });
 
   it('ignores a query behind the path', async () => {

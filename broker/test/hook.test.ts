@@ -79,15 +79,15 @@ describe('a hook', () => {
   });
 
   it.each([
-    ['an error', say('{"allow":true}', 500), 'answered 500'],
-    ['no JSON', say('yes'), 'answered something that is not JSON'],
-    ['something else', say('{"allow":"yes"}'), 'answered something else than {"allow":true} or {"allow":false}'],
-    ['null', say('null'), 'answered something else than {"allow":true} or {"allow":false}'],
-    ['too much', say(`{"allow":true,"x":"${'x'.repeat(20_000)}"}`), 'answered more than 16384 bytes'],
+    ['an error', say('{"allow":true}', 500), 'returned status 500'],
+    ['no JSON', say('yes'), 'returned something that is not JSON'],
+    ['something else', say('{"allow":"yes"}'), 'returned neither {"allow":true} nor {"allow":false}'],
+    ['null', say('null'), 'returned neither {"allow":true} nor {"allow":false}'],
+    ['too much', say(`{"allow":true,"x":"${'x'.repeat(20_000)}"}`), 'returned more than 16384 bytes'],
     [
       'a way elsewhere',
       (_: unknown, response: ServerResponse) => response.writeHead(307, { Location: '/else' }).end(),
-      'answered 307',
+      'returned status 307',
     ],
     ['a broken connection', (request: IncomingMessage) => request.socket.destroy(), 'cannot be reached'],
   ] as readonly [string, Handler, string][])('is down where the backend answers %s', async (_, handler, why) => {
@@ -97,7 +97,7 @@ describe('a hook', () => {
     // Said once, not for each question.
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(why);
-    expect(lines[0]).toContain('what it is asked about is refused ("whenDown": "refuse")');
+    expect(lines[0]).toContain('its requests are refused ("whenDown": "refuse")');
     expect(counters).toEqual({ hookRequests: 2, hookFailures: 2 });
   });
 
@@ -106,7 +106,7 @@ describe('a hook', () => {
     const first = [hook.decide(question), hook.decide(another)];
     expect(await hook.decide(question)).toEqual(answered);
     expect(await hook.decide({ ...question, subject: 'cleo' })).toEqual(answered);
-    expect(lines[0]).toContain('has 2 questions open, as many as it may');
+    expect(lines[0]).toContain('has reached the limit of 2 concurrent requests');
     expect(await Promise.all(first)).toEqual([answered, answered]);
   });
 
@@ -129,7 +129,7 @@ describe('a hook', () => {
     // What one user does is no fault of the backend.
     expect([lines, counters.hookFailures]).toEqual([[], 0]);
     expect(await hook.decide({ ...question, subject: 'dan' })).toEqual(answered);
-    expect(lines[0]).toContain('has 16 questions open, as many as it may');
+    expect(lines[0]).toContain('has reached the limit of 16 concurrent requests');
     await vi.waitFor(() => expect(waiting).toHaveLength(16));
     for (const response of waiting) response.end('{"allow":true}');
     for (const decision of await Promise.all([...ofAda, ...others, ...ofService]))
@@ -143,6 +143,6 @@ describe('a hook', () => {
   it('that is down allows where it was told so', async () => {
     const { hook, lines } = await hookTo(say('', 503), { whenDown: 'allow' });
     expect(await hook.decide(question)).toEqual({ isAllowed: true });
-    expect(lines[0]).toContain('what it is asked about is allowed');
+    expect(lines[0]).toContain('its requests are allowed');
   });
 });

@@ -153,7 +153,7 @@ describe('a POST request', () => {
     }
     expect(read(await whole(socket))).toMatchObject({
       status: 'HTTP/1.1 408 Request Timeout',
-      body: 'The body was not complete within 5 s. Send it with Content-Length and without chunk extensions.\n',
+      body: 'The node did not receive the whole body within 5 s. Send it with Content-Length and without chunk extensions.\n',
     });
   });
 

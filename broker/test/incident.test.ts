@@ -29,7 +29,7 @@ describe('the log of an outage', () => {
     await redis.kill();
     await until('both say so', () => count(node, 'outageBegan') === 1 && count(other, 'outageBegan') === 1);
     expect(lineOf(node, 'outageBegan')).toMatchObject({ level: 50, reason: 'Redis is not connected', connections: 1 });
-    expect(lineOf(node, 'outageBegan')?.msg).toContain('acknowledged publishes and new subscriptions are refused');
+    expect(lineOf(node, 'outageBegan')?.msg).toContain('rejects acknowledged publishes and new subscriptions');
     expect(lineOf(node, 'outageBegan')?.msg).not.toContain('level fast');
     for (let refused = 0; refused < 3; refused++) await client.publish('news', 'refused');
     await client.subscribe('other');
@@ -45,7 +45,7 @@ describe('the log of an outage', () => {
       gaps: 0,
       resets: 0,
     });
-    expect(lineOf(node, 'outageOver')?.msg).toContain('Nothing acknowledged is known to be lost.');
+    expect(lineOf(node, 'outageOver')?.msg).toContain('No known loss of acknowledged publications.');
     expect(lineOf(other, 'outageOver')).toMatchObject({ refused: 0 });
     expect(Number(lineOf(node, 'outageOver')?.['lastedMs'])).toBeGreaterThan(0);
     // Told in the order in which it happened.
@@ -81,7 +81,7 @@ describe('the log of an outage', () => {
     const cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
     const node = cluster.node();
     await until('it is said', () => count(node, 'outageBegan') === 1);
-    expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since the start: Redis is not connected\. 0 clients/);
+    expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since startup: Redis is not connected\. 0 clients/);
     await cluster[Symbol.asyncDispose]();
     expect(lineOf(node, 'outageOver')).toMatchObject({ isOver: false });
     expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 0, cutOff: 0 });
@@ -158,7 +158,7 @@ describe('the log of a Redis that comes and goes', () => {
         {
           event: 'repeated',
           omitted: { 'redisLost (publisher)': 2 },
-          msg: 'In the last minute not said again: 2 × redisLost (publisher).',
+          msg: 'Repeated lines omitted in the last minute: 2 × redisLost (publisher).',
         },
         { event: 'redisLost', link: 'publisher' },
       ]);
@@ -187,7 +187,7 @@ describe('the log of a stop', () => {
     for (let client = 0; client < 3; client++) await TestConnection.open(node.url);
     await node.broker.drain();
     expect(lineOf(node, 'stopped')).toMatchObject({ left: 0, closed: 3, cutOff: 0 });
-    expect(lineOf(node, 'stopped')?.msg).toContain('of 3 connections 0 left by themselves, 3 were closed');
+    expect(lineOf(node, 'stopped')?.msg).toContain('3 connections: 0 moved by themselves, 3 were closed');
   });
 });
 
@@ -206,7 +206,7 @@ describe('the log of those who are refused', () => {
     expect(lineOf(node, 'refusals')).toMatchObject({
       level: 40,
       authenticationsFailed: 3,
-      reasons: { 'The token is no signed JWT.': 2, 'There is no such API key.': 1 },
+      reasons: { 'The token is not a signed JWT.': 2, 'Unknown API key.': 1 },
     });
     expect(JSON.stringify(node.log)).not.toMatch(/let me in|me too|fk_nobody/);
   });

@@ -104,7 +104,7 @@ describe('published keys', () => {
     await found(keys, 'old');
     at.answer = say([jwkOf(ec, 'old'), jwkOf(ed, 'new')]);
     // Just read: it may be too new. The client may come again.
-    expect(await unavailable(keys, 'new')).toBe('The key of the token is not known here yet. Try again.');
+    expect(await unavailable(keys, 'new')).toBe('This node does not have the key of the token yet. Retry.');
     at.nowMs += retryMs;
     expect(await found(keys, 'new')).toEqual(['new EdDSA']);
     expect(at.requests).toBe(2);
@@ -134,7 +134,7 @@ describe('published keys', () => {
     at.nowMs += retryMs;
     expect(await found(keys, 'new')).toEqual(['new EdDSA']);
     expect(lines.map(({ event }) => event)).toEqual(['jwksRead', 'jwksFailed', 'jwksRead']);
-    expect(lines[1]?.msg).toBe('The jwksUrl of an issuer answered 500: those known before are good meanwhile.');
+    expect(lines[1]?.msg).toBe('The jwksUrl of an issuer returned status 500: the keys read before remain valid.');
     expect(counters).toEqual({ jwksFetches: 5, jwksFailures: 3 });
   });
 
@@ -162,27 +162,27 @@ describe('published keys', () => {
   });
 
   it.each<[string, Answer, string]>([
-    ['an error', (response) => response.writeHead(404).end(), 'answered 404'],
-    ['no JSON', (response) => response.end('<html>'), 'answered something that is not JSON'],
-    ['no JWKS', (response) => response.end('{"keys":{}}'), 'answered no JWKS'],
-    ['null', (response) => response.end('null'), 'answered no JWKS'],
+    ['an error', (response) => response.writeHead(404).end(), 'returned status 404'],
+    ['no JSON', (response) => response.end('<html>'), 'returned something that is not JSON'],
+    ['no JWKS', (response) => response.end('{"keys":{}}'), 'returned no JWKS'],
+    ['null', (response) => response.end('null'), 'returned no JWKS'],
     [
       'a way elsewhere',
       (response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end(),
-      'answered 302',
+      'returned status 302',
     ],
-    ['too many keys', say(Array(101).fill({})), 'answered 101 keys, of which at most 100 are taken'],
+    ['too many keys', say(Array(101).fill({})), 'returned 101 keys, more than the maximum of 100'],
     [
       'too much',
       (response) => response.end(`{"keys":[],"x":"${'x'.repeat(1_100_000)}"}`),
-      'answered more than 1048576 bytes',
+      'returned more than 1048576 bytes',
     ],
     ['a broken connection', (response) => response.socket?.destroy(), 'cannot be reached'],
   ])('cannot be had where the answer is %s', async (_, answer, why) => {
     const { keys, lines } = await keysOf(answer);
-    expect(await unavailable(keys, 'e')).toBe('The keys of the issuer cannot be read now. Try again.');
+    expect(await unavailable(keys, 'e')).toBe('The keys of the issuer are currently unavailable. Retry.');
     expect(lines).toHaveLength(1);
     expect(lines[0]?.msg).toContain(why);
-    expect(lines[0]?.msg).toContain('no token of it is accepted until it does');
+    expect(lines[0]?.msg).toContain('no token of this issuer is accepted until it does');
   });
 });

@@ -112,8 +112,18 @@ describe('a JWT', () => {
     ['that is not good yet', { nbf: now() + 60 }, 'invalidToken', 'The "nbf" of the token is missing or wrong.'],
     ['of another audience', { aud: 'other' }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
     ['without an audience', { aud: undefined }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
-    ['of another issuer', { iss: 'https://else' }, 'invalidToken', 'The token is of no issuer that is known here.'],
-    ['without an issuer', { iss: undefined }, 'invalidToken', 'The token is of no issuer that is known here.'],
+    [
+      'of another issuer',
+      { iss: 'https://else' },
+      'invalidToken',
+      'The issuer of the token is not configured on this node.',
+    ],
+    [
+      'without an issuer',
+      { iss: undefined },
+      'invalidToken',
+      'The issuer of the token is not configured on this node.',
+    ],
     ['without a subject', { sub: undefined }, 'invalidToken', 'The "sub" of the token is missing or wrong.'],
     [
       'with an empty subject',
@@ -157,43 +167,48 @@ describe('a JWT', () => {
       'invalidToken',
       'The "jti" of the token must be 1 to 512 bytes without control characters.',
     ],
-    ['with the subject of an API key', { sub: 'key:orders' }, 'invalidToken', 'A "sub" may not begin with "key:".'],
-    ['from the future', { iat: now() + 60 }, 'invalidToken', 'The token was issued in the future ("iat").'],
+    [
+      'with the subject of an API key',
+      { sub: 'key:orders' },
+      'invalidToken',
+      'The "sub" of the token must not begin with "key:".',
+    ],
+    ['from the future', { iat: now() + 60 }, 'invalidToken', 'The "iat" of the token is in the future.'],
     [
       'that is good for years',
       { exp: now() + 10 ** 8 },
       'invalidToken',
-      'The token is good for longer than 86400 s, the longest that is taken.',
+      'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
       'that is good for years, and does not say since when',
       { iat: undefined, exp: now() + 10 ** 8 },
       'invalidToken',
-      'The token is good for longer than 86400 s, the longest that is taken.',
+      'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
       'whose grants are none',
       { fanfare: ['chat'] },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": they must be an object such as {"subscribe":["chat.>"]}.',
+      'Invalid permissions in the claim "fanfare": must be an object such as {"subscribe":["chat.>"]}.',
     ],
     [
       'whose grants are for no action',
       { fanfare: { dance: ['>'] } },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": action 1 is unknown; those there are: publish, subscribe, presence, history.',
+      'Invalid permissions in the claim "fanfare": action 1 is unknown; valid names: publish, subscribe, presence, history.',
     ],
     [
       'whose grants have a bad pattern',
       { fanfare: { publish: ['a..b'] } },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": pattern 1 of publish has an empty segment.',
+      'Invalid permissions in the claim "fanfare": pattern 1 of publish has an empty segment.',
     ],
     [
       'whose grants are too many',
       { fanfare: { publish: Array(1_001).fill('a') } },
       'invalidToken',
-      'Of the permissions in the claim "fanfare": they have 1001 patterns; at most 1000 are taken.',
+      'Invalid permissions in the claim "fanfare": 1001 patterns exceed the maximum of 1000.',
     ],
   ])('%s is refused with a sentence', async (_, change, code, message) => {
     expect(await refusal(await sign(change))).toEqual({ code, message });
@@ -222,14 +237,14 @@ describe('a JWT', () => {
     await authenticate(await of('https://one', '1'), two);
     await authenticate(await of('https://two', '2'), two);
     expect((await refusal(await of('https://one', '2'), two)).message).toBe(
-      'The token is signed with no key of its issuer.',
+      'No key of the issuer matches the signature of the token.',
     );
   });
 
   it('that names an audience is refused where the node has no name', async () => {
     const anyone = { issuers: [{ issuer, keys }] };
     await authenticate(await sign({ aud: undefined }), anyone);
-    expect((await refusal(await sign(), anyone)).message).toContain('names an audience');
+    expect((await refusal(await sign(), anyone)).message).toContain('has an audience');
   });
 });
 
@@ -247,8 +262,8 @@ describe('an API key', () => {
       'fk_',
       'fk___proto___x',
     ]) {
-      expect(await refusal(wrong, of)).toEqual({ code: 'invalidToken', message: 'There is no such API key.' });
+      expect(await refusal(wrong, of)).toEqual({ code: 'invalidToken', message: 'Unknown API key.' });
     }
-    expect((await refusal(await sign(), of)).message).toBe('This node takes API keys only.');
+    expect((await refusal(await sign(), of)).message).toBe('This node accepts API keys only.');
   });
 });

@@ -197,7 +197,7 @@ describe('origins', () => {
   });
 
   const rewrite =
-    'at origin 1: it is not written as browsers write it: use what location.origin is in the page, in lower case, without a default port, and with nothing behind the host.';
+    'at origin 1: it is not in the form that browsers send. Use location.origin of the page: lower case, no default port, and nothing after the host and port.';
 
   it.each([
     ['https://app.example.com/', rewrite],
@@ -205,21 +205,21 @@ describe('origins', () => {
     ['https://a.example:443', rewrite],
     ['https://ada:hush@a.example', rewrite],
     ['Capacitor://LocalHost/', rewrite],
-    ['https://*.example.com', 'at origin 1: it is a pattern: list each origin.'],
-    ['app.example.com', 'at origin 1: it is no origin such as https://app.example.com.'],
+    ['https://*.example.com', 'at origin 1: it is a pattern. List each origin.'],
+    ['app.example.com', 'at origin 1: it is not an origin such as https://app.example.com.'],
     [
       'null',
-      'at origin 1: it is null, which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.',
+      'at origin 1: it is null, the origin of sandboxed pages and local files. It cannot be allowed. Apps that load their page from a file send file://.',
     ],
-    ['tauri://', 'at origin 1: it is no origin such as https://app.example.com or capacitor://localhost.'],
-    ['capacitor:localhost', 'at origin 1: it is no origin such as https://app.example.com.'],
-    ['file:///app/index.html', 'at origin 1: it is a file: apps send file://, write that.'],
+    ['tauri://', 'at origin 1: it is not an origin such as https://app.example.com or capacitor://localhost.'],
+    ['capacitor:localhost', 'at origin 1: it is not an origin such as https://app.example.com.'],
+    ['file:///app/index.html', 'at origin 1: it is a file. Apps send file://, so write file://.'],
     [
       'wss://a.example',
-      'at origin 1: it is the address of a node: write the origin of the page that connects, such as https://app.example.com.',
+      'at origin 1: it is the address of a node. Use the origin of the page that connects, such as https://app.example.com.',
     ],
-    ['https://a.example,*', 'at origin 2: it is * next to others: write * alone, or leave it out.'],
-    ['https://a.example,,https://b.example', 'at origin 2: it is empty: separate origins with one comma.'],
+    ['https://a.example,*', 'at origin 2: it is * next to other origins. Use * alone, or remove it.'],
+    ['https://a.example,,https://b.example', 'at origin 2: it is empty. Separate origins with single commas.'],
   ])('cannot be %s', (text, sentence) => {
     expect(read(text).wrong).toEqual([sentence]);
   });

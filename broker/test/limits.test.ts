@@ -27,13 +27,13 @@ describe('frames that cannot be read', () => {
     json.sendRaw(Uint8Array.of(0x92, 8, 1));
     expect(await json.next('error')).toMatchObject({
       code: 'malformed',
-      message: 'This connection speaks fanfare.v1.json: send text frames.',
+      message: 'This connection uses fanfare.v1.json. Send text frames.',
     });
     const msgpack = await cluster.connect(0, 'msgpack');
     msgpack.sendRaw('{"type":"ping"}');
     expect(await msgpack.next('error')).toMatchObject({
       code: 'malformed',
-      message: 'This connection speaks fanfare.v1.msgpack: send binary frames.',
+      message: 'This connection uses fanfare.v1.msgpack. Send binary frames.',
     });
   });
 

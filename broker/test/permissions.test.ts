@@ -73,15 +73,15 @@ describe('grants', () => {
   });
 
   it.each([
-    ['null', null, 'they must be an object'],
-    ['a list', [], 'they must be an object'],
-    ['a text', 'publish', 'they must be an object'],
+    ['null', null, 'must be an object'],
+    ['a list', [], 'must be an object'],
+    ['a text', 'publish', 'must be an object'],
     ['an unknown action', { read: ['a'] }, 'action 1 is unknown'],
     ['what every object has', JSON.parse('{"__proto__":["a"]}'), 'action 1 is unknown'],
     ['a pattern that stands alone', { publish: '>' }, 'publish must be a list of patterns'],
     ['a number among patterns', { publish: ['a', 7] }, 'publish must be a list of patterns'],
     ['an empty pattern', { history: ['a', ''] }, 'pattern 2 of history is empty'],
-    ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `they have ${maxPatterns + 1} patterns`],
+    ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `${maxPatterns + 1} patterns`],
   ])('say what is wrong with %s', (_, value, beginning) => {
     const sentences = wrong(value);
     expect(sentences.length).toBe(1);

@@ -26,7 +26,7 @@ describe('the command', () => {
     const { code, err } = await run(['--prot', '80']);
     expect(code).toBe(2);
     expect(err.trim().split('\n').length).toBe(1);
-    expect(err).toBe('fanfare: There is no such option, only --help.\n');
+    expect(err).toBe('fanfare: Unknown option. The only option is --help.\n');
   });
 
   it('says what is wrong with each setting, and ends with code 2', async () => {
@@ -34,7 +34,7 @@ describe('the command', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trim().split('\n')).toEqual([
       'fanfare: FANFARE_PORT must be an integer from 0 to 65535.',
-      'fanfare: FANFARE_… is no setting; did you mean FANFARE_PORT?',
+      'fanfare: FANFARE_… is not a setting; did you mean FANFARE_PORT?',
     ]);
   });
 
@@ -47,7 +47,7 @@ describe('the command', () => {
     const adminPort = new URL(node.adminUrl).port;
     const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: adminPort });
     expect(second.code).toBe(2);
-    expect(second.err).toContain('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
+    expect(second.err).toContain('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
   });
 });
 

@@ -15,7 +15,7 @@ import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type T
 import { until } from './wait.js';
 
 const clusterSentence =
-  'FANFARE_REDIS_URL leads to a Redis Cluster, and Redis Cluster is not supported: name a single Redis, or its Sentinels.';
+  'FANFARE_REDIS_URL points to a Redis Cluster, which is not supported. Use a single Redis or its Sentinels.';
 
 const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
 
@@ -67,7 +67,7 @@ describe('a database that Redis does not have', () => {
     await using cluster = await withUrl(`${redis.url}/16`, env, { waitReady: false });
     const node = cluster.node();
     const sentence =
-      'Redis refuses database 16, which FANFARE_REDIS_URL asks for, and the node uses no other: it has fewer databases. Correct the number, or raise "databases" in Redis.';
+      'Redis rejects database 16 of FANFARE_REDIS_URL: it has fewer databases. Correct the number, or raise "databases" in Redis.';
     for (const link of ['publisher', 'durable', 'subscriber', 'auth']) {
       await until(`the ${link} connection says so`, () =>
         node.log.some((line) => line.link === link && line.event === 'redisError' && line.msg === sentence),
@@ -88,9 +88,7 @@ describe('a database that Redis does not have', () => {
     const node = cluster.node();
     await until('the log says so', () =>
       node.log.some(({ msg }) =>
-        msg.startsWith(
-          'Redis refuses database 4, which FANFARE_REDIS_URL asks for, and the node uses no other: its user may not SELECT.',
-        ),
+        msg.startsWith('Redis rejects database 4 of FANFARE_REDIS_URL: the user has no permission for SELECT.'),
       ),
     );
     expect(await admin.info('keyspace')).not.toContain('db');
@@ -173,7 +171,7 @@ describe('Redis over TLS', () => {
     await expectDelivery(cluster);
     await expectFault(
       redis.secureUrl,
-      'a CA that this node does not trust: name a PEM file with the certificate of that CA in FANFARE_REDIS_CA_FILE.',
+      'a CA that this node does not trust. Set FANFARE_REDIS_CA_FILE to a PEM file with the certificate of that CA.',
     );
   });
 
@@ -193,7 +191,7 @@ describe('Redis over TLS', () => {
     await expectFault(redis.secureUrl, 'set FANFARE_REDIS_CERT_FILE and FANFARE_REDIS_KEY_FILE', ca);
     await expectFault(
       redis.secureUrl,
-      'it may not trust the client certificate in FANFARE_REDIS_CERT_FILE',
+      'It may not trust the client certificate in FANFARE_REDIS_CERT_FILE',
       shown(stranger),
     );
   });
@@ -203,7 +201,7 @@ describe('Redis over TLS', () => {
     await using redis = await startSecure(folder);
     await expectFault(
       redis.secureUrl,
-      'The certificate of Redis is for other names (DNS:redis.internal) than localhost, to which the node connects',
+      'The certificate of Redis is not valid for localhost, only for: DNS:redis.internal.',
       { FANFARE_REDIS_CA_FILE: folder.certFile },
     );
   });
@@ -213,11 +211,11 @@ describe('Redis over TLS', () => {
     await using redis = await startSecure(folder);
     await expectFault(
       redis.secureUrl.replace('rediss', 'redis'),
-      'Redis closed the connection before it answered. Does its port speak TLS? Then write rediss:// in FANFARE_REDIS_URL.',
+      'Redis closed the connection before it answered. If its port uses TLS, write rediss:// in FANFARE_REDIS_URL.',
     );
     await expectFault(
       redis.url.replace('redis', 'rediss'),
-      'If its port does not speak TLS, write redis:// in FANFARE_REDIS_URL.',
+      'If its port does not use TLS, write redis:// in FANFARE_REDIS_URL.',
       {
         FANFARE_REDIS_CA_FILE: folder.certFile,
       },
@@ -234,7 +232,7 @@ describe('Redis over TLS', () => {
       const said = await until('the log says so', () =>
         node.log.map(({ msg }) => msg).find((msg) => msg.startsWith('Redis closed the connection')),
       );
-      expect(said).toContain('it may be stopping or starting');
+      expect(said).toContain('It may be stopping or starting');
     } finally {
       closing.close();
     }
@@ -297,7 +295,7 @@ describe('a password in a file', () => {
           event === 'redisError' &&
           link === 'check' &&
           msg ===
-            `The files of ${names} have changed, and a new connection to Redis fails; those that are open go on until they are lost. Redis refuses the user or password in FANFARE_REDIS_URL or ${names}: correct it.`,
+            `The files of ${names} have changed, and a new connection to Redis fails. Open connections continue to work. Redis rejects the user or password in FANFARE_REDIS_URL or ${names}. Correct it.`,
       ),
     );
     expect((await node.readiness()).status).toBe(200);
@@ -347,7 +345,9 @@ describe('a password in a file', () => {
     await until('it is told that this needs a restart', () =>
       node.log.some(
         ({ event, link, msg }) =>
-          event === 'redisError' && link === 'check' && msg.includes('leads to another server, database or master'),
+          event === 'redisError' &&
+          link === 'check' &&
+          msg.includes('points to a different server, database or master'),
       ),
     );
     expect((await node.readiness()).status).toBe(200);
@@ -390,7 +390,7 @@ describe('a Redis at a Unix socket', () => {
     await using _ = await startRedis({ args: ['--unixsocket', socket, '--requirepass', 'a/b'] });
     await using cluster = await withUrl(`unix://:a%2Fb@${socket}?db=3`, {}, { nodes: 2 });
     await expectDelivery(cluster);
-    await expectFault(`unix://${folder}/none.sock`, 'There is no Unix socket at the path in FANFARE_REDIS_URL');
+    await expectFault(`unix://${folder}/none.sock`, 'No Unix socket exists at the path in FANFARE_REDIS_URL');
     rmSync(folder, { recursive: true });
   });
 });
@@ -402,12 +402,21 @@ describe('a Redis that Fanfare cannot use', () => {
   });
 
   it.each([
-    ['EVALSHA', 'This Redis does not have EVALSHA, renamed or disabled by rename-command: Fanfare needs it.'],
-    ['INFO', 'This Redis does not have INFO, renamed or disabled by rename-command: Fanfare needs it.'],
+    [
+      'EVALSHA',
+      'This Redis does not have EVALSHA, which Fanfare needs. It may be renamed or disabled by rename-command.',
+    ],
+    ['INFO', 'This Redis does not have INFO, which Fanfare needs. It may be renamed or disabled by rename-command.'],
     // Called from scripts, where Redis does not name it.
-    ['PUBLISH', 'This Redis does not have PUBLISH, renamed or disabled by rename-command: Fanfare needs it.'],
-    ['XADD', 'This Redis does not have XADD, renamed or disabled by rename-command: Fanfare needs it.'],
-    ['SUBSCRIBE', 'This Redis does not have SUBSCRIBE, renamed or disabled by rename-command: Fanfare needs it.'],
+    [
+      'PUBLISH',
+      'This Redis does not have PUBLISH, which Fanfare needs. It may be renamed or disabled by rename-command.',
+    ],
+    ['XADD', 'This Redis does not have XADD, which Fanfare needs. It may be renamed or disabled by rename-command.'],
+    [
+      'SUBSCRIBE',
+      'This Redis does not have SUBSCRIBE, which Fanfare needs. It may be renamed or disabled by rename-command.',
+    ],
   ])('has %s renamed', async (command, sentence) => {
     await using redis = await startRedis({ args: ['--rename-command', command, ''] });
     await expectFault(redis.url, sentence);
@@ -415,7 +424,7 @@ describe('a Redis that Fanfare cannot use', () => {
 
   it('has AUTH renamed: its answer repeats the password, the log does not', async () => {
     await using redis = await startRedis({ args: ['--rename-command', 'AUTH', 'other'] });
-    await expectFault(redis.url.replace('//', '//:hush@'), 'This Redis does not have AUTH, renamed or disabled');
+    await expectFault(redis.url.replace('//', '//:hush@'), 'This Redis does not have AUTH, which Fanfare needs');
   });
 
   it('does not permit the keys of the prefix', async () => {
@@ -430,8 +439,8 @@ describe('a Redis that Fanfare cannot use', () => {
   });
 
   it.each([
-    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user: give it the rules in'],
-    ['a command of a script', '-get', 'Redis does not permit a command to this user: give it the rules in'],
+    ['a command', '-subscribe', 'Redis does not permit the command SUBSCRIBE to this user. Grant the rules in'],
+    ['a command of a script', '-get', 'Redis does not permit a command to this user. Grant the rules in'],
   ])('does not permit %s', async (_, withheld, sentence) => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
@@ -445,7 +454,7 @@ describe('a Redis that Fanfare cannot use', () => {
     const port = new URL(node.node().url).port;
     await expectFault(
       `redis://127.0.0.1:${port}`,
-      /Redis (closed the connection before it answered|does not answer)|does not speak the protocol of Redis/,
+      /Redis (closed the connection before it answered|does not respond)|does not use the Redis protocol/,
     );
   });
 });
@@ -467,9 +476,9 @@ describe('what is said of errors that are hard to bring about', () => {
     ['redis://a', new Error('TRYAGAIN Multiple keys request during rehashing of slot'), clusterSentence],
     ['redis://a', new Error('CLUSTERDOWN Hash slot not served'), clusterSentence],
     ['rediss://a', withCode('CERT_HAS_EXPIRED'), 'The certificate of Redis has expired or is not valid yet'],
-    ['rediss://a', withCode('ERR_SSL_WRONG_VERSION_NUMBER'), 'the port does not speak it: name the TLS port, or write'],
-    ['rediss://a', withCode('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'it may not trust the client certificate in FANFARE'],
-    ['unix:///a', withCode('EACCES'), 'The node has no permission for the Unix socket in FANFARE_REDIS_URL'],
+    ['rediss://a', withCode('ERR_SSL_WRONG_VERSION_NUMBER'), 'the port does not use TLS. Use the TLS port, or write'],
+    ['rediss://a', withCode('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'), 'It may not trust the client certificate in FANFARE'],
+    ['unix:///a', withCode('EACCES'), 'The node has no permission to use the Unix socket in FANFARE_REDIS_URL'],
     [
       'redis://a',
       new Error('ERR unknown command `EVALSHA`, with args beginning with: `hush`'),

@@ -42,12 +42,12 @@ describe('a Redis that is not there when the node starts', () => {
     const node = cluster.node();
     await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
     expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
-      'Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
+      'Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.',
     );
     expect(await node.readiness()).toEqual({
       status: 503,
       reason:
-        'Redis is not connected. Redis refuses the connection: is it running, and does FANFARE_REDIS_URL name its host and port?',
+        'Redis is not connected. Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.',
     });
     expect(await node.metric('fanfare_relay_connected')).toBe(0);
     expect(await node.metric('fanfare_not_ready{reason="connecting"}')).toBe(1);
@@ -102,7 +102,7 @@ describe('a Redis with the data of a release that this one does not understand',
       node.log.some(
         ({ msg }) =>
           msg ===
-          'What stands in Redis was written by another release of Fanfare (layout 7 is not 1): give this one a FANFARE_REDIS_PREFIX of its own (docs/operations.md, Upgrades).',
+          'The data in Redis was written by an incompatible release of Fanfare (layout 7 is not 1). Use a different FANFARE_REDIS_PREFIX for this release (docs/operations.md, Upgrades).',
       ),
     );
     expect((await node.readiness()).status).toBe(503);
@@ -229,7 +229,7 @@ describe('a Redis that hangs', () => {
     const node = cluster.node();
     await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
     expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
-      'Redis does not answer: is the host up, reachable, and a Redis?',
+      'Redis does not respond. Check that the host is up, reachable and runs Redis.',
     );
     await redis.resume();
     await untilReady(cluster, true);
@@ -344,9 +344,9 @@ describe('a Redis that is out of memory', () => {
     };
     expect(await writer.publish('t', 1)).toMatchObject(refused);
     expect(await writer.subscribe('t')).toMatchObject(refused);
-    const sentence = 'Redis is out of memory (maxmemory): give it more, or keep less history.';
+    const sentence = 'Redis is out of memory (maxmemory). Give it more memory, or keep less history.';
     await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
-    const reason = 'Redis is out of memory (maxmemory) and refuses what is published';
+    const reason = 'Redis is out of memory (maxmemory) and rejects publications';
     await until('readiness says so', async () => (await node.readiness()).reason === reason);
     expect(await node.metric('fanfare_not_ready{reason="outOfMemory"}')).toBe(1);
     expect(await node.metric('fanfare_not_ready{reason="unproven"}')).toBe(0);
@@ -389,7 +389,7 @@ describe('a Redis that is out of memory', () => {
     await admin.config('SET', 'maxmemory', '1');
     await untilReady(cluster, false);
     await until('it is told', () =>
-      cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast go on. /readyz says 503.')),
+      cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast still work. /readyz returns 503.')),
     );
     expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', 1)).toEqual([1]);

@@ -132,8 +132,7 @@ describe('a node that is cut off from Redis', () => {
       type: 'error',
       code: 'unavailable',
       retryable: true,
-      message:
-        'This node cannot tell which tokens are revoked: it has not read the revocations from Redis lately. Retry.',
+      message: 'This node has no current revocation list from Redis, so it accepts no token. Retry.',
     };
     expect(await refused(await tokenOf('bob'), 1, cluster)).toMatchObject({
       error: unavailable,
@@ -164,7 +163,7 @@ describe('a node that is cut off from Redis', () => {
     await until('it cannot tell', async () => (await cluster.node(1).metric('fanfare_revocation_lag_seconds')) > 5);
     expect(await revoke({ subject: 'mallory' }, 1, cluster)).toMatchObject({
       status: 503,
-      body: { error: { code: 'unavailable', message: expect.stringMatching(/^Revoked at this node\. .* is 202\.$/) } },
+      body: { error: { code: 'unavailable', message: expect.stringMatching(/^Revoked on this node, .* is 202\.$/) } },
     });
     expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
     await there.settle();
@@ -223,7 +222,7 @@ describe('a key that its issuer takes back', () => {
     late.decide();
     expect(await waiting.next('error')).toMatchObject({
       code: 'invalidToken',
-      message: 'The token is signed with a key that its issuer has taken back.',
+      message: 'The issuer has withdrawn the key that signed the token.',
     });
     await ofFresh.settle();
     await ofService.settle();
@@ -251,7 +250,12 @@ describe('revocations', () => {
     expect(await answerTo('s0')).toMatchObject({ status: '202 Accepted' });
     expect(await answerTo('another')).toMatchObject({
       status: '503 Service Unavailable',
-      body: { error: { code: 'overloaded', message: expect.stringMatching(/^There are 250000 revocations, .*\.$/) } },
+      body: {
+        error: {
+          code: 'overloaded',
+          message: expect.stringMatching(/^The limit of 250000 revocations is reached\. .*\.$/),
+        },
+      },
     });
     // A name that no subject can have is no revocation, and takes no place.
     for (const wrong of ['key:no_key', 'x'.repeat(129)])

@@ -167,14 +167,14 @@ describe('Redis with Sentinels', () => {
     expect(await admin.info('replication')).toContain('role:master');
     expect(await lateAdmin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster')).toContain(String(master.port));
     expect(logged(node, 'masterAnnounced').map(({ msg }) => msg)).toEqual([
-      `The Sentinel at 127.0.0.1:${first.port} announces another master: 127.0.0.1:${replica.port} instead of 127.0.0.1:${master.port}.`,
+      `The Sentinel at 127.0.0.1:${first.port} announced a new master: 127.0.0.1:${replica.port} replaces 127.0.0.1:${master.port}.`,
     ]);
     await until('it is ready', async () => (await node.readiness()).status === 200);
     const lost = logged(node, 'redisLost').map(({ msg }) => msg);
     expect(lost.length).toBeGreaterThanOrEqual(2);
     expect(new Set(lost)).toEqual(
       new Set([
-        `Closed the connection to Redis: the Sentinels announce 127.0.0.1:${replica.port} as the master. Opening another.`,
+        `Closed the connection to Redis: the Sentinels announced 127.0.0.1:${replica.port} as the new master. Reconnecting.`,
       ]),
     );
 
@@ -289,7 +289,7 @@ describe('Redis with Sentinels', () => {
         await until('it is refused again', async () => String(await sentinelAdmin.call('ACL', 'LOG')) !== '');
       }
       expect(refusals()).toEqual([
-        expect.stringContaining(`The Sentinel at ${where} does not let this node subscribe`),
+        expect.stringContaining(`The Sentinel at ${where} does not permit this node to subscribe`),
       ]);
       await sentinelAdmin.call('ACL', 'SETUSER', 'app', '+subscribe', '&+switch-master');
       await sentinelAdmin.client('KILL', 'USER', 'app');
@@ -340,7 +340,7 @@ describe('Redis with Sentinels', () => {
       node.log.some(
         ({ msg }) =>
           msg ===
-          'No Sentinel in FANFARE_REDIS_URL answers: are they running, and are host, port, password and TLS (rediss or redis) right?',
+          'No Sentinel in FANFARE_REDIS_URL responds. Check that they are running and that host, port, password and TLS (rediss or redis) are correct.',
       ),
     );
     await using _ = await startSentinel({ masterName: 'mymaster', masterPort: redis.port, port: gone.port });
@@ -353,7 +353,7 @@ describe('Redis with Sentinels', () => {
     const url = `redis://127.0.0.1:${sentinel.port}`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
     await until('the log says so', () =>
-      cluster.node().log.some(({ msg }) => msg.includes('FANFARE_REDIS_URL is redis+sentinel://host:26379/name')),
+      cluster.node().log.some(({ msg }) => msg.includes('To use Sentinels, write redis+sentinel://host:26379/name')),
     );
   });
 
@@ -367,7 +367,7 @@ describe('Redis with Sentinels', () => {
         .node()
         .log.some(
           ({ msg }) =>
-            msg === 'The Sentinels in FANFARE_REDIS_URL know no master of that name: check the name behind the slash.',
+            msg === 'The Sentinels in FANFARE_REDIS_URL have no master of that name. Check the name after the slash.',
         ),
     );
   });

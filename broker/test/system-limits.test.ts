@@ -23,8 +23,8 @@ describe('the limits of the system', () => {
   it.each([
     ['nofile', { clientSockets: 768 }, 768, 10_000, 'LimitNOFILE'],
     ['net.core.somaxconn', { backlog: 128 }, 128, 512, 'net.core.somaxconn is 128'],
-    ['net.netfilter.nf_conntrack_max', { trackedConnections: 9_999 }, 9_999, 10_000, 'do not track the port'],
-    ['cpu.max', { cpus: 0.25 }, 0.3, 1, 'Raise the CPU limit'],
+    ['net.netfilter.nf_conntrack_max', { trackedConnections: 9_999 }, 9_999, 10_000, 'exclude the port from tracking'],
+    ['cpu.max', { cpus: 0.25 }, 0.3, 1, 'Raise or remove the CPU limit'],
     ['memory.max', { memoryBytes: gibibyte / 2 }, gibibyte / 2, gibibyte, 'NODE_OPTIONS=--max-old-space-size=307'],
   ])('are told where %s is too small', (limit, system, value, wanted, hint) => {
     const told = systemLimits(settings, { ...enough, ...system });

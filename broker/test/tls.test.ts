@@ -193,7 +193,7 @@ describe('a renewed certificate', () => {
     // Nothing that our own look at it finds: only the TLS library reads the rest of the chain.
     writeFileSync(folder.certFile, `${readFileSync(folder.certFile)}-----BEGIN CERTIFICATE-----\n!\n`);
     await until('the log says so again', () =>
-      node.log.some(({ msg }) => msg.includes('The TLS library does not accept the certificate')),
+      node.log.some(({ msg }) => msg.includes('The TLS library rejects the certificate')),
     );
     expect(await shown(port)).toBe('second');
   });
@@ -255,18 +255,18 @@ describe('the settings of TLS', () => {
     const text = folder.write('text.pem', 'What?\n');
     const absent = '/nowhere/key.pem';
     expect(wrong({ FANFARE_TLS_CERT_FILE: text, FANFARE_TLS_KEY_FILE: absent })).toEqual([
-      'FANFARE_TLS_CERT_FILE names a file with no certificate in it: it is not PEM.',
+      'FANFARE_TLS_CERT_FILE names a file that contains no certificate: it is not PEM.',
       'FANFARE_TLS_KEY_FILE names a file that cannot be read: there is no file at this path (ENOENT).',
     ]);
     const exchanged = wrong({ FANFARE_TLS_CERT_FILE: folder.keyFile, FANFARE_TLS_KEY_FILE: folder.certFile });
     expect(exchanged).toEqual([
-      expect.stringContaining('FANFARE_TLS_CERT_FILE names a file with no certificate in it'),
-      expect.stringContaining('FANFARE_TLS_KEY_FILE names a file with no private key in it'),
+      expect.stringContaining('FANFARE_TLS_CERT_FILE names a file that contains no certificate'),
+      expect.stringContaining('FANFARE_TLS_KEY_FILE names a file that contains no private key'),
     ]);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' });
     const sentences = wrong({ ...folder.env, FANFARE_TLS_KEY_FILE: folder.write('locked.pem', locked) });
-    expect(sentences).toEqual([expect.stringContaining('no private key in it: it needs a passphrase')]);
+    expect(sentences).toEqual([expect.stringContaining('no private key: it is encrypted with a passphrase')]);
   });
 
   it('name a key that belongs to the certificate', async () => {
@@ -284,8 +284,8 @@ describe('the settings of TLS', () => {
     const certificate = readCertificate(folder);
     const at = (ms: number): string | null => explainValidity(certificate, ms);
     const day = 86_400_000;
-    expect(at(certificate.notAfterMs + 1)).toMatch(/has expired at 20.*: clients refuse it\.$/);
-    expect(at(certificate.notBeforeMs - 1)).toMatch(/is not good before 20.*: clients refuse it\.$/);
+    expect(at(certificate.notAfterMs + 1)).toMatch(/expired at 20.*\. Clients reject it\. Renew it\.$/);
+    expect(at(certificate.notBeforeMs - 1)).toMatch(/is not valid before 20.*\. Clients reject it\.$/);
     expect(at(certificate.notAfterMs - 13 * day)).toMatch(/ expires at 20/);
     expect(at(certificate.notAfterMs - 15 * day)).toBe(null);
   });

@@ -295,7 +295,7 @@ describe('a collector whose answers do not end', () => {
     await using client = createClient(node.url);
     await client.publish('news', 1);
     await until('it is said', () => events(node, 'tracingFailed').length > 0);
-    expect(events(node, 'tracingFailed')[0]).toContain('no whole answer within 3000 ms');
+    expect(events(node, 'tracingFailed')[0]).toContain('no complete answer within 3000 ms');
     await until('the connection is cut', () => trickle.cut === 1);
     await client.publish('news', 2);
     await until('the next one is given up on', () => trickle.cut === 2, 10_000);

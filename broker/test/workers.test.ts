@@ -171,8 +171,8 @@ describe('workers', () => {
     await using node = await startWorkers();
     const pid = pidOf(node, 2);
     process.kill(pid, 'SIGSTOP');
-    expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not answer' });
-    expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not answer' });
+    expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not respond' });
+    expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not respond' });
     process.kill(pid, 'SIGCONT');
     expect((await ask(node, '/healthz')).status).toBe(200);
   });
@@ -328,7 +328,7 @@ describe('a port of several workers', () => {
   const refused = (port: number): object => ({
     code: 2,
     out: '',
-    err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or the address is not one of this machine. Set FANFARE_PORT or FANFARE_HOST.\n`,
+    err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or this machine does not have the address. Change FANFARE_PORT or FANFARE_HOST.\n`,
   });
 
   it('is neither shared with a broker that has it, nor given to one that wants it', async () => {
@@ -343,7 +343,7 @@ describe('a port of several workers', () => {
     expect(finished.slice(0, 3)).toEqual([refused(alone.port), refused(node.port), refused(node.port)]);
     expect(finished[3]).toMatchObject({
       code: 2,
-      err: expect.stringContaining('Set FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
+      err: expect.stringContaining('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
     });
   });
 

@@ -177,14 +177,14 @@ it('says that it was the rate where the turn of a publication has not come in ti
   let published = 0;
   node.on('publish', ({ id }, connection, proceed) => {
     if (++published <= 8) proceed();
-    else connection.error(id, 'rateLimited', 'You sent more than you may.', 600_000);
+    else connection.error(id, 'rateLimited', 'Rate limit exceeded.', 600_000);
   });
   const all = Array.from({ length: 60 }, (_, value) => client.publish('a', value, { timeoutMs: 500 }));
   const failed = (await Promise.allSettled(all)).flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
   expect(failed).toHaveLength(52);
   for (const error of failed) {
     expect(error).toMatchObject({ code: 'timeout', maybeDelivered: false, cause: { code: 'rateLimited' } });
-    expect(error.message).toContain('You sent more than you may.');
+    expect(error.message).toContain('Rate limit exceeded.');
   }
 });
 

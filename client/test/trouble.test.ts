@@ -40,7 +40,7 @@ it('says why there is no connection, where, and after how many attempts', async 
 it('says what the server says', async () => {
   await using node = await startTestNode();
   node.refuseWith = 404;
-  node.sentence = 'There is nothing here; the WebSocket endpoint is /ws.';
+  node.sentence = 'Not found. The WebSocket endpoint is /ws.';
   await using client = createClient(node.url, quick);
   const states = record(client, 'state');
   const errors = record(client, 'error');

@@ -137,7 +137,7 @@ describe('a connection that cannot be opened', () => {
   }
 
   it.each([
-    [404, 'There is nothing here; the WebSocket endpoint is /ws.\n'],
+    [404, 'Not found. The WebSocket endpoint is /ws.\n'],
     [503, ''],
     [200, '<html>'],
     [302, 'x'.repeat(100_000)],

@@ -111,7 +111,7 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
 
   it.each(['production', 'sentinel'])('of %s start no node before the operator has said whom to trust', (overlay) => {
     expect(refusalsOf(of(overlay))).toEqual([
-      'FANFARE_TRUSTED_PROXIES has a placeholder: it must be addresses or networks such as 10.0.0.0/8, separated by commas.',
+      'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
     ]);
     for (const name of Object.keys(promisedSettings)) expect(page).toContain(name);
   });

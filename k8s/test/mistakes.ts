@@ -593,7 +593,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a setting that does not exist',
     foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_MAX_… is no setting; did you mean FANFARE_MAX_CONNECTIONS?',
+    sentence: 'FANFARE_MAX_… is not a setting; did you mean FANFARE_MAX_CONNECTIONS?',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTION = '1';
     },
@@ -633,7 +633,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a URL of Sentinels without the name of the master',
     foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_REDIS_URL names no master',
+    sentence: 'FANFARE_REDIS_URL has no master name',
     overlay: 'sentinel',
     plant: ({ config }) => {
       config.FANFARE_REDIS_URL = config.FANFARE_REDIS_URL.replace('/mymaster', '');

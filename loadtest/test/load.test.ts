@@ -304,6 +304,6 @@ it('says what the broker says of a token that is none', async () => {
       shards: 1,
       localAddress: null,
     });
-    await expect(shard.open()).rejects.toThrow(/The token is no signed JWT|4502 unauthenticated/);
+    await expect(shard.open()).rejects.toThrow(/The token is not a signed JWT|4502 unauthenticated/);
   }
 });

@@ -75,7 +75,7 @@ export const jsonClientCodec: ClientCodec = {
   },
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
-    if (typeof frame !== 'string') throw new LayoutError('A binary frame came on a connection that speaks JSON.');
+    if (typeof frame !== 'string') throw new LayoutError('Received a binary frame on a JSON connection.');
     const fields = parse(frame);
     const type = string(fields, 'type');
     if (!Object.hasOwn(layouts, type)) return null;

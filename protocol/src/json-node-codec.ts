@@ -226,7 +226,7 @@ function decodeCommand(fields: Fields, frame: Uint8Array, span: Span | null): Co
       return new CommandError(
         id,
         'unknownCommand',
-        `There is no command ${JSON.stringify(type.slice(0, 64))} in protocol version 1.`,
+        `Protocol version 1 has no command ${JSON.stringify(type.slice(0, 64))}.`,
       );
   }
 }
@@ -243,7 +243,7 @@ function decodeTopic(fields: Fields, id: CommandId): Topic | CommandError {
   return parseTopic(text) ?? new CommandError(id, 'invalidTopic', explainInvalidTopic(text));
 }
 
-const sinceRule = '"since" must be {"epoch": "…", "offset": n} as a reply or a push gave it.';
+const sinceRule = '"since" must be {"epoch": "…", "offset": n}, as received in a reply or a push.';
 
 function decodeSince(since: unknown): Position | null | 'wrong' {
   if (since === undefined || since === null) return null;

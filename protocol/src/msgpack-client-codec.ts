@@ -104,7 +104,7 @@ export class MsgpackClientCodec implements ClientCodec {
   }
 
   decode(frame: string | ArrayBuffer): ServerMessage | null {
-    if (typeof frame === 'string') throw new LayoutError('A text frame came on a connection that speaks MessagePack.');
+    if (typeof frame === 'string') throw new LayoutError('Received a text frame on a MessagePack connection.');
     const reader = new Reader(new Uint8Array(frame));
     const count = reader.arrayHeader('a message');
     if (count < 2) throw new LayoutError(`A message has at least 2 elements, not ${count}.`);

@@ -126,7 +126,7 @@ export class MsgpackNodeCodec implements NodeCodec {
         return new CommandError(
           id,
           'unknownCommand',
-          `There is no command type ${type} in protocol version 1. The rest of the frame was ignored.`,
+          `Protocol version 1 has no command type ${type}. The rest of the frame was ignored.`,
         );
     }
   }

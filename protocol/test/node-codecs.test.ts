@@ -139,7 +139,7 @@ describe('a JSON frame', () => {
     ['{"id":1}', /^A command needs a "type"\.$/],
     ['{"type":"ping","id":0}', /^"id" must be an integer from 1 to 4294967295, not 0\.$/],
     ['{"type":"ping","id":{}}', /^"id" must be an integer from 1 to 4294967295, not an object\.$/],
-    ['{"type":"nope"}', /^There is no command "nope" in protocol version 1\.$/],
+    ['{"type":"nope"}', /^Protocol version 1 has no command "nope"\.$/],
     ['{"type":"subscribe"}', /^"topic" must be a string\.$/],
     ['{"type":"subscribe","topic":"*"}', /^The topic "\*" has a wildcard/],
     ['{"type":"history"}', /^"topic" must be a string\.$/],
@@ -295,7 +295,7 @@ describe('a MessagePack frame', () => {
     ],
     ['93 02 01 a561', 'The topic claims 5 bytes at byte 4; 1 are left. The rest of the frame was ignored.'],
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
-    ['92 09 01', 'There is no command type 9 in protocol version 1. The rest of the frame was ignored.'],
+    ['92 09 01', 'Protocol version 1 has no command type 9. The rest of the frame was ignored.'],
     ['93 01 01 a1ff', 'The token is not valid UTF-8. The rest of the frame was ignored.'],
   ])('%s is answered with a sentence', (frame, sentence) => {
     expect(messageOf(msgpack(frame))).toBe(sentence);

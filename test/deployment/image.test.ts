@@ -24,7 +24,7 @@ describe('the Dockerfiles', () => {
   it('open the port of clients, which asks for authentication, and leave the admin port on loopback', () => {
     const last = stagesOf(ofNode).at(-1);
     const environment = last === undefined ? {} : environmentOf(last);
-    expect(() => loadConfig(environment)).toThrow('FANFARE_HOST opens the node to others without authentication');
+    expect(() => loadConfig(environment)).toThrow('FANFARE_HOST exposes the node without authentication');
     // As with `docker run --network host`.
     const { host, adminHost } = loadConfig({ ...environment, FANFARE_AUTH: 'none' });
     expect({ host, adminHost }).toEqual({ host: '0.0.0.0', adminHost: '127.0.0.1' });

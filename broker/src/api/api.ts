@@ -71,7 +71,7 @@ export class NodeApi implements Api {
     refuseOutdated(this.#parts.store);
     const identity = await this.#identify(token);
     if (!identity.isService && !(await this.#affords(identity))) {
-      throw new ApiError('429 Too Many Requests', 'rateLimited', 'You send more than you may: slow down.');
+      throw new ApiError('429 Too Many Requests', 'rateLimited', 'Rate limit exceeded. Slow down.');
     }
     const ticket = await this.#parts.tickets.issue(token as string);
     this.#parts.counters.ticketsIssued++;
@@ -90,14 +90,15 @@ export class NodeApi implements Api {
   /** Also where it is not known what is revoked: to take rights away must not depend on Redis. */
   async #revoke({ token, body }: ApiRequest): Promise<Answer> {
     const { isAdmin, subject: by } = await this.#identify(token);
-    if (!isAdmin) throw new ApiError('403 Forbidden', 'notPermitted', 'This needs an API key with "admin": true.');
+    if (!isAdmin)
+      throw new ApiError('403 Forbidden', 'notPermitted', 'This request requires an API key with "admin": true.');
     const { log, store, revocations } = this.#parts;
     const { kind, value } = readRevocation(body);
     const revocation = revocations.create(kind, value, Date.now());
     // An API key that is in use can always be revoked: it may be the one that filled the list.
     const hasRoom = revocations.size < maxRevocations || revocations.known(revocation) !== undefined;
     if (!hasRoom && !(kind === 'subject' && this.#parts.authenticator.isApiKey(value))) {
-      const sentence = `There are ${revocations.size} revocations, the most that can be remembered: lower maxLifetimeSeconds of the issuers, so that they end sooner.`;
+      const sentence = `The limit of ${revocations.size} revocations is reached. Lower maxLifetimeSeconds of the issuers, so that revocations expire sooner.`;
       throw new ApiError('503 Service Unavailable', 'overloaded', sentence);
     }
     const until = revocation.untilMs === forever ? null : new Date(revocation.untilMs).toISOString();
@@ -105,16 +106,23 @@ export class NodeApi implements Api {
     try {
       await store.revoke(revocation);
     } catch (error) {
-      log.warn({ ...fields, isConfirmed: false }, `A ${kind} was revoked by ${by}, but Redis did not take it yet.`);
+      log.warn(
+        { ...fields, isConfirmed: false },
+        `${by} revoked a ${kind}, but Redis has not confirmed it yet. Retrying.`,
+      );
       throw error;
     }
-    log.info({ ...fields, isConfirmed: true }, `A ${kind} was revoked by ${by}.`);
+    log.info({ ...fields, isConfirmed: true }, `${by} revoked a ${kind}.`);
     return { status: '202 Accepted', body: {} };
   }
 
   async #identify(token: string | null): Promise<Identity> {
     if (token === null) {
-      throw new ApiError('401 Unauthorized', 'unauthenticated', 'Send "Authorization: Bearer" and a token or API key.');
+      throw new ApiError(
+        '401 Unauthorized',
+        'unauthenticated',
+        'Send "Authorization: Bearer" with a token or API key.',
+      );
     }
     const identity = await this.#parts.authenticator.authenticate(token);
     if (this.#parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
@@ -134,17 +142,17 @@ function readRevocation(body: string): { readonly kind: RevocationKind; readonly
     throw wrong('The body must be a JSON object, such as {"subject":"ada"}.');
   }
   if (Object.hasOwn(request, 'forSeconds')) {
-    throw wrong('Leave out forSeconds: a revocation is remembered for as long as what it revokes can be good.');
+    throw wrong('Remove forSeconds. A revocation lasts until the revoked tokens have expired.');
   }
   const [entry, ...others] = Object.entries(request) as [string, unknown][];
   const kind: RevocationKind | undefined = revocationKinds.find((name) => name === entry?.[0]);
   if (entry === undefined || kind === undefined || others.length > 0) {
-    throw wrong(`Give one of ${revocationKinds.join(', ')}, and nothing else.`);
+    throw wrong(`Give exactly one of ${revocationKinds.join(', ')}.`);
   }
   const [, value] = entry;
   const most = maxValueBytes[kind];
   if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > most) {
-    throw wrong(`${kind} must be a text of 1 to ${most} bytes.`);
+    throw wrong(`${kind} must be a string of 1 to ${most} bytes.`);
   }
   if (
     kind === 'subject' &&
@@ -152,7 +160,7 @@ function readRevocation(body: string): { readonly kind: RevocationKind; readonly
     !isApiKeyId(value.slice(apiKeySubjectPrefix.length))
   ) {
     throw wrong(
-      `No API key can have this name: write "${apiKeySubjectPrefix}" and 1 to 64 characters of A-Z a-z 0-9 -.`,
+      `No API key can have this name. Write "${apiKeySubjectPrefix}" and 1 to 64 characters of A-Z a-z 0-9 -.`,
     );
   }
   return { kind, value };
@@ -165,7 +173,7 @@ function refusal(error: unknown, onBug: (error: unknown) => void): Answer {
     return answerOf(status, error.code, error.message);
   }
   onBug(error);
-  return answerOf('500 Internal Server Error', 'internal', 'The node failed at this request and has logged why.');
+  return answerOf('500 Internal Server Error', 'internal', 'Internal error. See the log of the node.');
 }
 
 function answerOf(status: string, code: string, message: string): Answer {

@@ -111,32 +111,32 @@ function wordsOf(words: readonly string[]): string {
 /** Every field of the document, by the part of it that it stands in. */
 export const authFields = {
   '': {
-    issuers: field(z.array(z.unknown()), 'a list of issuers', '`[]`', 'Who issues JWTs that are accepted.'),
-    apiKeys: field(z.array(z.unknown()), 'a list of API keys', '`[]`', 'Keys of backend services.'),
-    hook: field(z.looseObject({}), 'an object', 'none', 'A backend that is asked too.'),
+    issuers: field(z.array(z.unknown()), 'a list of issuers', '`[]`', 'Issuers whose JWTs the node accepts.'),
+    apiKeys: field(z.array(z.unknown()), 'a list of API keys', '`[]`', 'API keys of backend services.'),
+    hook: field(z.looseObject({}), 'an object', 'none', 'Authorization hook: a backend that also decides.'),
   },
   issuers: {
-    issuer: field(text(512), 'a text', 'required', 'The `iss` of its tokens, exactly.'),
-    audience: field(text(512), 'a text', 'any', 'The `aud` that its tokens must have.'),
-    keys: field(z.array(z.unknown()), 'a list of keys', '`[]`', 'Keys that its tokens are signed with.'),
+    issuer: field(text(512), 'a text', 'required', 'Exact `iss` of its tokens.'),
+    audience: field(text(512), 'a text', 'any', 'Required `aud` of its tokens.'),
+    keys: field(z.array(z.unknown()), 'a list of keys', '`[]`', 'Keys that sign its tokens.'),
     jwksUrl: field(
       text(2_048),
       'a URL',
       'none',
-      'Where its keys are published (JWKS). It is read in the background; `https`, or `http` to this machine.',
+      'URL of its published keys (JWKS), which the node reads in the background. `https`, or `http` to this machine only.',
     ),
     algorithms: field(
       z.array(z.enum(algorithms)).min(1),
       wordsOf(algorithms),
       '`["RS256","ES256","EdDSA"]`',
-      'Algorithms that keys from `jwksUrl` may be for.',
+      'Allowed algorithms of the keys from `jwksUrl`.',
     ),
-    clockSkewSeconds: integerField(0, 300, '5', 'How far its clock may be off.'),
+    clockSkewSeconds: integerField(0, 300, '5', 'Allowed clock difference to the issuer.'),
     maxLifetimeSeconds: integerField(
       1,
       31_536_000,
       '86400',
-      'Longest time from `iat` (without it, from now) to `exp`. What is revoked is remembered for as long.',
+      'Maximum time from `iat` (if missing: from now) to `exp`. Revocations are kept for this long.',
     ),
   },
   keys: {
@@ -144,23 +144,23 @@ export const authFields = {
       z.enum(algorithms),
       `one of ${algorithms.join(', ')}`,
       'required',
-      'What the key is good for. A token with another `alg` is refused.',
+      'Algorithm of the key. Tokens with a different `alg` are rejected.',
     ),
-    kid: field(text(512), 'a text', 'any', 'The `kid` of tokens that are signed with it.'),
+    kid: field(text(512), 'a text', 'any', 'The `kid` of tokens signed with this key.'),
     secret: field(text(4_096), 'a text', 'none', `For HS256: at least ${minSecretBytes} bytes.`),
     secretFile: field(
       text(4_096),
       'the path of a file',
       'none',
-      'File that holds the secret, without the line break at its end.',
+      'File that contains the secret; a trailing line break is ignored.',
     ),
     publicKey: field(
       text(65_536),
       'a public key in PEM',
       'none',
-      'For the others: the public key, or a certificate, in PEM.',
+      'For the other algorithms: the public key, or a certificate, in PEM.',
     ),
-    publicKeyFile: field(text(4_096), 'the path of a file', 'none', 'File that holds the public key.'),
+    publicKeyFile: field(text(4_096), 'the path of a file', 'none', 'File that contains the public key.'),
   },
   apiKeys: {
     id: field(
@@ -173,38 +173,48 @@ export const authFields = {
       z.string().regex(/^[0-9a-f]{64}$/),
       '64 hexadecimal digits',
       'required',
-      'SHA-256 of the whole key; `npm start -- api-key <id>` makes both.',
+      'SHA-256 of the whole key. `npm start -- api-key <id>` creates both.',
     ),
-    permissions: field(z.unknown(), 'an object', '`{}`', 'What it may do, as in the claim `fanfare` of a JWT.'),
-    admin: field(z.boolean(), 'true or false', 'false', 'Whether it may revoke.'),
+    permissions: field(
+      z.unknown(),
+      'an object',
+      '`{}`',
+      'Permissions, in the same form as the claim `fanfare` of a JWT.',
+    ),
+    admin: field(z.boolean(), 'true or false', 'false', 'Whether the key may revoke.'),
     messageIdGroup: field(
       z.string().regex(namePattern),
       namedAs,
       'none',
-      'Keys of one group count as one publisher: what one has published with a `messageId`, another does not publish again.',
+      'Keys of one group count as one publisher: a `messageId` that one key has used, another key does not publish again.',
     ),
   },
   hook: {
-    url: field(text(2_048), 'a URL', 'required', 'Where to `POST` what is asked: `https`, or `http` to this machine.'),
+    url: field(
+      text(2_048),
+      'a URL',
+      'required',
+      'URL that receives the `POST` requests: `https`, or `http` to this machine only.',
+    ),
     allowHttp: field(
       z.boolean(),
       'true or false',
       'false',
-      'Whether `url` may be `http` to another machine. Anybody on the way can then change the answers and read `token`.',
+      'Whether `url` may be `http` to another machine. Anyone on the network path can then change the answers and read `token`.',
     ),
     events: field(
       z.array(z.enum(hookEvents)).min(1),
       wordsOf(hookEvents),
       'required',
-      'What it is asked about; `subscribe` is everything that reads a topic.',
+      'Events that the hook decides. `subscribe` covers everything that reads a topic.',
     ),
-    timeoutMs: integerField(10, 60_000, '1000', 'How long an answer may take.'),
-    maxConcurrent: integerField(1, 100_000, '100', 'Questions open at once.'),
+    timeoutMs: integerField(10, 60_000, '1000', 'How long the hook may take to answer.'),
+    maxConcurrent: integerField(1, 100_000, '100', 'Maximum number of concurrent requests to the hook.'),
     whenDown: field(
       z.enum(['refuse', 'allow']),
       '"refuse" or "allow"',
       'refuse',
-      'What holds while it does not answer.',
+      'Decision while the hook does not answer.',
     ),
     token: field(
       z.string().regex(/^[\x21-\x7e]{1,4096}$/),
@@ -237,7 +247,7 @@ export function readAuth(
   const apiKeys = listOf(fields['apiKeys']).map((key, index) => readApiKey(key, place.at(`apiKeys[${index}]`)));
   const hook = fields['hook'] === undefined ? null : readHook(fields['hook'], place.at('hook'));
   if (isStart && issuers.length + apiKeys.length === 0)
-    place.wrong('has neither issuers nor apiKeys: nobody could connect.');
+    place.wrong('has neither issuers nor apiKeys, so no client could connect. Add one.');
   refuseRepeated(
     'issuers',
     'issuer',
@@ -273,15 +283,15 @@ function readIssuer(value: unknown, place: Place, isStart: boolean): Issuer {
   );
   if (jwksUrl !== null && isUsableUrl('jwksUrl', jwksUrl, place) && isUnsafe(jwksUrl))
     place.wrong(
-      'has a jwksUrl that is http, and does not lead to this machine: who can change what it answers could let anybody in.',
+      'has an http jwksUrl to another machine. Anyone who can change its answer could forge tokens. Use https.',
     );
   if (isStart && isObject(value) && listed.length === 0 && !Object.hasOwn(value, 'jwksUrl'))
-    place.wrong('has neither keys nor a jwksUrl: none of its tokens could be checked.');
+    place.wrong('has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.');
   const named = fields['algorithms'] as readonly Algorithm[] | undefined;
   if (named !== undefined && jwksUrl === null)
-    place.wrong('has algorithms, which are those of keys from jwksUrl: each of its keys has its own.');
+    place.wrong('has algorithms but no jwksUrl. Remove algorithms: each entry of keys has its own.');
   if (named?.includes('HS256') === true)
-    place.wrong('has HS256 among its algorithms, which are those of keys from jwksUrl: a secret cannot be published.');
+    place.wrong('has HS256 in algorithms. Remove it: a jwksUrl cannot publish a secret.');
   return {
     issuer: (fields['issuer'] as string | undefined) ?? '',
     audience: (fields['audience'] as string | undefined) ?? null,
@@ -303,7 +313,7 @@ function readKey(value: unknown, place: Place): IssuerKey | null {
   const others = isSecret ? ['publicKey', 'publicKeyFile'] : ['secret', 'secretFile'];
   const other = others.find((name) => fields[name] !== undefined);
   if (other !== undefined) {
-    place.wrong(`has a ${other}, which ${algorithm} does not take: give ${inline} or ${inFile}.`);
+    place.wrong(`has a ${other}, which ${algorithm} does not use. Set ${inline} or ${inFile}.`);
     return null;
   }
   const material = materialOf(fields, inline, inFile, place);
@@ -332,25 +342,25 @@ function secretOf(material: string, place: Place): Uint8Array | null {
   if (material.includes('-----BEGIN')) {
     // Who knows a public key could sign with it.
     place.wrong(
-      'has a key or certificate in PEM as its secret: HS256 needs a secret that only the issuer and this node know.',
+      'has a PEM key or certificate as its secret. HS256 requires a secret that only the issuer and this node know.',
     );
     return null;
   }
   if (secret.length >= minSecretBytes) return secret;
-  place.wrong(`has a secret of ${secret.length} bytes: HS256 needs at least ${minSecretBytes}.`);
+  place.wrong(`has a secret of ${secret.length} bytes. HS256 requires at least ${minSecretBytes}.`);
   return null;
 }
 
 function publicKeyOf(pem: string, algorithm: Algorithm, place: Place): KeyObject | null {
   if (/PRIVATE KEY/.test(pem)) {
-    place.wrong('has a private key: give the public one here, and leave the private one with the issuer.');
+    place.wrong('has a private key. Use the public key here, and keep the private key at the issuer.');
     return null;
   }
   let key: KeyObject;
   try {
     key = createPublicKey(pem);
   } catch {
-    place.wrong('has a public key that is none in PEM.');
+    place.wrong('has a public key that is not valid PEM.');
     return null;
   }
   const wrong = explainWrongKey(key, algorithm);
@@ -363,15 +373,15 @@ function publicKeyOf(pem: string, algorithm: Algorithm, place: Place): KeyObject
 export function explainWrongKey(key: KeyObject, algorithm: Algorithm): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   const wanted = { HS256: undefined, RS256: 'rsa', ES256: 'ec', EdDSA: 'ed25519' }[algorithm];
-  if (type !== wanted) return `a key of type ${type}, which ${algorithm} does not take`;
+  if (type !== wanted) return `a key of type ${type}, which ${algorithm} does not use`;
   if (algorithm === 'RS256' && (details?.modulusLength ?? 0) < 2_048) return 'an RSA key of fewer than 2048 bits';
-  if (algorithm === 'ES256' && details?.namedCurve !== 'prime256v1') return 'a key of another curve than P-256';
+  if (algorithm === 'ES256' && details?.namedCurve !== 'prime256v1') return 'a key on a curve other than P-256';
   return null;
 }
 
 function readApiKey(value: unknown, place: Place): ApiKey {
   const fields = readFields('apiKeys', value, place);
-  const grants = readGrants(fields['permissions'] ?? {}, (wrong) => place.wrong(`has wrong permissions: ${wrong}`));
+  const grants = readGrants(fields['permissions'] ?? {}, (wrong) => place.wrong(`has invalid permissions: ${wrong}`));
   return {
     id: (fields['id'] as string | undefined) ?? '',
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
@@ -387,7 +397,7 @@ function readHook(value: unknown, place: Place): HookSettings {
   const url = (fields['url'] as string | undefined) ?? '';
   if (url !== '' && isUsableUrl('url', url, place) && isUnsafe(url) && fields['allowHttp'] !== true)
     place.wrong(
-      'has a url that is http, and does not lead to this machine: use https, or set "allowHttp": true if only the nodes and the hook are on the way.',
+      'has an http url to another machine. Use https, or set "allowHttp": true if only the nodes and the hook are on the network path.',
     );
   return {
     url,
@@ -412,7 +422,7 @@ function readFields(part: Part, value: unknown, place: Place): Fields {
     if (field === undefined)
       place.wrong(`has an unknown field, number ${index + 1}; ${explainUnknown(name, Object.keys(known))}`);
     else if (field.schema.safeParse(content).success) right[name] = content;
-    else place.wrong(`has a wrong ${name}: it must be ${field.mustBe}.`);
+    else place.wrong(`has an invalid ${name}: it must be ${field.mustBe}.`);
   }
   for (const [name, { fallback }] of Object.entries(known)) {
     if (fallback === 'required' && !Object.hasOwn(value, name)) place.wrong(`has no ${name}.`);
@@ -427,10 +437,10 @@ function isUsableUrl(name: string, url: string, place: Place): boolean {
 }
 
 function explainUnusableUrl(url: string): string | null {
-  if (!URL.canParse(url)) return 'that is no URL';
+  if (!URL.canParse(url)) return 'that is not a URL';
   const { protocol, username, password } = new URL(url);
   if (!/^https?:$/.test(protocol)) return 'that is neither https nor http';
-  return username + password === '' ? null : 'with a user name or password, which are not sent';
+  return username + password === '' ? null : 'with a user name or password, which the node does not send';
 }
 
 /** Whether others can change what is answered on the way. */
@@ -445,7 +455,7 @@ function refuseRepeated(list: string, name: string, names: readonly (string | nu
   for (const [index, each] of names.entries()) {
     const first = names.indexOf(each);
     if (each !== null && each !== '' && first < index)
-      place.at(`${list}[${index}]`).wrong(`has the ${name} of ${list}[${first}]: each needs its own.`);
+      place.at(`${list}[${index}]`).wrong(`has the same ${name} as ${list}[${first}]. Each must be unique.`);
   }
 }
 

@@ -49,6 +49,6 @@ export function refuseOutdated({ isCurrent }: Pick<AuthStore, 'isCurrent'>): voi
   if (isCurrent) return;
   throw new AuthError(
     'unavailable',
-    'This node cannot tell which tokens are revoked: it has not read the revocations from Redis lately. Retry.',
+    'This node has no current revocation list from Redis, so it accepts no token. Retry.',
   );
 }

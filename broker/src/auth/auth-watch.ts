@@ -53,7 +53,7 @@ export class AuthWatch {
     const { issuers, apiKeys } = auth;
     this.#log.info(
       { event: 'authReread', issuers: issuers.length, apiKeys: apiKeys.length },
-      'FANFARE_AUTH was read again, because one of its files has changed: connections whose key is gone are closed.',
+      'Reloaded FANFARE_AUTH because one of its files has changed. Closing connections whose key was removed.',
     );
   }
 
@@ -61,7 +61,7 @@ export class AuthWatch {
     const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
     this.#log.error(
       { event: 'authRefused' },
-      `A file of FANFARE_AUTH has changed and cannot be used, so the node goes on with what it read before. FANFARE_AUTH ${first}${more}`,
+      `A file of FANFARE_AUTH has changed but is unusable, so the node keeps the previous configuration. FANFARE_AUTH ${first}${more}`,
     );
   }
 }

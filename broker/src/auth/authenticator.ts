@@ -56,10 +56,11 @@ export class Authenticator {
   async authenticate(token: string): Promise<Identity> {
     const service = this.serviceOf(token);
     if (service !== null) return service;
-    if (token.startsWith(apiKeyPrefix)) throw new AuthError('invalidToken', 'There is no such API key.');
-    if (this.#issuers.size === 0) throw new AuthError('invalidToken', 'This node takes API keys only.');
+    if (token.startsWith(apiKeyPrefix)) throw new AuthError('invalidToken', 'Unknown API key.');
+    if (this.#issuers.size === 0) throw new AuthError('invalidToken', 'This node accepts API keys only.');
     const known = this.#issuers.get(JwtVerifier.issuerOf(token));
-    if (known === undefined) throw new AuthError('invalidToken', 'The token is of no issuer that is known here.');
+    if (known === undefined)
+      throw new AuthError('invalidToken', 'The issuer of the token is not configured on this node.');
     return known.verifier.verify(token);
   }
 

@@ -92,7 +92,7 @@ export class Hook {
     const user = question.issuer === null ? null : `${question.issuer} ${question.subject}`;
     const isGreedy = user !== null && (this.#openOf.get(user) ?? 0) >= shareOf(maxConcurrent);
     if (isGreedy || this.#open >= maxConcurrent) {
-      if (!isGreedy) this.#down(`has ${maxConcurrent} questions open, as many as it may`);
+      if (!isGreedy) this.#down(`has reached the limit of ${maxConcurrent} concurrent requests`);
       // Whatever holds while it is down: a client that asks much is not to get past it.
       return { isAllowed: false, reason: null, isDown: true };
     }
@@ -125,11 +125,11 @@ export class Hook {
       signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await readBody(response, maxAnswerBytes);
-    if (response.status !== 200) return this.#down(`answered ${response.status}`);
+    if (response.status !== 200) return this.#down(`returned status ${response.status}`);
     const answer: unknown = JSON.parse(text);
     const { allow, reason } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>;
     if (allow === true) return { isAllowed: true };
-    if (allow !== false) return this.#down('answered something else than {"allow":true} or {"allow":false}');
+    if (allow !== false) return this.#down('returned neither {"allow":true} nor {"allow":false}');
     const said = typeof reason === 'string' ? reason.slice(0, maxReasonLength) : null;
     return { isAllowed: false, reason: said, isDown: false };
   }
@@ -140,7 +140,7 @@ export class Hook {
     if (now - this.#complainedAt >= complaintIntervalMs) {
       this.#complainedAt = now;
       const { whenDown } = this.#settings;
-      const effect = whenDown === 'allow' ? 'what it is asked about is allowed' : 'what it is asked about is refused';
+      const effect = whenDown === 'allow' ? 'its requests are allowed' : 'its requests are refused';
       this.#log.error(
         { event: 'hookFailed' },
         `The hook of FANFARE_AUTH ${why}: ${effect} ("whenDown": "${whenDown}").`,

@@ -18,7 +18,7 @@ async function* atMost(
   let length = 0;
   for await (const piece of pieces) {
     length += piece.length;
-    if (length > most) throw new AnswerError(`answered more than ${most} bytes`);
+    if (length > most) throw new AnswerError(`returned more than ${most} bytes`);
     yield piece;
   }
 }
@@ -28,6 +28,6 @@ export function explainFailure(error: unknown): string {
   if (error instanceof AnswerError) return error.message;
   const { name, cause } = error as Error & { cause?: { code?: string } };
   if (name === 'TimeoutError') return 'did not answer in time';
-  if (name === 'SyntaxError') return 'answered something that is not JSON';
+  if (name === 'SyntaxError') return 'returned something that is not JSON';
   return `cannot be reached (${cause?.code ?? name})`;
 }

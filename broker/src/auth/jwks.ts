@@ -80,11 +80,11 @@ export class JwksKeys implements KeySource {
     const mayRead = this.#reading !== null || this.#now() - this.#readAt >= retryMs;
     if (mayRead) await this.#read();
     if (this.#keys === null)
-      throw new AuthError('unavailable', 'The keys of the issuer cannot be read now. Try again.');
+      throw new AuthError('unavailable', 'The keys of the issuer are currently unavailable. Retry.');
     const foundNow = this.#matching(kid);
     // A key that is new at the issuer and not here yet is no fault of the client's: it may come again.
     if (foundNow.length === 0 && (!mayRead || this.#hasFailed)) {
-      throw new AuthError('unavailable', 'The key of the token is not known here yet. Try again.');
+      throw new AuthError('unavailable', 'This node does not have the key of the token yet. Retry.');
     }
     return foundNow;
   }
@@ -121,7 +121,7 @@ export class JwksKeys implements KeySource {
     this.#counters.jwksFailures++;
     if (!this.#hasFailed) {
       const meanwhile =
-        this.#keys === null ? 'no token of it is accepted until it does' : 'those known before are good meanwhile';
+        this.#keys === null ? 'no token of this issuer is accepted until it does' : 'the keys read before remain valid';
       this.#log.error(
         { event: 'jwksFailed', issuer: this.place },
         `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
@@ -140,7 +140,7 @@ export class JwksKeys implements KeySource {
     if (removed === 0) return;
     this.#log.warn(
       { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },
-      `The jwksUrl of an issuer no longer has ${removed} of its keys: connections with tokens that they signed are closed.`,
+      `The jwksUrl of an issuer no longer has ${removed} of its keys. Closing connections whose tokens they signed.`,
     );
     this.#onRemoved();
   }
@@ -151,12 +151,12 @@ export class JwksKeys implements KeySource {
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     });
-    if (response.status !== 200) throw new AnswerError(`answered ${response.status}`);
+    if (response.status !== 200) throw new AnswerError(`returned status ${response.status}`);
     const document: unknown = JSON.parse(await readBody(response, maxBytes));
     const list = (document as { keys?: unknown } | null)?.keys;
-    if (!Array.isArray(list)) throw new AnswerError('answered no JWKS');
+    if (!Array.isArray(list)) throw new AnswerError('returned no JWKS');
     if (list.length > maxKeys)
-      throw new AnswerError(`answered ${list.length} keys, of which at most ${maxKeys} are taken`);
+      throw new AnswerError(`returned ${list.length} keys, more than the maximum of ${maxKeys}`);
     return list.flatMap((jwk: unknown) => this.#import(jwk) ?? []);
   }
 

@@ -85,7 +85,7 @@ export class JwtVerifier {
         if (payload !== null) return this.#identify(payload, key);
       }
     }
-    throw invalid('The token is signed with no key of its issuer.');
+    throw invalid('No key of the issuer matches the signature of the token.');
   }
 
   /** Null where it is not signed with this key. */
@@ -105,7 +105,7 @@ export class JwtVerifier {
       if (error instanceof errors.JWTExpired) throw new AuthError('tokenExpired', 'The token has expired.');
       if (error instanceof errors.JWTClaimValidationFailed)
         throw invalid(`The "${error.claim}" of the token is missing or wrong.`);
-      if (error instanceof errors.JOSEError) throw invalid('The token is no signed JWT.');
+      if (error instanceof errors.JOSEError) throw invalid('The token is not a signed JWT.');
       throw error;
     }
   }
@@ -117,18 +117,19 @@ export class JwtVerifier {
     if (!isPrintable(sub, maxSubjectBytes)) {
       throw invalid(`The "sub" of the token must be 1 to ${maxSubjectBytes} bytes without control characters.`);
     }
-    if (sub.startsWith(apiKeySubjectPrefix)) throw invalid(`A "sub" may not begin with "${apiKeySubjectPrefix}".`);
+    if (sub.startsWith(apiKeySubjectPrefix))
+      throw invalid(`The "sub" of the token must not begin with "${apiKeySubjectPrefix}".`);
     if (jti !== undefined && !isPrintable(jti, maxTokenIdBytes)) {
       throw invalid(`The "jti" of the token must be 1 to ${maxTokenIdBytes} bytes without control characters.`);
     }
     // RFC 7519 section 4.1.3: who is not named is not meant.
     if (audience === null && aud !== undefined)
-      throw invalid('The token names an audience ("aud"), and this node has no name.');
+      throw invalid('The token has an audience ("aud"), but its issuer is configured without one.');
     // What is revoked by subject is what was issued before: a token from the future would stay.
     if (iat !== undefined && iat > nowSeconds + clockSkewSeconds)
-      throw invalid('The token was issued in the future ("iat").');
+      throw invalid('The "iat" of the token is in the future.');
     if (exp - (iat ?? nowSeconds) > maxLifetimeSeconds) {
-      throw invalid(`The token is good for longer than ${maxLifetimeSeconds} s, the longest that is taken.`);
+      throw invalid(`The lifetime of the token exceeds the maximum of ${maxLifetimeSeconds} s.`);
     }
     return {
       issuer: this.issuer,
@@ -149,7 +150,7 @@ export class JwtVerifier {
 function grantsOf(claim: unknown): Grants {
   if (claim === undefined) return {};
   return readGrants(claim, (wrong) => {
-    throw invalid(`Of the permissions in the claim "${grantsClaim}": ${wrong}`);
+    throw invalid(`Invalid permissions in the claim "${grantsClaim}": ${wrong}`);
   });
 }
 
@@ -170,7 +171,7 @@ function readUnverified<Value>(read: () => Value): Value {
   try {
     return read();
   } catch {
-    throw invalid('The token is no signed JWT.');
+    throw invalid('The token is not a signed JWT.');
   }
 }
 

@@ -43,7 +43,7 @@ export class MemoryAuthStore implements AuthStore {
   report(): void {}
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
-    if (this.#kept.size >= maxKept) throw new AuthError('unavailable', 'Too many tickets wait to be used. Try again.');
+    if (this.#kept.size >= maxKept) throw new AuthError('unavailable', 'Too many unused tickets. Retry.');
     const timer = setTimeout(() => this.#kept.delete(name), ttlMs);
     timer.unref();
     this.#kept.set(name, { value, timer });

@@ -63,7 +63,7 @@ export class Permissions {
  */
 export function readGrants(value: unknown, tell: (wrong: string) => void): Grants {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    tell('they must be an object such as {"subscribe":["chat.>"]}.');
+    tell('must be an object such as {"subscribe":["chat.>"]}.');
     return {};
   }
   const grants: { [A in Action]?: readonly string[] } = {};
@@ -83,6 +83,6 @@ export function readGrants(value: unknown, tell: (wrong: string) => void): Grant
       grants[action] = list;
     }
   }
-  if (patterns > maxPatterns) tell(`they have ${patterns} patterns; at most ${maxPatterns} are taken.`);
+  if (patterns > maxPatterns) tell(`${patterns} patterns exceed the maximum of ${maxPatterns}.`);
   return grants;
 }

@@ -95,7 +95,7 @@ export class RedisAuthStore implements AuthStore {
       // The link has said why in the log.
       throw new AuthError(
         'unavailable',
-        'Revoked at this node. Redis has not confirmed it, so other nodes may not know it yet: this node tries again for as long as it runs. Send the request again until the answer is 202.',
+        'Revoked on this node, but Redis has not confirmed it. Other nodes may not have the revocation yet. This node keeps retrying while it runs. Repeat the request until the answer is 202.',
       );
     }
   }
@@ -170,7 +170,7 @@ export class RedisAuthStore implements AuthStore {
       return await this.#link.run(commands);
     } catch {
       // The link has said why in the log.
-      throw new AuthError('unavailable', 'Redis, which the nodes share, is full or does not answer. Retry.');
+      throw new AuthError('unavailable', 'Redis is out of memory or does not respond. Retry.');
     }
   }
 

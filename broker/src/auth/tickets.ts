@@ -39,7 +39,7 @@ export class Tickets {
   async redeem(text: string): Promise<string> {
     const ticket = Buffer.from(text, 'base64url');
     const value = isTicket(text) ? await this.#store.take(nameOf(ticket)) : null;
-    if (value === null) throw new AuthError('invalidToken', 'The ticket is unknown, was used, or is older than 30 s.');
+    if (value === null) throw new AuthError('invalidToken', 'The ticket is unknown, already used, or older than 30 s.');
     return unseal(value, ticket);
   }
 }
@@ -51,7 +51,7 @@ function unseal(value: string, ticket: Buffer): string {
     return decipher.update(sealed.subarray(0, -tagBytes), undefined, 'utf8') + decipher.final('utf8');
   } catch {
     // Somebody else has written it.
-    throw new AuthError('invalidToken', 'The ticket is not one of this broker.');
+    throw new AuthError('invalidToken', 'The ticket was not issued by this broker.');
   }
 }
 

@@ -60,10 +60,10 @@ const warnBeforeMs = 14 * dayMs;
 /** What a person should know about the time for which it is good, in a sentence; null where nothing. */
 export function explainValidity({ names, notBeforeMs, notAfterMs }: Certificate, nowMs: number): string | null {
   const of = `The certificate in ${certSetting} (${names})`;
-  if (nowMs >= notAfterMs) return `${of} has expired at ${timeOf(notAfterMs)}: clients refuse it.`;
-  if (nowMs < notBeforeMs) return `${of} is not good before ${timeOf(notBeforeMs)}: clients refuse it.`;
+  if (nowMs >= notAfterMs) return `${of} expired at ${timeOf(notAfterMs)}. Clients reject it. Renew it.`;
+  if (nowMs < notBeforeMs) return `${of} is not valid before ${timeOf(notBeforeMs)}. Clients reject it.`;
   if (nowMs < notAfterMs - warnBeforeMs) return null;
-  return `${of} expires at ${timeOf(notAfterMs)}: renew it; a new one is taken from the same file without a restart.`;
+  return `${of} expires at ${timeOf(notAfterMs)}. Renew it: the node reloads the file without a restart.`;
 }
 
 function timeOf(ms: number): string {

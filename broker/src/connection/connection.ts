@@ -239,7 +239,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     for (const topic of toList(this.#topics)) {
       if (this.allows('subscribe', topic)) continue;
       this.leave(topic);
-      const message = `The new token does not permit to subscribe to ${topic}.`;
+      const message = `The new token does not grant permission to subscribe to ${topic}.`;
       this.reply({ type: 'unsubscribed', id: null, topic, code: 'notPermitted', message });
     }
   }
@@ -370,7 +370,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
 
   #wrongKindOfFrame(): CommandError {
     const { encoding, isBinary } = this.#codec;
-    const message = `This connection speaks ${subprotocols[encoding]}: send ${isBinary ? 'binary' : 'text'} frames.`;
+    const message = `This connection uses ${subprotocols[encoding]}. Send ${isBinary ? 'binary' : 'text'} frames.`;
     return new CommandError(null, 'malformed', message);
   }
 }

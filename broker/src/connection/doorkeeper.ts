@@ -89,7 +89,7 @@ export class Doorkeeper {
       return {
         status: '429 Too Many Requests',
         headers: later,
-        sentence: `Your address has ${maxConnectionsPerAddress} connections here, as many as it may; close some first.`,
+        sentence: `Your address has reached the limit of ${maxConnectionsPerAddress} connections to this node. Close some first.`,
       };
     }
     if (address?.handshakes.take(1, nowMs) === false) {
@@ -97,20 +97,20 @@ export class Doorkeeper {
       return {
         status: '429 Too Many Requests',
         headers: soon,
-        sentence: 'Your address connects too often; try again in a moment.',
+        sentence: 'Too many handshakes from your address. Retry in a moment.',
       };
     }
     if (!this.#handshakes.take(1, nowMs)) {
       this.#counters.handshakesLimited++;
-      return busy('Too many clients connect at once; try again in a moment.', soon);
+      return busy('Too many clients are connecting at once. Retry in a moment.', soon);
     }
     if (occupancy.connections >= maxConnections) {
       this.#counters.connectionsOverCapacity++;
-      return busy('This node has as many connections as it takes; another may have room.', later);
+      return busy('This node has reached its connection limit. Another node may have room.', later);
     }
     if (isAuthenticated && occupancy.unauthenticated >= this.maxStrangers) {
       this.#counters.connectionsOverCapacity++;
-      return busy('Too many connections here have not authenticated yet; try again in a moment.', soon);
+      return busy('Too many connections are waiting for authentication. Retry in a moment.', soon);
     }
     if (address !== null) address.connections++;
     return { address };
@@ -120,7 +120,7 @@ export class Doorkeeper {
   judgeOrigin(origin: string): Refused | null {
     if (origin === '' || this.#welcomes(origin)) return null;
     const quoted = printable(origin);
-    const sentence = `Pages of ${quoted} may not connect here; FANFARE_ORIGINS lists those that may.`;
+    const sentence = `The origin ${quoted} is not allowed. FANFARE_ORIGINS lists the allowed origins.`;
     return { status: '403 Forbidden', headers: {}, sentence, quoted };
   }
 
@@ -139,7 +139,7 @@ export class Doorkeeper {
     const address = this.#addresses.of(remoteAddress, forwardedFor);
     if (address?.handshakes.take(1, nowMs) !== false && (isService() || this.#posts.take(1, nowMs))) return { address };
     this.#counters.handshakesLimited++;
-    return busy('Too many requests at once; try again in a moment.', soon);
+    return busy('Too many requests at once. Retry in a moment.', soon);
   }
 
   /** A connection has ended. */

@@ -29,13 +29,13 @@ const soon = { 'Retry-After': '1' };
 const tooMany: Refused = {
   status: '503 Service Unavailable',
   headers: soon,
-  sentence: 'Too many requests are open on this node; retry in a moment.',
+  sentence: 'Too many open requests on this node. Retry in a moment.',
 };
 
 const tooManyOfAddress: Refused = {
   status: '429 Too Many Requests',
   headers: soon,
-  sentence: `Your address has ${maxOpenRequestsOfAddress} requests open here, as many as it may; retry in a moment.`,
+  sentence: `Your address has reached the limit of ${maxOpenRequestsOfAddress} open requests. Retry in a moment.`,
 };
 
 export class OpenRequests {

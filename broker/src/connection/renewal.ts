@@ -52,7 +52,7 @@ export class Renewal {
       if (!(error instanceof CertificateError || error instanceof ServerError)) throw error;
       this.#log.error(
         { event: 'certificateNotRenewed' },
-        `New connections are still shown the certificate of before: ${error.message}`,
+        `New connections still use the previous certificate. ${error.message}`,
       );
       return;
     }
@@ -60,7 +60,7 @@ export class Renewal {
     const notAfter = new Date(notAfterMs).toISOString();
     this.#log.info(
       { event: 'certificateRenewed', names, notAfter },
-      `New connections are shown the new certificate (${names}), which expires at ${notAfter}.`,
+      `New connections use the new certificate (${names}), which expires at ${notAfter}.`,
     );
     this.#warn();
   }

@@ -74,19 +74,19 @@ const maxBodyBytes = 4_096;
 const bodyTooLong: Refused = {
   status: '413 Content Too Large',
   headers: {},
-  sentence: `A body has at most ${maxBodyBytes} bytes.`,
+  sentence: `The body is longer than ${maxBodyBytes} bytes.`,
 };
 
 const bodyNotInTime: Refused = {
   status: '408 Request Timeout',
   headers: {},
-  sentence: `The body was not complete within ${requestTimeoutMs / 1_000} s. Send it with Content-Length and without chunk extensions.`,
+  sentence: `The node did not receive the whole body within ${requestTimeoutMs / 1_000} s. Send it with Content-Length and without chunk extensions.`,
 };
 
 const noAnswerInTime: Refused = {
   status: '504 Gateway Timeout',
   headers: {},
-  sentence: `The node had no answer within ${requestTimeoutMs / 1_000} s. The request may have been carried out or not.`,
+  sentence: `The node did not finish within ${requestTimeoutMs / 1_000} s. The request may or may not have taken effect.`,
 };
 
 /** What those need who come in, beside the settings. */
@@ -331,7 +331,7 @@ export class Server {
       return this.#uws.SSLApp({ cert_file_name: certFile, key_file_name: keyFile, ssl_ciphers: ciphers });
     } catch {
       throw new ServerError(
-        `The TLS library does not accept the certificate in "${certFile}" with the key in "${keyFile}", and does not say why: look for a part of the chain that is no PEM, or for a key of an uncommon kind.`,
+        `The TLS library rejects the certificate in "${certFile}" with the key in "${keyFile}" and gives no reason. Check that every certificate in the chain is valid PEM and that the key is RSA or ECDSA.`,
       );
     }
   }
@@ -429,7 +429,7 @@ export class Server {
     const isPlain = 'status' in judgement && judgement.status.startsWith('426');
     if (isPlain) return this.#parts.doorkeeper.judgeOrigin(header('origin')) ?? judgement;
     if ('status' in judgement) return judgement;
-    return { status: '400 Bad Request', headers: {}, sentence: 'This WebSocket handshake cannot be read.' };
+    return { status: '400 Bad Request', headers: {}, sentence: 'Malformed WebSocket handshake.' };
   }
 
   #refuse(response: HttpResponse, refused: Refused, { origin, remoteAddress }: Visitor, isHead = false): void {
@@ -487,7 +487,7 @@ function endWithoutBody(response: HttpResponse, bodyLength: number): void {
 /** What is said of a port that somebody else has. */
 export function cannotListen({ port }: Pick<ServerSettings, 'port'>): ServerError {
   return new ServerError(
-    `Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or the address is not one of this machine. Set FANFARE_PORT or FANFARE_HOST.`,
+    `Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or this machine does not have the address. Change FANFARE_PORT or FANFARE_HOST.`,
   );
 }
 
@@ -547,7 +547,7 @@ async function loadUWebSockets(): Promise<UWebSockets> {
     return (await import('uWebSockets.js')).default as unknown as UWebSockets;
   } catch (error) {
     throw new ServerError(
-      `uWebSockets.js has no binary that loads here (Node ${process.versions.node}, ${process.platform} ${process.arch}): it needs glibc 2.36 or later with Node 20, glibc 2.38 with Node 22 and 24. ${(error as Error).message}`,
+      `uWebSockets.js has no binary for this system (Node ${process.versions.node}, ${process.platform} ${process.arch}). It needs glibc 2.36 or later with Node 20, and glibc 2.38 or later with Node 22 and 24. ${(error as Error).message}`,
     );
   }
 }

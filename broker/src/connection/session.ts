@@ -162,7 +162,7 @@ export class Session {
 
   /** A command could not be read, and the client has its error. If it was the first one, the session ends: no `connect` follows it. */
   onCommandError(): void {
-    if (this.#state === 'silent') this.#end(closeReasons.unauthenticated, 'The first command could not be read.');
+    if (this.#state === 'silent') this.#end(closeReasons.unauthenticated, 'The first command is malformed.');
     else this.#countError();
   }
 
@@ -190,7 +190,8 @@ export class Session {
         if (command.type === 'connect' && command.token !== null) {
           const { token } = command;
           void this.#open(() => this.#authenticate(token), command);
-        } else this.#fail(command, new ReplyError('unauthenticated', 'Send connect with a token first.'));
+        } else
+          this.#fail(command, new ReplyError('unauthenticated', 'The first command must be "connect" with a token.'));
         return false;
       case 'over':
         return false;
@@ -203,14 +204,16 @@ export class Session {
 
   /** Puts another token in the place of the first one. Rejects with a ReplyError where that cannot be: the first one stands. */
   async refresh(token: string): Promise<number | null> {
-    if (this.#isRefreshing)
-      throw new ReplyError('rateLimited', 'Another token is being checked: wait for that answer.');
+    if (this.#isRefreshing) throw new ReplyError('rateLimited', 'Another refresh is in progress. Wait for its reply.');
     this.#isRefreshing = true;
     try {
       const identity = await this.#authenticate(token);
-      if (this.#state !== 'open') throw new ReplyError('unauthenticated', 'The connection has ended.');
+      if (this.#state !== 'open') throw new ReplyError('unauthenticated', 'The connection is closed.');
       if (identity.subject !== this.#identity?.subject || identity.issuer !== this.#identity.issuer) {
-        throw new ReplyError('invalidToken', 'The token belongs to another subject: open another connection for it.');
+        throw new ReplyError(
+          'invalidToken',
+          'The token belongs to a different subject. Open a separate connection for it.',
+        );
       }
       this.#refuseWithdrawn(identity);
       this.#adopt(identity);
@@ -378,7 +381,7 @@ export class Session {
     const { revocations, authenticator } = this.#context;
     if (revocations.has(identity, this.id)) throw new ReplyError('invalidToken', 'The token was revoked.');
     if (!authenticator.accepts(identity))
-      throw new ReplyError('invalidToken', 'The token is signed with a key that its issuer has taken back.');
+      throw new ReplyError('invalidToken', 'The issuer has withdrawn the key that signed the token.');
   }
 
   async #redeem(ticket: string): Promise<Identity> {
@@ -397,7 +400,7 @@ export class Session {
       if (error instanceof ReplyError) throw error;
       if (error instanceof AuthError) throw new ReplyError(error.code, error.message);
       this.#context.onBug(error);
-      throw new ReplyError('internal', 'The node failed at checking the token and has logged why.');
+      throw new ReplyError('internal', 'Internal error while checking the token. See the log of the node.');
     }
   }
 
@@ -439,8 +442,8 @@ export class Session {
     this.#context.counters.commandsLimited++;
     const message =
       refusal === null
-        ? 'Too many commands wait on this connection. Send this again when some of them are answered.'
-        : `${exceeded[refusal.limit]} Send this again in ${refusal.retryAfterMs} ms.`;
+        ? 'Too many commands are pending on this connection. Wait for replies, then retry.'
+        : `${exceeded[refusal.limit]} Retry in ${refusal.retryAfterMs} ms.`;
     this.#host.refuse(command, new ReplyError('rateLimited', message, refusal?.retryAfterMs ?? null));
     this.#countError();
     // Of a service, only what waits is bounded.
@@ -449,9 +452,9 @@ export class Session {
 }
 
 const exceeded: Readonly<Record<Refusal['limit'], string>> = {
-  rate: 'You sent more than you may.',
-  historyBytes: 'You published more to topics that keep history than you may in an hour.',
-  newTopics: 'You began more topics than you may in an hour, and nobody has published to this one lately at this node.',
+  rate: 'Rate limit exceeded.',
+  historyBytes: 'Hourly limit of bytes published to topics with history exceeded.',
+  newTopics: 'Hourly limit of new topics exceeded, and this node has no recent publication to this topic.',
 };
 
 /** Of its publication. */
@@ -478,13 +481,13 @@ function publisherOf(identity: Identity): string {
 }
 
 function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): ReplyError {
-  if (isDown) return new ReplyError('unavailable', 'Who decides about this does not answer. Try again.');
-  return new ReplyError('notPermitted', reason ?? 'The application does not permit this.');
+  if (isDown) return new ReplyError('unavailable', 'The authorization hook did not respond. Retry.');
+  return new ReplyError('notPermitted', reason ?? 'The authorization hook denied this.');
 }
 
 /** For the log: what the hook says is the application's, and behind a colon stands what the token holds. */
 function reasonOf({ code, message }: ReplyError): string {
-  return code === 'notPermitted' ? 'The hook did not permit it.' : (message.split(': ')[0] as string);
+  return code === 'notPermitted' ? 'The authorization hook denied it.' : (message.split(': ')[0] as string);
 }
 
 function closeOf({ code }: ReplyError): CloseReason {

@@ -37,13 +37,13 @@ export interface Refused {
 
 export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   if (request.path() !== endpointPath) {
-    return refuse('404 Not Found', `There is nothing here; the WebSocket endpoint is ${endpointPath}.`);
+    return refuse('404 Not Found', `Not found. The WebSocket endpoint is ${endpointPath}.`);
   }
   const method = request.method().toUpperCase();
   if (method !== 'GET' && method !== 'HEAD') {
     return refuse(
       '405 Method Not Allowed',
-      `A WebSocket is opened with GET, not ${method}.`,
+      `A WebSocket handshake uses GET, not ${method}.`,
       { Allow: 'GET, HEAD' },
       method,
     );
@@ -51,7 +51,7 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   // HEAD is answered like GET, but opens nothing.
   const upgrade = method === 'HEAD' ? '' : request.header('upgrade').toLowerCase();
   if (upgrade === '') {
-    return refuse('426 Upgrade Required', 'This is a WebSocket endpoint: connect with a WebSocket client.', {
+    return refuse('426 Upgrade Required', 'This is a WebSocket endpoint. Connect with a WebSocket client.', {
       Upgrade: 'websocket',
       Connection: 'Upgrade',
     });
@@ -70,7 +70,7 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   }
   const proof = proofOf(request);
   if (proof !== null && proof.text.length > maxTokenBytes) {
-    return refuse('431 Request Header Fields Too Large', `A token has at most ${maxTokenBytes} bytes.`);
+    return refuse('431 Request Header Fields Too Large', `The token is longer than ${maxTokenBytes} bytes.`);
   }
   const offer = request.header('sec-websocket-protocol');
   if (offer === '') return { encoding: 'json', subprotocol: '', proof };
@@ -81,7 +81,7 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   }
   const known = Object.values(subprotocols).join(', ');
   const quoted = printable(offer);
-  const sentence = `None of the subprotocols "${quoted}" is known here; offer one of ${known}, or none for JSON.`;
+  const sentence = `Unsupported subprotocol "${quoted}". Offer one of ${known}, or none for JSON.`;
   return refuse('400 Bad Request', sentence, {}, quoted);
 }
 
@@ -101,7 +101,7 @@ export function bearerOf(authorization: string): string | null {
 export const refuseDraining: Refused = {
   status: '503 Service Unavailable',
   headers: { 'Retry-After': '1' },
-  sentence: 'This node is shutting down; connect again to reach another.',
+  sentence: 'This node is shutting down. Reconnect to reach another node.',
 };
 
 function refuse(

@@ -87,12 +87,12 @@ function htmlOf(script: string): string {
 <body>
 <header><h1>Fanfare</h1><p id="about"></p><a href="metrics">metrics</a></header>
 <main>
-<p id="state" role="status">Asking the node …</p>
+<p id="state" role="status">Loading …</p>
 <h2>Now</h2>
 <dl id="figures"></dl>
 <h2>Try it</h2>
 <form id="connect">
-<label>Where clients connect <input id="url" type="url" required autocomplete="off" spellcheck="false"></label>
+<label>URL for clients <input id="url" type="url" required autocomplete="off" spellcheck="false"></label>
 <label id="with-token" hidden>Token <input id="token" type="password" autocomplete="off"></label>
 <button>Connect</button>
 </form>
@@ -101,10 +101,10 @@ function htmlOf(script: string): string {
 <button disabled>Subscribe</button>
 </form>
 <form id="publish">
-<label>JSON to publish to it <input id="data" value='{"title":"hello"}' required autocomplete="off" spellcheck="false"></label>
+<label>JSON to publish <input id="data" value='{"title":"hello"}' required autocomplete="off" spellcheck="false"></label>
 <button disabled>Publish</button>
 </form>
-<pre id="seen" role="log" tabindex="0" aria-label="What was sent and what came"></pre>
+<pre id="seen" role="log" tabindex="0" aria-label="Messages sent and received"></pre>
 </main>
 <script type="module">${script}</script>
 </body>

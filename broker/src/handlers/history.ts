@@ -26,5 +26,5 @@ export async function history(
 
 function refuseIfFull({ room, histories }: Caller): void {
   if (room > 0 && histories < maxHistories) return;
-  throw new ReplyError('overloaded', 'Too much history is on its way to this connection: read it, then ask again.');
+  throw new ReplyError('overloaded', 'Too much unread history on this connection. Read it, then retry.');
 }

@@ -50,6 +50,6 @@ function act(command: Command, caller: Caller, parts: Parts): Promise<void> | un
 function answer(error: unknown, command: Command, caller: Caller, parts: Parts): void {
   if (error instanceof ReplyError) return replyError(command.id, error, caller, parts, command);
   parts.onBug(error);
-  const bug = new ReplyError('internal', 'The node failed at this command and has logged why.');
+  const bug = new ReplyError('internal', 'Internal error. See the log of the node.');
   replyError(command.id, bug, caller, parts, command);
 }

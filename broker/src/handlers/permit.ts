@@ -27,7 +27,7 @@ const actions: { readonly [Type in Command['type']]: Type extends FreeType ? nul
 const verbs: Readonly<Record<Action, string>> = {
   publish: 'to publish to',
   subscribe: 'to subscribe to',
-  presence: 'to see who is in',
+  presence: 'to read the presence of',
   history: 'to read the history of',
 };
 
@@ -47,5 +47,5 @@ export function permit(command: Command, caller: Caller, { counters }: Pick<Part
   const action = actionOf(command);
   if (caller.allows(action, topic)) return;
   counters.commandsNotPermitted++;
-  throw new ReplyError('notPermitted', `Your token does not permit ${verbs[action]} ${topic}.`);
+  throw new ReplyError('notPermitted', `The token does not grant permission ${verbs[action]} ${topic}.`);
 }

@@ -15,7 +15,7 @@ export function publish(
   if (repeat && !parts.relay.hasHistory(topic)) {
     throw new ReplyError(
       'noHistory',
-      `${topic} keeps no history, so nobody knows whether this was published before: it was not published again.`,
+      `${topic} keeps no history, so the node cannot detect a duplicate. The publication was not repeated.`,
     );
   }
   parts.counters.publicationsIn++;

@@ -9,10 +9,13 @@ export async function subscribe(
   { relay, limits }: Pick<Parts, 'relay' | 'limits'>,
 ): Promise<void> {
   if (caller.isSubscribed(topic)) {
-    throw new ReplyError('alreadySubscribed', `This connection is subscribed to ${topic} already.`);
+    throw new ReplyError('alreadySubscribed', `This connection is already subscribed to ${topic}.`);
   }
   if (caller.subscriptions >= limits.maxSubscriptions) {
-    throw new ReplyError('tooManySubscriptions', `A connection may hold ${limits.maxSubscriptions} subscriptions.`);
+    throw new ReplyError(
+      'tooManySubscriptions',
+      `A connection can have at most ${limits.maxSubscriptions} subscriptions.`,
+    );
   }
   const membership = caller.join(topic);
   try {
@@ -24,7 +27,8 @@ export async function subscribe(
     }
   }
   // It was left meanwhile, and perhaps joined anew: then that answers for itself.
-  if (!membership.isCurrent) throw new ReplyError('notSubscribed', `This connection has left ${topic} again.`);
+  if (!membership.isCurrent)
+    throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
   // From here on nothing is awaited: what stands in the reply and what is delivered after it fit without hole or overlap.
   const { position, recovered, publications } = relay.standing(topic, since);
   const fits = publications.bytes.length <= caller.room;

@@ -25,7 +25,7 @@ export class OutOfTurnError extends ReplyError {
   constructor() {
     super(
       'unavailable',
-      'An earlier publication to this topic was refused and comes first: publish that one again, and then this one. Nothing was delivered.',
+      'An earlier publication to this topic was refused. Retry that one first, then this one. Nothing was delivered.',
     );
   }
 }

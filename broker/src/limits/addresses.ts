@@ -126,18 +126,18 @@ export class Addresses {
   #warnOfUntrusted(proxy: string): void {
     this.#log.warn(
       { event: 'proxyNotTrusted', proxy },
-      `${proxy} sends X-Forwarded-For as a proxy does, but FANFARE_TRUSTED_PROXIES does not name it: its clients count as this machine, and no limit of an address holds for them. If it is a proxy, set FANFARE_TRUSTED_PROXIES=${proxy}. Logged once.`,
+      `${proxy} sends X-Forwarded-For like a proxy, but FANFARE_TRUSTED_PROXIES does not list it. Its clients count as local, so limits per address do not apply to them. If it is a proxy, set FANFARE_TRUSTED_PROXIES=${proxy}. Logged once.`,
     );
   }
 
   #warnOfUnnamed(kind: Unnamed, proxy: string): void {
     const mend = {
-      unreadable: 'Its entry in X-Forwarded-For is not an IP address. Have it write the address of the client.',
-      missing: `X-Forwarded-For is missing or names trusted proxies only. Have the proxy set it. If ${proxy} is a client, take it out of FANFARE_TRUSTED_PROXIES.`,
+      unreadable: 'Its entry in X-Forwarded-For is not an IP address. Configure it to send the address of the client.',
+      missing: `X-Forwarded-For is missing or lists trusted proxies only. Configure the proxy to set it. If ${proxy} is a client, remove it from FANFARE_TRUSTED_PROXIES.`,
     };
     this.#log.warn(
       { event: 'clientAddressUnknown', kind, proxy },
-      `The trusted proxy ${proxy} does not name its client: the limits of one address hold for all such clients together. ${mend[kind]} Logged once.`,
+      `The trusted proxy ${proxy} does not send the address of its client. All such clients share the limits of one address. ${mend[kind]} Logged once.`,
     );
   }
 }

@@ -20,21 +20,21 @@ export function readOrigins(text: string, tell: (wrong: string) => void): Origin
 const appOrigin = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(:\d{1,5})?$/;
 
 function explainInvalidOrigin(origin: string): string | null {
-  if (origin === '') return 'is empty: separate origins with one comma.';
-  if (origin === '*') return 'is * next to others: write * alone, or leave it out.';
+  if (origin === '') return 'is empty. Separate origins with single commas.';
+  if (origin === '*') return 'is * next to other origins. Use * alone, or remove it.';
   if (origin === 'null')
-    return 'is null, which sandboxed pages and files in a browser have: it cannot be allowed. Apps that load their page from a file send file://.';
-  if (origin.includes('*')) return 'is a pattern: list each origin.';
+    return 'is null, the origin of sandboxed pages and local files. It cannot be allowed. Apps that load their page from a file send file://.';
+  if (origin.includes('*')) return 'is a pattern. List each origin.';
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(origin)?.[1]?.toLowerCase();
   if (scheme === 'ws' || scheme === 'wss')
-    return 'is the address of a node: write the origin of the page that connects, such as https://app.example.com.';
-  if (scheme === undefined || !URL.canParse(origin)) return 'is no origin such as https://app.example.com.';
-  if (scheme === 'file') return origin === 'file://' ? null : 'is a file: apps send file://, write that.';
+    return 'is the address of a node. Use the origin of the page that connects, such as https://app.example.com.';
+  if (scheme === undefined || !URL.canParse(origin)) return 'is not an origin such as https://app.example.com.';
+  if (scheme === 'file') return origin === 'file://' ? null : 'is a file. Apps send file://, so write file://.';
   const { origin: written, host } = new URL(origin);
   // Only for the schemes of the web does the URL standard define an origin.
   const expected = written === 'null' ? `${scheme}://${host.toLowerCase()}` : written;
   if (origin !== expected)
-    return 'is not written as browsers write it: use what location.origin is in the page, in lower case, without a default port, and with nothing behind the host.';
+    return 'is not in the form that browsers send. Use location.origin of the page: lower case, no default port, and nothing after the host and port.';
   if (written !== 'null' || appOrigin.test(origin)) return null;
-  return 'is no origin such as https://app.example.com or capacitor://localhost.';
+  return 'is not an origin such as https://app.example.com or capacitor://localhost.';
 }

@@ -61,7 +61,7 @@ export class EvictionWatch {
       this.#warnedOfPolicy = policy;
       this.#log.warn(
         { event: 'redisSettings', setting: 'maxmemory-policy' },
-        `Redis has maxmemory-policy ${policy}: when it is full it deletes histories, and their subscribers get a reset. Set maxmemory-policy noeviction (docs/operations.md, Redis).`,
+        `Redis has maxmemory-policy ${policy}. When it is full, it evicts histories, and their subscribers get a reset. Set maxmemory-policy noeviction (docs/operations.md, Redis).`,
       );
     }
   }
@@ -80,7 +80,7 @@ export class EvictionWatch {
     this.#loggedAt = now;
     this.#log.error(
       { event: 'redisEvicts', keys: evicted - before },
-      `Redis has deleted ${evicted - before} keys because it is full: histories are lost, and their subscribers get a reset. Give Redis more memory, and set maxmemory-policy noeviction (docs/operations.md, Redis). Logged every 10 minutes; see the metric fanfare_redis_evictions_total.`,
+      `Redis has evicted ${evicted - before} keys because it is full. Histories are lost, and their subscribers get a reset. Give Redis more memory, and set maxmemory-policy noeviction (docs/operations.md, Redis). Logged every 10 minutes; see the metric fanfare_redis_evictions_total.`,
     );
   }
 }

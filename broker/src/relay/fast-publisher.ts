@@ -118,7 +118,7 @@ export class FastPublisher {
       receipt.failed(
         new ReplyError(
           'unconfirmed',
-          'The link to the other nodes failed with the publication on it. It may have been delivered or not.',
+          'The connection to Redis failed during the publish. The publication may or may not have been delivered.',
         ),
       );
     }

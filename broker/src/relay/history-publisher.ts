@@ -369,20 +369,17 @@ export class HistoryPublisher {
 }
 
 const tooFewReplicas =
-  'Too few replicas of Redis have the publication so far: it has been delivered, but would not survive the loss of the master.';
+  'The publication was delivered, but too few Redis replicas have confirmed it. It could be lost if the master fails.';
 
 function unavailable(error: Error | null = null): ReplyError {
   const why = error !== null && isOutOfMemory(error) ? ' because it is out of memory (maxmemory)' : '';
-  return new ReplyError(
-    'unavailable',
-    `Redis cannot take the publication now${why}. Nothing was delivered; try again.`,
-  );
+  return new ReplyError('unavailable', `Redis cannot accept the publication now${why}. Nothing was delivered. Retry.`);
 }
 
 function unconfirmed(): ReplyError {
   return new ReplyError(
     'unconfirmed',
-    'The link to Redis failed with the publication on it. It may have been delivered or not; with a messageId it can be repeated.',
+    'The connection to Redis failed during the publish. The publication may or may not have been delivered. With a messageId it is safe to retry.',
   );
 }
 

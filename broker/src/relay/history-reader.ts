@@ -155,14 +155,14 @@ export class HistoryReader {
 
 function unavailable(error: Error | null = null): ReplyError {
   // A history that there is can be read; one that is to begin cannot.
-  const why = error !== null && isOutOfMemory(error) ? 'is out of memory (maxmemory)' : 'does not answer';
-  return new ReplyError('unavailable', `The history cannot be read: Redis ${why}. Try again.`);
+  const why = error !== null && isOutOfMemory(error) ? 'is out of memory (maxmemory)' : 'does not respond';
+  return new ReplyError('unavailable', `The history is unavailable: Redis ${why}. Retry.`);
 }
 
 function stretchOf(answer: unknown): Stretch {
   const [last, ...rows] = answer as [Buffer, ...[id: Buffer, fields: [Buffer, Buffer]][]];
   const position = parsePosition(last.toString('latin1'));
-  if (position === null) throw new Error('Redis answered with a position that is none.');
+  if (position === null) throw new Error('Redis returned an invalid position.');
   const entries: StreamEntry[] = [];
   for (const [id, [, bytes]] of rows) {
     const at = parsePosition(id.toString('latin1'));

@@ -293,7 +293,7 @@ export class Interest {
 }
 
 function unavailable(): ReplyError {
-  return new ReplyError('unavailable', 'The other nodes cannot be reached: Redis does not answer. Try again.');
+  return new ReplyError('unavailable', 'The other nodes are unreachable: Redis does not respond. Retry.');
 }
 
 /** Promise.withResolvers of ES2024, which Node 20 lacks. */

@@ -81,7 +81,7 @@ export class Lines {
 
   standing(topic: Topic, since: Position | null): Standing {
     const line = this.#lines.get(topic);
-    if (line === undefined) throw new Error(`${topic} is not listened to.`);
+    if (line === undefined) throw new Error(`Not listening to ${topic}.`);
     return standingOf(line.recent, line.position, since, this.#settings.topics.of(topic));
   }
 
@@ -171,7 +171,7 @@ export class Lines {
       const ms = Math.round(performance.now() - startedAt);
       this.#log.info(
         { event: 'topicsCompared', compared: doubtful.length, left, ...this.#mended, topics, ms },
-        `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed something; ${publications} publications were delivered late, ${gaps} gaps and ${resets} resets were told.`,
+        `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed publications. Delivered ${publications} publications late; sent ${gaps} gaps and ${resets} resets.`,
       );
     }
     // In the same turn in which it was seen that nothing is wanted.
@@ -210,7 +210,7 @@ export class Lines {
     this.#mended.publications += publications;
     if (outcome === 'gap') this.#mended.gaps++;
     if (outcome === 'reset') this.#mended.resets++;
-    this.#log.debug({ event: 'topicRepaired', topic, publications, outcome }, 'A topic had missed something.');
+    this.#log.debug({ event: 'topicRepaired', topic, publications, outcome }, 'A topic had missed publications.');
   }
 }
 
@@ -221,5 +221,5 @@ function isAhead(position: Position | null, here: Position): boolean {
 }
 
 function unavailable(): ReplyError {
-  return new ReplyError('unavailable', 'The history cannot be read: Redis does not answer. Try again.');
+  return new ReplyError('unavailable', 'The history is unavailable: Redis does not respond. Retry.');
 }

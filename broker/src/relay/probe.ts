@@ -79,7 +79,7 @@ export class Probe {
     if (this.#sent?.number !== number) return;
     this.#counters.observeProbeSeconds((performance.now() - this.#sent.at) / 1_000);
     this.#sent = null;
-    if (this.#misses > 0) this.#log.info({ event: 'probeBack' }, 'The probe comes back again.');
+    if (this.#misses > 0) this.#log.info({ event: 'probeBack' }, 'Probes return again.');
     this.#misses = 0;
     this.#isLive = true;
   }
@@ -124,8 +124,8 @@ export class Probe {
     this.#log.warn(
       { event: 'probeMissed', misses: this.#misses, accepted: sent.wasAccepted },
       sent.wasAccepted
-        ? 'Redis has accepted the probe, but it has not come back: the subscription is dead, or on another server.'
-        : 'Redis has not accepted the probe: nothing can be published to topics with history.',
+        ? 'Redis accepted the probe, but it did not return. The subscription is dead or on a different server.'
+        : 'Redis has not accepted the probe. Publishing to topics with history is not possible.',
     );
   }
 }

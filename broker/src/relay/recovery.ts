@@ -146,7 +146,7 @@ export class Recovery {
       const hasTime = performance.now() - startedAt < patienceMs * listenShare;
       const [word, generation, since] = await this.#report(stage, recovery, hasTime);
       if (word === 'serving') {
-        if (generation === undefined) throw new Error('Redis named no generation.');
+        if (generation === undefined) throw new Error('Redis returned no generation.');
         const tookPart = nameOf(generation) === this.#lastRecovery;
         if (generation !== this.#lastGeneration) {
           if (!tookPart) await this.#prove(floorOf(generation));
@@ -332,7 +332,7 @@ export class Recovery {
     const { newNodeWaitMs } = this.#settings;
     this.#log.info(
       { event: 'waitingForNodes', newNodeWaitMs },
-      `Redis has just started: for up to ${newNodeWaitMs} ms after that, this node waits for nodes that know what Redis held (FANFARE_NEW_NODE_WAIT_MS).`,
+      `Redis has just started. This node waits up to ${newNodeWaitMs} ms from that start for older nodes that can restore the lost data (FANFARE_NEW_NODE_WAIT_MS).`,
     );
   }
 
@@ -341,8 +341,8 @@ export class Recovery {
     if (this.#lastGeneration === null) return;
     const ms = Math.round(performance.now() - startedAt);
     const what = tookPart
-      ? `Redis came with another state: the nodes gave back what it had lost (this one to ${restored} topics) in ${ms} ms.`
-      : 'Redis came with another state, and the others went on without this node: it compares all of its topics.';
+      ? `Redis has a different state. The nodes restored the lost data in ${ms} ms (this node: ${restored} topics).`
+      : 'Redis has a different state, and the other nodes continued without this node. Comparing all topics.';
     this.#log.warn({ event: 'redisRecovered', generation, restored, ms }, what);
   }
 }

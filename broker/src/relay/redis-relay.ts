@@ -90,7 +90,7 @@ export interface RedisRelayCounters
     LineCounters,
     ProbeCounters,
     EvictionCounters {
-  /** Publications refused because too much waited for Redis. */
+  /** Publications refused because the queue for Redis was full. */
   publicationsOverloaded: number;
   /** Redis messages of other nodes with a topic nobody here wants. */
   redisMessagesUnwanted: number;
@@ -336,7 +336,7 @@ export class RedisRelay implements Relay {
       this.#counters.publicationsOverloaded++;
       throw new ReplyError(
         'overloaded',
-        'Too many publications wait for Redis. Nothing was delivered; publish more slowly.',
+        'Too many publications are queued for Redis. Nothing was delivered. Publish more slowly.',
       );
     }
     this.#gathering.add(topic, payload, id, receipt, payer);
@@ -654,7 +654,7 @@ export class RedisRelay implements Relay {
     if (this.#publisher.isOutOfMemory) return;
     this.#log.error(
       { event: 'busDead' },
-      `Redis is not what it seems: ${reason}. Both connections are closed and opened again.`,
+      `The path through Redis is broken: ${reason}. Reconnecting both Redis connections.`,
     );
     this.#publisher.reset();
     this.#durableLink?.reset();
@@ -680,7 +680,7 @@ export class RedisRelay implements Relay {
     this.#hasComplained.add('unreadable');
     this.#log.warn(
       { event: 'redisMessageUnreadable' },
-      'A Redis message on our channels is not ours to read: does a node of another version, or another program, use the same FANFARE_REDIS_PREFIX? (Said once; see the metric fanfare_redis_messages_unreadable_total.)',
+      'Received a Redis message that this node cannot decode. Check whether a node of another version, or another program, uses the same FANFARE_REDIS_PREFIX. Logged once; see the metric fanfare_redis_messages_unreadable_total.',
     );
   }
 
@@ -690,7 +690,7 @@ export class RedisRelay implements Relay {
     this.#hasComplained.add('policies');
     this.#log.error(
       { event: 'policiesDiffer', topic },
-      'Another node publishes to this topic at another level: give all nodes the same FANFARE_TOPICS. Its publications are not delivered here. (Said once.)',
+      'Another node publishes to this topic with a different level. This node does not deliver its publications. Give all nodes the same FANFARE_TOPICS. Logged once.',
     );
   }
 }
@@ -722,6 +722,6 @@ function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load |
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {
-  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not answer';
-  return new ReplyError('unavailable', `The other nodes cannot be reached: Redis ${why}. Nothing was delivered.`);
+  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not respond';
+  return new ReplyError('unavailable', `The other nodes are unreachable: Redis ${why}. Nothing was delivered.`);
 }

@@ -59,7 +59,7 @@ export function explainInvalidPattern(pattern: string): string | null {
   if (segments.length > maxTopicSegments) return `has more than ${maxTopicSegments} segments`;
   if (segments.includes('')) return 'has an empty segment';
   if (segments.some((segment) => segment.length > 1 && /[*>]/.test(segment))) {
-    return 'has a "*" or ">" beside other characters; each must be a segment of its own';
+    return 'has a "*" or ">" next to other characters; each must be a whole segment';
   }
   if (segments.slice(0, -1).includes('>')) return 'has a ">" that is not its last segment';
   if (/[^A-Za-z0-9_.*>-]/.test(pattern)) {

@@ -16,7 +16,7 @@ export interface TopicPolicy {
    * with another epoch. Not for level fast.
    */
   readonly historyAgeSeconds: number;
-  /** Whether a new subscriber (one without `since`) gets the last publication at once. Not for level fast. */
+  /** Whether a new subscriber (without `since`) gets the last publication at once. Not for level fast. */
   readonly lastValue: boolean;
 }
 

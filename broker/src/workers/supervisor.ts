@@ -78,7 +78,7 @@ export class Supervisor {
     if (!canDieWithSupervisor) {
       log.warn(
         { event: 'setprivMissing' },
-        'The system has no setpriv (package util-linux): a worker that hangs while this supervisor is killed lives on and keeps the port. Install it.',
+        'The system has no setpriv (package util-linux). If this supervisor is killed while a worker hangs, the worker survives and keeps the port. Install setpriv.',
       );
     }
     for (const place of supervisor.#places) supervisor.#startWorker(place);
@@ -104,7 +104,7 @@ export class Supervisor {
     const codes = (await Promise.all(ends)).map(exitCode);
     clearTimeout(killing);
     await this.#admin?.close();
-    this.#log.info({ event: 'stopped' }, 'All workers have ended.');
+    this.#log.info({ event: 'stopped' }, 'All workers have exited.');
     return Math.max(0, ...codes);
   }
 
@@ -125,7 +125,7 @@ export class Supervisor {
     place.child = child;
     this.#log.info(
       { event: 'workerStarted', worker, pid: child.pid },
-      `Worker ${worker} starts as process ${child.pid}.`,
+      `Started worker ${worker} as process ${child.pid}.`,
     );
     void child.ended.then((end) => this.#onEnded(place, end));
   }
@@ -155,7 +155,7 @@ export class Supervisor {
     const againInMs = place.delayMs;
     this.#log.error(
       { event: 'workerEnded', worker, code, signal, why, againInMs },
-      `Worker ${worker} ended unexpectedly (${why ?? signal ?? `code ${code}`}); started again in ${againInMs} ms.`,
+      `Worker ${worker} exited unexpectedly (${why ?? signal ?? `code ${code}`}). Restarting it in ${againInMs} ms.`,
     );
     place.delayMs = Math.min(longestDelayMs, againInMs * 2);
     place.timer = setTimeout(() => {
@@ -177,7 +177,7 @@ export class Supervisor {
       if (child === null) continue;
       this.#log.error(
         { event: 'workerKilled', worker, pid: child.pid, afterMs },
-        `Worker ${worker} has not ended within ${afterMs} ms, which is longer than a stop takes: it is stopped or hangs, and is killed.`,
+        `Worker ${worker} did not exit within ${afterMs} ms. It hangs or is suspended. Killing it.`,
       );
       child.kill();
     }
@@ -198,7 +198,7 @@ export class Supervisor {
     const answers = await ask(this.#places, 'readiness', readinessTimeoutMs);
     // One that has ended is being started again: nobody else needs to do it.
     const silent = answers.filter(({ isListening, answer }) => isListening && answer === null);
-    return silent.length === 0 ? null : silent.map(({ worker }) => `worker ${worker} does not answer`).join('; ');
+    return silent.length === 0 ? null : silent.map(({ worker }) => `worker ${worker} does not respond`).join('; ');
   }
 
   async #readiness(): Promise<Readiness> {
@@ -206,7 +206,7 @@ export class Supervisor {
     const reasons: string[] = [];
     for (const { worker, answer, isListening } of await ask(this.#places, 'readiness', readinessTimeoutMs)) {
       if (!isListening) reasons.push(`worker ${worker}: starting`);
-      else if (answer === null) reasons.push(`worker ${worker}: does not answer`);
+      else if (answer === null) reasons.push(`worker ${worker}: does not respond`);
       else if (!answer.isReady) reasons.push(`worker ${worker}: ${answer.reason}`);
     }
     return { isReady: reasons.length === 0, reason: reasons.length === 0 ? 'serving' : reasons.join('; ') };

@@ -7,7 +7,8 @@ import type { FromWorker, ToWorker } from './messages.js';
 async function main(): Promise<void> {
   // For systems without `setpriv` (worker-process.ts): a node that nobody watches would go on and keep the port.
   process.on('disconnect', () => process.exit(1));
-  if (!process.connected) throw new Error('This is started by `fanfare` with FANFARE_WORKERS, not by hand.');
+  if (!process.connected)
+    throw new Error('This program is not for direct use. Run `fanfare` with FANFARE_WORKERS instead.');
   const config = loadConfig(process.env);
   const log = createLog(config);
   endOnBug(log);

@@ -80,23 +80,23 @@ function mishap(name: string, metric: string, meaning: string): Figure {
 }
 
 const probe: Figure = {
-  name: 'Through Redis and back',
+  name: 'Redis round trip',
   read(now, before, minuteAgo, { hasRedis }) {
-    if (!hasRedis) return { value: '–', note: 'no Redis: this node is alone', isBad: false, point: null };
+    if (!hasRedis) return { value: '–', note: 'no Redis: standalone node', isBad: false, point: null };
     if (fanfare(now, 'relay_connected') === 0)
-      return { value: 'broken', note: 'nothing comes through Redis', isBad: true, point: null };
+      return { value: 'broken', note: 'Redis delivers nothing', isBad: true, point: null };
     const probes = fanfare(now, 'probe_seconds_count') - fanfare(before, 'probe_seconds_count');
     const seconds = fanfare(now, 'probe_seconds_sum') - fanfare(before, 'probe_seconds_sum');
     const missed = fanfare(now, 'probes_missed_total') - fanfare(minuteAgo, 'probes_missed_total');
     const ms = probes > 0 ? (seconds / probes) * 1_000 : null;
-    const note = missed > 0 ? `${missed} probes did not come back in the last minute` : 'each second, a probe';
+    const note = missed > 0 ? `${missed} probes lost in the last minute` : 'one probe per second';
     const isBad = missed > 0 || (ms ?? 0) > slowProbeMs;
     return { value: ms === null ? '…' : `${rounded.format(ms)} ms`, note, isBad, point: ms };
   },
 };
 
 const lag: Figure = {
-  name: 'Event loop late by',
+  name: 'Event loop lag',
   read(now) {
     const ms = (now.get('nodejs_eventloop_lag_seconds') ?? 0) * 1_000;
     const isBad = ms > lateMs;
@@ -109,7 +109,7 @@ const memory: Figure = {
   read(now) {
     const megabytes = (now.get('process_resident_memory_bytes') ?? 0) / 1e6;
     const buffered = fanfare(now, 'buffered_bytes') / 1e6;
-    const note = buffered > 1 ? `${rounded.format(buffered)} MB wait for clients to read them` : '';
+    const note = buffered > 1 ? `${rounded.format(buffered)} MB not yet read by clients` : '';
     return { value: `${count.format(Math.round(megabytes))} MB`, note, isBad: false, point: megabytes };
   },
 };
@@ -120,7 +120,7 @@ const nodes: Figure = {
     const value = fanfare(now, 'nodes');
     const gone = fanfare(minuteAgo, 'nodes') - value;
     const lost = gone > 0 ? `${gone} fewer than a minute ago` : '';
-    const note = hasRedis ? lost || 'itself included' : 'alone, in memory';
+    const note = hasRedis ? lost || 'including this one' : 'standalone, in memory';
     return { value: count.format(value), note, isBad: gone > 0, point: value };
   },
 };
@@ -135,14 +135,14 @@ const figures: readonly Figure[] = [
   nodes,
   rate('Publications', 'publications_in_total', {
     publications_unrelayed_total: 'did not reach Redis',
-    publications_overloaded_total: 'refused as too many',
+    publications_overloaded_total: 'refused (overloaded)',
   }),
   rate('Deliveries', 'deliveries_total', { frames_dropped_total: 'frames dropped' }),
   probe,
   lag,
-  mishap('Gaps told', 'gaps_told_total', 'publications may be lost'),
-  mishap('Resets told', 'resets_told_total', 'a history began anew'),
-  mishap('Slow subscribers closed', 'slow_subscribers_total', 'they read too little'),
+  mishap('Gaps', 'gaps_told_total', 'publications may be lost'),
+  mishap('Resets', 'resets_told_total', 'a history restarted'),
+  mishap('Slow subscribers closed', 'slow_subscribers_total', 'they read too slowly'),
   memory,
 ];
 
@@ -253,7 +253,7 @@ async function watch(): Promise<void> {
     } catch {
       silentSince ??= performance.now();
       const seconds = Math.round((performance.now() - silentSince) / 1_000);
-      tell(`The node does not answer for ${seconds} s; what stands below is old.`, true);
+      tell(`The node has not responded for ${seconds} s. The figures below are outdated.`, true);
     }
     await new Promise((resolve) => setTimeout(resolve, intervalMs));
   }
@@ -315,7 +315,7 @@ onSubmit('connect', () => {
   try {
     mine = new WebSocket(url);
   } catch {
-    return say(`${url} is no address of a WebSocket.`);
+    return say(`${url} is not a WebSocket URL.`);
   }
   socket = mine;
   say(`Connecting to ${url} …`);
@@ -330,7 +330,7 @@ onSubmit('connect', () => {
     if (socket !== mine) return;
     socket = null;
     enable(false);
-    const why = code === 1006 ? 'is the port right, and may pages from here connect (FANFARE_ORIGINS)?' : reason;
+    const why = code === 1006 ? 'check the port, and that FANFARE_ORIGINS allows this page.' : reason;
     say(`Closed with ${code}: ${why}`);
   });
 });
@@ -342,7 +342,7 @@ onSubmit('publish', () => {
   try {
     data = JSON.parse(textOf('data'));
   } catch (error) {
-    return say(`That is no JSON: ${(error as Error).message}`);
+    return say(`Invalid JSON: ${(error as Error).message}`);
   }
   send({ type: 'publish', topic: textOf('topic'), data });
 });
