@@ -275,7 +275,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew. A history counts as one more for each 64 KiB of its answer.',
+    'Other commands of one subject (subscriptions, pings, histories), as FANFARE_PUBLISH_RATE; FANFARE_MAX_SUBSCRIPTIONS more may come at once, because who comes back subscribes to everything anew. A history or a subscription counts as one more for each full 64 KiB of publications in its answer.',
   ),
   tlsCertFile: path(
     'FANFARE_TLS_CERT_FILE',
