@@ -275,7 +275,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Maximum rate of other commands per subject (subscribe, ping, history). Works like FANFARE_PUBLISH_RATE. The burst is larger by FANFARE_MAX_SUBSCRIPTIONS, because a reconnecting client resubscribes to all its topics. A history counts as one more command for each 64 KiB of its reply.',
+    'Maximum rate of other commands per subject (subscribe, ping, history). Works like FANFARE_PUBLISH_RATE. The burst is larger by FANFARE_MAX_SUBSCRIPTIONS, because a reconnecting client resubscribes to all its topics. A history or a subscription counts as one more command for each full 64 KiB of its reply.',
   ),
   tlsCertFile: path(
     'FANFARE_TLS_CERT_FILE',

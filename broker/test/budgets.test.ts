@@ -120,34 +120,49 @@ describe('a subject with a connection to each of several nodes', () => {
 });
 
 describe('a subject that reads long histories', () => {
-  it('pays for each 64 KiB with one command more', async () => {
-    const atOnce = 20;
+  /** The third: bytes of each of four publications; the last: what one answer counts as. */
+  it.each([
+    ['history', 'msgpack', 'x'.repeat(60_000), 4],
+    ['subscribe', 'msgpack', 'x'.repeat(60_000), 4],
+    // As JSON it is six times as long.
+    ['history', 'json', '\u0001'.repeat(10_000), 4],
+    ['subscribe', 'json', '\u0001'.repeat(10_000), 4],
+    ['subscribe', 'json', 'x'.repeat(10_000), 1],
+  ] as const)('pays for each 64 KiB with one command more: %s, %s', async (type, encoding, data, price) => {
+    const atOnce = 32;
     const limits = { FANFARE_COMMAND_RATE: '1', FANFARE_MAX_SUBSCRIPTIONS: String(atOnce - 2) };
     await using cluster = await startCluster({ env: { ...env, ...limits } });
     const writer = await connectAs(cluster, 0, { subject: 'bob' });
+    let epoch = '';
     for (let number = 0; number < 4; number++) {
-      expect(await writer.publish('t', 'x'.repeat(60_000))).toSatisfy(isPublished);
+      const reply = await writer.publish('t', data);
+      if (reply.type === 'published') epoch = reply.position?.epoch ?? '';
     }
+    expect(epoch).not.toBe('');
     const startedAt = performance.now();
-    const connection = await connectAs(cluster);
-    let answered = 0;
+    const connection = await connectAs(cluster, 0, { encoding });
+    let [answered, commands] = [0, 0];
     const refused = await until('it is refused', async () => {
-      const reply = await connection.request({
-        type: 'history',
-        topic: 't',
-        since: null,
-        limit: 4,
-        direction: 'forward',
-      });
+      const reply =
+        type === 'history'
+          ? await connection.request({ type, topic: 't', since: null, limit: 4, direction: 'forward' })
+          : await connection.request({ type, topic: 't', since: { epoch, offset: 0 } });
       if (reply.type === 'error') return reply;
+      expect(reply).toMatchObject({ type: type === 'history' ? type : 'subscribed', publications: { length: 4 } });
       answered++;
+      commands++;
+      if (type === 'history') return null;
+      const left = await connection.unsubscribe('t');
+      if (left.type === 'error') return left;
+      commands++;
       return null;
     });
     expect(refused).toMatchObject({ code: 'rateLimited' });
-    // One for the command and three for its answer.
     const seconds = (performance.now() - startedAt) / 1_000;
-    expect((answered - 1) * 4).toBeLessThanOrEqual(atOnce + seconds);
-    expect(answered).toBeGreaterThan(1);
+    const paid = commands + (answered - 1) * (price - 1);
+    expect(paid).toBeLessThanOrEqual(atOnce + seconds);
+    // And no more than that.
+    expect(commands + answered * (price - 1)).toBeGreaterThan(atOnce - 2);
   });
 });
 

@@ -318,12 +318,12 @@ describe('a subject', () => {
       while (subject.admitCommand(nowMs) === 'admitted') count++;
       return count;
     };
-    subject.onHistoryRead(65_535);
-    subject.onHistoryRead(262_144);
+    subject.onPublicationsRead(65_535);
+    subject.onPublicationsRead(262_144);
     const now = performance.now();
     expect(admitted(now)).toBe(16);
     // Answers on their way at the same time: what is too much is owed.
-    subject.onHistoryRead(20 * 65_536);
+    subject.onPublicationsRead(20 * 65_536);
     expect(admitted(now + 1_900)).toBe(0);
     expect(admitted(now + 4_100)).toBeGreaterThan(0);
   });

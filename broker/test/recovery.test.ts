@@ -210,6 +210,24 @@ describe('a subscriber of a topic with history', () => {
   });
 });
 
+describe('a subscriber that comes back', () => {
+  it.each([
+    ['msgpack', true],
+    ['json', false],
+  ] as const)('gets what it missed only if it fits as it is written for it: %s', async (encoding, recovered) => {
+    await using cluster = await startCluster({ nodes: 1, env: { FANFARE_MAX_BUFFERED_BYTES: '65536' } });
+    // As JSON it is six times as long, and too much for half the limit.
+    const published = await (await cluster.connect()).publish('t', '\u0001'.repeat(10_000));
+    const epoch = published.type === 'published' ? (published.position?.epoch ?? '') : '';
+    const back = await cluster.connect(0, encoding);
+    const reply = await back.request({ type: 'subscribe', topic: 't', since: { epoch, offset: 0 } });
+    expect(reply).toMatchObject({ recovered, publications: { length: recovered ? 1 : 0 }, position: { offset: 1 } });
+    // A history has it all the same: one publication at least.
+    const history = { type: 'history', topic: 't', since: null, limit: null, direction: null } as const;
+    expect(await back.request(history)).toMatchObject({ publications: { length: 1 } });
+  });
+});
+
 describe('a client that asks for very much history at once', () => {
   it('is refused what would fill its connection, and gets it when it has read', async () => {
     await using cluster = await startCluster({
@@ -230,6 +248,32 @@ describe('a client that asks for very much history at once', () => {
       expect.objectContaining({ code: 'overloaded', retryable: true }),
     );
     expect(await greedy.request(request)).toMatchObject({ type: 'history', first: 1 });
+  });
+
+  it.each([
+    ['plain text', 'x'],
+    ['text that is six times as long in JSON', '\u0001'],
+  ])('is refused instead of closed if it speaks JSON and does not read: %s', async (_, character) => {
+    await using cluster = await startCluster({ nodes: 1 });
+    const writer = await cluster.connect();
+    for (let number = 0; number < 4; number++) await writer.publish('t', character.repeat(60_000));
+    const greedy = await cluster.connect(0, 'json');
+    await greedy.settle();
+    greedy.socket.pause();
+    const request = { type: 'history', topic: 't', since: null, limit: 100, direction: null } as const;
+    const asked = 80;
+    for (let index = 0; index < asked; index++) greedy.send({ ...request, id: 1_000 + index });
+    // A frame more than a full connection takes closes it.
+    for (let index = 0; index < 20; index++) greedy.send({ type: 'ping', id: 2_000 + index });
+    await until('all are answered', async () => (await cluster.node(0).metric('fanfare_frames_in_total')) >= 100);
+    greedy.socket.resume();
+    const types: string[] = [];
+    while (types.length < asked) {
+      types.push((await greedy.inbox.take('an answer', ({ type }) => type === 'history' || type === 'error')).type);
+    }
+    expect(types).toContain('history');
+    expect(types).toContain('error');
+    expect(await cluster.node(0).metric('fanfare_slow_subscribers_total')).toBe(0);
   });
 
   it('has no more than eight read at the same time', async () => {

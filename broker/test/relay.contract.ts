@@ -116,7 +116,7 @@ export function relayContract(name: string, start: StartRelays): void {
       const begun: string[] = [];
       const payerOf = (name: string): Payer => ({
         onTopicBegun: () => begun.push(name),
-        onHistoryRead: () => undefined,
+        onPublicationsRead: () => undefined,
       });
       expect(relay.hasPublished(topic(named('news')))).toBe(false);
       // A subscriber begins nothing.

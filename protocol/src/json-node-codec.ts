@@ -12,6 +12,7 @@ import {
   maxDataDepth,
   maxHistoryLimit,
   maxMessageIdBytes,
+  maxReplyBytes,
   maxTokenBytes,
   type OutgoingReply,
 } from './messages.js';
@@ -33,6 +34,9 @@ export class JsonNodeCodec implements NodeCodec {
   readonly encoding = 'json';
   readonly isBinary = false;
   readonly #writer = new Writer(4096);
+  /** The publications of a reply, each with a comma before it, in the order in which they were written. */
+  readonly #items = new Writer(4096);
+  replyWork = 0;
 
   decode(frame: Uint8Array, sink: CommandSink): void {
     let parsed: unknown;
@@ -62,7 +66,8 @@ export class JsonNodeCodec implements NodeCodec {
     }
   }
 
-  reply(reply: OutgoingReply): Frame {
+  reply(reply: OutgoingReply, room = Number.POSITIVE_INFINITY): Frame {
+    this.replyWork = 0;
     switch (reply.type) {
       case 'connected':
       case 'unsubscribed':
@@ -74,12 +79,19 @@ export class JsonNodeCodec implements NodeCodec {
         return JSON.stringify({ type: reply.type, id: reply.id ?? undefined, ...reply.position }) as unknown as Frame;
       case 'subscribed': {
         const { type, id, topic, position, recovered, publications } = reply;
-        return this.#withPublications({ type, id: id ?? undefined, topic, ...position, recovered }, publications);
+        const ends = publications.bytes.length > room ? [0] : this.#writeItems(publications, room, 0, false);
+        const fits = ends.length > publications.count;
+        if (!fits) ends.length = 1;
+        const head = { type, id: id ?? undefined, topic, ...position, recovered: recovered && fits };
+        return this.#withItems(head, ends, false);
       }
       case 'history': {
-        const { type, id, topic, position, recovered, first, publications } = reply;
-        const head = { type, id: id ?? undefined, topic, ...position, recovered, first: first ?? undefined };
-        return this.#withPublications(head, publications);
+        const { type, id, topic, position, recovered, publications, direction } = reply;
+        const isBackward = direction === 'backward';
+        const ends = this.#writeItems(publications, maxReplyBytes, 1, isBackward);
+        const left = isBackward ? publications.count - (ends.length - 1) : 0;
+        const first = reply.first === null ? undefined : reply.first + left;
+        return this.#withItems({ type, id: id ?? undefined, topic, ...position, recovered, first }, ends, isBackward);
       }
       default:
         return impossible(reply);
@@ -128,18 +140,48 @@ export class JsonNodeCodec implements NodeCodec {
     return JSON.stringify({ type: 'goaway', delayMs }) as unknown as Frame;
   }
 
-  #withPublications(head: object, run: Run): Frame {
+  /**
+   * Writes publications into `#items` as long as they fit `most` bytes, but at least `least`; from the last one on if `isBackward`.
+   * Answers where each ends, with a 0 before them.
+   */
+  #writeItems(run: Run, most: number, least: number, isBackward: boolean): number[] {
+    const payloads: Payload[] = [];
+    forEachItem(run, (payload) => payloads.push(payload));
+    if (isBackward) payloads.reverse();
+    const items = this.#items;
+    items.clear();
+    const ends = [0];
+    for (const payload of payloads) {
+      const before = items.length;
+      items.byte(0x2c);
+      writeItemAsJson(items, payload);
+      if (items.length > most && ends.length > least) {
+        items.undo(before);
+        break;
+      }
+      ends.push(items.length);
+    }
+    // What is longer as MessagePack was read and kept as that.
+    this.replyWork = Math.max(run.bytes.length, items.length + items.extra);
+    return ends;
+  }
+
+  /** A reply with what {@link #writeItems} has written. */
+  #withItems(head: object, ends: readonly number[], isBackward: boolean): Frame {
     const writer = this.#writer;
     writer.clear();
     writer.text(JSON.stringify(head));
     writer.length--;
     writer.ascii(',"publications":[');
-    let isFirst = true;
-    forEachItem(run, (payload) => {
-      if (!isFirst) writer.ascii(',');
-      isFirst = false;
-      writeItemAsJson(writer, payload);
-    });
+    const items = this.#items.view();
+    const end = ends.at(-1) as number;
+    if (!isBackward) {
+      if (end > 0) writer.copy(items, 1, end);
+    } else {
+      for (let index = ends.length - 1; index > 0; index--) {
+        writer.copy(items, (ends[index - 1] as number) + (index === ends.length - 1 ? 1 : 0), ends[index]);
+      }
+    }
     writer.ascii(']}');
     return writer.view() as Frame;
   }

@@ -103,6 +103,9 @@ export type HistoryDirection = (typeof historyDirections)[number];
 /** Most publications that one `history` asks for. */
 export const maxHistoryLimit = 1_000;
 
+/** About the most bytes of publications in a reply (PROTOCOL.md section 7): a longer history is divided. */
+export const maxReplyBytes = 262_144;
+
 export interface History {
   readonly type: 'history';
   readonly id: CommandId;
@@ -266,7 +269,11 @@ export type Push = TopicPush | Goaway;
 export type OutgoingReply =
   | Exclude<Reply, Subscribed | HistoryReply>
   | (Omit<Subscribed, 'publications'> & { readonly publications: Run })
-  | (Omit<HistoryReply, 'publications'> & { readonly publications: Run });
+  | (Omit<HistoryReply, 'publications'> & {
+      readonly publications: Run;
+      /** Which of the publications stay if they are too long: the first ones (`forward`, also if absent) or the last ones. */
+      readonly direction?: HistoryDirection;
+    });
 
 /** A message as a client receives it. */
 export type ServerMessage = Reply | Push;

@@ -20,7 +20,7 @@ import { writeHead, writePosition, writeStrOrNil, writeUintOrNil } from './msgpa
 import { CommandError, type CommandSink, type Frame, type NodeCodec } from './node-codec.js';
 import { isEpoch, type Position } from './position.js';
 import { LayoutError, Reader } from './reader.js';
-import type { Run } from './run.js';
+import { emptyRun, type Run } from './run.js';
 import { explainInvalidTopic, type Topic, TopicReader } from './topic.js';
 import { Writer } from './writer.js';
 
@@ -33,6 +33,7 @@ export class MsgpackNodeCodec implements NodeCodec {
   readonly #writer = new Writer(4096);
   readonly #reader = new Reader(new Uint8Array(0));
   readonly #topics = new TopicReader();
+  replyWork = 0;
 
   decode(frame: Uint8Array, sink: CommandSink): void {
     const reader = this.#reader;
@@ -139,9 +140,10 @@ export class MsgpackNodeCodec implements NodeCodec {
     return new CommandError(id, 'invalidTopic', explainInvalidTopic(text));
   }
 
-  reply(reply: OutgoingReply): Frame {
+  reply(reply: OutgoingReply, room = Number.POSITIVE_INFINITY): Frame {
     const writer = this.#writer;
     writer.clear();
+    this.replyWork = 0;
     switch (reply.type) {
       case 'connected':
         writeHead(writer, 6, replyTypes.connected, reply.id);
@@ -150,14 +152,18 @@ export class MsgpackNodeCodec implements NodeCodec {
         writer.uint(reply.maxFrameBytes);
         writeUintOrNil(writer, reply.expiresInMs);
         break;
-      case 'subscribed':
+      case 'subscribed': {
+        const fits = reply.publications.bytes.length <= room;
+        const { count, bytes } = fits ? reply.publications : emptyRun;
         writeHead(writer, 7, replyTypes.subscribed, reply.id);
         writer.str(reply.topic);
         writePosition(writer, reply.position);
-        writer.boolean(reply.recovered);
-        writer.arrayHeader(reply.publications.count);
-        writer.copy(reply.publications.bytes);
+        writer.boolean(reply.recovered && fits);
+        writer.arrayHeader(count);
+        writer.copy(bytes);
+        this.replyWork = bytes.length;
         break;
+      }
       case 'unsubscribed':
         writeHead(writer, 5, replyTypes.unsubscribed, reply.id);
         writer.str(reply.topic);
@@ -176,6 +182,7 @@ export class MsgpackNodeCodec implements NodeCodec {
         writeUintOrNil(writer, reply.first);
         writer.arrayHeader(reply.publications.count);
         writer.copy(reply.publications.bytes);
+        this.replyWork = reply.publications.bytes.length;
         break;
       case 'refreshed':
         writeHead(writer, 3, replyTypes.refreshed, reply.id);

@@ -36,7 +36,13 @@ export interface NodeCodec {
   readonly isBinary: boolean;
   /** Reads all commands of a frame into `sink`; never throws. `Publish` commands point into `frame`. */
   decode(frame: Uint8Array, sink: CommandSink): void;
-  reply(reply: OutgoingReply): Frame;
+  /**
+   * A `history` has its publications up to {@link maxReplyBytes}, and at least one; a `subscribed` has all of them, or none if they
+   * are longer than `room` bytes: it is not `recovered` then.
+   */
+  reply(reply: OutgoingReply, room?: number): Frame;
+  /** What the publications of the last reply took to write, in bytes, those included that it does not have. */
+  readonly replyWork: number;
   /** Writes a run as one or more frames, each handed to `emit` before the next is made. */
   publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void;
   /** `position`: where it goes on; null where the topic has no history. */

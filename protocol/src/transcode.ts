@@ -22,28 +22,36 @@ export function writeAsJson(writer: Writer, payload: Payload): boolean {
     transcoder.value(0);
     if (transcoder.isAtEnd) return true;
   } catch (error) {
-    if (!(error instanceof LayoutError)) throw error;
+    if (error !== noForm) throw error;
   }
-  writer.length = before;
+  writer.undo(before);
   return false;
 }
 
 /** The years 0 to 9999, which RFC 3339 can write, in seconds since 1970. */
-const firstSecond = -62_167_219_200n;
-const lastSecond = 253_402_300_799n;
+const firstSecond = -62_167_219_200;
+const lastSecond = 253_402_300_799;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const ascii = new TextEncoder();
+const literals = { null: ascii.encode('null'), false: ascii.encode('false'), true: ascii.encode('true') };
+
+/** To find the shortest text of a float takes as long as to write about this many bytes of text. */
+const floatWork = 64;
+
+/** The only error here, made once: an error with a trace of its own takes longer than a thousand bytes. */
+const noForm = new LayoutError('The data has no form in JSON.');
 
 class Transcoder {
-  readonly #view: DataView;
+  readonly #payload: Payload;
   readonly #bytes: Uint8Array;
   readonly #end: number;
   readonly #out: Writer;
   #at: number;
+  #floats: DataView | null = null;
 
   constructor(payload: Payload, out: Writer) {
+    this.#payload = payload;
     this.#bytes = payload.bytes;
-    this.#view = new DataView(payload.bytes.buffer, payload.bytes.byteOffset, payload.end);
     this.#at = payload.start;
     this.#end = payload.end;
     this.#out = out;
@@ -56,11 +64,11 @@ class Transcoder {
   value(depth: number): void {
     const head = this.#uint(1);
     const out = this.#out;
-    if (head < 0x80) out.ascii(String(head));
+    if (head < 0x80) out.digits(head);
     else if (head < 0x90) this.#map(head & 0x0f, depth);
     else if (head < 0xa0) this.#array(head & 0x0f, depth);
     else if (head < 0xc0) this.#string(head & 0x1f);
-    else if (head >= 0xe0) out.ascii(String(head - 0x100));
+    else if (head >= 0xe0) this.#integer(head - 0x100);
     else this.#marked(head, depth);
   }
 
@@ -68,11 +76,11 @@ class Transcoder {
   #marked(head: number, depth: number): void {
     switch (head) {
       case 0xc0:
-        return this.#out.ascii('null');
+        return this.#out.copy(literals.null);
       case 0xc2:
-        return this.#out.ascii('false');
+        return this.#out.copy(literals.false);
       case 0xc3:
-        return this.#out.ascii('true');
+        return this.#out.copy(literals.true);
       case 0xc4:
       case 0xc5:
       case 0xc6:
@@ -88,17 +96,21 @@ class Transcoder {
       case 0xcc:
       case 0xcd:
       case 0xce:
-        return this.#out.ascii(String(this.#uint(1 << (head - 0xcc))));
+        return this.#out.digits(this.#uint(1 << (head - 0xcc)));
       case 0xcf:
-        return this.#bigInteger(this.#view.getBigUint64(this.#take(8)));
+        return this.#longInteger(this.#uint(4), this.#uint(4), false);
       case 0xd0:
-        return this.#out.ascii(String(this.#view.getInt8(this.#take(1))));
+        return this.#integer((this.#uint(1) << 24) >> 24);
       case 0xd1:
-        return this.#out.ascii(String(this.#view.getInt16(this.#take(2))));
+        return this.#integer((this.#uint(2) << 16) >> 16);
       case 0xd2:
-        return this.#out.ascii(String(this.#view.getInt32(this.#take(4))));
-      case 0xd3:
-        return this.#bigInteger(this.#view.getBigInt64(this.#take(8)));
+        return this.#integer(this.#uint(4) | 0);
+      case 0xd3: {
+        const high = this.#uint(4);
+        const low = this.#uint(4);
+        if (high < 0x8000_0000) return this.#longInteger(high, low, false);
+        return this.#longInteger(low === 0 ? -high >>> 0 : ~high >>> 0, -low >>> 0, true);
+      }
       case 0xd4:
       case 0xd5:
       case 0xd6:
@@ -116,7 +128,7 @@ class Transcoder {
       case 0xdf:
         return this.#map(this.#uint(2 << (head - 0xde)), depth);
       default:
-        throw new LayoutError(`0x${head.toString(16)} begins no value.`);
+        throw noForm;
     }
   }
 
@@ -147,7 +159,7 @@ class Transcoder {
     const isString = (head >= 0xa0 && head <= 0xbf) || (head >= 0xd9 && head <= 0xdb);
     if (isString) return this.value(0);
     const isInteger = head < 0x80 || head >= 0xe0 || (head >= 0xcc && head <= 0xce) || (head >= 0xd0 && head <= 0xd2);
-    if (!isInteger) throw new LayoutError('A map key is neither a string nor an integer of at most 32 bits.');
+    if (!isInteger) throw noForm;
     this.#out.byte(0x22);
     this.value(0);
     this.#out.byte(0x22);
@@ -155,100 +167,144 @@ class Transcoder {
 
   #string(length: number): void {
     const start = this.#take(length);
-    const bytes = this.#bytes;
-    let isPlain = true;
-    for (let at = start; at < this.#at; at++) {
-      const byte = bytes[at] as number;
-      if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) {
-        isPlain = false;
-        break;
-      }
-    }
-    if (isPlain) {
-      this.#out.byte(0x22);
-      this.#out.copy(bytes, start, this.#at);
-      this.#out.byte(0x22);
-      return;
-    }
-    let text: string;
-    try {
-      text = utf8.decode(bytes.subarray(start, this.#at));
-    } catch {
-      // A frame of invalid UTF-8 would make browsers close every JSON subscriber (RFC 6455 section 8.1).
-      throw new LayoutError('Text is not UTF-8.');
-    }
-    this.#out.text(JSON.stringify(text));
+    // A frame of invalid UTF-8 would make browsers close every JSON subscriber (RFC 6455 section 8.1).
+    if (!this.#out.jsonString(this.#bytes, start, this.#at)) throw noForm;
   }
 
   #binary(length: number): void {
     const start = this.#take(length);
     this.#out.byte(0x22);
-    this.#out.ascii(base64(this.#bytes.subarray(start, this.#at)));
+    this.#out.base64(this.#bytes, start, this.#at);
     this.#out.byte(0x22);
   }
 
   #float(value: number): void {
-    this.#out.ascii(Number.isFinite(value) ? String(value) : 'null');
+    this.#out.extra += floatWork;
+    if (Number.isFinite(value)) this.#out.ascii(String(value));
+    else this.#out.copy(literals.null);
   }
 
-  #bigInteger(value: bigint): void {
-    const isSafe = value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER;
-    this.#out.ascii(isSafe ? String(value) : `"${value}"`);
+  #integer(value: number): void {
+    if (value < 0) this.#out.byte(0x2d);
+    this.#out.digits(Math.abs(value));
+  }
+
+  /** An integer of 64 bits, as the two halves of its absolute value. */
+  #longInteger(high: number, low: number, isNegative: boolean): void {
+    const out = this.#out;
+    const isSafe = high < 0x20_0000;
+    if (!isSafe) out.byte(0x22);
+    if (isNegative) out.byte(0x2d);
+    if (isSafe) {
+      out.digits(high * 0x1_0000_0000 + low);
+      return;
+    }
+    // Divided by 10^9, 16 bits at a time: everything in between is exact in a double, and BigInt would be slow.
+    const billion = 1_000_000_000;
+    const middle = (high % billion) * 0x1_0000 + (low >>> 16);
+    const end = (middle % billion) * 0x1_0000 + (low & 0xffff);
+    const upper = Math.floor(high / billion) * 0x1_0000 + Math.floor(middle / billion);
+    out.digits(upper * 0x1_0000 + Math.floor(end / billion));
+    out.digits(end % billion, 9);
+    out.byte(0x22);
   }
 
   /** The timestamp is extension -1 of the MessagePack specification, in 4, 8 or 12 bytes. */
   #extension(length: number): void {
-    const type = this.#view.getInt8(this.#take(1));
-    const start = this.#take(length);
-    if (type !== -1) throw new LayoutError(`Extension ${type} has no JSON form.`);
-    let seconds: bigint;
+    const type = this.#uint(1);
+    if (type !== 0xff) throw noForm;
+    // Inexact for seconds beyond 2^53, but those are out of range anyway.
+    let seconds: number;
     let nanoseconds = 0;
     if (length === 4) {
-      seconds = BigInt(this.#view.getUint32(start));
+      seconds = this.#uint(4);
     } else if (length === 8) {
-      const packed = this.#view.getBigUint64(start);
-      nanoseconds = Number(packed >> 34n);
-      seconds = packed & 0x3_ffff_ffffn;
+      const high = this.#uint(4);
+      nanoseconds = high >>> 2;
+      seconds = (high & 3) * 0x1_0000_0000 + this.#uint(4);
     } else if (length === 12) {
-      nanoseconds = this.#view.getUint32(start);
-      seconds = this.#view.getBigInt64(start + 4);
+      nanoseconds = this.#uint(4);
+      seconds = (this.#uint(4) | 0) * 0x1_0000_0000;
+      seconds += this.#uint(4);
     } else {
-      throw new LayoutError(`A timestamp of ${length} bytes.`);
+      throw noForm;
     }
-    if (seconds < firstSecond || seconds > lastSecond || nanoseconds > 999_999_999) {
-      throw new LayoutError('A timestamp out of range.');
+    if (seconds < firstSecond || seconds > lastSecond || nanoseconds > 999_999_999) throw noForm;
+    const day = Math.floor(seconds / 86_400);
+    this.#out.byte(0x22);
+    this.#date(day);
+    this.#timeOfDay(seconds - day * 86_400);
+    if (nanoseconds > 0) {
+      this.#out.byte(0x2e);
+      if (nanoseconds % 1_000_000 === 0) this.#out.digits(nanoseconds / 1_000_000, 3);
+      else if (nanoseconds % 1_000 === 0) this.#out.digits(nanoseconds / 1_000, 6);
+      else this.#out.digits(nanoseconds, 9);
     }
-    const date = new Date(Number(seconds) * 1000);
-    const fraction =
-      nanoseconds === 0
-        ? ''
-        : `.${String(nanoseconds)
-            .padStart(9, '0')
-            .replace(/(?:000){1,2}$/, '')}`;
-    this.#out.ascii(`"${date.toISOString().slice(0, -'.000Z'.length)}${fraction}Z"`);
+    this.#out.byte(0x5a);
+    this.#out.byte(0x22);
+  }
+
+  /** `day`: since 1970. All divisions are of small integers, which are fast. */
+  #date(day: number): void {
+    // Days since the first of March 400 years before the year 0: a leap day is then the last day of its year.
+    const sinceMarch = (day + 719_468 + 146_097) | 0;
+    const era = (sinceMarch / 146_097) | 0;
+    const dayOfEra = (sinceMarch - era * 146_097) | 0;
+    const leapDays = ((dayOfEra / 1_460) | 0) - ((dayOfEra / 36_524) | 0) + ((dayOfEra / 146_096) | 0);
+    const yearOfEra = ((dayOfEra - leapDays) / 365) | 0;
+    const dayOfYear = dayOfEra - 365 * yearOfEra - (yearOfEra >> 2) + ((yearOfEra / 100) | 0);
+    const monthFromMarch = ((5 * dayOfYear + 2) / 153) | 0;
+    const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9;
+    const year = yearOfEra + (era - 1) * 400 + (month <= 2 ? 1 : 0);
+    this.#pair((year / 100) | 0);
+    this.#pair(year % 100);
+    this.#out.byte(0x2d);
+    this.#pair(month);
+    this.#out.byte(0x2d);
+    this.#pair(dayOfYear - (((153 * monthFromMarch + 2) / 5) | 0) + 1);
+  }
+
+  #timeOfDay(second: number): void {
+    const minute = (second / 60) | 0;
+    this.#out.byte(0x54);
+    this.#pair((minute / 60) | 0);
+    this.#out.byte(0x3a);
+    this.#pair(minute % 60);
+    this.#out.byte(0x3a);
+    this.#pair(second - minute * 60);
+  }
+
+  /** A number below 100 in two digits. */
+  #pair(value: number): void {
+    const tens = (value / 10) | 0;
+    this.#out.byte(0x30 + tens);
+    this.#out.byte(0x30 + value - tens * 10);
   }
 
   #deeper(depth: number): void {
-    if (depth >= maxDataDepth) throw new LayoutError(`Nested deeper than ${maxDataDepth} levels.`);
+    if (depth >= maxDataDepth) throw noForm;
   }
 
   #uint(size: number): number {
+    const bytes = this.#bytes;
     const at = this.#take(size);
-    if (size === 1) return this.#view.getUint8(at);
-    return size === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
+    if (size === 1) return bytes[at] as number;
+    const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+    if (size === 2) return high;
+    return ((high << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)) >>> 0;
+  }
+
+  get #view(): DataView {
+    const { bytes, end } = this.#payload;
+    this.#floats ??= new DataView(bytes.buffer, bytes.byteOffset, end);
+    return this.#floats;
   }
 
   /** Passes `count` bytes; answers where they begin. */
   #take(count: number): number {
-    if (count > this.#end - this.#at) throw new LayoutError('The data is cut short.');
+    if (count > this.#end - this.#at) throw noForm;
     const at = this.#at;
     this.#at += count;
     return at;
   }
-}
-
-function base64(bytes: Uint8Array): string {
-  let binary = '';
-  for (let at = 0; at < bytes.length; at += 0x2000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x2000));
-  return btoa(binary);
 }

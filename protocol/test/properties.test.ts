@@ -489,6 +489,58 @@ describe('data', () => {
     );
   });
 
+  it('that is text is written as JSON.stringify does, or not at all if it is not UTF-8', () => {
+    const writer = new Writer(1);
+    const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    const characters = fc.constantFrom(
+      ...'\0\b\t\n\v\f\r\u001f "\\/a~\u007f\u0080\u07ff\u0800\u2028\ud7ff\ue000\ufeff\uffff',
+      '\u{10000}',
+    );
+    const pieces = fc.oneof(
+      { weight: 8, arbitrary: characters.map((made) => [...Buffer.from(made)]) },
+      { weight: 4, arbitrary: fc.nat(120).map((length) => Array(length).fill(0x61)) },
+      { weight: 1, arbitrary: fc.nat(255).map((byte) => [byte]) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom([0xed, 0xa0, 0x80], [0xc1, 0xbf], [0xe0, 0x9f, 0xbf], [0xf0, 0x8f, 0xbf, 0xbf]),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom([0xf4, 0x90, 0x80, 0x80], [0xf4, 0x8f, 0xbf, 0xbf], [0xf5, 0x80, 0x80, 0x80]),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 30 }), (made) => {
+        const bytes = Uint8Array.from(made.flat());
+        let expected: string | null = null;
+        try {
+          expected = JSON.stringify(strict.decode(bytes));
+        } catch {}
+        writer.clear();
+        const packed = new Writer();
+        packed.strHeader(bytes.length);
+        packed.copy(bytes);
+        expect(writeAsJson(writer, payload(packed.toBytes()))).toBe(expected !== null);
+        expect(textOf(writer.view())).toBe(expected ?? '');
+      }),
+      many,
+    );
+  });
+
+  it('of any bytes is base64', () => {
+    const writer = new Writer(1);
+    fc.assert(
+      fc.property(fc.uint8Array(), (made) => {
+        writer.clear();
+        const packed = new Writer();
+        packed.bin(made);
+        expect(writeAsJson(writer, payload(packed.toBytes()))).toBe(true);
+        expect(textOf(writer.view())).toBe(`"${Buffer.from(made).toString('base64')}"`);
+      }),
+      runs,
+    );
+  });
+
   it('that is a date reads as that date', () => {
     const writer = new Writer(1);
     const dates = fc.date({

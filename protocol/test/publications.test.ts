@@ -1,20 +1,24 @@
 /** Runs, and the frames that a node makes of them. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   emptyRun,
   forEachItem,
+  type HistoryReply,
   JsonNodeCodec,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
   MsgpackNodeCodec,
   maxItemHeaderBytes,
+  maxReplyBytes,
   maxRunBytes,
+  type OutgoingReply,
   type Payload,
   type Position,
   type Publications,
   parseTopic,
   type Run,
+  type Subscribed,
   type Topic,
   Writer,
   writeAsJson,
@@ -169,7 +173,112 @@ describe('a run', () => {
   });
 });
 
+describe('a reply for a JSON client', () => {
+  /** 60,000 bytes each, and 360,000 in JSON, but the first and the last. */
+  const long = runOf([packed('first'), ...Array(4).fill(packed('\u0001'.repeat(20_000))), packed('last')]);
+  const position = { epoch: 'k3v', offset: 20 };
+  const history = (publications: Run, direction: 'forward' | 'backward', first = 11): OutgoingReply => {
+    return { type: 'history', id: 1, topic, position, recovered: true, first, publications, direction };
+  };
+  const subscribed = (publications: Run): OutgoingReply => {
+    return { type: 'subscribed', id: 1, topic, position, recovered: true, publications };
+  };
+  function read<Message extends HistoryReply | Subscribed>(reply: OutgoingReply, room?: number): Message {
+    return jsonClientCodec.decode(textOf(new JsonNodeCodec().reply(reply, room))) as Message;
+  }
+  function workOf(codec: JsonNodeCodec | MsgpackNodeCodec, reply: OutgoingReply, room?: number): number {
+    codec.reply(reply, room);
+    return codec.replyWork;
+  }
+
+  it('has the beginning of a history that is too long as JSON, or its end if it is read backward', () => {
+    const forward = read<HistoryReply>(history(long, 'forward'));
+    expect(forward).toMatchObject({ first: 11, recovered: true, position });
+    expect(forward.publications).toHaveLength(3);
+    expect(forward.publications[0]).toStrictEqual({ data: 'first' });
+    const backward = read<HistoryReply>(history(long, 'backward'));
+    expect(backward).toMatchObject({ first: 14, recovered: true, position });
+    expect(backward.publications).toHaveLength(3);
+    expect(backward.publications[2]).toStrictEqual({ data: 'last' });
+    for (const direction of ['forward', 'backward'] as const) {
+      expect(new JsonNodeCodec().reply(history(long, direction)).length).toBeLessThan(maxReplyBytes + 200);
+    }
+  });
+
+  it('has all of a history that is short enough, in order, in both directions', () => {
+    const run = runOf([packed(1), payload(bytesOf('c1')), packed(3)]);
+    const expected = [{ data: 1 }, { error: 'undecodable' }, { data: 3 }];
+    for (const direction of ['forward', 'backward'] as const) {
+      expect(read(history(run, direction))).toMatchObject({ first: 11, publications: expected });
+    }
+    expect(read(history(emptyRun, 'backward')).publications).toStrictEqual([]);
+  });
+
+  it('has one publication of a history at least', () => {
+    const run = runOf(Array(2).fill(packed('\u0001'.repeat(60_000))));
+    expect(read(history(run, 'forward'))).toMatchObject({ first: 11, publications: { length: 1 } });
+    expect(read(history(run, 'backward'))).toMatchObject({ first: 12, publications: { length: 1 } });
+  });
+
+  it('to a subscribe has everything, or nothing if there is no room for it as JSON', () => {
+    const run = runOf([packed('\u0001'.repeat(1_000))]);
+    const whole = '{"data":""}'.length + 6_000;
+    expect(read(subscribed(run), whole + 1)).toMatchObject({ recovered: true, position, publications: { length: 1 } });
+    expect(read(subscribed(run), whole)).toMatchObject({ recovered: false, position, publications: { length: 0 } });
+    expect(read(subscribed(run), 10)).toMatchObject({ recovered: false, publications: { length: 0 } });
+    const msgpack = new MsgpackNodeCodec().reply(subscribed(run), run.bytes.length - 1);
+    expect(new MsgpackClientCodec(data).decode(Uint8Array.from(msgpack as Uint8Array).buffer)).toMatchObject({
+      recovered: false,
+      publications: { length: 0 },
+    });
+  });
+
+  it('counts as work what it took to write, also what it does not have', () => {
+    const codec = new JsonNodeCodec();
+    const one = runOf([packed('\u0001'.repeat(10_000))]);
+    expect(workOf(codec, history(one, 'forward'))).toBe('{"data":""},'.length + 60_000);
+    expect(workOf(codec, subscribed(one), 20_000)).toBe('{"data":""},'.length + 60_000);
+    expect(workOf(codec, subscribed(one), 100)).toBe(0);
+    // Not UTF-8 at its end.
+    const undecodable = runOf([payload(bytesOf(`da2711${'01'.repeat(10_000)}ff`))]);
+    expect(workOf(codec, history(undecodable, 'forward'))).toBeGreaterThan(59_000);
+    // To find the text of a float takes longer than to write it.
+    const floats = runOf([packed(Array(1_000).fill(0.1))]);
+    expect(workOf(codec, history(floats, 'forward'))).toBeGreaterThan(64_000);
+    expect(workOf(codec, { type: 'pong', id: 1 })).toBe(0);
+    expect(workOf(new MsgpackNodeCodec(), history(one, 'forward'))).toBe(one.bytes.length);
+    expect(workOf(new MsgpackNodeCodec(), subscribed(one), 100)).toBe(0);
+  });
+});
+
 describe('data on its way to JSON subscribers', () => {
+  it('is written byte by byte: a call for each short value would take many times as long as plain text', () => {
+    const calls = [
+      vi.spyOn(TextDecoder.prototype, 'decode'),
+      vi.spyOn(JSON, 'stringify'),
+      vi.spyOn(Date.prototype, 'toISOString'),
+      vi.spyOn(globalThis, 'btoa'),
+      vi.spyOn(globalThis, 'BigInt'),
+    ];
+    const writer = new Writer();
+    // Strings with a control character, a quote and two letters; timestamps of all lengths; a byte; a long integer.
+    const written = writeAsJson(
+      writer,
+      payload(
+        bytesOf(
+          '98 a101 a122 a4c3a9c3a9 d6ff00000001 d7ff0000000400000001 c70cff00000001ffffffffffffffff c40107 cfffffffffffffffff',
+        ),
+      ),
+    );
+    const counts = calls.map((spy) => spy.mock.calls.length);
+    vi.restoreAllMocks();
+    expect(written).toBe(true);
+    expect(textOf(writer.view())).toBe(
+      '["\\u0001","\\"","éé","1970-01-01T00:00:01Z","1970-01-01T00:00:01.000000001Z","1969-12-31T23:59:59.000000001Z","Bw==","18446744073709551615"]',
+    );
+    expect(counts).toStrictEqual([0, 0, 0, 0, 0]);
+  });
+
   it('is read where it stands, also in a part of a larger buffer', () => {
     const whole = bytesOf('c1 c1 c1 93 cb3ff8000000000000 cd0102 a3c3a962 c1');
     const part = whole.subarray(2);

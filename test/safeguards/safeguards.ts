@@ -219,9 +219,9 @@ export const safeguards: readonly Safeguard[] = [
     name: 'reply before delivery',
     about: 'what stands in the reply and what is pushed after it fit together',
     file: 'broker/src/handlers/subscribe.ts',
-    find: 'const { position, recovered, publications } = relay.standing(topic, since);',
+    find: 'const standing = relay.standing(topic, since);',
     replace:
-      'const { position, recovered, publications } = relay.standing(topic, since);\n  await new Promise((resolve) => setTimeout(resolve, 5));',
+      'const standing = relay.standing(topic, since);\n  await new Promise((resolve) => setTimeout(resolve, 5));',
     testFile: 'broker/test/recovery.test.ts',
     test: 'misses nothing between its reply and the first push',
   },
@@ -309,8 +309,8 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'paying for long histories',
     about: 'a user does not have nodes send long histories at the price of short commands',
-    file: 'broker/src/handlers/history.ts',
-    find: 'caller.payer?.onHistoryRead(page.publications.bytes.length);',
+    file: 'broker/src/connection/connection.ts',
+    find: 'this.payer?.onPublicationsRead(this.#codec.replyWork);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
     test: 'pays for each 64 KiB with one command more',

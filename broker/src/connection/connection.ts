@@ -98,8 +98,9 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   #topics: TopicSet = null;
   /** Null where none is: most of the time. */
   #pending: Map<Topic, PendingMembership> | null = null;
-  #replies: OutgoingReply[] | null = null;
-  /** Bytes of publications in them. */
+  /** What waits until the end of the turn. Those with publications are encoded already: only so their length is known. */
+  #replies: (OutgoingReply | string | Uint8Array)[] | null = null;
+  /** Bytes of those that are encoded. */
   #replyBytes = 0;
   #badCommands = 0;
   #isInvited = false;
@@ -346,8 +347,17 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
       this.#replies = [];
       this.#context.outbox.add(this);
     }
-    this.#replies.push(reply);
-    if ('publications' in reply) this.#replyBytes += reply.publications.bytes.length;
+    const hasPublications = 'publications' in reply && reply.publications.count > 0;
+    this.#replies.push(hasPublications ? this.#withPublications(reply) : reply);
+  }
+
+  /** Everything that is sent of histories is written, charged and counted here. */
+  #withPublications(reply: OutgoingReply): string | Uint8Array {
+    const frame = this.#codec.reply(reply, this.room);
+    this.payer?.onPublicationsRead(this.#codec.replyWork);
+    this.#replyBytes += frame.length;
+    // The codec writes the next reply over this one.
+    return frame.slice();
   }
 
   // What the outbox needs.
@@ -362,7 +372,8 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     socket.cork(() => {
       // A frame that is dropped ends the connection through `onDropped`; the result says nothing more.
       for (const reply of replies) {
-        const frame = this.#codec.reply(reply);
+        const isWritten = typeof reply === 'string' || reply instanceof Uint8Array;
+        const frame = isWritten ? reply : this.#codec.reply(reply);
         socket.send(frame, isBinary, isWorthCompressing(frame, this.#context.compression));
       }
     });

@@ -20,7 +20,7 @@ export interface Caller {
   readonly room: number;
   /** Histories that are being read for it. */
   histories: number;
-  /** Who pays for the topics that it begins; null if they are not counted. */
+  /** Who pays for the topics that it begins and the publications that it reads; null if they are not counted. */
   readonly payer: Payer | null;
   /** Null as long as no publication of it was refused. */
   turns: Turns | null;
@@ -38,6 +38,9 @@ export interface Caller {
   /** From now on, behind what was replied so far, the connection gets what is delivered of a topic that it has joined. */
   attend(topic: Topic): void;
   leave(topic: Topic): void;
-  /** Answers a command. Where the connection is closed by now, nothing happens. */
+  /**
+   * Answers a command, and charges the payer for long publications. A `subscribed` goes without its publications if there is no room
+   * for them. If the connection is closed by now, nothing happens.
+   */
   reply(reply: OutgoingReply): void;
 }

@@ -16,12 +16,15 @@ export async function history(
 ): Promise<void> {
   // Before and after: what others ask for meanwhile fills the connection too.
   refuseIfFull(caller);
-  const request = { since, limit: Math.min(limit ?? defaultLimit, maxHistoryLimit), direction: direction ?? 'forward' };
+  const request = {
+    since,
+    limit: Math.min(limit ?? defaultLimit, maxHistoryLimit),
+    direction: direction ?? 'forward',
+  } as const;
   caller.histories++;
   const page = await relay.history(topic, request).finally(() => caller.histories--);
-  caller.payer?.onHistoryRead(page.publications.bytes.length);
   refuseIfFull(caller);
-  caller.reply({ type: 'history', id, topic, ...page });
+  caller.reply({ type: 'history', id, topic, ...page, direction: request.direction });
 }
 
 function refuseIfFull({ room, histories }: Caller): void {

@@ -1,5 +1,5 @@
 /** `subscribe`: join the topic here, make the node listen to the others, answer with where it stands and what was missed. */
-import { emptyRun, ReplyError, type Subscribe } from '@fanfare/protocol';
+import { ReplyError, type Subscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
@@ -30,18 +30,8 @@ export async function subscribe(
   if (!membership.isCurrent)
     throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
   // From here on nothing is awaited: what stands in the reply and what is delivered after it fit without hole or overlap.
-  const { position, recovered, publications } = relay.standing(topic, since);
-  const fits = publications.bytes.length <= caller.room;
-  if (id !== null) {
-    caller.reply({
-      type: 'subscribed',
-      id,
-      topic,
-      position,
-      // Who comes back to many topics at once reads what it missed in pieces (PROTOCOL.md section 7).
-      recovered: recovered && fits,
-      publications: fits ? publications : emptyRun,
-    });
-  }
+  const standing = relay.standing(topic, since);
+  // Without its publications if there is no room for them: the client then reads them in pieces (PROTOCOL.md section 7).
+  if (id !== null) caller.reply({ type: 'subscribed', id, topic, ...standing });
   caller.attend(topic);
 }

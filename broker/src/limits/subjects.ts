@@ -25,8 +25,8 @@ const burstSeconds = 2;
 
 const hourSeconds = 3_600;
 
-/** For each so many bytes of its answer, a `history` counts as one command more (PROTOCOL.md section 7). */
-const historyBytesPerCommand = 65_536;
+/** For each of these in its answer, a `history` or `subscribe` counts as one command more (PROTOCOL.md section 7). */
+const replyBytesPerCommand = 65_536;
 
 /**
  * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
@@ -143,8 +143,8 @@ export class Subject implements Payer {
     this.#newTopics.charge(1, performance.now());
   }
 
-  onHistoryRead(bytes: number): void {
-    this.#commands.charge(Math.floor(bytes / historyBytesPerCommand), performance.now());
+  onPublicationsRead(bytes: number): void {
+    this.#commands.charge(Math.floor(bytes / replyBytesPerCommand), performance.now());
   }
 
   /** Whether it may be refused once more and stay. */

@@ -1,5 +1,5 @@
 /** The newest publications of topics, as far as this node remembers them: what most of those who come back are served from. */
-import { emptyRun, type Run } from '@fanfare/protocol';
+import { emptyRun, maxReplyBytes, type Run } from '@fanfare/protocol';
 import { runOf, type StreamEntry } from './stream-entry.js';
 
 /** About what an entry takes besides its bytes. */
@@ -7,7 +7,7 @@ const entryOverheadBytes = 200;
 
 /** Most publications and bytes of one answer (PROTOCOL.md section 7): what is longer is asked for in pieces. */
 export const maxAnswerPublications = 1_000;
-export const maxAnswerBytes = 262_144;
+export const maxAnswerBytes = maxReplyBytes;
 
 /** The newest publications of one topic, without holes. */
 export class Recent {

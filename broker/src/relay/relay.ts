@@ -14,8 +14,8 @@ export interface Receipt {
 export interface Payer {
   /** Its publication is the first one of the topic: it has begun a history. */
   onTopicBegun(): void;
-  /** It was given so many bytes of a history. */
-  onHistoryRead(bytes: number): void;
+  /** A node has written this many bytes of publications for it, in the answer to one `history` or `subscribe`. */
+  onPublicationsRead(bytes: number): void;
 }
 
 /** Where publications come out. */
