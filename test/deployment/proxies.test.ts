@@ -197,7 +197,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
         return response.text();
       };
       // What these nodes, which ask nobody for a token, say of such a path.
-      const said = 'the WebSocket endpoint is /ws';
+      const said = 'The WebSocket endpoint is /ws';
       expect(await bodyOf('/v1/tickets'), name).toContain(said);
       for (const path of [
         '/v1/revocations',
