@@ -69,7 +69,7 @@ describe('a node that gets SIGTERM', () => {
     await until('they are invited', async () =>
       (await (await fetch(`${node.adminUrl}/metrics`)).text()).includes('fanfare_connections_invited_total 3'),
     );
-    expect(node.logs().some((line) => line.includes('inviting 3 connections to move within 60000 ms'))).toBe(true);
+    expect(node.logs().some((line) => line.includes('asking 3 connections to move within 60000 ms'))).toBe(true);
     for (const client of clients) await client.close();
     expect(await stopped).toBe(0);
   });

@@ -14,6 +14,7 @@ export { impossible } from './impossible.js';
 export { jsonClientCodec } from './json-client-codec.js';
 export { kindOf } from './json-data.js';
 export { JsonNodeCodec } from './json-node-codec.js';
+export { JsonWriter } from './json-writer.js';
 export * from './messages.js';
 export { type DataCodec, MsgpackClientCodec } from './msgpack-client-codec.js';
 export { MsgpackNodeCodec } from './msgpack-node-codec.js';

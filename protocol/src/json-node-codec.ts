@@ -2,6 +2,7 @@
 import { impossible } from './impossible.js';
 import { jsonFault } from './json-fault.js';
 import { dataSpans, type Span } from './json-spans.js';
+import { JsonWriter } from './json-writer.js';
 import {
   type Command,
   type CommandId,
@@ -22,7 +23,6 @@ import { isEpoch, type Position } from './position.js';
 import { forEachItem, maxRunBytes, type Run } from './run.js';
 import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
 import { writeAsJson } from './transcode.js';
-import { Writer } from './writer.js';
 
 // Strict, and a byte order mark stays in (JSON.parse refuses it): the bytes of `data` go on to other subscribers as they
 // are, and a text frame that is not UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
@@ -33,9 +33,9 @@ type Fields = { readonly [field: string]: unknown };
 export class JsonNodeCodec implements NodeCodec {
   readonly encoding = 'json';
   readonly isBinary = false;
-  readonly #writer = new Writer(4096);
+  readonly #writer = new JsonWriter(4096);
   /** The publications of a reply, each with a comma before it, in the order in which they were written. */
-  readonly #items = new Writer(4096);
+  readonly #items = new JsonWriter(4096);
   replyWork = 0;
 
   decode(frame: Uint8Array, sink: CommandSink): void {
@@ -187,7 +187,7 @@ export class JsonNodeCodec implements NodeCodec {
   }
 }
 
-function writeHead(writer: Writer, topic: Topic, position: Position | null, itemsBefore: number): void {
+function writeHead(writer: JsonWriter, topic: Topic, position: Position | null, itemsBefore: number): void {
   writer.clear();
   writer.ascii('{"type":"publications","topic":"');
   writer.ascii(topic);
@@ -195,7 +195,7 @@ function writeHead(writer: Writer, topic: Topic, position: Position | null, item
   else writer.ascii(`","epoch":"${position.epoch}","offset":${position.offset + itemsBefore},"items":[`);
 }
 
-function writeItemAsJson(writer: Writer, payload: Payload): void {
+function writeItemAsJson(writer: JsonWriter, payload: Payload): void {
   const before = writer.length;
   writer.ascii('{"data":');
   if (payload.encoding === 'json') writer.copy(payload.bytes, payload.start, payload.end);

@@ -4,10 +4,11 @@
  * (protobuf.dev/programming-guides/json): `bin` as base64, timestamps as RFC 3339, integers beyond 2^53 - 1 as
  * decimal strings.
  */
+
+import type { JsonWriter } from './json-writer.js';
 import { maxDataDepth } from './messages.js';
 import type { Payload } from './payload.js';
 import { LayoutError } from './reader.js';
-import type { Writer } from './writer.js';
 
 /**
  * Appends the payload as JSON text. Answers false, with `writer` as it was, where the bytes are not exactly one MessagePack
@@ -15,7 +16,7 @@ import type { Writer } from './writer.js';
  * 9999, a map key that is neither a string nor an integer of at most 32 bits, text that is not UTF-8, nesting deeper
  * than {@link maxDataDepth}.
  */
-export function writeAsJson(writer: Writer, payload: Payload): boolean {
+export function writeAsJson(writer: JsonWriter, payload: Payload): boolean {
   const before = writer.length;
   try {
     const transcoder = new Transcoder(payload, writer);
@@ -45,11 +46,11 @@ class Transcoder {
   readonly #payload: Payload;
   readonly #bytes: Uint8Array;
   readonly #end: number;
-  readonly #out: Writer;
+  readonly #out: JsonWriter;
   #at: number;
   #floats: DataView | null = null;
 
-  constructor(payload: Payload, out: Writer) {
+  constructor(payload: Payload, out: JsonWriter) {
     this.#payload = payload;
     this.#bytes = payload.bytes;
     this.#at = payload.start;

@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest';
 import {
   commandTypes,
   emptyRun,
+  JsonWriter,
   jsonClientCodec,
   MsgpackClientCodec,
   type NodeCodec,
   pushTypes,
   type Run,
   replyTypes,
-  Writer,
   writeAsJson,
   writeItem,
 } from '../src/index.js';
@@ -118,7 +118,7 @@ function item(value: unknown): unknown {
 /** The publications of a golden frame as the node stores them, taken out of the frame by msgpackr. */
 function runOf(msgpack: string): Run {
   const items = (envelopes.unpack(bytesOf(msgpack)) as unknown[]).at(-1) as (string | Uint8Array)[];
-  const writer = new Writer();
+  const writer = new JsonWriter();
   for (const value of items) {
     if (typeof value === 'string') writeItem(writer, payload(new TextEncoder().encode(value), 'json'));
     else writeItem(writer, payload(value));
@@ -209,7 +209,7 @@ describe('golden malformed frames', () => {
 
 describe('golden transcoding', () => {
   it.each(golden.transcoding)('$name', ({ msgpack, json }) => {
-    const writer = new Writer();
+    const writer = new JsonWriter();
     writer.ascii('before');
     // Other bytes stand around data in a frame: it must end at its own end.
     const bytes = bytesOf(`c3c3${msgpack}c3c3`);

@@ -9,6 +9,7 @@ import {
   historyDirections,
   type Item,
   JsonNodeCodec,
+  JsonWriter,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
@@ -25,7 +26,6 @@ import {
   type ServerMessage,
   type Topic,
   TopicReader,
-  Writer,
   writeAsJson,
   writeItem,
 } from '../src/index.js';
@@ -108,7 +108,7 @@ const published: fc.Arbitrary<Published> = fc.oneof(
 );
 
 function runOf(list: readonly Published[]): Run {
-  const writer = new Writer(1);
+  const writer = new JsonWriter(1);
   for (const one of list) writeItem(writer, one.payload);
   return { count: list.length, bytes: writer.toBytes() };
 }
@@ -429,7 +429,7 @@ describe('any bytes', () => {
   });
 
   it('become valid JSON in valid UTF-8, or nothing', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     let done = 0;
     fc.assert(
       fc.property(anyMsgpack, (bytes) => {
@@ -459,7 +459,7 @@ function parsed(frame: Uint8Array): unknown {
 
 describe('data', () => {
   it('that msgpackr has packed parses back from JSON equal to what it was', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     fc.assert(
       fc.property(value, (made) => {
         writer.clear();
@@ -471,7 +471,7 @@ describe('data', () => {
   });
 
   it('of any double and any 64-bit integer keeps its value', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     const asJson = (packed: Uint8Array): unknown => {
       writer.clear();
       expect(writeAsJson(writer, payload(packed))).toBe(true);
@@ -490,7 +490,7 @@ describe('data', () => {
   });
 
   it('that is text is written as JSON.stringify does, or not at all if it is not UTF-8', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
     const characters = fc.constantFrom(
       ...'\0\b\t\n\v\f\r\u001f "\\/a~\u007f\u0080\u07ff\u0800\u2028\ud7ff\ue000\ufeff\uffff',
@@ -517,7 +517,7 @@ describe('data', () => {
           expected = JSON.stringify(strict.decode(bytes));
         } catch {}
         writer.clear();
-        const packed = new Writer();
+        const packed = new JsonWriter();
         packed.strHeader(bytes.length);
         packed.copy(bytes);
         expect(writeAsJson(writer, payload(packed.toBytes()))).toBe(expected !== null);
@@ -528,11 +528,11 @@ describe('data', () => {
   });
 
   it('of any bytes is base64', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     fc.assert(
       fc.property(fc.uint8Array(), (made) => {
         writer.clear();
-        const packed = new Writer();
+        const packed = new JsonWriter();
         packed.bin(made);
         expect(writeAsJson(writer, payload(packed.toBytes()))).toBe(true);
         expect(textOf(writer.view())).toBe(`"${Buffer.from(made).toString('base64')}"`);
@@ -542,7 +542,7 @@ describe('data', () => {
   });
 
   it('that is a date reads as that date', () => {
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     const dates = fc.date({
       min: new Date('0000-01-01T00:00:00Z'),
       max: new Date('9999-12-31T23:59:59.999Z'),

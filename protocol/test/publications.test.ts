@@ -5,6 +5,7 @@ import {
   forEachItem,
   type HistoryReply,
   JsonNodeCodec,
+  JsonWriter,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
@@ -20,7 +21,6 @@ import {
   type Run,
   type Subscribed,
   type Topic,
-  Writer,
   writeAsJson,
   writeItem,
 } from '../src/index.js';
@@ -30,7 +30,7 @@ const topic = parseTopic('news') as Topic;
 const limit = 16 * 1024;
 
 function runOf(items: readonly Payload[]): Run {
-  const writer = new Writer();
+  const writer = new JsonWriter();
   for (const item of items) writeItem(writer, item);
   return { count: items.length, bytes: writer.toBytes() };
 }
@@ -60,7 +60,7 @@ describe('publications for JSON subscribers', () => {
     const values = ['small', value, 'small', value, value, 'small', 'small'];
     const frames = jsonFrames(runOf(values.map(packed)), { epoch: 'k3v', offset: 10 });
     const expected = values.map((item) => {
-      const writer = new Writer();
+      const writer = new JsonWriter();
       writeAsJson(writer, packed(item));
       return { data: JSON.parse(textOf(writer.view())) };
     });
@@ -260,7 +260,7 @@ describe('data on its way to JSON subscribers', () => {
       vi.spyOn(globalThis, 'btoa'),
       vi.spyOn(globalThis, 'BigInt'),
     ];
-    const writer = new Writer();
+    const writer = new JsonWriter();
     // Strings with a control character, a quote and two letters; timestamps of all lengths; a byte; a long integer.
     const written = writeAsJson(
       writer,
@@ -282,7 +282,7 @@ describe('data on its way to JSON subscribers', () => {
   it('is read where it stands, also in a part of a larger buffer', () => {
     const whole = bytesOf('c1 c1 c1 93 cb3ff8000000000000 cd0102 a3c3a962 c1');
     const part = whole.subarray(2);
-    const writer = new Writer();
+    const writer = new JsonWriter();
     expect(writeAsJson(writer, { encoding: 'msgpack', bytes: part, start: 1, end: part.length - 1 })).toBe(true);
     expect(textOf(writer.view())).toBe('[1.5,258,"éb"]');
   });
@@ -301,7 +301,7 @@ describe('data on its way to JSON subscribers', () => {
     ]) {
       const bytes = bytesOf(hex);
       for (let end = 1; end < bytes.length; end++) {
-        const writer = new Writer();
+        const writer = new JsonWriter();
         expect(writeAsJson(writer, { encoding: 'msgpack', bytes, start: 0, end })).toBe(false);
         expect(writer.length).toBe(0);
       }
@@ -315,7 +315,7 @@ describe('data on its way to JSON subscribers', () => {
       bytes: new Uint8Array(100_000),
       list: Array(100_000).fill(-1),
     };
-    const writer = new Writer(1);
+    const writer = new JsonWriter(1);
     expect(writeAsJson(writer, packed(value))).toBe(true);
     expect(JSON.parse(textOf(writer.view()))).toStrictEqual({
       ...value,
@@ -324,7 +324,7 @@ describe('data on its way to JSON subscribers', () => {
   });
 
   it('may be hostile: headers that claim 4 billion elements in a row end where the bytes do', () => {
-    const writer = new Writer();
+    const writer = new JsonWriter();
     expect(writeAsJson(writer, payload(bytesOf('ddffffffff'.repeat(10_000))))).toBe(false);
     expect(writeAsJson(writer, payload(bytesOf('dfffffffff00'.repeat(10_000))))).toBe(false);
     expect(writer.length).toBe(0);

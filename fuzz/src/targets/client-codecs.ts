@@ -2,13 +2,13 @@
 import { createMsgpackData } from '@fanfare/client/internal/msgpack-data';
 import {
   type ClientCodec,
+  JsonWriter,
   jsonClientCodec,
   LayoutError,
   MsgpackClientCodec,
   pushTypes,
   replyTypes,
   type ServerMessage,
-  Writer,
   writeAsJson,
 } from '@fanfare/protocol';
 import { Finding, hold, holdEqual, holdSentence, type Target, textOf } from '../target.js';
@@ -111,7 +111,7 @@ const before = Uint8Array.of(0x5b, 0x31, 0x2c);
 
 /** The JSON text that a JSON subscriber gets; null if it gets `undecodable`. */
 function transcode(input: Uint8Array): string | null {
-  const writer = new Writer(16);
+  const writer = new JsonWriter(16);
   writer.copy(before);
   if (!writeAsJson(writer, { encoding: 'msgpack', bytes: input, start: 0, end: input.length })) {
     hold(Buffer.compare(writer.view(), before) === 0, () => 'What was refused left something behind.');

@@ -7,6 +7,7 @@ import {
   isMessageId,
   isToken,
   JsonNodeCodec,
+  JsonWriter,
   jsonClientCodec,
   MsgpackClientCodec,
   MsgpackNodeCodec,
@@ -17,7 +18,6 @@ import {
   type OutgoingCommand,
   parseTopic,
   replyErrors,
-  Writer,
   writeAsJson,
 } from '@fanfare/protocol';
 import { Finding, hold, holdEqual, holdSentence, type Target } from '../target.js';
@@ -95,7 +95,7 @@ function bare(command: Command) {
   };
 }
 
-const scratch = new Writer(1024);
+const scratch = new JsonWriter(1024);
 
 /** Checks that a JSON subscriber gets JSON. */
 function holdJson(text: string): unknown {
