@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { closeReasons } from '@fanfare/protocol';
-import { SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import type { AuthConfig } from '../src/auth/auth-config.js';
@@ -186,4 +186,43 @@ it('uses what the files hold once it watches them, if they change while the node
   const watch = new AuthWatch(auth, pino({ level: 'silent' }), (now) => read.push(now));
   watch.close();
   expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
+});
+
+it('keeps connections if jwksUrl changes, until the new address answers without their key', async () => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
+  const answers: Record<string, object> = { '/old': { keys: [jwk] }, '/same': { keys: [jwk] }, '/empty': { keys: [] } };
+  const server = createServer((request, response) => {
+    const answer = answers[request.url ?? ''];
+    response.writeHead(answer === undefined ? 500 : 200).end(JSON.stringify(answer ?? {}));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const jwksUrl = (path: string): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
+  const { cluster, write, eventsOf } = await startMounted({});
+  const change = async (path: string): Promise<void> => {
+    const before = eventsOf('authReread').length;
+    write(JSON.stringify({ issuers: [{ issuer, jwksUrl: jwksUrl(path) }] }));
+    await until('it is read again', () => eventsOf('authReread').length > before);
+  };
+  await change('/old');
+  await until('the keys are read', () => eventsOf('jwksRead').length === 1);
+  const now = Math.floor(Date.now() / 1_000);
+  const token = await new SignJWT({ fanfare: { publish: ['>'] } })
+    .setProtectedHeader({ alg: 'ES256', kid: 'k1' })
+    .setIssuer(issuer)
+    .setSubject('ada')
+    .setExpirationTime(now + 600)
+    .sign(privateKey);
+  const connection = await connectWith(cluster, token);
+  for (const path of ['/same', '/broken']) {
+    await change(path);
+    expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
+    await connectWith(cluster, token);
+  }
+  await change('/empty');
+  expect(await connection.closed).toMatchObject({ code: closeReasons.tokenExpired.code });
 });

@@ -3,6 +3,7 @@ import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it, vi } from 'vitest';
 import { Turns } from '../src/handlers/turns.js';
 import { startCluster } from './harness.js';
+import { until } from './wait.js';
 
 const [a, b] = ['a', 'b'].map((topic) => parseTopic(topic) as Topic) as [Topic, Topic];
 const outOfTurn = expect.objectContaining({ code: 'unavailable' });
@@ -90,4 +91,9 @@ it('a publication behind one that was refused is refused until that one comes ag
   expect(await cluster.node(0).metric('fanfare_commands_unavailable_total')).toBe(0);
   for (const data of [1, 2, 3]) expect(await publish(`m${data}`, data)).toMatchObject({ type: 'published' });
   expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
+  // One that never comes again does not hold up the others for good.
+  expect(await publish('m4', 'x'.repeat(100_000))).toMatchObject({ code: 'overloaded' });
+  let attempts = 0;
+  await until('another one is accepted', async () => (await publish(`n${++attempts}`, 4)).type === 'published');
+  expect(attempts).toBeGreaterThan(1);
 });

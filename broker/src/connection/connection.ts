@@ -251,7 +251,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     return this.#session;
   }
 
-  /** Gives up waiting for publications that were refused, where it has been long enough; `nowMs` is of performance.now(). */
+  /** Stops waiting for refused publications that were not sent again. To be called once a second. */
   forgetTurns(): void {
     this.turns?.look();
     if (this.turns?.isEmpty === true) this.turns = null;

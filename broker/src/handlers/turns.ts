@@ -6,8 +6,9 @@
 import { ReplyError, type Topic } from '@fanfare/protocol';
 
 /**
- * In so many looks (connection/rounds.ts, one a second) a refused publication has not come again: its client has given it up. Looks, not time:
- * a node that stands still for some seconds must not let pass what has come behind the refused one meanwhile.
+ * A refused publication that was not sent again within this many looks has been given up by its client. There is one look a second
+ * (connection/rounds.ts). Looks are counted, not time: if the node was blocked for seconds, later publications may have arrived meanwhile,
+ * and must still wait.
  */
 const patience = 3;
 
@@ -56,7 +57,7 @@ export class Turns {
     this.#forget(topic);
   }
 
-  /** Gives up waiting where it has been long enough. To be called once a second. */
+  /** Stops waiting for publications that were not sent again. To be called once a second. */
   look(): void {
     for (const [topic, refused] of this.#refused) {
       refused.looks++;
