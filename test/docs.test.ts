@@ -3,13 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { logEvents } from '../broker/src/log.js';
-import { Metrics, workerMetrics } from '../broker/src/metrics.js';
-import { configurationPage, observabilityPage } from '../broker/src/pages.js';
+import { configurationPage, observabilityPage } from '../broker/src/node/pages.js';
+import { logEvents } from '../broker/src/observe/log.js';
+import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
 import { resultParts } from '../loadtest/src/load/result.js';
 import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 
-const source = fileURLToPath(new URL('../broker/src', import.meta.url));
+const source = fileURLToPath(new URL('../broker/src/index', import.meta.url));
 
 /** The rule file as a Kubernetes object: the same text, moved in. */
 function prometheusRule(): string {

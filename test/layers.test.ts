@@ -1,6 +1,5 @@
 /**
- * Imports go one way. Between workspaces as the table says; inside broker/src from each folder only to folders below it; nowhere in a
- * loop. Type-only imports count.
+ * Imports go one way: between workspaces, between the folders of a workspace, and nowhere in a loop. Type-only imports count.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -20,20 +19,24 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   fuzz: ['protocol', 'broker', 'client'],
 };
 
-/** The journey of a message through broker/src: a folder imports only from those behind it. */
-const journey = ['api', 'connection', 'handlers', 'auth', 'limits', 'presence', 'relay', 'topics'];
-/** Files of broker/src that everybody may import, and that import no part of the journey. */
-const leaves = [
-  ...['check-link.ts', 'file-watch.ts', 'log.ts', 'metrics.ts', 'nearest.ts', 'pem-file.ts', 'publisher-link.ts'],
-  ...['redis-credentials.ts', 'redis-fault.ts', 'redis-link.ts', 'redis-options.ts', 'redis-url.ts', 'redis.ts'],
-  ...['repeats.ts', 'sentinel-watch.ts', 'standard-output.ts', 'store-link.ts', 'subscriber-link.ts', 'text-file.ts'],
-  'versions.ts',
-];
+/**
+ * What is in the `src` of each workspace, in order: a folder or file imports only from itself and from those behind it. A workspace without
+ * folders is not listed.
+ */
+const order: Readonly<Record<string, readonly string[]>> = {
+  broker: [
+    ...['main.ts', 'index.ts'],
+    // A node put together: settings, then the journey of a message, from the connection to the topics.
+    ...['node', 'settings', 'api', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
+    // What all of them use.
+    ...['redis', 'observe', 'files'],
+  ],
+};
 /** The libraries that only these files of broker/src may import. */
 const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'uWebSockets.js': ['connection/server.ts'],
-  ioredis: ['publisher-link.ts', 'redis-link.ts', 'redis-options.ts', 'sentinel-watch.ts'],
-  '@opentelemetry/sdk-trace': ['tracing.ts'],
+  ioredis: ['redis/publisher-link.ts', 'redis/redis-link.ts', 'redis/redis-options.ts', 'redis/sentinel-watch.ts'],
+  '@opentelemetry/sdk-trace': ['node/tracing.ts'],
 };
 
 interface Import {
@@ -96,20 +99,21 @@ function findLoop(edges: ReadonlyMap<string, readonly string[]>): string[] | nul
   return null;
 }
 
-/** The place of a broker file in the journey; null for leaves and for the files that wire the parts. */
-function stage(file: string): number | null {
-  const folder = file.split('/')[2] ?? '';
-  return journey.includes(folder) ? journey.indexOf(folder) : null;
+/** The folder of `src` that a file is in, or the file itself if it is in none; null if the workspace has no folders. */
+function partOf(file: string): { workspace: string; part: string } | null {
+  const [workspace, path] = file.split('/src/');
+  if (workspace === undefined || path === undefined || order[workspace] === undefined) return null;
+  return { workspace, part: path.split('/')[0] ?? '' };
 }
 
-/** What is wrong with an import inside broker/src, or null. */
+/** What is wrong with an import inside a workspace, or null. */
 function upwardImport(from: string, to: string): string | null {
-  const [fromStage, toStage] = [stage(from), stage(to)];
-  const isLeaf = (file: string): boolean => leaves.some((leaf) => file === `broker/src/${leaf}`);
-  if (isLeaf(from) && !isLeaf(to)) return `${from} is for everybody and may not import ${to}`;
-  if (fromStage === null) return null;
-  if (toStage === null) return isLeaf(to) ? null : `${from} may not import ${to}, which puts the parts together`;
-  return toStage < fromStage ? `${from} imports ${to}, which comes before it in the journey` : null;
+  const [source, goal] = [partOf(from), partOf(to)];
+  if (source === null || goal === null || source.workspace !== goal.workspace) return null;
+  const parts = order[source.workspace] ?? [];
+  const unknown = [source, goal].find(({ part }) => !parts.includes(part));
+  if (unknown !== undefined) return `${unknown.part} has no place in the order of ${unknown.workspace}/src`;
+  return parts.indexOf(goal.part) < parts.indexOf(source.part) ? `${from} imports ${to}, which is above it` : null;
 }
 
 const workspaces = Object.keys(mayImport);
@@ -142,8 +146,21 @@ describe('imports', () => {
     expect(findLoop(edges)).toBeNull();
   });
 
-  it('inside the broker follow the journey of a message', () => {
-    const wrong = importsIn('broker').flatMap((each) => {
+  it('knows every folder, and no other', () => {
+    const folders = workspaces.flatMap((workspace) => {
+      const parts = new Set(
+        sourcesOf(workspace).map((file) => file.slice(`${workspace}/src/`.length).split('/')[0] ?? ''),
+      );
+      const hasFolders = [...parts].some((part) => !part.endsWith('.ts'));
+      return hasFolders ? [[workspace, [...parts].toSorted()]] : [];
+    });
+    expect(Object.fromEntries(folders)).toEqual(
+      Object.fromEntries(Object.entries(order).map(([workspace, parts]) => [workspace, parts.toSorted()])),
+    );
+  });
+
+  it.each(Object.keys(order))('inside %s lead only downwards', (workspace) => {
+    const wrong = importsIn(workspace).flatMap((each) => {
       const to = target(each);
       return to === null ? [] : (upwardImport(each.from, to) ?? []);
     });
@@ -192,9 +209,10 @@ describe('this test', () => {
 
   it('finds an upward import', () => {
     expect(upwardImport('broker/src/topics/fanout.ts', 'broker/src/relay/relay.ts')).not.toBeNull();
-    expect(upwardImport('broker/src/relay/relay.ts', 'broker/src/broker.ts')).not.toBeNull();
-    expect(upwardImport('broker/src/redis.ts', 'broker/src/relay/keys.ts')).not.toBeNull();
+    expect(upwardImport('broker/src/relay/relay.ts', 'broker/src/node/broker.ts')).not.toBeNull();
+    expect(upwardImport('broker/src/redis/redis.ts', 'broker/src/relay/keys.ts')).not.toBeNull();
+    expect(upwardImport('broker/src/relay/relay.ts', 'broker/src/nowhere/else.ts')).not.toBeNull();
     expect(upwardImport('broker/src/connection/connection.ts', 'broker/src/topics/registry.ts')).toBeNull();
-    expect(upwardImport('broker/src/relay/redis-relay.ts', 'broker/src/redis.ts')).toBeNull();
+    expect(upwardImport('broker/src/relay/redis-relay.ts', 'broker/src/redis/redis.ts')).toBeNull();
   });
 });

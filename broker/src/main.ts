@@ -2,10 +2,10 @@
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
 import { createApiKey, isApiKeyId } from './auth/api-keys.js';
-import { isLoopback, loadConfig, sentencesOf } from './config.js';
-import { createLog, endOnBug, type Log } from './log.js';
-import { helpText } from './pages.js';
-import { systemLimits } from './system-limits.js';
+import { helpText } from './node/pages.js';
+import { createLog, endOnBug, type Log } from './observe/log.js';
+import { isLoopback, loadConfig, sentencesOf } from './settings/config.js';
+import { systemLimits } from './settings/system-limits.js';
 
 function readFlags() {
   try {
@@ -37,12 +37,12 @@ async function main(): Promise<void> {
   }
   // Each loads what it needs: a supervisor has no use for a node's parts, which take 15 MB.
   if (config.workers === 1) {
-    const { startBroker } = await import('./broker.js');
+    const { startBroker } = await import('./node/broker.js');
     const broker = await startBroker(config, log);
     drainOnSignal(log, (options) => broker.drain(options).then(() => 0));
     return;
   }
-  const { Supervisor } = await import('./workers/supervisor.js');
+  const { Supervisor } = await import('./node/workers/supervisor.js');
   const supervisor = await Supervisor.start(config, log);
   drainOnSignal(log, (options) => supervisor.drain(options));
   await supervisor.listening;

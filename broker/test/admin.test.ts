@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { Admin, type AdminSources } from '../src/admin.js';
-import { maxAdminSockets } from '../src/admin-sockets.js';
+import { Admin, type AdminSources } from '../src/node/admin.js';
+import { maxAdminSockets } from '../src/node/admin-sockets.js';
 import { startCluster } from './harness.js';
 import { until, within } from './wait.js';
 

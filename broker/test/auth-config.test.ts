@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { AuthConfig } from '../src/auth/auth-config.js';
-import { ConfigError, loadConfig } from '../src/config.js';
+import { ConfigError, loadConfig } from '../src/settings/config.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanfare-auth-'));
 afterAll(() => rmSync(folder, { recursive: true }));

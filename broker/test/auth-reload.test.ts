@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
 import type { AuthConfig } from '../src/auth/auth-config.js';
 import { AuthWatch } from '../src/auth/auth-watch.js';
-import { loadConfig } from '../src/config.js';
+import { loadConfig } from '../src/settings/config.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { MountedFolder } from './mounted-folder.js';
 import type { TestConnection } from './test-connection.js';

@@ -8,7 +8,7 @@ import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
 import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
 import { forever, maxRevocations, type Revocation, Revocations, rememberedForMs } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
-import { Metrics } from '../src/metrics.js';
+import { Metrics } from '../src/observe/metrics.js';
 import { newNodeId } from '../src/relay/redis-message.js';
 import { authStoreContract, type OpenedStore } from './auth-store.contract.js';
 import { until } from './wait.js';

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
 import { Connection } from '../src/connection/connection.js';
-import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/connection/session.js';
+import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/session/session.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';

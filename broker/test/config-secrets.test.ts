@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { startNode } from '@fanfare/local-cluster';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
-import { ConfigError, loadConfig, settings } from '../src/config.js';
+import { ConfigError, loadConfig, settings } from '../src/settings/config.js';
 import { run } from './run.js';
 import { until } from './wait.js';
 

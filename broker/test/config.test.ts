@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig, settings } from '../src/config.js';
-import { policyFields } from '../src/config-documents.js';
-import { availableCpus, cpuLimit } from '../src/cpus.js';
-import { configurationPage, helpText } from '../src/pages.js';
-import { readRedisUrl } from '../src/redis-url.js';
+import { configurationPage, helpText } from '../src/node/pages.js';
+import { readRedisUrl } from '../src/redis/redis-url.js';
+import { ConfigError, loadConfig, settings } from '../src/settings/config.js';
+import { policyFields } from '../src/settings/config-documents.js';
+import { availableCpus, cpuLimit } from '../src/settings/cpus.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { CertificateFolder } from './certificates.js';
 

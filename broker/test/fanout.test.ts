@@ -1,7 +1,7 @@
 /** Local delivery, where replies wait to be sent before it. */
 import { MsgpackClientCodec, MsgpackNodeCodec, Writer, writeItem } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
-import { Metrics } from '../src/metrics.js';
+import { Metrics } from '../src/observe/metrics.js';
 import { Fanout } from '../src/topics/fanout.js';
 import { Registry } from '../src/topics/registry.js';
 import { topic } from './relay.contract.js';

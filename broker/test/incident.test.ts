@@ -2,9 +2,9 @@
 import { startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
 import { createLog, loadConfig } from '../src/index.js';
-import { Metrics } from '../src/metrics.js';
-import { PublisherLink } from '../src/redis.js';
-import { Refusals } from '../src/refusals.js';
+import { Metrics } from '../src/observe/metrics.js';
+import { Refusals } from '../src/observe/refusals.js';
+import { PublisherLink } from '../src/redis/redis.js';
 import { type LogLine, startCluster, startNode, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';

@@ -7,7 +7,7 @@ import { readAuth } from '../src/auth/auth-config.js';
 import { AuthError } from '../src/auth/auth-error.js';
 import { Authenticator } from '../src/auth/authenticator.js';
 import type { Identity } from '../src/auth/identity.js';
-import { Metrics } from '../src/metrics.js';
+import { Metrics } from '../src/observe/metrics.js';
 
 const secret = 'a secret of more than thirty-two bytes';
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });

@@ -6,7 +6,7 @@ import { readOrigins } from '../src/limits/origins.js';
 import { reserveShare } from '../src/limits/shared-bucket.js';
 import { type Admission, Subjects } from '../src/limits/subjects.js';
 import { TokenBucket } from '../src/limits/token-bucket.js';
-import type { Log } from '../src/log.js';
+import type { Log } from '../src/observe/log.js';
 import { until } from './wait.js';
 
 describe('a token bucket', () => {

@@ -2,7 +2,7 @@
 import type { Position } from '@fanfare/protocol';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
-import { Metrics } from '../src/metrics.js';
+import { Metrics } from '../src/observe/metrics.js';
 import { HistoryReader } from '../src/relay/history-reader.js';
 import { Keys } from '../src/relay/keys.js';
 import { Lines } from '../src/relay/lines.js';

@@ -4,7 +4,7 @@ import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { Metrics } from '../src/metrics.js';
+import { Metrics } from '../src/observe/metrics.js';
 import { Probe } from '../src/relay/probe.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';

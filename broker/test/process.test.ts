@@ -93,7 +93,7 @@ describe('a node whose log nobody reads any more', () => {
 });
 
 describe('standard output', () => {
-  const url = new URL('../dist/standard-output.js', import.meta.url).href;
+  const url = new URL('../dist/observe/standard-output.js', import.meta.url).href;
 
   /** A process that writes lines, and says on its standard error when it has. */
   function startWriter(code: string) {

@@ -1,8 +1,8 @@
 /** The pace of PROTOCOL.md 4.7, run against the limits of a node: no connection is closed with 4006, and the rate is used. Time is simulated. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config.js';
 import { Subject } from '../src/limits/subjects.js';
+import { loadConfig } from '../src/settings/config.js';
 
 const markdown = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
 const [, code = ''] = /### 4\.7 .*?```js\n(.*?)```/s.exec(markdown) ?? [];

@@ -7,9 +7,9 @@ import { findFreePort, type RedisProcess, startRedis, startSentinel } from '@fan
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
-import { explain } from '../src/redis-fault.js';
-import { ignoreLaterErrors } from '../src/redis-options.js';
-import { readRedisUrl } from '../src/redis-url.js';
+import { explain } from '../src/redis/redis-fault.js';
+import { ignoreLaterErrors } from '../src/redis/redis-options.js';
+import { readRedisUrl } from '../src/redis/redis-url.js';
 import { CertificateFolder } from './certificates.js';
 import { type ClusterOptions, fastTopics, startCluster, type TestCluster, type TestNode } from './harness.js';
 import { until } from './wait.js';

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import { createApiKey } from '../src/auth/api-keys.js';
-import { SentinelWatch } from '../src/sentinel-watch.js';
+import { SentinelWatch } from '../src/redis/sentinel-watch.js';
 import { commandsForAll, commandsIn, commandsPermitted } from './acl.js';
 import { CertificateFolder } from './certificates.js';
 import { startCluster, type TestNode } from './harness.js';

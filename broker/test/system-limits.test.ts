@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { readSystem, type System, systemLimits } from '../src/system-limits.js';
+import { readSystem, type System, systemLimits } from '../src/settings/system-limits.js';
 
 const gibibyte = 1_073_741_824;
 const settings = { maxConnections: 10_000, workers: 1 };

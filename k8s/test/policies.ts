@@ -1,7 +1,7 @@
 /** What no schema knows and our objects must keep to: that they fit each other, the broker's settings, and each other's times. */
 import type { Manifest } from '@fanfare/local-cluster';
-import { loadConfig, sentencesOf } from '../../broker/src/config.js';
-import { longestDrainMs } from '../../broker/src/drain.js';
+import { longestDrainMs } from '../../broker/src/node/drain.js';
+import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';
 import { CertificateFolder } from '../../broker/test/certificates.js';
 import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
 import { mountedFiles, withFiles } from './mounted-files.js';

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { type Config, loadConfig } from '../../broker/src/config.js';
-import { longestDrainMs } from '../../broker/src/drain.js';
+import { longestDrainMs } from '../../broker/src/node/drain.js';
+import { type Config, loadConfig } from '../../broker/src/settings/config.js';
 import { environmentOf, stagesOf } from './dockerfile.js';
 import { root } from './image.js';
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { createClient } from '@fanfare/client';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../broker/src/config.js';
+import { loadConfig } from '../../broker/src/settings/config.js';
 import { complaintsAbout, environmentOf, execForm, stagesOf } from './dockerfile.js';
 import { Image, isInContext, root, whatIsMissing } from './image.js';
 

@@ -1,5 +1,5 @@
 /** Names of all metrics that alerts and the dashboard may ask for. */
-import { gaugeMetrics, Metrics, type Readings, workerMetrics } from '../../broker/src/metrics.js';
+import { gaugeMetrics, Metrics, type Readings, workerMetrics } from '../../broker/src/observe/metrics.js';
 
 /** What a node exposes, and what Prometheus has of its own. */
 export async function metricNames(): Promise<Set<string>> {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { notReadyReasons } from '../../broker/src/outage.js';
+import { notReadyReasons } from '../../broker/src/node/outage.js';
 import { root } from './image.js';
 import { metricNames, namesIn } from './metric-names.js';
 import { findProgram, missingPrograms } from './programs.js';

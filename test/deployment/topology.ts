@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Child, findFreePort } from '@fanfare/local-cluster';
-import { loadConfig } from '../../broker/src/config.js';
+import { loadConfig } from '../../broker/src/settings/config.js';
 import {
   type Compose,
   type Files,

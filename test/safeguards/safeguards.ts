@@ -264,7 +264,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'counting new topics',
     about: 'a user does not fill Redis with topics',
-    file: 'broker/src/connection/session.ts',
+    file: 'broker/src/session/session.ts',
     find: 'if (isKept && !subject.mayBeginTopic(nowMs) && !relay.hasPublished(topic)) return subject.refuseTopic(nowMs);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
@@ -318,7 +318,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'invitation to move',
     about: 'clients leave a stopping node before it closes them',
-    file: 'broker/src/drain.ts',
+    file: 'broker/src/node/drain.ts',
     find: 'connection.invite(Math.floor(Math.random() * drainWindowMs * inviteShare));',
     replace: '',
     testFile: 'broker/test/drain.test.ts',
@@ -327,7 +327,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'closing in waves',
     about: 'those that stay do not all come back at once',
-    file: 'broker/src/drain.ts',
+    file: 'broker/src/node/drain.ts',
     find: 'const perWave = Math.ceil(connections.length / waves);',
     replace: 'const perWave = connections.length;',
     testFile: 'broker/test/drain.test.ts',
@@ -597,7 +597,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'staying while only it remembers',
     about: 'a node that stops is there as long as others may need what it published',
-    file: 'broker/src/broker.ts',
+    file: 'broker/src/node/broker.ts',
     find: 'if (drainWindowMs > 0) await relay.retire();',
     replace: '',
     testFile: 'broker/test/lost-state.test.ts',
@@ -615,7 +615,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'hearing of a planned failover',
     about: 'nodes leave the old master when the Sentinels announce the next, not when they demote it',
-    file: 'broker/src/sentinel-watch.ts',
+    file: 'broker/src/redis/sentinel-watch.ts',
     find: 'for (const listener of this.#listeners) listener();',
     replace: '',
     testFile: 'broker/test/sentinel.test.ts',
@@ -624,7 +624,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'database of a connection',
     about: 'a database that Redis refuses is not replaced by database 0',
-    file: 'broker/src/redis-link.ts',
+    file: 'broker/src/redis/redis-link.ts',
     find: 'if (database !== 0) await this.redis.select(database);',
     replace: '',
     testFile: 'broker/test/redis-connection.test.ts',
@@ -660,7 +660,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'a log without a reader',
     about: 'a node whose log nobody reads still drains and ends',
-    file: 'broker/src/standard-output.ts',
+    file: 'broker/src/observe/standard-output.ts',
     find: "if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > deadline) return;",
     replace: '',
     testFile: 'broker/test/process.test.ts',
@@ -822,7 +822,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'room on the admin port',
     about: 'probes are answered while somebody holds its sockets',
-    file: 'broker/src/admin.ts',
+    file: 'broker/src/node/admin.ts',
     find: 'boundSockets(http);',
     replace: 'http.maxConnections = 128;',
     testFile: 'broker/test/admin.test.ts',
@@ -831,7 +831,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'deadline on the admin port',
     about: 'a request that comes byte by byte is not waited for',
-    file: 'broker/src/admin.ts',
+    file: 'broker/src/node/admin.ts',
     find: 'headersTimeout: requestMs, requestTimeout: requestMs, ',
     replace: '',
     testFile: 'broker/test/admin.test.ts',
@@ -840,7 +840,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'workers end with their supervisor',
     about: 'a worker that hangs does not keep the port when the supervisor is killed',
-    file: 'broker/src/workers/worker-process.ts',
+    file: 'broker/src/node/workers/worker-process.ts',
     find: '...(canDieWithSupervisor ? dieWithSupervisor : []),',
     replace: '',
     testFile: 'broker/test/workers.test.ts',
@@ -903,7 +903,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'keys that are taken back',
     about: 'connections end when the key that signed their token leaves the JWKS',
-    file: 'broker/src/connection/session.ts',
+    file: 'broker/src/session/session.ts',
     find: '} else if (!authenticator.accepts(this.#identity)) {',
     replace: "} else if (this.#identity.subject === '') {",
     testFile: 'broker/test/revocation.test.ts',
@@ -912,7 +912,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'few errors without a token',
     about: 'a client whose token is not accepted yet is not answered thousands of errors',
-    file: 'broker/src/connection/session.ts',
+    file: 'broker/src/session/session.ts',
     find: '++this.#errors === maxUnauthenticatedErrors',
     replace: '++this.#errors < 0',
     testFile: 'broker/test/auth.test.ts',

@@ -14,9 +14,9 @@ import {
 } from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
 import type { Api, ApiRequest } from '../connection/server.js';
-import { subjectNameOf } from '../connection/session.js';
 import type { Subjects } from '../limits/subjects.js';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
+import { subjectNameOf } from '../session/session.js';
 
 export interface ApiParts {
   readonly authenticator: Pick<Authenticator, 'authenticate' | 'serviceOf' | 'isApiKey'>;

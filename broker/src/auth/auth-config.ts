@@ -1,8 +1,8 @@
 /** What FANFARE_AUTH holds: who may issue tokens, and which API keys there are. Its values are secrets: no sentence repeats them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { explainUnknown } from '../nearest.js';
-import { readTextFile } from '../text-file.js';
+import { explainUnknown } from '../files/nearest.js';
+import { readTextFile } from '../files/text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
 import { type Grants, Permissions, readGrants } from './permissions.js';
 

@@ -1,7 +1,7 @@
 /** Reads FANFARE_AUTH again if one of its files has changed. */
 import { isDeepStrictEqual } from 'node:util';
-import { FileWatch } from '../file-watch.js';
-import type { Log } from '../log.js';
+import { FileWatch } from '../files/file-watch.js';
+import type { Log } from '../observe/log.js';
 import type { AuthConfig, AuthSetting } from './auth-config.js';
 
 export class AuthWatch {

@@ -1,7 +1,7 @@
 /** Says who a token belongs to. */
 import { KeyObject } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import { ApiKeys, apiKeyPrefix } from './api-keys.js';
 import type { AuthConfig, Issuer, IssuerKey } from './auth-config.js';
 import { AuthError } from './auth-error.js';

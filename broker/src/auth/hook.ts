@@ -3,7 +3,7 @@
  * `{"allow":true}` or `{"allow":false,"reason":"…"}`. It can take away, not give.
  */
 import type { Topic } from '@fanfare/protocol';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import { explainFailure, readBody } from './http.js';
 import type { Action } from './permissions.js';
 

@@ -3,7 +3,7 @@
  * key.
  */
 import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import { type Algorithm, explainWrongKey, type Issuer, type IssuerKey } from './auth-config.js';
 import { AuthError } from './auth-error.js';
 import { AnswerError, explainFailure, readBody } from './http.js';

@@ -1,6 +1,6 @@
 /** What a token grants: actions on topics. What no pattern matches is not granted. */
 import type { Topic } from '@fanfare/protocol';
-import { explainUnknown } from '../nearest.js';
+import { explainUnknown } from '../files/nearest.js';
 import { explainInvalidPattern, PatternTree } from '../topics/pattern-tree.js';
 
 export const actions = ['publish', 'subscribe', 'presence', 'history'] as const;

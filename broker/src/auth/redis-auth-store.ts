@@ -4,9 +4,9 @@
  */
 
 import type { Spending } from '../limits/shared-bucket.js';
-import type { Log } from '../log.js';
-import { type RedisCounters, type RedisSettings, StoreLink } from '../redis.js';
-import { readRedisUrl } from '../redis-url.js';
+import type { Log } from '../observe/log.js';
+import { type RedisCounters, type RedisSettings, StoreLink } from '../redis/redis.js';
+import { readRedisUrl } from '../redis/redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';

@@ -1,5 +1,5 @@
 /** The certificate that clients are shown: judged before it is used. */
-import { readCertificates, readPrivateKey, subjectOf } from '../pem-file.js';
+import { readCertificates, readPrivateKey, subjectOf } from '../files/pem-file.js';
 
 export interface CertificateFiles {
   /** PEM: the node's own certificate first, then those that vouch for it. */

@@ -22,10 +22,10 @@ import { replyError } from '../handlers/reply-error.js';
 import type { Turns } from '../handlers/turns.js';
 import type { Payer } from '../relay/relay.js';
 import { type IdScope, sharedScope } from '../relay/scoped-id.js';
+import { type Proof, Session, type SessionContext, type SessionHost } from '../session/session.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Outbox, Sender } from './outbox.js';
-import { type Proof, Session, type SessionContext, type SessionHost } from './session.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
 /** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */

@@ -2,7 +2,7 @@
 import { type Address, Addresses, type Networks } from '../limits/addresses.js';
 import type { Origins } from '../limits/origins.js';
 import { TokenBucket } from '../limits/token-bucket.js';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import { printable, type Refused } from './upgrade.js';
 
 export interface DoorkeeperSettings {

@@ -1,6 +1,6 @@
 /** Has the server show a new certificate when its files have changed, and says what came of it. */
-import { FileWatch } from '../file-watch.js';
-import type { Log } from '../log.js';
+import { FileWatch } from '../files/file-watch.js';
+import type { Log } from '../observe/log.js';
 import {
   type Certificate,
   CertificateError,

@@ -3,12 +3,12 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import { type Encoding, endpointPath, type Frame } from '@fanfare/protocol';
 import type { Address } from '../limits/addresses.js';
+import type { Proof } from '../session/session.js';
 import type { CertificateFiles } from './certificate.js';
 import { type Compression, isWorthCompressing } from './compression.js';
 import type { Connection } from './connection.js';
 import type { Doorkeeper, Visitor } from './doorkeeper.js';
 import { type OpenRequest, OpenRequests, requestTimeoutMs } from './open-requests.js';
-import type { Proof } from './session.js';
 import { bearerOf, judgeUpgrade, type Refused, refuseDraining, type Visit } from './upgrade.js';
 
 declare module 'uWebSockets.js' {

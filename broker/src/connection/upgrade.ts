@@ -1,6 +1,6 @@
 /** Judges opening handshakes (RFC 6455 section 4.2.1): what to answer, and which encoding to speak. */
 import { type Encoding, endpointPath, maxTokenBytes, subprotocols } from '@fanfare/protocol';
-import type { Proof } from './session.js';
+import type { Proof } from '../session/session.js';
 
 /** A request as this file needs it. */
 export interface UpgradeRequest {

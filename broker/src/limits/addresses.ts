@@ -1,6 +1,6 @@
 /** From where a client comes, and how many come from there. */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** The clients of one address. */

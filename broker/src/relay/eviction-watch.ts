@@ -2,7 +2,7 @@
  * Whether Redis deletes keys to make room for others (maxmemory-policy). A history that was evicted is gone, and so are messageIds. Nothing
  * fails then, so nothing else would show it.
  */
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 
 /** The connection, as this file needs it. */
 export interface EvictionLink {

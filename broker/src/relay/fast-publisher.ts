@@ -3,7 +3,7 @@
  * subscribers get them first and do not depend on Redis.
  */
 import { emptyRun, ReplyError, type Run, type Topic } from '@fanfare/protocol';
-import { maxChannelsPerCommand, type RedisMessage } from '../redis.js';
+import { maxChannelsPerCommand, type RedisMessage } from '../redis/redis.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { encodeRedisMessage } from './redis-message.js';

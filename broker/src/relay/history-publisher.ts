@@ -4,7 +4,7 @@
  * order of the offsets.
  */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import { isOutOfMemory, type ScriptCall, type Wait } from '../redis.js';
+import { isOutOfMemory, type ScriptCall, type Wait } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';

@@ -1,6 +1,6 @@
 /** Reads histories in Redis. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import { isOutOfMemory, type ScriptCall } from '../redis.js';
+import { isOutOfMemory, type ScriptCall } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward } from './history.js';
 import type { Generation } from './history-publisher.js';

@@ -1,6 +1,6 @@
 /** Every name that Fanfare uses in Redis. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
-import { redisLayoutOf } from '../versions.js';
+import { redisLayoutOf } from '../observe/versions.js';
 
 export class Keys {
   /** Names the time in which Redis has lost nothing (lua/recover.lua). */

@@ -1,6 +1,6 @@
 /** All topics with history that this node listens to, each a {@link Line}: who gets a message, who is in doubt, who comes back. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { pageBackward, pageForward, standingOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';

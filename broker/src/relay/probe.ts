@@ -3,7 +3,7 @@
  * connection, and must come back on the real subscription. Connections that look well and lead nowhere (a half-open one, a demoted master,
  * a paused server) are found by nothing else.
  */
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 
 export interface ProbeSettings {
   readonly probeIntervalMs: number;

@@ -7,7 +7,7 @@
  * another one, with another name and another SHA, for itself and for the nodes that come later.
  */
 import { randomBytes } from 'node:crypto';
-import type { ScriptCall } from '../redis.js';
+import type { ScriptCall } from '../redis/redis.js';
 import type { Keys } from './keys.js';
 import { publishScript, type Script, scripts } from './scripts.js';
 

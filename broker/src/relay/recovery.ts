@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Position, Topic } from '@fanfare/protocol';
-import type { Log } from '../log.js';
-import type { ScriptCall } from '../redis.js';
+import type { Log } from '../observe/log.js';
+import type { ScriptCall } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';

@@ -15,7 +15,7 @@ import {
   Writer,
   writeItem,
 } from '@fanfare/protocol';
-import type { Log } from '../log.js';
+import type { Log } from '../observe/log.js';
 import {
   isOfAnotherLayout,
   isWriteRefusal,
@@ -26,8 +26,8 @@ import {
   type ScriptCall,
   SubscriberLink,
   type Wait,
-} from '../redis.js';
-import { readRedisUrl } from '../redis-url.js';
+} from '../redis/redis.js';
+import { readRedisUrl } from '../redis/redis-url.js';
 import type { TopicPolicies } from '../topics/policy.js';
 import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';

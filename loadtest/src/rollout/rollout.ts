@@ -50,7 +50,7 @@ const endpointsSeconds = 1;
 const publishers = 4;
 const grownBy = 2;
 /**
- * Of its share, that a node has when it has settled: nodes leave it at a tenth too much (broker/src/rebalance.ts), so that of five the
+ * Of its share, that a node has when it has settled: nodes leave it at a tenth too much (broker/src/node/rebalance.ts), so that of five the
  * emptiest may lack four tenths.
  */
 const mostSettled = 1.25;

@@ -196,7 +196,7 @@ async function startWatch(redis: RedisProcess, parts: Parts): Promise<SentinelPr
 /** How long Redis must be silent until the Sentinel has it replaced, in milliseconds. */
 const sentinelDownAfterMs = 1_000;
 
-/** As in broker/src/config.ts: nodes that are started again find others that know what Redis held. */
+/** As in broker/src/settings/config.ts: nodes that are started again find others that know what Redis held. */
 const defaultNewNodeWaitMs = '5000';
 
 export class NodeUnderTest implements AsyncDisposable {

@@ -1,7 +1,7 @@
 /** Hears of planned failovers before the old master is demoted. One for each node: all its connections to Redis use it. */
 import { lookup } from 'node:dns/promises';
 import { Redis } from 'ioredis';
-import type { Log } from './log.js';
+import type { Log } from '../observe/log.js';
 import { reasonOf } from './redis-fault.js';
 import {
   connectTimeoutMs,

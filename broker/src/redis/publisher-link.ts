@@ -1,6 +1,6 @@
 /** The connection that publishes and calls scripts. */
 import type { ChainableCommander } from 'ioredis';
-import type { Log } from './log.js';
+import type { Log } from '../observe/log.js';
 import { isOutOfMemory, isUnknownInScript, isWriteRefusal } from './redis-fault.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';

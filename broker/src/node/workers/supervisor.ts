@@ -2,11 +2,12 @@
  * One node for each CPU of a machine: starts the workers, which share a port, starts again those that end, and speaks for all of them on
  * the admin port. No client's byte passes through it.
  */
+
+import { createLineWriter, type Log } from '../../observe/log.js';
+import { workerMetrics } from '../../observe/metrics.js';
+import type { Config } from '../../settings/config.js';
 import { Admin, aboutOf, type Readiness } from '../admin.js';
-import type { Config } from '../config.js';
 import { longestStopMs } from '../drain.js';
-import { createLineWriter, type Log } from '../log.js';
-import { workerMetrics } from '../metrics.js';
 import { mergeMetrics } from './merge-metrics.js';
 import type { Answers } from './messages.js';
 import { claimPort } from './port-claim.js';

@@ -1,5 +1,5 @@
 /** The connection that tries changed passwords and certificates. */
-import type { Log } from './log.js';
+import type { Log } from '../observe/log.js';
 import { settingsOf } from './redis-credentials.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';

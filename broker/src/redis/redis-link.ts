@@ -1,6 +1,6 @@
 /** A connection of a node to Redis, and all that we know about how ioredis connects. */
 import { Redis, type RedisOptions } from 'ioredis';
-import type { Log } from './log.js';
+import type { Log } from '../observe/log.js';
 import { RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
 import { commandOf, explain, ReplacedMasterError, reasonOf, ServerModeError } from './redis-fault.js';
 import {

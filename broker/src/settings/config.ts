@@ -5,17 +5,22 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import type { AuthSetting } from './auth/auth-config.js';
+import type { AuthSetting } from '../auth/auth-config.js';
+import { CertificateError, certificateFiles, readCertificate } from '../connection/certificate.js';
+import { type Compression, compressions } from '../connection/compression.js';
+import { nearest } from '../files/nearest.js';
+import { isNetwork, Networks } from '../limits/addresses.js';
+import { type Origins, readOrigins } from '../limits/origins.js';
+import {
+  explainUnfit,
+  RedisCredentialsError,
+  readRedisCredentials,
+  readRedisUrlFile,
+} from '../redis/redis-credentials.js';
+import { RedisUrlError, readRedisUrl } from '../redis/redis-url.js';
+import type { TopicPolicies } from '../topics/policy.js';
 import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
-import { CertificateError, certificateFiles, readCertificate } from './connection/certificate.js';
-import { type Compression, compressions } from './connection/compression.js';
 import { availableCpus } from './cpus.js';
-import { isNetwork, Networks } from './limits/addresses.js';
-import { type Origins, readOrigins } from './limits/origins.js';
-import { nearest } from './nearest.js';
-import { explainUnfit, RedisCredentialsError, readRedisCredentials, readRedisUrlFile } from './redis-credentials.js';
-import { RedisUrlError, readRedisUrl } from './redis-url.js';
-import type { TopicPolicies } from './topics/policy.js';
 
 /** `tell` receives one sentence for each mistake, which goes on from the name of the setting. */
 function readNetworks(text: string, tell: (wrong: string) => void): Networks {

@@ -3,10 +3,10 @@
  * What a client sent may hold a secret, also in the wrong place: the log repeats none of it but topics, and origins of pages.
  */
 import type { CloseReason, ReplyError } from '@fanfare/protocol';
-import type { Refused, Visit } from './connection/upgrade.js';
-import type { Caller } from './handlers/caller.js';
-import type { RefusedCommand } from './handlers/parts.js';
-import type { Log } from './log.js';
+import type { Refused, Visit } from '../connection/upgrade.js';
+import type { Caller } from '../handlers/caller.js';
+import type { RefusedCommand } from '../handlers/parts.js';
+import type { Log } from '../observe/log.js';
 
 export class RefusalLog {
   readonly #log: Log;

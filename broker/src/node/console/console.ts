@@ -21,7 +21,10 @@ export function consolePage(): ConsolePage {
 }
 
 function makePage(): ConsolePage {
-  const script = readFileSync(fileURLToPath(new URL('../../dist/console/page/main.js', import.meta.url)), 'utf8');
+  const script = readFileSync(
+    fileURLToPath(new URL('../../../dist/node/console/page/main.js', import.meta.url)),
+    'utf8',
+  );
   const policy = [
     "default-src 'none'",
     `script-src '${hashOf(script)}'`,

@@ -3,7 +3,7 @@
  * sets it: a second supervisor would get half of the clients, unnoticed.
  */
 import { createServer, type Server as NetServer } from 'node:net';
-import { cannotListen, Server } from '../connection/server.js';
+import { cannotListen, Server } from '../../connection/server.js';
 
 interface Address {
   readonly host: string;

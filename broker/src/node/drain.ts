@@ -1,10 +1,10 @@
 /** How a node stops without losing anything: clients are invited to move, and what is left is closed in waves. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
+import type { Connection } from '../connection/connection.js';
+import type { Log } from '../observe/log.js';
+import { leaseMs } from '../relay/memory-times.js';
 import { collectorTimeoutMs } from './collector-timeout.js';
-import type { Connection } from './connection/connection.js';
-import type { Log } from './log.js';
-import { leaseMs } from './relay/memory-times.js';
 
 export interface DrainSettings {
   readonly drainWindowMs: number;

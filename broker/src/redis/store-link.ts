@@ -1,5 +1,5 @@
 /** The connection of authentication. */
-import type { Log } from './log.js';
+import type { Log } from '../observe/log.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 

@@ -1,10 +1,7 @@
 /** What people read of the code's own tables: `fanfare --help`, docs/configuration.md, docs/observability.md. */
 import { maxTopicBytes, maxTopicSegments } from '@fanfare/protocol';
-import { authFields } from './auth/auth-config.js';
-import { settings } from './config.js';
-import { policyFields } from './config-documents.js';
-import { incidentSection } from './incident-page.js';
-import { logEvents } from './log.js';
+import { authFields } from '../auth/auth-config.js';
+import { logEvents } from '../observe/log.js';
 import {
   buildInfo,
   busyMetric,
@@ -13,7 +10,10 @@ import {
   histogramMetrics,
   notReadyMetric,
   workerMetrics,
-} from './metrics.js';
+} from '../observe/metrics.js';
+import { settings } from '../settings/config.js';
+import { policyFields } from '../settings/config-documents.js';
+import { incidentSection } from './incident-page.js';
 import { tracingSection } from './tracing-page.js';
 
 const examplePolicies = {
@@ -88,7 +88,7 @@ export function configurationPage(): string {
   );
   return `# Configuration
 
-<!-- Generated from broker/src/config.ts by \`npm run docs\`. -->
+<!-- Generated from broker/src/settings/config.ts by \`npm run docs\`. -->
 
 A node is configured by environment variables. A value that is wrong, or a variable that begins with \`FANFARE_\` and is
 no setting, stops the start with a sentence that names it. An empty variable counts as unset.

@@ -2,8 +2,8 @@
  * Tells in the log the story of an outage of Redis: one line when it begins, with what it means for clients; one a minute while it lasts; one when it
  * is over, with how long it was and whom it hurt. What is wrong with which connection stands in the lines of redis-link.ts between them.
  */
-import type { Log } from './log.js';
-import type { RelayState } from './relay/relay.js';
+import type { Log } from '../observe/log.js';
+import type { RelayState } from '../relay/relay.js';
 
 /** Counted while an outage lasts; metrics.ts says what each is. */
 export interface OutageCounters {

@@ -1,7 +1,7 @@
 /** The sockets of the admin port: however many somebody holds, the next probe gets one. */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { networkOf } from './limits/addresses.js';
+import { networkOf } from '../limits/addresses.js';
 
 /** Sockets at once: they take file descriptors that clients need. One more takes the place of another. */
 export const maxAdminSockets = 128;

@@ -3,11 +3,11 @@
  * one sentence, which names the place and repeats nothing: a secret may be in the wrong place.
  */
 import { z } from 'zod';
-import { type AuthConfig, type AuthSetting, readAuth } from './auth/auth-config.js';
-import { explainUnknown } from './nearest.js';
-import { readTextFile } from './text-file.js';
-import { explainInvalidPattern } from './topics/pattern-tree.js';
-import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from './topics/policy.js';
+import { type AuthConfig, type AuthSetting, readAuth } from '../auth/auth-config.js';
+import { explainUnknown } from '../files/nearest.js';
+import { readTextFile } from '../files/text-file.js';
+import { explainInvalidPattern } from '../topics/pattern-tree.js';
+import { defaultPolicy, levels, TopicPolicies, type TopicPolicy } from '../topics/policy.js';
 
 interface PolicyField<Value> {
   readonly unit: string;

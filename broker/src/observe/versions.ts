@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { protocolVersion } from '@fanfare/protocol';
 
-const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   readonly version: string;
 };
 

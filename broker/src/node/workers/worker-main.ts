@@ -1,7 +1,8 @@
 /** A worker's process: a node that shares its port with others, and does what its supervisor says. */
+
+import { createLog, endOnBug, type Log } from '../../observe/log.js';
+import { loadConfig, sentencesOf } from '../../settings/config.js';
 import { type Broker, startBroker } from '../broker.js';
-import { loadConfig, sentencesOf } from '../config.js';
-import { createLog, endOnBug, type Log } from '../log.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 async function main(): Promise<void> {

@@ -1,7 +1,7 @@
 /** The log: JSON lines for machines, readable lines for a person at a terminal. */
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import { Repeats } from './repeats.js';
+import { Repeats } from './log-throttle.js';
 import { StandardOutput } from './standard-output.js';
 
 export type Log = Logger;

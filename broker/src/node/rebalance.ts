@@ -3,9 +3,9 @@
  * its share invites some to move each second, as a node that stops does; nobody is closed, and who cannot move stays. Full nodes are no
  * place to go, and do not count in the share of the others.
  */
-import type { Connection } from './connection/connection.js';
-import type { Log } from './log.js';
-import type { Load, Spread } from './relay/relay.js';
+import type { Connection } from '../connection/connection.js';
+import type { Log } from '../observe/log.js';
+import type { Load, Spread } from '../relay/relay.js';
 
 export interface RebalanceSettings {
   /** Connections that are invited in a second, at most; 0: none ever. */

@@ -17,10 +17,10 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { convertLegacyHttpOptions } from '@opentelemetry/otlp-exporter-base/node-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
+import type { Log } from '../observe/log.js';
+import type { PublishTracer, TakenRun } from '../relay/relay.js';
+import type { DeliveredRun, DeliveryTracer } from '../topics/fanout.js';
 import { collectorTimeoutMs } from './collector-timeout.js';
-import type { Log } from './log.js';
-import type { PublishTracer, TakenRun } from './relay/relay.js';
-import type { DeliveredRun, DeliveryTracer } from './topics/fanout.js';
 
 export interface TracingSettings {
   readonly tracingUrl: string;

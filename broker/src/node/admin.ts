@@ -6,10 +6,10 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { metricsType } from '../observe/metrics.js';
+import type { Config } from '../settings/config.js';
 import { boundSockets } from './admin-sockets.js';
-import type { Config } from './config.js';
 import { consolePage } from './console/console.js';
-import { metricsType } from './metrics.js';
 
 /** Time for a request to be complete, in milliseconds. Later it is answered 408 and closed. */
 const requestMs = 5_000;
@@ -49,7 +49,7 @@ export interface AdminSources {
   metrics(): Promise<string>;
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   readonly version: string;
 };
 

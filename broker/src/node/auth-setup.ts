@@ -1,22 +1,22 @@
 /** Puts together what a node needs to know who its clients are; null where it asks nobody. */
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { NodeApi } from './api/api.js';
-import type { AuthConfig } from './auth/auth-config.js';
-import type { AuthStore } from './auth/auth-store.js';
-import { AuthWatch } from './auth/auth-watch.js';
-import { Authenticator } from './auth/authenticator.js';
-import { Hook, type HookCounters, type HookSettings } from './auth/hook.js';
-import type { JwksCounters } from './auth/jwks.js';
-import { MemoryAuthStore } from './auth/memory-auth-store.js';
-import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from './auth/redis-auth-store.js';
-import { type Revocation, Revocations, rememberedForMs } from './auth/revocations.js';
-import { Tickets } from './auth/tickets.js';
-import type { Config } from './config.js';
-import type { SessionContext, SessionCounters } from './connection/session.js';
-import { type Shared, Subjects } from './limits/subjects.js';
-import type { Log } from './log.js';
-import type { RedisCounters } from './redis.js';
+import { NodeApi } from '../api/api.js';
+import type { AuthConfig } from '../auth/auth-config.js';
+import type { AuthStore } from '../auth/auth-store.js';
+import { AuthWatch } from '../auth/auth-watch.js';
+import { Authenticator } from '../auth/authenticator.js';
+import { Hook, type HookCounters, type HookSettings } from '../auth/hook.js';
+import type { JwksCounters } from '../auth/jwks.js';
+import { MemoryAuthStore } from '../auth/memory-auth-store.js';
+import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from '../auth/redis-auth-store.js';
+import { type Revocation, Revocations, rememberedForMs } from '../auth/revocations.js';
+import { Tickets } from '../auth/tickets.js';
+import { type Shared, Subjects } from '../limits/subjects.js';
+import type { Log } from '../observe/log.js';
+import type { RedisCounters } from '../redis/redis.js';
+import type { SessionContext, SessionCounters } from '../session/session.js';
+import type { Config } from '../settings/config.js';
 
 export interface Doors {
   readonly sessions: SessionContext;

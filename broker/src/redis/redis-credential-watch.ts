@@ -1,6 +1,6 @@
 /** Notices that a password or certificate for Redis has changed in its file, and tries it at once. */
-import { FileWatch } from './file-watch.js';
-import type { Log } from './log.js';
+import { FileWatch } from '../files/file-watch.js';
+import type { Log } from '../observe/log.js';
 import { CheckLink, type RedisCounters, type RedisSettings } from './redis.js';
 import { filesOf, settingsOf } from './redis-credentials.js';
 

@@ -3,9 +3,9 @@
  * again before each connection, so that changed ones are used without a restart.
  */
 import type { X509Certificate } from 'node:crypto';
-import { readCertificates, readPrivateKey, subjectOf, type Tell } from './pem-file.js';
+import { readCertificates, readPrivateKey, subjectOf, type Tell } from '../files/pem-file.js';
+import { readTextFile } from '../files/text-file.js';
 import { type RedisAddress, RedisUrlError, readRedisUrl } from './redis-url.js';
-import { readTextFile } from './text-file.js';
 
 /** Paths, as the settings name them; null or absent if not set. */
 export interface RedisCredentialFiles {
