@@ -9,10 +9,10 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
-import { isUnknownScript, type PublishScript } from './publish-script.js';
+import type { PublishScript } from './publish-script.js';
 import type { Published } from './published.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
-import type { Script } from './scripts.js';
+import { isUnknownScript, type Script } from './scripts.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */

@@ -42,8 +42,8 @@ export interface RememberedTopic {
 export interface RecoveryOwner {
   /** The nodes that it knows of, as lua/recover.lua takes them. */
   nodes(): readonly (string | number)[];
-  /** The newest clock that it has been told (lua/heartbeat.lua), in ms, 0 if it has not been told one; and when it asked, by performance.now(). */
-  clock(): { readonly told: number; readonly askedAt: number };
+  /** The newest clock that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and when it was asked, by performance.now(). */
+  clock(): { readonly ms: number; readonly askedAt: number };
   listened(): Iterable<RememberedTopic>;
   /** Whether it hears what is published to these topics: before that nobody should publish again. */
   isListening(): boolean;
@@ -197,7 +197,7 @@ export class Recovery {
           signSlackMs,
           stage,
           this.#lastGeneration === null ? '' : remembers,
-          this.#owner.clock().told,
+          this.#owner.clock().ms,
           patienceMs,
           randomBytes(6).toString('hex'),
           control,
@@ -237,8 +237,8 @@ export class Recovery {
       calls.push({ script: scripts.restorePositions, keys, args: [this.#floor, ...args] });
     }
     // What is older Redis has; or it has no data, and another node that was not waited for may have published behind it.
-    const { told, askedAt } = this.#owner.clock();
-    const maxAgeMs = performance.now() - askedAt + told - since;
+    const { ms, askedAt } = this.#owner.clock();
+    const maxAgeMs = performance.now() - askedAt + ms - since;
     for (const { topic, epoch, entries } of this.#published.topics(maxAgeMs)) {
       this.#addCalls(calls, topic, epoch, null, entries.flatMap(decoded).map(given));
     }
