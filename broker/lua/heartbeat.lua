@@ -11,6 +11,7 @@
 -- KEYS[5]  version of the layout of everything that nodes keep in Redis (recover.lua)
 -- KEYS[6]  nodes that have never published, a sorted set by the clock of their last heartbeat
 -- KEYS[7]  generation
+-- KEYS[8]  the channel of this node's probes; there is no such key
 -- ARGV[1]  id of the node
 -- ARGV[2]  for how long after its last heartbeat a node is waited for if Redis loses its state, in ms
 -- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if they are not to be
@@ -20,11 +21,10 @@
 -- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never published; else ''
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  the probe to send; '' for none
--- ARGV[9]  the channel for it, which only this node listens to
 --
 -- Returns the nodes, this one included, each with the clock of its last heartbeat; the clock as it is now, 0 if it does not advance; how many
 -- nodes have reported their connections; how many of those have room for more, and how many connections those have together; the nodes that
--- have never published; 'OK' if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation
+-- have never published; 1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation
 -- is another one).
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
 local layout = redis.call('GET', KEYS[5])
@@ -34,9 +34,9 @@ end
 local probe = ''
 if ARGV[8] ~= '' then
   if redis.call('GET', KEYS[7]) == ARGV[7] then
-    -- Changes nothing, but must be the first write: Redis that is out of memory refuses it as it refuses publications, and accepts the
-    -- writes below, because they begin with one that frees memory.
-    probe = redis.pcall('SET', KEYS[7], ARGV[7])
+    -- Adds nothing, because there is no such stream, but is refused if a publication would be. It must be the first write. If Redis is out
+    -- of memory, the writes below are accepted nevertheless, because they begin with one that frees memory.
+    probe = redis.pcall('XADD', KEYS[8], 'NOMKSTREAM', '*', '', '') or 1
   else
     probe = redis.error_reply('STALE the generation is another one')
   end
@@ -73,5 +73,5 @@ if redis.call('GET', KEYS[2]) == stateOfServer() then
   clock = now
   redis.call('SET', KEYS[3], string.format('%.0f', clock))
 end
-if probe.ok then redis.call('PUBLISH', ARGV[9], ARGV[8]) end
+if probe == 1 then redis.call('PUBLISH', KEYS[8], ARGV[8]) end
 return { redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), clock, #counts, open, total, redis.call('ZRANGE', KEYS[6], 0, -1), probe }

@@ -600,14 +600,14 @@ describe('a recovery', () => {
 });
 
 describe('the clock', () => {
-  const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished', 'generation'];
+  const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished', 'generation', 'heard'];
   const beat = async (
     node: string,
     clock: number,
     state: 'left' | 'unpublished' | '' = '',
     probe: number | '' = '',
   ) => {
-    const args = [node, 7_000, '', 1, clock, state, 'current', probe, 'heard'];
+    const args = [node, 7_000, '', 1, clock, state, 'current', probe];
     const answer = (await run(scripts.heartbeat, keys, args)) as [
       ...[string[], number, number, number, number, string[]],
       probe: unknown,
@@ -644,7 +644,7 @@ describe('the clock', () => {
     listener.on('message', (_channel, message) => heard.push(message));
     await redis.set('run', await stateOfServer());
     await redis.set('generation', 'current');
-    expect(await beat('a', 1_000, '', 1)).toMatchObject({ told: 1_000, probe: 'OK' });
+    expect(await beat('a', 1_000, '', 1)).toMatchObject({ told: 1_000, probe: 1 });
     await redis.config('SET', 'maxmemory', '1');
     const { told, probe } = await beat('a', 2_000, '', 2).finally(() => redis.config('SET', 'maxmemory', '0'));
     expect(told).toBe(2_000);
@@ -656,6 +656,7 @@ describe('the clock', () => {
     await beat('a', 4_000, '', 4);
     await until('the last one has come', () => heard.at(-1) === '4');
     expect(heard).toEqual(['1', '4']);
+    expect(await redis.exists('heard')).toBe(0);
     listener.disconnect();
   });
 

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
+import { parseGeneration } from '../src/relay/generation.js';
 import { Keys } from '../src/relay/keys.js';
 import { Membership } from '../src/relay/membership.js';
 import { startCluster } from './harness.js';
@@ -12,7 +13,7 @@ import { until } from './wait.js';
 
 describe('the probe of a heartbeat', () => {
   /** `outcome`: what Redis answers to a probe. */
-  function start(outcome: 'OK' | Error, { isListening = true } = {}) {
+  function start(outcome: 1 | Error, { isListening = true } = {}) {
     const dead: string[] = [];
     const sent: number[] = [];
     let asked = 0;
@@ -35,13 +36,8 @@ describe('the probe of a heartbeat', () => {
       },
       [],
       { isReady: isListening, clientId: null, subscribe: async () => undefined },
-      {
-        generation: () => ({ name: 'g:0', floor: '0' }),
-        load: () => null,
-        askForGeneration: () => asked++,
-        onStale: () => undefined,
-        onDead: (reason) => dead.push(reason),
-      },
+      { generation: parseGeneration('g:0'), ask: () => asked++, onStale: () => undefined },
+      { load: () => null, onDead: (reason) => dead.push(reason) },
       pino({ level: 'silent' }),
       counters,
     );
@@ -50,7 +46,7 @@ describe('the probe of a heartbeat', () => {
   }
 
   it('is live when it comes back, and dead when two in a row do not', async () => {
-    const { membership, onProbe, dead, sent, counters } = start('OK');
+    const { membership, onProbe, dead, sent, counters } = start(1);
     await until('it is sent', () => sent.length === 1);
     expect(membership.isLive).toBe(false);
     onProbe(1);
@@ -79,7 +75,7 @@ describe('the probe of a heartbeat', () => {
   });
 
   it('is not sent while nothing is listening', async () => {
-    const { membership, onProbe, dead, sent, counters } = start('OK', { isListening: false });
+    const { membership, onProbe, dead, sent, counters } = start(1, { isListening: false });
     await membership.restart();
     expect(sent).toEqual([]);
     expect(counters.probesSent).toBe(0);

@@ -6,8 +6,8 @@
  * healthy and lead nowhere: a half-open one, a demoted master, a paused server.
  */
 import type { Log } from '../observe/log.js';
-import { isOfAnotherLayout, isWriteRefusal, type RedisMessage, type ScriptCall } from '../redis/redis.js';
-import type { Generation } from './history-publisher.js';
+import { isOfAnotherLayout, type RedisMessage, type ScriptCall } from '../redis/redis.js';
+import type { GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import { KnownNodes } from './known-nodes.js';
 import { leaseMs, maxHeartbeatMs } from './memory-times.js';
@@ -39,16 +39,16 @@ export interface ListeningLink {
 }
 
 export interface MembershipOwner {
-  /** Null while Redis may have lost data: then there are no heartbeats. */
-  generation(): Generation | null;
   /** The connections of this node; null while it stops. */
   load(): Load | null;
-  /** Redis may be in another generation: asks it. */
-  askForGeneration(): void;
-  /** What Redis holds is not ours. */
-  onStale(): void;
   /** Two probes in a row did not come back; called again after two more. */
   onDead(reason: string): void;
+}
+
+/** Without a generation there are no heartbeats. */
+export interface AskedGeneration extends GenerationSource {
+  /** Redis may be in another generation: asks it. */
+  ask(): void;
 }
 
 export interface MembershipCounters {
@@ -100,6 +100,7 @@ export class Membership {
     private readonly publisher: HeartbeatLink,
     private readonly otherLinks: readonly HeartbeatLink[],
     private readonly subscriber: ListeningLink,
+    private readonly recovery: AskedGeneration,
     private readonly owner: MembershipOwner,
     private readonly log: Log,
     private readonly counters: MembershipCounters,
@@ -203,7 +204,7 @@ export class Membership {
 
   /** From now on no other node waits for this one, whatever happens to Redis. */
   async leave(): Promise<void> {
-    if (this.owner.generation() === null) return;
+    if (this.recovery.generation === null) return;
     await callScript(this.publisher, this.#heartbeat({ isLast: true }));
     await this.#announce(this.publisher, leaving);
   }
@@ -214,7 +215,7 @@ export class Membership {
     if (text === this.settings.nodeId) return;
     if (text.startsWith(leaving)) return this.#nodes.forget(text.slice(leaving.length));
     if (text.startsWith(publishing)) return this.#nodes.hearPublishing(text.slice(publishing.length));
-    this.owner.askForGeneration();
+    this.recovery.ask();
     void this.#beat(false);
   }
 
@@ -238,16 +239,16 @@ export class Membership {
   }
 
   async #beat(isProbeDue: boolean): Promise<void> {
-    if (this.owner.generation() === null) {
+    if (this.recovery.generation === null) {
       // A node that waits for a generation has asked for it already; this makes sure of it.
-      if (isProbeDue && this.publisher.isReady) this.owner.askForGeneration();
+      if (isProbeDue && this.publisher.isReady) this.recovery.ask();
       return;
     }
     const probe = isProbeDue && this.#probe === null && this.subscriber.isReady ? this.#startProbe() : null;
     const askedAt = performance.now();
     const answer = await callScript(this.publisher, this.#heartbeat({ probe }));
     // Another release has put its layout in Redis: nothing more is published until asking finds ours again.
-    if (answer instanceof Error && isOfAnotherLayout(answer)) this.owner.onStale();
+    if (answer instanceof Error && isOfAnotherLayout(answer)) this.recovery.onStale();
     if (isHeartbeatAnswer(answer)) this.#onAnswer(answer, askedAt);
     if (probe !== null) this.#onProbeAnswer(probe, answer);
   }
@@ -260,11 +261,19 @@ export class Membership {
     this.#reported = isLast ? null : this.owner.load();
     const load = this.#reported === null ? '' : countOf(this.#reported);
     const state = isLast ? 'left' : this.#hasPublished ? '' : 'unpublished';
-    const probeArgs = [this.owner.generation()?.name ?? '', probe?.number ?? '', this.keys.probe(nodeId)];
     return {
       script: scripts.heartbeat,
-      keys: [nodes, run, clock, connections, layout, unpublished, generation],
-      args: [nodeId, leaseMs, load, layoutVersion, now, state, ...probeArgs],
+      keys: [nodes, run, clock, connections, layout, unpublished, generation, this.keys.probe(nodeId)],
+      args: [
+        nodeId,
+        leaseMs,
+        load,
+        layoutVersion,
+        now,
+        state,
+        this.recovery.generation?.name ?? '',
+        probe?.number ?? '',
+      ],
     };
   }
 
@@ -292,9 +301,10 @@ export class Membership {
     // Whatever it is: Redis may refuse for another reason than the last time.
     this.publisher.noteWrite(outcome);
     if (!(outcome instanceof Error)) probe.wasAccepted = true;
-    // Redis has another state, or is no master any more: asking finds out. A refused write says nothing about the state.
-    else if (isWriteRefusal(outcome)) this.publisher.complain(outcome);
-    else if (this.publisher.isReady) this.owner.askForGeneration();
+    // Only then: a demoted master refuses writes and still serves the same generation, which would restart the probe without end.
+    else if (outcome.message.startsWith('STALE')) this.recovery.ask();
+    // The link has logged an error of the whole call.
+    else if (outcome !== answer) this.publisher.complain(outcome);
   }
 
   #judge(probe: Probe): void {

@@ -29,7 +29,7 @@ import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
 import { noHistory, noHistoryError } from './history.js';
-import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
+import { HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
 import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
@@ -40,7 +40,7 @@ import { leaseMs, rememberMs } from './memory-times.js';
 import { parsePosition } from './position-id.js';
 import { PublishScript } from './publish-script.js';
 import { Published } from './published.js';
-import { Recovery } from './recovery.js';
+import { type GenerationChange, Recovery } from './recovery.js';
 import { decodeRedisMessage } from './redis-message.js';
 import type {
   Delivery,
@@ -56,7 +56,6 @@ import type {
   Standing,
 } from './relay.js';
 import type { ScopedId } from './scoped-id.js';
-import { callScript } from './scripts.js';
 import { decodeEntry } from './stream-entry.js';
 
 export interface RedisRelaySettings extends RedisSettings {
@@ -125,8 +124,6 @@ export class RedisRelay implements Relay {
   readonly #recovery: Recovery;
   readonly #evictions: EvictionWatch;
   readonly #beacons: NodeJS.Timeout;
-  #generation: Generation | null = null;
-  #lastGeneration: string | null = null;
   /** The clock when {@link Published.turn} was last called. */
   #turnedAt = 0;
   #isClosed = false;
@@ -160,7 +157,7 @@ export class RedisRelay implements Relay {
         this.#recovery.ask();
       },
       onLost: (wasSilent) => {
-        this.#suspend();
+        this.#recovery.suspend();
         // A master that hangs and is replaced meanwhile may come back and deliver what nobody else has: this node must not be listening.
         if (wasSilent) this.#subscriber.reset();
       },
@@ -193,11 +190,27 @@ export class RedisRelay implements Relay {
       { onBack: (topic) => this.#onBack(topic), onForgotten: (topic) => this.#lines.forget(topic) },
     );
     this.#fast = new FastPublisher(this.#nodeId, this.#publisher, keys, delivery, counters);
-    const onStale = (): void => this.#onStale();
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
     this.#evictions = new EvictionWatch(this.#publisher, log, counters);
     this.#publishScript = new PublishScript(this.#publisher, keys);
+    this.#recovery = new Recovery(
+      settings,
+      this.#publisher,
+      keys,
+      this.#published,
+      this.#publishScript,
+      {
+        nodes: () => this.#membership.nodeArgs,
+        clock: () => this.#membership.clock,
+        listened: () => this.#lines.all(),
+        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
+        isReachable: () => this.#membership.isListening,
+        onSuspended: () => this.#membership.interrupt(),
+        onServing: (change) => this.#onServing(change),
+      },
+      log,
+    );
     const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
       new HistoryPublisher(
         link,
@@ -207,24 +220,12 @@ export class RedisRelay implements Relay {
         this.#published,
         this.#publishScript,
         replicas,
-        onStale,
+        this.#recovery,
         tracer,
       );
     this.#recoverable = historyPublisher(this.#publisher, null);
     this.#durable = historyPublisher(durableLink, wait);
-    this.#reader = new HistoryReader(
-      {
-        generation: () => this.#generation,
-        onStale,
-        evaluate: async (call) => {
-          const answer = await callScript(this.#publisher, call);
-          if (answer instanceof Error) throw answer;
-          return answer;
-        },
-      },
-      keys,
-      settings.topics,
-    );
+    this.#reader = new HistoryReader(this.#publisher, this.#recovery, keys, settings.topics);
     this.#lines = new Lines(settings, this.#reader, delivery, log, counters);
     this.#membership = new Membership(
       settings,
@@ -232,33 +233,10 @@ export class RedisRelay implements Relay {
       this.#publisher,
       this.#durableLink === null ? [] : [this.#durableLink],
       this.#subscriber,
-      {
-        generation: () => this.#generation,
-        load,
-        askForGeneration: () => this.#recovery.ask(),
-        onStale,
-        onDead: (reason) => this.#rebuild(reason),
-      },
+      this.#recovery,
+      { load, onDead: (reason) => this.#rebuild(reason) },
       log,
       counters,
-    );
-    this.#recovery = new Recovery(
-      settings.nodeId,
-      this.#publisher,
-      keys,
-      settings,
-      this.#published,
-      this.#publishScript,
-      {
-        nodes: () => this.#membership.nodeArgs,
-        clock: () => this.#membership.clock,
-        listened: () => this.#lines.all(),
-        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
-        isReachable: () => this.#membership.isListening,
-        onRecovering: () => this.#suspend(),
-        onServing: (generation, tookPart) => this.#serve(generation, tookPart),
-      },
-      log,
     );
     this.#beacons = setInterval(() => this.#sendBeacons(), beaconMs);
     this.#beacons.unref();
@@ -267,7 +245,7 @@ export class RedisRelay implements Relay {
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
-    if (this.#generation !== null && this.#membership.isLive) return 'connected';
+    if (this.#recovery.generation !== null && this.#membership.isLive) return 'connected';
     return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
@@ -372,9 +350,9 @@ export class RedisRelay implements Relay {
       case 'fast':
         return this.#publisher.isReady;
       case 'recoverable':
-        return this.#recoverable.isOpen;
+        return this.#recovery.generation !== null;
       case 'durable':
-        return this.#durable.isOpen && this.#durableLink?.isReady === true;
+        return this.#recovery.generation !== null && this.#durableLink?.isReady === true;
     }
   }
 
@@ -452,34 +430,13 @@ export class RedisRelay implements Relay {
     this.#interest.onReady();
   }
 
-  #suspend(): void {
-    this.#generation = null;
-    this.#recoverable.shut();
-    this.#durable.shut();
-    this.#membership.interrupt();
-  }
-
-  /** What Redis holds may be of another generation, or not ours. */
-  #onStale(): void {
-    this.#suspend();
-    this.#recovery.ask();
-  }
-
-  #serve(generation: Generation, tookPart: boolean): void {
-    const isFirst = this.#lastGeneration === null;
-    const isAnother = !isFirst && this.#lastGeneration !== generation.name;
-    this.#lastGeneration = generation.name;
-    this.#generation = generation;
-    this.#recoverable.open(generation);
-    this.#durable.open(generation);
-    if (isAnother) {
-      this.#counters.recoveries++;
-      if (tookPart) this.#lines.doubtTail();
-      else this.#lines.doubtAll();
-    }
-    // Also what could not be read while there was no connection to ask on.
+  #onServing(change: GenerationChange): void {
+    if (change === 'restored' || change === 'missed') this.#counters.recoveries++;
+    if (change === 'restored') this.#lines.doubtTail();
+    if (change === 'missed') this.#lines.doubtAll();
+    // Also what could not be read while there was no connection.
     this.#lines.check();
-    void (isFirst ? this.#membership.introduce() : this.#membership.restart());
+    void (change === 'first' ? this.#membership.introduce() : this.#membership.restart());
   }
 
   #rebuild(reason: string): void {
@@ -497,7 +454,7 @@ export class RedisRelay implements Relay {
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
     // While heartbeats get no answer, Redis may be about to lose what this node remembers.
-    if (this.#generation === null || this.#membership.clock.ms === this.#turnedAt) return;
+    if (this.#recovery.generation === null || this.#membership.clock.ms === this.#turnedAt) return;
     this.#turnedAt = this.#membership.clock.ms;
     const messages = this.#published.turn().map(({ topic, epoch, offset }) => {
       return { channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
