@@ -9,7 +9,7 @@ import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
 import { resultParts } from '../loadtest/src/load/result.js';
 import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 
-const source = fileURLToPath(new URL('../broker/src/index', import.meta.url));
+const source = fileURLToPath(new URL('../broker/src', import.meta.url));
 
 /** The rule file as a Kubernetes object: the same text, moved in. */
 function prometheusRule(): string {

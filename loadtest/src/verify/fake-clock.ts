@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Built files are beside the sources, not beside what tsc writes. */
-const source = fileURLToPath(new URL('./fake-clock.c', import.meta.url));
+const source = fileURLToPath(new URL('../../src/verify/fake-clock.c', import.meta.url));
 
 /** Whether this machine can have one. */
 export function hasCompiler(): boolean {
