@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { configurationPage, observabilityPage } from '../broker/src/node/pages.js';
 import { logEvents } from '../broker/src/observe/log.js';
 import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
+import { loadtestPage } from '../loadtest/src/command-line/loadtest-page.js';
 import { resultParts } from '../loadtest/src/load/result.js';
-import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 
 const source = fileURLToPath(new URL('../broker/src', import.meta.url));
 

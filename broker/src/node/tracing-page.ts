@@ -68,7 +68,7 @@ if (position !== null && sampler.isSampled('orders.7', position)) {
 
 ### What it costs
 
-CPU of a node for each publication of 128 B that it takes in, sends through Redis and delivers to one subscriber; 5 rounds in turns, medians, with least and most beside them (\`npm run build && node loadtest/dist/tracing-main.js\`; 2 cores, Node 20, a load of about 1 by others):
+CPU of a node for each publication of 128 B that it takes in, sends through Redis and delivers to one subscriber; 5 rounds in turns, medians, with least and most beside them (\`npm run build && node loadtest/dist/costs/tracing-main.js\`; 2 cores, Node 20, a load of about 1 by others):
 
 | tracing | publications of a run | µs | times off |
 |---|---|---|---|
