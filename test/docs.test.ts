@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { logEvents } from '../broker/src/observe/log.js';
 import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
+import { loadtestPage } from '../loadtest/src/command-line/loadtest-page.js';
 import { resultParts } from '../loadtest/src/load/result.js';
-import { loadtestPage } from '../loadtest/src/loadtest-page.js';
 import { logEventsPage, metricsPage, settingsPage } from './reference/broker-reference.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
