@@ -490,7 +490,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'remembering where topics stood',
     about: 'offsets that a node was given are not given again after a loss, however much it has published',
     file: 'broker/src/relay/recovery.ts',
-    find: '[...listened, ...this.#published.topics()]',
+    find: '[...listened, ...this.published.topics()]',
     replace: '[...listened]',
     testFile: 'broker/test/lost-state.test.ts',
     test: 'is told what is missing of a topic without subscribers',
