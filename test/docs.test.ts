@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { logEvents } from '../broker/src/observe/log.js';
 import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
-import { loadtestPage } from '../loadtest/src/command-line/loadtest-page.js';
 import { resultParts } from '../loadtest/src/load/result.js';
 import { logEventsPage, metricsPage, settingsPage } from './reference/broker-reference.js';
+import { loadtestPage } from './reference/loadtest-reference.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = join(root, 'broker/src');
@@ -29,7 +29,7 @@ describe('generated pages', () => {
     ['docs/reference/settings.md', settingsPage],
     ['docs/reference/metrics.md', metricsPage],
     ['docs/reference/log-events.md', logEventsPage],
-    ['docs/loadtest.md', loadtestPage],
+    ['docs/reference/loadtest.md', loadtestPage],
     ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
   ])('%s says what the code declares', async (file, generate) => {
     await expect(generate()).toMatchFileSnapshot(join(root, file));
