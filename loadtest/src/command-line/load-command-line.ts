@@ -51,7 +51,7 @@ export const commonOptions = {
   'max-p99-ms': { type: 'string', about: 'with it: latency at which a rate no longer holds (default: 100)' },
   json: {
     type: 'string',
-    about: 'write all results to a file (docs/loadtest.md has the schema); -: to standard output',
+    about: 'write all results to a file (docs/reference/loadtest.md has the schema); -: to standard output',
   },
   html: { type: 'string', about: 'write a page with charts to a file' },
   help: { type: 'boolean', default: false, about: 'show this' },

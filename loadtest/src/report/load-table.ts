@@ -1,4 +1,4 @@
-/** Results as a table for people: at the terminal, in the page, and explained in docs/loadtest.md. */
+/** Results as a table for people: at the terminal, in the page, and explained in docs/reference/loadtest.md. */
 
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import type { LatencySummary, LoadResult } from '../load/result.js';

@@ -64,7 +64,7 @@ ${verdict(files.flatMap(({ results }) => results))}
 <main>
 <section id="results">
 <h2>Results</h2>
-<p>Each round in a line. docs/loadtest.md explains the columns.</p>
+<p>Each round in a line. docs/reference/loadtest.md explains the columns.</p>
 ${sections.map(({ section }) => resultTable(section, files)).join('\n')}
 </section>
 ${contents(sections)}

@@ -1,7 +1,7 @@
 /** Opening handshakes, and the addresses they come from. */
 
 import { isIP } from 'node:net';
-import { judgeUpgrade } from '@fanfare/broker/internal/connection/upgrade';
+import { judgeHandshake } from '@fanfare/broker/internal/connection/handshake';
 import { Addresses, isNetwork, Networks } from '@fanfare/broker/internal/limits/addresses';
 import { readOrigins } from '@fanfare/broker/internal/limits/origins';
 import { maxTokenBytes, subprotocols } from '@fanfare/protocol';
@@ -31,7 +31,7 @@ export const handshake: Target = {
     'websocket',
     ', ',
   ],
-  files: ['broker/dist/connection/upgrade'],
+  files: ['broker/dist/connection/handshake'],
   maxBytes: 16_384,
   run(input) {
     const [first = '', ...rest] = Buffer.from(input).toString('latin1').split('\n');
@@ -51,7 +51,7 @@ export const handshake: Target = {
             .replace(/[^\t\x20-\x7e\x80-\xff]/g, ''),
         );
     }
-    const verdict = judgeUpgrade({
+    const verdict = judgeHandshake({
       method: () => method.replace(/[^A-Za-z-]/g, '').slice(0, 100),
       path: () => path,
       header: (name) => headers.get(name) ?? '',
@@ -64,13 +64,13 @@ export const handshake: Target = {
       hold(!/[\x00-\x1f]/.test(Object.entries(verdict.headers).join()), () => 'A header with control characters.');
       return;
     }
-    const { encoding, subprotocol, proof } = verdict;
+    const { encoding, subprotocol, credential } = verdict;
     hold(subprotocol === '' || subprotocol === subprotocols[encoding], () => `${encoding} is answered ${subprotocol}.`);
     const offered = (headers.get('sec-websocket-protocol') ?? '').split(',').map((offer) => offer.trim());
     hold(offered.includes(subprotocol), () => `${subprotocol} was not offered.`);
     hold(
-      proof === null || (proof.text !== '' && proof.text.length <= maxTokenBytes),
-      () => 'A proof of a wrong length.',
+      credential === null || (credential.text !== '' && credential.text.length <= maxTokenBytes),
+      () => 'A credential of a wrong length.',
     );
   },
 };

@@ -1,41 +1,42 @@
-/** Judges opening handshakes (RFC 6455 section 4.2.1): what to answer, and which encoding to speak. */
+/** Checks opening handshakes (RFC 6455 section 4.2.1), and chooses the encoding. */
 import { type Encoding, endpointPath, maxTokenBytes, subprotocols } from '@fanfare/protocol';
-import type { Proof } from '../session/session.js';
+import type { Credential } from '../session/authentication.js';
 
-/** A request as this file needs it. */
-export interface UpgradeRequest {
+/** A request, as this file needs it. */
+export interface HandshakeRequest {
   method(): string;
   path(): string;
-  /** By its name in lower case; several lines of one name are one list, as `a, b`. */
+  /** The value of a header, by its name in lower case. Several lines of one name are joined as `a, b`. */
   header(name: string): string;
-  /** Empty where it is not there. */
+  /** Empty if it is missing. */
   query(name: string): string;
 }
 
-/** The handshake is sound. `subprotocol` is to be repeated in the answer; empty where the client offered none. */
+/** The handshake is valid. The answer repeats `subprotocol`, which is empty if the client offered none. */
 export interface Accepted {
   readonly encoding: Encoding;
   readonly subprotocol: string;
-  /** What the client shows of itself; null where it does not yet. */
-  readonly proof: Proof | null;
+  /** Null if the handshake has neither token nor ticket. */
+  readonly credential: Credential | null;
 }
 
 /** Where a request comes from. */
-export interface Visit {
-  /** Empty if it does not say. */
+export interface Requester {
+  /** Empty if the header is missing. */
   readonly origin: string;
-  readonly address: string;
+  readonly remoteAddress: string;
+  readonly forwardedFor: string;
 }
 
 export interface Refused {
   readonly status: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly sentence: string;
-  /** What the sentence repeats of the request: for the client, not for the log. */
+  /** The part of the sentence that repeats the request: for the client, not for the log. */
   readonly quoted?: string;
 }
 
-export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
+export function judgeHandshake(request: HandshakeRequest): Accepted | Refused {
   if (request.path() !== endpointPath) {
     return refuse('404 Not Found', `Not found. The WebSocket endpoint is ${endpointPath}.`);
   }
@@ -48,7 +49,7 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
       method,
     );
   }
-  // HEAD is answered like GET, but opens nothing.
+  // HEAD is answered like GET, but never opens a connection.
   const upgrade = method === 'HEAD' ? '' : request.header('upgrade').toLowerCase();
   if (upgrade === '') {
     return refuse('426 Upgrade Required', 'This is a WebSocket endpoint. Connect with a WebSocket client.', {
@@ -68,15 +69,15 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   if (!/^[A-Za-z0-9+/]{22}==$/.test(request.header('sec-websocket-key'))) {
     return refuse('400 Bad Request', 'Sec-WebSocket-Key must be 16 random bytes in base64.');
   }
-  const proof = proofOf(request);
-  if (proof !== null && proof.text.length > maxTokenBytes) {
+  const credential = credentialOf(request);
+  if (credential !== null && credential.text.length > maxTokenBytes) {
     return refuse('431 Request Header Fields Too Large', `The token is longer than ${maxTokenBytes} bytes.`);
   }
   const offer = request.header('sec-websocket-protocol');
-  if (offer === '') return { encoding: 'json', subprotocol: '', proof };
+  if (offer === '') return { encoding: 'json', subprotocol: '', credential };
   for (const offered of offer.split(',')) {
     for (const [encoding, subprotocol] of Object.entries(subprotocols)) {
-      if (offered.trim() === subprotocol) return { encoding: encoding as Encoding, subprotocol, proof };
+      if (offered.trim() === subprotocol) return { encoding: encoding as Encoding, subprotocol, credential };
     }
   }
   const known = Object.values(subprotocols).join(', ');
@@ -85,19 +86,19 @@ export function judgeUpgrade(request: UpgradeRequest): Accepted | Refused {
   return refuse('400 Bad Request', sentence, {}, quoted);
 }
 
-function proofOf(request: UpgradeRequest): Proof | null {
+function credentialOf(request: HandshakeRequest): Credential | null {
   const token = bearerOf(request.header('authorization'));
   if (token !== null) return { kind: 'token', text: token };
   const ticket = request.query('ticket');
   return ticket === '' ? null : { kind: 'ticket', text: ticket };
 }
 
-/** The token of an `Authorization` header (RFC 6750 section 2.1); null where it holds none. */
+/** The token of an `Authorization` header (RFC 6750 section 2.1); null if there is none. */
 export function bearerOf(authorization: string): string | null {
   return /^bearer +([^ ]+) *$/i.exec(authorization)?.[1] ?? null;
 }
 
-/** A node that is shutting down lets nobody in. */
+/** A node that is shutting down accepts no connection. */
 export const refuseDraining: Refused = {
   status: '503 Service Unavailable',
   headers: { 'Retry-After': '1' },
@@ -117,7 +118,7 @@ function listed(header: string, token: string): boolean {
   return header.split(',').some((part) => part.trim() === token);
 }
 
-/** What a client has sent, as a sentence can hold it. */
+/** Text from a client, made safe to repeat in a sentence. */
 export function printable(text: string): string {
   return text.slice(0, 100).replace(/[^\x20-\x7e]/g, '?');
 }

@@ -1,4 +1,4 @@
-/** Has the server show a new certificate when its files have changed, and says what came of it. */
+/** Makes the server use a new certificate when its files have changed, and logs the result. */
 import { FileWatch } from '../files/file-watch.js';
 import type { Log } from '../observe/log.js';
 import {
@@ -8,32 +8,30 @@ import {
   explainValidity,
   readCertificate,
 } from './certificate.js';
-import { ServerError } from './server.js';
+import { ServerError } from './listeners.js';
 
-/** What this file needs of the server. */
+/** The server, as this file needs it. */
 export interface Renewable {
-  /** Throws ServerError, and all is as before. */
+  /** Throws ServerError, and nothing has changed. */
   renewCertificate(): void;
 }
 
-export class Renewal {
-  readonly #files: CertificateFiles;
-  readonly #server: Renewable;
-  readonly #log: Log;
+export class CertificateRenewal {
   readonly #watch: FileWatch;
   #certificate: Certificate;
 
-  /** To be called when the server shows what is in the files. Throws CertificateError. */
-  constructor(files: CertificateFiles, server: Renewable, log: Log) {
-    this.#files = files;
-    this.#server = server;
-    this.#log = log;
+  /** Create this when the server uses the files. Throws CertificateError. */
+  constructor(
+    private readonly files: CertificateFiles,
+    private readonly server: Renewable,
+    private readonly log: Log,
+  ) {
     this.#certificate = readCertificate(files);
     this.#watch = new FileWatch([files.certFile, files.keyFile], () => this.#renew());
     this.#warn();
   }
 
-  /** Unix time at which the certificate that new connections are shown expires. */
+  /** Unix time at which the certificate for new connections expires. */
   get expirySeconds(): number {
     return this.#certificate.notAfterMs / 1_000;
   }
@@ -44,13 +42,13 @@ export class Renewal {
 
   #renew(): void {
     try {
-      // First, because it says what is wrong; the TLS library only that something is.
-      const certificate = readCertificate(this.#files);
-      this.#server.renewCertificate();
+      // Checked first: this explains what is wrong, and the TLS library does not.
+      const certificate = readCertificate(this.files);
+      this.server.renewCertificate();
       this.#certificate = certificate;
     } catch (error) {
       if (!(error instanceof CertificateError || error instanceof ServerError)) throw error;
-      this.#log.error(
+      this.log.error(
         { event: 'certificateNotRenewed' },
         `New connections still use the previous certificate. ${error.message}`,
       );
@@ -58,7 +56,7 @@ export class Renewal {
     }
     const { names, notAfterMs } = this.#certificate;
     const notAfter = new Date(notAfterMs).toISOString();
-    this.#log.info(
+    this.log.info(
       { event: 'certificateRenewed', names, notAfter },
       `New connections use the new certificate (${names}), which expires at ${notAfter}.`,
     );
@@ -69,6 +67,6 @@ export class Renewal {
     const warning = explainValidity(this.#certificate, Date.now());
     if (warning === null) return;
     const notAfter = new Date(this.#certificate.notAfterMs).toISOString();
-    this.#log.warn({ event: 'certificateExpires', notAfter }, warning);
+    this.log.warn({ event: 'certificateExpires', notAfter }, warning);
   }
 }

@@ -1,68 +1,68 @@
 /** Publications that were under way behind a refused one do not overtake it (PROTOCOL.md 8.11). */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it, vi } from 'vitest';
-import { Turns } from '../src/handlers/turns.js';
+import { PublishOrder } from '../src/handlers/publish-order.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
 const [a, b] = ['a', 'b'].map((topic) => parseTopic(topic) as Topic) as [Topic, Topic];
-const outOfTurn = expect.objectContaining({ code: 'unavailable' });
+const outOfOrder = expect.objectContaining({ code: 'unavailable' });
 
-describe('the turns of a connection', () => {
-  const look = (turns: Turns, times: number): void => {
-    for (let time = 0; time < times; time++) turns.look();
+describe('the publish order of a connection', () => {
+  const tick = (order: PublishOrder, times: number): void => {
+    for (let time = 0; time < times; time++) order.tick();
   };
 
-  it('let nothing to the topic pass but what was refused', () => {
-    const turns = new Turns();
-    turns.refused(a, '1');
-    turns.refused(a, '2');
-    expect(() => turns.take(a, '3')).toThrow(outOfTurn);
-    turns.take(b, '4');
-    turns.take(a, '1');
-    turns.take(a, '3');
-    expect(turns.isEmpty).toBe(true);
+  it('accepts only retries on a topic after a refusal', () => {
+    const order = new PublishOrder();
+    order.expectRetry(a, '1');
+    order.expectRetry(a, '2');
+    expect(() => order.check(a, '3')).toThrow(outOfOrder);
+    order.check(b, '4');
+    order.check(a, '1');
+    order.check(a, '3');
+    expect(order.isEmpty).toBe(true);
   });
 
-  it('do not wait for a publication that its client has given up: another refused one, or three looks, will do', () => {
-    const turns = new Turns();
-    turns.refused(a, '1');
-    turns.refused(a, '2');
-    turns.take(a, '2');
-    turns.refused(a, '5');
-    look(turns, 2);
-    expect(() => turns.take(a, '6')).toThrow(outOfTurn);
-    look(turns, 1);
-    turns.take(a, '6');
-    turns.take(a, '7');
+  it('stops waiting for a publication that its client has given up: after another retry, or after three ticks', () => {
+    const order = new PublishOrder();
+    order.expectRetry(a, '1');
+    order.expectRetry(a, '2');
+    order.check(a, '2');
+    order.expectRetry(a, '5');
+    tick(order, 2);
+    expect(() => order.check(a, '6')).toThrow(outOfOrder);
+    tick(order, 1);
+    order.check(a, '6');
+    order.check(a, '7');
   });
 
-  it('let nothing pass because time has passed in which the node stood still', () => {
-    const turns = new Turns();
+  it('does not stop waiting because time has passed while the node was blocked', () => {
+    const order = new PublishOrder();
     vi.useFakeTimers({ now: 0 });
-    turns.refused(a, '1');
+    order.expectRetry(a, '1');
     vi.advanceTimersByTime(60_000);
     vi.useRealTimers();
-    look(turns, 1);
-    expect(() => turns.take(a, '2')).toThrow(outOfTurn);
+    tick(order, 1);
+    expect(() => order.check(a, '2')).toThrow(outOfOrder);
   });
 
-  it('remember 1,024 refused ones at most, and each for three looks', () => {
-    const turns = new Turns();
-    for (let index = 0; index < 2_000; index++) turns.refused(a, String(index));
-    turns.refused(b, '1');
-    turns.take(b, '2');
-    look(turns, 2);
-    expect(turns.isEmpty).toBe(false);
-    look(turns, 1);
-    expect(turns.isEmpty).toBe(true);
-    turns.refused(b, '1');
-    expect(() => turns.take(b, '2')).toThrow(outOfTurn);
-    // What is refused later begins no new wait.
-    look(turns, 2);
-    turns.refused(b, '3');
-    look(turns, 1);
-    turns.take(b, '4');
+  it('remembers at most 1,024 refused publications, each for three ticks', () => {
+    const order = new PublishOrder();
+    for (let index = 0; index < 2_000; index++) order.expectRetry(a, String(index));
+    order.expectRetry(b, '1');
+    order.check(b, '2');
+    tick(order, 2);
+    expect(order.isEmpty).toBe(false);
+    tick(order, 1);
+    expect(order.isEmpty).toBe(true);
+    order.expectRetry(b, '1');
+    expect(() => order.check(b, '2')).toThrow(outOfOrder);
+    // A later refusal does not start the wait again.
+    tick(order, 2);
+    order.expectRetry(b, '3');
+    tick(order, 1);
+    order.check(b, '4');
   });
 });
 
@@ -81,9 +81,9 @@ it('a publication behind one that was refused is refused until that one comes ag
     writer.request({ type: 'publish', topic, data, messageId });
   for (const topic of ['t', 'fast'])
     expect(await publish('m1', 'x'.repeat(100_000), topic)).toMatchObject({ type: 'error', code: 'overloaded' });
-  // Where there is no history, a publication is not always repeated.
+  // Without history the order is not kept.
   expect(await publish('m2', 2, 'fast')).toMatchObject({ type: 'published' });
-  // As where it had been sent before the client heard of the refusal.
+  // As if it had been sent before the client received the refusal.
   const answer = await publish('m2', 2);
   expect(answer).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
   if (answer.type === 'error') expect(answer.message).toMatch(/^An earlier publication to this topic was refused/);
@@ -91,7 +91,7 @@ it('a publication behind one that was refused is refused until that one comes ag
   expect(await cluster.node(0).metric('fanfare_commands_unavailable_total')).toBe(0);
   for (const data of [1, 2, 3]) expect(await publish(`m${data}`, data)).toMatchObject({ type: 'published' });
   expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
-  // One that never comes again does not hold up the others for good.
+  // A publication that is never retried does not block the others forever.
   expect(await publish('m4', 'x'.repeat(100_000))).toMatchObject({ code: 'overloaded' });
   let attempts = 0;
   await until('another one is accepted', async () => (await publish(`n${++attempts}`, 4)).type === 'published');
