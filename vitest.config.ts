@@ -7,7 +7,7 @@ const conditions = ['source'];
 
 /** Those that take longest, which is waiting: begun last, they would be waited for alone. */
 const slow = [
-  'loadtest/test/verify-faults',
+  'verify/test/faults',
   'deployment/alerts',
   'deployment/proxies',
   'broker/test/recovery',
@@ -51,7 +51,7 @@ export default defineConfig({
       '*/src/**/*.test.ts',
       '{broker,client,k8s,protocol,proxies,examples}/test/**/*.test.ts',
       'test/**/*.test.ts',
-      'loadtest/test/verify-faults.test.ts',
+      'tools/verify/test/faults.test.ts',
     ],
     exclude: ['**/node_modules/**'],
     // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { nowUs, stampText } from '@fanfare/kit/stamp';
+import { FaultProxy, type NodeProcess, redisCommand, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { createApiKey } from '../../broker/src/auth/api-keys.js';
 import { ClientConnection } from '../src/load/client-connection.js';
@@ -12,10 +13,9 @@ import { Reception } from '../src/load/reception.js';
 import { runLoad } from '../src/load/run-load.js';
 import { Shard } from '../src/load/shard.js';
 import { ShardProcess } from '../src/load/shard-process.js';
-import { nowUs, stampText } from '../src/load/stamp.js';
 import { defaultWorkload, topicOfStream } from '../src/load/workload.js';
-import { carryOutRuns } from '../src/load-command.js';
 import { protocols } from '../src/protocols/protocols.js';
+import { carryOutRuns } from '../src/runs/load-command.js';
 import { run } from '../src/scenarios/scenario.js';
 import { quiet, shortSettings } from './short-runs.js';
 
@@ -119,7 +119,7 @@ it('says where the course has a hole, and goes on', async () => {
     deployment: {
       targets: [localTarget(node.port)],
       processes: [],
-      redisPort: proxy.port,
+      readRedisStats: async () => String(await redisCommand(proxy.port, ['INFO', 'stats'])),
       metricsUrls: [],
       [Symbol.asyncDispose]: async () => {},
     },
@@ -216,7 +216,7 @@ it('keeps apart what was lost while it warmed up', async () => {
     deployment: {
       targets: [localTarget(proxy.port), localTarget(node.port)],
       processes: [],
-      redisPort: null,
+      readRedisStats: null,
       metricsUrls: [],
       [Symbol.asyncDispose]: async () => {},
     },

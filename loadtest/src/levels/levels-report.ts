@@ -1,9 +1,10 @@
 /** The table of `levels`, in Markdown. */
 
-import { describeMachine } from '../machine.js';
-import { markdownTable } from '../markdown-table.js';
-import { median } from '../median.js';
-import { type CandidateName, describeWorkload, type LevelsOptions, type LevelsSample } from './levels.js';
+import { describeMachine } from '@fanfare/kit/machine';
+import { markdownTable } from '@fanfare/kit/markdown-table';
+import { median } from '@fanfare/kit/median';
+import { type CandidateName, describeWorkload, type LevelsOptions } from '../scenarios/levels.js';
+import type { LevelsSample } from './levels.js';
 
 /** What is the same but for the level; null: nothing is. */
 const fastOf: Readonly<Record<CandidateName, CandidateName | null>> = {

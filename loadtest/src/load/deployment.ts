@@ -1,5 +1,5 @@
 /** What is put under load: servers that were started for it, or that run somewhere. */
-import type { Target } from './connection.js';
+import type { Target } from '@fanfare/kit/broker-url';
 
 export interface DeployedProcess {
   readonly name: string;
@@ -11,7 +11,8 @@ export interface Deployment extends AsyncDisposable {
   readonly targets: readonly Target[];
   /** Those of this machine whose use of CPU and memory can be read; none where it runs elsewhere. */
   readonly processes: readonly DeployedProcess[];
-  readonly redisPort: number | null;
+  /** `INFO stats` of the Redis that was started for it; null if there is none. */
+  readonly readRedisStats: (() => Promise<string>) | null;
   /** Where those that are Fanfare tell their metrics. */
   readonly metricsUrls: readonly string[];
 }
@@ -19,4 +20,15 @@ export interface Deployment extends AsyncDisposable {
 /** A server that listens on this machine. */
 export function localTarget(port: number): Target {
   return { host: '127.0.0.1', port, isTls: false, path: null, token: null };
+}
+
+/** A broker that already runs elsewhere. */
+export function remoteDeployment(target: Target): Deployment {
+  return {
+    targets: [target],
+    processes: [],
+    readRedisStats: null,
+    metricsUrls: [],
+    [Symbol.asyncDispose]: async () => {},
+  };
 }

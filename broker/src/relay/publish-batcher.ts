@@ -1,0 +1,177 @@
+/**
+ * Collects the publications of one event-loop turn, or of a few milliseconds under load, by topic. They then cost one Redis command and one
+ * frame for each topic, not for each publication.
+ */
+import {
+  forEachItem,
+  maxItemHeaderBytes,
+  maxRunBytes,
+  type Payload,
+  type Run,
+  type Topic,
+  Writer,
+  writeItem,
+} from '@fanfare/protocol';
+import { defaultPolicy, type TopicPolicy } from '../topics/policy.js';
+import type { FlushWindow } from './flush-window.js';
+import type { Payer, Receipt } from './relay.js';
+
+/** One run of a topic, and the publishers that wait for its outcome. */
+export interface Batch {
+  readonly topic: Topic;
+  readonly policy: TopicPolicy;
+  /** Valid until the flush returns. */
+  readonly run: Run;
+  /** Of the acknowledged publications of the run, in order. */
+  readonly receipts: readonly Receipt[];
+  /** For each receipt the place of its publication in the run, 0 the first. */
+  readonly places: readonly number[];
+  /** The messageIds of the run with their places, in order. */
+  readonly messageIds: ReadonlyMap<string, number>;
+  /** Of its first publication, which is the one that begins a history. */
+  readonly payer: Payer | null;
+  /** When its first publication came, by performance.now(); 0 if publications are not traced. */
+  readonly beganAt: number;
+  /** A copy of the run and its messageIds without the publications at some places. */
+  without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
+}
+
+/** About the bytes that a run takes in addition to its publications while it waits: buffers, and the command to Redis that it becomes. */
+export const runOverheadBytes = 1_536;
+
+/** Most messageIds of one run: Lua takes no more than some thousand arguments at once. */
+const maxMessageIds = 512;
+
+/** Limits of the buffers kept for the next turn: a turn with exceptionally many or long runs must not hold memory for good. */
+const keptBatches = 1024;
+const keptBatchBytes = 16_384;
+
+export class PublishBatcher {
+  /** Runs while the flush window is open. */
+  #timer: NodeJS.Timeout | undefined;
+  readonly #open = new Map<Topic, OpenBatch>();
+  /** In the order in which they began. */
+  #batches: OpenBatch[] = [];
+  readonly #spare: OpenBatch[] = [];
+  #bytes = 0;
+
+  /** `onFlush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
+  constructor(
+    private readonly window: FlushWindow,
+    private readonly onFlush: (batches: readonly Batch[]) => void,
+    private readonly isTraced = false,
+  ) {}
+
+  /** About the bytes of memory that wait for the flush. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in everything behind this. */
+  add(
+    topic: Topic,
+    policy: TopicPolicy,
+    payload: Payload,
+    messageId: string | null,
+    receipt: Receipt | null,
+    payer: Payer | null = null,
+  ): void {
+    const size = payload.end - payload.start + maxItemHeaderBytes;
+    let batch = this.#open.get(topic);
+    if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
+      batch = this.#begin(topic, policy);
+      batch.payer = payer;
+    }
+    writeItem(batch.writer, payload);
+    if (messageId !== null) batch.messageIds.set(messageId, batch.count);
+    if (receipt !== null) {
+      batch.receipts.push(receipt);
+      batch.places.push(batch.count);
+    }
+    batch.count++;
+    this.#bytes += size;
+  }
+
+  /** Hands out all batches now. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    const batches = this.#batches;
+    if (batches.length === 0) return;
+    this.#batches = [];
+    this.#open.clear();
+    this.#bytes = 0;
+    this.onFlush(batches);
+    for (const batch of batches) {
+      // Receipts hold connections: a spare batch must not.
+      batch.receipts = [];
+      batch.payer = null;
+      batch.places = [];
+      if (batch.messageIds.size > 0) batch.messageIds = new Map();
+      if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
+    }
+  }
+
+  #planFlush(): void {
+    const { ms } = this.window;
+    if (ms === 0) setImmediate(() => this.flush());
+    else this.#timer = setTimeout(() => this.flush(), ms);
+  }
+
+  #begin(topic: Topic, policy: TopicPolicy): OpenBatch {
+    const batch = this.#spare.pop() ?? new OpenBatch();
+    batch.begin(topic, policy);
+    if (this.isTraced) batch.beganAt = performance.now();
+    if (this.#batches.length === 0) this.#planFlush();
+    this.#batches.push(batch);
+    this.#bytes += runOverheadBytes;
+    this.#open.set(topic, batch);
+    return batch;
+  }
+}
+
+class OpenBatch implements Batch {
+  topic = '' as Topic;
+  policy = defaultPolicy;
+  count = 0;
+  beganAt = 0;
+  payer: Payer | null = null;
+  receipts: Receipt[] = [];
+  places: number[] = [];
+  messageIds = new Map<string, number>();
+  readonly writer = new Writer(1024);
+
+  begin(topic: Topic, policy: TopicPolicy): void {
+    this.topic = topic;
+    this.policy = policy;
+    this.count = 0;
+    this.writer.clear();
+  }
+
+  get run(): Run {
+    return { count: this.count, bytes: this.writer.view() };
+  }
+
+  /** A messageId that comes twice begins another run, so that the second is found in the history. */
+  takes(messageId: string | null): boolean {
+    return messageId === null || (this.messageIds.size < maxMessageIds && !this.messageIds.has(messageId));
+  }
+
+  without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'> {
+    const writer = new Writer();
+    let place = 0;
+    let count = 0;
+    const moved: number[] = [];
+    forEachItem(this.run, (payload) => {
+      moved.push(count);
+      if (!places.has(place++)) {
+        writeItem(writer, payload);
+        count++;
+      }
+    });
+    const left = [...this.messageIds].filter(([, at]) => !places.has(at));
+    return {
+      run: { count, bytes: writer.toBytes() },
+      messageIds: new Map(left.map(([id, at]) => [id, moved[at] as number])),
+    };
+  }
+}

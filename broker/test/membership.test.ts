@@ -1,0 +1,145 @@
+/** A Redis that looks healthy and delivers nothing. */
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { startRedis } from '@fanfare/local-cluster';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { Metrics } from '../src/observe/metrics.js';
+import { parseGeneration } from '../src/relay/generation.js';
+import { Keys } from '../src/relay/keys.js';
+import { Membership } from '../src/relay/membership.js';
+import { startCluster } from './harness.js';
+import { until } from './wait.js';
+
+describe('the probe of a heartbeat', () => {
+  /** `outcome`: what Redis answers to a probe. */
+  function start(outcome: 1 | Error, { isListening = true } = {}) {
+    const dead: string[] = [];
+    const sent: number[] = [];
+    let asked = 0;
+    const { counters } = new Metrics();
+    const membership = new Membership(
+      { nodeId: 'a', probeIntervalMs: 20 },
+      new Keys('test', 0),
+      {
+        isReady: true,
+        evaluate: async ([call]) => {
+          const number = call?.args[7];
+          if (number !== '') sent.push(Number(number));
+          return [[[], 0, 0, 0, 0, [], number === '' ? '' : outcome]];
+        },
+        load: async () => undefined,
+        publish: async () => undefined,
+        noteWrite: () => undefined,
+        complain: () => undefined,
+        outputBufferBytes: async () => 0,
+      },
+      [],
+      { isReady: isListening, clientId: null, subscribe: async () => undefined },
+      { generation: parseGeneration('g:0'), ask: () => asked++, onStale: () => undefined },
+      { load: () => null, onDead: (reason) => dead.push(reason) },
+      pino({ level: 'silent' }),
+      counters,
+    );
+    const onProbe = (number: number): void => membership.onProbe(Buffer.from(String(number)));
+    return { membership, onProbe, dead, sent, counters, asked: () => asked };
+  }
+
+  it('is live when it comes back, and dead when two in a row do not', async () => {
+    const { membership, onProbe, dead, sent, counters } = start(1);
+    await until('it is sent', () => sent.length === 1);
+    expect(membership.isLive).toBe(false);
+    onProbe(1);
+    expect(membership.isLive).toBe(true);
+    await until('one is missed', () => counters.probesMissed === 1);
+    expect(membership.isLive).toBe(true);
+    expect(dead).toEqual([]);
+    await until('another is missed', () => counters.probesMissed === 2);
+    expect(membership.isLive).toBe(false);
+    expect(dead).toEqual(['it accepts publications and does not deliver them']);
+    membership.close();
+  });
+
+  it('reports if Redis does not accept it', async () => {
+    const { membership, dead, asked } = start(new Error('OOM command not allowed'));
+    await until('it is dead', () => dead.length === 1);
+    expect(dead).toEqual(['it accepts no publications']);
+    expect(asked()).toBe(0);
+    membership.close();
+  });
+
+  it('asks for the generation if Redis is in another one', async () => {
+    const { membership, asked } = start(new Error('STALE the generation is another one'));
+    await until('it asks', () => asked() > 0);
+    membership.close();
+  });
+
+  it('is not sent while nothing is listening', async () => {
+    const { membership, onProbe, dead, sent, counters } = start(1, { isListening: false });
+    await membership.restart();
+    expect(sent).toEqual([]);
+    expect(counters.probesSent).toBe(0);
+    expect(dead).toEqual([]);
+    onProbe(1);
+    expect(membership.isLive).toBe(false);
+    membership.close();
+  });
+});
+
+/** Leads each new connection to the server that stands first in `ports`, or next where there are more. */
+async function startSwitch(ports: number[]) {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const port = ports.length > 1 ? ports.shift() : ports[0];
+    const target = connect(port ?? 0, '127.0.0.1');
+    for (const socket of [client, target]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        target.destroy();
+      });
+    }
+    client.pipe(target).pipe(client);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+describe('a subscription that hangs on another server than what is published', () => {
+  it('is found by the probe: both connections are replaced, and everything that was missed is delivered', async () => {
+    await using right = await startRedis();
+    await using wrong = await startRedis();
+    // The publishing connection comes first.
+    const ports = [right.port, wrong.port, right.port];
+    await using way = await startSwitch(ports);
+    const env = { FANFARE_PROBE_INTERVAL_MS: '200' };
+    await using other = await startCluster({ nodes: 1, redis: right, env });
+    const writer = await other.connect();
+    await writer.publish('t', 'before');
+    await using cluster = await startCluster({
+      nodes: 1,
+      redis: false,
+      waitReady: false,
+      env: { ...env, FANFARE_REDIS_URL: `redis://127.0.0.1:${way.port}` },
+    });
+    const node = cluster.node();
+    // Whichever of the two connected first: in one case nothing is wrong, in the other the probe finds it.
+    const isDead = (): boolean => node.log.some(({ event }) => event === 'busDead');
+    await until('it is ready', async () => (await node.readiness()).status === 200);
+    const reader = await cluster.subscriber('t');
+    await writer.publish('t', 'after');
+    expect(await reader.take('t', 1)).toEqual(['after']);
+    expect(isDead()).toBe(true);
+    const admin = new Redis(wrong.url);
+    expect(await admin.pubsub('CHANNELS', '*')).toEqual([]);
+    await admin.quit();
+  });
+});

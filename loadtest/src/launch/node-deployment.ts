@@ -1,0 +1,53 @@
+/** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
+
+import { Disposables } from '@fanfare/kit/disposables';
+import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
+import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
+
+/** A process that listens on this machine. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly port: number;
+  /** Of Fanfare's own nodes: where /metrics is. */
+  readonly adminUrl?: string;
+}
+
+export async function deployNodes(
+  nodes: number,
+  start: (index: number) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  await using parts = new Disposables();
+  return await deploy(parts, null, nodes, start);
+}
+
+export async function deployNodesOnRedis(
+  nodes: number,
+  start: (redisUrl: string) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  await using parts = new Disposables();
+  const redis = parts.use(await startRedis());
+  return await deploy(parts, redis, nodes, () => start(redis.url));
+}
+
+async function deploy(
+  parts: Disposables,
+  redis: RedisProcess | null,
+  nodes: number,
+  start: (index: number) => Promise<ServerProcess>,
+): Promise<Deployment> {
+  const started = await Promise.all(Array.from({ length: nodes }, async (_, index) => parts.use(await start(index))));
+  const processes: DeployedProcess[] = started.map(({ pid }, index) => ({
+    name: `node ${index}`,
+    role: 'server',
+    pid,
+  }));
+  if (redis !== null) processes.push({ name: 'Redis', role: 'redis', pid: redis.pid });
+  const kept = parts.move();
+  return {
+    targets: started.map(({ port }) => localTarget(port)),
+    processes,
+    readRedisStats: redis === null ? null : async () => String(await redisCommand(redis.port, ['INFO', 'stats'])),
+    metricsUrls: started.flatMap(({ adminUrl }) => (adminUrl === undefined ? [] : [`${adminUrl}/metrics`])),
+    [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
+  };
+}
