@@ -183,10 +183,10 @@ describe('the store in Redis', () => {
     const spending = [{ name: 'ada', perSecond: 0.001, burst: 10, amount: 7 }];
     expect((await one.store.spend(spending)).map(Math.round)).toEqual([3]);
     expect((await other.store.spend(spending)).map(Math.round)).toEqual([-4]);
-    expect(await one.store.enter('ada', 1, 1)).toBe(true);
-    expect(await other.store.enter('ada', 1, 1)).toBe(false);
+    expect(await one.store.admit('ada', 1, 1)).toBe(true);
+    expect(await other.store.admit('ada', 1, 1)).toBe(false);
     one.store.report([['ada', 0]]);
-    await until('there is a place', () => other.store.enter('ada', 1, 1));
+    await until('there is a place', () => other.store.admit('ada', 1, 1));
     // A ticket is large, and whoever is refused one can come again.
     await expect(one.store.keep('a', 'v', 1_000)).rejects.toMatchObject({ code: 'unavailable' });
   });
@@ -296,39 +296,39 @@ describe('the store in Redis', () => {
   it('counts the connections of a subject over all nodes', async () => {
     const one = await openRedisStore('count');
     const other = await openRedisStore('count');
-    expect(await one.store.enter('ada', 1, 3)).toBe(true);
-    expect(await one.store.enter('ada', 2, 3)).toBe(true);
-    expect(await other.store.enter('ada', 1, 3)).toBe(true);
-    expect(await other.store.enter('ada', 2, 3)).toBe(false);
-    expect(await other.store.enter('bob', 1, 3)).toBe(true);
+    expect(await one.store.admit('ada', 1, 3)).toBe(true);
+    expect(await one.store.admit('ada', 2, 3)).toBe(true);
+    expect(await other.store.admit('ada', 1, 3)).toBe(true);
+    expect(await other.store.admit('ada', 2, 3)).toBe(false);
+    expect(await other.store.admit('bob', 1, 3)).toBe(true);
     one.store.report([['ada', 1]]);
-    await until('there is a place', () => other.store.enter('ada', 2, 3));
+    await until('there is a place', () => other.store.admit('ada', 2, 3));
     one.store.report([['ada', 0]]);
-    await until('there is another', () => other.store.enter('ada', 3, 3));
-    expect(await one.store.enter('ada', 1, 3)).toBe(false);
+    await until('there is another', () => other.store.admit('ada', 3, 3));
+    expect(await one.store.admit('ada', 1, 3)).toBe(false);
   });
 
   it('counts nothing of a node that has said nothing for long', async () => {
     const { store } = await openRedisStore('gone');
     const direct = new Redis(redis.url);
     await direct.hset('gone:connections:ada', 'a-node-that-was-killed', `3:${Date.now() - 1}`);
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     expect(await direct.hlen('gone:connections:ada')).toBe(1);
     await direct.hset('gone:connections:ada', 'nobody', 'writes so');
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     await direct.hset('gone:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
     direct.disconnect();
     await addNode('gone', 'a-node');
-    expect(await store.enter('ada', 1, 3)).toBe(false);
+    expect(await store.admit('ada', 1, 3)).toBe(false);
   });
 
   it('counts nothing of a node without heartbeats, and counts it again when they are back', async () => {
     const { store } = await openRedisStore('silent');
     const direct = new Redis(redis.url);
     await direct.hset('silent:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     await addNode('silent', 'a-node');
-    expect(await store.enter('ada', 1, 3)).toBe(false);
+    expect(await store.admit('ada', 1, 3)).toBe(false);
     direct.disconnect();
   });
 

@@ -33,7 +33,7 @@ export interface AuthStore {
    * Counts one more connection of the subject of `name` at this node, which has `count` of them then. Resolves with whether all nodes together
    * have no more than `most`; if not, it is not counted. Rejects as {@link keep} does.
    */
-  enter(name: string, count: number, most: number): Promise<boolean>;
+  admit(name: string, count: number, most: number): Promise<boolean>;
 
   /** Says how many connections subjects have at this node: when one has ended, and now and then, for a node that is gone counts no more. */
   report(counts: readonly (readonly [name: string, count: number])[]): void;

@@ -36,7 +36,7 @@ export class MemoryAuthStore implements AuthStore {
   }
 
   /** This node counts for itself. */
-  async enter(): Promise<boolean> {
+  async admit(): Promise<boolean> {
     return true;
   }
 

@@ -1,6 +1,6 @@
 /** Puts together what a node needs to know who its clients are; null where it asks nobody. */
-import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { nanoid } from 'nanoid';
 import { NodeApi } from '../api/api.js';
 import type { AuthConfig } from '../auth/auth-config.js';
 import type { AuthStore } from '../auth/auth-store.js';
@@ -61,7 +61,7 @@ export function openDoors(
       ? null
       : {
           spend: (spendings) => store.spend(spendings),
-          enter: (name, count, most) => store.enter(name, count, most),
+          admit: (name, count, most) => store.admit(name, count, most),
           report: (counts) => store.report(counts),
         };
   const subjects = new Subjects(config, shared);
@@ -79,8 +79,8 @@ export function openDoors(
     revocations.rememberFor(rememberedForMs(read.issuers));
     authenticator.replace(read);
   });
-  // Random, so that no other node and no earlier run of this one has the same.
-  const run = randomBytes(6).toString('base64url');
+  // Random, so that no other node and no earlier run of this one uses the same names.
+  const run = nanoid(8);
   let count = 0;
   return {
     revocations,

@@ -1,24 +1,13 @@
 /** The Lua scripts that Redis runs for us; each file says what it takes and answers. */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readLua, type Script, scriptOf } from '../redis/script.js';
 
-/** A script as Redis knows it. */
-export interface Script {
-  readonly source: string;
-  readonly sha: string;
-}
-
-const folder = new URL('../../lua/', import.meta.url);
+export type { Script };
 
 /** What all of them know of streams stands before each. */
-const shared = readFileSync(new URL('stream.lua', folder), 'utf8');
+const shared = readLua('stream.lua');
 
 function load(file: string): Script {
-  return scriptOf(shared + readFileSync(new URL(file, folder), 'utf8'));
-}
-
-function scriptOf(source: string): Script {
-  return { source, sha: createHash('sha1').update(source).digest('hex') };
+  return scriptOf(shared + readLua(file));
 }
 
 const publish = load('publish.lua');
