@@ -32,7 +32,7 @@ function named(some: readonly Attack[]): (readonly [name: string, attack: Attack
 
 it('stands in docs/security.md, with the answer', () => {
   const page = readFileSync(new URL('../../../docs/security.md', import.meta.url), 'utf8');
-  const [section = ''] = (page.split('## Attacked\n')[1] ?? '').split('\n## ');
+  const [section = ''] = (page.split('## Attack tests\n')[1] ?? '').split('\n## ');
   const rows = [...section.matchAll(/^\| (.+?) \| (.+?) \| /gm)].map(([, attack, answer]) => [attack, answer]).slice(1);
   expect(rows).toEqual(attacks.map(documentedRow));
 });
