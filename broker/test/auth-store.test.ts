@@ -6,7 +6,7 @@ import { AuthError } from '../src/auth/auth-error.js';
 import type { AuthStore } from '../src/auth/auth-store.js';
 import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
 import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
-import { forever, maxRevocations, type Revocation, Revocations, rememberedForMs } from '../src/auth/revocations.js';
+import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
 import { newNodeId } from '../src/relay/redis-message.js';
@@ -145,7 +145,7 @@ describe('the store in Redis', () => {
     await until('Redis has forgotten it', async () => (await entriesOf('old')).length === 1);
     // By a clock that is ahead of theirs: what either of them reads again meanwhile it has to forget again.
     await until('Redis has forgotten the other too', async () => {
-      for (const { store, known } of [one, late]) store.forget(known.forgetOld(later.untilMs));
+      for (const { store, known } of [one, late]) store.forget(known.removeExpired(later.untilMs));
       return (await entriesOf('old')).length === 0;
     });
   });
@@ -435,19 +435,19 @@ describe('revocations', () => {
     const revocations = new Revocations(10);
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 });
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 50 });
-    expect(revocations.forgetOld(99)).toEqual([]);
-    expect(revocations.forgetOld(100)).toEqual([{ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 }]);
+    expect(revocations.removeExpired(99)).toEqual([]);
+    expect(revocations.removeExpired(100)).toEqual([{ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 }]);
     expect(revocations.size).toBe(0);
   });
 
   it('last as long as any token that they revoke, by the clocks of all', () => {
     const day = { maxLifetimeSeconds: 86_400, clockSkewSeconds: 5 };
     const year = { maxLifetimeSeconds: 31_536_000, clockSkewSeconds: 300 };
-    expect(rememberedForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
+    expect(keptForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
     // A subject can be one of either.
-    expect(rememberedForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
-    expect(rememberedForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
-    expect(rememberedForMs([])).toBe(3_660_000);
+    expect(keptForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
+    expect(keptForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
+    expect(keptForMs([])).toBe(3_660_000);
   });
 
   it('of an API key have no end', () => {

@@ -14,7 +14,7 @@ import {
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
-import type { AuthStore, OnRevoked } from './auth-store.js';
+import { type AuthStore, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 export interface RedisAuthStoreSettings extends RedisSettings {
@@ -26,9 +26,6 @@ export interface RedisAuthStoreSettings extends RedisSettings {
 }
 
 const pollMs = 500;
-
-/** How long a report of connections is valid, in milliseconds, if its node sends heartbeats. */
-export const reportedForMs = 90_000;
 
 /** Most revocations that are read, written or removed at once. */
 const pageSize = 1_000;
@@ -237,7 +234,7 @@ export class RedisAuthStore implements AuthStore {
       this.#cursor = id;
       const revocation = read(fields);
       if (revocation === null) continue;
-      if (this.#known.isOver(revocation, nowMs)) this.#stale.push(id);
+      if (this.#known.isExpired(revocation, nowMs)) this.#stale.push(id);
       else news.push([id, revocation]);
     }
     if (news.length > 0) this.#onRevoked(news.map(([, revocation]) => revocation));
