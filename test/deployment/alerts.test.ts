@@ -11,12 +11,12 @@ import {
   findFreePort,
   type NodeProcess,
   type RedisProcess,
+  redisCommand,
   startNode,
   startRedis,
 } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../../broker/test/wait.js';
-import { redisCommand } from '../../tools/kit/src/redis-command.js';
 import { findProgram, missingPrograms } from './programs.js';
 import { PrometheusApi, rulesFile } from './prometheus.js';
 

@@ -1,5 +1,6 @@
 /** What `docker build` does with our Dockerfile, done without a container engine: folders for stages, as a user without rights. */
 import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -62,7 +63,7 @@ export class Image implements AsyncDisposable {
     try {
       // Whoever builds must reach it, and `mkdtemp` lets in its owner only.
       await chmod(whole, 0o755);
-      const context = await makeContext(join(whole, 'context'));
+      const context = await makeContext(join(whole, 'context'), dockerfile);
       const stages = stagesOf(await readFile(join(root, dockerfile), 'utf8'));
       let image: Image | null = null;
       for (const [index, stage] of stages.entries()) {
@@ -100,10 +101,11 @@ async function remove(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Everything that git has or would take, except for what .dockerignore names. */
-async function makeContext(folder: string): Promise<string> {
+/** Everything that git has or would take, except for what the Dockerfile's own .dockerignore names, or that of the root. */
+async function makeContext(folder: string, dockerfile: string): Promise<string> {
   const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
-  const patterns = (await readFile(join(root, '.dockerignore'), 'utf8'))
+  const own = join(root, `${dockerfile}.dockerignore`);
+  const patterns = (await readFile(existsSync(own) ? own : join(root, '.dockerignore'), 'utf8'))
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
   for (const file of stdout.split('\0').filter((name) => name !== '' && isInContext(name, patterns))) {
