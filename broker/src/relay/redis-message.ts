@@ -1,22 +1,20 @@
 /**
- * What nodes send each other through Redis: one run of a topic, with a short head.
+ * The message of a topic without history that nodes send each other through Redis: a short head and one run.
  *
  *     byte 0      version of this layout, 1
  *     byte 1..8   id of the node that sent it, random bytes
  *     byte 9..10  number of publications, big endian
  *     byte 11..   the run
  */
-import { randomBytes } from 'node:crypto';
 import type { Run } from '@fanfare/protocol';
+import { customAlphabet } from 'nanoid';
 
 const layoutVersion = 1;
 const nodeIdBytes = 8;
 const headBytes = 1 + nodeIdBytes + 2;
 
-/** An id for a node, in hex. No other node has it, nor has an earlier run of this one. */
-export function newNodeId(): string {
-  return randomBytes(nodeIdBytes).toString('hex');
-}
+/** Creates an id for a node, in hex. Random, so that no other node and no earlier run of this one has the same. */
+export const newNodeId = customAlphabet('0123456789abcdef', 2 * nodeIdBytes);
 
 export interface RedisMessageHead {
   readonly isOwn: boolean;
@@ -32,7 +30,7 @@ export function encodeRedisMessage(nodeId: Buffer, run: Run): Buffer {
   return message;
 }
 
-/** Null where the message is of another layout: a node of another version, or someone else's message. */
+/** Null if the message has another layout: it is from a node of another version, or from another program. */
 export function decodeRedisMessage(message: Buffer, ownNodeId: Buffer): RedisMessageHead | null {
   if (message.length < headBytes || message[0] !== layoutVersion) return null;
   const isOwn = ownNodeId.compare(message, 1, 1 + nodeIdBytes) === 0;
