@@ -117,7 +117,10 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,
   });
-  const broker = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
+  const started = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
+  // A test may drain a node that its cluster drains again at the end.
+  let drained: Promise<void> | null = null;
+  const broker: Broker = { ...started, drain: (drainOptions) => (drained ??= started.drain(drainOptions)) };
   const adminUrl = `http://127.0.0.1:${broker.adminPort}`;
   return {
     broker,
