@@ -11,8 +11,7 @@ const root = new URL('..', import.meta.url);
 /** The tools, and the parts of the product that only their tests attack under load. */
 const paths = [
   'loadtest',
-  'fuzz',
-  'local-cluster',
+  'tools',
   'vitest.tools.config.ts',
   'broker/src/auth',
   'broker/src/connection',

@@ -1,51 +1,50 @@
-/** Pages that are generated from the code are what the code says; `npm run docs` writes them. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+/**
+ * docs/reference/ and one Kubernetes file are generated from declarations in the code; `npm run docs` writes them. Links and paths in the
+ * pages must exist.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { configurationPage, observabilityPage } from '../broker/src/node/pages.js';
 import { logEvents } from '../broker/src/observe/log.js';
 import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
 import { resultParts } from '../loadtest/src/load/result.js';
-import { loadtestPage } from '../loadtest/src/loadtest-page.js';
+import { logEventsPage, metricsPage, settingsPage } from './reference/broker-reference.js';
+import { loadtestPage } from './reference/loadtest-reference.js';
 
-const source = fileURLToPath(new URL('../broker/src', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
+const source = join(root, 'broker/src');
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
-/** The rule file as a Kubernetes object: the same text, moved in. */
+/** The alert rules as a Kubernetes object: the same text, indented. */
 function prometheusRule(): string {
-  const rules = readFileSync(new URL('../monitoring/prometheus/alerts.yml', import.meta.url), 'utf8');
-  const spec = rules.replace(/^(?=.)/gm, '  ');
+  const spec = read('monitoring/prometheus/alerts.yml').replace(/^(?=.)/gm, '  ');
   const head = '# Generated from monitoring/prometheus/alerts.yml by `npm run docs`.';
   return `${head}\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: fanfare\nspec:\n${spec}`;
 }
 
 describe('generated pages', () => {
-  it('list every setting', async () => {
-    await expect(configurationPage()).toMatchFileSnapshot('../docs/configuration.md');
-  });
-
-  it('list every scenario, column, complaint and field of the load tests', async () => {
-    await expect(loadtestPage()).toMatchFileSnapshot('../docs/loadtest.md');
-  });
-
-  it('list every metric and log event', async () => {
-    await expect(observabilityPage()).toMatchFileSnapshot('../docs/observability.md');
-  });
-
-  it('have the alerts of monitoring/ in the form that the operator of Prometheus reads', async () => {
-    await expect(prometheusRule()).toMatchFileSnapshot('../k8s/components/prometheus-rule/prometheus-rule.yaml');
+  it.each([
+    ['docs/reference/settings.md', settingsPage],
+    ['docs/reference/metrics.md', metricsPage],
+    ['docs/reference/log-events.md', logEventsPage],
+    ['docs/reference/loadtest.md', loadtestPage],
+    ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
+  ])('%s says what the code declares', async (file, generate) => {
+    await expect(generate()).toMatchFileSnapshot(join(root, file));
   });
 });
 
-describe('the tables that they come from', () => {
-  it('say what every field of a result file is', () => {
+describe('the declarations', () => {
+  it('describe every field of a result file', () => {
     const silent = resultParts.flatMap(([, { shape }]) =>
       Object.entries(shape).filter(([, schema]) => (schema.description ?? '') === ''),
     );
     expect(silent.map(([field]) => field)).toEqual([]);
   });
 
-  it('know every metric that a node exposes', async () => {
+  it('contain every metric that a node exposes', async () => {
     const metrics = new Metrics();
     metrics.read({
       connections: () => 0,
@@ -69,14 +68,67 @@ describe('the tables that they come from', () => {
     metrics.readReasons(['draining'], () => null);
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
     const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];
-    const listed = [...observabilityPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
+    const listed = [...metricsPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
     expect(exposed.toSorted()).toEqual(listed.toSorted());
   });
 
-  it('know every event that the code logs, and no other', () => {
+  it('contain every event that the code logs, and no other', () => {
     const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
-    const text = files.map((file) => readFileSync(join(source, file), 'utf8')).join('\n');
+    const text = files.map((file) => read(join('broker/src', file))).join('\n');
     const logged = new Set([...text.matchAll(/\{ event: '(\w+)'/g)].map((match) => match[1]));
     expect([...logged].toSorted()).toEqual(Object.keys(logEvents).toSorted());
   });
+});
+
+const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
+  .split('\0')
+  .filter((file) => existsSync(join(root, file)));
+const pages = tracked.filter((file) => file.endsWith('.md') && !file.startsWith('findings/'));
+const folders = [...new Set(tracked.filter((file) => file.includes('/')).map((file) => file.split('/')[0]))].join('|');
+
+/** The anchors of a page's headings, as GitHub derives them. */
+function anchorsOf(page: string): string[] {
+  const headings = [...withoutCode(read(page)).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
+  return headings.map((heading) =>
+    heading
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+function withoutCode(text: string): string {
+  return text.replace(/^```[\s\S]*?^```/gm, '');
+}
+
+describe.each(pages)('%s', (page) => {
+  it('links to pages and headings that exist', () => {
+    const links = [...withoutCode(read(page)).matchAll(/\]\((?!\w+:)([^)\s#]*)(?:#([^)\s]*))?\)/g)];
+    const broken = links.filter(([, path = '', anchor]) => {
+      const goal = path === '' ? page : join(dirname(page), path);
+      if (!existsSync(join(root, goal))) return true;
+      return anchor !== undefined && goal.endsWith('.md') && !anchorsOf(goal).includes(anchor);
+    });
+    expect(broken.map(([link]) => link)).toEqual([]);
+  });
+
+  it('names paths that exist', () => {
+    const named = read(page).matchAll(new RegExp(`(?<![\\w./:@~-])(?:${folders})/[\\w./-]*[\\w]`, 'g'));
+    // What the build writes is not in the repository.
+    const paths = [...named].map(([path]) => path.replace(/\/dist\/(.*)\.js$/, '/src/$1.ts'));
+    const workspace = page.split('/')[0] ?? '';
+    const missing = paths.filter((path) => ['', workspace].every((folder) => !existsSync(join(root, folder, path))));
+    expect(missing).toEqual([]);
+  });
+});
+
+it('code, manifests and dashboards name pages that exist', () => {
+  const others = tracked.filter((file) => /\.(?:ts|js|ya?ml|json|conf)$/.test(file) && !file.includes('package-lock'));
+  const missing = others.flatMap((file) =>
+    [...read(file).matchAll(/(?<![\w./:-])docs\/[\w/-]+\.md/g)]
+      .filter(([path]) => !existsSync(join(root, path)))
+      .map(([path]) => `${file}: ${path}`),
+  );
+  expect(missing).toEqual([]);
 });

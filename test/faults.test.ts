@@ -3,7 +3,7 @@
  * faults have tests in broker/test; `npm run test:tools` and `npm run verify -- --fault all` make all of them this way.
  */
 import { describe, expect, it } from 'vitest';
-import { faults, runTrial, type TrialOptions } from '../loadtest/src/index.js';
+import { faults, runTrial, type TrialOptions } from '@fanfare/verify';
 
 const options: TrialOptions = {
   rate: 100,

@@ -2,9 +2,9 @@
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
 import { createApiKey, isApiKeyId } from './auth/api-keys.js';
-import { helpText } from './node/pages.js';
 import { createLog, endOnBug, type Log } from './observe/log.js';
 import { isLoopback, loadConfig, sentencesOf } from './settings/config.js';
+import { helpText } from './settings/help-text.js';
 import { systemLimits } from './settings/system-limits.js';
 
 function readFlags() {

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
 import { Connection } from '../src/connection/connection.js';
-import { maxUnauthenticatedBytes, maxUnauthenticatedErrors, maxWaitingCommands } from '../src/session/session.js';
+import { maxQueuedCommands, maxUnauthenticatedBytes, maxUnauthenticatedErrors } from '../src/session/command-gate.js';
 import { startCluster, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -208,11 +208,11 @@ describe('without a token', () => {
   it('a connection may send a thousand commands behind its token, and is refused more', async () => {
     const connection = await cluster.connect();
     const pings = Array.from(
-      { length: maxWaitingCommands + 1 },
+      { length: maxQueuedCommands + 1 },
       (_, index) => ({ type: 'ping', id: 2 + index }) as const,
     );
     connection.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eager' }) }, ...pings);
-    expect(await connection.next('error')).toMatchObject({ id: 2 + maxWaitingCommands, code: 'rateLimited' });
+    expect(await connection.next('error')).toMatchObject({ id: 2 + maxQueuedCommands, code: 'rateLimited' });
     expect(await connection.next('connected')).toMatchObject({ id: 1 });
   });
 

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { afterAll, describe, expect, it } from 'vitest';
-import { configurationPage, helpText } from '../src/node/pages.js';
 import { readRedisUrl } from '../src/redis/redis-url.js';
 import { ConfigError, loadConfig, settings } from '../src/settings/config.js';
 import { policyFields } from '../src/settings/config-documents.js';
 import { availableCpus, cpuLimit } from '../src/settings/cpus.js';
+import { helpText } from '../src/settings/help-text.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { CertificateFolder } from './certificates.js';
 
@@ -310,7 +310,7 @@ describe('the configuration', () => {
   it('names a variable that is no setting by the words that settings have, and the setting that was meant', () => {
     expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
     expect(wrong({ FANFARE_REDIS_CLUSTER_NODES: '1' })).toEqual([
-      'FANFARE_REDIS_…_… is not a setting; docs/configuration.md lists all settings.',
+      'FANFARE_REDIS_…_… is not a setting; docs/reference/settings.md lists all settings.',
     ]);
   });
 
@@ -614,7 +614,8 @@ describe('the policies of topics', () => {
   });
 
   it('can be written as docs/configuration.md shows it', () => {
-    const shown = /```json\n(.+?)```/s.exec(configurationPage())?.[1] ?? '';
+    const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+    const shown = /```json\n(.+?)```/s.exec(page)?.[1] ?? '';
     expect(JSON.parse(shown)).toEqual(JSON.parse(example));
     expect(wrong({ FANFARE_TOPICS: shown })).toEqual([]);
   });

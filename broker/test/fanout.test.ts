@@ -9,7 +9,7 @@ import { topic } from './relay.contract.js';
 it('does not let replies that go first write over the publication: both are made in one buffer', () => {
   const codec = new MsgpackNodeCodec();
   const client = new MsgpackClientCodec({ encode: () => new Uint8Array(), decode: (bytes) => bytes[0] });
-  const registry = new Registry(() => undefined);
+  const registry = new Registry();
   registry.add(topic('t'), 'msgpack');
   const sent: unknown[] = [];
   const take = (frame: string | Uint8Array): void => {

@@ -3,7 +3,7 @@ import type { Manifest } from '@fanfare/local-cluster';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
 import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';
 import { CertificateFolder } from '../../broker/test/certificates.js';
-import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
+import { readDeployment } from '../../tools/verify/src/rollout/deployment-spec.js';
 import { mountedFiles, withFiles } from './mounted-files.js';
 import {
   backendsOf,

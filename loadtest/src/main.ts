@@ -1,19 +1,19 @@
 /** `npm run loadtest`. */
 import { basename } from 'node:path';
-import { parseCommandLine, type Request, UsageError } from './command-line.js';
+import { describeMachine } from '@fanfare/kit/machine';
+import { checkOutput, writeMeasured, writeOutput } from '@fanfare/kit/output-file';
+import { exitWhenStopped, untilStopped } from '@fanfare/kit/stop-signal';
+import { parseCommandLine, type Request, UsageError } from './command-line/command-line.js';
+import { describeCommand, type LoadRequest, type ReportRequest } from './command-line/load-command-line.js';
 import { type LevelsOptions, measureLevels } from './levels/levels.js';
 import { reportLevels } from './levels/levels-report.js';
 import { type LoadResult, type RateSearch, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
-import { carryOutRuns } from './load-command.js';
-import { describeCommand, type LoadRequest, type ReportRequest } from './load-command-line.js';
-import { loadTable } from './load-table.js';
-import { describeMachine } from './machine.js';
-import { checkOutput, writeMeasured, writeOutput } from './output-file.js';
-import { ProgressLine } from './progress-line.js';
-import { searchRates } from './rate-search.js';
+import { loadTable } from './report/load-table.js';
+import { ProgressLine } from './report/progress-line.js';
 import { reportPage } from './report/report-page.js';
-import { exitWhenStopped, untilStopped } from './stop-signal.js';
+import { carryOutRuns } from './runs/load-command.js';
+import { searchRates } from './runs/rate-search.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {

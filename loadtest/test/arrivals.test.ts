@@ -1,6 +1,6 @@
+import { stampBytes, writeStamp } from '@fanfare/kit/stamp';
 import { describe, expect, it } from 'vitest';
 import { Arrivals } from '../src/levels/arrivals.js';
-import { stampBytes, writeStamp } from '../src/load/stamp.js';
 
 function complaintAfter(topics: number, sent: number, numbers: readonly number[]): string | null {
   const arrivals = new Arrivals(topics);

@@ -1,4 +1,6 @@
 /** The comparison: what it says about rounds, and that it runs. */
+
+import { UsageError } from '@fanfare/kit/flags';
 import { describe, expect, it } from 'vitest';
 import { cases } from '../src/compare/cases.js';
 import { compare } from '../src/compare/compare.js';
@@ -6,7 +8,6 @@ import { parseCompare } from '../src/compare/compare-command-line.js';
 import { reportComparison } from '../src/compare/compare-report.js';
 import { judge } from '../src/compare/guard.js';
 import { coverageOf, estimate } from '../src/compare/statistics.js';
-import { UsageError } from '../src/flags.js';
 
 const quiet = { line: () => {}, moment: () => {} };
 

@@ -1,8 +1,8 @@
 /** What stands at the terminal, while a load runs and after it. */
 import { expect, it } from 'vitest';
 import type { Moment } from '../src/load/result.js';
-import { loadTable } from '../src/load-table.js';
-import { ProgressLine } from '../src/progress-line.js';
+import { loadTable } from '../src/report/load-table.js';
+import { ProgressLine } from '../src/report/progress-line.js';
 import { moment, result } from './results.js';
 
 const results = ['fanfare', 'raw', 'nats', 'nchan', 'mosquitto', 'socketio'].map((server) =>

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { nowUs, stampText } from '@fanfare/kit/stamp';
 import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { createApiKey } from '../../broker/src/auth/api-keys.js';
@@ -12,10 +13,9 @@ import { Reception } from '../src/load/reception.js';
 import { runLoad } from '../src/load/run-load.js';
 import { Shard } from '../src/load/shard.js';
 import { ShardProcess } from '../src/load/shard-process.js';
-import { nowUs, stampText } from '../src/load/stamp.js';
 import { defaultWorkload, topicOfStream } from '../src/load/workload.js';
-import { carryOutRuns } from '../src/load-command.js';
 import { protocols } from '../src/protocols/protocols.js';
+import { carryOutRuns } from '../src/runs/load-command.js';
 import { run } from '../src/scenarios/scenario.js';
 import { quiet, shortSettings } from './short-runs.js';
 

@@ -5,9 +5,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkOutput } from '@fanfare/kit/output-file';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseResultFile, readResultFile } from '../src/load/result-file.js';
-import { checkOutput } from '../src/output-file.js';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const short = ['fan-out', '--subscribers', '5', '--rate', '10', '--seconds', '0.2'];

@@ -1,7 +1,8 @@
 /** Every server that Fanfare is compared with, as far as this machine has it: in a short load it loses nothing either. */
+
+import { UsageError } from '@fanfare/kit/flags';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { UsageError } from '../src/flags.js';
-import { carryOutRuns } from '../src/load-command.js';
+import { carryOutRuns } from '../src/runs/load-command.js';
 import type { ServerKind } from '../src/servers/server.js';
 import { servers } from '../src/servers/servers.js';
 import { quiet, shortRuns, shortSettings } from './short-runs.js';

@@ -2,9 +2,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UsageError } from '@fanfare/kit/flags';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { UsageError } from '../src/flags.js';
-import { parseLoad } from '../src/load-command-line.js';
+import { parseLoad } from '../src/command-line/load-command-line.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 
 let folder: string;

@@ -1,6 +1,7 @@
 /** The readers of protocols whose units are split anywhere: every way to cut the same bytes tells the same. */
+
+import { readSequence, stampText } from '@fanfare/kit/stamp';
 import { expect, it } from 'vitest';
-import { readSequence, stampText } from '../src/load/stamp.js';
 import type { Events, OnPublication, Protocol } from '../src/protocols/protocol.js';
 import { protocols } from '../src/protocols/protocols.js';
 

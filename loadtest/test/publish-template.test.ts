@@ -1,7 +1,7 @@
+import { readPlannedUs, readSequence, stampBytes } from '@fanfare/kit/stamp';
 import { type Command, MsgpackNodeCodec, type Publish } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { PublishTemplate } from '../src/levels/publish-template.js';
-import { readPlannedUs, readSequence, stampBytes } from '../src/load/stamp.js';
 
 /** The data has a head of so many bytes. */
 const headBytes = 3;

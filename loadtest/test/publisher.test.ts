@@ -1,7 +1,8 @@
 /** The publisher of the load test: what leaves in one write. */
+
+import { findStamp, readSequence, stampBytes } from '@fanfare/kit/stamp';
 import { expect, it } from 'vitest';
 import { Publisher } from '../src/load/publisher.js';
-import { findStamp, readSequence, stampBytes } from '../src/load/stamp.js';
 import { protocols } from '../src/protocols/protocols.js';
 
 it('publications of one write have their own stamps, also without frames', () => {

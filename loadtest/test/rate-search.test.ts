@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parseResultFile } from '../src/load/result-file.js';
-import { conclude, findHighest } from '../src/rate-search.js';
+import { conclude, findHighest } from '../src/runs/rate-search.js';
 import { latency, moment, result } from './results.js';
 
 async function search(first: number, limit: number) {

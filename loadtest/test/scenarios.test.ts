@@ -1,8 +1,8 @@
 /** Every scenario, for a second each: it runs, and nothing is lost. */
 import { startNode } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
-import { carryOutRuns, type LoadSettings } from '../src/load-command.js';
-import { parseLoad } from '../src/load-command-line.js';
+import { parseLoad } from '../src/command-line/load-command-line.js';
+import { carryOutRuns, type LoadSettings } from '../src/runs/load-command.js';
 import { run } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';

@@ -1,5 +1,5 @@
 /** Scenarios as the tests carry them out: a second each. */
-import type { LoadSettings } from '../src/load-command.js';
+import type { LoadSettings } from '../src/runs/load-command.js';
 import { type Run, runsOf } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 

@@ -16,7 +16,7 @@ import {
 } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../../broker/test/wait.js';
-import { redisCommand } from '../../loadtest/src/verify/redis-command.js';
+import { redisCommand } from '../../tools/kit/src/redis-command.js';
 import { findProgram, missingPrograms } from './programs.js';
 import { PrometheusApi, rulesFile } from './prometheus.js';
 

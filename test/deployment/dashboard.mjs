@@ -1,7 +1,7 @@
 /** `npm run dashboard`: reads its flags, of which vitest would make a stack, and has it run dashboard.picture.ts. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { readFlags, UsageError } from '../../loadtest/dist/flags.js';
+import { readFlags, UsageError } from '../../tools/kit/dist/flags.js';
 
 const help = `Draws docs/images/dashboard.png anew: the Grafana dashboard (monitoring/grafana/fanfare.json), from what Prometheus answers while the
 processes of docker-compose.yml run on this machine. Takes two minutes, and needs redis-server, haproxy, prometheus and chromium.

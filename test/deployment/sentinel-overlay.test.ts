@@ -11,7 +11,7 @@ import { MountedFolder } from '../../broker/test/mounted-folder.js';
 import { TestConnection } from '../../broker/test/test-connection.js';
 import { until } from '../../broker/test/wait.js';
 import { environmentWith } from '../../k8s/test/mounted-files.js';
-import { readDeployment } from '../../loadtest/src/rollout/deployment-spec.js';
+import { readDeployment } from '../../tools/verify/src/rollout/deployment-spec.js';
 import { root } from './image.js';
 import { missingPrograms } from './programs.js';
 

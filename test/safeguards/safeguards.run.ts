@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Safeguard, safeguards } from './safeguards.js';
@@ -10,7 +10,7 @@ import { type Safeguard, safeguards } from './safeguards.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** What tests of the nodes and the client need. */
 const entries = [
-  ...['broker', 'client', 'protocol', 'local-cluster', 'test'],
+  ...['broker', 'client', 'protocol', 'tools/local-cluster', 'test'],
   ...['package.json', 'tsconfig.base.json', 'vitest.config.ts'],
 ];
 let copy = '';
@@ -25,8 +25,8 @@ beforeAll(async () => {
   for (const name of await readdir(join(root, 'node_modules'))) {
     if (name !== '@fanfare') await link(join(root, 'node_modules', name), join('node_modules', name));
   }
-  for (const name of ['broker', 'client', 'protocol', 'local-cluster']) {
-    await link(join(copy, name), join('node_modules/@fanfare', name));
+  for (const name of ['broker', 'client', 'protocol', 'tools/local-cluster']) {
+    await link(join(copy, name), join('node_modules/@fanfare', basename(name)));
   }
 });
 

@@ -264,7 +264,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'counting new topics',
     about: 'a user does not fill Redis with topics',
-    file: 'broker/src/session/session.ts',
+    file: 'broker/src/session/command-gate.ts',
     find: 'if (isKept && !subject.mayBeginTopic(nowMs) && !relay.hasPublished(topic)) return subject.refuseTopic(nowMs);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
@@ -391,9 +391,9 @@ export const safeguards: readonly Safeguard[] = [
     name: 'order behind a refused publish, node',
     about: 'what was under way behind it does not overtake it',
     file: 'broker/src/handlers/publish.ts',
-    find: 'if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId);',
+    find: 'if (messageId !== null) caller.publishOrder?.check(topic, messageId);',
     replace: '',
-    testFile: 'broker/test/turns.test.ts',
+    testFile: 'broker/test/publish-order.test.ts',
     test: 'a publication behind one that was refused is refused until that one comes again',
   },
   {
@@ -813,7 +813,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'exempt keys',
     about: 'only an API key that exists is exempt from the limit of POST requests',
-    file: 'broker/src/connection/server.ts',
+    file: 'broker/src/connection/http-api.ts',
     find: 'token !== null && api.isService(token)',
     replace: "token?.startsWith('fk_') === true",
     testFile: 'broker/test/auth.test.ts',
@@ -903,7 +903,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'keys that are taken back',
     about: 'connections end when the key that signed their token leaves the JWKS',
-    file: 'broker/src/session/session.ts',
+    file: 'broker/src/session/authentication.ts',
     find: '} else if (!authenticator.accepts(this.#identity)) {',
     replace: "} else if (this.#identity.subject === '') {",
     testFile: 'broker/test/revocation.test.ts',
@@ -912,9 +912,9 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'few errors without a token',
     about: 'a client whose token is not accepted yet is not answered thousands of errors',
-    file: 'broker/src/session/session.ts',
-    find: '++this.#errors === maxUnauthenticatedErrors',
-    replace: '++this.#errors < 0',
+    file: 'broker/src/session/command-gate.ts',
+    find: '++this.#unauthenticatedErrors === maxUnauthenticatedErrors',
+    replace: '++this.#unauthenticatedErrors < 0',
     testFile: 'broker/test/auth.test.ts',
     test: 'behind a token are answered ten times, then the connection is closed',
   },

@@ -13,10 +13,10 @@ import {
   revocationKinds,
 } from '../auth/revocations.js';
 import { type Tickets, ticketLifetimeMs } from '../auth/tickets.js';
-import type { Api, ApiRequest } from '../connection/server.js';
+import type { Api, ApiRequest } from '../connection/http-api.js';
 import type { Subjects } from '../limits/subjects.js';
 import type { Log } from '../observe/log.js';
-import { subjectNameOf } from '../session/session.js';
+import { subjectNameOf } from '../session/authentication.js';
 
 export interface ApiParts {
   readonly authenticator: Pick<Authenticator, 'authenticate' | 'serviceOf' | 'isApiKey'>;

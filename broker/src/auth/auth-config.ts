@@ -76,7 +76,7 @@ class Place {
   }
 }
 
-/** A field of the document: for the error "must be …", and for docs/configuration.md. */
+/** A field of the document: for the error "must be …", and for docs/reference/settings.md. */
 interface Field {
   readonly mustBe: string;
   readonly fallback: string;

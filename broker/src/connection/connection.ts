@@ -1,6 +1,6 @@
 /**
- * One WebSocket as the node sees it: frames in, commands out; replies in, frames out; and how it ends. There are as many of
- * these as clients, so its fields are few and none is a collection unless it must be.
+ * One WebSocket: turns frames into commands and replies into frames, and ends the connection. There is one object for each client, so it has
+ * few fields, and no collection that it can do without.
  */
 import {
   type CloseReason,
@@ -10,6 +10,7 @@ import {
   closeReasons,
   type NodeCodec,
   type OutgoingReply,
+  type Position,
   type ReplyError,
   subprotocols,
   type Topic,
@@ -18,17 +19,19 @@ import type { Action } from '../auth/permissions.js';
 import type { Caller, Membership } from '../handlers/caller.js';
 import { handle } from '../handlers/index.js';
 import type { Parts } from '../handlers/parts.js';
+import { PublishOrder } from '../handlers/publish-order.js';
 import { replyError } from '../handlers/reply-error.js';
-import type { Turns } from '../handlers/turns.js';
 import type { Payer } from '../relay/relay.js';
 import { type IdScope, sharedScope } from '../relay/scoped-id.js';
-import { type Proof, Session, type SessionContext, type SessionHost } from '../session/session.js';
+import { Authentication, type AuthenticationHost, type Credential } from '../session/authentication.js';
+import { CommandGate, type CommandGateHost } from '../session/command-gate.js';
+import type { SessionContext } from '../session/session-context.js';
 import { groupOf, type Registry } from '../topics/registry.js';
 import { type Compression, isWorthCompressing } from './compression.js';
-import type { Outbox, Sender } from './outbox.js';
+import type { ReplyBuffer, ReplySender } from './reply-buffer.js';
 import { has, sizeOf, type TopicSet, toList, withoutTopic, withTopic } from './topic-set.js';
 
-/** The socket as this file needs it; uWebSockets' own fits. Any call on a closed one throws. */
+/** The socket of uWebSockets, as this file needs it. Any call on a closed socket throws. */
 export interface Socket {
   send(frame: string | Uint8Array, isBinary: boolean, compress?: boolean): number;
   /** Sends a WebSocket ping. */
@@ -37,17 +40,17 @@ export interface Socket {
   subscribe(group: string): boolean;
   unsubscribe(group: string): boolean;
   getBufferedAmount(): number;
-  /** Sends a close frame and closes when it is out. */
+  /** Sends a close frame, and closes when it has been sent. */
   end(code: number, reason: string): void;
-  /** Closes at once, without a close frame. */
+  /** Closes immediately, without a close frame. */
   close(): void;
 }
 
-/** What all connections of a node share. */
+/** Shared by all connections of a node. */
 export interface ConnectionContext {
   readonly parts: Parts;
   readonly registry: Registry;
-  readonly outbox: Outbox;
+  readonly replyBuffer: ReplyBuffer;
   readonly counters: ConnectionCounters;
   readonly maxFrameBytes: number;
   readonly maxBufferedBytes: number;
@@ -56,7 +59,7 @@ export interface ConnectionContext {
   readonly pingEveryMs: number;
   /** Called for each connection that the node closes; null if nobody listens. */
   readonly onClosing: ((caller: Caller, reason: CloseReason) => void) | null;
-  /** Null where nobody is asked who he is. */
+  /** Null without authentication. */
   readonly sessions: SessionContext | null;
 }
 
@@ -71,57 +74,61 @@ export interface ConnectionCounters {
 const maxBadCommands = 10;
 
 /**
- * How long a connection that is to be closed may take to read what is buffered for it, so that the close frame behind it can be
- * sent, in milliseconds (PROTOCOL.md section 6). Beyond it, it is cut off.
+ * How long a client may take to read the buffered bytes before the close frame, in milliseconds (PROTOCOL.md section 6). Then the node drops
+ * the connection.
  */
 const closeGraceMs = 5_000;
 
-/** Pings come up to this share of their interval early, at random: connections that began together are not all pinged in one round. */
+/** Pings come early by a random share of their interval, up to this: connections that began together are not all pinged in one sweep. */
 const pingSpread = 0.25;
 
-/** A topic that was joined and is not attended yet. */
+/** A topic that was joined, before deliveries begin. */
 interface PendingMembership extends Membership {
   isCurrent: boolean;
 }
 
-export class Connection implements Caller, CommandSink, Sender, SessionHost {
-  /** Where it stands in the server's list. */
+export class Connection implements Caller, CommandSink, ReplySender, AuthenticationHost, CommandGateHost {
+  /** Its place in the list of the server. */
   index = -1;
-  histories = 0;
-  turns: Turns | null = null;
   readonly #context: ConnectionContext;
   readonly #codec: NodeCodec;
-  /** Null where everybody may do everything. */
-  readonly #session: Session | null;
-  /** Null before it is open and once it is closed. */
+  /** Both are null without authentication. */
+  readonly #authentication: Authentication | null;
+  readonly #gate: CommandGate | null;
+  /** Null before the connection is open, and after it is closed. */
   #socket: Socket | null = null;
   #topics: TopicSet = null;
-  /** Null where none is: most of the time. */
+  /** Null if there is none, as most of the time. */
   #pending: Map<Topic, PendingMembership> | null = null;
-  /** What waits until the end of the turn. Those with publications are encoded already: only so their length is known. */
+  #publishOrder: PublishOrder | null = null;
+  #histories = 0;
+  /** Replies that leave at the end of the turn. Those with publications are already encoded, because only then is their length known. */
   #replies: (OutgoingReply | string | Uint8Array)[] | null = null;
-  /** Bytes of those that are encoded. */
+  /** Bytes of the encoded replies. */
   #replyBytes = 0;
   #badCommands = 0;
   #isInvited = false;
-  /** When the next ping is due, in whole seconds of performance.now(): a small integer costs no memory of its own. */
+  /** When the next ping is due, in whole seconds of performance.now(): a small integer takes no memory of its own. */
   #pingAt = 0;
-  /** Set while the connection is to be closed and has not read what is buffered: it is sent nothing more, and not heard. */
+  /** Set while the node closes the connection and waits for the client to read. It sends nothing more, and ignores frames. */
   #closing: { readonly reason: CloseReason; readonly cutOff: NodeJS.Timeout } | null = null;
 
   constructor(context: ConnectionContext, codec: NodeCodec) {
     this.#context = context;
     this.#codec = codec;
-    this.#session = context.sessions === null ? null : new Session(context.sessions, this);
+    const { sessions } = context;
+    this.#authentication = sessions === null ? null : new Authentication(sessions, this);
+    this.#gate =
+      sessions === null || this.#authentication === null ? null : new CommandGate(sessions, this.#authentication, this);
   }
 
-  // What the server tells.
+  // Events of the server.
 
-  /** `proof`: what the handshake brought to show who it is. */
-  onOpen(socket: Socket, proof: Proof | null): void {
+  /** `credential`: the token or ticket of the handshake, if any. */
+  onOpen(socket: Socket, credential: Credential | null): void {
     this.#socket = socket;
     this.#planPing(performance.now());
-    if (proof !== null) this.#session?.begin(proof);
+    if (credential !== null) this.#authentication?.begin(credential);
   }
 
   /** `frame` is valid until this returns. */
@@ -131,13 +138,13 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     counters.bytesIn += frame.length;
     if (this.#closing !== null) return;
     if (frame.length > maxFrameBytes) return this.close(closeReasons.frameTooLarge);
-    const tooMuch = this.#session?.countFrame(frame.length) ?? null;
-    if (tooMuch !== null) return this.close(tooMuch);
+    const closeReason = this.#gate?.countFrame(frame.length) ?? null;
+    if (closeReason !== null) return this.close(closeReason);
     if (isBinary === this.#codec.isBinary) this.#codec.decode(frame, this);
     else this.onCommandError(this.#wrongKindOfFrame());
   }
 
-  /** The socket has dropped a frame. This may be called in the middle of a fan-out, where topics cannot be left. */
+  /** The socket has dropped a frame. This may be called in the middle of a fan-out, when the connection cannot leave topics. */
   onDropped(): void {
     this.#context.counters.framesDropped++;
     if (this.#closing !== null || this.#socket === null) return;
@@ -146,7 +153,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     setImmediate(() => this.#leaveAll());
   }
 
-  /** The socket has sent some of what it holds. */
+  /** The socket has sent some of its buffered bytes. */
   onWritable(): void {
     if (this.#closing !== null) this.#endIfDrained(this.#closing.reason);
   }
@@ -154,26 +161,27 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   onClosed(): void {
     this.#socket = null;
     this.#replies = null;
-    this.#session?.end();
+    this.#authentication?.onClosed();
+    this.#gate?.onClosed();
     if (this.#closing !== null) clearTimeout(this.#closing.cutOff);
-    // uWebSockets has taken the socket out of its groups by itself.
-    for (const topic of toList(this.#topics)) this.#context.registry.remove(topic, this.#codec.encoding);
+    // uWebSockets itself has removed the socket from its groups.
+    for (const topic of toList(this.#topics)) this.#removeSubscription(topic);
     this.#topics = null;
     for (const membership of this.#pending?.values() ?? []) membership.isCurrent = false;
     this.#pending = null;
   }
 
-  /** Whether it has been invited to move. */
+  /** Whether the node has asked the client to move. */
   get isInvited(): boolean {
     return this.#isInvited;
   }
 
-  /** Whether it only waits for its peer to read what is buffered. */
+  /** Whether the node only waits for the client to read the buffered bytes. */
   get isClosing(): boolean {
     return this.#closing !== null;
   }
 
-  /** Invites the client to move to another node, after `delayMs`. */
+  /** Asks the client to move to another node, after `delayMs`. */
   invite(delayMs: number): void {
     if (this.#socket === null || this.#closing !== null) return;
     this.#isInvited = true;
@@ -181,7 +189,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     this.#socket.send(this.#codec.goaway(delayMs), this.#codec.isBinary);
   }
 
-  /** Ends the connection with a close frame, behind all that was sent before; what is not read within 5 s is cut off. */
+  /** Sends a close frame behind everything that was sent before. If the client does not read within 5 s, the connection is dropped. */
   close(reason: CloseReason): void {
     if (this.#closing !== null || this.#socket === null) return;
     this.sendReplies();
@@ -196,7 +204,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   }
 
   #endIfDrained({ code, reason }: CloseReason): void {
-    // Above its limit uWebSockets would drop the close frame too (WebSocket::send), and once ended we lose sight of the socket.
+    // Above its limit uWebSockets would drop the close frame too (WebSocket::send), and after `end` it reports nothing about the socket.
     if (this.#socket?.getBufferedAmount() === 0) this.#socket.end(code, reason);
   }
 
@@ -204,7 +212,7 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     for (const topic of toList(this.#topics)) this.leave(topic);
   }
 
-  // What the codec tells.
+  // Events of the codec.
 
   get isOver(): boolean {
     return this.#socket === null || this.#closing !== null;
@@ -213,21 +221,28 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
   onCommand(command: Command): void {
     if (this.isOver) return;
     this.#badCommands = 0;
-    if (this.#session === null || this.#session.admits(command)) handle(command, this, this.#context.parts);
+    if (this.#gate === null) this.carryOut(command);
+    else this.#gate.pass(command);
   }
 
   onCommandError(error: CommandError): void {
     if (this.isOver) return;
-    if (this.#session?.admitsError() === false) return;
+    if (this.#gate?.admitUnreadable() === false) return;
     replyError(error.id, error, this, this.#context.parts);
     const isUnreadable = error.code === 'malformed' || error.code === 'unknownCommand';
     this.#badCommands = isUnreadable ? this.#badCommands + 1 : 0;
     if (this.#badCommands >= maxBadCommands) this.close(closeReasons.badProtocol);
-    this.#session?.onCommandError();
+    this.#gate?.onUnreadable();
   }
 
-  // What the session needs.
+  // For authentication and the command gate.
 
+  onAuthenticated(connect: Command | null): void {
+    if (connect !== null) this.carryOut(connect);
+    this.#gate?.resume();
+  }
+
+  /** All commands take this way to their handlers. */
   carryOut(command: Command): void {
     if (!this.isOver) handle(command, this, this.#context.parts);
   }
@@ -245,23 +260,23 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     }
   }
 
-  // What those need who look at all connections.
+  // For the sweep, revocation and rebalancing, which visit all connections.
 
-  get session(): Session | null {
-    return this.#session;
+  get authentication(): Authentication | null {
+    return this.#authentication;
   }
 
-  /** Stops waiting for refused publications that were not sent again. To be called once a second. */
-  forgetTurns(): void {
-    this.turns?.look();
-    if (this.turns?.isEmpty === true) this.turns = null;
+  /** Stops waiting for refused publications that were not retried. Call this once a second. */
+  tickPublishOrder(): void {
+    this.#publishOrder?.tick();
+    if (this.#publishOrder?.isEmpty === true) this.#publishOrder = null;
   }
 
-  /** Pings the client when it is time, so that no balancer takes the connection for idle; `nowMs` is of performance.now(). */
+  /** Pings the client if a ping is due, so that no load balancer closes the connection as idle. `nowMs`: performance.now(). */
   keepAlive(nowMs: number): void {
     if (this.#socket === null || this.#closing !== null || nowMs < this.#pingAt * 1_000) return;
     this.#planPing(nowMs);
-    // Also behind unread bytes: only the answer shows that a client that reads slowly is alive.
+    // Also if there are unread bytes: only the pong shows that a slow client is alive.
     this.#socket.ping();
   }
 
@@ -270,35 +285,56 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     this.#pingAt = Math.floor((nowMs + intervalMs) / 1_000);
   }
 
-  /** Bytes that wait for the peer to read them, beyond what the kernel holds. */
+  /** Bytes that the client has not read, without those in the kernel. */
   get bufferedBytes(): number {
     return this.#socket?.getBufferedAmount() ?? 0;
   }
 
-  // What handlers need.
+  // For the handlers.
 
   allows(action: Action, topic: Topic): boolean {
-    return this.#session === null || this.#session.allows(action, topic);
+    return this.#authentication === null || this.#authentication.allows(action, topic);
   }
 
   whoIs(): { readonly connection: string | null; readonly subject: string | null } {
-    return { connection: this.#session?.id ?? null, subject: this.#session?.subject ?? null };
+    return {
+      connection: this.#authentication?.id ?? null,
+      subject: this.#authentication?.identity?.subject ?? null,
+    };
   }
 
   get idScope(): IdScope {
-    return this.#session === null ? sharedScope : this.#session.idScope;
+    return this.#authentication === null ? sharedScope : this.#authentication.idScope;
   }
 
   get payer(): Payer | null {
-    return this.#session?.payer ?? null;
+    return this.#authentication?.subject ?? null;
   }
 
   get expiresInMs(): number | null {
-    return this.#session?.expiresInMs ?? null;
+    return this.#authentication?.expiresInMs ?? null;
   }
 
   async refresh(token: string): Promise<void> {
-    await this.#session?.refresh(token);
+    await this.#authentication?.refresh(token);
+  }
+
+  get publishOrder(): PublishOrder | null {
+    return this.#publishOrder;
+  }
+
+  expectRetry(topic: Topic, messageId: string): void {
+    this.#publishOrder ??= new PublishOrder();
+    this.#publishOrder.expectRetry(topic, messageId);
+  }
+
+  get histories(): number {
+    return this.#histories;
+  }
+
+  trackHistory<Page>(reading: Promise<Page>): Promise<Page> {
+    this.#histories++;
+    return reading.finally(() => this.#histories--);
   }
 
   get subscriptions(): number {
@@ -314,11 +350,12 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     return this.#context.maxBufferedBytes / 2 - unread;
   }
 
-  join(topic: Topic): Membership {
-    const membership: PendingMembership = { isCurrent: this.#socket !== null };
-    if (this.#socket === null) return membership;
+  join(topic: Topic, since: Position | null): Membership {
+    const { registry, parts } = this.#context;
+    if (this.#socket === null) return { isCurrent: false, subscribed: Promise.resolve() };
     this.#topics = withTopic(this.#topics, topic);
-    this.#context.registry.add(topic, this.#codec.encoding);
+    registry.add(topic, this.#codec.encoding);
+    const membership: PendingMembership = { isCurrent: true, subscribed: parts.relay.subscribe(topic, since) };
     this.#pending ??= new Map();
     this.#pending.set(topic, membership);
     return membership;
@@ -337,30 +374,35 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
       this.#pending?.delete(topic);
     }
     this.#topics = withoutTopic(this.#topics, topic);
-    this.#context.registry.remove(topic, this.#codec.encoding);
+    this.#removeSubscription(topic);
     this.#socket.unsubscribe(groupOf(topic, this.#codec.encoding));
+  }
+
+  #removeSubscription(topic: Topic): void {
+    const { registry, parts } = this.#context;
+    if (registry.remove(topic, this.#codec.encoding) === 'last') parts.relay.unsubscribe(topic);
   }
 
   reply(reply: OutgoingReply): void {
     if (this.#socket === null || this.#closing !== null) return;
     if (this.#replies === null) {
       this.#replies = [];
-      this.#context.outbox.add(this);
+      this.#context.replyBuffer.add(this);
     }
     const hasPublications = 'publications' in reply && reply.publications.count > 0;
     this.#replies.push(hasPublications ? this.#withPublications(reply) : reply);
   }
 
-  /** Everything that is sent of histories is written, charged and counted here. */
+  /** Encodes a reply with publications now, so that its bytes are charged and counted. */
   #withPublications(reply: OutgoingReply): string | Uint8Array {
     const frame = this.#codec.reply(reply, this.room);
     this.payer?.onPublicationsRead(this.#codec.replyWork);
     this.#replyBytes += frame.length;
-    // The codec writes the next reply over this one.
+    // A copy: the codec reuses its buffer for the next reply.
     return frame.slice();
   }
 
-  // What the outbox needs.
+  // For the reply buffer.
 
   sendReplies(): void {
     const replies = this.#replies;
@@ -370,10 +412,10 @@ export class Connection implements Caller, CommandSink, Sender, SessionHost {
     if (replies === null || socket === null) return;
     const { isBinary } = this.#codec;
     socket.cork(() => {
-      // A frame that is dropped ends the connection through `onDropped`; the result says nothing more.
+      // `send` need not be checked: a dropped frame closes the connection through `onDropped`.
       for (const reply of replies) {
-        const isWritten = typeof reply === 'string' || reply instanceof Uint8Array;
-        const frame = isWritten ? reply : this.#codec.reply(reply);
+        const isEncoded = typeof reply === 'string' || reply instanceof Uint8Array;
+        const frame = isEncoded ? reply : this.#codec.reply(reply);
         socket.send(frame, isBinary, isWorthCompressing(frame, this.#context.compression));
       }
     });

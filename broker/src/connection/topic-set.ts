@@ -1,6 +1,6 @@
 /**
- * The topics of one connection, as small as can be: most connections have one, and a Set costs more memory than the rest of the
- * connection. Nothing, one topic, or a Set of several.
+ * The topics of one connection: null, one topic, or a Set of several. Most connections have one topic, and a Set takes more memory than the
+ * rest of the connection.
  */
 import type { Topic } from '@fanfare/protocol';
 
@@ -15,13 +15,13 @@ export function has(topics: TopicSet, topic: Topic): boolean {
   return topics instanceof Set ? topics.has(topic) : topics === topic;
 }
 
-/** The set with `topic`; the one passed in must not be used any more. */
+/** The set with `topic`. Do not use the argument afterwards. */
 export function withTopic(topics: TopicSet, topic: Topic): TopicSet {
   if (topics === null || topics === topic) return topic;
   return typeof topics === 'string' ? new Set([topics, topic]) : topics.add(topic);
 }
 
-/** The set without `topic`; the one passed in must not be used any more. */
+/** The set without `topic`. Do not use the argument afterwards. */
 export function withoutTopic(topics: TopicSet, topic: Topic): TopicSet {
   if (!(topics instanceof Set)) return topics === topic ? null : topics;
   topics.delete(topic);

@@ -1,4 +1,4 @@
-/** `connect`: who answers, and what it takes (PROTOCOL.md section 4.1). */
+/** `connect`: replies with the name of the node and its limits (PROTOCOL.md section 4.1). */
 import type { Connect } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';

@@ -1,12 +1,12 @@
-/** `history`: a page of what was published to a topic. */
+/** `history`: one page of the publications of a topic. */
 import { type History, maxHistoryLimit, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
-/** Publications of an answer where the client does not say how many it wants (PROTOCOL.md section 7). */
+/** Publications of a page if the client gives no limit (PROTOCOL.md section 7). */
 const defaultLimit = 100;
 
-/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7): each is up to 256 KiB that Redis sends. */
+/** Histories that may be read for one connection at the same time (PROTOCOL.md section 7). Redis sends up to 256 KiB for each. */
 export const maxHistories = 8;
 
 export async function history(
@@ -14,15 +14,14 @@ export async function history(
   caller: Caller,
   { relay }: Pick<Parts, 'relay'>,
 ): Promise<void> {
-  // Before and after: what others ask for meanwhile fills the connection too.
+  // Checked before and after: other replies may fill the connection meanwhile.
   refuseIfFull(caller);
   const request = {
     since,
     limit: Math.min(limit ?? defaultLimit, maxHistoryLimit),
     direction: direction ?? 'forward',
   } as const;
-  caller.histories++;
-  const page = await relay.history(topic, request).finally(() => caller.histories--);
+  const page = await caller.trackHistory(relay.history(topic, request));
   refuseIfFull(caller);
   caller.reply({ type: 'history', id, topic, ...page, direction: request.direction });
 }

@@ -1,4 +1,4 @@
-/** Each command is permitted or refused, then carried out by its handler; what goes wrong becomes the answer. */
+/** Checks the permission for each command, then calls its handler. An error becomes the reply. */
 import { type Command, impossible, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import { connect } from './connect.js';

@@ -1,4 +1,4 @@
-/** The parts of a node that handlers use; each takes only those it needs. */
+/** The parts of a node that handlers use. Each handler takes only those it needs. */
 import type { Command, Publish, ReplyError } from '@fanfare/protocol';
 import type { Relay } from '../relay/relay.js';
 import type { Caller } from './caller.js';
@@ -8,20 +8,20 @@ export interface Parts {
   readonly limits: Limits;
   readonly greeting: Greeting;
   readonly counters: HandlerCounters;
-  /** Called for an error that is a bug. */
+  /** Called for an unexpected error: a bug. */
   onBug(error: unknown): void;
   /** Called for each command that is answered with an error; null if nobody listens. */
   readonly onRefused: ((caller: Caller, command: RefusedCommand | null, error: ReplyError) => void) | null;
 }
 
-/** A command that is refused. Of a publish, the payload is not kept until then. */
+/** A command that was refused. The payload of a publish is not kept for that long. */
 export type RefusedCommand = Exclude<Command, Publish> | Pick<Publish, 'type' | 'topic' | 'messageId'>;
 
 export interface Limits {
   readonly maxSubscriptions: number;
 }
 
-/** What `connected` tells a client. */
+/** What `connected` reports to a client. */
 export interface Greeting {
   readonly node: string;
   readonly pingIntervalMs: number;

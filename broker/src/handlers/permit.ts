@@ -1,19 +1,19 @@
 /**
- * What each command needs before it is carried out. Two places ask, each for all commands: handlers/index.ts the token, and
- * connection/session.ts the hook. No handler asks by itself, so none can forget to.
+ * The permission that each command needs. It is checked in two places, for all commands: handlers/index.ts checks the token, and
+ * session/command-gate.ts asks the hook. No handler checks by itself, so none can forget to.
  */
 import { type Command, ReplyError } from '@fanfare/protocol';
 import type { Action } from '../auth/permissions.js';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
 
-/** Commands that give nothing of a topic away, and change none. */
+/** Commands that neither read nor change a topic. */
 type FreeType = 'connect' | 'unsubscribe' | 'refresh' | 'ping';
 
 /** A command that needs a permission for its topic. */
 export type GuardedCommand = Exclude<Command, { readonly type: FreeType }>;
 
-/** A new command does not compile without an entry here: it is free by name, or needs an action of the token. */
+/** Every command needs an entry here: null if it is free, otherwise the action that the token must grant. */
 const actions: { readonly [Type in Command['type']]: Type extends FreeType ? null : Action } = {
   publish: 'publish',
   subscribe: 'subscribe',

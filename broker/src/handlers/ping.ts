@@ -1,4 +1,4 @@
-/** `ping`: is anybody there? */
+/** `ping`: replies `pong`. */
 import type { Ping } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 

@@ -1,4 +1,4 @@
-/** `publish`: hand the payload to the relay; answer when the relay has. */
+/** `publish`: hands the payload to the relay, and replies when the relay has accepted or refused it. */
 import { type CommandId, type Position, type Publish, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Receipt } from '../relay/relay.js';
 import { scopedId } from '../relay/scoped-id.js';
@@ -19,40 +19,28 @@ export function publish(
     );
   }
   parts.counters.publicationsIn++;
-  if (caller.turns !== null && messageId !== null) caller.turns.take(topic, messageId);
+  if (messageId !== null) caller.publishOrder?.check(topic, messageId);
   const receipt = id === null ? null : new PublishReceipt(id, topic, messageId, caller, parts);
   const scoped = messageId === null ? null : scopedId(caller.idScope, messageId);
   parts.relay.publish(topic, command, scoped, receipt, caller.payer);
 }
 
-/** Turns the outcome of one publication into its reply. A class, because closures would cost two for each publication. */
+/** Replies with the outcome of one publication. A class, because closures would mean two objects for each publication. */
 class PublishReceipt implements Receipt {
-  readonly #id: CommandId;
-  readonly #topic: Topic;
-  readonly #messageId: string | null;
-  readonly #caller: Caller;
-  readonly #parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>;
-
   constructor(
-    id: CommandId,
-    topic: Topic,
-    messageId: string | null,
-    caller: Caller,
-    parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
-  ) {
-    this.#id = id;
-    this.#topic = topic;
-    this.#messageId = messageId;
-    this.#caller = caller;
-    this.#parts = parts;
-  }
+    private readonly id: CommandId,
+    private readonly topic: Topic,
+    private readonly messageId: string | null,
+    private readonly caller: Caller,
+    private readonly parts: Pick<Parts, 'counters' | 'relay' | 'onRefused'>,
+  ) {}
 
   accepted(position: Position | null): void {
-    this.#caller.reply({ type: 'published', id: this.#id, position });
+    this.caller.reply({ type: 'published', id: this.id, position });
   }
 
   failed(error: ReplyError): void {
-    const command = { type: 'publish', topic: this.#topic, messageId: this.#messageId } as const;
-    replyError(this.#id, error, this.#caller, this.#parts, command);
+    const command = { type: 'publish', topic: this.topic, messageId: this.messageId } as const;
+    replyError(this.id, error, this.caller, this.parts, command);
   }
 }

@@ -1,4 +1,4 @@
-/** `refresh`: another token in the place of the one that is about to expire (PROTOCOL.md section 4.1). */
+/** `refresh`: replaces a token before it expires (PROTOCOL.md section 4.1). */
 import type { Refresh } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 

@@ -1,8 +1,8 @@
-/** The one way in which a command is answered with an error. */
+/** The only place where a command is answered with an error. */
 import type { CommandId, ReplyError } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts, RefusedCommand } from './parts.js';
-import { OutOfTurnError, Turns } from './turns.js';
+import { OutOfOrderError } from './publish-order.js';
 
 /** `command`: null if it could not be read. */
 export function replyError(
@@ -13,15 +13,12 @@ export function replyError(
   command: RefusedCommand | null = null,
 ): void {
   counters.commandErrors++;
-  if (error instanceof OutOfTurnError) counters.publicationsOutOfTurn++;
+  if (error instanceof OutOfOrderError) counters.publicationsOutOfTurn++;
   else if (error.code === 'unavailable') counters.commandsUnavailable++;
   else if (error.code === 'unconfirmed') counters.publicationsUnconfirmed++;
-  if (command?.type === 'publish' && error.retryable) {
+  if (command?.type === 'publish' && error.retryable && command.messageId !== null) {
     const { topic, messageId } = command;
-    if (messageId !== null && relay.hasHistory(topic) && caller.allows('publish', topic)) {
-      caller.turns ??= new Turns();
-      caller.turns.refused(topic, messageId);
-    }
+    if (relay.hasHistory(topic) && caller.allows('publish', topic)) caller.expectRetry(topic, messageId);
   }
   onRefused?.(caller, command, error);
   const { code, message, retryable, retryAfterMs } = error;

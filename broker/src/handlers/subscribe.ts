@@ -1,4 +1,4 @@
-/** `subscribe`: join the topic here, make the node listen to the others, answer with where it stands and what was missed. */
+/** `subscribe`: joins the topic, and replies with its position and the publications that the client missed. */
 import { ReplyError, type Subscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 import type { Parts } from './parts.js';
@@ -17,21 +17,21 @@ export async function subscribe(
       `A connection can have at most ${limits.maxSubscriptions} subscriptions.`,
     );
   }
-  const membership = caller.join(topic);
+  const membership = caller.join(topic, since);
   try {
-    await relay.subscribe(topic, since);
+    await membership.subscribed;
   } catch (error) {
     if (membership.isCurrent) {
       caller.leave(topic);
       throw error;
     }
   }
-  // It was left meanwhile, and perhaps joined anew: then that answers for itself.
+  // The connection left the topic meanwhile. If it joined again, that command gets its own reply.
   if (!membership.isCurrent)
     throw new ReplyError('notSubscribed', `This connection unsubscribed from ${topic} before the reply.`);
-  // From here on nothing is awaited: what stands in the reply and what is delivered after it fit without hole or overlap.
+  // Nothing is awaited from here on, so that deliveries follow the reply without gap or overlap.
   const standing = relay.standing(topic, since);
-  // Without its publications if there is no room for them: the client then reads them in pieces (PROTOCOL.md section 7).
+  // If there is no room, the reply goes without publications, and the client reads them in pages (PROTOCOL.md section 7).
   if (id !== null) caller.reply({ type: 'subscribed', id, topic, ...standing });
   caller.attend(topic);
 }

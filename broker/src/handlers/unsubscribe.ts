@@ -1,4 +1,4 @@
-/** `unsubscribe`: leave the topic. */
+/** `unsubscribe`: leaves the topic. */
 import { ReplyError, type Unsubscribe } from '@fanfare/protocol';
 import type { Caller } from './caller.js';
 

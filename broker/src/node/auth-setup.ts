@@ -15,7 +15,7 @@ import { Tickets } from '../auth/tickets.js';
 import { type Shared, Subjects } from '../limits/subjects.js';
 import type { Log } from '../observe/log.js';
 import type { RedisCounters } from '../redis/redis.js';
-import type { SessionContext, SessionCounters } from '../session/session.js';
+import type { SessionContext, SessionCounters } from '../session/session-context.js';
 import type { Config } from '../settings/config.js';
 
 export interface Doors {

@@ -1,11 +1,11 @@
 /** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
 import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { certificateFiles } from '../connection/certificate.js';
+import { CertificateRenewal } from '../connection/certificate-renewal.js';
 import { Connection, type ConnectionContext } from '../connection/connection.js';
-import { Doorkeeper } from '../connection/doorkeeper.js';
-import { Outbox } from '../connection/outbox.js';
-import { Renewal } from '../connection/renewal.js';
-import { Rounds } from '../connection/rounds.js';
+import { ConnectionSweep } from '../connection/connection-sweep.js';
+import { HandshakePolicy } from '../connection/handshake-policy.js';
+import { ReplyBuffer } from '../connection/reply-buffer.js';
 import { Server, type ServerParts } from '../connection/server.js';
 import type { Caller } from '../handlers/caller.js';
 import type { Parts } from '../handlers/parts.js';
@@ -66,15 +66,15 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
 
   const onBug = (error: unknown): void =>
     log.error({ event: 'bug', err: error }, 'A command failed unexpectedly. This is a bug: please report it.');
-  const outbox = new Outbox();
-  const registry = new Registry((topic) => relay.unsubscribe(topic));
+  const replyBuffer = new ReplyBuffer();
+  const registry = new Registry();
   // Frames leave through the server, which is above everything here: the one upward step of the journey.
   const fanout = new Fanout(
     registry,
     Object.values(codecs),
     {
       // A reply says where its subscriber stands: what is delivered from there on must not overtake it.
-      sendEarlier: () => outbox.flush(),
+      sendEarlier: () => replyBuffer.flush(),
       broadcast: (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
     },
     counters,
@@ -119,7 +119,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     pingEveryMs,
     parts,
     registry,
-    outbox,
+    replyBuffer,
     counters,
     onClosing,
     sessions,
@@ -127,11 +127,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const isAuthenticated = doors !== null;
   const serverParts: ServerParts = {
     counters,
-    doorkeeper: new Doorkeeper({ ...config, isAuthenticated }, counters, log),
+    policy: new HandshakePolicy({ ...config, isAuthenticated }, counters, log),
     api: doors?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
-    onRefused: refusalLog && ((visit, refused) => refusalLog.handshakeRefused(visit, refused)),
+    onRefused: refusalLog && ((requester, refused) => refusalLog.handshakeRefused(requester, refused)),
   };
   const sharing = worker === null ? 'exclusive' : 'shared';
   const certificate = certificateFiles(config.tlsCertFile, config.tlsKeyFile);
@@ -145,10 +145,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       throw error;
     },
   );
-  const renewal = certificate === null ? null : new Renewal(certificate, server, log);
-  const rounds = new Rounds(server.connections, config, counters, (nowMs) => {
+  const renewal = certificate === null ? null : new CertificateRenewal(certificate, server, log);
+  const sweep = new ConnectionSweep(server.connections, config, counters, (nowMs) => {
     server.expireRequests(nowMs);
-    serverParts.doorkeeper.forgetIdle(nowMs);
+    serverParts.policy.forgetIdle(nowMs);
     sessions?.subjects.forgetIdle(nowMs);
   });
 
@@ -156,7 +156,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   let wasFull = false;
   checkWithdrawn = () => {
     // A copy: closed connections leave the list.
-    for (const { session } of [...server.connections]) session?.checkWithdrawn();
+    for (const { authentication } of [...server.connections]) authentication?.checkWithdrawn();
   };
   loadForSpread = () => {
     if (isDraining) return null;
@@ -207,7 +207,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     nodes: () => relay.nodes,
     flushWindowSeconds: () => relay.flushWindowMs / 1_000,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
-    bufferedBytes: () => rounds.bufferedBytes,
+    bufferedBytes: () => sweep.bufferedBytes,
     revocations: () => doors?.revocations.size ?? 0,
     authRefused: () => doors?.isAuthRefused === true,
     revocationLagSeconds: () => (sessions?.store.revocationLagMs ?? 0) / 1_000,
@@ -217,7 +217,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     credentialWatch?.close();
     renewal?.close();
     rebalance.close();
-    rounds.close();
+    sweep.close();
     outages.close();
     refusals.close();
     await doors?.close();

@@ -1,39 +1,36 @@
 /**
- * At level debug, each refusal by itself: for whoever asks why a client is refused. `refusals.ts` counts them for everybody else.
- * What a client sent may hold a secret, also in the wrong place: the log repeats none of it but topics, and origins of pages.
+ * Logs each refusal at level debug, to find out why a client is refused. `refusals.ts` counts them at other levels. Anything that a client sent
+ * may contain a secret, so the log repeats only topics, and origins of pages.
  */
 import type { CloseReason, ReplyError } from '@fanfare/protocol';
-import type { Refused, Visit } from '../connection/upgrade.js';
+import type { Refused, Requester } from '../connection/handshake.js';
 import type { Caller } from '../handlers/caller.js';
 import type { RefusedCommand } from '../handlers/parts.js';
 import type { Log } from '../observe/log.js';
 
 export class RefusalLog {
-  readonly #log: Log;
-  /** Names of connections that have none, because nobody is asked for a token. */
+  /** Names for connections that have none, because the node does not authenticate. */
   readonly #names = new WeakMap<object, string>();
   #count = 0;
 
-  constructor(log: Log) {
-    this.#log = log;
-  }
+  constructor(private readonly log: Log) {}
 
-  /** A command is answered with an error. */
+  /** A command was answered with an error. */
   refused(caller: Caller, command: RefusedCommand | null, error: ReplyError): void {
     const topic = command !== null && 'topic' in command ? command.topic : undefined;
     const fields = { ...this.#whoIs(caller), command: command?.type, topic, code: error.code };
-    this.#log.debug({ event: 'refused', ...fields }, reasonOf(error));
+    this.log.debug({ event: 'refused', ...fields }, reasonOf(error));
   }
 
-  /** A connection is closed. */
+  /** The node closes a connection. */
   closed(caller: Caller, { code, reason }: CloseReason): void {
-    this.#log.debug({ event: 'refused', ...this.#whoIs(caller), code }, `Connection closed: ${reason}.`);
+    this.log.debug({ event: 'refused', ...this.#whoIs(caller), code }, `Connection closed: ${reason}.`);
   }
 
-  /** A handshake, or another request, is not what it has to be. */
-  handshakeRefused({ origin, address }: Visit, { status, sentence, quoted = '' }: Refused): void {
+  /** A handshake or another request was refused. */
+  handshakeRefused({ origin, remoteAddress: address }: Requester, { status, sentence, quoted = '' }: Refused): void {
     const fields = { status, origin: isOrigin(origin) ? origin : undefined, address };
-    this.#log.debug(
+    this.log.debug(
       { event: 'handshakeRefused', ...fields },
       quoted === '' ? sentence : sentence.replaceAll(quoted, '…'),
     );
@@ -51,11 +48,11 @@ export class RefusalLog {
 function reasonOf({ code, message }: ReplyError): string {
   if (code === 'malformed' || code === 'unknownCommand' || code === 'invalidTopic')
     return 'The command is malformed. The client has received the details.';
-  // Behind a colon stands what the token holds.
+  // The part behind a colon may quote the token.
   return code === 'invalidToken' ? `${message.split(': ')[0]}` : message;
 }
 
-/** A scheme, a host and a port, and nothing else (RFC 6454 section 6.2). */
+/** Whether the text is a scheme, a host and a port, and nothing else (RFC 6454 section 6.2). */
 function isOrigin(text: string): boolean {
   return text === 'null' || /^[a-z][a-z0-9+.-]{0,63}:\/\/[a-z0-9.:[\]_-]{0,255}$/i.test(text);
 }

@@ -1,6 +1,6 @@
 /**
  * Every setting of a node, declared once: environment variable, meaning, unit, default, what happens at the limit. The type
- * `Config`, the errors at start, `fanfare --help` and docs/configuration.md come from this table.
+ * `Config`, the errors at start, `fanfare --help` and docs/reference/settings.md come from this table.
  */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -731,7 +731,7 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
     // Words that no setting has are left out.
     const shown = name.split('_').map((word) => (words.has(word) ? word : '…'));
     const meant = nearest(name, [...known]);
-    const hint = meant === null ? 'docs/configuration.md lists all settings.' : `did you mean ${meant}?`;
+    const hint = meant === null ? 'docs/reference/settings.md lists all settings.' : `did you mean ${meant}?`;
     yield `${shown.join('_').slice(0, 80)} is not a setting; ${hint}`;
   }
 }

@@ -27,13 +27,7 @@ export function groupOf(topic: Topic, encoding: Encoding): string {
 
 export class Registry {
   readonly #audiences = new Map<Topic, Audience>();
-  readonly #onLast: (topic: Topic) => void;
   #subscriptions = 0;
-
-  /** `onLast` is told when the last subscriber of a topic on this node has left. */
-  constructor(onLast: (topic: Topic) => void) {
-    this.#onLast = onLast;
-  }
 
   /** Topics with subscribers on this node. */
   get topics(): number {
@@ -60,14 +54,14 @@ export class Registry {
     this.#subscriptions++;
   }
 
-  /** Counts one subscriber less; it must have been added. */
-  remove(topic: Topic, encoding: Encoding): void {
+  /** Counts one subscriber less; it must have been added. `last`: the topic has no subscriber on this node any more. */
+  remove(topic: Topic, encoding: Encoding): 'last' | 'others' {
     const audience = this.#audiences.get(topic);
     if (audience === undefined) throw new Error(`Nobody is subscribed to ${topic}.`);
     audience[encoding]--;
     this.#subscriptions--;
-    if (audience.size > 0) return;
+    if (audience.size > 0) return 'others';
     this.#audiences.delete(topic);
-    this.#onLast(topic);
+    return 'last';
   }
 }

@@ -1,5 +1,5 @@
 /** The words of `npm run compare` and `npm run guard`. */
-import { type Flags, readFlags, readInteger, readNames, readNumber, UsageError } from '../flags.js';
+import { type Flags, readFlags, readInteger, readNames, readNumber, UsageError } from '@fanfare/kit/flags';
 import { servers } from '../servers/servers.js';
 import { cases } from './cases.js';
 import type { CompareOptions } from './compare.js';

@@ -1,9 +1,9 @@
 /** `npm run compare`, and `npm run guard`. */
-import { UsageError } from '../flags.js';
-import { describeMachine } from '../machine.js';
-import { checkOutput, writeMeasured } from '../output-file.js';
-import { ProgressLine } from '../progress-line.js';
-import { exitWhenStopped } from '../stop-signal.js';
+import { UsageError } from '@fanfare/kit/flags';
+import { describeMachine } from '@fanfare/kit/machine';
+import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
+import { exitWhenStopped } from '@fanfare/kit/stop-signal';
+import { ProgressLine } from '../report/progress-line.js';
 import { compare } from './compare.js';
 import { compareHelp, parseCompare } from './compare-command-line.js';
 import { reportComparison } from './compare-report.js';

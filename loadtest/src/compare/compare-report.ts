@@ -1,8 +1,9 @@
 /** The tables of the comparison, in Markdown, so that a terminal and docs/performance.md show the same. */
+
+import { describeMachine } from '@fanfare/kit/machine';
+import { markdownTable } from '@fanfare/kit/markdown-table';
+import { median } from '@fanfare/kit/median';
 import type { LoadResult } from '../load/result.js';
-import { describeMachine } from '../machine.js';
-import { markdownTable } from '../markdown-table.js';
-import { median } from '../median.js';
 import { type Compared, type Comparison, caseNamed } from './compare.js';
 import type { IdleSample } from './idle.js';
 import { coverageOf, type Estimate, estimate } from './statistics.js';

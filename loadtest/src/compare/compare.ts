@@ -1,6 +1,6 @@
 /** Carries out the cases, all servers in turns, so that what disturbs the machine disturbs all of them. */
 import type { LoadResult } from '../load/result.js';
-import { carryOutRuns, type Show } from '../load-command.js';
+import { carryOutRuns, type Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
 import { type Case, cases, everyone } from './cases.js';
 import { type IdleSample, measureIdle } from './idle.js';

@@ -1,8 +1,8 @@
 /** Whether a change has made Fanfare slower: ratios to others, taken now, against those that were recorded. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { Show } from '../load-command.js';
-import { markdownTable } from '../markdown-table.js';
+import { markdownTable } from '@fanfare/kit/markdown-table';
+import type { Show } from '../runs/load-command.js';
 import { compare } from './compare.js';
 import { ratios } from './compare-report.js';
 import { type Estimate, estimate } from './statistics.js';

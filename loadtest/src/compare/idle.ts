@@ -2,13 +2,13 @@
 import { readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Disposables } from '@fanfare/kit/disposables';
+import { readMemory } from '@fanfare/kit/process-usage';
 import type { Deployment } from '../load/deployment.js';
 import { ShardProcess } from '../load/shard-process.js';
 import { defaultWorkload } from '../load/workload.js';
-import type { Show } from '../load-command.js';
-import { readMemory } from '../process-usage.js';
+import type { Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
-import { Parts } from '../verify/parts.js';
 
 /** The first connections also pay for what a process allocates once: they stay, and are not counted. */
 const uncountedSubscribers = 2_000;
@@ -22,7 +22,7 @@ const collectionMs = 500;
 
 /** The environment of a Node process that is to collect its garbage on SIGUSR2 (collect-on-signal.ts). */
 const collectOnSignal: Readonly<Record<string, string>> = {
-  NODE_OPTIONS: `--expose-gc --import=${new URL('../../dist/collect-on-signal.js', import.meta.url).href}`,
+  NODE_OPTIONS: `--expose-gc --import=${new URL('../../dist/compare/collect-on-signal.js', import.meta.url).href}`,
 };
 
 export interface IdleSample {
@@ -43,7 +43,7 @@ export async function measureIdle(
   for (const name of names) if ((await servers[name]?.missing()) === null) present.push(name);
   for (let round = 1; round <= rounds; round++) {
     show.line(`idle subscribers: round ${round} of ${rounds}`);
-    await using parts = new Parts();
+    await using parts = new Disposables();
     const subjects: { readonly name: string; readonly deployment: Deployment }[] = [];
     for (const name of present) {
       const kind = servers[name];
@@ -62,7 +62,7 @@ export async function measureIdle(
   return samples;
 }
 
-async function open(parts: Parts, name: string, { targets }: Deployment, subscribers: number): Promise<void> {
+async function open(parts: Disposables, name: string, { targets }: Deployment, subscribers: number): Promise<void> {
   const protocol = servers[name]?.protocol;
   if (protocol === undefined) return;
   const workload = { ...defaultWorkload, subscribers };

@@ -1,5 +1,5 @@
 /** What can be said about a ratio from a few rounds. */
-import { median } from '../median.js';
+import { median } from '@fanfare/kit/median';
 
 export interface Estimate {
   readonly median: number;

@@ -1,5 +1,5 @@
 /** Whether publications come, each once and in the order of its topic. Numbers are given to the topics in turn. */
-import { readSequence } from '../load/stamp.js';
+import { readSequence } from '@fanfare/kit/stamp';
 
 export class Arrivals {
   /** Those that came as the next of their topic. */

@@ -1,8 +1,8 @@
 /** The table of `levels`, in Markdown. */
 
-import { describeMachine } from '../machine.js';
-import { markdownTable } from '../markdown-table.js';
-import { median } from '../median.js';
+import { describeMachine } from '@fanfare/kit/machine';
+import { markdownTable } from '@fanfare/kit/markdown-table';
+import { median } from '@fanfare/kit/median';
 import { type CandidateName, describeWorkload, type LevelsOptions, type LevelsSample } from './levels.js';
 
 /** What is the same but for the level; null: nothing is. */

@@ -1,14 +1,15 @@
 /** What `levels` measures: publisher, node, Redis, another node, subscriber. Publisher and subscriber are in this process. */
+
+import { Disposables } from '@fanfare/kit/disposables';
+import type { Level } from '@fanfare/kit/level';
+import { readCpuNs } from '@fanfare/kit/process-usage';
+import { masterArgs, startReplica } from '@fanfare/kit/replica';
+import { nowUs } from '@fanfare/kit/stamp';
 import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import { Connection } from '../load/connection.js';
 import { localTarget } from '../load/deployment.js';
 import { buildFrame, opcodes } from '../load/frame-walker.js';
-import { nowUs } from '../load/stamp.js';
-import { readCpuNs } from '../process-usage.js';
 import { protocols } from '../protocols/protocols.js';
-import { masterArgs, startReplica } from '../verify/cluster-under-test.js';
-import { Parts } from '../verify/parts.js';
-import type { Level } from '../verify/verdict.js';
 import { Arrivals } from './arrivals.js';
 import { type Pace, pace, type Schedule } from './pace.js';
 import { PublishTemplate } from './publish-template.js';
@@ -27,7 +28,7 @@ export class NodesWay implements Way {
   readonly #options: NodesWayOptions;
   readonly #redis: RedisProcess;
   readonly #nodes: readonly [NodeProcess, NodeProcess];
-  readonly #parts: Parts;
+  readonly #parts: Disposables;
   readonly #topics: readonly string[];
   readonly #templates: readonly PublishTemplate[];
   readonly #arrivals: Arrivals;
@@ -39,7 +40,7 @@ export class NodesWay implements Way {
 
   static async open(options: NodesWayOptions): Promise<NodesWay> {
     const { level, traffic } = options;
-    await using parts = new Parts();
+    await using parts = new Disposables();
     const redis = parts.use(await startRedis({ args: masterArgs }));
     if (level === 'durable') parts.use(await startReplica(redis.port));
     const env = {
@@ -62,7 +63,7 @@ export class NodesWay implements Way {
     options: NodesWayOptions,
     redis: RedisProcess,
     nodes: readonly [NodeProcess, NodeProcess],
-    parts: Parts,
+    parts: Disposables,
   ) {
     this.#options = options;
     this.#redis = redis;

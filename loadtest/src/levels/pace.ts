@@ -1,7 +1,7 @@
 /** When the bursts of an open loop leave: on a schedule, whatever has become of the ones before. */
 import { createHistogram } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { nowUs } from '../load/stamp.js';
+import { nowUs } from '@fanfare/kit/stamp';
 
 export interface Schedule {
   readonly bursts: number;

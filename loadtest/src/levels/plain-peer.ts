@@ -4,8 +4,8 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { blankData, nowUs, writeStamp } from '../load/stamp.js';
-import { readReply } from '../verify/redis-command.js';
+import { readReply } from '@fanfare/kit/redis-command';
+import { blankData, nowUs, writeStamp } from '@fanfare/kit/stamp';
 import { Arrivals } from './arrivals.js';
 import { pace } from './pace.js';
 import type { PeerAnswer, PeerCommand } from './plain-way.js';

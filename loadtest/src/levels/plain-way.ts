@@ -2,9 +2,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { Disposables } from '@fanfare/kit/disposables';
+import { readCpuNs } from '@fanfare/kit/process-usage';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
-import { readCpuNs } from '../process-usage.js';
-import { Parts } from '../verify/parts.js';
 import type { Pace, Schedule } from './pace.js';
 import { type Cpu, readRedisCpuNs, type Traffic, untilSettled, type Way } from './way.js';
 
@@ -28,11 +28,11 @@ export class PlainWay implements Way {
   readonly #publisher: PeerProcess;
   readonly #subscriber: PeerProcess;
   readonly #traffic: Traffic;
-  readonly #parts: Parts;
+  readonly #parts: Disposables;
   #sent = 0;
 
   static async open(traffic: Traffic): Promise<PlainWay> {
-    await using parts = new Parts();
+    await using parts = new Disposables();
     const redis = parts.use(await startRedis());
     const publisher = parts.use(new PeerProcess());
     const subscriber = parts.use(new PeerProcess());
@@ -46,7 +46,7 @@ export class PlainWay implements Way {
     readonly publisher: PeerProcess;
     readonly subscriber: PeerProcess;
     readonly traffic: Traffic;
-    readonly parts: Parts;
+    readonly parts: Disposables;
   }) {
     this.#redis = made.redis;
     this.#publisher = made.publisher;

@@ -1,6 +1,7 @@
 /** The command that publishes to one topic, encoded once: for each publication its number and its time are written into a copy. */
+
+import { blankData, stampBytes, stampMark, writeStamp } from '@fanfare/kit/stamp';
 import { MsgpackClientCodec } from '@fanfare/protocol';
-import { blankData, stampBytes, stampMark, writeStamp } from '../load/stamp.js';
 
 export interface PublishTemplateOptions {
   readonly topic: string;

@@ -1,7 +1,7 @@
 /** A way of publications from a publisher to a subscriber, through two processes and the Redis between them. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { redisCommand } from '@fanfare/kit/redis-command';
 import type { RedisProcess } from '@fanfare/local-cluster';
-import { redisCommand } from '../verify/redis-command.js';
 import type { Pace, Schedule } from './pace.js';
 
 export interface Traffic {

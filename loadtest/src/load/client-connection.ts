@@ -1,10 +1,10 @@
 /** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
 import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
+import type { Target } from '@fanfare/kit/broker-url';
+import { blankData, stampBytes, stampText } from '@fanfare/kit/stamp';
+import { within } from '@fanfare/kit/within';
 import { WebSocket } from 'ws';
-import { within } from '../verify/within.js';
-import type { Target } from './connection.js';
 import type { Member } from './member.js';
-import { blankData, stampBytes, stampText } from './stamp.js';
 
 /** Nothing listens there. */
 const nowhere = 'ws://127.0.0.1:1';

@@ -4,8 +4,9 @@
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { Target } from '@fanfare/kit/broker-url';
+import { within } from '@fanfare/kit/within';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
-import { within } from '../verify/within.js';
 import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
@@ -16,15 +17,6 @@ const headEnd = Buffer.from('\r\n\r\n');
 
 /** Subscriptions asked for in one write; more wait for the answers. */
 const maxSubscribing = 256;
-
-export interface Target {
-  readonly host: string;
-  readonly port: number;
-  readonly isTls: boolean;
-  /** Null: the protocol's own. */
-  readonly path: string | null;
-  readonly token: string | null;
-}
 
 export interface ConnectionOptions {
   readonly protocol: Protocol;

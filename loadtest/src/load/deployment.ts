@@ -1,5 +1,5 @@
 /** What is put under load: servers that were started for it, or that run somewhere. */
-import type { Target } from './connection.js';
+import type { Target } from '@fanfare/kit/broker-url';
 
 export interface DeployedProcess {
   readonly name: string;
@@ -19,4 +19,9 @@ export interface Deployment extends AsyncDisposable {
 /** A server that listens on this machine. */
 export function localTarget(port: number): Target {
   return { host: '127.0.0.1', port, isTls: false, path: null, token: null };
+}
+
+/** A broker that already runs elsewhere. */
+export function remoteDeployment(target: Target): Deployment {
+  return { targets: [target], processes: [], redisPort: null, metricsUrls: [], [Symbol.asyncDispose]: async () => {} };
 }

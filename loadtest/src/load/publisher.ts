@@ -1,7 +1,8 @@
 /** Sends numbered, stamped publications on one connection: what a turn adds leaves in one write. */
+
+import { writeStamp } from '@fanfare/kit/stamp';
 import type { Protocol } from '../protocols/protocol.js';
 import type { Connection } from './connection.js';
-import { writeStamp } from './stamp.js';
 
 type Outlet = Pick<Connection, 'frame' | 'write' | 'isConnected'>;
 

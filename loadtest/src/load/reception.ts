@@ -2,8 +2,8 @@
  * What subscribers get: for each subscription and stream the number that comes next, so that what is lost, comes twice or out of
  * order is seen for each of them, in memory that does not grow with the run.
  */
-import { build, type Histogram } from 'hdr-histogram-js';
-import { nowUs, readPlannedUs, readSequence, readStream } from './stamp.js';
+import { newHistogram, recordUs } from '@fanfare/kit/histogram';
+import { nowUs, readPlannedUs, readSequence, readStream } from '@fanfare/kit/stamp';
 import { streamsOf, topicsOfSubscriber, type Workload } from './workload.js';
 
 /** The subscriber does not know where the stream stands: the next number is as good as any. */
@@ -20,18 +20,6 @@ export interface ReceptionCounts {
   readonly foreign: number;
   /** Streams that a subscriber came to so late that nobody knows what it should have got. */
   readonly unproven: number;
-}
-
-/** What takes longer counts as this. */
-export const longestUs = 60_000_000;
-
-/** Latencies from 1 µs to a minute, with three digits. */
-export function newHistogram(): Histogram {
-  return build({ lowestDiscernibleValue: 1, highestTrackableValue: longestUs, numberOfSignificantValueDigits: 3 });
-}
-
-export function recordUs(histogram: Histogram, us: number): void {
-  histogram.recordValue(Math.min(longestUs, Math.max(1, us)));
 }
 
 interface Place {

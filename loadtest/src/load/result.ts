@@ -1,6 +1,6 @@
 /**
  * What came of a load. `result.json` holds these. The schema is the one declaration: types are inferred from it, reading checks by
- * it, and docs/loadtest.md lists its descriptions.
+ * it, and docs/reference/loadtest.md lists its descriptions.
  */
 import { z } from 'zod';
 import type { Workload } from './workload.js';
@@ -172,7 +172,7 @@ export type RateSearch = Readonly<z.infer<typeof rateSearchSchema>>;
 
 export type ResultFile = Readonly<z.infer<typeof resultFileSchema>>;
 
-/** The parts of the schema with their names, in the order of docs/loadtest.md. */
+/** The parts of the schema with their names, in the order of docs/reference/loadtest.md. */
 export const resultParts: readonly (readonly [string, z.ZodObject])[] = [
   ['The file', resultFileSchema],
   ['A result', loadResultSchema],

@@ -1,13 +1,14 @@
 /** Puts a load on a deployment: opens the connections, warms up, measures, waits for what is still on its way, and reckons. */
+
+import { Disposables } from '@fanfare/kit/disposables';
+import { mergeHistograms } from '@fanfare/kit/histogram';
+import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { ProtocolName } from '../protocols/protocols.js';
-import { Parts } from '../verify/parts.js';
 import type { Deployment } from './deployment.js';
-import { mergeHistograms } from './histogram.js';
 import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
-import { nowUs } from './stamp.js';
 import { sumTurns } from './turns.js';
 import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
@@ -35,7 +36,7 @@ export interface LoadOptions {
 }
 
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  await using parts = new Parts();
+  await using parts = new Disposables();
   const { workload, deployment, generators } = options;
   const shards = Array.from({ length: generators }, () => parts.use(new ShardProcess()));
   const pids = shards.map(({ pid }) => pid);

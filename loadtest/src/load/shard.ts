@@ -4,16 +4,18 @@
  */
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import type { Target } from '@fanfare/kit/broker-url';
+import { longestUs, newHistogram, recordUs } from '@fanfare/kit/histogram';
+import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
 import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
-import { Connection, type Target } from './connection.js';
+import { Connection } from './connection.js';
 import { forEachAtOnce } from './limit.js';
 import type { Member } from './member.js';
 import { Publisher } from './publisher.js';
-import { longestUs, newHistogram, Reception, type ReceptionCounts, recordUs } from './reception.js';
-import { nowUs } from './stamp.js';
+import { Reception, type ReceptionCounts } from './reception.js';
 import { noTurns, sumTurns, type Turns } from './turns.js';
 import { backPrefix, publisherPrefix, stalledPrefix } from './validity.js';
 import {

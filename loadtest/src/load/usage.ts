@@ -1,8 +1,8 @@
 /** What the processes of a load use, read from /proc and from Redis. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { readCpuNs, readMemory } from '../process-usage.js';
-import { redisCommand } from '../verify/redis-command.js';
+import { readCpuNs, readMemory } from '@fanfare/kit/process-usage';
+import { redisCommand } from '@fanfare/kit/redis-command';
 import type { Deployment } from './deployment.js';
 
 export interface Usage {

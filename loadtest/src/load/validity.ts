@@ -1,4 +1,4 @@
-/** When a figure is not one: each rule is a way in which load tests have fooled people. docs/loadtest.md lists them. */
+/** When a figure is not one: each rule is a way in which load tests have fooled people. docs/reference/loadtest.md lists them. */
 import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 

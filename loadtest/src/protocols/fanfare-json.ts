@@ -1,6 +1,7 @@
 /** `fanfare.v1.json` (PROTOCOL.md section 5.1). */
+
+import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import { endpointPath, jsonClientCodec, subprotocols } from '@fanfare/protocol';
-import { blankData, findStamp, stampMark } from '../load/stamp.js';
 import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';

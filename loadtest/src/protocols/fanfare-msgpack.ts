@@ -1,6 +1,7 @@
 /** `fanfare.v1.msgpack` (PROTOCOL.md section 5.2). */
+
+import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import { endpointPath, MsgpackClientCodec, subprotocols, Writer } from '@fanfare/protocol';
-import { blankData, findStamp, stampMark } from '../load/stamp.js';
 import { readFanfareMessage } from './fanfare-message.js';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';

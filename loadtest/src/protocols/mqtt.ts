@@ -2,7 +2,7 @@
  * MQTT 3.1.1 at QoS 0, over TCP or WebSocket: packets with a type in the first four bits and a length behind them. Without an
  * interval to keep alive (0), so that nobody need ping.
  */
-import { blankData } from '../load/stamp.js';
+import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol, Transport } from './protocol.js';
 import { takePublications } from './publications.js';
 import { type Measure, readUnits } from './whole-units.js';

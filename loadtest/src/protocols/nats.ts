@@ -2,7 +2,7 @@
  * The NATS client protocol: lines of text, those with a payload followed by it. Over WebSocket it is a stream in binary messages,
  * that begin and end anywhere. SUB and UNSUB are not answered, so each has a PING behind it: the PONG says that they are done.
  */
-import { blankData } from '../load/stamp.js';
+import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 import { type Measure, readUnits } from './whole-units.js';

@@ -1,5 +1,5 @@
 /** That of the raw server (raw-server.ts): the path says what a socket listens to, and a published message begins with its topic. */
-import { blankData } from '../load/stamp.js';
+import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 

@@ -2,7 +2,7 @@
  * Engine.IO 4 and Socket.IO 5 over WebSocket alone, as far as our server (socketio-server.ts) needs them: the first character of
  * a message is the Engine.IO packet's type, the second one, where that is a message, the Socket.IO packet's.
  */
-import { blankData, findStamp, stampMark } from '../load/stamp.js';
+import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 

@@ -1,5 +1,5 @@
 /** That of ws-redis-server.ts: JSON in text messages. */
-import { blankData, findStamp, stampMark } from '../load/stamp.js';
+import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 

@@ -1,9 +1,9 @@
 /** The course of a run: what was published and delivered, who was connected, and what the servers used, twice a second. */
 import type { LoadResult, Moment } from '../load/result.js';
 import type { Disturbance } from '../load/workload.js';
-import { count } from '../load-table.js';
 import type { Figure, Mark } from './chart.js';
 import { type Group, notesOn, type Section } from './group.js';
+import { count } from './load-table.js';
 
 export interface Course {
   readonly run: string;

@@ -1,5 +1,5 @@
 /** Server CPU for each delivery, servers side by side. */
-import { median } from '../median.js';
+import { median } from '@fanfare/kit/median';
 import type { Figure } from './chart.js';
 import { type Group, notesOn, type Section } from './group.js';
 

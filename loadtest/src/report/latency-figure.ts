@@ -1,9 +1,10 @@
 /** Latency by percentile, as HdrHistogram draws it: 50 %, 90 %, 99 %, 99.9 % at the same distance from each other. */
+
+import { mergeHistograms } from '@fanfare/kit/histogram';
 import type { Histogram } from 'hdr-histogram-js';
-import { mergeHistograms } from '../load/histogram.js';
-import { count, milliseconds } from '../load-table.js';
 import { type Figure, type Point, scaleOf } from './chart.js';
 import { nameOf, notesOn, type Section, unique } from './group.js';
+import { count, milliseconds } from './load-table.js';
 
 const pointsPerDecade = 12;
 /** More lines than this cannot be told apart: then each run has a chart of its own. */

@@ -1,8 +1,9 @@
 /** Memory against connections, where runs differ in them: the slope is what a connection costs. */
-import { count } from '../load-table.js';
-import { median } from '../median.js';
+
+import { median } from '@fanfare/kit/median';
 import type { Figure } from './chart.js';
 import { type Group, notesOn, type Section, unique } from './group.js';
+import { count } from './load-table.js';
 
 const mib = 2 ** 20;
 

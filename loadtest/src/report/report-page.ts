@@ -7,7 +7,6 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadResult } from '../load/result.js';
-import { loadColumns } from '../load-table.js';
 import { scenarios } from '../scenarios/scenarios.js';
 import { servers } from '../servers/servers.js';
 import type { Chart, Figure } from './chart.js';
@@ -15,6 +14,7 @@ import { type Course, coursesOf } from './course-figures.js';
 import { cpuFigures } from './cpu-figure.js';
 import { type NamedResultFile, type Section, sectionsOf, unique } from './group.js';
 import { latencyFigures } from './latency-figure.js';
+import { loadColumns } from './load-table.js';
 import { escapeHtml, table } from './markup.js';
 import { memoryFigures } from './memory-figure.js';
 import { styleSheet } from './style-sheet.js';
@@ -64,7 +64,7 @@ ${verdict(files.flatMap(({ results }) => results))}
 <main>
 <section id="results">
 <h2>Results</h2>
-<p>Each round in a line. docs/loadtest.md explains the columns.</p>
+<p>Each round in a line. docs/reference/loadtest.md explains the columns.</p>
 ${sections.map(({ section }) => resultTable(section, files)).join('\n')}
 </section>
 ${contents(sections)}

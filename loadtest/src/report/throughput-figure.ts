@@ -1,8 +1,8 @@
 /** Throughput against latency: how much more a load costs in latency. */
 import type { LoadResult } from '../load/result.js';
-import { count, milliseconds } from '../load-table.js';
 import { type Figure, scaleOf } from './chart.js';
 import { type Group, notesOn, type Section, unique } from './group.js';
+import { count, milliseconds } from './load-table.js';
 
 /** Highest against lowest. */
 const leastSpread = 1.1;

@@ -1,5 +1,5 @@
 /** Options of scenarios: declared once, read from flags and from plans, explained in the help. Each takes several values. */
-import { readInteger, readNumber, UsageError } from '../flags.js';
+import { readInteger, readNumber, UsageError } from '@fanfare/kit/flags';
 
 /** Limits for an option's numbers. */
 export interface Range {

@@ -1,7 +1,8 @@
 /** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
+
+import { Disposables } from '@fanfare/kit/disposables';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
-import { Parts } from '../verify/parts.js';
 
 /** A process that listens on this machine. */
 export interface ServerProcess extends AsyncDisposable {
@@ -15,7 +16,7 @@ export async function deployNodes(
   nodes: number,
   start: (index: number) => Promise<ServerProcess>,
 ): Promise<Deployment> {
-  await using parts = new Parts();
+  await using parts = new Disposables();
   return await deploy(parts, null, nodes, start);
 }
 
@@ -23,13 +24,13 @@ export async function deployNodesOnRedis(
   nodes: number,
   start: (redisUrl: string) => Promise<ServerProcess>,
 ): Promise<Deployment> {
-  await using parts = new Parts();
+  await using parts = new Disposables();
   const redis = parts.use(await startRedis());
   return await deploy(parts, redis, nodes, () => start(redis.url));
 }
 
 async function deploy(
-  parts: Parts,
+  parts: Disposables,
   redis: RedisProcess | null,
   nodes: number,
   start: (index: number) => Promise<ServerProcess>,

@@ -3,7 +3,7 @@
  * sets it: a second supervisor would get half of the clients, unnoticed.
  */
 import { createServer, type Server as NetServer } from 'node:net';
-import { cannotListen, Server } from '../../connection/server.js';
+import { cannotListen, findPort } from '../../connection/listeners.js';
 
 interface Address {
   readonly host: string;
@@ -24,10 +24,10 @@ const attempts = 5;
 export async function claimPort({ host, port }: Address): Promise<number> {
   if (port !== 0) {
     if ((await claim(port)) === null) throw cannotListen({ port });
-    return await Server.findPort({ host, port });
+    return await findPort({ host, port });
   }
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const free = await Server.findPort({ host, port });
+    const free = await findPort({ host, port });
     if ((await claim(free)) !== null) return free;
   }
   throw cannotListen({ port });

@@ -1,0 +1,76 @@
+/** HTTP requests and responses of uWebSockets: headers in, refusals out. */
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import type { HandshakeRequest, Refused, Requester } from './handshake.js';
+
+/** The value of a header, by its name in lower case; empty if it is missing. */
+export type ReadHeader = (name: string) => string;
+
+/**
+ * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of uWebSockets returns the first line
+ * only: a client could hide the `X-Forwarded-For` of a proxy behind its own, and a second origin would not be checked.
+ */
+export function headersOf(request: HttpRequest): ReadHeader {
+  const headers = new Map<string, string>();
+  request.forEach((name, value) => {
+    const before = headers.get(name) ?? '';
+    headers.set(name, before === '' ? value : `${before}, ${value}`);
+  });
+  return (name) => headers.get(name) ?? '';
+}
+
+export function requesterOf(response: HttpResponse, header: ReadHeader): Requester {
+  return {
+    origin: header('origin'),
+    remoteAddress: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
+    forwardedFor: header('x-forwarded-for'),
+  };
+}
+
+export function handshakeOf(request: HttpRequest, header: ReadHeader): HandshakeRequest {
+  return {
+    method: () => request.getMethod(),
+    path: () => request.getUrl(),
+    header,
+    query: (name) => request.getQuery(name) ?? '',
+  };
+}
+
+export function sendRefusal(response: HttpResponse, { status, headers, sentence }: Refused, isHead: boolean): void {
+  const body = Buffer.from(`${sentence}\n`);
+  response.cork(() => {
+    response.writeStatus(status);
+    for (const [name, value] of Object.entries(headers)) response.writeHeader(name, value);
+    response.writeHeader('Content-Type', 'text/plain; charset=utf-8');
+    // Any page may read the sentence: it is for the author of that page, and contains no secret.
+    response.writeHeader('Access-Control-Allow-Origin', '*');
+    if (isHead) endWithoutBody(response, body.length);
+    else response.end(body, true);
+  });
+}
+
+export function sendJson(response: HttpResponse, status: string, body: unknown): void {
+  response.cork(() => {
+    response
+      .writeStatus(status)
+      .writeHeader('Content-Type', 'application/json')
+      .writeHeader('Cache-Control', 'no-store');
+    response.end(JSON.stringify(body));
+  });
+}
+
+/**
+ * Ends the answer to a HEAD request with the length that the body of GET has (RFC 9110 section 9.3.2), and closes. `endWithoutBody` of the
+ * library terminates the process, or keeps the socket open forever if there is an abort handler.
+ */
+function endWithoutBody(response: HttpResponse, bodyLength: number): void {
+  let isClosed = false;
+  response.onAborted(() => {
+    isClosed = true;
+  });
+  response.writeHeader('Connection', 'close');
+  response.tryEnd('', bodyLength);
+  // The library sends the head when its own callback returns.
+  setImmediate(() => {
+    if (!isClosed) response.close();
+  });
+}

@@ -1,0 +1,134 @@
+/** Carries out scenarios: starts what they need, puts the load on it, and answers what came of it. */
+
+import { checkBroker } from '@fanfare/kit/broker-url';
+import { UsageError } from '@fanfare/kit/flags';
+import { maxStreams } from '@fanfare/kit/stamp';
+import { remoteDeployment } from '../load/deployment.js';
+import type { LoadResult, Moment } from '../load/result.js';
+import { runLoad } from '../load/run-load.js';
+import { streamsOf } from '../load/workload.js';
+import { type ProtocolName, protocols } from '../protocols/protocols.js';
+import type { Run } from '../scenarios/scenario.js';
+import type { ServerKind } from '../servers/server.js';
+import { servers } from '../servers/servers.js';
+
+/** Connections of one process: it may open 20,000 files on many machines. */
+const maxConnectionsPerGenerator = 15_000;
+
+export interface LoadSettings {
+  /** Names of the servers that are started for it. */
+  readonly servers: readonly string[];
+  /** A broker that runs already, instead of them; null: none. */
+  readonly url: string | null;
+  readonly token: string | null;
+  readonly encoding: 'msgpack' | 'json';
+  /** Whether the typed client is used in any case. */
+  readonly isTyped: boolean;
+  /** Generator processes; null: as many as the connections need. */
+  readonly generators: number | null;
+  readonly rounds: number;
+}
+
+export interface Show {
+  line(text: string): void;
+  moment(moment: Moment): void;
+}
+
+/** Throws a {@link UsageError} where a run cannot be carried out like this: before an hour of load, not after it. */
+export function checkRun(run: Run, { servers: names, url, generators, isTyped }: LoadSettings): void {
+  const { workload, label } = run;
+  const streams = streamsOf(workload);
+  if (streams > maxStreams) {
+    throw new UsageError(`Topics and publishers may be at most ${maxStreams}, whichever is more, not ${streams}.`);
+  }
+  const connections = Math.max(workload.subscribers, workload.perSecond > 0 ? workload.publishers : 0);
+  if (generators !== null && generators > connections) {
+    throw new UsageError(
+      `--generators must be at most ${connections} for "${label}", so that each has a connection, not ${generators}.`,
+    );
+  }
+  const needsClient = isTyped || run.needsClient;
+  for (const name of url === null ? names : []) {
+    const cannot = whatItCannot(name, { ...run, needsClient });
+    if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: leave it out.`);
+  }
+}
+
+/** What a run asks for that this kind of server cannot do; null: nothing. */
+function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
+  const { isAlone = false, protocol } = kindNamed(name);
+  if (needsClient && !name.startsWith('fanfare')) {
+    return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
+  }
+  if (isAlone && nodes > 1) return `be ${nodes} nodes, for its processes know nothing of each other`;
+  const unsubscribes = workload.disturbances.some((each) => each.name === 'resubscribe');
+  if (unsubscribes && protocols[protocol].unsubscribe([]) === null) return 'end a subscription, as this load does';
+  return null;
+}
+
+/**
+ * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result stands in `results` as soon as its run
+ * has ended: those of before are kept where a later run fails or is stopped.
+ */
+export async function carryOutRuns(
+  runs: readonly Run[],
+  settings: LoadSettings,
+  show: Show,
+  results: LoadResult[] = [],
+): Promise<readonly LoadResult[]> {
+  const present = await findPresent(settings, show);
+  for (const run of runs) {
+    for (let round = 1; round <= settings.rounds; round++) {
+      // Whoever comes first in one round comes last in the next.
+      for (const name of round % 2 === 1 ? present : present.toReversed()) {
+        show.line(`${run.label}: ${name}${settings.rounds > 1 ? `, round ${round} of ${settings.rounds}` : ''}`);
+        results.push(await carryOutRun(run, name, settings, show));
+      }
+    }
+  }
+  return results;
+}
+
+export async function carryOutRun(run: Run, name: string, settings: LoadSettings, show: Show): Promise<LoadResult> {
+  const { scenario, label, workload, needsClient } = run;
+  const isTyped = settings.isTyped || needsClient;
+  const { url, token, encoding } = settings;
+  const { nodes, env } = run;
+  await using deployment =
+    url === null ? await kindNamed(name).start({ nodes, env }) : remoteDeployment(await checkBroker(url, token));
+  const protocol: ProtocolName = url === null ? kindNamed(name).protocol : encoding;
+  const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
+  return await runLoad({
+    scenario,
+    label,
+    server: isTyped ? `${name}, typed client` : name,
+    workload,
+    deployment,
+    protocol,
+    isTyped,
+    generators: settings.generators ?? wanted,
+    onMoment: (moment) => show.moment(moment),
+    onHole: ({ message }) => show.line(`The course has a hole: ${message}`),
+  });
+}
+
+/** Those that this machine has; the others are left out aloud. */
+export async function findPresent({ servers: names, url }: LoadSettings, show: Show): Promise<readonly string[]> {
+  if (url !== null) return ['the broker at the URL'];
+  const present: string[] = [];
+  const reasons: string[] = [];
+  for (const name of names) {
+    const missing = await kindNamed(name).missing();
+    if (missing === null) present.push(name);
+    else reasons.push(`${name} cannot be started: ${missing}`);
+  }
+  if (present.length === 0) throw new UsageError(reasons.join(' '));
+  for (const reason of reasons) show.line(reason);
+  return present;
+}
+
+function kindNamed(name: string): ServerKind {
+  const kind = servers[name];
+  if (kind !== undefined) return kind;
+  throw new UsageError(`--servers does not know "${name}", only ${Object.keys(servers).join(', ')}.`);
+}

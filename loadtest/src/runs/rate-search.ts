@@ -1,0 +1,136 @@
+/**
+ * The maximum sustainable rate: publications leave ever faster, until a run does not hold what it was to hold. Each step is a run of its
+ * own on a fresh deployment.
+ */
+
+import { median } from '@fanfare/kit/median';
+import type { LoadResult, RateSearch } from '../load/result.js';
+import { mostGeneratorCpu, mostSlipP99Us } from '../load/validity.js';
+import { count, milliseconds } from '../report/load-table.js';
+import type { Run } from '../scenarios/scenario.js';
+import { carryOutRun, findPresent, type LoadSettings, type Show } from './load-command.js';
+
+/** The rate that held and the next that did not are no further apart. */
+const precision = 1.05;
+/** Below it nothing is sought. */
+const leastPerSecond = 1;
+/** Of a CPU for each node: with more it is full. */
+const fullCpu = 0.9;
+
+export interface Bracket<Step> {
+  /** The highest that held, and the lowest that did not; null: there was none. */
+  readonly held: Step | null;
+  readonly failed: Step;
+}
+
+/** Doubles what holds and halves what does not, until one of each is known, then bisects what is between them. */
+export async function findHighest<Step>(
+  first: number,
+  attempt: (perSecond: number) => Promise<{ readonly step: Step; readonly holds: boolean }>,
+): Promise<Bracket<Step>> {
+  type Tried = { readonly at: number; readonly step: Step };
+  let held = null as Tried | null;
+  let failed = null as Tried | null;
+  for (let at = first; ; ) {
+    const { step, holds } = await attempt(at);
+    if (holds) held = { at, step };
+    else failed = { at, step };
+    if (failed === null) at *= 2;
+    else if (held === null && at / 2 < leastPerSecond) return { held: null, failed: failed.step };
+    else if (held === null) at /= 2;
+    else if (failed.at <= held.at * precision) return { held: held.step, failed: failed.step };
+    // Rates differ by factors, so the middle is the geometric one; three digits are enough to read.
+    else at = Number(Math.sqrt(held.at * failed.at).toPrecision(3));
+  }
+}
+
+/**
+ * Each run on each server. What does not hold is tried again, `rounds` times: others may have disturbed the machine. What has come of it
+ * so far stands in `results` and `searches`.
+ */
+export async function searchRates(
+  runs: readonly Run[],
+  maxP99Ms: number,
+  settings: LoadSettings,
+  show: Show,
+  results: LoadResult[],
+  searches: RateSearch[],
+): Promise<void> {
+  const names = await findPresent(settings, show);
+  for (const run of runs) {
+    for (const name of names) {
+      const bracket = await findHighest(run.workload.perSecond, async (perSecond) => {
+        const label = `${run.label}, ${rateText(perSecond)}/s`;
+        const faster = { ...run, label, workload: { ...run.workload, perSecond } };
+        for (let round = 1; ; round++) {
+          const step = await carryOutRun(faster, name, settings, show);
+          results.push(step);
+          const failure = failureOf(step, maxP99Ms);
+          show.line(`${label}: ${name}: ${failure ?? `held, p99 ${milliseconds(step.latency.p99)} ms`}`);
+          if (failure === null || round > settings.rounds) return { step, holds: failure === null };
+        }
+      });
+      searches.push(conclude(run, bracket, maxP99Ms));
+    }
+  }
+}
+
+/** Why it did not hold; null: it did. */
+function failureOf({ complaints, latency }: LoadResult, maxP99Ms: number): string | null {
+  const [complaint] = complaints;
+  if (complaint !== undefined) return complaint.replace(/\.$/, '');
+  return latency.p99 > maxP99Ms * 1_000 ? `p99 was ${milliseconds(latency.p99)} ms, more than ${maxP99Ms}` : null;
+}
+
+/** What came of a search, and who is to blame that it ended there. */
+export function conclude(
+  { label, nodes }: Pick<Run, 'label' | 'nodes'>,
+  { held, failed }: Bracket<LoadResult>,
+  maxP99Ms: number,
+): RateSearch {
+  const { scenario, server, generatorCpu, slipP99Us, serverCpuUs, redisCpuUs } = failed;
+  // What the generator sends or reads late looks like a slow server: nothing can be said of that one.
+  const isGenerator = generatorCpu > mostGeneratorCpu || slipP99Us > mostSlipP99Us;
+  // Half seconds, for what follows the last publication is no longer that load.
+  const serverCpu = medianOf(failed, 'serverCpu');
+  const redisCpu = medianOf(failed, 'redisCpu');
+  const isFull = serverCpu >= fullCpu * nodes;
+  const found =
+    held === null
+      ? 'no rate held'
+      : `${isGenerator ? 'at least ' : ''}${rateOf(held)} held, with ${count(held.deliveries / held.workload.seconds)} deliveries a second and a p99 of ${milliseconds(held.latency.p99)} ms`;
+  const busy = `its busiest process used ${percent(generatorCpu)} of a CPU`;
+  const cause = !isGenerator
+    ? `${isFull ? 'The server is full' : 'The limit is not the generator'}; of the generator, ${busy.replace('its', 'the')}.`
+    : `The limit is the generator, not the server: ${busy}${generatorCpu > mostGeneratorCpu ? '' : ' and still fell behind, so something else on this machine held it up'}.`;
+  const usage =
+    serverCpuUs === null || failed.moments.length === 0
+      ? ''
+      : ` ${nodes === 1 ? 'The server' : `${nodes} nodes together`} used ${percent(serverCpu)} of a CPU${redisCpuUs === null ? '' : `, Redis ${percent(redisCpu)}`}.`;
+  return {
+    scenario,
+    label,
+    server,
+    highestPerSecond: held?.workload.perSecond ?? null,
+    limitedBy: isGenerator ? 'generator' : 'server',
+    says: `${scenario}, ${label}, ${server}: ${found}. At ${rateOf(failed)}: ${failureOf(failed, maxP99Ms)}. ${cause}${usage}`,
+  };
+}
+
+/** Over the run; 0 where nobody saw it. */
+function medianOf({ moments }: LoadResult, what: 'serverCpu' | 'redisCpu'): number {
+  const seen = moments.flatMap((moment) => moment[what] ?? []);
+  return seen.length === 0 ? 0 : median(seen);
+}
+
+function rateOf({ workload }: LoadResult): string {
+  return `${rateText(workload.perSecond)} publications a second`;
+}
+
+function rateText(perSecond: number): string {
+  return perSecond.toLocaleString('en-US', { maximumSignificantDigits: 6 });
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}

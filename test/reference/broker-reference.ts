@@ -1,0 +1,85 @@
+/** The generated pages about a node: settings, metrics and log events. */
+import { authFields } from '../../broker/src/auth/auth-config.js';
+import { logEvents } from '../../broker/src/observe/log.js';
+import {
+  buildInfo,
+  busyMetric,
+  counterMetrics,
+  gaugeMetrics,
+  histogramMetrics,
+  notReadyMetric,
+  workerMetrics,
+} from '../../broker/src/observe/metrics.js';
+import { settings } from '../../broker/src/settings/config.js';
+import { policyFields } from '../../broker/src/settings/config-documents.js';
+import { page, table } from './table.js';
+
+/** The headings of the fields of `FANFARE_AUTH`. */
+const authHeadings: Readonly<Record<keyof typeof authFields, string>> = {
+  '': 'Top level',
+  issuers: 'Elements of `issuers`',
+  keys: 'Elements of `keys` of an issuer',
+  apiKeys: 'Elements of `apiKeys`',
+  hook: '`hook`',
+};
+
+export function settingsPage(): string {
+  const variables = Object.values(settings).map(({ name, unit, fallback, mustBe, about }) => [
+    `\`${name}\``,
+    about,
+    mustBe,
+    unit,
+    fallback,
+  ]);
+  const policies = Object.entries(policyFields).map(([field, { unit, fallback, mustBe, about }]) => [
+    `\`${field}\``,
+    about,
+    mustBe,
+    unit,
+    fallback,
+  ]);
+  const auth = Object.entries(authFields).map(([part, fields]) => {
+    const rows = Object.entries(fields).map(([field, { about, mustBe, fallback }]) => [
+      `\`${field}\``,
+      about,
+      mustBe,
+      fallback,
+    ]);
+    const heading = authHeadings[part as keyof typeof authFields];
+    return `### ${heading}\n\n${table(['field', 'meaning', 'values', 'default'], rows)}`;
+  });
+  const columns = ['meaning, and what happens at the limit', 'values', 'unit', 'default'];
+  return page('Settings', '[configuration.md](../configuration.md) explains how to set them.', [
+    '## Environment variables',
+    table(['variable', ...columns], variables),
+    '## Fields of a topic policy (`FANFARE_TOPICS`)',
+    table(['field', ...columns], policies),
+    '## Fields of `FANFARE_AUTH`',
+    ...auth,
+  ]);
+}
+
+export function metricsPage(): string {
+  const row =
+    (suffix: string, type: string) =>
+    ([name, help]: readonly [string, string]): string[] => [`\`fanfare_${name}${suffix}\``, type, help];
+  const rows = [
+    ...Object.values(gaugeMetrics).map(row('', 'gauge')),
+    row('', 'gauge')(notReadyMetric),
+    row('', 'gauge')(buildInfo),
+    row('_total', 'counter')(busyMetric),
+    ...Object.values(counterMetrics).map(row('_total', 'counter')),
+    ...Object.values(histogramMetrics).map(row('', 'histogram')),
+    ...Object.values(workerMetrics).map(([name, type, help]) => row('', type)([name, help])),
+  ];
+  return page('Metrics', '[observability.md](../observability.md#metrics) explains where to read them.', [
+    table(['metric', 'type', 'meaning'], rows),
+  ]);
+}
+
+export function logEventsPage(): string {
+  const rows = Object.entries(logEvents).map(([event, meaning]) => [`\`${event}\``, meaning]);
+  return page('Log events', '[observability.md](../observability.md#log) explains the format of a log line.', [
+    table(['event', 'meaning'], rows),
+  ]);
+}

@@ -1,0 +1,25 @@
+/** The attackers' process: carries out one attack when its parent says so, tells what was seen, and ends. */
+import { once } from 'node:events';
+import { readNumber } from '@fanfare/kit/flags';
+import { attacks } from './attacks/index.js';
+import { type Addresses, type LinkCommand, Raid } from './raid.js';
+
+const [name = '', addresses = '', seconds = ''] = process.argv.slice(2);
+const chosen = attacks.find((attack) => attack.name === name);
+if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
+
+/** Resolves once the parent has done it. */
+async function link(command: LinkCommand): Promise<void> {
+  process.send?.(command);
+  await once(process, 'message');
+}
+
+process.once('message', async () => {
+  const target = JSON.parse(addresses) as Addresses;
+  const raid = new Raid(target, readNumber('seconds', seconds, 0, 3_600), chosen.answers, link);
+  await chosen.run(raid);
+  process.send?.(await raid.report(), () => process.exit());
+});
+// The parent is gone: so is the reason to be here.
+process.once('disconnect', () => process.exit(1));
+process.send?.('ready');

@@ -1,0 +1,38 @@
+/** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and good clients lose nothing. */
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { documentedRow } from '../src/abuse-report.js';
+import type { Attack } from '../src/attack.js';
+import { attacks } from '../src/attacks/index.js';
+import { besiege } from '../src/siege.js';
+
+const timeoutMs = 180_000;
+
+/** On several nodes: those that need them, and those on limits that hold for all nodes together. */
+const ofSeveral = ['subject-flood', 'publish-flood', 'revocation-flood'];
+
+const ofOne = attacks.filter(({ leastNodes }) => leastNodes === 1);
+const onThree = attacks.filter(({ name, leastNodes }) => leastNodes > 1 || ofSeveral.includes(name));
+
+async function expectNoFault(attack: Attack, nodes: number): Promise<void> {
+  const result = await besiege(attack, { seconds: 0.3, rounds: 1, nodes, attackerCpu: null });
+  expect(result.faults, JSON.stringify(result.outcomes)).toEqual([]);
+  expect(result.nodes).toBe(nodes);
+  expect(result.regulars.published).toBeGreaterThan(0);
+}
+
+it.concurrent.each(named(ofOne))('%s', (_, attack) => expectNoFault(attack, 1), timeoutMs);
+
+// One after the other: each has three nodes and a Redis to itself.
+it.each(named(onThree))('%s, on three nodes', (_, attack) => expectNoFault(attack, 3), timeoutMs);
+
+function named(some: readonly Attack[]): (readonly [name: string, attack: Attack])[] {
+  return some.map((attack) => [attack.name, attack] as const);
+}
+
+it('stands in docs/security.md, with the answer', () => {
+  const page = readFileSync(new URL('../../../docs/security.md', import.meta.url), 'utf8');
+  const [section = ''] = (page.split('## Attack tests\n')[1] ?? '').split('\n## ');
+  const rows = [...section.matchAll(/^\| (.+?) \| (.+?) \| /gm)].map(([, attack, answer]) => [attack, answer]).slice(1);
+  expect(rows).toEqual(attacks.map(documentedRow));
+});

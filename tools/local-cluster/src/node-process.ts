@@ -1,0 +1,162 @@
+/** A Fanfare node in its own process. */
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Child } from './child.js';
+import { findFreePort } from './free-port.js';
+
+const main = fileURLToPath(new URL('../../../broker/dist/main.js', import.meta.url));
+const startDeadlineMs = 60_000;
+/** Longer than a drain takes by default. */
+const stopDeadlineMs = 60_000;
+const pollIntervalMs = 10;
+
+export interface NodeOptions {
+  /** Nodes with the same Redis form one broker. Default: the in-memory relay. */
+  readonly redisUrl?: string;
+  /** More settings, `FANFARE_…`. The node does not inherit the settings of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The loopback address of both ports. Default: 127.0.0.1. */
+  readonly host?: string;
+  /** Default: a free one. */
+  readonly port?: number;
+  /** Default: a free one. */
+  readonly adminPort?: number;
+  /** Whether to wait until the node says that it is ready (default), or only until it listens. */
+  readonly waitReady?: boolean;
+}
+
+export class NodeProcess implements AsyncDisposable {
+  /** Where clients connect. */
+  readonly url: string;
+  readonly port: number;
+  readonly adminUrl: string;
+  readonly adminPort: number;
+  readonly #child: Child;
+
+  constructor(child: Child, host: string, ports: Ports, scheme: 'ws' | 'wss') {
+    this.#child = child;
+    this.port = ports.port;
+    this.adminPort = ports.adminPort;
+    this.url = `${scheme}://${host}:${ports.port}/ws`;
+    this.adminUrl = `http://${host}:${ports.adminPort}`;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Resolves with the exit code, or null if a signal ended it. */
+  get exited(): Promise<number | null> {
+    return this.#child.exited;
+  }
+
+  /** The last lines that it logged. */
+  logs(): string[] {
+    return this.#child.logs();
+  }
+
+  /** Sends SIGTERM, waits for the drain, and returns the exit code. */
+  stop(deadlineMs = stopDeadlineMs): Promise<number | null> {
+    return this.#child.stop(deadlineMs);
+  }
+
+  /** SIGKILL; resolves once it is gone. */
+  kill(): Promise<void> {
+    return this.#child.kill();
+  }
+
+  /** SIGSTOP: its connections stay open and nothing answers. */
+  pause(): void {
+    this.#child.pause();
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child.resume();
+  }
+
+  /** SIGKILL: a test that wants a drain asks for `stop`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#child.kill();
+  }
+}
+
+interface Ports {
+  readonly port: number;
+  readonly adminPort: number;
+}
+
+/** Starts a node and waits until it is ready. */
+export async function startNode(options: NodeOptions = {}): Promise<NodeProcess> {
+  if (!existsSync(main)) throw new Error('The broker has not been built: run "npm run build".');
+  for (let attempt = 1; ; attempt++) {
+    // Do not let the system choose: a killed node could not restart on that port for a minute, because its sockets in TIME_WAIT
+    // were bound without SO_REUSEADDR.
+    const port = options.port ?? (await findFreePort());
+    try {
+      return await startOn(port, options);
+    } catch (error) {
+      // Another process may have taken the port since we found it free.
+      const isTaken = (error as Error).message.includes(
+        `port ${port} of the address in FANFARE_HOST: the port is in use`,
+      );
+      if (options.port !== undefined || attempt === 3 || !isTaken) throw error;
+    }
+  }
+}
+
+async function startOn(port: number, options: NodeOptions): Promise<NodeProcess> {
+  const { redisUrl, env = {}, host = '127.0.0.1', adminPort = 0, waitReady = true } = options;
+  const child = new Child({
+    command: [process.execPath, main],
+    env: {
+      ...ownEnvironment(),
+      FANFARE_HOST: host,
+      FANFARE_PORT: String(port),
+      FANFARE_ADMIN_HOST: host,
+      FANFARE_ADMIN_PORT: String(adminPort),
+      // The Redis of a test is new, so there is no other node to wait for.
+      FANFARE_NEW_NODE_WAIT_MS: '0',
+      ...(redisUrl === undefined ? {} : { FANFARE_REDIS_URL: redisUrl }),
+      ...env,
+    },
+  });
+  const signal = AbortSignal.timeout(startDeadlineMs);
+  try {
+    const ports = await child.find(readPorts, signal);
+    if (ports === null) throw new Error(child.explain('The node ended before it listened.'));
+    const node = new NodeProcess(child, host, ports, env['FANFARE_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss');
+    if (waitReady) await becomesReady(node, child, signal);
+    return node;
+  } catch (error) {
+    await child.kill();
+    if (error !== signal.reason) throw error;
+    throw new Error(
+      child.explain(`The node was not ${waitReady ? 'ready' : 'listening'} after ${startDeadlineMs} ms.`),
+    );
+  }
+}
+
+/** If a test sets `FANFARE_…` for itself, the nodes that it starts must not inherit it. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('FANFARE_')));
+}
+
+function readPorts(line: string): Ports | null {
+  if (!line.startsWith('{') || !line.includes('"listening"')) return null;
+  const { event, port, adminPort } = JSON.parse(line) as Partial<Ports> & { event?: string };
+  if (event !== 'listening' || port === undefined || adminPort === undefined) return null;
+  return { port, adminPort };
+}
+
+async function becomesReady(node: NodeProcess, child: Child, signal: AbortSignal): Promise<void> {
+  while (true) {
+    if (child.hasExited) throw new Error(child.explain('The node ended before it was ready.'));
+    const response = await fetch(`${node.adminUrl}/readyz`, { signal }).catch(() => null);
+    await response?.body?.cancel();
+    if (response?.status === 200) return;
+    signal.throwIfAborted();
+    await delay(pollIntervalMs);
+  }
+}

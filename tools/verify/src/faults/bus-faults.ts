@@ -1,0 +1,107 @@
+/** Faults of the way between nodes and Redis. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { becomes } from '@fanfare/kit/within';
+import type { Fault } from '../fault.js';
+import { Subscribers } from '../subscribers.js';
+import { firstNode, proxyOf } from './victim.js';
+
+const blockedMs = 5_000;
+const intervalMs = 500;
+
+export const killPubsub: Fault = {
+  name: 'kill-pubsub',
+  about: 'Redis closes the connections on which nodes receive (CLIENT KILL TYPE pubsub), again every 500 ms.',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster, faultMs, note, reportProblem }) {
+    let killed = 0;
+    for (let rest = faultMs; rest > 0; rest -= intervalMs) {
+      killed += Number(await cluster.command('CLIENT', 'KILL', 'TYPE', 'pubsub'));
+      await delay(intervalMs);
+    }
+    note(`${killed} connections were killed.`);
+    if (killed === 0) reportProblem('Redis had no connection to kill');
+  },
+};
+
+/** Publications that fill Redis' buffer for a node that does not read: what the kernel holds comes on top. */
+const floodBytes = 16_000;
+const floodPerSecond = 400;
+const leastStallMs = 1_000;
+/** On a busy machine the flood is slower. At full speed, what comes meanwhile still fits into the history. */
+const maxStallMs = 20_000;
+
+export const outputBuffer: Fault = {
+  name: 'output-buffer',
+  about: 'Redis may hold 64 kB for a node; one stands still under load until Redis cuts its connection, then goes on.',
+  resets: 'none',
+  historySize: 10_000,
+  async prepare({ addAudience, addTopic, cluster, reportProblem, note, published }) {
+    const node = firstNode(cluster);
+    const { redis } = cluster;
+    const flood = addTopic('flood', floodBytes, floodPerSecond);
+    const { url } = node.process;
+    addAudience(await Subscribers.open({ url, topicsOfClients: [[flood]], published, name: 'flood' }), 'flood');
+    return {
+      async strike() {
+        await cluster.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 64kb 32kb 1');
+        node.process.pause();
+        const beganMs = performance.now();
+        flood.load.start();
+        await delay(leastStallMs);
+        const isCut = await becomes(maxStallMs, () =>
+          redis.logs().some((line) => line.includes('output buffer limits')),
+        );
+        const stalledMs = Math.round(performance.now() - beganMs);
+        node.process.resume();
+        await flood.load.stop();
+        await cluster.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 32mb 8mb 60');
+        if (isCut) note(`The node stood still for ${stalledMs} ms, and Redis has cut its connection.`);
+        else reportProblem(`Redis did not cut the connection within ${maxStallMs} ms`);
+      },
+    };
+  },
+};
+
+export const busBlackhole: Fault = {
+  name: 'bus-blackhole',
+  about: 'Nothing passes between a node and Redis for 5 s; connections stay open.',
+  resets: 'none',
+  isDetectable: true,
+  proxy: 'bus',
+  async strike({ cluster }) {
+    const proxy = proxyOf(cluster);
+    proxy.blackhole();
+    await delay(blockedMs);
+    await proxy.heal();
+  },
+};
+
+export const busHalfOpen: Fault = {
+  name: 'bus-half-open',
+  about: 'For 5 s a node reaches Redis, but nothing comes back.',
+  resets: 'none',
+  isDetectable: true,
+  proxy: 'bus',
+  async strike({ cluster }) {
+    const proxy = proxyOf(cluster);
+    proxy.block('toClient');
+    await delay(blockedMs);
+    await proxy.heal();
+  },
+};
+
+export const busReset: Fault = {
+  name: 'bus-reset',
+  about: "A node's connections to Redis are reset (RST), again every 500 ms.",
+  resets: 'none',
+  isDetectable: true,
+  proxy: 'bus',
+  async strike({ cluster, faultMs }) {
+    const proxy = proxyOf(cluster);
+    for (let rest = faultMs; rest > 0; rest -= intervalMs) {
+      proxy.reset();
+      await delay(intervalMs);
+    }
+  },
+};

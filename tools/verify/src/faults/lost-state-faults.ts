@@ -1,0 +1,152 @@
+/** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { redisCommand } from '@fanfare/kit/redis-command';
+import type { RedisProcess } from '@fanfare/local-cluster';
+import { masterName } from '../cluster-under-test.js';
+import type { Fault } from '../fault.js';
+import { firstNode } from './victim.js';
+
+/** Less than data may be older (broker/src/relay/memory-times.ts). */
+const snapshotAgeMs = 2_000;
+
+export const redisSnapshot: Fault = {
+  name: 'redis-snapshot',
+  about: 'Redis is killed (SIGKILL) and started again with a snapshot (RDB) that is 2 s old.',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster }) {
+    await cluster.command('SAVE');
+    await delay(snapshotAgeMs);
+    await restart(cluster.redis);
+  },
+};
+
+/** More than after its last sign of life a node may still have published (broker/src/relay/memory-times.ts). */
+const diedBeforeMs = 3_000;
+
+export const redisRestartAfterKill: Fault = {
+  name: 'redis-restart-after-kill',
+  about:
+    'A node is killed (SIGKILL) and started again. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  async strike({ cluster }) {
+    const node = firstNode(cluster);
+    await node.process.kill();
+    // However long its start takes: the dead one is to be known still.
+    await Promise.all([node.startAgain(), delay(diedBeforeMs).then(() => restart(cluster.redis))]);
+  },
+};
+
+async function restart(redis: RedisProcess): Promise<void> {
+  await redis.kill();
+  await redis.restart();
+}
+
+const hourSeconds = 3_600;
+/** Rounds of moving the clock and deleting histories. */
+const clockRounds = 3;
+
+export const clockBack: Fault = {
+  name: 'clock-back',
+  about:
+    'The clock of Redis is an hour ahead and is corrected while histories are deleted, so that they begin again; then Redis is killed and started again.',
+  resets: 'allowed',
+  clockAheadSeconds: hourSeconds,
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  async strike({ cluster, note, reportProblem }) {
+    const { clock, redis } = cluster;
+    if (clock === null) throw new Error('The clock of Redis cannot be moved.');
+    const seconds = async (): Promise<number> => Number(((await cluster.command('TIME')) as string[])[0]);
+    for (let round = 0; round < clockRounds; round++) {
+      const before = await seconds();
+      clock.set(round % 2 === 0 ? 0 : hourSeconds);
+      note(`The clock of Redis went by ${(await seconds()) - before} s.`);
+      if (round === 0 && (await seconds()) >= before) reportProblem('the clock of Redis did not go back');
+      const streams = (await cluster.command('KEYS', 'fanfare:topic:*')) as string[];
+      for (const stream of streams.filter((name) => !name.includes(':ids'))) await cluster.command('DEL', stream);
+      await delay(300);
+    }
+    await restart(redis);
+  },
+};
+
+/** How far the distant node is from Redis. */
+const distancesMs = [1, 3, 5, 10];
+
+export const scriptFlushDistant: Fault = {
+  name: 'script-flush-distant',
+  about:
+    'Redis forgets all scripts (SCRIPT FLUSH) again and again, while a node is 1 to 10 ms further away than the others.',
+  resets: 'none',
+  proxy: 'bus',
+  async strike({ cluster }) {
+    for (const distanceMs of distancesMs) {
+      cluster.proxy?.delay(distanceMs);
+      for (let flush = 0; flush < 3; flush++) {
+        await delay(100);
+        await cluster.command('SCRIPT', 'FLUSH');
+      }
+    }
+    cluster.proxy?.delay(0);
+  },
+};
+
+export const newNodeAtRestart: Fault = {
+  name: 'new-node-at-restart',
+  about:
+    'Redis, which keeps nothing on disk, is killed (SIGKILL) and started again, empty, while a further node starts.',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster, use }) {
+    await cluster.redis.kill();
+    const starting = cluster.startNewcomer();
+    // It tries to connect, and so do the others, with growing pauses.
+    await delay(1_000);
+    await cluster.redis.restart();
+    use(await starting);
+  },
+};
+
+export const plannedFailover: Fault = {
+  name: 'planned-failover',
+  about:
+    'A Sentinel is told to make one of two replicas the master (SENTINEL FAILOVER), and demotes the old one ten seconds later.',
+  resets: 'none',
+  replica: 'watched',
+  async strike({ cluster: { redis, sentinel } }) {
+    if (sentinel === null) throw new Error('There is no Sentinel.');
+    await redisCommand(sentinel.port, ['SENTINEL', 'FAILOVER', masterName]);
+    const deadline = performance.now() + demotionDeadlineMs;
+    // It closes connections when it becomes one.
+    const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
+    while (!(await role()).includes('role:slave')) {
+      if (performance.now() > deadline) throw new Error('The Sentinel has not demoted the old master.');
+      await delay(50);
+    }
+  },
+};
+
+const demotionDeadlineMs = 30_000;
+
+export const flushallInRollingRestart: Fault = {
+  name: 'flushall-in-rolling-restart',
+  about:
+    'Each node in turn is asked to stop (SIGTERM) and started again. All data in Redis is deleted (FLUSHALL) while the first one stops, when the second one has ended, and when the third one has started.',
+  resets: 'none',
+  async strike({ cluster, balancer, reportProblem }) {
+    const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');
+    for (const [index, node] of cluster.nodes.entries()) {
+      balancer.markDown(index);
+      const stopping = node.process.stop();
+      if (index === 0) await delay(500).then(flushall);
+      const code = await stopping;
+      if (code !== 0) reportProblem(`node-${index} ended with code ${code}, not 0`);
+      if (index === 1) await flushall();
+      await node.startAgain();
+      if (index === 2) await flushall();
+      balancer.markUp(index);
+    }
+  },
+};

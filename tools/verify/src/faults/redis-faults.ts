@@ -1,0 +1,169 @@
+/** Faults of Redis. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { redisCommand } from '@fanfare/kit/redis-command';
+import { startReplica } from '@fanfare/kit/replica';
+import { safeArgs } from '../cluster-under-test.js';
+import type { Fault, Stage } from '../fault.js';
+
+async function killAndRestart({ cluster: { redis } }: Stage): Promise<void> {
+  await redis.kill();
+  await redis.restart();
+}
+
+export const redisRestartAof: Fault = {
+  name: 'redis-restart-aof',
+  about: 'Redis, which writes each command to disk before it answers, is killed (SIGKILL) and started again.',
+  resets: 'none',
+  isDetectable: true,
+  // `everysec` may answer before it writes, where the disk is slow: then a kill loses what was acknowledged.
+  redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
+  strike: killAndRestart,
+};
+
+export const redisRestartEmpty: Fault = {
+  name: 'redis-restart-empty',
+  about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and started again, empty.',
+  resets: 'allowed',
+  isDetectable: true,
+  strike: killAndRestart,
+};
+
+export const redisFlushall: Fault = {
+  name: 'redis-flushall',
+  about: 'All data in Redis is deleted (FLUSHALL).',
+  resets: 'allowed',
+  async strike({ cluster }) {
+    await cluster.command('FLUSHALL');
+  },
+};
+
+async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: Stage): Promise<void> {
+  if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
+  await redis.kill();
+  // What the replica has not got by now it never gets.
+  await replicaLink?.refuse();
+  await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
+  proxy.retarget(replica.port);
+  use(await startReplica(replica.port, safeArgs));
+}
+
+export const redisFailover: Fault = {
+  name: 'redis-failover',
+  about:
+    'The master is killed (SIGKILL), its replica takes over and gets a replica of its own, and new connections are led there.',
+  resets: 'none',
+  isDetectable: true,
+  replica: 'direct',
+  proxy: 'allBuses',
+  strike: failOver,
+};
+
+/** Of the replica, in milliseconds: less than nodes remember what they published. */
+const lagMs = 500;
+
+export const redisFailoverBehind: Fault = {
+  name: 'redis-failover-behind',
+  about: 'As redis-failover, but nothing has reached the replica for the last 0.5 s: it lacks what came meanwhile.',
+  resets: 'none',
+  isDetectable: true,
+  replica: 'proxied',
+  proxy: 'allBuses',
+  async strike(stage) {
+    const { replica, replicaLink } = stage.cluster;
+    if (replica === null || replicaLink === null) throw new Error('There is no replica to fall behind.');
+    replicaLink.block('toClient');
+    await delay(lagMs);
+    const lackedBytes = (await replicated(stage.cluster.redis.port)) - (await replicated(replica.port));
+    stage.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
+    // A replica that lacks nothing would prove nothing.
+    if (lackedBytes <= 0) stage.reportProblem('the replica was not behind');
+    await failOver(stage);
+  },
+};
+
+/** Bytes of commands that the master has sent, or that the replica has carried out. */
+async function replicated(port: number): Promise<number> {
+  const info = String(await redisCommand(port, ['INFO', 'replication']));
+  const field = info.includes('role:slave') ? 'slave_repl_offset' : 'master_repl_offset';
+  return Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1]);
+}
+
+export const redisPause: Fault = {
+  name: 'redis-pause',
+  about: 'Redis answers no client for 3 s (CLIENT PAUSE 3000 ALL).',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster }) {
+    await cluster.command('CLIENT', 'PAUSE', '3000', 'ALL');
+    await delay(3_000);
+  },
+};
+
+export const redisSleep: Fault = {
+  name: 'redis-sleep',
+  about: 'Redis is busy with one command for 2 s (DEBUG SLEEP 2).',
+  resets: 'none',
+  isDetectable: true,
+  redisArgs: ['--enable-debug-command', 'local'],
+  async strike({ cluster }) {
+    await cluster.command('DEBUG', 'SLEEP', '2');
+  },
+};
+
+export const redisStop: Fault = {
+  name: 'redis-stop',
+  about: 'Redis stands still for 4 s (SIGSTOP, SIGCONT).',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster: { redis } }) {
+    await redis.pause();
+    await delay(4_000);
+    await redis.resume();
+  },
+};
+
+export const redisHang: Fault = {
+  name: 'redis-hang',
+  about:
+    'The master stands still for 6 s (SIGSTOP, SIGCONT): a Sentinel makes one of two replicas the master, and the old one its replica when it comes back.',
+  resets: 'allowed',
+  isDetectable: true,
+  replica: 'watched',
+  async strike({ cluster: { redis } }) {
+    await redis.pause();
+    await delay(6_000);
+    await redis.resume();
+    // The Sentinel gives the old master its place.
+    const deadline = performance.now() + demotionDeadlineMs;
+    // It closes connections when it becomes one.
+    const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
+    while (!(await role()).includes('role:slave')) {
+      if (performance.now() > deadline) throw new Error('The Sentinel has not replaced the master.');
+      await delay(50);
+    }
+  },
+};
+
+const demotionDeadlineMs = 30_000;
+
+export const redisReadonly: Fault = {
+  name: 'redis-readonly',
+  about: 'Redis is made the replica of a master that is not there, for 4 s: it takes no writes.',
+  resets: 'none',
+  isDetectable: true,
+  async strike({ cluster }) {
+    // Nothing listens on port 1.
+    await cluster.command('REPLICAOF', '127.0.0.1', '1');
+    await delay(4_000);
+    await cluster.command('REPLICAOF', 'NO', 'ONE');
+  },
+};
+
+export const scriptFlush: Fault = {
+  name: 'script-flush',
+  about: 'Redis forgets all scripts (SCRIPT FLUSH).',
+  resets: 'none',
+  async strike({ cluster }) {
+    await cluster.command('SCRIPT', 'FLUSH');
+  },
+};

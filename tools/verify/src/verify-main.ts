@@ -1,0 +1,82 @@
+/** `npm run verify`. */
+import { UsageError } from '@fanfare/kit/flags';
+import { describeMachine } from '@fanfare/kit/machine';
+import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
+import { exitWhenStopped, untilStopped } from '@fanfare/kit/stop-signal';
+import { checkExistingCluster } from './existing-cluster.js';
+import { reportExistingCluster } from './existing-cluster-report.js';
+import { runTrial, type TrialResult } from './trial.js';
+import { reportVerdicts } from './verdict-report.js';
+import {
+  parseVerifyCommandLine,
+  type VerifyExistingRequest,
+  type VerifyRequest,
+  verifyHelp,
+  verifyList,
+} from './verify-command-line.js';
+
+async function carryOut(request: VerifyRequest): Promise<void> {
+  if (request.name === 'help') {
+    process.stdout.write(verifyHelp);
+    return;
+  }
+  if (request.name === 'list') {
+    process.stdout.write(verifyList());
+    return;
+  }
+  if (request.jsonFile !== null) await checkOutput(request.jsonFile);
+  if (request.name === 'verifyExisting') {
+    await verifyExisting(request);
+    return;
+  }
+  const { faults, options, jsonFile } = request;
+  void exitWhenStopped();
+  const results: TrialResult[] = [];
+  /** Faults without a verdict, and why. */
+  const unjudged: { readonly fault: string; readonly reason: string }[] = [];
+  for (const fault of faults) {
+    const beganMs = performance.now();
+    const say = (line: string): void => {
+      process.stderr.write(`${fault.name}, ${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${line}\n`);
+    };
+    try {
+      const result = await runTrial(fault, options, say);
+      say(result.isGood ? 'good' : `BAD: ${result.reasons.join('; ')}`);
+      results.push(result);
+    } catch (error) {
+      say(`NOT JUDGED: ${(error as Error).message}`);
+      unjudged.push({ fault: fault.name, reason: (error as Error).message });
+    }
+  }
+  if (results.length > 0) process.stdout.write(`${reportVerdicts(results, options)}\n`);
+  for (const { fault, reason } of unjudged) process.stdout.write(`\n${fault}: NOT JUDGED: ${reason}\n`);
+  if (jsonFile !== null) {
+    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, results, unjudged };
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  if (unjudged.length > 0 || results.some(({ isGood }) => !isGood)) process.exitCode = 1;
+}
+
+async function verifyExisting({ options, jsonFile }: VerifyExistingRequest): Promise<void> {
+  const beganMs = performance.now();
+  const say = (line: string): void => {
+    process.stderr.write(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${line}\n`);
+  };
+  const result = await checkExistingCluster(options, untilStopped(), say);
+  process.stdout.write(`${reportExistingCluster(result, options)}\n`);
+  if (jsonFile !== null) {
+    // The file is shown to others.
+    const { token: _, ...shown } = options;
+    const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options: shown, result };
+    await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
+  }
+  process.exitCode = result.isGood ? 0 : 1;
+}
+
+try {
+  await carryOut(parseVerifyCommandLine(process.argv.slice(2)));
+} catch (error) {
+  const isUsage = error instanceof UsageError;
+  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
+  process.exitCode = isUsage ? 2 : 1;
+}

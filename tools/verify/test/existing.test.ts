@@ -1,0 +1,153 @@
+/** The checker against a cluster that runs already: faults are made here, by hand. */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { type Cluster, startCluster, startNode } from '@fanfare/local-cluster';
+import { expect, it } from 'vitest';
+import { checkExistingCluster, type ExistingClusterOptions } from '../src/existing-cluster.js';
+import { reportExistingCluster } from '../src/existing-cluster-report.js';
+
+const main = fileURLToPath(new URL('../dist/verify-main.js', import.meta.url));
+const timeoutMs = 180_000;
+const never = new Promise(() => {});
+
+function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = {}): ExistingClusterOptions {
+  const [first = '', ...others] = nodes.map(({ url }) => url);
+  return {
+    urls: [first, ...others],
+    token: null,
+    rate: 200,
+    topics: 20,
+    lanesPerTopic: 1,
+    subscribers: 20,
+    topicsPerSubscriber: 1,
+    bytes: 50,
+    level: 'recoverable',
+    seconds: 3,
+    ...more,
+  };
+}
+
+/** Carries it out, and makes the fault when the load has begun. */
+async function check(options: ExistingClusterOptions, fault: () => Promise<unknown> = async () => {}) {
+  let struck: Promise<unknown> = Promise.resolve();
+  const result = await checkExistingCluster(options, never, (line) => {
+    if (line.includes('make the fault now')) struck = fault();
+  });
+  await struck;
+  return result;
+}
+
+it(
+  'is good if nothing is lost while a node is killed and Redis is restarted by hand',
+  async () => {
+    await using cluster = await startCluster({ nodes: 2 });
+    const options = optionsFor(cluster);
+    const result = await check(options, async () => {
+      await cluster.nodes[0]?.kill();
+      await cluster.redis?.restart();
+    });
+    expect(result.reasons).toEqual([]);
+    expect(result).toMatchObject({ isGood: true, findings: { lost: 0, duplicates: 0, outOfOrder: 0 } });
+    expect(result.reconnects).toBeGreaterThanOrEqual(10);
+    expect(result.published.acknowledged).toBeGreaterThan(400);
+    const report = reportExistingCluster(result, options);
+    expect(report).toMatch(/\| verdict +\| good/);
+    expect(report).toContain('Promised: every acknowledged publication reaches every subscriber once and in order');
+  },
+  timeoutMs,
+);
+
+it(
+  'is bad if the URLs are not one broker, and says what was lost',
+  async () => {
+    await using cluster = await startCluster({ nodes: 2, redis: false });
+    const options = optionsFor(cluster, { seconds: 2 });
+    const result = await check(options);
+    expect(result.isGood).toBe(false);
+    expect(result.findings.lost).toBeGreaterThan(0);
+    expect(reportExistingCluster(result, options)).toMatch(/\| verdict +\| BAD: \d+ lost/);
+  },
+  timeoutMs,
+);
+
+it(
+  'says that the level is another one than that of the cluster',
+  async () => {
+    await using cluster = await startCluster({ redis: false, env: { FANFARE_TOPICS: '{">":{"level":"fast"}}' } });
+    const result = await check(optionsFor(cluster, { seconds: 2 }));
+    expect(result.reasons).toContain(
+      'the topics verify.> have level fast on this cluster: use --level fast, or give them another level in FANFARE_TOPICS',
+    );
+    expect(await check(optionsFor(cluster, { seconds: 2, level: 'fast' }))).toMatchObject({
+      isGood: true,
+      reasons: [],
+    });
+  },
+  timeoutMs,
+);
+
+it(
+  'shows an API key, and says why it is not let in without',
+  async () => {
+    const key = 'fk_checker_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8';
+    const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+    const otherKey = 'fk_other_Hq3sT6vW9yZ2bC5dE8fG1hJ4kL7mN0pR';
+    const permissions = { publish: ['verify.>'], subscribe: ['verify.>'], history: ['verify.>'] };
+    const auth = {
+      apiKeys: [
+        { id: 'checker', sha256: hashOf(key), permissions },
+        { id: 'other', sha256: hashOf(otherKey), permissions: { publish: ['verify.>'] } },
+      ],
+    };
+    await using cluster = await startCluster({ redis: false, env: { FANFARE_AUTH: JSON.stringify(auth) } });
+    expect(await check(optionsFor(cluster, { seconds: 2, token: key }))).toMatchObject({ isGood: true });
+    await expect(check(optionsFor(cluster))).rejects.toThrow(/^The cluster does not accept the token, or asks for one/);
+    await expect(check(optionsFor(cluster, { token: otherKey }))).rejects.toThrow(/^The token must permit to publish/);
+    const nowhere = { urls: ['ws://127.0.0.1:1/ws'] } as const;
+    await expect(check(optionsFor(cluster, nowhere))).rejects.toThrow(
+      'Cannot connect to ws://127.0.0.1:1/ws: nothing listens there.',
+    );
+  },
+  timeoutMs,
+);
+
+it(
+  'notes that histories may be too short for what is published',
+  async () => {
+    await using cluster = await startCluster({ redis: false });
+    const { notes } = await check(optionsFor(cluster, { topics: 10, seconds: 2 }));
+    expect(notes).toEqual([
+      'Each topic gets 20.0 publications/s. With the default historySize (500), subscribers that are away for longer than 25 s are notified of a gap.',
+    ]);
+  },
+  timeoutMs,
+);
+
+it(
+  'judges what there is when it is stopped, and writes no token to its file',
+  async () => {
+    await using node = await startNode();
+    const file = join(tmpdir(), `fanfare-verify-${process.pid}.json`);
+    const child = spawn(process.execPath, [main, '--url', node.url, '--token', 'secret', '--json', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stderr.setEncoding('utf8').on('data', (line: string) => {
+      if (line.includes('make the fault now')) child.kill('SIGINT');
+    });
+    const output = text(child.stdout);
+    const [code] = await once(child, 'close');
+    expect(await output).toMatch(/\| verdict +\| good/);
+    expect(code).toBe(0);
+    const written = await readFile(file, 'utf8');
+    await rm(file);
+    expect(JSON.parse(written)).toMatchObject({ options: { urls: [node.url] }, result: { isGood: true } });
+    expect(written).not.toContain('secret');
+  },
+  timeoutMs,
+);

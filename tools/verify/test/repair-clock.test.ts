@@ -1,0 +1,63 @@
+/** When all is well again: told by what was seen, look by look. */
+import { expect, it } from 'vitest';
+import { graceMs, type LaneState, RepairClock } from '../src/repair-clock.js';
+
+/** Looks are 20 ms apart: the youngest one that is old enough to be compared with. */
+const oldestLookMs = Math.ceil(graceMs / 20) * 20;
+
+/** One lane in which ten are published each 100 ms. */
+function lane(nowMs: number, answered: (published: number) => number): LaneState {
+  const published = nowMs / 10;
+  return { id: 0, published, lastAcknowledged: answered(published), settledUpTo: answered(published) };
+}
+
+function watch(endMs: number, answered: (nowMs: number) => number, reached: (nowMs: number) => number): RepairClock {
+  const clock = new RepairClock();
+  for (let nowMs = 0; nowMs <= 5_000; nowMs += 20) {
+    if (nowMs === endMs) clock.start(nowMs);
+    clock.look(nowMs, [lane(nowMs, () => answered(nowMs))], () => reached(nowMs));
+  }
+  return clock;
+}
+
+it('is at once where nothing was disturbed', () => {
+  expect(
+    watch(
+      1_000,
+      (now) => now / 10,
+      (now) => now / 10 - 5,
+    ).times,
+  ).toEqual({ caughtUpMs: 0, servedMs: 0 });
+});
+
+it('is when the slowest subscriber has what was acknowledged', () => {
+  // It stands still until 3 s, and then has everything.
+  const { times } = watch(
+    1_000,
+    (now) => now / 10,
+    (now) => (now < 3_000 ? 90 : now / 10),
+  );
+  expect(times).toEqual({ caughtUpMs: 2_000 - oldestLookMs, servedMs: 2_000 - oldestLookMs });
+});
+
+it('is later for publishers whose answers come later', () => {
+  const answered = (now: number): number => (now < 3_000 ? 90 : now / 10);
+  const { times } = watch(1_000, answered, answered);
+  expect(times).toEqual({ caughtUpMs: 0, servedMs: 2_000 - oldestLookMs });
+});
+
+it('is never where a subscriber stays behind', () => {
+  expect(
+    watch(
+      1_000,
+      (now) => now / 10,
+      () => 90,
+    ).times,
+  ).toEqual({ caughtUpMs: null, servedMs: null });
+});
+
+it('is not a good moment between two bad ones', () => {
+  const reached = (now: number): number => ((now > 1_400 && now < 2_000) || now >= 3_000 ? now / 10 : 90);
+  const { times } = watch(1_000, (now) => now / 10, reached);
+  expect(times.caughtUpMs).toBe(2_000 - oldestLookMs);
+});

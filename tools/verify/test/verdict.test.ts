@@ -1,0 +1,47 @@
+/** What makes a verdict bad, and what does not. */
+
+import type { Level } from '@fanfare/kit/level';
+import { describe, expect, it } from 'vitest';
+import { type FindingCount, findingCounts, noFindings } from '../src/findings.js';
+import { type Resets, reasonsAgainst } from '../src/verdict.js';
+
+const published = { published: 10, acknowledged: 10, refused: 0, unknown: 0 };
+
+function reasons(level: Level, resets: Resets, counts: Partial<Record<FindingCount, number>>): string[] {
+  const findings = { ...noFindings(), delivered: 10, ...counts };
+  return reasonsAgainst({ findings, published, problems: [] }, level, resets);
+}
+
+const told = ['toldGaps', 'toldResets', 'lostButTold'] as const;
+const historyOnly = ['lost', 'lateInDoubt', 'untoldGaps', 'untoldResets', 'withoutPosition'] as const;
+const wrongs = (Object.keys(findingCounts) as FindingCount[]).filter((name) => name !== 'delivered');
+
+describe.each(['recoverable', 'durable'] as const)('at level %s', (level) => {
+  it.each(wrongs)('one %s is enough', (name) => {
+    expect(reasons(level, 'none', { [name]: 1 })).toHaveLength(1);
+  });
+
+  it.each(wrongs)('of one %s no told loss is made where those are allowed', (name) => {
+    const isTold = told.some((each) => each === name);
+    expect(reasons(level, 'allowed', { [name]: 1 })).toHaveLength(isTold ? 0 : 1);
+  });
+});
+
+it.each(wrongs)('at level fast one %s is judged without history', (name) => {
+  const isAllowed = [...told, ...historyOnly].some((each) => each === name);
+  expect(reasons('fast', 'none', { [name]: 1 })).toHaveLength(isAllowed ? 0 : 1);
+});
+
+it('is good where everything is well', () => {
+  expect(reasons('recoverable', 'none', {})).toEqual([]);
+});
+
+it('is bad where nothing happened, and where the fault was none', () => {
+  const evidence = { findings: { ...noFindings(), delivered: 1 }, published, problems: ['it did not break'] };
+  expect(reasonsAgainst(evidence, 'fast', 'allowed')).toEqual(['it did not break']);
+  const nothing = { findings: noFindings(), published: { ...published, acknowledged: 0 }, problems: [] };
+  expect(reasonsAgainst(nothing, 'fast', 'allowed')).toEqual([
+    'no publication was acknowledged',
+    'nothing was delivered',
+  ]);
+});

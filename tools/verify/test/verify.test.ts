@@ -1,0 +1,106 @@
+/** Short runs against a real cluster, side by side: one that must be good, and ones that must not. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { expect, it } from 'vitest';
+import type { Fault } from '../src/fault.js';
+import { faults } from '../src/faults/index.js';
+import { Subscribers } from '../src/subscribers.js';
+import { runTrial, type TrialOptions } from '../src/trial.js';
+import { reportVerdicts } from '../src/verdict-report.js';
+
+const options: TrialOptions = {
+  rate: 300,
+  topics: 20,
+  lanesPerTopic: 2,
+  subscribers: 30,
+  topicsPerSubscriber: 1,
+  bytes: 100,
+  nodes: 3,
+  level: 'recoverable',
+  seconds: 3,
+  clients: null,
+};
+
+const timeoutMs = 180_000;
+
+function faultNamed(name: string): Fault {
+  const fault = faults.find((each) => each.name === name);
+  if (fault === undefined) throw new Error(`There is no fault ${name}.`);
+  return fault;
+}
+
+it.concurrent(
+  'loses nothing when a node is killed',
+  async () => {
+    const result = await runTrial(faultNamed('kill-node'), options, () => {});
+    expect(result.reasons).toEqual([]);
+    expect(result).toMatchObject({ isGood: true, findings: { lost: 0, duplicates: 0, outOfOrder: 0, toldGaps: 0 } });
+    // A third of the subscribers was on that node; fewer if a busy machine had some of them connect again before.
+    expect(result.reconnects).toBeGreaterThan(0);
+    expect(result.published.acknowledged).toBeGreaterThan(options.rate * options.seconds * 0.9);
+    // Each topic has one subscriber, and every other one a second one.
+    expect(result.findings.delivered).toBeGreaterThan(result.published.acknowledged);
+    expect(reportVerdicts([result], options)).toContain('| kill-node | good ');
+  },
+  timeoutMs,
+);
+
+/** Hands on what passes, except that one filler byte in what the nodes send becomes another. */
+async function startTamperer(targetUrl: string): Promise<{ url: string } & AsyncDisposable> {
+  let isDone = false;
+  const server = createServer((client) => {
+    const node = connect({ host: '127.0.0.1', port: Number(new URL(targetUrl).port) });
+    for (const socket of [client, node]) socket.on('error', () => {});
+    client.pipe(node);
+    node.on('data', (bytes: Buffer) => {
+      const at = isDone ? -1 : bytes.indexOf('xxxx');
+      if (at >= 0) {
+        bytes[at] = 0x79;
+        isDone = true;
+      }
+      client.write(bytes);
+    });
+    client.once('close', () => node.destroy());
+    node.once('close', () => client.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/ws`;
+  return { url, [Symbol.asyncDispose]: async () => void server.close() };
+}
+
+it.concurrent(
+  'sees one byte that is wrong on the way to one subscriber',
+  async () => {
+    const tamper: Fault = {
+      name: 'tamper',
+      about: 'One byte on the way to one more subscriber is not what was published.',
+      resets: 'none',
+      async prepare({ addAudience, addTopic, balancer, published, use }) {
+        const plan = addTopic('tampered', 100, 20);
+        const { url } = use(await startTamperer(balancer.url));
+        addAudience(await Subscribers.open({ url, topicsOfClients: [[plan]], published }), 'the deceived');
+        return { strike: async () => plan.load.start() };
+      },
+    };
+    const result = await runTrial(tamper, { ...options, seconds: 2 }, () => {});
+    expect(result).toMatchObject({ isGood: false, findings: { corrupt: 1, lost: 1 } });
+    expect(result.reasons).toEqual(['1 corrupt', '1 lost', '1 gaps untold']);
+  },
+  timeoutMs,
+);
+
+it.concurrent(
+  'is not content where the fault could not be made',
+  async () => {
+    const broken: Fault = {
+      name: 'broken',
+      about: 'Cannot be made.',
+      resets: 'allowed',
+      strike: () => Promise.reject(new Error('it would not break')),
+    };
+    const result = await runTrial(broken, { ...options, seconds: 2 }, () => {});
+    expect(result).toMatchObject({ isGood: false, reasons: ['it would not break'], findings: { lost: 0 } });
+  },
+  timeoutMs,
+);
