@@ -41,7 +41,8 @@ export const test = {
   isolate: false,
   restoreMocks: true,
   unstubGlobals: true,
-  // What does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a machine with other work too.
+  // An event that does not happen fails by a deadline of its own, with a sentence. These only end what hangs, on a busy machine too.
+  expect: { poll: { timeout: 60_000 } },
   testTimeout: 180_000,
   hookTimeout: 180_000,
 } as const;

@@ -3,7 +3,8 @@
  * faults have tests in broker/test; `npm run test:tools` and `npm run verify -- --fault all` make all of them this way.
  */
 import { describe, expect, it } from 'vitest';
-import { faults, runTrial, type TrialOptions } from '@fanfare/verify';
+import { faults } from '../tools/verify/src/faults/index.js';
+import { runTrial, type TrialOptions } from '../tools/verify/src/trial.js';
 
 const options: TrialOptions = {
   rate: 100,

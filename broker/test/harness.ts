@@ -19,7 +19,8 @@ export interface ClusterOptions {
   readonly waitReady?: boolean;
 }
 
-export interface TestNode {
+/** Its disposal drains it. */
+export interface TestNode extends AsyncDisposable {
   readonly broker: Broker;
   readonly url: string;
   /** Log lines so far. */
@@ -136,5 +137,6 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
       const response = await fetch(`${adminUrl}/readyz`);
       return { status: response.status, reason: ((await response.json()) as { reason: string }).reason };
     },
+    [Symbol.asyncDispose]: () => broker.drain(),
   };
 }

@@ -15,13 +15,8 @@ import { run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
-/** A node that ends with the test. */
-async function startSecure(
-  folder: CertificateFolder,
-  env: Readonly<Record<string, string>> = {},
-): Promise<TestNode & AsyncDisposable> {
-  const node = await startNode({ ...folder.env, ...env });
-  return { ...node, [Symbol.asyncDispose]: () => node.broker.drain() };
+function startSecure(folder: CertificateFolder, env: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+  return startNode({ ...folder.env, ...env });
 }
 
 /** Trusts nobody but who made the certificate that is in the folder now. */

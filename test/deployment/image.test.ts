@@ -127,7 +127,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
       );
     await using node = new Child({ command: command('ENTRYPOINT'), cwd: image.folder, env });
     expect(
-      await node.find((line) => (line.includes('"listening"') ? true : null), AbortSignal.timeout(15_000)),
+      await node.find((line) => (line.includes('"listening"') ? true : null), AbortSignal.timeout(60_000)),
       node.explain('It does not listen.'),
     ).toBe(true);
     const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
@@ -142,7 +142,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     await subscription.ready;
     await client.publish('news', { title: 'from an image' });
     await expect.poll(() => received).toEqual([{ title: 'from an image' }]);
-    expect(await node.stop(15_000), node.explain('It did not end well.')).toBe(0);
+    expect(await node.stop(60_000), node.explain('It did not end well.')).toBe(0);
     expect(node.logs().join('\n')).toContain('"stopped"');
     expect(await isHealthy()).toBe(false);
   });

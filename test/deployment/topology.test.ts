@@ -73,11 +73,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
 
   it('is read by Prometheus, which takes our alerts', async () => {
     await expect
-      .poll(async () => (await prometheus.targets()).map(({ health }) => health), { timeout: 40_000 })
+      .poll(async () => (await prometheus.targets()).map(({ health }) => health))
       .toEqual(nodes.map(() => 'up'));
     const alerts = alertsOf(readFileSync(rulesFile, 'utf8')).map(({ alert }) => alert);
     await expect
-      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]), { timeout: 40_000 })
+      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]))
       .toEqual(alerts.map((name) => [name, 'ok']));
   });
 
@@ -95,7 +95,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       );
       return found.flat();
     };
-    await expect.poll(empty, { timeout: 30_000, interval: 500 }).toEqual([]);
+    await expect.poll(empty, { interval: 500 }).toEqual([]);
   });
 
   it('loses nothing when a node drains behind the balancer while clients publish', async () => {
