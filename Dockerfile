@@ -1,16 +1,16 @@
 # A node. Build it from the root of the repository:
 #   docker build -t fanfare .
-# The base has the glibc that the uWebSockets binary needs; Alpine has none. The tag names one version, and is rebuilt for Debian's security
-# updates. Who wants the same bytes each time pins its digest too (node:…@sha256:…; `docker buildx imagetools inspect <tag>` says it).
+# The base image has the glibc that the uWebSockets.js binary needs; Alpine does not. The tag names one version and is rebuilt for Debian's security
+# updates. If you need the same bytes each time, pin its digest too (node:…@sha256:…; `docker buildx imagetools inspect <tag>` prints it).
 
-# What the node needs at run time. From the manifests alone, so that a change of the code does not install it anew.
+# The packages that the node needs at run time. This step copies the manifests only, so a change of the code does not repeat the installation.
 FROM node:20.20.2-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY protocol/package.json protocol/
 COPY broker/package.json broker/
-# No package that is used needs its install script. uWebSockets.js brings a binary for each platform and version of Node and loads
-# the one of this name: the others are 250 MB.
+# No package that we use needs its install script. uWebSockets.js contains a binary for each platform and version of Node and loads
+# the one with this name. The others take 250 MB.
 RUN npm ci --omit=dev --workspace protocol --workspace broker --ignore-scripts --no-audit --no-fund \
   && find node_modules/uWebSockets.js -name 'uws_*.node' \
     ! -name "uws_$(node --print 'process.platform + "_" + process.arch + "_" + process.versions.modules').node" -delete
@@ -26,21 +26,21 @@ FROM node:20.20.2-bookworm-slim
 LABEL org.opencontainers.image.title="Fanfare" \
   org.opencontainers.image.description="A node of Fanfare, a pub/sub broker for real-time pages and services" \
   org.opencontainers.image.licenses="MIT"
-# In a container loopback reaches nobody. A node that binds wider does not start before FANFARE_AUTH says who may connect. The admin port asks
-# nobody: it stays on loopback, which with `--network host` is that of the machine, until FANFARE_ADMIN_HOST opens it.
+# Nobody outside a container reaches its loopback, so the node listens on all addresses. It therefore starts only if FANFARE_AUTH is set. The admin
+# port has no authentication: it stays on loopback (of the machine, with `--network host`) until FANFARE_ADMIN_HOST opens it.
 ENV NODE_ENV=production FANFARE_HOST=0.0.0.0
 WORKDIR /app
-# All of it belongs to root: the node reads it and writes nothing.
+# All files belong to root: the node only reads them.
 COPY --from=dependencies /app ./
 COPY --from=build /app/protocol/dist protocol/dist
 COPY --from=build /app/broker/dist broker/dist
 COPY broker/lua broker/lua
 COPY LICENSE ./
-# The user `node` of the base, by number: Kubernetes can tell that it is not root.
+# The user `node` of the base image, by number, so that Kubernetes can check that it is not root.
 USER 1000:1000
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
   CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.FANFARE_ADMIN_PORT || 8081}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# No shell and no npm between: signals reach the node.
+# Without a shell or npm in between, signals reach the node.
 ENTRYPOINT ["node", "broker/dist/main.js"]

@@ -14,7 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ['protocol'],
   client: ['protocol'],
   'tools/local-cluster': [],
-  'tools/kit': ['protocol', 'tools/local-cluster'],
+  'tools/kit': ['protocol'],
   loadtest: ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/abuse': ['client', 'tools/kit', 'tools/local-cluster'],
@@ -35,8 +35,8 @@ const order: Readonly<Record<string, readonly string[]>> = {
     ...['redis', 'observe', 'files'],
   ],
   loadtest: [
-    ...['page', 'main.ts', 'costs', 'compare', 'command-line', 'runs', 'report'],
-    ...['servers', 'scenarios', 'levels', 'load', 'protocols'],
+    ...['page', 'main.ts', 'levels', 'costs', 'compare', 'command-line', 'runs', 'report', 'servers', 'launch'],
+    ...['scenarios', 'load', 'protocols'],
   ],
   'tools/verify': [
     ...['verify-main.ts', 'verify-crowd-main.ts', 'verify-command-line.ts', 'rollout', 'faults', 'verify-crowd.ts'],

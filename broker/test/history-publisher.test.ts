@@ -8,6 +8,7 @@ import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink, type Wait } from '../src/redis/redis.js';
 import { FlushWindow } from '../src/relay/flush-window.js';
 import { Gathering } from '../src/relay/gathering.js';
+import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
 import { PublishScript } from '../src/relay/publish-script.js';
@@ -18,7 +19,7 @@ import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
 const keys = new Keys('fanfare', 0);
-const generation = { name: 'g', floor: '0' };
+const generation = parseGeneration('g:0');
 const { counters } = new Metrics();
 
 let server: RedisProcess;
@@ -45,13 +46,15 @@ beforeEach(async () => {
   await admin.set(keys.generation, generation.name);
 });
 
-function newPublisher(through: PublishingLink, script: PublishScript, wait: Wait | null = null): HistoryPublisher {
+function newPublisher(
+  through: PublishingLink,
+  script: PublishScript,
+  wait: Wait | null = null,
+  generations = { generation, onStale: () => undefined },
+): HistoryPublisher {
   const settings = { topics: new TopicPolicies(), idempotencyWindowSeconds: 60 };
-  const onStale = () => undefined;
   const published = new Published(8_000);
-  const publisher = new HistoryPublisher(through, keys, settings, counters, published, script, wait, onStale, null);
-  publisher.open(generation);
-  return publisher;
+  return new HistoryPublisher(through, keys, settings, counters, published, script, wait, generations, null);
 }
 
 /** Resolves with the outcome. The publication leaves before this returns. */
@@ -110,12 +113,13 @@ describe('a durable publication', () => {
       complain: () => undefined,
     };
     const script = new PublishScript(link, keys);
-    const publisher = newPublisher(scripted, script, { replicas: 1, timeoutMs: 100 });
+    const generations = { generation, onStale: () => undefined };
+    const publisher = newPublisher(scripted, script, { replicas: 1, timeoutMs: 100 }, generations);
     const first = publish(publisher, 't', 1);
     answer([['1700000000000000-1'], 1]);
     expect(await first).toEqual({ epoch: '1700000000000000', offset: 1 });
     const second = publish(publisher, 't', 2);
-    publisher.open({ ...generation, name: 'another' });
+    generations.generation = { ...generation, name: 'another' };
     answer([['1700000000000000-2'], 1]);
     expect(await second).toMatchObject({ code: 'unconfirmed' });
   });

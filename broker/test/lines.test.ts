@@ -3,6 +3,7 @@ import type { Position } from '@fanfare/protocol';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
+import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryReader } from '../src/relay/history-reader.js';
 import { Keys } from '../src/relay/keys.js';
 import { Lines } from '../src/relay/lines.js';
@@ -20,19 +21,19 @@ it('a subscriber that has seen more than a read that is on the way gets the posi
   let answering: Promise<void> = Promise.resolve();
   const reader = new HistoryReader(
     {
-      generation: () => ({ name: 'g', floor: '0' }),
-      onStale: () => undefined,
-      async evaluate({ args }) {
-        const from = Number(args[3]);
+      async evaluate(calls) {
+        const from = Number(calls[0]?.args[3]);
         const entries = Array.from({ length: offset + 1 - from }, (_, index) => [
           idOf(from + index),
           [Buffer.of(), entry],
         ]);
         const answer = [idOf(offset), ...entries];
         await answering;
-        return answer;
+        return [answer];
       },
+      load: async () => undefined,
     },
+    { generation: parseGeneration('g:0'), onStale: () => undefined },
     new Keys('fanfare', 0),
     new TopicPolicies(),
   );

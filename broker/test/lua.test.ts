@@ -600,12 +600,20 @@ describe('a recovery', () => {
 });
 
 describe('the clock', () => {
-  const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished'];
-  const beat = async (node: string, clock: number, state: 'left' | 'unpublished' | '' = '') => {
-    const args = [node, 7_000, '', 1, clock, state];
-    const answer = (await run(scripts.heartbeat, keys, args)) as [string[], number, number, number, number, string[]];
-    const [living, told, , , , unpublished] = answer;
-    return { nodes: living.length / 2, told, unpublished };
+  const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished', 'generation', 'heard'];
+  const beat = async (
+    node: string,
+    clock: number,
+    state: 'left' | 'unpublished' | '' = '',
+    probe: number | '' = '',
+  ) => {
+    const args = [node, 7_000, '', 1, clock, state, 'current', probe];
+    const answer = (await run(scripts.heartbeat, keys, args)) as [
+      ...[string[], number, number, number, number, string[]],
+      probe: unknown,
+    ];
+    const [living, told, , , , unpublished, outcome] = answer;
+    return { nodes: living.length / 2, told, unpublished, probe: outcome };
   };
   const stateOfServer = async (): Promise<string> => {
     const info = await redis.info();
@@ -627,6 +635,29 @@ describe('the clock', () => {
     expect((await beat('b', 8_000)).nodes).toBe(1);
     expect((await beat('c', 8_000)).nodes).toBe(2);
     expect((await beat('c', 8_000, 'left')).nodes).toBe(1);
+  });
+
+  it('goes on while Redis is out of memory, but the probe is refused as a publication is', async () => {
+    const heard: string[] = [];
+    const listener = redis.duplicate();
+    await listener.subscribe('heard');
+    listener.on('message', (_channel, message) => heard.push(message));
+    await redis.set('run', await stateOfServer());
+    await redis.set('generation', 'current');
+    expect(await beat('a', 1_000, '', 1)).toMatchObject({ told: 1_000, probe: 1 });
+    await redis.config('SET', 'maxmemory', '1');
+    const { told, probe } = await beat('a', 2_000, '', 2).finally(() => redis.config('SET', 'maxmemory', '0'));
+    expect(told).toBe(2_000);
+    expect(probe).toMatchObject({ message: expect.stringMatching(/^OOM/) });
+    await redis.set('generation', 'another');
+    expect((await beat('a', 3_000, '', 3)).probe).toMatchObject({ message: expect.stringMatching(/^STALE/) });
+    expect(await redis.get('generation')).toBe('another');
+    await redis.set('generation', 'current');
+    await beat('a', 4_000, '', 4);
+    await until('the last one has come', () => heard.at(-1) === '4');
+    expect(heard).toEqual(['1', '4']);
+    expect(await redis.exists('heard')).toBe(0);
+    listener.disconnect();
   });
 
   it('tells who has never published, until it has, has left or is silent for long', async () => {

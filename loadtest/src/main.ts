@@ -5,8 +5,6 @@ import { checkOutput, writeMeasured, writeOutput } from '@fanfare/kit/output-fil
 import { exitWhenStopped, untilStopped } from '@fanfare/kit/stop-signal';
 import { parseCommandLine, type Request, UsageError } from './command-line/command-line.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './command-line/load-command-line.js';
-import { type LevelsOptions, measureLevels } from './levels/levels.js';
-import { reportLevels } from './levels/levels-report.js';
 import { type LoadResult, type RateSearch, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
 import { loadTable } from './report/load-table.js';
@@ -14,6 +12,8 @@ import { ProgressLine } from './report/progress-line.js';
 import { reportPage } from './report/report-page.js';
 import { carryOutRuns } from './runs/load-command.js';
 import { searchRates } from './runs/rate-search.js';
+import type { LevelsOptions } from './scenarios/levels.js';
+import { fromRepository } from './servers/server.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
@@ -91,6 +91,10 @@ async function carryOutReport({ files, htmlFile }: ReportRequest): Promise<void>
 }
 
 async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): Promise<void> {
+  const { measureLevels, reportLevels } = await fromRepository(async () => ({
+    ...(await import('./levels/levels.js')),
+    ...(await import('./levels/levels-report.js')),
+  }));
   if (jsonFile !== null) await checkOutput(jsonFile);
   void exitWhenStopped();
   const samples = await measureLevels(options, (line) => process.stderr.write(`${line}\n`));

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { parseCommandLine, UsageError } from '../src/command-line/command-line.js';
 import { commonOptions } from '../src/command-line/load-command-line.js';
-import { candidateNames } from '../src/levels/levels.js';
+import { candidateNames } from '../src/scenarios/levels.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { servers } from '../src/servers/servers.js';
 

@@ -1,7 +1,8 @@
 /** A short run on every way: every publication comes, once, in order. The figures of so short a run say nothing. */
 import { expect, it } from 'vitest';
-import { candidateNames, type LevelsOptions, type LevelsSample, measureLevels } from '../src/levels/levels.js';
+import { type LevelsSample, measureLevels } from '../src/levels/levels.js';
 import { reportLevels } from '../src/levels/levels-report.js';
+import { candidateNames, type LevelsOptions } from '../src/scenarios/levels.js';
 
 const workload = { topics: 20, burst: 5, perSecond: 5_000 };
 const options: LevelsOptions = {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { nowUs, stampText } from '@fanfare/kit/stamp';
-import { FaultProxy, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, type NodeProcess, redisCommand, startNode, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { createApiKey } from '../../broker/src/auth/api-keys.js';
 import { ClientConnection } from '../src/load/client-connection.js';
@@ -119,7 +119,7 @@ it('says where the course has a hole, and goes on', async () => {
     deployment: {
       targets: [localTarget(node.port)],
       processes: [],
-      redisPort: proxy.port,
+      readRedisStats: async () => String(await redisCommand(proxy.port, ['INFO', 'stats'])),
       metricsUrls: [],
       [Symbol.asyncDispose]: async () => {},
     },
@@ -216,7 +216,7 @@ it('keeps apart what was lost while it warmed up', async () => {
     deployment: {
       targets: [localTarget(proxy.port), localTarget(node.port)],
       processes: [],
-      redisPort: null,
+      readRedisStats: null,
       metricsUrls: [],
       [Symbol.asyncDispose]: async () => {},
     },

@@ -1,5 +1,6 @@
 /** Does what `docker build` does with our Dockerfile, without a container engine: each stage is a folder. */
 import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -58,7 +59,7 @@ export class Image implements AsyncDisposable {
     try {
       // `mkdtemp` gives access to its owner only, and the node runs as another user.
       await chmod(whole, 0o755);
-      const context = await makeContext(join(whole, 'context'));
+      const context = await makeContext(join(whole, 'context'), dockerfile);
       const stages = stagesOf(await readFile(join(root, dockerfile), 'utf8'));
       let image: Image | null = null;
       for (const [index, stage] of stages.entries()) {
@@ -96,10 +97,11 @@ async function remove(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Everything that git has or would take, except for what .dockerignore names. */
-async function makeContext(folder: string): Promise<string> {
+/** Everything that git has or would take, except for what the Dockerfile's own .dockerignore names, or that of the root. */
+async function makeContext(folder: string, dockerfile: string): Promise<string> {
   const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
-  const patterns = (await readFile(join(root, '.dockerignore'), 'utf8'))
+  const own = join(root, `${dockerfile}.dockerignore`);
+  const patterns = (await readFile(existsSync(own) ? own : join(root, '.dockerignore'), 'utf8'))
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
   for (const file of stdout.split('\0').filter((name) => name !== '' && isInContext(name, patterns))) {
@@ -128,9 +130,9 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
         break;
       }
       case 'RUN': {
-        const [install, flags = ''] = /npm ci ((?: *--?[^ &]+(?: [a-z]+)?)*)/.exec(words) ?? [];
-        if (install !== undefined) await installPackages(folder, flags.split(' '));
-        await run('sh', ['-e', '-c', install === undefined ? words : words.replace(install, 'true')], { cwd: folder });
+        const [install, flags = ''] = /npm ci ([^&]*)/.exec(words) ?? [];
+        if (install !== undefined) await installPackages(folder, flags.split(/[\s\\]+/).filter(Boolean));
+        await run('sh', ['-e', '-c', install === undefined ? words : words.replace(install, 'true ')], { cwd: folder });
         break;
       }
       default: // The other instructions describe the image.

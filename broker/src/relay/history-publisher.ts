@@ -7,12 +7,13 @@ import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protoc
 import { isOutOfMemory, type ScriptCall, type Wait } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Batch, runOverheadBytes } from './gathering.js';
+import type { Generation, GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
-import { isUnknownScript, type PublishScript } from './publish-script.js';
+import type { PublishScript } from './publish-script.js';
 import type { Published } from './published.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
-import type { Script } from './scripts.js';
+import { isUnknownScript, type Script } from './scripts.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */
@@ -31,12 +32,6 @@ export interface HistoryPublisherCounters {
   /** Publications that their topic had already, by their messageId. */
   publicationsKnown: number;
   observeRelaySeconds(seconds: number): void;
-}
-
-/** The time in which Redis has lost nothing, as it names it, and the epoch before which all have ended. */
-export interface Generation {
-  readonly name: string;
-  readonly floor: string;
 }
 
 /** Most runs and bytes of one call: Redis does nothing else while it lasts. */
@@ -84,7 +79,7 @@ export class HistoryPublisher {
   readonly #published: Published;
   readonly #publishScript: PublishScript;
   readonly #wait: Wait | null;
-  readonly #onStale: () => void;
+  readonly #generations: GenerationSource;
   readonly #tracer: PublishTracer | null;
   readonly #remembered = new Map<Topic, Remembered>();
   readonly #sending = new Set<Promise<void>>();
@@ -94,10 +89,11 @@ export class HistoryPublisher {
   #script: Script;
   /** Runs that Redis has refused because it does not know the copy any more, and those that came since; null while it does. */
   #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
-  #generation: Generation | null = null;
+  /** That {@link #remembered} is of. */
+  #rememberedIn: Generation | null = null;
   #bytes = 0;
 
-  /** `wait`: what an acknowledgement waits for besides; `onStale` is told that Redis may be in another generation. */
+  /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
   constructor(
     link: PublishingLink,
     keys: Keys,
@@ -106,7 +102,7 @@ export class HistoryPublisher {
     published: Published,
     publishScript: PublishScript,
     wait: Wait | null,
-    onStale: () => void,
+    generations: GenerationSource,
     tracer: PublishTracer | null,
   ) {
     this.#link = link;
@@ -117,7 +113,7 @@ export class HistoryPublisher {
     this.#publishScript = publishScript;
     this.#script = publishScript.current;
     this.#wait = wait;
-    this.#onStale = onStale;
+    this.#generations = generations;
     this.#tracer = tracer;
   }
 
@@ -126,23 +122,9 @@ export class HistoryPublisher {
     return this.#bytes;
   }
 
-  /** Whether anything can be published: between generations nothing can. */
-  get isOpen(): boolean {
-    return this.#generation !== null;
-  }
-
   /** Whether it has published to the topic and remembers where that stands. */
   hasPublished(topic: Topic): boolean {
     return this.#remembered.has(topic);
-  }
-
-  open(generation: Generation): void {
-    this.#generation = generation;
-    this.#remembered.clear();
-  }
-
-  shut(): void {
-    this.#generation = null;
   }
 
   /** Takes the runs of a turn; those of one topic in order. */
@@ -168,8 +150,12 @@ export class HistoryPublisher {
   }
 
   async #send(runs: readonly Sent[]): Promise<void> {
-    const generation = this.#generation;
+    const { generation } = this.#generations;
     if (generation === null) return this.#fail(runs, unavailable());
+    if (generation !== this.#rememberedIn) {
+      this.#rememberedIn = generation;
+      this.#remembered.clear();
+    }
     // Never two copies on the way: calls of the first could be refused, and those of the second behind them accepted.
     if (this.#unanswered === 0) this.#script = this.#publishScript.current;
     const pieces = [...inPieces(runs)];
@@ -181,7 +167,7 @@ export class HistoryPublisher {
     const answeredAt = performance.now();
     this.#counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation have what is left of this one.
-    const isSame = this.#generation?.name === generation.name;
+    const isSame = this.#generations.generation?.name === generation.name;
     const isSafe = this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && isSame);
     if (!isSafe && isSame) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
@@ -191,7 +177,7 @@ export class HistoryPublisher {
         this.#withoutScript ??= { refused: [], later: [] };
         this.#withoutScript.refused.push(...piece);
       } else {
-        if (isOfAnotherState(answer)) this.#onStale();
+        if (isOfAnotherState(answer)) this.#generations.onStale();
         this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
@@ -211,9 +197,9 @@ export class HistoryPublisher {
     else this.#fail(runs, unavailable());
   }
 
-  #callOf(runs: readonly Sent[], { name, floor }: Generation): ScriptCall {
+  #callOf(runs: readonly Sent[], { name, minEpoch }: Generation): ScriptCall {
     const idsMs = this.#settings.idempotencyWindowSeconds * 1_000;
-    const args: (string | number | Buffer)[] = [name, floor, idsMs, this.#wait === null ? '' : 1];
+    const args: (string | number | Buffer)[] = [name, minEpoch, idsMs, this.#wait === null ? '' : 1];
     for (const { topic, count, entry, messageIds } of runs) {
       const isTurn = this.#addUpkeep(topic, args, messageIds.size > 0);
       args.push(count, entry, isTurn ? 1 : '', messageIds.size);
@@ -257,7 +243,7 @@ export class HistoryPublisher {
       const answer = answers[index];
       if (answer instanceof Error) {
         this.#link.complain(answer);
-        if (isOfAnotherState(answer)) this.#onStale();
+        if (isOfAnotherState(answer)) this.#generations.onStale();
         this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);

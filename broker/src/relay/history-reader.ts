@@ -2,25 +2,15 @@
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { isOutOfMemory, type ScriptCall } from '../redis/redis.js';
 import { lifeMs, type TopicPolicies } from '../topics/policy.js';
+import type { Generation, GenerationSource } from './generation.js';
 import { pageBackward, pageForward } from './history.js';
-import type { Generation } from './history-publisher.js';
 import type { Keys } from './keys.js';
 import type { Stretch } from './line.js';
 import { parsePosition } from './position-id.js';
 import { maxAnswerBytes } from './recent.js';
 import type { HistoryPage, HistoryRequest } from './relay.js';
-import { scripts } from './scripts.js';
+import { type CallingLink, callScript, scripts } from './scripts.js';
 import { decodeEntry, type StreamEntry } from './stream-entry.js';
-
-/** Redis as this file needs it. */
-export interface Asked {
-  /** Null while Redis cannot be asked. */
-  generation(): Generation | null;
-  /** Redis is in another generation. */
-  onStale(): void;
-  /** Resolves with the answer; rejects where there is none. Binary strings come as Buffers. */
-  evaluate(call: ScriptCall): Promise<unknown>;
-}
 
 /** Topics whose position is asked for in one call. */
 const maxTopics = 256;
@@ -32,17 +22,15 @@ interface Inquiry {
 }
 
 export class HistoryReader {
-  readonly #redis: Asked;
-  readonly #keys: Keys;
-  readonly #topics: TopicPolicies;
   /** Of this turn: not sent yet. */
   #inquiry: Inquiry | null = null;
 
-  constructor(redis: Asked, keys: Keys, topics: TopicPolicies) {
-    this.#redis = redis;
-    this.#keys = keys;
-    this.#topics = topics;
-  }
+  constructor(
+    private readonly link: CallingLink,
+    private readonly generations: GenerationSource,
+    private readonly keys: Keys,
+    private readonly topics: TopicPolicies,
+  ) {}
 
   /**
    * What the topic's stream holds from offset `from` of `epoch` on ({@link Stretch}): the entries with so many publications, or fewer if
@@ -54,8 +42,8 @@ export class HistoryReader {
 
   /** What it holds up to offset `last` of `epoch`, likewise; null stands for the newest, and for whichever epoch it has. */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<Stretch> {
-    const answer = await this.#ask(scripts.readBack, [topic], ({ floor }) => [
-      floor,
+    const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
+      minEpoch,
       epoch ?? '',
       last ?? '',
       publications,
@@ -72,8 +60,8 @@ export class HistoryReader {
   }
 
   async #read(topic: Topic, epoch: string, from: number, publications: number, isRenewed: boolean): Promise<Stretch> {
-    const answer = await this.#ask(scripts.read, [topic], ({ name, floor }) => [
-      floor,
+    const answer = await this.#ask(scripts.read, [topic], ({ name, minEpoch }) => [
+      minEpoch,
       this.#lifeMs(topic),
       epoch,
       from,
@@ -109,8 +97,8 @@ export class HistoryReader {
     const positions: (Position | null)[] = [];
     for (let at = 0; at < topics.length; at += maxTopics) {
       const piece = topics.slice(at, at + maxTopics);
-      const answer = await this.#ask(scripts.positions, piece, ({ floor }) => [
-        floor,
+      const answer = await this.#ask(scripts.positions, piece, ({ minEpoch }) => [
+        minEpoch,
         ...piece.map((topic) => this.#lifeMs(topic)),
       ]);
       positions.push(...(answer as Buffer[]).map((id) => parsePosition(id.toString('latin1'))));
@@ -133,23 +121,23 @@ export class HistoryReader {
   }
 
   #lifeMs(topic: Topic): number {
-    return lifeMs(this.#topics.of(topic));
+    return lifeMs(this.topics.of(topic));
   }
 
-  #ask(
+  async #ask(
     script: ScriptCall['script'],
     topics: readonly Topic[],
     argsFor: (generation: Generation) => ScriptCall['args'],
   ): Promise<unknown> {
-    const generation = this.#redis.generation();
-    if (generation === null) return Promise.reject(unavailable());
-    const { generation: generationKey, newestEpoch } = this.#keys;
-    const keys = [generationKey, newestEpoch, ...topics.map((topic) => this.#keys.topic(topic))];
-    return this.#redis.evaluate({ script, keys, args: argsFor(generation) }).catch((error: Error) => {
-      // The link has said in the log what else it is.
-      if (error.message.startsWith('STALE')) this.#redis.onStale();
-      throw unavailable(error);
-    });
+    const { generation } = this.generations;
+    if (generation === null) throw unavailable();
+    const { generation: generationKey, newestEpoch } = this.keys;
+    const keys = [generationKey, newestEpoch, ...topics.map((topic) => this.keys.topic(topic))];
+    const answer = await callScript(this.link, { script, keys, args: argsFor(generation) });
+    if (!(answer instanceof Error)) return answer;
+    // The link has logged any other error.
+    if (answer.message.startsWith('STALE')) this.generations.onStale();
+    throw unavailable(answer);
   }
 }
 

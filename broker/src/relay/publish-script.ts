@@ -7,27 +7,18 @@
  * another one, with another name and another SHA, for itself and for the nodes that come later.
  */
 import { randomBytes } from 'node:crypto';
-import type { ScriptCall } from '../redis/redis.js';
 import type { Keys } from './keys.js';
-import { publishScript, type Script, scripts } from './scripts.js';
-
-/** The connection, as this file needs it. */
-export interface ScriptLink {
-  evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
-  load(scripts: readonly Script[]): Promise<void>;
-}
+import { type CallingLink, isUnknownScript, publishScript, type Script, scripts } from './scripts.js';
 
 export class PublishScript {
-  readonly #link: ScriptLink;
-  readonly #keys: Keys;
   #copy = '';
   #script = publishScript('');
   #renewing: Promise<void> | null = null;
 
-  constructor(link: ScriptLink, keys: Keys) {
-    this.#link = link;
-    this.#keys = keys;
-  }
+  constructor(
+    private readonly link: CallingLink,
+    private readonly keys: Keys,
+  ) {}
 
   /** The copy to use for new calls. */
   get current(): Script {
@@ -51,14 +42,14 @@ export class PublishScript {
 
   async #choose(missing: string): Promise<void> {
     const next = randomBytes(6).toString('hex');
-    await this.#link.load([scripts.chooseCopy]);
-    const [answer] = await this.#link.evaluate([
-      { script: scripts.chooseCopy, keys: [this.#keys.copy], args: [missing, next] },
+    await this.link.load([scripts.chooseCopy]);
+    const [answer] = await this.link.evaluate([
+      { script: scripts.chooseCopy, keys: [this.keys.copy], args: [missing, next] },
     ]);
     if (answer instanceof Error) throw answer;
     const copy = String(answer);
     const script = publishScript(copy);
-    if (copy === next) await this.#link.load([script]);
+    if (copy === next) await this.link.load([script]);
     // Another node chose it, and may not have loaded it yet: then this node takes one of its own.
     else if (!(await this.#isKnown(script))) return this.#choose(copy);
     this.#copy = copy;
@@ -67,13 +58,8 @@ export class PublishScript {
 
   /** Asks with a call that publishes nothing. */
   async #isKnown(script: Script): Promise<boolean> {
-    const { generation, newestEpoch } = this.#keys;
-    const [answer] = await this.#link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);
+    const { generation, newestEpoch } = this.keys;
+    const [answer] = await this.link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);
     return !(answer instanceof Error && isUnknownScript(answer));
   }
-}
-
-/** Whether Redis has refused a call because it does not have the script, and so has done nothing. */
-export function isUnknownScript({ message }: Error): boolean {
-  return message.startsWith('NOSCRIPT');
 }

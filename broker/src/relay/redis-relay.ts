@@ -12,18 +12,13 @@ import {
   type Position,
   ReplyError,
   type Topic,
-  Writer,
-  writeItem,
 } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import {
-  isOfAnotherLayout,
-  isWriteRefusal,
   maxChannelsPerCommand,
   PublisherLink,
   type RedisCounters,
   type RedisSettings,
-  type ScriptCall,
   SubscriberLink,
   type Wait,
 } from '../redis/redis.js';
@@ -34,19 +29,18 @@ import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
 import { FlushWindow } from './flush-window.js';
 import { type Batch, Gathering } from './gathering.js';
 import { noHistory, noHistoryError } from './history.js';
-import { type Generation, HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
+import { HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
 import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
-import { KnownNodes } from './known-nodes.js';
 import type { LineCounters } from './line.js';
 import { Lines } from './lines.js';
-import { leaseMs, maxHeartbeatMs, rememberMs } from './memory-times.js';
+import { Membership, type MembershipCounters } from './membership.js';
+import { leaseMs, rememberMs } from './memory-times.js';
 import { parsePosition } from './position-id.js';
-import { Probe, type ProbeCounters } from './probe.js';
-import { isUnknownScript, PublishScript } from './publish-script.js';
+import { PublishScript } from './publish-script.js';
 import { Published } from './published.js';
-import { Recovery } from './recovery.js';
+import { type GenerationChange, Recovery } from './recovery.js';
 import { decodeRedisMessage } from './redis-message.js';
 import type {
   Delivery,
@@ -62,8 +56,7 @@ import type {
   Standing,
 } from './relay.js';
 import type { ScopedId } from './scoped-id.js';
-import { scripts } from './scripts.js';
-import { decodeEntry, encodeEntry } from './stream-entry.js';
+import { decodeEntry } from './stream-entry.js';
 
 export interface RedisRelaySettings extends RedisSettings {
   /** What the other nodes know this one by: {@link newNodeId}. */
@@ -88,7 +81,7 @@ export interface RedisRelayCounters
     FastPublisherCounters,
     HistoryPublisherCounters,
     LineCounters,
-    ProbeCounters,
+    MembershipCounters,
     EvictionCounters {
   /** Publications refused because the queue for Redis was full. */
   publicationsOverloaded: number;
@@ -107,21 +100,12 @@ const space = 0x20;
 /** A topic that has been silent for this long since it was published to gets a beacon, in milliseconds. */
 const beaconMs = 1_000;
 
-/** What stands before a node's name on the control channel if it has left, and if it is about to publish for the first time. */
-const leaving = 'left:';
-const publishing = 'publishing:';
-
-/** Stream of a node's probes: it is gone soon after the node, in milliseconds. */
-const probeStreamMs = 60_000;
-
 export class RedisRelay implements Relay {
   readonly #settings: RedisRelaySettings;
   readonly #delivery: Delivery;
   readonly #counters: RedisRelayCounters;
   readonly #log: Log;
   readonly #keys: Keys;
-  /** The id of this node, and its bytes. */
-  readonly #name: string;
   readonly #nodeId: Buffer;
   readonly #publisher: PublisherLink;
   readonly #durableLink: PublisherLink | null;
@@ -136,28 +120,12 @@ export class RedisRelay implements Relay {
   readonly #lines: Lines;
   readonly #published: Published;
   readonly #publishScript: PublishScript;
-  readonly #probe: Probe;
+  readonly #membership: Membership;
   readonly #recovery: Recovery;
   readonly #evictions: EvictionWatch;
   readonly #beacons: NodeJS.Timeout;
-  readonly #beats: NodeJS.Timeout;
-  readonly #load: () => Load | null;
-  #generation: Generation | null = null;
-  #lastGeneration: string | null = null;
-  readonly #nodes = new KnownNodes();
-  /** What all nodes measure time by (lua/heartbeat.lua): as it was told, and when that was asked for, by performance.now(). */
-  #clock = { told: 0, askedAt: 0 };
   /** The clock when {@link Published.turn} was last called. */
   #turnedAt = 0;
-  #hasPublished = false;
-  /** Whether Redis knows that it has. */
-  #isKnownToPublish = false;
-  #isOnControl = false;
-  #spread: Spread | null = null;
-  /** What this node said last of its connections. */
-  #reported: Load | null = null;
-  #outputBufferBytes = 0;
-  #probeOffset = 0;
   #isClosed = false;
   readonly #hasComplained = new Set<string>();
 
@@ -171,9 +139,7 @@ export class RedisRelay implements Relay {
     tracer: PublishTracer | null = null,
   ) {
     this.#settings = settings;
-    this.#name = settings.nodeId;
     this.#nodeId = Buffer.from(settings.nodeId, 'hex');
-    this.#load = load;
     this.#delivery = delivery;
     this.#counters = counters;
     this.#log = log;
@@ -191,7 +157,7 @@ export class RedisRelay implements Relay {
         this.#recovery.ask();
       },
       onLost: (wasSilent) => {
-        this.#suspend();
+        this.#recovery.suspend();
         // A master that hangs and is replaced meanwhile may come back and deliver what nobody else has: this node must not be listening.
         if (wasSilent) this.#subscriber.reset();
       },
@@ -209,9 +175,7 @@ export class RedisRelay implements Relay {
     this.#subscriber = new SubscriberLink(settings, log, counters, {
       onReady: () => this.#listen(),
       onLost: () => {
-        this.#isOnControl = false;
-        this.#probe.interrupt();
-        this.#outputBufferBytes = 0;
+        this.#membership.onLost();
         this.#interest.onLost();
       },
       onMessage: (channel, message) => this.#receive(channel.toString('latin1'), message),
@@ -226,11 +190,27 @@ export class RedisRelay implements Relay {
       { onBack: (topic) => this.#onBack(topic), onForgotten: (topic) => this.#lines.forget(topic) },
     );
     this.#fast = new FastPublisher(this.#nodeId, this.#publisher, keys, delivery, counters);
-    const onStale = (): void => this.#onStale();
     const wait = { replicas: settings.durableReplicas, timeoutMs: settings.durableTimeoutMs };
     const durableLink = this.#durableLink ?? this.#publisher;
     this.#evictions = new EvictionWatch(this.#publisher, log, counters);
     this.#publishScript = new PublishScript(this.#publisher, keys);
+    this.#recovery = new Recovery(
+      settings,
+      this.#publisher,
+      keys,
+      this.#published,
+      this.#publishScript,
+      {
+        nodes: () => this.#membership.nodeArgs,
+        clock: () => this.#membership.clock,
+        listened: () => this.#lines.all(),
+        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
+        isReachable: () => this.#membership.isListening,
+        onSuspended: () => this.#membership.interrupt(),
+        onServing: (change) => this.#onServing(change),
+      },
+      log,
+    );
     const historyPublisher = (link: PublisherLink, replicas: Wait | null): HistoryPublisher =>
       new HistoryPublisher(
         link,
@@ -240,59 +220,32 @@ export class RedisRelay implements Relay {
         this.#published,
         this.#publishScript,
         replicas,
-        onStale,
+        this.#recovery,
         tracer,
       );
     this.#recoverable = historyPublisher(this.#publisher, null);
     this.#durable = historyPublisher(durableLink, wait);
-    this.#reader = new HistoryReader(
-      {
-        generation: () => this.#generation,
-        onStale,
-        evaluate: async (call) => {
-          const answer = await this.#evaluate(call);
-          if (answer instanceof Error) throw answer;
-          return answer;
-        },
-      },
-      keys,
-      settings.topics,
-    );
+    this.#reader = new HistoryReader(this.#publisher, this.#recovery, keys, settings.topics);
     this.#lines = new Lines(settings, this.#reader, delivery, log, counters);
-    this.#probe = new Probe(
+    this.#membership = new Membership(
       settings,
-      { send: (number) => this.#sendProbe(number), onDead: (reason) => this.#rebuild(reason) },
+      keys,
+      this.#publisher,
+      this.#durableLink === null ? [] : [this.#durableLink],
+      this.#subscriber,
+      this.#recovery,
+      { load, onDead: (reason) => this.#rebuild(reason) },
       log,
       counters,
     );
-    this.#recovery = new Recovery(
-      this.#name,
-      this.#publisher,
-      keys,
-      settings,
-      this.#published,
-      this.#publishScript,
-      {
-        nodes: () => this.#nodes.toArgs(),
-        clock: () => this.#clock,
-        listened: () => this.#lines.all(),
-        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
-        isReachable: () => this.#isOnControl,
-        onRecovering: () => this.#suspend(),
-        onServing: (generation, tookPart) => this.#serve(generation, tookPart),
-      },
-      log,
-    );
     this.#beacons = setInterval(() => this.#sendBeacons(), beaconMs);
     this.#beacons.unref();
-    this.#beats = setInterval(() => void this.#beat(), Math.min(settings.probeIntervalMs, maxHeartbeatMs));
-    this.#beats.unref();
   }
 
   get state(): RelayState {
     if (this.#isClosed) return 'closed';
     if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
-    if (this.#generation !== null && this.#probe.isLive) return 'connected';
+    if (this.#recovery.generation !== null && this.#membership.isLive) return 'connected';
     return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
   }
 
@@ -301,15 +254,15 @@ export class RedisRelay implements Relay {
   }
 
   get nodes(): number {
-    return this.#nodes.count;
+    return this.#membership.count;
   }
 
   get spread(): Spread | null {
-    return this.state === 'connected' ? this.#spread : null;
+    return this.state === 'connected' ? this.#membership.spread : null;
   }
 
   get redisOutputBufferBytes(): number {
-    return this.#outputBufferBytes;
+    return this.#membership.outputBufferBytes;
   }
 
   get flushWindowMs(): number {
@@ -374,10 +327,9 @@ export class RedisRelay implements Relay {
     await this.flush();
     this.#isClosed = true;
     clearInterval(this.#beacons);
-    clearInterval(this.#beats);
-    if (this.#published.silentMs >= leaseMs) await this.#leave();
+    if (this.#published.silentMs >= leaseMs) await this.#membership.leave();
     this.#window.close();
-    this.#probe.close();
+    this.#membership.close();
     this.#evictions.close();
     this.#recovery.close();
     this.#lines.close();
@@ -398,9 +350,9 @@ export class RedisRelay implements Relay {
       case 'fast':
         return this.#publisher.isReady;
       case 'recoverable':
-        return this.#recoverable.isOpen;
+        return this.#recovery.generation !== null;
       case 'durable':
-        return this.#durable.isOpen && this.#durableLink?.isReady === true;
+        return this.#recovery.generation !== null && this.#durableLink?.isReady === true;
     }
   }
 
@@ -412,7 +364,7 @@ export class RedisRelay implements Relay {
     const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
     for (const batch of batches) byLevel[this.#settings.topics.of(batch.topic).level].push(batch);
     if (byLevel.fast.length > 0) this.#fast.publish(byLevel.fast);
-    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.#announcePublishing();
+    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.#membership.announcePublishing();
     if (byLevel.recoverable.length > 0) this.#recoverable.publish(byLevel.recoverable);
     if (byLevel.durable.length > 0) this.#durable.publish(byLevel.durable);
   }
@@ -420,23 +372,9 @@ export class RedisRelay implements Relay {
   // What comes from Redis.
 
   #receive(channel: string, message: Buffer): void {
-    if (channel === this.#keys.control) {
-      const text = message.toString('latin1');
-      if (text === this.#name) return;
-      if (text.startsWith(leaving)) {
-        this.#nodes.forget(text.slice(leaving.length));
-        return;
-      }
-      if (text.startsWith(publishing)) {
-        this.#nodes.hearPublishing(text.slice(publishing.length));
-        return;
-      }
-      this.#recovery.ask();
-      void this.#beat();
-      return;
-    }
+    if (channel === this.#keys.control) return this.#membership.onControl(message);
     const topic = this.#keys.topicOf(channel);
-    if (topic === null) return this.#receiveProbe(message);
+    if (topic === null) return this.#membership.onProbe(message);
     this.#counters.redisMessagesReceived++;
     // Messages of topics with history begin with the digits of their position.
     if ((message[0] as number) >= space) this.#receivePlaced(topic, message);
@@ -488,165 +426,17 @@ export class RedisRelay implements Relay {
 
   #listen(): void {
     this.#publisher.hurry();
-    this.#subscriber.subscribe([this.#keys.control, this.#keys.probe(this.#name)]).then(
-      () => {
-        this.#isOnControl = true;
-        this.#probe.restart();
-      },
-      () => {
-        // Lost, or refused and said in the log: the probe will not come back, and the connection is made anew.
-      },
-    );
+    this.#membership.listen();
     this.#interest.onReady();
   }
 
-  #suspend(): void {
-    this.#generation = null;
-    this.#recoverable.shut();
-    this.#durable.shut();
-    this.#probe.interrupt();
-  }
-
-  /** What Redis holds may be of another generation, or not ours. */
-  #onStale(): void {
-    this.#suspend();
-    this.#recovery.ask();
-  }
-
-  #serve(generation: Generation, tookPart: boolean): void {
-    const isFirst = this.#lastGeneration === null;
-    const isAnother = !isFirst && this.#lastGeneration !== generation.name;
-    this.#lastGeneration = generation.name;
-    this.#generation = generation;
-    this.#recoverable.open(generation);
-    this.#durable.open(generation);
-    if (isAnother) {
-      this.#counters.recoveries++;
-      if (tookPart) this.#lines.doubtTail();
-      else this.#lines.doubtAll();
-    }
-    // Also what could not be read while there was no connection to ask on.
+  #onServing(change: GenerationChange): void {
+    if (change === 'restored' || change === 'missed') this.#counters.recoveries++;
+    if (change === 'restored') this.#lines.doubtTail();
+    if (change === 'missed') this.#lines.doubtAll();
+    // Also what could not be read while there was no connection.
     this.#lines.check();
-    this.#probe.restart();
-    if (isFirst) void this.#introduce();
-  }
-
-  /** The others are to know how many nodes to wait for when Redis loses its state. */
-  async #introduce(): Promise<void> {
-    await this.#beat();
-    await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(this.#name) }]);
-  }
-
-  /**
-   * Before the first publication, on each connection that it may take: if this node dies, the others must know that it may have published
-   * what Redis has lost.
-   */
-  #announcePublishing(): void {
-    if (this.#isKnownToPublish) return;
-    this.#hasPublished = true;
-    for (const link of [this.#publisher, this.#durableLink]) {
-      void link?.publish([{ channel: this.#keys.control, message: Buffer.from(publishing + this.#name) }]);
-      void link?.evaluate([this.#heartbeat()]).then(([answer]) => {
-        if (!(answer instanceof Error)) this.#isKnownToPublish = true;
-      });
-    }
-  }
-
-  /** No other node has to wait for this one any more, whatever happens to Redis. */
-  async #leave(): Promise<void> {
-    if (this.#generation === null) return;
-    await this.#evaluate(this.#heartbeat(true));
-    await this.#publisher.publish([{ channel: this.#keys.control, message: Buffer.from(leaving + this.#name) }]);
-  }
-
-  /** Says that this node lives, and hears how many do. */
-  async #beat(): Promise<void> {
-    if (this.#generation === null) return;
-    const askedAt = performance.now();
-    this.#hearBeat(await this.#evaluate(this.#heartbeat()), askedAt);
-  }
-
-  /**
-   * Answers an error instead of rejecting. If Redis has lost the script (SCRIPT FLUSH), it gets it and is asked again; so not for publications,
-   * whose order that would change (publish-script.ts).
-   */
-  async #evaluate(call: ScriptCall): Promise<unknown> {
-    const [answer] = await this.#publisher.evaluate([call]);
-    if (!(answer instanceof Error && isUnknownScript(answer))) return answer;
-    try {
-      await this.#publisher.load([call.script]);
-      return (await this.#publisher.evaluate([call]))[0];
-    } catch (error) {
-      return error;
-    }
-  }
-
-  #hearBeat(beat: unknown, askedAt: number): void {
-    // What stands there now is not ours to read: nothing more is published, until asking finds our layout again.
-    if (beat instanceof Error && isOfAnotherLayout(beat)) this.#onStale();
-    if (!isBeatAnswer(beat)) return;
-    const [living, clock, nodes, open, connections, unpublished] = beat;
-    this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
-    if (clock > this.#clock.told) this.#clock = { told: clock, askedAt };
-    this.#nodes.hear(living, unpublished);
-  }
-
-  #heartbeat(isLast = false): ScriptCall {
-    const { nodes, run, clock, connections, layout, layoutVersion, unpublished } = this.#keys;
-    const { told, askedAt } = this.#clock;
-    const now = told === 0 ? 0 : Math.round(told + performance.now() - askedAt);
-    this.#reported = isLast ? null : this.#load();
-    const load = this.#reported === null ? '' : countOf(this.#reported);
-    return {
-      script: scripts.heartbeat,
-      keys: [nodes, run, clock, connections, layout, unpublished],
-      args: [this.#name, leaseMs, load, layoutVersion, now, isLast ? 'left' : this.#hasPublished ? '' : 'unpublished'],
-    };
-  }
-
-  async #sendProbe(number: number): Promise<boolean | null> {
-    const generation = this.#generation;
-    // Whoever waits for a generation asks for it; this makes sure of it.
-    if (generation === null && this.#publisher.isReady) this.#recovery.ask();
-    if (generation === null || !this.#subscriber.isReady) return null;
-    void this.#readOutputBuffer();
-    const writer = new Writer();
-    const text = Buffer.from(String(number));
-    writeItem(writer, { encoding: 'json', bytes: text, start: 0, end: text.length });
-    const entry = encodeEntry({ count: 1, bytes: writer.view() }, new Map());
-    const oldest = this.#probeOffset > 1 ? this.#probeOffset : '';
-    const { generation: generationKey, newestEpoch } = this.#keys;
-    const [published] = await this.#publisher.evaluate([
-      {
-        script: this.#publishScript.current,
-        keys: [generationKey, newestEpoch, this.#keys.probe(this.#name)],
-        args: [generation.name, generation.floor, 1_000, '', '', oldest, probeStreamMs, 1, entry, '', 0],
-      },
-    ]);
-    const answer = published instanceof Error ? published : (published as readonly unknown[])[0];
-    // Whatever it is: it may refuse for another reason than the last time.
-    this.#publisher.noteWrite(answer);
-    if (published instanceof Error) {
-      // Scripts were flushed, the state is another, or this is no master any more: asking finds out.
-      if (this.#publisher.isReady && !isWriteRefusal(published)) this.#recovery.ask();
-      return false;
-    }
-    if (answer instanceof Error) {
-      this.#publisher.complain(answer);
-      return false;
-    }
-    this.#probeOffset = parsePosition(String(answer))?.offset ?? 0;
-    return true;
-  }
-
-  async #readOutputBuffer(): Promise<void> {
-    const { clientId } = this.#subscriber;
-    this.#outputBufferBytes = clientId === null ? 0 : await this.#publisher.outputBufferBytes(clientId);
-  }
-
-  #receiveProbe(message: Buffer): void {
-    const entry = decodeEntry({ epoch: '', offset: 1 }, message.subarray(message.indexOf(space) + 1));
-    if (entry !== null) this.#probe.receive(Number(Buffer.from(entry.run.bytes).toString('latin1', 1)));
+    void (change === 'first' ? this.#membership.introduce() : this.#membership.restart());
   }
 
   #rebuild(reason: string): void {
@@ -664,8 +454,8 @@ export class RedisRelay implements Relay {
   /** Says once more where topics stand that have fallen silent: who has missed the last publication learns it now. */
   #sendBeacons(): void {
     // While heartbeats get no answer, Redis may be about to lose what this node remembers.
-    if (this.#generation === null || this.#clock.told === this.#turnedAt) return;
-    this.#turnedAt = this.#clock.told;
+    if (this.#recovery.generation === null || this.#membership.clock.ms === this.#turnedAt) return;
+    this.#turnedAt = this.#membership.clock.ms;
     const messages = this.#published.turn().map(({ topic, epoch, offset }) => {
       return { channel: this.#keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
     });
@@ -693,32 +483,6 @@ export class RedisRelay implements Relay {
       'Another node publishes to this topic with a different level. This node does not deliver its publications. Give all nodes the same FANFARE_TOPICS. Logged once.',
     );
   }
-}
-
-/** What lua/heartbeat.lua returns. */
-type BeatAnswer = readonly [
-  living: readonly unknown[],
-  clock: number,
-  nodes: number,
-  open: number,
-  connections: number,
-  unpublished: readonly unknown[],
-];
-
-function isBeatAnswer(beat: unknown): beat is BeatAnswer {
-  return Array.isArray(beat);
-}
-
-/** As lua/heartbeat.lua takes it. */
-function countOf({ connections, isFull }: Load): string {
-  return isFull ? `+${connections}` : String(connections);
-}
-
-/** What all say, as this node looks at it: to itself it is a place for connections also where it is full. */
-function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load | null): Spread | null {
-  if (own === null) return null;
-  if (!own.isFull) return { nodes, open, connections, own: own.connections };
-  return { nodes, open: open + 1, connections: connections + own.connections, own: own.connections };
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {

@@ -1,6 +1,7 @@
-/** The Lua scripts that Redis runs for us; each file says what it takes and answers. */
+/** The Lua scripts that Redis runs for us; each file documents its inputs and its answer. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { ScriptCall } from '../redis/redis.js';
 
 /** A script as Redis knows it. */
 export interface Script {
@@ -10,7 +11,7 @@ export interface Script {
 
 const folder = new URL('../../lua/', import.meta.url);
 
-/** What all of them know of streams stands before each. */
+/** Functions that all of them share: it is put in front of each. */
 const shared = readFileSync(new URL('stream.lua', folder), 'utf8');
 
 function load(file: string): Script {
@@ -23,7 +24,7 @@ function scriptOf(source: string): Script {
 
 const publish = load('publish.lua');
 
-/** The script that publishes, under a name of its own: scripts of different copies do the same, and Redis knows them apart. */
+/** The script that publishes, as one of its copies: all copies do the same, but Redis can tell them apart (publish-script.ts). */
 export function publishScript(copy: string): Script {
   return scriptOf(`-- ${copy}\n${publish.source}`);
 }
@@ -40,3 +41,29 @@ export const scripts = {
   recover: load('recover.lua'),
   heartbeat: load('heartbeat.lua'),
 } as const satisfies Record<string, Script>;
+
+/** The connection, as {@link callScript} needs it. */
+export interface CallingLink {
+  evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]>;
+  load(scripts: readonly Script[]): Promise<void>;
+}
+
+/**
+ * Calls one script. Resolves, never rejects, with its answer or an error. If Redis has lost the script (SCRIPT FLUSH), loads it and calls it
+ * again. Not for publications: that would change their order (publish-script.ts).
+ */
+export async function callScript(link: CallingLink, call: ScriptCall): Promise<unknown> {
+  const [answer] = await link.evaluate([call]);
+  if (!(answer instanceof Error && isUnknownScript(answer))) return answer;
+  try {
+    await link.load([call.script]);
+    return (await link.evaluate([call]))[0];
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Whether Redis has refused a call because it does not have the script, and so has done nothing. */
+export function isUnknownScript({ message }: Error): boolean {
+  return message.startsWith('NOSCRIPT');
+}

@@ -8,7 +8,7 @@ import {
   type Workload,
   workloadNames,
   workloads,
-} from '../levels/levels.js';
+} from '../scenarios/levels.js';
 import { scenarios } from '../scenarios/scenarios.js';
 import {
   commonHelp,

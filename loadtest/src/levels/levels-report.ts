@@ -3,7 +3,8 @@
 import { describeMachine } from '@fanfare/kit/machine';
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
-import { type CandidateName, describeWorkload, type LevelsOptions, type LevelsSample } from './levels.js';
+import { type CandidateName, describeWorkload, type LevelsOptions } from '../scenarios/levels.js';
+import type { LevelsSample } from './levels.js';
 
 /** What is the same but for the level; null: nothing is. */
 const fastOf: Readonly<Record<CandidateName, CandidateName | null>> = {

@@ -2,20 +2,11 @@
  * The scenario `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, beside plain
  * PUBLISH and SUBSCRIBE. Taken in turns, so that what disturbs the machine disturbs all of them.
  */
+import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
 import { NodesWay, type NodesWayOptions } from './nodes-way.js';
 import type { Schedule } from './pace.js';
 import { PlainWay } from './plain-way.js';
 import type { Traffic, Way } from './way.js';
-
-export const candidateNames = [
-  'plain',
-  'fast',
-  'fast-acked',
-  'recoverable',
-  'recoverable-acked',
-  'durable-acked',
-] as const;
-export type CandidateName = (typeof candidateNames)[number];
 
 const candidates: Readonly<Record<CandidateName, Omit<NodesWayOptions, 'traffic'> | null>> = {
   plain: null,
@@ -25,31 +16,6 @@ const candidates: Readonly<Record<CandidateName, Omit<NodesWayOptions, 'traffic'
   'recoverable-acked': { level: 'recoverable', isAcknowledged: true },
   'durable-acked': { level: 'durable', isAcknowledged: true },
 };
-
-export interface Workload {
-  /** Each has one subscriber, the same for all. */
-  readonly topics: number;
-  /** Publications written together, each to the next topic. */
-  readonly burst: number;
-  readonly perSecond: number;
-}
-
-export const workloadNames = ['one-topic', 'many-topics'] as const;
-export type WorkloadName = (typeof workloadNames)[number];
-
-export const workloads: Readonly<Record<WorkloadName, Workload>> = {
-  'one-topic': { topics: 1, burst: 1, perSecond: 5_000 },
-  'many-topics': { topics: 200, burst: 20, perSecond: 20_000 },
-};
-
-export interface LevelsOptions {
-  readonly candidates: readonly CandidateName[];
-  readonly workloads: readonly Workload[];
-  readonly publicationBytes: number;
-  readonly rounds: number;
-  /** Length of each measured window. */
-  readonly seconds: number;
-}
 
 export interface LevelsSample {
   readonly round: number;
@@ -84,10 +50,6 @@ export async function measureLevels(options: LevelsOptions, log: (line: string) 
     }
   }
   return samples;
-}
-
-export function describeWorkload({ topics, burst, perSecond }: Workload): string {
-  return `${topics} ${topics === 1 ? 'topic' : 'topics'}, bursts of ${burst}, ${perSecond.toLocaleString('en')}/s`;
 }
 
 async function measure(

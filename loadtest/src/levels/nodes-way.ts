@@ -3,9 +3,15 @@
 import { Disposables } from '@fanfare/kit/disposables';
 import type { Level } from '@fanfare/kit/level';
 import { readCpuNs } from '@fanfare/kit/process-usage';
-import { masterArgs, startReplica } from '@fanfare/kit/replica';
 import { nowUs } from '@fanfare/kit/stamp';
-import { type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import {
+  masterArgs,
+  type NodeProcess,
+  type RedisProcess,
+  startNode,
+  startRedis,
+  startReplica,
+} from '@fanfare/local-cluster';
 import { Connection } from '../load/connection.js';
 import { localTarget } from '../load/deployment.js';
 import { buildFrame, opcodes } from '../load/frame-walker.js';

@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { readReply } from '@fanfare/kit/redis-command';
 import { blankData, nowUs, writeStamp } from '@fanfare/kit/stamp';
 import { Arrivals } from './arrivals.js';
 import { pace } from './pace.js';
@@ -112,12 +111,17 @@ class Subscriber implements Peer {
   }
 
   #readConfirmations(bytes: Buffer): number {
-    let at = 0;
-    for (let reply = readReply(bytes, at); reply !== null && at < bytes.length; reply = readReply(bytes, at)) {
-      at = reply.end;
+    let end = 0;
+    while (this.#unconfirmed > 0) {
+      let at = end;
+      for (let line = 0; line < confirmationLines; line++) {
+        at = bytes.indexOf(lineEnd, at) + 1;
+        if (at === 0) return end;
+      }
+      end = at;
       if (--this.#unconfirmed === 0) this.#onConfirmed();
     }
-    return at;
+    return end;
   }
 
   /** `*3 $7 message $<n> <topic> $<n> <data>`, each with CR and LF behind it; answers where the first begins that is not whole. */
@@ -138,6 +142,8 @@ class Subscriber implements Peer {
 }
 
 const lineEnd = 0x0a;
+/** `*3 $9 subscribe $<n> <topic> :<n>` */
+const confirmationLines = 6;
 const messageHeadBytes = '*3\r\n$7\r\nmessage\r\n'.length;
 
 /** The digits that begin there. */

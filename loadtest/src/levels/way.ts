@@ -1,7 +1,6 @@
 /** A way of publications from a publisher to a subscriber, through two processes and the Redis between them. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { redisCommand } from '@fanfare/kit/redis-command';
-import type { RedisProcess } from '@fanfare/local-cluster';
+import { type RedisProcess, redisCommand } from '@fanfare/local-cluster';
 import type { Pace, Schedule } from './pace.js';
 
 export interface Traffic {

@@ -11,7 +11,8 @@ export interface Deployment extends AsyncDisposable {
   readonly targets: readonly Target[];
   /** Those of this machine whose use of CPU and memory can be read; none where it runs elsewhere. */
   readonly processes: readonly DeployedProcess[];
-  readonly redisPort: number | null;
+  /** `INFO stats` of the Redis that was started for it; null if there is none. */
+  readonly readRedisStats: (() => Promise<string>) | null;
   /** Where those that are Fanfare tell their metrics. */
   readonly metricsUrls: readonly string[];
 }
@@ -23,5 +24,11 @@ export function localTarget(port: number): Target {
 
 /** A broker that already runs elsewhere. */
 export function remoteDeployment(target: Target): Deployment {
-  return { targets: [target], processes: [], redisPort: null, metricsUrls: [], [Symbol.asyncDispose]: async () => {} };
+  return {
+    targets: [target],
+    processes: [],
+    readRedisStats: null,
+    metricsUrls: [],
+    [Symbol.asyncDispose]: async () => {},
+  };
 }

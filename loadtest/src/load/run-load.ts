@@ -175,7 +175,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
   const lostInWarmUp = sum(warm.map(({ counts }) => counts.lost));
   const isLocal = deployment.processes.length > 0;
   const serverCpuUs = isLocal ? (end.serverCpuNs - start.serverCpuNs) / 1_000 : null;
-  const hasRedis = deployment.redisPort !== null;
+  const hasRedis = deployment.readRedisStats !== null;
   const failures: Record<string, number> = {};
   for (const report of settled) {
     for (const [failure, times] of Object.entries(report.failures))

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { readCpuNs, readMemory } from '@fanfare/kit/process-usage';
-import { redisCommand } from '@fanfare/kit/redis-command';
 import type { Deployment } from './deployment.js';
 
 export interface Usage {
@@ -22,7 +21,7 @@ export interface Usage {
 }
 
 export async function readUsage(deployment: Deployment, generatorPids: readonly number[]): Promise<Usage> {
-  const { processes, redisPort } = deployment;
+  const { processes, readRedisStats } = deployment;
   const gone = processes.find(({ pid }) => !existsSync(`/proc/${pid}`));
   if (gone !== undefined) throw new Error(`A process under load has ended: ${gone.name}.`);
   const of = async (role: 'server' | 'redis', read: (pid: number) => Promise<number>): Promise<number> => {
@@ -41,7 +40,7 @@ export async function readUsage(deployment: Deployment, generatorPids: readonly 
       Promise.all(generatorPids.map(readCpuNs)),
       readKernelTcpBytes(),
     ]);
-  const redis = redisPort === null ? new Map<string, number>() : await readRedisStats(redisPort);
+  const redis = parseInfo((await readRedisStats?.()) ?? '');
   return {
     atMs: performance.now(),
     serverCpuNs,
@@ -64,8 +63,7 @@ async function readKernelTcpBytes(): Promise<number> {
   return Number(/^TCP:.* mem (\d+)/m.exec(text)?.[1] ?? 0) * pageBytes;
 }
 
-async function readRedisStats(port: number): Promise<Map<string, number>> {
-  const info = String(await redisCommand(port, ['INFO', 'stats']));
+function parseInfo(info: string): ReadonlyMap<string, number> {
   return new Map([...info.matchAll(/^(\w+):([\d.]+)\r?$/gm)].map(([, name = '', value]) => [name, Number(value)]));
 }
 

@@ -1,21 +1,31 @@
 /** A kind of server that can be put under load: Fanfare, or what it is compared with. */
-import type { Deployment } from '../load/deployment.js';
+import { UsageError } from '@fanfare/kit/flags';
+import type { Launcher } from '../launch/launcher.js';
 import type { ProtocolName } from '../protocols/protocols.js';
 
-export interface StartOptions {
-  /** Processes that share the load, where the server can be several. */
-  readonly nodes: number;
-  /** More environment variables for each process. */
-  readonly env: Readonly<Record<string, string>>;
-}
-
-export interface ServerKind {
+export interface ServerKind extends Launcher {
   /** What it is and how it is set up, for the report. */
   readonly about: string;
   readonly protocol: ProtocolName;
   /** Its processes know nothing of each other: it is one node. */
   readonly isAlone?: true;
-  /** Why it cannot run on this machine, in a sentence that says what to do; null where it can. */
-  missing(): Promise<string | null>;
-  start(options: StartOptions): Promise<Deployment>;
+}
+
+/** `load` imports what starts it, which the image of the load generator does not contain. */
+export function server(facts: Omit<ServerKind, keyof Launcher>, load: () => Promise<Launcher>): ServerKind {
+  return {
+    ...facts,
+    missing: async () => (await fromRepository(load)).missing(),
+    start: async (options) => (await fromRepository(load)).start(options),
+  };
+}
+
+/** Loads code that only the repository contains. */
+export async function fromRepository<Loaded>(load: () => Promise<Loaded>): Promise<Loaded> {
+  try {
+    return await load();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new UsageError('This installation cannot start servers: give the URL of a broker with --url.');
+  }
 }

@@ -1,14 +1,31 @@
 /** The kinds of server by name, in the order of tables. */
-import { aedes } from './aedes.js';
-import { fanfare } from './fanfare.js';
-import { ioredis } from './ioredis.js';
-import { mosquitto } from './mosquitto.js';
-import { nats } from './nats.js';
-import { nchan } from './nchan.js';
-import { raw } from './raw.js';
-import type { ServerKind } from './server.js';
-import { socketio } from './socketio.js';
-import { wsRedis } from './ws-redis.js';
+import { type ServerKind, server } from './server.js';
+
+const fanfare = (level: 'fast' | 'recoverable', protocol: 'msgpack' | 'json'): ServerKind =>
+  server({ about: `Fanfare, level ${level}, ${protocol === 'json' ? 'JSON' : 'MessagePack'}`, protocol }, async () =>
+    (await import('../launch/fanfare.js')).fanfare(level),
+  );
+
+const raw = (isDeferred: boolean): ServerKind =>
+  server(
+    {
+      about: isDeferred
+        ? 'uWebSockets.js with nothing on top; publishes after the handler has returned'
+        : 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do',
+      protocol: 'raw',
+      isAlone: true,
+    },
+    async () => (await import('../launch/raw.js')).raw(isDeferred),
+  );
+
+const socketio = (variant: string, args: readonly string[]): ServerKind =>
+  server(
+    {
+      about: `Socket.IO, WebSocket only, ${variant}; also on one node with the Redis adapter, as it is deployed`,
+      protocol: 'socketio',
+    },
+    async () => (await import('../launch/socketio.js')).socketio(args),
+  );
 
 export const servers: Readonly<Record<string, ServerKind>> = {
   fanfare: fanfare('recoverable', 'msgpack'),
@@ -17,13 +34,46 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   'fanfare-fast-json': fanfare('fast', 'json'),
   raw: raw(false),
   'raw-deferred': raw(true),
-  ioredis,
-  'ws-redis': wsRedis,
-  socketio: socketio({ about: 'ws, Redis adapter', args: [] }),
-  'socketio-sharded': socketio({ about: 'ws, sharded Redis adapter', args: ['--sharded'] }),
-  'socketio-uws': socketio({ about: 'uWebSockets.js, Redis adapter', args: ['--uws'] }),
-  nats,
-  nchan,
-  mosquitto,
-  aedes,
+  ioredis: server(
+    {
+      about:
+        'plain ioredis, one PUBLISH for each publication with automatic pipelines, between raw uWebSockets.js sockets',
+      protocol: 'raw',
+    },
+    async () => (await import('../launch/ioredis.js')).ioredis,
+  ),
+  'ws-redis': server(
+    {
+      about:
+        'ws and ioredis by hand: SUBSCRIBE for each topic with subscribers, PUBLISH for each publication, also on one node',
+      protocol: 'ws-redis',
+    },
+    async () => (await import('../launch/ws-redis.js')).wsRedis,
+  ),
+  socketio: socketio('ws, Redis adapter', []),
+  'socketio-sharded': socketio('ws, sharded Redis adapter', ['--sharded']),
+  'socketio-uws': socketio('uWebSockets.js, Redis adapter', ['--uws']),
+  nats: server(
+    { about: 'nats-server, core NATS over WebSocket; nodes are joined by cluster routes', protocol: 'nats' },
+    async () => (await import('../launch/nats.js')).nats,
+  ),
+  nchan: server(
+    {
+      about: 'nginx with Nchan, one worker, memory store, published to by POST; nodes share a Redis in mode nostore',
+      protocol: 'nchan',
+    },
+    async () => (await import('../launch/nchan.js')).nchan,
+  ),
+  mosquitto: server(
+    { about: 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket', protocol: 'mqtt', isAlone: true },
+    async () => (await import('../launch/mosquitto.js')).mosquitto,
+  ),
+  aedes: server(
+    {
+      about: 'Aedes, MQTT 3.1.1 at QoS 0 over WebSocket (ws), in memory',
+      protocol: 'mqtt-websocket',
+      isAlone: true,
+    },
+    async () => (await import('../launch/aedes.js')).aedes,
+  ),
 };

@@ -1,6 +1,7 @@
 /** One attack under way, in the attackers' process: what all attacks are made of. */
+
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RedisReply, redisCommand } from '@fanfare/kit/redis-command';
+import { type RedisReply, redisCommand } from '@fanfare/local-cluster';
 import { adminKey, type Claims, tokenOf } from './keys.js';
 import type { Outcome } from './outcome.js';
 import { type DialOptions, Peer } from './peer.js';

@@ -7,6 +7,8 @@ export { findFreePort } from './free-port.js';
 export { hasKubectl, type Manifest, renderKustomization, renderOverlay } from './manifests.js';
 export { type NodeOptions, type NodeProcess, startNode } from './node-process.js';
 export type { RedisOptions, RedisProcess } from './redis.js';
+export { type RedisReply, readCommandCalls, redisCommand } from './redis-command.js';
 export { pingRedis } from './redis-ping.js';
 export { startRedis } from './redis-process.js';
+export { masterArgs, startReplica } from './replica.js';
 export { type SentinelOptions, type SentinelProcess, startSentinel } from './sentinel-process.js';

@@ -2,15 +2,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Disposables } from '@fanfare/kit/disposables';
 import type { Level } from '@fanfare/kit/level';
-import { type RedisReply, redisCommand } from '@fanfare/kit/redis-command';
-import { masterArgs, startReplica } from '@fanfare/kit/replica';
 import {
   FaultProxy,
+  masterArgs,
   type NodeProcess,
   type RedisProcess,
+  type RedisReply,
+  redisCommand,
   type SentinelProcess,
   startNode,
   startRedis,
+  startReplica,
   startSentinel,
 } from '@fanfare/local-cluster';
 import { pingIntervalMs } from './client-options.js';

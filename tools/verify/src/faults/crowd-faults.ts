@@ -1,9 +1,8 @@
 /** Faults that take many clients, or one that does not read. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { readMemory } from '@fanfare/kit/process-usage';
-import { readCommandCalls } from '@fanfare/kit/redis-command';
 import { becomes } from '@fanfare/kit/within';
-import { Balancer } from '@fanfare/local-cluster';
+import { Balancer, readCommandCalls } from '@fanfare/local-cluster';
 import type { Fault } from '../fault.js';
 import { Subscribers } from '../subscribers.js';
 import { VerifyCrowd } from '../verify-crowd.js';

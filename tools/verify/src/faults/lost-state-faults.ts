@@ -1,7 +1,6 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { redisCommand } from '@fanfare/kit/redis-command';
-import type { RedisProcess } from '@fanfare/local-cluster';
+import { type RedisProcess, redisCommand } from '@fanfare/local-cluster';
 import { masterName } from '../cluster-under-test.js';
 import type { Fault } from '../fault.js';
 import { firstNode } from './victim.js';

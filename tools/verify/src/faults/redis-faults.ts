@@ -1,7 +1,7 @@
 /** Faults of Redis. */
+
 import { setTimeout as delay } from 'node:timers/promises';
-import { redisCommand } from '@fanfare/kit/redis-command';
-import { startReplica } from '@fanfare/kit/replica';
+import { redisCommand, startReplica } from '@fanfare/local-cluster';
 import { safeArgs } from '../cluster-under-test.js';
 import type { Fault, Stage } from '../fault.js';
 

@@ -1,16 +1,13 @@
 /** Mosquitto, MQTT over plain TCP: Debian's is built without WebSocket. One process, one thread. */
 import { findFreePort } from '@fanfare/local-cluster';
+import type { Launcher } from './launcher.js';
 import { deployNodes } from './node-deployment.js';
 import { missingProgram, startProgram } from './program.js';
-import type { ServerKind } from './server.js';
 
 const name = 'mosquitto';
 
-export const mosquitto: ServerKind = {
-  about: 'Mosquitto, MQTT 3.1.1 at QoS 0 over plain TCP, no WebSocket',
-  protocol: 'mqtt',
+export const mosquitto: Launcher = {
   missing: () => missingProgram(name),
-  isAlone: true,
   start: ({ nodes }) =>
     deployNodes(nodes, async () => {
       const port = await findFreePort();

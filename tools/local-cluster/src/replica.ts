@@ -1,7 +1,8 @@
 /** A Redis that follows another one. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import type { RedisProcess } from './redis.js';
 import { redisCommand } from './redis-command.js';
+import { startRedis } from './redis-process.js';
 
 /** For a server that gets a replica: by default it waits 5 s before it sends it its data, in case others want it too. */
 export const masterArgs = ['--repl-diskless-sync-delay', '0'] as const;

@@ -1,8 +1,8 @@
 /** nats-server over WebSocket. Several nodes are a cluster: full mesh of routes, no Redis. */
 import { findFreePort } from '@fanfare/local-cluster';
+import type { Launcher } from './launcher.js';
 import { deployNodes } from './node-deployment.js';
 import { missingProgram, startProgram } from './program.js';
-import type { ServerKind } from './server.js';
 
 const name = 'nats-server';
 
@@ -11,9 +11,7 @@ interface Ports {
   readonly routes: number;
 }
 
-export const nats: ServerKind = {
-  about: 'nats-server, core NATS over WebSocket; nodes are joined by cluster routes',
-  protocol: 'nats',
+export const nats: Launcher = {
   missing: () => missingProgram(name),
   async start({ nodes }) {
     const ports: Ports[] = [];

@@ -1,7 +1,7 @@
 /** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
 
 import { Disposables } from '@fanfare/kit/disposables';
-import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
 
 /** A process that listens on this machine. */
@@ -46,7 +46,7 @@ async function deploy(
   return {
     targets: started.map(({ port }) => localTarget(port)),
     processes,
-    redisPort: redis?.port ?? null,
+    readRedisStats: redis === null ? null : async () => String(await redisCommand(redis.port, ['INFO', 'stats'])),
     metricsUrls: started.flatMap(({ adminUrl }) => (adminUrl === undefined ? [] : [`${adminUrl}/metrics`])),
     [Symbol.asyncDispose]: () => kept[Symbol.asyncDispose](),
   };

@@ -11,7 +11,7 @@ export async function startScript(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<ServerProcess> {
-  const path = fileURLToPath(new URL(`../../dist/servers/${file}.js`, import.meta.url));
+  const path = fileURLToPath(new URL(`../../dist/launch/${file}.js`, import.meta.url));
   const child = new Child({ command: [process.execPath, path, ...args], env: { ...process.env, ...env } });
   const port = await child.find(readPort, AbortSignal.timeout(startDeadlineMs));
   if (port === null) throw new Error(child.explain(`The server ${file} ended before it listened.`));

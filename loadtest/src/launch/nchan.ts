@@ -1,8 +1,8 @@
 /** nginx with Nchan, one worker, messages in its memory; several nodes broadcast through Redis, that stores nothing either. */
 import { findFreePort } from '@fanfare/local-cluster';
+import type { Launcher } from './launcher.js';
 import { deployNodes, deployNodesOnRedis, type ServerProcess } from './node-deployment.js';
 import { isAccessible, missingProgram, notInstalled, startProgram } from './program.js';
-import type { ServerKind } from './server.js';
 
 const name = 'nginx';
 
@@ -11,9 +11,7 @@ const modules = ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules', '/usr/sha
   (folder) => `${folder}/ngx_nchan_module.so`,
 );
 
-export const nchan: ServerKind = {
-  about: 'nginx with Nchan, one worker, memory store, published to by POST; nodes share a Redis in mode nostore',
-  protocol: 'nchan',
+export const nchan: Launcher = {
   missing: async () =>
     (await missingProgram(name)) ?? ((await findModule()) === null ? notInstalled('The Nchan module of nginx') : null),
   start: ({ nodes }) =>

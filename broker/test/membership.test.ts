@@ -1,64 +1,88 @@
-/** A Redis that looks well and delivers nothing. */
+/** A Redis that looks healthy and delivers nothing. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
-import { Probe } from '../src/relay/probe.js';
+import { parseGeneration } from '../src/relay/generation.js';
+import { Keys } from '../src/relay/keys.js';
+import { Membership } from '../src/relay/membership.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
-describe('Probe', () => {
-  function start(outcome: boolean | null) {
+describe('the probe of a heartbeat', () => {
+  /** `outcome`: what Redis answers to a probe. */
+  function start(outcome: 1 | Error, { isListening = true } = {}) {
     const dead: string[] = [];
     const sent: number[] = [];
+    let asked = 0;
     const { counters } = new Metrics();
-    const probe = new Probe(
-      { probeIntervalMs: 20 },
+    const membership = new Membership(
+      { nodeId: 'a', probeIntervalMs: 20 },
+      new Keys('test', 0),
       {
-        send: async (number) => {
-          sent.push(number);
-          return outcome;
+        isReady: true,
+        evaluate: async ([call]) => {
+          const number = call?.args[7];
+          if (number !== '') sent.push(Number(number));
+          return [[[], 0, 0, 0, 0, [], number === '' ? '' : outcome]];
         },
-        onDead: (reason) => dead.push(reason),
+        load: async () => undefined,
+        publish: async () => undefined,
+        noteWrite: () => undefined,
+        complain: () => undefined,
+        outputBufferBytes: async () => 0,
       },
+      [],
+      { isReady: isListening, clientId: null, subscribe: async () => undefined },
+      { generation: parseGeneration('g:0'), ask: () => asked++, onStale: () => undefined },
+      { load: () => null, onDead: (reason) => dead.push(reason) },
       pino({ level: 'silent' }),
       counters,
     );
-    return { probe, dead, sent, counters };
+    const onProbe = (number: number): void => membership.onProbe(Buffer.from(String(number)));
+    return { membership, onProbe, dead, sent, counters, asked: () => asked };
   }
 
   it('is live when it comes back, and dead when two in a row do not', async () => {
-    const { probe, dead, sent, counters } = start(true);
+    const { membership, onProbe, dead, sent, counters } = start(1);
     await until('it is sent', () => sent.length === 1);
-    expect(probe.isLive).toBe(false);
-    probe.receive(1);
-    expect(probe.isLive).toBe(true);
+    expect(membership.isLive).toBe(false);
+    onProbe(1);
+    expect(membership.isLive).toBe(true);
     await until('one is missed', () => counters.probesMissed === 1);
-    expect(probe.isLive).toBe(true);
+    expect(membership.isLive).toBe(true);
     expect(dead).toEqual([]);
     await until('another is missed', () => counters.probesMissed === 2);
-    expect(probe.isLive).toBe(false);
+    expect(membership.isLive).toBe(false);
     expect(dead).toEqual(['it accepts publications and does not deliver them']);
-    probe.close();
+    membership.close();
   });
 
-  it('says so where Redis does not even accept it', async () => {
-    const { probe, dead } = start(false);
+  it('reports if Redis does not accept it', async () => {
+    const { membership, dead, asked } = start(new Error('OOM command not allowed'));
     await until('it is dead', () => dead.length === 1);
     expect(dead).toEqual(['it accepts no publications']);
-    probe.close();
+    expect(asked()).toBe(0);
+    membership.close();
   });
 
-  it('does not count what could not be sent at all, nor take one that is late', async () => {
-    const { probe, dead, sent, counters } = start(null);
-    await until('several were tried', () => sent.length > 5);
-    expect(counters.probesMissed).toBe(0);
+  it('asks for the generation if Redis is in another one', async () => {
+    const { membership, asked } = start(new Error('STALE the generation is another one'));
+    await until('it asks', () => asked() > 0);
+    membership.close();
+  });
+
+  it('is not sent while nothing is listening', async () => {
+    const { membership, onProbe, dead, sent, counters } = start(1, { isListening: false });
+    await membership.restart();
+    expect(sent).toEqual([]);
+    expect(counters.probesSent).toBe(0);
     expect(dead).toEqual([]);
-    probe.receive(1);
-    expect(probe.isLive).toBe(false);
-    probe.close();
+    onProbe(1);
+    expect(membership.isLive).toBe(false);
+    membership.close();
   });
 });
 
@@ -90,7 +114,7 @@ async function startSwitch(ports: number[]) {
 }
 
 describe('a subscription that hangs on another server than what is published', () => {
-  it('is found by the probe; both connections are made anew, and everything that was missed is delivered', async () => {
+  it('is found by the probe: both connections are replaced, and everything that was missed is delivered', async () => {
     await using right = await startRedis();
     await using wrong = await startRedis();
     // The publishing connection comes first.

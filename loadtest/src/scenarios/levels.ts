@@ -1,0 +1,40 @@
+/** The study `levels`: what can be chosen. */
+
+export const candidateNames = [
+  'plain',
+  'fast',
+  'fast-acked',
+  'recoverable',
+  'recoverable-acked',
+  'durable-acked',
+] as const;
+export type CandidateName = (typeof candidateNames)[number];
+
+export interface Workload {
+  /** Each has one subscriber, the same for all. */
+  readonly topics: number;
+  /** Publications written together, each to the next topic. */
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+export const workloadNames = ['one-topic', 'many-topics'] as const;
+export type WorkloadName = (typeof workloadNames)[number];
+
+export const workloads: Readonly<Record<WorkloadName, Workload>> = {
+  'one-topic': { topics: 1, burst: 1, perSecond: 5_000 },
+  'many-topics': { topics: 200, burst: 20, perSecond: 20_000 },
+};
+
+export interface LevelsOptions {
+  readonly candidates: readonly CandidateName[];
+  readonly workloads: readonly Workload[];
+  readonly publicationBytes: number;
+  readonly rounds: number;
+  /** Length of each measured window. */
+  readonly seconds: number;
+}
+
+export function describeWorkload({ topics, burst, perSecond }: Workload): string {
+  return `${topics} ${topics === 1 ? 'topic' : 'topics'}, bursts of ${burst}, ${perSecond.toLocaleString('en')}/s`;
+}
