@@ -147,25 +147,25 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
  */
 async function installPackages(folder: string, flags: readonly string[]): Promise<void> {
   const isShipped = flags.includes('--omit=dev');
-  const packages = isShipped ? await packagesOf(flags) : await readdir(join(root, 'node_modules'));
-  await mkdir(join(folder, 'node_modules'));
-  for (const name of packages) {
-    const [source, target] = [join(root, 'node_modules', name), join(folder, 'node_modules', name)];
+  for (const path of isShipped ? await packagesOf(flags) : await allPackages(flags)) {
+    const [source, target] = [join(root, path), join(folder, path)];
     await mkdir(dirname(target), { recursive: true });
     // Workspaces are relative links, and lead to those in `folder`.
-    if (isShipped || name === '@fanfare') await run('cp', ['-R', '--no-dereference', source, target]);
+    if (isShipped || path.endsWith('/@fanfare')) await run('cp', ['-R', '--no-dereference', source, target]);
     else await symlink(source, target);
   }
 }
 
-/** What `npm ci` with these flags puts into `node_modules`, without the packages that another one contains. */
+/** Paths of the packages that `npm ci` installs with these flags, without those that another package contains. */
 async function packagesOf(flags: readonly string[]): Promise<string[]> {
   const { stdout } = await run('npm', ['ls', '--all', '--parseable', ...flags], { cwd: root, maxBuffer: 16_777_216 });
-  const folder = join(root, 'node_modules/');
-  return stdout
-    .split('\n')
-    .flatMap((path) => (path.startsWith(folder) ? path.slice(folder.length) : []))
-    .filter((name) => !name.includes('/node_modules/'));
+  const paths = stdout.split('\n').map((path) => path.slice(root.length));
+  return paths.filter((path) => path.split('node_modules/').length === 2);
+}
+
+async function allPackages(flags: readonly string[]): Promise<string[]> {
+  const ofWorkspaces = flags.map((word) => join(word, 'node_modules')).filter((path) => existsSync(join(root, path)));
+  return [...(await readdir(join(root, 'node_modules'))).map((name) => join('node_modules', name)), ...ofWorkspaces];
 }
 
 /** As Docker does: the content of a folder; a file into a target that ends in `/`, else under that name. */
