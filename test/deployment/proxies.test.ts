@@ -265,7 +265,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       const coming = comeUntil(() => isStopped);
       const accepted: number[] = [];
       for (let number = 0; !isStopped; number++) {
-        await clients[number % clients.length]?.publish('orders', number);
+        await clients[number % clients.length]?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
       }
       expect(await stopping).toBe(0);

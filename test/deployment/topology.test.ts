@@ -111,13 +111,13 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       }
       const node = topology.child('fanfare-2');
       let isStopped = false;
-      const stopping = node.stop(30_000).finally(() => {
+      const stopping = node.stop(60_000).finally(() => {
         isStopped = true;
       });
       const accepted: number[] = [];
       for (let number = 0; !isStopped; number++) {
         const publisher = clients[number % clients.length];
-        await publisher?.publish('orders', number);
+        await publisher?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
       }
       expect(await stopping, node.explain('It did not end well.')).toBe(0);
@@ -128,9 +128,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       expect(topology.child('demo').hasExited).toBe(false);
       expect((await fetch(admin('/healthz'))).status).toBe(200);
       await expect
-        .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length), {
-          timeout: 40_000,
-        })
+        .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length))
         .toBe(1);
     } finally {
       await Promise.all(clients.map((client) => client.close()));
