@@ -12,6 +12,7 @@ import { Metrics, workerMetrics } from '../broker/src/observe/metrics.js';
 import { resultParts } from '../loadtest/src/load/result.js';
 import { logEventsPage, metricsPage, settingsPage } from './reference/broker-reference.js';
 import { loadtestPage } from './reference/loadtest-reference.js';
+import { safeguardsPage } from './reference/safeguards-reference.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = join(root, 'broker/src');
@@ -30,6 +31,7 @@ describe('generated pages', () => {
     ['docs/reference/metrics.md', metricsPage],
     ['docs/reference/log-events.md', logEventsPage],
     ['docs/reference/loadtest.md', loadtestPage],
+    ['docs/reference/safeguards.md', safeguardsPage],
     ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
   ])('%s says what the code declares', async (file, generate) => {
     await expect(generate()).toMatchFileSnapshot(join(root, file));

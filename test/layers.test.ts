@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   loadtest: ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/verify': ['protocol', 'client', 'tools/kit', 'tools/local-cluster'],
   'tools/abuse': ['client', 'tools/kit', 'tools/local-cluster'],
-  'tools/fuzz': ['protocol', 'broker', 'client'],
+  'tools/fuzz': ['protocol', 'broker', 'client', 'tools/kit'],
   examples: ['client', 'tools/local-cluster'],
 };
 

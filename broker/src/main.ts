@@ -1,10 +1,8 @@
 #!/usr/bin/env node
 /** The process: configuration in, signals out. One node, or the supervisor of several. */
 import { parseArgs } from 'node:util';
-import { createApiKey, isApiKeyId } from './auth/api-keys.js';
 import { createLog, endOnBug, type Log } from './observe/log.js';
 import { isLoopback, loadConfig, sentencesOf } from './settings/config.js';
-import { helpText } from './settings/help-text.js';
 import { systemLimits } from './settings/system-limits.js';
 
 function readFlags() {
@@ -18,24 +16,25 @@ function readFlags() {
 async function main(): Promise<void> {
   const { values, positionals } = readFlags();
   if (values.help) {
+    const { helpText } = await import('./settings/help-text.js');
     process.stdout.write(helpText());
     return;
   }
   const [command, ...names] = positionals;
   if (command !== undefined) {
     if (command !== 'api-key') throw new Error('Unknown command. The only command is api-key. See --help.');
-    process.stdout.write(apiKeyText(names));
+    process.stdout.write(await apiKeyText(names));
     return;
   }
   const config = loadConfig(process.env);
   const log = createLog(config);
   endOnBug(log);
-  // Who develops on one machine has no use for them.
+  // Not on loopback: a development machine does not need them.
   const limits = isLoopback(config.host) ? [] : systemLimits(config);
   for (const { limit, value, wanted, sentence } of limits) {
     log.warn({ event: 'systemLimit', limit, value, wanted }, sentence);
   }
-  // Each loads what it needs: a supervisor has no use for a node's parts, which take 15 MB.
+  // Imported when needed: a supervisor does not need the parts of a node, which take 15 MB.
   if (config.workers === 1) {
     const { startBroker } = await import('./node/broker.js');
     const broker = await startBroker(config, log);
@@ -48,7 +47,8 @@ async function main(): Promise<void> {
   await supervisor.listening;
 }
 
-function apiKeyText(names: readonly string[]): string {
+async function apiKeyText(names: readonly string[]): Promise<string> {
+  const { createApiKey, isApiKeyId } = await import('./auth/api-keys.js');
   const [id = '', ...others] = names;
   if (!isApiKeyId(id) || others.length > 0) {
     throw new Error(
@@ -60,15 +60,15 @@ function apiKeyText(names: readonly string[]): string {
 }
 
 /**
- * How long after the first signal others are the same request, in milliseconds: a supervisor that signals the whole process group reaches a
- * node below `npm start` twice, and some send SIGHUP behind SIGTERM.
+ * Signals within this time after the first one are the same request, in milliseconds. A supervisor that signals the whole process group
+ * reaches a node below `npm start` twice, and some supervisors send SIGHUP after SIGTERM.
  */
 const sameRequestMs = 2_000;
 
 /** `drain` resolves with the exit code. */
 function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) => Promise<number>): void {
   let askedAt: number | null = null;
-  // Node.js resets an ignored SIGHUP (nohup), so that without this a node would end without draining when its terminal is closed.
+  // Node.js resets an ignored SIGHUP (nohup). Without a handler the node would exit without draining when its terminal closes.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (askedAt !== null) {
@@ -76,7 +76,7 @@ function drainOnSignal(log: Log, drain: (options: { readonly atOnce: boolean }) 
         return;
       }
       askedAt = performance.now();
-      // At a terminal nobody wants to wait for the clients to find another node.
+      // Ctrl+C at a terminal: do not wait for clients to move.
       drain({ atOnce: signal === 'SIGINT' }).then(
         (code) => process.exit(code),
         (error: unknown) => {

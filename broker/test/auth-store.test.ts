@@ -6,7 +6,7 @@ import { AuthError } from '../src/auth/auth-error.js';
 import type { AuthStore } from '../src/auth/auth-store.js';
 import { MemoryAuthStore } from '../src/auth/memory-auth-store.js';
 import { RedisAuthStore } from '../src/auth/redis-auth-store.js';
-import { forever, maxRevocations, type Revocation, Revocations, rememberedForMs } from '../src/auth/revocations.js';
+import { forever, keptForMs, maxRevocations, type Revocation, Revocations } from '../src/auth/revocations.js';
 import { isTicket, Tickets } from '../src/auth/tickets.js';
 import { Metrics } from '../src/observe/metrics.js';
 import { newNodeId } from '../src/relay/redis-message.js';
@@ -145,7 +145,7 @@ describe('the store in Redis', () => {
     await until('Redis has forgotten it', async () => (await entriesOf('old')).length === 1);
     // By a clock that is ahead of theirs: what either of them reads again meanwhile it has to forget again.
     await until('Redis has forgotten the other too', async () => {
-      for (const { store, known } of [one, late]) store.forget(known.forgetOld(later.untilMs));
+      for (const { store, known } of [one, late]) store.forget(known.removeExpired(later.untilMs));
       return (await entriesOf('old')).length === 0;
     });
   });
@@ -183,10 +183,10 @@ describe('the store in Redis', () => {
     const spending = [{ name: 'ada', perSecond: 0.001, burst: 10, amount: 7 }];
     expect((await one.store.spend(spending)).map(Math.round)).toEqual([3]);
     expect((await other.store.spend(spending)).map(Math.round)).toEqual([-4]);
-    expect(await one.store.enter('ada', 1, 1)).toBe(true);
-    expect(await other.store.enter('ada', 1, 1)).toBe(false);
+    expect(await one.store.admit('ada', 1, 1)).toBe(true);
+    expect(await other.store.admit('ada', 1, 1)).toBe(false);
     one.store.report([['ada', 0]]);
-    await until('there is a place', () => other.store.enter('ada', 1, 1));
+    await until('there is a place', () => other.store.admit('ada', 1, 1));
     // A ticket is large, and whoever is refused one can come again.
     await expect(one.store.keep('a', 'v', 1_000)).rejects.toMatchObject({ code: 'unavailable' });
   });
@@ -296,39 +296,39 @@ describe('the store in Redis', () => {
   it('counts the connections of a subject over all nodes', async () => {
     const one = await openRedisStore('count');
     const other = await openRedisStore('count');
-    expect(await one.store.enter('ada', 1, 3)).toBe(true);
-    expect(await one.store.enter('ada', 2, 3)).toBe(true);
-    expect(await other.store.enter('ada', 1, 3)).toBe(true);
-    expect(await other.store.enter('ada', 2, 3)).toBe(false);
-    expect(await other.store.enter('bob', 1, 3)).toBe(true);
+    expect(await one.store.admit('ada', 1, 3)).toBe(true);
+    expect(await one.store.admit('ada', 2, 3)).toBe(true);
+    expect(await other.store.admit('ada', 1, 3)).toBe(true);
+    expect(await other.store.admit('ada', 2, 3)).toBe(false);
+    expect(await other.store.admit('bob', 1, 3)).toBe(true);
     one.store.report([['ada', 1]]);
-    await until('there is a place', () => other.store.enter('ada', 2, 3));
+    await until('there is a place', () => other.store.admit('ada', 2, 3));
     one.store.report([['ada', 0]]);
-    await until('there is another', () => other.store.enter('ada', 3, 3));
-    expect(await one.store.enter('ada', 1, 3)).toBe(false);
+    await until('there is another', () => other.store.admit('ada', 3, 3));
+    expect(await one.store.admit('ada', 1, 3)).toBe(false);
   });
 
   it('counts nothing of a node that has said nothing for long', async () => {
     const { store } = await openRedisStore('gone');
     const direct = new Redis(redis.url);
     await direct.hset('gone:connections:ada', 'a-node-that-was-killed', `3:${Date.now() - 1}`);
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     expect(await direct.hlen('gone:connections:ada')).toBe(1);
     await direct.hset('gone:connections:ada', 'nobody', 'writes so');
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     await direct.hset('gone:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
     direct.disconnect();
     await addNode('gone', 'a-node');
-    expect(await store.enter('ada', 1, 3)).toBe(false);
+    expect(await store.admit('ada', 1, 3)).toBe(false);
   });
 
   it('counts nothing of a node without heartbeats, and counts it again when they are back', async () => {
     const { store } = await openRedisStore('silent');
     const direct = new Redis(redis.url);
     await direct.hset('silent:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
-    expect(await store.enter('ada', 1, 3)).toBe(true);
+    expect(await store.admit('ada', 1, 3)).toBe(true);
     await addNode('silent', 'a-node');
-    expect(await store.enter('ada', 1, 3)).toBe(false);
+    expect(await store.admit('ada', 1, 3)).toBe(false);
     direct.disconnect();
   });
 
@@ -435,19 +435,19 @@ describe('revocations', () => {
     const revocations = new Revocations(10);
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 });
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 50 });
-    expect(revocations.forgetOld(99)).toEqual([]);
-    expect(revocations.forgetOld(100)).toEqual([{ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 }]);
+    expect(revocations.removeExpired(99)).toEqual([]);
+    expect(revocations.removeExpired(100)).toEqual([{ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 }]);
     expect(revocations.size).toBe(0);
   });
 
   it('last as long as any token that they revoke, by the clocks of all', () => {
     const day = { maxLifetimeSeconds: 86_400, clockSkewSeconds: 5 };
     const year = { maxLifetimeSeconds: 31_536_000, clockSkewSeconds: 300 };
-    expect(rememberedForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
+    expect(keptForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
     // A subject can be one of either.
-    expect(rememberedForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
-    expect(rememberedForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
-    expect(rememberedForMs([])).toBe(3_660_000);
+    expect(keptForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
+    expect(keptForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
+    expect(keptForMs([])).toBe(3_660_000);
   });
 
   it('of an API key have no end', () => {

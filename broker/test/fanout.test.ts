@@ -33,7 +33,7 @@ it('does not let replies that go first write over the publication: both are made
   const writer = new Writer();
   writeItem(writer, { encoding: 'msgpack', bytes: Uint8Array.of(7), start: 0, end: 1 });
   fanout.deliver(topic('t'), null, { count: 1, bytes: writer.view() });
-  fanout.tellGap(topic('t'), null);
+  fanout.notifyGap(topic('t'), null);
   expect(sent).toMatchObject([
     { type: 'error', code: 'unconfirmed' },
     { type: 'publications', items: [{ data: 7 }] },

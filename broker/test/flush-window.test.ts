@@ -1,7 +1,8 @@
 /** Publications leave at once while the node has time, and together when it has not. */
 import { describe, expect, it, vi } from 'vitest';
 import { FlushWindow } from '../src/relay/flush-window.js';
-import { Gathering } from '../src/relay/gathering.js';
+import { PublishBatcher } from '../src/relay/publish-batcher.js';
+import { defaultPolicy } from '../src/topics/policy.js';
 import { startCluster } from './harness.js';
 import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
@@ -29,10 +30,10 @@ describe('the flush window', () => {
   it('has the publications of several turns leave together once it is open', async () => {
     const flushed: number[] = [];
     const window = new FlushWindow(5);
-    const gathering = new Gathering(window, (batches) =>
+    const batcher = new PublishBatcher(window, (batches) =>
       flushed.push(batches.reduce((sum, { run }) => sum + run.count, 0)),
     );
-    gathering.add(topic('t'), json(0), null, null);
+    batcher.add(topic('t'), defaultPolicy, json(0), null, null);
     await new Promise(setImmediate);
     await new Promise(setImmediate);
     expect(flushed).toEqual([1]);
@@ -40,14 +41,14 @@ describe('the flush window', () => {
     // On a busy machine a turn may take longer than the window.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     for (let turn = 1; turn <= 3; turn++) {
-      gathering.add(topic('t'), json(turn), null, null);
+      batcher.add(topic('t'), defaultPolicy, json(turn), null, null);
       await new Promise(setImmediate);
     }
     expect(flushed).toEqual([1]);
     vi.advanceTimersByTime(5);
     expect(flushed).toEqual([1, 3]);
-    gathering.add(topic('t'), json(4), null, null);
-    gathering.flush();
+    batcher.add(topic('t'), defaultPolicy, json(4), null, null);
+    batcher.flush();
     expect(flushed).toEqual([1, 3, 1]);
     vi.useRealTimers();
     window.close();

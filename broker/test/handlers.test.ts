@@ -44,7 +44,7 @@ describe('a bug in a part', () => {
         hasPublished: () => false,
         publish: fail,
         subscribe: async () => fail(),
-        standing: fail,
+        subscribeResult: fail,
         unsubscribe: fail,
         history: async () => fail(),
         flush: async () => undefined,

@@ -7,14 +7,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { PublisherLink, type Wait } from '../src/redis/redis.js';
 import { FlushWindow } from '../src/relay/flush-window.js';
-import { Gathering } from '../src/relay/gathering.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryPublisher, type PublishingLink } from '../src/relay/history-publisher.js';
 import { Keys } from '../src/relay/keys.js';
+import { PublishBatcher } from '../src/relay/publish-batcher.js';
+import { PublishLog } from '../src/relay/publish-log.js';
 import { PublishScript } from '../src/relay/publish-script.js';
-import { Published } from '../src/relay/published.js';
 import { publishScript } from '../src/relay/scripts.js';
-import { TopicPolicies } from '../src/topics/policy.js';
+import { defaultPolicy } from '../src/topics/policy.js';
 import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
@@ -52,17 +52,17 @@ function newPublisher(
   wait: Wait | null = null,
   generations = { generation, onStale: () => undefined },
 ): HistoryPublisher {
-  const settings = { topics: new TopicPolicies(), idempotencyWindowSeconds: 60 };
-  const published = new Published(8_000);
-  return new HistoryPublisher(through, keys, settings, counters, published, script, wait, generations, null);
+  const settings = { idempotencyWindowSeconds: 60 };
+  const publishLog = new PublishLog(8_000);
+  return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null);
 }
 
 /** Resolves with the outcome. The publication leaves before this returns. */
 function publish(publisher: HistoryPublisher, name: string, value: unknown): Promise<Position | null | ReplyError> {
-  const gathering = new Gathering(new FlushWindow(0), (batches) => publisher.publish(batches));
+  const batcher = new PublishBatcher(new FlushWindow(0), (batches) => publisher.publish(batches));
   return new Promise((resolve) => {
-    gathering.add(topic(name), json(value), null, { accepted: resolve, failed: resolve });
-    gathering.flush();
+    batcher.add(topic(name), defaultPolicy, json(value), null, { accepted: resolve, failed: resolve });
+    batcher.flush();
   });
 }
 

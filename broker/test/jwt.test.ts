@@ -101,7 +101,7 @@ describe('a JWT', () => {
     async (name) => {
       expect(await refusal(forge({ alg: 'HS256', [name]: ['x'] }))).toEqual({
         code: 'invalidToken',
-        message: `The header of the token has "${name}", which is not taken.`,
+        message: `The header of the token has "${name}", which is not accepted.`,
       });
     },
   );

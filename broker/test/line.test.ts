@@ -3,8 +3,8 @@ import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protoc
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Line, type LineContext, type Stretch } from '../src/relay/line.js';
-import { RecentBudget } from '../src/relay/recent.js';
 import { decodeEntry, encodeEntry, type StreamEntry } from '../src/relay/stream-entry.js';
+import { CacheBudget } from '../src/relay/topic-cache.js';
 import { topic } from './relay.contract.js';
 
 /** A Redis in which the test decides when a read is answered, and which messages arrive. */
@@ -123,11 +123,11 @@ function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
         }
         return true;
       },
-      tellGap: (_topic, position) => void seen.push({ told: 'gap', at: position as Position }),
-      tellReset: (_topic, position) => void seen.push({ told: 'reset', at: position }),
+      notifyGap: (_topic, position) => void seen.push({ told: 'gap', at: position as Position }),
+      notifyReset: (_topic, position) => void seen.push({ told: 'reset', at: position }),
     },
     counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
-    budget: new RecentBudget(1_000_000),
+    budget: new CacheBudget(1_000_000),
     maxPublications: 100,
     read: stream.read,
     readBack: stream.readBack,

@@ -1,7 +1,7 @@
 /** What a token grants, and what it does not. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { actions, maxPatterns, maxRememberedTopics, Permissions, readGrants } from '../src/auth/permissions.js';
+import { actions, maxCachedTopics, maxPatterns, Permissions, readGrants } from '../src/auth/permissions.js';
 
 function topicOf(text: string): Topic {
   const topic = parseTopic(text);
@@ -53,13 +53,13 @@ describe('permissions', () => {
   it('are remembered for a bounded number of topics, and right when they were forgotten', () => {
     const permissions = new Permissions({ publish: ['a.*'], subscribe: ['b.*'] });
     let most = 0;
-    for (let index = 0; index < 2.5 * maxRememberedTopics; index++) {
+    for (let index = 0; index < 2.5 * maxCachedTopics; index++) {
       const topic = topicOf(`${index % 2 === 0 ? 'a' : 'b'}.${index}`);
       expect(permissions.allows('publish', topic)).toBe(index % 2 === 0);
       expect(permissions.allows('subscribe', topic)).toBe(index % 2 === 1);
-      most = Math.max(most, permissions.rememberedTopics);
+      most = Math.max(most, permissions.cachedTopics);
     }
-    expect(most).toBe(maxRememberedTopics);
+    expect(most).toBe(maxCachedTopics);
     expect(permissions.allows('publish', topicOf('a.0'))).toBe(true);
   });
 });

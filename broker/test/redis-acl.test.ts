@@ -70,7 +70,7 @@ describe('the documented user of Redis', () => {
       ...asLists,
       ...byMethods,
       ...bySubcommand.map(([, name = '', sub = '']) => `${name}|${sub}`),
-      ...[...text.matchAll(/call(?:Buffer)?\('(EVALSHA)'/g)].map(([, name = '']) => name),
+      ...[...text.matchAll(/(?:callBuffer|commandOf)\('(EVAL|EVALSHA)'/g)].map(([, name = '']) => name),
       // By ioredis, for the name of the connection.
       'client|setname',
     ];

@@ -195,11 +195,11 @@ describe('a RedisRelay', () => {
         for (let offset = 1; offset <= 20; offset++) {
           const since = { ...head, offset };
           await relay.subscribe(topic('t'), since);
-          expect(relay.standing(topic('t'), since).recovered).toBe(false);
+          expect(relay.subscribeResult(topic('t'), since).recovered).toBe(false);
         }
         const since = { ...head, offset: 96 };
         await relay.subscribe(topic('t'), since);
-        expect(relay.standing(topic('t'), since).publications.count).toBe(4);
+        expect(relay.subscribeResult(topic('t'), since).publications.count).toBe(4);
       });
       // Twice what fits: only then it is known that nothing older would.
       expect(bytes).toBeLessThan(9 * large);

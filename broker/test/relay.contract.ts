@@ -47,12 +47,12 @@ export class RecordedDelivery implements Delivery {
     return true;
   }
 
-  tellGap(topic: Topic): void {
+  notifyGap(topic: Topic): void {
     this.onGap();
     this.gaps.push(topic);
   }
 
-  tellReset(_topic: Topic, position: Position): void {
+  notifyReset(_topic: Topic, position: Position): void {
     this.resets.push(position);
   }
 
@@ -365,13 +365,13 @@ export function relayContract(name: string, start: StartRelays): void {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       await last.subscribe(topic('t'), null);
-      const { position: beginning } = last.standing(topic('t'), null);
+      const { position: beginning } = last.subscribeResult(topic('t'), null);
       expect(beginning).toEqual({ epoch: expect.any(String), offset: 0 });
       const positions = await publishAll(first, 't', 5);
       await until('all have come', () => fixture.deliveries.at(-1)?.of('t').length === 5);
       const since = async (position: Position | null) => {
         await last.subscribe(topic('t'), position);
-        const { publications, ...standing } = last.standing(topic('t'), position);
+        const { publications, ...standing } = last.subscribeResult(topic('t'), position);
         return { ...standing, texts: textsOf(publications) };
       };
       const position = positions[4];
@@ -392,7 +392,7 @@ export function relayContract(name: string, start: StartRelays): void {
       const [relay] = fixture.relays as [Relay];
       await publishAll(relay, 'last.t', 3);
       await relay.subscribe(topic('last.t'), null);
-      const { position, recovered, publications } = relay.standing(topic('last.t'), null);
+      const { position, recovered, publications } = relay.subscribeResult(topic('last.t'), null);
       expect({ position, recovered, texts: textsOf(publications) }).toMatchObject({
         position: { offset: 3 },
         recovered: false,
@@ -484,7 +484,7 @@ export function relayContract(name: string, start: StartRelays): void {
       ] as const) {
         const since = { ...head, offset };
         await relay.subscribe(topic('t'), since);
-        const { recovered, publications } = relay.standing(topic('t'), since);
+        const { recovered, publications } = relay.subscribeResult(topic('t'), since);
         expect(recovered).toBe(missed.length > 0);
         expect(textsOf(publications).map((text) => Number.parseInt(text.slice(1), 10))).toEqual(missed);
       }
@@ -496,10 +496,15 @@ export function relayContract(name: string, start: StartRelays): void {
       const positions = await publishAll(relay, 'short.t', 1_000);
       const since = positions[995] as Position;
       await relay.subscribe(topic('short.t'), since);
-      expect(textsOf(relay.standing(topic('short.t'), since).publications)).toEqual(['997', '998', '999', '1000']);
+      expect(textsOf(relay.subscribeResult(topic('short.t'), since).publications)).toEqual([
+        '997',
+        '998',
+        '999',
+        '1000',
+      ]);
       const old = positions[10] as Position;
       await relay.subscribe(topic('short.t'), old);
-      expect(relay.standing(topic('short.t'), old).recovered).toBe(false);
+      expect(relay.subscribeResult(topic('short.t'), old).recovered).toBe(false);
       const page = await relay.history(topic('short.t'), { since: old, limit: 100, direction: 'forward' });
       expect(page.recovered).toBe(false);
       // Some more than 4 are there: Redis cuts its streams a node at a time.

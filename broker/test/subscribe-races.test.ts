@@ -2,7 +2,9 @@ import type { Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { Interest, type Listener } from '../src/relay/interest.js';
+import { Interest, type InterestSettings, type Listener } from '../src/relay/interest.js';
+import { TopicStates } from '../src/relay/topic-state.js';
+import { TopicPolicies } from '../src/topics/policy.js';
 import { startCluster } from './harness.js';
 import { topic } from './relay.contract.js';
 import { until } from './wait.js';
@@ -71,7 +73,10 @@ describe('first and last subscriber against a Redis that answers late', () => {
   });
 });
 
-const silent = { onBack: () => undefined, onForgotten: () => undefined };
+const newStates = (): TopicStates => new TopicStates(new TopicPolicies());
+
+const newInterest = (listener: Listener, settings: InterestSettings): Interest =>
+  new Interest(newStates(), listener, settings, () => undefined);
 
 /** A Redis whose every answer and every break is decided by the test. */
 class ScriptedListener implements Listener {
@@ -139,7 +144,7 @@ describe('Interest', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const listener = new ScriptedListener();
         const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 10_000, maxTopicsPerCommand: 2 };
-        const interest = new Interest(listener, settings, silent);
+        const interest = newInterest(listener, settings);
         const wanted = new Set<Topic>();
         let waiting = 0;
         const reconnect = (): void => {
@@ -182,7 +187,7 @@ describe('Interest', () => {
     // Found by the property above: the linger (0 ms here) was over before the SUBSCRIBE of the turn had left.
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, silent);
+    const interest = newInterest(listener, settings);
     interest.want(topic('a')).catch(() => undefined);
     interest.release(topic('a'));
     // Timers run before the end of the turn as soon as a millisecond has passed.
@@ -198,7 +203,8 @@ describe('Interest', () => {
     const listener = new ScriptedListener();
     const story: string[] = [];
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, { ...silent, onBack: (name) => story.push(`gap ${name}`) });
+    const states = newStates();
+    const interest = new Interest(states, listener, settings, (state) => story.push(`gap ${state.topic}`));
     const wanting = interest.want(topic('a'));
     await turn();
     listener.answerAll();
@@ -208,7 +214,7 @@ describe('Interest', () => {
     listener.comeBack();
     interest.onReady();
     await turn();
-    interest.beforeDelivery(topic('a'));
+    interest.beforeDelivery(states.getOrCreate(topic('a')));
     story.push('publication');
     listener.answerAll();
     await turn();
@@ -219,7 +225,7 @@ describe('Interest', () => {
   it('asks for everything again in pieces, a few at a time, and not for what is let go meanwhile', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 5_000, maxTopicsPerCommand: 10 };
-    const interest = new Interest(listener, settings, silent);
+    const interest = newInterest(listener, settings);
     const topics = Array.from({ length: 200 }, (_, index) => topic(`t${index}`));
     const wanting = topics.map((each) => interest.want(each));
     for (let round = 0; round < 30; round++) {
@@ -247,7 +253,7 @@ describe('Interest', () => {
   it('asks Redis nothing for topics that come and go within a turn', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, silent);
+    const interest = newInterest(listener, settings);
     for (let number = 0; number < 1_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
       interest.release(topic(`t${number}`));
@@ -259,7 +265,7 @@ describe('Interest', () => {
 
   it('leaves nobody waiting for a topic that was let go within a turn', async () => {
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 60_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(new ScriptedListener(), settings, silent);
+    const interest = newInterest(new ScriptedListener(), settings);
     let isWaiting = true;
     interest.want(topic('a')).catch(() => {
       isWaiting = false;
@@ -274,7 +280,7 @@ describe('Interest', () => {
   it('lets the oldest go early when very many topics linger', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
-    const interest = new Interest(listener, settings, silent);
+    const interest = newInterest(listener, settings);
     for (let number = 0; number < 30_000; number++) {
       interest.want(topic(`t${number}`)).catch(() => undefined);
       if (number % 512 === 511) {
@@ -290,11 +296,8 @@ describe('Interest', () => {
   });
 
   it('refuses within the timeout where Redis does not answer', async () => {
-    const interest = new Interest(
-      new ScriptedListener(),
-      { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 },
-      silent,
-    );
+    const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 };
+    const interest = newInterest(new ScriptedListener(), settings);
     await expect(interest.want(topic('a'))).rejects.toMatchObject({ code: 'unavailable' });
     interest.close();
   });

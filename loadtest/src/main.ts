@@ -1,9 +1,10 @@
 /** `npm run loadtest`. */
 import { basename } from 'node:path';
 import { describeMachine } from '@fanfare/kit/machine';
+import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured, writeOutput } from '@fanfare/kit/output-file';
 import { exitWhenStopped, untilStopped } from '@fanfare/kit/stop-signal';
-import { parseCommandLine, type Request, UsageError } from './command-line/command-line.js';
+import { parseCommandLine, type Request } from './command-line/command-line.js';
 import { describeCommand, type LoadRequest, type ReportRequest } from './command-line/load-command-line.js';
 import { type LoadResult, type RateSearch, type ResultFile, resultVersion } from './load/result.js';
 import { readResultFile } from './load/result-file.js';
@@ -107,10 +108,4 @@ async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): 
   if (samples.some(({ complaint }) => complaint !== null)) process.exitCode = 1;
 }
 
-try {
-  await carryOut(parseCommandLine(process.argv.slice(2)));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => carryOut(parseCommandLine(args)));

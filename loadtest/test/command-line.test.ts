@@ -1,18 +1,14 @@
-/** Wrong words are answered with one sentence. */
+/** The command line of the load generator. A mistake gets one sentence. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { UsageError } from '@fanfare/kit/options';
 import { expect, it } from 'vitest';
-import { parseCommandLine, UsageError } from '../src/command-line/command-line.js';
-import { commonOptions } from '../src/command-line/load-command-line.js';
+import { parseCommandLine } from '../src/command-line/command-line.js';
 import { candidateNames } from '../src/scenarios/levels.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { servers } from '../src/servers/servers.js';
 
 const known = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
-const flagsOfStorm = [...Object.keys(scenarios['storm']?.options ?? {}), ...Object.keys(commonOptions)]
-  .map((name) => `--${name}`)
-  .join(', ');
-
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 it('takes workloads by name, and what is to be different about them', () => {
@@ -62,42 +58,44 @@ it.each([
 });
 
 it.each([
-  [[], `Say what to measure: ${known}.`],
-  [['fanin'], `There is no scenario "fanin", only ${known}; its name comes first.`],
-  [['storm', 'now'], '"now" stands where an option was expected.'],
-  [['storm', '--speed', '9'], `There is no option --speed here, only ${flagsOfStorm}.`],
-  [['storm', '-r', '9'], `There is no option -r here, only ${flagsOfStorm}.`],
-  [['storm', '--constructor', '9'], `There is no option --constructor here, only ${flagsOfStorm}.`],
-  [['storm', '--rate'], '--rate needs a value.'],
-  [['storm', '--rate', '--nodes', '2'], '--rate needs a value before --nodes.'],
+  [[], `Name a scenario or a command: ${known}.`],
+  [['fanin'], 'Unknown scenario "fanin". Did you mean fan-in?'],
+  [['pigeon'], `Unknown scenario "pigeon". The first word must be one of ${known}.`],
+  [['storm', 'now'], 'Unexpected argument "now".'],
+  [['storm', '--speed', '9'], 'Unknown option --speed.'],
+  [['storm', '-r', '9'], 'Unknown option -r.'],
+  [['storm', '--constructor', '9'], 'Unknown option --constructor.'],
+  [['storm', '--subscriber', '9'], 'Unknown option --subscriber. Did you mean --subscribers?'],
+  [['storm', '--rate'], '--rate needs a value: 0.1 to 10000.'],
+  [['storm', '--rate', '--nodes', '2'], '--rate needs a value: 0.1 to 10000.'],
   [['storm', '--rate', '-5'], '--rate must be a number from 0.1 to 10000, not "-5".'],
   [['storm', '--rate=-5'], '--rate must be a number from 0.1 to 10000, not "-5".'],
-  [['storm', '--client=yes'], '--client stands alone: it takes no value.'],
-  [['storm', '--servers'], `--servers needs a value: ${Object.keys(servers).join(', ')}.`],
+  [['storm', '--client=yes'], '--client takes no value.'],
+  [['storm', '--servers'], `--servers needs a value: ${Object.keys(servers).join(', ')}, all.`],
   [['storm', '--url', 'ws://a', '--encoding'], '--encoding needs a value: msgpack, json.'],
   [['storm', '--share', '2'], '--share must be a number from 0 to 1, not "2".'],
-  [['storm', '--subscribers', '10,few'], '--subscribers must be a number from 1 to 100000, not "few".'],
-  [['storm', '--url', 'localhost'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "localhost".'],
-  [['storm', '--servers', 'pigeon'], `--servers does not know "pigeon", only ${Object.keys(servers).join(', ')}.`],
-  [['storm', '--url', 'ws://a', '--encoding', 'xml'], '--encoding does not know "xml", only msgpack, json.'],
+  [['storm', '--subscribers', '10,few'], '--subscribers must be a whole number from 1 to 100000, not "few".'],
+  [['storm', '--url', 'localhost'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "localhost".'],
+  [['storm', '--servers', 'pigeon'], `--servers does not accept "pigeon". Valid: ${Object.keys(servers).join(', ')}.`],
+  [['storm', '--url', 'ws://a', '--encoding', 'xml'], '--encoding does not accept "xml". Valid: msgpack, json.'],
   [
     ['storm', '--encoding', 'json'],
-    '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
+    '--encoding needs --url. Without it, choose by --servers, for example fanfare-json.',
   ],
   [
     ['storm', '--url', 'ws://a', '--nodes', '2'],
-    '--nodes is about what is started here: it cannot stand beside --url.',
+    '--nodes is for servers that are started here: leave it out with --url.',
   ],
   [
     ['storm', '--url', 'ws://a', '--servers', 'raw'],
-    '--servers is about what is started here: it cannot stand beside --url.',
+    '--servers is for servers that are started here: leave it out with --url.',
   ],
-  [['storm', '--token', 'x'], '--token goes with --url: what is started here asks for none.'],
-  [['idle', '--find-max-rate'], '--find-max-rate cannot go with idle: nothing is published there.'],
-  [['storm', '--max-p99-ms', '5'], '--max-p99-ms goes with --find-max-rate.'],
-  [['storm', '--find-max-rate', '--max-p99-ms', '0'], '--max-p99-ms must be a number from 0.1 to 60000, not "0".'],
-  [['plan'], 'Say which file holds the plan: npm run loadtest -- plan <file>.'],
-  [['plan', '/nowhere'], 'The plan /nowhere cannot be read: no such file or directory.'],
+  [['storm', '--token', 'x'], '--token needs --url: servers that are started here ask for no token.'],
+  [['idle', '--find-max-rate'], '--find-max-rate does not work with idle, which publishes nothing.'],
+  [['storm', '--max-p99-ms', '5'], '--max-p99-ms needs --find-max-rate.'],
+  [['storm', '--find-max-rate', '--max-p99-ms', '0'], '--max-p99-ms must be a number from 0.1 to 60000 ms, not "0".'],
+  [['plan'], 'Name the file of the plan: npm run loadtest -- plan <file>.'],
+  [['plan', '/nowhere'], 'Cannot read the plan /nowhere: no such file or directory.'],
   [
     ['many-to-many', '--topics-each', '20', '--topics', '100,10'],
     '--topics-each must be at most 10 (--topics), not 20.',
@@ -125,19 +123,18 @@ it.each([
     ['subscriptions', '--nodes', '1', '--servers', 'fanfare,raw'],
     'raw cannot end a subscription, as this load does: leave it out.',
   ],
-  [['levels', 'now'], '"now" stands where an option was expected.'],
-  [['levels', '--speed', '9'], /^There is no option --speed here, only --levels, --workloads, /],
-  [['levels', '--levels'], `--levels needs a value: ${candidateNames.join(', ')}.`],
-  [['levels', '--levels', '--rounds', '1'], `--levels needs a value before --rounds: ${candidateNames.join(', ')}.`],
-  [['levels', '--workloads'], '--workloads needs a value: one-topic, many-topics.'],
-  [['levels', '--rounds', 'few'], '--rounds must be a number from 1 to 1000, not "few".'],
-  [['levels', '--rounds', '1.5'], '--rounds must be a whole number, not "1.5".'],
-  [['levels', '--bytes', ''], '--bytes must be a number from 41 to 900, not "".'],
-  [['levels', '--levels', 'slow'], `--levels does not know "slow", only ${candidateNames.join(', ')}.`],
-  [['levels', '--workloads', 'none'], '--workloads does not know "none", only one-topic, many-topics.'],
+  [['levels', 'now'], 'Unexpected argument "now".'],
+  [['levels', '--speed', '9'], 'Unknown option --speed.'],
+  [['levels', '--levels'], `--levels needs a value: ${candidateNames.join(', ')}, all.`],
+  [['levels', '--workloads'], '--workloads needs a value: one-topic, many-topics, all.'],
+  [['levels', '--rounds', 'few'], '--rounds must be a whole number from 1 to 1000, not "few".'],
+  [['levels', '--rounds', '1.5'], '--rounds must be a whole number from 1 to 1000, not "1.5".'],
+  [['levels', '--bytes', ''], '--bytes must be a whole number from 41 to 900 bytes, not "".'],
+  [['levels', '--levels', 'slow'], `--levels does not accept "slow". Valid: ${candidateNames.join(', ')}.`],
+  [['levels', '--workloads', 'none'], '--workloads does not accept "none". Valid: one-topic, many-topics.'],
   [['levels', '--rate', '0'], '--rate must be a number from 1 to 200000, not "0".'],
-  [['levels', '--topics', '2.5'], '--topics must be a whole number, not "2.5".'],
-  [['levels', '--burst', '65'], '--burst must be a number from 1 to 64, not "65".'],
+  [['levels', '--topics', '2.5'], '--topics must be a whole number from 1 to 10000, not "2.5".'],
+  [['levels', '--burst', '65'], '--burst must be a whole number from 1 to 64, not "65".'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseCommandLine(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });

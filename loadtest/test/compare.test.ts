@@ -1,6 +1,6 @@
 /** The comparison: what it says about rounds, and that it runs. */
 
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { describe, expect, it } from 'vitest';
 import { cases } from '../src/compare/cases.js';
 import { compare } from '../src/compare/compare.js';
@@ -77,14 +77,14 @@ it('compares servers on the same load, in turns', async () => {
 });
 
 it.each([
-  [['now'], '"now" stands where an option was expected.'],
-  [['--cases', 'everything'], `--cases does not know "everything", only ${Object.keys(cases).join(', ')}.`],
-  [['--cases'], `--cases needs a value: ${Object.keys(cases).join(', ')}, none.`],
-  [['--servers', 'mosquitto', '--cases', 'fan-out,nodes'], /^--servers names none that nodes has: fanfare-fast, /],
-  [['--servers', 'socketio-uws'], /^--servers names none that any case has: fanfare, /],
-  [['--servers', 'pigeon'], /^--servers does not know "pigeon"/],
-  [['--rounds', '0'], '--rounds must be a number from 1 to 1000, not "0".'],
-  [['guard', 'now'], '"now" stands where an option was expected.'],
+  [['now'], 'Unexpected argument "now".'],
+  [['--cases', 'everything'], `--cases does not accept "everything". Valid: ${Object.keys(cases).join(', ')}.`],
+  [['--cases'], `--cases needs a value: ${Object.keys(cases).join(', ')}, all.`],
+  [['--servers', 'mosquitto', '--cases', 'fan-out,nodes'], /^--servers has no server of nodes. Valid: fanfare-fast, /],
+  [['--servers', 'socketio-uws'], /^--servers has no server of any case. Valid: fanfare, /],
+  [['--servers', 'pigeon'], /^--servers does not accept "pigeon"/],
+  [['--rounds', '0'], '--rounds must be a whole number from 1 to 1000, not "0".'],
+  [['guard', 'now'], 'Unexpected argument "now".'],
 ] as const)('refuses %j', (args, sentence) => {
   expect(() => parseCompare(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });

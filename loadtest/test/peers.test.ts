@@ -1,6 +1,6 @@
 /** Every server that Fanfare is compared with, as far as this machine has it: in a short load it loses nothing either. */
 
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { carryOutRuns } from '../src/runs/load-command.js';
 import type { ServerKind } from '../src/servers/server.js';

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseLoad } from '../src/command-line/load-command-line.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
@@ -33,7 +33,7 @@ it.each([
 });
 
 const mustBeList =
-  'The plan FILE must be a list, each item with its scenario, as in "- scenario: fan-out"; what is for all of them, such as --url, stands on the command line.';
+  'The plan FILE must be a list of scenarios, such as "- scenario: fan-out". Options of the whole plan, such as --url, belong on the command line.';
 
 it.each([
   ['', [], mustBeList],
@@ -42,19 +42,19 @@ it.each([
   [
     '- a: b: c',
     [],
-    'The plan FILE cannot be read: Nested mappings are not allowed in compact mappings at line 1, column 6.',
+    'Cannot read the plan FILE: Nested mappings are not allowed in compact mappings at line 1, column 6.',
   ],
-  ['- fan-out', [], 'Run 1 of FILE: it must name its scenario, as in "scenario: fan-out".'],
-  ['[{"rate": 5}]', [], 'Run 1 of FILE: it must name its scenario, as in "scenario: fan-out".'],
+  ['- fan-out', [], 'Run 1 of FILE: name the scenario, as in "scenario: fan-out".'],
+  ['[{"rate": 5}]', [], 'Run 1 of FILE: name the scenario, as in "scenario: fan-out".'],
   [
     '- scenario: fan-out\n- scenario: pigeon',
     [],
-    `Run 2 of FILE (pigeon): There is no scenario "pigeon", only ${Object.keys(scenarios).join(', ')}.`,
+    `Run 2 of FILE (pigeon): Unknown scenario "pigeon". Valid: ${Object.keys(scenarios).join(', ')}.`,
   ],
   [
     '- scenario: fan-out\n  speed: 9',
     [],
-    'Run 1 of FILE (fan-out): There is no option speed here, only subscribers, rate, bytes, seconds, nodes.',
+    'Run 1 of FILE (fan-out): Unknown option speed. Valid: subscribers, rate, bytes, seconds, nodes.',
   ],
   [
     '- scenario: fan-out\n  rate: many',
@@ -69,22 +69,22 @@ it.each([
   [
     '- scenario: fan-out\n  rate: {a: 1}',
     [],
-    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not {"a":1}.',
+    'Run 1 of FILE (fan-out): rate must be a number or a list of numbers, not {"a":1}.',
   ],
   [
     '- scenario: fan-out\n  rate:',
     [],
-    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not null.',
+    'Run 1 of FILE (fan-out): rate must be a number or a list of numbers, not null.',
   ],
   [
     '- scenario: fan-out\n  rate: []',
     [],
-    'Run 1 of FILE (fan-out): rate must be a number, or a list of numbers, not [].',
+    'Run 1 of FILE (fan-out): rate must be a number or a list of numbers, not [].',
   ],
   [
     '- scenario: fan-out\n  subscribers: [[1]]',
     [],
-    'Run 1 of FILE (fan-out): subscribers must be a number, or a list of numbers, not [[1]].',
+    'Run 1 of FILE (fan-out): subscribers must be a number or a list of numbers, not [[1]].',
   ],
   [
     '- scenario: fan-out\n  url: ws://a',
@@ -99,7 +99,7 @@ it.each([
   [
     '- scenario: fan-out\n  nodes: 3',
     ['--url', 'ws://a'],
-    'Run 1 of FILE (fan-out): nodes is about what is started here: it cannot stand beside --url.',
+    'Run 1 of FILE (fan-out): nodes is for servers that are started here: leave it out with --url.',
   ],
   [
     '- scenario: many-to-many\n  topics: 5\n  topics-each: 6',

@@ -1,4 +1,6 @@
 /** The generated page about load tests: servers, options, scenarios, columns, warnings and result files. */
+
+import type { OptionTable } from '@fanfare/kit/options';
 import { z } from 'zod';
 import { commonOptions } from '../../loadtest/src/command-line/load-command-line.js';
 import { resultParts } from '../../loadtest/src/load/result.js';
@@ -17,23 +19,13 @@ export function loadtestPage(): string {
       Object.entries(servers).map(([name, { about }]) => [`\`${name}\``, about]),
     ),
     '## Options of all scenarios',
-    table(
-      ['option', 'meaning', 'default'],
-      Object.entries(commonOptions).map(([name, option]) => [
-        `\`--${name}\``,
-        option.about,
-        'fallback' in option ? `\`${option.fallback}\`` : '',
-      ]),
-    ),
+    table(optionHead, optionRows(commonOptions)),
     '## Scenarios',
     'Each option takes several values, separated by commas. The load generator runs every combination.',
     ...Object.entries(scenarios).flatMap(([name, { about, options }]) => [
       `### ${name}`,
       about,
-      table(
-        ['option', 'meaning', 'default'],
-        Object.entries(options).map(([flag, option]) => [`\`--${flag}\``, option.about, `\`${option.fallback}\``]),
-      ),
+      table(optionHead, optionRows(options)),
     ]),
     '## Columns of the table',
     table(
@@ -50,6 +42,18 @@ export function loadtestPage(): string {
       `### ${title}`,
       table(['field', 'type', 'meaning'], fieldsOf(schema)),
     ]),
+  ]);
+}
+
+const optionHead = ['option', 'meaning', 'valid', 'default'];
+
+function optionRows(options: OptionTable): string[][] {
+  return Object.entries(options).map(([name, { about, range, fallback }]) => [
+    `\`--${name}\``,
+    about,
+    // The page lists the servers above.
+    (range ?? '').length > 120 ? 'the names above, or all' : (range ?? ''),
+    fallback === null ? '' : `\`${fallback}\``,
   ]);
 }
 

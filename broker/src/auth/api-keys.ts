@@ -1,19 +1,20 @@
-/** API keys of backend services: `fk_<id>_<secret>`, of which the node knows only hashes. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+/** API keys of backend services: `fk_<id>_<secret>`. The node knows only their hashes. */
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { nanoid } from 'nanoid';
 import type { ApiKey } from './auth-config.js';
 import type { Identity } from './identity.js';
 
-/** What every API key begins with, and no JWT. */
+/** Every API key begins with this; no JWT does. */
 export const apiKeyPrefix = 'fk_';
 
-/** What the subject of every API key begins with, and that of no JWT. */
+/** The subject of every API key begins with this; no subject of a JWT does. */
 export const apiKeySubjectPrefix = 'key:';
 
-/** 256 random bits: no hash that is slow on purpose is needed. */
-const secretBytes = 32;
+/** 258 random bits, so a fast hash is sufficient. */
+const secretLength = 43;
 
-/** What is compared where there is no such key, so that it takes as long. */
+/** Compared if there is no such key, so that the time is the same. */
 const noHash = Buffer.alloc(32);
 
 export class ApiKeys {
@@ -23,7 +24,7 @@ export class ApiKeys {
     this.#keys = new Map(keys.map((key) => [key.id, key]));
   }
 
-  /** These keys, with the present objects in place of those that are equal: connections know by them what they were let in with. */
+  /** The new keys. Unchanged keys remain the same objects, because connections are compared with them ({@link accepts}). */
   replacedBy(keys: readonly ApiKey[]): ApiKeys {
     return new ApiKeys(
       keys.map((key) => {
@@ -38,18 +39,18 @@ export class ApiKeys {
     return subject.startsWith(apiKeySubjectPrefix) && this.#keys.has(subject.slice(apiKeySubjectPrefix.length));
   }
 
-  /** Whether the service's key is still there, and means the same. */
+  /** Whether the key of the service still exists, unchanged. */
   accepts({ subject, permissions }: Identity): boolean {
     return this.#keys.get(subject.slice(apiKeySubjectPrefix.length))?.permissions === permissions;
   }
 
-  /** The service that has this key; null if there is no such key. Costs one hash. */
+  /** The service with this key; null if there is none. Costs one hash. */
   find(token: string): Identity | null {
     if (!token.startsWith(apiKeyPrefix)) return null;
     const [, id = ''] = token.split('_', 2);
     const key = this.#keys.get(id);
-    const isRight = timingSafeEqual(hashOf(token), key?.hash ?? noHash);
-    if (key === undefined || !isRight) return null;
+    const isMatch = timingSafeEqual(hashOf(token), key?.hash ?? noHash);
+    if (key === undefined || !isMatch) return null;
     return {
       issuer: null,
       subject: apiKeySubjectPrefix + id,
@@ -75,9 +76,9 @@ export function isApiKeyId(id: string): boolean {
   return /^[A-Za-z0-9-]{1,64}$/.test(id);
 }
 
-/** A new key, and the entry of FANFARE_AUTH that knows it. */
+/** A new key, and its entry for FANFARE_AUTH. */
 export function createApiKey(id: string): { readonly key: string; readonly entry: object } {
-  const key = `${apiKeyPrefix}${id}_${randomBytes(secretBytes).toString('base64url')}`;
+  const key = `${apiKeyPrefix}${id}_${nanoid(secretLength)}`;
   return { key, entry: { id, sha256: hashOf(key).toString('hex'), permissions: {} } };
 }
 

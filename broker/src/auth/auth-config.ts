@@ -1,4 +1,4 @@
-/** What FANFARE_AUTH holds: who may issue tokens, and which API keys there are. Its values are secrets: no sentence repeats them. */
+/** The content of FANFARE_AUTH: token issuers, API keys and the hook. Its values are secrets, so no sentence repeats them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { explainUnknown } from '../files/nearest.js';
@@ -9,22 +9,22 @@ import { type Grants, Permissions, readGrants } from './permissions.js';
 export const algorithms = ['HS256', 'RS256', 'ES256', 'EdDSA'] as const;
 export type Algorithm = (typeof algorithms)[number];
 
-/** A key, and the one algorithm that it is good for. */
+/** A key, and the only algorithm that it may be used with. */
 export interface IssuerKey {
   readonly algorithm: Algorithm;
   readonly kid: string | null;
   readonly key: KeyObject | Uint8Array;
 }
 
-/** Who issues tokens, and how they are checked. */
+/** An issuer of tokens, and how they are checked. */
 export interface Issuer {
   readonly issuer: string;
   /** Null: a token need not name an audience. */
   readonly audience: string | null;
   readonly keys: readonly IssuerKey[];
-  /** Where its keys are published (RFC 7517); null where they are not. */
+  /** URL of its published keys (RFC 7517); null if it publishes none. */
   readonly jwksUrl: string | null;
-  /** Algorithms that keys from there may be for. */
+  /** Allowed algorithms of the published keys. */
   readonly algorithms: readonly Algorithm[];
   readonly clockSkewSeconds: number;
   readonly maxLifetimeSeconds: number;
@@ -35,10 +35,10 @@ export interface ApiKey {
   /** SHA-256 of the whole key. */
   readonly hash: Buffer;
   readonly grants: Grants;
-  /** The same, to ask. */
+  /** The same grants, as a lookup. */
   readonly permissions: Permissions;
   readonly isAdmin: boolean;
-  /** Null: it shares its messageIds with no other key. */
+  /** Null if it shares its messageIds with no other key. */
   readonly messageIdGroup: string | null;
 }
 
@@ -46,33 +46,30 @@ export interface AuthConfig {
   readonly issuers: readonly Issuer[];
   readonly apiKeys: readonly ApiKey[];
   readonly hook: HookSettings | null;
-  /** What it was read from: the document, if it is in a file, and the files that hold keys. */
+  /** The files that it was read from: the document, if it is a file, and the files with keys. */
   readonly files: readonly string[];
 }
 
-/** The same, as the setting had it at the start of the node. */
+/** The configuration at the start of the node. */
 export interface AuthSetting extends AuthConfig {
-  /** Reads the document and its files again. `tell` hears one sentence for each mistake; null if there is no document. */
-  reread(tell: (wrong: string) => void): AuthConfig | null;
+  /** Reads the document and its files again. `report` receives one sentence for each mistake. Returns null if there is no document. */
+  reread(report: (mistake: string) => void): AuthConfig | null;
 }
 
-/** A place in the document, and what is told of it. */
+/** A place in the document, for the sentences about mistakes. */
 class Place {
-  readonly #tell: (wrong: string) => void;
-  readonly #path: string;
-
-  constructor(tell: (wrong: string) => void, path = '') {
-    this.#tell = tell;
-    this.#path = path;
-  }
+  constructor(
+    private readonly report: (mistake: string) => void,
+    private readonly path = '',
+  ) {}
 
   at(part: string): Place {
-    return new Place(this.#tell, this.#path === '' ? part : `${this.#path}.${part}`);
+    return new Place(this.report, this.path === '' ? part : `${this.path}.${part}`);
   }
 
-  /** One sentence for each mistake, which goes on from the name of the setting: "has …" or "must …". */
-  wrong(wrong: string): void {
-    this.#tell(this.#path === '' ? wrong : `at ${this.#path}: it ${wrong}`);
+  /** Reports a mistake. The sentence continues after the name of the setting: "has …" or "must …". */
+  wrong(mistake: string): void {
+    this.report(this.path === '' ? mistake : `at ${this.path}: it ${mistake}`);
   }
 }
 
@@ -84,13 +81,13 @@ interface Field {
   readonly schema: z.ZodType;
 }
 
-/** Of so many topics what a key grants is remembered: it is one for all connections of a service. */
-const maxRememberedTopicsOfKey = 10_000;
+/** For how many topics the grants of a key are cached. One cache serves all connections of the service. */
+const maxCachedTopicsOfKey = 10_000;
 
 /** HMAC keys shorter than the hash weaken it (RFC 7518 section 3.2). */
 const minSecretBytes = 32;
 
-/** What keys and groups of them may be called, and how that is said. */
+/** Valid names of keys and of their groups, and their description. */
 const namePattern = /^[A-Za-z0-9-]{1,64}$/;
 const namedAs = '1 to 64 characters of A-Z a-z 0-9 -';
 
@@ -108,7 +105,7 @@ function wordsOf(words: readonly string[]): string {
   return `a list of ${words.map((word) => `"${word}"`).join(', ')}`;
 }
 
-/** Every field of the document, by the part of it that it stands in. */
+/** Every field of the document, by part. */
 export const authFields = {
   '': {
     issuers: field(z.array(z.unknown()), 'a list of issuers', '`[]`', 'Issuers whose JWTs the node accepts.'),
@@ -229,16 +226,16 @@ type Part = keyof typeof authFields;
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads the document. `tell` hears one sentence for each mistake, which goes on from the name of the setting. `file`: where the document stands; null if
- * it is in no file. `isStart`: a document that lets nobody in is a mistake. While the node runs, it is how the last key is taken out.
+ * Reads the document. `report` receives one sentence for each mistake, which continues after the name of the setting. `file`: the file of the
+ * document, if any. `isStart`: at the start, a document without issuers and keys is a mistake. Later it is how the last key is removed.
  */
 export function readAuth(
   document: object,
   file: string | null,
-  tell: (wrong: string) => void,
+  report: (mistake: string) => void,
   isStart = true,
 ): AuthConfig {
-  const place = new Place(tell);
+  const place = new Place(report);
   const fields = readFields('', document, place);
   const files = [...(file === null ? [] : [file]), ...keyFilesOf(fields['issuers'])];
   const issuers = listOf(fields['issuers']).map((issuer, index) =>
@@ -340,7 +337,7 @@ function materialOf(fields: Fields, inline: string, inFile: string, place: Place
 function secretOf(material: string, place: Place): Uint8Array | null {
   const secret = new TextEncoder().encode(material);
   if (material.includes('-----BEGIN')) {
-    // Who knows a public key could sign with it.
+    // Anyone who knows the public key could sign with it.
     place.wrong(
       'has a PEM key or certificate as its secret. HS256 requires a secret that only the issuer and this node know.',
     );
@@ -369,7 +366,7 @@ function publicKeyOf(pem: string, algorithm: Algorithm, place: Place): KeyObject
   return null;
 }
 
-/** Why the key is not good for the algorithm, to go on from "has"; null where it is. */
+/** Why the key does not fit the algorithm, to continue after "has"; null if it fits. */
 export function explainWrongKey(key: KeyObject, algorithm: Algorithm): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   const wanted = { HS256: undefined, RS256: 'rsa', ES256: 'ec', EdDSA: 'ed25519' }[algorithm];
@@ -386,7 +383,7 @@ function readApiKey(value: unknown, place: Place): ApiKey {
     id: (fields['id'] as string | undefined) ?? '',
     hash: Buffer.from((fields['sha256'] as string | undefined) ?? '', 'hex'),
     grants,
-    permissions: new Permissions(grants, maxRememberedTopicsOfKey),
+    permissions: new Permissions(grants, maxCachedTopicsOfKey),
     isAdmin: fields['admin'] === true,
     messageIdGroup: (fields['messageIdGroup'] as string | undefined) ?? null,
   };
@@ -409,7 +406,7 @@ function readHook(value: unknown, place: Place): HookSettings {
   };
 }
 
-/** The fields that are right. */
+/** Returns the valid fields. */
 function readFields(part: Part, value: unknown, place: Place): Fields {
   if (!isObject(value)) {
     place.wrong('must be an object.');
@@ -443,14 +440,14 @@ function explainUnusableUrl(url: string): string | null {
   return username + password === '' ? null : 'with a user name or password, which the node does not send';
 }
 
-/** Whether others can change what is answered on the way. */
+/** Whether other machines could change the answers on the network. */
 function isUnsafe(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   const isHere = hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
   return protocol === 'http:' && !isHere;
 }
 
-/** `names`: those of the elements of a list, in its order; null or empty if one has none. */
+/** `names`: the names of the elements of a list, in order; null or empty for elements without a name. */
 function refuseRepeated(list: string, name: string, names: readonly (string | null)[], place: Place): void {
   for (const [index, each] of names.entries()) {
     const first = names.indexOf(each);

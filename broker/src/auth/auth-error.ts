@@ -1,6 +1,6 @@
 import { PeerError } from '@fanfare/protocol';
 
-/** Why a token is not accepted; the message is for the client, and holds nothing of the token or of a key. */
+/** A token is not accepted. The message is for the client, and contains no part of the token or of a key. */
 export class AuthError extends PeerError {
   override readonly name = 'AuthError';
   constructor(

@@ -1,50 +1,52 @@
-/** What the doors of all nodes have to know of each other: what is revoked, and which tickets were sold. */
-
+/** The state of authentication that all nodes share: revocations, tickets, budgets, and connections of each subject. */
 import type { Spending } from '../limits/shared-bucket.js';
 import { AuthError } from './auth-error.js';
 import type { Revocation } from './revocations.js';
 
+/** How long a report of connections is valid, in milliseconds, if its node sends heartbeats. */
+export const reportedForMs = 90_000;
+
 export interface AuthStore {
   /**
-   * Revokes at this node at once, and at all other nodes within a second. Rejects with {@link AuthError} `unavailable` if they cannot be
-   * reached: it holds at this node then, and the store goes on trying to reach them for as long as it is open.
+   * Revokes at this node immediately, and at all other nodes within a second. Rejects with {@link AuthError} `unavailable` if they cannot be
+   * reached: the revocation is then valid at this node, and the store retries until it is closed.
    */
   revoke(revocation: Revocation): Promise<void>;
 
-  /** What is over, and need not be kept for nodes that start later. */
+  /** Removes expired revocations. */
   forget(revocations: readonly Revocation[]): void;
 
-  /** Keeps something for `ttlMs` under a name that nobody has used. Rejects with {@link AuthError} `unavailable` if it cannot. */
+  /** Keeps a value for `ttlMs` under a new name. Rejects with {@link AuthError} `unavailable` if it cannot. */
   keep(name: string, value: string, ttlMs: number): Promise<void>;
 
-  /** What is kept under the name, which nobody else gets any more; null where there is nothing. Rejects as {@link keep} does. */
+  /** Returns the value of the name and removes it; null if there is none. Rejects as {@link keep} does. */
   take(name: string): Promise<string | null>;
 
-  /** How long ago all that was revoked was known here, in milliseconds; before the first time, how long that has taken. */
+  /** Age of the revocation list of this node, in milliseconds; before the first read, the age of the store. */
   readonly revocationLagMs: number;
 
-  /** Whether that is recent enough to accept a token. */
+  /** Whether the revocation list is recent enough to accept a token. */
   readonly isCurrent: boolean;
 
-  /** Takes from budgets that all nodes share. Resolves with what is left of each, less than nothing if it is owed; rejects as {@link keep} does. */
+  /** Takes from budgets that all nodes share. Resolves with what is left of each: negative if it is owed. Rejects as {@link keep} does. */
   spend(spendings: readonly Spending[]): Promise<readonly number[]>;
 
   /**
-   * Counts one more connection of the subject of `name` at this node, which has `count` of them then. Resolves with whether all nodes together
-   * have no more than `most`; if not, it is not counted. Rejects as {@link keep} does.
+   * Counts one more connection of a subject at this node, the `count`th. Resolves with whether all nodes together have no more than `most`;
+   * if they have more, it is not counted. Rejects as {@link keep} does.
    */
-  enter(name: string, count: number, most: number): Promise<boolean>;
+  admit(name: string, count: number, most: number): Promise<boolean>;
 
-  /** Says how many connections subjects have at this node: when one has ended, and now and then, for a node that is gone counts no more. */
+  /** Reports how many connections subjects have at this node. Needed when one ends, and regularly, because reports expire. */
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 
   close(): Promise<void>;
 }
 
-/** Called with what is revoked; with the same once or more often. */
+/** Called with revocations, with each once or more often. */
 export type OnRevoked = (revocations: readonly Revocation[]) => void;
 
-/** Throws {@link AuthError} `unavailable` unless it is known what is revoked. */
+/** Throws {@link AuthError} `unavailable` unless the revocation list is current. */
 export function refuseOutdated({ isCurrent }: Pick<AuthStore, 'isCurrent'>): void {
   if (isCurrent) return;
   throw new AuthError(

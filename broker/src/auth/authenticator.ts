@@ -1,4 +1,4 @@
-/** Says who a token belongs to. */
+/** Finds out who a token belongs to. */
 import { KeyObject } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../observe/log.js';
@@ -9,50 +9,49 @@ import type { Identity } from './identity.js';
 import { type JwksCounters, JwksKeys } from './jwks.js';
 import { JwtVerifier, LocalKeys } from './jwt.js';
 
-/** An issuer, and what was made for it. */
+/** An issuer, with the objects that check its tokens. */
 interface KnownIssuer {
   readonly settings: Issuer;
   readonly keys: readonly IssuerKey[];
-  /** Its published keys; null if it publishes none. */
+  /** Null if it publishes no keys. */
   readonly published: JwksKeys | null;
   readonly verifier: JwtVerifier;
 }
 
 export class Authenticator {
-  readonly #log: Log;
-  readonly #counters: JwksCounters;
-  readonly #onWithdrawn: () => void;
   #issuers: ReadonlyMap<string, KnownIssuer> = new Map();
   #apiKeys = new ApiKeys([]);
 
-  /** `onWithdrawn`: a key is not good any more, and {@link accepts} answers otherwise than before. */
-  constructor(auth: AuthConfig, log: Log, counters: JwksCounters, onWithdrawn: () => void) {
-    this.#log = log;
-    this.#counters = counters;
-    this.#onWithdrawn = onWithdrawn;
+  /** `onWithdrawn`: called when a key was removed, so that {@link accepts} may return false for open connections. */
+  constructor(
+    auth: AuthConfig,
+    private readonly log: Log,
+    private readonly counters: JwksCounters,
+    private readonly onWithdrawn: () => void,
+  ) {
     this.#use(auth);
   }
 
   /**
-   * From now on other issuers and keys count. Connections whose key is gone, or whose API key may do other things, are told by {@link accepts};
-   * those of what stays notice nothing.
+   * Replaces issuers and keys. {@link accepts} then returns false for connections whose key was removed or whose API key has changed. Other
+   * connections are not affected.
    */
   replace(auth: AuthConfig): void {
     this.#use(auth);
-    this.#onWithdrawn();
+    this.onWithdrawn();
   }
 
-  /** The service that has this API key; null if the token is no API key of this node. Costs one hash. */
+  /** The service with this API key; null if the token is not an API key of this node. Costs one hash. */
   serviceOf(token: string): Identity | null {
     return this.#apiKeys.find(token);
   }
 
-  /** Whether this is the subject of an API key that is in use. */
+  /** Whether this is the subject of an API key of this node. */
   isApiKey(subject: string): boolean {
     return this.#apiKeys.has(subject);
   }
 
-  /** Rejects with {@link AuthError}: `unavailable` where the keys of its issuer cannot be had now. */
+  /** Rejects with {@link AuthError}: `unavailable` if the node cannot read the keys of the issuer now. */
   async authenticate(token: string): Promise<Identity> {
     const service = this.serviceOf(token);
     if (service !== null) return service;
@@ -64,7 +63,7 @@ export class Authenticator {
     return known.verifier.verify(token);
   }
 
-  /** Whether the key that signed its token is still one of its issuer, or its API key is still the same. */
+  /** Whether the issuer still has the key that signed the token, or the API key is unchanged. */
   accepts(identity: Identity): boolean {
     const { issuer, signedWith } = identity;
     if (signedWith === null) return this.#apiKeys.accepts(identity);
@@ -78,15 +77,15 @@ export class Authenticator {
   #use({ issuers, apiKeys }: AuthConfig): void {
     const before = this.#issuers;
     this.#issuers = new Map(
-      issuers.map((issuer, index) => [issuer.issuer, this.#know(issuer, index, before.get(issuer.issuer))]),
+      issuers.map((issuer, index) => [issuer.issuer, this.#knownIssuer(issuer, index, before.get(issuer.issuer))]),
     );
     const kept = new Set([...this.#issuers.values()].map(({ published }) => published));
     for (const { published } of before.values()) if (!kept.has(published)) published?.close();
     this.#apiKeys = this.#apiKeys.replacedBy(apiKeys);
   }
 
-  /** Keys that were there before stay the same objects, by which connections know them. */
-  #know(settings: Issuer, index: number, before: KnownIssuer | undefined): KnownIssuer {
+  /** Unchanged keys remain the same objects, because connections are compared with them ({@link accepts}). */
+  #knownIssuer(settings: Issuer, index: number, before: KnownIssuer | undefined): KnownIssuer {
     const keys = settings.keys.map((key) => before?.keys.find((known) => isSameKey(known, key)) ?? key);
     const published = this.#publishedKeys(settings, `issuers[${index}]`, before);
     const sources = [new LocalKeys(keys), ...(published === null ? [] : [published])];
@@ -103,9 +102,9 @@ export class Authenticator {
       known.place = place;
       return known;
     }
-    // What is known already counts until the new address has answered.
+    // The previous keys remain valid until the new URL has answered.
     const keys = known?.keys?.filter(({ algorithm }) => algorithms.includes(algorithm)) ?? null;
-    return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.#log, this.#counters, this.#onWithdrawn);
+    return new JwksKeys({ jwksUrl, algorithms }, keys, place, this.log, this.counters, this.onWithdrawn);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Asks a backend over HTTP whether a client may do what its token permits: `POST <url>` with what is asked as JSON, answered
- * `{"allow":true}` or `{"allow":false,"reason":"…"}`. It can take away, not give.
+ * The authorization hook: asks a backend whether a client may do what its token permits. It sends `POST <url>` with a question in JSON; the answer
+ * is `{"allow":true}` or `{"allow":false,"reason":"…"}`. The hook can only deny, never grant.
  */
 import type { Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
@@ -11,8 +11,8 @@ export const hookEvents = ['connect', 'subscribe', 'publish'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 
 /**
- * The event under which the hook is asked about an action. Every way to read a topic is the same question: a client that the backend does
- * not let subscribe does not get the history either.
+ * The event that each action counts as. All ways to read a topic count as `subscribe`: a client that may not subscribe must not get the history
+ * either.
  */
 export const eventOf: Readonly<Record<Action, HookEvent>> = {
   publish: 'publish',
@@ -24,13 +24,13 @@ export const eventOf: Readonly<Record<Action, HookEvent>> = {
 export interface HookSettings {
   readonly url: string;
   readonly events: readonly HookEvent[];
-  /** How long an answer may take, in milliseconds. */
+  /** How long the answer may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** Questions that may be open at once; more are refused, whatever `whenDown` says. */
+  /** Most concurrent requests. More are refused, whatever `whenDown` is. */
   readonly maxConcurrent: number;
-  /** What holds while the backend does not answer. */
+  /** The decision if the backend does not answer. */
   readonly whenDown: 'refuse' | 'allow';
-  /** Sent as `Authorization: Bearer`, so that the backend knows who asks; null: nothing is. */
+  /** Sent as `Authorization: Bearer`, so that the backend can check who asks; null: no header. */
   readonly token: string | null;
 }
 
@@ -39,65 +39,62 @@ export interface HookCounters {
   hookFailures: number;
 }
 
-/** What is asked. */
+/** The body of the request. */
 export interface Question {
   readonly event: HookEvent;
-  /** Null of an API key. */
+  /** Null for an API key. */
   readonly issuer: string | null;
   readonly subject: string;
   readonly connection: string;
   readonly topic: Topic | null;
 }
 
-/** `reason`: a sentence for the client; null where the backend gave none. `isDown`: it did not answer. */
+/** `reason`: a sentence for the client; null if the backend gave none. `isDown`: the backend did not answer. */
 export type Decision =
   | { readonly isAllowed: true }
   | { readonly isAllowed: false; readonly reason: string | null; readonly isDown: boolean };
 
-/** Longest answer that is read, in bytes, and longest reason that is passed on, in characters. */
+/** Longest answer in bytes, and longest reason in characters. */
 const maxAnswerBytes = 16_384;
 const maxReasonLength = 200;
 
-/** How often a fault that lasts is said again, in milliseconds. */
-const complaintIntervalMs = 10_000;
+/** How often a lasting fault is logged, in milliseconds. */
+const logIntervalMs = 10_000;
 
-/** How many of the questions that may be open can be about one user: one alone must not keep all others out. */
+/** Most concurrent requests about one user, so that one user cannot block all others. */
 function shareOf(maxConcurrent: number): number {
   return Math.ceil(maxConcurrent / 4);
 }
 
 export class Hook {
-  readonly #settings: HookSettings;
-  readonly #counters: HookCounters;
-  readonly #log: Log;
   #open = 0;
-  /** Open questions about each user; nobody without any is in it. */
+  /** Open requests about each user; users without one are not in it. */
   readonly #openOf = new Map<string, number>();
-  #complainedAt = Number.NEGATIVE_INFINITY;
+  #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(settings: HookSettings, log: Log, counters: HookCounters) {
-    this.#settings = settings;
-    this.#log = log;
-    this.#counters = counters;
-  }
+  constructor(
+    private readonly settings: HookSettings,
+    private readonly log: Log,
+    private readonly counters: HookCounters,
+  ) {}
 
   asksAbout(event: string): event is HookEvent {
-    return this.#settings.events.some((name) => name === event);
+    return this.settings.events.some((name) => name === event);
   }
 
   /** Never rejects. */
   async decide(question: Question): Promise<Decision> {
-    const { maxConcurrent } = this.#settings;
-    // A service is trusted not to use up what is there for all.
+    const { maxConcurrent } = this.settings;
+    // Services are trusted not to use up the requests of all.
     const user = question.issuer === null ? null : `${question.issuer} ${question.subject}`;
     const isGreedy = user !== null && (this.#openOf.get(user) ?? 0) >= shareOf(maxConcurrent);
     if (isGreedy || this.#open >= maxConcurrent) {
       if (!isGreedy) this.#down(`has reached the limit of ${maxConcurrent} concurrent requests`);
-      // Whatever holds while it is down: a client that asks much is not to get past it.
+      // Whatever `whenDown` is: otherwise a client could bypass the hook with many requests.
       return { isAllowed: false, reason: null, isDown: true };
     }
     this.#count(user, 1);
-    this.#counters.hookRequests++;
+    this.counters.hookRequests++;
     try {
       return await this.#ask(question);
     } catch (error) {
@@ -116,7 +113,7 @@ export class Hook {
   }
 
   async #ask(question: Question): Promise<Decision> {
-    const { url, token, timeoutMs } = this.#settings;
+    const { url, token, timeoutMs } = this.settings;
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', ...(token === null ? {} : { Authorization: `Bearer ${token}` }) },
@@ -130,22 +127,22 @@ export class Hook {
     const { allow, reason } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>;
     if (allow === true) return { isAllowed: true };
     if (allow !== false) return this.#down('returned neither {"allow":true} nor {"allow":false}');
-    const said = typeof reason === 'string' ? reason.slice(0, maxReasonLength) : null;
-    return { isAllowed: false, reason: said, isDown: false };
+    const sentence = typeof reason === 'string' ? reason.slice(0, maxReasonLength) : null;
+    return { isAllowed: false, reason: sentence, isDown: false };
   }
 
   #down(why: string): Decision {
-    this.#counters.hookFailures++;
+    this.counters.hookFailures++;
     const now = performance.now();
-    if (now - this.#complainedAt >= complaintIntervalMs) {
-      this.#complainedAt = now;
-      const { whenDown } = this.#settings;
+    if (now - this.#loggedAt >= logIntervalMs) {
+      this.#loggedAt = now;
+      const { whenDown } = this.settings;
       const effect = whenDown === 'allow' ? 'its requests are allowed' : 'its requests are refused';
-      this.#log.error(
+      this.log.error(
         { event: 'hookFailed' },
         `The hook of FANFARE_AUTH ${why}: ${effect} ("whenDown": "${whenDown}").`,
       );
     }
-    return this.#settings.whenDown === 'allow' ? { isAllowed: true } : { isAllowed: false, reason: null, isDown: true };
+    return this.settings.whenDown === 'allow' ? { isAllowed: true } : { isAllowed: false, reason: null, isDown: true };
   }
 }

@@ -1,12 +1,12 @@
-/** Requests to servers that are trusted to answer, not to answer well. */
+/** HTTP answers of servers that may be wrong or too long. */
 import { text as readText } from 'node:stream/consumers';
 
-/** What was answered cannot be used. The message goes on from who answered: "answered …". */
+/** The answer cannot be used. The message continues after the name of the server: "returned …". */
 export class AnswerError extends Error {
   override readonly name = 'AnswerError';
 }
 
-/** The body of an answer as text. Rejects where it is longer than `most` bytes: what comes behind is not read. */
+/** The body of an answer as text. Rejects if it is longer than `most` bytes, and reads no further. */
 export function readBody(response: Response, most: number): Promise<string> {
   return readText(atMost(response.body ?? [], most));
 }
@@ -23,7 +23,7 @@ async function* atMost(
   }
 }
 
-/** Why a request failed, to go on from who failed. Repeats no message of `fetch`: some quote a header, which may be a token. */
+/** Why a request failed, to continue after the name of the server. Never repeats a message of `fetch`: it may quote a token. */
 export function explainFailure(error: unknown): string {
   if (error instanceof AnswerError) return error.message;
   const { name, cause } = error as Error & { cause?: { code?: string } };

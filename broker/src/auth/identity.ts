@@ -1,25 +1,25 @@
-/** Who a connection belongs to, as its token says. */
+/** The owner of a connection, according to its token. */
 import type { IssuerKey } from './auth-config.js';
 import type { Permissions } from './permissions.js';
 
 export interface Identity {
-  /** Null of an API key. */
+  /** Null for an API key. */
   readonly issuer: string | null;
   readonly subject: string;
-  /** That its token is signed with; null of an API key. */
+  /** The key that signed the token; null for an API key. */
   readonly signedWith: IssuerKey | null;
   readonly tokenId: string | null;
-  /** The earliest moment at which it can have been issued, milliseconds since the epoch; null where the token does not say. */
+  /** The earliest time when the token can have been issued, in milliseconds since the epoch; null if it does not say. */
   readonly issuedAtMs: number | null;
-  /** Milliseconds since the epoch; null where the token does not expire. */
+  /** Milliseconds since the epoch; null if the token does not expire. */
   readonly expiresAtMs: number | null;
-  /** The same, and how far the clock of the issuer may be off. */
+  /** `expiresAtMs` plus the allowed clock difference to the issuer. */
   readonly acceptedUntilMs: number | null;
   readonly permissions: Permissions;
-  /** An API key: the rate limits of users do not apply. */
+  /** Whether it is an API key: the rate limits of users do not apply. */
   readonly isService: boolean;
-  /** Identities with the same one share their messageIds; null: those of the subject are its own. */
+  /** Identities of one group share their messageIds. Null: the subject shares them with no other. */
   readonly messageIdGroup: string | null;
-  /** May revoke. */
+  /** Whether it may revoke. */
   readonly isAdmin: boolean;
 }

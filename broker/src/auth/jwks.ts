@@ -1,6 +1,6 @@
 /**
- * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own: the same `kid` at another one is another
- * key.
+ * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because the same `kid` at another issuer
+ * is another key.
  */
 import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../observe/log.js';
@@ -18,7 +18,7 @@ export interface JwksCounters {
   jwksFailures: number;
 }
 
-/** How often keys are read, and how soon again at most because a token names one that is not known or because it failed, in milliseconds. */
+/** How often keys are read, and the shortest pause after a failure or an unknown `kid`, in milliseconds. */
 export const refreshMs = 300_000;
 export const retryMs = 30_000;
 
@@ -27,45 +27,35 @@ const maxBytes = 1_048_576;
 const maxKeys = 100;
 
 export class JwksKeys implements KeySource {
-  /** Where the issuer is in FANFARE_AUTH, for the log: `issuers[0]`. What is written there may be a secret in the wrong place. */
-  place: string;
-  readonly #settings: JwksSettings;
-  readonly #log: Log;
-  readonly #counters: JwksCounters;
-  readonly #onRemoved: () => void;
-  readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
-  /** Null until they were read once; after a failure the last ones are good. */
+  /** Null until the first read. After a failure the previous keys remain valid. */
   #keys: readonly IssuerKey[] | null = null;
   #reading: Promise<void> | null = null;
   #readAt = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
 
-  /** `keys`: those that are known already, if any. `onRemoved`: keys that were good before are not any more. `now`: milliseconds, for tests. */
+  /**
+   * `place`: the place of the issuer in FANFARE_AUTH, for the log: `issuers[0]`. Its name may be a secret in the wrong place.
+   * `keys`: those that are already known, if any. `onRemoved`: called when keys were removed. `now`: milliseconds, for tests.
+   */
   constructor(
-    settings: JwksSettings,
+    private readonly settings: JwksSettings,
     keys: readonly IssuerKey[] | null,
-    place: string,
-    log: Log,
-    counters: JwksCounters,
-    onRemoved: () => void,
-    now: () => number = () => performance.now(),
+    public place: string,
+    private readonly log: Log,
+    private readonly counters: JwksCounters,
+    private readonly onRemoved: () => void,
+    private readonly now: () => number = () => performance.now(),
   ) {
-    this.#settings = settings;
     this.#keys = keys;
-    this.place = place;
-    this.#log = log;
-    this.#counters = counters;
-    this.#onRemoved = onRemoved;
-    this.#now = now;
     this.#timer = setInterval(() => {
-      if (this.#hasFailed || this.#now() - this.#readAt >= refreshMs) void this.#read();
+      if (this.#hasFailed || this.now() - this.#readAt >= refreshMs) void this.#read();
     }, retryMs);
     this.#timer.unref();
     void this.#read();
   }
 
-  /** Null if none were read so far. */
+  /** Null until the first read. */
   get keys(): readonly IssuerKey[] | null {
     return this.#keys;
   }
@@ -77,12 +67,12 @@ export class JwksKeys implements KeySource {
   async find(kid: string | null): Promise<readonly IssuerKey[]> {
     const found = this.#matching(kid);
     if (found.length > 0) return found;
-    const mayRead = this.#reading !== null || this.#now() - this.#readAt >= retryMs;
+    const mayRead = this.#reading !== null || this.now() - this.#readAt >= retryMs;
     if (mayRead) await this.#read();
     if (this.#keys === null)
       throw new AuthError('unavailable', 'The keys of the issuer are currently unavailable. Retry.');
     const foundNow = this.#matching(kid);
-    // A key that is new at the issuer and not here yet is no fault of the client's: it may come again.
+    // The issuer may have a new key that this node has not read yet: the client should retry.
     if (foundNow.length === 0 && (!mayRead || this.#hasFailed)) {
       throw new AuthError('unavailable', 'This node does not have the key of the token yet. Retry.');
     }
@@ -97,7 +87,7 @@ export class JwksKeys implements KeySource {
     return (this.#keys ?? []).filter((key) => kid === null || key.kid === kid);
   }
 
-  /** Reads the keys, once for all who ask meanwhile. Never rejects. */
+  /** Reads the keys, once for all concurrent callers. Never rejects. */
   #read(): Promise<void> {
     this.#reading ??= this.#fetch().finally(() => {
       this.#reading = null;
@@ -106,23 +96,23 @@ export class JwksKeys implements KeySource {
   }
 
   async #fetch(): Promise<void> {
-    this.#readAt = this.#now();
-    this.#counters.jwksFetches++;
+    this.#readAt = this.now();
+    this.counters.jwksFetches++;
     const keys = await this.#download().catch((error: unknown) => this.#fail(error));
     if (keys === null) return;
     if (this.#hasFailed || this.#keys === null) {
-      this.#log.info({ event: 'jwksRead', issuer: this.place }, `Read ${keys.length} keys of an issuer.`);
+      this.log.info({ event: 'jwksRead', issuer: this.place }, `Read ${keys.length} keys of an issuer.`);
     }
     this.#hasFailed = false;
     this.#replace(keys);
   }
 
   #fail(error: unknown): null {
-    this.#counters.jwksFailures++;
+    this.counters.jwksFailures++;
     if (!this.#hasFailed) {
       const meanwhile =
         this.#keys === null ? 'no token of this issuer is accepted until it does' : 'the keys read before remain valid';
-      this.#log.error(
+      this.log.error(
         { event: 'jwksFailed', issuer: this.place },
         `The jwksUrl of an issuer ${explainFailure(error)}: ${meanwhile}.`,
       );
@@ -131,22 +121,22 @@ export class JwksKeys implements KeySource {
     return null;
   }
 
-  /** A key that was there before stays the same object, by which connections know it. */
+  /** Unchanged keys remain the same objects, because connections are compared with them. */
   #replace(published: readonly IssuerKey[]): void {
     const before = this.#keys ?? [];
     const keys = published.map((key) => before.find((known) => isSameKey(known, key)) ?? key);
     this.#keys = keys;
     const removed = before.filter((key) => !keys.includes(key)).length;
     if (removed === 0) return;
-    this.#log.warn(
+    this.log.warn(
       { event: 'jwksKeysRemoved', issuer: this.place, keys: removed },
       `The jwksUrl of an issuer no longer has ${removed} of its keys. Closing connections whose tokens they signed.`,
     );
-    this.#onRemoved();
+    this.onRemoved();
   }
 
   async #download(): Promise<readonly IssuerKey[]> {
-    const response = await fetch(this.#settings.jwksUrl, {
+    const response = await fetch(this.settings.jwksUrl, {
       headers: { Accept: 'application/json' },
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
@@ -160,17 +150,17 @@ export class JwksKeys implements KeySource {
     return list.flatMap((jwk: unknown) => this.#import(jwk) ?? []);
   }
 
-  /** Null where the key is none that we have use for: others may be for somebody else. */
+  /** Returns null for a key that Fanfare cannot use: it may be for another application. */
   #import(jwk: unknown): IssuerKey | null {
     const { kid, use, alg, ...rest } = (typeof jwk === 'object' && jwk !== null ? jwk : {}) as Record<string, unknown>;
     if (typeof kid !== 'string' || (use !== undefined && use !== 'sig')) return null;
     const { d, key_ops: operations } = rest;
     if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return null;
-    // A private key that everybody can read is nobody's.
+    // Anyone could sign with a published private key.
     if (d !== undefined) return null;
     const key = importKey(rest as JsonWebKey);
     if (key === null) return null;
-    const algorithm = this.#settings.algorithms.find(
+    const algorithm = this.settings.algorithms.find(
       (name: Algorithm) => (alg === undefined || alg === name) && explainWrongKey(key, name) === null,
     );
     return algorithm === undefined ? null : { algorithm, kid, key };

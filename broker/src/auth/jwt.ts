@@ -1,6 +1,6 @@
 /**
- * Checks JSON Web Tokens (RFC 7519) of one issuer. A token chooses neither how it is checked nor with what: the algorithm belongs to
- * the key (RFC 8725 section 3.1), and keys come from the configuration only.
+ * Checks JSON Web Tokens (RFC 7519) of one issuer. A token cannot choose how it is checked: the algorithm belongs to the key (RFC 8725 section
+ * 3.1), and keys come only from the configuration.
  */
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
 import { apiKeySubjectPrefix } from './api-keys.js';
@@ -9,76 +9,69 @@ import { AuthError } from './auth-error.js';
 import type { Identity } from './identity.js';
 import { type Grants, Permissions, readGrants } from './permissions.js';
 
-/** Where keys come from. */
+/** A source of keys. */
 export interface KeySource {
-  /** Those that may have signed a token with this `kid` (null: it names none). Rejects with AuthError `unavailable`. */
+  /** Keys that may have signed a token with this `kid` (null: the token has none). Rejects with AuthError `unavailable`. */
   find(kid: string | null): Promise<readonly IssuerKey[]>;
-  /** Whether a key that was found here is still good. */
+  /** Whether the source still has a key that was found in it. */
   has(key: IssuerKey): boolean;
 }
 
 /** The keys of the configuration. */
 export class LocalKeys implements KeySource {
-  readonly #keys: readonly IssuerKey[];
-
-  constructor(keys: readonly IssuerKey[]) {
-    this.#keys = keys;
-  }
+  constructor(private readonly keys: readonly IssuerKey[]) {}
 
   async find(kid: string | null): Promise<readonly IssuerKey[]> {
-    return this.#keys.filter((key) => key.kid === null || kid === null || key.kid === kid);
+    return this.keys.filter((key) => key.kid === null || kid === null || key.kid === kid);
   }
 
   has(key: IssuerKey): boolean {
-    return this.#keys.includes(key);
+    return this.keys.includes(key);
   }
 }
 
-/** What a header may not hold: each has made somebody's verifier take a key or a rule from the token. */
+/** Headers that are refused: with each of them, some verifier once took a key or a rule from the token. */
 const refusedHeaders = ['crit', 'jku', 'jwk', 'x5u', 'x5c'] as const;
 
-/** Keys that are tried for one token: who is not authenticated may not make the node work for long. */
+/** Most keys that are tried for one token, so that unauthenticated clients cannot make the node work for long. */
 const maxTries = 8;
 
 const maxSubjectBytes = 128;
-/** What is longer could not be revoked (api/api.ts). */
+/** A longer id could not be revoked (api/api.ts). */
 const maxTokenIdBytes = 512;
 
-/** Claim in which the grants stand. */
+/** The claim that contains the permissions. */
 const grantsClaim = 'fanfare';
 
 export class JwtVerifier {
-  readonly #settings: Issuer;
-  readonly #sources: readonly KeySource[];
-
-  constructor(settings: Issuer, sources: readonly KeySource[]) {
-    this.#settings = settings;
-    this.#sources = sources;
-  }
+  constructor(
+    private readonly settings: Issuer,
+    private readonly sources: readonly KeySource[],
+  ) {}
 
   get issuer(): string {
-    return this.#settings.issuer;
+    return this.settings.issuer;
   }
 
-  /** What the token says of its issuer, not verified: good for nothing but to choose who verifies it. Throws AuthError. */
+  /** The issuer that the token claims, unverified: only to choose the verifier. Throws AuthError. */
   static issuerOf(token: string): string {
     return String(readUnverified(() => decodeJwt(token)).iss ?? '');
   }
 
-  /** Whether tokens that are signed with a key that was found before are still accepted. */
+  /** Whether tokens that were signed with this key are still accepted. */
   accepts(key: IssuerKey): boolean {
-    return this.#sources.some((source) => source.has(key));
+    return this.sources.some((source) => source.has(key));
   }
 
   /** Rejects with {@link AuthError}. */
   async verify(token: string): Promise<Identity> {
     const header = readUnverified(() => decodeProtectedHeader(token));
     const refused = refusedHeaders.find((name) => Object.hasOwn(header, name));
-    if (refused !== undefined) throw invalid(`The header of the token has "${refused}", which is not taken.`);
+    if (refused !== undefined) throw invalid(`The header of the token has "${refused}", which is not accepted.`);
     const { kid = null, alg } = header;
-    if (kid !== null && typeof kid !== 'string') throw invalid('The "kid" of the token is no text.');
+    if (kid !== null && typeof kid !== 'string') throw invalid('The "kid" of the token is not a string.');
     let tries = 0;
-    for (const source of this.#sources) {
+    for (const source of this.sources) {
       for (const key of await source.find(kid)) {
         if (key.algorithm !== alg || ++tries > maxTries) continue;
         const payload = await this.#verifyWith(key, token);
@@ -88,9 +81,9 @@ export class JwtVerifier {
     throw invalid('No key of the issuer matches the signature of the token.');
   }
 
-  /** Null where it is not signed with this key. */
+  /** Returns null if this key did not sign the token. */
   async #verifyWith({ key, algorithm }: IssuerKey, token: string): Promise<JWTPayload | null> {
-    const { issuer, audience, clockSkewSeconds } = this.#settings;
+    const { issuer, audience, clockSkewSeconds } = this.settings;
     try {
       const { payload } = await jwtVerify(token, key, {
         algorithms: [algorithm],
@@ -112,7 +105,7 @@ export class JwtVerifier {
 
   #identify(payload: JWTPayload, signedWith: IssuerKey): Identity {
     const { sub, exp = 0, iat, jti, aud } = payload;
-    const { audience, maxLifetimeSeconds, clockSkewSeconds } = this.#settings;
+    const { audience, maxLifetimeSeconds, clockSkewSeconds } = this.settings;
     const nowSeconds = Date.now() / 1_000;
     if (!isPrintable(sub, maxSubjectBytes)) {
       throw invalid(`The "sub" of the token must be 1 to ${maxSubjectBytes} bytes without control characters.`);
@@ -122,10 +115,10 @@ export class JwtVerifier {
     if (jti !== undefined && !isPrintable(jti, maxTokenIdBytes)) {
       throw invalid(`The "jti" of the token must be 1 to ${maxTokenIdBytes} bytes without control characters.`);
     }
-    // RFC 7519 section 4.1.3: who is not named is not meant.
+    // RFC 7519 section 4.1.3: a token for another audience must be rejected.
     if (audience === null && aud !== undefined)
       throw invalid('The token has an audience ("aud"), but its issuer is configured without one.');
-    // What is revoked by subject is what was issued before: a token from the future would stay.
+    // Revoking a subject revokes tokens issued before: a token from the future would remain valid.
     if (iat !== undefined && iat > nowSeconds + clockSkewSeconds)
       throw invalid('The "iat" of the token is in the future.');
     if (exp - (iat ?? nowSeconds) > maxLifetimeSeconds) {
@@ -155,8 +148,8 @@ function grantsOf(claim: unknown): Grants {
 }
 
 /**
- * Control characters, line breaks, and what hides or turns around its neighbours would make one name look like another. A lone surrogate
- * would become U+FFFD in UTF-8, and two names one.
+ * Refuses control characters, line breaks, and characters that hide or reorder others, because they make one name look like another. Lone
+ * surrogates would all become U+FFFD in UTF-8, so that two names could become one.
  */
 function isPrintable(text: unknown, mostBytes: number): text is string {
   return (

@@ -1,10 +1,10 @@
-/** The store of a single node. */
+/** The store of a single node, in memory. */
 import type { Spending } from '../limits/shared-bucket.js';
 import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
 import type { Revocation } from './revocations.js';
 
-/** Most tickets that may wait to be used, about 10 kB each at most. */
+/** Most unused tickets, of up to 10 kB each. */
 const maxKept = 10_000;
 
 interface Kept {
@@ -13,30 +13,27 @@ interface Kept {
 }
 
 export class MemoryAuthStore implements AuthStore {
-  readonly #onRevoked: OnRevoked;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(onRevoked: OnRevoked) {
-    this.#onRevoked = onRevoked;
-  }
+  constructor(private readonly onRevoked: OnRevoked) {}
 
   async revoke(revocation: Revocation): Promise<void> {
-    this.#onRevoked([revocation]);
+    this.onRevoked([revocation]);
   }
 
-  /** Nothing of it is kept here. */
+  /** Revocations are not stored here. */
   forget(): void {}
 
   readonly revocationLagMs = 0;
   readonly isCurrent = true;
 
-  /** There is nobody to share with: the buckets of this node are the whole. */
+  /** There are no other nodes: the buckets are always full here, and the node counts in its own. */
   async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
     return spendings.map(({ burst }) => burst);
   }
 
-  /** This node counts for itself. */
-  async enter(): Promise<boolean> {
+  /** There are no other nodes to count. */
+  async admit(): Promise<boolean> {
     return true;
   }
 

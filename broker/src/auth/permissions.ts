@@ -1,4 +1,4 @@
-/** What a token grants: actions on topics. What no pattern matches is not granted. */
+/** The permissions of a token: actions on topics. A topic that no pattern matches is not permitted. */
 import type { Topic } from '@fanfare/protocol';
 import { explainUnknown } from '../files/nearest.js';
 import { explainInvalidPattern, PatternTree } from '../topics/pattern-tree.js';
@@ -9,21 +9,22 @@ export type Action = (typeof actions)[number];
 /** Patterns of topics for each action. */
 export type Grants = { readonly [A in Action]?: readonly string[] | undefined };
 
-/** Most patterns that a token may hold. */
+/** Most patterns of a token. */
 export const maxPatterns = 1_000;
 
-/** Of so many topics the answers are remembered. One more, and all are forgotten and looked up anew. */
-export const maxRememberedTopics = 256;
+/** Topics whose permissions are cached for a token. Beyond that, the cache is cleared. */
+export const maxCachedTopics = 256;
 
 export class Permissions {
   readonly #patterns: { readonly [A in Action]: PatternTree<true> };
-  readonly #maxRemembered: number;
-  /** For each topic the actions that are known to be granted, a bit for each. */
-  #remembered: Map<Topic, number> | null = null;
+  /** For each cached topic the permitted actions, one bit for each. */
+  #cache: Map<Topic, number> | null = null;
 
-  /** All patterns are valid: {@link readGrants}. `maxRemembered`: of how many topics what is granted is remembered. */
-  constructor(grants: Grants, maxRemembered = maxRememberedTopics) {
-    this.#maxRemembered = maxRemembered;
+  /** All patterns must be valid: see {@link readGrants}. `maxCached`: for how many topics permissions are cached. */
+  constructor(
+    grants: Grants,
+    private readonly maxCached = maxCachedTopics,
+  ) {
     const treeOf = (patterns: readonly string[] = []): PatternTree<true> => {
       const tree = new PatternTree<true>();
       for (const pattern of patterns) tree.set(pattern, true);
@@ -38,32 +39,29 @@ export class Permissions {
     };
   }
 
-  /** Of how many topics the answers are remembered now: at most {@link maxRememberedTopics}. */
-  get rememberedTopics(): number {
-    return this.#remembered?.size ?? 0;
+  /** For how many topics permissions are cached now. */
+  get cachedTopics(): number {
+    return this.#cache?.size ?? 0;
   }
 
   allows(action: Action, topic: Topic): boolean {
     const bit = 1 << actions.indexOf(action);
-    const known = this.#remembered?.get(topic) ?? 0;
+    const known = this.#cache?.get(topic) ?? 0;
     if ((known & bit) !== 0) return true;
-    // What is refused is not remembered: who asks for it often is slowed down otherwise.
+    // Refusals are not cached: rate limits slow down clients that repeat them.
     if (this.#patterns[action].mostSpecific(topic) !== true) return false;
-    this.#remembered ??= new Map();
-    // Clients choose topics: a table that only grows would be theirs to fill.
-    if (known === 0 && this.#remembered.size >= this.#maxRemembered) this.#remembered.clear();
-    this.#remembered.set(topic, known | bit);
+    this.#cache ??= new Map();
+    // Clients choose topics, so the cache must not grow without limit.
+    if (known === 0 && this.#cache.size >= this.maxCached) this.#cache.clear();
+    this.#cache.set(topic, known | bit);
     return true;
   }
 }
 
-/**
- * Reads grants as a token or the configuration has them. `tell` hears one sentence for each mistake, which begins with what is wrong and repeats
- * nothing of it.
- */
-export function readGrants(value: unknown, tell: (wrong: string) => void): Grants {
+/** Reads grants of a token or of the configuration. `report` receives one sentence for each mistake, which repeats nothing of the value. */
+export function readGrants(value: unknown, report: (mistake: string) => void): Grants {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    tell('must be an object such as {"subscribe":["chat.>"]}.');
+    report('must be an object such as {"subscribe":["chat.>"]}.');
     return {};
   }
   const grants: { [A in Action]?: readonly string[] } = {};
@@ -71,18 +69,18 @@ export function readGrants(value: unknown, tell: (wrong: string) => void): Grant
   for (const [index, [name, list]] of Object.entries(value).entries()) {
     const action = actions.find((known) => known === name);
     if (action === undefined) {
-      tell(`action ${index + 1} is unknown; ${explainUnknown(name, actions)}`);
+      report(`action ${index + 1} is unknown; ${explainUnknown(name, actions)}`);
     } else if (!Array.isArray(list) || !list.every((pattern) => typeof pattern === 'string')) {
-      tell(`${action} must be a list of patterns such as ["chat.>"].`);
+      report(`${action} must be a list of patterns such as ["chat.>"].`);
     } else {
       patterns += list.length;
       for (const [place, pattern] of list.entries()) {
         const rule = explainInvalidPattern(pattern);
-        if (rule !== null) tell(`pattern ${place + 1} of ${action} ${rule}.`);
+        if (rule !== null) report(`pattern ${place + 1} of ${action} ${rule}.`);
       }
       grants[action] = list;
     }
   }
-  if (patterns > maxPatterns) tell(`${patterns} patterns exceed the maximum of ${maxPatterns}.`);
+  if (patterns > maxPatterns) report(`${patterns} patterns exceed the maximum of ${maxPatterns}.`);
   return grants;
 }

@@ -1,40 +1,50 @@
 /**
- * The store of many nodes, in Redis. Each node asks for new revocations twice a second, rather than being told: what is asked for
- * cannot be lost on the way, whatever happens to a connection.
+ * The store of several nodes, in Redis. Each node reads new revocations twice a second. Notifications instead could be lost with a connection.
  */
-
 import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../observe/log.js';
-import { type RedisCounters, type RedisSettings, StoreLink } from '../redis/redis.js';
+import {
+  type RedisCounters,
+  type RedisSettings,
+  readLua,
+  type ScriptCall,
+  StoreLink,
+  scriptOf,
+} from '../redis/redis.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { Keys } from '../relay/keys.js';
 import { AuthError } from './auth-error.js';
-import type { AuthStore, OnRevoked } from './auth-store.js';
+import { type AuthStore, type OnRevoked, reportedForMs } from './auth-store.js';
 import { keyOf, maxRevocations, type Revocation, type Revocations, revocationKinds } from './revocations.js';
 
 export interface RedisAuthStoreSettings extends RedisSettings {
   readonly redisPrefix: string;
-  /** The id under which the relay of this node sends its heartbeats. */
+  /** The id with which the relay of this node sends its heartbeats. */
   readonly nodeId: string;
-  /** How long ago the revocations may have been read last for {@link AuthStore.isCurrent}. */
+  /** How old the last read of the revocations may be for {@link AuthStore.isCurrent}. */
   readonly maxRevocationLagSeconds: number;
 }
 
 const pollMs = 500;
 
-/** How long what a node has said of its connections holds, in milliseconds, as long as it sends heartbeats. */
-export const reportedForMs = 90_000;
-
-/** Most revocations read, written or removed at once. */
+/** Most revocations that are read, written or removed at once. */
 const pageSize = 1_000;
 
-/** Before the first entry of a stream. */
+/** The position before the first entry of a stream. */
 const start = '0-0';
 
-/** Subjects of one report: Redis does nothing else meanwhile. */
+/** Most subjects in one report: Redis does nothing else meanwhile. */
 const reportSize = 200;
 
-/** Entry of the stream: id, and fields and values in turn. */
+const scriptNamed = (name: string) => scriptOf(readLua(`auth/${name}.lua`));
+const scripts = {
+  revoke: scriptNamed('revoke'),
+  spend: scriptNamed('spend'),
+  admit: scriptNamed('admit'),
+  report: scriptNamed('report'),
+};
+
+/** Entry of the stream: its id, and alternating fields and values. */
 type Entry = readonly [id: string, fields: readonly string[]];
 
 export class RedisAuthStore implements AuthStore {
@@ -50,20 +60,20 @@ export class RedisAuthStore implements AuthStore {
   readonly #onRevoked: OnRevoked;
   readonly #maxLagMs: number;
   readonly #poll: NodeJS.Timeout;
-  /** Id of the last revocation read. As long as it is in the stream, nothing before it was lost. */
+  /** Id of the last revocation that was read. While it is in the stream, nothing before it was lost. */
   #cursor = start;
-  #isAsking = false;
-  /** When what was read last was asked for, by performance.now(); before the first time, when this store was opened. */
+  #isPolling = false;
+  /** When the last complete read began, by performance.now(); before the first one, when the store was opened. */
   #readAtMs = performance.now();
   #hasRead = false;
-  /** Known here, and not read since: Redis may not have them, so they are written until they are read. By {@link keyOf}. */
+  /** Revocations that were not read from Redis: they are written until they are. By {@link keyOf}. */
   readonly #unread = new Map<string, Revocation>();
-  /** Id of the entry of each, by {@link keyOf}. */
+  /** The id of the entry of each revocation, by {@link keyOf}. */
   readonly #entries = new Map<string, string>();
-  /** Ids of entries that are over, or in whose place others are. */
+  /** Ids of entries that have expired or were replaced. */
   readonly #stale: string[] = [];
 
-  /** `known`: what this node knows to be revoked, to give it back to a Redis that has lost it. */
+  /** `known`: the revocations that this node knows, to restore them if Redis has lost them. */
   constructor(
     settings: RedisAuthStoreSettings,
     known: Revocations,
@@ -71,7 +81,7 @@ export class RedisAuthStore implements AuthStore {
     log: Log,
     counters: RedisCounters,
   ) {
-    this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#ask() });
+    this.#link = new StoreLink(settings, log, counters, { onReady: () => void this.#pollOnce() });
     this.#revocationsKey = `${settings.redisPrefix}:revocations`;
     this.#keptPrefix = `${settings.redisPrefix}:ticket:`;
     this.#budgetPrefix = `${settings.redisPrefix}:budget:`;
@@ -81,7 +91,7 @@ export class RedisAuthStore implements AuthStore {
     this.#known = known;
     this.#onRevoked = onRevoked;
     this.#maxLagMs = settings.maxRevocationLagSeconds * 1_000;
-    this.#poll = setInterval(() => void this.#ask(), pollMs);
+    this.#poll = setInterval(() => void this.#pollOnce(), pollMs);
     this.#poll.unref();
   }
 
@@ -92,7 +102,7 @@ export class RedisAuthStore implements AuthStore {
     try {
       await this.#write([known]);
     } catch {
-      // The link has said why in the log.
+      // The link has logged why.
       throw new AuthError(
         'unavailable',
         'Revoked on this node, but Redis has not confirmed it. Other nodes may not have the revocation yet. This node keeps retrying while it runs. Repeat the request until the answer is 202.',
@@ -121,29 +131,30 @@ export class RedisAuthStore implements AuthStore {
   async spend(spendings: readonly Spending[]): Promise<readonly number[]> {
     const keys = spendings.map(({ name }) => this.#budgetPrefix + name);
     const args = spendings.flatMap(({ perSecond, burst, amount }) => [perSecond, burst, amount]);
-    const [left] = (await this.#run([['EVAL', spendScript, keys.length, ...keys, ...args]])) as [readonly unknown[]];
+    const [left] = (await this.#answer(this.#link.evaluate([{ script: scripts.spend, keys, args }]))) as [
+      readonly unknown[],
+    ];
     return left.map(Number);
   }
 
   async keep(name: string, value: string, ttlMs: number): Promise<void> {
-    await this.#run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]);
+    await this.#answer(this.#link.run([['SET', this.#keptPrefix + name, value, 'PX', ttlMs]]));
   }
 
   async take(name: string): Promise<string | null> {
-    const [value] = await this.#run([['GETDEL', this.#keptPrefix + name]]);
+    const [value] = await this.#answer(this.#link.run([['GETDEL', this.#keptPrefix + name]]));
     return typeof value === 'string' ? value : null;
   }
 
-  async enter(name: string, count: number, most: number): Promise<boolean> {
-    const key = this.#connectionsPrefix + name;
-    const [isIn] = await this.#run([
-      ['EVAL', enterScript, 2, key, this.#nodesKey, this.#node, count, most, reportedForMs],
-    ]);
-    return isIn === 1;
+  async admit(name: string, count: number, most: number): Promise<boolean> {
+    const keys = [this.#connectionsPrefix + name, this.#nodesKey];
+    const args = [this.#node, count, most, reportedForMs];
+    const [isAdmitted] = await this.#answer(this.#link.evaluate([{ script: scripts.admit, keys, args }]));
+    return isAdmitted === 1;
   }
 
   report(counts: readonly (readonly [name: string, count: number])[]): void {
-    // Nobody awaits this: `#report` does not reject.
+    // Not awaited: `#report` does not reject.
     void this.#report(counts);
   }
 
@@ -153,9 +164,9 @@ export class RedisAuthStore implements AuthStore {
       const keys = slice.map(([name]) => this.#connectionsPrefix + name);
       const args = [this.#node, reportedForMs, ...slice.map(([, count]) => count)];
       try {
-        await this.#link.run([['EVAL', reportScript, keys.length, ...keys, ...args]]);
+        await this.#link.evaluate([{ script: scripts.report, keys, args }]);
       } catch {
-        // The link has said why in the log. What was said before holds until it is too old.
+        // The link has logged why. The previous report remains valid until it expires.
       }
     }
   }
@@ -165,33 +176,33 @@ export class RedisAuthStore implements AuthStore {
     await this.#link.close();
   }
 
-  async #run(commands: Parameters<StoreLink['run']>[0]): Promise<readonly unknown[]> {
+  async #answer(answers: Promise<readonly unknown[]>): Promise<readonly unknown[]> {
     try {
-      return await this.#link.run(commands);
+      return await answers;
     } catch {
-      // The link has said why in the log.
+      // The link has logged why.
       throw new AuthError('unavailable', 'Redis is out of memory or does not respond. Retry.');
     }
   }
 
-  async #ask(): Promise<void> {
-    if (this.#isAsking || !this.#link.isReady) return;
-    this.#isAsking = true;
+  async #pollOnce(): Promise<void> {
+    if (this.#isPolling || !this.#link.isReady) return;
+    this.#isPolling = true;
     try {
       while (await this.#readPage());
-      // One that was revoked while this was read may be written twice, which does no harm.
+      // A revocation that was made during the read may be written twice, which does no harm.
       await this.#write([...this.#unread.values()]);
       await this.#removeStale();
     } catch {
-      // The link has said why in the log. What was not done now is done the next time.
+      // The link has logged why. The next poll continues.
     } finally {
-      this.#isAsking = false;
+      this.#isPolling = false;
     }
   }
 
-  /** Answers whether there is more. */
+  /** Returns whether there is more to read. */
   async #readPage(): Promise<boolean> {
-    const askedAtMs = performance.now();
+    const beganAtMs = performance.now();
     const [entries] = (await this.#link.run([
       ['XRANGE', this.#revocationsKey, this.#cursor, '+', 'COUNT', pageSize],
     ])) as [readonly Entry[]];
@@ -202,12 +213,12 @@ export class RedisAuthStore implements AuthStore {
     }
     this.#take(entries);
     if (entries.length === pageSize) return true;
-    this.#readAtMs = askedAtMs;
+    this.#readAtMs = beganAtMs;
     this.#hasRead = true;
     return false;
   }
 
-  /** Redis has another state than before: all nodes read all of it again, and write what they know and it does not. */
+  /** Redis has lost its state: all nodes read everything again, and write the revocations that are missing. */
   #startOver(): void {
     this.#cursor = start;
     this.#entries.clear();
@@ -223,14 +234,14 @@ export class RedisAuthStore implements AuthStore {
       this.#cursor = id;
       const revocation = read(fields);
       if (revocation === null) continue;
-      if (this.#known.isOver(revocation, nowMs)) this.#stale.push(id);
+      if (this.#known.isExpired(revocation, nowMs)) this.#stale.push(id);
       else news.push([id, revocation]);
     }
     if (news.length > 0) this.#onRevoked(news.map(([, revocation]) => revocation));
     for (const [id, revocation] of news) this.#confirm(id, revocation);
   }
 
-  /** The entry is in Redis: if it says less than is known here, what is known takes its place. */
+  /** The entry is in Redis. If it revokes less than this node knows, the node writes what it knows. */
   #confirm(id: string, revocation: Revocation): void {
     const key = keyOf(revocation);
     const earlier = this.#entries.get(key);
@@ -243,12 +254,13 @@ export class RedisAuthStore implements AuthStore {
 
   async #write(revocations: readonly Revocation[]): Promise<void> {
     for (let at = 0; at < revocations.length; at += pageSize) {
-      await this.#link.run(revocations.slice(at, at + pageSize).map((revocation) => this.#commandOf(revocation)));
+      await this.#link.evaluate(revocations.slice(at, at + pageSize).map((revocation) => this.#callOf(revocation)));
     }
   }
 
-  #commandOf({ kind, value, atMs, untilMs }: Revocation): [string, ...(string | number)[]] {
-    return ['EVAL', revokeScript, 1, this.#revocationsKey, maxRevocations, kind, value, atMs, untilMs];
+  #callOf({ kind, value, atMs, untilMs }: Revocation): ScriptCall {
+    const args = [maxRevocations, kind, value, atMs, untilMs];
+    return { script: scripts.revoke, keys: [this.#revocationsKey], args };
   }
 
   async #removeStale(): Promise<void> {
@@ -268,80 +280,3 @@ function read(fields: readonly string[]): Revocation | null {
   if (!Number.isSafeInteger(atMs) || !Number.isSafeInteger(untilMs)) return null;
   return { kind: known, value, atMs, untilMs };
 }
-
-// All of these may write although Redis is full (allow-oom): otherwise a user who fills it could not be revoked, and would be held to his limits at
-// each node by itself. What they write is bounded: revocations in number, and the rest by the subjects of the last 90 s.
-
-/**
- * Revokes: KEYS[1] the stream; ARGV the most that it may hold, then kind, value, and since and until when. Error TOOMANY if it holds as many.
- */
-const revokeScript = `#!lua flags=allow-oom
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then
-  return redis.error_reply('TOOMANY ' .. ARGV[1] .. ' revocations')
-end
-return redis.call('XADD', KEYS[1], '*', ARGV[2], ARGV[3], 'at', ARGV[4], 'until', ARGV[5])
-`;
-
-/**
- * Token buckets: KEYS their hashes; ARGV for each what comes in a second, the most that it holds, what is taken. Answers what is left of each, as
- * texts: scripts answer numbers as integers. What is taken and not there is owed, however much it is: a bucket that forgave would let several
- * nodes give out more than comes in.
- */
-const spendScript = `#!lua flags=allow-oom
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local answers = {}
-for at, key in ipairs(KEYS) do
-  local rate, most, taken = tonumber(ARGV[3 * at - 2]), tonumber(ARGV[3 * at - 1]), tonumber(ARGV[3 * at])
-  local bucket = redis.call('HMGET', key, 'left', 'at')
-  local passed = math.max(0, now - (tonumber(bucket[2]) or now))
-  local left = math.min(most, (tonumber(bucket[1]) or most) + passed * rate / 1000) - taken
-  if taken > 0 then
-    redis.call('HSET', key, 'left', tostring(left), 'at', now)
-    redis.call('PEXPIRE', key, math.ceil((most - left) / rate * 1000) + 1000)
-  end
-  answers[at] = tostring(left)
-end
-return answers
-`;
-
-/**
- * The connections of a subject: KEYS[1] a hash of what each node has said, count and until when that holds; KEYS[2] the nodes that are alive
- * (lua/heartbeat.lua), of which alone it counts; ARGV the node, its new count, the most there may be, how long it holds. Answers 1 if it is in.
- * What a node without heartbeats has said is kept: it may only have lost another connection to Redis for a moment.
- */
-const enterScript = `#!lua flags=allow-oom
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local all = tonumber(ARGV[2])
-local said = redis.call('HGETALL', KEYS[1])
-for at = 1, #said, 2 do
-  local count, til = string.match(said[at + 1], '^(%d+):(%d+)$')
-  if said[at] ~= ARGV[1] then
-    if not til or tonumber(til) <= now then
-      redis.call('HDEL', KEYS[1], said[at])
-    elseif redis.call('ZSCORE', KEYS[2], said[at]) then
-      all = all + tonumber(count)
-    end
-  end
-end
-if all > tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. string.format('%d', now + tonumber(ARGV[4])))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return 1
-`;
-
-/** The same without asking, of many subjects: ARGV the node, how long it holds, the count of each. */
-const reportScript = `#!lua flags=allow-oom
-local time = redis.call('TIME')
-local til = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2]))
-for at, key in ipairs(KEYS) do
-  local count = ARGV[at + 2]
-  if count == '0' then
-    redis.call('HDEL', key, ARGV[1])
-  else
-    redis.call('HSET', key, ARGV[1], count .. ':' .. til)
-    redis.call('PEXPIRE', key, ARGV[2])
-  end
-end
-`;

@@ -1,4 +1,4 @@
-/** Who may not be here any more, although the token says so: by subject, by token, by connection. */
+/** Revocations: subjects, tokens and connections that are no longer accepted although their token is valid. */
 import { apiKeySubjectPrefix } from './api-keys.js';
 import type { Issuer } from './auth-config.js';
 import type { Identity } from './identity.js';
@@ -9,46 +9,43 @@ export type RevocationKind = (typeof revocationKinds)[number];
 export interface Revocation {
   readonly kind: RevocationKind;
   readonly value: string;
-  /** When it was revoked, milliseconds since the epoch: what a subject is issued later is good. */
+  /** When it was revoked, in milliseconds since the epoch. Tokens that a subject gets later are valid. */
   readonly atMs: number;
-  /** Until when it has to be remembered, milliseconds since the epoch: nothing that it revokes is good any more then. */
+  /** Until when it must be kept, in milliseconds since the epoch. By then, everything that it revokes has expired. */
   readonly untilMs: number;
 }
 
-/** `untilMs` of what does not end: an API key does not expire. The last moment that a Date can hold. */
+/** `untilMs` of revoked API keys, which do not expire: the last time that a Date can represent. */
 export const forever = 8_640_000_000_000_000;
 
-/** Most revocations that a broker remembers: 10 to 20 MB in Redis, and 100 MB in each node. One more is refused. */
+/** Most revocations of a broker: 10 to 20 MB in Redis, and 100 MB in each node. Beyond that, they are refused. */
 export const maxRevocations = 250_000;
 
-/** A revocation is remembered for at least so long: a node that was cut off has a connection to end. */
+/** Revocations are kept at least this long, so that a node that was cut off can still close connections. */
 const leastSeconds = 3_600;
 
-/** How far the clocks of two nodes may differ. */
+/** Allowed clock difference between two nodes. */
 const nodeClockSeconds = 60;
 
 /**
- * How long a revocation has to be remembered, in milliseconds: as long as a token that was issued before can be good. What was issued up to
- * the clock skew after it is revoked too, and each token is good for the skew longer than it says.
+ * How long a revocation must be kept, in milliseconds: as long as a token that was issued before it can be valid. The clock skew counts twice:
+ * tokens issued up to the skew later are revoked too, and each token is accepted for the skew longer than its lifetime.
  */
-export function rememberedForMs(issuers: readonly Pick<Issuer, 'maxLifetimeSeconds' | 'clockSkewSeconds'>[]): number {
+export function keptForMs(issuers: readonly Pick<Issuer, 'maxLifetimeSeconds' | 'clockSkewSeconds'>[]): number {
   const seconds = issuers.map(({ maxLifetimeSeconds, clockSkewSeconds }) => maxLifetimeSeconds + 2 * clockSkewSeconds);
   return (Math.max(leastSeconds, ...seconds) + nodeClockSeconds) * 1_000;
 }
 
-/** What is revoked now, as this node knows it. */
+/** The revocations that this node knows. */
 export class Revocations {
   readonly #revocations = new Map<string, Revocation>();
-  #rememberedForMs: number;
 
-  /** `rememberedForMs`: how long what is revoked here can be good ({@link rememberedForMs}). */
-  constructor(rememberedForMs: number) {
-    this.#rememberedForMs = rememberedForMs;
-  }
+  /** `keptForMs`: how long new revocations are kept ({@link keptForMs}). */
+  constructor(private keptForMs: number) {}
 
-  /** What is revoked here can be good for longer from now on, or for less: what is known already is remembered no shorter. */
-  rememberFor(ms: number): void {
-    this.#rememberedForMs = ms;
+  /** The lifetime of tokens has changed. Known revocations are kept longer if necessary, never shorter. */
+  keepFor(ms: number): void {
+    this.keptForMs = ms;
     for (const revocation of [...this.#revocations.values()]) this.add(revocation);
   }
 
@@ -60,17 +57,17 @@ export class Revocations {
     return this.#revocations.values();
   }
 
-  /** What is known of the same subject, token or connection. */
+  /** The known revocation of the same subject, token or connection. */
   known(revocation: Revocation): Revocation | undefined {
     return this.#revocations.get(keyOf(revocation));
   }
 
-  /** A revocation from now on, for as long as what it revokes can be good. */
+  /** A new revocation that is kept for as long as necessary. */
   create(kind: RevocationKind, value: string, nowMs: number): Revocation {
     return { kind, value, atMs: nowMs, untilMs: this.#neededUntilMs({ kind, value, atMs: nowMs }) };
   }
 
-  /** Answers whether that is news. It is remembered for as long as this node needs it, however short the time that it came with. */
+  /** Returns whether it is new. It is kept for as long as this node needs it, even if its own time is shorter. */
   add(revocation: Revocation): boolean {
     const known = this.known(revocation);
     this.#revocations.set(keyOf(revocation), {
@@ -81,7 +78,7 @@ export class Revocations {
     return known === undefined || revocation.atMs > known.atMs;
   }
 
-  /** Whether this token, or this connection, is revoked. `iat` counts seconds: what was issued in the same one is revoked too. */
+  /** Whether this token or this connection is revoked. `iat` counts seconds: tokens issued in the same second are revoked too. */
   has({ subject, tokenId, issuedAtMs }: Identity, connection: string): boolean {
     if (this.#revocations.size === 0) return false;
     const ofSubject = this.#revocations.get(keyOf({ kind: 'subject', value: subject }));
@@ -91,31 +88,31 @@ export class Revocations {
   }
 
   /**
-   * Whether nobody needs it any more. What an older release, or a node whose tokens are good for less, has let end may still be needed here;
-   * of an API key it is over then, because the key may be another one since.
+   * Whether no node needs it any more. If an older release, or a node with shorter-lived tokens, chose its end, this node may need it for longer.
+   * But not that of an API key: the key may have been replaced since.
    */
-  isOver(revocation: Revocation, nowMs: number): boolean {
+  isExpired(revocation: Revocation, nowMs: number): boolean {
     if (revocation.untilMs > nowMs) return false;
     return isOfApiKey(revocation) || this.#neededUntilMs(revocation) <= nowMs;
   }
 
-  /** Forgets what is over, and answers what that was. */
-  forgetOld(nowMs: number): readonly Revocation[] {
-    const old: Revocation[] = [];
+  /** Removes expired revocations, and returns them. */
+  removeExpired(nowMs: number): readonly Revocation[] {
+    const expired: Revocation[] = [];
     for (const [key, revocation] of this.#revocations) {
       if (revocation.untilMs > nowMs) continue;
       this.#revocations.delete(key);
-      old.push(revocation);
+      expired.push(revocation);
     }
-    return old;
+    return expired;
   }
 
   #neededUntilMs(revocation: Pick<Revocation, 'kind' | 'value' | 'atMs'>): number {
-    return isOfApiKey(revocation) ? forever : revocation.atMs + this.#rememberedForMs;
+    return isOfApiKey(revocation) ? forever : revocation.atMs + this.keptForMs;
   }
 }
 
-/** A name that no other subject, token or connection has. */
+/** A unique name of the subject, token or connection. */
 export function keyOf({ kind, value }: Pick<Revocation, 'kind' | 'value'>): string {
   return `${kind}:${value}`;
 }

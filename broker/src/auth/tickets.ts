@@ -1,6 +1,6 @@
 /**
- * Single-use tickets, for those who can only set a URL: bought with a token, good for one connection within 30 s. The store holds
- * neither the ticket nor the token in the clear: its name is a hash of the ticket, its value the token encrypted with the ticket.
+ * Single-use tickets, for clients that can only set a URL. A client gets one for its token, and opens one connection with it within 30 s. The store
+ * contains neither ticket nor token in clear text: the name is a hash of the ticket, and the value is the token, encrypted with the ticket.
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { AuthError } from './auth-error.js';
@@ -10,7 +10,7 @@ export const ticketLifetimeMs = 30_000;
 
 const ticketBytes = 32;
 const algorithm = 'aes-256-gcm';
-/** A ticket is used once, and so is its key: the nonce need not differ. */
+/** Each ticket, and so each key, is used once: the nonce can be constant. */
 const nonce = Buffer.alloc(12);
 const tagBytes = 16;
 
@@ -20,25 +20,21 @@ export function isTicket(text: string): boolean {
 }
 
 export class Tickets {
-  readonly #store: AuthStore;
+  constructor(private readonly store: AuthStore) {}
 
-  constructor(store: AuthStore) {
-    this.#store = store;
-  }
-
-  /** A ticket for the token, which must be good. Rejects with {@link AuthError} where it cannot be kept. */
+  /** Creates a ticket for a valid token. Rejects with {@link AuthError} if it cannot be stored. */
   async issue(token: string): Promise<string> {
     const ticket = randomBytes(ticketBytes);
     const cipher = createCipheriv(algorithm, keyOf(ticket), nonce);
     const sealed = Buffer.concat([cipher.update(token, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-    await this.#store.keep(nameOf(ticket), sealed.toString('base64'), ticketLifetimeMs);
+    await this.store.keep(nameOf(ticket), sealed.toString('base64'), ticketLifetimeMs);
     return ticket.toString('base64url');
   }
 
-  /** The token behind a ticket, which is used up then. Rejects with {@link AuthError} where there is none. */
+  /** Returns the token of a ticket, which can then not be used again. Rejects with {@link AuthError} if there is none. */
   async redeem(text: string): Promise<string> {
     const ticket = Buffer.from(text, 'base64url');
-    const value = isTicket(text) ? await this.#store.take(nameOf(ticket)) : null;
+    const value = isTicket(text) ? await this.store.take(nameOf(ticket)) : null;
     if (value === null) throw new AuthError('invalidToken', 'The ticket is unknown, already used, or older than 30 s.');
     return unseal(value, ticket);
   }
@@ -50,7 +46,7 @@ function unseal(value: string, ticket: Buffer): string {
     const decipher = createDecipheriv(algorithm, keyOf(ticket), nonce).setAuthTag(sealed.subarray(-tagBytes));
     return decipher.update(sealed.subarray(0, -tagBytes), undefined, 'utf8') + decipher.final('utf8');
   } catch {
-    // Somebody else has written it.
+    // Another program has written it.
     throw new AuthError('invalidToken', 'The ticket was not issued by this broker.');
   }
 }

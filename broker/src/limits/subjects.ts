@@ -41,7 +41,7 @@ const forgivenShare = 0.2;
 export interface Shared {
   readonly spend: Spend;
   /** Whether all nodes together have no more than `most` connections of it, with `count` at this one. Rejects where that cannot be asked. */
-  enter(name: string, count: number, most: number): Promise<boolean>;
+  admit(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }
 
@@ -196,7 +196,7 @@ export class Subjects {
     if (subject.connections >= most) return null;
     subject.connections++;
     if (this.#shared === null) return subject;
-    const isIn = await this.#shared.enter(name, subject.connections, most).catch(() => true);
+    const isIn = await this.#shared.admit(name, subject.connections, most).catch(() => true);
     if (isIn) return subject;
     subject.connections--;
     this.#shared.report([[name, subject.connections]]);

@@ -1,90 +1,88 @@
-/** Puts together what a node needs to know who its clients are; null where it asks nobody. */
-import { randomBytes } from 'node:crypto';
+/** Creates the parts that authenticate clients and limit what they may do. Loaded only if authentication is on. */
 import { isDeepStrictEqual } from 'node:util';
+import { nanoid } from 'nanoid';
 import { NodeApi } from '../api/api.js';
-import type { AuthConfig } from '../auth/auth-config.js';
-import type { AuthStore } from '../auth/auth-store.js';
+import type { AuthConfig, AuthSetting } from '../auth/auth-config.js';
+import { type AuthStore, type OnRevoked, reportedForMs } from '../auth/auth-store.js';
 import { AuthWatch } from '../auth/auth-watch.js';
 import { Authenticator } from '../auth/authenticator.js';
-import { Hook, type HookCounters, type HookSettings } from '../auth/hook.js';
-import type { JwksCounters } from '../auth/jwks.js';
+import { Hook, type HookSettings } from '../auth/hook.js';
 import { MemoryAuthStore } from '../auth/memory-auth-store.js';
-import { RedisAuthStore, type RedisAuthStoreSettings, reportedForMs } from '../auth/redis-auth-store.js';
-import { type Revocation, Revocations, rememberedForMs } from '../auth/revocations.js';
+import { keptForMs, Revocations } from '../auth/revocations.js';
 import { Tickets } from '../auth/tickets.js';
 import { type Shared, Subjects } from '../limits/subjects.js';
 import type { Log } from '../observe/log.js';
-import type { RedisCounters } from '../redis/redis.js';
-import type { SessionContext, SessionCounters } from '../session/session-context.js';
+import type { Counters } from '../observe/metrics.js';
+import type { SessionContext } from '../session/session-context.js';
 import type { Config } from '../settings/config.js';
 
-export interface Doors {
+export interface Auth {
   readonly sessions: SessionContext;
   readonly api: NodeApi;
   readonly revocations: Revocations;
-  /** Whether the files of FANFARE_AUTH hold something that cannot be used. */
-  readonly isAuthRefused: boolean;
+  /** Whether the files of FANFARE_AUTH are unusable, so that the node keeps the previous configuration. */
+  readonly isRefused: boolean;
   close(): Promise<void>;
 }
 
-/** How often what is over is forgotten, and what lasts is said again, in milliseconds. A third of the time for which that holds. */
+/** The other parts of the node, as authentication needs them. */
+export interface AuthParts {
+  readonly relay: SessionContext['relay'];
+  readonly log: Log;
+  readonly counters: Counters;
+  /** Opens the store that all nodes share; null for a single node. */
+  readonly openStore: ((known: Revocations, onRevoked: OnRevoked) => AuthStore) | null;
+  /** Called for an unexpected error: a bug. */
+  onBug(error: unknown): void;
+  /** Called when something new is revoked, or when an issuer has removed a key. */
+  onWithdrawn(): void;
+  /** Called with the reason for each failed authentication. */
+  onFailed(reason: string): void;
+}
+
+/** How often expired revocations are removed, and connections reported, in milliseconds. */
 const choresMs = reportedForMs / 3;
 
-/**
- * `redis`: null for a node that is alone. `onWithdrawn`: something is revoked that was not before, or an issuer has taken back a key. `onFailed`: why a
- * client was not authenticated.
- */
-export function openDoors(
-  config: Config,
-  redis: RedisAuthStoreSettings | null,
-  relay: SessionContext['relay'],
-  log: Log,
-  counters: SessionCounters & RedisCounters & JwksCounters & HookCounters & { ticketsIssued: number },
-  onBug: (error: unknown) => void,
-  onWithdrawn: () => void,
-  onFailed: (reason: string) => void,
-): Doors | null {
-  const { auth } = config;
-  if (auth === null || auth === 'none') return null;
+export function openAuth(auth: AuthSetting, config: Config, parts: AuthParts): Auth {
+  const { relay, log, counters, openStore, onBug, onWithdrawn, onFailed } = parts;
   const authenticator = new Authenticator(auth, log, counters, onWithdrawn);
-  const revocations = new Revocations(rememberedForMs(auth.issuers));
-  const learn = (revoked: readonly Revocation[]): void => {
-    let isNews = false;
-    for (const revocation of revoked) isNews = revocations.add(revocation) || isNews;
-    if (isNews) onWithdrawn();
+  const revocations = new Revocations(keptForMs(auth.issuers));
+  const onRevoked: OnRevoked = (revoked) => {
+    let isNew = false;
+    for (const revocation of revoked) isNew = revocations.add(revocation) || isNew;
+    if (isNew) onWithdrawn();
   };
-  const store: AuthStore =
-    redis === null ? new MemoryAuthStore(learn) : new RedisAuthStore(redis, revocations, learn, log, counters);
+  const store = openStore === null ? new MemoryAuthStore(onRevoked) : openStore(revocations, onRevoked);
   const tickets = new Tickets(store);
   const shared: Shared | null =
-    redis === null
+    openStore === null
       ? null
       : {
           spend: (spendings) => store.spend(spendings),
-          enter: (name, count, most) => store.enter(name, count, most),
+          admit: (name, count, most) => store.admit(name, count, most),
           report: (counts) => store.report(counts),
         };
   const subjects = new Subjects(config, shared);
   const chores = setInterval(() => {
-    store.forget(revocations.forgetOld(Date.now()));
+    store.forget(revocations.removeExpired(Date.now()));
     subjects.report();
   }, choresMs);
   chores.unref();
   const hookOf = (settings: HookSettings | null): Hook | null => settings && new Hook(settings, log, counters);
-  let used: AuthConfig = auth;
+  let current: AuthConfig = auth;
   let hook = hookOf(auth.hook);
-  const watch = new AuthWatch(auth, log, (read) => {
-    if (!isDeepStrictEqual(read.hook, used.hook)) hook = hookOf(read.hook);
-    used = read;
-    revocations.rememberFor(rememberedForMs(read.issuers));
-    authenticator.replace(read);
+  const watch = new AuthWatch(auth, log, (next) => {
+    if (!isDeepStrictEqual(next.hook, current.hook)) hook = hookOf(next.hook);
+    current = next;
+    revocations.keepFor(keptForMs(next.issuers));
+    authenticator.replace(next);
   });
-  // Random, so that no other node and no earlier run of this one has the same.
-  const run = randomBytes(6).toString('base64url');
+  // Random, so that no other node and no earlier run of this one uses the same names.
+  const run = nanoid(8);
   let count = 0;
   return {
     revocations,
-    get isAuthRefused() {
+    get isRefused() {
       return watch.isRefused;
     },
     sessions: {

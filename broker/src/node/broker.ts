@@ -1,4 +1,4 @@
-/** Puts a node together, in the order of a message's journey, and takes it apart again. Read this first. */
+/** Creates the parts of a node and connects them, in the order in which a message passes them, and stops them again. Read this first. */
 import { type CloseReason, type Encoding, JsonNodeCodec, MsgpackNodeCodec, type NodeCodec } from '@fanfare/protocol';
 import { certificateFiles } from '../connection/certificate.js';
 import { CertificateRenewal } from '../connection/certificate-renewal.js';
@@ -10,15 +10,10 @@ import { Server, type ServerParts } from '../connection/server.js';
 import type { Caller } from '../handlers/caller.js';
 import type { Parts } from '../handlers/parts.js';
 import type { Log } from '../observe/log.js';
-import { Metrics } from '../observe/metrics.js';
+import { type Counters, Metrics } from '../observe/metrics.js';
 import { Refusals } from '../observe/refusals.js';
-import { SentinelWatch } from '../redis/redis.js';
-import { RedisCredentialWatch } from '../redis/redis-credential-watch.js';
-import { filesOf } from '../redis/redis-credentials.js';
 import { readRedisUrl } from '../redis/redis-url.js';
 import { MemoryRelay } from '../relay/memory-relay.js';
-import { newNodeId } from '../relay/redis-message.js';
-import { RedisRelay } from '../relay/redis-relay.js';
 import type { Load, Relay } from '../relay/relay.js';
 import type { Config } from '../settings/config.js';
 import { maxClientSockets } from '../settings/file-descriptors.js';
@@ -26,10 +21,11 @@ import { memoryLimitBytes } from '../settings/system-limits.js';
 import { Fanout } from '../topics/fanout.js';
 import { Registry } from '../topics/registry.js';
 import { Admin, aboutOf, type Readiness } from './admin.js';
-import { openDoors } from './auth-setup.js';
+import type { Auth, AuthParts } from './auth-setup.js';
 import { drain } from './drain.js';
 import { type NotReadyReason, notReadyReasons, OutageWatch } from './outage.js';
 import { loadOf, Rebalance } from './rebalance.js';
+import type { RedisParts } from './redis-setup.js';
 import { RefusalLog } from './refusal-log.js';
 import type { Tracing } from './tracing.js';
 
@@ -42,54 +38,44 @@ export interface Broker {
   /** All metrics, in Prometheus' text format. */
   metrics(): Promise<string>;
   /**
-   * Stops in good order: not ready any more, lets nobody in, invites clients to move within `drainWindowMs` and serves them
-   * until then, closes what is left in waves, and cuts off what is left after `drainTimeoutMs`. `atOnce`: without the window. May be
-   * called once.
+   * Stops without losing anything: accepts no more connections, asks clients to move within `drainWindowMs`, closes the others in waves, and
+   * drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
 
 /**
- * Starts one node in this process, whatever `config.workers` says. `worker`: its number among those that share the port; such a
- * node has no admin port.
+ * Starts one node in this process, whatever `config.workers` is. `worker`: its number among the workers that share the port. A worker has no
+ * admin port.
  */
 export async function startBroker(config: Config, log: Log, worker: number | null = null): Promise<Broker> {
   const metrics = new Metrics(worker, config.redisUrl === null ? 0 : readRedisUrl(config.redisUrl).database);
   const { counters } = metrics;
   let isDraining = false;
-  /** Null before the node takes connections, and when it does not any more. */
-  let loadForSpread = (): Load | null => null;
-  /** Nobody is connected before the server runs. */
+  // Both are set when the server runs.
+  let load = (): Load | null => null;
   let checkWithdrawn = (): void => undefined;
-  const tracing = await startTracing(config, log, metrics.counters);
+  const tracing = await startTracing(config, log, counters);
   const codecs: Readonly<Record<Encoding, NodeCodec>> = { msgpack: new MsgpackNodeCodec(), json: new JsonNodeCodec() };
 
   const onBug = (error: unknown): void =>
     log.error({ event: 'bug', err: error }, 'A command failed unexpectedly. This is a bug: please report it.');
   const replyBuffer = new ReplyBuffer();
   const registry = new Registry();
-  // Frames leave through the server, which is above everything here: the one upward step of the journey.
+  // Frames leave through the server, which is created below.
   const fanout = new Fanout(
     registry,
     Object.values(codecs),
     {
-      // A reply says where its subscriber stands: what is delivered from there on must not overtake it.
+      // A reply contains the position of its subscriber, so later deliveries must not overtake it.
       sendEarlier: () => replyBuffer.flush(),
       broadcast: (group, frame, isBinary) => server.broadcast(group, frame, isBinary),
     },
     counters,
     tracing,
   );
-  const sentinels =
-    config.redisUrl === null ? null : SentinelWatch.start({ ...config, redisUrl: config.redisUrl }, log);
-  const redis =
-    config.redisUrl === null ? null : { ...config, redisUrl: config.redisUrl, nodeId: newNodeId(), sentinels };
-  const relay: Relay =
-    redis === null
-      ? new MemoryRelay(config, fanout, tracing)
-      : new RedisRelay(redis, fanout, log, counters, () => loadForSpread(), tracing);
-  const credentialWatch =
-    redis === null || filesOf(redis).length === 0 ? null : new RedisCredentialWatch(redis, log, counters);
+  const redis = await startRedis(config, fanout, log, counters, () => load(), tracing);
+  const relay: Relay = redis?.relay ?? new MemoryRelay(config, fanout, tracing);
   const refusalLog = log.isLevelEnabled('debug') ? new RefusalLog(log) : null;
   const parts: Parts = {
     relay,
@@ -100,19 +86,18 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     onRefused: refusalLog && ((caller, command, error) => refusalLog.refused(caller, command, error)),
   };
   const refusals = new Refusals(counters, log);
-  const doors = openDoors(
-    config,
-    redis,
+  const auth = await startAuth(config, {
     relay,
     log,
     counters,
+    openStore: redis?.openAuthStore ?? null,
     onBug,
-    () => checkWithdrawn(),
-    (reason) => refusals.addReason(reason),
-  );
-  const sessions = doors?.sessions ?? null;
+    onWithdrawn: () => checkWithdrawn(),
+    onFailed: (reason) => refusals.addReason(reason),
+  });
+  const sessions = auth?.sessions ?? null;
   const onClosing = refusalLog && ((caller: Caller, reason: CloseReason) => refusalLog.closed(caller, reason));
-  // Two pings before the idle timeout, which uWebSockets counts in steps of 4 s and may find over that much too early.
+  // Two pings within the idle timeout, which uWebSockets counts in steps of 4 s and may end one step early.
   const pingEveryMs = Math.min(config.pingIntervalMs, ((config.idleTimeoutSeconds - 4) * 1_000) / 2);
   const context: ConnectionContext = {
     ...config,
@@ -124,11 +109,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     onClosing,
     sessions,
   };
-  const isAuthenticated = doors !== null;
+  const isAuthenticated = auth !== null;
   const serverParts: ServerParts = {
     counters,
     policy: new HandshakePolicy({ ...config, isAuthenticated }, counters, log),
-    api: doors?.api ?? null,
+    api: auth?.api ?? null,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     accept: (encoding: Encoding) => new Connection(context, codecs[encoding]),
     onRefused: refusalLog && ((requester, refused) => refusalLog.handshakeRefused(requester, refused)),
@@ -138,9 +123,9 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const maxSockets = maxClientSockets();
   const server = await Server.start({ ...config, maxSockets }, certificate, sharing, serverParts).catch(
     async (error: unknown) => {
-      credentialWatch?.close();
-      await doors?.close();
+      await auth?.close();
       await relay.close();
+      redis?.close();
       await tracing?.close();
       throw error;
     },
@@ -158,11 +143,11 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     // A copy: closed connections leave the list.
     for (const { authentication } of [...server.connections]) authentication?.checkWithdrawn();
   };
-  loadForSpread = () => {
+  load = () => {
     if (isDraining) return null;
-    const load = loadOf(server.connections.length, maxConnections, wasFull);
-    wasFull = load.isFull;
-    return load;
+    const loadNow = loadOf(server.connections.length, maxConnections, wasFull);
+    wasFull = loadNow.isFull;
+    return loadNow;
   };
   const rebalance = new Rebalance(config, {
     connections: server.connections,
@@ -189,7 +174,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const readiness = (): Readiness => {
     const reason = notReadyReason();
     if (reason === null) return { isReady: true, reason: 'serving' };
-    // The other reasons are their own explanation.
+    // The other reasons need no further explanation.
     const fault = reason === 'connecting' || reason === 'unproven' ? relay.fault : null;
     return { isReady: false, reason: `${notReadyReasons[reason]}${fault === null ? '' : `. ${fault}`}` };
   };
@@ -208,28 +193,27 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     flushWindowSeconds: () => relay.flushWindowMs / 1_000,
     unauthenticated: () => sessions?.unauthenticated ?? 0,
     bufferedBytes: () => sweep.bufferedBytes,
-    revocations: () => doors?.revocations.size ?? 0,
-    authRefused: () => doors?.isAuthRefused === true,
+    revocations: () => auth?.revocations.size ?? 0,
+    authRefused: () => auth?.isRefused === true,
     revocationLagSeconds: () => (sessions?.store.revocationLagMs ?? 0) / 1_000,
     certificateExpirySeconds: () => renewal?.expirySeconds ?? 0,
   });
   const stopParts = async (): Promise<void> => {
-    credentialWatch?.close();
     renewal?.close();
     rebalance.close();
     sweep.close();
     outages.close();
     refusals.close();
-    await doors?.close();
+    await auth?.close();
     await relay.close();
-    sentinels?.close();
+    redis?.close();
     server.close();
     await tracing?.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
       about: () => aboutOf(config, server.port),
-      // Who can ask is answered: what is alive is the event loop.
+      // A stuck event loop would not answer at all.
       stuck: async () => null,
       readiness: async () => readiness(),
       metrics: () => metrics.text(),
@@ -240,10 +224,10 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   const admin = worker === null ? await startAdmin() : null;
   const { host, nodeName } = config;
   const relayed = config.redisUrl === null ? 'standalone, in memory' : 'clustered through Redis';
-  const told = admin === null ? '' : `; health and metrics on port ${admin.port}`;
+  const adminText = admin === null ? '' : `; health and metrics on port ${admin.port}`;
   log.info(
     { event: 'listening', port: server.port, adminPort: admin?.port },
-    `Node ${nodeName} listens on ${certificate === null ? 'ws' : 'wss'}://${host}:${server.port}/ws, ${relayed}${told}.`,
+    `Node ${nodeName} listens on ${certificate === null ? 'ws' : 'wss'}://${host}:${server.port}/ws, ${relayed}${adminText}.`,
   );
   if (config.redisUrl === null && config.topics.uses('durable')) {
     log.warn(
@@ -261,7 +245,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
       isDraining = true;
       rebalance.close();
       renewal?.close();
-      // Nobody could go anywhere else from a node that has no others.
+      // Without Redis there is no other node to move to.
       const drainWindowMs = atOnce || config.redisUrl === null ? 0 : config.drainWindowMs;
       const { connections } = server;
       log.info(
@@ -290,10 +274,32 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
 }
 
-/** The libraries for it are loaded only where something is to be traced. */
-async function startTracing(config: Config, log: Log, counters: Metrics['counters']): Promise<Tracing | null> {
+// The parts that not every node needs are loaded only if they are used: their libraries take most of the time and memory of a start.
+
+async function startTracing(config: Config, log: Log, counters: Counters): Promise<Tracing | null> {
   const { tracingUrl, tracingRatio, nodeName } = config;
   if (tracingUrl === null || tracingRatio === 0) return null;
   const { Tracing } = await import('./tracing.js');
   return new Tracing({ tracingUrl, tracingRatio, nodeName }, log, counters);
+}
+
+async function startRedis(
+  config: Config,
+  fanout: Fanout,
+  log: Log,
+  counters: Counters,
+  load: () => Load | null,
+  tracer: Tracing | null,
+): Promise<RedisParts | null> {
+  const { redisUrl } = config;
+  if (redisUrl === null) return null;
+  const { openRedis } = await import('./redis-setup.js');
+  return openRedis({ ...config, redisUrl }, fanout, log, counters, load, tracer);
+}
+
+async function startAuth(config: Config, parts: AuthParts): Promise<Auth | null> {
+  const { auth } = config;
+  if (auth === null || auth === 'none') return null;
+  const { openAuth } = await import('./auth-setup.js');
+  return openAuth(auth, config, parts);
 }

@@ -1,6 +1,6 @@
 /** The log: JSON lines for machines, readable lines for a person at a terminal. */
+import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
 import { Repeats } from './log-throttle.js';
 import { StandardOutput } from './standard-output.js';
 
@@ -136,6 +136,8 @@ function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines:
   const output = standardOutput;
   const format = logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json');
   if (format === 'json') return output;
+  // Loaded only for a terminal: it has 40 files.
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
   const pretty = prettyFactory({ ignore: 'node,event', messageFormat: '{event}: {msg}' });
   return { write: (line) => output.write(pretty(line)) };
 }

@@ -5,17 +5,11 @@ import { isOutOfMemory, isUnknownInScript, isWriteRefusal } from './redis-fault.
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 import { readRedisUrl } from './redis-url.js';
+import type { Script, ScriptCall } from './script.js';
 
 export interface RedisMessage {
   readonly channel: string;
   readonly message: Buffer;
-}
-
-/** One call of a Lua script. */
-export interface ScriptCall {
-  readonly script: { readonly source: string; readonly sha: string };
-  readonly keys: readonly string[];
-  readonly args: readonly (string | number | Buffer)[];
 }
 
 /** How many replicas are waited for, and how long. */
@@ -123,7 +117,7 @@ export class PublisherLink extends Link {
   }
 
   /** Makes scripts known to Redis. Rejects where it refuses. */
-  async load(scripts: readonly ScriptCall['script'][]): Promise<void> {
+  async load(scripts: readonly Script[]): Promise<void> {
     this.#scriptSources = scripts.map(({ source }) => source).join('\n');
     const pipeline = this.redis.pipeline();
     for (const { source } of scripts) pipeline.script('LOAD', source);

@@ -3,10 +3,11 @@
  * try changed passwords. What they have in common stands in redis-link.ts. Only these files know ioredis.
  */
 export { CheckLink } from './check-link.js';
-export { PublisherLink, type RedisMessage, type ScriptCall, type Wait } from './publisher-link.js';
+export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';
 export { isOfAnotherLayout, isOutOfMemory, isWriteRefusal } from './redis-fault.js';
 export type { RedisCounters } from './redis-link.js';
 export type { RedisSettings } from './redis-options.js';
+export { readLua, type Script, type ScriptCall, scriptOf } from './script.js';
 export { SentinelWatch } from './sentinel-watch.js';
 export { StoreLink } from './store-link.js';
 export { maxChannelsPerCommand, SubscriberLink } from './subscriber-link.js';

@@ -1,11 +1,11 @@
 /**
- * Publishes to topics without history: the runs of a turn leave as one PUBLISH for each topic, all in one pipeline. This node's own
- * subscribers get them first and do not depend on Redis.
+ * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all in one pipeline. This node's own
+ * subscribers get them first, without Redis.
  */
 import { emptyRun, ReplyError, type Run, type Topic } from '@fanfare/protocol';
 import { maxChannelsPerCommand, type RedisMessage } from '../redis/redis.js';
-import { type Batch, runOverheadBytes } from './gathering.js';
 import type { Keys } from './keys.js';
+import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import { encodeRedisMessage } from './redis-message.js';
 import type { Delivery, Receipt } from './relay.js';
 
@@ -21,42 +21,37 @@ export interface FastPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
-/** Most topics remembered whose subscribers on other nodes are owed a gap, about 100 bytes each. Of further ones they are not told. */
-const maxOwedTopics = 100_000;
+/** Most topics remembered whose subscribers on other nodes must get a gap, about 100 bytes each. Those of further topics get none. */
+const maxUnrelayedTopics = 100_000;
 
-/** What became a message: whose subscribers elsewhere miss it if it fails, and who waits for its outcome. */
+/** What was sent as one message: if it fails, subscribers on other nodes miss it, and the publishers are notified. */
 interface Sent {
   readonly topic: Topic;
   readonly receipts: readonly Receipt[];
 }
 
 export class FastPublisher {
-  readonly #nodeId: Buffer;
-  readonly #link: FastLink;
-  readonly #keys: Keys;
-  readonly #delivery: Delivery;
-  readonly #counters: FastPublisherCounters;
   readonly #inFlight = new Set<Promise<void>>();
   /** Topics of publications that may not have reached the other nodes, which do not know that. */
-  readonly #owedElsewhere = new Set<Topic>();
+  readonly #unrelayedTopics = new Set<Topic>();
   #bytes = 0;
 
-  constructor(nodeId: Buffer, link: FastLink, keys: Keys, delivery: Delivery, counters: FastPublisherCounters) {
-    this.#nodeId = nodeId;
-    this.#link = link;
-    this.#keys = keys;
-    this.#delivery = delivery;
-    this.#counters = counters;
-  }
+  constructor(
+    private readonly nodeId: Buffer,
+    private readonly link: FastLink,
+    private readonly keys: Keys,
+    private readonly delivery: Delivery,
+    private readonly counters: FastPublisherCounters,
+  ) {}
 
   /** About the bytes that wait for Redis. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Takes the runs of a turn. */
+  /** Sends the runs of a turn, and delivers them here. */
   publish(batches: readonly Batch[]): void {
-    const canRelay = this.#link.isReady;
+    const canRelay = this.link.isReady;
     const messages: RedisMessage[] = [];
     const sent: Sent[] = [];
     for (const { topic, run, receipts } of batches) {
@@ -64,23 +59,23 @@ export class FastPublisher {
         messages.push(this.#messageOf(topic, run));
         sent.push({ topic, receipts });
       } else {
-        this.#counters.publicationsUnrelayed += run.count;
+        this.counters.publicationsUnrelayed += run.count;
         this.#fail({ topic, receipts });
       }
-      this.#delivery.deliver(topic, null, run);
+      this.delivery.deliver(topic, null, run);
     }
     this.#send(messages, sent);
   }
 
-  /** Resolves when all that was taken in has its outcome. */
+  /** Resolves when everything that was sent has its outcome. */
   async settled(): Promise<void> {
     await Promise.all(this.#inFlight);
   }
 
-  /** The other nodes can be reached again: has them tell of the publications that did not reach them. An empty run says that. */
-  payElsewhere(): void {
-    const topics = [...this.#owedElsewhere];
-    this.#owedElsewhere.clear();
+  /** The other nodes can be reached again. An empty run has them notify their subscribers of a gap. */
+  announceGaps(): void {
+    const topics = [...this.#unrelayedTopics];
+    this.#unrelayedTopics.clear();
     for (let at = 0; at < topics.length; at += maxChannelsPerCommand) {
       const piece = topics.slice(at, at + maxChannelsPerCommand);
       this.#send(
@@ -90,14 +85,14 @@ export class FastPublisher {
     }
   }
 
-  /** Sends messages in one pipeline; `sent` says what stands at the same index. */
+  /** Sends messages in one pipeline; `sent` describes the message at the same index. */
   #send(messages: readonly RedisMessage[], sent: readonly Sent[]): void {
     if (messages.length === 0) return;
     const bytes = messages.reduce((sum, { message }) => sum + message.length + runOverheadBytes, 0);
     this.#bytes += bytes;
     const sentAt = performance.now();
-    const sending = this.#link.publish(messages).then((errors) => {
-      this.#counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
+    const sending = this.link.publish(messages).then((errors) => {
+      this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
       this.#bytes -= bytes;
       this.#inFlight.delete(sending);
       for (const [index, batch] of sent.entries()) {
@@ -109,11 +104,11 @@ export class FastPublisher {
   }
 
   #messageOf(topic: Topic, run: Run): RedisMessage {
-    return { channel: this.#keys.topic(topic), message: encodeRedisMessage(this.#nodeId, run) };
+    return { channel: this.keys.topic(topic), message: encodeRedisMessage(this.nodeId, run) };
   }
 
   #fail({ topic, receipts }: Sent): void {
-    if (this.#owedElsewhere.size < maxOwedTopics) this.#owedElsewhere.add(topic);
+    if (this.#unrelayedTopics.size < maxUnrelayedTopics) this.#unrelayedTopics.add(topic);
     for (const receipt of receipts) {
       receipt.failed(
         new ReplyError(

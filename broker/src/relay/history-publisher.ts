@@ -1,17 +1,16 @@
 /**
- * Publishes to topics with history: the runs of a turn leave as calls of lua/publish.lua, many runs to a call, all calls of
- * the turn in one pipeline. Nobody is delivered to here: the nodes that listen, this one too, hear it from Redis in the
- * order of the offsets.
+ * Publishes to topics with history. The runs of a turn are sent as calls of lua/publish.lua, many runs to a call, all calls of the turn in one
+ * pipeline. Nothing is delivered here: every node that listens, this one included, receives it from Redis in the order of the offsets.
  */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { isOutOfMemory, type ScriptCall, type Wait } from '../redis/redis.js';
-import { lifeMs, type TopicPolicies } from '../topics/policy.js';
-import { type Batch, runOverheadBytes } from './gathering.js';
+import { lifeMs, type TopicPolicy } from '../topics/policy.js';
 import type { Generation, GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import { parsePosition } from './position-id.js';
+import { type Batch, runOverheadBytes } from './publish-batcher.js';
+import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
-import type { Published } from './published.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
 import { isUnknownScript, type Script } from './scripts.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
@@ -24,12 +23,11 @@ export interface PublishingLink {
 }
 
 export interface HistoryPublisherSettings {
-  readonly topics: TopicPolicies;
   readonly idempotencyWindowSeconds: number;
 }
 
 export interface HistoryPublisherCounters {
-  /** Publications that their topic had already, by their messageId. */
+  /** Publications that were not published again, because their topic had the messageId already. */
   publicationsKnown: number;
   observeRelaySeconds(seconds: number): void;
 }
@@ -38,27 +36,28 @@ export interface HistoryPublisherCounters {
 const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
-/** Topics of which this node remembers where they stand. Of more, all are forgotten: their next publication is looked up. */
+/** Topics whose head this node remembers. One more, and all are forgotten: Redis looks them up with their next publication. */
 const maxRememberedTopics = 50_000;
 
-/** A stream is cut when it has grown by this share of its size, not with each publication. */
+/** A stream is trimmed when it has grown by this share of its size, not with each publication. */
 const trimShare = 0.25;
 
 /** What this node knows of a topic that it publishes to. */
 interface Remembered {
   epoch: string;
   head: number;
-  /** Offset from which on the stream is to be cut. */
+  /** Head at which the stream is trimmed next. */
   trimAt: number;
-  /** When the stream's life is to be lengthened next, by performance.now(). */
-  renewAt: number;
-  /** When it is to be seen next whether messageIds can be forgotten. */
-  turnAt: number;
+  /** When the stream's expiry is extended next, by performance.now(). */
+  extendAt: number;
+  /** When Redis checks next whether messageIds can be forgotten. */
+  rotateIdsAt: number;
 }
 
 /** A run on its way. */
 interface Sent {
   readonly topic: Topic;
+  readonly policy: TopicPolicy;
   readonly count: number;
   readonly entry: Buffer;
   readonly receipts: readonly Receipt[];
@@ -68,53 +67,35 @@ interface Sent {
   readonly beganAt: number;
 }
 
-/** A call's way to Redis and back. */
+/** When a call was sent to Redis and answered. */
 type RoundTrip = NonNullable<TakenRun['redis']>;
 
 export class HistoryPublisher {
-  readonly #link: PublishingLink;
-  readonly #keys: Keys;
-  readonly #settings: HistoryPublisherSettings;
-  readonly #counters: HistoryPublisherCounters;
-  readonly #published: Published;
-  readonly #publishScript: PublishScript;
-  readonly #wait: Wait | null;
-  readonly #generations: GenerationSource;
-  readonly #tracer: PublishTracer | null;
   readonly #remembered = new Map<Topic, Remembered>();
+  /** That {@link #remembered} is of. */
+  #rememberedIn: Generation | null = null;
   readonly #sending = new Set<Promise<void>>();
   /** Pipelines that Redis has not answered. */
   #unanswered = 0;
-  /** The copy that all calls on the way are of. */
+  /** The copy that all calls on the way use. */
   #script: Script;
-  /** Runs that Redis has refused because it does not know the copy any more, and those that came since; null while it does. */
+  /** Runs that Redis has refused because it has lost the copy, and those added since; null while it has it. */
   #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
-  /** That {@link #remembered} is of. */
-  #rememberedIn: Generation | null = null;
   #bytes = 0;
 
   /** `wait`: what an acknowledgement waits for, in addition to Redis itself. */
   constructor(
-    link: PublishingLink,
-    keys: Keys,
-    settings: HistoryPublisherSettings,
-    counters: HistoryPublisherCounters,
-    published: Published,
-    publishScript: PublishScript,
-    wait: Wait | null,
-    generations: GenerationSource,
-    tracer: PublishTracer | null,
+    private readonly link: PublishingLink,
+    private readonly keys: Keys,
+    private readonly settings: HistoryPublisherSettings,
+    private readonly counters: HistoryPublisherCounters,
+    private readonly publishLog: PublishLog,
+    private readonly publishScript: PublishScript,
+    private readonly wait: Wait | null,
+    private readonly generations: GenerationSource,
+    private readonly tracer: PublishTracer | null,
   ) {
-    this.#link = link;
-    this.#keys = keys;
-    this.#settings = settings;
-    this.#counters = counters;
-    this.#published = published;
-    this.#publishScript = publishScript;
     this.#script = publishScript.current;
-    this.#wait = wait;
-    this.#generations = generations;
-    this.#tracer = tracer;
   }
 
   /** About the bytes that wait for Redis. */
@@ -122,15 +103,16 @@ export class HistoryPublisher {
     return this.#bytes;
   }
 
-  /** Whether it has published to the topic and remembers where that stands. */
+  /** Whether it has published to the topic and remembers its head. */
   hasPublished(topic: Topic): boolean {
     return this.#remembered.has(topic);
   }
 
-  /** Takes the runs of a turn; those of one topic in order. */
+  /** Sends the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
-    const runs = batches.map(({ topic, run, receipts, places, messageIds, payer, beganAt }) => ({
+    const runs = batches.map(({ topic, policy, run, receipts, places, messageIds, payer, beganAt }) => ({
       topic,
+      policy,
       count: run.count,
       entry: encodeEntry(run, messageIds),
       receipts,
@@ -144,49 +126,50 @@ export class HistoryPublisher {
     else this.#track(this.#send(runs));
   }
 
-  /** Resolves when all that was taken in so far has its outcome. */
+  /** Resolves when everything that was sent so far has its outcome. */
   async settled(): Promise<void> {
     await Promise.all([...this.#sending]);
   }
 
   async #send(runs: readonly Sent[]): Promise<void> {
-    const { generation } = this.#generations;
+    const { generation } = this.generations;
     if (generation === null) return this.#fail(runs, unavailable());
     if (generation !== this.#rememberedIn) {
       this.#rememberedIn = generation;
       this.#remembered.clear();
     }
-    // Never two copies on the way: calls of the first could be refused, and those of the second behind them accepted.
-    if (this.#unanswered === 0) this.#script = this.#publishScript.current;
+    // Never two copies on the way: calls of the first could be refused, and later ones of the second accepted.
+    if (this.#unanswered === 0) this.#script = this.publishScript.current;
     const pieces = [...inPieces(runs)];
     const sentAt = performance.now();
     this.#unanswered++;
     const calls = pieces.map((piece) => this.#callOf(piece, generation));
-    const answers = await this.#link.evaluate(calls, this.#wait);
+    const answers = await this.link.evaluate(calls, this.wait);
     this.#unanswered--;
     const answeredAt = performance.now();
-    this.#counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
-    // Replicas of another generation have what is left of this one.
-    const isSame = this.#generations.generation?.name === generation.name;
-    const isSafe = this.#wait === null || (Number(answers.at(-1)) >= this.#wait.replicas && isSame);
-    if (!isSafe && isSame) this.#link.complain(new Error(`WAIT ${answers.at(-1)}`));
+    this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
+    // Replicas of another generation may have lost a part of this one.
+    const isSame = this.generations.generation?.name === generation.name;
+    const isSafe = this.wait === null || (Number(answers.at(-1)) >= this.wait.replicas && isSame);
+    if (!isSafe && isSame) this.link.complain(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
-      if (!(answer instanceof Error)) this.#hear(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
+      if (!(answer instanceof Error))
+        this.#onAnswer(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
       else if (isUnknownScript(answer)) {
         this.#withoutScript ??= { refused: [], later: [] };
         this.#withoutScript.refused.push(...piece);
       } else {
-        if (isOfAnotherState(answer)) this.#generations.onStale();
+        if (isOfAnotherState(answer)) this.generations.onStale();
         this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
-    // Calls behind it were refused too; only when all are answered is the order known in which to send them again.
+    // Later calls were refused too. Only when all are answered is the order known in which to send them again.
     if (this.#withoutScript !== null && this.#unanswered === 0) await this.#sendAgain();
   }
 
   async #sendAgain(): Promise<void> {
-    const isReplaced = await this.#publishScript.replace(this.#script).then(
+    const isReplaced = await this.publishScript.replace(this.#script).then(
       () => true,
       () => false,
     );
@@ -198,26 +181,27 @@ export class HistoryPublisher {
   }
 
   #callOf(runs: readonly Sent[], { name, minEpoch }: Generation): ScriptCall {
-    const idsMs = this.#settings.idempotencyWindowSeconds * 1_000;
-    const args: (string | number | Buffer)[] = [name, minEpoch, idsMs, this.#wait === null ? '' : 1];
-    for (const { topic, count, entry, messageIds } of runs) {
-      const isTurn = this.#addUpkeep(topic, args, messageIds.size > 0);
-      args.push(count, entry, isTurn ? 1 : '', messageIds.size);
+    const idsMs = this.settings.idempotencyWindowSeconds * 1_000;
+    const args: (string | number | Buffer)[] = [name, minEpoch, idsMs, this.wait === null ? '' : 1];
+    for (const run of runs) {
+      const { count, entry, messageIds } = run;
+      const rotatesIds = this.#addUpkeep(run, args);
+      args.push(count, entry, rotatesIds ? 1 : '', messageIds.size);
       for (const [id, place] of messageIds) args.push(place, id);
     }
-    const { generation, newestEpoch } = this.#keys;
-    const keys = [generation, newestEpoch, ...runs.map(({ topic }) => this.#keys.topic(topic))];
+    const { generation, newestEpoch } = this.keys;
+    const keys = [generation, newestEpoch, ...runs.map(({ topic }) => this.keys.topic(topic))];
     return { script: this.#script, keys, args };
   }
 
   /**
-   * Epoch, where to cut, and how long to live on: what is not known or need not be done yet is left out. Answers whether it is to be
-   * seen if old messageIds can be forgotten.
+   * Epoch, where to trim, and the new expiry: what is not known or not due yet is left out. Returns whether Redis is to check if old
+   * messageIds can be forgotten.
    */
-  #addUpkeep(topic: Topic, args: (string | number | Buffer)[], hasIds: boolean): boolean {
-    const policy = this.#settings.topics.of(topic);
+  #addUpkeep({ topic, policy, messageIds }: Sent, args: (string | number | Buffer)[]): boolean {
     const { historySize } = policy;
-    // It is lengthened once in a half of its life.
+    const hasIds = messageIds.size > 0;
+    // It is extended once in a half of its life.
     const ageMs = Math.ceil(lifeMs(policy) * 1.5);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {
@@ -225,25 +209,25 @@ export class HistoryPublisher {
       return hasIds;
     }
     const now = performance.now();
-    const isRenewed = now >= remembered.renewAt;
-    if (isRenewed) remembered.renewAt = now + lifeMs(policy) / 2;
-    const isCut = remembered.head >= remembered.trimAt;
-    if (isCut) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
+    const isExtended = now >= remembered.extendAt;
+    if (isExtended) remembered.extendAt = now + lifeMs(policy) / 2;
+    const isTrimmed = remembered.head >= remembered.trimAt;
+    if (isTrimmed) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
     const oldest = remembered.head - historySize + 1;
-    args.push(remembered.epoch, isCut && oldest > 1 ? oldest : '', isRenewed ? ageMs : -ageMs);
-    const isTurn = hasIds && now >= remembered.turnAt;
-    // A half of the window would do; other nodes look too.
-    if (isTurn) remembered.turnAt = now + this.#settings.idempotencyWindowSeconds * 250;
-    return isTurn;
+    args.push(remembered.epoch, isTrimmed && oldest > 1 ? oldest : '', isExtended ? ageMs : -ageMs);
+    const rotatesIds = hasIds && now >= remembered.rotateIdsAt;
+    // A half of the window would do; other nodes check too.
+    if (rotatesIds) remembered.rotateIdsAt = now + this.settings.idempotencyWindowSeconds * 250;
+    return rotatesIds;
   }
 
-  /** What became of the runs of one call. */
-  #hear(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean, redis: RoundTrip): void {
+  /** The outcome of the runs of one call. */
+  #onAnswer(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean, redis: RoundTrip): void {
     for (const [index, run] of runs.entries()) {
       const answer = answers[index];
       if (answer instanceof Error) {
-        this.#link.complain(answer);
-        if (isOfAnotherState(answer)) this.#generations.onStale();
+        this.link.complain(answer);
+        if (isOfAnotherState(answer)) this.generations.onStale();
         this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
@@ -256,27 +240,27 @@ export class HistoryPublisher {
     if (first === null) return;
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
-    this.#remember(run.topic, epoch, last);
+    this.#remember(run, epoch, last);
     if (offset === 1) run.payer?.onTopicBegun();
-    this.#published.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
+    this.publishLog.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
     for (const [index, receipt] of run.receipts.entries()) {
       receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
     }
     this.#trace(run, first, run.count, redis);
   }
 
-  /** Some of the run's messageIds were known: those publications stand where they were published first. */
+  /** Some of the run's messageIds were known: those publications have the positions of their first publish. */
   #acceptSome(run: Sent, [first, ...known]: readonly Buffer[], redis: RoundTrip): void {
     this.#bytes -= sizeOf(run);
-    // Where nothing new was left, Redis has not looked what can be forgotten.
+    // If nothing new was left, Redis has not checked what can be forgotten.
     const remembered = this.#remembered.get(run.topic);
-    if (remembered !== undefined) remembered.turnAt = 0;
+    if (remembered !== undefined) remembered.rotateIdsAt = 0;
     const before = new Map<number, Position>();
     for (const [index, place] of [...run.messageIds.values()].entries()) {
       const position = parsePosition(String(known[index]));
       if (position !== null) before.set(place, position);
     }
-    this.#counters.publicationsKnown += before.size;
+    this.counters.publicationsKnown += before.size;
     const start = parsePosition(String(first));
     let gone = 0;
     const positions: (Position | null)[] = Array.from({ length: run.count }, (_, place) => {
@@ -294,8 +278,8 @@ export class HistoryPublisher {
   }
 
   /**
-   * What is new, as it stands in the stream, and what was known, each by itself: it may have been answered to nobody, and be heard by
-   * nobody. `start` is where the new begins.
+   * Remembers what is new, as it is in the stream, and each known publication: perhaps no node has received it, and no publisher its
+   * acknowledgement. `start`: position of the first new one.
    */
   #rememberInPieces(
     { topic, entry, messageIds }: Sent,
@@ -316,29 +300,29 @@ export class HistoryPublisher {
       gone++;
       const { epoch, offset } = position;
       const bytes = encodeEntry(ones[place] ?? emptyRun, new Map([[id, 0]]));
-      this.#published.add(topic, { epoch, first: offset, last: offset, bytes });
+      this.publishLog.add(topic, { epoch, first: offset, last: offset, bytes });
     }
     if (start === null) return;
     const { epoch, offset } = start;
     const left = ones.filter((_, place) => !known.has(place)).map(({ bytes }) => bytes);
     const bytes = encodeEntry({ count: left.length, bytes: Buffer.concat(left) }, newIds);
-    this.#published.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
+    this.publishLog.add(topic, { epoch, first: offset, last: offset + left.length - 1, bytes });
   }
 
   #trace({ topic, beganAt }: Sent, position: Position, count: number, redis: RoundTrip): void {
-    if (this.#tracer !== null) this.#tracer.published({ topic, position, count, beganAt, redis });
+    if (this.tracer !== null) this.tracer.published({ topic, position, count, beganAt, redis });
   }
 
-  #remember(topic: Topic, epoch: string, head: number): void {
+  #remember({ topic, policy }: Sent, epoch: string, head: number): void {
     const remembered = this.#remembered.get(topic);
     if (remembered?.epoch === epoch) {
       remembered.head = head;
       return;
     }
     if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
-    // Whoever did not know the topic has just lengthened its life.
-    const renewAt = performance.now() + lifeMs(this.#settings.topics.of(topic)) / 2;
-    this.#remembered.set(topic, { epoch, head, trimAt: head, renewAt, turnAt: 0 });
+    // The call has just extended the expiry of a topic that was not remembered.
+    const extendAt = performance.now() + lifeMs(policy) / 2;
+    this.#remembered.set(topic, { epoch, head, trimAt: head, extendAt, rotateIdsAt: 0 });
   }
 
   #fail(runs: readonly Sent[], error: ReplyError): void {
@@ -369,7 +353,7 @@ function unconfirmed(): ReplyError {
   );
 }
 
-/** Whether Redis does not hold what was left there, or, as a replica, may come back as a master that does not. */
+/** Whether Redis does not hold what the nodes stored, or is a replica that may become a master which does not. */
 function isOfAnotherState({ message }: Error): boolean {
   return /^(STALE|READONLY)\b/.test(message);
 }

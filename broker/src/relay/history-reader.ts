@@ -7,10 +7,10 @@ import { pageBackward, pageForward } from './history.js';
 import type { Keys } from './keys.js';
 import type { Stretch } from './line.js';
 import { parsePosition } from './position-id.js';
-import { maxAnswerBytes } from './recent.js';
 import type { HistoryPage, HistoryRequest } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
 import { decodeEntry, type StreamEntry } from './stream-entry.js';
+import { maxAnswerBytes } from './topic-cache.js';
 
 /** Topics whose position is asked for in one call. */
 const maxTopics = 256;

@@ -1,24 +1,24 @@
 /** Answers out of stretches of a topic's history: what the in-memory relay and the one through Redis have in common. */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicPolicy } from '../topics/policy.js';
-import { endOfAnswer, maxAnswerBytes, type Recent } from './recent.js';
-import type { HistoryPage, HistoryRequest, Standing } from './relay.js';
+import type { HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
 import { fromHole, runOf, type StreamEntry, upToHole } from './stream-entry.js';
+import { endOfAnswer, maxAnswerBytes, type TopicCache } from './topic-cache.js';
 
 /** What a new subscriber of a topic without history starts with. */
-export const noHistory: Standing = { position: null, recovered: false, publications: emptyRun };
+export const noHistory: SubscribeResult = { position: null, recovered: false, publications: emptyRun };
 
 export function noHistoryError(topic: Topic): ReplyError {
   return new ReplyError('noHistory', `The topic ${topic} keeps no history.`);
 }
 
 /** What one who comes back, or is new, starts with. */
-export function standingOf(
-  recent: Recent,
+export function subscribeResultOf(
+  recent: TopicCache,
   position: Position,
   since: Position | null,
   { lastValue }: Pick<TopicPolicy, 'lastValue'>,
-): Standing {
+): SubscribeResult {
   const head = position.offset;
   if (since !== null) {
     const isSame = since.epoch === position.epoch && since.offset <= head;

@@ -6,9 +6,9 @@
  * there, with one read for all subscribers of the node.
  */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import { Recent, type RecentBudget } from './recent.js';
 import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
+import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** What a topic's stream holds behind a position. */
 export interface Stretch {
@@ -34,7 +34,7 @@ export interface LineCounters {
 export interface LineContext {
   readonly delivery: Delivery;
   readonly counters: LineCounters;
-  readonly budget: RecentBudget;
+  readonly budget: CacheBudget;
   /** Most publications that a line remembers. */
   readonly maxPublications: number;
   /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
@@ -67,11 +67,11 @@ const maxReads = 20;
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
-const nowhere: Delivery = { deliver: () => false, tellGap: () => undefined, tellReset: () => undefined };
+const nowhere: Delivery = { deliver: () => false, notifyGap: () => undefined, notifyReset: () => undefined };
 
 export class Line {
   readonly topic: Topic;
-  readonly recent: Recent;
+  readonly recent: TopicCache;
   readonly #context: LineContext;
   #delivery: Delivery;
   /** Empty before the first read. */
@@ -91,7 +91,7 @@ export class Line {
     this.topic = topic;
     this.#context = context;
     this.#delivery = context.delivery;
-    this.recent = new Recent(context.budget, context.maxPublications);
+    this.recent = new TopicCache(context.budget, context.maxPublications);
   }
 
   /** Whether it has been read once. */
@@ -258,7 +258,7 @@ export class Line {
     this.#stand({ epoch: position.epoch, offset: this.#begunAt });
     this.#dropStale(position.epoch);
     this.#context.counters.resetsTold++;
-    this.#delivery.tellReset(this.topic, this.position);
+    this.#delivery.notifyReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     await this.#deliverMissing(stretch);
   }
@@ -279,7 +279,7 @@ export class Line {
     this.recent.clear();
     this.#head = offset;
     this.#context.counters.gapsTold++;
-    this.#delivery.tellGap(this.topic, this.position);
+    this.#delivery.notifyGap(this.topic, this.position);
   }
 
   /** What is held behind the hole is all that will ever come of it. */

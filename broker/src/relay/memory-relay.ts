@@ -1,11 +1,10 @@
-/** The relay of a single node: development, tests, and whoever needs no second node. Its histories live as long as it does. */
+/** The relay of a single node: for development, tests, and deployments of one node. Its histories live as long as the process. */
 import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import { FlushWindow } from './flush-window.js';
-import { type Batch, Gathering } from './gathering.js';
-import { noHistory, noHistoryError, pageBackward, pageForward, standingOf } from './history.js';
+import { noHistory, noHistoryError, pageBackward, pageForward, subscribeResultOf } from './history.js';
 import { IdMemory } from './id-memory.js';
-import { Recent, RecentBudget } from './recent.js';
+import { type Batch, PublishBatcher } from './publish-batcher.js';
 import type {
   Delivery,
   HistoryPage,
@@ -15,10 +14,11 @@ import type {
   Receipt,
   Relay,
   RelayState,
-  Standing,
+  SubscribeResult,
 } from './relay.js';
 import type { ScopedId } from './scoped-id.js';
 import { decodeEntry, encodeEntry } from './stream-entry.js';
+import { CacheBudget, TopicCache } from './topic-cache.js';
 
 export interface MemoryRelaySettings {
   readonly topics: TopicPolicies;
@@ -28,28 +28,25 @@ export interface MemoryRelaySettings {
 }
 
 /** A topic's history. */
-interface Kept {
+interface History {
   readonly epoch: string;
   head: number;
-  readonly recent: Recent;
+  readonly cache: TopicCache;
   readonly ids: IdMemory;
-  subscribers: boolean;
-  /** When it was last published to or subscribed, by performance.now(). */
+  hasSubscribers: boolean;
+  /** When it was last published or subscribed to, by performance.now(). */
   usedAt: number;
   readonly ageMs: number;
 }
 
-/** How often histories that are too old are looked for, in milliseconds. */
+/** How often histories that are too old are removed, in milliseconds. */
 const sweepMs = 1_000;
 
 export class MemoryRelay implements Relay {
-  readonly #settings: MemoryRelaySettings;
-  readonly #delivery: Delivery;
-  readonly #tracer: PublishTracer | null;
   readonly #window: FlushWindow;
-  readonly #gathering: Gathering;
-  readonly #budget: RecentBudget;
-  readonly #kept = new Map<Topic, Kept>();
+  readonly #batcher: PublishBatcher;
+  readonly #budget: CacheBudget;
+  readonly #histories = new Map<Topic, History>();
   readonly #sweep: NodeJS.Timeout;
   #lastEpoch = 0;
   state: RelayState = 'connected';
@@ -58,13 +55,14 @@ export class MemoryRelay implements Relay {
   readonly spread = null;
   readonly redisOutputBufferBytes = 0;
 
-  constructor(settings: MemoryRelaySettings, delivery: Delivery, tracer: PublishTracer | null = null) {
-    this.#settings = settings;
-    this.#delivery = delivery;
-    this.#tracer = tracer;
+  constructor(
+    private readonly settings: MemoryRelaySettings,
+    private readonly delivery: Delivery,
+    private readonly tracer: PublishTracer | null = null,
+  ) {
     this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#gathering = new Gathering(this.#window, (batches) => this.#deliver(batches), tracer !== null);
-    this.#budget = new RecentBudget(settings.recentBytes);
+    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#deliver(batches), tracer !== null);
+    this.#budget = new CacheBudget(settings.recentBytes);
     this.#sweep = setInterval(() => this.#forgetOld(), sweepMs);
     this.#sweep.unref();
   }
@@ -74,12 +72,12 @@ export class MemoryRelay implements Relay {
   }
 
   hasHistory(topic: Topic): boolean {
-    return this.#settings.topics.of(topic).level !== 'fast';
+    return this.settings.topics.of(topic).level !== 'fast';
   }
 
   hasPublished(topic: Topic): boolean {
-    const kept = this.#kept.get(topic);
-    return kept !== undefined && kept.head > 0;
+    const history = this.#histories.get(topic);
+    return history !== undefined && history.head > 0;
   }
 
   publish(
@@ -89,38 +87,38 @@ export class MemoryRelay implements Relay {
     receipt: Receipt | null,
     payer: Payer | null = null,
   ): void {
-    this.#gathering.add(topic, payload, id, receipt, payer);
+    this.#batcher.add(topic, this.settings.topics.of(topic), payload, id, receipt, payer);
   }
 
   async subscribe(topic: Topic, _since: Position | null): Promise<void> {
-    const policy = this.#settings.topics.of(topic);
-    if (policy.level !== 'fast') this.#keep(topic, policy).subscribers = true;
+    const policy = this.settings.topics.of(topic);
+    if (policy.level !== 'fast') this.#historyOf(topic, policy).hasSubscribers = true;
   }
 
-  standing(topic: Topic, since: Position | null): Standing {
-    const policy = this.#settings.topics.of(topic);
+  subscribeResult(topic: Topic, since: Position | null): SubscribeResult {
+    const policy = this.settings.topics.of(topic);
     if (policy.level === 'fast') return noHistory;
-    const { recent, epoch, head } = this.#keep(topic, policy);
-    return standingOf(recent, { epoch, offset: head }, since, policy);
+    const { cache, epoch, head } = this.#historyOf(topic, policy);
+    return subscribeResultOf(cache, { epoch, offset: head }, since, policy);
   }
 
   unsubscribe(topic: Topic): void {
-    const kept = this.#kept.get(topic);
-    if (kept === undefined) return;
-    kept.subscribers = false;
-    kept.usedAt = performance.now();
+    const history = this.#histories.get(topic);
+    if (history === undefined) return;
+    history.hasSubscribers = false;
+    history.usedAt = performance.now();
   }
 
   async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
-    const policy = this.#settings.topics.of(topic);
+    const policy = this.settings.topics.of(topic);
     if (policy.level === 'fast') throw noHistoryError(topic);
-    const { recent, epoch, head } = this.#keep(topic, policy);
+    const { cache, epoch, head } = this.#historyOf(topic, policy);
     const page = request.direction === 'forward' ? pageForward : pageBackward;
-    return page({ epoch, offset: head }, recent.entries, request);
+    return page({ epoch, offset: head }, cache.entries, request);
   }
 
   async flush(): Promise<void> {
-    this.#gathering.flush();
+    this.#batcher.flush();
   }
 
   async retire(): Promise<void> {
@@ -136,63 +134,62 @@ export class MemoryRelay implements Relay {
 
   #deliver(batches: readonly Batch[]): void {
     for (const batch of batches) {
-      const policy = this.#settings.topics.of(batch.topic);
-      if (policy.level === 'fast') {
-        this.#delivery.deliver(batch.topic, null, batch.run);
+      if (batch.policy.level === 'fast') {
+        this.delivery.deliver(batch.topic, null, batch.run);
         for (const receipt of batch.receipts) receipt.accepted(null);
-      } else this.#append(batch, this.#keep(batch.topic, policy));
+      } else this.#append(batch, this.#historyOf(batch.topic, batch.policy));
     }
   }
 
-  #append(batch: Batch, kept: Kept): void {
+  #append(batch: Batch, history: History): void {
     const { topic, receipts, places, beganAt } = batch;
     const before = new Map<number, number>();
     for (const [id, place] of batch.messageIds) {
-      const offset = kept.ids.offsetOf(id);
+      const offset = history.ids.offsetOf(id);
       if (offset !== undefined) before.set(place, offset);
     }
     const { run, messageIds } = before.size === 0 ? batch : batch.without(before);
-    const first = kept.head + 1;
-    const entry = decodeEntry({ epoch: kept.epoch, offset: first }, encodeEntry(run, messageIds));
+    const first = history.head + 1;
+    const entry = decodeEntry({ epoch: history.epoch, offset: first }, encodeEntry(run, messageIds));
     if (entry !== null) {
-      kept.head = entry.last;
-      kept.usedAt = performance.now();
-      for (const [id, place] of messageIds) kept.ids.add(id, first + place);
-      kept.recent.append(entry);
+      history.head = entry.last;
+      history.usedAt = performance.now();
+      for (const [id, place] of messageIds) history.ids.add(id, first + place);
+      history.cache.append(entry);
       if (first === 1) batch.payer?.onTopicBegun();
-      this.#delivery.deliver(topic, { epoch: kept.epoch, offset: first }, entry.run);
+      this.delivery.deliver(topic, { epoch: history.epoch, offset: first }, entry.run);
     }
     let gone = 0;
     for (const [index, receipt] of receipts.entries()) {
       const place = places[index] as number;
       const known = before.get(place);
       if (known !== undefined) gone++;
-      receipt.accepted({ epoch: kept.epoch, offset: known ?? first + place - gone });
+      receipt.accepted({ epoch: history.epoch, offset: known ?? first + place - gone });
     }
-    if (this.#tracer !== null && entry !== null) {
-      const position = { epoch: kept.epoch, offset: first };
-      this.#tracer.published({ topic, position, count: run.count, beganAt, redis: null });
+    if (this.tracer !== null && entry !== null) {
+      const position = { epoch: history.epoch, offset: first };
+      this.tracer.published({ topic, position, count: run.count, beganAt, redis: null });
     }
   }
 
-  #keep(topic: Topic, { historySize, historyAgeSeconds }: TopicPolicy): Kept {
-    let kept = this.#kept.get(topic);
-    if (kept === undefined) {
-      kept = {
+  #historyOf(topic: Topic, { historySize, historyAgeSeconds }: TopicPolicy): History {
+    let history = this.#histories.get(topic);
+    if (history === undefined) {
+      history = {
         epoch: this.#newEpoch(),
         head: 0,
-        recent: new Recent(this.#budget, historySize),
-        ids: new IdMemory(this.#settings.idempotencyWindowSeconds * 1_000),
-        subscribers: false,
+        cache: new TopicCache(this.#budget, historySize),
+        ids: new IdMemory(this.settings.idempotencyWindowSeconds * 1_000),
+        hasSubscribers: false,
         usedAt: performance.now(),
         ageMs: historyAgeSeconds * 1_000,
       };
-      this.#kept.set(topic, kept);
+      this.#histories.set(topic, history);
     }
-    return kept;
+    return history;
   }
 
-  /** As Redis makes them (lua/stream.lua): microseconds, so that a node that is started again begins other ones. */
+  /** Microseconds, as in Redis (lua/stream.lua), so that a restarted node begins other epochs. */
   #newEpoch(): string {
     this.#lastEpoch = Math.max(this.#lastEpoch + 1, Date.now() * 1_000);
     return String(this.#lastEpoch);
@@ -200,10 +197,10 @@ export class MemoryRelay implements Relay {
 
   #forgetOld(): void {
     const now = performance.now();
-    for (const [topic, kept] of this.#kept) {
-      if (kept.subscribers || now - kept.usedAt < kept.ageMs) continue;
-      kept.recent.clear();
-      this.#kept.delete(topic);
+    for (const [topic, history] of this.#histories) {
+      if (history.hasSubscribers || now - history.usedAt < history.ageMs) continue;
+      history.cache.clear();
+      this.#histories.delete(topic);
     }
   }
 }

@@ -12,8 +12,8 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import { type Generation, type GenerationSource, parseGeneration } from './generation.js';
 import type { Keys } from './keys.js';
 import { signSlackMs, toleratedLossMs } from './memory-times.js';
+import type { LoggedEntry, PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
-import type { Published, PublishedEntry } from './published.js';
 import { scripts } from './scripts.js';
 import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
 
@@ -95,7 +95,7 @@ export class Recovery implements GenerationSource {
     private readonly settings: RecoverySettings,
     private readonly link: RecoveryLink,
     private readonly keys: Keys,
-    private readonly published: Published,
+    private readonly publishLog: PublishLog,
     private readonly publishScript: PublishScript,
     private readonly owner: RecoveryOwner,
     private readonly log: Log,
@@ -200,7 +200,7 @@ export class Recovery implements GenerationSource {
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
     const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
       this.keys;
-    const remembers = this.published.isWhole ? 1 : 0;
+    const remembers = this.publishLog.isComplete ? 1 : 0;
     const reportsNodes = this.#nodesReportedTo !== name;
     const answer = await this.#evaluate([
       {
@@ -253,7 +253,7 @@ export class Recovery implements GenerationSource {
     // Redis has what is older. Or it has no data, and another node that was not waited for may have published after it.
     const { ms, askedAt } = this.owner.clock();
     const maxAgeMs = performance.now() - askedAt + ms - since;
-    for (const { topic, epoch, entries } of this.published.topics(maxAgeMs)) {
+    for (const { topic, epoch, entries } of this.publishLog.topics(maxAgeMs)) {
       this.#addCalls(calls, topic, epoch, null, entries.flatMap(decoded).map(restorable));
     }
     return this.#restore(calls);
@@ -264,7 +264,7 @@ export class Recovery implements GenerationSource {
     // Redis may have forgotten older messageIds.
     const maxAgeMs = this.settings.idempotencyWindowSeconds * 1_000;
     const calls: ScriptCall[] = [];
-    for (const { topic, epoch, offset, entries, isThinned } of this.published.topics(maxAgeMs)) {
+    for (const { topic, epoch, offset, entries, isThinned } of this.publishLog.topics(maxAgeMs)) {
       const entriesToProve = entries.flatMap(decoded).map(restorable);
       for (let at = 0; at < entriesToProve.length; at += maxEntriesPerCall) {
         const args = entriesToProve.slice(at, at + maxEntriesPerCall).flatMap(({ first, bytes, ids }) => {
@@ -281,7 +281,7 @@ export class Recovery implements GenerationSource {
   /** Topics of which no node could restore everything get another epoch. */
   async #verify(): Promise<void> {
     const listened = [...this.owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
-    const known = [...listened, ...this.published.topics()];
+    const known = [...listened, ...this.publishLog.topics()];
     const calls: ScriptCall[] = [];
     for (let at = 0; at < known.length; at += maxEntriesPerCall) {
       const piece = known.slice(at, at + maxEntriesPerCall);
@@ -379,7 +379,7 @@ function restorable(entry: StreamEntry): RestoredEntry {
   return { epoch: entry.epoch, first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
 }
 
-function decoded({ epoch, first, bytes }: PublishedEntry): readonly StreamEntry[] {
+function decoded({ epoch, first, bytes }: LoggedEntry): readonly StreamEntry[] {
   const entry = decodeEntry({ epoch, offset: first }, bytes);
   return entry === null ? [] : [entry];
 }

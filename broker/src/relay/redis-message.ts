@@ -6,17 +6,15 @@
  *     byte 9..10  number of publications, big endian
  *     byte 11..   the run
  */
-import { randomBytes } from 'node:crypto';
 import type { Run } from '@fanfare/protocol';
+import { customAlphabet } from 'nanoid';
 
 const layoutVersion = 1;
 const nodeIdBytes = 8;
 const headBytes = 1 + nodeIdBytes + 2;
 
-/** An id for a node, in hex. No other node has it, nor has an earlier run of this one. */
-export function newNodeId(): string {
-  return randomBytes(nodeIdBytes).toString('hex');
-}
+/** Creates an id for a node, in hex. Random, so that no other node and no earlier run of this one has the same. */
+export const newNodeId = customAlphabet('0123456789abcdef', 2 * nodeIdBytes);
 
 export interface RedisMessageHead {
   readonly isOwn: boolean;

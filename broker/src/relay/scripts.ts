@@ -1,25 +1,14 @@
 /** The Lua scripts that Redis runs for us; each file documents its inputs and its answer. */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { ScriptCall } from '../redis/redis.js';
+import { readLua, type Script, scriptOf } from '../redis/script.js';
 
-/** A script as Redis knows it. */
-export interface Script {
-  readonly source: string;
-  readonly sha: string;
-}
-
-const folder = new URL('../../lua/', import.meta.url);
+export type { Script };
 
 /** Functions that all of them share: it is put in front of each. */
-const shared = readFileSync(new URL('stream.lua', folder), 'utf8');
+const shared = readLua('stream.lua');
 
 function load(file: string): Script {
-  return scriptOf(shared + readFileSync(new URL(file, folder), 'utf8'));
-}
-
-function scriptOf(source: string): Script {
-  return { source, sha: createHash('sha1').update(source).digest('hex') };
+  return scriptOf(shared + readLua(file));
 }
 
 const publish = load('publish.lua');

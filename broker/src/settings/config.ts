@@ -2,8 +2,8 @@
  * Every setting of a node, declared once: environment variable, meaning, unit, default, what happens at the limit. The type
  * `Config`, the errors at start, `fanfare --help` and docs/reference/settings.md come from this table.
  */
-import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { customAlphabet } from 'nanoid';
 import { z } from 'zod';
 import type { AuthSetting } from '../auth/auth-config.js';
 import { CertificateError, certificateFiles, readCertificate } from '../connection/certificate.js';
@@ -745,10 +745,12 @@ export function isLoopback(address: string): boolean {
   return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
 }
 
+const randomSuffix = customAlphabet('0123456789abcdefghijklmnopqrstuvwxyz', 4);
+
 function randomNodeName(): string {
   const name =
     hostname()
       .replace(/[^A-Za-z0-9_.-]/g, '-')
       .slice(0, maxNodeNameLength - '-0000-256'.length) || 'node';
-  return `${name}-${randomBytes(2).toString('hex')}`;
+  return `${name}-${randomSuffix()}`;
 }

@@ -24,9 +24,9 @@ export interface DeliveredRun {
   readonly epoch: string;
   /** Of those that are traced. */
   readonly offsets: readonly number[];
-  /** Publications of the run, the others too. */
+  /** All publications of the run. */
   readonly count: number;
-  /** From having the run in hand to having handed it to all sockets, by performance.now(). */
+  /** From receiving the run to handing it to all sockets, by performance.now(). */
   readonly startedAt: number;
   readonly endedAt: number;
   readonly subscribers: number;
@@ -35,55 +35,44 @@ export interface DeliveredRun {
   readonly wasMissed: boolean;
 }
 
-/** Who traces publications, as this file needs it. */
+/** Traces publications, as this file needs it. */
 export interface DeliveryTracer {
-  /** The offsets of the run that are traced; null where none is. */
+  /** The offsets of the run that are traced; null if none are. */
   sampled(topic: Topic, position: Position, count: number): readonly number[] | null;
   delivered(run: DeliveredRun): void;
 }
 
-/** Of so many runs one is timed: reading the clock and filing the time costs as much as all else here, for a small run. */
+/** One run in this many is timed: for a small run, measuring costs as much as everything else here. */
 const timedRuns = 16;
 
 export class Fanout {
-  readonly #registry: Registry;
-  readonly #codecs: readonly NodeCodec[];
-  readonly #outlet: Outlet;
-  readonly #counters: FanoutCounters;
-  readonly #tracer: DeliveryTracer | null;
   #runs = 0;
 
   constructor(
-    registry: Registry,
-    codecs: readonly NodeCodec[],
-    outlet: Outlet,
-    counters: FanoutCounters,
-    tracer: DeliveryTracer | null = null,
-  ) {
-    this.#registry = registry;
-    this.#codecs = codecs;
-    this.#outlet = outlet;
-    this.#counters = counters;
-    this.#tracer = tracer;
-  }
+    private readonly registry: Registry,
+    private readonly codecs: readonly NodeCodec[],
+    private readonly outlet: Outlet,
+    private readonly counters: FanoutCounters,
+    private readonly tracer: DeliveryTracer | null = null,
+  ) {}
 
-  /** Answers false where nobody here is subscribed. Not to be called inside a WebSocket handler (design.md section 6). */
+  /** Returns false if nobody here is subscribed. Not to be called inside a WebSocket handler: replies of that handler must leave first. */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed = false): boolean {
-    const audience = this.#registry.audienceOf(topic);
+    const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return false;
-    if (this.#tracer !== null && position !== null) {
-      const offsets = this.#tracer.sampled(topic, position, run.count);
+    if (this.tracer !== null && position !== null) {
+      const offsets = this.tracer.sampled(topic, position, run.count);
       if (offsets !== null) {
         const startedAt = performance.now();
-        const bytesBefore = this.#counters.bytesOut;
+        const bytesBefore = this.counters.bytesOut;
         this.#encodeAndSend(audience, topic, position, run);
         const endedAt = performance.now();
-        const bytes = this.#counters.bytesOut - bytesBefore;
+        const bytes = this.counters.bytesOut - bytesBefore;
         const subscribers = audience.msgpack + audience.json;
         const { epoch } = position;
-        if (this.#runs++ % timedRuns === 0) this.#counters.observeFanoutSeconds((endedAt - startedAt) / 1_000);
+        if (this.#runs++ % timedRuns === 0) this.counters.observeFanoutSeconds((endedAt - startedAt) / 1_000);
         const times = { startedAt, endedAt };
-        this.#tracer.delivered({ topic, epoch, offsets, count: run.count, subscribers, bytes, wasMissed, ...times });
+        this.tracer.delivered({ topic, epoch, offsets, count: run.count, subscribers, bytes, wasMissed, ...times });
         return true;
       }
     }
@@ -91,43 +80,43 @@ export class Fanout {
     else {
       const startedAt = performance.now();
       this.#encodeAndSend(audience, topic, position, run);
-      this.#counters.observeFanoutSeconds((performance.now() - startedAt) / 1000);
+      this.counters.observeFanoutSeconds((performance.now() - startedAt) / 1000);
     }
     return true;
   }
 
-  /** Tells the subscribers of a topic that they may have missed publications. */
-  tellGap(topic: Topic, position: Position | null): void {
-    this.#tell(topic, (codec) => codec.gap(topic, position));
+  /** Notifies the subscribers of a topic that they may have missed publications. */
+  notifyGap(topic: Topic, position: Position | null): void {
+    this.#notify(topic, (codec) => codec.gap(topic, position));
   }
 
-  /** Tells the subscribers of a topic that its history is another one. */
-  tellReset(topic: Topic, position: Position): void {
-    this.#tell(topic, (codec) => codec.reset(topic, position));
+  /** Notifies the subscribers of a topic that it has another history. */
+  notifyReset(topic: Topic, position: Position): void {
+    this.#notify(topic, (codec) => codec.reset(topic, position));
   }
 
-  #tell(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
-    const audience = this.#registry.audienceOf(topic);
+  #notify(topic: Topic, frameOf: (codec: NodeCodec) => Frame): void {
+    const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return;
-    this.#outlet.sendEarlier();
-    for (const codec of this.#codecs) {
+    this.outlet.sendEarlier();
+    for (const codec of this.codecs) {
       const subscribers = audience[codec.encoding];
       if (subscribers > 0) this.#send(topic, codec, subscribers, frameOf(codec));
     }
   }
 
   #encodeAndSend(audience: Audience, topic: Topic, position: Position | null, run: Run): void {
-    this.#outlet.sendEarlier();
-    for (const codec of this.#codecs) {
+    this.outlet.sendEarlier();
+    for (const codec of this.codecs) {
       const subscribers = audience[codec.encoding];
       if (subscribers === 0) continue;
-      this.#counters.deliveries += run.count * subscribers;
+      this.counters.deliveries += run.count * subscribers;
       codec.publications(topic, position, run, (frame) => this.#send(topic, codec, subscribers, frame));
     }
   }
 
   #send(topic: Topic, codec: NodeCodec, subscribers: number, frame: Frame): void {
-    this.#counters.bytesOut += frame.length * subscribers;
-    this.#outlet.broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
+    this.counters.bytesOut += frame.length * subscribers;
+    this.outlet.broadcast(groupOf(topic, codec.encoding), frame, codec.isBinary);
   }
 }

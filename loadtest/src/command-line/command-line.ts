@@ -1,26 +1,19 @@
-/** The words of `npm run loadtest`: what can be asked for, and the sentence for what cannot. */
-import { type Flags, readFlags, readInteger, readNames, readNumber, UsageError } from '@fanfare/kit/flags';
+/** The command line of `npm run loadtest`. */
+import {
+  choices,
+  describeNames,
+  describeOptions,
+  didYouMean,
+  integer,
+  number,
+  parseOptions,
+  text,
+  UsageError,
+} from '@fanfare/kit/options';
 import { stampBytes } from '@fanfare/kit/stamp';
-import {
-  candidateNames,
-  describeWorkload,
-  type LevelsOptions,
-  type Workload,
-  workloadNames,
-  workloads,
-} from '../scenarios/levels.js';
+import { candidateNames, describeWorkload, type LevelsOptions, workloadNames, workloads } from '../scenarios/levels.js';
 import { scenarios } from '../scenarios/scenarios.js';
-import {
-  commonHelp,
-  isLoadScenario,
-  type LoadRequest,
-  parseLoad,
-  parseReport,
-  type ReportRequest,
-  scenarioHelp,
-} from './load-command-line.js';
-
-export { UsageError };
+import { commonOptions, type LoadRequest, parseLoad, parseReport, type ReportRequest } from './load-command-line.js';
 
 export type Request =
   | { readonly name: 'help'; readonly text: string }
@@ -28,97 +21,84 @@ export type Request =
   | ReportRequest
   | { readonly name: 'levels'; readonly options: LevelsOptions; readonly jsonFile: string | null };
 
-/** Room for the stamp and what encodings put around it. */
+/** Room for the stamp and for what encodings put around it. */
 const minPublicationBytes = stampBytes + 6;
 
-/** One frame holds them, whatever their size. */
+/** One frame holds a burst, whatever the size of its publications. */
 const maxBurst = 64;
 
-const commandNames = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
+const commandNames = [...Object.keys(scenarios), 'plan', 'report', 'levels'];
 
-export const help = `Puts a load on a broker, and measures what it costs and whether anything is lost.
+const levelsOptions = {
+  levels: choices('levels to measure', candidateNames, 'all'),
+  workloads: choices('traffic', workloadNames, 'all'),
+  rate: number('publications per second, instead of the rate of the workload', null, 1, 200_000),
+  topics: integer('topics that get them in turn, instead of those of the workload', null, 1, 10_000),
+  burst: integer('publications sent together, instead of those of the workload', null, 1, maxBurst),
+  bytes: integer('size of the data of a publication', 128, minPublicationBytes, 900, 'bytes'),
+  rounds: integer('turns of each level', 5, 1, 1_000),
+  seconds: number('length of each measurement', 3, 0.01, 3_600, 'seconds'),
+  json: text('write all samples to a file', '<file>', null),
+};
 
-usage: npm run loadtest -- <scenario> [options]      --help behind it shows the options of the scenario
-       npm run loadtest -- plan <file> [options]     several of them, from YAML or JSON
-       npm run loadtest -- report <result.json>… --html <file>     a page with charts, from results that --json has written
+function help(): string {
+  return `Puts a load on a broker, and measures its cost and whether publications are lost.
+
+usage: npm run loadtest -- <scenario> [options]
+       npm run loadtest -- <scenario> --help                     show the options of the scenario
+       npm run loadtest -- plan <file> [options]                 run the scenarios of a YAML or JSON file
+       npm run loadtest -- report <result.json>… --html <file>   make a page with charts from files that --json wrote
+       npm run loadtest -- levels [options]                      measure what each level of a topic costs nodes and Redis
 
 scenarios:
-${scenarioHelp}
+${describeNames(Object.entries(scenarios).map(([name, { about }]) => [name, about]))}
 
-with each of them:
-${commonHelp}
+options of all scenarios and of plan:
+${describeOptions(commonOptions)}
 
-A study in depth has options of its own: "levels", what a publication costs two nodes and Redis at each level, beside plain Redis.
-And npm run compare sets Fanfare beside others, in turns.
-
-levels:
-  --levels <names>      which: ${candidateNames.join(',')} (default: all)
-  --workloads <names>   which traffic (default: all):
-${workloadNames.map((name) => `                          ${name}: ${describeWorkload(workloads[name])}`).join('\n')}
-  --rate <n>            publications a second, instead of the workload's (at most 200000)
-  --topics <n>          topics that they go to in turn, instead of the workload's (at most 10000)
-  --burst <n>           publications written together, instead of the workload's (at most ${maxBurst})
-  --bytes <n>           size of a publication's data (default: 128)
-  --rounds <n>          how often each level has its turn (default: 5)
-  --seconds <n>         length of each measured window (default: 3)
-  --json <file>         write all samples to a file
-  --help                show this
+npm run compare compares Fanfare with other brokers.
 `;
+}
 
-const flags = {
-  levels: { type: 'string', default: candidateNames.join(','), choices: candidateNames },
-  workloads: { type: 'string', default: workloadNames.join(','), choices: workloadNames },
-  rate: { type: 'string' },
-  topics: { type: 'string' },
-  burst: { type: 'string' },
-  bytes: { type: 'string', default: '128' },
-  rounds: { type: 'string', default: '5' },
-  seconds: { type: 'string', default: '3' },
-  json: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const satisfies Flags;
+function levelsHelp(): string {
+  return `Measures what a publication costs two nodes and Redis at each level, compared with plain Redis.
+
+usage: npm run loadtest -- levels [options]
+
+workloads:
+${describeNames(workloadNames.map((name) => [name, describeWorkload(workloads[name])]))}
+
+options:
+${describeOptions(levelsOptions)}
+`;
+}
 
 export function parseCommandLine(args: readonly string[]): Request {
-  const [first, ...others] = args;
-  if (isLoadScenario(first)) return parseLoad(first, others);
-  if (first === 'report') return parseReport(others);
-  const { positionals, values } = readFlags(args, flags);
-  if (values.help) return { name: 'help', text: help };
-  const [scenario, ...rest] = positionals;
-  if (scenario === undefined) throw new UsageError(`Say what to measure: ${commandNames}.`);
-  if (scenario !== 'levels') {
-    throw new UsageError(`There is no scenario "${scenario}", only ${commandNames}; its name comes first.`);
-  }
-  if (rest[0] !== undefined) throw new UsageError(`"${rest[0]}" stands where an option was expected.`);
+  const [first, ...rest] = args;
+  if (first === 'report') return parseReport(rest);
+  if (first === 'levels') return parseLevels(rest);
+  if (first === 'plan' || Object.hasOwn(scenarios, first ?? '')) return parseLoad(first ?? '', rest);
+  if (first === '--help') return { name: 'help', text: help() };
+  if (first === undefined) throw new UsageError(`Name a scenario or a command: ${commandNames.join(', ')}.`);
+  throw new UsageError(
+    `Unknown scenario "${first}". ${didYouMean(first, commandNames) ?? `The first word must be one of ${commandNames.join(', ')}.`}`,
+  );
+}
+
+function parseLevels(args: readonly string[]): Request {
+  const parsed = parseOptions(args, levelsOptions);
+  if (parsed === null) return { name: 'help', text: levelsHelp() };
+  const { levels: candidates, bytes: publicationBytes, rounds, seconds, json, ...given } = parsed.values;
+  const chosen = given.workloads.map((name) => ({
+    topics: given.topics ?? workloads[name].topics,
+    burst: given.burst ?? workloads[name].burst,
+    perSecond: given.rate ?? workloads[name].perSecond,
+  }));
+  // With all three options, the workloads are the same.
+  const distinct = [...new Map(chosen.map((workload) => [describeWorkload(workload), workload])).values()];
   return {
     name: 'levels',
-    jsonFile: values.json ?? null,
-    options: {
-      candidates: readNames('--levels', values.levels, candidateNames),
-      workloads: readWorkloads(values),
-      publicationBytes: readInteger('--bytes', values.bytes, minPublicationBytes, 900),
-      rounds: readInteger('--rounds', values.rounds, 1, 1_000),
-      seconds: readNumber('--seconds', values.seconds, 0.01, 3_600),
-    },
+    jsonFile: json,
+    options: { candidates, workloads: distinct, publicationBytes, rounds, seconds },
   };
-}
-
-interface WorkloadFlags {
-  readonly workloads: string;
-  readonly rate?: string;
-  readonly topics?: string;
-  readonly burst?: string;
-}
-
-function readWorkloads(given: WorkloadFlags): readonly Workload[] {
-  const instead = {
-    ...(given.rate === undefined ? {} : { perSecond: readNumber('--rate', given.rate, 1, 200_000) }),
-    ...(given.topics === undefined ? {} : { topics: readInteger('--topics', given.topics, 1, 10_000) }),
-    ...(given.burst === undefined ? {} : { burst: readInteger('--burst', given.burst, 1, maxBurst) }),
-  };
-  const chosen = readNames('--workloads', given.workloads, workloadNames).map((name) => {
-    return { ...workloads[name], ...instead };
-  });
-  // Where all is said, the workloads are the same.
-  return [...new Map(chosen.map((workload) => [describeWorkload(workload), workload])).values()];
 }

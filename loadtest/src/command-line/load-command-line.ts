@@ -1,11 +1,22 @@
-/** The words of the scenarios in scenarios/: flags, plans, and the sentence for what is wrong in them. */
+/** The command lines of scenarios, plans and reports. */
 import { readFileSync } from 'node:fs';
 import { parseTarget } from '@fanfare/kit/broker-url';
-import { readFlags, readInteger, readName, readNames, readNumber, UsageError } from '@fanfare/kit/flags';
+import {
+  choice,
+  choices,
+  describeOptions,
+  integer,
+  number,
+  parseOptions,
+  text,
+  toggle,
+  UsageError,
+  type ValuesOf,
+} from '@fanfare/kit/options';
 import { parse as parseYaml } from 'yaml';
 import { checkRun, type LoadSettings } from '../runs/load-command.js';
-import type { OptionTable } from '../scenarios/option.js';
-import { type Run, runsOf } from '../scenarios/scenario.js';
+import type { ScenarioOptions } from '../scenarios/option.js';
+import { type Run, runsOf, type Scenario } from '../scenarios/scenario.js';
 import { scenarios } from '../scenarios/scenarios.js';
 import { servers } from '../servers/servers.js';
 
@@ -13,181 +24,142 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
-  /** The bound of a search for the highest rate; null: the runs are made as they are. */
+  /** The limit of a search for the highest rate; null: no search, the runs are made as they are. */
   readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
 }
 
-/** A page is made again from files that `--json` has written. */
+/** Makes a page from files that `--json` wrote. */
 export interface ReportRequest {
   readonly name: 'report';
   readonly files: readonly string[];
   readonly htmlFile: string;
 }
 
-const encodings = ['msgpack', 'json'] as const;
+interface HelpRequest {
+  readonly name: 'help';
+  readonly text: string;
+}
 
-/** Those of every scenario. */
+/** Options of every scenario. */
 export const commonOptions = {
-  servers: {
-    type: 'string',
-    fallback: 'fanfare',
-    choices: Object.keys(servers),
-    about: `what is started for it, separated by commas: ${Object.keys(servers).join(', ')}`,
-  },
-  url: { type: 'string', about: 'a broker that runs already, instead: ws://… or wss://…' },
-  token: { type: 'string', about: 'to be let in there' },
-  encoding: { type: 'string', choices: encodings, about: 'msgpack (default) or json, for --url' },
-  client: { type: 'boolean', default: false, about: 'use the typed client instead of bare sockets' },
-  generators: { type: 'string', about: 'processes that make the load (default: one for each 15,000 connections)' },
-  rounds: { type: 'string', fallback: '1', about: 'how often each server has its turn' },
-  'find-max-rate': {
-    type: 'boolean',
-    default: false,
-    about:
-      'search for the highest rate that holds, from the given one on; what does not is tried again (--rounds: so often)',
-  },
-  'max-p99-ms': { type: 'string', about: 'with it: latency at which a rate no longer holds (default: 100)' },
-  json: {
-    type: 'string',
-    about: 'write all results to a file (docs/reference/loadtest.md has the schema); -: to standard output',
-  },
-  html: { type: 'string', about: 'write a page with charts to a file' },
-  help: { type: 'boolean', default: false, about: 'show this' },
-} as const;
+  servers: choices('servers to start, separated by commas', Object.keys(servers), 'fanfare'),
+  url: text('a broker that already runs, instead of servers: ws://… or wss://…', '<url>', null),
+  token: text('with --url: the token or API key of the clients', '<token>', null),
+  encoding: choice('with --url: the encoding of the clients', ['msgpack', 'json'], 'msgpack'),
+  client: toggle('use the typed client instead of bare sockets'),
+  generators: integer('processes that make the load; without it, one for each 15,000 connections', null, 1, 100),
+  rounds: integer('turns of each server', 1, 1, 1_000),
+  'find-max-rate': toggle(
+    'search for the highest rate that holds, starting at --rate; a rate that does not hold is tried --rounds times',
+  ),
+  'max-p99-ms': number(
+    'with --find-max-rate: a rate holds up to this latency of 99 % of deliveries',
+    100,
+    0.1,
+    60_000,
+    'ms',
+  ),
+  json: text(
+    'write all results to a file (docs/reference/loadtest.md has the schema); - is standard output',
+    '<file>',
+    null,
+  ),
+  html: text('write a page with charts to a file', '<file>', null),
+};
 
-export function isLoadScenario(name: string | undefined): name is string {
-  return name === 'plan' || (name !== undefined && Object.hasOwn(scenarios, name));
-}
-
-export const scenarioHelp: string = Object.entries(scenarios)
-  .map(([name, { about }]) => `  ${name.padEnd(16)}${about}`)
-  .join('\n');
-
-export const commonHelp: string = Object.entries(commonOptions)
-  .map(([name, flag]) => line(name, flag.about, 'fallback' in flag ? flag.fallback : null))
-  .join('\n');
-
-function line(name: string, about: string, fallback: string | null): string {
-  return `  --${name.padEnd(14)}${about}${fallback === null ? '' : ` (default: ${fallback})`}`;
-}
-
-export function helpOf(name: string): string {
+function helpOf(name: string): string {
   const { about, options } = scenarioNamed(name);
-  const own = Object.entries(options).map(([flag, option]) => line(flag, option.about, option.fallback));
   return `${about}
 
 usage: npm run loadtest -- ${name} [options]
 
-${own.join('\n')}
+options of the scenario; each takes several values, separated by commas, and every combination is run:
+${describeOptions(options, false)}
 
-Each of them takes several values, separated by commas: one run for each, or for each combination.
-
-as for all scenarios:
-${commonHelp}
+options of all scenarios:
+${describeOptions(commonOptions)}
 `;
 }
 
-/** What follows the name of a scenario, or `plan`. */
-export function parseLoad(
-  name: string,
-  args: readonly string[],
-): LoadRequest | { readonly name: 'help'; text: string } {
-  const table: OptionTable = name === 'plan' ? {} : scenarioNamed(name).options;
-  const own = Object.fromEntries(Object.keys(table).map((flag) => [flag, { type: 'string' as const }]));
-  const { positionals, values } = readFlags(args, { ...own, ...commonOptions });
-  if (values.help) return { name: 'help', text: name === 'plan' ? planHelp : helpOf(name) };
-  const [file, ...rest] = positionals;
-  const unexpected = name === 'plan' ? rest[0] : file;
-  if (unexpected !== undefined) throw new UsageError(`"${unexpected}" stands where an option was expected.`);
-  const settings = readSettings(values);
-  const given = Object.fromEntries(
-    Object.entries(values).filter(
-      (entry): entry is [string, string] => entry[0] in table && typeof entry[1] === 'string',
-    ),
+/** Parses the words after the name of a scenario, or after `plan`. */
+export function parseLoad(name: string, args: readonly string[]): LoadRequest | HelpRequest {
+  const isPlan = name === 'plan';
+  const table: ScenarioOptions = isPlan ? {} : scenarioNamed(name).options;
+  // Each value may be a list, which is read with its relations later.
+  const own = Object.fromEntries(
+    Object.entries(table).map(([option, { about, range }]) => [option, { ...text(about, '<n>', null), range }]),
   );
-  const runs = name === 'plan' ? readPlan(file, settings) : readRuns(name, given, settings);
+  const parsed = parseOptions(args, { ...own, ...commonOptions }, isPlan ? 1 : 0);
+  if (parsed === null) return { name: 'help', text: isPlan ? planHelp : helpOf(name) };
+  const { given, positionals, values } = parsed;
+  const common = values as ValuesOf<typeof commonOptions>;
+  const settings = readSettings(common, given);
+  const texts = Object.entries(parsed.values as Readonly<Record<string, unknown>>).filter(
+    (entry): entry is [string, string] => Object.hasOwn(table, entry[0]) && typeof entry[1] === 'string',
+  );
+  const runs = isPlan ? readPlan(positionals[0], settings) : readRuns(name, Object.fromEntries(texts), settings);
   return {
     name: 'load',
     runs,
     settings,
-    maxP99Ms: readSearch(values['find-max-rate'], values['max-p99-ms'], runs),
-    jsonFile: values.json ?? null,
-    htmlFile: values.html ?? null,
+    maxP99Ms: readSearch(common, given, runs),
+    jsonFile: common.json,
+    htmlFile: common.html,
   };
 }
 
-function readSearch(isSearch: boolean, maxP99Ms: string | undefined, runs: readonly Run[]): number | null {
-  if (!isSearch && maxP99Ms !== undefined) throw new UsageError('--max-p99-ms goes with --find-max-rate.');
-  if (!isSearch) return null;
-  const silent = runs.find(({ workload }) => workload.perSecond === 0);
-  if (silent !== undefined) {
-    throw new UsageError(`--find-max-rate cannot go with ${silent.scenario}: nothing is published there.`);
+type Common = ValuesOf<typeof commonOptions>;
+
+function readSearch(values: Common, given: ReadonlySet<string>, runs: readonly Run[]): number | null {
+  if (!values['find-max-rate']) {
+    if (given.has('max-p99-ms')) throw new UsageError('--max-p99-ms needs --find-max-rate.');
+    return null;
   }
-  return readNumber('--max-p99-ms', maxP99Ms ?? '100', 0.1, 60_000);
+  const silent = runs.find(({ workload }) => workload.perSecond === 0);
+  if (silent !== undefined)
+    throw new UsageError(`--find-max-rate does not work with ${silent.scenario}, which publishes nothing.`);
+  return values['max-p99-ms'];
 }
 
-interface SettingFlags {
-  readonly servers?: string;
-  readonly url?: string;
-  readonly token?: string;
-  readonly encoding?: string;
-  readonly client: boolean;
-  readonly generators?: string;
-  readonly rounds?: string;
-}
-
-function readSettings(given: SettingFlags): LoadSettings {
-  const { url = null, token = null, encoding = 'msgpack', generators = null } = given;
+function readSettings(values: Common, given: ReadonlySet<string>): LoadSettings {
+  const { servers: names, url, token, encoding, client, generators, rounds } = values;
   if (url !== null) {
     parseTarget(url, token);
-    if (given.servers !== undefined) throw new UsageError(besideUrl('--servers'));
-  } else if (token !== null) {
-    throw new UsageError('--token goes with --url: what is started here asks for none.');
-  } else if (given.encoding !== undefined) {
-    throw new UsageError(
-      '--encoding goes with --url; here it follows from --servers (fanfare or fanfare-json, for example).',
-    );
-  }
-  return {
-    servers: readNames('--servers', given.servers ?? commonOptions.servers.fallback, Object.keys(servers)),
-    url,
-    token,
-    encoding: readName('--encoding', encoding, encodings),
-    isTyped: given.client,
-    generators: generators === null ? null : readInteger('--generators', generators, 1, 100),
-    rounds: readInteger('--rounds', given.rounds ?? commonOptions.rounds.fallback, 1, 1_000),
-  };
+    if (given.has('servers')) throw new UsageError(notWithUrl('--servers'));
+  } else if (token !== null)
+    throw new UsageError('--token needs --url: servers that are started here ask for no token.');
+  else if (given.has('encoding'))
+    throw new UsageError('--encoding needs --url. Without it, choose by --servers, for example fanfare-json.');
+  return { servers: names, url, token, encoding, isTyped: client, generators, rounds };
 }
 
-function besideUrl(name: string): string {
-  return `${name} is about what is started here: it cannot stand beside --url.`;
+function notWithUrl(name: string): string {
+  return `${name} is for servers that are started here: leave it out with --url.`;
 }
 
-/** `mark` is what stands before names where they were given. */
+/** `mark` comes before names where they were given. */
 function readRuns(
   name: string,
   given: Readonly<Record<string, string>>,
   settings: LoadSettings,
   mark = '--',
 ): readonly Run[] {
-  const starts = ['nodes', 'interested'].find((flag) => given[flag] !== undefined);
-  if (settings.url !== null && starts !== undefined) throw new UsageError(besideUrl(mark + starts));
-  const found = runsOf(name, scenarioNamed(name), given, mark);
-  for (const run of found) checkRun(run, settings);
-  return found;
+  const starts = ['nodes', 'interested'].find((option) => given[option] !== undefined);
+  if (settings.url !== null && starts !== undefined) throw new UsageError(notWithUrl(mark + starts));
+  const runs = runsOf(name, scenarioNamed(name), given, mark);
+  for (const run of runs) checkRun(run, settings);
+  return runs;
 }
 
-function scenarioNamed(name: string) {
+function scenarioNamed(name: string): Scenario {
   const found = Object.hasOwn(scenarios, name) ? scenarios[name] : undefined;
-  if (found === undefined) {
-    throw new UsageError(`There is no scenario "${name}", only ${Object.keys(scenarios).join(', ')}.`);
-  }
-  return found;
+  if (found !== undefined) return found;
+  throw new UsageError(`Unknown scenario "${name}". Valid: ${Object.keys(scenarios).join(', ')}.`);
 }
 
-/** The command as it was given, without its token: results are shown to others. */
+/** The command as it was given, without its token, because people share results. */
 export function describeCommand(args: readonly string[]): string {
   const shown = args.map((arg, index) => {
     if (args[index - 1] === '--token') return '***';
@@ -196,29 +168,33 @@ export function describeCommand(args: readonly string[]): string {
   return `npm run loadtest -- ${shown.join(' ')}`;
 }
 
+const reportOptions = { html: commonOptions.html };
+
 const reportHelp = `Makes a page with charts from result files.
 
 usage: npm run loadtest -- report <result.json>… --html <file>
 
-Several files are put together in one page. Where the same run stands in more than one, each has its own line, with the file's name.
+Several files become one page. A run that is in several files has a line for each, with the name of the file.
+
+${describeOptions(reportOptions)}
 `;
 
-/** What follows `report`. */
-export function parseReport(args: readonly string[]): ReportRequest | { readonly name: 'help'; text: string } {
-  const { html, help } = commonOptions;
-  const { positionals, values } = readFlags(args, { html, help });
-  if (values.help) return { name: 'help', text: reportHelp };
+/** Parses the words after `report`. */
+export function parseReport(args: readonly string[]): ReportRequest | HelpRequest {
+  const parsed = parseOptions(args, reportOptions, Number.POSITIVE_INFINITY);
+  if (parsed === null) return { name: 'help', text: reportHelp };
+  const { positionals: files, values } = parsed;
   const example = 'npm run loadtest -- report result.json --html report.html';
-  if (positionals.length === 0) throw new UsageError(`Say which result files: ${example}.`);
-  if (values.html === undefined) throw new UsageError(`Say where the page goes: ${example}.`);
-  return { name: 'report', files: positionals, htmlFile: values.html };
+  if (files.length === 0) throw new UsageError(`Name the result files, for example: ${example}.`);
+  if (values.html === null) throw new UsageError(`Name the page with --html, for example: ${example}.`);
+  return { name: 'report', files, htmlFile: values.html };
 }
 
-const planHelp = `Carries out several scenarios, one after the other.
+const planHelp = `Runs the scenarios of a file, one after the other.
 
 usage: npm run loadtest -- plan <file> [options]
 
-The file, YAML or JSON, is a list. Each item names a scenario, and its options where they are not the default:
+The file, YAML or JSON, is a list. Each item names a scenario, and the options that differ from their defaults:
 
   - scenario: fan-out
     subscribers: [100, 1000]
@@ -226,29 +202,29 @@ The file, YAML or JSON, is a list. Each item names a scenario, and its options w
   - scenario: storm
     subscribers: 2000
 
-options, for the whole plan, not in the file:
-${commonHelp}
+options of the whole plan, which the file may not contain:
+${describeOptions(commonOptions)}
 `;
 
-/** Throws a {@link UsageError} that names the file, the run and what is wrong with it. */
+/** Throws a {@link UsageError} that names the file, the run and the mistake. */
 function readPlan(file: string | undefined, settings: LoadSettings): readonly Run[] {
-  if (file === undefined) throw new UsageError('Say which file holds the plan: npm run loadtest -- plan <file>.');
+  if (file === undefined) throw new UsageError('Name the file of the plan: npm run loadtest -- plan <file>.');
   let plan: unknown;
   try {
     plan = parseYaml(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new UsageError(`The plan ${file} cannot be read: ${reasonOf(error as Error)}.`);
+    throw new UsageError(`Cannot read the plan ${file}: ${reasonOf(error as Error)}.`);
   }
   if (!Array.isArray(plan) || plan.length === 0) {
     throw new UsageError(
-      `The plan ${file} must be a list, each item with its scenario, as in "- scenario: fan-out"; what is for all of them, such as --url, stands on the command line.`,
+      `The plan ${file} must be a list of scenarios, such as "- scenario: fan-out". Options of the whole plan, such as --url, belong on the command line.`,
     );
   }
   return plan.flatMap((item: unknown, index) => {
     const name = isTable(item) ? item['scenario'] : undefined;
     try {
       if (!isTable(item) || typeof name !== 'string') {
-        throw new UsageError('it must name its scenario, as in "scenario: fan-out".');
+        throw new UsageError('name the scenario, as in "scenario: fan-out".');
       }
       const { scenario: _, ...options } = item;
       return readRuns(name, textsOf(options, scenarioNamed(name).options), settings, '');
@@ -265,23 +241,22 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Without the name of the system call, and without what leads to the excerpt in the lines below. */
+/** Without the name of the system call, and without the excerpt in the lines below. */
 function reasonOf({ message }: Error): string {
   return (message.split('\n')[0] ?? '').replace(/^E[A-Z]+: (.*?), .*$/, '$1').replace(/[.:]$/, '');
 }
 
-/** The values of a plan's item as they would stand on the command line. */
-function textsOf(item: Readonly<Record<string, unknown>>, table: OptionTable): Readonly<Record<string, string>> {
+/** The values of an item of a plan, as they would be on the command line. */
+function textsOf(item: Readonly<Record<string, unknown>>, table: ScenarioOptions): Readonly<Record<string, string>> {
   const texts = Object.entries(item).map(([key, value]) => {
     const option = Object.hasOwn(table, key) ? table[key] : undefined;
-    if (option === undefined && Object.hasOwn(commonOptions, key)) {
+    if (option === undefined && Object.hasOwn(commonOptions, key))
       throw new UsageError(`${key} is for the whole plan: give it on the command line, as --${key}.`);
-    }
-    // What is not known is refused where options are read.
+    // An unknown option is refused where options are read.
     const values: readonly unknown[] = Array.isArray(value) ? value : [value];
     const isReadable = values.length > 0 && values.every((each) => ['number', 'string'].includes(typeof each));
     if (option === undefined || isReadable) return [key, values.join(',')];
-    throw new UsageError(`${key} must be a number, or a list of numbers, not ${JSON.stringify(value)}.`);
+    throw new UsageError(`${key} must be a number or a list of numbers, not ${JSON.stringify(value)}.`);
   });
   return Object.fromEntries(texts);
 }

@@ -1,18 +1,19 @@
 /** `npm run compare`, and `npm run guard`. */
-import { UsageError } from '@fanfare/kit/flags';
+
 import { describeMachine } from '@fanfare/kit/machine';
+import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
 import { exitWhenStopped } from '@fanfare/kit/stop-signal';
 import { ProgressLine } from '../report/progress-line.js';
 import { compare } from './compare.js';
-import { compareHelp, parseCompare } from './compare-command-line.js';
+import { parseCompare } from './compare-command-line.js';
 import { reportComparison } from './compare-report.js';
 import { judge, measureGuard, readBaseline, writeBaseline } from './guard.js';
 
 async function main(args: readonly string[]): Promise<void> {
   const request = parseCompare(args);
   if (request.name === 'help') {
-    process.stdout.write(compareHelp);
+    process.stdout.write(request.text);
     return;
   }
   void exitWhenStopped();
@@ -42,10 +43,4 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(main);

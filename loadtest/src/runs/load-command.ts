@@ -1,7 +1,7 @@
 /** Carries out scenarios: starts what they need, puts the load on it, and answers what came of it. */
 
 import { checkBroker } from '@fanfare/kit/broker-url';
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { maxStreams } from '@fanfare/kit/stamp';
 import { remoteDeployment } from '../load/deployment.js';
 import type { LoadResult, Moment } from '../load/result.js';
@@ -130,5 +130,5 @@ export async function findPresent({ servers: names, url }: LoadSettings, show: S
 function kindNamed(name: string): ServerKind {
   const kind = servers[name];
   if (kind !== undefined) return kind;
-  throw new UsageError(`--servers does not know "${name}", only ${Object.keys(servers).join(', ')}.`);
+  throw new UsageError(`Unknown server "${name}". Valid: ${Object.keys(servers).join(', ')}.`);
 }

@@ -1,18 +1,18 @@
 /** Clients that were away. */
-import { integer, number, shareOf } from './option.js';
+import { amount, count, nodes, rate, seconds, shareOf } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const absence = scenario({
   about:
-    'Clients lose their connection, come back, and get what they missed: whether all of it, and how late. With the typed client.',
+    'Clients of the typed client reconnect and recover what they missed: whether they get all of it, and how late.',
   options: {
-    subscribers: integer('clients', 200, 1, 5_000),
-    share: shareOf('subscribers', 'of them that are away', 0.5),
-    away: number('how long, in seconds', 2, 0.1, 60),
-    topics: integer('topics that they are spread over', 10, 1, 10_000),
-    rate: number('publications a second', 100, 0.1, 10_000),
-    seconds: number('length of the measured time; they leave after a fifth of it', 10, 0.5, 86_400),
-    nodes: integer('nodes', 2, 1, 16),
+    subscribers: count('clients', 200, 1, 5_000),
+    share: shareOf('subscribers', 'share of them that is away', 0.5),
+    away: amount('how long they are away', 2, 0.1, 60, 'seconds'),
+    topics: count('topics that they are spread over', 10, 1, 10_000),
+    rate: rate(100, 0.1, 10_000),
+    seconds: seconds(10, 0.5, 86_400, '; they leave after a fifth of it'),
+    nodes: nodes(2),
   },
   short: { subscribers: '20', away: '0.5', seconds: '1.5' },
   run: ({ subscribers, share, away, topics, rate, seconds, nodes }) =>

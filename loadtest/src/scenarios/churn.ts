@@ -1,16 +1,16 @@
 /** Connections that are replaced all the time. */
-import { integer, number } from './option.js';
+import { count, nodes, rate, seconds, subscribers } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const churn = scenario({
   about:
-    'Connections come and go: how many handshakes with a subscription a node serves while it delivers, and whether it keeps anything of those that left.',
+    'Connections come and go: how many handshakes a node serves while it delivers, and whether it frees the memory.',
   options: {
-    subscribers: integer('subscribing connections', 1_000, 1, 50_000),
-    churn: integer('connections replaced a second', 200, 1, 5_000),
-    rate: number('publications a second', 20, 0.1, 10_000),
-    seconds: number('length of the measured time', 5, 0.1, 86_400),
-    nodes: integer('nodes', 1, 1, 16),
+    subscribers: subscribers(1_000, 50_000),
+    churn: count('connections replaced per second', 200, 1, 5_000),
+    rate: rate(20, 0.1, 10_000),
+    seconds: seconds(5, 0.1),
+    nodes: nodes(1),
   },
   short: { subscribers: '50', churn: '50', rate: '50', seconds: '1' },
   run: ({ subscribers, churn: connectionsPerSecond, rate, seconds, nodes }) =>

@@ -1,19 +1,19 @@
 /** Publications that enter at one node and leave at others. */
-import { integer, number, within } from './option.js';
+import { bytes, count, rate, seconds, subscribers, within } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const crossNode = scenario({
   about:
-    'Publications enter at the first node and leave at others: what each further node costs, and each that does not care.',
+    'Publications enter at the first node and leave at others: what a further node costs, with and without subscribers.',
   options: {
-    nodes: integer('nodes', 2, 2, 16),
-    interested: within(integer('nodes with subscribers, the first one not counted', 1, 1, 15), 'nodes', 1),
-    topics: integer('topics', 100, 1, 100_000),
-    subscribers: integer('subscribing connections', 100, 1, 100_000),
-    rate: number('publications a second', 5_000, 1, 200_000),
-    burst: integer('publications sent together', 1, 1, 64),
-    bytes: integer('size of a publication’s data', 128, 40, 1_000_000),
-    seconds: number('length of the measured time', 5, 0.1, 86_400),
+    nodes: count('nodes', 2, 2, 16),
+    interested: within(count('nodes with subscribers, without the first node', 1, 1, 15), 'nodes', 1),
+    topics: count('topics', 100, 1, 100_000),
+    subscribers: subscribers(100, 100_000),
+    rate: rate(5_000, 1, 200_000),
+    burst: count('publications sent together', 1, 1, 64),
+    bytes: bytes(128, 1_000_000),
+    seconds: seconds(5, 0.1),
   },
   short: { nodes: '3', topics: '10', subscribers: '20', rate: '500', seconds: '0.5' },
   run: ({ nodes, interested, topics, subscribers, rate, burst, bytes, seconds }) => {

@@ -1,14 +1,14 @@
 /** Subscribers that get nothing. */
-import { integer, number } from './option.js';
+import { amount, count, nodes, subscribers } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const idle = scenario({
-  about: 'Subscribers that wait: what a connection costs in memory and CPU when nothing happens.',
+  about: 'Subscribers that only wait: what a connection costs in memory and CPU.',
   options: {
-    subscribers: integer('subscribing connections', 5_000, 1, 1_000_000),
-    topics: integer('topics that they are spread over', 1, 1, 1_000_000),
-    seconds: number('how long they wait', 10, 0.1, 86_400),
-    nodes: integer('nodes', 1, 1, 64),
+    subscribers: subscribers(5_000, 1_000_000),
+    topics: count('topics that they are spread over', 1, 1, 1_000_000),
+    seconds: amount('how long they wait', 10, 0.1, 86_400, 'seconds'),
+    nodes: nodes(1, 64),
   },
   short: { subscribers: '200', seconds: '0.5' },
   run: ({ subscribers, topics, seconds, nodes }) =>

@@ -1,40 +1,45 @@
-/** Options of scenarios: declared once, read from flags and from plans, explained in the help. Each takes several values. */
-import { readInteger, readNumber, UsageError } from '@fanfare/kit/flags';
+/** Options of scenarios. Command lines and plans give them, each as one value or several. */
+import { didYouMean, integer, number, type Option, UsageError } from '@fanfare/kit/options';
 
-/** Limits for an option's numbers. */
-export interface Range {
+interface Range {
   readonly least: number;
   readonly most: number;
-  /** Where that comes from, to be said behind the number. */
+  /** Where the limit comes from; the error shows it after the number. */
   readonly why: string;
 }
 
-export interface Option {
-  readonly about: string;
-  /** The default, as it would be written. */
+export interface ScenarioOption extends Option<number> {
   readonly fallback: string;
-  /** Throws a {@link UsageError} that says what is wrong; `name` is that of the option, as whoever gave it wrote it. */
-  read(name: string, text: string): number;
-  /** The option on which it depends what this one may be. */
+  /** The option that limits this one. */
   readonly relation?: { readonly to: string; range(other: number, name: string): Range };
 }
 
-export type OptionTable = Readonly<Record<string, Option>>;
+export type ScenarioOptions = Readonly<Record<string, ScenarioOption>>;
 
-export type ValuesOf<Table extends OptionTable> = { readonly [Name in keyof Table]: number };
+export type NumbersOf<Table extends ScenarioOptions> = { readonly [Name in keyof Table]: number };
 
 type Fallback = number | readonly number[];
 
-export function integer(about: string, fallback: Fallback, least: number, most: number): Option {
-  return { about, fallback: String(fallback), read: (name, text) => readInteger(name, text, least, most) };
+export function count(about: string, fallback: Fallback, least: number, most: number, unit?: string): ScenarioOption {
+  return { ...integer(about, fallback, least, most, unit), fallback: String(fallback) };
 }
 
-export function number(about: string, fallback: Fallback, least: number, most: number): Option {
-  return { about, fallback: String(fallback), read: (name, text) => readNumber(name, text, least, most) };
+export function amount(about: string, fallback: Fallback, least: number, most: number, unit?: string): ScenarioOption {
+  return { ...number(about, fallback, least, most, unit), fallback: String(fallback) };
 }
 
-/** At most as much as another option, less so much. */
-export function within(option: Option, to: string, less = 0): Option {
+export const subscribers = (fallback: number, most: number): ScenarioOption =>
+  count('subscribing connections', fallback, 1, most);
+export const rate = (fallback: number, least: number, most: number): ScenarioOption =>
+  amount('publications per second', fallback, least, most);
+export const bytes = (fallback: Fallback, most: number): ScenarioOption =>
+  count('size of the data of a publication', fallback, 40, most, 'bytes');
+export const seconds = (fallback: number, least: number, most = 86_400, event = ''): ScenarioOption =>
+  amount(`measured time${event}`, fallback, least, most, 'seconds');
+export const nodes = (fallback: number, most = 16): ScenarioOption => count('nodes', fallback, 1, most);
+
+/** At most as large as another option, less a number. */
+export function within(option: ScenarioOption, to: string, less = 0): ScenarioOption {
   const minus = less === 0 ? '' : ` minus ${less}`;
   return {
     ...option,
@@ -47,9 +52,9 @@ export function within(option: Option, to: string, less = 0): Option {
 }
 
 /** A share of what another option counts, at least one of them. */
-export function shareOf(of: string, about: string, fallback: number): Option {
+export function shareOf(of: string, about: string, fallback: number): ScenarioOption {
   return {
-    ...number(about, fallback, 0, 1),
+    ...amount(about, fallback, 0, 1),
     relation: {
       to: of,
       range: (all, name) => {
@@ -61,19 +66,20 @@ export function shareOf(of: string, about: string, fallback: number): Option {
 }
 
 /**
- * A value for each option of a table, once for each combination of those that commas separate, the first option outermost. What is not
- * given has its default, as far as other options leave room for it. What is given and not known, or goes beyond that, is refused.
- * `mark` is what stands before names where they were given.
+ * A value for each option of a table, once for each combination of the values given, the first option outermost. An option that is not given
+ * has its default, limited by its relation. Unknown options, and values beyond a relation, are refused. `mark` comes before names where they
+ * were given.
  */
-export function readOptions<Table extends OptionTable>(
+export function readOptions<Table extends ScenarioOptions>(
   table: Table,
   given: Readonly<Record<string, string>>,
   mark = '--',
-): readonly ValuesOf<Table>[] {
+): readonly NumbersOf<Table>[] {
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(table, name)) continue;
-    const known = Object.keys(table).map((each) => mark + each);
-    throw new UsageError(`There is no option ${mark}${name} here, only ${known.join(', ')}.`);
+    const known = Object.keys(table);
+    const hint = didYouMean(name, known) ?? `Valid: ${known.map((each) => mark + each).join(', ')}.`;
+    throw new UsageError(`Unknown option ${mark}${name}. ${hint}`);
   }
   let combinations: readonly Readonly<Record<string, number>>[] = [{}];
   for (const [name, option] of Object.entries(table)) {
@@ -81,11 +87,11 @@ export function readOptions<Table extends OptionTable>(
     const values = new Set(texts.map((text) => option.read(mark + name, text)));
     combinations = combinations.flatMap((others) => [...values].map((value) => ({ ...others, [name]: value })));
   }
-  const fit = (name: string, { relation }: Option, values: Readonly<Record<string, number>>): number => {
+  const fit = (name: string, { relation }: ScenarioOption, values: Readonly<Record<string, number>>): number => {
     const value = values[name] ?? 0;
     if (relation === undefined) return value;
     const { least, most, why } = relation.range(values[relation.to] ?? 0, mark + relation.to);
-    const bound = value < least ? least : value > most ? most : value;
+    const bound = Math.max(least, Math.min(most, value));
     if (bound === value || given[name] === undefined) return bound;
     throw new UsageError(
       `${mark}${name} must be at ${value < least ? 'least' : 'most'} ${bound} (${why}), not ${value}.`,
@@ -94,6 +100,6 @@ export function readOptions<Table extends OptionTable>(
   return combinations.map((values) => {
     const fitted = Object.entries(table).map(([name, option]) => [name, fit(name, option, values)] as const);
     // Each value was read by its own option.
-    return Object.fromEntries(fitted) as ValuesOf<Table>;
+    return Object.fromEntries(fitted) as NumbersOf<Table>;
   });
 }

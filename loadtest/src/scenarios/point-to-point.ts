@@ -1,16 +1,16 @@
 /** A topic for each subscriber. */
-import { integer, number } from './option.js';
+import { bytes, count, nodes, rate, seconds } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const pointToPoint = scenario({
-  about: 'A topic for each subscriber: notifications, games, bookings. What a publication costs when nobody shares it.',
+  about: 'A topic for each subscriber (notifications, games, bookings): what a publication with one subscriber costs.',
   options: {
-    subscribers: integer('subscribing connections, each with its own topic', 1_000, 1, 100_000),
-    publishers: integer('publishing connections', 4, 1, 1_000),
-    rate: number('publications a second', 5_000, 1, 200_000),
-    bytes: integer('size of a publication’s data', 128, 40, 1_000_000),
-    seconds: number('length of the measured time', 5, 0.1, 86_400),
-    nodes: integer('nodes', 1, 1, 16),
+    subscribers: count('subscribing connections, each with its own topic', 1_000, 1, 100_000),
+    publishers: count('publishing connections', 4, 1, 1_000),
+    rate: rate(5_000, 1, 200_000),
+    bytes: bytes(128, 1_000_000),
+    seconds: seconds(5, 0.1),
+    nodes: nodes(1),
   },
   short: { subscribers: '50', rate: '500', seconds: '0.5' },
   run: ({ subscribers, publishers, rate, bytes, seconds, nodes }) =>

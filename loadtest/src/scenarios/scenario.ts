@@ -1,6 +1,6 @@
 /** A scenario: what it measures, what can be chosen, and the run that follows from that. */
 import { defaultWorkload, type Workload } from '../load/workload.js';
-import { type OptionTable, readOptions, type ValuesOf } from './option.js';
+import { type NumbersOf, readOptions, type ScenarioOptions } from './option.js';
 
 /** One load on a fresh deployment. */
 export interface Run {
@@ -16,16 +16,16 @@ export interface Run {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export interface Scenario<Table extends OptionTable = OptionTable> {
+export interface Scenario<Table extends ScenarioOptions = ScenarioOptions> {
   /** In one sentence, what it shows. */
   readonly about: string;
   readonly options: Table;
   /** A few seconds' worth of it, for the tests. */
   readonly short: Readonly<Record<string, string>>;
-  run(values: ValuesOf<Table>): Run;
+  run(values: NumbersOf<Table>): Run;
 }
 
-export function scenario<const Table extends OptionTable>(declared: Scenario<Table>): Scenario<Table> {
+export function scenario<const Table extends ScenarioOptions>(declared: Scenario<Table>): Scenario<Table> {
   return declared;
 }
 

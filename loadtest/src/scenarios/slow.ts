@@ -1,16 +1,16 @@
 /** Some subscribers stop reading. */
-import { integer, number, shareOf } from './option.js';
+import { bytes, nodes, rate, seconds, shareOf, subscribers } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const slow = scenario({
-  about: 'Some subscribers stop reading: whether the others notice, and what the unread costs.',
+  about: 'Some subscribers stop reading: whether the others notice, and what unread data costs.',
   options: {
-    subscribers: integer('subscribing connections', 200, 1, 50_000),
-    share: shareOf('subscribers', 'of them that stop reading', 0.01),
-    rate: number('publications a second', 200, 0.1, 10_000),
-    bytes: integer('size of a publication’s data', 4_096, 40, 1_000_000),
-    seconds: number('length of the measured time; they stop after a fifth of it', 10, 0.5, 86_400),
-    nodes: integer('nodes', 1, 1, 16),
+    subscribers: subscribers(200, 50_000),
+    share: shareOf('subscribers', 'share of them that stops reading', 0.01),
+    rate: rate(200, 0.1, 10_000),
+    bytes: bytes(4_096, 1_000_000),
+    seconds: seconds(10, 0.5, 86_400, '; they stop after a fifth of it'),
+    nodes: nodes(1),
   },
   short: { subscribers: '20', share: '0.1', seconds: '1' },
   run: ({ subscribers, share, rate, bytes, seconds, nodes }) =>

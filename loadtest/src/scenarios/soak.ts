@@ -1,16 +1,16 @@
 /** For hours. */
-import { integer, number } from './option.js';
+import { amount, count, nodes, rate, seconds, subscribers } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const soak = scenario({
-  about: 'A moderate load for long, with connections that come and go: whether memory or latency drift.',
+  about: 'A moderate load for a long time, with connections that come and go: whether memory or latency drift.',
   options: {
-    seconds: number('length of the measured time', 3_600, 1, 604_800),
-    subscribers: integer('subscribing connections', 1_000, 1, 50_000),
-    topics: integer('topics', 200, 1, 100_000),
-    rate: number('publications a second', 1_000, 1, 100_000),
-    churn: number('connections replaced a second', 5, 0.1, 5_000),
-    nodes: integer('nodes', 2, 1, 16),
+    seconds: seconds(3_600, 1, 604_800),
+    subscribers: subscribers(1_000, 50_000),
+    topics: count('topics', 200, 1, 100_000),
+    rate: rate(1_000, 1, 100_000),
+    churn: amount('connections replaced per second', 5, 0.1, 5_000),
+    nodes: nodes(2),
   },
   short: { seconds: '1', subscribers: '20', topics: '10', rate: '200' },
   run: ({ seconds, subscribers, topics, rate, churn, nodes }) =>

@@ -1,5 +1,5 @@
 /** A kind of server that can be put under load: Fanfare, or what it is compared with. */
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import type { Launcher } from '../launch/launcher.js';
 import type { ProtocolName } from '../protocols/protocols.js';
 

@@ -1,16 +1,16 @@
 /** `npm run abuse`. */
 import { reserveCpu } from '@fanfare/kit/cpus';
-import { UsageError } from '@fanfare/kit/flags';
 import { describeMachine } from '@fanfare/kit/machine';
+import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
 import { exitWhenStopped } from '@fanfare/kit/stop-signal';
-import { type AbuseRequest, abuseHelp, abuseList, parseAbuseCommandLine } from './abuse-command-line.js';
+import { type AbuseRequest, parseAbuseCommandLine } from './abuse-command-line.js';
 import { documentSieges, reportSieges, type Siege, verdictOf } from './abuse-report.js';
 import { besiege } from './siege.js';
 
 async function carryOut(request: AbuseRequest): Promise<void> {
   if (request.name !== 'abuse') {
-    process.stdout.write(request.name === 'help' ? abuseHelp : abuseList());
+    process.stdout.write(request.text);
     return;
   }
   const { attacks, nodes, options, jsonFile, isForDocs } = request;
@@ -59,10 +59,4 @@ function cpuLine(attackerCpu: number | null): string {
     : `The attackers had CPU ${attackerCpu}; nodes, Redis and good clients had the others.`;
 }
 
-try {
-  await carryOut(parseAbuseCommandLine(process.argv.slice(2)));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => carryOut(parseAbuseCommandLine(args)));

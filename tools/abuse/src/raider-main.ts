@@ -1,6 +1,5 @@
 /** The attackers' process: carries out one attack when its parent says so, tells what was seen, and ends. */
 import { once } from 'node:events';
-import { readNumber } from '@fanfare/kit/flags';
 import { attacks } from './attacks/index.js';
 import { type Addresses, type LinkCommand, Raid } from './raid.js';
 
@@ -16,7 +15,7 @@ async function link(command: LinkCommand): Promise<void> {
 
 process.once('message', async () => {
   const target = JSON.parse(addresses) as Addresses;
-  const raid = new Raid(target, readNumber('seconds', seconds, 0, 3_600), chosen.answers, link);
+  const raid = new Raid(target, Number(seconds), chosen.answers, link);
   await chosen.run(raid);
   process.send?.(await raid.report(), () => process.exit());
 });

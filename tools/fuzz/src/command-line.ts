@@ -1,10 +1,14 @@
 /** The command line of `npm run fuzz`. */
-import { parseArgs } from 'node:util';
-
-/** The command line is wrong; the message says in one sentence how. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+import {
+  choices,
+  describeNames,
+  describeOptions,
+  integer,
+  parseOptions,
+  text,
+  toggle,
+  UsageError,
+} from '@fanfare/kit/options';
 
 export type Request =
   | { readonly name: 'help'; readonly text: string }
@@ -20,73 +24,42 @@ export type Request =
 
 export type Abouts = Readonly<Record<string, { readonly about: string }>>;
 
-function help(targets: Abouts): string {
-  const list = Object.entries(targets).map(([name, { about }]) => `  ${name.padEnd(17)} ${about}`);
-  return `Searches for input that breaks a parser: mutates a corpus, and keeps inputs that reach new code.
+export function parseCommandLine(args: readonly string[], targets: Abouts): Request {
+  const options = {
+    target: choices('targets, separated by commas', Object.keys(targets), null),
+    seconds: integer('time for each target', 60, 1, 86_400, 'seconds'),
+    seed: integer('seed of the random numbers; without it, a new one that is printed', null, 0, 2 ** 32 - 1),
+    keep: toggle('write the inputs that reached new code to tools/fuzz/corpus, as small as possible'),
+    lines: toggle('list the lines that no input reached'),
+    replay: text('run the target once on the bytes of a file, and show what fails', '<file>', null),
+  };
+  const parsed = parseOptions(args, options);
+  if (parsed === null) {
+    const help = `Searches for input that breaks a parser: mutates a corpus, and keeps inputs that reach new code.
 
 usage: npm run fuzz -- --target <names> [options]
 
 targets:
-${list.join('\n')}
-  ${'all'.padEnd(17)} each of them in turn
+${describeNames(Object.entries(targets).map(([name, { about }]) => [name, about]))}
 
 options:
-  --target <names>    names of targets, separated by commas
-  --seconds <n>       seconds for each target (default: 60)
-  --seed <n>          seed of the random numbers (default: a new one each time; it is printed)
-  --keep              write the inputs that reached new code to fuzz/corpus, as small as possible
-  --lines             list the lines that no input reached
-  --replay <file>     run the target once on the bytes of a file, and show what fails
-  --help              show this
+${describeOptions(options)}
 `;
-}
-
-const flags = {
-  target: { type: 'string' },
-  seconds: { type: 'string', default: '60' },
-  seed: { type: 'string' },
-  keep: { type: 'boolean', default: false },
-  lines: { type: 'boolean', default: false },
-  replay: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const;
-
-export function parseCommandLine(args: readonly string[], targets: Abouts): Request {
-  const values = readFlags(args);
-  if (values.help) return { name: 'help', text: help(targets) };
-  const known = Object.keys(targets);
-  if (values.target === undefined) throw new UsageError(`--target must name one of ${known.join(', ')}, or all.`);
-  const names = values.target === 'all' ? known : [...new Set(values.target.split(','))];
-  for (const name of names) {
-    if (!known.includes(name))
-      throw new UsageError(`--target does not know "${name}", only ${known.join(', ')}, or all.`);
+    return { name: 'help', text: help };
   }
-  if (values.replay !== undefined) {
+  const { target: names, seconds, seed, keep, lines, replay } = parsed.values;
+  if (names === null) throw new UsageError(`Name the targets with --target: ${options.target.range}.`);
+  if (replay !== null) {
     const [target, ...others] = names;
-    if (target === undefined || others.length > 0) throw new UsageError('--replay goes with exactly one --target.');
-    return { name: 'replay', target, file: values.replay };
+    if (target === undefined || others.length > 0) throw new UsageError('--replay needs exactly one --target.');
+    return { name: 'replay', target, file: replay };
   }
   return {
     name: 'fuzz',
     targets: names,
-    seconds: readInteger('seconds', values.seconds, 1, 86_400),
-    seed: values.seed === undefined ? Date.now() % 2 ** 32 : readInteger('seed', values.seed, 0, 2 ** 32 - 1),
-    isKept: values.keep,
-    isDetailed: values.lines,
+    seconds,
+    seed: seed ?? Date.now() % 2 ** 32,
+    isKept: keep,
+    isDetailed: lines,
   };
-}
-
-function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags }).values;
-  } catch (error) {
-    // The first sentence names the flag; the others are about positionals.
-    throw new UsageError(`${(error as Error).message.split(/\.(?:\s|$)/)[0]}.`);
-  }
-}
-
-function readInteger(flag: string, text: string, least: number, most: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= least && value <= most) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${least} to ${most}, not "${text}".`);
 }

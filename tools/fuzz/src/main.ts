@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { parseCommandLine, type Request, UsageError } from './command-line.js';
+import { runCommand, UsageError } from '@fanfare/kit/options';
+import { parseCommandLine, type Request } from './command-line.js';
 import { readCorpus, writeCorpus } from './corpus.js';
 import { Coverage } from './coverage.js';
 import { Fuzzer, stretched } from './fuzzer.js';
@@ -28,7 +29,7 @@ async function replay(name: string, file: string): Promise<void> {
   try {
     input = Uint8Array.from(readFileSync(file));
   } catch (error) {
-    throw new UsageError(`--replay cannot read ${file}: ${(error as Error).message}.`);
+    throw new UsageError(`Cannot read the file of --replay, ${file}: ${(error as Error).message}.`);
   }
   coverage.watch((targets[name] as Target).files);
   coverage.take(false);
@@ -91,10 +92,4 @@ function total(counts: readonly number[]): number {
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-try {
-  await carryOut(parseCommandLine(process.argv.slice(2), targets));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(isUsage ? `${error.message} See --help.\n` : `${(error as Error).stack}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => carryOut(parseCommandLine(args, targets)));

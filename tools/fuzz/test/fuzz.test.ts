@@ -63,13 +63,13 @@ describe('the fuzzer', () => {
   });
 
   it.each([
-    [['--target', 'nothing'], /^--target does not know "nothing", only node-msgpack, .*, or all\.$/],
-    [[], /^--target must name one of node-msgpack, .*, or all\.$/],
-    [['--target', 'topic', '--seconds', 'x'], /^--seconds must be a whole number from 1 to 86400, not "x"\.$/],
-    [['--target', 'topic', '--seed', '-1'], /^Option '--seed' argument is ambiguous\.$/],
-    [['--target', 'topic,config', '--replay', 'x'], /^--replay goes with exactly one --target\.$/],
-    [['--targets', 'topic'], /^Unknown option '--targets'\.$/],
-  ])('answers %j in one sentence', (args, sentence) => {
+    [['--target', 'nothing'], /^--target does not accept "nothing"\. Valid: node-msgpack, /],
+    [[], /^Name the targets with --target: node-msgpack, .*, all\.$/],
+    [['--target', 'topic', '--seconds', 'x'], /^--seconds must be a whole number from 1 to 86400 seconds, not "x"\.$/],
+    [['--target', 'topic', '--seed', '-1'], /^--seed must be a whole number from 0 to 4294967295, not "-1"\.$/],
+    [['--target', 'topic,config', '--replay', 'x'], /^--replay needs exactly one --target\.$/],
+    [['--targets', 'topic'], /^Unknown option --targets\. Did you mean --target\?$/],
+  ])('explains what is wrong with %j in one sentence', (args, sentence) => {
     expect(() => parseCommandLine(args, targets)).toThrow(sentence);
   });
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { subprotocols } from '@fanfare/protocol';
 import { WebSocket } from 'ws';
-import { UsageError } from './flags.js';
+import { UsageError } from './options.js';
 
 export interface Target {
   readonly host: string;
@@ -19,7 +19,7 @@ const connectTimeoutMs = 10_000;
 export function parseTarget(text: string, token: string | null): Target {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'ws:' && url.protocol !== 'wss:')) {
-    throw new UsageError(`--url must be like ws://127.0.0.1:8080/ws or wss://…, not "${text}".`);
+    throw new UsageError(`--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "${text}".`);
   }
   const isTls = url.protocol === 'wss:';
   const port = url.port === '' ? (isTls ? 443 : 80) : Number(url.port);

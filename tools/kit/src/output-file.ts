@@ -1,7 +1,7 @@
 /** Files that a command was asked to write: whether it may is found out before the work, and what it wrote is told after it. */
 import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { UsageError } from './flags.js';
+import { UsageError } from './options.js';
 
 /** Not after an hour of load: throws a {@link UsageError} where the file cannot be written. */
 export async function checkOutput(file: string): Promise<void> {

@@ -1,27 +1,18 @@
 /** `npm run verify`. */
-import { UsageError } from '@fanfare/kit/flags';
+
 import { describeMachine } from '@fanfare/kit/machine';
+import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
 import { exitWhenStopped, untilStopped } from '@fanfare/kit/stop-signal';
 import { checkExistingCluster } from './existing-cluster.js';
 import { reportExistingCluster } from './existing-cluster-report.js';
 import { runTrial, type TrialResult } from './trial.js';
 import { reportVerdicts } from './verdict-report.js';
-import {
-  parseVerifyCommandLine,
-  type VerifyExistingRequest,
-  type VerifyRequest,
-  verifyHelp,
-  verifyList,
-} from './verify-command-line.js';
+import { parseVerifyCommandLine, type VerifyExistingRequest, type VerifyRequest } from './verify-command-line.js';
 
 async function carryOut(request: VerifyRequest): Promise<void> {
   if (request.name === 'help') {
-    process.stdout.write(verifyHelp);
-    return;
-  }
-  if (request.name === 'list') {
-    process.stdout.write(verifyList());
+    process.stdout.write(request.text);
     return;
   }
   if (request.jsonFile !== null) await checkOutput(request.jsonFile);
@@ -73,10 +64,4 @@ async function verifyExisting({ options, jsonFile }: VerifyExistingRequest): Pro
   process.exitCode = result.isGood ? 0 : 1;
 }
 
-try {
-  await carryOut(parseVerifyCommandLine(process.argv.slice(2)));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => carryOut(parseVerifyCommandLine(args)));

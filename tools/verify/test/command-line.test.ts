@@ -1,7 +1,7 @@
-/** Wrong words are answered with one sentence. */
+/** The command line of verify. A mistake gets one sentence. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { expect, it } from 'vitest';
 import { faults } from '../src/faults/index.js';
 import { parseVerifyCommandLine } from '../src/verify-command-line.js';
@@ -48,52 +48,46 @@ it('has another name for each fault', () => {
 });
 
 it.each([
-  [
-    [],
-    'Say what breaks with --fault, or name a cluster that runs already with --url; --list says which faults there are.',
-  ],
+  [[], 'Name a fault with --fault (--list shows them), or a running cluster with --url.'],
   [
     ['--url', 'ws://a/ws', '--fault', 'none'],
-    '--fault starts a cluster and breaks it; with --url make the fault by hand, and leave --fault out.',
+    '--fault is for clusters that are started here: leave it out with --url.',
   ],
-  [
-    ['--url', 'ws://a/ws', '--nodes', '3'],
-    '--nodes is about what is started here: it goes with --fault, not with --url.',
-  ],
+  [['--url', 'ws://a/ws', '--nodes', '3'], '--nodes is for clusters that are started here: leave it out with --url.'],
   [
     ['--url', 'ws://a/ws', '--clients', '3'],
-    '--clients is about what is started here: it goes with --fault, not with --url.',
+    '--clients is for clusters that are started here: leave it out with --url.',
   ],
-  [['--url', 'http://a/ws'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "http://a/ws".'],
-  [['--url', 'ws://a/ws,'], '--url must be like ws://127.0.0.1:8080/ws or wss://…, not "".'],
+  [['--url', 'http://a/ws'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "http://a/ws".'],
+  [['--url', 'ws://a/ws,'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "".'],
   [['--url', 'ws://a/ws, ws://a/ws'], '--url has the same URL twice.'],
   [['--url'], '--url needs a value.'],
-  [['--fault', 'none', '--token', 'x'], '--token goes with --url: what is started here asks for none.'],
+  [['--fault', 'none', '--token', 'x'], '--token needs --url: nodes that are started here ask for no token.'],
   [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
-  [['--list', '--rate', '5'], '--list shows the faults and does nothing else: leave the other options out.'],
-  [['none'], '"none" stands where an option was expected.'],
+  [['none'], 'Unexpected argument "none".'],
   [['--fault', 'none', '--level'], '--level needs a value: fast, recoverable, durable.'],
   [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],
-  [['--fault', 'none', '--topics', '0'], '--topics must be a number from 1 to 10000, not "0".'],
-  [['--fault', 'none', '--topics', '2', '--topics-each', '3'], '--topics-each must be a number from 1 to 2, not "3".'],
-  [['--fault', 'none', '--lanes-per-topic', '5'], '--lanes-per-topic must be a number from 1 to 4, not "5".'],
-  [['--fault', 'none', '--subscribers', '2.5'], '--subscribers must be a whole number, not "2.5".'],
-  [['--fault', 'none', '--bytes=-1'], '--bytes must be a number from 0 to 16000, not "-1".'],
-  [['--fault', 'none', '--nodes', '1'], '--nodes must be a number from 2 to 9, not "1".'],
-  [['--fault', 'none', '--level', 'sure'], '--level does not know "sure", only fast, recoverable, durable.'],
+  [['--fault', 'none', '--topics', '0'], '--topics must be a whole number from 1 to 10000, not "0".'],
+  [['--fault', 'none', '--topics', '2', '--topics-each', '3'], '--topics-each must be at most 2 (--topics), not 3.'],
+  [['--fault', 'none', '--lanes-per-topic', '5'], '--lanes-per-topic must be a whole number from 1 to 4, not "5".'],
+  [['--fault', 'none', '--subscribers', '2.5'], '--subscribers must be a whole number from 1 to 3000, not "2.5".'],
+  [['--fault', 'none', '--bytes=-1'], '--bytes must be a whole number from 0 to 16000 bytes, not "-1".'],
+  [['--fault', 'none', '--nodes', '1'], '--nodes must be a whole number from 2 to 9, not "1".'],
+  [['--fault', 'none', '--level', 'sure'], '--level does not accept "sure". Valid: fast, recoverable, durable.'],
   [
     ['--fault', 'none', '--level', 'fast,durable'],
-    '--level does not know "fast,durable", only fast, recoverable, durable.',
+    '--level does not accept "fast,durable". Valid: fast, recoverable, durable.',
   ],
-  [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600, not "1".'],
-  [['--fault', 'storm', '--clients', '0'], '--clients must be a number from 1 to 10000, not "0".'],
+  [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600 seconds, not "1".'],
+  [['--fault', 'storm', '--clients', '0'], '--clients must be a whole number from 1 to 10000, not "0".'],
 ])('refuses %j', (args, sentence) => {
   expect(() => parseVerifyCommandLine(args)).toThrow(new UsageError(sentence));
 });
 
-it('names the faults that there are where it does not know one', () => {
+it('lists the faults if it does not know one, or suggests one', () => {
+  expect(() => parseVerifyCommandLine(['--fault', 'kil-node'])).toThrow('Did you mean kill-node?');
   expect(() => parseVerifyCommandLine(['--fault', 'flood'])).toThrow(
-    /^--fault does not know "flood", only none, kill-node, /,
+    /^--fault does not accept "flood". Valid: none, kill-node, /,
   );
 });
 
@@ -112,6 +106,6 @@ it('explains itself', () => {
   expect(help.stdout).toContain('--fault <names>');
   for (const { name, about } of faults) {
     expect(list.stdout).toContain(`  ${name} `);
-    expect(list.stdout).toContain(about);
+    expect(list.stdout.replace(/\s+/g, ' ')).toContain(about);
   }
 });

@@ -1,6 +1,6 @@
 /** What `npm run rollout` does, in a tenth of the time; and that it says so where it goes wrong. */
 
-import { UsageError } from '@fanfare/kit/flags';
+import { UsageError } from '@fanfare/kit/options';
 import { hasKubectl, type Manifest, renderOverlay } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 import { Deployment } from '../src/rollout/deployment.js';
@@ -144,10 +144,10 @@ describe('the command line of the rollout', () => {
 
   it.each([
     [['--time-scale', '3'], '--time-scale must be a number from 0.05 to 1, not "3".'],
-    [['--overlay', '../x'], '--overlay takes the name of a folder, not "../x".'],
-    [['production'], '"production" stands where an option was expected.'],
-    [['--max-connections', 'many'], '--max-connections must be a number from 1 to 10000000, not "many".'],
-  ])('says what is wrong with %j', (args, sentence) => {
+    [['--overlay', '../x'], '--overlay must be the name of a folder in k8s/overlays, not "../x".'],
+    [['production'], 'Unexpected argument "production".'],
+    [['--max-connections', 'many'], '--max-connections must be a whole number from 1 to 10000000, not "many".'],
+  ])('explains what is wrong with %j', (args, sentence) => {
     expect(() => parseRolloutCommandLine(args)).toThrow(new UsageError(sentence));
   });
 

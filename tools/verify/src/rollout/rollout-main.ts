@@ -1,17 +1,17 @@
 /** `npm run rollout`. */
 
-import { UsageError } from '@fanfare/kit/flags';
 import { describeMachine } from '@fanfare/kit/machine';
+import { runCommand } from '@fanfare/kit/options';
 import { checkOutput, writeMeasured } from '@fanfare/kit/output-file';
 import { exitWhenStopped } from '@fanfare/kit/stop-signal';
 import { renderOverlay } from '@fanfare/local-cluster';
 import { runRollout } from './rollout.js';
-import { parseRolloutCommandLine, type RolloutRequest, rolloutHelp } from './rollout-command-line.js';
+import { parseRolloutCommandLine, type RolloutRequest } from './rollout-command-line.js';
 import { reportRollout } from './rollout-report.js';
 
 async function carryOut(request: RolloutRequest): Promise<void> {
   if (request.name === 'help') {
-    process.stdout.write(rolloutHelp);
+    process.stdout.write(request.text);
     return;
   }
   const { overlay, options, jsonFile } = request;
@@ -40,10 +40,4 @@ async function carryOut(request: RolloutRequest): Promise<void> {
   if (!result.isGood) process.exitCode = 1;
 }
 
-try {
-  await carryOut(parseRolloutCommandLine(process.argv.slice(2)));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${(error as Error).message}${isUsage ? ' See --help.' : ''}\n`);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => carryOut(parseRolloutCommandLine(args)));

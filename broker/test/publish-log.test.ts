@@ -1,7 +1,7 @@
 /** What a node remembers of what it has published: every topic for the whole window, the publications themselves as far as they fit. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
-import { Published, type PublishedTopic } from '../src/relay/published.js';
+import { type LoggedTopic, PublishLog } from '../src/relay/publish-log.js';
 
 const windowMs = 3_000;
 const turnsToForget = windowMs / 1_000 + 1;
@@ -12,27 +12,27 @@ function entry(offset: number, { epoch = '1', bytes = 1, count = 1 } = {}) {
   return { epoch, first: offset, last: offset + count - 1, bytes: Buffer.alloc(bytes) };
 }
 
-function topicsOf(published: Published): Map<string, PublishedTopic> {
+function topicsOf(published: PublishLog): Map<string, LoggedTopic> {
   return new Map([...published.topics()].map((topic) => [topic.topic, topic]));
 }
 
 describe('what a node has published', () => {
   it('is silent a second after its last publication, whatever was published again meanwhile', () => {
-    const published = new Published(windowMs);
+    const published = new PublishLog(windowMs);
     published.add(named('t'), entry(100));
     published.add(named('t'), entry(5));
     published.add(named('busy'), entry(1));
-    expect(published.turn()).toEqual([]);
+    expect(published.endSecond()).toEqual([]);
     published.add(named('busy'), entry(2));
-    expect(published.turn()).toEqual([{ topic: 't', epoch: '1', offset: 100 }]);
-    expect(published.turn()).toEqual([{ topic: 'busy', epoch: '1', offset: 2 }]);
-    expect(published.turn()).toEqual([]);
+    expect(published.endSecond()).toEqual([{ topic: 't', epoch: '1', offset: 100 }]);
+    expect(published.endSecond()).toEqual([{ topic: 'busy', epoch: '1', offset: 2 }]);
+    expect(published.endSecond()).toEqual([]);
   });
 
   it('is remembered by topic, in order of offset, of the newest epoch only', () => {
-    const published = new Published(windowMs);
+    const published = new PublishLog(windowMs);
     published.add(named('t'), entry(9, { epoch: '1' }));
-    published.turn();
+    published.endSecond();
     published.add(named('t'), entry(3, { epoch: '2', count: 2 }));
     published.add(named('t'), entry(1, { epoch: '2' }));
     expect(topicsOf(published).get('t')).toEqual({
@@ -45,16 +45,16 @@ describe('what a node has published', () => {
   });
 
   it('is forgotten after the window, and not before', () => {
-    const published = new Published(windowMs);
+    const published = new PublishLog(windowMs);
     published.add(named('t'), entry(1));
-    for (let turn = 1; turn < turnsToForget; turn++) published.turn();
+    for (let turn = 1; turn < turnsToForget; turn++) published.endSecond();
     expect(topicsOf(published).get('t')?.offset).toBe(1);
-    published.turn();
+    published.endSecond();
     expect(topicsOf(published).size).toBe(0);
   });
 
   it('is known by its position if the publications themselves are too much to remember', () => {
-    const published = new Published(windowMs);
+    const published = new PublishLog(windowMs);
     published.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
     published.add(named('last'), entry(8));
@@ -64,18 +64,18 @@ describe('what a node has published', () => {
     expect(topics.get('large')?.entries.at(-1)).toMatchObject({ first: 20 });
     expect(topics.get('last')).toMatchObject({ offset: 8, isThinned: false });
     expect(topics.get('last')?.entries.length).toBe(1);
-    expect(published.isWhole).toBe(true);
+    expect(published.isComplete).toBe(true);
   });
 
   it('says so for the window if even the topics are too many', () => {
-    const published = new Published(windowMs);
+    const published = new PublishLog(windowMs);
     for (let number = 0; number < 200_000; number++) published.add(named(`t.${number}`), entry(1));
-    expect(published.isWhole).toBe(true);
+    expect(published.isComplete).toBe(true);
     published.add(named('one.more'), entry(1));
-    expect(published.isWhole).toBe(false);
-    for (let turn = 1; turn < turnsToForget; turn++) published.turn();
-    expect(published.isWhole).toBe(false);
-    published.turn();
-    expect(published.isWhole).toBe(true);
+    expect(published.isComplete).toBe(false);
+    for (let turn = 1; turn < turnsToForget; turn++) published.endSecond();
+    expect(published.isComplete).toBe(false);
+    published.endSecond();
+    expect(published.isComplete).toBe(true);
   });
 });

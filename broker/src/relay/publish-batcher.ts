@@ -1,5 +1,5 @@
 /**
- * Gathers the publications of one event-loop turn, under load of some more, by topic, so that they cost one Redis command and one
+ * Collects the publications of one event-loop turn, or of a few milliseconds under load, by topic. They then cost one Redis command and one
  * frame for each topic, not for each publication.
  */
 import {
@@ -12,12 +12,14 @@ import {
   Writer,
   writeItem,
 } from '@fanfare/protocol';
+import { defaultPolicy, type TopicPolicy } from '../topics/policy.js';
 import type { FlushWindow } from './flush-window.js';
 import type { Payer, Receipt } from './relay.js';
 
-/** One run of a topic and who waits for its outcome. */
+/** One run of a topic, and the publishers that wait for its outcome. */
 export interface Batch {
   readonly topic: Topic;
+  readonly policy: TopicPolicy;
   /** Valid until the flush returns. */
   readonly run: Run;
   /** Of the acknowledged publications of the run, in order. */
@@ -28,27 +30,24 @@ export interface Batch {
   readonly messageIds: ReadonlyMap<string, number>;
   /** Of its first publication, which is the one that begins a history. */
   readonly payer: Payer | null;
-  /** When its first publication came, by performance.now(); 0 where publications are not traced. */
+  /** When its first publication came, by performance.now(); 0 if publications are not traced. */
   readonly beganAt: number;
-  /** The run and the messageIds that are left without the publications at some places; a copy. */
+  /** A copy of the run and its messageIds without the publications at some places. */
   without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
 }
 
-/** About what a run takes besides its publications, while it waits: buffers, and the command to Redis that it becomes. */
+/** About the bytes that a run takes in addition to its publications while it waits: buffers, and the command to Redis that it becomes. */
 export const runOverheadBytes = 1_536;
 
 /** Most messageIds of one run: Lua takes no more than some thousand arguments at once. */
 const maxMessageIds = 512;
 
-/** Buffers kept for the next turn: not those of a turn that was exceptionally wide, nor any that grew exceptionally long. */
+/** Limits of the buffers kept for the next turn: a turn with exceptionally many or long runs must not hold memory for good. */
 const keptBatches = 1024;
 const keptBatchBytes = 16_384;
 
-export class Gathering {
-  readonly #flush: (batches: readonly Batch[]) => void;
-  readonly #window: FlushWindow;
-  readonly #isTraced: boolean;
-  /** Runs while something is gathered for longer than a turn. */
+export class PublishBatcher {
+  /** Runs while the flush window is open. */
   #timer: NodeJS.Timeout | undefined;
   readonly #open = new Map<Topic, OpenBatch>();
   /** In the order in which they began. */
@@ -56,21 +55,22 @@ export class Gathering {
   readonly #spare: OpenBatch[] = [];
   #bytes = 0;
 
-  /** `flush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
-  constructor(window: FlushWindow, flush: (batches: readonly Batch[]) => void, isTraced = false) {
-    this.#window = window;
-    this.#isTraced = isTraced;
-    this.#flush = flush;
-  }
+  /** `onFlush` gets all batches together, outside any WebSocket handler; runs of one topic in order. */
+  constructor(
+    private readonly window: FlushWindow,
+    private readonly onFlush: (batches: readonly Batch[]) => void,
+    private readonly isTraced = false,
+  ) {}
 
-  /** About the bytes of memory that are gathered. */
+  /** About the bytes of memory that wait for the flush. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), here and in everything behind this. */
+  /** Copies the payload. `messageId`: with its scope (scoped-id.ts), as in everything behind this. */
   add(
     topic: Topic,
+    policy: TopicPolicy,
     payload: Payload,
     messageId: string | null,
     receipt: Receipt | null,
@@ -79,7 +79,7 @@ export class Gathering {
     const size = payload.end - payload.start + maxItemHeaderBytes;
     let batch = this.#open.get(topic);
     if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
-      batch = this.#begin(topic);
+      batch = this.#begin(topic, policy);
       batch.payer = payer;
     }
     writeItem(batch.writer, payload);
@@ -92,7 +92,7 @@ export class Gathering {
     this.#bytes += size;
   }
 
-  /** Lets go of what is gathered, now. */
+  /** Hands out all batches now. */
   flush(): void {
     clearTimeout(this.#timer);
     const batches = this.#batches;
@@ -100,7 +100,7 @@ export class Gathering {
     this.#batches = [];
     this.#open.clear();
     this.#bytes = 0;
-    this.#flush(batches);
+    this.onFlush(batches);
     for (const batch of batches) {
       // Receipts hold connections: a spare batch must not.
       batch.receipts = [];
@@ -112,15 +112,15 @@ export class Gathering {
   }
 
   #planFlush(): void {
-    const { ms } = this.#window;
+    const { ms } = this.window;
     if (ms === 0) setImmediate(() => this.flush());
     else this.#timer = setTimeout(() => this.flush(), ms);
   }
 
-  #begin(topic: Topic): OpenBatch {
+  #begin(topic: Topic, policy: TopicPolicy): OpenBatch {
     const batch = this.#spare.pop() ?? new OpenBatch();
-    batch.begin(topic);
-    if (this.#isTraced) batch.beganAt = performance.now();
+    batch.begin(topic, policy);
+    if (this.isTraced) batch.beganAt = performance.now();
     if (this.#batches.length === 0) this.#planFlush();
     this.#batches.push(batch);
     this.#bytes += runOverheadBytes;
@@ -131,6 +131,7 @@ export class Gathering {
 
 class OpenBatch implements Batch {
   topic = '' as Topic;
+  policy = defaultPolicy;
   count = 0;
   beganAt = 0;
   payer: Payer | null = null;
@@ -139,8 +140,9 @@ class OpenBatch implements Batch {
   messageIds = new Map<string, number>();
   readonly writer = new Writer(1024);
 
-  begin(topic: Topic): void {
+  begin(topic: Topic, policy: TopicPolicy): void {
     this.topic = topic;
+    this.policy = policy;
     this.count = 0;
     this.writer.clear();
   }
@@ -149,7 +151,7 @@ class OpenBatch implements Batch {
     return { count: this.count, bytes: this.writer.view() };
   }
 
-  /** A messageId that comes twice is to be found in the history by the second run. */
+  /** A messageId that comes twice begins another run, so that the second is found in the history. */
   takes(messageId: string | null): boolean {
     return messageId === null || (this.messageIds.size < maxMessageIds && !this.messageIds.has(messageId));
   }

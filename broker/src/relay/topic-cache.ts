@@ -1,27 +1,25 @@
-/** The newest publications of topics, as far as this node remembers them: what most of those who come back are served from. */
+/** The newest publications of topics, in the memory of this node: most subscribers that return are served from here. */
 import { emptyRun, maxReplyBytes, type Run } from '@fanfare/protocol';
 import { runOf, type StreamEntry } from './stream-entry.js';
 
-/** About what an entry takes besides its bytes. */
+/** About the memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 
-/** Most publications and bytes of one answer (PROTOCOL.md section 7): what is longer is asked for in pieces. */
+/** Most publications and bytes of one answer (PROTOCOL.md section 7): clients read more in pieces. */
 export const maxAnswerPublications = 1_000;
 export const maxAnswerBytes = maxReplyBytes;
 
 /** The newest publications of one topic, without holes. */
-export class Recent {
-  readonly #budget: RecentBudget;
-  readonly #maxPublications: number;
+export class TopicCache {
   #entries: StreamEntry[] = [];
   #bytes = 0;
-  /** The last answer: in a storm thousands ask from the same position. */
+  /** The last answer: after an outage thousands of subscribers ask from the same position. */
   #answer: { readonly from: number; readonly to: number; readonly run: Run } | null = null;
 
-  constructor(budget: RecentBudget, maxPublications: number) {
-    this.#budget = budget;
-    this.#maxPublications = maxPublications;
-  }
+  constructor(
+    private readonly budget: CacheBudget,
+    private readonly maxPublications: number,
+  ) {}
 
   get bytes(): number {
     return this.#bytes;
@@ -35,12 +33,12 @@ export class Recent {
     return this.#entries.at(-1);
   }
 
-  /** Offset of the oldest publication here; infinity where there is none. */
+  /** Offset of the oldest publication here; infinity if there is none. */
   get oldestOffset(): number {
     return this.#entries[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Whether what is here does not fit one answer: what comes before it is of no use to anybody who comes back. */
+  /** Whether the publications here do not fit one answer: then older ones are of no use to a subscriber that returns. */
   get exceedsAnswer(): boolean {
     const { newest } = this;
     return newest !== undefined && endOfAnswer(this.#entries, this.oldestOffset, maxAnswerPublications) < newest.last;
@@ -51,27 +49,27 @@ export class Recent {
     this.#entries.push(entry);
     this.#count(entry, 1);
     let excess = 0;
-    while (entry.last - (this.#entries[excess] as StreamEntry).last >= this.#maxPublications) excess++;
-    // Not one by one: each removal moves all that stay.
+    while (entry.last - (this.#entries[excess] as StreamEntry).last >= this.maxPublications) excess++;
+    // Not one by one: each removal moves all others.
     if (excess > 16 || excess * 4 > this.#entries.length) this.#forgetOldest(excess);
-    this.#budget.touch(this);
+    this.budget.touch(this);
   }
 
-  /** Puts older entries before those here; they must end where these begin. */
+  /** Adds older entries; they must end where the ones here begin. */
   prepend(older: readonly StreamEntry[]): void {
     this.#entries = [...older, ...this.#entries];
     for (const entry of older) this.#count(entry, 1);
-    this.#budget.touch(this);
+    this.budget.touch(this);
   }
 
   clear(): void {
-    this.#budget.release(this);
+    this.budget.release(this);
     this.#entries = [];
     this.#bytes = 0;
     this.#answer = null;
   }
 
-  /** The publications with offsets `from` to `to`; null where some are not here or it is too much for one answer. */
+  /** The publications with offsets `from` to `to`; null if some are not here, or if they are too many for one answer. */
   between(from: number, to: number): Run | null {
     if (to < from) return emptyRun;
     if (from < this.oldestOffset || to > (this.newest?.last ?? 0)) return null;
@@ -89,38 +87,35 @@ export class Recent {
   #count(entry: StreamEntry, sign: 1 | -1): void {
     const bytes = sign * (entry.bytes.length + entryOverheadBytes);
     this.#bytes += bytes;
-    this.#budget.bytes += bytes;
+    this.budget.bytes += bytes;
   }
 }
 
-/** What all topics together may hold. Beyond it, those that were silent longest are forgotten. */
-export class RecentBudget {
+/** The bytes that all topics together may hold. Beyond it, the topics that were idle longest are cleared. */
+export class CacheBudget {
   bytes = 0;
-  readonly #maxBytes: number;
-  /** Longest silent first. */
-  readonly #byLastUse = new Set<Recent>();
+  /** Longest idle first. */
+  readonly #byLastUse = new Set<TopicCache>();
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
+  constructor(private readonly maxBytes: number) {}
 
-  touch(recent: Recent): void {
-    this.#byLastUse.delete(recent);
-    this.#byLastUse.add(recent);
-    while (this.bytes > this.#maxBytes) {
+  touch(cache: TopicCache): void {
+    this.#byLastUse.delete(cache);
+    this.#byLastUse.add(cache);
+    while (this.bytes > this.maxBytes) {
       const [oldest] = this.#byLastUse;
       if (oldest === undefined) return;
       oldest.clear();
     }
   }
 
-  release(recent: Recent): void {
-    this.bytes -= recent.bytes;
-    this.#byLastUse.delete(recent);
+  release(cache: TopicCache): void {
+    this.bytes -= cache.bytes;
+    this.#byLastUse.delete(cache);
   }
 }
 
-/** The last offset of an answer that begins at `from`: as many as asked for and fit, one publication at least. */
+/** The last offset of an answer that begins at `from`: as many publications as asked for and as fit, one at least. */
 export function endOfAnswer(entries: readonly StreamEntry[], from: number, limit: number): number {
   let bytes = 0;
   let end = from - 1;

@@ -1,37 +1,37 @@
 /**
- * What this node has published lately: Redis has acknowledged it, and may lose its state before any other node has heard it. Then this node
- * is the last that has it, or at least knows that it is missing (lua/recover.lua).
+ * What this node has published in the last seconds. Redis has acknowledged it, but may lose its state before any other node has received it.
+ * Then only this node has it, or at least knows that it is missing (lua/recover.lua).
  */
 import type { Topic } from '@fanfare/protocol';
 import type { StreamEntry } from './stream-entry.js';
 
-/** As it is in Redis: what it holds is only read if it must be given back. */
-export type PublishedEntry = Omit<StreamEntry, 'run'>;
+/** As it is in Redis: decoded only if it must be restored. */
+export type LoggedEntry = Omit<StreamEntry, 'run'>;
 
 /** What a node remembers of a topic that it has published to. */
-export interface PublishedTopic {
+export interface LoggedTopic {
   readonly topic: Topic;
-  /** Where the topic stands at least. */
+  /** The newest position that this node knows. */
   readonly epoch: string;
   readonly offset: number;
   /** In order of offset, of this epoch. */
-  readonly entries: readonly PublishedEntry[];
-  /** Whether some of what it published is forgotten already, because it was too much. */
+  readonly entries: readonly LoggedEntry[];
+  /** Whether entries are forgotten already, because there were too many. */
   readonly isThinned: boolean;
 }
 
-/** Most bytes of publications that are remembered. If there are more, the oldest are forgotten, but not that they were published. */
+/** Most bytes of entries that are remembered. If there are more, the oldest are forgotten, but not the positions of their topics. */
 const maxBytes = 16_777_216;
-/** About what an entry takes besides its bytes. */
+/** About the memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 /**
  * Most topics that are remembered, each counted once for each second in which it was published to; about 150 bytes each. A node that publishes
  * 20,000 times a second, each time to another topic, has fewer; to go through them takes about 0.3 s. If there are more,
- * the oldest are forgotten, and {@link Published.isWhole} says so.
+ * the oldest are forgotten, and {@link PublishLog.isComplete} is false.
  */
 const maxHeads = 200_000;
 
-/** Where a topic stood at the end of a second. */
+/** The position of a topic at the end of a second. */
 interface Head {
   epoch: string;
   offset: number;
@@ -42,20 +42,20 @@ type Second = Map<Topic, Head>;
 
 interface Remembered {
   readonly topic: Topic;
-  readonly entry: PublishedEntry;
+  readonly entry: LoggedEntry;
   readonly head: Head;
   readonly second: Second;
   /** By performance.now(). */
   readonly at: number;
 }
 
-export class Published {
+export class PublishLog {
   readonly #windowSeconds: number;
-  /** The topics published to in each of the last seconds, the present one last. */
+  /** The topics published to in each of the last seconds, the current one last. */
   #seconds: Second[] = [new Map()];
   #heads = 0;
-  /** After how many more seconds everything is remembered again; 0: it is. */
-  #secondsToWhole = 0;
+  /** Seconds until everything is remembered again; 0 if it is. */
+  #secondsToComplete = 0;
   #entries: Remembered[] = [];
   #bytes = 0;
   /** When something was published last. */
@@ -63,15 +63,15 @@ export class Published {
   /** How many of the oldest entries are forgotten already. */
   #gone = 0;
 
-  /** `windowMs`: for how long it is remembered what was published. */
+  /** `windowMs`: for how long publications are remembered. */
   constructor(windowMs: number) {
-    // The present second has only just begun.
+    // The current second has only just begun.
     this.#windowSeconds = Math.ceil(windowMs / 1_000) + 1;
   }
 
-  /** Whether it is known of every topic that was published to within the window. */
-  get isWhole(): boolean {
-    return this.#secondsToWhole === 0;
+  /** Whether it has every topic that was published to within the window. */
+  get isComplete(): boolean {
+    return this.#secondsToComplete === 0;
   }
 
   /** How long ago the last publication was, in milliseconds; infinity if there was none. */
@@ -79,7 +79,7 @@ export class Published {
     return performance.now() - this.#lastAt;
   }
 
-  add(topic: Topic, entry: PublishedEntry): void {
+  add(topic: Topic, entry: LoggedEntry): void {
     const at = performance.now();
     this.#lastAt = at;
     this.#entries.push({ topic, entry, head: this.#headOf(topic, entry), second: this.#seconds.at(-1) as Second, at });
@@ -92,27 +92,27 @@ export class Published {
   }
 
   /**
-   * A second is over: forgets what is older than the window. Answers with the topics that have fallen silent: published to in the second
-   * before this one, and not since.
+   * A second is over: forgets what is older than the window. Returns the topics that have become idle: published to in the second before
+   * this one, and not since.
    *
    * To be called once a second, but not while Redis does not answer: what was published before an outage is not forgotten while it lasts.
    */
-  turn(): readonly Omit<PublishedTopic, 'entries' | 'isThinned'>[] {
+  endSecond(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
     const [before, ended] = this.#seconds.slice(-2);
-    const silent =
+    const idle =
       before === undefined || ended === undefined
         ? []
         : [...before].flatMap(([topic, { epoch, offset }]) => (ended.has(topic) ? [] : { topic, epoch, offset }));
     this.#seconds.push(new Map());
     if (this.#seconds.length > this.#windowSeconds) this.#forgetSecond(this.#seconds.shift() as Second);
-    if (this.#secondsToWhole > 0) this.#secondsToWhole--;
-    return silent;
+    if (this.#secondsToComplete > 0) this.#secondsToComplete--;
+    return idle;
   }
 
   /** What is remembered of each topic. `maxAgeMs`: entries that are older are left out. */
-  *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<PublishedTopic> {
+  *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<LoggedTopic> {
     const heads = new Map<Topic, Head>();
-    // There may be hundreds of thousands, so as little as possible is made for each.
+    // There may be hundreds of thousands, so as few objects as possible are made for each.
     for (const second of this.#seconds.toReversed()) {
       for (const [topic, head] of second) {
         const known = heads.get(topic);
@@ -120,10 +120,10 @@ export class Published {
         else if (head.isThinned || isLater(head, known)) heads.set(topic, joined(known, head));
       }
     }
-    const entriesOf = new Map<Topic, PublishedEntry[]>();
+    const entriesOf = new Map<Topic, LoggedEntry[]>();
     const oldestAt = performance.now() - maxAgeMs;
     for (const { topic, entry, at } of this.#entries.slice(this.#gone)) {
-      // Of several epochs, only the newest has not ended.
+      // Only the newest epoch of a topic has not ended.
       if (at < oldestAt || entry.epoch !== heads.get(topic)?.epoch) continue;
       const entries = entriesOf.get(topic);
       if (entries === undefined) entriesOf.set(topic, [entry]);
@@ -135,7 +135,7 @@ export class Published {
     }
   }
 
-  #headOf(topic: Topic, { epoch, last }: PublishedEntry): Head {
+  #headOf(topic: Topic, { epoch, last }: LoggedEntry): Head {
     const second = this.#seconds.at(-1) as Second;
     const head = second.get(topic);
     if (head === undefined) {
@@ -158,7 +158,7 @@ export class Published {
     for (const second of this.#seconds) if (second !== current) second.clear();
     if (current.size > maxHeads / 2) current.clear();
     this.#heads = current.size;
-    this.#secondsToWhole = this.#windowSeconds;
+    this.#secondsToComplete = this.#windowSeconds;
   }
 
   #forgetSecond(second: Second): void {

@@ -1,4 +1,4 @@
-/** The topics that a node listens to, where the test decides when Redis' answers come. */
+/** The feeds of a node, with a Redis that answers when the test says so. */
 import type { Position } from '@fanfare/protocol';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
@@ -6,8 +6,9 @@ import { Metrics } from '../src/observe/metrics.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { HistoryReader } from '../src/relay/history-reader.js';
 import { Keys } from '../src/relay/keys.js';
-import { Lines } from '../src/relay/lines.js';
 import { encodeEntry } from '../src/relay/stream-entry.js';
+import { TopicFeeds } from '../src/relay/topic-feeds.js';
+import { TopicStates } from '../src/relay/topic-state.js';
 import { TopicPolicies } from '../src/topics/policy.js';
 import { RecordedDelivery, topic } from './relay.contract.js';
 
@@ -37,24 +38,26 @@ it('a subscriber that has seen more than a read that is on the way gets the posi
     new Keys('fanfare', 0),
     new TopicPolicies(),
   );
-  const settings = { topics: new TopicPolicies(), recentBytes: 1_000_000 };
-  const delivery = new RecordedDelivery();
-  const lines = new Lines(settings, reader, delivery, pino({ level: 'silent' }), new Metrics().counters);
   const t = topic('t');
-  await lines.open(t, null);
-  expect(lines.standing(t, null).position).toEqual(at(1));
+  const states = new TopicStates(new TopicPolicies());
+  states.getOrCreate(t);
+  const delivery = new RecordedDelivery();
+  const log = pino({ level: 'silent' });
+  const feeds = new TopicFeeds(states, { recentBytes: 1_000_000 }, reader, delivery, log, new Metrics().counters);
+  await feeds.open(t, null);
+  expect(feeds.subscribeResult(t, null).position).toEqual(at(1));
 
   let letGo: () => void = () => undefined;
   answering = new Promise<void>((resolve) => {
     letGo = resolve;
   });
   offset = 2;
-  lines.onBeacon(t, at(2));
+  states.get(t)?.feed?.onBeacon(at(2));
   offset = 3;
-  const opened = lines.open(t, at(3));
+  const opened = feeds.open(t, at(3));
   letGo();
   await opened;
-  expect(lines.standing(t, at(3))).toMatchObject({ position: at(3), recovered: true });
+  expect(feeds.subscribeResult(t, at(3))).toMatchObject({ position: at(3), recovered: true });
   expect(delivery.offsets.get(t)).toEqual([2, 3]);
-  lines.close();
+  feeds.close();
 });

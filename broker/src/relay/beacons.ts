@@ -1,0 +1,53 @@
+/** Repeats the position of each topic that has become idle: a node that missed the last publication learns of it now. */
+import type { RedisMessage } from '../redis/redis.js';
+import type { GenerationSource } from './generation.js';
+import type { Keys } from './keys.js';
+import type { PublishLog } from './publish-log.js';
+
+/** The connection that publishes, as this file needs it. */
+export interface BeaconLink {
+  publish(messages: readonly RedisMessage[]): Promise<unknown>;
+}
+
+export interface BeaconCounters {
+  beaconsSent: number;
+}
+
+/** How often idle topics are looked for, in milliseconds: the log counts seconds. */
+const intervalMs = 1_000;
+
+export class Beacons {
+  readonly #timer: NodeJS.Timeout;
+  /** The clock when the last second of the log was ended. */
+  #endedAt = 0;
+
+  /** `clockMs`: the newest clock that Redis has returned (lua/heartbeat.lua). */
+  constructor(
+    private readonly log: PublishLog,
+    private readonly link: BeaconLink,
+    private readonly keys: Keys,
+    private readonly generations: GenerationSource,
+    private readonly clockMs: () => number,
+    private readonly counters: BeaconCounters,
+  ) {
+    this.#timer = setInterval(() => this.#send(), intervalMs);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #send(): void {
+    const clockMs = this.clockMs();
+    // While heartbeats get no answer, Redis may be about to lose what this node remembers: nothing is forgotten.
+    if (this.generations.generation === null || clockMs === this.#endedAt) return;
+    this.#endedAt = clockMs;
+    const messages = this.log.endSecond().map(({ topic, epoch, offset }) => {
+      return { channel: this.keys.topic(topic), message: Buffer.from(`${epoch}-${offset}`) };
+    });
+    if (messages.length === 0) return;
+    this.counters.beaconsSent += messages.length;
+    void this.link.publish(messages);
+  }
+}

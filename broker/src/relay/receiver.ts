@@ -1,0 +1,106 @@
+/** Decodes the messages of topics that Redis delivers to this node, and hands them to its subscribers or, if the topic has history, to its feed. */
+import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
+import type { Log } from '../observe/log.js';
+import type { Interest } from './interest.js';
+import { parsePosition } from './position-id.js';
+import { decodeRedisMessage } from './redis-message.js';
+import type { Delivery } from './relay.js';
+import { decodeEntry } from './stream-entry.js';
+import type { TopicState, TopicStates } from './topic-state.js';
+
+export interface ReceiverCounters {
+  redisMessagesReceived: number;
+  /** Redis messages of other nodes with a topic that nobody here wants. */
+  redisMessagesUnwanted: number;
+  /** Redis messages that could not be decoded. */
+  redisMessagesUnreadable: number;
+  gapsTold: number;
+}
+
+/** Separates the position from the entry in a message of a topic with history. A beacon has only the position. */
+const space = 0x20;
+
+export class Receiver {
+  readonly #logged = new Set<string>();
+
+  constructor(
+    private readonly nodeId: Buffer,
+    private readonly states: TopicStates,
+    private readonly interest: Interest,
+    private readonly delivery: Delivery,
+    private readonly log: Log,
+    private readonly counters: ReceiverCounters,
+  ) {}
+
+  receive(topic: Topic, message: Buffer): void {
+    this.counters.redisMessagesReceived++;
+    const state = this.states.get(topic);
+    // Messages of topics with history begin with the digits of their position.
+    if ((message[0] as number) >= space) this.#receivePlaced(state, topic, message);
+    else this.#receiveFast(state, topic, message);
+  }
+
+  /** Subscribers here may have missed publications of a topic without history. */
+  notifyGap(topic: Topic): void {
+    this.counters.gapsTold++;
+    this.delivery.notifyGap(topic, null);
+  }
+
+  #receivePlaced(state: TopicState | undefined, topic: Topic, message: Buffer): void {
+    const end = message.indexOf(space);
+    const position = parsePosition(message.toString('latin1', 0, end === -1 ? message.length : end));
+    if (position === null) return this.#warnOfUnreadable();
+    if (end === -1) {
+      if (state?.feed?.isOpen) state.feed.onBeacon(position);
+      return;
+    }
+    // A copy: the message is a view of what the socket has read, and a feed keeps entries for long.
+    const entry = decodeEntry(position, Buffer.from(message.subarray(end + 1)));
+    if (entry === null) this.#warnOfUnreadable();
+    else if (state?.hasHistory === false) this.#warnOfPolicies(topic);
+    else if (state?.feed) state.feed.receive(entry);
+    else this.counters.redisMessagesUnwanted++;
+  }
+
+  #receiveFast(state: TopicState | undefined, topic: Topic, message: Buffer): void {
+    const decoded = decodeRedisMessage(message, this.nodeId);
+    if (decoded === null) return this.#warnOfUnreadable();
+    const { isOwn, run } = decoded;
+    if (isOwn) return;
+    try {
+      checkRun(run);
+    } catch (error) {
+      // An error thrown into ioredis would end the process.
+      if (!(error instanceof LayoutError)) throw error;
+      return this.#warnOfUnreadable();
+    }
+    if (state?.hasHistory) return this.#warnOfPolicies(topic);
+    if (state !== undefined) this.interest.beforeDelivery(state);
+    if (run.count === 0) this.notifyGap(topic);
+    else if (!this.delivery.deliver(topic, null, run)) this.counters.redisMessagesUnwanted++;
+  }
+
+  #warnOfUnreadable(): void {
+    this.counters.redisMessagesUnreadable++;
+    if (this.#isLogged('unreadable')) return;
+    this.log.warn(
+      { event: 'redisMessageUnreadable' },
+      'Received a Redis message that this node cannot decode. Check whether a node of another version, or another program, uses the same FANFARE_REDIS_PREFIX. Logged once; see the metric fanfare_redis_messages_unreadable_total.',
+    );
+  }
+
+  #warnOfPolicies(topic: Topic): void {
+    this.counters.redisMessagesUnreadable++;
+    if (this.#isLogged('policies')) return;
+    this.log.error(
+      { event: 'policiesDiffer', topic },
+      'Another node publishes to this topic with a different level. This node does not deliver its publications. Give all nodes the same FANFARE_TOPICS. Logged once.',
+    );
+  }
+
+  #isLogged(what: string): boolean {
+    if (this.#logged.has(what)) return true;
+    this.#logged.add(what);
+    return false;
+  }
+}

@@ -1,0 +1,200 @@
+/** The topics with history that this node listens to: opens a feed for each, and compares feeds with Redis if they may have missed something. */
+import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { Log } from '../observe/log.js';
+import { pageBackward, pageForward, subscribeResultOf } from './history.js';
+import type { HistoryReader } from './history-reader.js';
+import { Line, type LineContext, type LineCounters, type Repair } from './line.js';
+import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
+import { CacheBudget, maxAnswerPublications } from './topic-cache.js';
+import type { TopicStates } from './topic-state.js';
+
+export interface TopicFeedsSettings {
+  /** Bytes of publications that all feeds together keep in memory. */
+  readonly recentBytes: number;
+}
+
+/** How often all feeds are compared with Redis, in milliseconds. This also extends the expiry of their histories (policy.ts, `lifeMs`). */
+const sweepMs = 20_000;
+
+/** Feeds that are repaired at the same time. */
+const maxParallelRepairs = 64;
+
+export class TopicFeeds {
+  readonly #context: Omit<LineContext, 'maxPublications'>;
+  readonly #sweep: NodeJS.Timeout;
+  #isChecking = false;
+  #isCheckWanted = false;
+  /** What the current check has repaired, for one line in the log. */
+  #repaired = { topics: new Set<Topic>(), publications: 0, gaps: 0, resets: 0 };
+
+  constructor(
+    private readonly states: TopicStates,
+    settings: TopicFeedsSettings,
+    private readonly reader: HistoryReader,
+    delivery: Delivery,
+    private readonly log: Log,
+    counters: LineCounters,
+  ) {
+    this.#context = {
+      delivery,
+      counters,
+      budget: new CacheBudget(settings.recentBytes),
+      read: (topic, epoch, from) => reader.read(topic, epoch, from),
+      readBack: (topic, epoch, last) => reader.readBack(topic, epoch, last, maxAnswerPublications),
+      renew: (topic, epoch) => reader.renew(topic, epoch),
+      onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
+    };
+    // This also finds what nothing else has found.
+    this.#sweep = setInterval(() => void this.#compare([...this.all()]), sweepMs);
+    this.#sweep.unref();
+  }
+
+  /** Those that have been read. */
+  *all(): Iterable<Line> {
+    for (const { feed } of this.states.all()) if (feed?.isOpen) yield feed;
+  }
+
+  /** Resolves once the topic's position is known and, if possible, what was published after `since` is in memory. */
+  async open(topic: Topic, since: Position | null): Promise<void> {
+    const state = this.states.get(topic);
+    if (state === undefined) throw unavailable();
+    const { historySize, lastValue } = state.policy;
+    state.feed ??= new Line(topic, { ...this.#context, maxPublications: historySize });
+    const { feed } = state;
+    if (!feed.isOpen) await feed.catchUp();
+    if (!feed.isOpen) throw feed.failure ?? unavailable();
+    // A client that comes from a node which is ahead of this one has seen more. What it has seen is in Redis.
+    // A read that was already on its way may be too old: so twice.
+    for (let reads = 0; reads < 2 && isAhead(since, feed.position); reads++) await feed.catchUp();
+    // An older position would look as if the history had been lost.
+    if (isAhead(since, feed.position) && feed.doubt !== 'none') throw feed.failure ?? unavailable();
+    const { epoch, offset } = feed.position;
+    // If the subscriber has missed too much, it reads that in pieces.
+    if (since?.epoch === epoch) await feed.reachBack(since.offset).catch(() => undefined);
+    else if (since === null && lastValue) await feed.reachBack(offset - 1).catch(() => undefined);
+  }
+
+  subscribeResult(topic: Topic, since: Position | null): SubscribeResult {
+    const state = this.states.get(topic);
+    if (!state?.feed) throw new Error(`Not listening to ${topic}.`);
+    return subscribeResultOf(state.feed.recent, state.feed.position, since, state.policy);
+  }
+
+  /**
+   * A page of the topic's history out of the memory of this node; null if it is not there, or Redis has more already. Rejects with ReplyError
+   * if Redis cannot be asked.
+   */
+  async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
+    if (this.#pageInMemory(topic, request) === null) return null;
+    // Another node may have had a publication acknowledged that this node has not received yet.
+    const there = await this.reader.position(topic);
+    const here = this.states.get(topic)?.feed?.position;
+    const isCurrent = there !== null && here?.epoch === there.epoch && here.offset >= there.offset;
+    return isCurrent ? this.#pageInMemory(topic, request) : null;
+  }
+
+  #pageInMemory(topic: Topic, request: HistoryRequest): HistoryPage | null {
+    const feed = this.states.get(topic)?.feed;
+    if (!feed?.isOpen || feed.doubt !== 'none') return null;
+    const { recent, position } = feed;
+    const { since, limit, direction } = request;
+    const end = since === null ? position.offset + 1 : since.offset;
+    const isHere =
+      direction === 'forward'
+        ? since !== null && since.epoch === position.epoch && since.offset + 1 >= recent.oldestOffset
+        : (since === null || since.epoch === position.epoch) && end - limit >= recent.oldestOffset;
+    if (!isHere) return null;
+    return (direction === 'forward' ? pageForward : pageBackward)(position, recent.entries, request);
+  }
+
+  /** Redis may have lost something: all feeds may have missed messages. */
+  doubtTails(): void {
+    for (const { feed } of this.states.all()) feed?.casts('tail');
+  }
+
+  /** Redis has lost something, and this node was not there when the others restored it. */
+  doubtAll(): void {
+    for (const { feed } of this.states.all()) feed?.casts('proof');
+  }
+
+  /** Compares all feeds that are in doubt with Redis, and repairs those that differ. One check at a time; if called meanwhile, another follows. */
+  check(): void {
+    this.#isCheckWanted = true;
+    if (!this.#isChecking) void this.#check();
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+  }
+
+  async #check(): Promise<void> {
+    this.#isChecking = true;
+    // At the end of the turn: all calls of one turn lead to one check.
+    await new Promise(setImmediate);
+    while (this.#isCheckWanted) {
+      this.#isCheckWanted = false;
+      const doubtful = [...this.all()].filter(({ doubt }) => doubt !== 'none');
+      if (doubtful.length === 0) continue;
+      const startedAt = performance.now();
+      this.#repaired = { topics: new Set(), publications: 0, gaps: 0, resets: 0 };
+      await this.#compare(doubtful);
+      const left = doubtful.filter(({ doubt }) => doubt !== 'none').length;
+      // Redis could not be asked: logged when it can.
+      if (left === doubtful.length) continue;
+      const { publications, gaps, resets } = this.#repaired;
+      const topics = this.#repaired.topics.size;
+      const ms = Math.round(performance.now() - startedAt);
+      this.log.info(
+        { event: 'topicsCompared', compared: doubtful.length, left, ...this.#repaired, topics, ms },
+        `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed publications. Delivered ${publications} publications late; sent ${gaps} gaps and ${resets} resets.`,
+      );
+    }
+    // In the same turn in which no further check was wanted.
+    this.#isChecking = false;
+  }
+
+  /** Asks Redis for the positions of feeds, and reads what they have missed. */
+  async #compare(feeds: readonly Line[]): Promise<void> {
+    // Doubt that arises from now on stays.
+    const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));
+    const behind: Line[] = [];
+    try {
+      const positions = await this.reader.positions(feeds.map(({ topic }) => topic));
+      for (const [index, { feed, doubt, before }] of asked.entries()) {
+        const there = positions[index] ?? null;
+        const { epoch, offset } = feed.position;
+        // Publications received while Redis was being asked may be newer than its answer.
+        const agrees = there?.epoch === epoch && there.offset >= before.offset && there.offset <= offset;
+        if (agrees && doubt !== 'proof') continue;
+        if (doubt !== 'none') feed.casts(doubt);
+        behind.push(feed);
+      }
+    } catch {
+      // Redis cannot be asked: doubt stays until it can.
+      for (const { feed, doubt } of asked) if (doubt !== 'none') feed.casts(doubt);
+      return;
+    }
+    const repair = async (): Promise<void> => {
+      for (let feed = behind.pop(); feed !== undefined; feed = behind.pop()) await feed.catchUp();
+    };
+    await Promise.all(Array.from({ length: Math.min(maxParallelRepairs, behind.length) }, repair));
+  }
+
+  #onRepaired(topic: Topic, { publications, outcome }: Repair): void {
+    this.#repaired.topics.add(topic);
+    this.#repaired.publications += publications;
+    if (outcome === 'gap') this.#repaired.gaps++;
+    if (outcome === 'reset') this.#repaired.resets++;
+    this.log.debug({ event: 'topicRepaired', topic, publications, outcome }, 'A topic had missed publications.');
+  }
+}
+
+/** Whether a topic at `here` has not reached a position. Later epochs are greater (lua/stream.lua). */
+function isAhead(position: Position | null, here: Position): boolean {
+  if (position === null) return false;
+  return position.epoch > here.epoch || (position.epoch === here.epoch && position.offset > here.offset);
+}
+
+function unavailable(): ReplyError {
+  return new ReplyError('unavailable', 'The history is unavailable: Redis does not respond. Retry.');
+}
