@@ -59,6 +59,6 @@ export default defineConfig({
     ],
     exclude: ['**/node_modules/**'],
     // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.
-    maxWorkers: 3,
+    maxWorkers: 4,
   },
 });

@@ -29,10 +29,10 @@ class Publisher {
     for (let left = count; left > 0; left--) await this.#publishOne();
   }
 
-  /** Goes on until {@link stop}, some hundred times a second: as fast as possible would cost most of the time of this file. */
+  /** Goes on until {@link stop}, at most 300 times a second: as fast as possible would cost most of the time of this file. */
   start(): void {
     this.#running = (async () => {
-      for (; !this.#isOver; await delay(1)) await this.#publishOne();
+      for (; !this.#isOver; await delay(3)) await this.#publishOne();
     })();
   }
 
