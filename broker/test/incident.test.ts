@@ -217,12 +217,12 @@ describe('the log of those who are refused', () => {
     const { counters } = new Metrics();
     counters.slowSubscribers = 5;
     const refusals = new Refusals(counters, log);
-    refusals.tell();
+    refusals.write();
     expect(lines).toEqual([]);
     counters.slowSubscribers += 2;
     counters.handshakesLimited += 7;
-    refusals.tell();
-    refusals.tell();
+    refusals.write();
+    refusals.write();
     expect(lines.length).toBe(1);
     expect(lines[0]).toMatchObject({ event: 'refusals', slowSubscribers: 2, handshakesLimited: 7 });
     expect(lines[0]?.['reasons']).toBeUndefined();
