@@ -90,9 +90,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     expect(files.filter((file) => /\/uws_[^/]*\.node$/.test(file))).toEqual([
       `node_modules/uWebSockets.js/${platform}`,
     ]);
-    const ours = files.filter(
-      (file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile(),
-    );
+    const ours = files.filter((file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile());
     expect(
       ours.filter((file) => !/^(broker|protocol)\/dist\/.*\.js$|^broker\/lua\/|^LICENSE$|package.*\.json$/.test(file)),
     ).toEqual([]);
