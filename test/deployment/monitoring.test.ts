@@ -233,7 +233,7 @@ describe('npm run dashboard', () => {
     });
     expect(run('dark')).toMatchObject({
       status: 2,
-      stderr: '"dark" stands where an option was expected. See --help.\n',
+      stderr: 'Unexpected argument "dark". See --help.\n',
     });
   });
 });

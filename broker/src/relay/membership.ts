@@ -214,7 +214,7 @@ export class Membership {
     const text = message.toString('latin1');
     if (text === this.settings.nodeId) return;
     if (text.startsWith(leaving)) return this.#nodes.forget(text.slice(leaving.length));
-    if (text.startsWith(publishing)) return this.#nodes.hearPublishing(text.slice(publishing.length));
+    if (text.startsWith(publishing)) return this.#nodes.markPublishing(text.slice(publishing.length));
     this.recovery.ask();
     void this.#beat(false);
   }
@@ -280,7 +280,7 @@ export class Membership {
   #onAnswer([living, clock, nodes, open, connections, unpublished]: HeartbeatAnswer, askedAt: number): void {
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     if (clock > this.#clock.ms) this.#clock = { ms: clock, askedAt };
-    this.#nodes.hear(living, unpublished);
+    this.#nodes.update(living, unpublished);
   }
 
   // The probe.

@@ -302,14 +302,14 @@ export class RedisRelay implements Relay {
 
   async retire(): Promise<void> {
     await this.flush();
-    while (this.#publishLog.silentMs < leaseMs) await delay(Math.max(1, leaseMs - this.#publishLog.silentMs));
+    while (this.#publishLog.idleMs < leaseMs) await delay(Math.max(1, leaseMs - this.#publishLog.idleMs));
   }
 
   async close(): Promise<void> {
     await this.flush();
     this.#isClosed = true;
     this.#beacons.close();
-    if (this.#publishLog.silentMs >= leaseMs) await this.#membership.leave();
+    if (this.#publishLog.idleMs >= leaseMs) await this.#membership.leave();
     this.#window.close();
     this.#membership.close();
     this.#evictions.close();
