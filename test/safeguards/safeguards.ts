@@ -823,7 +823,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'room on the admin port',
     about: 'probes are answered while somebody holds its sockets',
     file: 'broker/src/node/admin.ts',
-    find: 'boundSockets(http);',
+    find: 'limitSockets(http);',
     replace: 'http.maxConnections = 128;',
     testFile: 'broker/test/admin.test.ts',
     test: 'answers every probe while somebody holds more',
