@@ -124,8 +124,8 @@ describe('the log of a Redis that comes and goes', () => {
       const settings = { ...config, redisUrl: 'redis://127.0.0.1:1' };
       const link = new PublisherLink(settings, log, new Metrics().counters, {});
       for (let second = 0; second <= 20; second++) {
-        link.complain(new Error('OOM'));
-        if (second === 5) link.complain(new Error('MISCONF'));
+        link.report(new Error('OOM'));
+        if (second === 5) link.report(new Error('MISCONF'));
         vi.advanceTimersByTime(1_000);
       }
       await link.close();

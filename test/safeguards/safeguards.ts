@@ -825,7 +825,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'room on the admin port',
     about: 'probes are answered while somebody holds its sockets',
     file: 'broker/src/node/admin.ts',
-    find: 'boundSockets(http);',
+    find: 'limitSockets(http);',
     replace: 'http.maxConnections = 128;',
     testFile: 'broker/test/admin.test.ts',
     test: 'answers every probe while somebody holds more',
@@ -846,7 +846,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '...(canDieWithSupervisor ? dieWithSupervisor : []),',
     replace: '',
     testFile: 'broker/test/workers.test.ts',
-    test: 'also one that is stopped',
+    test: 'one worker hangs and the other one is stopped',
   },
   {
     name: 'revoking here first',

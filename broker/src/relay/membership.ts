@@ -26,7 +26,7 @@ export interface HeartbeatLink extends CallingLink {
   /** Takes what Redis answered to a write. */
   noteWrite(answer: unknown): void;
   /** Takes an error that Redis gave for one of several things asked in a call. */
-  complain(error: Error): void;
+  report(error: Error): void;
   outputBufferBytes(clientId: number): Promise<number>;
 }
 
@@ -304,7 +304,7 @@ export class Membership {
     // Only then: a demoted master refuses writes and still serves the same generation, which would restart the probe without end.
     else if (outcome.message.startsWith('STALE')) this.recovery.ask();
     // The link has logged an error of the whole call.
-    else if (outcome !== answer) this.publisher.complain(outcome);
+    else if (outcome !== answer) this.publisher.report(outcome);
   }
 
   #judge(probe: Probe): void {
