@@ -7,8 +7,8 @@ import { connect, type Socket } from 'node:net';
 import { blankData, nowUs, writeStamp } from '@fanfare/kit/stamp';
 import { Arrivals } from './arrivals.js';
 import { pace } from './pace.js';
-import type { PeerAnswer, PeerCommand } from './plain-way.js';
-import { type Traffic, topicNames } from './way.js';
+import type { PeerAnswer, PeerCommand } from './plain-path.js';
+import { type Traffic, topicNames } from './publish-path.js';
 
 interface Peer {
   carryOut(command: PeerCommand): Promise<PeerAnswer>;

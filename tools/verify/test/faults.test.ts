@@ -1,14 +1,14 @@
 /** Every fault that the checker knows, in a short form: `npm run verify` runs them long and under load. */
 import { describe, expect, it } from 'vitest';
-import { hasCompiler } from '../src/fake-clock.js';
-import type { Fault } from '../src/fault.js';
+import { hasCompiler } from '../src/cluster/fake-clock.js';
+import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
+import type { Fault } from '../src/faults/fault.js';
 import { faults } from '../src/faults/index.js';
-import { runTrial, type TrialOptions } from '../src/trial.js';
 
-const options: TrialOptions = {
+const options: FaultRunOptions = {
   rate: 100,
   topics: 10,
-  lanesPerTopic: 1,
+  publishersPerTopic: 1,
   subscribers: 12,
   topicsPerSubscriber: 2,
   bytes: 100,
@@ -21,7 +21,7 @@ const options: TrialOptions = {
 // Side by side: they mostly wait.
 describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
   const check = async (_: string, fault: Fault): Promise<void> => {
-    const { reasons, findings, published } = await runTrial(fault, options, () => {});
+    const { reasons, findings, published } = await runFault(fault, options, () => {});
     expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
     expect(findings).toMatchObject({ lost: 0, duplicates: 0, outOfOrder: 0, corrupt: 0, untoldGaps: 0, toldGaps: 0 });
     expect(published.acknowledged).toBeGreaterThan(0);
@@ -39,7 +39,7 @@ describe.concurrent('nothing is lost, doubled, out of order or untold', () => {
   )(
     'at level durable, with fault %s',
     async (_, fault) => {
-      const { reasons, findings, published } = await runTrial(fault, { ...options, level: 'durable' }, () => {});
+      const { reasons, findings, published } = await runFault(fault, { ...options, level: 'durable' }, () => {});
       expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
       expect(published.acknowledged).toBeGreaterThan(0);
     },
