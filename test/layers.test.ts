@@ -52,8 +52,8 @@ const order: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   'tools/abuse': [
-    ...['main.ts', 'report.ts', 'command-line.ts', 'attack-run.ts', 'control-clients.ts', 'attacker-process.ts'],
-    ...['attacker-main.ts', 'target.ts', 'attacks', 'attack.ts', 'attackers.ts', 'hook.ts', 'peer.ts', 'frames.ts'],
+    ...['main.ts', 'report.ts', 'command-line.ts', 'attack-run.ts', 'control-clients.ts', 'attacker-main.ts'],
+    ...['attacker-process.ts', 'target.ts', 'attacks', 'attack.ts', 'attackers.ts', 'hook.ts', 'peer.ts', 'frames.ts'],
     ...['outcome.ts', 'keys.ts'],
   ],
   'tools/fuzz': [

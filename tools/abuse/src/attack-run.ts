@@ -86,13 +86,13 @@ export async function runAttack(attack: Attack, options: AttackRunOptions): Prom
   for (let round = 0; round < options.rounds; round++) {
     const seconds = Math.max(options.seconds, attack.leastSeconds);
     const attackerProcess = parts.use(new AttackerProcess(attack, target, seconds, options.attackerCpu));
-    await attackerProcess.ready();
+    await attackerProcess.ask('start', null);
     controlClients.takeLatency();
     await delay(options.seconds * 1_000);
     const before = controlClients.takeLatency();
     await readLag(nodes);
     const [report, [during, lag]] = await Promise.all([
-      attackerProcess.attackers(),
+      attackerProcess.attack(),
       // What comes later than the attack is none of it: the attackers wait for the last answers.
       delay(seconds * 1_000).then(async () => [controlClients.takeLatency(), await readLag(nodes)] as const),
     ]);

@@ -1,24 +1,30 @@
-/** The attackers' process: carries out one attack when its parent says so, tells what was seen, and ends. */
-import { once } from 'node:events';
-import { type Addresses, Attackers, type LinkCommand } from './attackers.js';
+/** The process of the attackers. */
+import { serve } from '@fanfare/kit/worker';
+import type { AttackerCommands } from './attacker-process.js';
+import { Attackers, type LinkCommand } from './attackers.js';
 import { attacks } from './attacks/index.js';
 
-const [name = '', addresses = '', seconds = ''] = process.argv.slice(2);
-const chosen = attacks.find((attack) => attack.name === name);
-if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
+let onLinked = (): void => {};
+
+const notify = serve<AttackerCommands, LinkCommand>({
+  start: () => null,
+  attack: async ({ name, target, seconds }) => {
+    const chosen = attacks.find((attack) => attack.name === name);
+    if (chosen === undefined) throw new Error(`There is no attack ${name}.`);
+    const attackers = new Attackers(target, seconds, chosen.answers, link);
+    await chosen.run(attackers);
+    return await attackers.report();
+  },
+  linked: () => {
+    onLinked();
+    return null;
+  },
+});
 
 /** Resolves once the parent has done it. */
-async function link(command: LinkCommand): Promise<void> {
-  process.send?.(command);
-  await once(process, 'message');
+function link(command: LinkCommand): Promise<void> {
+  notify(command);
+  return new Promise((resolve) => {
+    onLinked = resolve;
+  });
 }
-
-process.once('message', async () => {
-  const target = JSON.parse(addresses) as Addresses;
-  const attackers = new Attackers(target, Number(seconds), chosen.answers, link);
-  await chosen.run(attackers);
-  process.send?.(await attackers.report(), () => process.exit());
-});
-// The parent is gone: so is the reason to be here.
-process.once('disconnect', () => process.exit(1));
-process.send?.('ready');

@@ -1,9 +1,11 @@
-/** The process of a swarm: opens subscribers and judges them as its parent tells it to. */
+/** The process of a swarm: opens subscribers and judges them. */
 import { createHistogram } from 'node:perf_hooks';
+import { serve } from '@fanfare/kit/worker';
 import { Balancer } from '@fanfare/local-cluster';
+import type { NumberOfStream } from '../checker/subscriber-group.js';
 import { Subscribers } from '../checker/subscribers.js';
 import { TopicOrder } from '../checker/topic-order.js';
-import type { SwarmCommand, SwarmCommandName, SwarmCommands, SwarmMessage, SwarmOptions } from './swarm.js';
+import type { SwarmCommands, SwarmOptions } from './swarm.js';
 
 const progressIntervalMs = 50;
 const rememberedPositions = 16_384;
@@ -35,54 +37,37 @@ async function open({ name, clients, ports, topics }: SwarmOptions): Promise<nul
   subscribers = opened;
   const streams = topics.flatMap((plan) => plan.streams);
   setInterval(() => {
-    send({ type: 'progress', reached: streams.map((stream) => [stream, opened.reached(stream)]) });
+    report(new Map(streams.map((stream) => [stream, opened.reached(stream)])));
   }, progressIntervalMs);
   return null;
 }
 
-const carryOut: { [Name in SwarmCommandName]: (given: SwarmCommands[Name][0]) => Promise<SwarmCommands[Name][1]> } = {
+const report = serve<SwarmCommands, NumberOfStream>({
   open,
-  loadBegins: async () => {
+  loadBegins: () => {
     published = Number.MAX_SAFE_INTEGER;
     return null;
   },
-  faultBegins: async () => {
+  faultBegins: () => {
     faultBeganMs = performance.now();
     subscribers?.faultBegins();
     return null;
   },
-  faultEnds: async () => {
+  faultEnds: () => {
     subscribers?.faultEnds();
     return null;
   },
-  resumption: async () => ({
+  resumption: () => ({
     count: resumed.size,
     p50Ms: resumption.percentile(50),
     p99Ms: resumption.percentile(99),
     maxMs: resumed.size === 0 ? 0 : resumption.max,
   }),
-  catchUp: async ({ targets, patience }) => await opened().catchUp(new Map(targets), patience),
-  judge: async (ledgers) => await opened().judge(new Map(ledgers)),
-};
+  catchUp: ({ targets, patience }) => opened().catchUp(targets, patience),
+  judge: (ledgers) => opened().judge(ledgers),
+});
 
 function opened(): Subscribers {
   if (subscribers === null) throw new Error('There are no subscribers yet.');
   return subscribers;
 }
-
-function send(message: SwarmMessage): void {
-  process.send?.(message);
-}
-
-async function answer<Name extends SwarmCommandName>({ id, name, given }: SwarmCommand<Name>): Promise<void> {
-  try {
-    send({ type: 'answer', id, answer: await carryOut[name](given) });
-  } catch (error) {
-    send({ type: 'failed', id, message: (error as Error).message });
-  }
-}
-
-process.on('message', (command: SwarmCommand) => void answer(command));
-
-// The parent is gone: so is the reason to be here.
-process.on('disconnect', () => process.exit());

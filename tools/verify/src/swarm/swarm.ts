@@ -1,8 +1,6 @@
 /** Subscribers in a process of their own, as the checker sees them: many clients would keep one process too busy. */
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { within } from '@fanfare/kit/within';
+import { Worker } from '@fanfare/kit/worker';
 import type { VerifyTopic } from '../checker/numbered.js';
 import type { LedgerEntries } from '../checker/publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from '../checker/subscriber-group.js';
@@ -25,45 +23,24 @@ export interface Resumption {
   readonly maxMs: number;
 }
 
-/** What each command is given, and what its answer brings. */
-export interface SwarmCommands {
+export type SwarmCommands = {
   open: [SwarmOptions, null];
   loadBegins: [null, null];
   faultBegins: [null, null];
   faultEnds: [null, null];
   resumption: [null, Resumption];
-  catchUp: [{ readonly targets: readonly (readonly [number, number])[]; readonly patience: Patience }, boolean];
-  judge: [readonly (readonly [number, LedgerEntries])[], GroupReport];
-}
-
-export type SwarmCommandName = keyof SwarmCommands;
-
-export interface SwarmCommand<Name extends SwarmCommandName = SwarmCommandName> {
-  readonly id: number;
-  readonly name: Name;
-  readonly given: SwarmCommands[Name][0];
-}
-
-export type SwarmMessage =
-  | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
-  | { readonly type: 'failed'; readonly id: number; readonly message: string }
-  /** Up to which number all subscribers of a stream have come; sent all the time. */
-  | { readonly type: 'progress'; readonly reached: readonly (readonly [number, number])[] };
+  catchUp: [{ readonly targets: NumberOfStream; readonly patience: Patience }, boolean];
+  judge: [ReadonlyMap<number, LedgerEntries>, GroupReport];
+};
 
 const main = fileURLToPath(new URL('../../dist/swarm/swarm-main.js', import.meta.url));
 const openTimeoutMs = 60_000;
 const answerTimeoutMs = 30_000;
 
 export class Swarm implements SubscriberGroup {
-  readonly #child: ChildProcess;
-  readonly #waiting = new Map<
-    number,
-    { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void }
-  >();
-  readonly #ended: Promise<void>;
+  readonly #worker = new Worker<SwarmCommands, NumberOfStream>(main, 'A process of subscribers');
+  /** The number up to which all subscribers of a stream have received it; the process sends it all the time. */
   #reached: NumberOfStream;
-  #lastId = 0;
-  #hasEnded = false;
 
   /** Resolves once all clients are subscribed. The load must not have begun. */
   static async open(options: SwarmOptions): Promise<Swarm> {
@@ -79,13 +56,9 @@ export class Swarm implements SubscriberGroup {
 
   private constructor({ topics }: SwarmOptions) {
     this.#reached = new Map(topics.flatMap(({ streams }) => streams.map((stream) => [stream, 0] as const)));
-    this.#child = fork(main, { execArgv: [] });
-    this.#child.on('message', (message: SwarmMessage) => this.#onMessage(message));
-    this.#child.on('error', () => {});
-    this.#ended = once(this.#child, 'exit').then(() => {
-      this.#hasEnded = true;
-      for (const { reject } of this.#waiting.values()) reject(new Error('A process of subscribers has ended.'));
-    });
+    this.#worker.onNotice = (reached) => {
+      this.#reached = reached;
+    };
   }
 
   /** From now on publications may come. */
@@ -111,41 +84,22 @@ export class Swarm implements SubscriberGroup {
   }
 
   catchUp(targets: NumberOfStream, patience: Patience): Promise<boolean> {
-    return this.#ask('catchUp', { targets: [...targets], patience }, patience.maxMs + answerTimeoutMs);
+    return this.#ask('catchUp', { targets, patience }, patience.maxMs + answerTimeoutMs);
   }
 
   judge(ledgers: ReadonlyMap<number, LedgerEntries>): Promise<GroupReport> {
-    return this.#ask('judge', [...ledgers]);
+    return this.#ask('judge', ledgers);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#hasEnded) this.#child.kill('SIGKILL');
-    await this.#ended;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#worker[Symbol.asyncDispose]();
   }
 
-  async #ask<Name extends SwarmCommandName>(
+  #ask<Name extends keyof SwarmCommands>(
     name: Name,
-    given: SwarmCommands[Name][0],
+    input: SwarmCommands[Name][0],
     timeoutMs = answerTimeoutMs,
   ): Promise<SwarmCommands[Name][1]> {
-    const id = ++this.#lastId;
-    const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    if (this.#hasEnded) throw new Error('A process of subscribers has ended.');
-    this.#child.send({ id, name, given } satisfies SwarmCommand<Name>);
-    try {
-      return (await within(
-        timeoutMs,
-        answer,
-        `A process of subscribers did not answer "${name}"`,
-      )) as SwarmCommands[Name][1];
-    } finally {
-      this.#waiting.delete(id);
-    }
-  }
-
-  #onMessage(message: SwarmMessage): void {
-    if (message.type === 'progress') this.#reached = new Map(message.reached);
-    else if (message.type === 'answer') this.#waiting.get(message.id)?.resolve(message.answer);
-    else this.#waiting.get(message.id)?.reject(new Error(message.message));
+    return this.#worker.ask(name, input, timeoutMs);
   }
 }
