@@ -1,10 +1,10 @@
--- Where topics stand; keeps their streams alive.
+-- Returns the positions of topics, and extends the expiry of their streams.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
--- ARGV[1]   floor: an epoch that is lower has ended
--- ARGV[2..] for each topic: how long its stream lives on from now, in ms
+-- ARGV[1]   minimum epoch: lower ones have ended
+-- ARGV[2..] for each topic: when its stream expires, in ms from now
 --
 -- Returns for each topic the position of its newest publication, or '' if it has no history.
 local answer = {}

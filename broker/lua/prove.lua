@@ -1,15 +1,15 @@
--- Looks whether a topic's stream holds what a node has published to it: it may have published to a server that is no longer the master.
--- If something is missing, the topic gets another epoch, which all its subscribers are told: no other node knows of it.
+-- Checks whether a topic's stream holds what a node has published to it: that server may no longer be the master.
+-- If something is missing, no other node knows it. The topic gets another epoch, and all its subscribers get a reset.
 --
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
--- ARGV[1]  floor: an epoch that is lower has ended
+-- ARGV[1]  minimum epoch: lower ones have ended
 -- ARGV[2]  epoch of the entries
 -- then for each entry: offset of its first publication, the entry (stream-entry.ts), number of messageIds, the messageIds. An entry with
--- messageIds is known by them, and may be ''. One that is '' without messageIds cannot be proved
+-- messageIds is found by them, and may be ''. One that is '' without messageIds cannot be proved
 --
--- Returns 1 if the topic got another epoch, else 0. A publication that is older than all of the history may have been there.
+-- Returns 1 if the topic got another epoch, else 0. A publication older than the whole history counts as present.
 local stream, epoch = KEYS[3], ARGV[2]
 local last = lastId(stream, ARGV[1])
 if not last then return 0 end

@@ -1,47 +1,47 @@
--- Takes in runs of publications, each of one topic: numbers them without holes, keeps them in the topic's stream, and sends
--- them to every node that listens. One step for each run: nobody sees half of it.
+-- Publishes runs of publications, each of one topic: numbers them without holes, adds them to the topic's stream, and sends them to every
+-- node that listens. All of this is one atomic step.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
--- KEYS[3..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may come several times)
+-- KEYS[3..] for each run: the topic's stream, which is also the name of its pub/sub channel (a topic may occur several times)
 -- ARGV[1]   the generation that the node knows
--- ARGV[2]   its floor: an epoch that is lower has ended
+-- ARGV[2]   its minimum epoch: lower ones have ended
 -- ARGV[3]   how long a messageId is remembered, in ms
 -- ARGV[4]   1 if WAIT follows; ''
 -- then for each run:
---   epoch of the topic, as far as the node knows; ''
---   offset before which nothing need be kept; '' leaves the stream as long as it is
---   how long the stream lives on, in ms; negative: only where it is made now
+--   epoch of the topic, if the node knows it; ''
+--   offset before which the stream may be trimmed; '' leaves the stream as it is
+--   when the stream expires, in ms from now; negative: only if it is created now
 --   number of publications
 --   the entry (stream-entry.ts): version, count, length of the run, run, messageIds
---   1 where it is to be seen whether old messageIds can be forgotten; ''
+--   1 to check whether old messageIds can be forgotten; ''
 --   number of messageIds, then of each: place in the run (0 the first), messageId
 --
 -- Returns for each run one of
 --   'epoch-offset' of its first publication
---   {'epoch-offset' or '' where none was left, then for each messageId: '' or the position at which it was published before}:
+--   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was published before}:
 --     publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: the generation is another one, and nothing was done at all.
--- Error UNPROVEN: all publications are known already, but it cannot be known whether replicas have them.
--- If a topic's stream is gone, its history ends, and another one begins with another epoch.
+-- Error UNPROVEN: all publications are known already, but replicas cannot be asked for them.
+-- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE the generation is another one')
 end
 
-local floor, window = ARGV[2], tonumber(ARGV[3])
+local minEpoch, window = ARGV[2], tonumber(ARGV[3])
 
 local function add(stream, epoch, entry)
   return redis.pcall('XADD', stream, 'NOMKSTREAM', epoch .. '-*', '', entry)
 end
 
--- Forgets what is before an offset. The entry that holds the offset may begin before it, and stays whole.
+-- Removes entries before an offset. The entry that holds the offset may begin before it, and is kept whole.
 local function trim(stream, epoch, oldest)
   local id = entryAt(stream, epoch, tonumber(oldest))
   if id then redis.call('XTRIM', stream, 'MINID', '~', id) end
 end
 
--- Which of the run's messageIds the topic has had: place in the run -> position; nil where it has had none.
+-- The messageIds of the run that the topic has had already: place in the run -> position; nil if there are none.
 local function findKnown(ids, from, count)
   local names = {}
   for i = 1, count do names[i] = ARGV[from + 2 * i - 1] end
@@ -72,7 +72,7 @@ local function unknownIds(known, from, count)
   return ids
 end
 
--- Whether an error says that the stream is not the one that the node knows: another epoch, or no stream at all.
+-- Whether an error shows that the stream is not the one that the node knows: it has another epoch, or is no stream.
 local function isAnother(added)
   return type(added) == 'table' and (string.find(added.err, 'equal or smaller', 1, true) or string.find(added.err, 'WRONGTYPE', 1, true))
 end
@@ -81,7 +81,7 @@ end
 local function publish(stream, epoch, ttl, entry)
   local added = epoch ~= '' and add(stream, epoch, entry)
   if not added or isAnother(added) then
-    epoch = epochOf(lastId(stream, floor) or begin(stream, floor, ttl))
+    epoch = epochOf(lastId(stream, minEpoch) or begin(stream, minEpoch, ttl))
     added = add(stream, epoch, entry)
   end
   return added, epoch
@@ -93,7 +93,7 @@ local at = 5
 for k = 3, #KEYS do
   local stream, ids = KEYS[k], KEYS[k] .. ':ids'
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
-  local turn, idCount, from = ARGV[at + 5], tonumber(ARGV[at + 6]), at + 7
+  local rotates, idCount, from = ARGV[at + 5], tonumber(ARGV[at + 6]), at + 7
   at = from + 2 * idCount
   local known = idCount > 0 and findKnown(ids, from, idCount)
   local fresh
@@ -112,7 +112,7 @@ for k = 3, #KEYS do
       if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
       if count > 1 or idCount > 0 then
         local first = offsetOf(answer)
-        -- The entry's id is the offset of its first publication; the next entry's comes behind its last.
+        -- The entry's id has the offset of its first publication; that of the next entry must follow its last.
         if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
         local args = {}
         if fresh then
@@ -126,7 +126,7 @@ for k = 3, #KEYS do
             args[i + 1] = idOf(epoch, first + ARGV[from + i - 1])
           end
         end
-        if #args > 0 then remember(ids, turn ~= '' and window, args) end
+        if #args > 0 then remember(ids, rotates ~= '' and window, args) end
       end
       redis.call('PUBLISH', stream, answer .. ' ' .. entry)
     end
@@ -138,7 +138,7 @@ for k = 3, #KEYS do
   answers[k - 2] = answer
 end
 -- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all was known, it would return at
--- once, whether or not a replica has what was published before. So something is written that is true already.
+-- once, whether or not a replica has what was published before. So this writes a value that is there already.
 if ARGV[4] == '1' and hasKnown and not hasWritten and redis.pcall('SET', KEYS[1], ARGV[1]).err then
   return redis.error_reply('UNPROVEN the publications are known, but Redis takes no writes')
 end

@@ -3,14 +3,14 @@
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
--- ARGV[1]  floor: an epoch that is lower has ended
--- ARGV[2]  epoch; '' for whichever the topic has
+-- ARGV[1]  minimum epoch: lower ones have ended
+-- ARGV[2]  epoch; '' for that of the topic
 -- ARGV[3]  offset of the last publication that is wanted; '' for the newest
 -- ARGV[4]  publications that are wanted
--- ARGV[5]  most bytes of entries to answer with; one entry is answered however long it is
+-- ARGV[5]  most bytes of entries to return; one entry is returned however long it is
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, the newest first; there may be
--- more. The first one may continue after what is wanted. If the topic has another epoch there are no entries. An empty array if the topic
+-- more. The first one may end after the wanted offset. If the topic has another epoch, there are no entries. An empty array if the topic
 -- has no history.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])

@@ -1,21 +1,21 @@
--- Where a topic stands, and what was published after a position. A topic without a history gets one: a subscriber needs a position.
+-- The position of a topic, and what was published after another position. A topic without a history gets one: a subscriber needs a position.
 --
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
--- ARGV[1]  floor: an epoch that is lower has ended
--- ARGV[2]  how long the stream lives on from now, in ms
+-- ARGV[1]  minimum epoch: lower ones have ended
+-- ARGV[2]  when the stream expires, in ms from now
 -- ARGV[3]  epoch of the position; '' if only the topic's own position is wanted
 -- ARGV[4]  offset of the first publication that is wanted
 -- ARGV[5]  publications that are wanted
--- ARGV[6]  most bytes of entries to answer with; one entry is answered however long it is
+-- ARGV[6]  most bytes of entries to return; one entry is returned however long it is
 -- ARGV[7]  the generation that the node knows
--- ARGV[8]  1 to give the topic another epoch first, if it has that of the position: what it holds is not what the node knows
+-- ARGV[8]  1 to give the topic another epoch first, if it has that of the position: it does not hold what the node knows
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the
 -- epoch of the position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, this
--- is the first entry that was published under that one: it shows where that began.
--- Error STALE: there is no history, and the generation is another one: the history may be lost and not given back yet.
+-- is the first entry that was published under that one: it shows where that epoch began.
+-- Error STALE: there is no history, and the generation is another one: the history may be lost and not restored yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if last then
@@ -24,7 +24,7 @@ if last then
 elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
   return redis.error_reply('STALE the generation is another one')
 else
-  -- A client that asks for many topics that nobody publishes to must not fill Redis for long. Nodes with subscribers keep it alive.
+  -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend the expiry.
   last = begin(stream, ARGV[1], math.min(tonumber(ARGV[2]), 60000))
 end
 local answer = { last }

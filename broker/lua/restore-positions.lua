@@ -1,14 +1,14 @@
--- Gives back where topics stand of which a node remembers no publications. A topic that Redis has nothing of, or only a history that
--- ended before, continues there: its offsets are not given again, and its subscribers need not be told of another epoch.
+-- Restores the positions of topics of which a node remembers no publications. If Redis has no history of a topic, or only one that ended
+-- before, the topic continues at that position: its offsets are not used again, and its subscribers need no reset.
 --
--- KEYS[1]   generation. There is none while nodes give back what they remember
+-- KEYS[1]   generation. There is none while nodes restore what they remember
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
--- ARGV[1]   floor: an epoch that is lower has ended
--- then for each topic: epoch, offset after which that epoch began ('' if the node does not know), offset, how long the stream lives on from
--- now in ms
+-- ARGV[1]   minimum epoch: lower ones have ended
+-- then for each topic: epoch, offset after which that epoch began ('' if the node does not know), offset, when the stream
+-- expires, in ms from now
 --
--- Returns how many topics were given back.
+-- Returns how many positions were restored.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local restored = 0
 for k = 3, #KEYS do

@@ -1,23 +1,23 @@
--- Gives back to a topic's stream what Redis has lost of it and a node remembers. What is there already is left as it is.
+-- Adds to a topic's stream what Redis has lost and a node remembers. What is there already is left as it is.
 --
--- KEYS[1]  generation. There is none while nodes give back what they remember. If there is one, this node is too late: others may have
---          published since, and nothing is given back
+-- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late: others may have
+--          published since, and nothing is restored
 -- KEYS[2]  newest epoch
 -- KEYS[3]  the topic's stream
--- ARGV[1]  floor: an epoch that is lower has ended
--- ARGV[2]  how long the stream lives on from now, in ms
+-- ARGV[1]  minimum epoch: lower ones have ended
+-- ARGV[2]  when the stream expires, in ms from now
 -- ARGV[3]  how long a messageId is remembered, in ms
 -- ARGV[4]  epoch of the topic, as the node knows it
 -- ARGV[5]  offset after which that epoch began, '' if the node does not know
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
 -- of each: place, messageId
 --
--- Returns {position of the newest publication, 1 if anything was given back, else 0}. If Redis has a later epoch, nothing is given back.
--- Nor is what is behind a hole: then the topic gets another epoch.
+-- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, nothing is restored.
+-- If there is a hole, nothing after it is restored, and the topic gets another epoch.
 local stream = KEYS[3]
-local floor, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local last = storedLastId(stream)
-if epoch < floor or redis.call('EXISTS', KEYS[1]) == 1 then return { last or '', 0 } end
+if epoch < minEpoch or redis.call('EXISTS', KEYS[1]) == 1 then return { last or '', 0 } end
 local restored = 0
 if not last or epochOf(last) < epoch and not isContinued(last, begun) then
   last = beginAt(stream, idOf(ARGV[6], tonumber(ARGV[7]) - 1), ttl)
@@ -25,15 +25,15 @@ if not last or epochOf(last) < epoch and not isContinued(last, begun) then
 elseif epochOf(last) > epoch then
   return { last, 0 }
 end
--- Epochs that were given before Redis lost its state must not be given again.
+-- Epochs that were used before Redis lost its state must not be used again.
 if epoch > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], epoch) end
 local head, newest = offsetOf(last), epochOf(last)
 local at = 6
 while at <= #ARGV do
   local entryEpoch, first, entry, ids = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
   at = at + 4
-  -- No node has the publications between. The topic gets another epoch, so that their offsets are not given to others.
-  if first > head + 1 then return { renew(stream, idOf(epoch, head), floor), 1 } end
+  -- No node has the publications between. The topic gets another epoch, so that their offsets are not used again for others.
+  if first > head + 1 then return { renew(stream, idOf(epoch, head), minEpoch), 1 } end
   if entryEpoch > newest then newest = entryEpoch end
   local _, count = struct.unpack('>BH', entry)
   local there = head + 1 - first
@@ -47,7 +47,7 @@ while at <= #ARGV do
         args[#args + 1] = idOf(newest, head + 1 + place)
       end
     end
-    -- If somebody has given back a part of the entry: the rest.
+    -- Another node has restored a part of the entry: add the rest.
     if there > 0 then
       local places = {}
       for place = 0, there - 1 do places[place] = true end

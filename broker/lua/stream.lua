@@ -1,13 +1,13 @@
--- What the scripts share; it is put in front of each of them.
+-- Functions that the scripts share; it is put in front of each of them.
 --
 -- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of the stream is
 -- the position of the topic's newest publication: XSETID moves it to the end of the run.
 --
 -- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
--- a later one is always greater. If a history gets another epoch, its entries stay, with the epoch that they were published under, and the
--- offsets go on: a stream may hold entries of several epochs, in order. The topic's epoch is that of the last id.
+-- a later one is always greater. If a history gets another epoch, its entries keep the epoch that they were published under, and offsets
+-- continue: a stream may hold entries of several epochs, in order. The topic's epoch is that of the last id.
 --
--- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch that any topic has been given.
+-- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch of any topic.
 
 local function epochOf(id)
   return string.match(id, '^%d+')
@@ -21,7 +21,7 @@ local function idOf(epoch, offset)
   return epoch .. '-' .. string.format('%.0f', offset)
 end
 
--- An epoch after `last` and after every epoch that was given before, even if the clock of this server was ahead then.
+-- An epoch after `last` and after every epoch that was used before, even if the clock of this server was ahead then.
 local function epochAfter(last)
   local now = redis.call('TIME')
   local newest = redis.call('GET', KEYS[2]) or '0'
@@ -30,7 +30,7 @@ local function epochAfter(last)
   return epoch
 end
 
--- Makes an empty stream that continues after `id`. XADD would make one with an entry in it, for which Redis reserves 4 KiB.
+-- Creates an empty stream that continues after `id`. XADD would create one with an entry in it, for which Redis reserves 4 KiB.
 local function beginAt(stream, id, ttl)
   -- Deletes only what exists: after its first write, a script is no longer refused if Redis is out of memory.
   if redis.call('EXISTS', stream) == 1 then redis.call('DEL', stream) end
@@ -42,19 +42,19 @@ local function beginAt(stream, id, ttl)
 end
 
 -- Begins a new history.
-local function begin(stream, floor, ttl)
-  return beginAt(stream, idOf(epochAfter(floor), 0), ttl)
+local function begin(stream, minEpoch, ttl)
+  return beginAt(stream, idOf(epochAfter(minEpoch), 0), ttl)
 end
 
--- Gives a history another epoch. Its publications can still be read; positions of before are no longer valid.
-local function renew(stream, last, floor)
-  local id = idOf(epochAfter(math.max(epochOf(last), floor)), offsetOf(last))
+-- Gives a history another epoch. Its publications can still be read; earlier positions are no longer valid.
+local function renew(stream, last, minEpoch)
+  local id = idOf(epochAfter(math.max(epochOf(last), minEpoch)), offsetOf(last))
   redis.call('XSETID', stream, id)
   return id
 end
 
--- Whether a history of an older epoch is the beginning of one whose epoch began after the offset `begun`, nil if that is not known. If it is not,
--- that history ended, or went on in another way than Redis has it.
+-- Whether a history of an older epoch is the beginning of one whose epoch began after the offset `begun`, nil if that is not known. If not,
+-- that history ended, or it continued differently from what Redis has.
 local function isContinued(last, begun)
   return begun ~= nil and offsetOf(last) <= begun
 end
@@ -69,13 +69,13 @@ local function storedLastId(stream)
 end
 
 -- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets another one.
-local function lastId(stream, floor)
+local function lastId(stream, minEpoch)
   local last = storedLastId(stream)
-  if last and epochOf(last) < floor then return renew(stream, last, floor) end
+  if last and epochOf(last) < minEpoch then return renew(stream, last, minEpoch) end
   return last
 end
 
--- Lets a stream live on for at least `ttl` ms from now. A life that is longer already is not shortened.
+-- Extends the expiry of a stream to at least `ttl` ms from now. A later expiry is not shortened.
 local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
@@ -97,9 +97,9 @@ local function countOf(entry)
   return #entry < 3 and 0 or struct.unpack('>H', entry, 2)
 end
 
--- Adds to `answer`, behind its first value, entries of a stream in the order of `command` (XRANGE or XREVRANGE): one at least, and further ones
+-- Appends to `answer`, after its first value, entries of a stream in the order of `command` (XRANGE or XREVRANGE): one at least, and further ones
 -- while they are no more than `bytes` together, no more than 100, and do not hold `publications` yet. These are counted from the offset `start`,
--- or from the first entry if that begins later. It reads few at once: what is left out was read in vain, but is not sent.
+-- or from the first entry if that begins later. It reads a few entries at once: those left out were read in vain, but are not sent.
 local function addEntries(answer, command, stream, from, to, start, publications, bytes)
   local step, sum = 5, 0
   while true do
@@ -120,17 +120,17 @@ local function addEntries(answer, command, stream, from, to, start, publications
   end
 end
 
--- Names the data that this server process holds: the name changes with a restart, and if the server was a replica meanwhile.
+-- A name for the data that this server process holds: it changes with a restart, and if the server was a replica meanwhile.
 local function stateOfServer()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
--- Remembers messageIds, given as {id, position, …}. With `window`, sees to it that each is remembered for so many ms at least
--- and not three times that; this must be asked for with the first one and then once in a half of it.
+-- Remembers messageIds, given as {id, position, …}. With `window`, rotates the two tables so that each messageId is remembered for at least
+-- that many ms and less than three times that; this must be asked for with the first one and then once in each half window.
 local function remember(key, window, args)
   local ttl = window and redis.call('PTTL', key)
-  -- The table that is put aside lives on for one and a half windows, less the time since this was looked at last.
+  -- The older table expires after one and a half windows, less the time since the last check.
   if ttl and ttl >= 0 and ttl < 1.5 * window then
     redis.call('RENAME', key, key .. ':old')
     ttl = -2

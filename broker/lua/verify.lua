@@ -1,11 +1,11 @@
--- Looks, after all nodes have given back what they remember, whether Redis still lacks publications that a node has delivered or
--- acknowledged. Their offsets would be given out again, and taken for those that were seen. So such a topic gets another epoch, which
--- its subscribers are told.
+-- Checks, after all nodes have restored what they remember, whether Redis still lacks publications that a node has delivered or
+-- acknowledged. Their offsets would be used again, and taken for those that were seen. So such a topic gets another epoch, and its
+-- subscribers get a reset.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
 -- KEYS[3..] the topics' streams
--- ARGV[1]   floor: an epoch that is lower has ended
+-- ARGV[1]   minimum epoch: lower ones have ended
 -- then for each topic the newest position that the node knows: epoch, offset
 --
 -- Returns how many topics got another epoch.
@@ -19,6 +19,6 @@ for k = 3, #KEYS do
     renewed = renewed + 1
   end
 end
--- Epochs that Redis has lost must not be given again.
+-- Epochs that Redis has lost must not be used again.
 if newest > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], newest) end
 return renewed

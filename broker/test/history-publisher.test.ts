@@ -79,7 +79,7 @@ describe('publications on the way when Redis loses its scripts', () => {
         await gate;
         return link.evaluate(calls, wait);
       },
-      complain: (error) => link.complain(error),
+      report: (error) => link.report(error),
     };
     const [distant, near] = [newPublisher(held, script), newPublisher(link, script)];
     const first = publish(distant, 't', 'first');
@@ -110,7 +110,7 @@ describe('a durable publication', () => {
         new Promise((resolve) => {
           answer = resolve;
         }),
-      complain: () => undefined,
+      report: () => undefined,
     };
     const script = new PublishScript(link, keys);
     const generations = { generation, onStale: () => undefined };

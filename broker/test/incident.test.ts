@@ -124,8 +124,8 @@ describe('the log of a Redis that comes and goes', () => {
       const settings = { ...config, redisUrl: 'redis://127.0.0.1:1' };
       const link = new PublisherLink(settings, log, new Metrics().counters, {});
       for (let second = 0; second <= 20; second++) {
-        link.complain(new Error('OOM'));
-        if (second === 5) link.complain(new Error('MISCONF'));
+        link.report(new Error('OOM'));
+        if (second === 5) link.report(new Error('MISCONF'));
         vi.advanceTimersByTime(1_000);
       }
       await link.close();
@@ -217,12 +217,12 @@ describe('the log of those who are refused', () => {
     const { counters } = new Metrics();
     counters.slowSubscribers = 5;
     const refusals = new Refusals(counters, log);
-    refusals.tell();
+    refusals.write();
     expect(lines).toEqual([]);
     counters.slowSubscribers += 2;
     counters.handshakesLimited += 7;
-    refusals.tell();
-    refusals.tell();
+    refusals.write();
+    refusals.write();
     expect(lines.length).toBe(1);
     expect(lines[0]).toMatchObject({ event: 'refusals', slowSubscribers: 2, handshakesLimited: 7 });
     expect(lines[0]?.['reasons']).toBeUndefined();

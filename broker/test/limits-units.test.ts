@@ -358,7 +358,7 @@ describe('a bucket that several nodes share', () => {
     const take = async (amount = 1): Promise<boolean> => {
       if (!bucket.has(amount, performance.now())) return false;
       if (bucket.asksFirst(amount)) {
-        await new Promise<void>((resolve) => ledger.onceHeard(resolve));
+        await new Promise<void>((resolve) => ledger.onceAnswered(resolve));
         return take(amount);
       }
       bucket.charge(amount, performance.now());
@@ -441,7 +441,7 @@ describe('a bucket that several nodes share', () => {
     while (await take()) taken++;
     expect(taken).toBe(20);
     // Another copy would be full: nobody knows of what was taken but this node.
-    await until('it has not been heard', () => !bucket.isWorthTelling);
+    await until('it has not been heard', () => !bucket.needsReport);
     expect(bucket.isForgettable(performance.now())).toBe(false);
     expect(bucket.isForgettable(performance.now() + 20_000_000)).toBe(true);
   });

@@ -31,7 +31,7 @@ describe('the probe of a heartbeat', () => {
         load: async () => undefined,
         publish: async () => undefined,
         noteWrite: () => undefined,
-        complain: () => undefined,
+        report: () => undefined,
         outputBufferBytes: async () => 0,
       },
       [],

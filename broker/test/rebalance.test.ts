@@ -31,7 +31,7 @@ function invitations(own: number, of: Omit<Spread, 'own' | 'open'> | null, looks
   );
   const counts = Array.from({ length: looks }, () => {
     const before = counters.connectionsRebalanced;
-    rebalance.look();
+    rebalance.check();
     return counters.connectionsRebalanced - before;
   });
   rebalance.close();
@@ -53,7 +53,7 @@ describe('a node that has more connections than its share', () => {
       },
     );
     const invitedAt = (now: number): number => {
-      rebalance.look(now);
+      rebalance.check(now);
       return counters.connectionsRebalanced;
     };
     expect(invitedAt(50_000)).toBe(0);
@@ -95,7 +95,7 @@ describe('a node that has more connections than its share', () => {
           connections.length,
           ...Array.from({ length: 20 }, () => ({ isInvited: false, invite() {} })),
         );
-        rebalance.look();
+        rebalance.check();
       }
       return counters.connectionsRebalanced;
     };
@@ -125,7 +125,7 @@ describe('a node that has more connections than its share', () => {
     let now = 0;
     const lookAfter = (ms: number): number => {
       now += ms;
-      rebalance.look(now);
+      rebalance.check(now);
       return counters.connectionsRebalanced;
     };
     for (let round = 0; round < 20; round++) {
@@ -159,14 +159,14 @@ describe('a node that has more connections than its share', () => {
         log,
       },
     );
-    for (let look = 0; look < 4; look++) rebalance.look();
+    for (let look = 0; look < 4; look++) rebalance.check();
     expect(counters.connectionsRebalanced).toBe(4 * 2);
     own = 20;
-    for (let look = 0; look < 10; look++) rebalance.look();
+    for (let look = 0; look < 10; look++) rebalance.check();
     expect(counters.connectionsRebalanced).toBe(5 * 10);
     // It has given up: that still more come does not help.
     own = 40;
-    for (let look = 0; look < 10; look++) rebalance.look();
+    for (let look = 0; look < 10; look++) rebalance.check();
     expect(counters.connectionsRebalanced).toBe(5 * 10);
     rebalance.close();
   });
@@ -183,7 +183,7 @@ describe('a node that has more connections than its share', () => {
         log,
       },
     );
-    rebalance.look();
+    rebalance.check();
     expect(counters.connectionsRebalanced).toBe(0);
     rebalance.close();
   });

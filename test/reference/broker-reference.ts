@@ -24,13 +24,11 @@ const authHeadings: Readonly<Record<keyof typeof authFields, string>> = {
 };
 
 export function settingsPage(): string {
-  const variables = Object.values(settings).map(({ name, unit, fallback, mustBe, about }) => [
-    `\`${name}\``,
-    about,
-    mustBe,
-    unit,
-    fallback,
-  ]);
+  const all = Object.values(settings);
+  const overview = all.map(({ name, unit, fallback }) => [`[\`${name}\`](#${name.toLowerCase()})`, fallback, unit]);
+  const variables = all.map(
+    ({ name, fallback, mustBe, about }) => `### \`${name}\`\n\n${about}\n\n- values: ${mustBe}\n- default: ${fallback}`,
+  );
   const policies = Object.entries(policyFields).map(([field, { unit, fallback, mustBe, about }]) => [
     `\`${field}\``,
     about,
@@ -51,7 +49,8 @@ export function settingsPage(): string {
   const columns = ['meaning, and what happens at the limit', 'values', 'unit', 'default'];
   return page('Settings', '[configuration.md](../configuration.md) explains how to set them.', [
     '## Environment variables',
-    table(['variable', ...columns], variables),
+    table(['variable', 'default', 'unit'], overview),
+    ...variables,
     '## Fields of a topic policy (`FANFARE_TOPICS`)',
     table(['field', ...columns], policies),
     '## Fields of `FANFARE_AUTH`',

@@ -1,5 +1,4 @@
-/** What a node answers to POST requests: tickets for those who can only set a URL, revocations for those who may revoke. */
-
+/** Answers the POST requests of a node: tickets for clients that can only set a URL, and revocations. */
 import { apiKeySubjectPrefix, isApiKeyId } from '../auth/api-keys.js';
 import { AuthError } from '../auth/auth-error.js';
 import { type AuthStore, refuseOutdated } from '../auth/auth-store.js';
@@ -30,12 +29,12 @@ export interface ApiParts {
   onBug(error: unknown): void;
 }
 
-/** The longest subject, token id and name of a connection that there can be. */
+/** The longest possible subject, token id and name of a connection. */
 const maxValueBytes = { subject: 128, tokenId: 512, connection: 64 } as const satisfies Record<RevocationKind, number>;
 
 type Answer = Awaited<ReturnType<Api['answer']>>;
 
-/** Refuses a request. */
+/** The request is refused. */
 class ApiError extends Error {
   constructor(
     readonly status: string,
@@ -48,38 +47,35 @@ class ApiError extends Error {
 
 export class NodeApi implements Api {
   readonly paths = ['/v1/tickets', '/v1/revocations'];
-  readonly #parts: ApiParts;
 
-  constructor(parts: ApiParts) {
-    this.#parts = parts;
-  }
+  constructor(private readonly parts: ApiParts) {}
 
   isService(token: string): boolean {
-    const identity = this.#parts.authenticator.serviceOf(token);
-    return identity !== null && !this.#parts.revocations.has(identity, '');
+    const identity = this.parts.authenticator.serviceOf(token);
+    return identity !== null && !this.parts.revocations.has(identity, '');
   }
 
   async answer(path: string, request: ApiRequest): Promise<Answer> {
     try {
       return path === '/v1/tickets' ? await this.#issueTicket(request) : await this.#revoke(request);
     } catch (error) {
-      return refusal(error, this.#parts.onBug);
+      return refusal(error, this.parts.onBug);
     }
   }
 
   async #issueTicket({ token }: ApiRequest): Promise<Answer> {
-    refuseOutdated(this.#parts.store);
+    refuseOutdated(this.parts.store);
     const identity = await this.#identify(token);
-    if (!identity.isService && !(await this.#affords(identity))) {
+    if (!identity.isService && !(await this.#isWithinRate(identity))) {
       throw new ApiError('429 Too Many Requests', 'rateLimited', 'Rate limit exceeded. Slow down.');
     }
-    const ticket = await this.#parts.tickets.issue(token as string);
-    this.#parts.counters.ticketsIssued++;
+    const ticket = await this.parts.tickets.issue(token as string);
+    this.parts.counters.ticketsIssued++;
     return { status: '201 Created', body: { ticket, expiresInMs: ticketLifetimeMs } };
   }
 
-  async #affords(identity: Identity): Promise<boolean> {
-    const subject = this.#parts.subjects.named(subjectNameOf(identity));
+  async #isWithinRate(identity: Identity): Promise<boolean> {
+    const subject = this.parts.subjects.named(subjectNameOf(identity));
     for (;;) {
       const admission = subject.admitCommand(performance.now());
       if (admission !== 'undecided') return admission === 'admitted';
@@ -87,17 +83,17 @@ export class NodeApi implements Api {
     }
   }
 
-  /** Also where it is not known what is revoked: to take rights away must not depend on Redis. */
+  /** Works without a current revocation list too: revoking must not depend on Redis. */
   async #revoke({ token, body }: ApiRequest): Promise<Answer> {
     const { isAdmin, subject: by } = await this.#identify(token);
     if (!isAdmin)
       throw new ApiError('403 Forbidden', 'notPermitted', 'This request requires an API key with "admin": true.');
-    const { log, store, revocations } = this.#parts;
+    const { log, store, revocations } = this.parts;
     const { kind, value } = readRevocation(body);
     const revocation = revocations.create(kind, value, Date.now());
-    // An API key that is in use can always be revoked: it may be the one that filled the list.
+    // API keys of this node can always be revoked: one of them may have filled the list.
     const hasRoom = revocations.size < maxRevocations || revocations.known(revocation) !== undefined;
-    if (!hasRoom && !(kind === 'subject' && this.#parts.authenticator.isApiKey(value))) {
+    if (!hasRoom && !(kind === 'subject' && this.parts.authenticator.isApiKey(value))) {
       const sentence = `The limit of ${revocations.size} revocations is reached. Lower maxLifetimeSeconds of the issuers, so that revocations expire sooner.`;
       throw new ApiError('503 Service Unavailable', 'overloaded', sentence);
     }
@@ -124,8 +120,8 @@ export class NodeApi implements Api {
         'Send "Authorization: Bearer" with a token or API key.',
       );
     }
-    const identity = await this.#parts.authenticator.authenticate(token);
-    if (this.#parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
+    const identity = await this.parts.authenticator.authenticate(token);
+    if (this.parts.revocations.has(identity, '')) throw new AuthError('invalidToken', 'The token was revoked.');
     return identity;
   }
 }

@@ -1,6 +1,5 @@
 /** The content of FANFARE_AUTH: token issuers, API keys and the hook. Its values are secrets, so no sentence repeats them. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { z } from 'zod';
 import { explainUnknown } from '../files/nearest.js';
 import { readTextFile } from '../files/text-file.js';
 import { type HookEvent, type HookSettings, hookEvents } from './hook.js';
@@ -73,12 +72,14 @@ class Place {
   }
 }
 
+type Accepts = (value: unknown) => boolean;
+
 /** A field of the document: for the error "must be …", and for docs/reference/settings.md. */
 interface Field {
   readonly mustBe: string;
   readonly fallback: string;
   readonly about: string;
-  readonly schema: z.ZodType;
+  readonly accepts: Accepts;
 }
 
 /** For how many topics the grants of a key are cached. One cache serves all connections of the service. */
@@ -91,14 +92,32 @@ const minSecretBytes = 32;
 const namePattern = /^[A-Za-z0-9-]{1,64}$/;
 const namedAs = '1 to 64 characters of A-Z a-z 0-9 -';
 
-const text = (most: number): z.ZodType => z.string().min(1).max(most);
+const any: Accepts = () => true;
+const isBoolean: Accepts = (value) => typeof value === 'boolean';
+const text =
+  (most: number): Accepts =>
+  (value) =>
+    typeof value === 'string' && value !== '' && value.length <= most;
+const matching =
+  (pattern: RegExp): Accepts =>
+  (value) =>
+    typeof value === 'string' && pattern.test(value);
+const oneOf =
+  (words: readonly string[]): Accepts =>
+  (value) =>
+    words.some((word) => word === value);
+const someOf =
+  (words: readonly string[]): Accepts =>
+  (value) =>
+    Array.isArray(value) && value.length > 0 && value.every(oneOf(words));
 
-function field(schema: z.ZodType, mustBe: string, fallback: string, about: string): Field {
-  return { schema, mustBe, fallback, about };
+function field(accepts: Accepts, mustBe: string, fallback: string, about: string): Field {
+  return { accepts, mustBe, fallback, about };
 }
 
 function integerField(least: number, most: number, fallback: string, about: string): Field {
-  return field(z.int().min(least).max(most), `an integer from ${least} to ${most}`, fallback, about);
+  const accepts: Accepts = (value) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
+  return field(accepts, `an integer from ${least} to ${most}`, fallback, about);
 }
 
 function wordsOf(words: readonly string[]): string {
@@ -108,14 +127,14 @@ function wordsOf(words: readonly string[]): string {
 /** Every field of the document, by part. */
 export const authFields = {
   '': {
-    issuers: field(z.array(z.unknown()), 'a list of issuers', '`[]`', 'Issuers whose JWTs the node accepts.'),
-    apiKeys: field(z.array(z.unknown()), 'a list of API keys', '`[]`', 'API keys of backend services.'),
-    hook: field(z.looseObject({}), 'an object', 'none', 'Authorization hook: a backend that also decides.'),
+    issuers: field(Array.isArray, 'a list of issuers', '`[]`', 'Issuers whose JWTs the node accepts.'),
+    apiKeys: field(Array.isArray, 'a list of API keys', '`[]`', 'API keys of backend services.'),
+    hook: field(isObject, 'an object', 'none', 'Authorization hook: a backend that also decides.'),
   },
   issuers: {
     issuer: field(text(512), 'a text', 'required', 'Exact `iss` of its tokens.'),
     audience: field(text(512), 'a text', 'any', 'Required `aud` of its tokens.'),
-    keys: field(z.array(z.unknown()), 'a list of keys', '`[]`', 'Keys that sign its tokens.'),
+    keys: field(Array.isArray, 'a list of keys', '`[]`', 'Keys that sign its tokens.'),
     jwksUrl: field(
       text(2_048),
       'a URL',
@@ -123,7 +142,7 @@ export const authFields = {
       'URL of its published keys (JWKS), which the node reads in the background. `https`, or `http` to this machine only.',
     ),
     algorithms: field(
-      z.array(z.enum(algorithms)).min(1),
+      someOf(algorithms),
       wordsOf(algorithms),
       '`["RS256","ES256","EdDSA"]`',
       'Allowed algorithms of the keys from `jwksUrl`.',
@@ -138,7 +157,7 @@ export const authFields = {
   },
   keys: {
     algorithm: field(
-      z.enum(algorithms),
+      oneOf(algorithms),
       `one of ${algorithms.join(', ')}`,
       'required',
       'Algorithm of the key. Tokens with a different `alg` are rejected.',
@@ -161,26 +180,21 @@ export const authFields = {
   },
   apiKeys: {
     id: field(
-      z.string().regex(namePattern),
+      matching(namePattern),
       namedAs,
       'required',
       'Name of the key: it is `fk_<id>_<secret>`, and the subject is `key:<id>`.',
     ),
     sha256: field(
-      z.string().regex(/^[0-9a-f]{64}$/),
+      matching(/^[0-9a-f]{64}$/),
       '64 hexadecimal digits',
       'required',
       'SHA-256 of the whole key. `npm start -- api-key <id>` creates both.',
     ),
-    permissions: field(
-      z.unknown(),
-      'an object',
-      '`{}`',
-      'Permissions, in the same form as the claim `fanfare` of a JWT.',
-    ),
-    admin: field(z.boolean(), 'true or false', 'false', 'Whether the key may revoke.'),
+    permissions: field(any, 'an object', '`{}`', 'Permissions, in the same form as the claim `fanfare` of a JWT.'),
+    admin: field(isBoolean, 'true or false', 'false', 'Whether the key may revoke.'),
     messageIdGroup: field(
-      z.string().regex(namePattern),
+      matching(namePattern),
       namedAs,
       'none',
       'Keys of one group count as one publisher: a `messageId` that one key has used, another key does not publish again.',
@@ -194,13 +208,13 @@ export const authFields = {
       'URL that receives the `POST` requests: `https`, or `http` to this machine only.',
     ),
     allowHttp: field(
-      z.boolean(),
+      isBoolean,
       'true or false',
       'false',
       'Whether `url` may be `http` to another machine. Anyone on the network path can then change the answers and read `token`.',
     ),
     events: field(
-      z.array(z.enum(hookEvents)).min(1),
+      someOf(hookEvents),
       wordsOf(hookEvents),
       'required',
       'Events that the hook decides. `subscribe` covers everything that reads a topic.',
@@ -208,13 +222,13 @@ export const authFields = {
     timeoutMs: integerField(10, 60_000, '1000', 'How long the hook may take to answer.'),
     maxConcurrent: integerField(1, 100_000, '100', 'Maximum number of concurrent requests to the hook.'),
     whenDown: field(
-      z.enum(['refuse', 'allow']),
+      oneOf(['refuse', 'allow']),
       '"refuse" or "allow"',
       'refuse',
       'Decision while the hook does not answer.',
     ),
     token: field(
-      z.string().regex(/^[\x21-\x7e]{1,4096}$/),
+      matching(/^[\x21-\x7e]{1,4096}$/),
       '1 to 4096 printable ASCII characters without spaces',
       'none',
       'Sent as `Authorization: Bearer`.',
@@ -418,7 +432,7 @@ function readFields(part: Part, value: unknown, place: Place): Fields {
     const field = Object.hasOwn(known, name) ? known[name] : undefined;
     if (field === undefined)
       place.wrong(`has an unknown field, number ${index + 1}; ${explainUnknown(name, Object.keys(known))}`);
-    else if (field.schema.safeParse(content).success) right[name] = content;
+    else if (field.accepts(content)) right[name] = content;
     else place.wrong(`has an invalid ${name}: it must be ${field.mustBe}.`);
   }
   for (const [name, { fallback }] of Object.entries(known)) {

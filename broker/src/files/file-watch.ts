@@ -1,49 +1,48 @@
-/** Notices that a file has changed. */
+/** Watches files for changes. */
 import { type Stats, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
-/** How often the files are looked at, in milliseconds. */
+/** How often the files are checked, in milliseconds. */
 const watchIntervalMs = 1_000;
 
-/** Polls, because the system's events do not follow the links that Kubernetes and certbot replace. */
+/** Polls, because file events of the system do not follow the symbolic links that Kubernetes and certbot replace. */
 export class FileWatch {
-  readonly #files: readonly string[];
-  readonly #onChange: () => void;
   readonly #timer: NodeJS.Timeout;
   /** State of the files at the last call of `onChange`. */
   #reported: string;
   #seen: string;
-  #isLooking = false;
+  #isChecking = false;
 
-  /** Notices each change from now on: whoever reads the files after this misses none. */
-  constructor(files: readonly string[], onChange: () => void) {
-    this.#files = files;
-    this.#onChange = onChange;
+  /** Reports every change from now on. Read the files afterwards to miss none. */
+  constructor(
+    private readonly files: readonly string[],
+    private readonly onChange: () => void,
+  ) {
     this.#reported = this.#seen = files.map(stampNow).join(' ');
-    this.#timer = setInterval(() => void this.#look(), watchIntervalMs).unref();
+    this.#timer = setInterval(() => void this.#check(), watchIntervalMs).unref();
   }
 
   close(): void {
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    const seen = (await Promise.all(this.#files.map(stampOf))).join(' ');
-    this.#isLooking = false;
+  async #check(): Promise<void> {
+    if (this.#isChecking) return;
+    this.#isChecking = true;
+    const seen = (await Promise.all(this.files.map(stampOf))).join(' ');
+    this.#isChecking = false;
     const hasSettled = seen === this.#seen;
     this.#seen = seen;
-    // Several files are seldom written at once: they are read when two looks in a row have found the same.
+    // Several files are seldom written at the same time: wait until two checks in a row find the same state.
     if (!hasSettled || seen === this.#reported) return;
     this.#reported = seen;
-    this.#onChange();
+    this.onChange();
   }
 }
 
 const absent = 'absent';
 
-/** Differs after each change of the file, also if a link on the way to it was replaced. */
+/** Changes with each change of the file, and if a symbolic link on its path is replaced. */
 function stampOf(file: string): Promise<string> {
   return stat(file).then(textOf, () => absent);
 }

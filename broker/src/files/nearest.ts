@@ -1,15 +1,15 @@
-/** For "did you mean". */
+/** Finds what a user may have meant by an unknown name. */
 
-/** What to write instead of an unknown name, without repeating that: it may be a secret in the wrong place. */
+/** Suggests a known name, or lists all. It does not repeat the unknown name, which may be a secret in the wrong place. */
 export function explainUnknown(name: string, known: readonly string[]): string {
   const meant = nearest(name, known);
   return meant === null ? `valid names: ${known.join(', ')}.` : `did you mean ${meant}?`;
 }
 
-/** With more letters that differ, nobody meant that. */
+/** A name with more differences is not suggested. */
 const maxTypos = 4;
 
-/** The known name that `name` is most like, or null where it is like none. */
+/** The most similar known name; null if none is similar. */
 export function nearest(name: string, known: readonly string[]): string | null {
   let least = Math.min(maxTypos, name.length - 1) + 1;
   let best: string | null = null;

@@ -3,7 +3,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readTextFile } from './text-file.js';
 
 /** Receives one sentence for each mistake. */
-export type Tell = (wrong: string) => void;
+export type Report = (mistake: string) => void;
 
 export interface PemFile<Value> {
   /** The whole text. */
@@ -11,17 +11,17 @@ export interface PemFile<Value> {
   readonly value: Value;
 }
 
-/** The certificates in the file, in its order: at least one. Null, and a sentence, if it cannot be used. */
-export function readCertificates(setting: string, file: string, tell: Tell) {
-  return read(setting, file, tell, 'no certificate', (pem): readonly [X509Certificate, ...X509Certificate[]] => {
+/** The certificates in the file, in order: at least one. If it cannot be used, reports that and returns null. */
+export function readCertificates(setting: string, file: string, report: Report) {
+  return read(setting, file, report, 'no certificate', (pem): readonly [X509Certificate, ...X509Certificate[]] => {
     const [first = pem, ...others] = pem.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? [];
     return [new X509Certificate(first), ...others.map((text) => new X509Certificate(text))];
   });
 }
 
-/** The private key in the file. Null, and a sentence, if it cannot be used. */
-export function readPrivateKey(setting: string, file: string, tell: Tell): PemFile<KeyObject> | null {
-  return read(setting, file, tell, 'no private key', (pem) => {
+/** The private key in the file. If it cannot be used, reports that and returns null. */
+export function readPrivateKey(setting: string, file: string, report: Report): PemFile<KeyObject> | null {
+  return read(setting, file, report, 'no private key', (pem) => {
     if (pem.includes('ENCRYPTED')) throw new Error('it is encrypted with a passphrase; store it without one');
     return createPrivateKey(pem);
   });
@@ -35,22 +35,22 @@ export function subjectOf({ subject }: X509Certificate): string {
 function read<Value>(
   setting: string,
   file: string,
-  tell: Tell,
-  nothing: string,
+  report: Report,
+  missing: string,
   parse: (pem: string) => Value,
 ): PemFile<Value> | null {
   let pem: string;
   try {
     pem = readTextFile(file);
   } catch (error) {
-    tell(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
+    report(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
     return null;
   }
   try {
     if (!pem.includes('-----BEGIN ')) throw new Error('it is not PEM');
     return { pem, value: parse(pem) };
   } catch (error) {
-    tell(`${setting} names a file that contains ${nothing}: ${(error as Error).message}.`);
+    report(`${setting} names a file that contains ${missing}: ${(error as Error).message}.`);
     return null;
   }
 }

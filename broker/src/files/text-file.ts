@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The file cannot be used. The message continues "…, which cannot be read: ". It shows neither the path nor the content: whoever puts a secret
- * where its path belongs would find it in the log.
+ * The file cannot be used. The message continues "…, which cannot be read: ". It repeats neither the path nor the content: a secret in place of
+ * the path must not get into the log.
  */
 export class TextFileError extends Error {
   override readonly name = 'TextFileError';
@@ -17,11 +17,11 @@ const reasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its path is too long; give the path, not the content',
 };
 
-/** Throws {@link TextFileError} if there is no such file, or its content is no plain UTF-8. */
+/** Throws {@link TextFileError} if the file cannot be read or is not plain UTF-8. */
 export function readTextFile(path: string): string {
   const bytes = readBytes(path);
   const mark = bytes.toString('latin1', 0, 3);
-  // Windows editors write it. Kept, it would be the first character of a password; to JSON and PEM it is an error.
+  // Windows editors write it. It would become part of a password, and makes JSON and PEM invalid.
   if (mark === '\xef\xbb\xbf' || mark.startsWith('\xff\xfe') || mark.startsWith('\xfe\xff'))
     throw new TextFileError('it begins with a byte order mark (BOM); save it as UTF-8 without BOM');
   try {

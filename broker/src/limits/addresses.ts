@@ -1,4 +1,4 @@
-/** From where a client comes, and how many come from there. */
+/** The addresses of clients, and how many connections each has. */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 import type { Log } from '../observe/log.js';
 import { TokenBucket } from './token-bucket.js';
@@ -16,7 +16,7 @@ export interface Address {
 export class Networks {
   readonly #list = new BlockList();
 
-  /** Each must be valid: {@link isNetwork}. */
+  /** All must be valid: see {@link isNetwork}. */
   constructor(networks: Iterable<string>) {
     for (const network of networks) {
       const [address = '', bits] = network.split('/');
@@ -42,43 +42,40 @@ export function isNetwork(text: string): boolean {
 
 const loopback = new Networks(['127.0.0.0/8', '::1']);
 
-/** Why a trusted proxy counts in the place of its client: it wrote something else than an address, or nothing. */
+/** Why a client counts under the address of its trusted proxy: the proxy sent no readable address, or none at all. */
 export type Unnamed = 'unreadable' | 'missing';
 
 export interface Client {
   readonly address: string;
-  /** Null: the address is the client's own. Else it is that of the proxy which does not name its client. */
+  /** Null if the address is that of the client; otherwise it is that of the proxy. */
   readonly unnamed: Unnamed | null;
 }
 
 export class Addresses {
-  readonly #trustedProxies: Networks;
-  readonly #handshakesPerSecond: number;
-  readonly #log: Pick<Log, 'warn'>;
   readonly #addresses = new Map<string, Address>();
-  /** What the log has said already. */
+  /** Warnings that were already logged. */
   readonly #logged = new Set<Unnamed | 'untrusted'>();
 
-  /** `handshakesPerSecond`: those of one address. */
-  constructor(trustedProxies: Networks, handshakesPerSecond: number, log: Pick<Log, 'warn'>) {
-    this.#trustedProxies = trustedProxies;
-    this.#handshakesPerSecond = handshakesPerSecond;
-    this.#log = log;
-  }
+  /** `handshakesPerSecond`: limit of one address. */
+  constructor(
+    private readonly trustedProxies: Networks,
+    private readonly handshakesPerSecond: number,
+    private readonly log: Pick<Log, 'warn'>,
+  ) {}
 
-  /** Addresses that are remembered. */
+  /** How many addresses are kept. */
   get size(): number {
     return this.#addresses.size;
   }
 
   /**
-   * The address of a client: that of the socket, or, if that is a trusted proxy, the last in `X-Forwarded-For` that is none. The
-   * ones before it are anybody's claim.
+   * The address of a client: that of the socket, unless it is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is not a trusted
+   * proxy. Anyone can have written the entries before it.
    */
   clientOf(remote: string, forwardedFor: string): Client {
     const hops = forwardedFor === '' ? [] : forwardedFor.split(',');
     let address = canonical(remote);
-    while (this.#trustedProxies.has(address)) {
+    while (this.trustedProxies.has(address)) {
       const hop = hops.pop();
       if (hop === undefined) return { address, unnamed: 'missing' };
       const next = readHop(hop);
@@ -89,12 +86,12 @@ export class Addresses {
   }
 
   /**
-   * How many connections there are from where this client comes. Null: they are not counted, because the client is on this machine. A
-   * proxy on this machine does not make its clients such.
+   * The counters of the client's address. Null if the client is on this machine and so is not counted. Clients of a proxy on this machine are
+   * counted.
    */
   of(remote: string, forwardedFor: string): Address | null {
     const socket = canonical(remote);
-    if (loopback.has(socket) && !this.#trustedProxies.has(socket)) {
+    if (loopback.has(socket) && !this.trustedProxies.has(socket)) {
       if (forwardedFor !== '' && this.#isFirst('untrusted')) this.#warnOfUntrusted(socket);
       return null;
     }
@@ -103,14 +100,14 @@ export class Addresses {
     const key = networkOf(client.address);
     let address = this.#addresses.get(key);
     if (address === undefined) {
-      const handshakes = new TokenBucket(this.#handshakesPerSecond, this.#handshakesPerSecond, performance.now());
+      const handshakes = new TokenBucket(this.handshakesPerSecond, this.handshakesPerSecond, performance.now());
       address = { key, connections: 0, openRequests: 0, handshakes };
       this.#addresses.set(key, address);
     }
     return address;
   }
 
-  /** Forgets those that have no connection and no open request, and may connect as often as anyone. To be called from time to time. */
+  /** Forgets addresses without connections and open requests whose rate limit is not used. Call this from time to time. */
   forgetIdle(nowMs: number): void {
     for (const [key, { connections, openRequests, handshakes }] of this.#addresses) {
       if (connections + openRequests === 0 && handshakes.isForgettable(nowMs)) this.#addresses.delete(key);
@@ -124,20 +121,20 @@ export class Addresses {
   }
 
   #warnOfUntrusted(proxy: string): void {
-    this.#log.warn(
+    this.log.warn(
       { event: 'proxyNotTrusted', proxy },
       `${proxy} sends X-Forwarded-For like a proxy, but FANFARE_TRUSTED_PROXIES does not list it. Its clients count as local, so limits per address do not apply to them. If it is a proxy, set FANFARE_TRUSTED_PROXIES=${proxy}. Logged once.`,
     );
   }
 
   #warnOfUnnamed(kind: Unnamed, proxy: string): void {
-    const mend = {
+    const remedy = {
       unreadable: 'Its entry in X-Forwarded-For is not an IP address. Configure it to send the address of the client.',
       missing: `X-Forwarded-For is missing or lists trusted proxies only. Configure the proxy to set it. If ${proxy} is a client, remove it from FANFARE_TRUSTED_PROXIES.`,
     };
-    this.#log.warn(
+    this.log.warn(
       { event: 'clientAddressUnknown', kind, proxy },
-      `The trusted proxy ${proxy} does not send the address of its client. All such clients share the limits of one address. ${mend[kind]} Logged once.`,
+      `The trusted proxy ${proxy} does not send the address of its client. All such clients share the limits of one address. ${remedy[kind]} Logged once.`,
     );
   }
 }
@@ -153,7 +150,7 @@ function readHop(entry: string): string | null {
   return isIP(address) === 0 ? null : address;
 }
 
-/** One way to write an address: without a zone, and IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2) as IPv4. */
+/** The canonical form of an address: without a zone, and IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) as IPv4. */
 function canonical(text: string): string {
   const [address = ''] = text.split('%');
   const mapped = /^(?:::ffff:|(?:0{1,4}:){5}ffff:)(.+)$/i.exec(address)?.[1];
@@ -164,13 +161,13 @@ function canonical(text: string): string {
   return words.flatMap((word) => [word >> 8, word & 255]).join('.');
 }
 
-/** The last 32 bits may be written as those of IPv4 (RFC 4291 section 2.2). */
+/** The last 32 bits of IPv6 may be written like IPv4 (RFC 4291 section 2.2). */
 function asTwoWords(ipv4: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number);
   return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** What an address counts as: itself, or of IPv6 its /64, for one subscriber of a provider has all of it (RFC 6177). */
+/** The network that an address counts as: itself, or the /64 of IPv6, because one customer of a provider has all of it (RFC 6177). */
 export function networkOf(text: string): string {
   const address = canonical(text);
   if (!isIPv6(address)) return address;

@@ -1,28 +1,19 @@
-/**
- * The budgets of one subject as this node keeps them: tells the other nodes what was taken here, of all budgets together, and wakes those
- * who wait for the answer.
- */
-import { type Budget, SharedBucket, type Spending, type Teller } from './shared-bucket.js';
+/** The budgets of one subject at this node. Reports what was taken to the other nodes, for all budgets at once, and resumes waiting commands. */
+import { type Budget, SharedBucket, type Spending, type SpendingReporter } from './shared-bucket.js';
 
-/**
- * Takes from budgets that all nodes share. Resolves with what is left of each, less than nothing if it is owed. Rejects if the other
- * nodes cannot be told.
- */
+/** Takes from budgets that all nodes share. Resolves with what is left of each: negative if it is owed. Rejects if Redis cannot be reached. */
 export type Spend = (spendings: readonly Spending[]) => Promise<readonly number[]>;
 
-/** How long what was taken is gathered before the other nodes are told, in milliseconds. */
-const tellMs = 100;
+/** How long spendings are collected before they are reported, in milliseconds. */
+const reportMs = 100;
 
-export class Ledger implements Teller {
-  readonly #spend: Spend;
+export class Ledger implements SpendingReporter {
   readonly #buckets: SharedBucket[] = [];
   #timer: NodeJS.Timeout | null = null;
-  #isTelling = false;
+  #isReporting = false;
   #waiting: (() => void)[] = [];
 
-  constructor(spend: Spend) {
-    this.#spend = spend;
-  }
+  constructor(private readonly spend: Spend) {}
 
   open(budget: Budget, nowMs: number): SharedBucket {
     const bucket = new SharedBucket(budget, this, nowMs);
@@ -30,34 +21,34 @@ export class Ledger implements Teller {
     return bucket;
   }
 
-  tellSoon(): void {
-    if (this.#timer !== null || this.#isTelling) return;
-    this.#timer = setTimeout(() => this.tellNow(), tellMs);
+  reportSoon(): void {
+    if (this.#timer !== null || this.#isReporting) return;
+    this.#timer = setTimeout(() => this.reportNow(), reportMs);
     this.#timer.unref();
   }
 
-  tellNow(): void {
-    if (this.#isTelling) return;
+  reportNow(): void {
+    if (this.#isReporting) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    // Nobody awaits this: `#tell` does not reject.
-    void this.#tell();
+    // Not awaited: `#report` does not reject.
+    void this.#report();
   }
 
-  /** Calls once when the other nodes have answered next, or cannot be asked. */
-  onceHeard(resume: () => void): void {
+  /** Calls `resume` once after the next answer, or if Redis cannot be reached. */
+  onceAnswered(resume: () => void): void {
     this.#waiting.push(resume);
   }
 
-  async #tell(): Promise<void> {
-    this.#isTelling = true;
-    const buckets = this.#buckets.filter(({ isWorthTelling }) => isWorthTelling);
-    // While they cannot be told this node counts alone.
-    const left = await this.#spend(buckets.map((bucket) => bucket.tell())).catch(() => null);
+  async #report(): Promise<void> {
+    this.#isReporting = true;
+    const buckets = this.#buckets.filter(({ needsReport }) => needsReport);
+    // While Redis cannot be reached, this node counts alone.
+    const left = await this.spend(buckets.map((bucket) => bucket.takeReport())).catch(() => null);
     const now = performance.now();
-    for (const [index, bucket] of buckets.entries()) bucket.hear(left?.[index] ?? null, now);
-    this.#isTelling = false;
-    if (this.#buckets.some(({ isWorthTelling }) => isWorthTelling)) this.tellSoon();
+    for (const [index, bucket] of buckets.entries()) bucket.onAnswer(left?.[index] ?? null, now);
+    this.#isReporting = false;
+    if (this.#buckets.some(({ needsReport }) => needsReport)) this.reportSoon();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resume of waiting) resume();

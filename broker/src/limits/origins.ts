@@ -1,22 +1,22 @@
-/** Which pages may connect: exact origins (RFC 6454), because whatever matches more than that has been walked around. */
+/** Which pages may connect: exact origins only (RFC 6454), because attackers have bypassed patterns. */
 
-/** `any`, or those that may. */
+/** `any`, or the allowed origins. */
 export type Origins = 'any' | ReadonlySet<string>;
 
-/** `tell` receives one sentence for each mistake, which goes on from the name of the setting and repeats nothing of what it found. */
-export function readOrigins(text: string, tell: (wrong: string) => void): Origins {
+/** `report` receives one sentence for each mistake, which continues after the name of the setting and repeats nothing of the value. */
+export function readOrigins(text: string, report: (mistake: string) => void): Origins {
   if (text.trim() === '*') return 'any';
   const origins = new Set<string>();
   for (const [index, part] of text.split(',').entries()) {
     const origin = part.trim();
     const wrong = explainInvalidOrigin(origin);
     if (wrong === null) origins.add(origin);
-    else tell(`at origin ${index + 1}: it ${wrong}`);
+    else report(`at origin ${index + 1}: it ${wrong}`);
   }
   return origins;
 }
 
-/** What apps put before their pages instead of https: `capacitor://localhost`, `tauri://localhost`. */
+/** Origins of app pages without https: `capacitor://localhost`, `tauri://localhost`. */
 const appOrigin = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+(:\d{1,5})?$/;
 
 function explainInvalidOrigin(origin: string): string | null {
@@ -31,7 +31,7 @@ function explainInvalidOrigin(origin: string): string | null {
   if (scheme === undefined || !URL.canParse(origin)) return 'is not an origin such as https://app.example.com.';
   if (scheme === 'file') return origin === 'file://' ? null : 'is a file. Apps send file://, so write file://.';
   const { origin: written, host } = new URL(origin);
-  // Only for the schemes of the web does the URL standard define an origin.
+  // The URL standard defines an origin only for the schemes of the web.
   const expected = written === 'null' ? `${scheme}://${host.toLowerCase()}` : written;
   if (origin !== expected)
     return 'is not in the form that browsers send. Use location.origin of the page: lower case, no default port, and nothing after the host and port.';

@@ -1,89 +1,89 @@
 /**
- * A token bucket that several nodes share: the whole is in Redis, and each node takes from a copy at once. Before it takes more than a
- * small reserve of which the whole does not know yet, it asks. What was taken too much is owed, and paid back before anything else is had.
+ * A token bucket that several nodes share. The shared state is in Redis, and each node takes from a copy without waiting. Before it takes more than
+ * a small reserve that Redis does not know of, it asks first. What was taken in excess is owed, and is repaid before anything else is given out.
  */
 import { TokenBucket } from './token-bucket.js';
 
-/** One of the budgets that all nodes share. */
+/** A budget that all nodes share. */
 export interface Budget {
   readonly name: string;
-  /** What comes in a second. */
+  /** Tokens that are added per second. */
   readonly perSecond: number;
-  /** The most that it holds. */
+  /** Most tokens that it holds. */
   readonly burst: number;
 }
 
-/** What is taken from a budget. */
+/** Tokens that are taken from a budget. */
 export interface Spending extends Budget {
   readonly amount: number;
 }
 
-/** Tells the whole what was taken. */
-export interface Teller {
-  tellSoon(): void;
-  tellNow(): void;
+/** Reports to Redis what was taken. */
+export interface SpendingReporter {
+  reportSoon(): void;
+  reportNow(): void;
 }
 
 /**
- * The share of a burst that a node may take before the whole has answered. N nodes that take it at the same moment exceed the budget by N
- * reserves at most, and owe that.
+ * The share of a burst that a node may take before Redis has answered. N nodes that do so at the same time exceed the budget by at most N
+ * reserves, and owe them.
  */
 export const reserveShare = 0.1;
 
-/** The copy that a node has of the whole. */
+/** The copy of one node. */
 export class SharedBucket extends TokenBucket {
-  readonly #budget: Budget;
-  readonly #teller: Teller;
   readonly #reserve: number;
-  /** Taken, and not told yet. */
-  #untold = 0;
-  /** Told, and not answered yet. */
+  /** Taken, and not reported yet. */
+  #unreported = 0;
+  /** Reported, and not answered yet. */
   #unanswered = 0;
-  /** What the copy goes by: nothing before the whole has answered first; this node's own count while the whole cannot be asked. */
-  #basis: 'nothing' | 'whole' | 'ownCount' = 'nothing';
+  /** The source of the copy: none before the first answer of Redis; this node's own count while Redis cannot be reached. */
+  #basis: 'none' | 'redis' | 'ownCount' = 'none';
 
-  constructor(budget: Budget, teller: Teller, nowMs: number) {
+  constructor(
+    private readonly budget: Budget,
+    private readonly reporter: SpendingReporter,
+    nowMs: number,
+  ) {
     super(budget.perSecond, budget.burst, nowMs);
-    this.#budget = budget;
-    this.#teller = teller;
     this.#reserve = budget.burst * reserveShare;
   }
 
   override asksFirst(amount: number): boolean {
-    const unheard = this.#untold + this.#unanswered;
-    if (this.#basis !== 'nothing' && (unheard === 0 || unheard + amount <= this.#reserve)) return false;
-    this.#teller.tellNow();
+    const pending = this.#unreported + this.#unanswered;
+    if (this.#basis !== 'none' && (pending === 0 || pending + amount <= this.#reserve)) return false;
+    this.reporter.reportNow();
     return true;
   }
 
   override charge(amount: number, nowMs: number): void {
     super.charge(amount, nowMs);
-    this.#untold += amount;
-    this.#teller.tellSoon();
+    this.#unreported += amount;
+    this.reporter.reportSoon();
   }
 
   override isForgettable(nowMs: number): boolean {
-    if (this.#untold + this.#unanswered > 0) return false;
-    // The whole knows what was taken here, and is asked before another copy is used.
+    if (this.#unreported + this.#unanswered > 0) return false;
+    // Redis knows what was taken here, and a new copy asks it first.
     return this.#basis !== 'ownCount' || super.isForgettable(nowMs);
   }
 
-  /** Whether there is something to tell, or to ask. */
-  get isWorthTelling(): boolean {
-    return this.#untold > 0 || this.#basis === 'nothing';
+  /** Whether there is something to report or to ask. */
+  get needsReport(): boolean {
+    return this.#unreported > 0 || this.#basis === 'none';
   }
 
-  /** What is to be told now: {@link hear} answers it. */
-  tell(): Spending {
-    this.#unanswered = this.#untold;
-    this.#untold = 0;
-    return { ...this.#budget, amount: this.#unanswered };
+  /** What has to be reported now. Call {@link onAnswer} afterwards. */
+  takeReport(): Spending {
+    this.#unanswered = this.#unreported;
+    this.#unreported = 0;
+    return { ...this.budget, amount: this.#unanswered };
   }
 
-  /** `left`: what is left of the whole; null if it cannot be asked. Then this node counts alone. */
-  hear(left: number | null, nowMs: number): void {
+  /** `left`: what is left in Redis; null if Redis cannot be reached. Then this node counts alone. */
+  onAnswer(left: number | null, nowMs: number): void {
     this.#unanswered = 0;
-    this.#basis = left === null ? 'ownCount' : 'whole';
-    if (left !== null) this.set(left - this.#untold, nowMs);
+    this.#basis = left === null ? 'ownCount' : 'redis';
+    if (left !== null) this.set(left - this.#unreported, nowMs);
   }
 }

@@ -1,4 +1,4 @@
-/** What the connections of one subject may do together, on all nodes: how many there may be, how much they may send, and how much they may keep. */
+/** Limits of a subject, for all its connections on all nodes: number of connections, rates, and what it may store. */
 import type { Payer } from '../relay/relay.js';
 import { Ledger, type Spend } from './ledger.js';
 import { TokenBucket } from './token-bucket.js';
@@ -6,53 +6,53 @@ import { TokenBucket } from './token-bucket.js';
 export interface SubjectLimits {
   /** Connections of one subject. */
   readonly maxConnectionsPerSubject: number;
-  /** Publications a second of one subject. */
+  /** Publications of one subject per second. */
   readonly publishRate: number;
-  /** Bytes of publications a second of one subject. */
+  /** Bytes of publications of one subject per second. */
   readonly publishBytesRate: number;
-  /** Other commands a second of one subject. */
+  /** Other commands of one subject per second. */
   readonly commandRate: number;
-  /** Topics with history that one subject may begin in an hour by publishing to them. */
+  /** Topics with history that one subject may start per hour by publishing to them. */
   readonly newTopicsPerHour: number;
-  /** Bytes that one subject may publish to topics with history in an hour. */
+  /** Bytes that one subject may publish to topics with history per hour. */
   readonly historyBytesPerHour: number;
-  /** Subscriptions of one connection: as many commands more may come at once, because who comes back subscribes to everything anew. */
+  /** Subscriptions of one connection. Added to the burst of commands, because a reconnecting client subscribes to all its topics. */
   readonly maxSubscriptions: number;
 }
 
-/** So many seconds' worth may come at once: a client that was silent may catch up. */
+/** The burst of a rate, in seconds of that rate: a client that was silent may catch up. */
 const burstSeconds = 2;
 
 const hourSeconds = 3_600;
 
-/** For each of these in its answer, a `history` or `subscribe` counts as one command more (PROTOCOL.md section 7). */
+/** A `history` or `subscribe` costs one more command for each of these bytes in its reply (PROTOCOL.md section 7). */
 const replyBytesPerCommand = 65_536;
 
 /**
- * Commands that may be too many before their connection is closed: a thousand, or what may be sent in ten seconds. A fifth of what may be
- * sent in a second is forgiven each second, ten at least: a client that keeps to its rate finds out by refusals what others have left.
+ * Refusals before a connection is closed: a thousand, or ten seconds of the rate if that is more. Each second, a fifth of the rate is forgiven, and
+ * at least ten. Clients need refusals to find out which rate the other connections of their subject leave.
  */
 const maxRefusals = 1_000;
 const maxRefusalsSeconds = 10;
 const forgivenPerSecond = 10;
 const forgivenShare = 0.2;
 
-/** What the nodes know of each other's subjects. */
+/** What the nodes share about subjects. */
 export interface Shared {
   readonly spend: Spend;
-  /** Whether all nodes together have no more than `most` connections of it, with `count` at this one. Rejects where that cannot be asked. */
+  /** Whether all nodes together have at most `most` connections of it, with `count` at this one. Rejects if Redis cannot be reached. */
   admit(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }
 
-/** Why a command is not carried out now. */
+/** Why a command is refused. */
 export interface Refusal {
   readonly limit: 'rate' | 'historyBytes' | 'newTopics';
-  /** When it can come again: a whole number of milliseconds, at least 1. */
+  /** When to retry, in whole milliseconds, at least 1. */
   readonly retryAfterMs: number;
 }
 
-/** `undecided`: the other nodes are being asked; ask again once {@link Subject.onceDecided} calls. Nothing was counted. */
+/** `undecided`: Redis is being asked, and nothing was counted. Ask again when {@link Subject.onceDecided} calls. */
 export type Admission = 'admitted' | 'undecided' | Refusal;
 
 export class Subject implements Payer {
@@ -86,8 +86,8 @@ export class Subject implements Payer {
     this.#newTopics = perHour('newTopics', limits.newTopicsPerHour);
     this.#historyBytes = perHour('historyBytes', limits.historyBytesPerHour);
     this.#ledger = ledger;
-    // What other nodes have taken is known by the time the first command is judged.
-    ledger?.tellNow();
+    // Ask now, so that the answer is there when the first command arrives.
+    ledger?.reportNow();
     const rate = limits.publishRate + limits.commandRate;
     this.#refusals = new TokenBucket(
       Math.max(forgivenPerSecond, rate * forgivenShare),
@@ -96,7 +96,7 @@ export class Subject implements Payer {
     );
   }
 
-  /** Counts a publication of so many bytes if it is admitted. `isKept`: its topic keeps history. */
+  /** Counts a publication if it is admitted. `isKept`: its topic keeps history. */
   admitPublication(bytes: number, isKept: boolean, nowMs: number): Admission {
     if (!this.#publications.has(1, nowMs) || !this.#bytes.has(bytes, nowMs)) {
       return refusal('rate', Math.max(this.#publications.delayMs(1, nowMs), this.#bytes.delayMs(bytes, nowMs)));
@@ -112,25 +112,25 @@ export class Subject implements Payer {
     return 'admitted';
   }
 
-  /** The same for any other command. */
+  /** Counts any other command if it is admitted. */
   admitCommand(nowMs: number): Admission {
     if (this.#commands.has(1, nowMs) && this.#commands.asksFirst(1)) return 'undecided';
     return this.admitUnreadable(nowMs);
   }
 
-  /** The same for a command that could not be read: it cannot wait until other nodes have answered. */
+  /** Counts a command that could not be read. It cannot wait for Redis. */
   admitUnreadable(nowMs: number): Exclude<Admission, 'undecided'> {
     if (!this.#commands.has(1, nowMs)) return refusal('rate', this.#commands.delayMs(1, nowMs));
     this.#commands.charge(1, nowMs);
     return 'admitted';
   }
 
-  /** Calls once when an answer of the other nodes has come, or cannot come. */
+  /** Calls `resume` once when Redis has answered or cannot be reached. */
   onceDecided(resume: () => void): void {
-    this.#ledger?.onceHeard(resume);
+    this.#ledger?.onceAnswered(resume);
   }
 
-  /** Whether it may publish to topics that nobody has published to. */
+  /** Whether it may publish to a new topic. */
   mayBeginTopic(nowMs: number): boolean {
     return this.#newTopics.has(1, nowMs);
   }
@@ -147,12 +147,12 @@ export class Subject implements Payer {
     this.#commands.charge(Math.floor(bytes / replyBytesPerCommand), performance.now());
   }
 
-  /** Whether it may be refused once more and stay. */
+  /** Counts a refusal. Returns false if the connection has to be closed. */
   mayBeRefused(nowMs: number): boolean {
     return this.#refusals.take(1, nowMs);
   }
 
-  /** Whether it has no connection here, and would begin again as it is now. */
+  /** Whether it has no connection here, and nothing would be lost by forgetting it. */
   isIdle(nowMs: number): boolean {
     if (this.connections > 0) return false;
     const rates = [this.#publications, this.#bytes, this.#commands, this.#refusals];
@@ -165,17 +165,15 @@ function refusal(limit: Refusal['limit'], delayMs: number): Refusal {
 }
 
 export class Subjects {
-  readonly #limits: SubjectLimits;
-  readonly #shared: Shared | null;
   readonly #subjects = new Map<string, Subject>();
 
-  /** `shared`: null where there is one node. */
-  constructor(limits: SubjectLimits, shared: Shared | null) {
-    this.#limits = limits;
-    this.#shared = shared;
-  }
+  /** `shared`: null for a single node. */
+  constructor(
+    private readonly limits: SubjectLimits,
+    private readonly shared: Shared | null,
+  ) {}
 
-  /** Subjects that are remembered. */
+  /** How many subjects are kept. */
   get size(): number {
     return this.#subjects.size;
   }
@@ -183,39 +181,39 @@ export class Subjects {
   named(name: string): Subject {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
-      subject = new Subject(name, this.#limits, this.#shared, performance.now());
+      subject = new Subject(name, this.limits, this.shared, performance.now());
       this.#subjects.set(name, subject);
     }
     return subject;
   }
 
-  /** Counts one more connection; null where there are too many. While the other nodes cannot be asked, this one counts alone. */
+  /** Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node counts alone. */
   async join(name: string): Promise<Subject | null> {
-    const most = this.#limits.maxConnectionsPerSubject;
+    const most = this.limits.maxConnectionsPerSubject;
     const subject = this.named(name);
     if (subject.connections >= most) return null;
     subject.connections++;
-    if (this.#shared === null) return subject;
-    const isIn = await this.#shared.admit(name, subject.connections, most).catch(() => true);
-    if (isIn) return subject;
+    if (this.shared === null) return subject;
+    const isAdmitted = await this.shared.admit(name, subject.connections, most).catch(() => true);
+    if (isAdmitted) return subject;
     subject.connections--;
-    this.#shared.report([[name, subject.connections]]);
+    this.shared.report([[name, subject.connections]]);
     return null;
   }
 
-  /** Counts one connection less. What it has spent is remembered until it would have it again: who comes back at once has no more. */
+  /** Counts one connection less. The budgets are kept until they are full again: reconnecting gives a client nothing more. */
   leave(subject: Subject): void {
     subject.connections--;
-    this.#shared?.report([[subject.name, subject.connections]]);
+    this.shared?.report([[subject.name, subject.connections]]);
   }
 
-  /** Says how many there are here. To be called from time to time. */
+  /** Reports the connections of this node. Call this from time to time. */
   report(): void {
     const present = [...this.#subjects.values()].filter(({ connections }) => connections > 0);
-    this.#shared?.report(present.map(({ name, connections }) => [name, connections]));
+    this.shared?.report(present.map(({ name, connections }) => [name, connections]));
   }
 
-  /** Forgets those that left and have nothing to pay back. To be called from time to time. */
+  /** Forgets subjects without connections whose budgets are full. Call this from time to time. */
   forgetIdle(nowMs: number): void {
     for (const [name, subject] of this.#subjects) if (subject.isIdle(nowMs)) this.#subjects.delete(name);
   }

@@ -1,16 +1,16 @@
-/** The longest delay that is answered. A client that has sent far too much would otherwise be asked to wait for hours. */
+/** The longest delay that is returned: a client that has sent far too much should not wait for hours. */
 const maxDelayMs = 600_000;
 
-/** How much of something may be had a second, with a reserve for bursts (the token bucket of RFC 2697, without its second one). */
+/** Limits a rate, and permits bursts (the token bucket of RFC 2697, without its second bucket). */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #most: number;
   #left: number;
   #filledAtMs: number;
-  /** The last moment that {@link delayMs} has named. */
+  /** The latest time that {@link delayMs} has returned. */
   #promisedMs = Number.NEGATIVE_INFINITY;
 
-  /** `perSecond` may be had in the long run, at most `burst` at once; full at first. Times are those of performance.now(). */
+  /** Gives out `perSecond` in the long run, and at most `burst` at once. It starts full. Times are of performance.now(). */
   constructor(perSecond: number, burst: number, nowMs: number) {
     this.#perMs = perSecond / 1_000;
     this.#most = burst;
@@ -18,39 +18,33 @@ export class TokenBucket {
     this.#filledAtMs = nowMs;
   }
 
-  /** Whether it holds `amount` now, as far as is known here. */
+  /** Whether it contains `amount` now, as far as this node knows. */
   has(amount: number, nowMs: number): boolean {
-    // Most of the time there is enough without what has come in since.
+    // Usually there is enough without filling it first.
     if (this.#left >= amount) return true;
     this.#fill(nowMs);
     return this.#left >= Math.min(amount, this.#most);
   }
 
-  /**
-   * Takes `amount`, or nothing and answers false. What is larger than the bucket is had from a full one, and paid back by those that
-   * come after it.
-   */
+  /** Takes `amount`, or takes nothing and returns false. A full bucket gives out more than it contains; later callers wait for the rest. */
   take(amount: number, nowMs: number): boolean {
     if (!this.has(amount, nowMs)) return false;
     this.charge(amount, nowMs);
     return true;
   }
 
-  /** Whether other nodes have to be asked before `amount` is taken. If so, they are being asked. */
+  /** Whether Redis must be asked before `amount` is taken. If so, it is being asked. */
   asksFirst(_amount: number): boolean {
     return false;
   }
 
-  /** Takes `amount`, also if it is not there: what is missing is owed. */
+  /** Takes `amount` in any case: what is missing is owed. */
   charge(amount: number, nowMs: number): void {
     this.#fill(nowMs);
     this.#left -= amount;
   }
 
-  /**
-   * In how many milliseconds `amount` can be taken, if everyone who asked this before takes first. Nothing is set aside: who
-   * comes earlier and finds enough gets it.
-   */
+  /** When `amount` can be taken, in milliseconds from now, if all earlier callers take first. Nothing is reserved for the caller. */
   delayMs(amount: number, nowMs: number): number {
     this.#fill(nowMs);
     const missing = Math.max(0, Math.min(amount, this.#most) - this.#left);
@@ -59,7 +53,7 @@ export class TokenBucket {
     return this.#promisedMs - nowMs;
   }
 
-  /** Has it hold so much: less than nothing is owed. */
+  /** Sets what it contains; a negative number is owed. */
   set(left: number, nowMs: number): void {
     this.#left = Math.min(this.#most, left);
     this.#filledAtMs = nowMs;

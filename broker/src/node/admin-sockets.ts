@@ -1,20 +1,20 @@
-/** The sockets of the admin port: however many somebody holds, the next probe gets one. */
+/** Limits the sockets of the admin port, so that a probe always gets one, even if somebody holds many. */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { networkOf } from '../limits/addresses.js';
 
-/** Sockets at once: they take file descriptors that clients need. One more takes the place of another. */
+/** Most sockets: they use file descriptors that clients need. One more replaces another one. */
 export const maxAdminSockets = 128;
 
 interface Peer {
-  /** Its address; of IPv6 the /64. */
+  /** Its address, or the /64 of IPv6. */
   readonly network: string;
-  /** Requests whose answer has not left yet. */
+  /** Requests without a complete answer. */
   requests: number;
 }
 
 /** Keeps at most {@link maxAdminSockets} sockets open, and never refuses a new one. */
-export function boundSockets(http: HttpServer): void {
+export function limitSockets(http: HttpServer): void {
   /** The oldest comes first. */
   const peers = new Map<Socket, Peer>();
   http.on('connection', (socket: Socket) => {
@@ -35,8 +35,8 @@ export function boundSockets(http: HttpServer): void {
 }
 
 /**
- * Of the address that has most sockets, the oldest without a request, or else the oldest. So an address that has few keeps them, and a probe
- * that has just connected is the last to go, also if it comes from the address of an attacker.
+ * The oldest socket without a request, or else the oldest one, of the address with most sockets. So an address with few sockets keeps them, and a new
+ * probe is dropped last, even if it has the address of an attacker.
  */
 function leastNeeded(peers: ReadonlyMap<Socket, Peer>): Socket {
   const counts = new Map<string, number>();

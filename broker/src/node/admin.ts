@@ -1,17 +1,13 @@
-/**
- * What operators and Kubernetes ask over HTTP, on a port of its own: alive? ready? how much? Answered by a node that is alone, and by
- * a supervisor for its workers.
- */
-
+/** The admin port: health, readiness, metrics and the console over HTTP. A node has one, or a supervisor for all its workers. */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { metricsType } from '../observe/metrics.js';
 import type { Config } from '../settings/config.js';
-import { boundSockets } from './admin-sockets.js';
+import { limitSockets } from './admin-sockets.js';
 import { consolePage } from './console/console.js';
 
-/** Time for a request to be complete, in milliseconds. Later it is answered 408 and closed. */
+/** Time for a request to be complete, in milliseconds. After that it is answered 408 and closed. */
 const requestMs = 5_000;
 
 /** How long a client may leave an answer unread, in milliseconds, before its socket is closed. */
@@ -24,13 +20,13 @@ export interface AdminSettings {
   readonly adminPort: number;
 }
 
-/** Whether the node would take a subscription and an acknowledged publication, and why. */
+/** Whether the node accepts subscriptions and acknowledged publications, and why. */
 export interface Readiness {
   readonly isReady: boolean;
   readonly reason: string;
 }
 
-/** What the console has to know; `node.json`. */
+/** The content of `node.json`, for the console. */
 export interface About {
   readonly node: string;
   /** Where clients connect. */
@@ -42,7 +38,7 @@ export interface About {
 
 export interface AdminSources {
   about(): About;
-  /** What does not react any more and will not mend by itself, in a sentence; null where all is alive. */
+  /** A sentence about a worker that hangs; null if everything responds. */
   stuck(): Promise<string | null>;
   readiness(): Promise<Readiness>;
   /** In Prometheus' text format. */
@@ -53,7 +49,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   readonly version: string;
 };
 
-/** What a node's settings say of it. */
+/** Collects it from the settings. */
 export function aboutOf(
   { nodeName, tlsCertFile, redisUrl, auth }: Pick<Config, 'nodeName' | 'tlsCertFile' | 'redisUrl' | 'auth'>,
   clientPort: number,
@@ -63,11 +59,7 @@ export function aboutOf(
 }
 
 export class Admin {
-  readonly #http: HttpServer;
-
-  private constructor(http: HttpServer) {
-    this.#http = http;
-  }
+  private constructor(private readonly http: HttpServer) {}
 
   static start({ adminHost, adminPort }: AdminSettings, sources: AdminSources): Promise<Admin> {
     const http = createServer(serverOptions, (request, response) => {
@@ -80,7 +72,7 @@ export class Admin {
         answer(response, 500, 'text/plain; charset=utf-8', `${error.message}\n`);
       });
     });
-    boundSockets(http);
+    limitSockets(http);
     http.setTimeout(unreadMs);
     return new Promise((resolve, reject) => {
       http.once('error', ({ code }: NodeJS.ErrnoException) => {
@@ -95,12 +87,12 @@ export class Admin {
   }
 
   get port(): number {
-    return (this.#http.address() as AddressInfo).port;
+    return (this.http.address() as AddressInfo).port;
   }
 
   close(): Promise<void> {
-    this.#http.closeAllConnections();
-    return new Promise((resolve) => this.#http.close(() => resolve()));
+    this.http.closeAllConnections();
+    return new Promise((resolve) => this.http.close(() => resolve()));
   }
 }
 
@@ -113,7 +105,7 @@ async function respond(path: string, response: ServerResponse, sources: AdminSou
     }
     case '/node.json':
       return answer(response, 200, 'application/json', `${JSON.stringify({ ...sources.about(), version })}\n`);
-    // Alive means that the event loop turns: Redis must not make Kubernetes restart a node.
+    // Healthy means that the event loop runs: a failure of Redis must not make Kubernetes restart nodes.
     case '/healthz': {
       const reason = await sources.stuck();
       const body = JSON.stringify(reason === null ? { status: 'ok' } : { status: 'stuck', reason });
@@ -139,7 +131,7 @@ async function respond(path: string, response: ServerResponse, sources: AdminSou
 function answer(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {
     'Content-Type': type,
-    // Node does not send the body of an answer to HEAD, nor its length unless it is set here.
+    // For HEAD, Node.js sends no body, and the length only if it is set here.
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',

@@ -1,5 +1,5 @@
 /**
- * How long the collector of traces may take until its answer is whole, tries after an error included, in milliseconds. A node that stops waits no
- * longer for it. Stands by itself: who needs to know has no use for what tracing.ts loads.
+ * How long the collector of traces may take for a complete answer, including retries, in milliseconds. A stopping node waits no longer. In a file of
+ * its own, so that drain.ts does not load the libraries of tracing.ts.
  */
 export const collectorTimeoutMs = 3_000;

@@ -1,4 +1,4 @@
-/** How a node stops without losing anything: clients are invited to move, and what is left is closed in waves. */
+/** Stops a node without losing anything: asks clients to move, and closes the remaining connections in waves. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { closeReasons } from '@fanfare/protocol';
 import type { Connection } from '../connection/connection.js';
@@ -14,8 +14,8 @@ export interface DrainSettings {
 }
 
 /**
- * The longest that a node takes to drain as its settings say, in milliseconds: to move its clients, to close those that stay, and until no
- * other node needs what it remembers (`retire` in relay.ts). What has to wait for Redis comes on top.
+ * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the wait until no other node needs the
+ * memory of this one (`retire` in relay.ts).
  */
 export function longestDrainMs({
   drainWindowMs,
@@ -34,38 +34,32 @@ export interface StopSettings extends DrainSettings {
   readonly tracingUrl: string | null;
 }
 
-/**
- * The longest that a node takes to stop as its settings say, in milliseconds: a Redis that does not answer is waited for once, then its
- * connection is given up; and the collector of traces.
- */
+/** The longest time to stop with these settings, in milliseconds: draining, one timeout of Redis, and the collector of traces. */
 export function longestStopMs(settings: StopSettings): number {
   const { redisUrl, redisTimeoutMs, durableTimeoutMs, tracingUrl } = settings;
   const redisMs = redisUrl === null ? 0 : redisTimeoutMs + durableTimeoutMs;
   return longestDrainMs(settings) + redisMs + (tracingUrl === null ? 0 : collectorTimeoutMs);
 }
 
-/** What is drained. */
+/** The parts of the node that draining needs. */
 export interface Draining {
   readonly connections: readonly Connection[];
-  /** Sends what was taken in, and answers it. */
+  /** Sends the received publications, and replies to them. */
   flush(): Promise<void>;
   readonly counters: { connectionsInvited: number };
   readonly log: Log;
 }
 
-/** Part of the window in which clients begin to move: the rest is for those who begin last. */
+/** Share of the window in which clients start to move. The rest is for those that start last. */
 const inviteShare = 0.75;
 
 /**
- * How long peers get to answer our close frames, in milliseconds. Closing a socket with unread bytes in it resets the connection, and
- * a close frame on its way is lost with it (RFC 6455 section 7.1.1).
+ * How long clients may take to answer our close frames, in milliseconds. Closing a socket with unread bytes resets the connection, and a close frame
+ * on its way is lost (RFC 6455 section 7.1.1).
  */
 const closeHandshakeMs = 100;
 
-/**
- * Resolves when no connection is left, or those that are have had their time, with how many had to be closed. The node serves them until it
- * closes them.
- */
+/** Resolves when no connection is left or the time is over, with the number of closed connections. The node serves clients until it closes them. */
 export async function drain(settings: DrainSettings, { connections, flush, counters, log }: Draining): Promise<number> {
   const { drainWindowMs, drainWaves, drainWaveIntervalMs, drainTimeoutMs } = settings;
   let closed = 0;
@@ -78,13 +72,13 @@ export async function drain(settings: DrainSettings, { connections, flush, count
       counters.connectionsInvited++;
       connection.invite(Math.floor(Math.random() * drainWindowMs * inviteShare));
     }
-    await isEmpty(connections, drainWindowMs);
+    await waitUntilEmpty(connections, drainWindowMs);
   }
-  // Without a window nobody was invited, and nobody is spared by waiting.
+  // Without a window, no client was asked to move, so several waves would not help.
   const waves = drainWindowMs > 0 ? drainWaves : 1;
   const perWave = Math.ceil(connections.length / waves);
   while (connections.length > 0) {
-    // First what was taken in: publishers hear what became of it, subscribers get it.
+    // First, so that publishers get their replies and subscribers their publications.
     await flush();
     const wave = connections.filter(({ isClosing }) => !isClosing).slice(0, perWave);
     if (wave.length === 0) break;
@@ -94,16 +88,16 @@ export async function drain(settings: DrainSettings, { connections, flush, count
       `Closing ${wave.length} connections.`,
     );
     for (const connection of wave) connection.close(closeReasons.draining);
-    await isEmpty(connections, waves === 1 ? 0 : drainWaveIntervalMs);
+    await waitUntilEmpty(connections, waves === 1 ? 0 : drainWaveIntervalMs);
   }
-  await isEmpty(connections, drainTimeoutMs);
+  await waitUntilEmpty(connections, drainTimeoutMs);
   await flush();
   await delay(closeHandshakeMs);
   return closed;
 }
 
-/** Looks every 10 ms, for `timeoutMs` at most. */
-async function isEmpty(connections: readonly unknown[], timeoutMs: number): Promise<void> {
+/** Resolves when there is no connection left, or after `timeoutMs`. Checks every 10 ms. */
+async function waitUntilEmpty(connections: readonly unknown[], timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (connections.length > 0 && performance.now() < deadline) await delay(10);
 }

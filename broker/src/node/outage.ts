@@ -1,11 +1,11 @@
 /**
- * Tells in the log the story of an outage of Redis: one line when it begins, with what it means for clients; one a minute while it lasts; one when it
- * is over, with how long it was and whom it hurt. What is wrong with which connection stands in the lines of redis-link.ts between them.
+ * Logs outages of Redis. The first line describes the effect on clients, one line a minute follows while the outage lasts, and the last line has its
+ * duration and effects. The lines of redis-link.ts say what is wrong with which connection.
  */
 import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';
 
-/** Counted while an outage lasts; metrics.ts says what each is. */
+/** Counters that show the effects of an outage; metrics.ts describes each. */
 export interface OutageCounters {
   commandsUnavailable: number;
   publicationsUnconfirmed: number;
@@ -15,7 +15,7 @@ export interface OutageCounters {
   resetsTold: number;
 }
 
-/** What is looked at. */
+/** The node, as this file needs it. */
 export interface OutageSubject {
   state(): RelayState;
   connections(): number;
@@ -23,13 +23,13 @@ export interface OutageSubject {
   readonly hasFastTopics: boolean;
 }
 
-/** How often it is looked, in milliseconds. */
-const lookMs = 100;
-/** A node that starts has so long to reach Redis before that is an outage, in milliseconds. */
+/** How often the state is checked, in milliseconds. */
+const checkMs = 100;
+/** How long a starting node may take to reach Redis before that counts as an outage, in milliseconds. */
 const startMs = 3_000;
-/** It is over when Redis has been there for so long, in milliseconds: what comes back and breaks again is one outage, and topics are compared meanwhile. */
+/** An outage is over when Redis has been back for this long, in milliseconds: repeated failures are one outage, and topics are compared meanwhile. */
 const steadyMs = 1_000;
-/** How often it is said that it lasts, in milliseconds. */
+/** How often a lasting outage is logged, in milliseconds. */
 const remindMs = 60_000;
 
 /** Why the relay does not reach the other nodes. */
@@ -56,44 +56,42 @@ interface Outage {
   remindAt: number;
   /** When Redis was back; null while it is not. */
   backAt: number | null;
-  /** How often it broke. */
+  /** How often Redis was lost. */
   times: number;
 }
 
 export class OutageWatch {
-  readonly #subject: OutageSubject;
-  readonly #counters: OutageCounters;
-  readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #startedAt = performance.now();
   #wasConnected = false;
-  /** As of the last look before an outage: what failed with the connection belongs to it. */
+  /** As of the last check before the outage: commands that failed with the connection count too. */
   #before: OutageCounters;
   #outage: Outage | null = null;
 
-  constructor(subject: OutageSubject, counters: OutageCounters, log: Log) {
-    this.#subject = subject;
-    this.#counters = counters;
-    this.#log = log;
+  constructor(
+    private readonly subject: OutageSubject,
+    private readonly counters: OutageCounters,
+    private readonly log: Log,
+  ) {
     this.#before = pick(counters);
-    this.#timer = setInterval(() => this.#look(performance.now()), lookMs);
+    this.#timer = setInterval(() => this.#check(performance.now()), checkMs);
     this.#timer.unref();
   }
 
-  /** The node stops: what lasts is not told any more. */
+  /** The node stops: logs the end of an outage that lasts. */
   close(): void {
     clearInterval(this.#timer);
     const outage = this.#outage;
     if (outage !== null) this.#end(outage, outage.backAt ?? performance.now(), outage.backAt !== null);
   }
 
-  #look(now: number): void {
-    const state = this.#subject.state();
+  #check(now: number): void {
+    const state = this.subject.state();
     const outage = this.#outage;
     if (state === 'connected') {
       this.#wasConnected = true;
       if (outage === null) {
-        this.#before = pick(this.#counters);
+        this.#before = pick(this.counters);
         return;
       }
       outage.backAt ??= now;
@@ -112,12 +110,12 @@ export class OutageWatch {
   #begin(state: keyof typeof outageReasons, now: number): void {
     const since = this.#wasConnected ? now : this.#startedAt;
     this.#outage = { since, before: this.#before, remindAt: now + remindMs, backAt: null, times: 1 };
-    const { hasFastTopics } = this.#subject;
-    const connections = this.#subject.connections();
+    const { hasFastTopics } = this.subject;
+    const connections = this.subject.connections();
     const reach = state === 'outOfMemory' ? '' : ', but only for subscribers of this node';
     const fast = hasFastTopics ? ` Topics of level fast still work${reach}.` : '';
     const when = this.#wasConnected ? 'OUTAGE' : 'OUTAGE since startup';
-    this.#log.error(
+    this.log.error(
       { event: 'outageBegan', reason: outageReasons[state], connections },
       `${when}: ${outageReasons[state]}. ${connections} clients stay connected. The node rejects acknowledged publishes and new subscriptions, and delivers nothing new on topics with history.${fast} /readyz returns 503.`,
     );
@@ -126,8 +124,8 @@ export class OutageWatch {
   #remind(outage: Outage, state: keyof typeof outageReasons, now: number): void {
     outage.remindAt = now + remindMs;
     const lastsMs = Math.round(now - outage.since);
-    this.#log.error(
-      { event: 'outageLasts', reason: outageReasons[state], lastsMs, times: outage.times, ...this.#hurt(outage) },
+    this.log.error(
+      { event: 'outageLasts', reason: outageReasons[state], lastsMs, times: outage.times, ...this.#effectsOf(outage) },
       `OUTAGE for ${seconds(lastsMs)}: ${outageReasons[state]}. ${this.#sentenceOf(outage)}`,
     );
   }
@@ -135,24 +133,24 @@ export class OutageWatch {
   #end(outage: Outage, at: number, isOver: boolean): void {
     this.#outage = null;
     const lastedMs = Math.round(at - outage.since);
-    const hurt = this.#hurt(outage);
+    const effects = this.#effectsOf(outage);
     const lost =
-      hurt.gaps + hurt.resets === 0
+      effects.gaps + effects.resets === 0
         ? 'No known loss of acknowledged publications.'
-        : `Subscribers received ${hurt.gaps} gaps (publications may be missing) and ${hurt.resets} resets (the history restarted).`;
-    this.#log.warn(
-      { event: 'outageOver', isOver, lastedMs, times: outage.times, ...hurt },
+        : `Subscribers received ${effects.gaps} gaps (publications may be missing) and ${effects.resets} resets (the history restarted).`;
+    this.log.warn(
+      { event: 'outageOver', isOver, lastedMs, times: outage.times, ...effects },
       `${isOver ? 'OUTAGE over: Redis is back' : 'The node stops during the outage,'} after ${seconds(lastedMs)}. ${this.#sentenceOf(outage)} ${lost}`,
     );
   }
 
   #sentenceOf(outage: Outage): string {
-    const { refused, unconfirmed, unrelayed, late } = this.#hurt(outage);
+    const { refused, unconfirmed, unrelayed, late } = this.#effectsOf(outage);
     return `Since its start: ${refused} commands refused, ${unconfirmed} publishes unconfirmed, ${unrelayed} unacknowledged publications not sent to other nodes, ${late} publications delivered late.`;
   }
 
-  #hurt({ before }: Outage) {
-    const now = this.#counters;
+  #effectsOf({ before }: Outage) {
+    const now = this.counters;
     return {
       refused: now.commandsUnavailable - before.commandsUnavailable,
       unconfirmed: now.publicationsUnconfirmed - before.publicationsUnconfirmed,

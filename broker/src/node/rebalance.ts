@@ -1,69 +1,67 @@
 /**
- * Moves connections to nodes that have fewer: new nodes would else stay empty until clients come and go. A node that has more than
- * its share invites some to move each second, as a node that stops does; nobody is closed, and who cannot move stays. Full nodes are no
- * place to go, and do not count in the share of the others.
+ * Moves connections to nodes with fewer: otherwise new nodes would stay empty until clients reconnect. A node with more than its share asks some clients
+ * to move each second, and closes none. Full nodes do not count in the share of the others.
  */
 import type { Connection } from '../connection/connection.js';
 import type { Log } from '../observe/log.js';
 import type { Load, Spread } from '../relay/relay.js';
 
 export interface RebalanceSettings {
-  /** Connections that are invited in a second, at most; 0: none ever. */
+  /** Most clients that are asked to move per second; 0: never. */
   readonly rebalanceRate: number;
-  /** How long the number of nodes must have been the same. */
+  /** How long the number of nodes must have been stable. */
   readonly rebalanceAfterMs: number;
 }
 
-export interface Rebalanced {
+export interface RebalanceParts {
   readonly connections: readonly Connection[];
-  /** Null while it is not known. */
+  /** Null while it is unknown. */
   spread(): Spread | null;
   readonly counters: { connectionsRebalanced: number };
   readonly log: Log;
 }
 
-const lookMs = 1_000;
+const intervalMs = 1_000;
 
-/** From so much of its limit on a node is full: the rest is for those who come by themselves. */
+/** From this share of its limit a node counts as full. The rest is for new clients. */
 const fullShare = 0.95;
-/** A full node has room again below so much of its limit: one that comes and goes there would have the others move clients to it each time. */
+/** Below this share a full node has room again. The two differ so that small changes do not make the others move clients to it each time. */
 const openShare = 0.85;
 
-/** The load of a node that takes `max` connections at most. */
+/** The load of a node with a limit of `max` connections. */
 export function loadOf(connections: number, max: number, wasFull: boolean): Load {
   return { connections, isFull: connections >= max * (wasFull ? openShare : fullShare) };
 }
 
-/** A node that has so much more than its share leaves it at that: load balancers do not divide evenly. */
+/** How much more than its share a node may have: load balancers do not distribute evenly. */
 const tolerance = 0.1;
 
 /**
- * So many invitations for each connection too many; a balancer that knows nothing of the counts brings most of those who move back to where
- * they came from. More do not help: clients are bound to this node, or the others are behind another balancer.
+ * Most requests to move for each excess connection. A load balancer that ignores connection counts returns most clients to the same node. More requests
+ * do not help: then clients are bound to this node, or the others are behind another load balancer.
  */
-const patience = 5;
+const maxRequestsPerExcess = 5;
 
-/** A node that has had its share for so long, in milliseconds, begins anew with its invitations; before that they are of one story. */
+/** After it has had its share for this long, in milliseconds, a node counts its requests from zero again. */
 const calmMs = 600_000;
 
 export class Rebalance {
-  readonly #settings: RebalanceSettings;
-  readonly #parts: Rebalanced;
   readonly #timer: NodeJS.Timeout | null;
-  /** How many nodes there are, and since when, by performance.now(). */
+  /** The number of nodes, and since when, by performance.now(). */
   #nodes = { count: 0, since: 0 };
-  #isUnderWay = false;
-  /** Since the number of nodes changed, or the last calm: how many were invited, and the most that were too many. */
+  #isActive = false;
+  /** Since the last reset: how many clients were asked to move, and the largest excess. */
   #invited = 0;
   #mostExcess = 0;
   #hasGivenUp = false;
   /** Since when this node has its share, by performance.now(); null while it has more. */
   #evenSince: number | null = null;
 
-  constructor(settings: RebalanceSettings, parts: Rebalanced) {
-    this.#settings = settings;
-    this.#parts = parts;
-    this.#timer = settings.rebalanceRate === 0 ? null : setInterval(() => this.look(), lookMs);
+  constructor(
+    private readonly settings: RebalanceSettings,
+    private readonly parts: RebalanceParts,
+  ) {
+    this.#timer = settings.rebalanceRate === 0 ? null : setInterval(() => this.check(), intervalMs);
     this.#timer?.unref();
   }
 
@@ -71,67 +69,67 @@ export class Rebalance {
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  look(now = performance.now()): void {
-    const spread = this.#parts.spread();
+  check(now = performance.now()): void {
+    const spread = this.parts.spread();
     const nodes = spread?.nodes ?? 0;
     if (nodes !== this.#nodes.count) {
       this.#nodes = { count: nodes, since: now };
-      this.#beginAnew();
+      this.#reset();
     }
-    // In the middle of a deploy clients would be moved to nodes that are about to stop, and moved on from there.
-    if (spread === null || nodes === 0 || now - this.#nodes.since < this.#settings.rebalanceAfterMs) return;
-    // Both as of the last heartbeat: where all nodes grow, what this one has now is more than its share of what all had then.
+    // During a deploy, clients would move to nodes that are about to stop, and then move again.
+    if (spread === null || nodes === 0 || now - this.#nodes.since < this.settings.rebalanceAfterMs) return;
+    // Both numbers are of the last heartbeat: while all nodes grow, the current number of this node would exceed its share of the older total.
     const share = spread.connections / spread.open;
     const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
     if (excess === 0) {
       this.#evenSince ??= now;
-      if (this.#isUnderWay) this.#end(spread.own, share);
+      if (this.#isActive) this.#end(spread.own, share);
       return;
     }
-    if (this.#evenSince !== null && now - this.#evenSince >= calmMs) this.#beginAnew();
+    if (this.#evenSince !== null && now - this.#evenSince >= calmMs) this.#reset();
     this.#evenSince = null;
     if (!this.#hasGivenUp) this.#invite(excess, spread.own, share);
   }
 
-  #beginAnew(): void {
+  #reset(): void {
     this.#invited = 0;
     this.#mostExcess = 0;
     this.#hasGivenUp = false;
   }
 
   #invite(excess: number, own: number, share: number): void {
-    const { connections, counters, log } = this.#parts;
-    const { rebalanceRate } = this.#settings;
+    const { connections, counters, log } = this.parts;
+    const { rebalanceRate } = this.settings;
     this.#mostExcess = Math.max(this.#mostExcess, excess);
-    if (!this.#isUnderWay) {
-      this.#isUnderWay = true;
+    if (!this.#isActive) {
+      this.#isActive = true;
       log.info(
         { event: 'rebalancing', connections: own, share: Math.round(share), state: 'begun' },
         `This node has ${own} connections; its share is ${Math.round(share)}. Asking ${rebalanceRate} clients per second to move.`,
       );
     }
-    let left = Math.min(rebalanceRate, excess, this.#mostExcess * patience - this.#invited);
+    let left = Math.min(rebalanceRate, excess, this.#mostExcess * maxRequestsPerExcess - this.#invited);
     const start = Math.floor(Math.random() * connections.length);
-    // Each is invited once: those that do not heed it are not asked for ever.
+    // Each client is asked only once.
     for (let step = 0; step < connections.length && left > 0; step++) {
       const connection = connections[(start + step) % connections.length];
       if (connection === undefined || connection.isInvited) continue;
-      connection.invite(Math.floor(Math.random() * lookMs));
+      connection.invite(Math.floor(Math.random() * intervalMs));
       counters.connectionsRebalanced++;
       this.#invited++;
       left--;
     }
-    if (this.#invited < this.#mostExcess * patience) return;
+    if (this.#invited < this.#mostExcess * maxRequestsPerExcess) return;
     this.#hasGivenUp = true;
     log.warn(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'inVain' },
-      `This node has asked ${patience} times its excess of clients to move but still has ${own} connections; its share is ${Math.round(share)}. The load balancer returns them to this node. Rebalancing pauses until the number of nodes changes or this node has had its share for 10 minutes.`,
+      `This node has asked ${maxRequestsPerExcess} times its excess of clients to move but still has ${own} connections; its share is ${Math.round(share)}. The load balancer returns them to this node. Rebalancing pauses until the number of nodes changes or this node has had its share for 10 minutes.`,
     );
   }
 
   #end(own: number, share: number): void {
-    this.#isUnderWay = false;
-    this.#parts.log.info(
+    this.#isActive = false;
+    this.parts.log.info(
       { event: 'rebalancing', connections: own, share: Math.round(share), state: 'over' },
       `Rebalancing is complete: this node has ${own} connections, about its share.`,
     );

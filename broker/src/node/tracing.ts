@@ -1,6 +1,6 @@
 /**
- * Traces publications with OpenTelemetry. Which ones, and under which ids, follows from their position alone (protocol/src/trace.ts), so that
- * all nodes choose the same ones and their spans meet in one trace without a byte of it on the way. Loaded only where it is on.
+ * Traces publications with OpenTelemetry. The position of a publication determines whether it is traced, and its ids (protocol/src/trace.ts). So all
+ * nodes trace the same ones, and their spans form one trace without a byte on the wire. Loaded only if tracing is on.
  */
 import type { Agent } from 'node:http';
 import { type Position, type Topic, type TraceIds, TraceSampler, traceOf } from '@fanfare/protocol';
@@ -26,6 +26,10 @@ export interface TracingSettings {
   readonly tracingUrl: string;
   readonly tracingRatio: number;
   readonly nodeName: string;
+  /** How often spans are sent, in milliseconds. Default: 1,000. */
+  readonly sendIntervalMs?: number;
+  /** How long the collector may take to answer, in milliseconds. Default: {@link collectorTimeoutMs}. */
+  readonly timeoutMs?: number;
 }
 
 export interface TracingCounters {
@@ -33,25 +37,22 @@ export interface TracingCounters {
   spansDropped: number;
 }
 
-/** Most spans that wait for the collector, those on their way included, about 2 kB each. More are dropped. */
+/** Most spans that wait for the collector, including those being sent, about 2 kB each. More are dropped. */
 const maxWaitingSpans = 4_096;
 /** Spans in one request. */
 const maxSpansInRequest = 512;
-/** How long spans wait for others, in milliseconds. */
-const sendIntervalMs = 1_000;
-
-/** Beyond this the clock of the system was set, in milliseconds. */
+/** A larger difference means that the system clock was set, in milliseconds. */
 const clockStepMs = 5;
 
 type ExportResult = Parameters<Parameters<SpanExporter['export']>[1]>[0];
-/** ExportResultCode.FAILED of @opentelemetry/core, which is no dependency of ours. */
+/** ExportResultCode.FAILED of @opentelemetry/core, which is not a dependency of ours. */
 const failed: ExportResult['code'] = 1;
 
-/** What a span is made of besides what all have. */
+/** The parts of a span that are not the same for all. */
 interface SpanParts {
   readonly name: string;
   readonly kind: SpanKind;
-  /** Null: the first span of the trace. */
+  /** Null for the first span of the trace. */
   readonly parent: string | null;
   readonly startedAt: number;
   readonly endedAt: number;
@@ -64,6 +65,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   readonly #traceState: TraceState;
   readonly #processor: BatchSpanProcessor;
   readonly #exporter: OTLPTraceExporter;
+  readonly #timeoutMs: number;
   /** The exporter's connections; null until it makes the first one. */
   #agent: Agent | null = null;
   readonly #log: Log;
@@ -72,10 +74,12 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   #waiting = 0;
   /** Spans lost since the collector failed; null while it works. */
   #dropped: number | null = null;
-  /** What performance.now() is to be added to, in milliseconds since the epoch. */
+  /** Unix time at performance.now() === 0, in milliseconds. */
   #clockStart = performance.timeOrigin;
 
-  constructor({ tracingUrl, tracingRatio, nodeName }: TracingSettings, log: Log, counters: TracingCounters) {
+  constructor(settings: TracingSettings, log: Log, counters: TracingCounters) {
+    const { tracingUrl, tracingRatio, nodeName, sendIntervalMs = 1_000, timeoutMs = collectorTimeoutMs } = settings;
+    this.#timeoutMs = timeoutMs;
     this.#log = log;
     this.#counters = counters;
     this.#sampler = new TraceSampler(tracingRatio);
@@ -84,11 +88,11 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       resource: resourceFromAttributes({ 'service.name': 'fanfare', 'service.instance.id': nodeName }),
       instrumentationScope: { name: '@fanfare/broker' },
     };
-    // What the exporter would take by itself: OpenTelemetry's variables for certificates are in it.
+    // The default of the exporter, with OpenTelemetry's variables for certificates.
     const { agentFactory } = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', {});
     this.#exporter = new OTLPTraceExporter({
       url: tracingUrl,
-      timeoutMillis: collectorTimeoutMs,
+      timeoutMillis: timeoutMs,
       httpAgentOptions: async (protocol) => {
         this.#agent = await agentFactory(protocol);
         return this.#agent;
@@ -99,14 +103,14 @@ export class Tracing implements PublishTracer, DeliveryTracer {
         export: (spans, done) => this.#export(spans, done),
         shutdown: () => this.#exporter.shutdown(),
       },
-      // What waits is bounded here, together with what is on its way.
+      // `#record` limits the queue together with the spans being sent.
       maxQueueSize: maxWaitingSpans,
       maxExportBatchSize: maxSpansInRequest,
       scheduledDelayMillis: sendIntervalMs,
       // Never reached: #export has the deadline.
-      exportTimeoutMillis: collectorTimeoutMs * 2,
+      exportTimeoutMillis: timeoutMs * 2,
     });
-    // A path may hold a key of the account.
+    // The path may contain a key of the account.
     const url = new URL(tracingUrl).origin;
     log.info(
       { event: 'tracing', url, ratio: tracingRatio },
@@ -167,9 +171,9 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     }
   }
 
-  /** Sends what waits, for as long as the collector may take. */
+  /** Sends the waiting spans, within the timeout of the collector. */
   async close(): Promise<void> {
-    // What fails is counted and said.
+    // Failures are already counted and logged.
     await this.#processor.shutdown().catch(() => undefined);
   }
 
@@ -210,12 +214,12 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       else this.#fail(spans.length, result.error);
       done(result);
     };
-    // The exporter's own timeout is for silence: an answer that comes byte by byte would occupy it for ever.
+    // The timeout of the exporter is for silence only: an answer that arrives byte by byte would occupy it forever.
     const deadline = setTimeout(() => {
-      // First: who is told that it is settled may send the next request.
+      // Before `settle`, which may send the next request.
       this.#agent?.destroy();
-      settle({ code: failed, error: new Error(`no complete answer within ${collectorTimeoutMs} ms`) });
-    }, collectorTimeoutMs);
+      settle({ code: failed, error: new Error(`no complete answer within ${this.#timeoutMs} ms`) });
+    }, this.#timeoutMs);
     this.#exporter.export(spans, settle);
   }
 
@@ -262,7 +266,7 @@ function ofPublication(topic: Topic, epoch: string, offset: number, count: numbe
   };
 }
 
-/** Nobody has to guess or to work it out: random numbers that cost little will do. */
+/** Not a secret, so cheap random numbers are sufficient. */
 function newSpanId(): string {
   const half = (): string => ((Math.random() * 2 ** 32) >>> 0).toString(16).padStart(8, '0');
   return half() + half();

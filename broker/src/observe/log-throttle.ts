@@ -1,9 +1,9 @@
 /**
- * Keeps a Redis that comes and goes from filling the log: of what it makes a node say, three lines of each kind are written in a minute, and the
- * others are counted and told together when it is over, or the node has stopped. What outages mean and do (outage.ts) is always written.
+ * Keeps an unstable Redis from filling the log. Three lines of each kind are written per minute. The others are counted, and one line reports them at
+ * the end of the minute or when the node stops. The lines of outage.ts are always written.
  */
 
-/** Events whose lines come with each loss of a connection. `redisError` is bounded where it is said (redis-link.ts). */
+/** Events that are logged for each lost connection. redis-link.ts itself limits `redisError`. */
 const bounded: ReadonlySet<unknown> = new Set([
   'redisConnected',
   'redisLost',
@@ -15,25 +15,22 @@ const bounded: ReadonlySet<unknown> = new Set([
   'topicsCompared',
 ]);
 
-/** Nothing comes behind it. */
+/** The last line of a node. */
 const last = 'stopped';
 
 const intervalMs = 60_000;
 const maxLines = 3;
 
-/** Lines that were not written, by their event and connection: `redisLost (publisher)`. */
+/** Number of omitted lines by event and connection: `redisLost (publisher)`. */
 export type Omitted = Readonly<Record<string, number>>;
 
-export class Repeats {
-  readonly #tell: (omitted: Omitted) => void;
+export class LogThrottle {
   readonly #lines = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(tell: (omitted: Omitted) => void) {
-    this.#tell = tell;
-  }
+  constructor(private readonly onOmitted: (omitted: Omitted) => void) {}
 
-  /** Whether a line of this event is to be written. `link`: of which connection, where it is of one. */
+  /** Whether to write a line of this event. `link`: the name of its connection, if any. */
   admits(event: unknown, link: () => unknown): boolean {
     if (event === last) this.#end();
     if (!bounded.has(event)) return true;
@@ -49,6 +46,6 @@ export class Repeats {
     clearTimeout(this.#timer);
     const over = [...this.#lines].filter(([, lines]) => lines > maxLines);
     this.#lines.clear();
-    if (over.length > 0) this.#tell(Object.fromEntries(over.map(([kind, lines]) => [kind, lines - maxLines])));
+    if (over.length > 0) this.onOmitted(Object.fromEntries(over.map(([kind, lines]) => [kind, lines - maxLines])));
   }
 }

@@ -1,12 +1,12 @@
 /** The log: JSON lines for machines, readable lines for a person at a terminal. */
 import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
-import { Repeats } from './log-throttle.js';
+import { LogThrottle } from './log-throttle.js';
 import { StandardOutput } from './standard-output.js';
 
 export type Log = Logger;
 
-/** Every `event` that a line can carry, and what it means. */
+/** Every `event` of a line, and its meaning. */
 export const logEvents = {
   listening:
     'The node accepts connections on `port`; `adminPort` is the admin port. With several workers, each logs its `port`; the supervisor logs both when all workers are ready.',
@@ -102,11 +102,11 @@ export interface LogSettings {
   readonly nodeName: string;
 }
 
-/** Each line carries `node`, and `event`: a stable name for what happened, to search and alert by. */
+/** Each line has `node` and `event`. The event is a stable name for searches and alerts. */
 export function createLog(settings: LogSettings, destination?: DestinationStream): Log {
-  const repeats = new Repeats((omitted) => {
-    const told = Object.entries(omitted).map(([kind, lines]) => `${lines} × ${kind}`);
-    log.warn({ event: 'repeated', omitted }, `Repeated lines omitted in the last minute: ${told.join(', ')}.`);
+  const throttle = new LogThrottle((omitted) => {
+    const counts = Object.entries(omitted).map(([kind, lines]) => `${lines} × ${kind}`);
+    log.warn({ event: 'repeated', omitted }, `Repeated lines omitted in the last minute: ${counts.join(', ')}.`);
   });
   const options: LoggerOptions = {
     level: settings.logLevel,
@@ -115,7 +115,7 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
       logMethod(args, method) {
         const [fields] = args as readonly unknown[];
         const event = typeof fields === 'object' && fields !== null && 'event' in fields ? fields.event : null;
-        if (repeats.admits(event, () => this.bindings()['link'])) method.apply(this, args);
+        if (throttle.admits(event, () => this.bindings()['link'])) method.apply(this, args);
       },
     },
   };
@@ -128,7 +128,7 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
   return log;
 }
 
-/** One for all that this process writes there: of two, one could begin a line inside a line of the other. */
+/** One for the whole process: two could mix their lines. */
 let standardOutput: StandardOutput | null = null;
 
 function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines: number) => void): DestinationStream {
@@ -142,14 +142,14 @@ function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines:
   return { write: (line) => output.write(pretty(line)) };
 }
 
-/** Writes lines of other processes, whole, to where the log of this one goes. To be called after {@link createLog}. */
+/** Returns a function that adds whole lines of other processes to the log of this one. Call this after {@link createLog}. */
 export function createLineWriter(): (line: string) => void {
   const output = standardOutput;
   if (output === null) throw new Error('There is no log yet.');
   return (line) => output.write(`${line}\n`);
 }
 
-/** A bug that nobody caught: what state is left is unknown, so the process ends, and the log says why. */
+/** Exits on an uncaught error, because the state of the process is then unknown, and logs the error. */
 export function endOnBug(log: Log): void {
   process.on('uncaughtException', (error) => {
     log.fatal(

@@ -1,12 +1,12 @@
 /**
- * Every metric of a node. What happens often is counted in plain fields and read when Prometheus asks; the metrics library is
- * called at most once for a batch of publications, never for each. No label carries a topic, a user, or anything else that a client chooses.
+ * Every metric of a node. Frequent events are counted in plain fields, which are read when Prometheus asks. The metrics library is called at most once for
+ * a batch of publications, never for each. No label contains anything that a client chooses, such as a topic or user.
  */
 import { performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { versionsOf } from './versions.js';
 
-/** Plain numbers, counted where things happen. */
+/** Plain numbers, incremented where the events happen. Literal fields, because V8 makes a lookup table of an object that a loop fills. */
 export class Counters {
   connectionsOpened = 0;
   connectionsClosed = 0;
@@ -78,17 +78,17 @@ export class Counters {
     this.#probeSeconds = probeSeconds;
   }
 
-  /** One probe, from leaving to its return. */
+  /** The round trip of one probe. */
   observeProbeSeconds(seconds: number): void {
     this.#probeSeconds.observe(seconds);
   }
 
-  /** One pipeline, from leaving to Redis' answer. */
+  /** The round trip of one pipeline. */
   observeRelaySeconds(seconds: number): void {
     this.#relaySeconds.observe(seconds);
   }
 
-  /** One run, encoded and handed to all subscribers here. */
+  /** Encoding one run and sending it to all subscribers of this node. */
   observeFanoutSeconds(seconds: number): void {
     this.#fanoutSeconds.observe(seconds);
   }
@@ -228,7 +228,7 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   ],
 };
 
-/** What is read rather than counted. */
+/** Values that are read when Prometheus asks. */
 export interface Readings {
   connections(): number;
   maxConnections(): number;
@@ -309,19 +309,19 @@ export const histogramMetrics = {
   ],
 } as const;
 
-/** Versions that this node runs: its release, the protocol, and the layout of what stands in Redis, as labels; always 1. */
+/** The versions of this node, as labels. */
 export const buildInfo = [
   'build_info',
   'Always 1; the labels are the release, the protocol version and the layout of the data in Redis.',
 ] as const;
 
-/** How long the event loop was busy since the start: the rate is the share of the time, and at 1 the node can do no more. */
+/** How long the event loop was busy since the start. */
 export const busyMetric = [
   'event_loop_busy_seconds',
   'Seconds in which the event loop was busy; a rate of 1 means that the node is saturated.',
 ] as const;
 
-/** What a supervisor tells of each of its workers, beside what they tell themselves: name, type and help. */
+/** Metrics of the supervisor for each of its workers: name, type and help. */
 export const workerMetrics = {
   up: ['worker_up', 'gauge', 'Only with several workers: 1 while this worker responds to its supervisor, otherwise 0.'],
   restarts: [
@@ -332,7 +332,7 @@ export const workerMetrics = {
 } as const;
 
 const prefix = 'fanfare_';
-// 20 µs to 2.5 s, which spans one run to one subscriber and a Redis about to be given up.
+// 20 µs to 2.5 s: from one run for one subscriber to a Redis that is about to time out.
 const buckets = [0.00002, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5];
 
 /** Content type of Prometheus' text format. */
@@ -342,7 +342,7 @@ export class Metrics {
   readonly counters: Counters;
   readonly #registry = new Registry();
 
-  /** Every sample of a worker carries its number as the label `worker`. `database`: that of Redis. */
+  /** `worker`: its number, as a label of each sample; null for a single node. `database`: the number in Redis. */
   constructor(worker: number | null = null, database = 0) {
     if (worker !== null) this.#registry.setDefaultLabels({ worker });
     const histogram = ([name, help]: readonly [string, string]): Histogram =>
@@ -374,7 +374,7 @@ export class Metrics {
     }
   }
 
-  /** Adds what is read from the running parts, and the process' own metrics (CPU, memory, event-loop lag). */
+  /** Adds the readings, and the metrics of the process (CPU, memory, event-loop lag). */
   read(readings: Readings): void {
     for (const [field, [name, help]] of Object.entries(gaugeMetrics)) {
       const reading = readings[field as keyof Readings];
@@ -400,7 +400,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
   }
 
-  /** Adds a sample for each reason for which the node may not be ready. `current`: the one that applies; null while the node is ready. */
+  /** Adds a sample for each reason why a node may not be ready. `current`: the reason that applies; null while the node is ready. */
   readReasons(reasons: readonly string[], current: () => string | null): void {
     const [name, help] = notReadyMetric;
     new Gauge({

@@ -1,10 +1,10 @@
 /**
- * Tells in the log, at most once a minute, whom the node has refused or closed: a flood of them is one line, and a quiet minute is none. Nothing that a
- * client chooses stands in it; metrics.ts counts the same, for graphs.
+ * Logs how many requests the node has refused, and how many connections it has closed. At most one line a minute, even during a flood. The line contains
+ * nothing that a client chooses. metrics.ts counts the same for graphs.
  */
 import type { Log } from './log.js';
 
-/** What is told, in the words of the line. */
+/** What is counted, in the words of the line. */
 const kinds = {
   authenticationsFailed: 'authentications failed',
   authenticationTimeouts: 'connections did not authenticate in time',
@@ -26,35 +26,34 @@ const allKinds = Object.keys(kinds) as Kind[];
 export type RefusalCounters = Readonly<Record<Kind, number>>;
 
 const intervalMs = 60_000;
-/** Reasons of failed authentications in one line; others are counted together. */
+/** Most reasons of failed authentications in one line; the others are counted together. */
 const maxReasons = 8;
 const other = 'other reasons';
 
 export class Refusals {
-  readonly #counters: RefusalCounters;
-  readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #reasons = new Map<string, number>();
   #before: RefusalCounters;
   #since = performance.now();
 
-  constructor(counters: RefusalCounters, log: Log) {
-    this.#counters = counters;
-    this.#log = log;
+  constructor(
+    private readonly counters: RefusalCounters,
+    private readonly log: Log,
+  ) {
     this.#before = copyOf(counters);
-    this.#timer = setInterval(() => this.tell(), intervalMs);
+    this.#timer = setInterval(() => this.write(), intervalMs);
     this.#timer.unref();
   }
 
-  /** Why an authentication failed. Must hold nothing of a token. */
+  /** Adds the reason of a failed authentication. It must contain no part of a token. */
   addReason(reason: string): void {
     const key = this.#reasons.has(reason) || this.#reasons.size < maxReasons ? reason : other;
     this.#reasons.set(key, (this.#reasons.get(key) ?? 0) + 1);
   }
 
-  /** Says what has come since the last time; nothing where that is nothing. */
-  tell(): void {
-    const now = copyOf(this.#counters);
+  /** Logs the refusals since the last line, if any. */
+  write(): void {
+    const now = copyOf(this.counters);
     const seconds = Math.round((performance.now() - this.#since) / 1_000);
     const more = allKinds.flatMap((kind) => {
       const count = now[kind] - this.#before[kind];
@@ -66,20 +65,20 @@ export class Refusals {
     this.#reasons.clear();
     if (more.length === 0) return;
     const counts = Object.fromEntries(more.map(({ kind, count }) => [kind, count]));
-    const told = more.map(({ kind, count }) => {
+    const texts = more.map(({ kind, count }) => {
       const why = Object.entries(reasons).map(([reason, times]) => `${times} × ${reason}`);
       return `${count} ${kinds[kind]}${kind === 'authenticationsFailed' && why.length > 0 ? ` (${why.join(' ')})` : ''}`;
     });
-    this.#log.warn(
+    this.log.warn(
       { event: 'refusals', seconds, ...counts, ...(Object.keys(reasons).length > 0 ? { reasons } : {}) },
-      `In ${seconds} s refused or closed: ${told.join('; ')}.`,
+      `In ${seconds} s refused or closed: ${texts.join('; ')}.`,
     );
   }
 
-  /** Says what is left to say. */
+  /** Logs the rest. */
   close(): void {
     clearInterval(this.#timer);
-    this.tell();
+    this.write();
   }
 }
 

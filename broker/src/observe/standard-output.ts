@@ -1,36 +1,34 @@
 /**
- * Standard output for the lines of the log: never waits for its reader, holds a bounded number of bytes, and goes on if the reader is gone.
- * pino's own destination (sonic-boom 4.2) never ends a process whose reader is gone, and holds without bound what a reader does not take.
+ * Standard output for log lines. It never waits for its reader, buffers a limited number of bytes, and continues if the reader is gone. The destination
+ * of pino (sonic-boom 4.2) keeps a process without a reader from exiting, and buffers without limit.
  */
 import { write, writeSync } from 'node:fs';
 
 const fileDescriptor = 1;
 
-/** Bytes of lines that may wait for the reader. Further lines are dropped and counted, as are those that cannot be written. */
+/** Most buffered bytes. Further lines are dropped and counted, as are lines that cannot be written. */
 const maxWaitingBytes = 1_048_576;
 
-/** Pause before the next attempt if the reader takes no more, in milliseconds. */
+/** Pause before the next attempt if the reader is slow, in milliseconds. */
 const retryMs = 50;
 
-/** How long the end of the process may wait for the reader, in milliseconds. */
+/** How long an exiting process may wait for the reader, in milliseconds. */
 const endMs = 1_000;
 
 const nothing = Buffer.alloc(0);
 
 export class StandardOutput {
-  readonly #onDropped: (lines: number) => void;
   #lines: Buffer[] = [];
-  /** The lines that are written next, or now. */
+  /** The bytes that are being written, or are written next. */
   #piece: Buffer = nothing;
   #bytes = 0;
-  /** `paused`: the reader takes no more. */
+  /** `paused`: the reader is slow. */
   #state: 'idle' | 'writing' | 'paused' = 'idle';
   #dropped = 0;
 
-  /** `onDropped`: lines are written again, after that many were dropped. */
-  constructor(onDropped: (lines: number) => void) {
-    this.#onDropped = onDropped;
-    // This getter makes a pipe non-blocking. If it blocked, one write to a reader that stands still would keep the process from ending.
+  /** `onDropped`: called with the number of dropped lines when lines are written again. */
+  constructor(private readonly onDropped: (lines: number) => void) {
+    // This getter makes a pipe non-blocking. Otherwise one write to a stuck reader would keep the process from exiting.
     void process.stdout;
     process.on('exit', () => this.#end());
   }
@@ -67,7 +65,7 @@ export class StandardOutput {
       const done = error === null ? written : this.#piece.length;
       this.#piece = this.#piece.subarray(done);
       this.#bytes -= done;
-      // Not after an error: the report itself would be lost and reported, without end.
+      // Not after an error: the report itself would be lost and reported again, without end.
       if (error === null && this.#bytes === 0) this.#reportDropped();
       this.#writeNext();
     });
@@ -76,10 +74,10 @@ export class StandardOutput {
   #reportDropped(): void {
     const lines = this.#dropped;
     this.#dropped = 0;
-    if (lines > 0) this.#onDropped(lines);
+    if (lines > 0) this.onDropped(lines);
   }
 
-  /** The process ends: writes what waits, as far as the reader takes it in time. What is being written ends by itself. */
+  /** The process exits: writes the buffered lines if the reader takes them in time. A write that is under way completes by itself. */
   #end(): void {
     const deadline = performance.now() + endMs;
     let rest = Buffer.concat(this.#state === 'writing' ? this.#lines : [this.#piece, ...this.#lines]);

@@ -1,4 +1,4 @@
-/** What of this release others must understand: `fanfare_build_info` has it as labels. */
+/** The versions of this release: the labels of `fanfare_build_info`. */
 import { readFileSync } from 'node:fs';
 import { protocolVersion } from '@fanfare/protocol';
 
@@ -7,11 +7,11 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
 };
 
 /**
- * Version of all that nodes keep in Redis and send through it. It rises if an older release could not read it; nodes that find
- * another one, when they connect or with a heartbeat, serve no topic with history (docs/operations.md, Upgrades).
+ * Version of everything that nodes keep in Redis and send through it. It increases if an older release could not read the data. A node that finds
+ * another version, when it connects or with a heartbeat, serves no topic with history (docs/operations.md, Upgrades).
  *
- * 1: the first one. 2: the names of databases other than 0 carry the number of the database (relay/keys.ts). Database 0 has the same names in
- * both and stays at 1, so that its nodes can be upgraded one after the other.
+ * Version 2 puts the number of the database into every name, except for database 0 (relay/keys.ts). So database 0 stays at version 1, and its nodes can
+ * be upgraded one after the other.
  */
 export function redisLayoutOf(database: number): number {
   return database === 0 ? 1 : 2;

@@ -1,13 +1,10 @@
-/** The connection that tries changed passwords and certificates. */
+/** The connection that tests changed passwords and certificates. */
 import type { Log } from '../observe/log.js';
 import { settingsOf } from './redis-credentials.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 
-/**
- * Connects once with the passwords and certificates of now, and again until that succeeds: a mistake in a changed file shows at once, not when a
- * connection is lost months later.
- */
+/** Connects with the current files, and retries until it succeeds. So a mistake in a changed file shows immediately, not at the next reconnect. */
 export class CheckLink extends Link {
   constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
     super('check', settings, log, counters, events);

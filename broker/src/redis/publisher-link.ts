@@ -12,17 +12,17 @@ export interface RedisMessage {
   readonly message: Buffer;
 }
 
-/** How many replicas are waited for, and how long. */
+/** How many replicas must confirm, and for how long to wait. */
 export interface Wait {
   readonly replicas: number;
   readonly timeoutMs: number;
 }
 
-/** Sends publications and scripts to Redis, one pipeline at a time as the caller made it. */
+/** Sends publications and scripts to Redis, each call as one pipeline. */
 export class PublisherLink extends Link {
   #hasWarned = false;
   #isOutOfMemory = false;
-  /** Of the scripts that were loaded. */
+  /** The sources of the loaded scripts. */
   #scriptSources = '';
 
   constructor(
@@ -45,31 +45,31 @@ export class PublisherLink extends Link {
     });
   }
 
-  /** Whether Redis is full, by what it said to the last write that it refused, or to the last probe where that is later. */
+  /** Whether Redis is full, according to its last answer to a refused write or to a probe. */
   get isOutOfMemory(): boolean {
     return this.#isOutOfMemory;
   }
 
-  /** Takes what Redis said to a write: an error, or its answer. */
+  /** Remembers the answer of Redis to a write, or its error. */
   noteWrite(answer: unknown): void {
     this.#isOutOfMemory = answer instanceof Error && isOutOfMemory(answer);
   }
 
-  override complain(error: Error): void {
+  override report(error: Error): void {
     if (isWriteRefusal(error)) this.noteWrite(error);
     if (isUnknownInScript(error)) void this.#findMissing(error);
-    else super.complain(error);
+    else super.report(error);
   }
 
-  /** Where there are failovers, a master that was cut off must not go on beside the next one. Said once, of whichever master. */
+  /** With failovers, a master that was cut off must stop accepting writes. Warns once if Redis does not ensure that. */
   async #checkMaster(): Promise<void> {
     if (this.#hasWarned) return;
     try {
-      // Redis names its good replicas only where it asks for some; CONFIG is nothing that our user may do.
+      // INFO lists good replicas only if min-replicas-to-write is set. Our Redis user has no permission for CONFIG.
       const info = await this.track(this.redis.info('replication'));
       if (this.#hasWarned || !info.includes('role:master') || info.includes('min_slaves_good_slaves')) return;
     } catch {
-      // Lost, or not permitted, which the scripts need too.
+      // Lost, or no permission: the scripts need INFO too and report it.
       return;
     }
     this.#hasWarned = true;
@@ -79,7 +79,7 @@ export class PublisherLink extends Link {
     );
   }
 
-  /** PUBLISHes all messages in one pipeline. Resolves, never rejects, with what became of each: null or an error. */
+  /** Publishes all messages in one pipeline. Never rejects: resolves with null or an error for each. */
   async publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]> {
     const pipeline = this.redis.pipeline();
     for (const { channel, message } of messages) pipeline.publish(channel, message);
@@ -89,8 +89,8 @@ export class PublisherLink extends Link {
   }
 
   /**
-   * Calls scripts in one pipeline. Resolves, never rejects, with the answer or error of each, bulk strings as Buffers. With `wait`, the last
-   * element is how many replicas have all that was written here (WAIT), or an error.
+   * Calls scripts in one pipeline. Never rejects: resolves with the answer or error of each, bulk strings as Buffers. With `wait`, the last element
+   * is the number of replicas that have confirmed (WAIT), or an error.
    */
   evaluate(calls: readonly ScriptCall[], wait: Wait | null = null): Promise<readonly unknown[]> {
     const pipeline = this.redis.pipeline();
@@ -106,7 +106,7 @@ export class PublisherLink extends Link {
     return this.track(this.redis.info(...sections));
   }
 
-  /** Bytes that Redis holds for one of its clients to read; 0 where it does not say: it may not be asked, or the client is gone. */
+  /** Bytes that Redis buffers for one of its clients; 0 if that is unknown (no permission, or the client is gone). */
   async outputBufferBytes(clientId: number): Promise<number> {
     try {
       const line = await this.track(this.redis.client('LIST', 'ID', clientId));
@@ -116,7 +116,7 @@ export class PublisherLink extends Link {
     }
   }
 
-  /** Makes scripts known to Redis. Rejects where it refuses. */
+  /** Loads scripts into Redis. Rejects if it refuses. */
   async load(scripts: readonly Script[]): Promise<void> {
     this.#scriptSources = scripts.map(({ source }) => source).join('\n');
     const pipeline = this.redis.pipeline();
@@ -130,26 +130,26 @@ export class PublisherLink extends Link {
       const results = await this.track(pipeline.exec());
       const answers = Array.from({ length }, (_, index) => results?.[index]?.[0] ?? results?.[index]?.[1]);
       const refusal = answers.find((answer) => answer instanceof Error && !isExpected(answer));
-      if (refusal instanceof Error && this.isReady) this.complain(refusal);
+      if (refusal instanceof Error && this.isReady) this.report(refusal);
       return answers;
     } catch (error) {
       return Array.from({ length }, () => error as Error);
     }
   }
 
-  /** Redis does not say which command a script lacks: asks for all that the scripts call. */
+  /** Redis does not say which command of a script is missing, so this asks for all commands that the scripts call. */
   async #findMissing(refusal: Error): Promise<void> {
     const calls = this.#scriptSources.matchAll(/redis\.p?call\('(\w+)'/g);
     const names = [...new Set([...calls].map(([, name = '']) => name))];
     const known = await this.track(this.redis.call('COMMAND', 'INFO', ...names)).catch(() => []);
     const missing = names.filter((_, index) => (known as readonly unknown[])[index] === null);
-    super.complain(
+    super.report(
       missing.length === 0 ? refusal : new Error(`unknown command '${missing.join(', ')}' called from script`),
     );
   }
 }
 
-/** What Redis answers where its scripts were flushed, or its state is another than the node knows: the relay sees to it. */
+/** Redis has lost its scripts, or has another state than the node knows. The relay handles both. */
 function isExpected(error: Error): boolean {
   return /^(NOSCRIPT|STALE)\b/.test(error.message);
 }

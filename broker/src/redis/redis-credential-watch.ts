@@ -1,22 +1,20 @@
-/** Notices that a password or certificate for Redis has changed in its file, and tries it at once. */
+/** Tests passwords and certificates for Redis as soon as their files have changed. */
 import { FileWatch } from '../files/file-watch.js';
 import type { Log } from '../observe/log.js';
 import { CheckLink, type RedisCounters, type RedisSettings } from './redis.js';
 import { filesOf, settingsOf } from './redis-credentials.js';
 
 export class RedisCredentialWatch {
-  readonly #settings: RedisSettings;
-  readonly #log: Log;
-  readonly #counters: RedisCounters;
   readonly #watch: FileWatch;
-  /** While the present content of the files has not been accepted yet. */
+  /** The test connection, until Redis has accepted the current content of the files. */
   #check: CheckLink | null = null;
 
-  constructor(settings: RedisSettings, log: Log, counters: RedisCounters) {
-    this.#settings = settings;
-    this.#log = log;
-    this.#counters = counters;
-    this.#watch = new FileWatch(filesOf(settings), () => this.#try());
+  constructor(
+    private readonly settings: RedisSettings,
+    private readonly log: Log,
+    private readonly counters: RedisCounters,
+  ) {
+    this.#watch = new FileWatch(filesOf(settings), () => this.#test());
   }
 
   close(): void {
@@ -24,14 +22,14 @@ export class RedisCredentialWatch {
     this.#endCheck();
   }
 
-  /** The other connections stay: they use the new content when they connect the next time. */
-  #try(): void {
+  /** The other connections stay open: they use the new content at their next reconnect. */
+  #test(): void {
     this.#endCheck();
-    this.#check = new CheckLink(this.#settings, this.#log, this.#counters, {
+    this.#check = new CheckLink(this.settings, this.log, this.counters, {
       onReady: () => {
         this.#endCheck();
-        const settings = settingsOf(this.#settings);
-        this.#log.info(
+        const settings = settingsOf(this.settings);
+        this.log.info(
           { event: 'redisCredentialsAccepted' },
           `The files of ${settings} have changed, and Redis accepts them. Each connection uses them at its next reconnect.`,
         );

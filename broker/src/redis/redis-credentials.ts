@@ -1,26 +1,26 @@
 /**
- * The users, passwords, keys and certificates for Redis, in the URL or in files. Files are read at start, so that a mistake stops the start, and
- * again before each connection, so that changed ones are used without a restart.
+ * Users, passwords, keys and certificates for Redis, from the URL or from files. Files are read at the start, so that a mistake stops the start. They are
+ * read again before each connection, so that changed files need no restart.
  */
 import type { X509Certificate } from 'node:crypto';
-import { readCertificates, readPrivateKey, subjectOf, type Tell } from '../files/pem-file.js';
+import { type Report, readCertificates, readPrivateKey, subjectOf } from '../files/pem-file.js';
 import { readTextFile } from '../files/text-file.js';
 import { type RedisAddress, RedisUrlError, readRedisUrl } from './redis-url.js';
 
-/** Paths, as the settings name them; null or absent if not set. */
+/** Paths of the files; null or absent if not set. */
 export interface RedisCredentialFiles {
-  /** Holds the whole URL; its user and password may change while the node runs. */
+  /** Contains the whole URL. Its user and password may change while the node runs. */
   readonly redisUrlFile?: string | null;
   readonly redisPasswordFile?: string | null;
   readonly redisSentinelPasswordFile?: string | null;
-  /** PEM: the certificates of those that may sign the certificate of Redis. */
+  /** PEM: the certificates of the CAs that may sign the certificate of Redis. */
   readonly redisCaFile?: string | null;
-  /** PEM: the certificate that the node shows to Redis. */
+  /** PEM: the client certificate of the node. */
   readonly redisCertFile?: string | null;
   readonly redisKeyFile?: string | null;
 }
 
-/** What the files or the URL say now; null if neither does. */
+/** The current values from the files or the URL; null if neither has one. */
 export interface RedisCredentials {
   readonly username: string | null;
   readonly password: string | null;
@@ -66,7 +66,7 @@ export function settingsOf(files: RedisCredentialFiles): string {
 /** The URL in the file. Throws {@link RedisCredentialsError}. */
 export function readRedisUrlFile(file: string): string {
   const sentences: string[] = [];
-  const text = readText(names.redisUrlFile, file, (wrong) => void sentences.push(wrong))?.trim() ?? '';
+  const text = readText(names.redisUrlFile, file, (mistake) => void sentences.push(mistake))?.trim() ?? '';
   try {
     if (sentences.length === 0) readRedisUrl(text);
   } catch (error) {
@@ -77,7 +77,7 @@ export function readRedisUrlFile(file: string): string {
   return text;
 }
 
-/** Which files do not fit the URL, or are missing: one sentence each. */
+/** One sentence for each file that does not fit the URL or is missing. */
 export function explainUnfit(redisUrl: string | null, files: RedisCredentialFiles): readonly string[] {
   const sentences: string[] = [];
   const set = keys.filter((key) => (files[key] ?? null) !== null);
@@ -116,17 +116,21 @@ export function readRedisCredentials(files: RedisCredentialFiles & { readonly re
     sentences.push(
       `${names.redisUrlFile} names a file whose URL points to a different server, database or master than at startup. Restart all nodes to use it, or correct the file.`,
     );
-  const tell: Tell = (wrong) => void sentences.push(wrong);
-  const read = <Value>(key: keyof RedisCredentialFiles, reader: (name: string, file: string, tell: Tell) => Value) => {
+  const report: Report = (mistake) => void sentences.push(mistake);
+  const read = <Value>(
+    key: keyof RedisCredentialFiles,
+    reader: (name: string, file: string, report: Report) => Value,
+  ) => {
     const file = files[key] ?? null;
-    return file === null ? null : reader(names[key], file, tell);
+    return file === null ? null : reader(names[key], file, report);
   };
   const password = read('redisPasswordFile', readPassword);
   const sentinelPassword = read('redisSentinelPasswordFile', readPassword);
   const ca = read('redisCaFile', readCertificates);
   const cert = read('redisCertFile', readCertificates);
   const key = read('redisKeyFile', readPrivateKey);
-  if (cert !== null && key !== null && !cert.value[0].checkPrivateKey(key.value)) tell(explainOtherKey(cert.value[0]));
+  if (cert !== null && key !== null && !cert.value[0].checkPrivateKey(key.value))
+    report(explainOtherKey(cert.value[0]));
   if (sentences.length > 0) throw new RedisCredentialsError(sentences);
   return {
     username: login.username,
@@ -139,7 +143,7 @@ export function readRedisCredentials(files: RedisCredentialFiles & { readonly re
   };
 }
 
-/** Nodes that have another Redis than the others are another broker: only all of them together can change it. */
+/** A node with another Redis would be another broker, so only all nodes together can change it. */
 function isSameServer(one: RedisAddress, other: RedisAddress): boolean {
   const place = ({ servers, socketPath, masterName, isTls, database }: RedisAddress): string =>
     JSON.stringify([servers, socketPath, masterName, isTls, database]);
@@ -150,20 +154,20 @@ function explainOtherKey(certificate: X509Certificate): string {
   return `The key in ${names.redisKeyFile} does not match the first certificate in ${names.redisCertFile} (${subjectOf(certificate)}). Use the key of this certificate.`;
 }
 
-/** A line break at the end belongs to the file, not to the password. */
-function readPassword(setting: string, file: string, tell: Tell): string | null {
-  const password = readText(setting, file, tell)?.replace(/\r?\n$/, '') ?? null;
+/** A line break at the end is not part of the password. */
+function readPassword(setting: string, file: string, report: Report): string | null {
+  const password = readText(setting, file, report)?.replace(/\r?\n$/, '') ?? null;
   if (password === null || (password !== '' && !/[\r\n]/.test(password))) return password;
   const wrong = password === '' ? 'is empty' : 'has several lines';
-  tell(`${setting} names a file that ${wrong}. The file must contain only the password.`);
+  report(`${setting} names a file that ${wrong}. The file must contain only the password.`);
   return null;
 }
 
-function readText(setting: string, file: string, tell: Tell): string | null {
+function readText(setting: string, file: string, report: Report): string | null {
   try {
     return readTextFile(file);
   } catch (error) {
-    tell(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
+    report(`${setting} names a file that cannot be read: ${(error as Error).message}.`);
     return null;
   }
 }

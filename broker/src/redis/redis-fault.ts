@@ -1,4 +1,4 @@
-/** What an error of Redis, or of the way to it, means and what to do: one sentence for the log and /readyz. */
+/** Explains errors of Redis and of the network in one sentence for the log and /readyz: what happened, and what to do. */
 import { RedisCredentialsError } from './redis-credentials.js';
 import type { RedisAddress } from './redis-url.js';
 
@@ -7,31 +7,31 @@ export function isOfAnotherLayout({ message }: Error): boolean {
   return /^LAYOUT\b/.test(message);
 }
 
-/** Whether Redis is full, and refuses to write. */
+/** Whether Redis is full, so that it refuses writes. */
 export function isOutOfMemory({ message }: Error): boolean {
   return /^OOM\b/.test(message);
 }
 
 /**
- * Whether Redis refuses to write whatever it holds: to ask it for its generation tells nothing new. Where it lacks replicas it may be a master that
- * was cut off, and another connection may lead to another one; only where it is full, or cannot save, is that in vain.
+ * Whether Redis refuses all writes, whatever its state. Asking for its generation would reveal nothing new. Without replicas it may be a master that
+ * was cut off, and a new connection may lead to another one. If it is full or cannot save, a new connection does not help.
  */
 export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);
 }
 
-/** Whether a script has called a command that this Redis does not have. Redis does not say which. */
+/** Whether a script called a command that this Redis does not have. Redis does not say which one. */
 export function isUnknownInScript({ message }: Error): boolean {
   return /unknown redis command called from script/i.test(message);
 }
 
-/** The name of the command that failed, in lower case; null if the error is no answer to a command. */
+/** The name of the failed command, in lower case; null if the error is not an answer to a command. */
 export function commandOf(error: Error): string | null {
   const { command } = error as { readonly command?: { readonly name: string } };
   return command?.name.toLowerCase() ?? null;
 }
 
-/** The server that answered is not one that a node can work with: `mode` is its `redis_mode` (INFO). */
+/** The server is a Redis Cluster or a Sentinel. `mode`: its `redis_mode` in INFO. */
 export class ServerModeError extends Error {
   override readonly name = 'ServerModeError';
   constructor(readonly mode: 'cluster' | 'sentinel') {
@@ -39,15 +39,12 @@ export class ServerModeError extends Error {
   }
 }
 
-/**
- * The text of an error without what may be a password: the arguments of a command, which Redis repeats, and a host that has no address, which may
- * be a password that was put in its place.
- */
+/** The text of an error without possible passwords: without the arguments of commands and without the names of unknown hosts. */
 export function reasonOf({ message }: Error): string {
   return message.replace(/, with args beginning with:.*$/s, '').replace(/(?<=getaddrinfo \w+) \S+/, '');
 }
 
-/** A Sentinel named a master in whose place another was announced: `master`, host and port. */
+/** A Sentinel returned a master that was replaced. `master`: host and port of the new one. */
 export class ReplacedMasterError extends Error {
   override readonly name = 'ReplacedMasterError';
   constructor(readonly master: string) {
@@ -66,12 +63,12 @@ const untrusted = new Set([
 
 export interface FaultContext {
   readonly address: RedisAddress;
-  /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are right. */
+  /** Whether this connection has worked before: then host, port and scheme in FANFARE_REDIS_URL are correct. */
   readonly hasWorked: boolean;
   readonly hasClientCertificate: boolean;
 }
 
-/** What a person should read and do. */
+/** The sentence for the operator. */
 export function explain(error: Error, context: FaultContext): string {
   if (error instanceof RedisCredentialsError) return error.message;
   if (error instanceof ReplacedMasterError)

@@ -1,4 +1,4 @@
-/** A connection of a node to Redis, and all that we know about how ioredis connects. */
+/** A connection of a node to Redis: connects, reconnects, and logs what is wrong. */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from '../observe/log.js';
 import { RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
@@ -14,7 +14,7 @@ import {
 } from './redis-options.js';
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
 
-/** Counted for the metrics; see metrics.ts for what each means. */
+/** metrics.ts describes each counter. */
 export interface RedisCounters {
   redisPublishCommands: number;
   redisScriptCalls: number;
@@ -27,19 +27,16 @@ export interface RedisCounters {
 export interface LinkEvents {
   /** The connection works. */
   onReady?(): void;
-  /**
-   * The connection that worked does not any more: what was on it may have arrived or not. `wasSilent`: Redis has not answered, and may
-   * hang.
-   */
+  /** The connection failed. Pending commands may have arrived or not. `wasSilent`: Redis has not answered in time, and may hang. */
   onLost?(wasSilent: boolean): void;
 }
 
-/** How often a fault that lasts is said again, in milliseconds. */
-const complaintIntervalMs = 10_000;
+/** How often a lasting fault is logged, in milliseconds. */
+const logIntervalMs = 10_000;
 
 const lostSentence = 'Lost the connection to Redis. Reconnecting.';
 
-/** What both connections have in common: they come back by themselves, and say in the log what is wrong. */
+/** Common to all connections: they reconnect by themselves, and log what is wrong. */
 export abstract class Link {
   protected readonly redis: Redis;
   protected readonly counters: RedisCounters;
@@ -51,20 +48,20 @@ export abstract class Link {
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
   #isReady = false;
-  /** Whether the connection has ever worked: if so, the settings that it needs are right. */
+  /** Whether the connection has ever worked: if so, its settings are correct. */
   #hasWorked = false;
   #isClosed = false;
-  /** When the present outage began; null while the connection works. All times are of performance.now(). */
+  /** When the current outage began; null while the connection works. All times are of performance.now(). */
   #downSince: number | null = performance.now();
-  /** When each sentence was last said. */
-  readonly #saidAt = new Map<string, number>();
-  /** What was last found wrong, and when. */
+  /** When each sentence was last logged. */
+  readonly #loggedAt = new Map<string, number>();
+  /** The last fault, and when it was found. */
   #fault: { readonly sentence: string; readonly at: number } | null = null;
   /** Attempts to connect since the connection last worked. */
   #attempts = 0;
-  /** When the present attempt to connect began; null between attempts and while connected. */
+  /** When the current attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
-  /** Commands that Redis has not answered, oldest first: it answers in order. */
+  /** Unanswered commands, oldest first: Redis answers in order. */
   readonly #unanswered = new Set<Unanswered>();
 
   constructor(
@@ -86,14 +83,14 @@ export abstract class Link {
     this.redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
-    this.redis.on('ready', () => void this.#prove());
+    this.redis.on('ready', () => void this.#verify());
     this.redis.on('close', () => this.#becomeLost());
     this.redis.on('end', () => this.#connectLater());
     this.redis.on('error', (error: Error) => {
-      // ioredis goes on in database 0 if SELECT is refused: `#prove` does not.
-      if (!isRetried(error) && commandOf(error) !== 'select') this.complain(error);
+      // ioredis continues in database 0 if SELECT is refused. `#verify` handles that.
+      if (!isRetried(error) && commandOf(error) !== 'select') this.report(error);
     });
-    // Judged after the poll phase, not in the timer: where the event loop was held up, the answers may have come and only wait to be read.
+    // Checked after the poll phase, not in the timer: if the event loop was blocked, answers may have arrived that were not read yet.
     this.#watch = setInterval(
       () => setImmediate(() => this.#checkTimeouts()),
       Math.max(20, settings.redisTimeoutMs / 10),
@@ -107,10 +104,10 @@ export abstract class Link {
     return this.#isReady;
   }
 
-  /** What is wrong, in a sentence; null if nothing was found wrong lately. */
+  /** A sentence about the current fault; null if there was none recently. */
   get fault(): string | null {
     const fault = this.#fault;
-    return fault !== null && performance.now() - fault.at < complaintIntervalMs ? fault.sentence : null;
+    return fault !== null && performance.now() - fault.at < logIntervalMs ? fault.sentence : null;
   }
 
   async close(): Promise<void> {
@@ -121,13 +118,13 @@ export abstract class Link {
     this.redis.disconnect();
   }
 
-  /** Tries to connect at once where it pauses between attempts: the server is there again, the other connection has found. */
-  hurry(): void {
+  /** Connects immediately instead of waiting for the next attempt, because another connection has found the server. */
+  reconnectNow(): void {
     if (this.#isClosed) return;
     if (this.redis.status === 'end') this.#connect();
   }
 
-  /** Closes the connection and opens another: it may look well and lead nowhere. `why`: for the log, if nothing else says it. */
+  /** Closes the connection and opens a new one: it may look healthy but deliver nothing. `why`: for the log, if it has no other line. */
   reset(why: string | null = null): void {
     if (!this.#isReady) return;
     this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Reconnecting.`);
@@ -139,36 +136,36 @@ export abstract class Link {
     if (replacement !== null) this.reset(`the Sentinels announced ${replacement} as the new master`);
   };
 
-  /** The master, if the Sentinels have announced another one than this connection leads to. */
+  /** The new master, if the Sentinels have announced another one than that of this connection. */
   #replacement(): string | null {
     const { remoteAddress, remotePort } = this.redis.stream;
     if (remoteAddress === undefined || remotePort === undefined) return null;
     return this.settings.sentinels?.replacementOf(remoteAddress, remotePort) ?? null;
   }
 
-  /** Follows a command until it is answered. Rejects as soon as the connection is lost. */
+  /** Tracks a command until it is answered. Rejects as soon as the connection is lost. */
   protected track<Answer>(command: Promise<Answer>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const unanswered: Unanswered = { sentAt: performance.now(), reject };
       this.#unanswered.add(unanswered);
       const settle =
-        <Value>(tell: (value: Value) => void) =>
+        <Value>(callback: (value: Value) => void) =>
         (value: Value): void => {
           this.#unanswered.delete(unanswered);
-          tell(value);
+          callback(value);
         };
       command.then(settle(resolve), settle(reject));
     });
   }
 
-  /** Says what is wrong: at once when it is new, every ten seconds while it lasts or comes again. */
-  complain(error: Error): void {
-    if (this.#isClosed || isEcho(error)) return;
+  /** Logs a fault: immediately if it is new, then every ten seconds while it lasts or recurs. */
+  report(error: Error): void {
+    if (this.#isClosed || isConsequence(error)) return;
     const sentence = this.explain(error);
     const now = performance.now();
     this.#fault = { sentence, at: now };
-    if (now - (this.#saidAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < complaintIntervalMs) return;
-    this.#saidAt.set(sentence, now);
+    if (now - (this.#loggedAt.get(sentence) ?? Number.NEGATIVE_INFINITY) < logIntervalMs) return;
+    this.#loggedAt.set(sentence, now);
     const downMs = this.#downSince === null ? 0 : Math.round(now - this.#downSince);
     this.log.error({ event: 'redisError', downMs, reason: reasonOf(error) }, sentence);
   }
@@ -178,19 +175,19 @@ export abstract class Link {
     return explain(error, { address: this.#address, hasWorked: this.#hasWorked, hasClientCertificate });
   }
 
-  /** The files of passwords and certificates are read each time: a changed one is used at the next attempt. */
+  /** Reads the files of passwords and certificates each time, so that changed ones are used at the next attempt. */
   #connect(): void {
     clearTimeout(this.#retry);
     this.#attempts++;
     try {
       Object.assign(this.redis.options, credentialOptions(this.#address, readRedisCredentials(this.settings)));
     } catch (error) {
-      // What was read before may still do.
+      // The previous content may still be valid.
       if (!(error instanceof RedisCredentialsError)) throw error;
-      this.complain(error);
+      this.report(error);
     }
     this.redis.connect().catch(() => {
-      // Reported by 'error', tried again at 'end'.
+      // The event 'error' reports it, and 'end' retries.
     });
   }
 
@@ -202,10 +199,10 @@ export abstract class Link {
   }
 
   /**
-   * Only a server of the right kind, in the right database, is used, and no master that was replaced. A user without permission for INFO is told so by the scripts, which need it
-   * too.
+   * Checks the kind of the server, selects the database, and refuses a replaced master. A missing permission for INFO is ignored here: the scripts need
+   * it too and report it.
    */
-  async #prove(): Promise<void> {
+  async #verify(): Promise<void> {
     const { database } = this.#address;
     try {
       if (database !== 0) await this.redis.select(database);
@@ -215,13 +212,13 @@ export abstract class Link {
       });
       const mode = /^(?:redis|server)_mode:(cluster|sentinel)/m.exec(info)?.[1];
       if (mode === 'cluster' || mode === 'sentinel') throw new ServerModeError(mode);
-      // A Sentinel that has not heard of a failover yet still names the old master. ioredis asks the next one of its list the next time.
+      // A Sentinel that does not know of a failover yet returns the old master. ioredis asks the next Sentinel at the next attempt.
       const replacement = this.#replacement();
       if (replacement !== null) throw new ReplacedMasterError(replacement);
     } catch (error) {
-      // Lost meanwhile: the next connection is proven again.
+      // Lost meanwhile: the next connection is checked again.
       if (this.redis.status !== 'ready') return;
-      this.complain(error as Error);
+      this.report(error as Error);
       return this.redis.disconnect(true);
     }
     if (this.redis.status === 'ready') this.#becomeReady();
@@ -230,20 +227,20 @@ export abstract class Link {
   #options(connectionName: string) {
     return {
       connectionName,
-      // CLIENT SETINFO (Redis 7.2) is nothing that our user may do, or needs.
+      // CLIENT SETINFO (Redis 7.2) is not needed, and our Redis user has no permission for it.
       disableClientInfo: true,
       lazyConnect: true,
       connectTimeout: connectTimeoutMs,
-      // How long a connection that we give up may take to say goodbye.
+      // How long an abandoned connection may take to close.
       disconnectTimeout: 250,
       keepAlive: keepAliveMs,
-      // Nothing is queued or sent again behind our back: the relay knows what may be repeated.
+      // The library must not queue or resend anything: only the relay knows what may be repeated.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       autoResubscribe: false,
       maxRetriesPerRequest: 0,
       enableReadyCheck: true,
-      // Redis says LOADING while it reads its file: ask again soon.
+      // Redis answers LOADING while it reads its file: retry soon.
       maxLoadingRetryTime: 1_000,
       // `#connectLater` does it.
       retryStrategy: () => null,
@@ -285,8 +282,8 @@ export abstract class Link {
       this.#becomeLost(lostSentence, true);
       this.redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
-      // The TCP connection stands, but the handshake gets no answer: a paused Redis, or not a Redis at all.
-      this.complain(new Error('handshake timed out'));
+      // TCP is connected, but the handshake gets no answer: Redis is paused, or this is not a Redis.
+      this.report(new Error('handshake timed out'));
       this.#connectingSince = null;
       this.redis.disconnect(true);
     }
@@ -298,12 +295,12 @@ interface Unanswered {
   reject(error: Error): void;
 }
 
-/** What ioredis says of its own commands when a connection is given up, which is said already. */
-function isEcho({ message }: Error): boolean {
+/** Errors of commands on an abandoned connection, whose fault is already logged. */
+function isConsequence({ message }: Error): boolean {
   return message.startsWith("Stream isn't writeable") || message === 'Connection is closed.';
 }
 
-/** The Sentinels are asked once more: nothing is wrong yet. */
+/** The Sentinels are asked once more: this is not a fault yet. */
 function isRetried({ message }: Error): boolean {
   return message.startsWith('All sentinels are unreachable. Retrying');
 }

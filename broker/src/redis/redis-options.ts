@@ -1,4 +1,4 @@
-/** How to reach Redis and its Sentinels, as ioredis takes it. */
+/** Options of ioredis for Redis and its Sentinels. */
 import type { Redis, RedisOptions } from 'ioredis';
 import {
   type RedisCredentialFiles,
@@ -10,37 +10,37 @@ import type { RedisAddress } from './redis-url.js';
 
 export interface RedisSettings extends RedisCredentialFiles {
   readonly redisUrl: string;
-  /** How long an answer of Redis may take, in milliseconds. Beyond it the node closes the connection and opens another. */
+  /** How long an answer of Redis may take, in milliseconds. After that the node reconnects. */
   readonly redisTimeoutMs: number;
   readonly nodeName: string;
-  /** Hears of planned failovers for all connections of the node. Null or absent: there are no Sentinels, or nobody listens to them. */
+  /** Announces planned failovers to all connections of the node. Null or absent without Sentinels. */
   readonly sentinels?: MasterWatch | null;
 }
 
-/** Knows when the Sentinels announce another master. */
+/** Learns from the Sentinels when there is a new master. */
 export interface MasterWatch {
   /** Calls the listener after each announcement. */
   add(listener: () => void): void;
   remove(listener: () => void): void;
-  /** The master that was announced lately, if the server at this IP address and port is another one; else null. */
+  /** The recently announced master, if the server at this IP address and port is another one; otherwise null. */
   replacementOf(ip: string, port: number): string | null;
 }
 
 /**
- * Upper end of the pause between attempts to connect, in milliseconds; half of it is added or taken away at random. A node must be
- * back while the others wait for it after a loss of Redis' state (relay/recovery.ts).
+ * Longest pause between attempts to connect, in milliseconds, before up to half of it is added or subtracted at random. After Redis has lost its state,
+ * a node must reconnect while the others still wait for it (relay/recovery.ts).
  */
 const maxRetryMs = 1_000;
 
 /** How long TCP and TLS may take to connect, in milliseconds. */
 export const connectTimeoutMs = 2_000;
 
-/** How long a connection may be silent until TCP asks whether the other side is still there, in milliseconds. */
+/** How long a connection may be silent until TCP sends a keepalive probe, in milliseconds. */
 export const keepAliveMs = 5_000;
 
 /**
- * ioredis (5.11.1) listens for the first error of a socket only. Node.js emits a second one if the other side answers with a TLS alert when its
- * certificate was refused, and that would end the process.
+ * ioredis (5.11.1) handles only the first error of a socket. Node.js emits a second one if the server answers a rejected certificate with a TLS alert,
+ * and an unhandled error would end the process.
  */
 export function ignoreLaterErrors(redis: Redis): void {
   redis.on('error', () => {
@@ -60,7 +60,7 @@ export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisS
     name: masterName,
     ...(isTls ? { enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
-    // ioredis goes on in its list where it stopped the last time: once more from the start, then the pause of a connection that failed.
+    // ioredis continues in its list where it stopped. So it tries the list once more from the start before the connection counts as failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
   };
 }
@@ -82,7 +82,7 @@ export function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), maxRetryMs) * (0.5 + Math.random());
 }
 
-/** What may change while the node runs. Empty texts are as good as none, and take the place of what was there before. */
+/** The options that may change while the node runs. An empty text means none, and replaces the previous value. */
 export function credentialOptions({ isTls }: RedisAddress, credentials: RedisCredentials) {
   const { username, password, sentinelUsername, sentinelPassword, ca, cert, key } = credentials;
   const tls = { ...(ca === null ? {} : { ca }), ...(cert === null || key === null ? {} : { cert, key }) };

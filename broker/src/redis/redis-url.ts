@@ -1,4 +1,4 @@
-/** FANFARE_REDIS_URL: one Redis by TCP or Unix socket, or the Sentinels that know which of several is the master. */
+/** FANFARE_REDIS_URL: one Redis by TCP or Unix socket, or the Sentinels that know the master. */
 import { isIPv6 } from 'node:net';
 
 export interface RedisAddress {
@@ -6,14 +6,14 @@ export interface RedisAddress {
   readonly servers: readonly RedisServer[];
   /** The path of a Unix socket; null for TCP. */
   readonly socketPath: string | null;
-  /** What the Sentinels call the master; null where the one server is Redis itself. */
+  /** The name of the master for the Sentinels; null without Sentinels. */
   readonly masterName: string | null;
-  /** Of Redis, percent-decoded; null where the URL has none. Those of the Sentinels stand in its query. */
+  /** User of Redis, percent-decoded; null if the URL has none. The user of the Sentinels is in the query. */
   readonly username: string | null;
   readonly password: string | null;
   readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
-  /** Redis and Sentinels alike. */
+  /** For Redis and the Sentinels. */
   readonly isTls: boolean;
   readonly database: number;
 }
@@ -23,7 +23,7 @@ export interface RedisServer {
   readonly port: number;
 }
 
-/** What is wrong with a URL, to go on from the name of the setting. Shows nothing of it: any part may be one of a password. */
+/** The URL is invalid. The message continues after the name of the setting, and repeats no part of the URL, which may contain a password. */
 export class RedisUrlError extends Error {
   override readonly name = 'RedisUrlError';
 }
@@ -38,7 +38,7 @@ const hostName = /^[A-Za-z0-9._-]+$/;
 const redisFields = ['db'];
 const sentinelFields = ['db', 'sentinelUsername', 'sentinelPassword'];
 
-/** The characters that must be encoded. Base64 has one of them, the "/". */
+/** How to write characters that must be encoded. Base64 contains one of them, the "/". */
 const encoding =
   'In a user or password, write % as %25, / as %2F, ? as %3F and # as %23, or put the plain password into a file and set FANFARE_REDIS_PASSWORD_FILE.';
 
@@ -49,7 +49,7 @@ export function readRedisUrl(text: string): RedisAddress {
   const match = url.exec(text);
   if (match === null) throw new RedisUrlError(explainForm(text));
   const [, scheme, sentinel, login = '', hosts = '', path = '', query = ''] = match;
-  // The password of a Sentinel, which follows a "=", may hold one.
+  // The password of a Sentinel, which follows a "=", may contain "@".
   if (path.includes('@') || /^[^=]*@/.test(query))
     throw new RedisUrlError(`has a "/" or "?" in its user or password. ${encoding}`);
   const isSentinel = sentinel !== undefined;
@@ -155,7 +155,7 @@ function checkMasterName(name: string): void {
 }
 
 function readQuery(query: string, known: readonly string[]): URLSearchParams {
-  // A "+" is meant as it stands: this is no form.
+  // A "+" is a literal plus sign: the query is not an HTML form.
   const fields = new URLSearchParams(query.replaceAll('+', '%2B'));
   const names = [...fields.keys()];
   if (!names.every((name) => known.includes(name)))

@@ -1,6 +1,6 @@
 /**
- * The connections of a node to Redis, for those who use them: to publish, to publish to `durable` topics, to listen, for authentication, and to
- * try changed passwords. What they have in common stands in redis-link.ts. Only these files know ioredis.
+ * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test changed passwords. Their common
+ * part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
 export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';

@@ -1,4 +1,4 @@
-/** Hears of planned failovers before the old master is demoted. One for each node: all its connections to Redis use it. */
+/** Learns of planned failovers before the old master is demoted. One for each node, for all its connections to Redis. */
 import { lookup } from 'node:dns/promises';
 import { Redis } from 'ioredis';
 import type { Log } from '../observe/log.js';
@@ -14,16 +14,16 @@ import {
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
 
 /**
- * How long no other server is used than the one that was announced, in milliseconds. The Sentinels hear from each other within a few seconds, and
- * demote the old master after about ten; a replica is never used. Not longer: the next announcement may be missed.
+ * How long only the announced server is used, in milliseconds. The Sentinels agree within a few seconds, and demote the old master after about ten. Not
+ * longer, because the next announcement may be missed.
  */
-const believedMs = 20_000;
+const validMs = 20_000;
 
-/** When a Sentinel that refused the subscription is asked again, in milliseconds. */
-const askAgainMs = 10_000;
+/** Pause before a refused subscription is retried, in milliseconds. */
+const retryMs = 10_000;
 
 interface Announcement {
-  /** The new master, as the Sentinels call it. */
+  /** Host and port of the new master, as the Sentinels report them. */
   readonly master: string;
   /** Its IP addresses. */
   readonly addresses: readonly string[];
@@ -33,13 +33,10 @@ interface Announcement {
 }
 
 /**
- * Hears from the Sentinels that another server has become the master. They demote the old one only ten seconds later; until then it
- * goes on acknowledging publications, which are lost. (ioredis has `failoverDetector` for this: docs/decisions.md says why it is not used.)
+ * Subscribes to the Sentinels, which announce a new master. They demote the old one only ten seconds later, and publications that it acknowledges until
+ * then are lost. For the `failoverDetector` of ioredis, see docs/decisions.md.
  */
 export class SentinelWatch {
-  readonly #settings: RedisSettings;
-  readonly #address: RedisAddress;
-  readonly #log: Log;
   readonly #sentinels: readonly Redis[];
   readonly #listeners = new Set<() => void>();
   #announced: Announcement | null = null;
@@ -51,10 +48,11 @@ export class SentinelWatch {
     return address.masterName === null ? null : new SentinelWatch(settings, address, log);
   }
 
-  private constructor(settings: RedisSettings, address: RedisAddress, log: Log) {
-    this.#settings = settings;
-    this.#address = address;
-    this.#log = log;
+  private constructor(
+    private readonly settings: RedisSettings,
+    private readonly address: RedisAddress,
+    private readonly log: Log,
+  ) {
     this.#sentinels = address.servers.map((server) => this.#connect(server));
   }
 
@@ -67,10 +65,10 @@ export class SentinelWatch {
     this.#listeners.delete(listener);
   }
 
-  /** The master that was announced in the last 20 s, if the server at this IP address and port is another one; else null. */
+  /** The master that was announced in the last 20 s, if the server at this IP address and port is another one; otherwise null. */
   replacementOf(ip: string, port: number): string | null {
     const announced = this.#announced;
-    if (announced === null || performance.now() - announced.at > believedMs) return null;
+    if (announced === null || performance.now() - announced.at > validMs) return null;
     return announced.port === port && announced.addresses.includes(ip) ? null : announced.master;
   }
 
@@ -83,26 +81,26 @@ export class SentinelWatch {
     const where = `${server.host}:${server.port}`;
     const sentinel = new Redis({
       ...server,
-      ...sentinelOptions(this.#address, this.#settings),
-      connectionName: `fanfare:${this.#settings.nodeName}:sentinels`,
+      ...sentinelOptions(this.address, this.settings),
+      connectionName: `fanfare:${this.settings.nodeName}:sentinels`,
       disableClientInfo: true,
       connectTimeout: connectTimeoutMs,
       keepAlive: keepAliveMs,
       enableReadyCheck: false,
-      // Each connection subscribes for itself: ioredis would not try again what was refused once.
+      // Each connection subscribes by itself: ioredis would not retry a refused subscription.
       enableOfflineQueue: false,
       autoResubscribe: false,
       retryStrategy: (attempt) => {
-        Object.assign(sentinel.options, sentinelOptions(this.#address, this.#settings));
+        Object.assign(sentinel.options, sentinelOptions(this.address, this.settings));
         return retryDelayMs(attempt);
       },
     });
     let isRefused = false;
     const onError = (error: Error): void => {
-      // Only what the Sentinel answers. If none can be reached, the links log it when they need one.
+      // Only answers of the Sentinel. If none can be reached, the links log that when they need one.
       if (error.name !== 'ReplyError' || isRefused) return;
       isRefused = true;
-      this.#log.error(
+      this.log.error(
         { event: 'sentinelRefused', sentinel: where, reason: reasonOf(error) },
         `The Sentinel at ${where} does not permit this node to subscribe to +switch-master. Without it, the node notices a planned failover about 10 s late and loses publications that the old master acknowledges until then. Correct the user, its password or its permissions (docs/operations.md, Sentinels).`,
       );
@@ -117,7 +115,7 @@ export class SentinelWatch {
         },
         (error: Error) => {
           onError(error);
-          again = setTimeout(subscribe, askAgainMs);
+          again = setTimeout(subscribe, retryMs);
           again.unref();
         },
       );
@@ -132,9 +130,9 @@ export class SentinelWatch {
   /** `message`: the name, the address of the old master and that of the new one. Each Sentinel announces it when it hears of it. */
   async #hear(message: string, sentinel: string): Promise<void> {
     const [name, oldHost, oldPort, host = '', port] = message.split(' ');
-    if (name !== this.#address.masterName) return;
+    if (name !== this.address.masterName) return;
     const [master, at] = [`${host}:${port}`, performance.now()];
-    this.#log.info(
+    this.log.info(
       { event: 'masterAnnounced', sentinel },
       `The Sentinel at ${sentinel} announced a new master: ${master} replaces ${oldHost}:${oldPort}.`,
     );

@@ -37,7 +37,7 @@ export class StoreLink extends Link {
   #throwError(answers: readonly unknown[]): readonly unknown[] {
     const error = answers.find((answer) => answer instanceof Error);
     if (error === undefined) return answers;
-    if (this.isReady) this.complain(error as Error);
+    if (this.isReady) this.report(error as Error);
     throw error;
   }
 }

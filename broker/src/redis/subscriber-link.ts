@@ -1,14 +1,14 @@
-/** The connection that listens. */
+/** The connection that receives messages. */
 import type { Log } from '../observe/log.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 
-/** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that Redis is not held up by one command. */
+/** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that one command does not block Redis. */
 export const maxChannelsPerCommand = 512;
 
-/** Listens to channels of Redis. */
+/** Subscribes to channels of Redis. */
 export class SubscriberLink extends Link {
-  /** As Redis calls this connection; null where it has not said. */
+  /** The id of this connection in Redis; null if it is unknown. */
   clientId: number | null = null;
 
   constructor(
@@ -29,30 +29,30 @@ export class SubscriberLink extends Link {
     });
     // Only this event: with a listener for 'message', ioredis would decode every message to a string too.
     this.redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
-      // A connection that was given up may go on delivering for a moment: what it loses behind that nobody would tell.
+      // An abandoned connection may still deliver for a moment. Losses after that would not be noticed, so its messages are ignored.
       if (this.isReady) events.onMessage(channel, message);
     });
   }
 
-  /** As long as nothing is subscribed to: a connection that listens may not ask. */
+  /** Before the first SUBSCRIBE: a subscribed connection may not send other commands. */
   #askClientId(): void {
     this.track(this.redis.client('ID')).then(
       (id) => {
         this.clientId = id;
       },
       () => {
-        // It may not be asked: what it holds for us is not known then.
+        // No permission: then the size of its output buffer is unknown.
       },
     );
   }
 
-  /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all; rejects where it refuses, or the connection breaks. */
+  /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if it refuses, or if the connection is lost. */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;
     return this.#carryOut(this.redis.subscribe(...channels));
   }
 
-  /** As {@link subscribe}. Commands are carried out in the order of the calls. */
+  /** As {@link subscribe}. Redis executes the commands in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
     return this.#carryOut(this.redis.unsubscribe(...channels));
@@ -62,7 +62,7 @@ export class SubscriberLink extends Link {
     try {
       await this.track(command);
     } catch (error) {
-      if (this.isReady) this.complain(error as Error);
+      if (this.isReady) this.report(error as Error);
       throw error;
     }
   }

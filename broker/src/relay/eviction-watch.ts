@@ -1,6 +1,6 @@
 /**
- * Whether Redis deletes keys to make room for others (maxmemory-policy). A history that was evicted is gone, and so are messageIds. Nothing
- * fails then, so nothing else would show it.
+ * Detects whether Redis deletes keys to make room for others (maxmemory-policy). Evicted histories and messageIds are lost. No command fails
+ * then, so nothing else would show it.
  */
 import type { Log } from '../observe/log.js';
 
@@ -22,28 +22,26 @@ const intervalMs = 10_000;
 const logIntervalMs = 600_000;
 
 export class EvictionWatch {
-  readonly #link: EvictionLink;
-  readonly #log: Log;
-  readonly #counters: EvictionCounters;
   readonly #timer: NodeJS.Timeout;
-  /** The server that was asked last, and how many keys it had evicted. Null before the first answer. */
+  /** The server that answered last, and how many keys it had evicted. Null before the first answer. */
   #last: { readonly runId: string; readonly evicted: number } | null = null;
   #warnedOfPolicy: string | null = null;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(link: EvictionLink, log: Log, counters: EvictionCounters) {
-    this.#link = link;
-    this.#log = log;
-    this.#counters = counters;
+  constructor(
+    private readonly link: EvictionLink,
+    private readonly log: Log,
+    private readonly counters: EvictionCounters,
+  ) {
     this.#timer = setInterval(() => void this.look(), intervalMs);
     this.#timer.unref();
   }
 
-  /** Asks now. To be called when the connection is made; later it asks by itself. */
+  /** Asks now. To be called when the connection works; later it asks by itself. */
   async look(): Promise<void> {
-    if (!this.#link.isReady) return;
+    if (!this.link.isReady) return;
     try {
-      const info = await this.#link.info('memory', 'server', 'stats');
+      const info = await this.link.info('memory', 'server', 'stats');
       this.#checkPolicy(fieldOf(info, 'maxmemory_policy'), Number(fieldOf(info, 'maxmemory')));
       this.#count(fieldOf(info, 'run_id'), Number(fieldOf(info, 'evicted_keys')));
     } catch {
@@ -59,7 +57,7 @@ export class EvictionWatch {
     if (policy === 'noeviction' || maxBytes === 0) this.#warnedOfPolicy = null;
     else if (policy !== this.#warnedOfPolicy) {
       this.#warnedOfPolicy = policy;
-      this.#log.warn(
+      this.log.warn(
         { event: 'redisSettings', setting: 'maxmemory-policy' },
         `Redis has maxmemory-policy ${policy}. When it is full, it evicts histories, and their subscribers get a reset. Set maxmemory-policy noeviction (docs/operations.md, Redis).`,
       );
@@ -69,16 +67,16 @@ export class EvictionWatch {
   #count(runId: string, evicted: number): void {
     const last = this.#last;
     this.#last = { runId, evicted };
-    // Each server counts for itself, since it was started: another one says nothing of how many keys were evicted meanwhile.
+    // Each server counts from its own start: the count of another one cannot be compared.
     if (last?.runId !== runId) return;
     const before = last.evicted;
     // Lower after CONFIG RESETSTAT.
     if (evicted <= before) return;
-    this.#counters.redisEvictions += evicted - before;
+    this.counters.redisEvictions += evicted - before;
     const now = performance.now();
     if (now - this.#loggedAt < logIntervalMs) return;
     this.#loggedAt = now;
-    this.#log.error(
+    this.log.error(
       { event: 'redisEvicts', keys: evicted - before },
       `Redis has evicted ${evicted - before} keys because it is full. Histories are lost, and their subscribers get a reset. Give Redis more memory, and set maxmemory-policy noeviction (docs/operations.md, Redis). Logged every 10 minutes; see the metric fanfare_redis_evictions_total.`,
     );

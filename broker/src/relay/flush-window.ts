@@ -1,15 +1,15 @@
 /**
- * How long publications are gathered before they leave together. At once while the node has time: nobody waits for company. Under load a
- * few milliseconds, because a flush costs a system call for each subscriber and a command for each topic, whatever it carries.
+ * How long publications are collected before they are sent together. While the node has time, they are sent at once. Under load it is a few
+ * milliseconds, because a flush costs a system call for each subscriber and a command for each topic, however large it is.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
-/** How often the load is looked at, in milliseconds. */
+/** How often the load is measured, in milliseconds. */
 const lookMs = 100;
 
 /** Shares of the time in which the event loop is busy: above the first the window grows by a millisecond, below the second it shrinks. */
 const busyShare = 0.6;
-/** Far below the other: a wider window is what makes the node less busy. */
+/** Far below the other, because a wider window makes the node less busy. */
 const idleShare = 0.2;
 
 export class FlushWindow {
@@ -18,7 +18,7 @@ export class FlushWindow {
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
 
-  /** `mostMs`: how wide it may become; 0 keeps it shut. */
+  /** `mostMs`: how wide it may become; 0 keeps it closed. */
   constructor(mostMs: number) {
     this.#mostMs = mostMs;
     this.#timer = mostMs === 0 ? null : setInterval(() => this.#look(), lookMs);

@@ -19,7 +19,7 @@ import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 export interface PublishingLink {
   evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
   /** Takes an error that Redis gave for one of several things asked in a call. */
-  complain(error: Error): void;
+  report(error: Error): void;
 }
 
 export interface HistoryPublisherSettings {
@@ -151,7 +151,7 @@ export class HistoryPublisher {
     // Replicas of another generation may have lost a part of this one.
     const isSame = this.generations.generation?.name === generation.name;
     const isSafe = this.wait === null || (Number(answers.at(-1)) >= this.wait.replicas && isSame);
-    if (!isSafe && isSame) this.link.complain(new Error(`WAIT ${answers.at(-1)}`));
+    if (!isSafe && isSame) this.link.report(new Error(`WAIT ${answers.at(-1)}`));
     for (const [index, piece] of pieces.entries()) {
       const answer = answers[index];
       if (!(answer instanceof Error))
@@ -226,7 +226,7 @@ export class HistoryPublisher {
     for (const [index, run] of runs.entries()) {
       const answer = answers[index];
       if (answer instanceof Error) {
-        this.link.complain(answer);
+        this.link.report(answer);
         if (isOfAnotherState(answer)) this.generations.onStale();
         this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));

@@ -12,7 +12,7 @@ import { type CallingLink, callScript, scripts } from './scripts.js';
 import { decodeEntry, type StreamEntry } from './stream-entry.js';
 import { maxAnswerBytes } from './topic-cache.js';
 
-/** Topics whose position is asked for in one call. */
+/** Most topics whose position is asked for in one call. */
 const maxTopics = 256;
 
 interface Inquiry {
@@ -22,7 +22,7 @@ interface Inquiry {
 }
 
 export class HistoryReader {
-  /** Of this turn: not sent yet. */
+  /** The one of this turn, which is not sent yet. */
   #inquiry: Inquiry | null = null;
 
   constructor(
@@ -33,14 +33,14 @@ export class HistoryReader {
   ) {}
 
   /**
-   * What the topic's stream holds from offset `from` of `epoch` on ({@link Stretch}): the entries with so many publications, or fewer if
-   * they are more than one answer may hold. A topic without history gets one.
+   * Reads the topic's stream from offset `from` of `epoch` on: entries with that many publications, or fewer if one answer cannot hold them.
+   * A topic without history gets one.
    */
   read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<Stretch> {
     return this.#read(topic, epoch, from, publications, false);
   }
 
-  /** What it holds up to offset `last` of `epoch`, likewise; null stands for the newest, and for whichever epoch it has. */
+  /** Reads the stream up to offset `last` of `epoch`, likewise. Null: the newest offset, and the epoch of the topic. */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<Stretch> {
     const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
       minEpoch,
@@ -73,7 +73,7 @@ export class HistoryReader {
     return stretchOf(answer);
   }
 
-  /** Where a topic stands now, null if it has no history. What is asked for in one turn is one call. */
+  /** The position of a topic now, null if it has no history. All positions that are asked for in one turn are read with one call. */
   async position(topic: Topic): Promise<Position | null> {
     this.#inquiry ??= this.#inquire();
     const { topics, positions } = this.#inquiry;
@@ -92,7 +92,7 @@ export class HistoryReader {
     return { topics, positions };
   }
 
-  /** Where topics stand, null where they have no history; keeps their histories alive. */
+  /** The positions of topics, null if they have no history. Also extends the expiry of their histories. */
   async positions(topics: readonly Topic[]): Promise<(Position | null)[]> {
     const positions: (Position | null)[] = [];
     for (let at = 0; at < topics.length; at += maxTopics) {
@@ -110,7 +110,7 @@ export class HistoryReader {
     const { since, direction, limit } = request;
     if (direction === 'forward') {
       const from = (since?.offset ?? 0) + 1;
-      // Without `since`, from the oldest of whatever epoch there is: that has to be asked for first.
+      // Without `since`, from the oldest of the topic's epoch, which must be read first.
       const epoch = since?.epoch ?? (await this.read(topic, '', 1)).position.epoch;
       const { position, entries } = await this.read(topic, epoch, from, limit);
       return pageForward(position, entries, request);
@@ -142,7 +142,7 @@ export class HistoryReader {
 }
 
 function unavailable(error: Error | null = null): ReplyError {
-  // A history that there is can be read; one that is to begin cannot.
+  // If Redis is out of memory, an existing history can be read, but none can begin.
   const why = error !== null && isOutOfMemory(error) ? 'is out of memory (maxmemory)' : 'does not respond';
   return new ReplyError('unavailable', `The history is unavailable: Redis ${why}. Retry.`);
 }
@@ -154,7 +154,7 @@ function stretchOf(answer: unknown): Stretch {
   const entries: StreamEntry[] = [];
   for (const [id, [, bytes]] of rows) {
     const at = parsePosition(id.toString('latin1'));
-    // A copy: a line remembers entries for long, and must not keep the whole reply.
+    // A copy: a feed keeps entries for long, and must not hold the whole reply in memory.
     const entry = at === null ? null : decodeEntry(at, Buffer.from(bytes));
     if (entry !== null) entries.push(entry);
   }

@@ -1,4 +1,4 @@
-/** Answers out of stretches of a topic's history: what the in-memory relay and the one through Redis have in common. */
+/** Makes answers from slices of a topic's history. Both relays use it. */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { TopicPolicy } from '../topics/policy.js';
 import type { HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
@@ -12,7 +12,7 @@ export function noHistoryError(topic: Topic): ReplyError {
   return new ReplyError('noHistory', `The topic ${topic} keeps no history.`);
 }
 
-/** What one who comes back, or is new, starts with. */
+/** What a new or returning subscriber starts with. */
 export function subscribeResultOf(
   recent: TopicCache,
   position: Position,
@@ -29,7 +29,7 @@ export function subscribeResultOf(
   return { position, recovered: false, publications: last ?? emptyRun };
 }
 
-/** Answers forward: `read` are the entries from the wanted one on, as many as were read. */
+/** A page forward. `read`: entries from the wanted offset on. */
 export function pageForward(
   position: Position,
   read: readonly StreamEntry[],
@@ -53,7 +53,7 @@ export function pageForward(
   };
 }
 
-/** Answers backward: `read` are the newest entries up to the wanted one, in order. */
+/** A page backward. `read`: the newest entries up to the wanted offset, in order. */
 export function pageBackward(
   position: Position,
   read: readonly StreamEntry[],

@@ -1,32 +1,29 @@
-/** Where messageIds were published, for a while: two tables, of which the older one is thrown away. */
+/** The offsets of recent messageIds, in two tables: after each window the older one is dropped. */
 
 export class IdMemory {
-  readonly #windowMs: number;
   #recent: Map<string, number> | null = null;
   #old: Map<string, number> | null = null;
-  #turnedAt = 0;
+  #rotatedAt = 0;
 
   /** An id is remembered for `windowMs` at least and twice that at most. */
-  constructor(windowMs: number) {
-    this.#windowMs = windowMs;
-  }
+  constructor(private readonly windowMs: number) {}
 
   offsetOf(id: string): number | undefined {
-    this.#turn();
+    this.#rotate();
     return this.#recent?.get(id) ?? this.#old?.get(id);
   }
 
   add(id: string, offset: number): void {
-    this.#turn();
+    this.#rotate();
     this.#recent ??= new Map();
     this.#recent.set(id, offset);
   }
 
-  #turn(): void {
+  #rotate(): void {
     const now = performance.now();
-    if (now - this.#turnedAt < this.#windowMs) return;
-    this.#old = now - this.#turnedAt < 2 * this.#windowMs ? this.#recent : null;
+    if (now - this.#rotatedAt < this.windowMs) return;
+    this.#old = now - this.#rotatedAt < 2 * this.windowMs ? this.#recent : null;
     this.#recent = null;
-    this.#turnedAt = now;
+    this.#rotatedAt = now;
   }
 }

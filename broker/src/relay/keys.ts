@@ -3,25 +3,25 @@ import { parseTopic, type Topic } from '@fanfare/protocol';
 import { redisLayoutOf } from '../observe/versions.js';
 
 export class Keys {
-  /** Names the time in which Redis has lost nothing (lua/recover.lua). */
+  /** The generation: the time in which Redis has lost nothing (lua/recover.lua). */
   readonly generation: string;
-  /** The newest epoch that any topic has been given (lua/stream.lua). */
+  /** The newest epoch of any topic (lua/stream.lua). */
   readonly newestEpoch: string;
   /** Which copy of the script that publishes is in use (lua/choose-copy.lua). */
   readonly copy: string;
-  /** The server process that the generation was last found whole in. */
+  /** The server process in which the generation was last found complete. */
   readonly run: string;
   /** How old the data is (lua/heartbeat.lua). */
   readonly clock: string;
-  /** The recovery that is under way after a loss. */
+  /** The current recovery after a loss. */
   readonly recovery: string;
-  /** The nodes, by their last sign of life. */
+  /** The nodes, by their last heartbeat. */
   readonly nodes: string;
-  /** Those that have never published. */
+  /** The nodes that have never published. */
   readonly unpublished: string;
-  /** How many connections each of them has (lua/heartbeat.lua). */
+  /** How many connections each node has (lua/heartbeat.lua). */
   readonly connections: string;
-  /** Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes of another one find it. */
+  /** Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes with another one find it. */
   readonly layout: string;
   /** The version of the layout that these names belong to. */
   readonly layoutVersion: number;
@@ -50,12 +50,12 @@ export class Keys {
     this.#topicPrefix = `${root}:topic:`;
   }
 
-  /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds stand beside it (`…:ids`). */
+  /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds are next to it (`…:ids`). */
   topic(topic: Topic): string {
     return this.#topicPrefix + topic;
   }
 
-  /** The stream and channel on which a node hears itself. */
+  /** The channel on which a node receives its own probes. There is no such key (lua/heartbeat.lua). */
   probe(nodeId: string): string {
     return this.#probePrefix + nodeId;
   }

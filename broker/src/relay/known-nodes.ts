@@ -1,12 +1,12 @@
-/** The nodes that this one knows of: if Redis loses its state, those that may have published lately are waited for (lua/recover.lua). */
+/** The nodes that this one knows: if Redis loses its state, those that may have published recently are waited for (lua/recover.lua). */
 
-/** After how many heartbeats in a row without it a node is believed to be gone: Redis may have lost its state, and with it the others. */
-const beatsUntilGone = 3;
+/** A node counts as gone after this many answers in a row without it: Redis may have lost its state, and with it the other nodes. */
+const answersUntilGone = 3;
 
 interface KnownNode {
-  /** Clock of its last sign of life (lua/heartbeat.lua). */
-  readonly sign: number;
-  /** Heartbeats in a row that did not name it. */
+  /** Clock of its last heartbeat (lua/heartbeat.lua). */
+  readonly seenAt: number;
+  /** Answers in a row that did not name it. */
   readonly missed: number;
   readonly hasPublished: boolean;
 }
@@ -19,34 +19,34 @@ export class KnownNodes {
     return Math.max(1, this.#nodes.size);
   }
 
-  /** Ids and signs in turn, and the ids of those that have never published, as Redis has them. */
-  hear(idsAndSigns: readonly unknown[], unpublished: readonly unknown[]): void {
+  /** Takes an answer of Redis: ids and clocks in turn, and the ids of those that have never published. */
+  update(idsAndClocks: readonly unknown[], unpublished: readonly unknown[]): void {
     for (const [id, node] of this.#nodes) {
-      if (node.missed === beatsUntilGone) this.#nodes.delete(id);
+      if (node.missed === answersUntilGone) this.#nodes.delete(id);
       else this.#nodes.set(id, { ...node, missed: node.missed + 1 });
     }
     const isUnpublished = new Set(unpublished.map(String));
-    for (let at = 0; at + 1 < idsAndSigns.length; at += 2) {
-      const id = String(idsAndSigns[at]);
-      // The answer may be older than what it has announced meanwhile.
+    for (let at = 0; at + 1 < idsAndClocks.length; at += 2) {
+      const id = String(idsAndClocks[at]);
+      // The answer may be older than the node's announcement.
       const hasPublished = this.#nodes.get(id)?.hasPublished === true || !isUnpublished.has(id);
-      this.#nodes.set(id, { sign: Number(idsAndSigns[at + 1]), missed: 0, hasPublished });
+      this.#nodes.set(id, { seenAt: Number(idsAndClocks[at + 1]), missed: 0, hasPublished });
     }
   }
 
-  /** It is about to publish for the first time. */
-  hearPublishing(id: string): void {
+  /** The node is about to publish for the first time. */
+  markPublishing(id: string): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) this.#nodes.set(id, { ...node, hasPublished: true });
   }
 
-  /** It has left, and has nothing to give back. */
+  /** The node has left, and has nothing to restore. */
   forget(id: string): void {
     this.#nodes.delete(id);
   }
 
-  /** Ids, signs, and whether it has never published, in turn, as Redis takes them. */
+  /** Ids, clocks, and 1 if the node has never published, in turn, as lua/recover.lua takes them. */
   toArgs(): readonly (string | number)[] {
-    return [...this.#nodes].flatMap(([id, { sign, hasPublished }]) => [id, sign, hasPublished ? '' : 1]);
+    return [...this.#nodes].flatMap(([id, { seenAt, hasPublished }]) => [id, seenAt, hasPublished ? '' : 1]);
   }
 }

@@ -26,7 +26,7 @@ export interface HeartbeatLink extends CallingLink {
   /** Takes what Redis answered to a write. */
   noteWrite(answer: unknown): void;
   /** Takes an error that Redis gave for one of several things asked in a call. */
-  complain(error: Error): void;
+  report(error: Error): void;
   outputBufferBytes(clientId: number): Promise<number>;
 }
 
@@ -214,7 +214,7 @@ export class Membership {
     const text = message.toString('latin1');
     if (text === this.settings.nodeId) return;
     if (text.startsWith(leaving)) return this.#nodes.forget(text.slice(leaving.length));
-    if (text.startsWith(publishing)) return this.#nodes.hearPublishing(text.slice(publishing.length));
+    if (text.startsWith(publishing)) return this.#nodes.markPublishing(text.slice(publishing.length));
     this.recovery.ask();
     void this.#beat(false);
   }
@@ -280,7 +280,7 @@ export class Membership {
   #onAnswer([living, clock, nodes, open, connections, unpublished]: HeartbeatAnswer, askedAt: number): void {
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     if (clock > this.#clock.ms) this.#clock = { ms: clock, askedAt };
-    this.#nodes.hear(living, unpublished);
+    this.#nodes.update(living, unpublished);
   }
 
   // The probe.
@@ -304,7 +304,7 @@ export class Membership {
     // Only then: a demoted master refuses writes and still serves the same generation, which would restart the probe without end.
     else if (outcome.message.startsWith('STALE')) this.recovery.ask();
     // The link has logged an error of the whole call.
-    else if (outcome !== answer) this.publisher.complain(outcome);
+    else if (outcome !== answer) this.publisher.report(outcome);
   }
 
   #judge(probe: Probe): void {

@@ -24,44 +24,43 @@ export interface LoggedTopic {
 const maxBytes = 16_777_216;
 /** About the memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
-/**
- * Most topics that are remembered, each counted once for each second in which it was published to; about 150 bytes each. A node that publishes
- * 20,000 times a second, each time to another topic, has fewer; to go through them takes about 0.3 s. If there are more,
- * the oldest are forgotten, and {@link PublishLog.isComplete} is false.
- */
-const maxHeads = 200_000;
+/** Most topics that are remembered, about 200 bytes each. If there are more, the oldest are forgotten, and {@link PublishLog.isComplete} is false. */
+const maxTopics = 200_000;
 
-/** The position of a topic at the end of a second. */
+/** The newest position of a topic that this node knows. */
 interface Head {
+  readonly topic: Topic;
   epoch: string;
   offset: number;
-  isThinned: boolean;
+  /** The last second in which the topic was published to. */
+  second: number;
+  /** The last second of which an entry was forgotten because there were too many. */
+  thinnedSecond: number;
 }
 
-type Second = Map<Topic, Head>;
-
-interface Remembered {
-  readonly topic: Topic;
-  readonly entry: LoggedEntry;
+interface Logged {
   readonly head: Head;
-  readonly second: Second;
+  readonly entry: LoggedEntry;
+  readonly second: number;
   /** By performance.now(). */
   readonly at: number;
 }
 
 export class PublishLog {
   readonly #windowSeconds: number;
-  /** The topics published to in each of the last seconds, the current one last. */
-  #seconds: Second[] = [new Map()];
-  #heads = 0;
-  /** Seconds until everything is remembered again; 0 if it is. */
-  #secondsToComplete = 0;
-  #entries: Remembered[] = [];
+  /** The current second, counted by {@link endSecond}. */
+  #second = 0;
+  readonly #heads = new Map<Topic, Head>();
+  /** The heads by their last second, from the oldest second of the window to the current one. */
+  #seconds: Set<Head>[] = [new Set()];
+  /** The first second from which on no topic is missing. */
+  #completeSince = 0;
+  #entries: Logged[] = [];
+  /** How many of the oldest entries are forgotten already. */
+  #gone = 0;
   #bytes = 0;
   /** When something was published last. */
   #lastAt = Number.NEGATIVE_INFINITY;
-  /** How many of the oldest entries are forgotten already. */
-  #gone = 0;
 
   /** `windowMs`: for how long publications are remembered. */
   constructor(windowMs: number) {
@@ -71,22 +70,22 @@ export class PublishLog {
 
   /** Whether it has every topic that was published to within the window. */
   get isComplete(): boolean {
-    return this.#secondsToComplete === 0;
+    return this.#completeSince <= Math.max(0, this.#oldestSecond);
   }
 
   /** How long ago the last publication was, in milliseconds; infinity if there was none. */
-  get silentMs(): number {
+  get idleMs(): number {
     return performance.now() - this.#lastAt;
   }
 
   add(topic: Topic, entry: LoggedEntry): void {
     const at = performance.now();
     this.#lastAt = at;
-    this.#entries.push({ topic, entry, head: this.#headOf(topic, entry), second: this.#seconds.at(-1) as Second, at });
+    this.#entries.push({ head: this.#headOf(topic, entry), entry, second: this.#second, at });
     this.#bytes += entry.bytes.length + entryOverheadBytes;
     while (this.#bytes > maxBytes) {
-      const oldest = this.#entries[this.#gone] as Remembered;
-      oldest.head.isThinned = true;
+      const oldest = this.#entries[this.#gone] as Logged;
+      oldest.head.thinnedSecond = oldest.second;
       this.#forgetOldest(oldest);
     }
   }
@@ -98,52 +97,54 @@ export class PublishLog {
    * To be called once a second, but not while Redis does not answer: what was published before an outage is not forgotten while it lasts.
    */
   endSecond(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
-    const [before, ended] = this.#seconds.slice(-2);
-    const idle =
-      before === undefined || ended === undefined
-        ? []
-        : [...before].flatMap(([topic, { epoch, offset }]) => (ended.has(topic) ? [] : { topic, epoch, offset }));
-    this.#seconds.push(new Map());
-    if (this.#seconds.length > this.#windowSeconds) this.#forgetSecond(this.#seconds.shift() as Second);
-    if (this.#secondsToComplete > 0) this.#secondsToComplete--;
-    return idle;
+    const idle = [...(this.#seconds.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));
+    this.#second++;
+    this.#seconds.push(new Set());
+    if (this.#seconds.length > this.#windowSeconds) {
+      for (const { topic } of this.#seconds.shift() ?? []) this.#heads.delete(topic);
+    }
+    for (;;) {
+      const oldest = this.#entries[this.#gone];
+      if (oldest === undefined || oldest.second >= this.#oldestSecond) return idle;
+      this.#forgetOldest(oldest);
+    }
   }
 
   /** What is remembered of each topic. `maxAgeMs`: entries that are older are left out. */
   *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<LoggedTopic> {
-    const heads = new Map<Topic, Head>();
-    // There may be hundreds of thousands, so as few objects as possible are made for each.
-    for (const second of this.#seconds.toReversed()) {
-      for (const [topic, head] of second) {
-        const known = heads.get(topic);
-        if (known === undefined) heads.set(topic, head);
-        else if (head.isThinned || isLater(head, known)) heads.set(topic, joined(known, head));
-      }
-    }
-    const entriesOf = new Map<Topic, LoggedEntry[]>();
+    const entriesOf = new Map<Head, LoggedEntry[]>();
     const oldestAt = performance.now() - maxAgeMs;
-    for (const { topic, entry, at } of this.#entries.slice(this.#gone)) {
+    for (const { head, entry, at } of this.#entries.slice(this.#gone)) {
       // Only the newest epoch of a topic has not ended.
-      if (at < oldestAt || entry.epoch !== heads.get(topic)?.epoch) continue;
-      const entries = entriesOf.get(topic);
-      if (entries === undefined) entriesOf.set(topic, [entry]);
+      if (at < oldestAt || entry.epoch !== head.epoch) continue;
+      const entries = entriesOf.get(head);
+      if (entries === undefined) entriesOf.set(head, [entry]);
       else entries.push(entry);
     }
-    for (const [topic, head] of heads) {
-      const entries = entriesOf.get(topic)?.sort((one, other) => one.first - other.first) ?? [];
-      yield { topic, epoch: head.epoch, offset: head.offset, isThinned: head.isThinned, entries };
+    for (const head of this.#heads.values()) {
+      const { topic, epoch, offset } = head;
+      const entries = entriesOf.get(head)?.sort((one, other) => one.first - other.first) ?? [];
+      yield { topic, epoch, offset, isThinned: head.thinnedSecond >= this.#oldestSecond, entries };
     }
   }
 
+  get #oldestSecond(): number {
+    return this.#second - this.#windowSeconds + 1;
+  }
+
   #headOf(topic: Topic, { epoch, last }: LoggedEntry): Head {
-    const second = this.#seconds.at(-1) as Second;
-    const head = second.get(topic);
+    let head = this.#heads.get(topic);
     if (head === undefined) {
-      if (this.#heads === maxHeads) this.#forgetHeads();
-      const made = { epoch, offset: last, isThinned: false };
-      second.set(topic, made);
-      this.#heads++;
-      return made;
+      if (this.#heads.size === maxTopics) this.#forgetHeads();
+      head = { topic, epoch, offset: last, second: this.#second, thinnedSecond: Number.NEGATIVE_INFINITY };
+      this.#heads.set(topic, head);
+      this.#seconds.at(-1)?.add(head);
+      return head;
+    }
+    if (head.second !== this.#second) {
+      this.#seconds[head.second - Math.max(0, this.#oldestSecond)]?.delete(head);
+      head.second = this.#second;
+      this.#seconds.at(-1)?.add(head);
     }
     // A publication that was known already may have an older position.
     if (head.epoch < epoch || (head.epoch === epoch && head.offset < last)) {
@@ -154,23 +155,15 @@ export class PublishLog {
   }
 
   #forgetHeads(): void {
-    const current = this.#seconds.at(-1) as Second;
+    const current = this.#seconds.at(-1) ?? new Set();
+    // In case all of them were published to in this second.
+    if (current.size > maxTopics / 2) current.clear();
+    for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
     for (const second of this.#seconds) if (second !== current) second.clear();
-    if (current.size > maxHeads / 2) current.clear();
-    this.#heads = current.size;
-    this.#secondsToComplete = this.#windowSeconds;
+    this.#completeSince = this.#second + 1;
   }
 
-  #forgetSecond(second: Second): void {
-    this.#heads -= second.size;
-    for (;;) {
-      const oldest = this.#entries[this.#gone];
-      if (oldest?.second !== second) return;
-      this.#forgetOldest(oldest);
-    }
-  }
-
-  #forgetOldest({ entry }: Remembered): void {
+  #forgetOldest({ entry }: Logged): void {
     this.#bytes -= entry.bytes.length + entryOverheadBytes;
     this.#gone++;
     if (this.#gone * 2 > this.#entries.length) {
@@ -178,13 +171,4 @@ export class PublishLog {
       this.#gone = 0;
     }
   }
-}
-
-function isLater(one: Head, other: Head): boolean {
-  return one.epoch > other.epoch || (one.epoch === other.epoch && one.offset > other.offset);
-}
-
-function joined(one: Head, other: Head): Head {
-  const { epoch, offset } = isLater(other, one) ? other : one;
-  return { epoch, offset, isThinned: one.isThinned || other.isThinned };
 }

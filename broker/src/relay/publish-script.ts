@@ -1,10 +1,10 @@
 /**
- * The script that publishes, in the copy that Redis has now.
+ * The script that publishes, as the copy that Redis has now.
  *
- * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), all calls on the way are refused,
- * and are sent again in their order. That only works if none of them is carried out: nobody may load the script again between two of them,
- * neither this node nor another one. So each copy is loaded once and never again. A node that finds the copy gone loads
- * another one, with another name and another SHA, for itself and for the nodes that come later.
+ * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), it refuses all calls on the way, and they
+ * are sent again in order. That only works if Redis refuses all of them: no node may load the script again between two calls. So each copy is
+ * loaded once and never again. A node that finds the copy lost loads another one, with another name and another SHA, for itself and for nodes
+ * that start later.
  */
 import { randomBytes } from 'node:crypto';
 import type { Keys } from './keys.js';
@@ -31,7 +31,7 @@ export class PublishScript {
     else if (!(await this.#isKnown(this.#script))) await this.#choose(this.#copy);
   }
 
-  /** Redis has refused a call of this copy because it does not know it. Resolves when there is another one. Rejects likewise. */
+  /** Redis has lost this copy. Resolves when there is another one. Rejects if Redis cannot be asked. */
   replace(missing: Script): Promise<void> {
     if (missing.sha !== this.#script.sha) return Promise.resolve();
     this.#renewing ??= this.#choose(this.#copy).finally(() => {
@@ -50,13 +50,13 @@ export class PublishScript {
     const copy = String(answer);
     const script = publishScript(copy);
     if (copy === next) await this.link.load([script]);
-    // Another node chose it, and may not have loaded it yet: then this node takes one of its own.
+    // Another node chose this copy, and may not have loaded it yet: then this node chooses another one.
     else if (!(await this.#isKnown(script))) return this.#choose(copy);
     this.#copy = copy;
     this.#script = script;
   }
 
-  /** Asks with a call that publishes nothing. */
+  /** Asks with a call of the script that publishes nothing. */
   async #isKnown(script: Script): Promise<boolean> {
     const { generation, newestEpoch } = this.keys;
     const [answer] = await this.link.evaluate([{ script, keys: [generation, newestEpoch], args: ['', '0', 0, ''] }]);

@@ -1,5 +1,5 @@
 /**
- * What nodes send each other through Redis: one run of a topic, with a short head.
+ * The message of a topic without history that nodes send each other through Redis: a short head and one run.
  *
  *     byte 0      version of this layout, 1
  *     byte 1..8   id of the node that sent it, random bytes
@@ -30,7 +30,7 @@ export function encodeRedisMessage(nodeId: Buffer, run: Run): Buffer {
   return message;
 }
 
-/** Null where the message is of another layout: a node of another version, or someone else's message. */
+/** Null if the message has another layout: it is from a node of another version, or from another program. */
 export function decodeRedisMessage(message: Buffer, ownNodeId: Buffer): RedisMessageHead | null {
   if (message.length < headBytes || message[0] !== layoutVersion) return null;
   const isOwn = ownNodeId.compare(message, 1, 1 + nodeIdBytes) === 0;

@@ -118,8 +118,8 @@ export class RedisRelay implements Relay {
     this.#batcher = new PublishBatcher(this.#window, (batches) => this.#flush(batches), tracer !== null);
     this.#publisher = new PublisherLink(settings, log, counters, {
       onReady: () => {
-        this.#subscriber.hurry();
-        this.#durableLink?.hurry();
+        this.#subscriber.reconnectNow();
+        this.#durableLink?.reconnectNow();
         this.#fast.announceGaps();
         void this.#evictions.look();
         this.#recovery.ask();
@@ -142,7 +142,7 @@ export class RedisRelay implements Relay {
       : null;
     this.#subscriber = new SubscriberLink(settings, log, counters, {
       onReady: () => {
-        this.#publisher.hurry();
+        this.#publisher.reconnectNow();
         this.#membership.listen();
         this.#interest.onReady();
       },
@@ -302,14 +302,14 @@ export class RedisRelay implements Relay {
 
   async retire(): Promise<void> {
     await this.flush();
-    while (this.#publishLog.silentMs < leaseMs) await delay(Math.max(1, leaseMs - this.#publishLog.silentMs));
+    while (this.#publishLog.idleMs < leaseMs) await delay(Math.max(1, leaseMs - this.#publishLog.idleMs));
   }
 
   async close(): Promise<void> {
     await this.flush();
     this.#isClosed = true;
     this.#beacons.close();
-    if (this.#publishLog.silentMs >= leaseMs) await this.#membership.leave();
+    if (this.#publishLog.idleMs >= leaseMs) await this.#membership.leave();
     this.#window.close();
     this.#membership.close();
     this.#evictions.close();

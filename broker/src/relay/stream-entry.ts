@@ -1,6 +1,5 @@
 /**
- * What stands in an entry of a topic's stream, and behind its position in each message on the topic's channel: a run, and the
- * messageIds of its publications.
+ * An entry of a topic's stream: a run, and the messageIds of its publications. Each message on the topic's channel is a position and an entry.
  *
  *     byte 0      version of this layout, 2
  *     byte 1..2   number of publications, big endian
@@ -17,16 +16,16 @@ const headBytes = 7;
 
 /** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
 export interface StreamEntry {
-  /** The epoch that it was published under. If the topic has got another one since, the entry keeps its own, and its offsets. */
+  /** The epoch that it was published under. If the topic has got another one since, the entry keeps its own. */
   readonly epoch: string;
   readonly first: number;
   readonly last: number;
   readonly run: Run;
-  /** The whole, as it stands in Redis. */
+  /** The whole entry, as it is in Redis. */
   readonly bytes: Buffer;
 }
 
-/** Where a messageId stands in its run. */
+/** A messageId and the place of its publication in the run. */
 export type PlacedId = readonly [place: number, messageId: string];
 
 export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): Buffer {
@@ -46,7 +45,7 @@ export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): 
   return bytes;
 }
 
-/** The entry at a position; null if the bytes are no entry: they are of a node of another version, or not ours. */
+/** The entry at a position; null if the bytes are no entry: they are from a node of another version, or from another program. */
 export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): StreamEntry | null {
   if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
   const count = bytes.readUInt16BE(1);
@@ -73,13 +72,13 @@ export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {
   return ids;
 }
 
-/** The entries up to the first hole: where one was deleted or cannot be read, what comes behind it does not belong to it. */
+/** The entries up to the first hole: an entry there was deleted or cannot be decoded. */
 export function upToHole(entries: readonly StreamEntry[]): readonly StreamEntry[] {
   const end = entries.findIndex(({ first }, at) => at > 0 && first !== (entries[at - 1] as StreamEntry).last + 1);
   return end === -1 ? entries : entries.slice(0, end);
 }
 
-/** The entries behind the last hole. */
+/** The entries after the last hole. */
 export function fromHole(entries: readonly StreamEntry[]): readonly StreamEntry[] {
   const last = entries.findLastIndex(({ first }, at) => at > 0 && first !== (entries[at - 1] as StreamEntry).last + 1);
   return last === -1 ? entries : entries.slice(last);

@@ -1,10 +1,9 @@
 /**
- * Every setting of a node, declared once: environment variable, meaning, unit, default, what happens at the limit. The type
- * `Config`, the errors at start, `fanfare --help` and docs/reference/settings.md come from this table.
+ * Every setting of a node, declared once: environment variable, meaning, unit, default, and what happens at the limit. The type `Config`, the
+ * errors at the start, `fanfare --help` and docs/reference/settings.md come from this table.
  */
 import { hostname } from 'node:os';
 import { customAlphabet } from 'nanoid';
-import { z } from 'zod';
 import type { AuthSetting } from '../auth/auth-config.js';
 import { CertificateError, certificateFiles, readCertificate } from '../connection/certificate.js';
 import { type Compression, compressions } from '../connection/compression.js';
@@ -22,24 +21,60 @@ import type { TopicPolicies } from '../topics/policy.js';
 import { oneWordOf, readAuthSetting, readPolicies } from './config-documents.js';
 import { availableCpus } from './cpus.js';
 
-/** `tell` receives one sentence for each mistake, which goes on from the name of the setting. */
-function readNetworks(text: string, tell: (wrong: string) => void): Networks {
+/** Receives one sentence for each mistake, which continues after the name of the setting. */
+type Report = (mistake: string) => void;
+
+/** Reads the text of a variable. Returns undefined if it is not what the setting requires. */
+type Read<Value> = (text: string, report: Report) => Value | undefined;
+
+function readNetworks(text: string, report: Report): Networks {
   const parts = text.split(',').map((part) => part.trim());
   const networks = parts.filter((part) => part !== '');
   for (const [index, network] of networks.entries()) {
-    if (!isNetwork(network)) tell(`at address ${index + 1}: must be an IP address, or a network such as 10.0.0.0/8.`);
+    if (!isNetwork(network)) report(`at address ${index + 1}: must be an IP address, or a network such as 10.0.0.0/8.`);
   }
   return new Networks(networks.filter(isNetwork));
 }
 
-function wrongRedisUrl(text: string): string | null {
+function readUrl(text: string, report: Report): string {
+  // A file that a Secret was made of ends with a line break.
+  const url = text.trim();
   try {
-    readRedisUrl(text);
-    return null;
+    readRedisUrl(url);
   } catch (error) {
-    if (error instanceof RedisUrlError) return error.message;
-    throw error;
+    if (!(error instanceof RedisUrlError)) throw error;
+    report(error.message);
   }
+  return url;
+}
+
+/** A collector's address without a path means its path for traces, as in OpenTelemetry's exporters (OTEL_EXPORTER_OTLP_ENDPOINT). */
+function readTracesUrl(text: string): string | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  if (url.pathname === '/') url.pathname = '/v1/traces';
+  return /^https?:$/.test(url.protocol) ? url.href : undefined;
+}
+
+function matching(pattern: RegExp): Read<string> {
+  return (text) => (pattern.test(text) ? text : undefined);
+}
+
+function numberIn(pattern: RegExp, least: number, most: number): Read<number> {
+  return (text) => {
+    const number = pattern.test(text) ? Number(text) : Number.NaN;
+    return number >= least && number <= most ? number : undefined;
+  };
+}
+
+function wordOf<const Word extends string>(words: readonly Word[]): Read<Word> {
+  return (text) => words.find((word) => word === text);
+}
+
+/** Reads a variable that may be unset. */
+function or<Value, Fallback>(fallback: Fallback, read: Read<Value>) {
+  return (text: string | undefined, report: Report): Value | Fallback | undefined =>
+    text === undefined ? fallback : read(text, report);
 }
 
 interface Setting<Value> {
@@ -51,8 +86,8 @@ interface Setting<Value> {
   /** The default as a person would write it. */
   readonly fallback: string;
   readonly about: string;
-  /** An issue of code `custom` is told in its own words, which go on from the name; for any other `mustBe` says enough. */
-  readonly schema: z.ZodType<Value>;
+  /** Returns undefined if the value is not `mustBe`. Other mistakes are reported. */
+  readonly read: (text: string | undefined, report: Report) => Value | undefined;
 }
 
 function integer(
@@ -63,13 +98,8 @@ function integer(
   most: number,
   about: string,
 ): Setting<number> {
-  const schema = z
-    .string()
-    .regex(/^-?\d+$/)
-    .transform(Number)
-    .pipe(z.number().int().min(least).max(most))
-    .default(fallback);
-  return { name, unit, mustBe: `an integer from ${least} to ${most}`, fallback: String(fallback), about, schema };
+  const read = or(fallback, numberIn(/^-?\d+$/, least, most));
+  return { name, unit, mustBe: `an integer from ${least} to ${most}`, fallback: String(fallback), about, read };
 }
 
 function oneOf<const Values extends readonly [string, ...string[]]>(
@@ -79,33 +109,18 @@ function oneOf<const Values extends readonly [string, ...string[]]>(
   fallbackText: string,
   about: string,
 ): Setting<Values[number] | null> {
-  const schema = z.enum(values).nullable().default(fallback) as z.ZodType<Values[number] | null>;
-  return {
-    name,
-    unit: 'word',
-    mustBe: oneWordOf(values),
-    fallback: fallbackText,
-    about,
-    schema,
-  };
+  const read = or(fallback, wordOf<Values[number]>(values));
+  return { name, unit: 'word', mustBe: oneWordOf(values), fallback: fallbackText, about, read };
 }
 
 function path(name: string, mustBe: string, about: string): Setting<string | null> {
-  return { name, unit: 'path', mustBe, fallback: 'unset', about, schema: z.string().nullable().default(null) };
+  return { name, unit: 'path', mustBe, fallback: 'unset', about, read: or(null, (text) => text) };
 }
 
 const maxWorkers = 256;
 const maxNodeNameLength = 64;
 
-const host = z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/);
-const httpUrl = z.url({ protocol: /^https?$/ });
-
-/** A collector's address alone stands for its path for traces, as OpenTelemetry's exporters have it (OTEL_EXPORTER_OTLP_ENDPOINT). */
-function tracesUrl(text: string): string {
-  const url = new URL(text);
-  if (url.pathname === '/') url.pathname = '/v1/traces';
-  return url.href;
-}
+const readHost = matching(/^[A-Za-z0-9.:_-]{1,255}$/);
 
 export const settings = {
   host: {
@@ -115,7 +130,7 @@ export const settings = {
     fallback: '127.0.0.1',
     about:
       'Address that clients connect to. Any address other than loopback requires authentication, or an explicit FANFARE_AUTH=none.',
-    schema: host.default('127.0.0.1'),
+    read: or('127.0.0.1', readHost),
   } satisfies Setting<string>,
   port: integer(
     'FANFARE_PORT',
@@ -132,7 +147,7 @@ export const settings = {
     fallback: '127.0.0.1',
     about:
       'Address of the console (`/`), `/healthz`, `/readyz` and `/metrics`. They have no authentication. Expose them to your own network only.',
-    schema: host.default('127.0.0.1'),
+    read: or('127.0.0.1', readHost),
   } satisfies Setting<string>,
   adminPort: integer(
     'FANFARE_ADMIN_PORT',
@@ -149,12 +164,9 @@ export const settings = {
     fallback: '1',
     about:
       'Number of worker processes that share the port. Each worker is a separate node, named `<name>-1` and so on. A supervisor serves the admin port. `auto`: one per CPU available to this machine or container. More than one requires Redis and Linux.',
-    schema: z
-      .union([
-        z.literal('auto').transform(() => Math.min(availableCpus(), maxWorkers)),
-        z.string().regex(/^\d+$/).transform(Number).pipe(z.number().int().min(1).max(maxWorkers)),
-      ])
-      .default(1),
+    read: or(1, (text, report) =>
+      text === 'auto' ? Math.min(availableCpus(), maxWorkers) : numberIn(/^\d+$/, 1, maxWorkers)(text, report),
+    ),
   } satisfies Setting<number>,
   auth: {
     name: 'FANFARE_AUTH',
@@ -163,11 +175,7 @@ export const settings = {
     fallback: 'unset',
     about:
       'Who may connect: JWT issuers and API keys (fields: below; guide: docs/security.md). If unset, the node requires no authentication and binds to loopback only. `none` allows any address without authentication: anyone who reaches the port may publish and subscribe.',
-    schema: z
-      .string()
-      .nullable()
-      .default(null)
-      .transform((text, context) => readAuthSetting(text, (message) => context.addIssue({ code: 'custom', message }))),
+    read: or(null, readAuthSetting),
   } satisfies Setting<AuthSetting | 'none' | null>,
   authTimeoutMs: integer(
     'FANFARE_AUTH_TIMEOUT_MS',
@@ -184,11 +192,7 @@ export const settings = {
     fallback: '`*` without authentication, otherwise none',
     about:
       'Web pages that may connect. If a request has an `Origin` header, it must match one of these exactly; otherwise the answer is 403. Non-browser clients send no `Origin` and are not restricted. Hybrid and desktop apps send origins such as `capacitor://localhost`: docs/security.md.',
-    schema: z
-      .string()
-      .transform((text, context) => readOrigins(text, (message) => context.addIssue({ code: 'custom', message })))
-      .nullable()
-      .default(null),
+    read: or(null, readOrigins),
   } satisfies Setting<Origins | null>,
   trustedProxies: {
     name: 'FANFARE_TRUSTED_PROXIES',
@@ -197,10 +201,7 @@ export const settings = {
     fallback: 'none',
     about:
       'Proxies whose `X-Forwarded-For` is trusted. The client address is the last entry that is not itself a trusted proxy. Ports, brackets and quotes are ignored. If the header has no usable address, the client counts under the address of the proxy.',
-    schema: z
-      .string()
-      .default('')
-      .transform((text, context) => readNetworks(text, (message) => context.addIssue({ code: 'custom', message }))),
+    read: (text = '', report) => readNetworks(text, report),
   } satisfies Setting<Networks>,
   maxConnections: integer(
     'FANFARE_MAX_CONNECTIONS',
@@ -299,7 +300,7 @@ export const settings = {
     fallback: 'off',
     about:
       '`shared`: the node compresses frames of 512 bytes or more for clients that offer permessage-deflate. Each frame is compressed separately, and once per receiver; costs: docs/tls.md. If a received frame decompresses to more than twice FANFARE_MAX_FRAME_BYTES, the node drops the connection.',
-    schema: z.enum(compressions).default('off'),
+    read: or('off', wordOf(compressions)),
   } satisfies Setting<Compression>,
   redisUrl: {
     name: 'FANFARE_REDIS_URL',
@@ -309,16 +310,7 @@ export const settings = {
     fallback: 'unset',
     about:
       'Nodes with the same Redis and prefix form one broker. If unset, the node is a separate broker, in memory. With Sentinels, the path is the name of the master; add `?sentinelUsername=` and `?sentinelPassword=` if the Sentinels require them. A number as the path (with Sentinels and Unix sockets: `?db=`) selects a database, with separate data and messages. In users and passwords, percent-encode every character except letters, digits and `- . _ ~`. Redis Cluster is not supported.',
-    schema: z
-      .string()
-      // A file that a Secret was made of ends with a line break.
-      .trim()
-      .superRefine((text, context) => {
-        const wrong = wrongRedisUrl(text);
-        if (wrong !== null) context.addIssue({ code: 'custom', message: wrong });
-      })
-      .nullable()
-      .default(null),
+    read: or(null, readUrl),
   } satisfies Setting<string | null>,
   redisUrlFile: path(
     'FANFARE_REDIS_URL_FILE',
@@ -357,10 +349,7 @@ export const settings = {
     fallback: 'fanfare',
     about:
       'Prefix of every key and channel in Redis, so that several brokers can share one Redis. Nodes with a different prefix form a different broker. To change it, follow docs/operations.md, Upgrades. A prefix must not start with another prefix and `:` (`fanfare` and `fanfare:eu`): the Redis user of one broker could access the other.',
-    schema: z
-      .string()
-      .regex(/^[A-Za-z0-9_:-]{1,64}$/)
-      .default('fanfare'),
+    read: or('fanfare', matching(/^[A-Za-z0-9_:-]{1,64}$/)),
   } satisfies Setting<string>,
   redisTimeoutMs: integer(
     'FANFARE_REDIS_TIMEOUT_MS',
@@ -409,10 +398,7 @@ export const settings = {
     fallback: 'unset',
     about:
       'Topic policies by pattern: delivery level and history (fields: below). If unset, every topic has the default policy.',
-    schema: z
-      .string()
-      .default('{}')
-      .transform((text, context) => readPolicies(text, (message) => context.addIssue({ code: 'custom', message }))),
+    read: (text = '{}', report) => readPolicies(text, report),
   } satisfies Setting<TopicPolicies>,
   recentBytes: integer(
     'FANFARE_RECENT_BYTES',
@@ -564,11 +550,7 @@ export const settings = {
     mustBe: '1 to 64 characters of A-Z a-z 0-9 _ - .',
     fallback: 'the host name and four random characters',
     about: 'Name of the node in its log, in Redis (`CLIENT LIST`) and in `connected`.',
-    schema: z
-      .string()
-      .regex(/^[A-Za-z0-9_.-]{1,64}$/)
-      .optional()
-      .transform((name) => name ?? randomNodeName()),
+    read: (text = randomNodeName(), report) => matching(/^[A-Za-z0-9_.-]{1,64}$/)(text, report),
   } satisfies Setting<string>,
   tracingUrl: {
     name: 'FANFARE_TRACING_URL',
@@ -577,7 +559,7 @@ export const settings = {
     fallback: 'unset',
     about:
       'OpenTelemetry collector that receives spans of publications (OTLP over HTTP in JSON): docs/observability.md. If the URL has no path or only `/`, the node adds `/v1/traces`. If unset, tracing is off. `OTEL_EXPORTER_OTLP_HEADERS` adds headers.',
-    schema: httpUrl.transform(tracesUrl).nullable().default(null),
+    read: or(null, readTracesUrl),
   } satisfies Setting<string | null>,
   tracingRatio: {
     name: 'FANFARE_TRACING_RATIO',
@@ -586,12 +568,7 @@ export const settings = {
     fallback: '0.001',
     about:
       'Share of publications to trace, if FANFARE_TRACING_URL is set. All nodes of a broker need the same value: each node samples independently, and all select the same publications.',
-    schema: z
-      .string()
-      .regex(/^(\d+(\.\d*)?|\.\d+)$/)
-      .transform(Number)
-      .pipe(z.number().min(0).max(1))
-      .default(0.001),
+    read: or(0.001, numberIn(/^(\d+(\.\d*)?|\.\d+)$/, 0, 1)),
   } satisfies Setting<number>,
   logLevel: {
     name: 'FANFARE_LOG_LEVEL',
@@ -599,7 +576,7 @@ export const settings = {
     mustBe: '"debug", "info", "warn", "error" or "silent"',
     fallback: 'info',
     about: 'Minimum level of the lines that the node logs.',
-    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    read: or('info', wordOf(['debug', 'info', 'warn', 'error', 'silent'])),
   } satisfies Setting<string>,
   logFormat: oneOf(
     'FANFARE_LOG_FORMAT',
@@ -610,11 +587,13 @@ export const settings = {
   ),
 } as const;
 
-export type Config = { readonly [Key in keyof typeof settings]: z.output<(typeof settings)[Key]['schema']> };
+export type Config = {
+  readonly [Key in keyof typeof settings]: Exclude<ReturnType<(typeof settings)[Key]['read']>, undefined>;
+};
 
 /**
- * What is wrong with the configuration: one sentence for each mistake. A sentence names the setting and the place, and repeats neither a value nor a
- * name that it does not know: whoever puts a secret in the wrong place must not find it in the log.
+ * The configuration is invalid: one sentence for each mistake. It names the setting and the place, but repeats neither a value nor an unknown name. A
+ * secret in the wrong place must not get into the log.
  */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -623,21 +602,22 @@ export class ConfigError extends Error {
   }
 }
 
-/** What is said of an error at start: a configuration that is wrong, a port that is taken. A sentence says more than a stack. */
+/** The sentences for an error at the start, such as an invalid configuration or a used port. They help more than a stack trace. */
 export function sentencesOf(error: unknown): readonly string[] {
   return error instanceof ConfigError ? error.sentences : [(error as Error).message];
 }
 
-/** Reads the settings from environment variables; an empty one counts as unset. Throws {@link ConfigError} with all that is wrong. */
+/** Reads the settings from environment variables. An empty variable counts as unset. Throws {@link ConfigError} with all mistakes. */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const sentences: string[] = [];
   const config: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     const text = environment[setting.name] || undefined;
-    const parsed = setting.schema.safeParse(text);
+    const mistakes: string[] = [];
+    const value = isPlaceholder(text) ? undefined : setting.read(text, (mistake) => mistakes.push(mistake));
     if (isPlaceholder(text)) sentences.push(`${setting.name} contains a placeholder. It must be ${setting.mustBe}.`);
-    else if (parsed.success) config[key] = parsed.data;
-    else sentences.push(...wrongValue(setting, text ?? '', parsed.error.issues));
+    else if (value !== undefined && mistakes.length === 0) config[key] = value;
+    else sentences.push(...wrongValue(setting, text ?? '', mistakes));
   }
   sentences.push(...unknownSettings(environment), ...readUrlFileInto(config));
   const { host: bindHost, auth } = config as Config;
@@ -658,7 +638,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return config as Config;
 }
 
-/** What the manifests have in place of what only the operator knows: `<addresses of the gateway>`. */
+/** Whether it is a placeholder of the manifests for a value that only the operator knows: `<addresses of the gateway>`. */
 function isPlaceholder(text: string | undefined): boolean {
   return text !== undefined && /^<[^<>]+>$/.test(text);
 }
@@ -667,7 +647,7 @@ function* wrongWorkers({ workers, redisUrl, nodeName }: Config): Iterable<string
   if (workers === 1) return;
   const asked = `FANFARE_WORKERS is ${workers}`;
   if (redisUrl === null) yield `${asked}, and several workers require Redis. Set FANFARE_REDIS_URL.`;
-  // Elsewhere one of the processes that share a port gets all connections, or none can share it.
+  // On other systems one process gets all connections, or ports cannot be shared.
   if (process.platform !== 'linux')
     yield `${asked}, but only Linux distributes connections among processes that share a port. Set FANFARE_WORKERS=1.`;
   const longest = maxNodeNameLength - `-${workers}`.length;
@@ -686,7 +666,7 @@ function wrongCertificate({ tlsCertFile, tlsKeyFile }: Config): readonly string[
   }
 }
 
-/** Puts the URL of FANFARE_REDIS_URL_FILE in the place of FANFARE_REDIS_URL: nobody else needs to know where it comes from. */
+/** Uses the URL of FANFARE_REDIS_URL_FILE as FANFARE_REDIS_URL: other code need not know its source. */
 function readUrlFileInto(config: { redisUrl?: unknown; redisUrlFile?: unknown }): readonly string[] {
   const { redisUrl, redisUrlFile } = config;
   if (typeof redisUrlFile !== 'string') return [];
@@ -712,14 +692,13 @@ function wrongRedisCredentials({ redisUrl, ...files }: Config): readonly string[
   }
 }
 
-function wrongValue(setting: Setting<unknown>, text: string, issues: readonly z.core.$ZodIssue[]): string[] {
+function wrongValue(setting: Setting<unknown>, text: string, mistakes: readonly string[]): string[] {
   if (/^tcp:\/\/[\d.]+:\d+$/.test(text)) {
     return [
       `${setting.name} has a value like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name. Set enableServiceLinks: false in the pod, or rename the Service.`,
     ];
   }
-  const told = issues.filter(({ code }) => code === 'custom');
-  if (told.length > 0) return told.map(({ message }) => `${setting.name} ${message}`);
+  if (mistakes.length > 0) return mistakes.map((mistake) => `${setting.name} ${mistake}`);
   return [`${setting.name} must be ${setting.mustBe}.`];
 }
 
@@ -728,7 +707,7 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
   const words = new Set([...known].flatMap((name) => name.split('_')));
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('FANFARE_') || known.has(name) || isServiceLink(name)) continue;
-    // Words that no setting has are left out.
+    // Words that are in no setting are not repeated.
     const shown = name.split('_').map((word) => (words.has(word) ? word : '…'));
     const meant = nearest(name, [...known]);
     const hint = meant === null ? 'docs/reference/settings.md lists all settings.' : `did you mean ${meant}?`;
@@ -736,7 +715,7 @@ function* unknownSettings(environment: Readonly<Record<string, string | undefine
   }
 }
 
-/** Variables that Kubernetes adds for a Service named "fanfare…"; they are not meant for us. */
+/** Whether Kubernetes added the variable for a Service named "fanfare…": it is not meant for the node. */
 function isServiceLink(name: string): boolean {
   return /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP)(_|$)/.test(name);
 }

@@ -1,10 +1,10 @@
-/** How many sockets the system lets this process have. */
+/** How many sockets this process may open. */
 import { readFileSync } from 'node:fs';
 
-/** What a node needs beside its clients' sockets: Redis, the admin port, logs, modules, workers. */
+/** File descriptors for other purposes than clients: Redis, the admin port, logs, modules, workers. */
 const reserve = 256;
 
-/** Most sockets of clients; infinite where the system does not say. Node has raised the soft limit to the hard one by then. */
+/** Most sockets of clients; infinite if unknown. Node.js has already raised the soft limit to the hard one. */
 export function maxClientSockets(): number {
   let limits: string;
   try {

@@ -1,4 +1,4 @@
-/** What `fanfare --help` prints: every setting, from its declaration. */
+/** The text of `fanfare --help`: every setting, from its declaration. */
 import { settings } from './config.js';
 import { policyFields } from './config-documents.js';
 

@@ -1,13 +1,13 @@
-/** What the system gives this process, compared with what its settings ask for: told at start, before it is missed under load. */
+/** Compares the limits of the system with the settings, at the start, so that a low limit is known before load reaches it. */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { cpuLimit } from './cpus.js';
 import { maxClientSockets } from './file-descriptors.js';
 
-/** One thing that is too small. */
+/** A limit that is too low. */
 export interface SystemLimit {
-  /** As the system calls it. */
+  /** Its name in the system. */
   readonly limit: string;
   readonly value: number;
   readonly wanted: number;
@@ -20,29 +20,29 @@ export interface SystemSettings {
   readonly workers: number;
 }
 
-/** What is measured; infinite where the system does not say or has no limit. */
+/** The limits of the system; infinite if unknown or unlimited. */
 export interface System {
-  /** `ulimit -n`, less what is not for clients. */
+  /** `ulimit -n`, minus the file descriptors that are not for clients. */
   readonly clientSockets: number;
   /** Connections that wait to be accepted: net.core.somaxconn. */
   readonly backlog: number;
-  /** Connections that the firewall of this machine remembers: net.netfilter.nf_conntrack_max. */
+  /** Connections that the firewall of this machine can track: net.netfilter.nf_conntrack_max. */
   readonly trackedConnections: number;
-  /** CPUs that the control group grants. */
+  /** CPU limit of the control group. */
   readonly cpus: number;
-  /** Bytes that the control group grants. */
+  /** Memory limit of the control group. */
   readonly memoryBytes: number;
-  /** Bytes that V8 lets the heap grow to. */
+  /** Heap limit of V8. */
   readonly heapBytes: number;
 }
 
-/** With what uWebSockets listens. */
+/** The backlog with which uWebSockets listens. */
 const listenBacklog = 512;
 
-/** Part of the memory that the heap may have: sockets' buffers and frames are outside of it. */
+/** Share of the memory that the heap may use: socket buffers and frames are outside of it. */
 const heapShare = 0.85;
 
-/** What V8 adds to `--max-old-space-size` for young objects. */
+/** Memory that V8 adds to `--max-old-space-size` for young objects. */
 const youngBytes = 48 * 1_048_576;
 
 const mebibyte = 1_048_576;
@@ -87,7 +87,7 @@ export function systemLimits(settings: SystemSettings, system: System = readSyst
   return limits;
 }
 
-/** As they are here and now. */
+/** The current limits. */
 export function readSystem(): System {
   return {
     clientSockets: maxClientSockets(),
@@ -99,13 +99,13 @@ export function readSystem(): System {
   };
 }
 
-/** In MiB: 60 % of the memory, or less where little is left beside it. */
+/** In MiB: 60 % of the memory, or less if the rest would be too small. */
 function advisedHeap(memoryBytes: number): number {
   const most = Math.min(memoryBytes * 0.6, memoryBytes * heapShare - youngBytes);
   return Math.max(16, Math.floor(most / mebibyte));
 }
 
-/** What the container, or else the machine, has for this process. */
+/** Memory of the container, or of the machine if there is no limit. */
 export function memoryLimitBytes(): number {
   return Math.min(readNumber('/sys/fs/cgroup/memory.max'), totalmem());
 }

@@ -1,7 +1,7 @@
-/** Patterns of topics, as policies and permissions have them. */
+/** Patterns of topics, used by policies and permissions. */
 import { maxTopicBytes, maxTopicSegments, type Topic } from '@fanfare/protocol';
 
-/** A tree of segments: "*" and ">" are keys like the others, because no segment of a topic is one of them. */
+/** A tree of segments. "*" and ">" are keys like the others, because no segment of a topic is one of them. */
 interface Branch<Value> {
   readonly next: Map<string, Branch<Value>>;
   /** Of the pattern that ends here. */
@@ -19,7 +19,7 @@ export class PatternTree<Value> {
     return this.#root.next.size === 0;
   }
 
-  /** The pattern is valid ({@link explainInvalidPattern}). Of the same pattern twice the last value holds. */
+  /** The pattern is valid ({@link explainInvalidPattern}). If it is set twice, the last value applies. */
   set(pattern: string, value: Value): void {
     let branch = this.#root;
     for (const segment of pattern.split('.')) {
@@ -31,7 +31,7 @@ export class PatternTree<Value> {
   }
 
   /**
-   * The value of the most specific pattern that matches, whatever their order; null where none does. From the left, the first segment in
+   * The value of the most specific pattern that matches, whatever their order; null if none does. From the left, the first segment in
    * which patterns differ decides, a literal before `*` before `>`.
    */
   mostSpecific(topic: Topic): Value | null {
@@ -39,7 +39,7 @@ export class PatternTree<Value> {
   }
 }
 
-/** The most specific pattern is the one met first: the literal segment is tried before `*`, and `>` where both lead nowhere. */
+/** The most specific pattern is the one met first: the literal segment is tried before `*`, and `>` if neither matches. */
 function mostSpecific<Value>(branch: Branch<Value>, segments: readonly string[], at: number): Value | null {
   const segment = segments[at];
   if (segment === undefined) return branch.value;
@@ -51,7 +51,7 @@ function mostSpecific<Value>(branch: Branch<Value>, segments: readonly string[],
   return branch.next.get('>')?.value ?? null;
 }
 
-/** The rule that a pattern breaks, to go on from 'the pattern "…", which', or null where it breaks none. */
+/** The rule that a pattern breaks, to follow 'the pattern "…", which', or null if it breaks none. */
 export function explainInvalidPattern(pattern: string): string | null {
   const segments = pattern.split('.');
   if (pattern === '') return 'is empty';

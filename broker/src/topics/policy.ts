@@ -9,10 +9,10 @@ export type Level = (typeof levels)[number];
 
 export interface TopicPolicy {
   readonly level: Level;
-  /** Publications kept for those who come back: at least so many, a few more may be there. Not for level fast. */
+  /** Publications kept for subscribers that return: at least this many, perhaps a few more. Not for level fast. */
   readonly historySize: number;
   /**
-   * How long the history of a topic outlives its last publication (while nobody subscribes), in seconds; then it begins anew
+   * How long the history of a topic outlives its last publication (while nobody subscribes), in seconds. After that another history begins,
    * with another epoch. Not for level fast.
    */
   readonly historyAgeSeconds: number;
@@ -20,15 +20,15 @@ export interface TopicPolicy {
   readonly lastValue: boolean;
 }
 
-/** Histories live at least so long: nodes look after those of topics with subscribers every 20 s (relay/lines.ts). */
+/** Shortest life of a history: nodes extend those of topics with subscribers every 20 s (relay/topic-feeds.ts). */
 const leastLifeMs = 60_000;
 
-/** How long a topic's history lives on from its last publication, or the last look of a node with subscribers, in milliseconds. */
+/** When a topic's history expires, counted from its last publication or the last check of a node with subscribers, in milliseconds. */
 export function lifeMs({ historyAgeSeconds }: Pick<TopicPolicy, 'historyAgeSeconds'>): number {
   return Math.max(historyAgeSeconds * 1_000, leastLifeMs);
 }
 
-/** The policy of a topic that no pattern matches, and of each field that a pattern leaves out. */
+/** The policy of a topic that no pattern matches, and the default of each field that a pattern omits. */
 export const defaultPolicy: TopicPolicy = Object.freeze({
   level: 'recoverable',
   historySize: 500,
@@ -36,7 +36,7 @@ export const defaultPolicy: TopicPolicy = Object.freeze({
   lastValue: false,
 });
 
-/** Of so many topics the policy is remembered. One more, and all are forgotten and looked up anew. */
+/** Most topics whose policy is remembered. One more, and all are forgotten and looked up again. */
 export const maxRememberedTopics = 10_000;
 
 /**
@@ -47,7 +47,7 @@ export class TopicPolicies {
   readonly #remembered = new Map<Topic, TopicPolicy>();
   readonly #levels = new Set<Level>([defaultPolicy.level]);
 
-  /** The patterns are valid. What a policy leaves out has its default; of the same pattern twice the last holds. */
+  /** The patterns are valid. Fields that a policy omits have their defaults; if a pattern occurs twice, the last policy applies. */
   constructor(policies: Iterable<readonly [pattern: string, policy: Partial<TopicPolicy>]> = []) {
     for (const [pattern, policy] of policies) {
       const whole = Object.freeze({ ...defaultPolicy, ...policy });
@@ -62,7 +62,7 @@ export class TopicPolicies {
     const remembered = this.#remembered.get(topic);
     if (remembered !== undefined) return remembered;
     const policy = this.#patterns.mostSpecific(topic) ?? defaultPolicy;
-    // Clients choose topics: a table that only grows would be theirs to fill.
+    // Clients choose topics: they could fill a table that only grows.
     if (this.#remembered.size >= maxRememberedTopics) this.#remembered.clear();
     this.#remembered.set(topic, policy);
     return policy;
@@ -73,7 +73,7 @@ export class TopicPolicies {
     return this.#levels.has(level);
   }
 
-  /** Of how many topics the policy is remembered now: at most {@link maxRememberedTopics}. */
+  /** Topics whose policy is remembered now: at most {@link maxRememberedTopics}. */
   get rememberedTopics(): number {
     return this.#remembered.size;
   }

@@ -1,13 +1,13 @@
-/** Who on this node is subscribed to what: only counts, because the sockets themselves stand in uWebSockets' own topic sets. */
+/** Counts the subscribers of each topic on this node. The sockets themselves are in uWebSockets' own topic sets. */
 import type { Encoding, Topic } from '@fanfare/protocol';
 
 /**
- * The subscribers of one topic on this node, counted by encoding: those of one encoding take the same frames. There are as many
- * of these as topics, so they are small: the names are put together when they are needed.
+ * The subscribers of one topic on this node, counted by encoding: those of one encoding get the same frames. There is one of these for each
+ * topic, so it is small: the names of its groups are made when they are needed.
  */
 export class Audience {
   readonly topic: Topic;
-  /** How many subscribers take each encoding. */
+  /** How many subscribers use each encoding. */
   msgpack = 0;
   json = 0;
 
@@ -20,7 +20,7 @@ export class Audience {
   }
 }
 
-/** The name under which the socket library knows the subscribers of a topic who take the same frames. */
+/** The name by which the socket library knows the subscribers of a topic that get the same frames. */
 export function groupOf(topic: Topic, encoding: Encoding): string {
   return encoding === 'msgpack' ? `m:${topic}` : `j:${topic}`;
 }

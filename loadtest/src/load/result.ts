@@ -1,5 +1,5 @@
 /**
- * What came of a load. `result.json` holds these. The schema is the one declaration: types are inferred from it, reading checks by
+ * The results of a load test, as in `result.json`. The schema is the one declaration: types are inferred from it, reading checks by
  * it, and docs/reference/loadtest.md lists its descriptions.
  */
 import { z } from 'zod';
@@ -29,13 +29,13 @@ const latencySchema = z.object({
 
 const momentSchema = z.object({
   atSeconds: amount.describe('since the measured time began, in seconds'),
-  publishedPerSecond: amount.describe('publications a second since the moment before'),
-  deliveriesPerSecond: amount.describe('deliveries a second since the moment before'),
-  connected: amount.describe('connections that stand'),
-  serverCpu: amount.nullable().describe('share of a CPU, of all servers together; null where they run elsewhere'),
-  redisCpu: amount.nullable().describe('share of a CPU, of Redis; null where there is none or it runs elsewhere'),
+  publishedPerSecond: amount.describe('publications per second since the previous moment'),
+  deliveriesPerSecond: amount.describe('deliveries per second since the previous moment'),
+  connected: amount.describe('open connections'),
+  serverCpu: amount.nullable().describe('share of a CPU, of all servers together; null if they run elsewhere'),
+  redisCpu: amount.nullable().describe('share of a CPU, of Redis; null if there is none, or if it runs elsewhere'),
   generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
-  serverRssBytes: amount.nullable().describe('resident memory of all servers; null where they run elsewhere'),
+  serverRssBytes: amount.nullable().describe('resident memory of all servers; null if they run elsewhere'),
   kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine'),
 });
 
@@ -58,7 +58,7 @@ const workloadSchema = z.object({
     ])
     .describe('topics of each: `all`, `one` in turn, or `some` (`topics`)'),
   publishers: count.describe('publishing connections'),
-  perSecond: amount.describe('publications a second, by all publishers together; 0: none'),
+  perSecond: amount.describe('publications per second, of all publishers together; 0: none'),
   burst: count.describe('publications sent together'),
   choice: z
     .discriminatedUnion('name', [
@@ -72,7 +72,7 @@ const workloadSchema = z.object({
   disturbances: z
     .array(disturbanceSchema)
     .readonly()
-    .describe('what is done to subscribers meanwhile: `storm`, `churn`, `resubscribe`, `stall`, `absence`'),
+    .describe('what happens to subscribers during the run: `storm`, `churn`, `resubscribe`, `stall`, `absence`'),
   subscriberServers: z
     .array(count)
     .readonly()
@@ -86,43 +86,47 @@ const workloadSchema = z.object({
 }) satisfies z.ZodType<Workload>;
 
 const loadResultSchema = z.object({
-  scenario: z.string().default('').describe('name of the scenario; empty in files from before it was kept'),
+  scenario: z.string().default('').describe('name of the scenario; empty in files of older versions'),
   label: z.string().describe('which run of the scenario'),
-  server: z.string().describe('what was under load'),
+  server: z.string().describe('the server under load'),
   workload: workloadSchema.describe('the load, as below'),
   published: count.describe('publications sent in the measured time'),
-  deliveries: count.describe('publications that subscribers got, each counted for each subscriber'),
-  lost: count.describe('deliveries of publications that were sent, without acknowledgement, and did not arrive'),
-  lostInWarmUp: count.default(0).describe('the same of the warm-up: it is not in `lost`'),
-  repeated: count.describe('deliveries that came again or out of order'),
-  foreign: count.describe('deliveries that were none of this load’s'),
+  deliveries: count.describe('publications that arrived, counted per subscriber'),
+  lost: count.describe('deliveries that did not arrive, of publications sent without acknowledgement'),
+  lostInWarmUp: count.default(0).describe('the same for the warm-up; not part of `lost`'),
+  repeated: count.describe('deliveries that arrived twice or out of order'),
+  foreign: count.describe('deliveries that do not belong to this load'),
   unproven: count.describe(
-    'streams of subscribers that came or came back in the middle, of which nothing has come since: nobody knows what they should have got',
+    'streams without a delivery to a subscriber that connected during the run: nobody knows what it should have got',
   ),
-  told: count.describe('gaps and resets that the typed client was told'),
-  failures: z.record(z.string(), count).readonly().describe('what went wrong with connections, and how often'),
+  told: count.describe('gaps and resets that the typed client reported'),
+  failures: z.record(z.string(), count).readonly().describe('failures of connections, and how often each occurred'),
   connected: count.describe('subscribing connections at the end'),
-  elapsedSeconds: amount.describe('from the first publication until nothing was on its way any more'),
-  latency: latencySchema.describe('from the intended time of a publication to its delivery, as below'),
-  handshake: latencySchema.describe('from a connection’s first packet until all its subscriptions stood, as below'),
+  elapsedSeconds: amount.describe('from the first publication until no publication was in flight'),
+  latency: latencySchema.describe('from the scheduled time of a publication to its delivery, as below'),
+  handshake: latencySchema.describe(
+    'from the first packet of a connection until all its subscriptions were confirmed, as below',
+  ),
   back: latencySchema.describe(
     'from a storm, the end of an absence or a replacement until the connection was subscribed again, as below',
   ),
-  serverCpuUs: amount.nullable().describe('CPU time of all servers, in µs; null where they run elsewhere'),
-  redisCpuUs: amount.nullable().describe('CPU time of Redis, in µs; null where there is none or it runs elsewhere'),
-  serverCpuUsPerDelivery: amount.nullable().describe('CPU time of all servers for each delivery, in µs'),
+  serverCpuUs: amount.nullable().describe('CPU time of all servers, in µs; null if they run elsewhere'),
+  redisCpuUs: amount.nullable().describe('CPU time of Redis, in µs; null if there is none, or if it runs elsewhere'),
+  serverCpuUsPerDelivery: amount.nullable().describe('CPU time of all servers per delivery, in µs'),
   serverBytesPerConnection: amount
     .nullable()
     .describe(
-      'growth of the servers’ anonymous memory from before the connections to after them, by subscribing connection; of few connections it is noise',
+      'growth of the servers’ anonymous memory while the connections were opened, per subscribing connection; noise if there are few',
     ),
   serverRssBytes: amount.nullable().describe('resident memory of all servers at the end'),
   kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine at the end'),
   redisCommands: amount.nullable().describe('commands that Redis has carried out'),
   redisInputBytes: amount.nullable().describe('bytes that Redis has received'),
   redisOutputBytes: amount.nullable().describe('bytes that Redis has sent'),
-  slipP99Us: amount.describe('99th percentile of how late publications left, in µs: how well the schedule was kept'),
-  lateShare: amount.describe('share of the publications that left late'),
+  slipP99Us: amount.describe(
+    '99th percentile of the delay of sending, in µs: how well the generator kept its schedule',
+  ),
+  lateShare: amount.describe('share of the publications that were sent late'),
   generatorCpu: amount.describe('share of a CPU, of the generator process that used the most'),
   generatorLoopLagP99Ms: amount.describe('99th percentile of the event loop’s lag in the generator, in ms'),
   serverLoopLagP99Ms: amount
@@ -131,32 +135,32 @@ const loadResultSchema = z.object({
     .describe(
       '99th percentile of the event loop’s lag in the Fanfare node that lagged the most, in ms; null for others',
     ),
-  moments: z.array(momentSchema).readonly().describe('the course, twice a second, as below'),
-  complaints: z.array(z.string()).readonly().describe('why the figures say nothing; empty: they are valid'),
+  moments: z.array(momentSchema).readonly().describe('the timeline, twice per second, as below'),
+  complaints: z.array(z.string()).readonly().describe('warnings that make the figures invalid; empty: they are valid'),
 });
 
 const rateSearchSchema = z.object({
   scenario: z.string().describe('name of the scenario'),
   label: z.string().describe('which run of the scenario'),
-  server: z.string().describe('what was under load'),
-  highestPerSecond: amount.nullable().describe('publications a second, the highest that held; null: none did'),
+  server: z.string().describe('the server under load'),
+  highestPerSecond: amount.nullable().describe('highest rate that held, in publications per second; null: none held'),
   limitedBy: z
     .enum(['generator', 'server'])
-    .describe('what stopped the next: the `generator`, or the `server` with all that it stands on'),
+    .describe('what limited the next higher rate: the `generator`, or the `server` with everything that it depends on'),
   says: z.string().describe('the same in sentences'),
 });
 
 export const resultFileSchema = z.object({
-  version: z.literal(resultVersion).describe('of this schema'),
-  startedAt: z.string().describe('when, ISO 8601'),
-  machine: z.string().describe('on which machine the load was made, and the servers unless they run elsewhere'),
-  command: z.string().describe('with which command, without its token'),
-  results: z.array(loadResultSchema).min(1).readonly().describe('a result for each run, server and round, as below'),
+  version: z.literal(resultVersion).describe('version of this schema'),
+  startedAt: z.string().describe('start time, ISO 8601'),
+  machine: z.string().describe('machine of the generator, and of the servers unless they run elsewhere'),
+  command: z.string().describe('the command, without its token'),
+  results: z.array(loadResultSchema).min(1).readonly().describe('one result per run, server and round, as below'),
   searches: z
     .array(rateSearchSchema)
     .readonly()
     .default([])
-    .describe('what `--find-max-rate` has found for each run and server, as below'),
+    .describe('results of `--find-max-rate` per run and server, as below'),
 });
 
 /** Times in µs. */

@@ -1,4 +1,4 @@
-/** When a figure is not one: each rule is a way in which load tests have fooled people. docs/reference/loadtest.md lists them. */
+/** When figures are invalid: each rule is a way in which load tests have misled people. docs/reference/loadtest.md lists them. */
 import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 
@@ -58,30 +58,30 @@ export const validityRules: readonly Rule[] = [
   {
     says: 'Nothing was published.',
     means: 'No publication left the generator.',
-    advice: 'With `--url`: may this token publish to `load.>`? Else look at the broker’s log.',
+    advice: 'With `--url`: may this token publish to `load.>`? Otherwise, read the log of the broker.',
     find: ({ planned, published }) => complainIf(planned > 0 && published === 0, 'Nothing was published.'),
   },
   {
     says: 'Nothing arrived.',
-    means: 'Publications left, and no subscriber got one.',
+    means: 'Publications were sent, but no subscriber got one.',
     advice: 'May this token subscribe to `load.>`? Do all nodes share one Redis?',
     find: ({ published, deliveries, deliveriesOfShards }) =>
       complainIf(published > 0 && deliveries === 0 && deliveriesOfShards.length > 0, 'Nothing arrived.'),
   },
   {
     says: '… of … clients were not connected at the end.',
-    means: 'They lost their connection and did not come back, so they got nothing more.',
+    means: 'They lost their connection and did not reconnect, so they got nothing more.',
     advice:
-      'Did a node end, or refuse them? The complaints about connections say how they ended; else look at the broker’s log.',
+      'Did a node end, or refuse them? The warnings about connections say how they ended. Otherwise, read the log of the broker.',
     find: ({ away, subscribers }) =>
       complainIf(away > 0, `${away} of ${subscribers} clients were not connected at the end.`),
   },
   {
     says: 'Publishers were cut off … times, and … deliveries are missing: what they sent last may never have reached the broker. …',
     means:
-      'Numbers are missing in what subscribers got, and a publisher lost its connection, with what was on its way. The load publishes without acknowledgement.',
+      'Subscribers did not get all numbers, and a publisher lost its connection, with publications on their way. The load publishes without acknowledgement.',
     advice:
-      'The complaint about the publisher says how it was cut off. If nobody had cut it off, nothing might be missing: repair that first, then repeat it.',
+      'The warning about the publisher says how it was disconnected. Without that, nothing might be missing: fix it first, then repeat the test.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && cutOffs(evidence) > 0,
@@ -91,9 +91,9 @@ export const validityRules: readonly Rule[] = [
   {
     says: '… deliveries are missing, and subscribers were not notified. …',
     means:
-      'Numbers are missing in what subscribers got, and they received neither `gap` nor `reset`. Only acknowledged publications are promised to arrive; this load does not ask for acknowledgements.',
+      'Subscribers did not get all numbers, and got no `gap` or `reset`. Only acknowledged publications are promised to arrive; this load is not acknowledged.',
     advice:
-      'Was a node or Redis away, restarted or overloaded? Then this is to be expected: `npm run verify -- --url` publishes with acknowledgement and judges what is promised. If nothing was away, and topics are `recoverable`, it is a bug: please report it. Bare sockets do not hear notifications: use `--client`.',
+      'Was a node or Redis down, restarted or overloaded? Then this is expected; `npm run verify -- --url` checks the promises. Otherwise, with `recoverable` topics, it is a bug: please report it. Plain sockets do not see notifications: use `--client`.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && evidence.told === 0 && cutOffs(evidence) === 0,
@@ -102,9 +102,9 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: '… deliveries are missing; subscribers were notified … times. …',
-    means: 'Publications are gone, and the clients know it.',
+    means: 'Publications are lost, and the clients were notified.',
     advice:
-      'Expected at level `fast` for clients that were away. Otherwise the history was too short for the absence: raise `historySize` or `historyAgeSeconds`.',
+      'Expected at level `fast` for clients that were away. Otherwise the history was too short: raise `historySize` or `historyAgeSeconds`.',
     find: (evidence) =>
       complainIf(
         evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
@@ -113,29 +113,29 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: '… deliveries are missing from the warm-up.',
-    means: 'Numbers are missing from before the measured time; those missing from it are counted separately.',
-    advice: 'As above: something was wrong before the measurement began, so it may be wrong in it.',
+    means: 'Numbers from before the measured time are missing. Those of the measured time are counted separately.',
+    advice: 'As above: a problem before the measurement may also affect it.',
     find: ({ lostInWarmUp }) =>
       complainIf(lostInWarmUp > 0, `${lostInWarmUp} deliveries are missing from the warm-up.`),
   },
   {
     says: '… deliveries came twice or out of order: more arrived than was sent.',
-    means: 'A number came again, or behind a later one.',
-    advice: 'Does another load run against the same topics? Else it is a bug: please report it.',
+    means: 'A number arrived again, or after a later one.',
+    advice: 'Does another load test use the same topics? Otherwise it is a bug: please report it.',
     find: ({ repeated }) =>
       complainIf(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`),
   },
   {
     says: "… deliveries were none of this load's.",
-    means: 'Somebody else publishes to `load.…`.',
-    advice: 'End the other load, or wait until its history is gone.',
+    means: 'Someone else publishes to `load.…`.',
+    advice: 'Stop the other load, or wait until its history has expired.',
     find: ({ foreign }) => complainIf(foreign > 0, `${foreign} deliveries were none of this load's.`),
   },
   {
     says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
-    means: 'Latencies may be those of the generator, and a higher load would not have been made.',
+    means: 'The latencies may be those of the generator, and it could not produce a higher load.',
     advice:
-      'More `--generators` where there are cores for them; else less load, or a machine of its own for the generator.',
+      'Use more `--generators` if there are cores for them. Otherwise use less load, or a separate machine for the generator.',
     find: ({ generatorCpu }) =>
       complainIf(
         generatorCpu > mostGeneratorCpu,
@@ -144,9 +144,9 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: '1 % of the publications left … ms late or later: the schedule was not kept.',
-    means: 'The generator could not send when it was to send; the latencies contain its lateness.',
+    means: 'The generator could not send on time. The latencies include its delay.',
     advice:
-      'The machine is busy with something else, or has too few cores. Try it again in quiet, with more `--generators` or less load.',
+      'The machine is busy, or has too few cores. Try again without other load, with more `--generators`, or with less load.',
     find: ({ slipP99Us, breaksConnections }) =>
       complainIf(
         slipP99Us > mostSlipP99Us && !breaksConnections,
@@ -155,9 +155,9 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: 'Only … of … connections or subscriptions were replaced in time: there was less churn than asked for.',
-    means: 'Replacing one took so long that the next ones had to wait, or were left out.',
+    means: 'Replacing one took so long that the next ones had to wait or were skipped.',
     advice:
-      'The broker, or the generator, cannot do so many a second: ask for fewer, with more subscribers or `--generators`.',
+      'The broker or the generator cannot do that many per second. Request fewer, or use more subscribers or `--generators`.',
     find: ({ turns: { planned, done } }) =>
       complainIf(
         done < planned * leastTurns - 1,
@@ -166,8 +166,8 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: 'A generator process got nothing, while others did.',
-    means: 'Some subscribers stood beside the stream.',
-    advice: 'Look at the nodes that its subscribers are on: does one not reach Redis?',
+    means: 'Some subscribers did not receive the stream.',
+    advice: 'Check the nodes of its subscribers: can each of them reach Redis?',
     find: ({ deliveries, deliveriesOfShards }) =>
       complainIf(
         deliveries > 0 && deliveriesOfShards.some((count) => count === 0),
@@ -176,8 +176,8 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: 'All generator processes stopped at the same count: a ceiling of the generator, or a loss that hit all alike.',
-    means: 'Something was lost, and every process counted exactly the same.',
-    advice: 'Look for a limit that all of them have (open files, ports, memory), then at the broker.',
+    means: 'Something was lost, and all processes counted exactly the same.',
+    advice: 'Look for a limit that all of them share (open files, ports, memory), then check the broker.',
     find: ({ lost, deliveriesOfShards }) =>
       complainIf(
         lost > 0 &&
@@ -188,9 +188,9 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: '… times: …',
-    means: 'Connections failed that the scenario does not break; behind the colon stands how.',
+    means: 'Connections failed that the scenario does not break. The reason is after the colon.',
     advice:
-      'The reason names it: refused, closed with a code (PROTOCOL.md has them), or no answer. Are limits of the load balancer or of open files reached?',
+      'The reason says: refused, closed with a code (see PROTOCOL.md), or no answer. Has the load balancer, or the number of open files, reached a limit?',
     find: ({ failures }) =>
       Object.entries(failures)
         .filter(([failure]) => !failure.startsWith(stalledPrefix) && !failure.startsWith(backPrefix))

@@ -14,69 +14,69 @@ interface Column {
 const leastForMemory = 1_000;
 
 export const loadColumns: readonly Column[] = [
-  { title: 'run', about: 'which load; a scenario makes one or several', cell: ({ label }) => label },
-  { title: 'server', about: 'what was under it', cell: ({ server }) => server },
+  { title: 'run', about: 'the load: one run of the scenario', cell: ({ label }) => label },
+  { title: 'server', about: 'the server under load', cell: ({ server }) => server },
   {
     title: 'valid',
-    about: '`NO`: something speaks against the figures. The complaints below the table say what',
+    about: '`NO`: do not use the figures. The warnings below the table say why',
     cell: ({ complaints }) => (complaints.length === 0 ? 'yes' : 'NO'),
   },
   {
     title: 'published/s',
-    about: 'publications that were sent, a second of the measured time. It should be the rate that was asked for',
+    about: 'publications sent per second of the measured time. It should be the requested rate',
     cell: ({ published, workload }) => count(published / workload.seconds),
   },
   {
     title: 'delivered/s',
     about:
-      'publications that subscribers got, all of them together. The load is offered, so this is no limit: `--find-max-rate` looks for it',
+      'publications delivered per second, to all subscribers together. This is not the maximum: `--find-max-rate` searches for that',
     cell: ({ deliveries, workload }) => count(deliveries / workload.seconds),
   },
   {
     title: 'missing',
     about:
-      'deliveries of publications that were sent and had not arrived when nothing came for five seconds. They were sent without acknowledgement, so none was promised; but anything but 0 makes the run invalid',
+      'deliveries that had not arrived when nothing arrived for five seconds. The load is not acknowledged, so none was promised. More than 0 makes the run invalid',
     cell: ({ lost }) => count(lost),
   },
   {
     title: 'latency p50 / p99 / max, ms',
     about:
-      'from the moment at which a publication was to leave to its arrival: half of the deliveries took no longer than the first figure, 99 % no longer than the second. Size by p99 and max, not by p50',
+      'from the scheduled time of a publication to its arrival: median, 99th percentile, maximum. Size by p99 and max, not by p50',
     cell: ({ latency }) => percentiles(latency),
   },
   {
     title: 'server CPU per delivery, µs',
     about:
-      'CPU time of all servers divided by the deliveries. A million divided by it is about what one core can deliver a second; leave half of that free. Empty with `--url`',
+      'CPU time of all servers, divided by the deliveries. A million divided by it is about what one core can deliver per second; leave half of that free. Empty with `--url`',
     cell: ({ serverCpuUsPerDelivery }) => serverCpuUsPerDelivery?.toFixed(3) ?? '',
   },
   {
     title: 'server CPU',
     about:
-      'share of one CPU that all servers used together; a Fanfare node has one event loop, so near 100 % for a node it is full',
+      'share of one CPU that all servers used together. A Fanfare node has one event loop, so a node near 100 % is saturated',
     cell: (result) => share(result.serverCpuUs, result),
   },
   {
     title: 'Redis CPU',
-    about: 'the same of Redis, which all nodes share: where it comes near 100 %, more nodes do not help',
+    about: 'the same for Redis, which all nodes share. Near 100 %, more nodes do not help',
     cell: (result) => share(result.redisCpuUs, result),
   },
   {
     title: 'bytes per connection',
-    about: `growth of the servers’ anonymous memory, divided by the connections. Only from ${leastForMemory.toLocaleString('en-US')} connections on: of fewer it would be the noise of the process. The scenario \`idle\` shows it best`,
+    about: `growth of the servers’ anonymous memory, divided by the connections. Empty below ${leastForMemory.toLocaleString('en-US')} connections, where it would be noise. The scenario \`idle\` shows it best`,
     cell: ({ serverBytesPerConnection, workload }) =>
       serverBytesPerConnection === null || workload.subscribers < leastForMemory ? '' : count(serverBytesPerConnection),
   },
   {
     title: 'connected, p99 ms',
     about:
-      'subscribing connections at the end, and the time that 99 % of them did not pass from their first packet until all their subscriptions stood',
+      'subscribing connections at the end, and the 99th percentile of the time from their first packet until all their subscriptions were confirmed',
     cell: ({ connected, handshake }) => `${count(connected)}, ${milliseconds(handshake.p99)}`,
   },
   {
     title: 'back p50 / p99 / max, ms',
     about:
-      'where connections break: from the break, or the end of the absence, until a connection was subscribed again. The last figure is when the last one was back',
+      'if connections break: from the break, or the end of the absence, until a connection was subscribed again. The last figure is the last connection',
     cell: ({ back }) => percentiles(back),
   },
 ];

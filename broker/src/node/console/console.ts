@@ -1,6 +1,6 @@
 /**
- * The console: one page at `/` of the admin port, which shows how the node is and lets one try it. It asks nothing but this port and, in the
- * box, the port of the clients; page/main.ts is what runs in it. All of its addresses are relative: a proxy may serve it under any path.
+ * The console: a page at `/` of the admin port that shows the state of the node and contains a client to try it. Its script is page/main.ts. All its URLs
+ * are relative, so that a proxy may serve it under any path.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -8,13 +8,13 @@ import { fileURLToPath } from 'node:url';
 
 export interface ConsolePage {
   readonly html: string;
-  /** The value of Content-Security-Policy: nothing runs here but what is in the page. */
+  /** The value of Content-Security-Policy: only the script in the page may run. */
   readonly policy: string;
 }
 
 let page: ConsolePage | null = null;
 
-/** Made when it is first asked for. */
+/** Created at the first request. */
 export function consolePage(): ConsolePage {
   page ??= makePage();
   return page;

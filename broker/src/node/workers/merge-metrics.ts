@@ -1,11 +1,11 @@
-/** The metrics of several workers as one text. */
+/** Merges the metrics of several workers into one text. */
 
 interface Family {
   readonly comments: readonly string[];
   readonly samples: string[];
 }
 
-/** Texts in Prometheus' format, whose samples differ by a label. The format wants all samples of a metric together, under one comment. */
+/** Merges texts in Prometheus' format whose samples differ by a label. The format requires all samples of a metric together, after one comment. */
 export function mergeMetrics(texts: readonly string[]): string {
   const families = new Map<string, Family>();
   for (const text of texts) {

@@ -1,7 +1,7 @@
-/** What a supervisor and its workers say to each other, over the channel that `fork` opens between them. */
+/** Messages between a supervisor and its workers, over the channel of `fork`. */
 import type { Readiness } from '../admin.js';
 
-/** What a supervisor asks, and what a worker answers. */
+/** Questions of the supervisor, and the type of each answer. */
 export interface Answers {
   readonly readiness: Readiness;
   /** In Prometheus' text format, every sample with the label `worker`. */
@@ -10,11 +10,11 @@ export interface Answers {
 
 export type ToWorker =
   | { readonly type: 'ask'; readonly id: number; readonly what: keyof Answers }
-  /** Drain, and end. */
+  /** Drain, and exit. */
   | { readonly type: 'stop'; readonly atOnce: boolean };
 
 export type FromWorker =
   | { readonly type: 'listening' }
-  /** It cannot start, for a reason that a person can mend. */
+  /** The worker cannot start, for a reason that the operator can fix. */
   | { readonly type: 'refused'; readonly sentences: readonly string[] }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answers[keyof Answers] };

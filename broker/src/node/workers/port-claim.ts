@@ -1,6 +1,6 @@
 /**
- * A port that several processes of one broker share, and nobody else does. SO_REUSEPORT alone lets in every process of the same user that
- * sets it: a second supervisor would get half of the clients, unnoticed.
+ * Claims a port for the workers of one supervisor. SO_REUSEPORT alone lets every process of the same user share a port: a second supervisor would get
+ * half of the clients, unnoticed.
  */
 import { createServer, type Server as NetServer } from 'node:net';
 import { cannotListen, findPort } from '../../connection/listeners.js';
@@ -10,16 +10,15 @@ interface Address {
   readonly port: number;
 }
 
-/** How many free ports are tried where the system chooses and other supervisors claim them first. */
+/** How many free ports are tried, because other supervisors may claim them first. */
 const attempts = 5;
 
 /**
- * Claims `port`, or a free one where that is 0, until this process ends, however it ends. Throws ServerError where another supervisor
- * has claimed it or anybody listens on it.
+ * Claims `port`, or a free one if it is 0, until this process exits. Throws ServerError if another supervisor has claimed it, or if a process
+ * listens on it.
  *
- * The claim comes first and stays, so that two supervisors never pass each other between the look at the port and the workers that take it,
- * or while all workers of one are being started again. A node without workers that takes the port in such a moment does not share it: then
- * the workers cannot listen, and say so.
+ * The claim is made before the port is checked, and stays. So two supervisors cannot both find the port free, and none can take it while all workers of
+ * another one restart. A single node that takes the port at such a moment does not share it: the workers then report that they cannot listen.
  */
 export async function claimPort({ host, port }: Address): Promise<number> {
   if (port !== 0) {
@@ -34,8 +33,8 @@ export async function claimPort({ host, port }: Address): Promise<number> {
 }
 
 /**
- * Null where it is taken. An abstract Unix socket (its name begins with a zero byte): the kernel gives it to one process of a network
- * namespace, as it does with ports, and takes it back when that process ends. No file stays behind.
+ * Returns null if it is claimed. Uses an abstract Unix socket (its name begins with a zero byte). Like a port, only one process of a network namespace can
+ * have it, and the kernel frees it when that process exits. It leaves no file.
  */
 function claim(port: number): Promise<NetServer | null> {
   const socket = createServer((peer) => peer.destroy());
@@ -45,7 +44,7 @@ function claim(port: number): Promise<NetServer | null> {
       else reject(error);
     });
     socket.listen(`\0fanfare:port:${port}`, () => resolve(socket));
-    // It holds the port, not this process.
+    // The claim must not keep this process from exiting.
     socket.unref();
   });
 }

@@ -1,8 +1,7 @@
 /**
- * One node for each CPU of a machine: starts the workers, which share a port, starts again those that end, and speaks for all of them on
- * the admin port. No client's byte passes through it.
+ * Runs several nodes on one machine: starts workers that share a port, restarts those that exit, and serves the admin port for all. No traffic of
+ * clients passes through it.
  */
-
 import { createLineWriter, type Log } from '../../observe/log.js';
 import { workerMetrics } from '../../observe/metrics.js';
 import type { Config } from '../../settings/config.js';
@@ -13,19 +12,19 @@ import type { Answers } from './messages.js';
 import { claimPort } from './port-claim.js';
 import { canDieWithSupervisor, exitCode, type WorkerEnd, WorkerProcess } from './worker-process.js';
 
-/** Until a worker that has ended is started again; twice as long each time, unless it had lived for longer than the longest delay. */
+/** Delay before an exited worker is restarted. It doubles each time, unless the worker had run for longer than the longest delay. */
 const firstDelayMs = 100;
 const longestDelayMs = 10_000;
 
-/** Who asks for readiness gives up after a second by default (Kubernetes), and must hear which worker is silent before that. */
+/** Kubernetes gives up a readiness probe after a second by default. It must learn earlier which worker does not respond. */
 const readinessTimeoutMs = 500;
 const metricsTimeoutMs = 2_000;
 
-/** How much longer than its settings say a worker may take to end, in milliseconds. One that is stopped or hangs would else never do so. */
+/** Extra time for a worker to exit, in milliseconds, before it is killed: a suspended or hanging worker would never exit. */
 const endGraceMs = 4_000;
 
-/** The place of a worker, whichever process fills it. */
-interface Place {
+/** The slot of a worker, which keeps its number across restarts. */
+interface Slot {
   readonly worker: number;
   child: WorkerProcess | null;
   startedAt: number;
@@ -36,13 +35,13 @@ interface Place {
 }
 
 export class Supervisor {
-  /** Resolves when each worker has listened once. Rejects, and all workers have ended, where one says that it cannot. */
+  /** Resolves when each worker has listened once. Rejects, after all workers have exited, if one cannot start. */
   readonly listening: Promise<void>;
   readonly #config: Config;
   readonly #port: number;
   readonly #log: Log;
   readonly #writeLine = createLineWriter();
-  readonly #places: readonly Place[];
+  readonly #slots: readonly Slot[];
   #admin: Admin | null = null;
   #isStopping = false;
   #settleListening: (refusal: Error | null) => void = () => undefined;
@@ -51,7 +50,7 @@ export class Supervisor {
     this.#config = config;
     this.#port = port;
     this.#log = log;
-    this.#places = Array.from({ length: config.workers }, (_, index) => ({
+    this.#slots = Array.from({ length: config.workers }, (_, index) => ({
       worker: index + 1,
       child: null,
       startedAt: 0,
@@ -63,7 +62,7 @@ export class Supervisor {
     this.listening = new Promise((resolve, reject) => {
       this.#settleListening = (refusal) => (refusal === null ? resolve() : reject(refusal));
     });
-    // Without `setpriv`, workers see that we are gone by their channel; one whose event loop does not turn would not.
+    // Without `setpriv`, workers notice a closed channel, but not if their event loop is stuck.
     process.once('exit', () => this.#killAll());
   }
 
@@ -82,21 +81,18 @@ export class Supervisor {
         'The system has no setpriv (package util-linux). If this supervisor is killed while a worker hangs, the worker survives and keeps the port. Install setpriv.',
       );
     }
-    for (const place of supervisor.#places) supervisor.#startWorker(place);
+    for (const slot of supervisor.#slots) supervisor.#startWorker(slot);
     return supervisor;
   }
 
-  /**
-   * Has all workers drain at the same time, and kills those that do not end in the time that this takes. Resolves, when all have ended, with
-   * the exit code: the highest of theirs.
-   */
+  /** Drains all workers at the same time, and kills those that do not exit in time. Resolves with the highest of their exit codes. */
   async drain({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<number> {
     this.#isStopping = true;
     const drainWindowMs = atOnce ? 0 : this.#config.drainWindowMs;
     const afterMs = longestStopMs({ ...this.#config, drainWindowMs }) + endGraceMs;
     const killing = setTimeout(() => this.#killLate(afterMs), afterMs);
     const ends: Array<Promise<WorkerEnd>> = [];
-    for (const { child, timer } of this.#places) {
+    for (const { child, timer } of this.#slots) {
       clearTimeout(timer);
       if (child === null) continue;
       child.stop(atOnce);
@@ -109,9 +105,9 @@ export class Supervisor {
     return Math.max(0, ...codes);
   }
 
-  #startWorker(place: Place): void {
-    const { worker } = place;
-    place.startedAt = performance.now();
+  #startWorker(slot: Slot): void {
+    const { worker } = slot;
+    slot.startedAt = performance.now();
     const child = new WorkerProcess({
       worker,
       env: {
@@ -121,19 +117,19 @@ export class Supervisor {
         FANFARE_NODE_NAME: `${this.#config.nodeName}-${worker}`,
       },
       onLine: this.#writeLine,
-      onListening: () => this.#onListening(place),
+      onListening: () => this.#onListening(slot),
     });
-    place.child = child;
+    slot.child = child;
     this.#log.info(
       { event: 'workerStarted', worker, pid: child.pid },
       `Started worker ${worker} as process ${child.pid}.`,
     );
-    void child.ended.then((end) => this.#onEnded(place, end));
+    void child.ended.then((end) => this.#onEnded(slot, end));
   }
 
-  #onListening(place: Place): void {
-    if (place.hasListened) return;
-    place.hasListened = true;
+  #onListening(slot: Slot): void {
+    if (slot.hasListened) return;
+    slot.hasListened = true;
     if (!this.#haveListened || this.#isStopping) return;
     this.#settleListening(null);
     const { host, nodeName, workers, tlsCertFile } = this.#config;
@@ -145,36 +141,36 @@ export class Supervisor {
     );
   }
 
-  #onEnded(place: Place, end: WorkerEnd): void {
-    place.child = null;
+  #onEnded(slot: Slot, end: WorkerEnd): void {
+    slot.child = null;
     if (this.#isStopping) return;
     const { code, signal, sentences } = end;
     const why = sentences.length > 0 ? sentences.join(' ') : undefined;
     if (why !== undefined && !this.#haveListened) return this.#refuse(why);
-    const { worker } = place;
-    if (performance.now() - place.startedAt > longestDelayMs) place.delayMs = firstDelayMs;
-    const againInMs = place.delayMs;
+    const { worker } = slot;
+    if (performance.now() - slot.startedAt > longestDelayMs) slot.delayMs = firstDelayMs;
+    const againInMs = slot.delayMs;
     this.#log.error(
       { event: 'workerEnded', worker, code, signal, why, againInMs },
       `Worker ${worker} exited unexpectedly (${why ?? signal ?? `code ${code}`}). Restarting it in ${againInMs} ms.`,
     );
-    place.delayMs = Math.min(longestDelayMs, againInMs * 2);
-    place.timer = setTimeout(() => {
-      place.restarts++;
-      this.#startWorker(place);
+    slot.delayMs = Math.min(longestDelayMs, againInMs * 2);
+    slot.timer = setTimeout(() => {
+      slot.restarts++;
+      this.#startWorker(slot);
     }, againInMs);
   }
 
-  /** What keeps one worker from starting is told once, as a node that is alone tells it. */
+  /** A worker cannot start: stops all, and reports the reason once, as a single node would. */
   #refuse(sentence: string): void {
     this.#isStopping = true;
     this.#killAll();
-    const running = this.#places.map(({ child }) => child?.ended);
+    const running = this.#slots.map(({ child }) => child?.ended);
     void Promise.all([...running, this.#admin?.close()]).then(() => this.#settleListening(new Error(sentence)));
   }
 
   #killLate(afterMs: number): void {
-    for (const { worker, child } of this.#places) {
+    for (const { worker, child } of this.#slots) {
       if (child === null) continue;
       this.#log.error(
         { event: 'workerKilled', worker, pid: child.pid, afterMs },
@@ -185,19 +181,19 @@ export class Supervisor {
   }
 
   #killAll(): void {
-    for (const { child, timer } of this.#places) {
+    for (const { child, timer } of this.#slots) {
       clearTimeout(timer);
       child?.kill();
     }
   }
 
   get #haveListened(): boolean {
-    return this.#places.every(({ hasListened }) => hasListened);
+    return this.#slots.every(({ hasListened }) => hasListened);
   }
 
   async #stuck(): Promise<string | null> {
-    const answers = await ask(this.#places, 'readiness', readinessTimeoutMs);
-    // One that has ended is being started again: nobody else needs to do it.
+    const answers = await ask(this.#slots, 'readiness', readinessTimeoutMs);
+    // An exited worker is being restarted, so it does not count as stuck.
     const silent = answers.filter(({ isListening, answer }) => isListening && answer === null);
     return silent.length === 0 ? null : silent.map(({ worker }) => `worker ${worker} does not respond`).join('; ');
   }
@@ -205,7 +201,7 @@ export class Supervisor {
   async #readiness(): Promise<Readiness> {
     if (this.#isStopping) return { isReady: false, reason: 'draining' };
     const reasons: string[] = [];
-    for (const { worker, answer, isListening } of await ask(this.#places, 'readiness', readinessTimeoutMs)) {
+    for (const { worker, answer, isListening } of await ask(this.#slots, 'readiness', readinessTimeoutMs)) {
       if (!isListening) reasons.push(`worker ${worker}: starting`);
       else if (answer === null) reasons.push(`worker ${worker}: does not respond`);
       else if (!answer.isReady) reasons.push(`worker ${worker}: ${answer.reason}`);
@@ -214,7 +210,7 @@ export class Supervisor {
   }
 
   async #metrics(): Promise<string> {
-    const answers = await ask(this.#places, 'metrics', metricsTimeoutMs);
+    const answers = await ask(this.#slots, 'metrics', metricsTimeoutMs);
     const own = [
       family(
         'up',
@@ -222,7 +218,7 @@ export class Supervisor {
       ),
       family(
         'restarts',
-        this.#places.map(({ worker, restarts }) => [worker, restarts]),
+        this.#slots.map(({ worker, restarts }) => [worker, restarts]),
       ),
     ];
     return mergeMetrics([...answers.map(({ answer }) => answer ?? ''), ...own]);
@@ -231,26 +227,26 @@ export class Supervisor {
 
 interface Answered<What extends keyof Answers> {
   readonly worker: number;
-  /** Now, after the answer or the wait for it. */
+  /** After the answer or the timeout. */
   readonly isListening: boolean;
-  /** Null where it does not run, or has not answered in time. */
+  /** Null if it does not run, or has not answered in time. */
   readonly answer: Answers[What] | null;
 }
 
 function ask<What extends keyof Answers>(
-  places: readonly Place[],
+  slots: readonly Slot[],
   what: What,
   timeoutMs: number,
 ): Promise<Array<Answered<What>>> {
   return Promise.all(
-    places.map(async ({ worker, child }) => {
+    slots.map(async ({ worker, child }) => {
       const answer = child?.isListening === true ? await child.ask(what, timeoutMs) : null;
       return { worker, isListening: child?.isListening === true, answer };
     }),
   );
 }
 
-/** One of our own metrics, with a sample for each worker. */
+/** A metric of the supervisor, with a sample for each worker. */
 function family(
   metric: keyof typeof workerMetrics,
   samples: ReadonlyArray<readonly [worker: number, value: number]>,

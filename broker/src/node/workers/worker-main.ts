@@ -1,12 +1,11 @@
-/** A worker's process: a node that shares its port with others, and does what its supervisor says. */
-
+/** The process of a worker: a node that shares its port with others and follows its supervisor. */
 import { createLog, endOnBug, type Log } from '../../observe/log.js';
 import { loadConfig, sentencesOf } from '../../settings/config.js';
 import { type Broker, startBroker } from '../broker.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 async function main(): Promise<void> {
-  // For systems without `setpriv` (worker-process.ts): a node that nobody watches would go on and keep the port.
+  // For systems without `setpriv` (worker-process.ts): an orphaned worker would keep the port.
   process.on('disconnect', () => process.exit(1));
   if (!process.connected)
     throw new Error('This program is not for direct use. Run `fanfare` with FANFARE_WORKERS instead.');
@@ -14,13 +13,13 @@ async function main(): Promise<void> {
   const log = createLog(config);
   endOnBug(log);
   const starting = startBroker(config, log, Number(process.argv[2]));
-  obey(starting, log);
+  followSupervisor(starting, log);
   await starting;
-  tell({ type: 'listening' });
+  send({ type: 'listening' });
 }
 
-/** What comes while the node starts is done when it has started. */
-function obey(starting: Promise<Broker>, log: Log): void {
+/** Messages that arrive while the node starts are handled when it has started. */
+function followSupervisor(starting: Promise<Broker>, log: Log): void {
   let isStopping = false;
   const stop = (atOnce: boolean): void => {
     if (isStopping) return;
@@ -35,8 +34,8 @@ function obey(starting: Promise<Broker>, log: Log): void {
         },
       );
   };
-  // A terminal, and some that stop services, send signals to all processes at once. So one that comes here besides the supervisor's word is no
-  // second asking; one that comes here alone drains this worker, and another takes its place.
+  // Terminals and some service managers signal all processes at once. So a signal in addition to the message of the supervisor is not a second request.
+  // A signal to this worker alone drains it, and the supervisor starts a new one.
   process.on('SIGTERM', () => stop(false));
   process.on('SIGHUP', () => stop(false));
   process.on('SIGINT', () => stop(true));
@@ -45,12 +44,12 @@ function obey(starting: Promise<Broker>, log: Log): void {
     const { id, what } = message;
     void starting.then(async (broker) => {
       const answer = what === 'readiness' ? broker.readiness() : await broker.metrics();
-      tell({ type: 'answer', id, answer });
+      send({ type: 'answer', id, answer });
     });
   });
 }
 
-function tell(message: FromWorker): void {
+function send(message: FromWorker): void {
   process.send?.(message);
 }
 

@@ -1,4 +1,4 @@
-/** One worker as its supervisor sees it: a process that is started, asked, stopped, and that ends. */
+/** The process of one worker, as its supervisor sees it. */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -8,19 +8,19 @@ import type { Answers, FromWorker, ToWorker } from './messages.js';
 const main = fileURLToPath(new URL('./worker-main.js', import.meta.url));
 
 /**
- * Has the kernel kill a worker whose supervisor is gone, whatever the worker does: one that hangs or is stopped would keep the port, and accept
- * connections that nobody answers. The command becomes the worker; the pid stays the same.
+ * Makes the kernel kill a worker when its supervisor is gone. A hanging or suspended worker would keep the port and accept connections that nobody
+ * answers. The command replaces itself by the worker, so the pid stays the same.
  */
 const dieWithSupervisor = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 
-/** Whether the system has that command (it belongs to util-linux). Without it, only a worker whose event loop turns ends with its supervisor. */
+/** Whether the system has that command (package util-linux). Without it, a worker with a stuck event loop survives its supervisor. */
 export const canDieWithSupervisor =
   spawnSync(dieWithSupervisor[0], [...dieWithSupervisor.slice(1), 'true']).status === 0;
 
 export interface WorkerProcessOptions {
   readonly worker: number;
   readonly env: NodeJS.ProcessEnv;
-  /** A line that it wrote on its standard output. */
+  /** Called with each line of its standard output. */
   readonly onLine: (line: string) => void;
   readonly onListening: () => void;
 }
@@ -28,11 +28,11 @@ export interface WorkerProcessOptions {
 export interface WorkerEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Why it could not start, in its own words; empty where it did not say. */
+  /** Why it could not start; empty if it did not say. */
   readonly sentences: readonly string[];
 }
 
-/** As a shell tells it: 128 and the number of the signal, where one ended the process. */
+/** As in a shell: 128 plus the number of the signal, if a signal ended the process. */
 export function exitCode({ code, signal }: WorkerEnd): number {
   return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 }
@@ -47,8 +47,8 @@ export class WorkerProcess {
   #sentences: readonly string[] = [];
 
   constructor({ worker, env, onLine, onListening }: WorkerProcessOptions) {
-    // At a terminal its lines go there as they are, in colour. Else through us, line by line: what is longer than 4 KiB would be written to a
-    // pipe in pieces, between which other workers write.
+    // At a terminal, workers write directly, in colour. Otherwise the supervisor writes their lines: pipes split writes above 4 KiB, so workers would mix
+    // their lines.
     const stdout = process.stdout.isTTY ? 'inherit' : 'pipe';
     const [execPath, ...execArgv] = [
       ...(canDieWithSupervisor ? dieWithSupervisor : []),
@@ -75,7 +75,7 @@ export class WorkerProcess {
     this.ended = new Promise((resolve) => {
       this.#child.once('close', (code, signal) => resolve({ code, signal, sentences: this.#sentences }));
       this.#child.on('error', ({ message }) => {
-        // With a pid it is about a signal or a message, which came too late.
+        // With a pid, the error is about a signal or a message that came too late.
         if (this.#child.pid === undefined) resolve({ code: 1, signal: null, sentences: [message] });
       });
     });
@@ -85,12 +85,12 @@ export class WorkerProcess {
     return this.#child.pid;
   }
 
-  /** Whether it has begun to listen, and still runs. */
+  /** Whether it listens. */
   get isListening(): boolean {
     return this.#isListening && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** Null where it does not answer in time. */
+  /** Resolves with null if it does not answer in time. */
   async ask<What extends keyof Answers>(what: What, timeoutMs: number): Promise<Answers[What] | null> {
     const id = ++this.#lastId;
     let timer: NodeJS.Timeout | undefined;
@@ -106,7 +106,7 @@ export class WorkerProcess {
     }
   }
 
-  /** Asks it to drain and to end. */
+  /** Asks it to drain and to exit. */
   stop(atOnce: boolean): void {
     this.#send({ type: 'stop', atOnce });
   }
@@ -117,7 +117,7 @@ export class WorkerProcess {
   }
 
   #send(message: ToWorker): void {
-    // One that is ending has no channel any more: its end is told by 'close'.
+    // An exiting worker has no channel any more. Its 'close' event follows.
     if (this.#child.connected) this.#child.send(message, () => undefined);
   }
 }

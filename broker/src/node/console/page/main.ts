@@ -1,6 +1,6 @@
-/** What runs in the console: asks the node once a second how it is, draws it, and speaks the protocol in JSON in the box below. */
+/** The script of the console: reads and draws the state of the node once a second, and is a client that speaks JSON. */
 
-/** What `node.json` says. */
+/** The content of `node.json`. */
 interface About {
   readonly node: string;
   readonly version: string;
@@ -10,14 +10,14 @@ interface About {
   readonly asksForTokens: boolean;
 }
 
-/** The value of each metric, over all workers. */
+/** The value of each metric, for all workers together. */
 type Metrics = ReadonlyMap<string, number>;
 
 interface Shown {
   readonly value: string;
   readonly note: string;
   readonly isBad: boolean;
-  /** For the line; null: none. */
+  /** For the line chart; null if there is no value. */
   readonly point: number | null;
 }
 
@@ -27,9 +27,9 @@ interface Figure {
 }
 
 const intervalMs = 1_000;
-/** A minute of them. */
+/** Readings of one minute. */
 const keptReadings = 60;
-/** An event loop that is late by so much makes clients wait. */
+/** From this lag of the event loop on, clients notice the delay. */
 const lateMs = 100;
 const slowProbeMs = 100;
 const maxLines = 200;
@@ -49,7 +49,7 @@ function gauge(name: string, metric: string, note: (value: number, now: Metrics)
   };
 }
 
-/** `bad`: what has to be told of those that fail. */
+/** `bad`: metrics that should not rise, and their words. */
 function rate(name: string, metric: string, bad: Readonly<Record<string, string>> = {}): Figure {
   return {
     name,
@@ -65,8 +65,8 @@ function rate(name: string, metric: string, bad: Readonly<Record<string, string>
   };
 }
 
-/** Something that should not happen. */
-function mishap(name: string, metric: string, meaning: string): Figure {
+/** The count of an event that should not happen. */
+function failures(name: string, metric: string, meaning: string): Figure {
   return {
     name,
     read(now, before, minuteAgo) {
@@ -127,8 +127,8 @@ const nodes: Figure = {
 
 const figures: readonly Figure[] = [
   gauge('Connections', 'connections', (_value, now) => {
-    const strangers = fanfare(now, 'connections_unauthenticated');
-    return strangers > 0 ? `${count.format(strangers)} not authenticated yet` : '';
+    const waiting = fanfare(now, 'connections_unauthenticated');
+    return waiting > 0 ? `${count.format(waiting)} not authenticated yet` : '';
   }),
   gauge('Subscriptions', 'subscriptions'),
   gauge('Topics', 'topics'),
@@ -140,13 +140,13 @@ const figures: readonly Figure[] = [
   rate('Deliveries', 'deliveries_total', { frames_dropped_total: 'frames dropped' }),
   probe,
   lag,
-  mishap('Gaps', 'gaps_told_total', 'publications may be lost'),
-  mishap('Resets', 'resets_told_total', 'a history restarted'),
-  mishap('Slow subscribers closed', 'slow_subscribers_total', 'they read too slowly'),
+  failures('Gaps', 'gaps_told_total', 'publications may be lost'),
+  failures('Resets', 'resets_told_total', 'a history restarted'),
+  failures('Slow subscribers closed', 'slow_subscribers_total', 'they read too slowly'),
   memory,
 ];
 
-/** Of several workers the samples are added, but for these: the least, the greatest. */
+/** The samples of several workers are added, except for these: of them the lowest or highest counts. */
 const least = new Set(['fanfare_relay_connected']);
 const greatest = new Set(['fanfare_nodes', 'nodejs_eventloop_lag_seconds']);
 
@@ -220,8 +220,8 @@ class Card {
 
 const state = element('state');
 
-function tell(sentence: string, isBad: boolean): void {
-  // Said again, it would be read aloud again.
+function showState(sentence: string, isBad: boolean): void {
+  // Setting the same text again would make screen readers repeat it.
   if (state.textContent !== sentence) state.textContent = sentence;
   state.classList.toggle('bad', isBad);
   document.title = isBad ? `⚠ Fanfare` : 'Fanfare';
@@ -231,35 +231,35 @@ async function watch(): Promise<void> {
   const cards = figures.map(({ name }) => new Card(name));
   const readings: Metrics[] = [];
   let about: About | null = null;
-  let silentSince: number | null = null;
+  let noAnswerSince: number | null = null;
   for (;;) {
     try {
       const signal = AbortSignal.timeout(intervalMs * 3);
       const [ready, metrics] = await Promise.all([fetch('readyz', { signal }), fetch('metrics', { signal })]);
-      // A node that was silent may be another one now.
-      if (about === null || silentSince !== null) {
-        about = await learn(signal);
+      // After a pause, another node may answer.
+      if (about === null || noAnswerSince !== null) {
+        about = await readAbout(signal);
         readings.length = 0;
       }
       const { reason } = (await ready.json()) as { reason: string };
       const now = parse(await metrics.text());
-      silentSince = null;
-      tell(`${ready.ok ? 'Ready' : 'Not ready'}: ${reason}${/[.?]$/.test(reason) ? '' : '.'}`, !ready.ok);
+      noAnswerSince = null;
+      showState(`${ready.ok ? 'Ready' : 'Not ready'}: ${reason}${/[.?]$/.test(reason) ? '' : '.'}`, !ready.ok);
       const before = readings.at(-1) ?? now;
       readings.push(now);
       if (readings.length > keptReadings) readings.shift();
       for (const [index, figure] of figures.entries())
         cards[index]?.show(figure.read(now, before, readings[0] ?? now, about));
     } catch {
-      silentSince ??= performance.now();
-      const seconds = Math.round((performance.now() - silentSince) / 1_000);
-      tell(`The node has not responded for ${seconds} s. The figures below are outdated.`, true);
+      noAnswerSince ??= performance.now();
+      const seconds = Math.round((performance.now() - noAnswerSince) / 1_000);
+      showState(`The node has not responded for ${seconds} s. The figures below are outdated.`, true);
     }
     await new Promise((resolve) => setTimeout(resolve, intervalMs));
   }
 }
 
-async function learn(signal: AbortSignal): Promise<About> {
+async function readAbout(signal: AbortSignal): Promise<About> {
   const about = (await (await fetch('node.json', { signal })).json()) as About;
   element('about').textContent = `${about.node}, version ${about.version}`;
   element('with-token').hidden = !about.asksForTokens;
@@ -268,14 +268,14 @@ async function learn(signal: AbortSignal): Promise<About> {
   return about;
 }
 
-// The box.
+// The client.
 
 const seen = element('seen');
 const lines: string[] = [];
 let socket: WebSocket | null = null;
 let lastId = 0;
 
-function say(line: string): void {
+function print(line: string): void {
   const time = new Date().toTimeString().slice(0, 8);
   lines.push(`${time}  ${line}`);
   if (lines.length > maxLines) lines.shift();
@@ -305,7 +305,7 @@ function enable(isOpen: boolean): void {
 function send(command: Readonly<Record<string, unknown>>): void {
   const text = JSON.stringify({ id: ++lastId, ...command });
   socket?.send(text);
-  say(`→ ${'token' in command ? JSON.stringify({ id: lastId, ...command, token: '…' }) : text}`);
+  print(`→ ${'token' in command ? JSON.stringify({ id: lastId, ...command, token: '…' }) : text}`);
 }
 
 onSubmit('connect', () => {
@@ -315,23 +315,23 @@ onSubmit('connect', () => {
   try {
     mine = new WebSocket(url);
   } catch {
-    return say(`${url} is not a WebSocket URL.`);
+    return print(`${url} is not a WebSocket URL.`);
   }
   socket = mine;
-  say(`Connecting to ${url} …`);
+  print(`Connecting to ${url} …`);
   mine.addEventListener('open', () => {
-    say('Connected.');
+    print('Connected.');
     enable(true);
     const token = textOf('token');
     send({ type: 'connect', ...(token === '' ? {} : { token }) });
   });
-  mine.addEventListener('message', ({ data }) => say(`← ${data}`));
+  mine.addEventListener('message', ({ data }) => print(`← ${data}`));
   mine.addEventListener('close', ({ code, reason }) => {
     if (socket !== mine) return;
     socket = null;
     enable(false);
     const why = code === 1006 ? 'check the port, and that FANFARE_ORIGINS allows this page.' : reason;
-    say(`Closed with ${code}: ${why}`);
+    print(`Closed with ${code}: ${why}`);
   });
 });
 
@@ -342,7 +342,7 @@ onSubmit('publish', () => {
   try {
     data = JSON.parse(textOf('data'));
   } catch (error) {
-    return say(`Invalid JSON: ${(error as Error).message}`);
+    return print(`Invalid JSON: ${(error as Error).message}`);
   }
   send({ type: 'publish', topic: textOf('topic'), data });
 });
