@@ -10,19 +10,19 @@ import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
-/** What a topic's stream holds behind a position. */
-export interface Stretch {
-  /** Where the topic stands. */
+/** A part of a topic's stream, after a position. */
+export interface HistorySlice {
+  /** The topic's newest position. */
   readonly position: Position;
   /**
-   * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
-   * it. If it has another one: the first that was published under that one.
+   * In order. There may be more. If the topic has the requested epoch: from the requested offset on; the first entry may begin before it.
+   * If it has another epoch: the first entry of that epoch.
    */
   readonly entries: readonly StreamEntry[];
 }
 
-export interface LineCounters {
-  /** Publications that came twice and were dropped. */
+export interface FeedCounters {
+  /** Publications that arrived twice and were dropped. */
   publicationsRepeated: number;
   /** Times that publications were missing and were read from the history. */
   repairs: number;
@@ -31,22 +31,22 @@ export interface LineCounters {
   resetsTold: number;
 }
 
-export interface LineContext {
+export interface FeedContext {
   readonly delivery: Delivery;
-  readonly counters: LineCounters;
+  readonly counters: FeedCounters;
   readonly budget: CacheBudget;
-  /** Most publications that a line remembers. */
+  /** Most publications that a feed caches. */
   readonly maxPublications: number;
-  /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
-  read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
+  /** Reads the topic's stream from `from` on, if its epoch is `epoch`. Rejects with ReplyError if Redis does not respond. */
+  read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, no more than an answer may need; none if the topic has another epoch. Rejects
-   * likewise.
+   * Reads the newest entries up to offset `last`, in order, as many as one answer may need. Returns none if the topic has another epoch.
+   * Rejects like {@link read}.
    */
-  readBack(topic: Topic, epoch: string, last: number): Promise<Stretch>;
-  /** Gives the topic another epoch if it has this one. Answers the first that was published under the new one. Rejects likewise. */
-  renew(topic: Topic, epoch: string): Promise<Stretch>;
-  /** Told of what no subscriber here should have to notice. */
+  readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
+  /** Gives the topic another epoch if it has this one. Resolves with the first entry of the new epoch. Rejects like {@link read}. */
+  renew(topic: Topic, epoch: string): Promise<HistorySlice>;
+  /** Called after each repair, for the log. */
   onRepaired(topic: Topic, what: Repair): void;
 }
 
@@ -58,34 +58,34 @@ export interface Repair {
 /** Most entries that are held while the topic is read. The read brings the ones that are dropped. */
 const maxHeldEntries = 256;
 
-/** Reads after which a hole counts as one that Redis cannot fill, though it has sent what comes behind it. */
+/** After this many reads, Redis counts as unable to fill a hole, although it sent the publications behind it. */
 const maxReads = 20;
 
 /**
- * Whether anything may be missing that no later publication would show. `tail`: messages may not have come, the connection to Redis
- * was lost. `proof`: Redis may even hold other publications under the same offsets.
+ * Whether something may be missing that no later publication would show. `tail`: the connection to Redis was lost, and messages may be
+ * missing. `proof`: Redis may also hold other publications with the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
 const nowhere: Delivery = { deliver: () => false, notifyGap: () => undefined, notifyReset: () => undefined };
 
-export class Line {
+export class TopicFeed {
   readonly topic: Topic;
   readonly recent: TopicCache;
-  readonly #context: LineContext;
+  readonly #context: FeedContext;
   #delivery: Delivery;
   readonly #sequencer: Sequencer<StreamEntry>;
-  /** Offset after which the epoch began; null if it had begun before the first read. */
+  /** Offset after which the epoch began; null if it began before the first read. */
   #begunAt: number | null = null;
   /** The entry that is delivered because a read brought it. */
   #missed: StreamEntry | null = null;
-  /** Everything that arrives meanwhile is held: what it follows may be another history. */
+  /** Meanwhile everything that arrives is held, because the history may have another epoch. */
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
   #failure: ReplyError | null = null;
 
-  constructor(topic: Topic, context: LineContext) {
+  constructor(topic: Topic, context: FeedContext) {
     this.topic = topic;
     this.#context = context;
     this.#delivery = context.delivery;
@@ -100,12 +100,12 @@ export class Line {
     this.recent = new TopicCache(context.budget, context.maxPublications);
   }
 
-  /** Whether it has been read once. */
+  /** True after the first read. */
   get isOpen(): boolean {
     return this.#sequencer.epoch !== '';
   }
 
-  /** Where the topic stands here. */
+  /** The last position that was delivered or skipped. */
   get position(): Position {
     const { epoch, head: offset } = this.#sequencer;
     return { epoch, offset };
@@ -122,21 +122,21 @@ export class Line {
     if (this.#hasHole) void this.catchUp();
   }
 
-  /** Another node says where the topic stands, a moment after it published. */
+  /** Another node announces the topic's newest position, shortly after it published. */
   onBeacon({ epoch, offset }: Position): void {
     if (epoch === this.#sequencer.epoch && offset <= this.#sequencer.head) return;
     if (this.#catchingUp === null) void this.catchUp();
   }
 
-  /** Reads what is missing, delivers it, and goes on. Never rejects: where Redis cannot be asked, doubt stays. */
+  /** Reads and delivers what is missing. Never rejects: if Redis does not respond, the doubt stays. */
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#catchUp();
     return this.#catchingUp;
   }
 
   /**
-   * Resolves when what came after `offset` is at hand, if it fits one answer and the history reaches that far; all who ask meanwhile wait
-   * for one read.
+   * Resolves when the cache reaches back to `offset`, if that fits one answer and the history reaches that far. Concurrent calls share one
+   * read.
    */
   async reachBack(offset: number): Promise<void> {
     if (offset + 1 >= this.recent.oldestOffset || offset >= this.#sequencer.head || this.recent.exceedsAnswer) return;
@@ -148,7 +148,7 @@ export class Line {
     await this.#backfilling;
   }
 
-  /** Why Redis could not be asked the last time; null where it could, or that is not known. */
+  /** Why Redis did not respond to the last read; null if it did, or if the reason is unknown. */
   get failure(): ReplyError | null {
     return this.#failure;
   }
@@ -157,19 +157,19 @@ export class Line {
     return this.#doubt;
   }
 
-  /** Redis may have lost something, or this node may have missed something. */
-  casts(doubt: Exclude<Doubt, 'none'>): void {
+  /** Redis may have lost publications, or this node may have missed some. */
+  suspect(doubt: Exclude<Doubt, 'none'>): void {
     if (this.#doubt !== 'proof') this.#doubt = doubt;
   }
 
-  /** Answers the doubt and clears it: whoever cannot settle it casts it again. */
+  /** Returns the doubt and clears it. A caller that cannot resolve it reports it again. */
   takeDoubt(): Doubt {
     const doubt = this.#doubt;
     this.#doubt = 'none';
     return doubt;
   }
 
-  /** Nobody here wants the topic any more. What is being read still comes to nothing: another line may have taken the place of this one. */
+  /** The last subscriber left. The result of a read that is under way is ignored, because a new feed may exist by then. */
   forget(): void {
     this.#delivery = nowhere;
     this.recent.clear();
@@ -187,7 +187,7 @@ export class Line {
     } catch (error) {
       // Redis does not respond. The history has what was held: it will be read.
       if (error instanceof ReplyError) this.#failure = error;
-      this.casts(doubt === 'none' ? 'tail' : doubt);
+      this.suspect(doubt === 'none' ? 'tail' : doubt);
       this.#sequencer.keep('');
     }
     this.#catchingUp = null;
@@ -200,28 +200,28 @@ export class Line {
   async #readOn(mustProve: boolean): Promise<void> {
     const { newest } = this.recent;
     const { epoch, head } = this.#sequencer;
-    const stretch = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
-    const { position, entries } = stretch;
+    const slice = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
+    const { position, entries } = slice;
     if (epoch === '') this.#sequencer.restart(position);
-    else if (position.epoch !== epoch) await this.#beginAnew(stretch);
+    else if (position.epoch !== epoch) await this.#startEpoch(slice);
     else {
       const isProven =
         !mustProve || head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
-      if (position.offset >= head && isProven) await this.#deliverMissing(stretch);
+      if (position.offset >= head && isProven) await this.#deliverMissing(slice);
       // Under the same epoch, its offsets would be taken for those of other publications.
-      else await this.#beginAnew(await this.#asked(this.#context.renew(this.topic, epoch)));
+      else await this.#startEpoch(await this.#asked(this.#context.renew(this.topic, epoch)));
     }
     this.#sequencer.release();
   }
 
-  async #deliverMissing({ position, entries }: Stretch): Promise<void> {
+  async #deliverMissing({ position, entries }: HistorySlice): Promise<void> {
     const sequencer = this.#sequencer;
     if (position.offset <= sequencer.head) return;
     this.#context.counters.repairs++;
     let publications = 0;
     let outcome: Repair['outcome'] = 'repaired';
     let next = entries;
-    let another: Stretch | null = null;
+    let another: HistorySlice | null = null;
     while (sequencer.head < position.offset) {
       const first = next.find(({ last }) => last > sequencer.head)?.first ?? position.offset + 1;
       while (first > sequencer.head + 1) {
@@ -235,21 +235,21 @@ export class Line {
       this.#missed = null;
       publications += sequencer.head - before;
       if (sequencer.head >= position.offset) break;
-      const stretch = await this.#read(sequencer.epoch, sequencer.head + 1);
-      if (stretch.position.epoch !== sequencer.epoch) {
-        another = stretch;
+      const slice = await this.#read(sequencer.epoch, sequencer.head + 1);
+      if (slice.position.epoch !== sequencer.epoch) {
+        another = slice;
         break;
       }
-      next = stretch.entries;
+      next = slice.entries;
     }
     this.#context.counters.publicationsRepaired += publications;
     this.#context.onRepaired(this.topic, { publications, outcome });
-    if (another !== null) await this.#beginAnew(another);
+    if (another !== null) await this.#startEpoch(another);
   }
 
-  /** The topic has another epoch: notifies the subscribers, and goes on with all that was published under it. */
-  async #beginAnew(stretch: Stretch): Promise<void> {
-    const { position, entries } = stretch;
+  /** The topic has another epoch: notifies the subscribers and delivers all publications of the new epoch. */
+  async #startEpoch(slice: HistorySlice): Promise<void> {
+    const { position, entries } = slice;
     const [oldest] = entries;
     this.recent.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
@@ -257,22 +257,22 @@ export class Line {
     this.#context.counters.resetsTold++;
     this.#delivery.notifyReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
-    await this.#deliverMissing(stretch);
+    await this.#deliverMissing(slice);
   }
 
   /** Rejects if Redis does not respond. */
-  async #read(epoch: string, from: number): Promise<Stretch> {
-    const stretch = await this.#asked(this.#context.read(this.topic, epoch, from));
+  async #read(epoch: string, from: number): Promise<HistorySlice> {
+    const slice = await this.#asked(this.#context.read(this.topic, epoch, from));
     // The stream has what was held of another epoch, or lost it.
-    this.#sequencer.keep(stretch.position.epoch);
-    return stretch;
+    this.#sequencer.keep(slice.position.epoch);
+    return slice;
   }
 
-  /** Rejects if the line is forgotten by the time of the answer. */
-  async #asked(reading: Promise<Stretch>): Promise<Stretch> {
-    const stretch = await reading;
-    if (this.#delivery === nowhere) throw new Error(`Nobody wants ${this.topic} any more.`);
-    return stretch;
+  /** Rejects if the feed was forgotten meanwhile. */
+  async #asked(reading: Promise<HistorySlice>): Promise<HistorySlice> {
+    const slice = await reading;
+    if (this.#delivery === nowhere) throw new Error(`${this.topic} has no subscribers any more.`);
+    return slice;
   }
 
   /** The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns false if there is none. */
@@ -296,18 +296,18 @@ export class Line {
     if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
-  /** What is read is remembered, so that it is read once, also if it is too much for the one who asked. */
+  /** Caches what it reads, so that it is read once, even if it is too much for this subscriber. */
   async #backfill(): Promise<void> {
     const { epoch } = this.#sequencer;
     while (!this.recent.exceedsAnswer) {
-      // Where nothing is remembered, the whole history is older.
+      // If nothing is cached, the whole history is older.
       const end = Math.min(this.recent.oldestOffset, this.#sequencer.head + 1);
       const { entries } = await this.#asked(this.#context.readBack(this.topic, epoch, end - 1));
       const older = fromHole(entries.filter(({ last }) => last < end));
       const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#sequencer.head + 1) - 1;
       if (epoch !== this.#sequencer.epoch || !isOlder) return;
       this.recent.prepend(older);
-      // All lines together remember too much: this one is forgotten already.
+      // The cache of all feeds is full and has dropped these entries already.
       if (this.recent.oldestOffset >= end) return;
     }
   }
