@@ -41,7 +41,8 @@ describe('the address of the broker', () => {
 
   it.each(['file:///page/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
     vi.stubGlobal('location', new URL(href));
-    const message = `This page has no address to complete the path "/ws": use a full URL such as ws://127.0.0.1:8080/ws.`;
+    const message =
+      'The URL is a path, and there is no page address to complete it: use a full URL such as ws://127.0.0.1:8080/ws.';
     expect(() => addressOf('/ws')).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 

@@ -1,7 +1,9 @@
 /** The address of the broker, from the URL that the application passes. */
-import { FanfareError } from './errors.js';
+import { invalidOption } from './errors.js';
 
 const example = 'ws://127.0.0.1:8080/ws';
+
+export const noPage = `The URL is a path, and there is no page address to complete it: use a full URL such as ${example}.`;
 
 /**
  * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. The address of the page completes a path. Returns null if there
@@ -14,7 +16,7 @@ export function addressOf(url: string | URL): string | null {
   if (isPath(text) && origin === undefined) return null;
   const address = parse(text, text.startsWith('/') ? origin : undefined);
   if (address !== null && /^wss?:$/.test(address.protocol) && address.hash === '') return address.href;
-  throw new FanfareError('invalidOption', { message: whyNot(url, text) });
+  throw invalidOption(whyNot(url, text));
 }
 
 /** `//host/ws` is not a path, because it has a host. */
@@ -38,7 +40,7 @@ function whyNot(url: unknown, text: string): string {
   // Without user, password and query, because they may be secret.
   const shown = JSON.stringify(text.replace(/[?#].*/s, '').replace(/\/\/[^/]*@/, '//'));
   if (text.includes('#')) return `The URL must not contain #: ${shown}.`;
-  if (isPath(text)) return `This page has no address to complete the path ${shown}: use a full URL such as ${example}.`;
+  if (isPath(text)) return noPage;
   if (/^(wss?|https?):/i.test(text)) return `The URL is not valid: ${shown}. Check the host and the port (1 to 65535).`;
   const hint = /^(\/\/)?(localhost|[\w-]+(\.[\w-]+)+|[\w.-]+:\d+)(:\d+)?(\/|$)/.test(text)
     ? `Write ws://${JSON.parse(shown).replace(/^\/\//, '')}.`

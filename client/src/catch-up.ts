@@ -2,7 +2,7 @@
 import { type Item, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
 import { Delivery } from './delivery.js';
-import { FanfareError, ReplyError } from './errors.js';
+import { FanfareError, invalidOption, ReplyError } from './errors.js';
 import { Line } from './line.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
@@ -30,7 +30,7 @@ export function beginningOf(options: SubscribeOptions): Beginning | null {
   const since = checkSince(options.since);
   const { last } = options;
   if (last !== undefined && !(Number.isInteger(last) && last >= 1)) {
-    throw new FanfareError('invalidOption', { message: `last must be an integer of at least 1, not ${last}.` });
+    throw invalidOption(`last must be an integer of at least 1, not ${last}.`);
   }
   if (since !== null) return { since };
   return last === undefined ? null : { last };

@@ -1,11 +1,11 @@
 /** The client that applications use. It connects all parts. Read this file first. */
 import type { ClientCodec, ServerMessage } from '@fanfare/protocol';
-import { addressOf } from './address.js';
+import { addressOf, noPage } from './address.js';
 import { beginningOf, type SubscribeOptions } from './catch-up.js';
 import type { Connection } from './connection.js';
 import { DebugLog } from './debug-log.js';
 import { Emitter } from './emitter.js';
-import { ConnectionError, drainedLate, FanfareError, listenerFailed, ReplyError } from './errors.js';
+import { ConnectionError, FanfareError, invalidOption, listenerFailed, ReplyError, timedOut } from './errors.js';
 import { Feeds } from './feeds.js';
 import { Histories, type HistoryOf, type HistoryOptions, maxReads } from './histories.js';
 import { Levels } from './levels.js';
@@ -69,13 +69,10 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     codec: ClientCodec,
     webSocket: WebSocketConstructor | null,
   ) {
-    if (webSocket === null)
-      throw new FanfareError('invalidOption', {
-        message: 'This platform has no WebSocket: pass one with the option webSocket.',
-      });
+    if (webSocket === null) throw invalidOption('This platform has no WebSocket: pass one with the option webSocket.');
     const { encoding = codec.encoding } = options as { encoding?: unknown };
     if (encoding !== codec.encoding) {
-      throw new FanfareError('invalidOption', { message: `This client speaks ${codec.encoding}, not ${encoding}.` });
+      throw invalidOption(`This client speaks ${codec.encoding}, not ${encoding}.`);
     }
     refuseUnknown('createClient()', options, optionNames);
     refuseMisfits(options);
@@ -232,7 +229,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (!fits) {
       const message =
         'subscribe() takes a topic, optional options (an object) and an optional listener (a function), in this order.';
-      throw new FanfareError('invalidOption', { message });
+      throw invalidOption(message);
     }
     const given = (options ?? {}) as SubscribeOptions;
     const beginning = beginningOf(given);
@@ -306,7 +303,9 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     let stop = (): void => {};
     const over = new Promise<void>((resolve, reject) => {
       const { drainTimeoutMs } = this.#limits;
-      const timer = setTimeout(() => reject(drainedLate(drainTimeoutMs, this.#link.trouble)), drainTimeoutMs);
+      const what = `drain() took longer than drainTimeoutMs (${drainTimeoutMs} ms). Everything that was still waiting is dropped.`;
+      const onTimeout = (): void => reject(timedOut(drainTimeoutMs, undefined, this.#link.trouble, false, what));
+      const timer = setTimeout(onTimeout, drainTimeoutMs);
       const stopListening = this.on('state', ({ name }) => name === 'disconnected' && resolve());
       stop = () => {
         clearTimeout(timer);
@@ -408,9 +407,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   #whyNoAddress(): FanfareError | null {
     if (this.#address !== null) return null;
-    const message =
-      'The URL is a path, and there is no page to complete it: use a full URL such as ws://127.0.0.1:8080/ws.';
-    return new FanfareError('invalidOption', { message });
+    return invalidOption(noPage);
   }
 
   /** Why the client accepts no new calls; null if it accepts them. */

@@ -184,10 +184,7 @@ export class Connection {
 
   /** No event comes after this. Resolves when the closing handshake is over, or has taken too long. */
   close(reason: StateCode): Promise<void> {
-    this.#isOver = true;
-    this.#frames.clear();
-    clearTimeout(this.#timer);
-    this.#renewal?.stop();
+    this.#stop();
     const socket = this.#socket;
     if (socket === null) return Promise.resolve();
     socket.onopen = null;
@@ -295,11 +292,15 @@ export class Connection {
 
   #end(why: Closure): void {
     if (this.#isOver) return;
+    this.#stop();
+    this.#listener.onClose(why, this);
+  }
+
+  #stop(): void {
     this.#isOver = true;
     this.#frames.clear();
     clearTimeout(this.#timer);
     this.#renewal?.stop();
-    this.#listener.onClose(why, this);
   }
 }
 

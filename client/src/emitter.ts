@@ -23,11 +23,8 @@ export class Emitter<Events extends object> {
 
   /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => unknown): () => void {
-    let listeners = this.#listeners.get(name);
-    if (listeners === undefined) {
-      listeners = new Set();
-      this.#listeners.set(name, listeners);
-    }
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners);
     // A function of its own, so that a listener that was added twice is called twice and removed one at a time.
     const entry = (event: Events[Name]): unknown => listener(event);
     listeners.add(entry);

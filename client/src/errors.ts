@@ -2,16 +2,16 @@
 import type { ErrorReply, ReplyErrorCode } from '@fanfare/protocol';
 import type { SchemaIssue } from './standard-schema.js';
 
-/** Error codes of the client itself, each with its default message. The README lists the codes. */
+/** Error codes of the client itself, each with its default message. Most errors carry a more specific one. The README lists the codes. */
 const sentences = {
   aborted: 'The signal passed to publish() was aborted: see cause for the reason.',
   closed: 'The client is closed. Call connect() to use it again.',
   connectFailed: 'No connection to the broker.',
-  connectionLost: 'The connection broke before the node answered. Check maybeDelivered before you publish again.',
-  disconnected: 'The node closed the connection and the client will not reconnect. Fix the cause and call connect().',
+  connectionLost: 'The connection was lost.',
+  disconnected: 'The node closed the connection.',
   draining: 'The client is draining and accepts no new calls. Wait for drain(), then call connect().',
-  frameTooLarge: 'The publication exceeds the maximum frame size of the node. Send less data.',
-  invalidData: 'The data cannot be encoded or does not match its schema.',
+  frameTooLarge: 'The publication is too large.',
+  invalidData: 'The data is invalid.',
   invalidOption: 'An option is invalid.',
   invalidTopic: 'The topic name is invalid.',
   listenerFailed: 'A listener threw.',
@@ -20,7 +20,7 @@ const sentences = {
   slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise this limit.',
   timeout: 'The node did not answer in time.',
   tokenFailed: 'getToken() failed.',
-  undecodable: 'A publication cannot be represented in the encoding of this client.',
+  undecodable: 'The data cannot be decoded.',
   unknownTopic: 'No schema matches the topic.',
   unsubscribed: 'unsubscribe() was called before the node confirmed the subscription.',
 } as const;
@@ -111,26 +111,22 @@ export class ReplyError extends FanfareError {
   }
 }
 
+/** An option or an argument cannot be used. */
+export function invalidOption(message: string): FanfareError {
+  return new FanfareError('invalidOption', { message });
+}
+
 /** The timeout error. `refusal` is the last failure; `trouble` is the reason why there is no connection. */
 export function timedOut(
   timeoutMs: number,
   refusal: FanfareError | undefined,
   trouble: FanfareError | null,
   maybeDelivered = false,
+  what = `No answer in time (${timeoutMs} ms).`,
 ): FanfareError {
-  const cause = refusal ?? trouble ?? undefined;
-  const why = [refusal, trouble].flatMap((error) => error?.message ?? []);
-  const message = [`No answer in time (${timeoutMs} ms).`, ...why].join(' ');
-  return new FanfareError('timeout', { message, cause, maybeDelivered });
-}
-
-/** `drain()` timed out. `trouble` is the reason why there is no connection. */
-export function drainedLate(timeoutMs: number, trouble: FanfareError | null): FanfareError {
-  const message = `drain() took longer than drainTimeoutMs (${timeoutMs} ms). Everything that was still waiting is dropped.`;
-  return new FanfareError('timeout', {
-    message: trouble ? `${message} ${trouble.message}` : message,
-    cause: trouble ?? undefined,
-  });
+  const why = [refusal, trouble].flatMap((error) => error ?? []);
+  const message = [what, ...why.map((error) => error.message)].join(' ');
+  return new FanfareError('timeout', { message, cause: why[0], maybeDelivered });
 }
 
 /** Wraps the value that a listener threw. */

@@ -1,7 +1,7 @@
 /** `history()` calls of the application: sent when there is a connection, and again if it breaks. */
 import { type HistoryDirection, type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
-import { FanfareError, timedOut } from './errors.js';
+import { FanfareError, invalidOption, timedOut } from './errors.js';
 import { moved } from './line.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
@@ -73,12 +73,11 @@ function questionOf(options: HistoryOptions): Question {
   refuseUnknown('history()', options, ['since', 'limit', 'direction']);
   const since = checkSince(options.since);
   const { limit, direction } = options;
-  const invalid = (message: string): FanfareError => new FanfareError('invalidOption', { message });
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= maxHistoryLimit)) {
-    throw invalid(`limit must be an integer from 1 to ${maxHistoryLimit}, not ${limit}.`);
+    throw invalidOption(`limit must be an integer from 1 to ${maxHistoryLimit}, not ${limit}.`);
   }
   if (!directions.includes(direction)) {
-    throw invalid(`direction must be 'forward' or 'backward', not ${String(direction)}.`);
+    throw invalidOption(`direction must be 'forward' or 'backward', not ${String(direction)}.`);
   }
   return { since, limit: limit ?? null, direction: direction ?? null };
 }

@@ -14,9 +14,7 @@ export class Levels {
   learn(topic: string, hasHistory: boolean): void {
     this.#hasHistory.set(topic, hasHistory);
     if (this.#hasHistory.size <= maxTopics) return;
-    for (const oldest of this.#hasHistory.keys()) {
-      this.#hasHistory.delete(oldest);
-      break;
-    }
+    const [oldest] = this.#hasHistory.keys();
+    this.#hasHistory.delete(oldest as string);
   }
 }

@@ -1,6 +1,5 @@
 /** What comes twice, too late, or not at all. */
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Line, maxLaggingAnswers } from './line.js';
 
@@ -43,24 +42,6 @@ function history(head: number, first: number | null, last = 0, { recovered = tru
   return { type: 'history', id: 3, topic: 'a', position: at(head, epoch), recovered, first, publications };
 }
 
-it('hands out what comes in order', () => {
-  const { heard, push, line } = start(3);
-  push(4, 5);
-  push(6);
-  expect(heard).toEqual([4, 5, 6]);
-  expect(line.position).toEqual(at(6));
-  expect(line.hasHole).toBe(false);
-});
-
-it('drops what comes twice, and takes the tail of a frame that overlaps', () => {
-  const { heard, push } = start();
-  push(1, 3);
-  push(1, 3);
-  push(2);
-  push(2, 5);
-  expect(heard).toEqual([1, 2, 3, 4, 5]);
-});
-
 it('holds what comes behind a hole until it is filled', () => {
   const { heard, push, line } = start();
   push(1);
@@ -73,19 +54,6 @@ it('holds what comes behind a hole until it is filled', () => {
   expect(line.hasHole).toBe(true);
   line.onHistory(history(9, 5, 8), at(4));
   expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-  expect(line.hasHole).toBe(false);
-});
-
-it('drops what it holds beyond its bound, and has it from history', () => {
-  const { heard, push, line } = start(0, 3);
-  push(2, 3);
-  push(4, 5);
-  push(6, 9);
-  line.onHistory(history(9, 1, 3), at(0));
-  expect(heard).toEqual([1, 2, 3]);
-  expect(line.hasHole).toBe(true);
-  line.onHistory(history(9, 4, 9), at(3));
-  expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   expect(line.hasHole).toBe(false);
 });
 
@@ -250,29 +218,6 @@ it('takes the last value that a first subscription gets', () => {
   line.onSubscribed(subscribed(at(7), false, [{ data: 7 }]), null);
   expect(heard).toEqual([at(7)]);
   expect(line.position).toEqual(at(7));
-});
-
-it('hands out all, once, in order, whatever comes when', () => {
-  const frame = fc.record({ first: fc.integer({ min: 1, max: 60 }), count: fc.integer({ min: 1, max: 12 }) });
-  fc.assert(
-    fc.property(
-      fc.array(frame, { maxLength: 60 }),
-      fc.integer({ min: 1, max: 30 }),
-      fc.integer({ min: 1, max: 9 }),
-      (frames, maxHeld, page) => {
-        const { heard, push, line } = start(0, maxHeld);
-        let head = 0;
-        for (const { first, count } of frames) {
-          head = Math.max(head, first + count - 1);
-          push(first, first + count - 1);
-        }
-        for (let since = line.position; line.hasHole && since !== null; since = line.position) {
-          line.onHistory(history(head, since.offset + 1, Math.min(head, since.offset + page)), since);
-        }
-        expect(heard).toEqual(items(1, head).map((item) => 'data' in item && item.data));
-      },
-    ),
-  );
 });
 
 it('begins where the application knows it, and asks history for what came after that', () => {

@@ -1,5 +1,5 @@
 /** All options of a client, each with its unit, its default and what happens at the limit. */
-import { FanfareError } from './errors.js';
+import { invalidOption } from './errors.js';
 import type { WebSocketConstructor } from './websocket.js';
 
 /** Time limits and size limits of a client. */
@@ -145,7 +145,7 @@ export function refuseUnknown(of: string, options: object, known: readonly strin
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const message = `${of} has no option ${JSON.stringify(name)}. Use one of ${known.join(', ')}.`;
-    throw new FanfareError('invalidOption', { message });
+    throw invalidOption(message);
   }
 }
 
@@ -165,7 +165,7 @@ export function refuseMisfits(options: object): void {
     if (kind === undefined || value === undefined || (typeof value === kind && value !== null)) continue;
     // Do not show the value: it may be a token that was passed instead of a function.
     const found = value === null ? 'null' : typeof value;
-    throw new FanfareError('invalidOption', { message: `${name} must be of type ${kind}, not ${found}.` });
+    throw invalidOption(`${name} must be of type ${kind}, not ${found}.`);
   }
 }
 
@@ -184,7 +184,5 @@ export function completeLimits(given: LimitOptions): Limits {
 /** Throws `invalidOption` if the value is not a valid number. */
 export function assertLimit(name: string, value: unknown): asserts value is number {
   if (typeof value === 'number' && value >= 0 && value <= maxTimerMs) return;
-  throw new FanfareError('invalidOption', {
-    message: `${name} must be a number from 0 to ${maxTimerMs}, not ${value}.`,
-  });
+  throw invalidOption(`${name} must be a number from 0 to ${maxTimerMs}, not ${value}.`);
 }

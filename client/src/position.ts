@@ -1,6 +1,6 @@
 /** Positions that the application passes in, usually from its own storage. */
 import { isEpoch, type Position } from '@fanfare/protocol';
-import { FanfareError } from './errors.js';
+import { invalidOption } from './errors.js';
 
 /** Null means no position. Throws `invalidOption` if the value cannot be a position: the node would refuse it as malformed. */
 export function checkSince(since: unknown): Position | null {
@@ -10,5 +10,5 @@ export function checkSince(since: unknown): Position | null {
     return { epoch, offset: offset as number };
   }
   const message = 'since must be the position of a publication: { epoch, offset }.';
-  throw new FanfareError('invalidOption', { message });
+  throw invalidOption(message);
 }

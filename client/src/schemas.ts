@@ -1,6 +1,6 @@
 /** Schemas by topic, and the validation of data. */
 import type { Item } from '@fanfare/protocol';
-import { DataError, FanfareError, messageOf } from './errors.js';
+import { DataError, FanfareError, invalidOption, messageOf } from './errors.js';
 import type { SchemaResult, StandardSchemaV1 } from './standard-schema.js';
 import type { Schemas } from './topics.js';
 
@@ -27,7 +27,7 @@ export class SchemaTable {
     for (const [key, schema] of Object.entries(schemas)) {
       if (typeof schema?.['~standard']?.validate !== 'function') {
         const message = `The schema of ${JSON.stringify(key)} is invalid: use a schema of a Standard Schema library.`;
-        throw new FanfareError('invalidOption', { message });
+        throw invalidOption(message);
       }
       if (/[*>]/.test(key)) this.#patterns.push({ grammar: grammarOf(key), schema });
       else this.#exact.set(key, schema);
@@ -49,7 +49,7 @@ export class SchemaTable {
 function grammarOf(pattern: string): RegExp {
   if (!/^(?:[\w-]+\.|\*\.)*(?:[\w-]+|\*|>)$/.test(pattern)) {
     const message = `${JSON.stringify(pattern)} in schemas is not a valid topic pattern: * matches one segment, > at the end matches one or more.`;
-    throw new FanfareError('invalidOption', { message });
+    throw invalidOption(message);
   }
   const body = pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replace('>', '.+');
   return new RegExp(`^${body}$`);

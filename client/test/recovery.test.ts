@@ -106,7 +106,7 @@ it('holds back no more than its bound, and has the rest from history', async () 
   await until(() => told.length === 9);
   expect(told).toEqual(['at 0 false', 1, 2, 3, 4, 5, 6, 7, 8]);
   // Had it held all, the first page would have been enough.
-  expect(await (await node.connection()).received('history')).toHaveLength(4);
+  expect(await (await node.connection()).received('history')).toHaveLength(3);
 });
 
 it('tells of what history no longer has, once, before what comes behind it', async () => {

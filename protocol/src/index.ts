@@ -23,6 +23,7 @@ export type { Payload } from './payload.js';
 export { isEpoch, maxEpochBytes, type Position } from './position.js';
 export { LayoutError, Reader } from './reader.js';
 export { checkRun, emptyRun, forEachItem, maxItemHeaderBytes, maxRunBytes, type Run, writeItem } from './run.js';
+export { type Sequence, Sequencer } from './sequencer.js';
 export { explainInvalidTopic, maxTopicBytes, maxTopicSegments, parseTopic, type Topic, TopicReader } from './topic.js';
 export { type TraceIds, TraceSampler, traceOf } from './trace.js';
 export { writeAsJson } from './transcode.js';

@@ -1,11 +1,11 @@
 /**
- * One topic with history as this node hears it: delivers its publications in order of offset, each once, and repairs what did
- * not come. All subscribers here stand behind it: they see no hole that this line has mended.
+ * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads from the stream
+ * what it missed. Subscribers do not see a hole that was filled.
  *
- * Every publication is in the topic's stream before it is on the channel (lua/publish.lua), so whatever is missing is read from
- * there, with one read for all subscribers of the node.
+ * The offsets are those of the {@link Sequencer}. Every publication is in the topic's stream before it is on the channel
+ * (lua/publish.lua), so one read brings whatever is missing.
  */
-import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
 import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
@@ -55,7 +55,7 @@ export interface Repair {
   readonly outcome: 'repaired' | 'gap' | 'reset';
 }
 
-/** Most that is held back while the hole before it is read; beyond it the oldest is dropped, and read too. */
+/** Most entries that are held while the topic is read. The read brings the ones that are dropped. */
 const maxHeldEntries = 256;
 
 /** Reads after which a hole counts as one that Redis cannot fill, though it has sent what comes behind it. */
@@ -74,14 +74,12 @@ export class Line {
   readonly recent: TopicCache;
   readonly #context: LineContext;
   #delivery: Delivery;
-  /** Empty before the first read. */
-  #epoch = '';
+  readonly #sequencer: Sequencer<StreamEntry>;
   /** Offset after which the epoch began; null if it had begun before the first read. */
   #begunAt: number | null = null;
-  /** Offset of the last publication that was delivered. */
-  #head = 0;
-  /** What has come meanwhile; null while nothing is being read. */
-  #held: StreamEntry[] | null = null;
+  /** The entry that is delivered because a read brought it. */
+  #missed: StreamEntry | null = null;
+  /** Everything that arrives meanwhile is held: what it follows may be another history. */
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
@@ -91,17 +89,26 @@ export class Line {
     this.topic = topic;
     this.#context = context;
     this.#delivery = context.delivery;
+    this.#sequencer = new Sequencer(
+      maxHeldEntries,
+      () => 1,
+      (entry, from) => this.#deliver(entry, from),
+      (entry) => {
+        context.counters.publicationsRepeated += entry.run.count;
+      },
+    );
     this.recent = new TopicCache(context.budget, context.maxPublications);
   }
 
   /** Whether it has been read once. */
   get isOpen(): boolean {
-    return this.#epoch !== '';
+    return this.#sequencer.epoch !== '';
   }
 
   /** Where the topic stands here. */
   get position(): Position {
-    return { epoch: this.#epoch, offset: this.#head };
+    const { epoch, head: offset } = this.#sequencer;
+    return { epoch, offset };
   }
 
   get begunAt(): number | null {
@@ -110,23 +117,20 @@ export class Line {
 
   /** A message on the topic's channel. */
   receive(entry: StreamEntry): void {
-    if (this.#held !== null) return this.#hold(entry);
-    if (entry.epoch === this.#epoch && entry.first <= this.#head + 1) return this.#take(entry);
-    void this.catchUp(entry);
+    if (this.#catchingUp === null) this.#sequencer.take(entry);
+    else this.#sequencer.hold(entry);
+    if (this.#hasHole) void this.catchUp();
   }
 
   /** Another node says where the topic stands, a moment after it published. */
   onBeacon({ epoch, offset }: Position): void {
-    if (epoch === this.#epoch && offset <= this.#head) return;
-    if (this.#held === null) void this.catchUp();
+    if (epoch === this.#sequencer.epoch && offset <= this.#sequencer.head) return;
+    if (this.#catchingUp === null) void this.catchUp();
   }
 
   /** Reads what is missing, delivers it, and goes on. Never rejects: where Redis cannot be asked, doubt stays. */
-  catchUp(held?: StreamEntry): Promise<void> {
-    if (this.#catchingUp === null) {
-      this.#held = held === undefined ? [] : [held];
-      this.#catchingUp = this.#catchUp();
-    } else if (held !== undefined) this.#hold(held);
+  catchUp(): Promise<void> {
+    this.#catchingUp ??= this.#catchUp();
     return this.#catchingUp;
   }
 
@@ -135,7 +139,7 @@ export class Line {
    * for one read.
    */
   async reachBack(offset: number): Promise<void> {
-    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#head || this.recent.exceedsAnswer) return;
+    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#sequencer.head || this.recent.exceedsAnswer) return;
     if (this.#backfilling === null) {
       this.#backfilling = this.#backfill().finally(() => {
         this.#backfilling = null;
@@ -176,69 +180,63 @@ export class Line {
     this.#failure = null;
     try {
       await this.#readOn(doubt === 'proof');
-      for (let reads = 1; this.#hasHole(); reads++) {
-        if (reads === maxReads) this.#skipToHeld();
-        else await this.#readOn(false);
+      for (let reads = 1; this.#hasHole; reads++) {
+        if (reads < maxReads) await this.#readOn(false);
+        else this.#skip(Number.POSITIVE_INFINITY);
       }
     } catch (error) {
-      // Redis cannot be asked, which the link has said in the log. What was held is in the history and will be read.
+      // Redis does not respond. The history has what was held: it will be read.
       if (error instanceof ReplyError) this.#failure = error;
       this.casts(doubt === 'none' ? 'tail' : doubt);
-      this.#held = [];
+      this.#sequencer.keep('');
     }
-    // All at once: what comes from here on is taken as it comes.
-    const held = this.#held ?? [];
-    this.#held = null;
     this.#catchingUp = null;
-    for (const entry of held) this.#take(entry);
   }
 
-  /** Whether what is held does not follow what was delivered. */
-  #hasHole(): boolean {
-    let head = this.#head;
-    for (const { epoch, first, last } of this.#held ?? []) {
-      if (epoch !== this.#epoch || first > head + 1) return true;
-      head = Math.max(head, last);
-    }
-    return false;
+  get #hasHole(): boolean {
+    return this.#sequencer.firstHeld < Number.POSITIVE_INFINITY;
   }
 
   async #readOn(mustProve: boolean): Promise<void> {
     const { newest } = this.recent;
-    const isFirst = !this.isOpen;
-    const from = mustProve && !isFirst ? this.#head : this.#head + 1;
-    const stretch = await this.#read(this.#epoch, from);
+    const { epoch, head } = this.#sequencer;
+    const stretch = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
     const { position, entries } = stretch;
-    // What was held of another epoch is in its history, or gone with it.
-    this.#dropStale(position.epoch);
-    if (isFirst) return this.#stand(position);
-    if (position.epoch !== this.#epoch) return this.#beginAnew(stretch);
-    const isProven =
-      !mustProve || this.#head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
-    if (position.offset >= this.#head && isProven) return this.#deliverMissing(stretch);
-    // Under the same epoch, offsets would be taken for what was seen before.
-    await this.#beginAnew(await this.#asked(this.#context.renew(this.topic, this.#epoch)));
+    if (epoch === '') this.#sequencer.restart(position);
+    else if (position.epoch !== epoch) await this.#beginAnew(stretch);
+    else {
+      const isProven =
+        !mustProve || head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
+      if (position.offset >= head && isProven) await this.#deliverMissing(stretch);
+      // Under the same epoch, its offsets would be taken for those of other publications.
+      else await this.#beginAnew(await this.#asked(this.#context.renew(this.topic, epoch)));
+    }
+    this.#sequencer.release();
   }
 
   async #deliverMissing({ position, entries }: Stretch): Promise<void> {
-    if (position.offset === this.#head) return;
+    const sequencer = this.#sequencer;
+    if (position.offset <= sequencer.head) return;
     this.#context.counters.repairs++;
     let publications = 0;
     let outcome: Repair['outcome'] = 'repaired';
     let next = entries;
     let another: Stretch | null = null;
-    while (this.#head < position.offset) {
-      const first = next.find(({ last }) => last > this.#head)?.first ?? position.offset + 1;
-      if (first > this.#head + 1) {
-        outcome = 'gap';
-        this.#skipTo(first - 1);
+    while (sequencer.head < position.offset) {
+      const first = next.find(({ last }) => last > sequencer.head)?.first ?? position.offset + 1;
+      while (first > sequencer.head + 1) {
+        if (this.#skip(first - 1)) outcome = 'gap';
       }
-      const before = this.#head;
-      for (const entry of upToHole(next.filter(({ last }) => last > this.#head))) this.#take(entry, true);
-      publications += this.#head - before;
-      if (this.#head >= position.offset) break;
-      const stretch = await this.#read(this.#epoch, this.#head + 1);
-      if (stretch.position.epoch !== this.#epoch) {
+      const before = sequencer.head;
+      for (const entry of upToHole(next.filter(({ last }) => last > sequencer.head))) {
+        this.#missed = entry;
+        sequencer.take(entry);
+      }
+      this.#missed = null;
+      publications += sequencer.head - before;
+      if (sequencer.head >= position.offset) break;
+      const stretch = await this.#read(sequencer.epoch, sequencer.head + 1);
+      if (stretch.position.epoch !== sequencer.epoch) {
         another = stretch;
         break;
       }
@@ -255,17 +253,19 @@ export class Line {
     const [oldest] = entries;
     this.recent.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
-    this.#stand({ epoch: position.epoch, offset: this.#begunAt });
-    this.#dropStale(position.epoch);
+    this.#sequencer.restart({ epoch: position.epoch, offset: this.#begunAt });
     this.#context.counters.resetsTold++;
     this.#delivery.notifyReset(this.topic, this.position);
     this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     await this.#deliverMissing(stretch);
   }
 
-  /** Rejects if Redis cannot be asked. */
-  #read(epoch: string, from: number): Promise<Stretch> {
-    return this.#asked(this.#context.read(this.topic, epoch, from));
+  /** Rejects if Redis does not respond. */
+  async #read(epoch: string, from: number): Promise<Stretch> {
+    const stretch = await this.#asked(this.#context.read(this.topic, epoch, from));
+    // The stream has what was held of another epoch, or lost it.
+    this.#sequencer.keep(stretch.position.epoch);
+    return stretch;
   }
 
   /** Rejects if the line is forgotten by the time of the answer. */
@@ -275,64 +275,37 @@ export class Line {
     return stretch;
   }
 
-  #skipTo(offset: number): void {
+  /** The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns false if there is none. */
+  #skip(offset: number): boolean {
+    const sequencer = this.#sequencer;
+    sequencer.keep(sequencer.epoch);
+    sequencer.release();
+    if (!sequencer.skip(Math.min(offset, sequencer.firstHeld - 1))) return false;
     this.recent.clear();
-    this.#head = offset;
     this.#context.counters.gapsTold++;
     this.#delivery.notifyGap(this.topic, this.position);
+    sequencer.release();
+    return true;
   }
 
-  /** What is held behind the hole is all that will ever come of it. */
-  #skipToHeld(): void {
-    this.#dropStale(this.#epoch);
-    const first = this.#held?.[0]?.first;
-    if (first !== undefined && first > this.#head + 1) this.#skipTo(first - 1);
-    // A hole among what is held is skipped when it is the first one.
-    const holes = (this.#held ?? []).findIndex(
-      (entry, at, held) => entry.first > (held[at - 1]?.last ?? first ?? 0) + 1,
-    );
-    if (holes > 0) this.#held = (this.#held ?? []).slice(0, holes);
-  }
-
-  #stand({ epoch, offset }: Position): void {
-    this.#epoch = epoch;
-    this.#head = offset;
-  }
-
-  #dropStale(epoch: string): void {
-    this.#held = (this.#held ?? []).filter((held) => held.epoch === epoch);
-  }
-
-  #hold(entry: StreamEntry): void {
-    this.#held?.push(entry);
-    if ((this.#held?.length ?? 0) > maxHeldEntries) this.#held?.shift();
-  }
-
-  /** Delivers an entry of this epoch that does not come behind a hole; what was delivered before is left out. */
-  #take(entry: StreamEntry, wasMissed = false): void {
-    if (entry.last <= this.#head) {
-      this.#context.counters.publicationsRepeated += entry.run.count;
-      return;
-    }
-    // Only what was read may begin before what is wanted: Redis sends and keeps whole entries, and this node takes them whole.
-    const from = this.#head + 1;
-    this.#head = entry.last;
+  #deliver(entry: StreamEntry, from: number): void {
+    const { epoch, first, last } = entry;
     this.recent.append(entry);
-    const { epoch } = this.position;
-    const run = entry.first === from ? entry.run : this.recent.between(from, entry.last);
-    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, wasMissed);
+    // Only an entry that was read may begin before what is wanted: Redis sends and keeps whole entries.
+    const run = first === from ? entry.run : this.recent.between(from, last);
+    if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
   /** What is read is remembered, so that it is read once, also if it is too much for the one who asked. */
   async #backfill(): Promise<void> {
-    const epoch = this.#epoch;
+    const { epoch } = this.#sequencer;
     while (!this.recent.exceedsAnswer) {
       // Where nothing is remembered, the whole history is older.
-      const end = Math.min(this.recent.oldestOffset, this.#head + 1);
+      const end = Math.min(this.recent.oldestOffset, this.#sequencer.head + 1);
       const { entries } = await this.#asked(this.#context.readBack(this.topic, epoch, end - 1));
       const older = fromHole(entries.filter(({ last }) => last < end));
-      const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#head + 1) - 1;
-      if (epoch !== this.#epoch || !isOlder) return;
+      const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#sequencer.head + 1) - 1;
+      if (epoch !== this.#sequencer.epoch || !isOlder) return;
       this.recent.prepend(older);
       // All lines together remember too much: this one is forgotten already.
       if (this.recent.oldestOffset >= end) return;
