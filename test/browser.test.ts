@@ -2,8 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
-import { startNode } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
+import { startNode } from '../broker/test/harness.js';
 import { bundle } from '../client/bundle.js';
 import { hasBrowser, launchBrowser } from './chromium.js';
 

@@ -2,9 +2,10 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
-import { startNode, startRedis } from '@fanfare/local-cluster';
+import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
+import { startNode } from '../broker/test/harness.js';
 import { hasBrowser, launchBrowser } from './chromium.js';
 
 /** Serves what `target` serves, under `/1/`. */
@@ -32,8 +33,8 @@ const figure = (page: Page, name: string) => page.locator('.figure', { has: page
 describe.skipIf(!hasBrowser)('the console', () => {
   it('shows how the node is, and lets one try it', async () => {
     await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_NODE_NAME: 'node-7' } });
-    await using proxy = await startProxy(node.adminUrl);
+    await using node = await startNode({ FANFARE_REDIS_URL: redis.url, FANFARE_NODE_NAME: 'node-7' });
+    await using proxy = await startProxy(`http://127.0.0.1:${node.broker.adminPort}`);
     const browser = await launchBrowser();
     try {
       const page = await browser.newPage();
@@ -66,7 +67,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
       await redis.kill();
       await page.getByText('Not ready: Redis is not connected.').waitFor();
       await figure(page, 'Redis round trip').getByText('broken').waitFor();
-      await node.kill();
+      await node.broker.drain();
       await page.getByText('The node has not responded').waitFor();
     } finally {
       await browser.close();
@@ -75,7 +76,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
 
   it('runs nothing but its own script, and is there with several workers', async () => {
     await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
+    await using node = await startProcess({ redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
     const response = await fetch(`${node.adminUrl}/`);
     expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'sha256-\S+';/);
     expect(await response.text()).not.toMatch(/(src|href)="(https?:)?\//);

@@ -1,7 +1,8 @@
-/** The whole way, as applications go it: node processes, Redis, and the typed client. */
+/** From one typed client through nodes and Redis to another, as applications use them. Nodes that are killed or stopped are processes. */
 import { createClient, type SubscribeOptions } from '@fanfare/client';
-import { Balancer, startNode, startRedis } from '@fanfare/local-cluster';
+import { Balancer, startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
+import { startCluster } from '../broker/test/harness.js';
 
 interface Topics {
   'chat.lobby': { readonly from: string; readonly text: string };
@@ -18,11 +19,10 @@ function next<Event>(subscribe: (listener: (event: Event) => void) => () => void
   });
 }
 
-describe('two node processes with the same Redis', () => {
+describe('nodes with the same Redis', () => {
   it('are one broker for typed clients of either encoding, by callback and by loop', async () => {
-    await using redis = await startRedis();
-    await using first = await startNode({ redisUrl: redis.url });
-    await using second = await startNode({ redisUrl: redis.url });
+    await using cluster = await startCluster({ nodes: 2 });
+    const [first, second] = [cluster.node(0), cluster.node(1)];
     await using backend = createClient<Topics>(first.url);
     await using app = createClient<Topics>(second.url);
     await using page = createClient<Topics>(second.url, { encoding: 'json' });
@@ -42,8 +42,8 @@ describe('two node processes with the same Redis', () => {
 
   it('lose nothing when a node is killed: the client comes back to another one by itself, and goes on where it stopped', async () => {
     await using redis = await startRedis();
-    await using entry = await startNode({ redisUrl: redis.url });
-    const victim = await startNode({ redisUrl: redis.url });
+    await using entry = await startProcess({ redisUrl: redis.url });
+    const victim = await startProcess({ redisUrl: redis.url });
     await using publisher = createClient<Topics>(entry.url);
     await using reader = createClient<Topics>(victim.url, { reconnectBaseDelayMs: 20, reconnectMaxDelayMs: 100 });
     const told: string[] = [];
@@ -56,16 +56,15 @@ describe('two node processes with the same Redis', () => {
     victim.kill();
     await victim.exited;
     await publisher.publish('chat.lobby', { from: 'bob', text: 'meanwhile' });
-    await using _again = await startNode({ redisUrl: redis.url, port: victim.port });
+    await using _again = await startProcess({ redisUrl: redis.url, port: victim.port });
     await publisher.publish('chat.lobby', { from: 'bob', text: 'after' });
     await expect.poll(() => texts).toEqual(['before', 'meanwhile', 'after']);
     expect(told).toEqual([]);
   });
 
   it('lose nothing when Redis is killed and comes back with nothing: publishes wait for it, within their time', async () => {
-    await using redis = await startRedis();
-    await using entry = await startNode({ redisUrl: redis.url });
-    await using exit = await startNode({ redisUrl: redis.url });
+    await using cluster = await startCluster({ nodes: 2 });
+    const [entry, exit] = [cluster.node(0), cluster.node(1)];
     await using publisher = createClient<Topics>(entry.url);
     await using reader = createClient<Topics>(exit.url);
     const told: string[] = [];
@@ -75,12 +74,12 @@ describe('two node processes with the same Redis', () => {
     await subscription.ready;
     await publisher.publish('chat.lobby', { from: 'ann', text: 'before' });
     await expect.poll(() => texts).toEqual(['before']);
-    await redis.kill();
+    await cluster.redis.kill();
     await expect(
       publisher.publish('chat.lobby', { from: 'ann', text: 'given up' }, { timeoutMs: 300 }),
     ).rejects.toMatchObject({ code: 'timeout' });
     const patient = publisher.publish('chat.lobby', { from: 'ann', text: 'patient' });
-    await redis.restart();
+    await cluster.redis.restart();
     await patient;
     await publisher.publish('chat.lobby', { from: 'ann', text: 'after' });
     await expect.poll(() => texts.at(-1)).toBe('after');
@@ -89,20 +88,19 @@ describe('two node processes with the same Redis', () => {
   });
 
   it('tell subscribers of topics without history of a gap when Redis goes and comes back', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_TOPICS: '{"chat.>":{"level":"fast"}}' } });
-    await using reader = createClient<Topics>(node.url);
+    await using cluster = await startCluster({ redis: true, env: { FANFARE_TOPICS: '{"chat.>":{"level":"fast"}}' } });
+    await using reader = createClient<Topics>(cluster.node().url);
     const subscription = reader.subscribe('chat.lobby');
     await subscription.ready;
     const gap = next((listener) => subscription.on('gap', listener));
-    await redis.restart();
+    await cluster.redis.restart();
     expect(await gap).toMatchObject({ reason: 'node' });
   });
 
   it('move clients to the other one when they stop, which notice nothing but the name of their node', async () => {
     await using redis = await startRedis();
-    await using first = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '1000' } });
-    await using second = await startNode({ redisUrl: redis.url });
+    await using first = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '1000' } });
+    await using second = await startProcess({ redisUrl: redis.url });
     // As a load balancer does it: the first node while it answers, then the other one.
     const ports = [first.port, second.port];
     await using balancer = await Balancer.start({ ports, choice: 'first' });
@@ -132,7 +130,7 @@ describe('two node processes with the same Redis', () => {
 
   it('close a client that cannot move with the code that says reconnect', async () => {
     await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '200' } });
+    await using node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '200' } });
     await using client = createClient<Topics>(node.url);
     await client.connect();
     const connecting = next((listener) => client.on('state', listener));
@@ -141,9 +139,8 @@ describe('two node processes with the same Redis', () => {
   });
 
   it('hand out history and then what comes live, each once, while others publish at another node', async () => {
-    await using redis = await startRedis();
-    await using first = await startNode({ redisUrl: redis.url });
-    await using second = await startNode({ redisUrl: redis.url });
+    await using cluster = await startCluster({ nodes: 2 });
+    const [first, second] = [cluster.node(0), cluster.node(1)];
     await using writer = createClient(first.url);
     const accepted = Array.from({ length: 200 }, (_, index) => index + 1);
     await Promise.all(accepted.map((number) => writer.publish('t', number)));
@@ -170,8 +167,8 @@ describe('two node processes with the same Redis', () => {
   });
 
   it('take what a client queues before it knows how long a frame may be', async () => {
-    await using node = await startNode({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
-    await using client = createClient(node.url);
+    await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
+    await using client = createClient(cluster.node().url);
     const topics = Array.from({ length: 100 }, (_, index) => `${'long'.repeat(30)}.${index}`);
     const subscriptions = topics.map((topic) => client.subscribe(topic));
     await Promise.all(topics.slice(0, 20).map((topic) => client.publish(topic, 'x'.repeat(1_000))));
@@ -180,7 +177,8 @@ describe('two node processes with the same Redis', () => {
   });
 
   it('get everything that was sent before a client drains', async () => {
-    await using node = await startNode({});
+    await using cluster = await startCluster();
+    const node = cluster.node();
     await using reader = createClient(node.url);
     const received: unknown[] = [];
     const subscription = reader.subscribe('t', ({ data }) => received.push(data));

@@ -2,8 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
-import { startNode } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
+import { startNode } from '../broker/test/harness.js';
 import { bundle } from '../client/bundle.js';
 import { hasBrowser, launchBrowser } from './chromium.js';
 import { hasFirefox, openFirefox, type Tab } from './firefox.js';
@@ -53,11 +53,6 @@ async function serveNothing() {
   };
 }
 
-async function metric(adminUrl: string, name: string): Promise<number> {
-  const text = await (await fetch(`${adminUrl}/metrics`)).text();
-  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
-}
-
 const browsers = [
   ['Chromium', hasBrowser, openChromium],
   ['Firefox', hasFirefox, openFirefox],
@@ -79,7 +74,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     await using tab = await open();
     await using writer = createClient(node.url);
     await writer.connect();
-    const subscribers = (): Promise<number> => metric(node.adminUrl, 'fanfare_subscriptions');
+    const subscribers = (): Promise<number> => node.metric('fanfare_subscriptions');
     await tab.goto(site.url);
     await tab.evaluate('window.ready');
     await writer.publish('news', 1);
@@ -124,7 +119,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
       ...['notConnected', 'notConnected'],
       [],
     ]);
-    expect(await metric(node.adminUrl, 'fanfare_connections')).toBe(0);
+    expect(await node.metric('fanfare_connections')).toBe(0);
     // The server of the page has no WebSocket.
     await tab.evaluate(`relative.subscribe('a') && 1`);
     await expect
@@ -138,13 +133,12 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
     // What the page may not read, and what the browser says to nobody.
     await using other = await serveNothing();
     await tab.evaluate(`make('ws://${other.host}/ws').subscribe('a') && 1`);
-    const patient = { timeout: 20_000 };
     await expect
-      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
+      .poll(() => tab.evaluate('log.errors.at(-1)'))
       .toMatch(/A server answers at this address, but not with a WebSocket/);
     await tab.evaluate(`make('wss://${other.host}/ws').subscribe('a') && 1`);
     await expect
-      .poll(() => tab.evaluate('log.errors.at(-1)'), patient)
+      .poll(() => tab.evaluate('log.errors.at(-1)'))
       .toMatch(
         `No server answers at this address, or the certificate is not valid for ${other.host}, or the server expects ws: (`,
       );
@@ -169,7 +163,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
 });
 
 it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', async () => {
-  await using node = await startNode({ env: { FANFARE_ORIGINS: 'https://app.example.com' } });
+  await using node = await startNode({ FANFARE_ORIGINS: 'https://app.example.com' });
   await using site = await serve(`
     import { createClient } from '/fanfare.js';
     const client = createClient('${node.url}');

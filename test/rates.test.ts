@@ -1,7 +1,7 @@
 /** Clients that send more than their user may: everything arrives, in order, and the node closes none of them. */
 import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
-import { startNode } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
+import { startNode } from '../broker/test/harness.js';
 import { env, tokenOf } from './tokens.js';
 
 const permissions = { publish: ['>'], subscribe: ['>'] };
@@ -20,7 +20,7 @@ const rates = { FANFARE_PUBLISH_RATE: '300', FANFARE_COMMAND_RATE: '200', FANFAR
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
   it('publishes three times as much as may come at once', async () => {
-    await using node = await startNode({ env: { ...env, ...rates } });
+    await using node = await startNode({ ...env, ...rates });
     await using client = createClient(node.url, { getToken, encoding });
     const ended = closes(client);
     const seen: unknown[] = [];
@@ -34,7 +34,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
 });
 
 it.each([2, 3, 5])('%i clients of one user publish three times as much as may come at once', async (count) => {
-  await using node = await startNode({ env: { ...env, FANFARE_PUBLISH_RATE: '100' } });
+  await using node = await startNode({ ...env, FANFARE_PUBLISH_RATE: '100' });
   const debugged = vi.spyOn(console, 'debug').mockImplementation(() => {});
   const clients = Array.from({ length: count }, () => createClient(node.url, { getToken, debug: true }));
   const ended = clients.map(closes);
@@ -53,7 +53,7 @@ it.each([2, 3, 5])('%i clients of one user publish three times as much as may co
 });
 
 it('a client publishes to many topics, each in order', async () => {
-  await using node = await startNode({ env: { ...env, ...rates } });
+  await using node = await startNode({ ...env, ...rates });
   await using client = createClient(node.url, { getToken });
   const ended = closes(client);
   const seen = new Map<string, unknown[]>();
@@ -71,7 +71,7 @@ it('a client publishes to many topics, each in order', async () => {
 });
 
 it('publications that are answered and not answered, together', async () => {
-  await using node = await startNode({ env: { ...env, ...rates } });
+  await using node = await startNode({ ...env, ...rates });
   await using client = createClient(node.url, { getToken });
   const ended = closes(client);
   const errors: FanfareError[] = [];
@@ -90,9 +90,7 @@ it('publications that are answered and not answered, together', async () => {
 });
 
 it('many clients of one user subscribe to more than may be asked for at once', async () => {
-  await using node = await startNode({
-    env: { ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' },
-  });
+  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' });
   const clients = Array.from({ length: 15 }, () => createClient(node.url, { getToken }));
   const ended = clients.map(closes);
   const subscriptions = clients.flatMap((client) =>
@@ -104,7 +102,7 @@ it('many clients of one user subscribe to more than may be asked for at once', a
 });
 
 it('a client that leaves and joins topics faster than it may ends where it wanted to be', async () => {
-  await using node = await startNode({ env: { ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' } });
+  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' });
   await using client = createClient(node.url, { getToken });
   const ended = closes(client);
   const topics = Array.from({ length: 10 }, (_, index) => `t.${index}`);

@@ -1,19 +1,17 @@
 /** A node that joins gets its share of the connections, and nobody loses anything by it. */
 import { createClient } from '@fanfare/client';
-import { Balancer, findFreePort, type NodeProcess, startNode, startRedis } from '@fanfare/local-cluster';
+import { Balancer, findFreePort, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
+import { startNode, type TestNode } from '../broker/test/harness.js';
 
-async function connectionsOf(node: NodeProcess): Promise<number> {
-  const text = await (await fetch(`${node.adminUrl}/metrics`)).text();
-  return Number(/^fanfare_connections (\d+)$/m.exec(text)?.[1]);
-}
+const connectionsOf = (node: TestNode): Promise<number> => node.metric('fanfare_connections');
 
 it('fills a new node with connections of the others, without a publication lost, twice, or out of order', async () => {
   await using redis = await startRedis();
-  const env = { FANFARE_REBALANCE_RATE: '10', FANFARE_REBALANCE_AFTER_MS: '1000' };
+  const env = { FANFARE_REDIS_URL: redis.url, FANFARE_REBALANCE_RATE: '10', FANFARE_REBALANCE_AFTER_MS: '1000' };
   const secondPort = await findFreePort();
-  await using first = await startNode({ redisUrl: redis.url, env });
-  await using balancer = await Balancer.start({ ports: [first.port, secondPort] });
+  await using first = await startNode(env);
+  await using balancer = await Balancer.start({ ports: [first.broker.port, secondPort] });
   await using publisher = createClient<{ t: number }>(first.url);
   await publisher.connect();
   const readers = Array.from({ length: 24 }, () => {
@@ -26,7 +24,7 @@ it('fills a new node with connections of the others, without a publication lost,
   });
   await Promise.all(readers.map(({ subscription }) => subscription.ready));
   expect(await connectionsOf(first)).toBe(25);
-  await using second = await startNode({ redisUrl: redis.url, env, port: secondPort });
+  await using second = await startNode({ ...env, FANFARE_PORT: String(secondPort) });
   let published = 0;
   while ((await connectionsOf(first)) > 14) await publisher.publish('t', published++);
   await publisher.publish('t', published++);

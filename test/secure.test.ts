@@ -1,9 +1,9 @@
-/** The typed client over TLS with compression, against a node process whose certificate is renewed. */
+/** The typed client over TLS with compression, against a node whose certificate is renewed. */
 import { createClient, type WebSocketConstructor } from '@fanfare/client';
-import { startNode } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { CertificateFolder } from '../broker/test/certificates.js';
+import { startNode } from '../broker/test/harness.js';
 
 /** What NODE_EXTRA_CA_CERTS does for a whole process; and compression, which `ws` offers where the client does not decline it. */
 function trusting(ca: Buffer, extensions: Set<string>): WebSocketConstructor {
@@ -17,7 +17,7 @@ function trusting(ca: Buffer, extensions: Set<string>): WebSocketConstructor {
 
 it('a typed client speaks wss with compression, and does not notice that the certificate is renewed', async () => {
   using folder = new CertificateFolder('first');
-  await using node = await startNode({ env: { ...folder.env, FANFARE_COMPRESSION: 'shared' } });
+  await using node = await startNode({ ...folder.env, FANFARE_COMPRESSION: 'shared' });
   const extensions = new Set<string>();
   await using early = createClient(node.url, { webSocket: trusting(folder.ca, extensions) });
   const states: string[] = [];
@@ -26,9 +26,7 @@ it('a typed client speaks wss with compression, and does not notice that the cer
   await subscription.ready;
   early.on('state', ({ name }) => states.push(name));
   folder.renew('second');
-  await expect
-    .poll(() => node.logs().some((line) => line.includes('"certificateRenewed"')), { timeout: 40_000 })
-    .toBe(true);
+  await expect.poll(() => node.log.some(({ event }) => event === 'certificateRenewed')).toBe(true);
   await using late = createClient(node.url, { encoding: 'json', webSocket: trusting(folder.ca, extensions) });
   const article = { text: 'hello '.repeat(1_000) };
   await late.publish('news', article);

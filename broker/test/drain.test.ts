@@ -2,29 +2,28 @@
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
 const connect = (url: string, count: number): Promise<TestConnection[]> =>
   Promise.all(Array.from({ length: count }, () => TestConnection.open(url)));
 
-describe('a node that gets SIGTERM', () => {
+describe('a node that drains', () => {
   it('invites each client to move at another moment, serves them until they have, and ends then', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
-    await using other = await startNode({ redisUrl: redis.url });
-    await using far = await TestConnection.open(other.url);
-    await far.subscribe('t');
+    await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
+    const node = cluster.node();
+    const far = await cluster.subscriber('t', 1);
     const clients = await connect(node.url, 20);
     const [reader] = clients as [TestConnection];
     await reader.subscribe('t');
-    const stopped = node.stop();
+    const drained = node.broker.drain();
     const delays: number[] = [];
     for (const client of clients) delays.push((await client.next('goaway')).delayMs);
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...delays)).toBeLessThanOrEqual(45_000);
     expect(new Set(delays).size).toBeGreaterThan(15);
-    expect((await fetch(`${node.adminUrl}/readyz`)).status).toBe(503);
+    expect((await node.readiness()).status).toBe(503);
     await expect(TestConnection.open(node.url)).rejects.toThrow();
     // It serves on: subscriptions, publications in both directions.
     expect(await reader.publish('t', 'from here')).toMatchObject({ type: 'published' });
@@ -33,25 +32,39 @@ describe('a node that gets SIGTERM', () => {
     expect(await reader.take('t', 2)).toEqual(['from here', 'to here']);
     expect(await reader.subscribe('new')).toMatchObject({ type: 'subscribed' });
     for (const client of clients) await client.close();
-    expect(await stopped).toBe(0);
+    await within('it has drained', drained);
+    await cluster.node(1).broker.drain({ atOnce: true });
   });
 
   it('closes those that stay in waves, with the code that says reconnect', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({
-      redisUrl: redis.url,
+    await using cluster = await startCluster({
+      redis: true,
       env: { FANFARE_DRAIN_WINDOW_MS: '50', FANFARE_DRAIN_WAVES: '4', FANFARE_DRAIN_WAVE_INTERVAL_MS: '100' },
     });
+    const node = cluster.node();
     const clients = await connect(node.url, 40);
-    const stopped = node.stop();
+    const drained = node.broker.drain();
     for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
-    expect(await stopped).toBe(0);
-    // Of four waves, so that not all come back at once.
-    const waves = node.logs().filter((line) => line.includes('"drainWave"'));
-    expect(waves.map((line) => (JSON.parse(line) as { closed: number }).closed)).toEqual([10, 10, 10, 10]);
+    await within('it has drained', drained);
+    // In four waves, so that not all come back at once.
+    const waves = node.log.filter(({ event }) => event === 'drainWave');
+    expect(waves).toMatchObject([{ closed: 10 }, { closed: 10 }, { closed: 10 }, { closed: 10 }]);
   });
 
-  it('closes all at once when it is asked at a terminal (SIGINT)', async () => {
+  it('counts and logs what it does', async () => {
+    await using cluster = await startCluster({ redis: true, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
+    const node = cluster.node();
+    const clients = await connect(node.url, 3);
+    const drained = node.broker.drain();
+    await until('they are invited', async () => (await node.metric('fanfare_connections_invited_total')) === 3);
+    expect(node.log.some(({ msg }) => msg.includes('asking 3 connections to move within 60000 ms'))).toBe(true);
+    for (const client of clients) await client.close();
+    await within('it has drained', drained);
+  });
+});
+
+describe('a node that is stopped at a terminal (SIGINT)', () => {
+  it('closes all connections at once', async () => {
     await using redis = await startRedis();
     await using node = await startNode({ redisUrl: redis.url });
     const clients = await connect(node.url, 5);
@@ -59,18 +72,5 @@ describe('a node that gets SIGTERM', () => {
     for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await node.exited).toBe(0);
     expect(clients.some(({ inbox }) => inbox.waiting.some(({ type }) => type === 'goaway'))).toBe(false);
-  });
-
-  it('counts and logs what it does', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
-    const clients = await connect(node.url, 3);
-    const stopped = node.stop();
-    await until('they are invited', async () =>
-      (await (await fetch(`${node.adminUrl}/metrics`)).text()).includes('fanfare_connections_invited_total 3'),
-    );
-    expect(node.logs().some((line) => line.includes('asking 3 connections to move within 60000 ms'))).toBe(true);
-    for (const client of clients) await client.close();
-    expect(await stopped).toBe(0);
   });
 });

@@ -19,13 +19,15 @@ export interface ClusterOptions {
   readonly waitReady?: boolean;
 }
 
-export interface TestNode {
+/** Its disposal drains it. */
+export interface TestNode extends AsyncDisposable {
   readonly broker: Broker;
   readonly url: string;
   /** Log lines so far. */
   readonly log: readonly LogLine[];
-  /** What /metrics says of one metric. */
+  /** The value that /metrics has for one metric. Tests that poll ask the node itself, since HTTP costs more than what they wait for. */
   metric(name: string): Promise<number>;
+  /** What /readyz answers. */
   readiness(): Promise<{ status: number; reason: string }>;
 }
 
@@ -117,21 +119,24 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,
   });
-  const broker = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
-  const adminUrl = `http://127.0.0.1:${broker.adminPort}`;
+  const started = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
+  // A test may drain a node that its cluster drains again at the end.
+  let drained: Promise<void> | null = null;
+  const broker: Broker = { ...started, drain: (drainOptions) => (drained ??= started.drain(drainOptions)) };
   return {
     broker,
     url: `${config.tlsCertFile === null ? 'ws' : 'wss'}://127.0.0.1:${broker.port}/ws`,
     log,
     async metric(name) {
-      const text = await (await fetch(`${adminUrl}/metrics`)).text();
+      const text = await broker.metrics();
       const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
       if (line === undefined) throw new Error(`There is no metric ${name}.`);
       return Number(line.slice(name.length + 1));
     },
     async readiness() {
-      const response = await fetch(`${adminUrl}/readyz`);
-      return { status: response.status, reason: ((await response.json()) as { reason: string }).reason };
+      const { isReady, reason } = broker.readiness();
+      return { status: isReady ? 200 : 503, reason };
     },
+    [Symbol.asyncDispose]: () => broker.drain(),
   };
 }

@@ -421,7 +421,7 @@ describe('a node that stops', () => {
     });
     await stopping;
     expect(performance.now() - publishedAt).toBeGreaterThan(6_900);
-    expect(await cluster.node(0).metric('fanfare_nodes')).toBe(2);
+    await until('only two are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 2);
     await admin.flushall();
     await until('it is mended again', async () => (await recoveries()) === 2);
     await publish(await cluster.connect(1), 't', 1);

@@ -38,7 +38,10 @@ describe('the metrics', () => {
     expect(await metric('redis_script_calls_total')).toBeGreaterThanOrEqual(1);
     // Its own channels, and the topic.
     expect(await metric('redis_subscribe_commands_total')).toBe(2);
-    expect(await metric('redis_messages_received_total', 1)).toBe(await metric('relay_seconds_count'));
+    // A message for each run, and the heads of quiet topics that nodes send each other.
+    expect(await metric('redis_messages_received_total', 1)).toBeGreaterThanOrEqual(
+      await metric('relay_seconds_count'),
+    );
     expect(await metric('fanout_seconds_count')).toBeGreaterThanOrEqual(1);
     expect(await metric('relay_connected')).toBe(1);
   });

@@ -7,9 +7,10 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startNode, startRedis } from '@fanfare/local-cluster';
+import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
+import { startCluster } from './harness.js';
 import { run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -39,13 +40,12 @@ describe('the command', () => {
   });
 
   it('says which port is taken instead of sharing it', async () => {
-    await using node = await startNode({});
-    const port = new URL(node.url).port;
-    const { code, err } = await run([], { FANFARE_PORT: port, FANFARE_ADMIN_PORT: '0' });
+    await using cluster = await startCluster();
+    const { port, adminPort } = cluster.node().broker;
+    const { code, err } = await run([], { FANFARE_PORT: String(port), FANFARE_ADMIN_PORT: '0' });
     expect(code).toBe(2);
     expect(err).toContain(`Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use`);
-    const adminPort = new URL(node.adminUrl).port;
-    const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: adminPort });
+    const second = await run([], { FANFARE_PORT: '0', FANFARE_ADMIN_PORT: String(adminPort) });
     expect(second.code).toBe(2);
     expect(second.err).toContain('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.');
   });
@@ -54,7 +54,7 @@ describe('the command', () => {
 describe('a node that listens on more than loopback', () => {
   it('says in the log where the system gives it less than its settings ask for', async () => {
     const env = { FANFARE_MAX_CONNECTIONS: '10000000', FANFARE_AUTH: 'none' };
-    await using node = await startNode({ env: { ...env, FANFARE_HOST: '0.0.0.0' } });
+    await using node = await startProcess({ env: { ...env, FANFARE_HOST: '0.0.0.0' } });
     const told = node.logs().filter((line) => line.includes('"systemLimit"'));
     expect(told.map((line) => JSON.parse(line))).toContainEqual(
       expect.objectContaining({
@@ -64,7 +64,7 @@ describe('a node that listens on more than loopback', () => {
         msg: expect.stringContaining('ulimit'),
       }),
     );
-    await using local = await startNode({ env });
+    await using local = await startProcess({ env });
     expect(local.logs().filter((line) => line.includes('"systemLimit"'))).toEqual([]);
   });
 });
@@ -208,7 +208,7 @@ const noWindow = { FANFARE_DRAIN_WINDOW_MS: '0' };
 describe('a node that gets several signals', () => {
   async function startWithClient(windowMs: string) {
     const redis = await startRedis();
-    const node = await startNode({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: windowMs } });
+    const node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: windowMs } });
     const client = await TestConnection.open(node.url);
     await client.subscribe('t');
     return {
@@ -222,7 +222,6 @@ describe('a node that gets several signals', () => {
   }
 
   it.each([
-    ['SIGTERM', 'SIGTERM'],
     ['SIGTERM', 'SIGHUP'],
     ['SIGHUP', 'SIGHUP'],
   ] as const)('at once (%s, %s) drains once: a supervisor reaches the process twice', async (first, second) => {
@@ -253,97 +252,87 @@ describe('a node that gets several signals', () => {
 });
 
 describe('a node that gets SIGTERM and has no window to drain in', () => {
-  it('closes every connection with the code that says reconnect, and ends with code 0', async () => {
+  it('delivers what it had accepted, closes every connection with the code that says reconnect, and ends with code 0', async () => {
     await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: noWindow });
+    await using node = await startProcess({ redisUrl: redis.url, env: noWindow });
+    await using others = await startCluster({ redis });
+    const reader = await others.subscriber('t');
     const clients = await Promise.all(Array.from({ length: 50 }, () => TestConnection.open(node.url)));
+    const writer = clients[0] as TestConnection;
+    writer.post('t', ...Array.from({ length: 200 }, (_, index) => index));
+    await writer.settle();
     const stopped = node.stop();
     for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await stopped).toBe(0);
+    expect(await reader.take('t', 200)).toEqual(Array.from({ length: 200 }, (_, index) => index));
   });
+});
 
-  it('tells publishers first what became of what it had taken in', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_REDIS_TIMEOUT_MS: '5000', ...noWindow } });
-    await using writer = await TestConnection.open(node.url);
-    await redis.pause();
+describe('a node that drains without a window', () => {
+  it('answers publishers before it closes their connections', async () => {
+    await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
+    const node = cluster.node();
+    const writer = await cluster.connect();
+    await cluster.redis.pause();
     const outcome = writer.publish('t', 'on the link');
-    await until('it is on the link', async () => {
-      const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
-      return /^fanfare_publications_in_total 1$/m.test(metrics);
-    });
-    const stopped = node.stop();
-    await until('it drains', async () => (await fetch(`${node.adminUrl}/readyz`)).status === 503);
-    await redis.resume();
+    await until('it is on the link', async () => (await node.metric('fanfare_publications_in_total')) === 1);
+    const drained = node.broker.drain();
+    await until('it drains', async () => (await node.readiness()).status === 503);
+    await cluster.redis.resume();
     expect(await outcome).toMatchObject({ type: 'published' });
     expect(await within('it is closed', writer.closed)).toEqual(closeReasons.draining);
-    expect(await stopped).toBe(0);
+    await within('it has drained', drained);
   });
 
   it('answers a handshake that comes late with 503 and when to come again', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: { FANFARE_REDIS_TIMEOUT_MS: '5000', ...noWindow } });
-    await using writer = await TestConnection.open(node.url);
-    const late = connect(Number(new URL(node.url).port), '127.0.0.1');
+    await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
+    const node = cluster.node();
+    const writer = await cluster.connect();
+    const late = connect(node.broker.port, '127.0.0.1');
     let answer = '';
     late.on('data', (data) => {
       answer += data;
     });
     await once(late, 'connect');
-    // Draining lasts for as long as Redis does not answer.
-    await redis.pause();
+    // Draining lasts as long as Redis does not answer.
+    await cluster.redis.pause();
     void writer.publish('t', 'on the link').catch(() => undefined);
     await writer.settle();
-    const stopped = node.stop();
-    await until('it drains', async () => (await fetch(`${node.adminUrl}/readyz`)).status === 503);
+    const drained = node.broker.drain();
+    await until('it drains', async () => (await node.readiness()).status === 503);
     late.write(
       'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
     );
     await until('it is answered', () => answer.includes('\r\n\r\n'));
     expect(answer).toContain('503 Service Unavailable');
     expect(answer).toContain('Retry-After: 1');
-    await redis.resume();
-    expect(await stopped).toBe(0);
+    await cluster.redis.resume();
+    await within('it has drained', drained);
     late.destroy();
   });
 
-  it('delivers what it had accepted first', async () => {
-    await using redis = await startRedis();
-    await using node = await startNode({ redisUrl: redis.url, env: noWindow });
-    await using other = await startNode({ redisUrl: redis.url, env: noWindow });
-    await using reader = await TestConnection.open(other.url);
-    await reader.subscribe('t');
-    await using writer = await TestConnection.open(node.url);
-    writer.post('t', ...Array.from({ length: 200 }, (_, index) => index));
-    await writer.settle();
-    expect(await node.stop()).toBe(0);
-    expect(await reader.take('t', 200)).toEqual(Array.from({ length: 200 }, (_, index) => index));
-  });
-
   it('does not wait longer than its drain timeout for a client that does not answer', async () => {
-    await using node = await startNode({ env: { FANFARE_DRAIN_TIMEOUT_MS: '200' } });
-    await using client = await TestConnection.open(node.url);
+    await using cluster = await startCluster({ env: { FANFARE_DRAIN_TIMEOUT_MS: '200' } });
+    const client = await cluster.connect();
     client.socket.pause();
-    expect(await node.stop()).toBe(0);
+    await within('it has drained', cluster.node().broker.drain());
+    client.socket.resume();
   });
 
-  it('is not ready any more and lets nobody in, while it drains', async () => {
-    await using node = await startNode({ env: { FANFARE_DRAIN_TIMEOUT_MS: '3000' } });
-    await using client = await TestConnection.open(node.url);
+  it('is not ready any more and accepts no connection while it drains', async () => {
+    await using cluster = await startCluster({ env: { FANFARE_DRAIN_TIMEOUT_MS: '60000' } });
+    const node = cluster.node();
+    const client = await cluster.connect();
     await client.subscribe('t');
     client.socket.pause();
-    // More than the kernel buffers: the close frame cannot be sent, so that draining lasts.
-    await using writer = await TestConnection.open(node.url);
+    // More than the kernel buffers: the close frame cannot be sent, so draining lasts.
+    const writer = await cluster.connect();
     for (let frame = 0; frame < 200; frame++) writer.post('t', 'x'.repeat(60_000));
     await writer.settle();
-    const stopped = node.stop();
-    const status = await until('readiness fails', async () => {
-      const response = await fetch(`${node.adminUrl}/readyz`).catch(() => null);
-      return response === null || response.status === 503 ? (response?.status ?? 'gone') : false;
-    });
-    expect(status).toBe(503);
+    const drained = node.broker.drain();
+    await until('readiness fails', async () => (await node.readiness()).status === 503);
     await expect(TestConnection.open(node.url)).rejects.toThrow();
     client.socket.resume();
-    expect(await stopped).toBe(0);
+    await within('it has drained', drained);
   });
 });

@@ -1,7 +1,8 @@
-/** Waiting for what should happen, never for time to pass: with a deadline, so that what does not happen fails with a sentence. */
+/** Waits for an event, never for time to pass. Each wait has a deadline, so that an event that does not happen fails with a sentence. */
+import { setTimeout as delay } from 'node:timers/promises';
 
-/** Longest wait for anything, in milliseconds. */
-export const deadlineMs = 40_000;
+/** Longest wait for anything, in milliseconds. Only what hangs reaches it. */
+export const deadlineMs = 90_000;
 
 /** The promise's value, or an error that names what did not happen in time. */
 export async function within<Value>(what: string, promise: Promise<Value>, timeoutMs = deadlineMs): Promise<Value> {
@@ -16,31 +17,36 @@ export async function within<Value>(what: string, promise: Promise<Value>, timeo
   }
 }
 
-/** Resolves with the first value of `read` that is neither false, null nor undefined; looks again every few milliseconds. */
+/**
+ * Resolves with the first value of `read` that is not false, null or undefined. It looks again after a few milliseconds, and less often as
+ * the wait gets longer: hundreds of tests that poll a node's metrics would otherwise cost more than what they wait for.
+ */
 export async function until<Value>(
   what: string,
   read: () => Value | Promise<Value>,
   timeoutMs = deadlineMs,
 ): Promise<Exclude<Value, false | null | undefined>> {
   const deadline = Date.now() + timeoutMs;
-  while (Date.now() < deadline) {
+  for (let pauseMs = 2; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.3, 25)) {
     const value = await read();
     if (value !== false && value !== null && value !== undefined) {
       return value as Exclude<Value, false | null | undefined>;
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await delay(pauseMs);
   }
   throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`);
 }
 
-/** Hands out items in order, to whoever asks, as they come. */
+/** Hands out items in the order of their arrival. */
 export class Inbox<Item> {
   readonly #items: Item[] = [];
-  #wake: () => void = () => undefined;
+  #waiters: (() => void)[] = [];
 
   push(item: Item): void {
     this.#items.push(item);
-    this.#wake();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const wake of waiters) wake();
   }
 
   /** Items that nobody has taken yet. */
@@ -58,13 +64,7 @@ export class Inbox<Item> {
         for (;;) {
           const index = this.#items.findIndex(fits);
           if (index >= 0) return this.#items.splice(index, 1)[0] as Item;
-          await new Promise<void>((resolve) => {
-            const previous = this.#wake;
-            this.#wake = () => {
-              previous();
-              resolve();
-            };
-          });
+          await new Promise<void>((resolve) => this.#waiters.push(resolve));
         }
       })(),
     );

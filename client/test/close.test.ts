@@ -218,7 +218,7 @@ it('a process ends by itself after close(), and lives while it is connected', as
   `;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], {
     cwd: import.meta.dirname,
-    timeout: 10_000,
+    timeout: 60_000,
   });
   expect(stdout).toBe('alive\n');
 });

@@ -47,7 +47,7 @@ describe('runs the examples', () => {
   it.each(examples.map((code, index) => [index + 1, code] as const))('example %i', async (_number, code) => {
     await using node = await startTestNode({ hasHistory: true });
     const script = (await transform(code.replaceAll('ws://127.0.0.1:8080/ws', node.url), { loader: 'ts' })).code;
-    const options = { cwd: import.meta.dirname, timeout: 10_000 };
+    const options = { cwd: import.meta.dirname, timeout: 60_000 };
     const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], options);
     expect(stderr).toBe('');
     expect((await node.connection()).commands.some(({ type }) => type === 'publish')).toBe(true);

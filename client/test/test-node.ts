@@ -401,11 +401,11 @@ function encodingOf(subprotocol: string): Encoding | null {
   return subprotocol === subprotocols.json ? 'json' : null;
 }
 
-export const waiting = { timeout: 10_000, interval: 2 } as const;
+export const waiting = { timeout: 60_000, interval: 4 } as const;
 
-/** Waits until the condition holds, 10 s at most. */
+/** Waits until the condition holds, a minute at most. */
 export async function until(condition: () => boolean): Promise<void> {
   await vi.waitFor(() => {
-    if (!condition()) throw new Error(`Not within 10 s: ${condition}`);
+    if (!condition()) throw new Error(`Not within a minute: ${condition}`);
   }, waiting);
 }

@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startNode } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
+import { startNode } from '../../broker/test/harness.js';
 
 function start(
   program: string,

@@ -1,117 +1,145 @@
 /**
- * One cause, one page: real nodes, a real Redis and a real Prometheus with our rules. Prometheus runs 15 times as fast as in production: all of its
- * durations, those of the rules included, are a fifteenth.
+ * One cause, one page: metrics of real nodes at a real Redis, judged by our rules. promtool evaluates them as if a scrape had been made every
+ * 15 seconds, as in production, however long the nodes took on this machine.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  Child,
-  findFreePort,
-  type NodeProcess,
-  type RedisProcess,
-  redisCommand,
-  startNode,
-  startRedis,
-} from '@fanfare/local-cluster';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { startCluster, type TestCluster } from '../../broker/test/harness.js';
 import { until } from '../../broker/test/wait.js';
 import { findProgram, missingPrograms } from './programs.js';
-import { PrometheusApi, rulesFile } from './prometheus.js';
+import { rulesFile } from './prometheus.js';
 
-const speedUp = 15;
-const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
+const intervalSeconds = 15;
+/** Scrapes of each phase: two minutes, longer than every page about a node waits. */
+const scrapesOfPhase = 8;
+/** Between two scrapes, so that counters move. */
+const pauseMs = 100;
 
-/** `for: 1m` and `[10m]` become `for: 4s` and `[40s]`. */
-function accelerate(rules: string): string {
-  return rules.replace(/(for: |\[)(\d+)([smh])\b/g, (_, before: string, count: string, unit: string) => {
-    return `${before}${Math.ceil((Number(count) * (unitSeconds[unit] ?? 0)) / speedUp)}s`;
-  });
+/** The metrics of all nodes, scrape by scrape. */
+class Scrapes {
+  readonly #cluster: TestCluster;
+  readonly #rules: string;
+  readonly #series = new Map<string, number[]>();
+  count = 0;
+
+  constructor(cluster: TestCluster, rules: string) {
+    this.#cluster = cluster;
+    this.#rules = rules;
+  }
+
+  async phase(): Promise<void> {
+    for (let scrape = 0; scrape < scrapesOfPhase; scrape++) {
+      for (const [index, { broker }] of this.#cluster.nodes.entries()) {
+        const labels = `job="fanfare",instance="node-${index}"`;
+        this.#add(`up{${labels}}`, 1);
+        for (const [, name = '', more = '', value] of (await broker.metrics()).matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm))
+          if (this.#rules.includes(name)) this.#add(`${name}{${[labels, more].filter(Boolean).join()}}`, Number(value));
+      }
+      this.count++;
+      await delay(pauseMs);
+    }
+  }
+
+  /** In the notation of `promtool test rules`: `_` is a scrape without the series. */
+  series(): object[] {
+    return [...this.#series].map(([series, values]) => ({
+      series,
+      values: Array.from({ length: this.count }, (_, index) => values[index] ?? '_').join(' '),
+    }));
+  }
+
+  #add(series: string, value: number): void {
+    const values = this.#series.get(series) ?? [];
+    values[this.count] = value;
+    this.#series.set(series, values);
+  }
 }
 
-const missing = missingPrograms('redis-server', 'prometheus');
-
-describe.skipIf(missing !== '')(`alerts, with a real Prometheus${missing}`, () => {
-  let folder: string;
-  let redis: RedisProcess;
-  let nodes: NodeProcess[];
-  let server: Child;
-  let prometheus: PrometheusApi;
-
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'fanfare-alerts-'));
-    redis = await startRedis();
-    nodes = await Promise.all([startNode({ redisUrl: redis.url }), startNode({ redisUrl: redis.url })]);
-    await writeFile(join(folder, 'alerts.yml'), accelerate(await readFile(rulesFile, 'utf8')));
-    const targets = nodes.map(({ adminPort }) => `127.0.0.1:${adminPort}`);
-    const configuration = {
-      global: { scrape_interval: '1s', evaluation_interval: '1s' },
-      rule_files: ['alerts.yml'],
-      scrape_configs: [{ job_name: 'fanfare', static_configs: [{ targets }] }],
-    };
-    await writeFile(join(folder, 'prometheus.yml'), JSON.stringify(configuration));
-    const address = `127.0.0.1:${await findFreePort()}`;
-    server = new Child({
-      command: [
-        findProgram('prometheus') ?? '',
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
-        `--web.listen-address=${address}`,
-      ],
-    });
-    prometheus = new PrometheusApi(`http://${address}`);
-    // Prometheus finds its targets after five seconds, and pages that there are none before that.
-    await becomesTrue('fanfare_ready == 1 unless on () ALERTS{severity="page"}');
-  });
-
-  afterAll(async () => {
-    await server?.kill();
-    for (const node of nodes ?? []) await node.kill();
-    await redis?.[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  /** Waits until the expression is true of both nodes. */
-  const becomesTrue = (expression: string): Promise<true> =>
-    until(
-      expression,
-      async () => {
-        await delay(200);
-        return (await prometheus.query(expression).catch(() => [])).length === nodes.length;
-      },
-      25_000,
-    );
-
-  /** The names of the pages that were sent since then, with their instances. */
-  const pagesSince = async (startMs: number): Promise<string[]> => {
-    const firing = 'ALERTS{severity="page", alertstate="firing"}';
-    const series = await prometheus.queryRange(firing, startMs / 1_000, Date.now() / 1_000, 1);
-    return series.map(({ metric }) => [metric['alertname'], metric['instance']].filter(Boolean).join(' '));
+/** Runs `fail` and `heal` between two phases without a fault. Expects that the nodes cause this page and no other. */
+async function expectOnePage(
+  page: string,
+  fail: (cluster: TestCluster) => Promise<unknown>,
+  heal: (cluster: TestCluster) => Promise<unknown>,
+): Promise<void> {
+  const env = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' };
+  await using cluster = await startCluster({ nodes: 2, env });
+  const scrapes = new Scrapes(cluster, await readFile(rulesFile, 'utf8'));
+  const untilAll = async (status: number): Promise<void> => {
+    for (const node of cluster.nodes)
+      await until(`/readyz is ${status}`, async () => (await node.readiness()).status === status);
   };
+  await scrapes.phase();
+  await fail(cluster);
+  await untilAll(503);
+  await scrapes.phase();
+  await heal(cluster);
+  await untilAll(200);
+  await scrapes.phase();
 
-  /** Longer than every page about a node waits: 1 minute of Prometheus. */
-  const isLongAway = 'max_over_time(fanfare_ready[8s]) == 0';
-  const isLongBack = 'min_over_time(fanfare_ready[12s]) == 1';
+  const pages = 'ALERTS{severity="page"}';
+  const firing = 'ALERTS{severity="page", alertstate="firing"}';
+  const at = (scrape: number): string => `${scrape * intervalSeconds}s`;
+  const empty = (expr: string, scrape: number): object => ({ expr, eval_time: at(scrape), exp_samples: [] });
+  const [failedAt, healedAt] = [scrapesOfPhase, 2 * scrapesOfPhase];
+  const every = Array.from({ length: scrapes.count }, (_, scrape) => scrape);
+  const test = {
+    rule_files: [rulesFile],
+    evaluation_interval: at(1),
+    tests: [
+      {
+        interval: at(1),
+        input_series: scrapes.series(),
+        promql_expr_test: [
+          ...every.slice(0, failedAt).map((scrape) => empty(pages, scrape)),
+          ...every.map((scrape) => empty(`${firing} unless ALERTS{alertname="${page}"}`, scrape)),
+          {
+            expr: `count by (alertname) (${firing})`,
+            eval_time: at(healedAt - 1),
+            exp_samples: [{ labels: `{alertname="${page}"}`, value: 1 }],
+          },
+          empty(pages, scrapes.count - 1),
+        ],
+      },
+    ],
+  };
+  const folder = await mkdtemp(join(tmpdir(), 'fanfare-alerts-'));
+  try {
+    const file = join(folder, 'test.yml');
+    await writeFile(file, JSON.stringify(test));
+    const { status, stdout, stderr } = spawnSync(findProgram('promtool') ?? '', ['test', 'rules', file], {
+      encoding: 'utf8',
+    });
+    expect(status, stdout + stderr).toBe(0);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
 
-  it('sends one page if Redis is out of memory, which names the cause', async () => {
-    const startMs = Date.now();
-    await redisCommand(redis.port, ['CONFIG', 'SET', 'maxmemory', '1']);
-    await becomesTrue(isLongAway);
-    expect(await pagesSince(startMs)).toEqual(['FanfareRedisOutOfMemory']);
-    await redisCommand(redis.port, ['CONFIG', 'SET', 'maxmemory', '0']);
-    await becomesTrue(isLongBack);
-    expect(await pagesSince(startMs)).toEqual(['FanfareRedisOutOfMemory']);
-    expect(await prometheus.query('ALERTS{severity="page"}')).toEqual([]);
-  });
+async function setMaxMemory({ redis }: TestCluster, bytes: number): Promise<void> {
+  const admin = new Redis(redis.url);
+  await admin.config('SET', 'maxmemory', bytes);
+  admin.disconnect();
+}
 
-  it('sends one page if Redis does not answer', async () => {
-    const startMs = Date.now();
-    await redis.pause();
-    await becomesTrue(isLongAway);
-    expect(await pagesSince(startMs)).toEqual(['FanfareRedisUnavailable']);
-    await redis.resume();
-    await becomesTrue(isLongBack);
-    expect(await pagesSince(startMs)).toEqual(['FanfareRedisUnavailable']);
-  });
+const missing = missingPrograms('redis-server', 'promtool');
+
+describe.skipIf(missing !== '')(`the alerts, with the metrics of two nodes${missing}`, () => {
+  it('send one page if Redis is out of memory, which names the cause', () =>
+    expectOnePage(
+      'FanfareRedisOutOfMemory',
+      (cluster) => setMaxMemory(cluster, 1),
+      (cluster) => setMaxMemory(cluster, 0),
+    ));
+
+  it('send one page if Redis does not answer', () =>
+    expectOnePage(
+      'FanfareRedisUnavailable',
+      ({ redis }) => redis.pause(),
+      ({ redis }) => redis.resume(),
+    ));
 });

@@ -90,14 +90,12 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     expect(files.filter((file) => /\/uws_[^/]*\.node$/.test(file))).toEqual([
       `node_modules/uWebSockets.js/${platform}`,
     ]);
-    const ours = files.filter(
-      (file) => !file.startsWith('node_modules') && statSync(join(image.folder, file)).isFile(),
-    );
+    const ours = files.filter((file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile());
     expect(
       ours.filter((file) => !/^(broker|protocol)\/dist\/.*\.js$|^broker\/lua\/|^LICENSE$|package.*\.json$/.test(file)),
     ).toEqual([]);
     const packages = readdirSync(join(image.folder, 'node_modules'));
-    expect(packages).toEqual(expect.arrayContaining(['ioredis', 'pino', 'prom-client', 'zod']));
+    expect(packages).toEqual(expect.arrayContaining(['ioredis', 'pino', 'prom-client', 'uWebSockets.js']));
     expect(packages.filter((name) => ['typescript', 'vitest', 'testcontainers', '@types'].includes(name))).toEqual([]);
     const { stdout } = await run('du', ['-s', '--block-size=1M', image.folder]);
     expect(Number.parseInt(stdout, 10)).toBeLessThan(60);
@@ -127,7 +125,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
       );
     await using node = new Child({ command: command('ENTRYPOINT'), cwd: image.folder, env });
     expect(
-      await node.find((line) => (line.includes('"listening"') ? true : null), AbortSignal.timeout(15_000)),
+      await node.find((line) => (line.includes('"listening"') ? true : null), AbortSignal.timeout(60_000)),
       node.explain('It does not listen.'),
     ).toBe(true);
     const status = readFileSync(`/proc/${node.pid}/status`, 'utf8');
@@ -142,7 +140,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     await subscription.ready;
     await client.publish('news', { title: 'from an image' });
     await expect.poll(() => received).toEqual([{ title: 'from an image' }]);
-    expect(await node.stop(15_000), node.explain('It did not end well.')).toBe(0);
+    expect(await node.stop(60_000), node.explain('It did not end well.')).toBe(0);
     expect(node.logs().join('\n')).toContain('"stopped"');
     expect(await isHealthy()).toBe(false);
   });

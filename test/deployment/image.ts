@@ -1,7 +1,7 @@
-/** What `docker build` does with our Dockerfile, done without a container engine: folders for stages, as a user without rights. */
+/** Does what `docker build` does with our Dockerfile, without a container engine: each stage is a folder. */
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,19 +15,15 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
-/** Makes a command one of a user without rights. The signal on the end of the parent is lost where the user changes: it is asked for anew. */
+/** Runs a command as a user without rights. A change of the user clears the parent death signal, so it is set again. */
 export const unprivileged: readonly string[] = isRoot
   ? ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--pdeathsig', 'KILL', '--']
   : [];
 
-const registry = spawnSync('npm', ['config', 'get', 'registry'], { cwd: root, encoding: 'utf8' }).stdout.trim();
-
-/** What is missing here to build the image, in a sentence; null: nothing. */
+/** Why the image cannot be run here, in a sentence; null if it can. */
 export function whatIsMissing(): string | null {
   const [node = '', ...args] = [...unprivileged, process.execPath, '--version'];
-  if (spawnSync(node, args).status !== 0) return 'A user without rights cannot start node here.';
-  const asked = spawnSync('npm', ['view', 'uwebsockets', 'name'], { cwd: root });
-  return asked.status === 0 ? null : 'npm has no registry here.';
+  return spawnSync(node, args).status === 0 ? null : 'A user without rights cannot start node here.';
 }
 
 /** Whether `.dockerignore` leaves a file in the context: the last pattern that matches it, or a folder that it is in, decides. */
@@ -61,7 +57,7 @@ export class Image implements AsyncDisposable {
   static async build(dockerfile: string): Promise<Image> {
     const whole = await mkdtemp(join(tmpdir(), 'fanfare-image-'));
     try {
-      // Whoever builds must reach it, and `mkdtemp` lets in its owner only.
+      // `mkdtemp` gives access to its owner only, and the node runs as another user.
       await chmod(whole, 0o755);
       const context = await makeContext(join(whole, 'context'), dockerfile);
       const stages = stagesOf(await readFile(join(root, dockerfile), 'utf8'));
@@ -116,11 +112,10 @@ async function makeContext(folder: string, dockerfile: string): Promise<string> 
   return folder;
 }
 
-/** Carries out COPY and RUN, and answers the working directory. */
+/** Runs COPY and RUN, and returns the working directory. */
 async function carryOut(stage: Stage, system: string, context: string, whole: string): Promise<string> {
   let folder = system;
-  const home = join(whole, 'home');
-  for (const path of [system, home]) await makeOwn(path);
+  await makeOwn(system);
   for (const instruction of stage.instructions) {
     const words = instruction.getRawArgumentsContent() ?? '';
     switch (instruction.getKeyword()) {
@@ -135,18 +130,42 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
         break;
       }
       case 'RUN': {
-        const [program = '', ...args] = [...unprivileged, 'sh', '-e', '-c', words];
-        await run(program, args, {
-          cwd: folder,
-          maxBuffer: 16_777_216,
-          env: { ...process.env, HOME: home, npm_config_cache: join(home, 'npm'), npm_config_registry: registry },
-        });
+        const [install, flags = ''] = /npm ci ([^&]*)/.exec(words) ?? [];
+        if (install !== undefined) await installPackages(folder, flags.split(/[\s\\]+/).filter(Boolean));
+        await run('sh', ['-e', '-c', install === undefined ? words : words.replace(install, 'true ')], { cwd: folder });
         break;
       }
-      default: // What the others say goes into the image's description.
+      default: // The other instructions describe the image.
     }
   }
   return folder;
+}
+
+/**
+ * Takes the packages that `npm ci` installs from the repository's own `node_modules`, which `npm ci` has filled: to install them again
+ * takes half a minute of a processor. Those that the image ships are copied. A stage that builds gets links to all of them.
+ */
+async function installPackages(folder: string, flags: readonly string[]): Promise<void> {
+  const isShipped = flags.includes('--omit=dev');
+  for (const path of isShipped ? await packagesOf(flags) : await allPackages(flags)) {
+    const [source, target] = [join(root, path), join(folder, path)];
+    await mkdir(dirname(target), { recursive: true });
+    // Workspaces are relative links, and lead to those in `folder`.
+    if (isShipped || path.endsWith('/@fanfare')) await run('cp', ['-R', '--no-dereference', source, target]);
+    else await symlink(source, target);
+  }
+}
+
+/** Paths of the packages that `npm ci` installs with these flags, without those that another package contains. */
+async function packagesOf(flags: readonly string[]): Promise<string[]> {
+  const { stdout } = await run('npm', ['ls', '--all', '--parseable', ...flags], { cwd: root, maxBuffer: 16_777_216 });
+  const paths = stdout.split('\n').map((path) => path.slice(root.length));
+  return paths.filter((path) => path.split('node_modules/').length === 2);
+}
+
+async function allPackages(flags: readonly string[]): Promise<string[]> {
+  const ofWorkspaces = flags.map((word) => join(word, 'node_modules')).filter((path) => existsSync(join(root, path)));
+  return [...(await readdir(join(root, 'node_modules'))).map((name) => join('node_modules', name)), ...ofWorkspaces];
 }
 
 /** As Docker does: the content of a folder; a file into a target that ends in `/`, else under that name. */

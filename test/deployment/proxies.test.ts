@@ -26,6 +26,10 @@ import { findProgram, missingPrograms } from './programs.js';
 
 const hosts = ['127.0.0.11', '127.0.0.12'] as const;
 
+/** Timeouts for nodes that do not answer. On a busy machine those that are well may take longer; those that are killed refuse at once. */
+const answerTimeouts =
+  /(?<=(?:proxy_connect_timeout|proxy_next_upstream_timeout|health_timeout|dial_timeout|timeout (?:connect|check)) )\d+s/g;
+
 /** Longer than the 4 s after which these nodes ping, and much shorter than in production. */
 const idleTimeoutSeconds = 6;
 
@@ -114,6 +118,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       .replaceAll('8080', String(nodes[0]?.port))
       .replaceAll('8081', String(nodes[0]?.adminPort))
       .replace(/(?<=^\s*(?:listen |bind :|:|https:\/\/127.0.0.1:))(?:80|443)\b/gm, String(port))
+      .replace(answerTimeouts, '60s')
       .replace(idleTimeouts, `${idleTimeoutSeconds}s`);
     const own = await mkdtemp(join(folder, 'proxy-'));
     await writeFile(join(own, file), adapt(text, own));
@@ -254,13 +259,13 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       }
       const [, second] = nodes;
       let isStopped = false;
-      const stopping = second?.stop(30_000).finally(() => {
+      const stopping = second?.stop().finally(() => {
         isStopped = true;
       });
       const coming = comeUntil(() => isStopped);
       const accepted: number[] = [];
       for (let number = 0; !isStopped; number++) {
-        await clients[number % clients.length]?.publish('orders', number);
+        await clients[number % clients.length]?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
       }
       expect(await stopping).toBe(0);
@@ -348,7 +353,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
 /** The node that a client which connects now is on, or why it is not. */
 function newcomer(url: string): Promise<string> {
   return new Promise((resolve) => {
-    const socket = new WebSocket(url, { handshakeTimeout: 5_000, rejectUnauthorized: false });
+    const socket = new WebSocket(url, { handshakeTimeout: 60_000, rejectUnauthorized: false });
     socket.once('open', () => socket.send('{"type":"connect","id":1}'));
     socket.once('message', (message) => {
       socket.close();

@@ -73,11 +73,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
 
   it('is read by Prometheus, which takes our alerts', async () => {
     await expect
-      .poll(async () => (await prometheus.targets()).map(({ health }) => health), { timeout: 40_000 })
+      .poll(async () => (await prometheus.targets()).map(({ health }) => health))
       .toEqual(nodes.map(() => 'up'));
     const alerts = alertsOf(readFileSync(rulesFile, 'utf8')).map(({ alert }) => alert);
     await expect
-      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]), { timeout: 40_000 })
+      .poll(async () => (await prometheus.alerts()).map(({ name, health }) => [name, health]))
       .toEqual(alerts.map((name) => [name, 'ok']));
   });
 
@@ -95,7 +95,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       );
       return found.flat();
     };
-    await expect.poll(empty, { timeout: 30_000, interval: 500 }).toEqual([]);
+    await expect.poll(empty, { interval: 500 }).toEqual([]);
   });
 
   it('loses nothing when a node drains behind the balancer while clients publish', async () => {
@@ -111,13 +111,13 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       }
       const node = topology.child('fanfare-2');
       let isStopped = false;
-      const stopping = node.stop(30_000).finally(() => {
+      const stopping = node.stop(60_000).finally(() => {
         isStopped = true;
       });
       const accepted: number[] = [];
       for (let number = 0; !isStopped; number++) {
         const publisher = clients[number % clients.length];
-        await publisher?.publish('orders', number);
+        await publisher?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
       }
       expect(await stopping, node.explain('It did not end well.')).toBe(0);
@@ -128,9 +128,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       expect(topology.child('demo').hasExited).toBe(false);
       expect((await fetch(admin('/healthz'))).status).toBe(200);
       await expect
-        .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length), {
-          timeout: 40_000,
-        })
+        .poll(() => prometheus.query('ALERTS{alertname="FanfareNodeDown"}').then(({ length }) => length))
         .toBe(1);
     } finally {
       await Promise.all(clients.map((client) => client.close()));

@@ -846,7 +846,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '...(canDieWithSupervisor ? dieWithSupervisor : []),',
     replace: '',
     testFile: 'broker/test/workers.test.ts',
-    test: 'also one that is stopped',
+    test: 'one worker hangs and the other one is stopped',
   },
   {
     name: 'revoking here first',

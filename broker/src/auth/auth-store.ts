@@ -9,7 +9,7 @@ export const reportedForMs = 90_000;
 export interface AuthStore {
   /**
    * Revokes at this node immediately, and at all other nodes within a second. Rejects with {@link AuthError} `unavailable` if they cannot be
-   * reached: the revocation is then valid at this node, and the store retries until it is closed.
+   * reached. The revocation is then valid at this node, and the store retries until it is closed.
    */
   revoke(revocation: Revocation): Promise<void>;
 

@@ -28,8 +28,8 @@ const leastSeconds = 3_600;
 const nodeClockSeconds = 60;
 
 /**
- * How long a revocation must be kept, in milliseconds: as long as a token that was issued before it can be valid. The clock skew counts twice:
- * tokens issued up to the skew later are revoked too, and each token is accepted for the skew longer than its lifetime.
+ * How long a revocation must be kept, in milliseconds: as long as a token that was issued before it can be valid. The clock skew counts twice.
+ * Tokens issued up to the skew later are revoked too, and each token is accepted for longer than its lifetime, by the skew.
  */
 export function keptForMs(issuers: readonly Pick<Issuer, 'maxLifetimeSeconds' | 'clockSkewSeconds'>[]): number {
   const seconds = issuers.map(({ maxLifetimeSeconds, clockSkewSeconds }) => maxLifetimeSeconds + 2 * clockSkewSeconds);

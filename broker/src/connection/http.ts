@@ -7,7 +7,7 @@ export type ReadHeader = (name: string) => string;
 
 /**
  * Reads the headers. Several lines of one name are joined as one list (RFC 9110 section 5.3). `getHeader` of uWebSockets returns the first line
- * only: a client could hide the `X-Forwarded-For` of a proxy behind its own, and a second origin would not be checked.
+ * only. A client could then hide the `X-Forwarded-For` of a proxy behind its own, and a second origin would not be checked.
  */
 export function headersOf(request: HttpRequest): ReadHeader {
   const headers = new Map<string, string>();

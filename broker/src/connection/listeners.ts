@@ -1,6 +1,6 @@
 /**
- * The ports that clients connect to, with TLS if there is a certificate. uWebSockets reads the files of a certificate only once for each app, so a new
- * certificate needs a new app, which listens on the same port in place of the previous one.
+ * The port that clients connect to, with TLS if there is a certificate. An app of uWebSockets reads the files of its certificate only once. So a new
+ * certificate needs a new app, which replaces the previous one on the same port.
  */
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Frame } from '@fanfare/protocol';

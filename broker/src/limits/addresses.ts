@@ -69,8 +69,8 @@ export class Addresses {
   }
 
   /**
-   * The address of a client: that of the socket, or if that is a trusted proxy, the last one in `X-Forwarded-For` that is not a trusted proxy.
-   * Anyone can have written the entries before it.
+   * The address of a client: that of the socket, unless it is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is not a trusted
+   * proxy. Anyone can have written the entries before it.
    */
   clientOf(remote: string, forwardedFor: string): Client {
     const hops = forwardedFor === '' ? [] : forwardedFor.split(',');

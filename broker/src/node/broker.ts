@@ -274,7 +274,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
   };
 }
 
-// The parts that not every node needs are loaded only if they are used: their libraries take most of the time and memory of a start.
+// Parts that not every node needs are loaded only if they are used. Their libraries take most of the time and memory of a start.
 
 async function startTracing(config: Config, log: Log, counters: Counters): Promise<Tracing | null> {
   const { tracingUrl, tracingRatio, nodeName } = config;

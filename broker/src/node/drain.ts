@@ -14,8 +14,8 @@ export interface DrainSettings {
 }
 
 /**
- * The longest time to drain with these settings, in milliseconds: to move clients, to close the others, and until no other node needs what it
- * remembers (`retire` in relay.ts). Without the time that Redis takes.
+ * The longest time to drain with these settings, in milliseconds, without the time that Redis takes. It includes the wait until no other node needs the
+ * memory of this one (`retire` in relay.ts).
  */
 export function longestDrainMs({
   drainWindowMs,

@@ -26,6 +26,10 @@ export interface TracingSettings {
   readonly tracingUrl: string;
   readonly tracingRatio: number;
   readonly nodeName: string;
+  /** How often spans are sent, in milliseconds. Default: 1,000. */
+  readonly sendIntervalMs?: number;
+  /** How long the collector may take to answer, in milliseconds. Default: {@link collectorTimeoutMs}. */
+  readonly timeoutMs?: number;
 }
 
 export interface TracingCounters {
@@ -37,9 +41,6 @@ export interface TracingCounters {
 const maxWaitingSpans = 4_096;
 /** Spans in one request. */
 const maxSpansInRequest = 512;
-/** How often spans are sent, in milliseconds. */
-const sendIntervalMs = 1_000;
-
 /** A larger difference means that the system clock was set, in milliseconds. */
 const clockStepMs = 5;
 
@@ -64,6 +65,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   readonly #traceState: TraceState;
   readonly #processor: BatchSpanProcessor;
   readonly #exporter: OTLPTraceExporter;
+  readonly #timeoutMs: number;
   /** The exporter's connections; null until it makes the first one. */
   #agent: Agent | null = null;
   readonly #log: Log;
@@ -75,7 +77,9 @@ export class Tracing implements PublishTracer, DeliveryTracer {
   /** Unix time at performance.now() === 0, in milliseconds. */
   #clockStart = performance.timeOrigin;
 
-  constructor({ tracingUrl, tracingRatio, nodeName }: TracingSettings, log: Log, counters: TracingCounters) {
+  constructor(settings: TracingSettings, log: Log, counters: TracingCounters) {
+    const { tracingUrl, tracingRatio, nodeName, sendIntervalMs = 1_000, timeoutMs = collectorTimeoutMs } = settings;
+    this.#timeoutMs = timeoutMs;
     this.#log = log;
     this.#counters = counters;
     this.#sampler = new TraceSampler(tracingRatio);
@@ -88,7 +92,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     const { agentFactory } = convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', {});
     this.#exporter = new OTLPTraceExporter({
       url: tracingUrl,
-      timeoutMillis: collectorTimeoutMs,
+      timeoutMillis: timeoutMs,
       httpAgentOptions: async (protocol) => {
         this.#agent = await agentFactory(protocol);
         return this.#agent;
@@ -104,7 +108,7 @@ export class Tracing implements PublishTracer, DeliveryTracer {
       maxExportBatchSize: maxSpansInRequest,
       scheduledDelayMillis: sendIntervalMs,
       // Never reached: #export has the deadline.
-      exportTimeoutMillis: collectorTimeoutMs * 2,
+      exportTimeoutMillis: timeoutMs * 2,
     });
     // The path may contain a key of the account.
     const url = new URL(tracingUrl).origin;
@@ -214,8 +218,8 @@ export class Tracing implements PublishTracer, DeliveryTracer {
     const deadline = setTimeout(() => {
       // Before `settle`, which may send the next request.
       this.#agent?.destroy();
-      settle({ code: failed, error: new Error(`no complete answer within ${collectorTimeoutMs} ms`) });
-    }, collectorTimeoutMs);
+      settle({ code: failed, error: new Error(`no complete answer within ${this.#timeoutMs} ms`) });
+    }, this.#timeoutMs);
     this.#exporter.export(spans, settle);
   }
 

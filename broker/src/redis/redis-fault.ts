@@ -39,7 +39,7 @@ export class ServerModeError extends Error {
   }
 }
 
-/** The text of an error without possible passwords: the arguments of a command, and the name of an unknown host, which may be a misplaced password. */
+/** The text of an error without possible passwords: without the arguments of commands and without the names of unknown hosts. */
 export function reasonOf({ message }: Error): string {
   return message.replace(/, with args beginning with:.*$/s, '').replace(/(?<=getaddrinfo \w+) \S+/, '');
 }

@@ -1,6 +1,6 @@
 /**
- * The connections of a node to Redis: for publishing, for `durable` topics, for receiving, for authentication, and to test changed passwords.
- * redis-link.ts contains their common part. Only the files of this folder know ioredis.
+ * The connections of a node to Redis: to publish, for `durable` topics, to receive, for authentication, and to test changed passwords. Their common
+ * part is in redis-link.ts. Only the files of this folder know ioredis.
  */
 export { CheckLink } from './check-link.js';
 export { PublisherLink, type RedisMessage, type Wait } from './publisher-link.js';

@@ -34,7 +34,7 @@ interface Announcement {
 
 /**
  * Subscribes to the Sentinels, which announce a new master. They demote the old one only ten seconds later, and publications that it acknowledges until
- * then are lost. docs/decisions.md explains why the `failoverDetector` of ioredis is not used.
+ * then are lost. For the `failoverDetector` of ioredis, see docs/decisions.md.
  */
 export class SentinelWatch {
   readonly #sentinels: readonly Redis[];

@@ -592,8 +592,8 @@ export type Config = {
 };
 
 /**
- * The configuration is invalid: one sentence for each mistake. A sentence names the setting and the place, but repeats neither a value nor an unknown
- * name, because a secret in the wrong place must not get into the log.
+ * The configuration is invalid: one sentence for each mistake. It names the setting and the place, but repeats neither a value nor an unknown name. A
+ * secret in the wrong place must not get into the log.
  */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

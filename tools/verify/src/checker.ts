@@ -93,7 +93,7 @@ export class Checker implements AsyncDisposable {
       client.on('error', () => {});
       return client;
     });
-    await within(10_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
+    await within(60_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
     const checker = new Checker(clients, parts.move());
     try {
       await checker.#gather(url, options, place);

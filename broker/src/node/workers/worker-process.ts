@@ -8,7 +8,7 @@ import type { Answers, FromWorker, ToWorker } from './messages.js';
 const main = fileURLToPath(new URL('./worker-main.js', import.meta.url));
 
 /**
- * Makes the kernel kill a worker when its supervisor is gone: a hanging or suspended worker would keep the port and accept connections that nobody
+ * Makes the kernel kill a worker when its supervisor is gone. A hanging or suspended worker would keep the port and accept connections that nobody
  * answers. The command replaces itself by the worker, so the pid stays the same.
  */
 const dieWithSupervisor = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;

@@ -1,0 +1,38 @@
+/**
+ * What users see when processes fail that tests in one process cannot make fail: nodes, and a Redis with replicas and Sentinels. The other
+ * faults have tests in broker/test; `npm run test:tools` and `npm run verify -- --fault all` make all of them this way.
+ */
+import { describe, expect, it } from 'vitest';
+import { faults } from '../tools/verify/src/faults/index.js';
+import { runTrial, type TrialOptions } from '../tools/verify/src/trial.js';
+
+const options: TrialOptions = {
+  rate: 100,
+  topics: 10,
+  lanesPerTopic: 1,
+  subscribers: 6,
+  topicsPerSubscriber: 2,
+  bytes: 100,
+  nodes: 2,
+  level: 'recoverable',
+  seconds: 2,
+  clients: 30,
+};
+
+describe('nothing is lost, duplicated, out of order or missing without notice', () => {
+  it.each([
+    ['kill-node', 'recoverable'],
+    ['pause-node', 'recoverable'],
+    ['flushall-in-rolling-restart', 'recoverable'],
+    ['redis-hang', 'recoverable'],
+    ['redis-failover-behind', 'recoverable'],
+    ['redis-failover-behind', 'durable'],
+  ] as const)('with fault %s, at level %s', async (name, level) => {
+    const fault = faults.find((each) => each.name === name);
+    if (fault === undefined) throw new Error(`There is no fault ${name}.`);
+    const { reasons, findings, published } = await runTrial(fault, { ...options, level }, () => {});
+    expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
+    expect(findings).toMatchObject({ lost: 0, duplicates: 0, outOfOrder: 0, corrupt: 0, untoldGaps: 0, toldGaps: 0 });
+    expect(published.acknowledged).toBeGreaterThan(0);
+  });
+});
