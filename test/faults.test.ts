@@ -3,13 +3,13 @@
  * faults have tests in broker/test; `npm run test:tools` and `npm run verify -- --fault all` make all of them this way.
  */
 import { describe, expect, it } from 'vitest';
+import { type FaultRunOptions, runFault } from '../tools/verify/src/fault-run/fault-run.js';
 import { faults } from '../tools/verify/src/faults/index.js';
-import { runTrial, type TrialOptions } from '../tools/verify/src/trial.js';
 
-const options: TrialOptions = {
+const options: FaultRunOptions = {
   rate: 100,
   topics: 10,
-  lanesPerTopic: 1,
+  publishersPerTopic: 1,
   subscribers: 6,
   topicsPerSubscriber: 2,
   bytes: 100,
@@ -30,7 +30,7 @@ describe('nothing is lost, duplicated, out of order or missing without notice', 
   ] as const)('with fault %s, at level %s', async (name, level) => {
     const fault = faults.find((each) => each.name === name);
     if (fault === undefined) throw new Error(`There is no fault ${name}.`);
-    const { reasons, findings, published } = await runTrial(fault, { ...options, level }, () => {});
+    const { reasons, findings, published } = await runFault(fault, { ...options, level }, () => {});
     expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
     expect(findings).toMatchObject({ lost: 0, duplicates: 0, outOfOrder: 0, corrupt: 0, untoldGaps: 0, toldGaps: 0 });
     expect(published.acknowledged).toBeGreaterThan(0);

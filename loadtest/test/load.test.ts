@@ -80,10 +80,10 @@ it('a subscription that waits for its answer hears that the connection is gone',
   await expect(connection.subscribe(['third'])).rejects.toThrow('The connection was closed.');
 });
 
-it('a generator process that ends is told, also to who asks later', async () => {
+it('reports that a generator process has ended, also to later commands', async () => {
   const shard = new ShardProcess();
   process.kill(shard.pid, 'SIGKILL');
-  const ask = (): Promise<unknown> => shard.settle(new Float64Array(0), 10);
+  const ask = (): Promise<unknown> => shard.ask('settle', { published: new Float64Array(0), timeoutMs: 10 });
   await expect(ask()).rejects.toThrow('A generator process ended.');
   await expect(ask()).rejects.toThrow('A generator process ended.');
   await shard[Symbol.asyncDispose]();
@@ -147,9 +147,9 @@ it('says that the broker is gone, where typed clients wait for it', async () => 
   expect(result?.complaints).toContain('5 of 5 clients were not connected at the end.');
   expect(result?.complaints).toContainEqual(expect.stringMatching(/^1 times: a publisher: The typed client lost/));
   expect(result?.complaints.join()).not.toContain('not notified');
-  // What nobody could send was not published, and is not lost.
+  // At least 50 publications were never sent. They are not lost, which would be 250 deliveries.
   expect(result?.published).toBeLessThan(150);
-  expect(result?.lost).toBeLessThan(50);
+  expect(result?.lost).toBeLessThan(250);
 });
 
 it.each(['churn', 'resubscribe'] as const)('says when it falls behind with the %s', async (name) => {

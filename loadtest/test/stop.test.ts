@@ -59,7 +59,7 @@ it.each([
   ],
   ['levels', 'main.js', ['levels', '--levels', 'fast', '--seconds', '60'], 'broker/dist/main.js', 'SIGINT', 130],
   ['compare', 'compare/compare-main.js', ['--cases', 'cross-node', '--seconds', '60'], 'shard-main', 'SIGINT', 130],
-  ['verify', '../../tools/verify/dist/verify-main.js', ['--fault', 'kill-node'], 'broker/dist/main.js', 'SIGINT', 130],
+  ['verify', '../../tools/verify/dist/main.js', ['--fault', 'kill-node'], 'broker/dist/main.js', 'SIGINT', 130],
 ] as const)(
   '%s ends all it has started, and leaves no folder',
   { timeout },

@@ -67,7 +67,7 @@ async function open(parts: Disposables, name: string, { targets }: Deployment, s
   if (protocol === undefined) return;
   const workload = { ...defaultWorkload, subscribers };
   const plan = { workload, targets, protocol, isTyped: false, shard: 0, shards: 1, localAddress: null };
-  await parts.use(new ShardProcess()).open(plan);
+  await parts.use(new ShardProcess()).ask('open', plan);
 }
 
 async function readSettled(subjects: readonly { readonly deployment: Deployment }[]): Promise<number[]> {

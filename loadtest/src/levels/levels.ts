@@ -3,12 +3,12 @@
  * PUBLISH and SUBSCRIBE. Taken in turns, so that what disturbs the machine disturbs all of them.
  */
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
-import { NodesWay, type NodesWayOptions } from './nodes-way.js';
+import { NodesPath, type NodesPathOptions } from './nodes-path.js';
 import type { Schedule } from './pace.js';
-import { PlainWay } from './plain-way.js';
-import type { Traffic, Way } from './way.js';
+import { PlainPath } from './plain-path.js';
+import type { PublishPath, Traffic } from './publish-path.js';
 
-const candidates: Readonly<Record<CandidateName, Omit<NodesWayOptions, 'traffic'> | null>> = {
+const candidates: Readonly<Record<CandidateName, Omit<NodesPathOptions, 'traffic'> | null>> = {
   plain: null,
   fast: { level: 'fast', isAcknowledged: false },
   'fast-acked': { level: 'fast', isAcknowledged: true },
@@ -57,19 +57,19 @@ async function measure(
   { topics, burst, perSecond }: Workload,
   { publicationBytes, seconds }: LevelsOptions,
 ): Promise<Omit<LevelsSample, 'round' | 'candidate' | 'workload'>> {
-  await using way = await open(candidate, { topics, burst, publicationBytes });
+  await using path = await open(candidate, { topics, burst, publicationBytes });
   const burstsPerSecond = perSecond / burst;
   const during = (length: number): Schedule => {
     return { bursts: Math.max(1, Math.round(length * burstsPerSecond)), burstsPerSecond };
   };
   const schedule = during(seconds);
-  await way.publish(during(Math.min(warmUpSeconds, seconds)));
-  const earlyComplaint = await way.settle();
-  const clockNs = await way.measureClock(schedule);
-  const before = await way.readCpu();
-  const { lateShare, slipP99Us } = await way.publish(schedule);
-  const complaint = earlyComplaint ?? (await way.settle());
-  const after = await way.readCpu();
+  await path.publish(during(Math.min(warmUpSeconds, seconds)));
+  const earlyComplaint = await path.settle();
+  const clockNs = await path.measureClock(schedule);
+  const before = await path.readCpu();
+  const { lateShare, slipP99Us } = await path.publish(schedule);
+  const complaint = earlyComplaint ?? (await path.settle());
+  const after = await path.readCpu();
   const publications = schedule.bursts * burst;
   return {
     publications,
@@ -82,7 +82,7 @@ async function measure(
   };
 }
 
-function open(candidate: CandidateName, traffic: Traffic): Promise<Way> {
+function open(candidate: CandidateName, traffic: Traffic): Promise<PublishPath> {
   const options = candidates[candidate];
-  return options === null ? PlainWay.open(traffic) : NodesWay.open({ ...options, traffic });
+  return options === null ? PlainPath.open(traffic) : NodesPath.open({ ...options, traffic });
 }

@@ -5,14 +5,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { blankData, nowUs, writeStamp } from '@fanfare/kit/stamp';
+import { serve } from '@fanfare/kit/worker';
 import { Arrivals } from './arrivals.js';
-import { pace } from './pace.js';
-import type { PeerAnswer, PeerCommand } from './plain-way.js';
-import { type Traffic, topicNames } from './way.js';
-
-interface Peer {
-  carryOut(command: PeerCommand): Promise<PeerAnswer>;
-}
+import { type Pace, pace } from './pace.js';
+import type { PeerCommands } from './plain-path.js';
+import { type Traffic, topicNames } from './publish-path.js';
 
 /** `onBytes` may keep nothing of what it is given. */
 async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Socket> {
@@ -26,7 +23,7 @@ async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Soc
   return socket;
 }
 
-class Publisher implements Peer {
+class Publisher {
   readonly #socket: Socket;
   readonly #traffic: Traffic;
   /** Of each topic. */
@@ -45,12 +42,8 @@ class Publisher implements Peer {
     this.#commands = topicNames(traffic).map((topic) => encode(['PUBLISH', topic, data]));
   }
 
-  async carryOut(command: PeerCommand): Promise<PeerAnswer> {
-    if (command.type !== 'publish') throw new Error(`A publisher cannot ${command.type}.`);
-    return {
-      type: 'published',
-      pace: await pace(command.schedule, command.isSilent ? () => {} : () => this.#publish()),
-    };
+  async publish({ schedule, isSilent }: PeerCommands['publish'][0]): Promise<Pace> {
+    return await pace(schedule, isSilent ? () => {} : () => this.#publish());
   }
 
   #publish(): void {
@@ -72,7 +65,7 @@ class Publisher implements Peer {
   }
 }
 
-class Subscriber implements Peer {
+class Subscriber {
   readonly #arrivals: Arrivals;
   readonly #publicationBytes: number;
   #rest = Buffer.alloc(0);
@@ -97,10 +90,9 @@ class Subscriber implements Peer {
     this.#unconfirmed = topics;
   }
 
-  async carryOut(command: PeerCommand): Promise<PeerAnswer> {
-    if (command.type !== 'count') throw new Error(`A subscriber cannot ${command.type}.`);
+  count(sent: number): PeerCommands['count'][1] {
     const { inOrder, wrong } = this.#arrivals;
-    return { type: 'counted', came: inOrder + wrong, complaint: this.#arrivals.complain(command.sent) };
+    return { received: inOrder + wrong, complaint: this.#arrivals.complain(sent) };
   }
 
   #read(chunk: Buffer): void {
@@ -159,23 +151,21 @@ function encode(args: readonly string[]): Buffer {
   return Buffer.from(`*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join('')}`, 'latin1');
 }
 
-let peer: Peer | null = null;
+let publisher: Publisher | null = null;
+let subscriber: Subscriber | null = null;
 
-async function carryOut(command: PeerCommand): Promise<PeerAnswer> {
-  if (command.type === 'connect') {
-    const { role, port, traffic } = command;
-    peer = await (role === 'publisher' ? Publisher.open(port, traffic) : Subscriber.open(port, traffic));
-    return { type: 'connected' };
-  }
-  if (peer === null) throw new Error(`Not connected, so there is nothing to ${command.type}.`);
-  return await peer.carryOut(command);
-}
-
-process.on('message', (command: PeerCommand) => {
-  void carryOut(command)
-    .catch((error: Error): PeerAnswer => ({ type: 'failed', message: error.message }))
-    .then((answer) => process.send?.(answer));
+serve<PeerCommands>({
+  connect: async ({ role, port, traffic }) => {
+    if (role === 'publisher') publisher = await Publisher.open(port, traffic);
+    else subscriber = await Subscriber.open(port, traffic);
+    return null;
+  },
+  publish: async (command) => {
+    if (publisher === null) throw new Error('This peer is no publisher.');
+    return await publisher.publish(command);
+  },
+  count: (sent) => {
+    if (subscriber === null) throw new Error('This peer is no subscriber.');
+    return subscriber.count(sent);
+  },
 });
-
-// The parent is gone: so is the reason to be here.
-process.on('disconnect', () => process.exit());

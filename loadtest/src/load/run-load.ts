@@ -41,13 +41,13 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const shards = Array.from({ length: generators }, () => parts.use(new ShardProcess()));
   const pids = shards.map(({ pid }) => pid);
   const before = await readUsage(deployment, pids);
-  await Promise.all(shards.map((shard, index) => shard.open(planOf(options, index))));
+  await Promise.all(shards.map((shard, index) => shard.ask('open', planOf(options, index))));
   const opened = await readUsage(deployment, pids);
 
   const published = new Float64Array(streamsOf(workload));
   const run = async (seconds: number, isMeasured: boolean): Promise<RunReport[]> => {
     const startUs = nowUs() + leadMs * 1_000;
-    const reports = await Promise.all(shards.map((shard) => shard.run(startUs, seconds, isMeasured)));
+    const reports = await Promise.all(shards.map((shard) => shard.ask('run', { startUs, seconds, isMeasured })));
     published.fill(0);
     for (const report of reports) {
       for (const [stream, count] of report.published.entries()) published[stream] = (published[stream] ?? 0) + count;
@@ -55,7 +55,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     return reports;
   };
   const settle = (): Promise<SettleReport[]> =>
-    Promise.all(shards.map((shard) => shard.settle(published, settleTimeoutMs)));
+    Promise.all(shards.map((shard) => shard.ask('settle', { published, timeoutMs: settleTimeoutMs })));
 
   if (workload.warmUpSeconds > 0) await run(workload.warmUpSeconds, false);
   const warm = await settle();

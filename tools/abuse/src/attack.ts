@@ -1,6 +1,7 @@
 /** What an attack is: what is done to the nodes, and what they are documented to answer. */
+
+import type { Attackers } from './attackers.js';
 import type { Outcome } from './outcome.js';
-import type { Raid } from './raid.js';
 
 export interface Attack {
   readonly name: string;
@@ -20,7 +21,7 @@ export interface Attack {
   readonly hasHook: boolean;
   /** The link of the last node to Redis can be cut. No good client is on that node. */
   readonly isCutting: boolean;
-  run(raid: Raid): Promise<void>;
+  run(attackers: Attackers): Promise<void>;
 }
 
 type Optional = 'settings' | 'besides' | 'leastSeconds' | 'leastNodes' | 'hasHook' | 'isCutting';

@@ -3,9 +3,9 @@
 import type { Disposables } from '@fanfare/kit/disposables';
 import { FaultProxy, type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';
 import type { Attack } from './attack.js';
+import { type Addresses, proxyNetwork } from './attackers.js';
 import { startHook } from './hook.js';
 import { authSetting } from './keys.js';
-import { type Addresses, proxyNetwork } from './raid.js';
 
 export interface Target {
   readonly nodes: readonly NodeProcess[];

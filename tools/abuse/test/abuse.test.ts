@@ -1,10 +1,10 @@
 /** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and good clients lose nothing. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { documentedRow } from '../src/abuse-report.js';
 import type { Attack } from '../src/attack.js';
+import { runAttack } from '../src/attack-run.js';
 import { attacks } from '../src/attacks/index.js';
-import { besiege } from '../src/siege.js';
+import { documentedRow } from '../src/report.js';
 
 const timeoutMs = 180_000;
 
@@ -15,10 +15,10 @@ const ofOne = attacks.filter(({ leastNodes }) => leastNodes === 1);
 const onThree = attacks.filter(({ name, leastNodes }) => leastNodes > 1 || ofSeveral.includes(name));
 
 async function expectNoFault(attack: Attack, nodes: number): Promise<void> {
-  const result = await besiege(attack, { seconds: 0.3, rounds: 1, nodes, attackerCpu: null });
+  const result = await runAttack(attack, { seconds: 0.3, rounds: 1, nodes, attackerCpu: null });
   expect(result.faults, JSON.stringify(result.outcomes)).toEqual([]);
   expect(result.nodes).toBe(nodes);
-  expect(result.regulars.published).toBeGreaterThan(0);
+  expect(result.controlClients.published).toBeGreaterThan(0);
 }
 
 it.concurrent.each(named(ofOne))('%s', (_, attack) => expectNoFault(attack, 1), timeoutMs);

@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@fanfare/kit/options';
 import { expect, it } from 'vitest';
+import { parseVerifyCommandLine } from '../src/command-line.js';
 import { faults } from '../src/faults/index.js';
-import { parseVerifyCommandLine } from '../src/verify-command-line.js';
 
-const main = fileURLToPath(new URL('../dist/verify-main.js', import.meta.url));
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 function run(...args: readonly string[]) {
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
@@ -69,7 +69,10 @@ it.each([
   [['--fault', 'none', '--rate', 'fast'], '--rate must be a number from 1 to 50000, not "fast".'],
   [['--fault', 'none', '--topics', '0'], '--topics must be a whole number from 1 to 10000, not "0".'],
   [['--fault', 'none', '--topics', '2', '--topics-each', '3'], '--topics-each must be at most 2 (--topics), not 3.'],
-  [['--fault', 'none', '--lanes-per-topic', '5'], '--lanes-per-topic must be a whole number from 1 to 4, not "5".'],
+  [
+    ['--fault', 'none', '--publishers-per-topic', '5'],
+    '--publishers-per-topic must be a whole number from 1 to 4, not "5".',
+  ],
   [['--fault', 'none', '--subscribers', '2.5'], '--subscribers must be a whole number from 1 to 3000, not "2.5".'],
   [['--fault', 'none', '--bytes=-1'], '--bytes must be a whole number from 0 to 16000 bytes, not "-1".'],
   [['--fault', 'none', '--nodes', '1'], '--nodes must be a whole number from 2 to 9, not "1".'],

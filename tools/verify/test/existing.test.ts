@@ -9,10 +9,10 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { type Cluster, startCluster, startNode } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
-import { checkExistingCluster, type ExistingClusterOptions } from '../src/existing-cluster.js';
-import { reportExistingCluster } from '../src/existing-cluster-report.js';
+import { checkExistingCluster, type ExistingClusterOptions } from '../src/existing-cluster/existing-cluster.js';
+import { reportExistingCluster } from '../src/existing-cluster/existing-cluster-report.js';
 
-const main = fileURLToPath(new URL('../dist/verify-main.js', import.meta.url));
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const timeoutMs = 180_000;
 const never = new Promise(() => {});
 
@@ -23,7 +23,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
     token: null,
     rate: 200,
     topics: 20,
-    lanesPerTopic: 1,
+    publishersPerTopic: 1,
     subscribers: 20,
     topicsPerSubscriber: 1,
     bytes: 50,

@@ -3,15 +3,15 @@
  * belongs to the tests of the product.
  */
 import { describe, expect, it } from 'vitest';
-import { hasCompiler } from '../src/fake-clock.js';
-import type { Fault } from '../src/fault.js';
+import { hasCompiler } from '../src/cluster/fake-clock.js';
+import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
+import type { Fault } from '../src/faults/fault.js';
 import { faults } from '../src/faults/index.js';
-import { runTrial, type TrialOptions } from '../src/trial.js';
 
-const options: TrialOptions = {
+const options: FaultRunOptions = {
   rate: 100,
   topics: 10,
-  lanesPerTopic: 1,
+  publishersPerTopic: 1,
   subscribers: 6,
   topicsPerSubscriber: 2,
   bytes: 100,
@@ -25,7 +25,7 @@ const ofProduct = ['kill-node', 'pause-node', 'flushall-in-rolling-restart', 're
 
 describe.concurrent('nothing is lost, duplicated, out of order or missing without notice', () => {
   const check = async (_: string, fault: Fault): Promise<void> => {
-    const { reasons, findings, published } = await runTrial(fault, options, () => {});
+    const { reasons, findings, published } = await runFault(fault, options, () => {});
     expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
     expect(findings).toMatchObject({ lost: 0, duplicates: 0, outOfOrder: 0, corrupt: 0, untoldGaps: 0, toldGaps: 0 });
     expect(published.acknowledged).toBeGreaterThan(0);

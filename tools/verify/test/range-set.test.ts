@@ -1,7 +1,7 @@
 /** Ranges behave as the set of their numbers does. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { RangeSet } from '../src/range-set.js';
+import { RangeSet } from '../src/checker/range-set.js';
 
 const number = fc.integer({ min: 1, max: 40 });
 const step = fc.oneof(

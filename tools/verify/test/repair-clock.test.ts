@@ -1,12 +1,12 @@
 /** When all is well again: told by what was seen, look by look. */
 import { expect, it } from 'vitest';
-import { graceMs, type LaneState, RepairClock } from '../src/repair-clock.js';
+import { graceMs, RepairClock, type StreamState } from '../src/checker/repair-clock.js';
 
 /** Looks are 20 ms apart: the youngest one that is old enough to be compared with. */
 const oldestLookMs = Math.ceil(graceMs / 20) * 20;
 
-/** One lane in which ten are published each 100 ms. */
-function lane(nowMs: number, answered: (published: number) => number): LaneState {
+/** One stream in which ten are published each 100 ms. */
+function stream(nowMs: number, answered: (published: number) => number): StreamState {
   const published = nowMs / 10;
   return { id: 0, published, lastAcknowledged: answered(published), settledUpTo: answered(published) };
 }
@@ -15,7 +15,7 @@ function watch(endMs: number, answered: (nowMs: number) => number, reached: (now
   const clock = new RepairClock();
   for (let nowMs = 0; nowMs <= 5_000; nowMs += 20) {
     if (nowMs === endMs) clock.start(nowMs);
-    clock.look(nowMs, [lane(nowMs, () => answered(nowMs))], () => reached(nowMs));
+    clock.look(nowMs, [stream(nowMs, () => answered(nowMs))], () => reached(nowMs));
   }
   return clock;
 }

@@ -12,7 +12,7 @@ import { reportRollout } from '../src/rollout/rollout-report.js';
 const options: RolloutOptions = {
   rate: 200,
   topics: 20,
-  lanesPerTopic: 1,
+  publishersPerTopic: 1,
   subscribers: 56,
   topicsPerSubscriber: 1,
   bytes: 100,

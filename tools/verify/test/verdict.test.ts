@@ -2,8 +2,8 @@
 
 import type { Level } from '@fanfare/kit/level';
 import { describe, expect, it } from 'vitest';
-import { type FindingCount, findingCounts, noFindings } from '../src/findings.js';
-import { type Resets, reasonsAgainst } from '../src/verdict.js';
+import { type FindingCount, findingCounts, noFindings } from '../src/checker/findings.js';
+import { type Resets, reasonsAgainst } from '../src/checker/verdict.js';
 
 const published = { published: 10, acknowledged: 10, refused: 0, unknown: 0 };
 

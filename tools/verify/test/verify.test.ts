@@ -2,16 +2,16 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import type { Fault } from '../src/fault.js';
+import { Subscribers } from '../src/checker/subscribers.js';
+import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
+import { reportVerdicts } from '../src/fault-run/verdict-report.js';
+import type { Fault } from '../src/faults/fault.js';
 import { faults } from '../src/faults/index.js';
-import { Subscribers } from '../src/subscribers.js';
-import { runTrial, type TrialOptions } from '../src/trial.js';
-import { reportVerdicts } from '../src/verdict-report.js';
 
-const options: TrialOptions = {
+const options: FaultRunOptions = {
   rate: 300,
   topics: 20,
-  lanesPerTopic: 2,
+  publishersPerTopic: 2,
   subscribers: 30,
   topicsPerSubscriber: 1,
   bytes: 100,
@@ -32,7 +32,7 @@ function faultNamed(name: string): Fault {
 it.concurrent(
   'loses nothing when a node is killed',
   async () => {
-    const result = await runTrial(faultNamed('kill-node'), options, () => {});
+    const result = await runFault(faultNamed('kill-node'), options, () => {});
     expect(result.reasons).toEqual([]);
     expect(result).toMatchObject({ isGood: true, findings: { lost: 0, duplicates: 0, outOfOrder: 0, toldGaps: 0 } });
     // A third of the subscribers was on that node; fewer if a busy machine had some of them connect again before.
@@ -76,14 +76,14 @@ it.concurrent(
       name: 'tamper',
       about: 'One byte on the way to one more subscriber is not what was published.',
       resets: 'none',
-      async prepare({ addAudience, addTopic, balancer, published, use }) {
+      async prepare({ addGroup, addTopic, balancer, published, use }) {
         const plan = addTopic('tampered', 100, 20);
         const { url } = use(await startTamperer(balancer.url));
-        addAudience(await Subscribers.open({ url, topicsOfClients: [[plan]], published }), 'the deceived');
+        addGroup(await Subscribers.open({ url, topicsOfClients: [[plan]], published }), 'the deceived');
         return { strike: async () => plan.load.start() };
       },
     };
-    const result = await runTrial(tamper, { ...options, seconds: 2 }, () => {});
+    const result = await runFault(tamper, { ...options, seconds: 2 }, () => {});
     expect(result).toMatchObject({ isGood: false, findings: { corrupt: 1, lost: 1 } });
     expect(result.reasons).toEqual(['1 corrupt', '1 lost', '1 gaps untold']);
   },
@@ -99,7 +99,7 @@ it.concurrent(
       resets: 'allowed',
       strike: () => Promise.reject(new Error('it would not break')),
     };
-    const result = await runTrial(broken, { ...options, seconds: 2 }, () => {});
+    const result = await runFault(broken, { ...options, seconds: 2 }, () => {});
     expect(result).toMatchObject({ isGood: false, reasons: ['it would not break'], findings: { lost: 0 } });
   },
   timeoutMs,

@@ -1,6 +1,6 @@
-/** The port of probes and metrics, which answers whoever reaches it. Probes go on during every attack (siege.ts). */
+/** The port of probes and metrics, which answers whoever reaches it. Probes go on during every attack (attackRun.ts). */
 import { type Attack, attack } from '../attack.js';
-import { addressOf } from '../raid.js';
+import { addressOf } from '../attackers.js';
 
 /** Each, at a node. */
 const sockets = 200;
@@ -13,12 +13,12 @@ export const idleAdminSockets: Attack = attack({
   besides: ['HTTP 408', 'left open'],
   // A node takes 128.
   leastSeconds: 6,
-  run: async (raid) => {
-    const { adminPorts } = raid.target;
-    await raid.pace(perSecond * adminPorts.length, (n) => {
-      if (raid.open >= 2 * sockets * adminPorts.length) return;
-      raid.dial({ port: adminPorts[n % adminPorts.length], from: n % 2 === 0 ? '127.0.0.2' : addressOf(n) });
-      raid.sent++;
+  run: async (attackers) => {
+    const { adminPorts } = attackers.target;
+    await attackers.pace(perSecond * adminPorts.length, (n) => {
+      if (attackers.open >= 2 * sockets * adminPorts.length) return;
+      attackers.dial({ port: adminPorts[n % adminPorts.length], from: n % 2 === 0 ? '127.0.0.2' : addressOf(n) });
+      attackers.sent++;
     });
   },
 });

@@ -1,9 +1,9 @@
 /** Tokens that are none: half of them in the header, half in `connect`. */
 import { randomBytes } from 'node:crypto';
 import { type Attack, attack } from '../attack.js';
+import { addressOf } from '../attackers.js';
 import { tokenOf } from '../keys.js';
 import type { Outcome } from '../outcome.js';
-import { addressOf } from '../raid.js';
 
 const perSecond = 300;
 
@@ -12,13 +12,13 @@ function badTokens(name: string, what: string, answers: readonly Outcome[], make
     name,
     about: `${what}, ${perSecond} a second`,
     answers,
-    run: (raid) =>
-      raid.pace(perSecond, (n) => {
+    run: (attackers) =>
+      attackers.pace(perSecond, (n) => {
         const token = make();
         const headers = n % 2 === 0 ? [`Authorization: Bearer ${token}`] : [];
-        const peer = raid.knock({ from: addressOf(n), headers });
+        const peer = attackers.handshake({ from: addressOf(n), headers });
         if (n % 2 === 1) void peer.status.then(() => peer.send({ type: 'connect', id: 1, token }));
-        raid.sent++;
+        attackers.sent++;
       }),
   });
 }

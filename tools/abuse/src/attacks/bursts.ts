@@ -17,8 +17,8 @@ export const burstsAfterSilence: Attack = attack({
   besides: ['left open'],
   leastSeconds: 9,
   leastNodes: 3,
-  run: async (raid) => {
-    const peers = await Promise.all(raid.target.ports.map((port) => raid.enterAs('mallory', {}, port)));
+  run: async (attackers) => {
+    const peers = await Promise.all(attackers.target.ports.map((port) => attackers.enterAs('attacker', {}, port)));
     const commands = Array.from({ length: burst * 1.5 }, (_, n) => ({
       type: 'publish',
       id: n + 1,
@@ -27,17 +27,17 @@ export const burstsAfterSilence: Attack = attack({
     }));
     const beganMs = performance.now();
     let excess = { publications: 0, sentence: '' };
-    for (let sent = commands.length; !raid.isOver; sent += commands.length, await delay(silentMs)) {
+    for (let sent = commands.length; !attackers.isOver; sent += commands.length, await delay(silentMs)) {
       for (const peer of peers) peer?.send(...commands);
-      raid.sent += commands.length * peers.length;
+      attackers.sent += commands.length * peers.length;
       await Promise.all(peers.map((peer) => peer?.answered(sent)));
       const seconds = (performance.now() - beganMs) / 1_000;
       const most = Math.floor(seconds * perSecond + burst + slackOfNode * peers.length);
-      const taken = raid.count('reply published');
+      const taken = attackers.count('reply published');
       if (taken - most <= excess.publications) continue;
       const sentence = `${taken} publications of one subject were accepted in ${seconds.toFixed(1)} s instead of ${most}`;
       excess = { publications: taken - most, sentence };
     }
-    if (excess.publications > 0) raid.fault(excess.sentence);
+    if (excess.publications > 0) attackers.fault(excess.sentence);
   },
 });

@@ -21,12 +21,12 @@ function flood(
     besides: ['left open', 'error alreadySubscribed', 'error notSubscribed'],
     // A thousand refusals come first.
     leastSeconds: 4,
-    run: (raid) =>
-      raid.crowd(connections, async (member) => {
-        const peer = await raid.enterAs(`mallory-${member}`);
-        for (let n = 0; peer !== null && !peer.isClosed && !raid.isOver; n += atOnce) {
+    run: (attackers) =>
+      attackers.crowd(connections, async (member) => {
+        const peer = await attackers.enterAs(`attacker-${member}`);
+        for (let n = 0; peer !== null && !peer.isClosed && !attackers.isOver; n += atOnce) {
           for (let i = n; i < n + atOnce; i++) peer.send(command(i, member));
-          raid.sent += atOnce;
+          attackers.sent += atOnce;
           await delay(eachMs);
         }
       }),

@@ -1,6 +1,6 @@
 /** More connections than one may have. */
 import { type Attack, attack } from '../attack.js';
-import { forwardedFor, proxyOf } from '../raid.js';
+import { forwardedFor, proxyOf } from '../attackers.js';
 
 export const handshakeFlood: Attack = attack({
   name: 'handshake-flood',
@@ -10,11 +10,11 @@ export const handshakeFlood: Attack = attack({
   answers: ['HTTP 503'],
   besides: ['left open'],
   leastSeconds: 1.5,
-  run: (raid) =>
-    raid.pace(2_000, (n) => {
-      const peer = raid.knock({ from: proxyOf(n), headers: [forwardedFor(n)] });
+  run: (attackers) =>
+    attackers.pace(2_000, (n) => {
+      const peer = attackers.handshake({ from: proxyOf(n), headers: [forwardedFor(n)] });
       void peer.status.then(() => peer.end());
-      raid.sent++;
+      attackers.sent++;
     }),
 });
 
@@ -24,10 +24,10 @@ export const addressFlood: Attack = attack({
   answers: ['HTTP 429'],
   besides: ['left open', 'close 4004'],
   leastSeconds: 1,
-  run: (raid) =>
-    raid.pace(300, () => {
-      raid.knock({ from: proxyOf(0), headers: [forwardedFor(1)] });
-      raid.sent++;
+  run: (attackers) =>
+    attackers.pace(300, () => {
+      attackers.handshake({ from: proxyOf(0), headers: [forwardedFor(1)] });
+      attackers.sent++;
     }),
 });
 
@@ -37,9 +37,9 @@ export const subjectFlood: Attack = attack({
   answers: ['close 4005'],
   besides: ['left open'],
   leastSeconds: 1,
-  run: (raid) =>
-    raid.pace(300, (n) => {
-      void raid.enterAs('mallory');
-      raid.sent = n + 1;
+  run: (attackers) =>
+    attackers.pace(300, (n) => {
+      void attackers.enterAs('attacker');
+      attackers.sent = n + 1;
     }),
 });

@@ -1,6 +1,6 @@
 /** One client behind a trusted proxy, whose header is written in other ways than as plain addresses. */
 import { type Attack, attack } from '../attack.js';
-import { proxyOf } from '../raid.js';
+import { proxyOf } from '../attackers.js';
 
 /** Default of docs/configuration.md: connections of one address at a node. */
 const most = 100;
@@ -14,15 +14,15 @@ function forwarded(name: string, what: string, addresses: number, write: (n: num
     answers: ['HTTP 429'],
     besides: ['left open', 'close 4004'],
     leastSeconds: 2,
-    run: async (raid) => {
-      const allowed = most * addresses * raid.target.ports.length;
+    run: async (attackers) => {
+      const allowed = most * addresses * attackers.target.ports.length;
       let inside = 0;
-      await raid.pace(300 * raid.target.ports.length, (n) => {
-        const peer = raid.knock({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
-        raid.sent++;
+      await attackers.pace(300 * attackers.target.ports.length, (n) => {
+        const peer = attackers.handshake({ from: proxyOf(0), headers: [`X-Forwarded-For: ${write(n)}`] });
+        attackers.sent++;
         void peer.status.then((status) => {
           if (status !== 101) return;
-          if (++inside > allowed * slack) raid.fault(`more connections than ${allowed} were let in`);
+          if (++inside > allowed * slack) attackers.fault(`more connections than ${allowed} were let in`);
           void peer.ended.then(() => inside--);
         });
       });

@@ -8,12 +8,12 @@ export const pingFrames: Attack = attack({
   about: 'ping frames, 10 connections with 1000 a second each',
   answers: ['pong frame'],
   besides: ['left open'],
-  run: (raid) =>
-    raid.crowd(10, async (member) => {
-      const peer = await raid.enterAs(`mallory-${member}`);
-      while (peer !== null && !peer.isClosed && !raid.isOver) {
+  run: (attackers) =>
+    attackers.crowd(10, async (member) => {
+      const peer = await attackers.enterAs(`attacker-${member}`);
+      while (peer !== null && !peer.isClosed && !attackers.isOver) {
         for (let n = 0; n < 10; n++) peer.frame('x'.repeat(100), { opcode: opcodes.ping });
-        raid.sent += 10;
+        attackers.sent += 10;
         await delay(10);
       }
     }),
@@ -25,11 +25,11 @@ export const noPong: Attack = attack({
   settings: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' },
   answers: ['cut off'],
   leastSeconds: 15,
-  run: async (raid) => {
+  run: async (attackers) => {
     for (let n = 0; n < 200; n++) {
-      await raid.enterAs(`mallory-${n % 20}`);
-      raid.sent++;
+      await attackers.enterAs(`attacker-${n % 20}`);
+      attackers.sent++;
     }
-    await raid.wait();
+    await attackers.wait();
   },
 });

@@ -9,18 +9,18 @@ export const foreignMessageId: Attack = attack({
   about: `${pairs} users publish with messageIds that another one has used on the same topic just before`,
   answers: ['reply published'],
   besides: ['left open'],
-  run: async (raid) => {
-    await raid.crowd(pairs, async (member) => {
-      const [mallory, ada] = [await raid.enterAs(`mallory-${member}`), await raid.enterAs(`ada-${member}`)];
+  run: async (attackers) => {
+    await attackers.crowd(pairs, async (member) => {
+      const [first, second] = [await attackers.enterAs(`attacker-${member}`), await attackers.enterAs(`ada-${member}`)];
       const command = { type: 'publish', topic: `chat.${member}`, messageId: randomUUID() };
       const [before, after] = [
-        await mallory?.ask({ ...command, data: 'x' }),
-        await ada?.ask({ ...command, data: 'y' }),
+        await first?.ask({ ...command, data: 'x' }),
+        await second?.ask({ ...command, data: 'y' }),
       ];
-      raid.sent += 2;
+      attackers.sent += 2;
       if (offsetOf(before) === offsetOf(after))
-        raid.fault('a publication was taken for one of another publisher, and suppressed');
-      await Promise.all([mallory?.end(), ada?.end()]);
+        attackers.fault('a publication was taken for one of another publisher, and suppressed');
+      await Promise.all([first?.end(), second?.end()]);
     });
   },
 });

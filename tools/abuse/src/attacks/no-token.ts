@@ -1,6 +1,6 @@
 /** Connections that do not say who they are, or say something else first. */
 import { type Attack, attack } from '../attack.js';
-import { addressOf } from '../raid.js';
+import { addressOf } from '../attackers.js';
 
 export const neverAuthenticate: Attack = attack({
   name: 'never-authenticate',
@@ -9,10 +9,10 @@ export const neverAuthenticate: Attack = attack({
   answers: ['close 4004', 'HTTP 503'],
   besides: ['left open'],
   leastSeconds: 2,
-  run: (raid) =>
-    raid.pace(500, (n) => {
-      raid.knock({ from: addressOf(n) });
-      raid.sent++;
+  run: (attackers) =>
+    attackers.pace(500, (n) => {
+      attackers.handshake({ from: addressOf(n) });
+      attackers.sent++;
     }),
 });
 
@@ -29,10 +29,10 @@ export const wrongFirstCommand: Attack = attack({
   name: 'wrong-first-command',
   about: 'another command than `connect` first, 300 connections a second',
   answers: ['error unauthenticated', 'close 4502'],
-  run: (raid) =>
-    raid.pace(300, (n) => {
-      const peer = raid.knock({ from: addressOf(n) });
+  run: (attackers) =>
+    attackers.pace(300, (n) => {
+      const peer = attackers.handshake({ from: addressOf(n) });
       void peer.status.then(() => peer.send(commands[n % commands.length] ?? {}));
-      raid.sent++;
+      attackers.sent++;
     }),
 });

@@ -1,9 +1,9 @@
 /** The HTTP API, with keys that are not good for it. */
 import { randomBytes } from 'node:crypto';
 import { type Attack, attack } from '../attack.js';
+import { addressOf } from '../attackers.js';
 import { tokenOf, wrongKey } from '../keys.js';
 import type { Outcome } from '../outcome.js';
-import { addressOf } from '../raid.js';
 
 const body = '{"subject":"ada"}';
 
@@ -21,8 +21,8 @@ function postFlood(
     answers: [...answers, 'HTTP 503'],
     besides: ['left open'],
     leastSeconds: 1.5,
-    run: (raid) =>
-      raid.pace(2_000, (n) => {
+    run: (attackers) =>
+      attackers.pace(2_000, (n) => {
         const { path, token } = request(n);
         const head = [
           `POST ${path} HTTP/1.1`,
@@ -30,15 +30,15 @@ function postFlood(
           `Content-Length: ${body.length}`,
           'Connection: close',
         ];
-        const peer = raid.dial({ from: addressOf(n), head: [...head, `Authorization: Bearer ${token}`] });
+        const peer = attackers.dial({ from: addressOf(n), head: [...head, `Authorization: Bearer ${token}`] });
         peer.write(body);
         void peer.status.then(() => peer.end());
-        raid.sent++;
+        attackers.sent++;
       }),
   });
 }
 
-const tokens = [wrongKey, tokenOf('mallory')] as const;
+const tokens = [wrongKey, tokenOf('attacker')] as const;
 
 export const revocationFlood = postFlood(
   'revocation-flood',

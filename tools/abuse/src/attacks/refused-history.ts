@@ -13,9 +13,9 @@ export const refusedHistory: Attack = attack({
   answers: ['error notPermitted'],
   // If the backend is late, on a busy machine, that is a refusal too.
   besides: ['reply published', 'error unavailable', 'left open'],
-  run: async (raid) => {
-    const writer = await raid.enterWith(serviceKey);
-    const published = await writer?.ask({ type: 'publish', topic: secretTopic, data: 'not for mallory' });
+  run: async (attackers) => {
+    const writer = await attackers.enterWith(serviceKey);
+    const published = await writer?.ask({ type: 'publish', topic: secretTopic, data: 'not for attackers' });
     const since = { epoch: /"epoch":"(.+?)"/.exec(published ?? '')?.[1] ?? '', offset: 0 };
     const questions = [
       { type: 'subscribe' },
@@ -24,11 +24,11 @@ export const refusedHistory: Attack = attack({
       { type: 'history', since },
       { type: 'history', direction: 'backward' },
     ];
-    await raid.crowd(readers, async (member) => {
-      const peer = await raid.enterAs(`mallory-${member}`);
-      while (peer !== null && !peer.isClosed && !raid.isOver) {
+    await attackers.crowd(readers, async (member) => {
+      const peer = await attackers.enterAs(`attacker-${member}`);
+      while (peer !== null && !peer.isClosed && !attackers.isOver) {
         for (const question of questions) await peer.ask({ ...question, topic: secretTopic });
-        raid.sent += questions.length;
+        attackers.sent += questions.length;
         await delay(250);
       }
     });

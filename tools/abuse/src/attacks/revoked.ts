@@ -1,15 +1,15 @@
 /** A user who is revoked, and does what he can to stay: he fills Redis, or is on a node that does not hear of it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
+import type { Attackers } from '../attackers.js';
 import { tokenOf } from '../keys.js';
 import type { Peer } from '../peer.js';
-import type { Raid } from '../raid.js';
 
 /** A second is documented; so much more is for a machine that does other things too. */
 const outMs = 10_000;
 
 /** Another one in each round: who is revoked stays so. */
-const subject = `mallory-${process.pid}`;
+const subject = `attacker-${process.pid}`;
 const token = tokenOf(subject);
 
 /** Room that Redis has, beyond what is in it. */
@@ -21,11 +21,11 @@ const perSecond = 40;
 const revocations = 10;
 
 /** That he is out within the time, and stays out, at the node with that port. */
-async function expectOut(raid: Raid, peer: Peer | null, port: number): Promise<void> {
-  const node = `node ${raid.target.ports.indexOf(port) + 1}`;
+async function expectOut(attackers: Attackers, peer: Peer | null, port: number): Promise<void> {
+  const node = `node ${attackers.target.ports.indexOf(port) + 1}`;
   const isOut = await Promise.race([peer?.ended.then(() => true), delay(outMs, false)]);
-  if (!isOut) raid.fault(`${node} kept the connection of the revoked user for ${outMs / 1_000} s`);
-  if (await raid.isLetIn(token, port)) raid.fault(`${node} let the revoked user in again`);
+  if (!isOut) attackers.fault(`${node} kept the connection of the revoked user for ${outMs / 1_000} s`);
+  if (await attackers.isLetIn(token, port)) attackers.fault(`${node} let the revoked user in again`);
 }
 
 export const fullRedis: Attack = attack({
@@ -42,27 +42,27 @@ export const fullRedis: Attack = attack({
   besides: ['error rateLimited', 'left open'],
   leastSeconds: 3,
   leastNodes: 3,
-  run: async (raid) => {
-    const { ports } = raid.target;
-    const peers = await Promise.all(ports.map((port) => raid.enterWith(token, port)));
-    const used = Number(/^used_memory:(\d+)/m.exec(String(await raid.redis('INFO', 'memory')))?.[1]);
-    await raid.redis('CONFIG', 'SET', 'maxmemory', String(used + roomBytes));
+  run: async (attackers) => {
+    const { ports } = attackers.target;
+    const peers = await Promise.all(ports.map((port) => attackers.enterWith(token, port)));
+    const used = Number(/^used_memory:(\d+)/m.exec(String(await attackers.redis('INFO', 'memory')))?.[1]);
+    await attackers.redis('CONFIG', 'SET', 'maxmemory', String(used + roomBytes));
     // He goes on, so that it stays full.
-    const filling = raid.pace(perSecond, (n) => {
+    const filling = attackers.pace(perSecond, (n) => {
       const topic = `full.${process.pid}.${n}`;
       peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payloads[n % payloads.length] });
-      raid.sent++;
+      attackers.sent++;
     });
-    await raid.until(() => raid.count('error unavailable') > 0);
+    await attackers.until(() => attackers.count('error unavailable') > 0);
     const others = Array.from({ length: revocations - 1 }, (_, n) => `${subject}-${n}`);
     for (const [n, revoked] of [...others, subject].entries()) {
-      const status = await raid.revoke(revoked, ports[n % ports.length] ?? 0);
-      if (status !== 202) raid.fault(`a revocation was answered ${status} while Redis was full`);
+      const status = await attackers.revoke(revoked, ports[n % ports.length] ?? 0);
+      if (status !== 202) attackers.fault(`a revocation was answered ${status} while Redis was full`);
       await delay(100);
     }
-    await Promise.all(ports.map((port, node) => expectOut(raid, peers[node] ?? null, port)));
+    await Promise.all(ports.map((port, node) => expectOut(attackers, peers[node] ?? null, port)));
     await filling;
-    await raid.redis('CONFIG', 'SET', 'maxmemory', '0');
+    await attackers.redis('CONFIG', 'SET', 'maxmemory', '0');
   },
 });
 
@@ -75,21 +75,21 @@ export const cutOffNode: Attack = attack({
   // The node may go on for 15 s with what it has read last.
   leastSeconds: 18,
   leastNodes: 3,
-  run: async (raid) => {
-    const [first = 0] = raid.target.ports;
-    const port = raid.target.ports.at(-1) ?? 0;
-    const peer = await raid.enterWith(token, port);
-    await raid.link('cut');
-    const status = await raid.revoke(subject, first);
-    if (status !== 202) raid.fault(`a revocation was answered ${status}`);
+  run: async (attackers) => {
+    const [first = 0] = attackers.target.ports;
+    const port = attackers.target.ports.at(-1) ?? 0;
+    const peer = await attackers.enterWith(token, port);
+    await attackers.link('cut');
+    const status = await attackers.revoke(subject, first);
+    if (status !== 202) attackers.fault(`a revocation was answered ${status}`);
     let isRefused = false;
-    for (; !raid.isOver && raid.count('error unavailable') < 10; raid.sent++) {
-      const isIn = await raid.isLetIn(token, port);
-      if (isIn && isRefused) raid.fault('the node let the revoked user in after it had refused him');
+    for (; !attackers.isOver && attackers.count('error unavailable') < 10; attackers.sent++) {
+      const isIn = await attackers.isLetIn(token, port);
+      if (isIn && isRefused) attackers.fault('the node let the revoked user in after it had refused him');
       isRefused ||= !isIn;
       await delay(100);
     }
-    await raid.link('heal');
-    await expectOut(raid, peer, port);
+    await attackers.link('heal');
+    await expectOut(attackers, peer, port);
   },
 });

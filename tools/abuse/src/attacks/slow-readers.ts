@@ -1,9 +1,9 @@
 /** Clients that ask for much, and read nothing for three seconds. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
+import type { Attackers } from '../attackers.js';
 import { serviceKey } from '../keys.js';
 import type { Outcome } from '../outcome.js';
-import type { Raid } from '../raid.js';
 
 const readers = 10;
 const asleepMs = 3_000;
@@ -20,16 +20,16 @@ export const slowHistory: Attack = attack({
   // On a busy machine Redis does not send all of it within its timeout.
   besides: ['reply published', 'error unavailable', 'left open'],
   leastSeconds: 5,
-  run: async (raid) => {
-    const writer = await raid.enterAs('mallory');
+  run: async (attackers) => {
+    const writer = await attackers.enterAs('attacker');
     for (let n = 1; n <= publications; n++)
       writer?.send({ type: 'publish', id: n, topic: 'long', data: 'x'.repeat(4_000) });
     await Promise.race([writer?.answered(publications), delay(mostReadingMs)]);
-    await raid.crowd(readers, async (member, turn) => {
-      const peer = await raid.enterAs(`mallory-${member}-${turn}`);
+    await attackers.crowd(readers, async (member, turn) => {
+      const peer = await attackers.enterAs(`attacker-${member}-${turn}`);
       peer?.pause();
       for (let n = 1; n <= questions; n++) peer?.send({ type: 'history', id: n, topic: 'long', limit: 1_000 });
-      raid.sent += questions;
+      attackers.sent += questions;
       await delay(asleepMs);
       peer?.resume();
       await Promise.race([peer?.answered(questions), delay(mostReadingMs)]);
@@ -38,11 +38,11 @@ export const slowHistory: Attack = attack({
   },
 });
 
-async function sleep(raid: Raid): Promise<void> {
-  const writer = await raid.enterWith(serviceKey);
+async function sleep(attackers: Attackers): Promise<void> {
+  const writer = await attackers.enterWith(serviceKey);
   const data = 'x'.repeat(32_000);
-  const asleep = raid.crowd(readers, async (member, turn) => {
-    const peer = await raid.enterAs(`mallory-${member}-${turn}`);
+  const asleep = attackers.crowd(readers, async (member, turn) => {
+    const peer = await attackers.enterAs(`attacker-${member}-${turn}`);
     peer?.send({ type: 'subscribe', id: 1, topic: 'wide' });
     peer?.pause();
     await delay(asleepMs);
@@ -50,9 +50,9 @@ async function sleep(raid: Raid): Promise<void> {
     await Promise.race([peer?.ended, delay(1_000)]);
     await peer?.end();
   });
-  await raid.pace(150, () => {
+  await attackers.pace(150, () => {
     writer?.send({ type: 'publish', topic: 'wide', data });
-    raid.sent++;
+    attackers.sent++;
   });
   await asleep;
 }

@@ -1,15 +1,15 @@
 /** Slowloris: requests that come byte by byte and never end. */
 import { type Attack, attack } from '../attack.js';
-import { addressOf, handshake, type Raid } from '../raid.js';
+import { type Attackers, addressOf, handshake } from '../attackers.js';
 
 const connections = 200;
 const perSecond = 20;
 
-async function drip(raid: Raid, head: readonly string[], byte: string): Promise<void> {
-  const peers = Array.from({ length: connections }, (_, n) => raid.dial({ from: addressOf(n) }));
+async function drip(attackers: Attackers, head: readonly string[], byte: string): Promise<void> {
+  const peers = Array.from({ length: connections }, (_, n) => attackers.dial({ from: addressOf(n) }));
   for (const peer of peers) peer.write(head.join('\r\n'));
-  raid.sent = connections;
-  await raid.pace(perSecond, (turn) => {
+  attackers.sent = connections;
+  await attackers.pace(perSecond, (turn) => {
     // Half of them stop after 3 s: a byte behind the node's answer resets the connection, and the answer may be lost.
     for (const peer of turn < 3 * perSecond ? peers : peers.slice(connections / 2)) peer.write(byte);
   });
@@ -23,7 +23,7 @@ export const slowHandshake: Attack = attack({
   about: `${connections} connections whose handshake comes byte by byte and never ends`,
   answers: ['cut off'],
   leastSeconds,
-  run: (raid) => drip(raid, [...handshake, 'X-Slow: '], 'a'),
+  run: (attackers) => drip(attackers, [...handshake, 'X-Slow: '], 'a'),
 });
 
 export const slowBody: Attack = attack({
@@ -33,9 +33,9 @@ export const slowBody: Attack = attack({
   // A reset follows the answer if more of the body arrives, and may overtake it.
   besides: ['cut off'],
   leastSeconds,
-  run: (raid) => {
+  run: (attackers) => {
     const head = ['POST /v1/tickets HTTP/1.1', 'Host: localhost', 'Authorization: Bearer x', 'Content-Length: 4000'];
-    return drip(raid, [...head, '', ''], 'a');
+    return drip(attackers, [...head, '', ''], 'a');
   },
 });
 
@@ -44,11 +44,11 @@ export const bareConnections: Attack = attack({
   about: '2000 TCP connections that send nothing',
   answers: ['cut off'],
   leastSeconds,
-  run: async (raid) => {
-    await raid.pace(1_000, (n) => {
+  run: async (attackers) => {
+    await attackers.pace(1_000, (n) => {
       if (n >= 2_000) return;
-      raid.dial({ from: addressOf(n) });
-      raid.sent++;
+      attackers.dial({ from: addressOf(n) });
+      attackers.sent++;
     });
   },
 });

@@ -1,17 +1,17 @@
 /** Headers and frames that are too long, also once they are inflated. */
 import { deflateRawSync } from 'node:zlib';
 import { type Attack, attack } from '../attack.js';
-import { addressOf, handshake } from '../raid.js';
+import { addressOf, handshake } from '../attackers.js';
 
 export const longHeaders: Attack = attack({
   name: 'long-headers',
   about: 'tokens of 9000 bytes, headers of 200 KB, 200 a second',
   answers: ['HTTP 431'],
-  run: (raid) =>
-    raid.pace(200, (n) => {
+  run: (attackers) =>
+    attackers.pace(200, (n) => {
       const header = n % 2 === 0 ? `Authorization: Bearer ${'x'.repeat(9_000)}` : `X-Long: ${'x'.repeat(200_000)}`;
-      raid.dial({ from: addressOf(n), head: [...handshake, header] });
-      raid.sent++;
+      attackers.dial({ from: addressOf(n), head: [...handshake, header] });
+      attackers.sent++;
     }),
 });
 
@@ -19,11 +19,11 @@ export const longFrames: Attack = attack({
   name: 'long-frames',
   about: 'frames of 65 KiB and of 1 MiB, 10 connections again and again',
   answers: ['close 4501', 'cut off'],
-  run: (raid) =>
-    raid.crowd(10, async (member, turn) => {
-      const peer = await raid.enterAs(`mallory-${member}`);
+  run: (attackers) =>
+    attackers.crowd(10, async (member, turn) => {
+      const peer = await attackers.enterAs(`attacker-${member}`);
       peer?.frame(' '.repeat((member + turn) % 2 === 0 ? 66_560 : 1_048_576));
-      raid.sent++;
+      attackers.sent++;
       await peer?.ended;
     }),
 });
@@ -37,11 +37,11 @@ export const compressionBombs: Attack = attack({
   about: 'frames of 32 KiB that inflate to 32 MiB, 10 connections again and again',
   settings: { FANFARE_COMPRESSION: 'shared' },
   answers: ['cut off'],
-  run: (raid) =>
-    raid.crowd(10, async () => {
-      const peer = await raid.enter({ headers: ['Sec-WebSocket-Extensions: permessage-deflate'] });
+  run: (attackers) =>
+    attackers.crowd(10, async () => {
+      const peer = await attackers.enter({ headers: ['Sec-WebSocket-Extensions: permessage-deflate'] });
       peer?.frame(bomb, { isCompressed: true });
-      raid.sent++;
+      attackers.sent++;
       await peer?.ended;
     }),
 });

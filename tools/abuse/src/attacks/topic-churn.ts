@@ -15,10 +15,10 @@ export const topicChurn: Attack = attack({
   answers: ['error notPermitted', 'reply history'],
   // Of a `history`, while others of the connection are under way.
   besides: ['left open', 'error overloaded'],
-  run: (raid) =>
-    raid.crowd(connections, async (member) => {
-      const peer = await raid.enterAs(`mallory-${member}`, { topics: ['mine.>', 'a.*.c', '*.b.>'] });
-      for (let n = 0; peer !== null && !peer.isClosed && !raid.isOver; n += atOnce) {
+  run: (attackers) =>
+    attackers.crowd(connections, async (member) => {
+      const peer = await attackers.enterAs(`attacker-${member}`, { topics: ['mine.>', 'a.*.c', '*.b.>'] });
+      for (let n = 0; peer !== null && !peer.isClosed && !attackers.isOver; n += atOnce) {
         const commands = Array.from({ length: atOnce }, (_, i) => {
           const name = `${member}-${n + i}`;
           return i % 2 === 0
@@ -26,7 +26,7 @@ export const topicChurn: Attack = attack({
             : { type: 'history', id: i + 1, topic: `mine.${name}` };
         });
         peer.send(...commands);
-        raid.sent += atOnce;
+        attackers.sent += atOnce;
         await delay(10);
       }
     }),

@@ -1,7 +1,7 @@
 /** Frames that cannot be read, by us or by any WebSocket server. */
 import { type Attack, attack } from '../attack.js';
+import { addressOf } from '../attackers.js';
 import { type FrameOptions, opcodes } from '../frames.js';
-import { addressOf } from '../raid.js';
 
 const unreadable = ['{', '[]', 'null', '{"type":"conect"}', '{"type":"subscribe","id":"1"}', '"text"', '[[[[', '{}'];
 
@@ -9,11 +9,11 @@ export const malformedFrames: Attack = attack({
   name: 'malformed-frames',
   about: 'text that is no command, 20 connections again and again',
   answers: ['error malformed', 'error unknownCommand', 'close 4500'],
-  run: (raid) =>
-    raid.crowd(20, async (member, turn) => {
-      const peer = await raid.enterAs(`mallory-${member}`);
+  run: (attackers) =>
+    attackers.crowd(20, async (member, turn) => {
+      const peer = await attackers.enterAs(`attacker-${member}`);
       for (let n = 0; n < 12; n++) peer?.frame(unreadable[(turn + n) % unreadable.length] ?? '');
-      raid.sent += 12;
+      attackers.sent += 12;
       await peer?.ended;
     }),
 });
@@ -35,11 +35,11 @@ export const brokenFrames: Attack = attack({
   name: 'broken-frames',
   about: 'frames that violate RFC 6455, 300 connections a second',
   answers: ['cut off'],
-  run: (raid) =>
-    raid.pace(300, (n) => {
-      const peer = raid.knock({ from: addressOf(n) });
+  run: (attackers) =>
+    attackers.pace(300, (n) => {
+      const peer = attackers.handshake({ from: addressOf(n) });
       const [payload, options] = broken[n % broken.length] ?? ['', {}];
       void peer.status.then(() => peer.frame(payload, options));
-      raid.sent++;
+      attackers.sent++;
     }),
 });

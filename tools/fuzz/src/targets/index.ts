@@ -1,8 +1,8 @@
 /** All targets by name. */
 import type { Target } from '../target.js';
+import { revocations, ticket, token } from './admission.js';
 import { clientData, clientJson, clientMsgpack } from './client-codecs.js';
 import { config } from './config.js';
-import { revocations, ticket, token } from './doors.js';
 import { addresses, handshake } from './handshake.js';
 import { nodeJson, nodeMsgpack } from './node-codecs.js';
 import { topic } from './topic.js';

@@ -1,8 +1,8 @@
 /** Faults of the way between nodes and Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { becomes } from '@fanfare/kit/within';
-import type { Fault } from '../fault.js';
-import { Subscribers } from '../subscribers.js';
+import { Subscribers } from '../checker/subscribers.js';
+import type { Fault } from './fault.js';
 import { firstNode, proxyOf } from './victim.js';
 
 const blockedMs = 5_000;
@@ -36,12 +36,12 @@ export const outputBuffer: Fault = {
   about: 'Redis may hold 64 kB for a node; one stands still under load until Redis cuts its connection, then goes on.',
   resets: 'none',
   historySize: 10_000,
-  async prepare({ addAudience, addTopic, cluster, reportProblem, note, published }) {
+  async prepare({ addGroup, addTopic, cluster, reportProblem, note, published }) {
     const node = firstNode(cluster);
     const { redis } = cluster;
     const flood = addTopic('flood', floodBytes, floodPerSecond);
     const { url } = node.process;
-    addAudience(await Subscribers.open({ url, topicsOfClients: [[flood]], published, name: 'flood' }), 'flood');
+    addGroup(await Subscribers.open({ url, topicsOfClients: [[flood]], published, name: 'flood' }), 'flood');
     return {
       async strike() {
         await cluster.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 64kb 32kb 1');

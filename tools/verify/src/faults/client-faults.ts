@@ -1,6 +1,6 @@
 /** Faults of the way between a node and its clients. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Fault } from '../fault.js';
+import type { Fault } from './fault.js';
 import { proxyOf } from './victim.js';
 
 const blockedMs = 6_000;

@@ -1,8 +1,8 @@
 /** All faults, in the order in which `--fault all` tries them. */
-import type { Fault } from '../fault.js';
+
 import { busBlackhole, busHalfOpen, busReset, killPubsub, outputBuffer } from './bus-faults.js';
 import { clientBlackhole, clientHalfOpen, clientReset } from './client-faults.js';
-import { stalledSubscriber, storm } from './crowd-faults.js';
+import type { Fault } from './fault.js';
 import {
   clockBack,
   flushallInRollingRestart,
@@ -26,6 +26,7 @@ import {
   redisStop,
   scriptFlush,
 } from './redis-faults.js';
+import { stalledSubscriber, storm } from './swarm-faults.js';
 
 export const faults: readonly Fault[] = [
   none,

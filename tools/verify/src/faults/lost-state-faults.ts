@@ -1,8 +1,8 @@
 /** Faults in which Redis loses its state, or its sense of time, at a bad moment. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type RedisProcess, redisCommand } from '@fanfare/local-cluster';
-import { masterName } from '../cluster-under-test.js';
-import type { Fault } from '../fault.js';
+import { masterName } from '../cluster/cluster-under-test.js';
+import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
 
 /** Less than data may be older (broker/src/relay/memory-times.ts). */

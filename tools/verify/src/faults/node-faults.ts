@@ -1,6 +1,6 @@
 /** Faults of a node. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Fault } from '../fault.js';
+import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
 
 export const none: Fault = {

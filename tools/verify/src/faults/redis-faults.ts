@@ -2,10 +2,10 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisCommand, startReplica } from '@fanfare/local-cluster';
-import { safeArgs } from '../cluster-under-test.js';
-import type { Fault, Stage } from '../fault.js';
+import { safeArgs } from '../cluster/cluster-under-test.js';
+import type { Fault, FaultEnvironment } from './fault.js';
 
-async function killAndRestart({ cluster: { redis } }: Stage): Promise<void> {
+async function killAndRestart({ cluster: { redis } }: FaultEnvironment): Promise<void> {
   await redis.kill();
   await redis.restart();
 }
@@ -37,7 +37,7 @@ export const redisFlushall: Fault = {
   },
 };
 
-async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: Stage): Promise<void> {
+async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: FaultEnvironment): Promise<void> {
   if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
   await redis.kill();
   // What the replica has not got by now it never gets.
@@ -68,16 +68,16 @@ export const redisFailoverBehind: Fault = {
   isDetectable: true,
   replica: 'proxied',
   proxy: 'allBuses',
-  async strike(stage) {
-    const { replica, replicaLink } = stage.cluster;
+  async strike(environment) {
+    const { replica, replicaLink } = environment.cluster;
     if (replica === null || replicaLink === null) throw new Error('There is no replica to fall behind.');
     replicaLink.block('toClient');
     await delay(lagMs);
-    const lackedBytes = (await replicated(stage.cluster.redis.port)) - (await replicated(replica.port));
-    stage.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
+    const lackedBytes = (await replicated(environment.cluster.redis.port)) - (await replicated(replica.port));
+    environment.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
     // A replica that lacks nothing would prove nothing.
-    if (lackedBytes <= 0) stage.reportProblem('the replica was not behind');
-    await failOver(stage);
+    if (lackedBytes <= 0) environment.reportProblem('the replica was not behind');
+    await failOver(environment);
   },
 };
 

@@ -1,6 +1,6 @@
 /** Whom the faults strike that strike one. */
 import type { FaultProxy } from '@fanfare/local-cluster';
-import type { ClusterUnderTest, NodeUnderTest } from '../cluster-under-test.js';
+import type { ClusterUnderTest, NodeUnderTest } from '../cluster/cluster-under-test.js';
 
 /** The node that also has the proxy where there is one. */
 export function firstNode({ nodes }: ClusterUnderTest): NodeUnderTest {

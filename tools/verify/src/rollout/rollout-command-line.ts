@@ -49,7 +49,7 @@ export function parseRolloutCommandLine(args: readonly string[]): RolloutRequest
       timeScale: values['time-scale'],
       rate: values.rate,
       topics,
-      lanesPerTopic: 1,
+      publishersPerTopic: 1,
       subscribers: values.subscribers,
       topicsPerSubscriber,
       bytes: values.bytes,

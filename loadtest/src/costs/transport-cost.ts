@@ -1,0 +1,182 @@
+/**
+ * What TLS and compression cost a node: memory for each connection, CPU for each handshake and delivery, bytes on the wire. One node in
+ * memory, one topic, publications one at a time, JSON. `node loadtest/dist/costs/transport-cost.js [connections] [bytes]`
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { describeMachine } from '@fanfare/kit/machine';
+import { markdownTable } from '@fanfare/kit/markdown-table';
+import { readCpuNs, readMemory } from '@fanfare/kit/process-usage';
+import { type NodeProcess, startNode } from '@fanfare/local-cluster';
+import { buildFrame, opcodes } from '../load/frame-walker.js';
+
+const [connections = 1_000, bytes = 1_024] = process.argv.slice(2).map(Number);
+const publications = 100;
+/** Handshakes at the same time. */
+const atOnce = 50;
+
+const request = `GET /ws HTTP/1.1\r
+Host: localhost\r
+Upgrade: websocket\r
+Connection: Upgrade\r
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r
+Sec-WebSocket-Version: 13\r
+Sec-WebSocket-Extensions: permessage-deflate\r
+\r
+`;
+
+/** A subscriber that counts frames, compressed or not, and looks into none. */
+class Subscriber {
+  frames = 0;
+  bytes = 0;
+  readonly #socket: Socket;
+  #head = Buffer.alloc(0);
+  #isUpgraded = false;
+  /** Of the payload that is coming. */
+  #left = 0;
+  #wake: () => void = () => undefined;
+
+  constructor({ port, url }: NodeProcess) {
+    const options = { port, host: '127.0.0.1', noDelay: true };
+    const isTls = url.startsWith('wss:');
+    this.#socket = isTls ? connectTls({ ...options, rejectUnauthorized: false }) : connectTcp(options);
+    this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.#socket.write(request);
+  }
+
+  send(command: object): void {
+    this.#socket.write(buildFrame(Buffer.from(JSON.stringify(command)), opcodes.text));
+  }
+
+  /** Nothing may be sent before: it could be taken for a part of the handshake. */
+  async opened(): Promise<void> {
+    await this.#until(() => this.#isUpgraded);
+  }
+
+  async until(frames: number): Promise<void> {
+    await this.#until(() => this.frames >= frames);
+  }
+
+  async #until(isMet: () => boolean): Promise<void> {
+    while (!isMet()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#head = Buffer.concat([this.#head, chunk]);
+    if (!this.#isUpgraded) {
+      const end = this.#head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      this.#isUpgraded = true;
+      this.#head = this.#head.subarray(end + 4);
+    }
+    while (this.#head.length > 0) {
+      if (this.#left === 0) {
+        const short = (this.#head[1] ?? 0) & 127;
+        const headBytes = short === 126 ? 4 : short === 127 ? 10 : 2;
+        if (this.#head.length < headBytes) return;
+        const length =
+          short === 126 ? this.#head.readUInt16BE(2) : short === 127 ? Number(this.#head.readBigUInt64BE(2)) : short;
+        this.#left = headBytes + length;
+        this.bytes += this.#left;
+      }
+      const taken = Math.min(this.#left, this.#head.length);
+      this.#left -= taken;
+      this.#head = this.#head.subarray(taken);
+      if (this.#left === 0) this.frames++;
+    }
+    this.#wake();
+  }
+}
+
+/** Of about so many bytes; names repeat themselves and numbers do not, as in most JSON. */
+function sampleData(): object {
+  const quotes: object[] = [];
+  const quote = (): object => ({
+    symbol: `S${Math.floor(Math.random() * 1e4)}`,
+    bid: Math.random() * 100,
+    ask: Math.random() * 100,
+    at: Date.now(),
+  });
+  do quotes.push(quote());
+  while (JSON.stringify(quotes).length < bytes);
+  return quotes;
+}
+
+async function measure(name: string, env: Readonly<Record<string, string>>): Promise<string[]> {
+  await using node = await startNode({ env });
+  const subscribers: Subscriber[] = [];
+  const enter = async (count: number): Promise<void> => {
+    for (let opened = 0; opened < count; opened += atOnce) {
+      const some = Array.from({ length: Math.min(atOnce, count - opened) }, () => new Subscriber(node));
+      for (const subscriber of some) await subscriber.opened();
+      for (const subscriber of some) subscriber.send({ type: 'subscribe', id: 1, topic: 't' });
+      for (const subscriber of some) await subscriber.until(1);
+      subscribers.push(...some);
+    }
+  };
+  let published = 0;
+  const publish = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index++) {
+      published++;
+      subscribers[0]?.send({ type: 'publish', topic: 't', data: sampleData() });
+      for (const subscriber of subscribers) await subscriber.until(1 + published);
+    }
+  };
+  // The first ones pay for what the process keeps.
+  await enter(atOnce);
+  await publish(50);
+  const warm = subscribers.splice(0);
+  published = 0;
+  const [memory, cpu] = [await readMemory(node.pid), await readCpuNs(node.pid)];
+  for (const subscriber of warm) subscriber.close();
+  await enter(connections);
+  const [memoryAfter, cpuAfter] = [await readMemory(node.pid), await readCpuNs(node.pid)];
+  const bytesBefore = subscribers.reduce((sum, subscriber) => sum + subscriber.bytes, 0);
+  await publish(publications);
+  const cpuLast = await readCpuNs(node.pid);
+  const received = subscribers.reduce((sum, subscriber) => sum + subscriber.bytes, 0) - bytesBefore;
+  for (const subscriber of subscribers) subscriber.close();
+  const deliveries = connections * publications;
+  return [
+    name,
+    ((memoryAfter.anonymousBytes - memory.anonymousBytes) / 1_024 / connections).toFixed(1),
+    ((cpuAfter - cpu) / 1e6 / connections).toFixed(2),
+    ((cpuLast - cpuAfter) / 1e3 / deliveries).toFixed(2),
+    (received / deliveries).toFixed(0),
+  ];
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'fanfare-transport-'));
+try {
+  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
+  execFileSync('openssl', ['req', '-x509', ...key, '-out', certFile, '-days', '2', '-subj', '/CN=localhost'], {
+    stdio: 'pipe',
+  });
+  const tls = { FANFARE_TLS_CERT_FILE: certFile, FANFARE_TLS_KEY_FILE: keyFile };
+  const compression = { FANFARE_COMPRESSION: 'shared' };
+  const rows = [
+    await measure('ws', {}),
+    await measure('wss', tls),
+    await measure('ws, compressed', compression),
+    await measure('wss, compressed', { ...tls, ...compression }),
+  ];
+  const head = ['', 'KiB a connection', 'ms CPU a handshake', 'µs CPU a delivery', 'bytes a delivery'];
+  process.stdout.write(
+    `${describeMachine()}; ${connections} connections, ${bytes} B\n\n${markdownTable(head, rows)}\n`,
+  );
+} finally {
+  rmSync(folder, { recursive: true });
+}

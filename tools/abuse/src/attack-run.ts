@@ -1,0 +1,255 @@
+/** One attack on nodes of its own, with good clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+import { get } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Disposables } from '@fanfare/kit/disposables';
+import { median } from '@fanfare/kit/median';
+import { readMemory } from '@fanfare/kit/process-usage';
+import { becomes } from '@fanfare/kit/within';
+import type { NodeProcess } from '@fanfare/local-cluster';
+import type { Attack } from './attack.js';
+import { AttackerProcess } from './attacker-process.js';
+import { ControlClients, type ControlReport, type Latency } from './control-clients.js';
+import type { Outcome } from './outcome.js';
+import { startTarget } from './target.js';
+
+export interface AttackRunOptions {
+  /** Of the attack, in each round; an attack may need more. As long is measured before and after it. */
+  readonly seconds: number;
+  readonly rounds: number;
+  /** One, in memory, or several on a Redis; an attack may need more. */
+  readonly nodes: number;
+  /** Where the attackers run, and nothing else of this; null: they share the CPUs with all. */
+  readonly attackerCpu: number | null;
+}
+
+export interface Round {
+  readonly before: Latency;
+  readonly during: Latency;
+  readonly after: Latency;
+  /** Longest and 99th percentile of how late the event loop of a node was, during the attack, in milliseconds; NaN if it could not be asked. */
+  readonly lagMaxMs: number;
+  readonly lagP99Ms: number;
+}
+
+export interface AttackRunResult {
+  readonly attack: string;
+  readonly nodes: number;
+  readonly sent: number;
+  /** How often each outcome was seen. */
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly rounds: readonly Round[];
+  readonly controlClients: ControlReport;
+  /** Most that a node had allocated during the attack beyond what it had before. */
+  readonly memoryBytes: number;
+  /** Questions whether a node is alive. */
+  readonly probes: { readonly asked: number; readonly unanswered: number };
+  /** What speaks against the nodes: what the attack must not get, wrong answers, losses, their end, their memory. */
+  readonly faults: readonly string[];
+  /** What the good clients have felt, where it is more than they should; null: nothing. */
+  readonly slowdown: string | null;
+}
+
+/** Nothing that an attacker does may make a node of this size grow by more. */
+const mostMemoryBytes = 192 * 1_048_576;
+const memoryIntervalMs = 200;
+const settleMs = 300;
+
+/** During an attack the median latency may be so much more than before it: one of both. */
+const mostSlowdown = 1.2;
+const mostSlowdownMs = 1;
+/** The same of the 99th percentile, if the attackers take no time of the CPUs that the nodes have: it says little otherwise. */
+const mostTailSlowdown = 1.5;
+
+/** How long nodes may take until they are ready again. */
+const readyMs = 10_000;
+
+/** How often each node is asked whether it is alive. */
+const probeIntervalMs = 500;
+/** Half of what Kubernetes waits until it ends a node: a machine that is busy is no fault of the node. A port that is held refuses at once. */
+const adminTimeoutMs = 30_000;
+
+export async function runAttack(attack: Attack, options: AttackRunOptions): Promise<AttackRunResult> {
+  await using parts = new Disposables();
+  const target = await startTarget(attack, Math.max(options.nodes, attack.leastNodes), parts);
+  const { nodes } = target;
+  const urls = (attack.isCutting ? nodes.slice(0, -1) : nodes).map(({ url }) => url);
+  const controlClients = parts.use(await ControlClients.start(urls));
+  await delay(settleMs);
+  const outcomes = new Map<string, number>();
+  const faults = new Set<string>();
+  const rounds: Round[] = [];
+  const memory = nodes.map(({ pid }) => parts.use(new MemoryWatch(pid)));
+  await Promise.all(memory.map((watch) => watch.begin()));
+  const probes = parts.use(new Probes(nodes));
+  let sent = 0;
+  for (let round = 0; round < options.rounds; round++) {
+    const seconds = Math.max(options.seconds, attack.leastSeconds);
+    const attackerProcess = parts.use(new AttackerProcess(attack, target, seconds, options.attackerCpu));
+    await attackerProcess.ask('start', null);
+    controlClients.takeLatency();
+    await delay(options.seconds * 1_000);
+    const before = controlClients.takeLatency();
+    await readLag(nodes);
+    const [report, [during, lag]] = await Promise.all([
+      attackerProcess.attack(),
+      // What comes later than the attack is none of it: the attackers wait for the last answers.
+      delay(seconds * 1_000).then(async () => [controlClients.takeLatency(), await readLag(nodes)] as const),
+    ]);
+    controlClients.takeLatency();
+    await delay(options.seconds * 1_000);
+    rounds.push({ before, during, after: controlClients.takeLatency(), ...lag });
+    sent += report.sent;
+    for (const [outcome, count] of Object.entries(report.outcomes))
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + count);
+    for (const fault of report.faults) faults.add(fault);
+  }
+  const found = {
+    attack: attack.name,
+    nodes: nodes.length,
+    sent,
+    outcomes: Object.fromEntries(outcomes),
+    rounds,
+    controlClients: await controlClients.finish(),
+    memoryBytes: Math.max(...memory.map(({ growthBytes }) => growthBytes)),
+    probes: await probes.finish(),
+  };
+  return {
+    ...found,
+    faults: [...faults, ...wrongAnswers(attack, outcomes), ...damage(found), ...(await ending(nodes))],
+    slowdown: slowdownOf(rounds, options.attackerCpu !== null),
+  };
+}
+
+function* wrongAnswers({ answers, besides }: Attack, seen: ReadonlyMap<string, number>): Iterable<string> {
+  for (const answer of answers) if (!seen.has(answer)) yield `${answer} was not seen`;
+  const documented = new Set<string>([...answers, ...besides] satisfies Outcome[]);
+  for (const [outcome, count] of seen) if (!documented.has(outcome)) yield `${outcome} was seen ${count} times`;
+}
+
+function* damage(found: Omit<AttackRunResult, 'faults' | 'slowdown'>): Iterable<string> {
+  const { controlClients, memoryBytes, probes, rounds } = found;
+  for (const name of ['lost', 'repeated', 'reconnects', 'refused'] as const) {
+    if (controlClients[name] > 0) yield `good clients: ${controlClients[name]} ${name}`;
+  }
+  if (memoryBytes > mostMemoryBytes) yield `a node grew by ${Math.round(memoryBytes / 1_048_576)} MiB`;
+  if (probes.unanswered > 0) yield `${probes.unanswered} of ${probes.asked} probes were not answered`;
+  if (rounds.some(({ lagMaxMs }) => Number.isNaN(lagMaxMs))) yield '/metrics of a node could not be read';
+}
+
+/** Whether the nodes are still there, and let good clients in. */
+async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]> {
+  if (!(await becomes(readyMs, () => areReady(nodes)))) return ['a node is not ready afterwards'];
+  try {
+    const newcomers = await ControlClients.start(nodes.map(({ url }) => url));
+    await newcomers[Symbol.asyncDispose]();
+    return [];
+  } catch {
+    return ['a good client could not come in afterwards'];
+  }
+}
+
+async function areReady(nodes: readonly NodeProcess[]): Promise<boolean> {
+  const answers = await Promise.all(nodes.map((node) => askAdmin(node, '/readyz')));
+  return answers.every((answer) => answer !== null);
+}
+
+/** What the good clients have felt; `isTailJudged`: also those of them that are slowest. */
+export function slowdownOf(rounds: readonly Round[], isTailJudged: boolean): string | null {
+  const p50 = courseOf(rounds, 'p50Ms');
+  const p99 = courseOf(rounds, 'p99Ms');
+  const isSlow = p50.during > p50.before * mostSlowdown && p50.during > p50.before + mostSlowdownMs;
+  if (isSlow) return slowdown('p50', p50);
+  return isTailJudged && p99.during > p99.before * mostTailSlowdown ? slowdown('p99', p99) : null;
+}
+
+function slowdown(name: string, { before, during }: Course): string {
+  return `${name} of good clients ${before.toFixed(2)} ms before, ${during.toFixed(2)} ms during`;
+}
+
+/** Medians of the rounds. */
+export type Course = Readonly<Record<'before' | 'during' | 'after', number>>;
+
+export function courseOf(rounds: readonly Round[], key: 'p50Ms' | 'p99Ms'): Course {
+  const middle = (part: keyof Course): number => median(rounds.map((round) => round[part][key]));
+  return { before: middle('before'), during: middle('during'), after: middle('after') };
+}
+
+/** The latest of the nodes. */
+async function readLag(nodes: readonly NodeProcess[]): Promise<Pick<Round, 'lagMaxMs' | 'lagP99Ms'>> {
+  // Reading resets it.
+  const pages = await Promise.all(nodes.map((node) => askAdmin(node, '/metrics')));
+  const read = (name: string): number =>
+    Math.max(
+      ...pages.map((page) => Number(new RegExp(`^${name}(?:{.*?})? (\\S+)`, 'm').exec(page ?? '')?.[1]) * 1_000),
+    );
+  return { lagMaxMs: read('nodejs_eventloop_lag_max_seconds'), lagP99Ms: read('nodejs_eventloop_lag_p99_seconds') };
+}
+
+/** What is answered with 200, on a connection of its own; null: nothing is in time. */
+async function askAdmin({ adminUrl }: NodeProcess, path: string): Promise<string | null> {
+  try {
+    const signal = AbortSignal.timeout(adminTimeoutMs);
+    return await new Promise((resolve, reject) => {
+      get(`${adminUrl}${path}`, { agent: false, signal }, (response) => {
+        resolve(text(response).then((body) => (response.statusCode === 200 ? body : null)));
+      }).once('error', reject);
+    });
+  } catch {
+    return null;
+  }
+}
+
+/** Asks nodes whether they are alive, as Kubernetes does. */
+class Probes implements AsyncDisposable {
+  readonly #answers: Promise<string | null>[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(nodes: readonly NodeProcess[]) {
+    const ask = (): void => void this.#answers.push(...nodes.map((node) => askAdmin(node, '/healthz')));
+    this.#timer = setInterval(ask, probeIntervalMs);
+  }
+
+  /** Asks no more. */
+  async finish(): Promise<AttackRunResult['probes']> {
+    clearInterval(this.#timer);
+    const answers = await Promise.all(this.#answers);
+    return { asked: answers.length, unanswered: answers.filter((answer) => answer === null).length };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+  }
+}
+
+/** The most that a process has allocated. */
+class MemoryWatch implements AsyncDisposable {
+  readonly #pid: number;
+  #timer: NodeJS.Timeout | undefined;
+  #beginBytes = 0;
+  #mostBytes = 0;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+  }
+
+  async begin(): Promise<void> {
+    this.#beginBytes = (await readMemory(this.#pid)).anonymousBytes;
+    this.#mostBytes = this.#beginBytes;
+    this.#timer = setInterval(() => void this.#look(), memoryIntervalMs);
+  }
+
+  get growthBytes(): number {
+    return this.#mostBytes - this.#beginBytes;
+  }
+
+  async #look(): Promise<void> {
+    // The process may have ended: that is told by others.
+    const memory = await readMemory(this.#pid).catch(() => null);
+    this.#mostBytes = Math.max(this.#mostBytes, memory?.anonymousBytes ?? 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,221 @@
+/** One attack under way, in the attackers' process: what all attacks are made of. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { type RedisReply, redisCommand } from '@fanfare/local-cluster';
+import { adminKey, type Claims, tokenOf } from './keys.js';
+import type { Outcome } from './outcome.js';
+import { type DialOptions, Peer } from './peer.js';
+
+/** Where the attackers find what they attack. */
+export interface Addresses {
+  /** Of the nodes, for clients. */
+  readonly ports: readonly number[];
+  readonly adminPorts: readonly number[];
+  /** Null: there is one node, and no Redis. */
+  readonly redisPort: number | null;
+}
+
+/** What happens to the link between the last node and Redis. */
+export type LinkCommand = 'cut' | 'heal';
+
+export interface AttackReport {
+  /** What was sent, in the attack's own measure: connections, frames, requests. */
+  readonly sent: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+  /** What the attack has got that it must not get, in sentences. */
+  readonly faults: readonly string[];
+}
+
+interface PortOption {
+  /** Default: that of the nodes whose turn it is. */
+  readonly port?: number | undefined;
+}
+
+export interface EnterOptions extends Pick<DialOptions, 'from'>, PortOption {
+  /** More header lines. */
+  readonly headers?: readonly string[];
+}
+
+/** A node that is slower than its attackers would leave them without file descriptors, and them busy with that. */
+const maxOpen = 5_000;
+
+const tickMs = 10;
+const turnMs = 100;
+
+/** What the node is still to say to the last of what was sent. */
+const graceMs = 2_000;
+
+/** An attack on a slow machine goes on for so long until each documented answer has been seen. */
+const patienceMs = 30_000;
+
+export class Attackers {
+  sent = 0;
+  readonly target: Addresses;
+  /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
+  readonly link: (command: LinkCommand) => Promise<void>;
+  readonly #endsAtMs: number;
+  readonly #answers: readonly Outcome[];
+  readonly #outcomes = new Map<Outcome, number>();
+  readonly #faults = new Set<string>();
+  readonly #peers = new Set<Peer>();
+  #turn = 0;
+
+  /** `answers`: what a node is documented to answer. */
+  constructor(
+    target: Addresses,
+    seconds: number,
+    answers: readonly Outcome[],
+    link: (command: LinkCommand) => Promise<void>,
+  ) {
+    this.target = target;
+    this.#endsAtMs = performance.now() + seconds * 1_000;
+    this.#answers = answers;
+    this.link = link;
+  }
+
+  /** The time is up, and the node has given each answer or had time enough to do so. */
+  get isOver(): boolean {
+    const lateMs = performance.now() - this.#endsAtMs;
+    return lateMs >= patienceMs || (lateMs >= 0 && this.#answers.every((answer) => this.#outcomes.has(answer)));
+  }
+
+  /** Does nothing until it is over. */
+  async wait(): Promise<void> {
+    await this.until(() => false);
+  }
+
+  /** Connections that have not ended. */
+  get open(): number {
+    return this.#peers.size;
+  }
+
+  /** How often that was seen. */
+  count(outcome: Outcome): number {
+    return this.#outcomes.get(outcome) ?? 0;
+  }
+
+  /** The attack has got what it must not get. The same sentence counts once. */
+  fault(sentence: string): void {
+    this.#faults.add(sentence);
+  }
+
+  /** Resolves once this is so, or it is over. */
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo() && !this.isOver) await delay(tickMs);
+  }
+
+  async redis(...args: readonly string[]): Promise<RedisReply> {
+    if (this.target.redisPort === null) throw new Error('There is no Redis between the nodes.');
+    return await redisCommand(this.target.redisPort, args);
+  }
+
+  /** A connection that has said no more than its `head`. */
+  dial({ port, ...options }: DialOptions & PortOption = {}): Peer {
+    const { ports } = this.target;
+    const chosen = port ?? ports[this.#turn++ % ports.length] ?? 0;
+    const peer = new Peer(chosen, options, (outcome) => this.#see(outcome));
+    this.#peers.add(peer);
+    void peer.ended.then(() => this.#peers.delete(peer));
+    return peer;
+  }
+
+  /** An opening handshake. */
+  handshake({ headers = [], ...options }: EnterOptions = {}): Peer {
+    return this.dial({ ...options, head: [...handshake, ...headers] });
+  }
+
+  /** A connection that was let in; null where it was not. */
+  async enter(options: EnterOptions = {}): Promise<Peer | null> {
+    const peer = this.handshake(options);
+    return (await peer.status) === 101 ? peer : null;
+  }
+
+  /** A connection with a token of that subject. */
+  async enterAs(subject: string, claims: Claims = {}, port?: number): Promise<Peer | null> {
+    return await this.enterWith(tokenOf(subject, claims), port);
+  }
+
+  /** A connection whose token was accepted: before that little may be sent. */
+  async enterWith(token: string, port?: number): Promise<Peer | null> {
+    const peer = await this.enter({ port, headers: [`Authorization: Bearer ${token}`] });
+    peer?.send({ type: 'connect' });
+    await peer?.greeted;
+    return peer;
+  }
+
+  /** Whether a node lets in who has that token. The connection is ended again. */
+  async isLetIn(token: string, port: number): Promise<boolean> {
+    const peer = await this.enterWith(token, port);
+    const isIn = peer?.isClosed === false;
+    await peer?.end();
+    return isIn;
+  }
+
+  /** What the operator does meanwhile; answers the status, 0 if there is none. */
+  async revoke(subject: string, port: number): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/revocations`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${adminKey}` },
+      body: JSON.stringify({ subject }),
+    }).catch(() => null);
+    return response?.status ?? 0;
+  }
+
+  /** Acts so many times a second until the time is up; not while there are more connections than the attackers can have. */
+  async pace(perSecond: number, act: (n: number) => void): Promise<void> {
+    const beganMs = performance.now();
+    for (let done = 0; !this.isOver; await delay(tickMs)) {
+      const due = ((performance.now() - beganMs) * perSecond) / 1_000;
+      for (; done < due; done++) if (this.open < maxOpen) act(done);
+    }
+  }
+
+  /** So many at once, each again and again, up to ten times a second, until the time is up. */
+  async crowd(size: number, act: (member: number, turn: number) => Promise<void>): Promise<void> {
+    const members = Array.from({ length: size }, async (_, member) => {
+      for (let turn = 0; turn === 0 || !this.isOver; turn++) {
+        await act(member, turn);
+        await delay(turnMs);
+      }
+    });
+    await Promise.all(members);
+  }
+
+  async report(): Promise<AttackReport> {
+    const ended = Promise.all([...this.#peers].map(({ ended }) => ended));
+    await Promise.race([ended, delay(graceMs)]);
+    await Promise.all([...this.#peers].map((peer) => peer.end()));
+    return { sent: this.sent, outcomes: Object.fromEntries(this.#outcomes), faults: [...this.#faults] };
+  }
+
+  #see(outcome: Outcome): void {
+    this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
+  }
+}
+
+export const handshake = [
+  'GET /ws HTTP/1.1',
+  'Host: localhost',
+  'Upgrade: websocket',
+  'Connection: Upgrade',
+  'Sec-WebSocket-Version: 13',
+  `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`,
+] as const;
+
+/** One of many addresses of this machine. */
+export function addressOf(n: number): string {
+  return `127.0.${1 + (Math.floor(n / 250) % 250)}.${1 + (n % 250)}`;
+}
+
+/** The proxies that nodes trust: addresses of this machine, from which nothing else comes. */
+export const proxyNetwork = '127.1.0.0/16';
+
+/** One of many of them. */
+export function proxyOf(n: number): string {
+  return `127.1.${Math.floor(n / 250) % 250}.${1 + (n % 250)}`;
+}
+
+/** The header of a proxy that tells of a client somewhere else. */
+export function forwardedFor(n: number): string {
+  return `X-Forwarded-For: 203.0.${Math.floor(n / 256) % 256}.${n % 256}`;
+}

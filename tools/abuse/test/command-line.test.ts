@@ -1,0 +1,140 @@
+/** The command line of abuse, where a mistake gets one sentence, and its reports. */
+import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { readCpuList } from '@fanfare/kit/cpus';
+import { UsageError } from '@fanfare/kit/options';
+import { expect, it } from 'vitest';
+import type { Attack } from '../src/attack.js';
+import { type AttackRunResult, type Round, slowdownOf } from '../src/attack-run.js';
+import { attacks } from '../src/attacks/index.js';
+import { parseAbuseCommandLine } from '../src/command-line.js';
+import type { Latency } from '../src/control-clients.js';
+import { documentAttackRuns, documentedRow, reportAttackRuns } from '../src/report.js';
+
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+function run(...args: readonly string[]) {
+  return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+}
+
+it('makes all attacks by default, or those that are named, in the order given', () => {
+  const defaults = { attacks, nodes: [1, 3], options: { seconds: 3, rounds: 3 }, isForDocs: false };
+  expect(parseAbuseCommandLine([])).toMatchObject({ name: 'abuse', ...defaults });
+  expect(parseAbuseCommandLine(['--attack', 'no-pong,ping-flood'])).toMatchObject({
+    attacks: [{ name: 'no-pong' }, { name: 'ping-flood' }],
+  });
+});
+
+it('makes them on as many nodes as it is told, each number once', () => {
+  expect(parseAbuseCommandLine(['--nodes', '2,1,2'])).toMatchObject({ nodes: [2, 1] });
+});
+
+it('has another name for each attack', () => {
+  expect(new Set(attacks.map(({ name }) => name)).size).toBe(attacks.length);
+});
+
+it.each([
+  [['ping-flood'], 'Unexpected argument "ping-flood".'],
+  [['--seconds', '0'], '--seconds must be a number from 0.1 to 600 seconds, not "0".'],
+  [['--rounds', '1.5'], '--rounds must be a whole number from 1 to 100, not "1.5".'],
+  [['--nodes', '1,ten'], '--nodes must be a whole number from 1 to 9, not "ten".'],
+  [['--fault', 'x'], 'Unknown option --fault.'],
+])('refuses %j', (args, sentence) => {
+  expect(() => parseAbuseCommandLine(args)).toThrow(new UsageError(sentence));
+});
+
+it('ends with code 2 and one sentence', () => {
+  const { status, stderr, stdout } = run('--rounds', '0');
+  expect({ status, stderr, stdout }).toEqual({
+    status: 2,
+    stderr: '--rounds must be a whole number from 1 to 100, not "0". See --help.\n',
+    stdout: '',
+  });
+});
+
+it('explains itself', () => {
+  const [help, list] = [run('--help'), run('--list')];
+  expect([help.status, list.status]).toEqual([0, 0]);
+  expect(help.stdout).toContain('--attack <names>');
+  for (const { name, about } of attacks) {
+    expect(list.stdout).toContain(`  ${name} `);
+    expect(list.stdout.replace(/\s+/g, ' ')).toContain(about);
+  }
+});
+
+const latency = (p50Ms: number, p99Ms: number) => ({ p50Ms, p99Ms, count: 1 });
+
+/** Of good clients that had 1 ms and 4 ms before an attack. */
+function roundOf(during: Latency): Round {
+  return { before: latency(1, 4), during, after: latency(1, 4), lagMaxMs: 0, lagP99Ms: 0 };
+}
+
+it.each([
+  [latency(1.9, 6), true, null],
+  [latency(2.1, 6), true, 'p50 of good clients 1.00 ms before, 2.10 ms during'],
+  [latency(1, 6.1), true, 'p99 of good clients 4.00 ms before, 6.10 ms during'],
+  [latency(1, 6.1), false, null],
+])('of latencies that become %j, where the 99th percentile is judged: %s', (during, isTailJudged, slowdown) => {
+  expect(slowdownOf([roundOf(during)], isTailJudged)).toBe(slowdown);
+});
+
+it('tells of the 99th percentile with an attack, as a multiple of that without', () => {
+  const [attack] = attacks as [Attack];
+  const result: AttackRunResult = {
+    ...{
+      attack: attack.name,
+      nodes: 3,
+      sent: 7,
+      outcomes: { 'cut off': 2 },
+      memoryBytes: 2 * 1_048_576,
+      slowdown: null,
+    },
+    rounds: [4, 7, 6].map((p99Ms) => roundOf(latency(2, p99Ms))),
+    probes: { asked: 8, unanswered: 0 },
+    controlClients: { published: 1, lost: 0, repeated: 0, reconnects: 0, refused: 0 },
+    faults: ['a probe failed'],
+  };
+  const cells = reportAttackRuns([[attack, result]])
+    .split('\n')
+    .at(-1)
+    ?.split(/ *\| */);
+  expect(cells?.slice(2, -1)).toEqual([
+    ...['3', '7', attack.answers.join(', '), '2 × cut off', '1.00, 2.00, 1.00', '4.00, 6.00, 4.00', '1.50'],
+    ...['0, 0', '2', '0, 0', 'BAD: a probe failed'],
+  ]);
+  expect(
+    documentAttackRuns([[attack, result]])
+      .split('\n')
+      .at(-1),
+  ).toBe(`| ${documentedRow(attack).join(' | ')} | – | 1.00, 2.00; 4.00, 6.00; 1.50; 2 MiB |`);
+});
+
+it.each([
+  ['0', [0]],
+  ['0-2,5,8-9', [0, 1, 2, 5, 8, 9]],
+  ['', []],
+])('reads the CPUs %j', (list, cpus) => {
+  expect(readCpuList(list)).toEqual(cpus);
+});
+
+const hasTaskset = spawnSync('taskset', ['-p', String(process.pid)]).status === 0;
+
+it.skipIf(!hasTaskset || availableParallelism() < 2)('keeps the last CPU for the attackers', () => {
+  const cpusModule = JSON.stringify(new URL('../../kit/dist/cpus.js', import.meta.url));
+  const script = `
+    import { readFileSync } from 'node:fs';
+    import { spawn } from 'node:child_process';
+    import { readCpuList, reserveCpu, setCpus } from ${cpusModule};
+    const cpusOf = (pid) => readCpuList(/^Cpus_allowed_list:\\s*(.*)$/m.exec(readFileSync('/proc/' + pid + '/status', 'latin1'))[1]);
+    const before = cpusOf('self');
+    const reserved = reserveCpu();
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+    setCpus(child.pid, [reserved]);
+    console.log(JSON.stringify({ before, reserved, own: cpusOf('self'), child: cpusOf(child.pid) }));
+    child.kill();
+  `;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+  const { before, reserved, own, child } = JSON.parse(stdout);
+  expect({ reserved, own, child }).toEqual({ reserved: before.at(-1), own: before.slice(0, -1), child: [reserved] });
+});

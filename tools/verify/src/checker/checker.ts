@@ -1,0 +1,291 @@
+/** Publishes under load to subscribers who remember everything, and judges afterwards what each of them got. It knows nothing of nodes. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Client, type ClientOptions, createClient } from '@fanfare/client';
+import { Disposables } from '@fanfare/kit/disposables';
+import { becomes, within } from '@fanfare/kit/within';
+import { publisherOptions, publishTimeoutMs } from './client-options.js';
+import { addFindings, type Findings, noFindings } from './findings.js';
+import { type LatencyByPhase, phases } from './latency.js';
+import { Load } from './load.js';
+import type { VerifyTopic, VerifyTopics } from './numbered.js';
+import { PublisherStream } from './publisher-stream.js';
+import { RepairClock, type RepairTimes } from './repair-clock.js';
+import type { GroupReport, Patience, SubscriberGroup } from './subscriber-group.js';
+import { Subscribers, type TopicPlan } from './subscribers.js';
+import { TopicOrder } from './topic-order.js';
+import type { Published } from './verdict.js';
+
+export interface CheckerOptions {
+  /** Publications a second, over all topics. */
+  readonly rate: number;
+  readonly topics: number;
+  readonly publishersPerTopic: number;
+  readonly subscribers: number;
+  readonly topicsPerSubscriber: number;
+  /** Length of the filler in each publication. */
+  readonly bytes: number;
+}
+
+/** Where the clients go, beside the URL. */
+export interface CheckerPlace {
+  /** The topics begin with it. Default: `verify`. */
+  readonly topicPrefix?: 'verify' | `verify.${string}`;
+  /** Of publishers and subscribers. */
+  readonly clientOptions?: ClientOptions;
+}
+
+/** What was found of a run. */
+export interface CheckerReport {
+  readonly published: Published;
+  /** What was due but not published, because too much had no answer yet. */
+  readonly heldBack: number;
+  /** Rejected publishes by the error's code. */
+  readonly rejections: Readonly<Record<string, number>>;
+  readonly findings: Findings;
+  readonly reconnects: number;
+  readonly repair: RepairTimes;
+  readonly latency: LatencyByPhase;
+  readonly notes: readonly string[];
+}
+
+/** How often publishers and subscribers are compared: a look at a stream costs about a microsecond. */
+const lookIntervalMs = 20;
+const streamsPerLook = 1_000;
+const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
+
+/** After everybody has everything: what comes now comes a second time, for example from a node that was asleep. */
+const quietMs = 500;
+
+/** What a topic and a stream remember is bounded by how much is published to them in these times. */
+const rememberedSeconds = 60;
+const pendingSeconds = 40;
+
+const publishersOfNode = 2;
+
+/**
+ * How many publishers to open for so many nodes that take connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
+ * first subscribers to it would come to the same node, and most publications would not cross nodes.
+ */
+export function publishersFor(nodes: number): number {
+  return nodes * publishersOfNode + 1;
+}
+
+export class Checker implements AsyncDisposable {
+  readonly #parts = new Disposables();
+  readonly #publishers: readonly Client<VerifyTopics>[];
+  readonly #streams: PublisherStream[] = [];
+  readonly #loads: Load[] = [];
+  readonly #groups: { readonly name: string; readonly group: SubscriberGroup }[] = [];
+  readonly #repair = new RepairClock();
+  readonly #notes: string[] = [];
+  #looking: NodeJS.Timeout | undefined;
+
+  /** Connects everybody; the load comes with {@link start}. */
+  static async open(
+    url: string,
+    publishers: number,
+    options: CheckerOptions,
+    place: CheckerPlace = {},
+  ): Promise<Checker> {
+    await using parts = new Disposables();
+    const clients = Array.from({ length: publishers }, () => {
+      const client = parts.use(createClient<VerifyTopics>(url, { ...publisherOptions, ...place.clientOptions }));
+      client.on('error', () => {});
+      return client;
+    });
+    await within(60_000, Promise.all(clients.map((client) => client.connect())), 'The publishers were not connected');
+    const checker = new Checker(clients, parts.move());
+    try {
+      await checker.#gather(url, options, place);
+      return checker;
+    } catch (error) {
+      await checker[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Publications that each topic must keep, so that those who come back within a minute get what they missed. */
+  static historySize({ rate, topics }: CheckerOptions): number {
+    return window(rate / topics, rememberedSeconds, 500);
+  }
+
+  private constructor(publishers: readonly Client<VerifyTopics>[], parts: Disposables) {
+    this.#publishers = publishers;
+    this.#parts.use(parts);
+  }
+
+  start(): void {
+    this.#looking = setInterval(() => this.#look(), lookIntervalMs * Math.ceil(this.#streams.length / streamsPerLook));
+    this.#loads[0]?.start();
+  }
+
+  faultBegins(): void {
+    for (const { group } of this.#groups) group.faultBegins();
+  }
+
+  faultEnds(): void {
+    for (const { group } of this.#groups) group.faultEnds();
+    this.#repair.start(performance.now());
+  }
+
+  /**
+   * A further topic with a stream of its own; `burst` publications leave together (default: 1). The load is stopped with the others, but
+   * has to be started.
+   */
+  addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load } {
+    const topic: VerifyTopic = `verify.${name}`;
+    const order = new TopicOrder(window(perSecond, rememberedSeconds, 1_024));
+    const stream = this.#addStream(topic, order, perSecond, bytes);
+    const load = new Load({ streams: [stream], perSecond, ...(burst === undefined ? {} : { burst }) });
+    this.#loads.push(load);
+    return { topic, order, streams: [stream.id], load };
+  }
+
+  /** Watched and judged as the others are, and let go of when all is over. */
+  addGroup(group: SubscriberGroup, name: string): void {
+    this.#parts.use(group);
+    this.#groups.push({ group, name });
+  }
+
+  publishedBy(stream: number): number {
+    return this.#streams[stream]?.ledger.published ?? 0;
+  }
+
+  /** What publishers know so far; what has no answer yet counts as unknown. */
+  get published(): Published {
+    return {
+      published: sum(this.#streams, ({ ledger }) => ledger.published),
+      acknowledged: sum(this.#streams, ({ ledger }) => ledger.acknowledged),
+      refused: sum(this.#streams, ({ ledger }) => ledger.refused),
+      unknown: sum(this.#streams, ({ ledger }) => ledger.doubted) + this.pending,
+    };
+  }
+
+  /** Publications without an answer yet. */
+  get pending(): number {
+    return sum(this.#streams, ({ ledger }) => ledger.pending);
+  }
+
+  /** A sentence for the report. */
+  note(sentence: string): void {
+    this.#notes.push(sentence);
+  }
+
+  /** Ends the load, and waits until every publish has its answer and every subscriber all that was acknowledged, or for as long as that may take. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#loads.map((load) => load.stop()));
+    await becomes(publishTimeoutMs + 5_000, () => this.#streams.every(({ ledger }) => ledger.pending === 0));
+    const targets = new Map(this.#streams.map(({ id, ledger }) => [id, ledger.lastAcknowledged]));
+    const waits = await Promise.all(
+      this.#groups.map(async ({ group, name }) => ({ name, isDone: await group.catchUp(targets, patience) })),
+    );
+    for (const { name, isDone } of waits) if (!isDone) this.#notes.push(`${name}: not all had everything in the end.`);
+    await delay(quietMs);
+    clearInterval(this.#looking);
+  }
+
+  async judge(): Promise<CheckerReport> {
+    const ledgers = new Map(this.#streams.map(({ id, ledger }) => [id, ledger.entries()]));
+    const findings = noFindings();
+    const reports: GroupReport[] = [];
+    for (const { group, name } of this.#groups) {
+      const report = await within(30_000, group.judge(ledgers), `${name}: not judged`);
+      addFindings(findings, report.findings);
+      reports.push(report);
+      if (reports.length > 1) this.#notes.push(`${name}: delivery latency ${describeLatency(report.latency)}.`);
+    }
+    const [main] = reports;
+    if (main === undefined) throw new Error('There are no subscribers.');
+    findings.disagreements += sum(this.#streams, ({ disagreements }) => disagreements);
+    return {
+      published: this.published,
+      heldBack: sum(this.#streams, ({ heldBack }) => heldBack),
+      rejections: this.#rejections(),
+      findings,
+      reconnects: sum(reports, ({ reconnects }) => reconnects),
+      repair: this.#repair.times,
+      latency: main.latency,
+      notes: this.#notes,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#looking);
+    await this.#parts[Symbol.asyncDispose]();
+  }
+
+  /** Streams and subscribers. */
+  async #gather(
+    url: string,
+    options: CheckerOptions,
+    { topicPrefix = 'verify', clientOptions = {} }: CheckerPlace,
+  ): Promise<void> {
+    const { bytes, publishersPerTopic, rate, subscribers, topics, topicsPerSubscriber } = options;
+    const plans = Array.from({ length: topics }, (_, index): TopicPlan => {
+      const perSecond = rate / topics;
+      const order = new TopicOrder(window(perSecond, rememberedSeconds, 1_024));
+      const topic: VerifyTopic = `${topicPrefix}.t${index}`;
+      const streams = Array.from({ length: publishersPerTopic }, () =>
+        this.#addStream(topic, order, perSecond / publishersPerTopic, bytes),
+      );
+      return { topic, order, streams: streams.map(({ id }) => id) };
+    });
+    this.#loads.push(new Load({ streams: [...this.#streams], perSecond: rate }));
+    const topicsOfClients = Array.from({ length: subscribers }, (_, client) =>
+      Array.from(
+        { length: topicsPerSubscriber },
+        (_, index) => plans[(client * topicsPerSubscriber + index) % topics],
+      ).filter((plan) => plan !== undefined),
+    );
+    const published = (stream: number): number => this.publishedBy(stream);
+    const group = await Subscribers.open({ url, topicsOfClients, published, clientOptions });
+    this.addGroup(group, 'subscribers');
+  }
+
+  #addStream(topic: VerifyTopic, order: TopicOrder, perSecond: number, bytes: number): PublisherStream {
+    const id = this.#streams.length;
+    const publisher = this.#publishers[id % this.#publishers.length];
+    if (publisher === undefined) throw new Error('There is no publisher.');
+    const maxPending = window(perSecond, pendingSeconds, 64);
+    const stream = new PublisherStream({ id, topic, publisher, order, filler: 'x'.repeat(bytes), maxPending });
+    this.#streams.push(stream);
+    return stream;
+  }
+
+  #reached(stream: number): number {
+    return Math.min(...this.#groups.map(({ group }) => group.reached(stream)));
+  }
+
+  #look(): void {
+    const streams = this.#streams.map(({ id, ledger: { published, lastAcknowledged, settledUpTo } }) => {
+      return { id, published, lastAcknowledged, settledUpTo };
+    });
+    this.#repair.look(performance.now(), streams, (stream) => this.#reached(stream));
+  }
+
+  #rejections(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { rejections } of this.#streams) {
+      for (const [code, count] of rejections) counts[code] = (counts[code] ?? 0) + count;
+    }
+    return counts;
+  }
+}
+
+function describeLatency(latency: LatencyByPhase): string {
+  const words = phases.flatMap((phase) => {
+    const { count, p50Ms, p99Ms, maxMs } = latency[phase];
+    const figures = [p50Ms, p99Ms, maxMs].map((ms) => ms.toFixed(1)).join(' / ');
+    return count === 0 ? [] : [`${phase} ${figures}`];
+  });
+  return `${words.join(', ')} ms (p50 / p99 / max)`;
+}
+
+/** How many publications come in that time, with a lower and an upper bound. */
+function window(perSecond: number, seconds: number, least: number): number {
+  return Math.min(65_536, Math.max(least, Math.ceil(perSecond * seconds)));
+}
+
+function sum<Item>(items: readonly Item[], count: (item: Item) => number): number {
+  return items.reduce((total, item) => total + count(item), 0);
+}

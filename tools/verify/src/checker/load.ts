@@ -1,0 +1,54 @@
+/** Publishes on a schedule, whatever has become of what was published before: the streams take turns. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { nowUs } from '@fanfare/kit/stamp';
+import type { PublisherStream } from './publisher-stream.js';
+
+export interface LoadOptions {
+  readonly streams: readonly PublisherStream[];
+  /** Publications a second, over all streams together. */
+  readonly perSecond: number;
+  /** How many of a stream leave together. Default: 1. */
+  readonly burst?: number;
+}
+
+/** How often it looks what is due. */
+const tickMs = 4;
+
+export class Load {
+  readonly #options: LoadOptions;
+  #running: Promise<void> | null = null;
+  #isStopped = false;
+
+  constructor(options: LoadOptions) {
+    this.#options = options;
+  }
+
+  get streams(): readonly PublisherStream[] {
+    return this.#options.streams;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves once nothing more is published; answers may be still to come. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { streams, perSecond, burst = 1 } = this.#options;
+    const startedUs = nowUs();
+    const intervalUs = (1_000_000 / perSecond) * burst;
+    for (let turn = 0; ; ) {
+      const due = Math.floor((nowUs() - startedUs) / intervalUs) + 1;
+      for (; turn < due; turn++) {
+        const stream = streams[turn % streams.length];
+        for (let count = 0; count < burst; count++) stream?.publish(Math.round(startedUs + turn * intervalUs));
+      }
+      if (this.#isStopped) return;
+      await delay(tickMs);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/** A stream: publications of one topic that one client publishes in order, and the ledger of what became of them. */
+import { type Acknowledgement, FanfareError } from '@fanfare/client';
+import { type Numbered, numbered, type VerifyTopic } from './numbered.js';
+import { PublishLedger } from './publish-ledger.js';
+import type { TopicOrder } from './topic-order.js';
+
+/** The part of a client that a stream needs. */
+export interface StreamPublisher {
+  publish(topic: VerifyTopic, data: Numbered): Promise<Acknowledgement>;
+}
+
+export interface StreamSettings {
+  /** Unique in a run. */
+  readonly id: number;
+  readonly topic: VerifyTopic;
+  readonly publisher: StreamPublisher;
+  readonly order: TopicOrder;
+  readonly filler: string;
+  /** Publications that may wait for their answer; what is due beyond is not published, and counted. */
+  readonly maxPending: number;
+}
+
+export class PublisherStream {
+  readonly id: number;
+  readonly topic: VerifyTopic;
+  readonly order: TopicOrder;
+  readonly ledger = new PublishLedger();
+  /** What was due but not published, because too many had no answer yet. */
+  heldBack = 0;
+  /** Acknowledged at a position where somebody else saw another publication. */
+  disagreements = 0;
+  /** How often a publish was rejected, by the error's code. */
+  readonly rejections = new Map<string, number>();
+  readonly #settings: StreamSettings;
+
+  constructor(settings: StreamSettings) {
+    this.#settings = settings;
+    this.id = settings.id;
+    this.topic = settings.topic;
+    this.order = settings.order;
+  }
+
+  publish(plannedUs: number): void {
+    const { id, topic, publisher, filler, maxPending } = this.#settings;
+    if (this.ledger.pending >= maxPending) {
+      this.heldBack++;
+      return;
+    }
+    const n = this.ledger.publish();
+    publisher.publish(topic, numbered(id, n, plannedUs, filler)).then(
+      ({ position }) => {
+        this.ledger.acknowledge(n);
+        if (position !== null && this.order.note(position, id, n) === 'disagreed') this.disagreements++;
+      },
+      (error: unknown) => this.#reject(n, error),
+    );
+  }
+
+  #reject(n: number, error: unknown): void {
+    const code = error instanceof FanfareError ? error.code : String(error);
+    this.rejections.set(code, (this.rejections.get(code) ?? 0) + 1);
+    if (error instanceof FanfareError && !error.maybeDelivered) this.ledger.refuse(n);
+    else this.ledger.doubt(n);
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * One subscriber of one topic and what it has been handed out: a few numbers for each stream, and the holes. What a hole means is
+ * known later, when the publishers know what became of their publications: then `judge` compares.
+ */
+import type { Position } from '@fanfare/client';
+import { addFindings, type FindingCount, type Findings, find, noFindings } from './findings.js';
+import { readNumbered } from './numbered.js';
+import type { LedgerEntries } from './publish-ledger.js';
+import { RangeSet } from './range-set.js';
+import type { TopicOrder } from './topic-order.js';
+
+export interface SubscriberLogSettings {
+  /** For examples: who it is and what it reads. */
+  readonly name: string;
+  /** The streams that publish to its topic. */
+  readonly streams: readonly number[];
+  /** The last number that a stream has published so far: a gap that is told covers nothing behind it. */
+  readonly published: (stream: number) => number;
+  readonly order: TopicOrder;
+  /** Holes that are remembered for each stream; what does not fit is counted as `untracked`. */
+  readonly maxHoles?: number;
+}
+
+interface StreamView {
+  /** The first number that must come; null before the subscription is confirmed. */
+  first: number | null;
+  /** The highest number that came. */
+  last: number;
+  /** What a gap or reset covers that was told since the last delivery. */
+  toldUpTo: number;
+  readonly holes: RangeSet;
+  readonly toldHoles: RangeSet;
+  /** What came behind a higher number. */
+  readonly late: RangeSet;
+}
+
+export class SubscriberLog {
+  readonly #settings: SubscriberLogSettings;
+  readonly #streams = new Map<number, StreamView>();
+  readonly #findings = noFindings();
+  /** The next delivery must stand right behind it. Null: nobody has said yet. */
+  #position: Position | null = null;
+  /** Whether a gap was told since the last delivery that did not say where it goes on. */
+  #isTold = false;
+
+  constructor(settings: SubscriberLogSettings) {
+    this.#settings = settings;
+    const { streams, maxHoles = 1_024 } = settings;
+    for (const stream of streams) {
+      const [holes, toldHoles, late] = [new RangeSet(maxHoles), new RangeSet(maxHoles), new RangeSet(maxHoles)];
+      this.#streams.set(stream, { first: null, last: 0, toldUpTo: 0, holes, toldHoles, late });
+    }
+  }
+
+  get streams(): readonly number[] {
+    return this.#settings.streams;
+  }
+
+  /** What it has found by itself so far; losses are found by `judge`. */
+  get findings(): Readonly<Findings> {
+    return this.#findings;
+  }
+
+  /**
+   * The node has confirmed the subscription: what is published from now on must come, and stands behind `position`. Later
+   * confirmations change nothing.
+   */
+  confirm(position: Position | null): void {
+    this.#position ??= position;
+    for (const [stream, view] of this.#streams) {
+      if (view.first !== null) continue;
+      view.first = this.#settings.published(stream) + 1;
+      view.last = view.first - 1;
+    }
+  }
+
+  /** Answers when the publication was planned; null where it is none that may be counted as one. */
+  deliver(data: unknown, position: Position | null): number | null {
+    const findings = this.#findings;
+    findings.delivered++;
+    const publication = readNumbered(data);
+    const view = publication === null ? undefined : this.#streams.get(publication.stream);
+    if (publication === null || view === undefined) {
+      this.#found(
+        'corrupt',
+        publication === null ? 'a damaged publication' : `a publication of stream ${publication.stream}`,
+      );
+      return null;
+    }
+    const { stream, n, plannedUs } = publication;
+    const isNew = this.#take(view, n, stream);
+    this.#move(position, stream, n, isNew);
+    this.#isTold = false;
+    return isNew ? plannedUs : null;
+  }
+
+  /** A gap or reset was told: what is missing right here, up to `position`, and was published before now, is excused. */
+  tell(event: 'gap' | 'reset', position: Position | null): void {
+    if (event === 'gap') this.#findings.toldGaps++;
+    else this.#findings.toldResets++;
+    this.#isTold = position === null;
+    this.#position = position ?? this.#position;
+    for (const [stream, view] of this.#streams) view.toldUpTo = this.#settings.published(stream);
+  }
+
+  /** The subscription is over though nobody ended it. */
+  end(reason: string): void {
+    this.#found('ended', `the end of its subscription: ${reason}`);
+  }
+
+  /** A publication came that the client itself could not hand out. */
+  damage(reason: string): void {
+    this.#found('corrupt', `an error instead of a publication: ${reason}`);
+  }
+
+  /** The number up to which the stream has come, or is told to be missing. Infinity where nothing of it is read here. */
+  reached(stream: number): number {
+    const view = this.#streams.get(stream);
+    return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.toldUpTo);
+  }
+
+  /** Everything that was found, now that it is known what became of the publications. */
+  judge(ledgerOf: (stream: number) => LedgerEntries): Findings {
+    const findings = noFindings();
+    addFindings(findings, this.#findings);
+    for (const [stream, view] of this.#streams) this.#judgeStream(findings, stream, view, ledgerOf(stream));
+    return findings;
+  }
+
+  #take(view: StreamView, n: number, stream: number): boolean {
+    const { holes, toldHoles, late } = view;
+    if (n > view.last) {
+      // The first to come may have been published before the confirmation was: then nothing behind it may be missing.
+      const expected = view.first === null ? n : view.last + 1;
+      view.first ??= n;
+      const told = Math.min(n - 1, view.toldUpTo);
+      this.#remember(toldHoles, expected, told);
+      this.#remember(holes, Math.max(expected, told + 1), n - 1);
+      view.last = n;
+      view.toldUpTo = 0;
+      return true;
+    }
+    if (holes.remove(n) || toldHoles.remove(n)) {
+      this.#remember(late, n, n);
+      return true;
+    }
+    if (view.first !== null && n < view.first) {
+      // Published before the confirmation, and on its way then: it may come first, and what follows it must come too.
+      if (view.last >= view.first) this.#remember(late, n, n);
+      else view.last = n;
+      view.first = n;
+      return true;
+    }
+    this.#found('duplicates', `${n} of stream ${stream} again, behind ${view.last}`);
+    return false;
+  }
+
+  #move(position: Position | null, stream: number, n: number, isNew: boolean): void {
+    if (position === null) {
+      this.#findings.withoutPosition++;
+      return;
+    }
+    const before = this.#position;
+    const step = before?.epoch === position.epoch ? position.offset - before.offset : 1;
+    if (step > 0) this.#position = position;
+    if (this.#settings.order.note(position, stream, n) === 'disagreed') {
+      this.#found(
+        'disagreements',
+        `${n} of stream ${stream} at ${position.epoch}/${position.offset}, where others have another`,
+      );
+    }
+    if (before === null) return;
+    if (before.epoch !== position.epoch) {
+      if (!this.#isTold) this.#found('untoldResets', `epoch ${position.epoch} behind ${before.epoch}, untold`);
+      return;
+    }
+    if (step > 1 && !this.#isTold) {
+      this.#found('untoldGaps', `offset ${position.offset} behind ${before.offset} in ${position.epoch}, untold`);
+    }
+    // What is a duplicate has been counted as one.
+    if (step < 1 && isNew) this.#found('outOfOrder', `offset ${position.offset} behind ${before.offset}`);
+  }
+
+  #remember(ranges: RangeSet, from: number, to: number): void {
+    if (!ranges.add(from, to)) this.#found('untracked', `too much to remember: ${from} to ${to}`);
+  }
+
+  #judgeStream(findings: Findings, stream: number, view: StreamView, ledger: LedgerEntries): void {
+    const { name } = this.#settings;
+    const { published, lastAcknowledged } = ledger;
+    const { holes, toldHoles, late, first, last, toldUpTo } = view;
+    const [unknown, excused] = [new RangeSet(), new RangeSet()];
+    for (const { from, to } of ledger.unknown) unknown.add(from, to);
+    for (const { from, to } of [...ledger.refused, ...ledger.unknown]) excused.add(from, to);
+    const miss = (what: 'lost' | 'lostButTold', from: number, to: number): void => {
+      const count = from > to ? 0 : to - from + 1 - excused.countIn(from, to);
+      find(findings, what, count, `${name} never got ${words(from, to)} of stream ${stream}.`);
+    };
+    // A number that was never published may have come, and what lies before it is no loss.
+    for (const { from, to } of holes.ranges) miss('lost', from, Math.min(to, published));
+    for (const { from, to } of toldHoles.ranges) miss('lostButTold', from, to);
+    // The tail: nothing came behind it that would have shown the hole. Never confirmed: nothing was promised.
+    if (first !== null && last < lastAcknowledged) {
+      const told = Math.min(lastAcknowledged, Math.max(last, toldUpTo));
+      miss('lostButTold', last + 1, told);
+      miss('lost', told + 1, lastAcknowledged);
+    }
+    find(
+      findings,
+      'corrupt',
+      Math.max(0, last - published),
+      `${name} got ${last} of stream ${stream}, last published ${published}.`,
+    );
+    for (const { from, to } of late.ranges) {
+      const inDoubt = unknown.countIn(from, to);
+      const example = `${name} got ${words(from, to)} of stream ${stream} behind a later one.`;
+      find(findings, 'lateInDoubt', inDoubt, example);
+      find(findings, 'outOfOrder', to - from + 1 - inDoubt, example);
+    }
+    if (first === null) return;
+    for (const range of ledger.refused) {
+      const [from, to] = [Math.max(range.from, first), Math.min(range.to, last)];
+      const got = from > to ? 0 : to - from + 1 - holes.countIn(from, to) - toldHoles.countIn(from, to);
+      find(
+        findings,
+        'refusedButDelivered',
+        got,
+        `${name} got ${got} of ${words(from, to)} of stream ${stream}, which were refused.`,
+      );
+    }
+  }
+
+  #found(what: FindingCount, example: string): void {
+    find(this.#findings, what, 1, `${this.#settings.name} got ${example}.`);
+  }
+}
+
+function words(from: number, to: number): string {
+  return from === to ? String(from) : `${from} to ${to}`;
+}

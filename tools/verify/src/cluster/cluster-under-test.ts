@@ -1,0 +1,219 @@
+/** Redis and the nodes that faults are made on: each process can be ended, stopped and started again where it was. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Disposables } from '@fanfare/kit/disposables';
+import type { Level } from '@fanfare/kit/level';
+import {
+  FaultProxy,
+  masterArgs,
+  type NodeProcess,
+  type RedisProcess,
+  type RedisReply,
+  redisCommand,
+  type SentinelProcess,
+  startNode,
+  startRedis,
+  startReplica,
+  startSentinel,
+} from '@fanfare/local-cluster';
+import { pingIntervalMs } from '../checker/client-options.js';
+import { FakeClock } from './fake-clock.js';
+
+/** Where a proxy stands: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
+export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
+
+/**
+ * A replica that follows Redis, or follows it through a proxy, which delays what it gets a little; or two of them, one of which a Sentinel
+ * makes the master when Redis does not answer it: nodes are told of the Sentinel alone.
+ */
+export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
+
+export interface ClusterUnderTestOptions {
+  readonly nodes: number;
+  readonly level: Level;
+  /** Publications that each topic keeps. */
+  readonly historySize: number;
+  /** How long a node that is asked to stop lets its clients move, in milliseconds. */
+  readonly drainWindowMs: number;
+  /** More arguments for `redis-server`. */
+  readonly redisArgs: readonly string[];
+  /** Whether Redis has a replica, and how that follows it. */
+  readonly replica: ReplicaPlace | null;
+  /** Where there is a {@link FaultProxy}; null: nowhere. */
+  readonly proxy: ProxyPlace | null;
+  /** By how many seconds the clock of Redis is ahead; null: it has that of this machine, which cannot be moved. */
+  readonly clockAheadSeconds: number | null;
+}
+
+function settingsOf(
+  index: number,
+  { level, historySize, drainWindowMs }: ClusterUnderTestOptions,
+): Readonly<Record<string, string>> {
+  const policy = level === 'fast' ? { level } : { level, historySize };
+  return {
+    FANFARE_NODE_NAME: `node-${index}`,
+    FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
+    FANFARE_DRAIN_WINDOW_MS: String(drainWindowMs),
+    // All clients of a storm come from this machine, and at once.
+    FANFARE_HANDSHAKES_PER_SECOND: '1000000',
+    FANFARE_TOPICS: JSON.stringify({ '>': policy }),
+  };
+}
+
+export class ClusterUnderTest implements AsyncDisposable {
+  readonly redis: RedisProcess;
+  /** Follows Redis; null where there is none. */
+  readonly replica: RedisProcess | null;
+  /** Between Redis and a replica that is `proxied`; else null. */
+  readonly replicaLink: FaultProxy | null;
+  readonly nodes: readonly NodeUnderTest[];
+  /** Null where none was asked for. */
+  readonly proxy: FaultProxy | null;
+  /** Ports on which clients reach the nodes. */
+  readonly clientPorts: readonly number[];
+  /** Of Redis; null if it cannot be moved. */
+  readonly clock: FakeClock | null;
+  /** Watches Redis and its replicas; null if none was asked for. */
+  readonly sentinel: SentinelProcess | null;
+
+  static async start(options: ClusterUnderTestOptions): Promise<ClusterUnderTest> {
+    const { nodes: count, redisArgs, proxy: place, replica: replicaPlace } = options;
+    await using parts = new Disposables();
+    const replicationArgs = replicaPlace === null ? [] : [...masterArgs, ...safeArgs];
+    const { clockAheadSeconds } = options;
+    const clock = clockAheadSeconds === null ? null : parts.use(new FakeClock(clockAheadSeconds));
+    const redis = parts.use(await startRedis({ args: [...redisArgs, ...replicationArgs], env: clock?.env ?? {} }));
+    const replicaLink =
+      replicaPlace === 'proxied' ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const masterPort = replicaLink?.port ?? redis.port;
+    const replica = replicaPlace === null ? null : parts.use(await startReplica(masterPort, safeArgs));
+    const sentinel = replicaPlace === 'watched' ? await startWatch(redis, parts) : null;
+    const brokerUrl = sentinel === null ? redis.url : `redis+sentinel://127.0.0.1:${sentinel.port}/${masterName}`;
+    const isOnBus = place === 'bus' || place === 'allBuses';
+    const busProxy = isOnBus ? parts.use(await FaultProxy.start({ targetPort: redis.port })) : null;
+    const started = await Promise.allSettled(
+      Array.from({ length: count }, async (_, index) => {
+        const isBehind = busProxy !== null && (index === 0 || place === 'allBuses');
+        const redisUrl = isBehind ? `redis://${busProxy.address}` : brokerUrl;
+        return await NodeUnderTest.start(redisUrl, settingsOf(index, options));
+      }),
+    );
+    const nodes = started.flatMap((result) => (result.status === 'fulfilled' ? [parts.use(result.value)] : []));
+    const failure = started.find((result) => result.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+    const clientPorts = nodes.map(({ port }) => port);
+    const [firstPort] = clientPorts;
+    const clientProxy =
+      place === 'clients' && firstPort !== undefined
+        ? parts.use(await FaultProxy.start({ targetPort: firstPort }))
+        : null;
+    if (clientProxy !== null) clientPorts[0] = clientProxy.port;
+    const proxy = busProxy ?? clientProxy;
+    const startNewcomer = (): Promise<NodeUnderTest> =>
+      NodeUnderTest.start(brokerUrl, {
+        ...settingsOf(count, options),
+        FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs,
+      });
+    return new ClusterUnderTest({
+      ...{ redis, replica, replicaLink, nodes, proxy, clientPorts, clock, sentinel, startNewcomer },
+      parts: parts.move(),
+    });
+  }
+
+  /** Starts a further node, that no client is led to. Resolves once it is ready. */
+  readonly startNewcomer: () => Promise<NodeUnderTest>;
+  readonly #parts: Disposables;
+
+  private constructor(made: {
+    readonly redis: RedisProcess;
+    readonly replica: RedisProcess | null;
+    readonly replicaLink: FaultProxy | null;
+    readonly nodes: readonly NodeUnderTest[];
+    readonly proxy: FaultProxy | null;
+    readonly clientPorts: readonly number[];
+    readonly clock: FakeClock | null;
+    readonly sentinel: SentinelProcess | null;
+    readonly startNewcomer: () => Promise<NodeUnderTest>;
+    readonly parts: Disposables;
+  }) {
+    this.redis = made.redis;
+    this.replica = made.replica;
+    this.replicaLink = made.replicaLink;
+    this.nodes = made.nodes;
+    this.proxy = made.proxy;
+    this.clientPorts = made.clientPorts;
+    this.clock = made.clock;
+    this.sentinel = made.sentinel;
+    this.startNewcomer = made.startNewcomer;
+    this.#parts = made.parts;
+  }
+
+  command(...args: readonly string[]): Promise<RedisReply> {
+    return redisCommand(this.redis.port, args);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#parts[Symbol.asyncDispose]();
+  }
+}
+
+/** What docs/guarantees.md tells operators to set, on every server that is or may become the master. */
+export const safeArgs = ['--min-replicas-to-write', '1'] as const;
+
+const followDeadlineMs = 60_000;
+
+/** As the Sentinel calls it. */
+export const masterName = 'fanfare';
+
+/** A second replica, without which the next master would take no writes (min-replicas-to-write), and a Sentinel that knows both. */
+async function startWatch(redis: RedisProcess, parts: Disposables): Promise<SentinelProcess> {
+  parts.use(await startReplica(redis.port, safeArgs));
+  const sentinel = parts.use(
+    await startSentinel({ masterName, masterPort: redis.port, downAfterMs: sentinelDownAfterMs }),
+  );
+  const deadline = performance.now() + followDeadlineMs;
+  while (!String(await redisCommand(sentinel.port, ['INFO', 'sentinel'])).includes('slaves=2')) {
+    if (performance.now() > deadline)
+      throw new Error(`The Sentinel did not find the replicas within ${followDeadlineMs} ms.`);
+    await delay(20);
+  }
+  return sentinel;
+}
+
+/** How long Redis must be silent until the Sentinel has it replaced, in milliseconds. */
+const sentinelDownAfterMs = 1_000;
+
+/** As in broker/src/settings/config.ts: nodes that are started again find others that know what Redis held. */
+const defaultNewNodeWaitMs = '5000';
+
+export class NodeUnderTest implements AsyncDisposable {
+  readonly port: number;
+  readonly #redisUrl: string;
+  readonly #env: Readonly<Record<string, string>>;
+  #process: NodeProcess;
+
+  static async start(redisUrl: string, env: Readonly<Record<string, string>>): Promise<NodeUnderTest> {
+    return new NodeUnderTest(redisUrl, env, await startNode({ redisUrl, env }));
+  }
+
+  private constructor(redisUrl: string, env: Readonly<Record<string, string>>, process: NodeProcess) {
+    this.#redisUrl = redisUrl;
+    this.#env = env;
+    this.#process = process;
+    this.port = process.port;
+  }
+
+  /** The process that runs now, or the last one that ran. */
+  get process(): NodeProcess {
+    return this.#process;
+  }
+
+  /** Starts it anew on the same port, after its end; resolves once it is ready. */
+  async startAgain(): Promise<void> {
+    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.#env };
+    this.#process = await startNode({ redisUrl: this.#redisUrl, env, port: this.port });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#process.kill();
+  }
+}

@@ -1,0 +1,153 @@
+/** Faults that take many clients, or one that does not read. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { readMemory } from '@fanfare/kit/process-usage';
+import { becomes } from '@fanfare/kit/within';
+import { Balancer, readCommandCalls } from '@fanfare/local-cluster';
+import { Subscribers } from '../checker/subscribers.js';
+import { Swarm } from '../swarm/swarm.js';
+import type { Fault } from './fault.js';
+import { firstNode } from './victim.js';
+
+/** A client takes three sockets in its process (its own and two of the balancer), which may hold 20,000 on many machines. */
+const maxClientsOfProcess = 2_500;
+const stormClients = 5_000;
+const stormTopics = 4;
+const stormPublicationsPerSecond = 0.5;
+const resumeTimeoutMs = 60_000;
+const baselineMs = 1_000;
+
+export const storm: Fault = {
+  name: 'storm',
+  about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed, and started again when all are back at the others.`,
+  addsClients: true,
+  resets: 'none',
+  async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note }) {
+    const count = clients ?? stormClients;
+    const topics = Array.from({ length: stormTopics }, (_, index) =>
+      addTopic(`storm${index}`, 100, stormPublicationsPerSecond),
+    );
+    const plans = topics.map(({ topic, streams }) => ({ topic, streams }));
+    const processes = Math.ceil(count / maxClientsOfProcess);
+    const swarms: Swarm[] = [];
+    for (let index = 0; index < processes; index++) {
+      const share = Math.floor(count / processes) + (index < count % processes ? 1 : 0);
+      const name = `storm ${index}`;
+      const swarm = await Swarm.open({ name, clients: share, ports: cluster.clientPorts, topics: plans });
+      addGroup(swarm, name);
+      await swarm.loadBegins();
+      swarms.push(swarm);
+    }
+    for (const { load } of topics) load.start();
+    return {
+      async strike() {
+        const { port } = cluster.redis;
+        const node = firstNode(cluster);
+        const baseline = await readCommandCalls(port);
+        await delay(baselineMs);
+        const before = await readCommandCalls(port);
+        const beganMs = performance.now();
+        await node.process.kill();
+        const isResumed = await becomes(resumeTimeoutMs, async () => {
+          const resumed = await Promise.all(swarms.map((swarm) => swarm.resumption()));
+          return resumed.reduce((sum, { count: some }) => sum + some, 0) === count;
+        });
+        const elapsedMs = performance.now() - beganMs;
+        const after = await readCommandCalls(port);
+        if (!isResumed) reportProblem(`not all ${count} clients were back within ${resumeTimeoutMs} ms`);
+        for (const [index, swarm] of swarms.entries()) {
+          const { p50Ms, p99Ms, maxMs } = await swarm.resumption();
+          const killedMs = Math.round(baselineMs);
+          note(
+            `storm ${index}: subscribed again after ${[p50Ms, p99Ms, maxMs].map((ms) => ms - killedMs).join(' / ')} ms (p50 / p99 / max).`,
+          );
+        }
+        note(
+          `Redis commands for each client, beyond the usual load: ${perClient(baseline, before, after, elapsedMs, count)}.`,
+        );
+        await node.startAgain();
+      },
+    };
+  },
+};
+
+/** Commands of Redis' statistics for each client, above what the time before makes one expect. */
+function perClient(
+  baseline: ReadonlyMap<string, number>,
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  elapsedMs: number,
+  clients: number,
+): string {
+  const words = [...after].flatMap(([name, calls]) => {
+    const usual = ((before.get(name) ?? 0) - (baseline.get(name) ?? 0)) * (elapsedMs / baselineMs);
+    const each = (calls - (before.get(name) ?? 0) - usual) / clients;
+    return each < 0.005 ? [] : [`${name} ${each.toFixed(2)}`];
+  });
+  return words.join(', ') || 'none';
+}
+
+const stalledBytes = 2_000;
+const stalledPerSecond = 300;
+/** Publications that leave together: 300 frames a second to each of many subscribers would be a load test. */
+const stalledBurst = 6;
+const stalledClients = 200;
+const cutTimeoutMs = 40_000;
+const closeTimeoutMs = 10_000;
+const slowSubscriber = 4002;
+
+export const stalledSubscriber: Fault = {
+  name: 'stalled-subscriber',
+  about: `Of ${stalledClients} more subscribers (--clients) of one topic with ${stalledPerSecond} publications/s of 2 kB, one stops reading until the node closes it (4002), then reads on.`,
+  addsClients: true,
+  resets: 'none',
+  // What the kernel holds for the stalled one, and what is published until it is cut off.
+  historySize: 20_000,
+  async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note, published, use }) {
+    const others = Math.max(1, (clients ?? stalledClients) - 1);
+    const plan = addTopic('stalled', stalledBytes, stalledPerSecond, stalledBurst);
+    const ports = cluster.clientPorts;
+    const topics = [{ topic: plan.topic, streams: plan.streams }];
+    const swarm = await Swarm.open({ name: 'the others', clients: others, ports, topics });
+    addGroup(swarm, 'the others');
+    const balancer = use(await Balancer.start({ ports, choice: 'first' }));
+    const stalled = await Subscribers.open({
+      name: 'the stalled one',
+      url: balancer.url,
+      topicsOfClients: [[plan]],
+      published,
+      // It is to be cut off, not to give up.
+      clientOptions: { pongTimeoutMs: 2 * cutTimeoutMs },
+    });
+    addGroup(stalled, 'the stalled one');
+    await swarm.loadBegins();
+    plan.load.start();
+    return {
+      async strike() {
+        const node = firstNode(cluster);
+        const { pid, adminUrl } = node.process;
+        const beganMs = performance.now();
+        const before = await readMemory(pid);
+        let highest = before.rssBytes;
+        balancer.stall();
+        const isCut = await becomes(cutTimeoutMs, async () => {
+          highest = Math.max(highest, (await readMemory(pid)).rssBytes);
+          return (await readMetric(adminUrl, 'fanfare_slow_subscribers_total')) > 0;
+        });
+        const cutMs = Math.round(performance.now() - beganMs);
+        balancer.resume();
+        if (!isCut) return reportProblem(`the node did not cut the stalled subscriber within ${cutTimeoutMs} ms`);
+        const isClosed = await becomes(closeTimeoutMs, () => stalled.closeCodes.size > 0);
+        const codes = [...stalled.closeCodes.keys()];
+        if (!isClosed || !codes.includes(slowSubscriber))
+          reportProblem(`the stalled subscriber was closed with ${codes.join(', ') || 'nothing'}, not 4002`);
+        const growth = ((highest - before.rssBytes) / 2 ** 20).toFixed(1);
+        note(`The node cut the stalled subscriber after ${cutMs} ms; its memory grew by ${growth} MiB (RSS) at most.`);
+      },
+    };
+  },
+};
+
+async function readMetric(adminUrl: string, name: string): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
+  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}
