@@ -42,7 +42,7 @@ describe('the address of the broker', () => {
   it.each(['file:///page/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
     vi.stubGlobal('location', new URL(href));
     const message =
-      'The URL is a path, and there is no page address to complete it: use a full URL such as ws://127.0.0.1:8080/ws.';
+      'The URL is a path, and there is no page address to complete it: use one such as ws://127.0.0.1:8080/ws.';
     expect(() => addressOf('/ws')).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 

@@ -3,7 +3,7 @@ import { invalidOption } from './errors.js';
 
 const example = 'ws://127.0.0.1:8080/ws';
 
-export const noPage = `The URL is a path, and there is no page address to complete it: use a full URL such as ${example}.`;
+export const noPage = `The URL is a path, and there is no page address to complete it: use one such as ${example}.`;
 
 /**
  * The URL of the WebSocket. `http:` and `https:` become `ws:` and `wss:`. The address of the page completes a path. Returns null if there

@@ -69,7 +69,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     codec: ClientCodec,
     webSocket: WebSocketConstructor | null,
   ) {
-    if (webSocket === null) throw invalidOption('This platform has no WebSocket: pass one with the option webSocket.');
+    if (webSocket === null) throw invalidOption('This platform has no WebSocket: use the option webSocket.');
     const { encoding = codec.encoding } = options as { encoding?: unknown };
     if (encoding !== codec.encoding) {
       throw invalidOption(`This client speaks ${codec.encoding}, not ${encoding}.`);
@@ -227,8 +227,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       typeof (listener ?? assertTopic) === 'function' &&
       more.every((argument) => argument === undefined);
     if (!fits) {
-      const message =
-        'subscribe() takes a topic, optional options (an object) and an optional listener (a function), in this order.';
+      const message = 'subscribe() takes a topic, options (an object) and a listener (a function), in this order.';
       throw invalidOption(message);
     }
     const given = (options ?? {}) as SubscribeOptions;

@@ -4,7 +4,7 @@ import type { SchemaIssue } from './standard-schema.js';
 
 /** Error codes of the client itself, each with its default message. Most errors carry a more specific one. The README lists the codes. */
 const sentences = {
-  aborted: 'The signal passed to publish() was aborted: see cause for the reason.',
+  aborted: 'The signal of publish() was aborted: see cause.',
   closed: 'The client is closed. Call connect() to use it again.',
   connectFailed: 'No connection to the broker.',
   connectionLost: 'The connection was lost.',
@@ -13,12 +13,12 @@ const sentences = {
   frameTooLarge: 'The publication is too large.',
   invalidData: 'The data is invalid.',
   invalidOption: 'An option is invalid.',
-  invalidTopic: 'The topic name is invalid.',
+  invalidTopic: 'The topic is invalid.',
   listenerFailed: 'A listener threw.',
   queueFull:
     'The send queue is full. Await earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
   slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise this limit.',
-  timeout: 'The node did not answer in time.',
+  timeout: 'No answer in time.',
   tokenFailed: 'getToken() failed.',
   undecodable: 'The data cannot be decoded.',
   unknownTopic: 'No schema matches the topic.',

@@ -28,7 +28,7 @@ export async function explain(url: string): Promise<string> {
   } catch (error) {
     const { name, cause } = error as Error;
     if (name === 'TimeoutError')
-      return `${host} did not answer an HTTP request within ${timeoutMs} ms: check the host, the port and the network.`;
+      return `${host} did not answer within ${timeoutMs} ms: check the host, the port and the network.`;
     // Node gives the reason here. Browsers never do.
     if (cause instanceof Error) return messageOf(cause).trim();
     const isAnswered = await request('no-cors').then(

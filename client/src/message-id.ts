@@ -1,11 +1,12 @@
-/** Identities of publications, so that a repeated publish is recognised as one. */
+/** Identities of publications: the broker recognizes a publication that is sent again by its id. */
+import { nanoid } from 'nanoid';
 
 /**
- * A source of ids that no other source makes: 120 random bits, as unlikely to repeat as a random UUID, and a count. Asking for
- * random bytes for each id would cost more than all the rest of a publish (2.5 µs in Node 20).
+ * Returns a function that makes ids. An id is a random prefix of 120 bits, the same for all ids of one function, and a count. Random bytes
+ * for each id would cost more than the rest of a publish (2.5 µs in Node 20).
  */
 export function messageIds(): () => string {
-  const source = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(15))));
+  const prefix = nanoid(20);
   let count = 0;
-  return () => source + (count++).toString(36);
+  return () => prefix + (count++).toString(36);
 }

@@ -217,7 +217,7 @@ export class Outbox {
 
   #tooLarge(bytes: number): FanfareError | null {
     if (this.#maxFrameBytes === null || bytes <= this.#maxFrameBytes) return null;
-    const message = `The publication has ${bytes} bytes, but a frame may have at most ${this.#maxFrameBytes}. Send less data.`;
+    const message = `The publication has ${bytes} bytes, but a frame may have at most ${this.#maxFrameBytes}.`;
     return new FanfareError('frameTooLarge', { message });
   }
 

@@ -11,7 +11,7 @@ const sentences = {
   connectCalled: 'The client is connecting for the first time.',
   connectFailed: 'The WebSocket could not be opened.',
   tokenFailed: 'getToken() failed.',
-  connectTimeout: 'The node did not answer within connectTimeoutMs.',
+  connectTimeout: 'No answer in time.',
   pageHidden: 'The page is hidden. The client reconnects when it is shown.',
   connectionLost: 'The connection ended without a close frame.',
   heartbeatTimeout: 'The node did not answer a ping within pongTimeoutMs.',

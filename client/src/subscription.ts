@@ -186,9 +186,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   [Symbol.asyncIterator](): AsyncIterator<Publication, undefined> {
     this.#hasLoop = true;
     if (this.#settings.listener === null) return this;
-    throw new TypeError(
-      'This subscription has a listener, so it cannot be read with a loop. Subscribe without a listener.',
-    );
+    throw new TypeError('A subscription with a listener cannot be read with a loop.');
   }
 
   next(): Promise<Result> {
