@@ -66,7 +66,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'repair, node',
     about: 'what is missing is read from the history',
-    file: 'broker/src/relay/line.ts',
+    file: 'broker/src/relay/topic-feed.ts',
     find: 'this.#missed = entry;\n        sequencer.take(entry);',
     replace: 'this.#skip(position.offset);',
     testFile: 'broker/test/repair.test.ts',
@@ -75,17 +75,17 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'holding back, node',
     about: 'what comes while a hole is read waits its turn',
-    file: 'broker/src/relay/line.ts',
+    file: 'broker/src/relay/topic-feed.ts',
     find: 'else this.#sequencer.hold(entry);',
     replace: 'else this.#sequencer.take(entry);',
-    testFile: 'broker/test/line.test.ts',
+    testFile: 'broker/test/topic-feed.test.ts',
     test: 'delivers everything once and in order',
   },
   {
     name: 'comparing after a reconnect',
     about: 'what came while the node did not listen is found',
     file: 'broker/src/relay/redis-relay.ts',
-    find: "feed?.casts('tail');\n    this.#feeds.check();",
+    find: "feed?.suspect('tail');\n    this.#feeds.check();",
     replace: '',
     testFile: 'broker/test/repair.test.ts',
     test: 'compares its topics with Redis when its listening connection is back',
@@ -93,10 +93,10 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'beacon, hearing',
     about: 'a lost last publication is noticed',
-    file: 'broker/src/relay/line.ts',
+    file: 'broker/src/relay/topic-feed.ts',
     find: 'if (this.#catchingUp === null) void this.catchUp();',
     replace: '',
-    testFile: 'broker/test/line.test.ts',
+    testFile: 'broker/test/topic-feed.test.ts',
     test: 'delivers everything once and in order',
   },
   {
@@ -147,8 +147,8 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'epoch, node',
     about: 'offsets of another history are not taken for those of this one',
-    file: 'broker/src/relay/line.ts',
-    find: 'else if (position.epoch !== epoch) await this.#beginAnew(stretch);',
+    file: 'broker/src/relay/topic-feed.ts',
+    find: 'else if (position.epoch !== epoch) await this.#restart(slice);',
     replace: 'else if (position.epoch !== epoch) this.#sequencer.restart(position);',
     testFile: 'broker/test/repair.test.ts',
     test: 'tells a reset where the history has another epoch',
@@ -301,8 +301,8 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'keeping what was too much',
     about: 'what is too much for an answer is not read again for each subscriber',
-    file: 'broker/src/relay/line.ts',
-    find: 'this.recent.prepend(older);',
+    file: 'broker/src/relay/topic-feed.ts',
+    find: 'this.cache.prepend(older);',
     replace: '',
     testFile: 'broker/test/redis-relay.test.ts',
     test: 'has Redis send no more of it than fits a reply, and once',
@@ -572,10 +572,10 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'the start of an epoch',
     about: 'subscribers that stay get all that was published under a new epoch',
-    file: 'broker/src/relay/line.ts',
+    file: 'broker/src/relay/topic-feed.ts',
     find: 'this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;',
     replace: 'this.#begunAt = position.offset;',
-    testFile: 'broker/test/line.test.ts',
+    testFile: 'broker/test/topic-feed.test.ts',
     test: 'delivers all that was published under another epoch, whenever it learns of it',
   },
   {

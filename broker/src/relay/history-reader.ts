@@ -5,12 +5,12 @@ import { lifeMs, type TopicPolicies } from '../topics/policy.js';
 import type { Generation, GenerationSource } from './generation.js';
 import { pageBackward, pageForward } from './history.js';
 import type { Keys } from './keys.js';
-import type { Stretch } from './line.js';
 import { parsePosition } from './position-id.js';
 import type { HistoryPage, HistoryRequest } from './relay.js';
 import { type CallingLink, callScript, scripts } from './scripts.js';
 import { decodeEntry, type StreamEntry } from './stream-entry.js';
 import { maxAnswerBytes } from './topic-cache.js';
+import type { HistorySlice } from './topic-feed.js';
 
 /** Most topics whose position is asked for in one call. */
 const maxTopics = 256;
@@ -36,12 +36,12 @@ export class HistoryReader {
    * Reads the topic's stream from offset `from` of `epoch` on: entries with that many publications, or fewer if one answer cannot hold them.
    * A topic without history gets one.
    */
-  read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<Stretch> {
+  read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<HistorySlice> {
     return this.#read(topic, epoch, from, publications, false);
   }
 
   /** Reads the stream up to offset `last` of `epoch`, likewise. Null: the newest offset, and the epoch of the topic. */
-  async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<Stretch> {
+  async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<HistorySlice> {
     const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
       minEpoch,
       epoch ?? '',
@@ -50,16 +50,22 @@ export class HistoryReader {
       maxAnswerBytes,
     ]);
     if ((answer as unknown[]).length === 0) return this.read(topic, '', 1);
-    const { position, entries } = stretchOf(answer);
+    const { position, entries } = sliceOf(answer);
     return { position, entries: entries.toReversed() };
   }
 
   /** Gives the topic another epoch if it has this one. Resolves with the first that was published under the new one. */
-  renew(topic: Topic, epoch: string): Promise<Stretch> {
+  renew(topic: Topic, epoch: string): Promise<HistorySlice> {
     return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }
 
-  async #read(topic: Topic, epoch: string, from: number, publications: number, isRenewed: boolean): Promise<Stretch> {
+  async #read(
+    topic: Topic,
+    epoch: string,
+    from: number,
+    publications: number,
+    isRenewed: boolean,
+  ): Promise<HistorySlice> {
     const answer = await this.#ask(scripts.read, [topic], ({ name, minEpoch }) => [
       minEpoch,
       this.#lifeMs(topic),
@@ -70,7 +76,7 @@ export class HistoryReader {
       name,
       isRenewed ? 1 : 0,
     ]);
-    return stretchOf(answer);
+    return sliceOf(answer);
   }
 
   /** The position of a topic now, null if it has no history. All positions that are asked for in one turn are read with one call. */
@@ -147,7 +153,7 @@ function unavailable(error: Error | null = null): ReplyError {
   return new ReplyError('unavailable', `The history is unavailable: Redis ${why}. Retry.`);
 }
 
-function stretchOf(answer: unknown): Stretch {
+function sliceOf(answer: unknown): HistorySlice {
   const [last, ...rows] = answer as [Buffer, ...[id: Buffer, fields: [Buffer, Buffer]][]];
   const position = parsePosition(last.toString('latin1'));
   if (position === null) throw new Error('Redis returned an invalid position.');

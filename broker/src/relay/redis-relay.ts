@@ -25,7 +25,6 @@ import { HistoryPublisher, type HistoryPublisherCounters } from './history-publi
 import { HistoryReader } from './history-reader.js';
 import { Interest } from './interest.js';
 import { Keys } from './keys.js';
-import type { LineCounters } from './line.js';
 import { Membership, type MembershipCounters } from './membership.js';
 import { leaseMs, rememberMs } from './memory-times.js';
 import { type Batch, PublishBatcher } from './publish-batcher.js';
@@ -47,6 +46,7 @@ import type {
   SubscribeResult,
 } from './relay.js';
 import type { ScopedId } from './scoped-id.js';
+import type { FeedCounters } from './topic-feed.js';
 import { TopicFeeds } from './topic-feeds.js';
 import { type TopicState, TopicStates } from './topic-state.js';
 
@@ -72,7 +72,7 @@ export interface RedisRelayCounters
   extends RedisCounters,
     FastPublisherCounters,
     HistoryPublisherCounters,
-    LineCounters,
+    FeedCounters,
     MembershipCounters,
     BeaconCounters,
     ReceiverCounters,
@@ -348,7 +348,7 @@ export class RedisRelay implements Relay {
   /** A topic is listened to again after the connection was lost. */
   #onBack({ topic, hasHistory, feed }: TopicState): void {
     if (!hasHistory) return this.#receiver.notifyGap(topic);
-    feed?.casts('tail');
+    feed?.suspect('tail');
     this.#feeds.check();
   }
 

@@ -3,9 +3,9 @@ import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
-import { Line, type LineContext, type LineCounters, type Repair } from './line.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
 import { CacheBudget, maxAnswerPublications } from './topic-cache.js';
+import { type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
 import type { TopicStates } from './topic-state.js';
 
 export interface TopicFeedsSettings {
@@ -20,7 +20,7 @@ const sweepMs = 20_000;
 const maxParallelRepairs = 64;
 
 export class TopicFeeds {
-  readonly #context: Omit<LineContext, 'maxPublications'>;
+  readonly #context: FeedContext;
   readonly #sweep: NodeJS.Timeout;
   #isChecking = false;
   #isCheckWanted = false;
@@ -33,7 +33,7 @@ export class TopicFeeds {
     private readonly reader: HistoryReader,
     delivery: Delivery,
     private readonly log: Log,
-    counters: LineCounters,
+    counters: FeedCounters,
   ) {
     this.#context = {
       delivery,
@@ -50,7 +50,7 @@ export class TopicFeeds {
   }
 
   /** Those that have been read. */
-  *all(): Iterable<Line> {
+  *all(): Iterable<TopicFeed> {
     for (const { feed } of this.states.all()) if (feed?.isOpen) yield feed;
   }
 
@@ -59,7 +59,7 @@ export class TopicFeeds {
     const state = this.states.get(topic);
     if (state === undefined) throw unavailable();
     const { historySize, lastValue } = state.policy;
-    state.feed ??= new Line(topic, { ...this.#context, maxPublications: historySize });
+    state.feed ??= new TopicFeed(topic, historySize, this.#context);
     const { feed } = state;
     if (!feed.isOpen) await feed.catchUp();
     if (!feed.isOpen) throw feed.failure ?? unavailable();
@@ -77,7 +77,7 @@ export class TopicFeeds {
   subscribeResult(topic: Topic, since: Position | null): SubscribeResult {
     const state = this.states.get(topic);
     if (!state?.feed) throw new Error(`Not listening to ${topic}.`);
-    return subscribeResultOf(state.feed.recent, state.feed.position, since, state.policy);
+    return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
   /**
@@ -96,25 +96,25 @@ export class TopicFeeds {
   #pageInMemory(topic: Topic, request: HistoryRequest): HistoryPage | null {
     const feed = this.states.get(topic)?.feed;
     if (!feed?.isOpen || feed.doubt !== 'none') return null;
-    const { recent, position } = feed;
+    const { cache, position } = feed;
     const { since, limit, direction } = request;
     const end = since === null ? position.offset + 1 : since.offset;
     const isHere =
       direction === 'forward'
-        ? since !== null && since.epoch === position.epoch && since.offset + 1 >= recent.oldestOffset
-        : (since === null || since.epoch === position.epoch) && end - limit >= recent.oldestOffset;
+        ? since !== null && since.epoch === position.epoch && since.offset + 1 >= cache.oldestOffset
+        : (since === null || since.epoch === position.epoch) && end - limit >= cache.oldestOffset;
     if (!isHere) return null;
-    return (direction === 'forward' ? pageForward : pageBackward)(position, recent.entries, request);
+    return (direction === 'forward' ? pageForward : pageBackward)(position, cache.entries, request);
   }
 
   /** Redis may have lost something: all feeds may have missed messages. */
   doubtTails(): void {
-    for (const { feed } of this.states.all()) feed?.casts('tail');
+    for (const { feed } of this.states.all()) feed?.suspect('tail');
   }
 
   /** Redis has lost something, and this node was not there when the others restored it. */
   doubtAll(): void {
-    for (const { feed } of this.states.all()) feed?.casts('proof');
+    for (const { feed } of this.states.all()) feed?.suspect('proof');
   }
 
   /** Compares all feeds that are in doubt with Redis, and repairs those that differ. One check at a time; if called meanwhile, another follows. */
@@ -154,10 +154,10 @@ export class TopicFeeds {
   }
 
   /** Asks Redis for the positions of feeds, and reads what they have missed. */
-  async #compare(feeds: readonly Line[]): Promise<void> {
+  async #compare(feeds: readonly TopicFeed[]): Promise<void> {
     // Doubt that arises from now on stays.
     const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));
-    const behind: Line[] = [];
+    const behind: TopicFeed[] = [];
     try {
       const positions = await this.reader.positions(feeds.map(({ topic }) => topic));
       for (const [index, { feed, doubt, before }] of asked.entries()) {
@@ -166,12 +166,12 @@ export class TopicFeeds {
         // Publications received while Redis was being asked may be newer than its answer.
         const agrees = there?.epoch === epoch && there.offset >= before.offset && there.offset <= offset;
         if (agrees && doubt !== 'proof') continue;
-        if (doubt !== 'none') feed.casts(doubt);
+        if (doubt !== 'none') feed.suspect(doubt);
         behind.push(feed);
       }
     } catch {
       // Redis cannot be asked: doubt stays until it can.
-      for (const { feed, doubt } of asked) if (doubt !== 'none') feed.casts(doubt);
+      for (const { feed, doubt } of asked) if (doubt !== 'none') feed.suspect(doubt);
       return;
     }
     const repair = async (): Promise<void> => {

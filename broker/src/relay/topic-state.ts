@@ -1,11 +1,11 @@
 /** Everything that this node knows of one topic that it listens to in Redis. */
 import type { ReplyError, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
-import type { Line } from './line.js';
+import type { TopicFeed } from './topic-feed.js';
 
 export class TopicState {
   /** Null for a topic without history, and until its first subscriber asks for it. */
-  feed: Line | null = null;
+  feed: TopicFeed | null = null;
   /** Whether anyone on this node wants the topic. */
   isWanted = false;
   /**

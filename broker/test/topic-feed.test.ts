@@ -2,9 +2,9 @@
 import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Line, type LineContext, type Stretch } from '../src/relay/line.js';
 import { decodeEntry, encodeEntry, type StreamEntry } from '../src/relay/stream-entry.js';
 import { CacheBudget } from '../src/relay/topic-cache.js';
+import { type FeedContext, type HistorySlice, TopicFeed } from '../src/relay/topic-feed.js';
 import { topic } from './relay.contract.js';
 
 /** A Redis in which the test decides when a read is answered, and which messages arrive. */
@@ -18,7 +18,7 @@ class ScriptedStream {
   #reads: {
     readonly epoch: string;
     readonly from: number;
-    resolve(stretch: Stretch): void;
+    resolve(stretch: HistorySlice): void;
     reject(error: Error): void;
   }[] = [];
 
@@ -62,18 +62,18 @@ class ScriptedStream {
     this.starts.set(this.epochName, this.head);
   }
 
-  renew = async (_topic: Topic, epoch: string): Promise<Stretch> => {
+  renew = async (_topic: Topic, epoch: string): Promise<HistorySlice> => {
     if (epoch === this.epochName) this.restart();
     return this.stretch(epoch, 1, 2);
   };
 
-  readBack = async (_topic: Topic, _epoch: string, last: number): Promise<Stretch> => ({
+  readBack = async (_topic: Topic, _epoch: string, last: number): Promise<HistorySlice> => ({
     position: { epoch: this.epochName, offset: this.head },
     entries: this.entries.filter(({ first }) => first <= last).slice(-2),
   });
 
   /** What the script `read` answers. */
-  stretch(epoch: string, from: number, maxEntries: number): Stretch {
+  stretch(epoch: string, from: number, maxEntries: number): HistorySlice {
     const isSame = epoch === this.epochName;
     const entries =
       epoch === ''
@@ -85,7 +85,7 @@ class ScriptedStream {
     };
   }
 
-  read = (_topic: Topic, epoch: string, from: number): Promise<Stretch> =>
+  read = (_topic: Topic, epoch: string, from: number): Promise<HistorySlice> =>
     new Promise((resolve, reject) => this.#reads.push({ epoch, from, resolve, reject }));
 
   async answer(maxEntries = 2): Promise<void> {
@@ -113,9 +113,9 @@ type Seen =
   | { readonly epoch: string; readonly offset: number }
   | { readonly told: 'gap' | 'reset'; readonly at: Position };
 
-function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
+function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
   const seen: Seen[] = [];
-  const context: LineContext = {
+  const context: FeedContext = {
     delivery: {
       deliver: (_topic: Topic, position: Position | null, run: Run) => {
         for (let index = 0; index < run.count; index++) {
@@ -128,13 +128,12 @@ function newLine(stream: ScriptedStream): { line: Line; seen: Seen[] } {
     },
     counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
     budget: new CacheBudget(1_000_000),
-    maxPublications: 100,
     read: stream.read,
     readBack: stream.readBack,
     renew: stream.renew,
     onRepaired: () => undefined,
   };
-  return { line: new Line(topic('t'), context), seen };
+  return { feed: new TopicFeed(topic('t'), 100, context), seen };
 }
 
 /** Each publication once, in order; where offsets or epochs jump, that was told right there. Answers the last position. */
@@ -176,15 +175,15 @@ type Steps = ReturnType<typeof stepsWith> extends fc.Arbitrary<infer Taken> ? Ta
 async function play(steps: Steps): Promise<readonly Seen[]> {
   const stream = new ScriptedStream();
   stream.publish(3);
-  const { line, seen } = newLine(stream);
-  void line.catchUp();
+  const { feed, seen } = newFeed(stream);
+  void feed.catchUp();
   await stream.answerAll();
-  const start = line.position;
+  const start = feed.position;
   for (const step of steps) {
     switch (step.do) {
       case 'publish': {
         const entry = stream.publish(step.count);
-        for (let copy = 0; copy < step.copies; copy++) line.receive(entry);
+        for (let copy = 0; copy < step.copies; copy++) feed.receive(entry);
         break;
       }
       case 'answer':
@@ -194,7 +193,7 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
         await stream.fail();
         break;
       case 'beacon':
-        line.onBeacon({ epoch: stream.epochName, offset: stream.head });
+        feed.onBeacon({ epoch: stream.epochName, offset: stream.head });
         break;
       case 'trim':
         stream.trim(1);
@@ -206,12 +205,12 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
         stream.restart();
         break;
       default:
-        line.casts('tail');
-        void line.catchUp();
+        feed.suspect('tail');
+        void feed.catchUp();
     }
   }
   await stream.answerAll();
-  line.onBeacon({ epoch: stream.epochName, offset: stream.head });
+  feed.onBeacon({ epoch: stream.epochName, offset: stream.head });
   await stream.answerAll();
   expect(checkSeen(seen, start)).toEqual({ epoch: stream.epochName, offset: stream.head });
   for (const each of seen) {
@@ -253,10 +252,10 @@ describe('a line', () => {
 
   it('takes a history for another one where it cannot prove that it is the same', async () => {
     const stream = new ScriptedStream();
-    const { line, seen } = newLine(stream);
-    void line.catchUp();
+    const { feed, seen } = newFeed(stream);
+    void feed.catchUp();
     await stream.answerAll();
-    for (let number = 0; number < 3; number++) line.receive(stream.publish(1));
+    for (let number = 0; number < 3; number++) feed.receive(stream.publish(1));
     // Redis has lost the last one, and someone has published another at its offset and one more.
     stream.entries.pop();
     stream.head--;
@@ -268,28 +267,28 @@ describe('a line', () => {
     stream.entries.push(other);
     stream.head++;
     stream.publish(1);
-    line.casts('proof');
-    void line.catchUp();
+    feed.suspect('proof');
+    void feed.catchUp();
     await stream.answerAll();
     expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e2', offset: 4 } });
-    line.receive(stream.publish(1));
+    feed.receive(stream.publish(1));
     expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 5 });
     // Where it is the same, nothing is told.
     const before = seen.length;
-    line.casts('proof');
-    void line.catchUp();
+    feed.suspect('proof');
+    void feed.catchUp();
     await stream.answerAll();
     expect(seen.length).toBe(before);
   });
 
   it('gives nothing to anybody once it is forgotten, even if it was reading', async () => {
     const stream = new ScriptedStream();
-    const { line, seen } = newLine(stream);
-    void line.catchUp();
+    const { feed, seen } = newFeed(stream);
+    void feed.catchUp();
     await stream.answerAll();
     stream.publish(1);
-    void line.catchUp();
-    line.forget();
+    void feed.catchUp();
+    feed.forget();
     await stream.answerAll();
     expect(seen).toEqual([]);
   });

@@ -10,9 +10,9 @@ import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
-/** What a topic's stream holds behind a position. */
-export interface Stretch {
-  /** Where the topic stands. */
+/** A part of a topic's stream. */
+export interface HistorySlice {
+  /** Of the newest publication of the topic. */
   readonly position: Position;
   /**
    * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
@@ -21,33 +21,31 @@ export interface Stretch {
   readonly entries: readonly StreamEntry[];
 }
 
-export interface LineCounters {
-  /** Publications that came twice and were dropped. */
+export interface FeedCounters {
+  /** Publications that arrived twice and were dropped. */
   publicationsRepeated: number;
-  /** Times that publications were missing and were read from the history. */
+  /** How often publications were missing and were read from the history. */
   repairs: number;
   publicationsRepaired: number;
   gapsTold: number;
   resetsTold: number;
 }
 
-export interface LineContext {
+export interface FeedContext {
   readonly delivery: Delivery;
-  readonly counters: LineCounters;
+  readonly counters: FeedCounters;
   readonly budget: CacheBudget;
-  /** Most publications that a line remembers. */
-  readonly maxPublications: number;
-  /** Reads the topic's stream from `from` on, where its epoch is `epoch`. Rejects with ReplyError where Redis cannot be asked. */
-  read(topic: Topic, epoch: string, from: number): Promise<Stretch>;
+  /** Reads the topic's stream from offset `from` of `epoch` on. Rejects with ReplyError if Redis cannot be asked. */
+  read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, no more than an answer may need; none if the topic has another epoch. Rejects
+   * Reads the newest entries up to offset `last`, in order, no more than one answer can hold; none if the topic has another epoch. Rejects
    * likewise.
    */
-  readBack(topic: Topic, epoch: string, last: number): Promise<Stretch>;
-  /** Gives the topic another epoch if it has this one. Answers the first that was published under the new one. Rejects likewise. */
-  renew(topic: Topic, epoch: string): Promise<Stretch>;
-  /** Told of what no subscriber here should have to notice. */
-  onRepaired(topic: Topic, what: Repair): void;
+  readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
+  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects likewise. */
+  renew(topic: Topic, epoch: string): Promise<HistorySlice>;
+  /** Publications were missing, and the feed has dealt with it. */
+  onRepaired(topic: Topic, repair: Repair): void;
 }
 
 export interface Repair {
@@ -58,21 +56,19 @@ export interface Repair {
 /** Most entries that are held while the topic is read. The read brings the ones that are dropped. */
 const maxHeldEntries = 256;
 
-/** Reads after which a hole counts as one that Redis cannot fill, though it has sent what comes behind it. */
+/** Reads after which Redis is taken to be unable to fill a hole, although it has sent what follows. */
 const maxReads = 20;
 
 /**
- * Whether anything may be missing that no later publication would show. `tail`: messages may not have come, the connection to Redis
- * was lost. `proof`: Redis may even hold other publications under the same offsets.
+ * Whether anything may be missing that no later publication would show. `tail`: messages may be lost with the connection to Redis.
+ * `proof`: Redis may even hold other publications under the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
 const nowhere: Delivery = { deliver: () => false, notifyGap: () => undefined, notifyReset: () => undefined };
 
-export class Line {
-  readonly topic: Topic;
-  readonly recent: TopicCache;
-  readonly #context: LineContext;
+export class TopicFeed {
+  readonly cache: TopicCache;
   #delivery: Delivery;
   readonly #sequencer: Sequencer<StreamEntry>;
   /** Offset after which the epoch began; null if it had begun before the first read. */
@@ -85,9 +81,12 @@ export class Line {
   #doubt: Doubt = 'none';
   #failure: ReplyError | null = null;
 
-  constructor(topic: Topic, context: LineContext) {
-    this.topic = topic;
-    this.#context = context;
+  /** `maxPublications`: most that it keeps in memory. */
+  constructor(
+    readonly topic: Topic,
+    maxPublications: number,
+    private readonly context: FeedContext,
+  ) {
     this.#delivery = context.delivery;
     this.#sequencer = new Sequencer(
       maxHeldEntries,
@@ -97,7 +96,7 @@ export class Line {
         context.counters.publicationsRepeated += entry.run.count;
       },
     );
-    this.recent = new TopicCache(context.budget, context.maxPublications);
+    this.cache = new TopicCache(context.budget, maxPublications);
   }
 
   /** Whether it has been read once. */
@@ -105,7 +104,7 @@ export class Line {
     return this.#sequencer.epoch !== '';
   }
 
-  /** Where the topic stands here. */
+  /** Of the last publication that was delivered here. */
   get position(): Position {
     const { epoch, head: offset } = this.#sequencer;
     return { epoch, offset };
@@ -122,24 +121,24 @@ export class Line {
     if (this.#hasHole) void this.catchUp();
   }
 
-  /** Another node says where the topic stands, a moment after it published. */
+  /** Another node repeats the position of the topic, a moment after it published. */
   onBeacon({ epoch, offset }: Position): void {
     if (epoch === this.#sequencer.epoch && offset <= this.#sequencer.head) return;
     if (this.#catchingUp === null) void this.catchUp();
   }
 
-  /** Reads what is missing, delivers it, and goes on. Never rejects: where Redis cannot be asked, doubt stays. */
+  /** Reads what is missing, and delivers it. Never rejects: if Redis cannot be asked, doubt stays. */
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#catchUp();
     return this.#catchingUp;
   }
 
   /**
-   * Resolves when what came after `offset` is at hand, if it fits one answer and the history reaches that far; all who ask meanwhile wait
-   * for one read.
+   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. All calls meanwhile
+   * wait for one read.
    */
   async reachBack(offset: number): Promise<void> {
-    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#sequencer.head || this.recent.exceedsAnswer) return;
+    if (offset + 1 >= this.cache.oldestOffset || offset >= this.#sequencer.head || this.cache.exceedsAnswer) return;
     if (this.#backfilling === null) {
       this.#backfilling = this.#backfill().finally(() => {
         this.#backfilling = null;
@@ -148,7 +147,7 @@ export class Line {
     await this.#backfilling;
   }
 
-  /** Why Redis could not be asked the last time; null where it could, or that is not known. */
+  /** Why Redis could not be asked the last time; null if it could, or if the reason is not known. */
   get failure(): ReplyError | null {
     return this.#failure;
   }
@@ -158,21 +157,21 @@ export class Line {
   }
 
   /** Redis may have lost something, or this node may have missed something. */
-  casts(doubt: Exclude<Doubt, 'none'>): void {
+  suspect(doubt: Exclude<Doubt, 'none'>): void {
     if (this.#doubt !== 'proof') this.#doubt = doubt;
   }
 
-  /** Answers the doubt and clears it: whoever cannot settle it casts it again. */
+  /** Returns the doubt and clears it. If it cannot be settled, call {@link suspect} again. */
   takeDoubt(): Doubt {
     const doubt = this.#doubt;
     this.#doubt = 'none';
     return doubt;
   }
 
-  /** Nobody here wants the topic any more. What is being read still comes to nothing: another line may have taken the place of this one. */
+  /** Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this one. */
   forget(): void {
     this.#delivery = nowhere;
-    this.recent.clear();
+    this.cache.clear();
   }
 
   async #catchUp(): Promise<void> {
@@ -187,7 +186,7 @@ export class Line {
     } catch (error) {
       // Redis does not respond. The history has what was held: it will be read.
       if (error instanceof ReplyError) this.#failure = error;
-      this.casts(doubt === 'none' ? 'tail' : doubt);
+      this.suspect(doubt === 'none' ? 'tail' : doubt);
       this.#sequencer.keep('');
     }
     this.#catchingUp = null;
@@ -198,30 +197,30 @@ export class Line {
   }
 
   async #readOn(mustProve: boolean): Promise<void> {
-    const { newest } = this.recent;
+    const { newest } = this.cache;
     const { epoch, head } = this.#sequencer;
-    const stretch = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
-    const { position, entries } = stretch;
+    const slice = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
+    const { position, entries } = slice;
     if (epoch === '') this.#sequencer.restart(position);
-    else if (position.epoch !== epoch) await this.#beginAnew(stretch);
+    else if (position.epoch !== epoch) await this.#restart(slice);
     else {
       const isProven =
         !mustProve || head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
-      if (position.offset >= head && isProven) await this.#deliverMissing(stretch);
+      if (position.offset >= head && isProven) await this.#deliverMissing(slice);
       // Under the same epoch, its offsets would be taken for those of other publications.
-      else await this.#beginAnew(await this.#asked(this.#context.renew(this.topic, epoch)));
+      else await this.#restart(await this.#asked(this.context.renew(this.topic, epoch)));
     }
     this.#sequencer.release();
   }
 
-  async #deliverMissing({ position, entries }: Stretch): Promise<void> {
+  async #deliverMissing({ position, entries }: HistorySlice): Promise<void> {
     const sequencer = this.#sequencer;
     if (position.offset <= sequencer.head) return;
-    this.#context.counters.repairs++;
+    this.context.counters.repairs++;
     let publications = 0;
     let outcome: Repair['outcome'] = 'repaired';
     let next = entries;
-    let another: Stretch | null = null;
+    let another: HistorySlice | null = null;
     while (sequencer.head < position.offset) {
       const first = next.find(({ last }) => last > sequencer.head)?.first ?? position.offset + 1;
       while (first > sequencer.head + 1) {
@@ -235,44 +234,44 @@ export class Line {
       this.#missed = null;
       publications += sequencer.head - before;
       if (sequencer.head >= position.offset) break;
-      const stretch = await this.#read(sequencer.epoch, sequencer.head + 1);
-      if (stretch.position.epoch !== sequencer.epoch) {
-        another = stretch;
+      const slice = await this.#read(sequencer.epoch, sequencer.head + 1);
+      if (slice.position.epoch !== sequencer.epoch) {
+        another = slice;
         break;
       }
-      next = stretch.entries;
+      next = slice.entries;
     }
-    this.#context.counters.publicationsRepaired += publications;
-    this.#context.onRepaired(this.topic, { publications, outcome });
-    if (another !== null) await this.#beginAnew(another);
+    this.context.counters.publicationsRepaired += publications;
+    this.context.onRepaired(this.topic, { publications, outcome });
+    if (another !== null) await this.#restart(another);
   }
 
-  /** The topic has another epoch: notifies the subscribers, and goes on with all that was published under it. */
-  async #beginAnew(stretch: Stretch): Promise<void> {
-    const { position, entries } = stretch;
+  /** The topic has another epoch: notifies the subscribers, and delivers everything that was published under it. */
+  async #restart(slice: HistorySlice): Promise<void> {
+    const { position, entries } = slice;
     const [oldest] = entries;
-    this.recent.clear();
+    this.cache.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
     this.#sequencer.restart({ epoch: position.epoch, offset: this.#begunAt });
-    this.#context.counters.resetsTold++;
+    this.context.counters.resetsTold++;
     this.#delivery.notifyReset(this.topic, this.position);
-    this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
-    await this.#deliverMissing(stretch);
+    this.context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
+    await this.#deliverMissing(slice);
   }
 
   /** Rejects if Redis does not respond. */
-  async #read(epoch: string, from: number): Promise<Stretch> {
-    const stretch = await this.#asked(this.#context.read(this.topic, epoch, from));
+  async #read(epoch: string, from: number): Promise<HistorySlice> {
+    const slice = await this.#asked(this.context.read(this.topic, epoch, from));
     // The stream has what was held of another epoch, or lost it.
-    this.#sequencer.keep(stretch.position.epoch);
-    return stretch;
+    this.#sequencer.keep(slice.position.epoch);
+    return slice;
   }
 
-  /** Rejects if the line is forgotten by the time of the answer. */
-  async #asked(reading: Promise<Stretch>): Promise<Stretch> {
-    const stretch = await reading;
+  /** Rejects if the feed was forgotten meanwhile. */
+  async #asked(reading: Promise<HistorySlice>): Promise<HistorySlice> {
+    const slice = await reading;
     if (this.#delivery === nowhere) throw new Error(`Nobody wants ${this.topic} any more.`);
-    return stretch;
+    return slice;
   }
 
   /** The publications up to `offset` cannot be read. Delivers those that are held, and skips the first hole. Returns false if there is none. */
@@ -281,8 +280,8 @@ export class Line {
     sequencer.keep(sequencer.epoch);
     sequencer.release();
     if (!sequencer.skip(Math.min(offset, sequencer.firstHeld - 1))) return false;
-    this.recent.clear();
-    this.#context.counters.gapsTold++;
+    this.cache.clear();
+    this.context.counters.gapsTold++;
     this.#delivery.notifyGap(this.topic, this.position);
     sequencer.release();
     return true;
@@ -290,25 +289,25 @@ export class Line {
 
   #deliver(entry: StreamEntry, from: number): void {
     const { epoch, first, last } = entry;
-    this.recent.append(entry);
+    this.cache.append(entry);
     // Only an entry that was read may begin before what is wanted: Redis sends and keeps whole entries.
-    const run = first === from ? entry.run : this.recent.between(from, last);
+    const run = first === from ? entry.run : this.cache.between(from, last);
     if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
-  /** What is read is remembered, so that it is read once, also if it is too much for the one who asked. */
+  /** Keeps what it reads in memory, so that it is read once, even if it is too much for one answer. */
   async #backfill(): Promise<void> {
     const { epoch } = this.#sequencer;
-    while (!this.recent.exceedsAnswer) {
-      // Where nothing is remembered, the whole history is older.
-      const end = Math.min(this.recent.oldestOffset, this.#sequencer.head + 1);
-      const { entries } = await this.#asked(this.#context.readBack(this.topic, epoch, end - 1));
+    while (!this.cache.exceedsAnswer) {
+      // If nothing is in memory, the whole history is older.
+      const end = Math.min(this.cache.oldestOffset, this.#sequencer.head + 1);
+      const { entries } = await this.#asked(this.context.readBack(this.topic, epoch, end - 1));
       const older = fromHole(entries.filter(({ last }) => last < end));
-      const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#sequencer.head + 1) - 1;
+      const isOlder = older.at(-1)?.last === Math.min(this.cache.oldestOffset, this.#sequencer.head + 1) - 1;
       if (epoch !== this.#sequencer.epoch || !isOlder) return;
-      this.recent.prepend(older);
-      // All lines together remember too much: this one is forgotten already.
-      if (this.recent.oldestOffset >= end) return;
+      this.cache.prepend(older);
+      // All feeds together hold too much: this one has been cleared already.
+      if (this.cache.oldestOffset >= end) return;
     }
   }
 }
