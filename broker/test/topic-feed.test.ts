@@ -1,4 +1,4 @@
-/** A topic feed, with messages and answers in every order, missing or repeated. */
+/** A line against every order in which messages and answers can come, go missing, or come twice. */
 import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -18,7 +18,7 @@ class ScriptedStream {
   #reads: {
     readonly epoch: string;
     readonly from: number;
-    resolve(slice: HistorySlice): void;
+    resolve(stretch: HistorySlice): void;
     reject(error: Error): void;
   }[] = [];
 
@@ -64,7 +64,7 @@ class ScriptedStream {
 
   renew = async (_topic: Topic, epoch: string): Promise<HistorySlice> => {
     if (epoch === this.epochName) this.restart();
-    return this.slice(epoch, 1, 2);
+    return this.stretch(epoch, 1, 2);
   };
 
   readBack = async (_topic: Topic, _epoch: string, last: number): Promise<HistorySlice> => ({
@@ -73,7 +73,7 @@ class ScriptedStream {
   });
 
   /** What the script `read` answers. */
-  slice(epoch: string, from: number, maxEntries: number): HistorySlice {
+  stretch(epoch: string, from: number, maxEntries: number): HistorySlice {
     const isSame = epoch === this.epochName;
     const entries =
       epoch === ''
@@ -90,7 +90,7 @@ class ScriptedStream {
 
   async answer(maxEntries = 2): Promise<void> {
     const read = this.#reads.shift();
-    read?.resolve(this.slice(read.epoch, read.from, maxEntries));
+    read?.resolve(this.stretch(read.epoch, read.from, maxEntries));
     await settle();
   }
 
@@ -128,13 +128,12 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
     },
     counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
     budget: new CacheBudget(1_000_000),
-    maxPublications: 100,
     read: stream.read,
     readBack: stream.readBack,
     renew: stream.renew,
     onRepaired: () => undefined,
   };
-  return { feed: new TopicFeed(topic('t'), context), seen };
+  return { feed: new TopicFeed(topic('t'), 100, context), seen };
 }
 
 /** Each publication once, in order; where offsets or epochs jump, that was told right there. Answers the last position. */
@@ -223,7 +222,7 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
   return seen;
 }
 
-describe('a feed', () => {
+describe('a line', () => {
   it('delivers everything once and in order, whatever messages are lost or doubled and however late answers come', async () => {
     await fc.assert(
       fc.asyncProperty(stepsWith(), async (steps) => {

@@ -50,7 +50,7 @@ export class HistoryReader {
       maxAnswerBytes,
     ]);
     if ((answer as unknown[]).length === 0) return this.read(topic, '', 1);
-    const { position, entries } = stretchOf(answer);
+    const { position, entries } = sliceOf(answer);
     return { position, entries: entries.toReversed() };
   }
 
@@ -76,7 +76,7 @@ export class HistoryReader {
       name,
       isRenewed ? 1 : 0,
     ]);
-    return stretchOf(answer);
+    return sliceOf(answer);
   }
 
   /** The position of a topic now, null if it has no history. All positions that are asked for in one turn are read with one call. */
@@ -153,7 +153,7 @@ function unavailable(error: Error | null = null): ReplyError {
   return new ReplyError('unavailable', `The history is unavailable: Redis ${why}. Retry.`);
 }
 
-function stretchOf(answer: unknown): HistorySlice {
+function sliceOf(answer: unknown): HistorySlice {
   const [last, ...rows] = answer as [Buffer, ...[id: Buffer, fields: [Buffer, Buffer]][]];
   const position = parsePosition(last.toString('latin1'));
   if (position === null) throw new Error('Redis returned an invalid position.');

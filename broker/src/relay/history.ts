@@ -14,7 +14,7 @@ export function noHistoryError(topic: Topic): ReplyError {
 
 /** What a new or returning subscriber starts with. */
 export function subscribeResultOf(
-  recent: TopicCache,
+  cache: TopicCache,
   position: Position,
   since: Position | null,
   { lastValue }: Pick<TopicPolicy, 'lastValue'>,
@@ -22,10 +22,10 @@ export function subscribeResultOf(
   const head = position.offset;
   if (since !== null) {
     const isSame = since.epoch === position.epoch && since.offset <= head;
-    const publications = isSame ? recent.between(since.offset + 1, head) : null;
+    const publications = isSame ? cache.between(since.offset + 1, head) : null;
     return { position, recovered: publications !== null, publications: publications ?? emptyRun };
   }
-  const last = lastValue && head > 0 ? recent.between(head, head) : null;
+  const last = lastValue && head > 0 ? cache.between(head, head) : null;
   return { position, recovered: false, publications: last ?? emptyRun };
 }
 

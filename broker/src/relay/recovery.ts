@@ -37,7 +37,7 @@ export interface RememberedTopic {
   readonly position: Position;
   /** Offset after which the epoch of the position began; null if the node does not know. */
   readonly begunAt: number | null;
-  readonly recent: { readonly entries: readonly StreamEntry[] };
+  readonly cache: { readonly entries: readonly StreamEntry[] };
 }
 
 /**
@@ -232,8 +232,8 @@ export class Recovery implements GenerationSource {
 
   async #restoreListened(): Promise<number> {
     const calls: ScriptCall[] = [];
-    for (const { topic, position, begunAt, recent } of this.owner.listened()) {
-      this.#addCalls(calls, topic, position.epoch, begunAt, recent.entries.map(restorable));
+    for (const { topic, position, begunAt, cache } of this.owner.listened()) {
+      this.#addCalls(calls, topic, position.epoch, begunAt, cache.entries.map(restorable));
     }
     return this.#restore(calls);
   }
@@ -241,7 +241,7 @@ export class Recovery implements GenerationSource {
   /** What nodes remember of topics that they listen to is restored already. `since`: by the clock, in ms. */
   async #restorePublished(since: number): Promise<number> {
     const calls: ScriptCall[] = [];
-    const empty = [...this.owner.listened()].filter(({ recent }) => recent.entries.length === 0);
+    const empty = [...this.owner.listened()].filter(({ cache }) => cache.entries.length === 0);
     for (let at = 0; at < empty.length; at += maxEntriesPerCall) {
       const piece = empty.slice(at, at + maxEntriesPerCall);
       const keys = this.#keysOf(...piece.map(({ topic }) => topic));

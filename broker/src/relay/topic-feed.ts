@@ -10,13 +10,13 @@ import type { Delivery } from './relay.js';
 import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
-/** A part of a topic's stream, after a position. */
+/** A part of a topic's stream. */
 export interface HistorySlice {
-  /** The topic's newest position. */
+  /** Of the newest publication of the topic. */
   readonly position: Position;
   /**
-   * In order. There may be more. If the topic has the requested epoch: from the requested offset on; the first entry may begin before it.
-   * If it has another epoch: the first entry of that epoch.
+   * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
+   * it. If it has another one: the first that was published under that one.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -24,7 +24,7 @@ export interface HistorySlice {
 export interface FeedCounters {
   /** Publications that arrived twice and were dropped. */
   publicationsRepeated: number;
-  /** Times that publications were missing and were read from the history. */
+  /** How often publications were missing and were read from the history. */
   repairs: number;
   publicationsRepaired: number;
   gapsTold: number;
@@ -35,19 +35,17 @@ export interface FeedContext {
   readonly delivery: Delivery;
   readonly counters: FeedCounters;
   readonly budget: CacheBudget;
-  /** Most publications that a feed caches. */
-  readonly maxPublications: number;
-  /** Reads the topic's stream from `from` on, if its epoch is `epoch`. Rejects with ReplyError if Redis does not respond. */
+  /** Reads the topic's stream from offset `from` of `epoch` on. Rejects with ReplyError if Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, as many as one answer may need. Returns none if the topic has another epoch.
-   * Rejects like {@link read}.
+   * Reads the newest entries up to offset `last`, in order, no more than one answer can hold; none if the topic has another epoch. Rejects
+   * likewise.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
-  /** Gives the topic another epoch if it has this one. Resolves with the first entry of the new epoch. Rejects like {@link read}. */
+  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects likewise. */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
-  /** Called after each repair, for the log. */
-  onRepaired(topic: Topic, what: Repair): void;
+  /** Publications were missing, and the feed has dealt with it. */
+  onRepaired(topic: Topic, repair: Repair): void;
 }
 
 export interface Repair {
@@ -58,36 +56,37 @@ export interface Repair {
 /** Most entries that are held while the topic is read. The read brings the ones that are dropped. */
 const maxHeldEntries = 256;
 
-/** After this many reads, Redis counts as unable to fill a hole, although it sent the publications behind it. */
+/** Reads after which Redis is taken to be unable to fill a hole, although it has sent what follows. */
 const maxReads = 20;
 
 /**
- * Whether something may be missing that no later publication would show. `tail`: the connection to Redis was lost, and messages may be
- * missing. `proof`: Redis may also hold other publications with the same offsets.
+ * Whether anything may be missing that no later publication would show. `tail`: messages may be lost with the connection to Redis.
+ * `proof`: Redis may even hold other publications under the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
 const nowhere: Delivery = { deliver: () => false, notifyGap: () => undefined, notifyReset: () => undefined };
 
 export class TopicFeed {
-  readonly topic: Topic;
-  readonly recent: TopicCache;
-  readonly #context: FeedContext;
+  readonly cache: TopicCache;
   #delivery: Delivery;
   readonly #sequencer: Sequencer<StreamEntry>;
-  /** Offset after which the epoch began; null if it began before the first read. */
+  /** Offset after which the epoch began; null if it had begun before the first read. */
   #begunAt: number | null = null;
   /** The entry that is delivered because a read brought it. */
   #missed: StreamEntry | null = null;
-  /** Meanwhile everything that arrives is held, because the history may have another epoch. */
+  /** Everything that arrives meanwhile is held: what it follows may be another history. */
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
   #failure: ReplyError | null = null;
 
-  constructor(topic: Topic, context: FeedContext) {
-    this.topic = topic;
-    this.#context = context;
+  /** `maxPublications`: most that it keeps in memory. */
+  constructor(
+    readonly topic: Topic,
+    maxPublications: number,
+    private readonly context: FeedContext,
+  ) {
     this.#delivery = context.delivery;
     this.#sequencer = new Sequencer(
       maxHeldEntries,
@@ -97,15 +96,15 @@ export class TopicFeed {
         context.counters.publicationsRepeated += entry.run.count;
       },
     );
-    this.recent = new TopicCache(context.budget, context.maxPublications);
+    this.cache = new TopicCache(context.budget, maxPublications);
   }
 
-  /** True after the first read. */
+  /** Whether it has been read once. */
   get isOpen(): boolean {
     return this.#sequencer.epoch !== '';
   }
 
-  /** The last position that was delivered or skipped. */
+  /** Of the last publication that was delivered here. */
   get position(): Position {
     const { epoch, head: offset } = this.#sequencer;
     return { epoch, offset };
@@ -122,24 +121,24 @@ export class TopicFeed {
     if (this.#hasHole) void this.catchUp();
   }
 
-  /** Another node announces the topic's newest position, shortly after it published. */
+  /** Another node repeats the position of the topic, a moment after it published. */
   onBeacon({ epoch, offset }: Position): void {
     if (epoch === this.#sequencer.epoch && offset <= this.#sequencer.head) return;
     if (this.#catchingUp === null) void this.catchUp();
   }
 
-  /** Reads and delivers what is missing. Never rejects: if Redis does not respond, the doubt stays. */
+  /** Reads what is missing, and delivers it. Never rejects: if Redis cannot be asked, doubt stays. */
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#catchUp();
     return this.#catchingUp;
   }
 
   /**
-   * Resolves when the cache reaches back to `offset`, if that fits one answer and the history reaches that far. Concurrent calls share one
-   * read.
+   * Resolves when the publications after `offset` are in memory, if they fit one answer and the history reaches that far. All calls meanwhile
+   * wait for one read.
    */
   async reachBack(offset: number): Promise<void> {
-    if (offset + 1 >= this.recent.oldestOffset || offset >= this.#sequencer.head || this.recent.exceedsAnswer) return;
+    if (offset + 1 >= this.cache.oldestOffset || offset >= this.#sequencer.head || this.cache.exceedsAnswer) return;
     if (this.#backfilling === null) {
       this.#backfilling = this.#backfill().finally(() => {
         this.#backfilling = null;
@@ -148,7 +147,7 @@ export class TopicFeed {
     await this.#backfilling;
   }
 
-  /** Why Redis did not respond to the last read; null if it did, or if the reason is unknown. */
+  /** Why Redis could not be asked the last time; null if it could, or if the reason is not known. */
   get failure(): ReplyError | null {
     return this.#failure;
   }
@@ -157,22 +156,22 @@ export class TopicFeed {
     return this.#doubt;
   }
 
-  /** Redis may have lost publications, or this node may have missed some. */
+  /** Redis may have lost something, or this node may have missed something. */
   suspect(doubt: Exclude<Doubt, 'none'>): void {
     if (this.#doubt !== 'proof') this.#doubt = doubt;
   }
 
-  /** Returns the doubt and clears it. A caller that cannot resolve it reports it again. */
+  /** Returns the doubt and clears it. If it cannot be settled, call {@link suspect} again. */
   takeDoubt(): Doubt {
     const doubt = this.#doubt;
     this.#doubt = 'none';
     return doubt;
   }
 
-  /** The last subscriber left. The result of a read that is under way is ignored, because a new feed may exist by then. */
+  /** Nobody here wants the topic any more. A read that is on its way has no effect: another feed may have replaced this one. */
   forget(): void {
     this.#delivery = nowhere;
-    this.recent.clear();
+    this.cache.clear();
   }
 
   async #catchUp(): Promise<void> {
@@ -198,18 +197,18 @@ export class TopicFeed {
   }
 
   async #readOn(mustProve: boolean): Promise<void> {
-    const { newest } = this.recent;
+    const { newest } = this.cache;
     const { epoch, head } = this.#sequencer;
     const slice = await this.#read(epoch, mustProve && epoch !== '' ? head : head + 1);
     const { position, entries } = slice;
     if (epoch === '') this.#sequencer.restart(position);
-    else if (position.epoch !== epoch) await this.#startEpoch(slice);
+    else if (position.epoch !== epoch) await this.#restart(slice);
     else {
       const isProven =
         !mustProve || head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
       if (position.offset >= head && isProven) await this.#deliverMissing(slice);
       // Under the same epoch, its offsets would be taken for those of other publications.
-      else await this.#startEpoch(await this.#asked(this.#context.renew(this.topic, epoch)));
+      else await this.#restart(await this.#asked(this.context.renew(this.topic, epoch)));
     }
     this.#sequencer.release();
   }
@@ -217,7 +216,7 @@ export class TopicFeed {
   async #deliverMissing({ position, entries }: HistorySlice): Promise<void> {
     const sequencer = this.#sequencer;
     if (position.offset <= sequencer.head) return;
-    this.#context.counters.repairs++;
+    this.context.counters.repairs++;
     let publications = 0;
     let outcome: Repair['outcome'] = 'repaired';
     let next = entries;
@@ -242,27 +241,27 @@ export class TopicFeed {
       }
       next = slice.entries;
     }
-    this.#context.counters.publicationsRepaired += publications;
-    this.#context.onRepaired(this.topic, { publications, outcome });
-    if (another !== null) await this.#startEpoch(another);
+    this.context.counters.publicationsRepaired += publications;
+    this.context.onRepaired(this.topic, { publications, outcome });
+    if (another !== null) await this.#restart(another);
   }
 
-  /** The topic has another epoch: notifies the subscribers and delivers all publications of the new epoch. */
-  async #startEpoch(slice: HistorySlice): Promise<void> {
+  /** The topic has another epoch: notifies the subscribers, and delivers everything that was published under it. */
+  async #restart(slice: HistorySlice): Promise<void> {
     const { position, entries } = slice;
     const [oldest] = entries;
-    this.recent.clear();
+    this.cache.clear();
     this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;
     this.#sequencer.restart({ epoch: position.epoch, offset: this.#begunAt });
-    this.#context.counters.resetsTold++;
+    this.context.counters.resetsTold++;
     this.#delivery.notifyReset(this.topic, this.position);
-    this.#context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
+    this.context.onRepaired(this.topic, { publications: 0, outcome: 'reset' });
     await this.#deliverMissing(slice);
   }
 
   /** Rejects if Redis does not respond. */
   async #read(epoch: string, from: number): Promise<HistorySlice> {
-    const slice = await this.#asked(this.#context.read(this.topic, epoch, from));
+    const slice = await this.#asked(this.context.read(this.topic, epoch, from));
     // The stream has what was held of another epoch, or lost it.
     this.#sequencer.keep(slice.position.epoch);
     return slice;
@@ -271,7 +270,7 @@ export class TopicFeed {
   /** Rejects if the feed was forgotten meanwhile. */
   async #asked(reading: Promise<HistorySlice>): Promise<HistorySlice> {
     const slice = await reading;
-    if (this.#delivery === nowhere) throw new Error(`${this.topic} has no subscribers any more.`);
+    if (this.#delivery === nowhere) throw new Error(`Nobody wants ${this.topic} any more.`);
     return slice;
   }
 
@@ -281,8 +280,8 @@ export class TopicFeed {
     sequencer.keep(sequencer.epoch);
     sequencer.release();
     if (!sequencer.skip(Math.min(offset, sequencer.firstHeld - 1))) return false;
-    this.recent.clear();
-    this.#context.counters.gapsTold++;
+    this.cache.clear();
+    this.context.counters.gapsTold++;
     this.#delivery.notifyGap(this.topic, this.position);
     sequencer.release();
     return true;
@@ -290,25 +289,25 @@ export class TopicFeed {
 
   #deliver(entry: StreamEntry, from: number): void {
     const { epoch, first, last } = entry;
-    this.recent.append(entry);
+    this.cache.append(entry);
     // Only an entry that was read may begin before what is wanted: Redis sends and keeps whole entries.
-    const run = first === from ? entry.run : this.recent.between(from, last);
+    const run = first === from ? entry.run : this.cache.between(from, last);
     if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
-  /** Caches what it reads, so that it is read once, even if it is too much for this subscriber. */
+  /** Keeps what it reads in memory, so that it is read once, even if it is too much for one answer. */
   async #backfill(): Promise<void> {
     const { epoch } = this.#sequencer;
-    while (!this.recent.exceedsAnswer) {
-      // If nothing is cached, the whole history is older.
-      const end = Math.min(this.recent.oldestOffset, this.#sequencer.head + 1);
-      const { entries } = await this.#asked(this.#context.readBack(this.topic, epoch, end - 1));
+    while (!this.cache.exceedsAnswer) {
+      // If nothing is in memory, the whole history is older.
+      const end = Math.min(this.cache.oldestOffset, this.#sequencer.head + 1);
+      const { entries } = await this.#asked(this.context.readBack(this.topic, epoch, end - 1));
       const older = fromHole(entries.filter(({ last }) => last < end));
-      const isOlder = older.at(-1)?.last === Math.min(this.recent.oldestOffset, this.#sequencer.head + 1) - 1;
+      const isOlder = older.at(-1)?.last === Math.min(this.cache.oldestOffset, this.#sequencer.head + 1) - 1;
       if (epoch !== this.#sequencer.epoch || !isOlder) return;
-      this.recent.prepend(older);
-      // The cache of all feeds is full and has dropped these entries already.
-      if (this.recent.oldestOffset >= end) return;
+      this.cache.prepend(older);
+      // All feeds together hold too much: this one has been cleared already.
+      if (this.cache.oldestOffset >= end) return;
     }
   }
 }

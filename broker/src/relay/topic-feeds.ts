@@ -20,7 +20,7 @@ const sweepMs = 20_000;
 const maxParallelRepairs = 64;
 
 export class TopicFeeds {
-  readonly #context: Omit<FeedContext, 'maxPublications'>;
+  readonly #context: FeedContext;
   readonly #sweep: NodeJS.Timeout;
   #isChecking = false;
   #isCheckWanted = false;
@@ -59,7 +59,7 @@ export class TopicFeeds {
     const state = this.states.get(topic);
     if (state === undefined) throw unavailable();
     const { historySize, lastValue } = state.policy;
-    state.feed ??= new TopicFeed(topic, { ...this.#context, maxPublications: historySize });
+    state.feed ??= new TopicFeed(topic, historySize, this.#context);
     const { feed } = state;
     if (!feed.isOpen) await feed.catchUp();
     if (!feed.isOpen) throw feed.failure ?? unavailable();
@@ -77,7 +77,7 @@ export class TopicFeeds {
   subscribeResult(topic: Topic, since: Position | null): SubscribeResult {
     const state = this.states.get(topic);
     if (!state?.feed) throw new Error(`Not listening to ${topic}.`);
-    return subscribeResultOf(state.feed.recent, state.feed.position, since, state.policy);
+    return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
   /**
@@ -96,15 +96,15 @@ export class TopicFeeds {
   #pageInMemory(topic: Topic, request: HistoryRequest): HistoryPage | null {
     const feed = this.states.get(topic)?.feed;
     if (!feed?.isOpen || feed.doubt !== 'none') return null;
-    const { recent, position } = feed;
+    const { cache, position } = feed;
     const { since, limit, direction } = request;
     const end = since === null ? position.offset + 1 : since.offset;
     const isHere =
       direction === 'forward'
-        ? since !== null && since.epoch === position.epoch && since.offset + 1 >= recent.oldestOffset
-        : (since === null || since.epoch === position.epoch) && end - limit >= recent.oldestOffset;
+        ? since !== null && since.epoch === position.epoch && since.offset + 1 >= cache.oldestOffset
+        : (since === null || since.epoch === position.epoch) && end - limit >= cache.oldestOffset;
     if (!isHere) return null;
-    return (direction === 'forward' ? pageForward : pageBackward)(position, recent.entries, request);
+    return (direction === 'forward' ? pageForward : pageBackward)(position, cache.entries, request);
   }
 
   /** Redis may have lost something: all feeds may have missed messages. */

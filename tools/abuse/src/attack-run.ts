@@ -1,4 +1,4 @@
-/** One attack on nodes of its own, with good clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+/** One attack on nodes of its own, with control clients beside it, for some rounds: what was seen, and what is to be thought of it. */
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -46,7 +46,7 @@ export interface AttackRunResult {
   readonly probes: { readonly asked: number; readonly unanswered: number };
   /** What speaks against the nodes: what the attack must not get, wrong answers, losses, their end, their memory. */
   readonly faults: readonly string[];
-  /** What the good clients have felt, where it is more than they should; null: nothing. */
+  /** What the control clients have felt, where it is more than they should; null: nothing. */
   readonly slowdown: string | null;
 }
 
@@ -130,14 +130,14 @@ function* wrongAnswers({ answers, besides }: Attack, seen: ReadonlyMap<string, n
 function* damage(found: Omit<AttackRunResult, 'faults' | 'slowdown'>): Iterable<string> {
   const { controlClients, memoryBytes, probes, rounds } = found;
   for (const name of ['lost', 'repeated', 'reconnects', 'refused'] as const) {
-    if (controlClients[name] > 0) yield `good clients: ${controlClients[name]} ${name}`;
+    if (controlClients[name] > 0) yield `control clients: ${controlClients[name]} ${name}`;
   }
   if (memoryBytes > mostMemoryBytes) yield `a node grew by ${Math.round(memoryBytes / 1_048_576)} MiB`;
   if (probes.unanswered > 0) yield `${probes.unanswered} of ${probes.asked} probes were not answered`;
   if (rounds.some(({ lagMaxMs }) => Number.isNaN(lagMaxMs))) yield '/metrics of a node could not be read';
 }
 
-/** Whether the nodes are still there, and let good clients in. */
+/** Whether the nodes are still there, and let control clients in. */
 async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]> {
   if (!(await becomes(readyMs, () => areReady(nodes)))) return ['a node is not ready afterwards'];
   try {
@@ -145,7 +145,7 @@ async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]>
     await newcomers[Symbol.asyncDispose]();
     return [];
   } catch {
-    return ['a good client could not come in afterwards'];
+    return ['a control client could not come in afterwards'];
   }
 }
 
@@ -154,7 +154,7 @@ async function areReady(nodes: readonly NodeProcess[]): Promise<boolean> {
   return answers.every((answer) => answer !== null);
 }
 
-/** What the good clients have felt; `isTailJudged`: also those of them that are slowest. */
+/** What the control clients have felt; `isTailJudged`: also those of them that are slowest. */
 export function slowdownOf(rounds: readonly Round[], isTailJudged: boolean): string | null {
   const p50 = courseOf(rounds, 'p50Ms');
   const p99 = courseOf(rounds, 'p99Ms');
@@ -164,7 +164,7 @@ export function slowdownOf(rounds: readonly Round[], isTailJudged: boolean): str
 }
 
 function slowdown(name: string, { before, during }: Course): string {
-  return `${name} of good clients ${before.toFixed(2)} ms before, ${during.toFixed(2)} ms during`;
+  return `${name} of control clients ${before.toFixed(2)} ms before, ${during.toFixed(2)} ms during`;
 }
 
 /** Medians of the rounds. */

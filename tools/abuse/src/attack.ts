@@ -19,7 +19,7 @@ export interface Attack {
   readonly leastNodes: number;
   /** Nodes ask a backend about each subscription; it refuses those of `secret.>`. */
   readonly hasHook: boolean;
-  /** The link of the last node to Redis can be cut. No good client is on that node. */
+  /** The link of the last node to Redis can be cut. No control client is on that node. */
   readonly isCutting: boolean;
   run(attackers: Attackers): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The good clients of nodes under attack: they publish at a steady rate, subscribe, and count what is lost, comes twice, or is late. */
+/** The control clients of nodes under attack: they publish at a steady rate, subscribe, and count what is lost, comes twice, or is late. */
 import { type Client, createClient } from '@fanfare/client';
 import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { becomes, within } from '@fanfare/kit/within';
@@ -53,7 +53,7 @@ export class ControlClients implements AsyncDisposable {
   static async start(urls: readonly string[]): Promise<ControlClients> {
     const controlClients = new ControlClients();
     try {
-      await within(openTimeoutMs, controlClients.#open(urls), 'The good clients were not all subscribed');
+      await within(openTimeoutMs, controlClients.#open(urls), 'The control clients were not all subscribed');
     } catch (error) {
       await controlClients[Symbol.asyncDispose]();
       throw error;

@@ -57,8 +57,8 @@ async function carryOut(request: AbuseRequest): Promise<void> {
 
 function cpuLine(attackerCpu: number | null): string {
   return attackerCpu === null
-    ? 'Attackers, nodes and good clients shared the CPUs: the p99 was not judged.'
-    : `The attackers had CPU ${attackerCpu}; nodes, Redis and good clients had the others.`;
+    ? 'Attackers, nodes and control clients shared the CPUs: the p99 was not judged.'
+    : `The attackers had CPU ${attackerCpu}; nodes, Redis and control clients had the others.`;
 }
 
 await runCommand(async (args) => carryOut(parseAbuseCommandLine(args)));

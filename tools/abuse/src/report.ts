@@ -1,18 +1,18 @@
-/** What is told of attacks: a table at the terminal, and the one in docs/security.md. */
+/** Reports on attacks: the table of the terminal, and the table of docs/security.md. */
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { Attack } from './attack.js';
 import { type AttackRunResult, type Course, courseOf } from './attack-run.js';
 
-/** An attack, and what came of it. */
+/** An attack and its result. */
 export type AttackRun = readonly [Attack, AttackRunResult];
 
 const head = [
   'attack',
   'nodes',
   'sent',
-  'documented',
-  'seen',
+  'documented answers',
+  'answers',
   'p50 before, during, after (ms)',
   'p99 (ms)',
   'p99, times before',

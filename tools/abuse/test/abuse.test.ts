@@ -1,4 +1,4 @@
-/** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and good clients lose nothing. */
+/** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and control clients lose nothing. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import type { Attack } from '../src/attack.js';

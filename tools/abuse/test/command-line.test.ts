@@ -65,15 +65,15 @@ it('explains itself', () => {
 
 const latency = (p50Ms: number, p99Ms: number) => ({ p50Ms, p99Ms, count: 1 });
 
-/** Of good clients that had 1 ms and 4 ms before an attack. */
+/** Of control clients that had 1 ms and 4 ms before an attack. */
 function roundOf(during: Latency): Round {
   return { before: latency(1, 4), during, after: latency(1, 4), lagMaxMs: 0, lagP99Ms: 0 };
 }
 
 it.each([
   [latency(1.9, 6), true, null],
-  [latency(2.1, 6), true, 'p50 of good clients 1.00 ms before, 2.10 ms during'],
-  [latency(1, 6.1), true, 'p99 of good clients 4.00 ms before, 6.10 ms during'],
+  [latency(2.1, 6), true, 'p50 of control clients 1.00 ms before, 2.10 ms during'],
+  [latency(1, 6.1), true, 'p99 of control clients 4.00 ms before, 6.10 ms during'],
   [latency(1, 6.1), false, null],
 ])('of latencies that become %j, where the 99th percentile is judged: %s', (during, isTailJudged, slowdown) => {
   expect(slowdownOf([roundOf(during)], isTailJudged)).toBe(slowdown);

@@ -33,7 +33,13 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
       const result = await runRollout(manifests, options, () => {});
       // In a tenth of the time, three seconds are less than a machine may stand still for: the spread is judged below, and in long runs.
       expect(result.reasons.filter((reason) => !reason.includes('came anew within'))).toEqual([]);
-      expect(result.findings).toMatchObject({ lost: 0, lostButTold: 0, duplicates: 0, outOfOrder: 0, toldGaps: 0 });
+      expect(result.findings).toMatchObject({
+        lost: 0,
+        lostButReported: 0,
+        duplicates: 0,
+        outOfOrder: 0,
+        reportedGaps: 0,
+      });
       expect(result.published.acknowledged).toBeGreaterThan(1_000);
       expect(result.mostConnections).toBeLessThanOrEqual(40);
       const sentences = result.timeline.map(({ sentence }) => sentence);

@@ -118,7 +118,7 @@ describe('a log finds', () => {
     const log = world.log();
     world.publish(5);
     deliver(log, 1, 2, 5);
-    expect(world.judge(log)).toEqual({ lost: 2, untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ lost: 2, silentGaps: 1 });
   });
 
   it('the loss of the last ones, which nothing follows', () => {
@@ -151,7 +151,7 @@ describe('a log finds', () => {
     log.confirm({ epoch: 'a', offset: 7 });
     world.publish(1);
     log.deliver(numbered(0, 1, 0, ''), { epoch: 'a', offset: 9 });
-    expect(world.judge(log)).toEqual({ untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ silentGaps: 1 });
   });
 
   it('a loss behind one that came although it was published before the confirmation', () => {
@@ -160,7 +160,7 @@ describe('a log finds', () => {
     const log = world.log();
     world.publish(3);
     deliver(log, 2, 4, 5, 6);
-    expect(world.judge(log)).toEqual({ lost: 1, untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ lost: 1, silentGaps: 1 });
   });
 
   it('a loss that positions hide', () => {
@@ -177,7 +177,7 @@ describe('a log finds', () => {
     world.publish(2);
     log.deliver(numbered(0, 1, 0, ''), { epoch: 'a', offset: 1 });
     log.deliver(numbered(0, 2, 0, ''), { epoch: 'a', offset: 3 });
-    expect(world.judge(log)).toEqual({ untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ silentGaps: 1 });
   });
 
   it('a duplicate, at once and much later', () => {
@@ -209,7 +209,7 @@ describe('a log finds', () => {
     const log = world.log();
     world.publish(4);
     deliver(log, 1, 3, 2, 4);
-    expect(world.judge(log)).toEqual({ outOfOrder: 2, untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ outOfOrder: 2, silentGaps: 1 });
   });
 
   it('one that was given up and comes late all the same', () => {
@@ -288,7 +288,7 @@ describe('a log finds', () => {
     world.publish(2);
     log.deliver(numbered(0, 1, 0, ''), { epoch: 'a', offset: 8 });
     log.deliver(numbered(0, 2, 0, ''), { epoch: 'b', offset: 1 });
-    expect(world.judge(log)).toEqual({ untoldResets: 1 });
+    expect(world.judge(log)).toEqual({ silentResets: 1 });
   });
 
   it('the end of a subscription', () => {
@@ -303,7 +303,7 @@ describe('a log finds', () => {
     const log = world.log(2);
     world.publish(9);
     deliver(log, 1, 3, 5, 7, 9);
-    expect(world.judge(log)).toEqual({ lost: 2, untracked: 2, untoldGaps: 4 });
+    expect(world.judge(log)).toEqual({ lost: 2, untracked: 2, silentGaps: 4 });
   });
 });
 
@@ -315,8 +315,8 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1, 2);
     log.tell(event, null);
     deliver(log, 5);
-    const told = event === 'gap' ? { toldGaps: 1 } : { toldResets: 1 };
-    expect(world.judge(log)).toEqual({ ...told, lostButTold: 2 });
+    const told = event === 'gap' ? { reportedGaps: 1 } : { reportedResets: 1 };
+    expect(world.judge(log)).toEqual({ ...told, lostButReported: 2 });
   });
 
   it('excuses the end, if nothing follows', () => {
@@ -326,7 +326,7 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1);
     log.tell('gap', null);
     expect(log.reached(0)).toBe(3);
-    expect(world.judge(log)).toEqual({ toldGaps: 1, lostButTold: 2 });
+    expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 2 });
   });
 
   it('excuses positions up to the one that it tells, and none behind it', () => {
@@ -339,8 +339,8 @@ describe('a gap or reset that is told', () => {
     }
     deliver(right, 4, 5);
     deliver(wrong, 5);
-    expect(world.judge(right)).toEqual({ toldGaps: 1, lostButTold: 1 });
-    expect(world.judge(wrong)).toEqual({ toldGaps: 1, lostButTold: 2, untoldGaps: 1 });
+    expect(world.judge(right)).toEqual({ reportedGaps: 1, lostButReported: 1 });
+    expect(world.judge(wrong)).toEqual({ reportedGaps: 1, lostButReported: 2, silentGaps: 1 });
   });
 
   it('excuses the epoch that it tells, and no other', () => {
@@ -355,8 +355,8 @@ describe('a gap or reset that is told', () => {
       log.tell('reset', { epoch: 'b', offset: 0 });
       log.deliver(numbered(0, 2, 0, ''), { epoch, offset: 1 });
     }
-    expect(world.judge(right)).toEqual({ toldResets: 1 });
-    expect(world.judge(wrong)).toEqual({ toldResets: 1, untoldResets: 1 });
+    expect(world.judge(right)).toEqual({ reportedResets: 1 });
+    expect(world.judge(wrong)).toEqual({ reportedResets: 1, silentResets: 1 });
   });
 
   it('does not excuse what is missing elsewhere', () => {
@@ -366,7 +366,7 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1);
     log.tell('gap', null);
     deliver(log, 3, 4, 6);
-    expect(world.judge(log)).toEqual({ toldGaps: 1, lostButTold: 1, lost: 1, untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 1, lost: 1, silentGaps: 1 });
   });
 
   it('does not excuse what was missing before', () => {
@@ -376,7 +376,7 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1, 3);
     log.tell('gap', null);
     deliver(log, 4);
-    expect(world.judge(log)).toEqual({ toldGaps: 1, lost: 1, untoldGaps: 1 });
+    expect(world.judge(log)).toEqual({ reportedGaps: 1, lost: 1, silentGaps: 1 });
   });
 
   it('does not excuse what was published after it', () => {
@@ -388,7 +388,7 @@ describe('a gap or reset that is told', () => {
     world.publish(3);
     expect(log.reached(0)).toBe(2);
     deliver(log, 5);
-    expect(world.judge(log)).toEqual({ toldGaps: 1, lostButTold: 1, lost: 2 });
+    expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 1, lost: 2 });
   });
 
   it('does not excuse the end that was published after it', () => {
@@ -398,7 +398,7 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1);
     log.tell('reset', null);
     world.publish(3);
-    expect(world.judge(log)).toEqual({ toldResets: 1, lostButTold: 1, lost: 3 });
+    expect(world.judge(log)).toEqual({ reportedResets: 1, lostButReported: 1, lost: 3 });
   });
 
   it('does not excuse duplicates and what comes late', () => {
@@ -408,7 +408,7 @@ describe('a gap or reset that is told', () => {
     deliver(log, 1, 2);
     log.tell('reset', null);
     for (const [offset, n] of [2, 4, 3, 5].entries()) log.deliver(numbered(0, n, 0, ''), { epoch: 'b', offset });
-    expect(world.judge(log)).toEqual({ toldResets: 1, duplicates: 1, outOfOrder: 1 });
+    expect(world.judge(log)).toEqual({ reportedResets: 1, duplicates: 1, outOfOrder: 1 });
   });
 });
 

@@ -12,8 +12,8 @@ function reasons(level: Level, resets: Resets, counts: Partial<Record<FindingCou
   return reasonsAgainst({ findings, published, problems: [] }, level, resets);
 }
 
-const told = ['toldGaps', 'toldResets', 'lostButTold'] as const;
-const historyOnly = ['lost', 'lateInDoubt', 'untoldGaps', 'untoldResets', 'withoutPosition'] as const;
+const told = ['reportedGaps', 'reportedResets', 'lostButReported'] as const;
+const historyOnly = ['lost', 'lateInDoubt', 'silentGaps', 'silentResets', 'withoutPosition'] as const;
 const wrongs = (Object.keys(findingCounts) as FindingCount[]).filter((name) => name !== 'delivered');
 
 describe.each(['recoverable', 'durable'] as const)('at level %s', (level) => {

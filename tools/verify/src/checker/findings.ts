@@ -2,28 +2,29 @@
 
 /** Each count, and what it means. */
 export const findingCounts = {
-  delivered: 'publications handed out to subscribers, each time anew',
-  lost: 'acknowledged, never handed out, and no gap or reset was told: once for each subscriber',
-  lostButTold: 'acknowledged and never handed out, but the subscriber was told of a gap or reset there',
-  duplicates: 'handed out again',
-  outOfOrder: 'handed out behind a later publication of the same stream, or at a position before the last one',
-  lateInDoubt: 'behind a later publication of the same stream; its publish was rejected with `maybeDelivered: true`',
-  disagreements: 'at this position another subscriber, or the acknowledgement, has another publication',
-  corrupt: 'not what was published: the checksum is wrong, or nobody published that number on that topic',
-  refusedButDelivered: 'handed out, although its publish was rejected with `maybeDelivered: false`',
-  toldGaps: 'events `gap`',
-  toldResets: 'events `reset`',
-  untoldGaps: 'positions left out with no event `gap` or `reset`',
-  untoldResets: 'another epoch with no event `reset` or `gap`',
-  withoutPosition: 'handed out without a position',
+  delivered: 'publications delivered to subscribers, counted each time',
+  lost: 'acknowledged but not delivered, without a gap or reset event; counted for each subscriber',
+  lostButReported: 'acknowledged but not delivered, with a gap or reset event for the subscriber',
+  duplicates: 'delivered again',
+  outOfOrder: 'delivered after a later publication of the same stream, or at a position before the last one',
+  lateInDoubt:
+    'delivered after a later publication of the same stream; its publish was rejected with `maybeDelivered: true`',
+  disagreements: 'another subscriber, or the acknowledgement, has another publication at this position',
+  corrupt: 'not the published data: the checksum is wrong, or nobody published that number on the topic',
+  refusedButDelivered: 'delivered, although its publish was rejected with `maybeDelivered: false`',
+  reportedGaps: '`gap` events',
+  reportedResets: '`reset` events',
+  silentGaps: 'missing positions without a `gap` or `reset` event',
+  silentResets: 'a new epoch without a `reset` or `gap` event',
+  withoutPosition: 'delivered without a position',
   ended: 'subscriptions that ended by themselves',
-  untracked: 'holes that the checker had no room to remember: it cannot vouch for them',
+  untracked: 'holes that the checker had no memory for: it cannot check them',
 } as const;
 
 export type FindingCount = keyof typeof findingCounts;
 export type Findings = Record<FindingCount, number> & { examples: Partial<Record<FindingCount, string[]>> };
 
-/** More of a kind are counted, but not told. */
+/** More examples are counted, but not shown. */
 const maxExamples = 3;
 
 export function noFindings(): Findings {

@@ -96,8 +96,8 @@ export class SubscriberLog {
 
   /** A gap or reset was told: what is missing right here, up to `position`, and was published before now, is excused. */
   tell(event: 'gap' | 'reset', position: Position | null): void {
-    if (event === 'gap') this.#findings.toldGaps++;
-    else this.#findings.toldResets++;
+    if (event === 'gap') this.#findings.reportedGaps++;
+    else this.#findings.reportedResets++;
     this.#isTold = position === null;
     this.#position = position ?? this.#position;
     for (const [stream, view] of this.#streams) view.toldUpTo = this.#settings.published(stream);
@@ -171,11 +171,11 @@ export class SubscriberLog {
     }
     if (before === null) return;
     if (before.epoch !== position.epoch) {
-      if (!this.#isTold) this.#found('untoldResets', `epoch ${position.epoch} behind ${before.epoch}, untold`);
+      if (!this.#isTold) this.#found('silentResets', `epoch ${position.epoch} behind ${before.epoch}, untold`);
       return;
     }
     if (step > 1 && !this.#isTold) {
-      this.#found('untoldGaps', `offset ${position.offset} behind ${before.offset} in ${position.epoch}, untold`);
+      this.#found('silentGaps', `offset ${position.offset} behind ${before.offset} in ${position.epoch}, untold`);
     }
     // What is a duplicate has been counted as one.
     if (step < 1 && isNew) this.#found('outOfOrder', `offset ${position.offset} behind ${before.offset}`);
@@ -192,17 +192,17 @@ export class SubscriberLog {
     const [unknown, excused] = [new RangeSet(), new RangeSet()];
     for (const { from, to } of ledger.unknown) unknown.add(from, to);
     for (const { from, to } of [...ledger.refused, ...ledger.unknown]) excused.add(from, to);
-    const miss = (what: 'lost' | 'lostButTold', from: number, to: number): void => {
+    const miss = (what: 'lost' | 'lostButReported', from: number, to: number): void => {
       const count = from > to ? 0 : to - from + 1 - excused.countIn(from, to);
       find(findings, what, count, `${name} never got ${words(from, to)} of stream ${stream}.`);
     };
     // A number that was never published may have come, and what lies before it is no loss.
     for (const { from, to } of holes.ranges) miss('lost', from, Math.min(to, published));
-    for (const { from, to } of toldHoles.ranges) miss('lostButTold', from, to);
+    for (const { from, to } of toldHoles.ranges) miss('lostButReported', from, to);
     // The tail: nothing came behind it that would have shown the hole. Never confirmed: nothing was promised.
     if (first !== null && last < lastAcknowledged) {
       const told = Math.min(lastAcknowledged, Math.max(last, toldUpTo));
-      miss('lostButTold', last + 1, told);
+      miss('lostButReported', last + 1, told);
       miss('lost', told + 1, lastAcknowledged);
     }
     find(

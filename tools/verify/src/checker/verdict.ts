@@ -1,11 +1,11 @@
-/** Whether what was found is what the level promises. */
+/** Compares the findings with the promise of the level. */
 import type { Level } from '@fanfare/kit/level';
 import type { FindingCount, Findings } from './findings.js';
 
-/** Whether subscribers may be told that publications are missing. */
+/** Whether subscribers may get `gap` and `reset` events. */
 export type Resets = 'none' | 'allowed';
 
-/** What the publishers were told, over all streams. */
+/** The results of publishing, over all streams. */
 export interface Published {
   readonly published: number;
   readonly acknowledged: number;
@@ -17,11 +17,11 @@ export interface Published {
 export interface Evidence {
   readonly findings: Findings;
   readonly published: Published;
-  /** What else went wrong, a sentence each: a fault that could not be made, subscribers that never caught up. */
+  /** Other problems, one sentence each: a fault that failed, subscribers that never caught up. */
   readonly problems: readonly string[];
 }
 
-/** What must never be found, at any level. */
+/** Findings that are forbidden at every level. */
 const never: readonly FindingCount[] = [
   'duplicates',
   'outOfOrder',
@@ -32,45 +32,45 @@ const never: readonly FindingCount[] = [
   'untracked',
 ];
 
-/** Besides, where history is kept. `fast` promises only to tell of losses that a node can see. */
+/** Also forbidden if the topic keeps history. `fast` only promises to report losses that a node can see. */
 const neverWithHistory: readonly FindingCount[] = [
   'lost',
   'lateInDoubt',
-  'untoldGaps',
-  'untoldResets',
+  'silentGaps',
+  'silentResets',
   'withoutPosition',
 ];
 
-/** What is only allowed where the fault takes the history away. */
-const told: readonly FindingCount[] = ['toldGaps', 'toldResets', 'lostButTold'];
+/** Findings that are allowed only if the fault deletes the history. */
+const reported: readonly FindingCount[] = ['reportedGaps', 'reportedResets', 'lostButReported'];
 
 const words: Readonly<Partial<Record<FindingCount, string>>> = {
   duplicates: 'delivered twice',
   outOfOrder: 'out of order',
-  lateInDoubt: 'late though in doubt',
-  disagreements: 'in disagreement about the order',
+  lateInDoubt: 'late after an unknown outcome',
+  disagreements: 'in a different order for some subscribers',
   refusedButDelivered: 'refused but delivered',
   ended: 'subscriptions ended',
-  untracked: 'holes untracked',
-  untoldGaps: 'gaps untold',
-  untoldResets: 'resets untold',
+  untracked: 'holes not tracked',
+  silentGaps: 'gaps without an event',
+  silentResets: 'resets without an event',
   withoutPosition: 'without a position',
-  toldGaps: 'gaps told',
-  toldResets: 'resets told',
-  lostButTold: 'lost, though told',
+  reportedGaps: 'gap events',
+  reportedResets: 'reset events',
+  lostButReported: 'lost, with an event',
 };
 
-/** Why the verdict is bad, a few words each; empty where it is good. */
+/** The reasons for a bad verdict, a few words each; empty if it is good. */
 export function reasonsAgainst({ findings, published, problems }: Evidence, level: Level, resets: Resets): string[] {
   const forbidden = [
     ...never,
     ...(level === 'fast' ? [] : neverWithHistory),
-    ...(level === 'fast' || resets === 'allowed' ? [] : told),
+    ...(level === 'fast' || resets === 'allowed' ? [] : reported),
   ];
   const reasons = forbidden
     .filter((name) => findings[name] > 0)
     .map((name) => `${findings[name]} ${words[name] ?? name}`);
-  // Where nothing happens, nothing goes wrong: that proves nothing.
+  // A run without publications proves nothing.
   if (published.acknowledged === 0) reasons.push('no publication was acknowledged');
   if (findings.delivered === 0) reasons.push('nothing was delivered');
   return [...reasons, ...problems];

@@ -10,7 +10,7 @@ const intervalMs = 500;
 
 export const killPubsub: Fault = {
   name: 'kill-pubsub',
-  about: 'Redis closes the connections on which nodes receive (CLIENT KILL TYPE pubsub), again every 500 ms.',
+  about: 'Redis closes the pub/sub connections of all nodes every 500 ms (CLIENT KILL TYPE pubsub).',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster, faultMs, note, reportProblem }) {
@@ -33,7 +33,8 @@ const maxStallMs = 20_000;
 
 export const outputBuffer: Fault = {
   name: 'output-buffer',
-  about: 'Redis may hold 64 kB for a node; one stands still under load until Redis cuts its connection, then goes on.',
+  about:
+    'The output buffer of Redis is limited to 64 kB; a node is frozen under load until Redis cuts its connection, then resumed.',
   resets: 'none',
   historySize: 10_000,
   async prepare({ addGroup, addTopic, cluster, reportProblem, note, published }) {
@@ -65,7 +66,7 @@ export const outputBuffer: Fault = {
 
 export const busBlackhole: Fault = {
   name: 'bus-blackhole',
-  about: 'Nothing passes between a node and Redis for 5 s; connections stay open.',
+  about: 'For 5 s no data passes between a node and Redis; the connections stay open.',
   resets: 'none',
   isDetectable: true,
   proxy: 'bus',
@@ -79,7 +80,7 @@ export const busBlackhole: Fault = {
 
 export const busHalfOpen: Fault = {
   name: 'bus-half-open',
-  about: 'For 5 s a node reaches Redis, but nothing comes back.',
+  about: 'For 5 s a node sends to Redis but receives nothing.',
   resets: 'none',
   isDetectable: true,
   proxy: 'bus',
@@ -93,7 +94,7 @@ export const busHalfOpen: Fault = {
 
 export const busReset: Fault = {
   name: 'bus-reset',
-  about: "A node's connections to Redis are reset (RST), again every 500 ms.",
+  about: 'The connections of a node to Redis are reset (RST) every 500 ms.',
   resets: 'none',
   isDetectable: true,
   proxy: 'bus',

@@ -8,7 +8,7 @@ const intervalMs = 500;
 
 export const clientBlackhole: Fault = {
   name: 'client-blackhole',
-  about: 'Nothing passes between a node and its clients for 6 s; connections stay open.',
+  about: 'For 6 s no data passes between a node and its clients; the connections stay open.',
   resets: 'none',
   proxy: 'clients',
   async strike({ cluster }) {
@@ -21,7 +21,7 @@ export const clientBlackhole: Fault = {
 
 export const clientHalfOpen: Fault = {
   name: 'client-half-open',
-  about: 'For 6 s a node hears its clients, but nothing comes back to them.',
+  about: 'For 6 s a node receives from its clients, but its data does not reach them.',
   resets: 'none',
   proxy: 'clients',
   async strike({ cluster }) {
@@ -34,7 +34,7 @@ export const clientHalfOpen: Fault = {
 
 export const clientReset: Fault = {
   name: 'client-reset',
-  about: "The connections of a node's clients are reset (RST), again every 500 ms.",
+  about: 'The connections of the clients of a node are reset (RST) every 500 ms.',
   resets: 'none',
   proxy: 'clients',
   async strike({ cluster, faultMs }) {

@@ -13,7 +13,7 @@ interface FaultDescription {
   readonly name: string;
   /** What happens, and how it is undone, in one sentence. */
   readonly about: string;
-  /** Whether subscribers may be told that publications are missing: only where the fault takes the history away. */
+  /** Whether subscribers may get `gap` and `reset` events: only if the fault deletes the history. */
   readonly resets: Resets;
   /** Whether nodes should notice that the way to Redis is not what it was. */
   readonly isDetectable?: boolean;

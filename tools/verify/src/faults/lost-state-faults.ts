@@ -10,7 +10,7 @@ const snapshotAgeMs = 2_000;
 
 export const redisSnapshot: Fault = {
   name: 'redis-snapshot',
-  about: 'Redis is killed (SIGKILL) and started again with a snapshot (RDB) that is 2 s old.',
+  about: 'Redis is killed (SIGKILL) and restarted with a snapshot (RDB) that is 2 s old.',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster }) {
@@ -25,8 +25,7 @@ const diedBeforeMs = 3_000;
 
 export const redisRestartAfterKill: Fault = {
   name: 'redis-restart-after-kill',
-  about:
-    'A node is killed (SIGKILL) and started again. 3 s later Redis, which keeps all on disk, is killed (SIGKILL) and started again.',
+  about: 'A node is killed (SIGKILL) and restarted. 3 s later the same happens to Redis, which keeps all data on disk.',
   resets: 'none',
   isDetectable: true,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
@@ -50,7 +49,7 @@ const clockRounds = 3;
 export const clockBack: Fault = {
   name: 'clock-back',
   about:
-    'The clock of Redis is an hour ahead and is corrected while histories are deleted, so that they begin again; then Redis is killed and started again.',
+    'The clock of Redis is an hour ahead. It is corrected while all histories are deleted and start again. Then Redis is killed and restarted.',
   resets: 'allowed',
   clockAheadSeconds: hourSeconds,
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
@@ -76,8 +75,7 @@ const distancesMs = [1, 3, 5, 10];
 
 export const scriptFlushDistant: Fault = {
   name: 'script-flush-distant',
-  about:
-    'Redis forgets all scripts (SCRIPT FLUSH) again and again, while a node is 1 to 10 ms further away than the others.',
+  about: 'Redis forgets all scripts repeatedly (SCRIPT FLUSH), while the latency of one node is 1 to 10 ms higher.',
   resets: 'none',
   proxy: 'bus',
   async strike({ cluster }) {
@@ -94,8 +92,7 @@ export const scriptFlushDistant: Fault = {
 
 export const newNodeAtRestart: Fault = {
   name: 'new-node-at-restart',
-  about:
-    'Redis, which keeps nothing on disk, is killed (SIGKILL) and started again, empty, while a further node starts.',
+  about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and restarts empty while a new node starts.',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster, use }) {
@@ -110,8 +107,7 @@ export const newNodeAtRestart: Fault = {
 
 export const plannedFailover: Fault = {
   name: 'planned-failover',
-  about:
-    'A Sentinel is told to make one of two replicas the master (SENTINEL FAILOVER), and demotes the old one ten seconds later.',
+  about: 'A Sentinel promotes one of two replicas (SENTINEL FAILOVER) and demotes the old master ten seconds later.',
   resets: 'none',
   replica: 'watched',
   async strike({ cluster: { redis, sentinel } }) {
@@ -132,7 +128,7 @@ const demotionDeadlineMs = 30_000;
 export const flushallInRollingRestart: Fault = {
   name: 'flushall-in-rolling-restart',
   about:
-    'Each node in turn is asked to stop (SIGTERM) and started again. All data in Redis is deleted (FLUSHALL) while the first one stops, when the second one has ended, and when the third one has started.',
+    'A rolling restart during which all data in Redis is deleted three times (FLUSHALL): while the first node stops, after the second has ended, and after the third has started.',
   resets: 'none',
   async strike({ cluster, balancer, reportProblem }) {
     const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');

@@ -12,7 +12,7 @@ export const none: Fault = {
 
 export const killNode: Fault = {
   name: 'kill-node',
-  about: 'A node is killed (SIGKILL) and started again at once.',
+  about: 'A node is killed (SIGKILL) and restarted at once.',
   resets: 'none',
   async strike({ cluster }) {
     const node = firstNode(cluster);
@@ -23,7 +23,7 @@ export const killNode: Fault = {
 
 export const pauseNode: Fault = {
   name: 'pause-node',
-  about: 'A node stands still for 8 s (SIGSTOP, SIGCONT).',
+  about: 'A node is frozen for 8 s (SIGSTOP, SIGCONT).',
   resets: 'none',
   async strike({ cluster }) {
     const node = firstNode(cluster);
@@ -36,7 +36,7 @@ export const pauseNode: Fault = {
 export const rollingRestart: Fault = {
   name: 'rolling-restart',
   about:
-    'Each node in turn is asked to stop (SIGTERM), ends with code 0, and is started again; new connections go to the others.',
+    'The nodes stop one after the other (SIGTERM), exit with code 0 and restart; new connections go to the other nodes.',
   resets: 'none',
   async strike({ cluster, balancer, reportProblem }) {
     for (const [index, node] of cluster.nodes.entries()) {

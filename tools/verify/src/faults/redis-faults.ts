@@ -12,7 +12,7 @@ async function killAndRestart({ cluster: { redis } }: FaultEnvironment): Promise
 
 export const redisRestartAof: Fault = {
   name: 'redis-restart-aof',
-  about: 'Redis, which writes each command to disk before it answers, is killed (SIGKILL) and started again.',
+  about: 'Redis, which writes each command to disk before it replies, is killed (SIGKILL) and restarted.',
   resets: 'none',
   isDetectable: true,
   // `everysec` may answer before it writes, where the disk is slow: then a kill loses what was acknowledged.
@@ -22,7 +22,7 @@ export const redisRestartAof: Fault = {
 
 export const redisRestartEmpty: Fault = {
   name: 'redis-restart-empty',
-  about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and started again, empty.',
+  about: 'Redis, which keeps nothing on disk, is killed (SIGKILL) and restarts empty.',
   resets: 'allowed',
   isDetectable: true,
   strike: killAndRestart,
@@ -50,7 +50,7 @@ async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }
 export const redisFailover: Fault = {
   name: 'redis-failover',
   about:
-    'The master is killed (SIGKILL), its replica takes over and gets a replica of its own, and new connections are led there.',
+    'The master is killed (SIGKILL). Its replica becomes the master, gets a replica, and receives all new connections.',
   resets: 'none',
   isDetectable: true,
   replica: 'direct',
@@ -63,7 +63,7 @@ const lagMs = 500;
 
 export const redisFailoverBehind: Fault = {
   name: 'redis-failover-behind',
-  about: 'As redis-failover, but nothing has reached the replica for the last 0.5 s: it lacks what came meanwhile.',
+  about: 'Like redis-failover, but the replica lacks the data of the last 0.5 s.',
   resets: 'none',
   isDetectable: true,
   replica: 'proxied',
@@ -90,7 +90,7 @@ async function replicated(port: number): Promise<number> {
 
 export const redisPause: Fault = {
   name: 'redis-pause',
-  about: 'Redis answers no client for 3 s (CLIENT PAUSE 3000 ALL).',
+  about: 'Redis does not reply to any client for 3 s (CLIENT PAUSE 3000 ALL).',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster }) {
@@ -112,7 +112,7 @@ export const redisSleep: Fault = {
 
 export const redisStop: Fault = {
   name: 'redis-stop',
-  about: 'Redis stands still for 4 s (SIGSTOP, SIGCONT).',
+  about: 'Redis is frozen for 4 s (SIGSTOP, SIGCONT).',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster: { redis } }) {
@@ -125,7 +125,7 @@ export const redisStop: Fault = {
 export const redisHang: Fault = {
   name: 'redis-hang',
   about:
-    'The master stands still for 6 s (SIGSTOP, SIGCONT): a Sentinel makes one of two replicas the master, and the old one its replica when it comes back.',
+    'The master is frozen for 6 s (SIGSTOP, SIGCONT). A Sentinel promotes one of two replicas, and demotes the old master after it resumes.',
   resets: 'allowed',
   isDetectable: true,
   replica: 'watched',
@@ -148,7 +148,7 @@ const demotionDeadlineMs = 30_000;
 
 export const redisReadonly: Fault = {
   name: 'redis-readonly',
-  about: 'Redis is made the replica of a master that is not there, for 4 s: it takes no writes.',
+  about: 'For 4 s Redis is the replica of a missing master and rejects writes.',
   resets: 'none',
   isDetectable: true,
   async strike({ cluster }) {

@@ -18,7 +18,7 @@ const baselineMs = 1_000;
 
 export const storm: Fault = {
   name: 'storm',
-  about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed, and started again when all are back at the others.`,
+  about: `A node that holds ${stormClients.toLocaleString('en')} more subscribers (--clients) of ${stormTopics} quiet topics is killed. It restarts after all of them have reconnected to other nodes.`,
   addsClients: true,
   resets: 'none',
   async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note }) {
@@ -97,7 +97,7 @@ const slowSubscriber = 4002;
 
 export const stalledSubscriber: Fault = {
   name: 'stalled-subscriber',
-  about: `Of ${stalledClients} more subscribers (--clients) of one topic with ${stalledPerSecond} publications/s of 2 kB, one stops reading until the node closes it (4002), then reads on.`,
+  about: `One of ${stalledClients} more subscribers (--clients) of a topic with ${stalledPerSecond} publications/s of 2 kB stops reading until the node closes the connection (4002).`,
   addsClients: true,
   resets: 'none',
   // What the kernel holds for the stalled one, and what is published until it is cut off.
