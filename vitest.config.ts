@@ -5,18 +5,20 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 // run what `npm run build` wrote.
 const conditions = ['source'];
 
-/** Those that take longest, which is waiting: begun last, they would be waited for alone. */
+/** The files that take longest. They start first, since the run would otherwise wait for one of them at the end. */
 const slow = [
   'test/faults',
-  'deployment/alerts',
-  'deployment/proxies',
+  'broker/test/lost-state',
   'broker/test/recovery',
-  'broker/test/tracing',
-  'deployment/image',
-  'broker/test/tls',
   'broker/test/workers',
-  'broker/test/process',
+  'deployment/proxies',
   'deployment/topology',
+  'broker/test/tls',
+  'deployment/image',
+  'broker/test/process',
+  'broker/test/auth',
+  'test/end-to-end',
+  'examples/test/examples',
 ];
 
 class SlowFirst extends BaseSequencer {
@@ -58,7 +60,7 @@ export default defineConfig({
       'test/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**'],
-    // Most of their time is waiting: for Redis, for a drain, for a fault to be noticed.
+    // More than processors: most tests wait for Redis, for a drain, or until a fault is noticed.
     maxWorkers: 4,
   },
 });

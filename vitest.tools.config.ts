@@ -8,6 +8,9 @@ const measuring = [
   'tools/verify/test/rollout.test.ts',
 ];
 
+/** Some of these files replace modules (`vi.mock`), so each has a process of its own. */
+const own = { ...test, isolate: true } as const;
+
 /** `npm run test:tools`: the tests of the load generator, the fault checker, the attacker, the fuzzer and the local cluster. */
 export default defineConfig({
   test: {
@@ -15,7 +18,7 @@ export default defineConfig({
       {
         ...common,
         test: {
-          ...test,
+          ...own,
           name: 'tools',
           include: ['{loadtest,tools/*}/test/**/*.test.ts'],
           exclude: ['**/node_modules/**', ...measuring],
@@ -25,7 +28,7 @@ export default defineConfig({
       },
       {
         ...common,
-        test: { ...test, name: 'loads', include: measuring, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { ...own, name: 'loads', include: measuring, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
     ],
   },

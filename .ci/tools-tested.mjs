@@ -1,6 +1,6 @@
 /**
- * Whether the tools have changed since `npm run test:tools` passed last: .ci/tools-tested holds a hash of all files that they are made of.
- * `check` ends with code 1 if they have; `record` writes the present hash.
+ * Which tools have changed since their tests passed last: .ci/tools-tested has a line for each tool, with a hash of all files that its tests
+ * depend on. `changed` prints the folders of the tests to run, none if no tool has changed. `record` writes the present hashes.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -8,29 +8,38 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const record = new URL('tools-tested', import.meta.url);
 const root = new URL('..', import.meta.url);
-/** The tools, and the parts of the product that only their tests attack under load. */
-const paths = [
-  'loadtest',
-  'tools',
-  'vitest.tools.config.ts',
-  'broker/src/auth',
-  'broker/src/connection',
-  'broker/src/limits',
-];
+const shared = ['tools/kit', 'tools/local-cluster', 'vitest.tools.config.ts'];
+/** Each tool, with the files other than its own and the shared ones that only its tests cover. */
+const tools = {
+  loadtest: [],
+  'tools/abuse': ['broker/src/auth', 'broker/src/connection', 'broker/src/limits'],
+  'tools/fuzz': [],
+  'tools/kit': [],
+  'tools/local-cluster': [],
+  'tools/verify': [],
+};
 
-const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', ...paths], {
-  cwd: root,
-}).toString();
-const hash = createHash('sha256');
-for (const file of files.split('\0').filter(Boolean).toSorted())
-  hash
-    .update(file)
-    .update('\0')
-    .update(readFileSync(new URL(file, root)));
-const present = `${hash.digest('hex')}\n`;
+function hashOf(paths) {
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', ...paths], {
+    cwd: root,
+  }).toString();
+  const hash = createHash('sha256');
+  for (const file of files.split('\0').filter(Boolean).toSorted())
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(new URL(file, root)));
+  return hash.digest('hex');
+}
 
-if (process.argv[2] === 'record') writeFileSync(record, present);
-else process.exitCode = present === readOr('') ? 0 : 1;
+const lines = Object.entries(tools).map(([tool, more]) => `${hashOf([tool, ...shared, ...more])} ${tool}`);
+
+if (process.argv[2] === 'record') writeFileSync(record, `${lines.join('\n')}\n`);
+else {
+  const passed = readOr('').split('\n');
+  const changed = lines.filter((line) => !passed.includes(line)).map((line) => `${line.split(' ')[1]}/test`);
+  process.stdout.write(`${changed.join(' ')}\n`);
+}
 
 function readOr(other) {
   try {

@@ -26,7 +26,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     const seen: unknown[] = [];
     await client.subscribe('t', ({ data }) => seen.push(data)).ready;
     const numbers = Array.from({ length: 1_200 }, (_, index) => index);
-    await Promise.all(numbers.map((number) => client.publish('t', number, { timeoutMs: 20_000 })));
+    await Promise.all(numbers.map((number) => client.publish('t', number, { timeoutMs: 90_000 })));
     await expect.poll(() => seen.length).toBe(numbers.length);
     expect(seen).toEqual(numbers);
     expect(ended).toEqual([]);
@@ -39,7 +39,7 @@ it.each([2, 3, 5])('%i clients of one user publish three times as much as may co
   const clients = Array.from({ length: count }, () => createClient(node.url, { getToken, debug: true }));
   const ended = clients.map(closes);
   const published = clients.flatMap((client, index) =>
-    Array.from({ length: 600 / count }, (_, number) => client.publish(`t.${index}`, number, { timeoutMs: 30_000 })),
+    Array.from({ length: 600 / count }, (_, number) => client.publish(`t.${index}`, number, { timeoutMs: 90_000 })),
   );
   const outcomes = await Promise.allSettled(published);
   expect(outcomes.map(({ status }) => status)).toEqual(published.map(() => 'fulfilled'));
@@ -79,7 +79,7 @@ it('publications that are answered and not answered, together', async () => {
   const seen: unknown[] = [];
   await client.subscribe('t', ({ data }) => seen.push(data)).ready;
   for (let number = 0; number < 1_500; number++) client.send('t', number);
-  const published = Array.from({ length: 100 }, (_, index) => client.publish('t', `p${index}`, { timeoutMs: 20_000 }));
+  const published = Array.from({ length: 100 }, (_, index) => client.publish('t', `p${index}`, { timeoutMs: 90_000 }));
   await Promise.all(published);
   await expect.poll(() => seen.filter((data) => typeof data === 'string').length).toBe(100);
   // What was sent and refused before the client knew of the rate is lost, and an event has told of each.

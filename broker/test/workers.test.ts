@@ -8,6 +8,7 @@ import { closeReasons, type Position } from '@fanfare/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mergeMetrics } from '../src/node/workers/merge-metrics.js';
 import { claimPort } from '../src/node/workers/port-claim.js';
+import { startNode as startInProcess } from './harness.js';
 import { main, run } from './run.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
@@ -102,6 +103,18 @@ function sum(samples: ReadonlyMap<string, number>): number {
   return [...samples.values()].reduce((total, value) => total + value, 0);
 }
 
+const workersOn = (port: number): Record<string, string> => ({
+  FANFARE_WORKERS: '2',
+  FANFARE_REDIS_URL: redis.url,
+  FANFARE_PORT: String(port),
+  FANFARE_ADMIN_PORT: '0',
+});
+const portInUse = (port: number): object => ({
+  code: 2,
+  out: '',
+  err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or this machine does not have the address. Change FANFARE_PORT or FANFARE_HOST.\n`,
+});
+
 // One after the other with the same processes: three of them cost three seconds of a processor to start.
 describe('workers', () => {
   let node: NodeProcess;
@@ -181,6 +194,21 @@ describe('workers', () => {
     expect(await ask(node, '/healthz')).toMatchObject({ status: 503, reason: 'worker 2 does not respond' });
     process.kill(pid, 'SIGCONT');
     expect((await ask(node, '/healthz')).status).toBe(200);
+  });
+
+  it('neither share their port with a broker that has it, nor give it to one that wants it', async () => {
+    await using alone = await startInProcess({});
+    const finished = await Promise.all([
+      run([], workersOn(alone.broker.port)),
+      run([], workersOn(node.port)),
+      run([], { FANFARE_PORT: String(node.port), FANFARE_ADMIN_PORT: '0' }),
+      run([], { ...workersOn(0), FANFARE_ADMIN_PORT: String(node.adminPort) }),
+    ]);
+    expect(finished.slice(0, 3)).toEqual([alone.broker.port, node.port, node.port].map(portInUse));
+    expect(finished[3]).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
+    });
   });
 
   it('all drain on SIGTERM, and the supervisor ends with code 0', async () => {
@@ -335,39 +363,9 @@ async function silence(node: NodeProcess, signal: NodeJS.Signals, worker: number
   await until('it is silent', async () => (await ask(node, '/healthz')).reason?.includes(`worker ${worker}`));
 }
 
-describe('a port of several workers', () => {
-  const workers = (port: number): Record<string, string> => ({
-    FANFARE_WORKERS: '2',
-    FANFARE_REDIS_URL: redis.url,
-    FANFARE_PORT: String(port),
-    FANFARE_ADMIN_PORT: '0',
-  });
-  const refused = (port: number): object => ({
-    code: 2,
-    out: '',
-    err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or this machine does not have the address. Change FANFARE_PORT or FANFARE_HOST.\n`,
-  });
-
-  it('is neither shared with a broker that has it, nor given to one that wants it', async () => {
-    await using alone = await startNode({});
-    await using node = await startWorkers();
-    const finished = await Promise.all([
-      run([], workers(alone.port)),
-      run([], workers(node.port)),
-      run([], { FANFARE_PORT: String(node.port), FANFARE_ADMIN_PORT: '0' }),
-      run([], { ...workers(0), FANFARE_ADMIN_PORT: String(node.adminPort) }),
-    ]);
-    expect(finished.slice(0, 3)).toEqual([refused(alone.port), refused(node.port), refused(node.port)]);
-    expect(finished[3]).toMatchObject({
-      code: 2,
-      err: expect.stringContaining('Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.'),
-    });
-  });
-
-  it('belongs to its supervisor also while no worker listens on it', async () => {
-    const port = await claimPort({ host: '127.0.0.1', port: 0 });
-    expect(await run([], workers(port))).toEqual(refused(port));
-  });
+it('the port of several workers belongs to their supervisor also while no worker listens on it', async () => {
+  const port = await claimPort({ host: '127.0.0.1', port: 0 });
+  expect(await run([], workersOn(port))).toEqual(portInUse(port));
 });
 
 it('metrics of several texts stand together by name, under one comment', () => {

@@ -66,8 +66,7 @@ async function expectOnePage(
   fail: (cluster: TestCluster) => Promise<unknown>,
   heal: (cluster: TestCluster) => Promise<unknown>,
 ): Promise<void> {
-  const env = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' };
-  await using cluster = await startCluster({ nodes: 2, env });
+  await using cluster = await startCluster({ nodes: 2 });
   const scrapes = new Scrapes(cluster, await readFile(rulesFile, 'utf8'));
   const untilAll = async (status: number): Promise<void> => {
     for (const node of cluster.nodes)
@@ -95,7 +94,7 @@ async function expectOnePage(
         interval: at(1),
         input_series: scrapes.series(),
         promql_expr_test: [
-          ...every.slice(0, failedAt).map((scrape) => empty(pages, scrape)),
+          ...every.slice(0, failedAt).map((scrape) => empty(firing, scrape)),
           ...every.map((scrape) => empty(`${firing} unless ALERTS{alertname="${page}"}`, scrape)),
           {
             expr: `count by (alertname) (${firing})`,
