@@ -215,7 +215,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
       expect(names.filter((name) => name.startsWith('INVALID: raw'))).not.toEqual([]);
       expect(await figure.locator('.notes li').allTextContents()).toEqual([
         '100 subscribers, fanfare: 1 of 2 rounds left out, invalid.',
-        '1000 subscribers, raw: INVALID; the figures say nothing (see the complaints above).',
+        '1000 subscribers, raw: INVALID. Do not use the figures; see the warnings above.',
       ]);
     }
   });
