@@ -1,9 +1,9 @@
 /** A subscription that starts with a part of the history, until it has caught up with the live publications. */
 import { type Item, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
+import { Cursor } from './cursor.js';
 import { Delivery } from './delivery.js';
 import { FanfareError, invalidOption, ReplyError } from './errors.js';
-import { Line } from './line.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
 import { Repair, type RepairSettings } from './repair.js';
@@ -54,7 +54,7 @@ export interface CatchUpSettings extends RepairSettings {
 export class CatchUp {
   readonly reader: Reader;
   readonly #parts: CatchUpParts;
-  readonly #line: Line;
+  readonly #cursor: Cursor;
   readonly #repair: Repair;
   readonly #delivery: Delivery;
   /** The topic's newest position when this began; null if not known yet. */
@@ -79,7 +79,7 @@ export class CatchUp {
     this.#delivery.readers.add(reader);
     // A loop with half of what it may hold has room for a page, and for what is held behind the last one.
     const quarter = Math.floor(max / 4);
-    this.#line = new Line(quarter, {
+    this.#cursor = new Cursor(quarter, {
       onItems: (items, position) => {
         this.#isExpecting = true;
         this.#delivery.take(items, position);
@@ -87,13 +87,13 @@ export class CatchUp {
       onGap: (reason, position) => {
         // The history has fewer publications than `last`.
         if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;
-        this.#delivery.tell(() => reader.gap({ reason, position }));
+        this.#delivery.notify(() => reader.gap({ reason, position }));
       },
-      onReset: (position) => this.#delivery.tell(() => reader.reset({ position })),
+      onReset: (position) => this.#delivery.notify(() => reader.reset({ position })),
     });
     this.#repair = new Repair(settings, {
       topic,
-      line: this.#line,
+      cursor: this.#cursor,
       connection,
       limit: Math.min(maxHistoryLimit, Math.max(1, quarter)),
       onRefused: (error) => reader.refuse(error),
@@ -106,11 +106,11 @@ export class CatchUp {
   }
 
   get position(): Position | null {
-    return this.#line.position;
+    return this.#cursor.position;
   }
 
   get hasHole(): boolean {
-    return this.#line.hasHole;
+    return this.#cursor.hasHole;
   }
 
   /** Whether all that came has been handed out. */
@@ -125,48 +125,48 @@ export class CatchUp {
     this.#start = join;
     const start =
       'since' in beginning ? beginning.since : { epoch: join.epoch, offset: Math.max(0, join.offset - beginning.last) };
-    this.#line.begin(start, join);
-    if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.#line.reset(join);
+    this.#cursor.begin(start, join);
+    if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.#cursor.reset(join);
   }
 
   /** The topic keeps no history, or no more. */
   startWithout(): void {
     const { topic } = this.#parts;
     this.#hasStarted = true;
-    this.#line.clear();
+    this.#cursor.clear();
     this.reader.fail(new ReplyError('noHistory', `${topic} keeps no history to begin with.`, false));
     if (this.#isExpecting) this.reader.gap({ reason: 'history', position: null });
   }
 
   /** What readers of the topic get, once this has started. */
   onItems(items: readonly Item[], position: Position): void {
-    if (this.#hasStarted) this.#line.onPublications({ items, position });
+    if (this.#hasStarted) this.#cursor.onPublications({ items, position });
   }
 
   /** They cannot get what lies before `position`. History may have a part of it. */
   onGap(position: Position): void {
-    this.#line.know(position);
+    this.#cursor.know(position);
   }
 
   onReset(position: Position): void {
-    if (this.#hasStarted) this.#line.reset(position);
+    if (this.#hasStarted) this.#cursor.reset(position);
   }
 
   /** Asks history for what is missing, as soon as the reader has read what came before. */
   goOn(): void {
-    if (!this.#line.hasHole || !this.#delivery.isIdle) return;
+    if (!this.#cursor.hasHole || !this.#delivery.isIdle) return;
     this.reader.whenRoom(() => this.#repair.goOn());
   }
 
   /** The connection is gone: another one will be asked, at once. */
   lost(): void {
-    this.#line.settle();
+    this.#cursor.settle();
     this.#repair.stop();
   }
 
   stop(): void {
     this.#repair.stop();
-    this.#line.clear();
+    this.#cursor.clear();
     this.#delivery.clear();
   }
 }

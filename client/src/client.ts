@@ -9,7 +9,6 @@ import { ConnectionError, FanfareError, invalidOption, listenerFailed, ReplyErro
 import { Feeds } from './feeds.js';
 import { Histories, type HistoryOf, type HistoryOptions, maxReads } from './histories.js';
 import { Levels } from './levels.js';
-import { Link } from './link.js';
 import {
   type CommonOptions,
   completeLimits,
@@ -18,9 +17,10 @@ import {
   refuseMisfits,
   refuseUnknown,
 } from './options.js';
-import { Outbox } from './outbox.js';
 import { Pacer } from './pacer.js';
+import { PublishQueue } from './publish-queue.js';
 import { type Acknowledgement, assertTopic, Publisher, type PublishOptions } from './publisher.js';
+import { Reconnector } from './reconnector.js';
 import { Requests } from './requests.js';
 import { SchemaTable } from './schemas.js';
 import { Slots } from './slots.js';
@@ -48,12 +48,12 @@ export interface ClientEvents {
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
   readonly #limits: Limits;
   readonly #events: Emitter<ClientEvents>;
-  readonly #outbox: Outbox;
+  readonly #queue: PublishQueue;
   readonly #requests: Requests;
   readonly #publisher: Publisher;
   readonly #feeds: Feeds;
   readonly #histories: Histories;
-  readonly #link: Link;
+  readonly #reconnector: Reconnector;
   readonly #debug: DebugLog;
   /** Null if the URL is a path and there is no page. */
   readonly #address: string | null;
@@ -94,18 +94,18 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     // Together fewer than the thousand commands that may wait for the authorization hook of a node.
     const [publications, commands] = [new Pacer(600), new Pacer(300)];
     const requests = new Requests(codec, commands, debug);
-    const connection = (): Connection | null => this.#link.newest;
-    const trouble = (): FanfareError | null => this.#link.trouble;
+    const connection = (): Connection | null => this.#reconnector.newest;
+    const trouble = (): FanfareError | null => this.#reconnector.trouble;
     this.#requests = requests;
-    this.#outbox = new Outbox({ ...policy, codec, requests, levels, trouble, pacer: publications });
-    this.#publisher = new Publisher({ ...limits, outbox: this.#outbox, schemas, report });
+    this.#queue = new PublishQueue({ ...policy, codec, requests, levels, trouble, pacer: publications });
+    this.#publisher = new Publisher({ ...limits, queue: this.#queue, schemas, report });
     const reads = new Slots(maxReads);
     this.#histories = new Histories({ ...limits, requests, reads, schemas, report, connection, trouble });
     this.#feeds = new Feeds({ ...policy, requests, reads, levels, schemas, report, connection });
-    this.#link = new Link(
+    this.#reconnector = new Reconnector(
       {
         ...{ ...policy, url: this.#address ?? '', codec, webSocket, getToken: options.getToken ?? null },
-        patienceMs: () => Math.min(this.#outbox.patienceMs, this.#histories.patienceMs),
+        patienceMs: () => Math.min(this.#queue.patienceMs, this.#histories.patienceMs),
       },
       {
         onOpen: () => {
@@ -114,12 +114,12 @@ export class Client<Published extends object = AnyTopics, Received extends objec
           this.#feeds.subscribeAll();
           this.#histories.askAll();
         },
-        onConnected: (connection) => this.#outbox.resume(connection),
+        onConnected: (connection) => this.#queue.resume(connection),
         onMessage: (message, connection) => this.#onMessage(message, connection),
         onLost: (connection, closure) => this.#onLost(connection, closure),
         onEnd: (closure) => this.#onEnd(closure),
         onMove: (from, to, onMoved) => this.#move(from, to, onMoved),
-        onStay: () => this.#outbox.stay(),
+        onStay: () => this.#queue.stay(),
         onTrouble: report,
         onState: (state) => {
           debug.write('state', state);
@@ -140,7 +140,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
 
   /** The current state of the connection. */
   get state(): ConnectionState {
-    return this.#link.state;
+    return this.#reconnector.state;
   }
 
   /** Calls `listener` for each event from now on. Returns a function that removes the listener. */
@@ -158,7 +158,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const error = this.#whyNoAddress();
     if (error !== null) return Promise.reject(error);
     if (this.state.name === 'disconnected') this.#draining = null;
-    this.#link.connect();
+    this.#reconnector.connect();
     this.#connected ??= this.#untilConnected();
     return this.#connected;
   }
@@ -262,7 +262,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * After that the client does not keep the process alive.
    */
   close(): Promise<void> {
-    return this.#link.disconnect('closedByClient');
+    return this.#reconnector.disconnect('closedByClient');
   }
 
   /**
@@ -303,7 +303,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     const over = new Promise<void>((resolve, reject) => {
       const { drainTimeoutMs } = this.#limits;
       const what = `drain() took longer than drainTimeoutMs (${drainTimeoutMs} ms). Everything that was still waiting is dropped.`;
-      const onTimeout = (): void => reject(timedOut(drainTimeoutMs, undefined, this.#link.trouble, false, what));
+      const onTimeout = (): void => reject(timedOut(drainTimeoutMs, undefined, this.#reconnector.trouble, false, what));
       const timer = setTimeout(onTimeout, drainTimeoutMs);
       const stopListening = this.on('state', ({ name }) => name === 'disconnected' && resolve());
       stop = () => {
@@ -316,14 +316,16 @@ export class Client<Published extends object = AnyTopics, Received extends objec
       if (this.state.name !== 'disconnected') await Promise.race([this.#finish(), over]);
     } finally {
       stop();
-      await this.#link.disconnect('drained');
+      await this.#reconnector.disconnect('drained');
     }
   }
 
   async #finish(): Promise<void> {
-    await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#outbox.empty()]);
+    await Promise.all([this.#feeds.drain(), this.#publisher.settled(), this.#queue.empty()]);
     // Written to the socket does not mean received. The node handles commands in order, so the answer to a last ping confirms all of them.
-    await new Promise<unknown>((resolve) => this.#ping(this.#link.connection, this.#limits.drainTimeoutMs, resolve));
+    await new Promise<unknown>((resolve) =>
+      this.#ping(this.#reconnector.connection, this.#limits.drainTimeoutMs, resolve),
+    );
   }
 
   #ping(connection: Connection | null, timeoutMs: number, onAnswer: (answer: unknown) => void): void {
@@ -347,7 +349,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
     if (this.#requests.answer(message, connection) || message.type !== 'error' || message.id !== null) return;
     // An error without an id answers a command without an id, usually a publication of send().
     const error = ReplyError.of(message);
-    if (error.code === 'rateLimited') this.#outbox.onSendLimited(error);
+    if (error.code === 'rateLimited') this.#queue.onSendLimited(error);
     this.#report(error);
   }
 
@@ -355,14 +357,14 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   #move(from: Connection, to: Connection, onMoved: () => void): void {
     const { timeoutMs } = this.#limits;
     this.#feeds.move(from, to, () => {
-      this.#outbox.pause();
+      this.#queue.pause();
       // Publications of send() get no answer. The node handles commands in order, so a ping confirms them.
-      this.#ping(from, timeoutMs, () => this.#outbox.whenQuiet(timeoutMs, onMoved));
+      this.#ping(from, timeoutMs, () => this.#queue.whenQuiet(timeoutMs, onMoved));
     });
   }
 
   #onLost(connection: Connection, { closeCode, reason: message }: Closure): void {
-    this.#outbox.lost(connection);
+    this.#queue.lost(connection);
     this.#requests.lost(
       connection,
       new ConnectionError('connectionLost', closeCode, { message, maybeDelivered: true }),
@@ -374,7 +376,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   #onEnd({ code, closeCode, reason: message }: Closure): void {
     const errorCode = endCode(code);
     const error = new ConnectionError(errorCode, closeCode, { message });
-    this.#outbox.failAll(
+    this.#queue.failAll(
       ({ maybeDelivered, refusal: cause }) =>
         new ConnectionError(errorCode, closeCode, { message, maybeDelivered, cause }),
     );
@@ -395,8 +397,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * listener that runs here may close the client, and that must end the caller too.
    */
   #use(timeoutMs = this.#limits.timeoutMs): void {
-    if (this.#isEager && this.state.name === 'disconnected') this.#link.connect();
-    this.#link.expect(timeoutMs);
+    if (this.#isEager && this.state.name === 'disconnected') this.#reconnector.connect();
+    this.#reconnector.expect(timeoutMs);
   }
 
   #assertOpen(): void {

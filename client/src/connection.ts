@@ -1,4 +1,4 @@
-/** One WebSocket: dial, read frames, detect a dead peer, close. It does not reconnect; `link.ts` creates a new one. */
+/** One WebSocket: dial, read frames, detect a dead peer, close. It does not reconnect; `reconnector.ts` creates a new one. */
 import {
   type ClientCodec,
   closeReasons,

@@ -3,7 +3,7 @@
  * wait.
  */
 import type { Item, Position } from '@fanfare/protocol';
-import { moved } from './line.js';
+import { moved } from './cursor.js';
 import { Queue } from './queue.js';
 import { type Check, type Checked, checkItem } from './schemas.js';
 import type { Reader } from './subscription.js';
@@ -40,7 +40,7 @@ export class Delivery {
   }
 
   /** Calls `step` with each reader, behind the publications that came before. */
-  tell(step: (reader: Reader) => void): void {
+  notify(step: (reader: Reader) => void): void {
     this.#inOrder(() => this.#each(step));
   }
 

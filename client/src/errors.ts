@@ -17,12 +17,12 @@ const sentences = {
   listenerFailed: 'A listener threw.',
   queueFull:
     'The send queue is full. Await earlier publishes, or raise maxQueuedPublications, maxQueuedBytes or maxUnsentBytes.',
-  slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise this limit.',
+  slowConsumer: 'The loop or the schema is more than maxBufferedPublications behind. Read faster or raise it.',
   timeout: 'No answer in time.',
   tokenFailed: 'getToken() failed.',
   undecodable: 'The data cannot be decoded.',
   unknownTopic: 'No schema matches the topic.',
-  unsubscribed: 'unsubscribe() was called before the node confirmed the subscription.',
+  unsubscribed: 'unsubscribe() was called before the confirmation.',
 } as const;
 
 export type LocalErrorCode = keyof typeof sentences;

@@ -22,7 +22,7 @@ export async function explain(url: string): Promise<string> {
     const response = await request('cors');
     // A Fanfare node answers 426 to a request without a handshake. The address is right.
     if (response.status === 426)
-      return 'A Fanfare node answers at this address but rejects the WebSocket: see the debug log of the node.';
+      return 'A Fanfare node answers at this address but rejects the WebSocket: see its debug log.';
     const text = (await response.text().catch(() => '')).trim().slice(0, 300);
     return `HTTP ${response.status}${text && `: ${text}`}`;
   } catch (error) {

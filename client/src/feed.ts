@@ -2,10 +2,10 @@
 import type { Position, Subscribed, TopicPush } from '@fanfare/protocol';
 import { type Beginning, CatchUp, type CatchUpSettings } from './catch-up.js';
 import type { Connection } from './connection.js';
+import { Cursor, moved } from './cursor.js';
 import { Delivery } from './delivery.js';
 import { type ErrorCode, FanfareError, ReplyError } from './errors.js';
 import type { Levels } from './levels.js';
-import { Line, moved } from './line.js';
 import { reconnectDelayMs } from './reconnect.js';
 import { Repair } from './repair.js';
 import type { Answer } from './requests.js';
@@ -19,15 +19,15 @@ export interface FeedSettings extends CatchUpSettings {
   readonly connection: () => Connection | null;
 }
 
-/** What a feed tells the other side. */
+/** Notifications of a feed. */
 export interface FeedListener {
   /** A node has confirmed the subscription. */
   onSubscribed(connection: Connection): void;
-  /** A node has answered, well or badly. */
+  /** A node answered, with or without an error. */
   onAnswered(): void;
 }
 
-/** The command is on its way (publications may come before its reply: PROTOCOL.md 8.1), or the node has confirmed. */
+/** The command was sent (publications may arrive before its reply: PROTOCOL.md 8.1), or the node has confirmed it. */
 type Subscription = 'asked' | 'subscribed';
 
 export class Feed {
@@ -36,22 +36,22 @@ export class Feed {
   readonly #settings: FeedSettings;
   readonly #listener: FeedListener;
   readonly #check: Check | null;
-  readonly #line: Line;
+  readonly #cursor: Cursor;
   readonly #repair: Repair;
   readonly #delivery: Delivery;
-  /** The connections that are subscribed: none while it waits, two while it moves from one to the other. */
+  /** The connections that are subscribed: none while the feed waits for one, two during a move. */
   readonly #subscriptions = new Map<Connection, Subscription>();
   /** True if readers have got their `subscribed` event. */
   #isConfirmed = false;
-  /** Whether anything has come on these connections: without positions, what comes on the next one has a gap before it. */
+  /** True if something arrived on these connections. Without positions, the next connection then begins with a gap. */
   #isHeard = false;
   #hasGap = false;
   #isDraining = false;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  /** Readers that begin with history, until they have got what the others have got. */
+  /** Readers that begin with history, until they have caught up with the others. */
   readonly #catchUps = new Map<Reader, CatchUp>();
-  /** Something has been handed out, or will not come. */
+  /** Called when something was delivered or will not arrive. */
   #onProgress: (() => void) | null = null;
 
   constructor(topic: string, check: Check | null, settings: FeedSettings, listener: FeedListener) {
@@ -66,24 +66,24 @@ export class Feed {
       onIdle: () => this.#goOn(),
       onOverflow: () => this.end('slowConsumer', new FanfareError('slowConsumer')),
     });
-    this.#line = new Line(settings.maxBufferedPublications, {
+    this.#cursor = new Cursor(settings.maxBufferedPublications, {
       onItems: (items, position) => {
         if (position === null) this.#joinAll();
         this.#delivery.take(items, position);
         if (position !== null) for (const catchUp of this.#catchUps.values()) catchUp.onItems(items, position);
       },
       onGap: (reason, position) => {
-        this.#tellGap(reason, position);
+        this.#notifyGap(reason, position);
         for (const catchUp of this.#catchUps.values()) catchUp.onGap(position);
       },
       onReset: (position) => {
-        this.#delivery.tell((reader) => reader.reset({ position }));
+        this.#delivery.notify((reader) => reader.reset({ position }));
         for (const catchUp of this.#catchUps.values()) catchUp.onReset(position);
       },
     });
     this.#repair = new Repair(settings, {
       topic,
-      line: this.#line,
+      cursor: this.#cursor,
       connection: this.#newest,
       onRefused: (error) => {
         for (const reader of [...this.#delivery.readers]) reader.refuse(error);
@@ -97,14 +97,14 @@ export class Feed {
     return this.#isDraining ? [] : [...this.#subscriptions.keys()];
   }
 
-  /** `beginning`: what it is handed first; null if that is what comes from now on. */
+  /** `beginning`: the history that the reader gets first; null for new publications only. */
   add(reader: Reader, beginning: Beginning | null): void {
     this.readers.add(reader);
     if (beginning === null) this.#delivery.readers.add(reader);
     else this.#catchUps.set(reader, this.#catchUp(reader, beginning));
     // Not synchronously: the caller of subscribe() has not added its listeners yet.
     queueMicrotask(() => {
-      const { position } = this.#line;
+      const { position } = this.#cursor;
       const catchUp = this.#catchUps.get(reader);
       if (catchUp === undefined) {
         if (this.#isConfirmed) reader.confirm(position);
@@ -121,11 +121,11 @@ export class Feed {
     return new CatchUp(parts, this.#settings);
   }
 
-  /** Subscribes on the newest connection. Does nothing if that is done already, or if there is no connection: the next one will do it. */
+  /** Subscribes on the newest connection. Does nothing if it is subscribed there, or if there is no connection yet. */
   subscribe(): void {
     const connection = this.#settings.connection();
     if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
-    const since = this.#line.position;
+    const since = this.#cursor.position;
     // Without positions duplicates cannot be detected, so such a topic uses one connection at a time.
     if (since === null && this.#subscriptions.size > 0) return;
     clearTimeout(this.#retry);
@@ -139,16 +139,16 @@ export class Feed {
     );
   }
 
-  /** Whether something would be lost if `from` were closed now: it is confirmed there, has history, and is not yet confirmed on `to`. */
+  /** True if closing `from` now would lose publications: the topic keeps history, and is confirmed on `from` but not on `to`. */
   needs(from: Connection, to: Connection): boolean {
     const isOn = (connection: Connection): boolean => this.#subscriptions.get(connection) === 'subscribed';
-    return this.#line.position !== null && isOn(from) && !isOn(to);
+    return this.#cursor.position !== null && isOn(from) && !isOn(to);
   }
 
-  /** The connection is gone. */
+  /** The connection was lost. */
   lost(connection: Connection): void {
     if (!this.#subscriptions.delete(connection)) return;
-    this.#line.settle();
+    this.#cursor.settle();
     this.#repair.stop();
     for (const catchUp of this.#catchUps.values()) catchUp.lost();
     if (this.#isSubscribed) return this.#goOn();
@@ -158,14 +158,14 @@ export class Feed {
     this.#onProgress?.();
   }
 
-  /** Nothing more is wanted than what is on its way. Answers the connections on which to unsubscribe. */
+  /** The client drains. Returns the connections on which to unsubscribe. */
   drain(): Connection[] {
     const { connections } = this;
     this.#isDraining = true;
     return connections;
   }
 
-  /** A reader has ended. */
+  /** A reader ended. */
   remove(reader: Reader): void {
     this.readers.delete(reader);
     this.#delivery.readers.delete(reader);
@@ -174,18 +174,18 @@ export class Feed {
     this.#onProgress?.();
   }
 
-  /** Nobody reads any more. */
+  /** The last reader ended. */
   stop(): void {
     clearTimeout(this.#retry);
     this.#repair.stop();
     this.#subscriptions.clear();
     this.#isConfirmed = false;
-    this.#line.clear();
+    this.#cursor.clear();
     this.#delivery.clear();
     this.#onProgress?.();
   }
 
-  /** The node has ended the subscription of this connection. During a move the other one goes on, or its node ends it as well. */
+  /** The node ended the subscription on this connection. During a move the other connection stays subscribed, or its node ends it too. */
   onEnded(error: ReplyError, connection: Connection): void {
     if (this.#subscriptions.size > 1) return this.lost(connection);
     if (this.#subscriptions.delete(connection)) this.end(error.code, error);
@@ -197,14 +197,14 @@ export class Feed {
 
   onPush(push: TopicPush): void {
     this.#isHeard = true;
-    if (push.type === 'publications') this.#line.onPublications(push);
-    else if (push.type === 'reset') this.#line.onReset(push.position);
-    else if (push.position !== null) this.#line.onGap(push.position);
-    else this.#tellGap('node', null);
+    if (push.type === 'publications') this.#cursor.onPublications(push);
+    else if (push.type === 'reset') this.#cursor.onReset(push.position);
+    else if (push.position !== null) this.#cursor.onGap(push.position);
+    else this.#notifyGap('node', null);
     this.#goOn();
   }
 
-  /** Resolves once all that came has been handed out: nothing waits for history or for its schema. */
+  /** Resolves when everything that arrived is delivered: nothing waits for the history or a schema. */
   async settled(): Promise<void> {
     while (!this.#isSettled) {
       await new Promise<void>((resolve) => {
@@ -215,12 +215,12 @@ export class Feed {
 
   get #isSettled(): boolean {
     const catchUps = [...this.#catchUps.values()];
-    const hasHole = this.#line.hasHole || catchUps.some((catchUp) => catchUp.hasHole);
+    const hasHole = this.#cursor.hasHole || catchUps.some((catchUp) => catchUp.hasHole);
     const isIdle = this.#delivery.isIdle && catchUps.every((catchUp) => catchUp.isIdle);
     return isIdle && !(hasHole && this.#subscriptions.size > 0);
   }
 
-  /** Whom to ask for history. */
+  /** The connection to read the history from. */
   readonly #newest = (): Connection | null => [...this.#subscriptions.keys()].at(-1) ?? null;
 
   get #isSubscribed(): boolean {
@@ -228,10 +228,10 @@ export class Feed {
   }
 
   #onAnswer(answer: Answer, connection: Connection, since: Position | null): void {
-    // It was cancelled meanwhile: there are no readers, or the connection is lost and the next one will subscribe again.
+    // Cancelled meanwhile: there are no readers, or the connection was lost and the next one subscribes again.
     if (this.#subscriptions.get(connection) !== 'asked') return;
     if (!(answer instanceof FanfareError)) this.#onSubscribed(answer as Subscribed, connection, since);
-    // What the node thinks of the subscription is unknown.
+    // It is unknown whether the node has subscribed.
     else if (answer.code === 'timeout') connection.drop(closure('replyTimeout'));
     else if (answer instanceof ReplyError) this.#onRefused(answer, connection);
     this.#listener.onAnswered();
@@ -239,7 +239,7 @@ export class Feed {
 
   #onRefused(error: ReplyError, connection: Connection): void {
     this.#subscriptions.delete(connection);
-    // The node has refused an unsubscribe before (`rateLimited`), and the error has no position: end that subscription first.
+    // The node refused an earlier unsubscribe (`rateLimited`), and this error has no position: end that subscription first.
     const isLeftOver = error.code === 'alreadySubscribed';
     if (!error.retryable && !isLeftOver) return this.end(error.code, error);
     this.#retry = setTimeout(
@@ -271,18 +271,18 @@ export class Feed {
     this.#listener.onSubscribed(connection);
     // Without a position before and after, missed publications cannot be detected.
     if (since === null ? this.#hasGap : position === null) {
-      this.#tellGap('reconnected', position && moved(position, -reply.publications.length));
+      this.#notifyGap('reconnected', position && moved(position, -reply.publications.length));
     }
     this.#hasGap = false;
     this.#isHeard = true;
     if (position === null) this.#joinAll();
-    this.#line.onSubscribed(reply, since);
-    const at = this.#line.position;
-    // Of another epoch it came late, from a node that lags.
+    this.#cursor.onSubscribed(reply, since);
+    const at = this.#cursor.position;
+    // A reply of another epoch is late, from a node that lags.
     const isCertain = at?.epoch === position?.epoch;
     for (const catchUp of this.#catchUps.values()) this.#start(catchUp, isCertain ? position : at, isCertain);
     this.#goOn();
-    // A connection that was opened while this one was asked.
+    // Another connection may have opened meanwhile.
     this.subscribe();
   }
 
@@ -304,18 +304,18 @@ export class Feed {
   #join({ reader }: CatchUp): void {
     this.#catchUps.delete(reader);
     this.#delivery.join(reader, () => {
-      if (this.#isConfirmed) reader.confirm(this.#line.position);
+      if (this.#isConfirmed) reader.confirm(this.#cursor.position);
     });
   }
 
-  /** After anything that may have opened a hole, or closed one. */
+  /** Call this after anything that may have opened or closed a hole. */
   #goOn(): void {
     this.#repair.goOn();
     for (const catchUp of this.#catchUps.values()) this.#advance(catchUp);
-    if (!this.#isConfirmed && this.#isSubscribed && !this.#line.hasHole) {
+    if (!this.#isConfirmed && this.#isSubscribed && !this.#cursor.hasHole) {
       this.#isConfirmed = true;
-      const { position } = this.#line;
-      this.#delivery.tell((reader) => {
+      const { position } = this.#cursor;
+      this.#delivery.notify((reader) => {
         if (this.#isConfirmed) reader.confirm(position);
       });
     }
@@ -326,18 +326,18 @@ export class Feed {
     catchUp.goOn();
     if (!catchUp.hasStarted || catchUp.hasHole || !catchUp.isIdle) return;
     const { position, reader } = catchUp;
-    const joint = this.#line.position;
+    const joint = this.#cursor.position;
     if (this.#isSubscribed) reader.confirm(position);
     if (position?.epoch === joint?.epoch && position?.offset === joint?.offset) this.#join(catchUp);
   }
 
-  /** The confirmation no longer holds, or was refused for now. */
+  /** The confirmation is no longer valid, or the node refused temporarily. */
   #interrupt(error: FanfareError | null): void {
     this.#isConfirmed = false;
     for (const reader of [...this.readers]) reader.interrupt(error);
   }
 
-  #tellGap(reason: GapReason, position: Position | null): void {
-    this.#delivery.tell((reader) => reader.gap({ reason, position }));
+  #notifyGap(reason: GapReason, position: Position | null): void {
+    this.#delivery.notify((reader) => reader.gap({ reason, position }));
   }
 }

@@ -42,7 +42,7 @@ export class Feeds {
       feed = new Feed(topic, check, this.#settings, {
         // The node carries commands out in order: whatever became of an unsubscribe, it lies behind us then.
         onSubscribed: (connection) => this.#unsubscribing.get(connection)?.delete(topic),
-        onAnswered: () => this.#tellIfMoved(),
+        onAnswered: () => this.#notifyIfMoved(),
       });
       this.#feeds.set(topic, feed);
     }
@@ -63,7 +63,7 @@ export class Feeds {
   /** Calls back when `from` can be closed without loss. Does not call back if one of the two is lost first. */
   move(from: Connection, to: Connection, onMoved: () => void): void {
     this.#move = { from, to, onMoved };
-    this.#tellIfMoved();
+    this.#notifyIfMoved();
   }
 
   /** The connection is lost. If there is another one, topics that were subscribed only on the lost one are subscribed there. */
@@ -135,7 +135,7 @@ export class Feeds {
       });
       unsubscribing.set(topic, id);
     }
-    this.#tellIfMoved();
+    this.#notifyIfMoved();
   }
 
   #unsubscribe(topic: string, connection: Connection, onAnswer: (answer: Answer) => void): number {
@@ -143,7 +143,7 @@ export class Feeds {
     return requests.ask(connection, (id) => ({ type: 'unsubscribe', id, topic }), timeoutMs, onAnswer);
   }
 
-  #tellIfMoved(): void {
+  #notifyIfMoved(): void {
     if (this.#move === null) return;
     const { from, to, onMoved } = this.#move;
     for (const feed of this.#feeds.values()) if (feed.needs(from, to)) return;

@@ -1,8 +1,8 @@
 /** `history()` calls of the application: sent when there is a connection, and again if it breaks. */
 import { type HistoryDirection, type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
+import { moved } from './cursor.js';
 import { FanfareError, invalidOption, timedOut } from './errors.js';
-import { moved } from './line.js';
 import { refuseUnknown } from './options.js';
 import { checkSince } from './position.js';
 import { assertTopic } from './publisher.js';

@@ -77,7 +77,7 @@ function play({ clients, each, everyMs = 0, rate, burst, roundTripMs, isOrdered 
         answer = Math.max(answer, now + way());
         at(answer, () => {
           for (const delayMs of answers) take(delayMs);
-          if (pacer.isHungry || unanswered === 0) flush();
+          if (pacer.wantsMore || unanswered === 0) flush();
         });
       });
     };

@@ -51,7 +51,7 @@ export class Pacer {
   }
 
   /** Whether so few are unanswered that it is worth sending more. */
-  get isHungry(): boolean {
+  get wantsMore(): boolean {
     return this.isSlow || this.#unanswered <= this.#window / 2;
   }
 

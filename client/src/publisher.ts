@@ -3,7 +3,7 @@ import { type OutgoingPublish, type Position, parseTopic } from '@fanfare/protoc
 import { DataError, FanfareError } from './errors.js';
 import { messageIds } from './message-id.js';
 import { assertLimit, refuseUnknown } from './options.js';
-import type { Outbox } from './outbox.js';
+import type { PublishQueue } from './publish-queue.js';
 import type { Checked, SchemaTable } from './schemas.js';
 
 /** Options of `publish()`. */
@@ -25,7 +25,7 @@ export interface Acknowledgement {
 }
 
 export interface PublisherSettings {
-  readonly outbox: Outbox;
+  readonly queue: PublishQueue;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
   readonly maxQueuedPublications: number;
@@ -50,7 +50,7 @@ export class Publisher {
   }
 
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Acknowledgement> {
-    const { outbox } = this.#settings;
+    const { queue } = this.#settings;
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
     // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
     return new Promise((resolve, reject) => {
@@ -58,21 +58,21 @@ export class Publisher {
       assertLimit('timeoutMs', timeoutMs);
       if (signal?.aborted) throw new FanfareError('aborted', { cause: signal.reason });
       this.#unsettled++;
-      const posting = outbox.open(topic, timeoutMs, (answer) => {
+      const posting = queue.open(topic, timeoutMs, (answer) => {
         this.#settled();
         if (signal !== undefined) this.#stopListening(signal, abort);
         if (answer instanceof FanfareError) reject(answer);
         else resolve({ position: 'position' in answer ? answer.position : null });
       });
-      const fail = (error: unknown): void => outbox.fail(posting, () => error as FanfareError);
+      const fail = (error: unknown): void => queue.fail(posting, () => error as FanfareError);
       const abort = (): void =>
-        outbox.fail(
+        queue.fail(
           posting,
           ({ maybeDelivered }) => new FanfareError('aborted', { cause: signal?.reason, maybeDelivered }),
         );
       if (signal !== undefined) this.#listen(signal, abort);
       try {
-        const post = (): void => outbox.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
+        const post = (): void => queue.post(posting, describe(posting.id, topic, data, this.#nextMessageId()));
         this.#inTurn(topic, data, post)?.catch(fail);
       } catch (error) {
         fail(error);
@@ -82,8 +82,8 @@ export class Publisher {
 
   /** Throws where the publication cannot be sent. Where that turns out later, it is reported. */
   send(topic: string, data: unknown): void {
-    const { outbox, report } = this.#settings;
-    const turn = this.#inTurn(topic, data, () => outbox.send(describe(null, topic, data, null), report));
+    const { queue, report } = this.#settings;
+    const turn = this.#inTurn(topic, data, () => queue.send(describe(null, topic, data, null), report));
     if (turn === null) return;
     this.#unsettled++;
     turn.catch(report).finally(() => this.#settled());
@@ -93,7 +93,7 @@ export class Publisher {
   settled(): Promise<void> {
     return new Promise((resolve) => {
       this.#onSettled.push(resolve);
-      this.#tellIfSettled();
+      this.#notifyIfSettled();
     });
   }
 
@@ -157,10 +157,10 @@ export class Publisher {
 
   #settled(): void {
     this.#unsettled--;
-    this.#tellIfSettled();
+    this.#notifyIfSettled();
   }
 
-  #tellIfSettled(): void {
+  #notifyIfSettled(): void {
     if (this.#unsettled > 0) return;
     for (const resolve of this.#onSettled.splice(0)) resolve();
   }

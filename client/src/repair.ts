@@ -1,8 +1,8 @@
-/** Has history fill the holes of a line: one question at a time, and again after a while if it is refused or the node lags. */
+/** Reads the history to fill the holes of a cursor: one command at a time, again after a delay if it is refused or the node lags. */
 import { type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
+import type { Cursor } from './cursor.js';
 import { FanfareError, ReplyError } from './errors.js';
-import type { Line } from './line.js';
 import { type ReconnectPolicy, reconnectDelayMs } from './reconnect.js';
 import type { Requests } from './requests.js';
 import type { Slots } from './slots.js';
@@ -11,29 +11,29 @@ import { closure } from './state.js';
 export interface RepairSettings extends ReconnectPolicy {
   readonly requests: Requests;
   readonly timeoutMs: number;
-  /** Those of all reads of history together. */
+  /** Limits the concurrent history commands of the client. */
   readonly reads: Slots;
 }
 
 export interface RepairParts {
   readonly topic: string;
-  readonly line: Line;
+  readonly cursor: Cursor;
   /** The connection to ask; null if there is none. */
   readonly connection: () => Connection | null;
-  /** Most publications that one answer may bring. @default {@link maxHistoryLimit} */
+  /** Maximum number of publications in one answer. @default {@link maxHistoryLimit} */
   readonly limit?: number;
-  /** A node has refused, for now or for good. */
+  /** A node refused, temporarily or permanently. */
   readonly onRefused: (error: ReplyError) => void;
-  /** The line may have gone on. */
+  /** The cursor may have moved. */
   readonly onAnswered: () => void;
 }
 
 export class Repair {
   readonly #settings: RepairSettings;
   readonly #parts: RepairParts;
-  /** Whether it waits for its turn, or for an answer. */
+  /** True while it waits for its turn or for an answer. */
   #isAsking = false;
-  /** Runs until history is asked again; null if it does not wait for that. */
+  /** Runs until the next attempt; null if none is planned. */
   #retry: ReturnType<typeof setTimeout> | null = null;
   #failures = 0;
 
@@ -42,9 +42,9 @@ export class Repair {
     this.#parts = parts;
   }
 
-  /** Asks, if there is a hole and neither an answer nor a retry is on its way. */
+  /** Reads the history if there is a hole, and no answer or retry is pending. */
   goOn(): void {
-    if (!this.#parts.line.hasHole || this.#isAsking || this.#retry !== null) return;
+    if (!this.#parts.cursor.hasHole || this.#isAsking || this.#retry !== null) return;
     this.#isAsking = true;
     this.#settings.reads.take(() => this.#ask());
   }
@@ -58,11 +58,11 @@ export class Repair {
 
   #ask(): void {
     const { requests, timeoutMs, reads } = this.#settings;
-    const { topic, line, limit = maxHistoryLimit } = this.#parts;
+    const { topic, cursor, limit = maxHistoryLimit } = this.#parts;
     const connection = this.#parts.connection();
-    const since = line.position;
+    const since = cursor.position;
     // The hole may have been closed while this waited for its turn.
-    if (connection === null || since === null || !line.hasHole) {
+    if (connection === null || since === null || !cursor.hasHole) {
       this.#isAsking = false;
       return reads.release();
     }
@@ -76,25 +76,25 @@ export class Repair {
         if (!(answer instanceof FanfareError)) this.#onReply(answer as HistoryReply, since);
         else if (answer.code === 'timeout') connection.drop(closure('replyTimeout'));
         else if (answer instanceof ReplyError) this.#onRefused(answer);
-        // Otherwise the connection is gone: the next one will be asked.
+        // Otherwise the connection is lost, and the next one is asked.
       },
     );
   }
 
   #onReply(reply: HistoryReply, since: Position): void {
-    if (!this.#parts.line.onHistory(reply, since)) return this.#askLater();
+    if (!this.#parts.cursor.onHistory(reply, since)) return this.#askLater();
     this.#failures = 0;
     this.#parts.onAnswered();
   }
 
   #onRefused(error: ReplyError): void {
-    const { line, onRefused, onAnswered } = this.#parts;
-    // Nobody reads any more.
-    if (line.position === null) return;
+    const { cursor, onRefused, onAnswered } = this.#parts;
+    // There are no readers any more.
+    if (cursor.position === null) return;
     if (error.retryable) this.#askLater();
     onRefused(error);
     if (error.retryable) return;
-    line.giveUp();
+    cursor.giveUp();
     onAnswered();
   }
 

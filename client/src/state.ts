@@ -9,7 +9,7 @@ const sentences = {
   drained: 'drain() was called.',
   // connecting
   connectCalled: 'The client is connecting for the first time.',
-  connectFailed: 'The WebSocket could not be opened.',
+  connectFailed: 'No connection to the broker.',
   tokenFailed: 'getToken() failed.',
   connectTimeout: 'No answer in time.',
   pageHidden: 'The page is hidden. The client reconnects when it is shown.',
@@ -21,7 +21,7 @@ const sentences = {
   slowSubscriber: 'This client read too slowly.',
   tokenExpired: 'The token has expired.',
   authenticationTimeout: 'The node got no token in time or could not verify it.',
-  tooManyConnections: 'The user of this token has reached the connection limit.',
+  tooManyConnections: 'The user has too many connections.',
   rateLimited: 'This client kept exceeding its rate limit.',
   overloaded: 'The node is overloaded.',
   // either, depending on the close code or the error

@@ -192,8 +192,8 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
   next(): Promise<Result> {
     const value = this.#held.shift();
     if (value !== undefined) {
-      this.#tellIfConsumed();
-      this.#tellIfRoom();
+      this.#notifyIfConsumed();
+      this.#notifyIfRoom();
       return Promise.resolve({ done: false, value });
     }
     if (this.#thrown !== null) {
@@ -239,7 +239,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
    */
   whenRoom(onRoom: () => void): void {
     this.#onRoom = onRoom;
-    this.#tellIfRoom();
+    this.#notifyIfRoom();
     if (this.#onRoom !== null) this.#becomeReady();
   }
 
@@ -280,7 +280,7 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     else if (first !== undefined) first.reject(error);
     else this.#thrown = error;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next.resolve(done);
-    this.#tellIfConsumed();
+    this.#notifyIfConsumed();
     if (error !== null) {
       const isKnown =
         this.#events.emit('error', error) ||
@@ -296,14 +296,14 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#held.clear();
     this.#thrown = null;
     this.end(code, null);
-    this.#tellIfConsumed();
+    this.#notifyIfConsumed();
   }
 
   /** Resolves when the subscription has ended and a loop has read all held publications. */
   consumed(): Promise<void> {
     return new Promise((resolve) => {
       this.#onConsumed = resolve;
-      this.#tellIfConsumed();
+      this.#notifyIfConsumed();
     });
   }
 
@@ -314,14 +314,14 @@ export class Reader implements Subscription, AsyncIterator<Publication, undefine
     this.#ready?.resolve();
   }
 
-  #tellIfRoom(): void {
+  #notifyIfRoom(): void {
     if (this.#onRoom === null || this.#held.size > this.#settings.maxBufferedPublications / 2) return;
     const onRoom = this.#onRoom;
     this.#onRoom = null;
     onRoom();
   }
 
-  #tellIfConsumed(): void {
+  #notifyIfConsumed(): void {
     if (this.#state.name === 'unsubscribed' && this.#held.size === 0) this.#onConsumed?.();
   }
 }

@@ -4,11 +4,11 @@ import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { closeTimeoutMs } from '../src/connection.js';
+import { Cursor, maxLaggingAnswers } from '../src/cursor.js';
 import { maxEarlyBytes, safeFrameBytes } from '../src/frames.js';
 import { maxReads } from '../src/histories.js';
-import { Line, maxLaggingAnswers } from '../src/line.js';
 import { defaultLimits } from '../src/options.js';
-import { repeatWindowMs, retryBaseDelayMs, retryMaxDelayMs } from '../src/outbox.js';
+import { repeatWindowMs, retryBaseDelayMs, retryMaxDelayMs } from '../src/publish-queue.js';
 
 const markdown = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
 
@@ -76,7 +76,7 @@ function documented(): Subject {
 
 function ours(): Subject {
   const told: string[] = [];
-  const line = new Line(Number.POSITIVE_INFINITY, {
+  const cursor = new Cursor(Number.POSITIVE_INFINITY, {
     onItems: (items, position) => {
       if (position === null) throw new Error('There are positions here.');
       for (const [index, item] of items.entries()) {
@@ -89,16 +89,16 @@ function ours(): Subject {
   const head = { id: 1, topic: 't' } as const;
   return {
     told,
-    seen: () => line.position,
-    isHoleOpen: () => line.hasHole,
+    seen: () => cursor.position,
+    isHoleOpen: () => cursor.hasHole,
     onSubscribed: (position, publications, since) =>
-      line.onSubscribed({ ...head, type: 'subscribed', position, recovered: false, publications }, since),
-    onPublications: (position, items) => line.onPublications({ position, items }),
-    onGap: (position) => line.onGap(position),
-    onReset: (position) => line.onReset(position),
-    onHistory: (answer, since) => !line.onHistory({ ...head, type: 'history', ...answer }, since),
-    giveUp: () => line.giveUp(),
-    onClosed: () => line.settle(),
+      cursor.onSubscribed({ ...head, type: 'subscribed', position, recovered: false, publications }, since),
+    onPublications: (position, items) => cursor.onPublications({ position, items }),
+    onGap: (position) => cursor.onGap(position),
+    onReset: (position) => cursor.onReset(position),
+    onHistory: (answer, since) => !cursor.onHistory({ ...head, type: 'history', ...answer }, since),
+    giveUp: () => cursor.giveUp(),
+    onClosed: () => cursor.settle(),
   };
 }
 

@@ -18,8 +18,8 @@ export interface Safeguard {
 
 export const safeguards: readonly Safeguard[] = [
   {
-    name: 'one question for all that reads',
-    about: 'a topic that the hook refuses to let a client subscribe to is not read through its history',
+    name: 'one hook question for all reads',
+    about: 'a client cannot read the history of a topic to which the hook refuses a subscription',
     file: 'broker/src/auth/hook.ts',
     find: "history: 'subscribe',",
     replace: "history: 'publish',",
@@ -28,7 +28,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'messageIds of one publisher',
-    about: 'a publisher cannot suppress what another one publishes, nor learn of it',
+    about: 'a publisher cannot suppress or detect publications of another publisher',
     file: 'broker/src/handlers/publish.ts',
     find: 'scopedId(caller.idScope, messageId)',
     replace: "scopedId('' as typeof caller.idScope, messageId)",
@@ -37,7 +37,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'dedupe by messageId',
-    about: 'a repeated publish is recognised',
+    about: 'a repeated publish is recognized',
     file: 'broker/lua/publish.lua',
     find: 'local known = idCount > 0 and findKnown(ids, from, idCount)',
     replace: 'local known = false',
@@ -46,7 +46,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'dedupe by offset, node',
-    about: 'a message that comes twice is delivered once',
+    about: 'a message that arrives twice is delivered once',
     file: 'protocol/src/sequencer.ts',
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
@@ -55,7 +55,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'contiguity check, node',
-    about: 'a hole is noticed when the next message comes',
+    about: 'a node notices a hole when the next message arrives',
     file: 'protocol/src/sequencer.ts',
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
@@ -65,7 +65,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'repair, node',
-    about: 'what is missing is read from the history',
+    about: 'a node reads missing publications from the history',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'this.#missed = entry;\n        sequencer.take(entry);',
     replace: 'this.#skip(position.offset);',
@@ -74,7 +74,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'holding back, node',
-    about: 'what comes while a hole is read waits its turn',
+    about: 'publications that arrive while a node reads a hole are delivered after it',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'else this.#sequencer.hold(entry);',
     replace: 'else this.#sequencer.take(entry);',
@@ -83,7 +83,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'comparing after a reconnect',
-    about: 'what came while the node did not listen is found',
+    about: 'a node finds publications that it missed while it did not listen',
     file: 'broker/src/relay/redis-relay.ts',
     find: "feed?.suspect('tail');\n    this.#feeds.check();",
     replace: '',
@@ -91,8 +91,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'compares its topics with Redis when its listening connection is back',
   },
   {
-    name: 'beacon, hearing',
-    about: 'a lost last publication is noticed',
+    name: 'beacon, receiving',
+    about: 'a node notices that the last publication of a topic was lost',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'if (this.#catchingUp === null) void this.catchUp();',
     replace: '',
@@ -101,7 +101,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'beacon, sending',
-    about: 'the node that published last says once more where the topic stands',
+    about: 'the node that published last repeats the position of a silent topic',
     file: 'broker/src/relay/beacons.ts',
     find: 'if (messages.length === 0) return;\n    this.counters.beaconsSent += messages.length;',
     replace: 'return;',
@@ -110,7 +110,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'probe',
-    about: 'connections that look well and lead nowhere are found',
+    about: 'a node notices connections that look healthy but deliver nothing',
     file: 'broker/src/relay/membership.ts',
     find: 'if (this.#misses % maxMisses !== 0) return;',
     replace: 'return;',
@@ -119,7 +119,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'both connections or none',
-    about: 'a master that hangs and is replaced is not heard when it comes back',
+    about: 'a node does not listen to a hanging master that was replaced and returns',
     file: 'broker/src/relay/redis-relay.ts',
     find: 'if (wasSilent) this.#subscriber.reset();',
     replace: '',
@@ -127,8 +127,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is listened to no more: replaced meanwhile, it could come back and deliver what nobody else has',
   },
   {
-    name: 'what was known is remembered too',
-    about: 'a publication that is answered as known is given back by who answered it',
+    name: 'remembering known publications',
+    about: 'the node that answers "already published" can restore that publication',
     file: 'broker/src/relay/history-publisher.ts',
     find: 'this.#rememberInPieces(run, start, before);',
     replace: '',
@@ -136,8 +136,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'when Redis restarts empty, and only a node that was told "published already" knows the publication',
   },
   {
-    name: 'proof of what was published',
-    about: 'what went to a master that had been replaced is told as lost',
+    name: 'checking after a failover',
+    about: 'publications that only a replaced master accepted are reported as lost',
     file: 'broker/src/relay/recovery.ts',
     find: 'if (!joinedRecovery) await this.#prove(generation.minEpoch);',
     replace: '',
@@ -146,7 +146,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'epoch, node',
-    about: 'offsets of another history are not taken for those of this one',
+    about: 'offsets of another history are not mistaken for offsets of this one',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'else if (position.epoch !== epoch) await this.#restart(slice);',
     replace: 'else if (position.epoch !== epoch) this.#sequencer.restart(position);',
@@ -155,7 +155,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'epoch, recovery',
-    about: 'who comes back with a position of another history is told',
+    about: 'a subscriber with a position of another history is notified',
     file: 'broker/src/relay/history.ts',
     find: 'const isSame = since.epoch === position.epoch && since.offset <= head;',
     replace: 'const isSame = since.offset <= head;',
@@ -164,7 +164,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'generation',
-    about: 'nothing is published before what Redis lost is given back',
+    about: 'nothing is published until the nodes have restored lost data',
     file: 'broker/lua/publish.lua',
     find: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then",
     replace: 'if false then',
@@ -172,8 +172,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'when all data of Redis is deleted',
   },
   {
-    name: 'giving back',
-    about: 'what Redis lost is restored from the memory of the nodes',
+    name: 'restoring',
+    about: 'nodes restore from memory what Redis lost',
     file: 'broker/lua/restore.lua',
     find: 'if there < count then',
     replace: 'if false then',
@@ -181,8 +181,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'when Redis restarts empty',
   },
   {
-    name: 'giving back in pieces',
-    about: 'what one node gives back of a run does not keep the rest out',
+    name: 'restoring in pieces',
+    about: 'if one node restores a part of a run, another node can restore the rest',
     file: 'broker/lua/restore.lua',
     find: 'entry, count = without(entry, places, left)',
     replace: 'break',
@@ -190,8 +190,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'takes of an entry what another node has not given back',
   },
   {
-    name: 'a floor for epochs',
-    about: 'data that nobody can vouch for is not taken for whole',
+    name: 'minimum epoch',
+    about: 'data that no node can verify does not count as complete',
     file: 'broker/lua/recover.lua',
     find: 'if not hash.isRemembered or hash.isForgotten or hash.isOld or isPublisherAbsent or areBehind(3) then',
     replace: 'if false then',
@@ -200,7 +200,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'the clock of the data',
-    about: 'data older than what nodes remember is not taken for whole',
+    about: 'data older than the memory of the nodes does not count as complete',
     file: 'broker/lua/recover.lua',
     find: "redis.call('HSET', KEYS[4], 'isOld', 1)",
     replace: '',
@@ -209,7 +209,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'the state of the server',
-    about: 'a server that was a replica meanwhile is not taken for the one it was',
+    about: 'a server that was a replica in between does not count as the same server',
     file: 'broker/lua/stream.lua',
     find: "(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')",
     replace: "''",
@@ -218,7 +218,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'reply before delivery',
-    about: 'what stands in the reply and what is pushed after it fit together',
+    about: 'the reply to subscribe and the pushes after it fit together',
     file: 'broker/src/handlers/subscribe.ts',
     find: 'const result = relay.subscribeResult(topic, since);',
     replace:
@@ -228,7 +228,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'WAIT',
-    about: 'a durable publication is acknowledged only when replicas have it',
+    about: 'a durable publication is acknowledged only after replicas have stored it',
     file: 'broker/src/relay/history-publisher.ts',
     find: 'Number(answers.at(-1)) >= this.wait.replicas',
     replace: 'true',
@@ -237,7 +237,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'closing slow subscribers',
-    about: 'a connection that lost frames does not go on as if nothing had happened',
+    about: 'a connection that lost frames is closed',
     file: 'broker/src/connection/connection.ts',
     find: 'this.#beginClosing(closeReasons.slowSubscriber);',
     replace: '',
@@ -255,7 +255,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'keeping what is owed',
-    about: 'what nodes gave out too much together is paid back, however much it is',
+    about: 'a subject owes everything that the nodes together spent too much',
     file: 'broker/lua/auth/spend.lua',
     find: '+ passed * rate / 1000) - taken',
     replace: '+ passed * rate / 1000) - math.min(taken, most)',
@@ -264,7 +264,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'counting new topics',
-    about: 'a user does not fill Redis with topics',
+    about: 'a user cannot fill Redis with topics',
     file: 'broker/src/session/command-gate.ts',
     find: 'if (isKept && !subject.mayBeginTopic(nowMs) && !relay.hasPublished(topic)) return subject.refuseTopic(nowMs);',
     replace: '',
@@ -273,7 +273,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'counting bytes of histories',
-    about: 'a user does not fill Redis with publications',
+    about: 'a user cannot fill Redis with publications',
     file: 'broker/src/limits/subjects.ts',
     find: 'if (isKept) this.#historyBytes.charge(bytes, nowMs);',
     replace: '',
@@ -282,7 +282,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'bytes of a read',
-    about: 'short commands do not have Redis send much',
+    about: 'short commands cannot make Redis send much',
     file: 'broker/lua/stream.lua',
     find: 'sum > bytes or ',
     replace: '',
@@ -299,8 +299,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'has Redis send no more of it than a page needs',
   },
   {
-    name: 'keeping what was too much',
-    about: 'what is too much for an answer is not read again for each subscriber',
+    name: 'remembering large reads',
+    about: 'a node does not read again, for each subscriber, data that is too much for an answer',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'this.cache.prepend(older);',
     replace: '',
@@ -308,8 +308,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'has Redis send no more of it than fits a reply, and once',
   },
   {
-    name: 'paying for long histories',
-    about: 'a user does not have nodes send long histories at the price of short commands',
+    name: 'charging for long histories',
+    about: 'long histories cost a user more than short commands',
     file: 'broker/src/connection/connection.ts',
     find: 'this.payer?.onPublicationsRead(this.#codec.replyWork);',
     replace: '',
@@ -317,7 +317,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'pays for each 64 KiB with one command more',
   },
   {
-    name: 'invitation to move',
+    name: 'asking clients to move',
     about: 'clients leave a stopping node before it closes them',
     file: 'broker/src/node/drain.ts',
     find: 'connection.invite(Math.floor(Math.random() * drainWindowMs * inviteShare));',
@@ -327,7 +327,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'closing in waves',
-    about: 'those that stay do not all come back at once',
+    about: 'remaining clients do not all reconnect at once',
     file: 'broker/src/node/drain.ts',
     find: 'const perWave = Math.ceil(connections.length / waves);',
     replace: 'const perWave = connections.length;',
@@ -336,7 +336,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'dedupe by offset, client',
-    about: 'what comes twice, from one connection or two, is handed out once',
+    about: 'a publication that arrives twice, on one connection or two, is delivered once',
     file: 'protocol/src/sequencer.ts',
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
@@ -345,7 +345,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'contiguity check, client',
-    about: 'frames that did not come are noticed',
+    about: 'a client notices missing frames',
     file: 'protocol/src/sequencer.ts',
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
@@ -355,43 +355,43 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'repair, client',
-    about: 'what did not come is read with history',
+    about: 'a client reads missing publications with history',
     file: 'client/src/feed.ts',
     find: 'this.#repair.goOn();',
-    replace: 'this.#line.giveUp();',
+    replace: 'this.#cursor.giveUp();',
     testFile: 'client/test/recovery.test.ts',
     test: 'fetches what was too much for the answer to a subscribe',
   },
   {
     name: 'asking again, client',
-    about: 'what a node does not have yet is asked for again, and is no gap',
-    file: 'client/src/line.ts',
+    about: 'if a node does not have a publication yet, the client asks again and reports no gap',
+    file: 'client/src/cursor.ts',
     find: 'else if (++this.#laggingAnswers < maxLaggingAnswers) return false;',
     replace: '',
-    testFile: 'client/src/line.test.ts',
+    testFile: 'client/src/cursor.test.ts',
     test: 'asks again after an answer from before what was seen',
   },
   {
     name: 'epoch, client',
-    about: 'the application is told when the history is another one',
-    file: 'client/src/line.ts',
+    about: 'the application is notified if a topic has a new history',
+    file: 'client/src/cursor.ts',
     find: 'this.onReset({ epoch, offset: first - 1 });',
     replace: '',
-    testFile: 'client/src/line.test.ts',
+    testFile: 'client/src/cursor.test.ts',
     test: 'tells of a new epoch once, however it learns of it',
   },
   {
     name: 'order behind a failed publish',
     about: 'retries do not overtake each other',
-    file: 'client/src/outbox.ts',
-    find: "if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;",
+    file: 'client/src/publish-queue.ts',
+    find: "if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;",
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
     test: 'keeps the order of many that failed together',
   },
   {
     name: 'order behind a refused publish, node',
-    about: 'what was under way behind it does not overtake it',
+    about: 'publications after a refused one do not overtake it',
     file: 'broker/src/handlers/publish.ts',
     find: 'if (messageId !== null) caller.publishOrder?.check(topic, messageId);',
     replace: '',
@@ -400,7 +400,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'repeated publish, node',
-    about: 'on a topic without history a publish that may have been published before is refused',
+    about: 'on a topic without history, a node refuses a publish that may be a repetition',
     file: 'broker/src/handlers/publish.ts',
     find: 'if (repeat && !parts.relay.hasHistory(topic)) {',
     replace: 'if (repeat && topic.length === 0) {',
@@ -409,8 +409,8 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'repeated publish, client',
-    about: 'a publish that may have been published before says so',
-    file: 'client/src/outbox.ts',
+    about: 'a publish that may be a repetition says so',
+    file: 'client/src/publish-queue.ts',
     find: 'posting.outgoing = outgoing(this.#settings.codec.repeat(posting.outgoing.encoded));',
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
@@ -418,7 +418,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'pace, client',
-    about: 'a client that sends more than its user may is not closed for it',
+    about: 'a client that exceeds its rate slows down and is not closed',
     file: 'client/src/pacer.ts',
     find: 'return this.#intervalMs === 0 ? 0 : this.#nextMs - performance.now();',
     replace: 'return 0;',
@@ -426,8 +426,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'sends a burst as fast as the rate permits, with few refusals',
   },
   {
-    name: 'few commands at first, client',
-    about: 'a client does not send hundreds of commands before it knows whether the node takes them',
+    name: 'few commands before the first answer, client',
+    about: 'a client does not send hundreds of commands before it has an answer',
     file: 'client/src/pacer.ts',
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
@@ -444,17 +444,17 @@ export const safeguards: readonly Safeguard[] = [
     test: 'keeps the order of commands about one topic where the node refuses one of them for now',
   },
   {
-    name: 'history before what comes live, client',
-    about: 'a subscription that begins with history gets what comes meanwhile behind it',
+    name: 'history before live publications, client',
+    about: 'a subscription that begins with history gets later publications after it',
     file: 'client/src/catch-up.ts',
-    find: 'if (this.#hasStarted) this.#line.onPublications({ items, position });',
+    find: 'if (this.#hasStarted) this.#cursor.onPublications({ items, position });',
     replace: 'this.#delivery.take(items, position);',
     testFile: 'client/test/beginning.test.ts',
     test: 'misses nothing and gets nothing twice while others publish all the time',
   },
   {
-    name: 'gaps behind the beginning, client',
-    about: 'a subscription that begins with the last publications is told what is missing behind its first one',
+    name: 'gaps after the beginning, client',
+    about: 'a subscription that begins with the last publications reports gaps after the first one',
     file: 'client/src/catch-up.ts',
     find: 'if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;',
     replace: "if (!('since' in beginning)) return;",
@@ -462,9 +462,9 @@ export const safeguards: readonly Safeguard[] = [
     test: 'tells of a gap where the history is shortened while it is read',
   },
   {
-    name: 'pages that are left, client',
-    about: 'what a page in the back/forward cache would lose is recovered when it is shown again',
-    file: 'client/src/link.ts',
+    name: 'hidden pages, client',
+    about: 'a page from the back/forward cache recovers what it missed',
+    file: 'client/src/reconnector.ts',
     find: "this.#connection?.drop(closure('pageHidden'));",
     replace: '',
     testFile: 'client/test/connection-state.test.ts',
@@ -474,14 +474,14 @@ export const safeguards: readonly Safeguard[] = [
     name: 'overlap of two connections',
     about: 'a client that moves is subscribed on the new connection before it leaves the old one',
     file: 'client/src/feed.ts',
-    find: 'return this.#line.position !== null && isOn(from) && !isOn(to);',
+    find: 'return this.#cursor.position !== null && isOn(from) && !isOn(to);',
     replace: 'return false;',
     testFile: 'client/test/handover.test.ts',
     test: 'moves its subscriptions before it closes the first connection',
   },
   {
-    name: 'WAIT for what is known',
-    about: 'a durable publication that is published again is acknowledged only when replicas have it',
+    name: 'WAIT for known publications',
+    about: 'a repeated durable publish is acknowledged only after replicas have stored it',
     file: 'broker/lua/publish.lua',
     find: "if ARGV[4] == '1' and hasKnown",
     replace: 'if false and hasKnown',
@@ -489,8 +489,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is followed by a write, so that WAIT waits for what was published before',
   },
   {
-    name: 'remembering where topics stood',
-    about: 'offsets that a node was given are not given again after a loss, however much it has published',
+    name: 'remembering positions',
+    about: 'after a loss, Redis does not assign offsets again that a node has got',
     file: 'broker/src/relay/recovery.ts',
     find: '[...listened, ...this.publishLog.topics()]',
     replace: '[...listened]',
@@ -508,7 +508,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'epochs only grow',
-    about: 'an epoch that has ended is not given again, even if the clock of Redis goes back',
+    about: 'an ended epoch is not used again, even if the clock of Redis goes back',
     file: 'broker/lua/stream.lua',
     find: 'tonumber(newest) + 1',
     replace: '0',
@@ -517,7 +517,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'a later epoch replaces an older one',
-    about: 'a history that began after the data was saved is given back',
+    about: 'nodes restore a history that began after the data was saved',
     file: 'broker/lua/restore.lua',
     find: 'if not last or epochOf(last) < epoch and not isContinued(last, begun) then',
     replace: 'if not last then',
@@ -525,8 +525,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'gives back a history that began after the data was saved',
   },
   {
-    name: 'giving back positions',
-    about: 'subscribers of a silent topic are told nothing when Redis loses it',
+    name: 'restoring positions',
+    about: 'subscribers of a silent topic get no reset if Redis loses it',
     file: 'broker/lua/restore-positions.lua',
     find: 'beginAt(KEYS[k], idOf(epoch, offset), ttl)',
     replace: '',
@@ -543,7 +543,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'does not change the order of publications on the way',
   },
   {
-    name: 'no answer from behind',
+    name: 'no answer from a lagging node',
     about: 'a node that is behind and cannot read refuses a subscriber that has seen more',
     file: 'broker/src/relay/topic-feeds.ts',
     find: "if (isAhead(since, feed.position) && feed.doubt !== 'none') throw feed.failure ?? unavailable();",
@@ -553,7 +553,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'a current memory',
-    about: 'history has every publication that was acknowledged before',
+    about: 'history contains every publication that was acknowledged before',
     file: 'broker/src/relay/topic-feeds.ts',
     find: ' && here.offset >= there.offset',
     replace: '',
@@ -571,7 +571,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'the start of an epoch',
-    about: 'subscribers that stay get all that was published under a new epoch',
+    about: 'connected subscribers get everything that was published in a new epoch',
     file: 'broker/src/relay/topic-feed.ts',
     find: 'this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;',
     replace: 'this.#begunAt = position.offset;',
@@ -580,7 +580,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'waiting for a node that remembers',
-    about: 'a node that has just started does not begin a generation that nobody can vouch for',
+    about: 'a node that has just started does not begin a generation that no node can verify',
     file: 'broker/lua/recover.lua',
     find: 'if not hash.isRemembered and uptime < tonumber(ARGV[14]) then',
     replace: 'if false then',
@@ -588,8 +588,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'waits for one that knows what Redis held',
   },
   {
-    name: 'waiting for nodes that hear the call',
-    about: 'nodes that are connected give back what they remember before a new one begins a generation',
+    name: 'waiting for nodes that receive the call',
+    about: 'connected nodes restore what they remember before a new node begins a generation',
     file: 'broker/lua/recover.lua',
     find: "redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)",
     replace: "redis.call('PUBLISH', ARGV[8], ARGV[1]) and 1",
@@ -598,7 +598,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'staying while only it remembers',
-    about: 'a node that stops is there as long as others may need what it published',
+    about: 'a stopping node stays while others may need its publications',
     file: 'broker/src/node/broker.ts',
     find: 'if (drainWindowMs > 0) await relay.retire();',
     replace: '',
@@ -607,7 +607,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'life of a history',
-    about: 'a look at a history does not shorten its life',
+    about: 'reading a history does not shorten its life',
     file: 'broker/lua/stream.lua',
     find: "redis.call('PEXPIRE', stream, ttl, 'GT')",
     replace: "redis.call('PEXPIRE', stream, ttl)",
@@ -615,7 +615,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is never shortened by a look at it',
   },
   {
-    name: 'hearing of a planned failover',
+    name: 'following a planned failover',
     about: 'nodes leave the old master when the Sentinels announce the next, not when they demote it',
     file: 'broker/src/redis/sentinel-watch.ts',
     find: 'for (const listener of this.#listeners) listener();',
@@ -634,7 +634,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'database in names',
-    about: 'brokers in different databases of one Redis do not hear each other',
+    about: "brokers in different databases of one Redis do not receive each other's messages",
     file: 'broker/src/relay/keys.ts',
     find: 'const root = database === 0 ?',
     replace: 'const root = database >= 0 ?',
@@ -652,7 +652,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'pings behind unread bytes',
-    about: 'a subscriber that reads slowly is not taken for dead',
+    about: 'a subscriber that reads slowly does not count as dead',
     file: 'broker/src/connection/connection.ts',
     find: 'this.#socket.ping();',
     replace: 'if (this.#socket.getBufferedAmount() === 0) this.#socket.ping();',
@@ -670,7 +670,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'reading again',
-    about: 'a subscriber that has seen more than this node gets the position of a read that began after it came',
+    about: 'a subscriber that has seen more than this node gets a position that was read after it subscribed',
     file: 'broker/src/relay/topic-feeds.ts',
     find: 'reads < 2',
     replace: 'reads < 1',
@@ -705,8 +705,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is not acknowledged if replicas answer for another generation',
   },
   {
-    name: 'counting who hears the call',
-    about: 'a node that lost its listening connection waits for all who hear the call',
+    name: 'counting nodes that receive the call',
+    about: 'a node that lost its listening connection waits for all nodes that receive the call',
     file: 'broker/src/relay/membership.ts',
     find: 'this.#isListening = false;',
     replace: '',
@@ -715,7 +715,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'loading lost scripts',
-    about: 'subscribing, reading histories and heartbeats go on when Redis loses its scripts',
+    about: 'subscribing, reading histories and heartbeats continue if Redis loses its scripts',
     file: 'broker/src/relay/scripts.ts',
     find: 'if (!(answer instanceof Error && isUnknownScript(answer))) return answer;',
     replace: 'if (answer !== null) return answer;',
@@ -724,7 +724,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'memory during an outage',
-    about: 'what a node published is not forgotten while Redis does not answer',
+    about: 'a node does not forget its publications while Redis does not answer',
     file: 'broker/src/relay/beacons.ts',
     find: 'clockMs === this.#endedAt',
     replace: 'this.#endedAt < 0',
@@ -732,7 +732,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'remembers what it has published for as long as Redis does not answer',
   },
   {
-    name: 'not waiting for the dead',
+    name: 'not waiting for dead nodes',
     about: 'a node that died before the data ends does not end every history',
     file: 'broker/lua/recover.lua',
     find: 'local deadBefore = (clock or told - tolerated) - slack',
@@ -741,8 +741,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'is not waited for if Redis restarts with data that ends after its death',
   },
   {
-    name: 'waiting while machines stand still',
-    about: 'nodes that are late because nothing ran do not end every history',
+    name: 'waiting while machines hang',
+    about: 'nodes that are late because the machine hung do not end every history',
     file: 'broker/lua/recover.lua',
     find: 'math.min(math.max(now - tonumber(hash.at), 0), 200)',
     replace: 'now - tonumber(hash.at)',
@@ -750,8 +750,8 @@ export const safeguards: readonly Safeguard[] = [
     test: 'does not count time in which no node asked',
   },
   {
-    name: 'knowing the recovery that a node took part in',
-    about: 'a node that has done its part and loses its connection before the end does not end a history',
+    name: 'remembering the recovery',
+    about: 'a node that took part in a recovery and then loses its connection does not end a history',
     file: 'broker/src/relay/recovery.ts',
     find: 'generation.recovery === this.#joined',
     replace: 'generation.recovery === this.#joined && restored > 0',
@@ -760,7 +760,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'no probes during a recovery',
-    about: 'a node does not close its connections because others take long to give back what they remember',
+    about: 'a node does not close its connections while others are slow to restore data',
     file: 'broker/src/relay/recovery.ts',
     find: 'this.suspend();\n      if (name',
     replace: 'if (name',
@@ -768,7 +768,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'keeps its connections, however long that takes',
   },
   {
-    name: 'not waiting in vain',
+    name: 'not waiting for nodes that never published',
     about: 'a node that never published ends no history when it dies',
     file: 'broker/lua/recover.lua',
     find: 'isPublisherAbsent or areBehind(3)',
@@ -778,7 +778,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'waiting by name',
-    about: 'nodes that only just started do not stand for one that has something to give back',
+    about: 'new nodes do not count as a missing node that has data to restore',
     file: 'broker/lua/recover.lua',
     find: "if node and not hash['node:' .. node]",
     replace: 'if false',
@@ -787,7 +787,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'histories survive two losses',
-    about: 'a history that got another epoch after the data was saved keeps what Redis has of it',
+    about: 'a history that got a new epoch after the data was saved keeps its entries in Redis',
     file: 'broker/lua/stream.lua',
     find: 'return begun ~= nil and offsetOf(last) <= begun',
     replace: 'return false',
@@ -796,7 +796,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'addresses with ports',
-    about: 'a proxy that writes ports or brackets does not switch the limits of an address off',
+    about: 'ports or brackets from a proxy do not disable the limits of an address',
     file: 'broker/src/limits/addresses.ts',
     find: ' ?? /^([^:]*):\\d+$/.exec(text)?.[1]',
     replace: '',
@@ -804,7 +804,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'of a client address, if what the proxy tells is',
   },
   {
-    name: 'proxies that name nobody',
+    name: 'proxies that name no client',
     about: 'clients whose proxy does not name them share the limits of one address',
     file: 'broker/src/limits/addresses.ts',
     find: 'if (loopback.has(socket) && !this.trustedProxies.has(socket)) {',
@@ -823,7 +823,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'room on the admin port',
-    about: 'probes are answered while somebody holds its sockets',
+    about: 'health probes are answered while someone holds the sockets of the admin port',
     file: 'broker/src/node/admin.ts',
     find: 'limitSockets(http);',
     replace: 'http.maxConnections = 128;',
@@ -832,7 +832,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'deadline on the admin port',
-    about: 'a request that comes byte by byte is not waited for',
+    about: 'the admin port does not wait for a request that arrives byte by byte',
     file: 'broker/src/node/admin.ts',
     find: 'headersTimeout: requestMs, requestTimeout: requestMs, ',
     replace: '',
@@ -850,7 +850,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'revoking here first',
-    about: 'a revocation holds at the node that was asked, whatever Redis does',
+    about: 'a revocation applies on the node that got it, even without Redis',
     file: 'broker/src/auth/redis-auth-store.ts',
     find: '    this.#onRevoked([revocation]);\n    const known',
     replace: '    const known',
@@ -859,7 +859,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'writing until it is read',
-    about: 'a revocation that Redis did not take is written again',
+    about: 'a node writes a revocation again until Redis has accepted it',
     file: 'broker/src/auth/redis-auth-store.ts',
     find: 'await this.#write([...this.#unread.values()]);',
     replace: '',
@@ -877,7 +877,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'counting in a full Redis',
-    about: 'a user who fills Redis is held to his limits on all nodes together',
+    about: 'the limits of a user who fills Redis still apply to all nodes together',
     file: 'broker/lua/auth/spend.lua',
     find: '#!lua flags=allow-oom\n',
     replace: '',
@@ -886,7 +886,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'no token without revocations',
-    about: 'a node that is cut off from Redis does not let in who was revoked meanwhile',
+    about: 'a node that is cut off from Redis does not accept newly revoked users',
     file: 'broker/src/auth/redis-auth-store.ts',
     find: 'return this.#hasRead && this.revocationLagMs <= this.#maxLagMs;',
     replace: 'return this.#hasRead;',
@@ -895,7 +895,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'revocations outlast tokens',
-    about: 'a revocation is remembered for as long as what it revokes can be good',
+    about: 'a revocation lasts as long as the revoked token can be valid',
     file: 'broker/src/auth/revocations.ts',
     find: 'known?.untilMs ?? 0, this.#neededUntilMs(revocation)',
     replace: 'known?.untilMs ?? 0',
@@ -903,7 +903,7 @@ export const safeguards: readonly Safeguard[] = [
     test: 'makes an entry of an older release, or of a node with shorter-lived tokens, last as long as it needs',
   },
   {
-    name: 'keys that are taken back',
+    name: 'removed keys',
     about: 'connections end when the key that signed their token leaves the JWKS',
     file: 'broker/src/session/authentication.ts',
     find: '} else if (!authenticator.accepts(this.#identity)) {',
@@ -913,7 +913,7 @@ export const safeguards: readonly Safeguard[] = [
   },
   {
     name: 'few errors without a token',
-    about: 'a client whose token is not accepted yet is not answered thousands of errors',
+    about: 'a client without an accepted token does not get thousands of errors',
     file: 'broker/src/session/command-gate.ts',
     find: '++this.#unauthenticatedErrors === maxUnauthenticatedErrors',
     replace: '++this.#unauthenticatedErrors < 0',

@@ -1,22 +1,13 @@
-/**
- * What asking for tokens costs a node: CPU for each handshake and for each publication, without authentication and with each kind of
- * token, in turns. `node loadtest/dist/costs/auth-cost.js [rounds] [handshakes] [publications]`
- */
+/** What tokens cost a node: CPU for each handshake and for each publication, without authentication and with each kind of token. */
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { describeMachine } from '@fanfare/kit/machine';
-import { markdownTable } from '@fanfare/kit/markdown-table';
-import { median } from '@fanfare/kit/median';
 import { readCpuNs } from '@fanfare/kit/process-usage';
 import { type NodeProcess, startNode } from '@fanfare/local-cluster';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
+import { costCells, inTurns, openSocket, publishAll, request } from './turns.js';
 
-const [rounds = 5, handshakes = 1_000, publications = 40_000] = process.argv.slice(2).map(Number);
 /** Handshakes at the same time. */
 const atOnce = 20;
-/** Publications of a frame, and of 128 bytes each. */
-const inFrame = 20;
-const topics = 100;
 
 const secret = 'a secret of more than thirty-two bytes';
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
@@ -50,15 +41,8 @@ const kinds: Readonly<Record<string, { readonly key: object; readonly sign: Sign
   EdDSA: { key: { publicKey: pem(ed.publicKey) }, sign: (text) => sign(null, Buffer.from(text), ed.privateKey) },
 };
 
-async function request(socket: WebSocket, command: object): Promise<string> {
-  socket.send(JSON.stringify(command));
-  const [answer] = await once(socket, 'message');
-  return String(answer);
-}
-
-async function enter({ url }: NodeProcess, token: string | null): Promise<WebSocket> {
-  const socket = new WebSocket(url);
-  await once(socket, 'open');
+async function connect({ url }: NodeProcess, token: string | null): Promise<WebSocket> {
+  const socket = await openSocket(url);
   const answer = await request(socket, { type: 'connect', id: 1, ...(token === null ? {} : { token }) });
   if (!answer.includes('"connected"')) throw new Error(answer);
   return socket;
@@ -69,8 +53,22 @@ interface Cost {
   readonly publication: number;
 }
 
+export const authHead = ['token', 'handshake, µs of CPU', 'times none', 'publication, µs of CPU', 'times none'];
+
+export async function authCosts(rounds: number, handshakes: number, publications: number): Promise<string[][]> {
+  const algorithms = [null, ...Object.keys(kinds)];
+  const costs = await inTurns(algorithms, rounds, (algorithm) => measure(algorithm, handshakes, publications));
+  const of = (algorithm: string | null, what: keyof Cost): number[] =>
+    (costs.get(algorithm) ?? []).map((cost) => cost[what]);
+  return algorithms.map((algorithm) => [
+    algorithm ?? 'none',
+    ...costCells(of(algorithm, 'handshake'), of(null, 'handshake')),
+    ...costCells(of(algorithm, 'publication'), of(null, 'publication')),
+  ]);
+}
+
 /** In µs of the node's CPU. */
-async function measure(algorithm: string | null): Promise<Cost> {
+async function measure(algorithm: string | null, handshakes: number, publications: number): Promise<Cost> {
   const kind = algorithm === null ? undefined : kinds[algorithm];
   const issuers = [{ issuer: 'test', keys: [{ algorithm, ...kind?.key }] }];
   const limits = {
@@ -89,65 +87,24 @@ async function measure(algorithm: string | null): Promise<Cost> {
     await work();
     return ((await readCpuNs(node.pid)) - before) / 1_000 / count;
   };
-  const enterMany = async (count: number): Promise<void> => {
+  const connectMany = async (count: number): Promise<void> => {
     let left = count;
     const one = async (): Promise<void> => {
       while (left-- > 0) {
-        const socket = await enter(node, token);
+        const socket = await connect(node, token);
         socket.close();
         await once(socket, 'close');
       }
     };
     await Promise.all(Array.from({ length: atOnce }, one));
   };
-  const publisher = await enter(node, token);
-  const publishMany = async (count: number): Promise<void> => {
-    const data = 'x'.repeat(128);
-    const frames = Array.from({ length: topics }, (_, frame) =>
-      JSON.stringify(
-        Array.from({ length: inFrame }, (_, at) => ({
-          type: 'publish',
-          topic: `t.${(frame * inFrame + at) % topics}`,
-          data,
-        })),
-      ),
-    );
-    for (let sent = 0; sent < count; sent += inFrame) {
-      publisher.send(frames[(sent / inFrame) % topics] as string);
-      // What is in flight stays bounded.
-      if (sent % (inFrame * 50) === 0) await request(publisher, { type: 'ping', id: 2 });
-    }
-    await request(publisher, { type: 'ping', id: 2 });
-  };
-  await enterMany(200);
+  const publisher = await connect(node, token);
+  const publishMany = (count: number): Promise<void> =>
+    publishAll(publisher, count, 1, { command: { type: 'ping', id: 2 }, everyFrames: 50 });
+  await connectMany(200);
   await publishMany(publications / 4);
-  const handshake = await cpuOf(handshakes, () => enterMany(handshakes));
+  const handshake = await cpuOf(handshakes, () => connectMany(handshakes));
   const publication = await cpuOf(publications, () => publishMany(publications));
   publisher.terminate();
   return { handshake, publication };
 }
-
-const algorithms = [null, ...Object.keys(kinds)];
-const costs = new Map<string | null, Cost[]>(algorithms.map((algorithm) => [algorithm, []]));
-for (let round = 0; round < rounds; round++) {
-  // Whoever comes first in one round comes last in the next.
-  for (const algorithm of round % 2 === 0 ? algorithms : algorithms.toReversed()) {
-    costs.get(algorithm)?.push(await measure(algorithm));
-  }
-}
-const plain = costs.get(null) ?? [];
-const rows = algorithms.map((algorithm) => {
-  const mine = costs.get(algorithm) ?? [];
-  const cells = (what: keyof Cost): string[] => {
-    const ratios = mine.map((cost, round) => cost[what] / (plain[round]?.[what] ?? Number.NaN));
-    const range = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
-    return [median(mine.map((cost) => cost[what])).toFixed(2), `${median(ratios).toFixed(2)} (${range})`];
-  };
-  return [algorithm ?? 'none', ...cells('handshake'), ...cells('publication')];
-});
-process.stdout.write(
-  `${describeMachine()}; ${rounds} rounds of ${handshakes} handshakes and ${publications} publications.\n\n`,
-);
-process.stdout.write(
-  `${markdownTable(['token', 'handshake, µs of CPU', 'times none', 'publication, µs of CPU', 'times none'], rows)}\n`,
-);

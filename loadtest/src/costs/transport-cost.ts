@@ -1,6 +1,6 @@
 /**
  * What TLS and compression cost a node: memory for each connection, CPU for each handshake and delivery, bytes on the wire. One node in
- * memory, one topic, publications one at a time, JSON. `node loadtest/dist/costs/transport-cost.js [connections] [bytes]`
+ * memory, one topic, publications one at a time, JSON.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,13 +8,10 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import { describeMachine } from '@fanfare/kit/machine';
-import { markdownTable } from '@fanfare/kit/markdown-table';
 import { readCpuNs, readMemory } from '@fanfare/kit/process-usage';
 import { type NodeProcess, startNode } from '@fanfare/local-cluster';
 import { buildFrame, opcodes } from '../load/frame-walker.js';
 
-const [connections = 1_000, bytes = 1_024] = process.argv.slice(2).map(Number);
 const publications = 100;
 /** Handshakes at the same time. */
 const atOnce = 50;
@@ -100,8 +97,8 @@ class Subscriber {
   }
 }
 
-/** Of about so many bytes; names repeat themselves and numbers do not, as in most JSON. */
-function sampleData(): object {
+/** JSON of about this size. Names repeat and numbers do not, as in most JSON. */
+function sampleData(bytes: number): object {
   const quotes: object[] = [];
   const quote = (): object => ({
     symbol: `S${Math.floor(Math.random() * 1e4)}`,
@@ -114,10 +111,15 @@ function sampleData(): object {
   return quotes;
 }
 
-async function measure(name: string, env: Readonly<Record<string, string>>): Promise<string[]> {
+async function measure(
+  name: string,
+  env: Readonly<Record<string, string>>,
+  connections: number,
+  bytes: number,
+): Promise<string[]> {
   await using node = await startNode({ env });
   const subscribers: Subscriber[] = [];
-  const enter = async (count: number): Promise<void> => {
+  const connect = async (count: number): Promise<void> => {
     for (let opened = 0; opened < count; opened += atOnce) {
       const some = Array.from({ length: Math.min(atOnce, count - opened) }, () => new Subscriber(node));
       for (const subscriber of some) await subscriber.opened();
@@ -130,18 +132,18 @@ async function measure(name: string, env: Readonly<Record<string, string>>): Pro
   const publish = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index++) {
       published++;
-      subscribers[0]?.send({ type: 'publish', topic: 't', data: sampleData() });
+      subscribers[0]?.send({ type: 'publish', topic: 't', data: sampleData(bytes) });
       for (const subscriber of subscribers) await subscriber.until(1 + published);
     }
   };
   // The first ones pay for what the process keeps.
-  await enter(atOnce);
+  await connect(atOnce);
   await publish(50);
   const warm = subscribers.splice(0);
   published = 0;
   const [memory, cpu] = [await readMemory(node.pid), await readCpuNs(node.pid)];
   for (const subscriber of warm) subscriber.close();
-  await enter(connections);
+  await connect(connections);
   const [memoryAfter, cpuAfter] = [await readMemory(node.pid), await readCpuNs(node.pid)];
   const bytesBefore = subscribers.reduce((sum, subscriber) => sum + subscriber.bytes, 0);
   await publish(publications);
@@ -158,25 +160,25 @@ async function measure(name: string, env: Readonly<Record<string, string>>): Pro
   ];
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'fanfare-transport-'));
-try {
-  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
-  execFileSync('openssl', ['req', '-x509', ...key, '-out', certFile, '-days', '2', '-subj', '/CN=localhost'], {
-    stdio: 'pipe',
-  });
-  const tls = { FANFARE_TLS_CERT_FILE: certFile, FANFARE_TLS_KEY_FILE: keyFile };
-  const compression = { FANFARE_COMPRESSION: 'shared' };
-  const rows = [
-    await measure('ws', {}),
-    await measure('wss', tls),
-    await measure('ws, compressed', compression),
-    await measure('wss, compressed', { ...tls, ...compression }),
-  ];
-  const head = ['', 'KiB a connection', 'ms CPU a handshake', 'µs CPU a delivery', 'bytes a delivery'];
-  process.stdout.write(
-    `${describeMachine()}; ${connections} connections, ${bytes} B\n\n${markdownTable(head, rows)}\n`,
-  );
-} finally {
-  rmSync(folder, { recursive: true });
+export const transportHead = ['', 'KiB a connection', 'ms CPU a handshake', 'µs CPU a delivery', 'bytes a delivery'];
+
+export async function transportCosts(connections: number, bytes: number): Promise<string[][]> {
+  const folder = mkdtempSync(join(tmpdir(), 'fanfare-transport-'));
+  try {
+    const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
+    execFileSync('openssl', ['req', '-x509', ...key, '-out', certFile, '-days', '2', '-subj', '/CN=localhost'], {
+      stdio: 'pipe',
+    });
+    const tls = { FANFARE_TLS_CERT_FILE: certFile, FANFARE_TLS_KEY_FILE: keyFile };
+    const compression = { FANFARE_COMPRESSION: 'shared' };
+    return [
+      await measure('ws', {}, connections, bytes),
+      await measure('wss', tls, connections, bytes),
+      await measure('ws, compressed', compression, connections, bytes),
+      await measure('wss, compressed', { ...tls, ...compression }, connections, bytes),
+    ];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

@@ -1,7 +1,7 @@
 /**
- * Where a reader of one topic is in its history: the algorithm of PROTOCOL.md 4.4. What arrives twice is dropped, whichever
- * connection it arrives on. What arrives behind a hole is held until the hole is filled or cannot be filled. Whatever is skipped is
- * reported once, before the publications after it.
+ * The place of a reader in the history of one topic: the algorithm of PROTOCOL.md 4.4. Publications that arrive twice are dropped, on
+ * whichever connection. Publications behind a hole are held until the hole is filled or cannot be filled. A gap is reported once, before
+ * the publications after it.
  */
 import {
   type HistoryReply,
@@ -14,12 +14,12 @@ import {
 } from '@fanfare/protocol';
 import type { GapReason } from './subscription.js';
 
-export interface LineListener {
-  /** What comes next, in order. `position` is that of the first; null where the topic has no history. */
+export interface CursorListener {
+  /** The next publications, in order. `position` is that of the first; null if the topic keeps no history. */
   onItems(items: readonly Item[], position: Position | null): void;
-  /** Publications are missing here; it goes on after `position`. */
+  /** Publications are missing here. Delivery continues after `position`. */
   onGap(reason: GapReason, position: Position): void;
-  /** The history is another one; it goes on after `position`. */
+  /** The topic has another history. Delivery continues after `position`. */
   onReset(position: Position): void;
 }
 
@@ -28,22 +28,22 @@ interface Run extends Sequence {
 }
 
 /**
- * How often in a row `history` may answer from before what is known here. A node that lags catches up within a few. After this many,
- * Redis has lost publications of this epoch and will use their offsets again.
+ * How often in a row `history` may answer with a position before the known one. A node that lags catches up within a few answers. After
+ * this many, Redis has lost publications of this epoch and will use their offsets again.
  */
 export const maxLaggingAnswers = 10;
 
-export class Line {
-  readonly #listener: LineListener;
+export class Cursor {
+  readonly #listener: CursorListener;
   readonly #sequencer: Sequencer<Run>;
-  /** The newest offset of this epoch that is known to be there. */
+  /** The newest offset of this epoch that is known to exist. */
   #newest = 0;
   /** Epochs before this one: another connection may still push them. */
   readonly #left = new Set<string>();
-  /** Answers of `history` in a row that came from before what is known. */
+  /** Answers of `history` in a row with a position before the known one. */
   #laggingAnswers = 0;
 
-  constructor(maxHeld: number, listener: LineListener) {
+  constructor(maxHeld: number, listener: CursorListener) {
     this.#listener = listener;
     this.#sequencer = new Sequencer(
       maxHeld,
@@ -52,18 +52,18 @@ export class Line {
     );
   }
 
-  /** The last position up to which all has been handed out or reported; null if none is known, or the topic has none. */
+  /** Everything up to here was delivered or reported as missing. Null if no position is known, or the topic keeps no history. */
   get position(): Position | null {
     const { epoch, head: offset } = this.#sequencer;
     return epoch ? { epoch, offset } : null;
   }
 
-  /** Whether history is to be asked: something is missing that it may have, or the line began ahead of what is known. */
+  /** True if the history must be read: publications are missing, or the start position is ahead of the known one. */
   get hasHole(): boolean {
     return this.#sequencer.head !== this.#newest;
   }
 
-  /** A connection is gone, and what it may have pushed late. */
+  /** A connection was lost: it can no longer push old epochs. */
   settle(): void {
     this.#left.clear();
   }
@@ -74,8 +74,8 @@ export class Line {
   }
 
   /**
-   * Begins after `start`, which the application knows, in a topic that has been at `known`. If `start` is ahead of that, history must
-   * confirm it: the node may lag, or the newest publications are lost.
+   * Begins after `start`, a position from the application. `known` is the topic's position as far as this client knows. If `start` is ahead
+   * of it, the history must confirm it: the node may lag, or the newest publications are lost.
    */
   begin(start: Position, known: Position): void {
     this.#restart(start);
@@ -83,12 +83,12 @@ export class Line {
     else this.reset(known);
   }
 
-  /** Another line of the topic has passed `position`. */
+  /** Another cursor of the topic has passed `position`. */
   know({ epoch, offset }: Position): void {
     if (epoch === this.#sequencer.epoch) this.#newest = Math.max(this.#newest, offset);
   }
 
-  /** The answer to a subscribe that asked to go on from `since`. */
+  /** The answer to a subscribe command with `since`. */
   onSubscribed({ position, publications }: Subscribed, since: Position | null): void {
     if (position === null) {
       this.clear();
@@ -96,7 +96,7 @@ export class Line {
     }
     // `position` is the topic's position after them.
     const start = moved(position, -publications.length);
-    // It does not know what we have seen: a history that was lost in part.
+    // The node does not know publications that this client has seen: the history was lost in part.
     if (position.epoch === this.#sequencer.epoch && position.epoch === since?.epoch && position.offset < since.offset)
       this.reset(start);
     else this.onReset(start);
@@ -109,19 +109,19 @@ export class Line {
     else this.#take(position.epoch, position.offset, items);
   }
 
-  /** The node says that what lies before `position` cannot be had. */
+  /** The node reports that the publications up to `position` are lost. */
   onGap(position: Position): void {
     this.onReset(position);
     if (position.epoch === this.#sequencer.epoch) this.#skip(position.offset, 'node');
   }
 
   onReset(position: Position): void {
-    // The same from the other connection, or late.
+    // The same reset from the other connection, or a late one.
     if (position.epoch === this.#sequencer.epoch || this.#left.has(position.epoch)) return;
     this.reset(position);
   }
 
-  /** The history is another one, or has lost its newest publications. */
+  /** The topic has another history, or it has lost its newest publications. */
   reset(position: Position): void {
     const left = this.#sequencer.epoch;
     this.#restart(position);
@@ -131,17 +131,17 @@ export class Line {
   }
 
   /**
-   * The answer to a history forward from `since`. Returns false if the node that gave it lags behind what is known here: the question
-   * must be asked again after a while.
+   * The answer to a history command forward from `since`. Returns false if the node lags behind the known position: ask again after a
+   * delay.
    */
   onHistory({ position, recovered, first, publications }: HistoryReply, since: Position): boolean {
     const sequencer = this.#sequencer;
     const { epoch } = since;
-    // Overtaken by a new epoch.
+    // A new epoch began meanwhile.
     if (sequencer.epoch !== epoch) return true;
     this.onReset(position);
     if (position.epoch === epoch && first !== null) {
-      // What is held is at hand: only what is missing before it is skipped.
+      // Do not skip what is held.
       if (!recovered) this.#skip(Math.min(first, sequencer.firstHeld) - 1, 'history');
       this.#take(epoch, first, publications);
     }
@@ -159,7 +159,7 @@ export class Line {
     return true;
   }
 
-  /** What is missing cannot be had. */
+  /** The missing publications cannot be read. */
   giveUp(): void {
     if (!this.hasHole) return;
     this.know(this.position as Position);

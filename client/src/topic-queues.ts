@@ -1,10 +1,10 @@
-/** Publications that cannot leave yet, in a lane for each topic: in the order of their publishing, and each topic in turn. */
+/** Publications that cannot leave yet, in a queue for each topic: in the order of their publishing, and each topic in turn. */
 import type { Posting } from './posting.js';
 
 /** Those of one topic. */
-export class Lane {
+export class TopicQueue {
   /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
-  scout: Posting | null = null;
+  probe: Posting | null = null;
   /** What has refused or lost one of them since one was accepted: the rate of the user only, or something else. */
   setback: 'none' | 'rate' | 'failure' = 'none';
   failures = 0;
@@ -48,8 +48,8 @@ export class Lane {
   }
 }
 
-export class Lanes {
-  readonly #lanes = new Map<string, Lane>();
+export class TopicQueues {
+  readonly #queues = new Map<string, TopicQueue>();
   #size = 0;
   #bytes = 0;
 
@@ -62,47 +62,47 @@ export class Lanes {
     return this.#bytes;
   }
 
-  /** The lane whose turn is next comes first. */
-  [Symbol.iterator](): IterableIterator<Lane> {
-    return this.#lanes.values();
+  /** The queue whose turn is next comes first. */
+  [Symbol.iterator](): IterableIterator<TopicQueue> {
+    return this.#queues.values();
   }
 
-  of(topic: string): Lane | undefined {
-    return this.#lanes.get(topic);
+  of(topic: string): TopicQueue | undefined {
+    return this.#queues.get(topic);
   }
 
-  add(posting: Posting): Lane {
+  add(posting: Posting): TopicQueue {
     const { topic } = posting;
-    const lane = this.#lanes.get(topic) ?? new Lane(topic, this.#count);
-    this.#lanes.set(topic, lane);
-    lane.add(posting);
-    return lane;
+    const queue = this.#queues.get(topic) ?? new TopicQueue(topic, this.#count);
+    this.#queues.set(topic, queue);
+    queue.add(posting);
+    return queue;
   }
 
   /** It had its turn: the next one is behind those of the other topics. */
-  turn(lane: Lane): void {
+  turn(queue: TopicQueue): void {
     // Unless all was given up meanwhile.
-    if (this.#lanes.get(lane.topic) !== lane) return;
-    this.#lanes.delete(lane.topic);
-    this.#lanes.set(lane.topic, lane);
-    this.forgetEmpty(lane.topic);
+    if (this.#queues.get(queue.topic) !== queue) return;
+    this.#queues.delete(queue.topic);
+    this.#queues.set(queue.topic, queue);
+    this.forgetEmpty(queue.topic);
   }
 
-  /** Forgets a lane that nothing waits in. */
+  /** Forgets a queue that nothing waits in. */
   forgetEmpty(topic: string): void {
-    const lane = this.#lanes.get(topic);
-    if (lane === undefined || lane.first !== undefined || lane.scout !== null) return;
-    lane.stopTimer();
-    this.#lanes.delete(topic);
+    const queue = this.#queues.get(topic);
+    if (queue === undefined || queue.first !== undefined || queue.probe !== null) return;
+    queue.stopTimer();
+    this.#queues.delete(topic);
   }
 
   stopTimers(): void {
-    for (const lane of this) lane.stopTimer();
+    for (const queue of this) queue.stopTimer();
   }
 
   clear(): void {
     this.stopTimers();
-    this.#lanes.clear();
+    this.#queues.clear();
     this.#size = 0;
     this.#bytes = 0;
   }

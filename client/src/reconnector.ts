@@ -11,7 +11,7 @@ import { type Closure, type ConnectionState, closure, type StateCode } from './s
 /** Longest time that a server may keep the client away with `Retry-After`, in milliseconds. */
 const maxRetryAfterMs = 600_000;
 
-export interface LinkListener {
+export interface ReconnectorListener {
   /** A new connection is open. While a move is under way it is the second one. */
   onOpen(): void;
   /** From now on publications belong on this connection: its node has introduced itself, and the one before it is lost. */
@@ -31,7 +31,7 @@ export interface LinkListener {
   onState(state: ConnectionState): void;
 }
 
-export interface LinkSettings extends ConnectionSettings {
+export interface ReconnectorSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
   /** How long the most impatient of what needs a connection waits for it, in milliseconds; infinite if nothing does. */
   readonly patienceMs: () => number;
@@ -45,9 +45,9 @@ type Page = {
   removeEventListener?(name: PageEvent, listener: () => void): void;
 };
 
-export class Link {
-  readonly #settings: LinkSettings;
-  readonly #listener: LinkListener;
+export class Reconnector {
+  readonly #settings: ReconnectorSettings;
+  readonly #listener: ReconnectorListener;
   #state: ConnectionState = { name: 'disconnected', ...withoutEnd(closure('notConnected')) };
   #connection: Connection | null = null;
   #handover: Handover | null = null;
@@ -62,14 +62,14 @@ export class Link {
   #lastEnd: Closure | null = null;
   /** Since when the attempt under way lasts. */
   #dialedAtMs = 0;
-  /** Whether {@link LinkListener.onTrouble} is not to be called any more. */
+  /** Whether {@link ReconnectorListener.onTrouble} is not to be called any more. */
   #isTroubleKnown = false;
   /** Whether the page is in the back/forward cache, or about to go. */
   #isHidden = false;
   #connectedAt: number | null = null;
   #closing: Promise<unknown> = Promise.resolve();
 
-  constructor(settings: LinkSettings, listener: LinkListener) {
+  constructor(settings: ReconnectorSettings, listener: ReconnectorListener) {
     this.#settings = settings;
     this.#listener = listener;
   }

@@ -1,7 +1,7 @@
 /** What comes twice, too late, or not at all. */
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
-import { Line, maxLaggingAnswers } from './line.js';
+import { Cursor, maxLaggingAnswers } from './cursor.js';
 
 function at(offset: number, epoch = 'e'): Position {
   return { epoch, offset };
@@ -14,7 +14,7 @@ function items(first: number, last: number): Item[] {
 
 function start(offset = 0, maxHeld = 100) {
   const heard: unknown[] = [];
-  const line = new Line(maxHeld, {
+  const cursor = new Cursor(maxHeld, {
     onItems: (list, position) => {
       for (const [index, item] of list.entries()) {
         if (position !== null && 'data' in item) expect(item.data).toBe(position.offset + index);
@@ -24,12 +24,12 @@ function start(offset = 0, maxHeld = 100) {
     onGap: (reason, position) => heard.push(`${reason} ${position.offset}`),
     onReset: (position) => heard.push(`reset ${position.epoch} ${position.offset}`),
   });
-  line.onSubscribed(subscribed(at(offset)), null);
+  cursor.onSubscribed(subscribed(at(offset)), null);
   return {
     heard,
-    line,
+    cursor,
     push: (first: number, last = first, epoch = 'e') =>
-      line.onPublications({ position: at(first, epoch), items: items(first, last) }),
+      cursor.onPublications({ position: at(first, epoch), items: items(first, last) }),
   };
 }
 
@@ -43,39 +43,39 @@ function history(head: number, first: number | null, last = 0, { recovered = tru
 }
 
 it('holds what comes behind a hole until it is filled', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(1);
   push(6, 7);
   push(4);
   expect(heard).toEqual([1]);
-  expect(line.hasHole).toBe(true);
-  line.onHistory(history(7, 2, 3), at(1));
+  expect(cursor.hasHole).toBe(true);
+  cursor.onHistory(history(7, 2, 3), at(1));
   expect(heard).toEqual([1, 2, 3, 4]);
-  expect(line.hasHole).toBe(true);
-  line.onHistory(history(9, 5, 8), at(4));
+  expect(cursor.hasHole).toBe(true);
+  cursor.onHistory(history(9, 5, 8), at(4));
   expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-  expect(line.hasHole).toBe(false);
+  expect(cursor.hasHole).toBe(false);
 });
 
 it('tells once what history no longer has', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(8);
-  line.onHistory(history(8, 5, 6, { recovered: false }), at(0));
+  cursor.onHistory(history(8, 5, 6, { recovered: false }), at(0));
   expect(heard).toEqual(['history 4', 5, 6]);
-  line.onHistory(history(8, 7, 8), at(6));
+  cursor.onHistory(history(8, 7, 8), at(6));
   expect(heard).toEqual(['history 4', 5, 6, 7, 8]);
 });
 
 it('goes on with what it holds if history has lost what is missing, or cannot be had', () => {
   for (const end of [
-    (line: Line) => line.onHistory(history(8, null, 0, { recovered: false }), at(0)),
-    (line: Line) => line.giveUp(),
+    (cursor: Cursor) => cursor.onHistory(history(8, null, 0, { recovered: false }), at(0)),
+    (cursor: Cursor) => cursor.giveUp(),
   ]) {
-    const { heard, push, line } = start();
+    const { heard, push, cursor } = start();
     push(7, 8);
-    end(line);
+    end(cursor);
     expect(heard).toEqual(['history 6', 7, 8]);
-    expect(line.hasHole).toBe(false);
+    expect(cursor.hasHole).toBe(false);
   }
 });
 
@@ -83,31 +83,31 @@ it.each([
   ['an empty page that is marked recovered', history(0, null)],
   ['an answer that ends before what is missing', history(5, null, 0, { recovered: false })],
 ])('asks again after %s: the node lags', (_, answer) => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(7, 8);
-  for (let times = 1; times < maxLaggingAnswers; times++) expect(line.onHistory(answer, at(0))).toBe(false);
+  for (let times = 1; times < maxLaggingAnswers; times++) expect(cursor.onHistory(answer, at(0))).toBe(false);
   expect(heard).toEqual([]);
-  expect(line.hasHole).toBe(true);
-  expect(line.onHistory(history(8, 1, 8), at(0))).toBe(true);
+  expect(cursor.hasHole).toBe(true);
+  expect(cursor.onHistory(history(8, 1, 8), at(0))).toBe(true);
   expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
 it('asks again after an answer from before what was seen', () => {
-  const { heard, push, line } = start(41);
+  const { heard, push, cursor } = start(41);
   push(44);
-  expect(line.onHistory(history(30, null, 0, { recovered: false }), at(41))).toBe(false);
-  expect(line.onHistory(history(44, 42, 44), at(41))).toBe(true);
+  expect(cursor.onHistory(history(30, null, 0, { recovered: false }), at(41))).toBe(false);
+  expect(cursor.onHistory(history(44, 42, 44), at(41))).toBe(true);
   expect(heard).toEqual([42, 43, 44]);
 });
 
 it('takes a node that lags for too long at its word: Redis has lost what is missing, and uses its offsets again', () => {
-  const { heard, push, line } = start(41);
+  const { heard, push, cursor } = start(41);
   push(46);
   const lags = (since: Position, times: number): boolean[] =>
-    Array.from({ length: times }, () => line.onHistory(history(40, null), since));
+    Array.from({ length: times }, () => cursor.onHistory(history(40, null), since));
   expect(lags(at(41), maxLaggingAnswers - 1)).not.toContain(true);
   // What brings something begins the count again.
-  line.onHistory(history(43, 42, 43), at(41));
+  cursor.onHistory(history(43, 42, 43), at(41));
   expect(lags(at(43), maxLaggingAnswers - 1)).not.toContain(true);
   expect(heard).toEqual([42, 43]);
   expect(lags(at(43), 1)).toEqual([true]);
@@ -117,95 +117,96 @@ it('takes a node that lags for too long at its word: Redis has lost what is miss
 });
 
 it('skips no more than what is missing before what it holds', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(4, 5);
-  expect(line.onHistory(history(9, 8, 9, { recovered: false }), at(0))).toBe(true);
+  expect(cursor.onHistory(history(9, 8, 9, { recovered: false }), at(0))).toBe(true);
   expect(heard).toEqual(['history 3', 4, 5]);
-  expect(line.hasHole).toBe(true);
-  line.onHistory(history(9, 8, 9, { recovered: false }), at(5));
+  expect(cursor.hasHole).toBe(true);
+  cursor.onHistory(history(9, 8, 9, { recovered: false }), at(5));
   expect(heard).toEqual(['history 3', 4, 5, 'history 7', 8, 9]);
 });
 
 it('drops what is late of each epoch that it has left', () => {
-  const { heard, push, line } = start();
-  line.onReset(at(0, 'f'));
-  line.onReset(at(0, 'g'));
+  const { heard, push, cursor } = start();
+  cursor.onReset(at(0, 'f'));
+  cursor.onReset(at(0, 'g'));
   push(1, 1, 'e');
   push(1, 1, 'f');
   push(1, 1, 'g');
   expect(heard).toEqual(['reset f 0', 'reset g 0', 1]);
   // The connection that lagged is gone.
-  line.settle();
+  cursor.settle();
   push(1, 1, 'f');
   expect(heard).toEqual(['reset f 0', 'reset g 0', 1, 'reset f 0', 1]);
 });
 
 it('takes an answer that others have overtaken for what it is', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(3);
   push(1, 2);
-  line.onHistory(history(3, 1, 3), at(0));
-  line.onHistory(history(3, 2, 3, { recovered: false }), at(0));
+  cursor.onHistory(history(3, 1, 3), at(0));
+  cursor.onHistory(history(3, 2, 3, { recovered: false }), at(0));
   expect(heard).toEqual([1, 2, 3]);
 });
 
 it('goes on after the gap that the node tells of, once', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(1);
-  line.onGap(at(4));
-  line.onGap(at(4));
-  line.onGap(at(2));
+  cursor.onGap(at(4));
+  cursor.onGap(at(4));
+  cursor.onGap(at(2));
   push(4, 5);
   expect(heard).toEqual([1, 'node 4', 5]);
 });
 
 it('tells of a new epoch once, however it learns of it', () => {
   for (const learn of [
-    ({ line }: ReturnType<typeof start>) => line.onReset(at(2, 'f')),
-    ({ line }: ReturnType<typeof start>) => line.onGap(at(2, 'f')),
-    ({ line }: ReturnType<typeof start>) => line.onSubscribed(subscribed(at(2, 'f')), at(1)),
-    ({ line }: ReturnType<typeof start>) => line.onHistory(history(2, 1, 2, { recovered: false, epoch: 'f' }), at(1)),
+    ({ cursor }: ReturnType<typeof start>) => cursor.onReset(at(2, 'f')),
+    ({ cursor }: ReturnType<typeof start>) => cursor.onGap(at(2, 'f')),
+    ({ cursor }: ReturnType<typeof start>) => cursor.onSubscribed(subscribed(at(2, 'f')), at(1)),
+    ({ cursor }: ReturnType<typeof start>) =>
+      cursor.onHistory(history(2, 1, 2, { recovered: false, epoch: 'f' }), at(1)),
     () => {},
   ]) {
     const each = start();
-    const { heard, push, line } = each;
+    const { heard, push, cursor } = each;
     push(1);
     push(5);
     learn(each);
     push(3, 4, 'f');
-    line.onReset(at(2, 'f'));
+    cursor.onReset(at(2, 'f'));
     // From another connection, whose node has not heard of it yet.
     push(2, 2);
-    line.onSubscribed(subscribed(at(7)), at(1));
+    cursor.onSubscribed(subscribed(at(7)), at(1));
     push(5, 5, 'f');
     expect(heard).toEqual([1, 'reset f 2', 3, 4, 5]);
   }
 });
 
 it('goes back to an epoch that a new connection insists on', () => {
-  const { heard, push, line } = start();
-  line.onReset(at(0, 'f'));
-  line.settle();
+  const { heard, push, cursor } = start();
+  cursor.onReset(at(0, 'f'));
+  cursor.settle();
   push(4);
   expect(heard).toEqual(['reset f 0', 'reset e 3', 4]);
 });
 
 it('takes a history that stands before what was seen for another one', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(1, 9);
-  line.onSubscribed(subscribed(at(4)), at(9));
+  cursor.onSubscribed(subscribed(at(4)), at(9));
   push(5);
   expect(heard.slice(9)).toEqual(['reset e 4', 5]);
 });
 
 it('sees from the answer to a subscribe what was missed', () => {
-  const { heard, push, line } = start();
+  const { heard, push, cursor } = start();
   push(1, 2);
-  line.onSubscribed(subscribed(at(4), true, items(3, 4)), at(2));
+  cursor.onSubscribed(subscribed(at(4), true, items(3, 4)), at(2));
   expect(heard).toEqual([1, 2, 3, 4]);
-  line.onSubscribed(subscribed(at(6)), at(4));
-  expect(line.hasHole).toBe(true);
-  line.onHistory(history(6, 5, 6), at(4));
+  cursor.onSubscribed(subscribed(at(6)), at(4));
+  expect(cursor.hasHole).toBe(true);
+  cursor.onHistory(history(6, 5, 6), at(4));
   expect(heard).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
@@ -214,41 +215,41 @@ it('takes the last value that a first subscription gets', () => {
   const fail = (): never => {
     throw new Error('There is nothing to tell.');
   };
-  const line = new Line(10, { onItems: (_items, position) => heard.push(position), onGap: fail, onReset: fail });
-  line.onSubscribed(subscribed(at(7), false, [{ data: 7 }]), null);
+  const cursor = new Cursor(10, { onItems: (_items, position) => heard.push(position), onGap: fail, onReset: fail });
+  cursor.onSubscribed(subscribed(at(7), false, [{ data: 7 }]), null);
   expect(heard).toEqual([at(7)]);
-  expect(line.position).toEqual(at(7));
+  expect(cursor.position).toEqual(at(7));
 });
 
 it('begins where the application knows it, and asks history for what came after that', () => {
-  const { heard, line, push } = start();
-  line.begin(at(3), at(6));
-  expect([line.hasHole, line.position]).toEqual([true, at(3)]);
+  const { heard, cursor, push } = start();
+  cursor.begin(at(3), at(6));
+  expect([cursor.hasHole, cursor.position]).toEqual([true, at(3)]);
   push(7);
-  line.know(at(9));
-  line.onHistory(history(9, 4, 6), at(3));
-  expect([heard, line.hasHole]).toEqual([[4, 5, 6, 7], true]);
-  line.onHistory(history(9, null), at(7));
-  expect([heard.at(-1), line.hasHole]).toEqual(['history 9', false]);
-  line.begin(at(3, 'd'), at(6));
-  expect([heard.at(-1), line.hasHole, line.position]).toEqual(['reset e 6', false, at(6)]);
+  cursor.know(at(9));
+  cursor.onHistory(history(9, 4, 6), at(3));
+  expect([heard, cursor.hasHole]).toEqual([[4, 5, 6, 7], true]);
+  cursor.onHistory(history(9, null), at(7));
+  expect([heard.at(-1), cursor.hasHole]).toEqual(['history 9', false]);
+  cursor.begin(at(3, 'd'), at(6));
+  expect([heard.at(-1), cursor.hasHole, cursor.position]).toEqual(['reset e 6', false, at(6)]);
 });
 
 it('has history confirm a position ahead of what is known', () => {
-  const { heard, line, push } = start();
-  line.begin(at(8), at(6));
-  expect(line.hasHole).toBe(true);
-  expect(line.onHistory(history(7, null), at(8))).toBe(false);
-  expect(line.onHistory(history(8, null), at(8))).toBe(true);
-  expect(line.hasHole).toBe(false);
-  line.begin(at(8), at(6));
+  const { heard, cursor, push } = start();
+  cursor.begin(at(8), at(6));
+  expect(cursor.hasHole).toBe(true);
+  expect(cursor.onHistory(history(7, null), at(8))).toBe(false);
+  expect(cursor.onHistory(history(8, null), at(8))).toBe(true);
+  expect(cursor.hasHole).toBe(false);
+  cursor.begin(at(8), at(6));
   push(7, 8);
-  expect(line.hasHole).toBe(false);
-  line.begin(at(8), at(6));
+  expect(cursor.hasHole).toBe(false);
+  cursor.begin(at(8), at(6));
   for (let answer = 1; answer < maxLaggingAnswers; answer++) {
-    expect(line.onHistory(history(6, null), at(8))).toBe(false);
+    expect(cursor.onHistory(history(6, null), at(8))).toBe(false);
   }
   expect(heard).toEqual([]);
-  expect(line.onHistory(history(6, null), at(8))).toBe(true);
+  expect(cursor.onHistory(history(6, null), at(8))).toBe(true);
   expect(heard).toEqual(['reset e 6']);
 });

@@ -7,14 +7,14 @@ import type { Connection } from './connection.js';
 import type { DebugLog } from './debug-log.js';
 import { ConnectionError, DataError, FanfareError, ReplyError, timedOut } from './errors.js';
 import { outgoing } from './frames.js';
-import { type Lane, Lanes } from './lanes.js';
 import type { Levels } from './levels.js';
 import type { Limits } from './options.js';
 import type { Pacer } from './pacer.js';
 import { Posting } from './posting.js';
 import type { Answer, Requests } from './requests.js';
+import { type TopicQueue, TopicQueues } from './topic-queues.js';
 
-export interface OutboxSettings extends Limits {
+export interface PublishQueueSettings extends Limits {
   readonly codec: ClientCodec;
   readonly requests: Requests;
   readonly levels: Levels;
@@ -42,18 +42,18 @@ const sendsToAnswer = 8;
 /** Makes the error of a publication that is given up. */
 export type Failure = (posting: Posting) => FanfareError;
 
-export class Outbox {
-  readonly #settings: OutboxSettings;
+export class PublishQueue {
+  readonly #settings: PublishQueueSettings;
   /** Where publications leave: it is up, and its node has said how long a frame may be. */
   #connection: Connection | null = null;
   /** Whether publications wait because they are about to leave on another connection. */
   #isPaused = false;
-  readonly #lanes = new Lanes();
+  readonly #queues = new TopicQueues();
   /** All publications that a caller waits for. */
   readonly #unsettled = new Set<Posting>();
   /** Those of them that are sent and unanswered. */
-  readonly #flying = new Set<Posting>();
-  #flyingBytes = 0;
+  readonly #unanswered = new Set<Posting>();
+  #unansweredBytes = 0;
   #isRunPlanned = false;
   /** Until the pace allows the next one. */
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -69,7 +69,7 @@ export class Outbox {
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
   #onEmpty: Array<() => void> = [];
 
-  constructor(settings: OutboxSettings) {
+  constructor(settings: PublishQueueSettings) {
     this.#settings = settings;
   }
 
@@ -84,7 +84,7 @@ export class Outbox {
   resume(connection: Connection): void {
     this.#use(connection);
     this.#maxFrameBytes = connection.maxFrameBytes;
-    this.#lanes.stopTimers();
+    this.#queues.stopTimers();
     this.#run();
   }
 
@@ -97,7 +97,7 @@ export class Outbox {
   whenQuiet(timeoutMs: number, onQuiet: () => void): void {
     this.#onQuiet = onQuiet;
     this.#quietTimer = setTimeout(onQuiet, timeoutMs);
-    this.#tellIfQuiet();
+    this.#notifyIfQuiet();
   }
 
   /** They go on leaving where they did. */
@@ -130,9 +130,9 @@ export class Outbox {
     if (error !== null) throw error;
     posting.outgoing = encoded;
     posting.order = ++this.#lastOrder;
-    const isHeld = this.#isPaused || this.#lanes.of(posting.topic) !== undefined || !this.#hasRoom(encoded.bytes);
+    const isHeld = this.#isPaused || this.#queues.of(posting.topic) !== undefined || !this.#hasRoom(encoded.bytes);
     if (this.#connection !== null && !isHeld) return this.#send(posting, this.#connection);
-    this.#lanes.add(posting);
+    this.#queues.add(posting);
   }
 
   /** As {@link post}, without an answer. `onRefused` is called if it turns out later that it cannot be sent. */
@@ -165,11 +165,11 @@ export class Outbox {
     const { topic, connection, outgoing } = posting;
     const error = why(posting);
     if (outgoing !== null) connection?.remove(outgoing);
-    const lane = this.#lanes.of(topic);
-    lane?.remove(posting);
-    if (lane?.scout === posting) lane.scout = null;
+    const queue = this.#queues.of(topic);
+    queue?.remove(posting);
+    if (queue?.probe === posting) queue.probe = null;
     this.#settle(posting, error);
-    this.#lanes.forgetEmpty(topic);
+    this.#queues.forgetEmpty(topic);
     this.#run();
   }
 
@@ -177,17 +177,17 @@ export class Outbox {
   failAll(why: Failure): void {
     this.#use(null);
     this.#maxFrameBytes = null;
-    this.#lanes.clear();
+    this.#queues.clear();
     clearTimeout(this.#timer);
     for (const posting of this.#unsettled) this.fail(posting, why);
-    this.#tellIfEmpty();
+    this.#notifyIfEmpty();
   }
 
   /** Resolves once nothing waits any more. */
   empty(): Promise<void> {
     return new Promise((resolve) => {
       this.#onEmpty.push(resolve);
-      this.#tellIfEmpty();
+      this.#notifyIfEmpty();
     });
   }
 
@@ -224,12 +224,12 @@ export class Outbox {
   #full(topic: string, bytes: number): FanfareError | null {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
     const connection = this.#connection;
-    const total = this.#lanes.bytes + bytes;
+    const total = this.#queues.bytes + bytes;
     // What waits for its turn will leave; what waits for a connection, or behind a failure, may not.
-    const isStuck = !this.#isPaused && this.#lanes.of(topic)?.setback === 'failure';
+    const isStuck = !this.#isPaused && this.#queues.of(topic)?.setback === 'failure';
     const isFull =
       connection === null || isStuck
-        ? this.#lanes.size >= maxQueuedPublications || total > maxQueuedBytes
+        ? this.#queues.size >= maxQueuedPublications || total > maxQueuedBytes
         : connection.unsentBytes + total > maxUnsentBytes;
     return isFull ? new FanfareError('queueFull') : null;
   }
@@ -252,18 +252,18 @@ export class Outbox {
       posting.weight = 1 + this.#unprovenSends;
       this.#unprovenSends = 0;
       if (doubt === undefined) posting.sentAt = performance.now();
-      this.#flying.add(posting);
-      this.#flyingBytes += command.bytes;
+      this.#unanswered.add(posting);
+      this.#unansweredBytes += command.bytes;
     }
     this.#settings.debug.sent({ type: 'publish', id, topic: posting.topic });
     connection.post(command);
   }
 
   #hasRoom(bytes: number): boolean {
-    if (this.#flyingBytes > 0 && this.#flyingBytes + bytes > this.#settings.maxInFlightBytes) return false;
+    if (this.#unansweredBytes > 0 && this.#unansweredBytes + bytes > this.#settings.maxInFlightBytes) return false;
     const { pacer } = this.#settings;
     // No answer will report the progress of the node with them.
-    if (this.#flying.size === 0) this.#forgetSends();
+    if (this.#unanswered.size === 0) this.#forgetSends();
     const { delayMs } = pacer;
     if (delayMs <= 0) return true;
     // An infinite delay ends with an answer.
@@ -280,19 +280,19 @@ export class Outbox {
   }
 
   /** It is answered, or will not be (null). Where there is room again, what waits for it goes on: not one by one, but in frames. */
-  #land(posting: Posting, answer: Answer | null): void {
-    if (!this.#flying.delete(posting)) return;
+  #endAttempt(posting: Posting, answer: Answer | null): void {
+    if (!this.#unanswered.delete(posting)) return;
     const { pacer, maxInFlightBytes } = this.#settings;
     const { weight } = posting;
-    this.#flyingBytes -= posting.outgoing?.bytes ?? 0;
+    this.#unansweredBytes -= posting.outgoing?.bytes ?? 0;
     if (answer === null || (answer instanceof FanfareError && !(answer instanceof ReplyError))) pacer.forget(weight);
     else if (answer instanceof ReplyError && answer.code === 'rateLimited') {
       pacer.answered(weight - 1);
       pacer.refused(answer.retryAfterMs);
       this.#limited = answer;
     } else pacer.answered(weight);
-    const isHungry = pacer.isHungry && this.#flyingBytes <= maxInFlightBytes / 2;
-    if (this.#lanes.size === 0 || this.#isRunPlanned || !isHungry) return;
+    const wantsMore = pacer.wantsMore && this.#unansweredBytes <= maxInFlightBytes / 2;
+    if (this.#queues.size === 0 || this.#isRunPlanned || !wantsMore) return;
     this.#isRunPlanned = true;
     queueMicrotask(() => {
       this.#isRunPlanned = false;
@@ -302,25 +302,25 @@ export class Outbox {
 
   readonly #onAnswer = (posting: Posting, answer: Answer): void => {
     const { topic } = posting;
-    const lane = this.#lanes.of(topic);
-    const isScout = lane?.scout === posting;
-    if (isScout) lane.scout = null;
-    this.#land(posting, answer);
+    const queue = this.#queues.of(topic);
+    const isProbe = queue?.probe === posting;
+    if (isProbe) queue.probe = null;
+    this.#endAttempt(posting, answer);
     posting.connection = null;
     const isFailed = answer instanceof FanfareError;
     if (isFailed) this.#retry(posting, answer);
     else {
       if (answer.type === 'published') this.#settings.levels.learn(topic, answer.position !== null);
-      if (isScout) {
-        lane.setback = 'none';
-        lane.failures = 0;
+      if (isProbe) {
+        queue.setback = 'none';
+        queue.failures = 0;
       }
       this.#settle(posting, answer);
     }
-    this.#lanes.forgetEmpty(topic);
-    // That there is room again is no reason yet: see #land.
-    if (isScout || isFailed) this.#run();
-    this.#tellIfQuiet();
+    this.#queues.forgetEmpty(topic);
+    // That there is room again is no reason yet: see #endAttempt.
+    if (isProbe || isFailed) this.#run();
+    this.#notifyIfQuiet();
   };
 
   #retry(posting: Posting, refusal: FanfareError): void {
@@ -333,23 +333,23 @@ export class Outbox {
     if (posting.isSend) return this.#settle(posting, refusal);
     if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
     posting.refusal = refusal;
-    const lane = this.#lanes.add(posting);
+    const queue = this.#queues.add(posting);
     // What the rate refused has its time from the pacer.
     if (refusal.code === 'rateLimited') {
-      if (lane.setback === 'none') lane.setback = 'rate';
+      if (queue.setback === 'none') queue.setback = 'rate';
       return;
     }
-    lane.setback = 'failure';
+    queue.setback = 'failure';
     // After a lost connection the next one is waited for.
-    if (isRefused && lane.scout === null) this.#planRun(lane);
+    if (isRefused && queue.probe === null) this.#planRun(queue);
   }
 
-  #planRun(lane: Lane): void {
-    if (lane.timer !== undefined) return;
-    const most = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** lane.failures);
-    lane.failures++;
-    lane.timer = setTimeout(() => {
-      lane.timer = undefined;
+  #planRun(queue: TopicQueue): void {
+    if (queue.timer !== undefined) return;
+    const most = Math.min(retryMaxDelayMs, retryBaseDelayMs * 2 ** queue.failures);
+    queue.failures++;
+    queue.timer = setTimeout(() => {
+      queue.timer = undefined;
       this.#run();
     }, this.#settings.random() * most);
   }
@@ -358,20 +358,20 @@ export class Outbox {
   #run(): void {
     const connection = this.#connection;
     if (connection !== null && !this.#isPaused) {
-      for (const lane of this.#lanes) {
-        const { first: posting } = lane;
-        if (lane.timer !== undefined || lane.scout !== null || posting === undefined) continue;
+      for (const queue of this.#queues) {
+        const { first: posting } = queue;
+        if (queue.timer !== undefined || queue.probe !== null || posting === undefined) continue;
         if (!this.#hasRoom(posting.outgoing?.bytes ?? 0)) break;
-        lane.remove(posting);
+        queue.remove(posting);
         if (this.#isOverdue(posting)) this.#settle(posting, posting.doubt as FanfareError);
         else {
           this.#send(posting, connection);
-          if (lane.setback !== 'none' && this.#flying.has(posting)) lane.scout = posting;
+          if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;
         }
-        this.#lanes.turn(lane);
+        this.#queues.turn(queue);
       }
     }
-    this.#tellIfEmpty();
+    this.#notifyIfEmpty();
   }
 
   /** True if it may have been published and the broker can no longer recognize a repetition. */
@@ -385,22 +385,22 @@ export class Outbox {
     posting.isSettled = true;
     clearTimeout(posting.timer);
     this.#unsettled.delete(posting);
-    this.#land(posting, null);
+    this.#endAttempt(posting, null);
     if (posting.id !== null) this.#settings.requests.delete(posting.id);
     posting.settle(answer);
-    this.#tellIfQuiet();
+    this.#notifyIfQuiet();
   }
 
-  #tellIfQuiet(): void {
-    if (this.#flying.size > 0 || this.#onQuiet === null) return;
+  #notifyIfQuiet(): void {
+    if (this.#unanswered.size > 0 || this.#onQuiet === null) return;
     const onQuiet = this.#onQuiet;
     this.#onQuiet = null;
     clearTimeout(this.#quietTimer);
     onQuiet();
   }
 
-  #tellIfEmpty(): void {
-    if (this.#lanes.size > 0) return;
+  #notifyIfEmpty(): void {
+    if (this.#queues.size > 0) return;
     for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
 }
