@@ -104,7 +104,7 @@ async function carryOutLevels(options: LevelsOptions, jsonFile: string | null): 
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options, samples };
     await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);
   }
-  // What was lost or doubled says nothing.
+  // A sample with losses or duplicates is invalid.
   if (samples.some(({ complaint }) => complaint !== null)) process.exitCode = 1;
 }
 

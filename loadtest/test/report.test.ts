@@ -215,7 +215,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
       expect(names.filter((name) => name.startsWith('INVALID: raw'))).not.toEqual([]);
       expect(await figure.locator('.notes li').allTextContents()).toEqual([
         '100 subscribers, fanfare: 1 of 2 rounds left out, invalid.',
-        '1000 subscribers, raw: INVALID; the figures say nothing (see the complaints above).',
+        '1000 subscribers, raw: INVALID. Do not use the figures; see the warnings above.',
       ]);
     }
   });
@@ -282,9 +282,9 @@ describe('a result file', () => {
 
 describe('the words of it', () => {
   it.each([
-    [[], 'Say which result files: npm run loadtest -- report result.json --html report.html.'],
-    [['r.json'], 'Say where the page goes: npm run loadtest -- report result.json --html report.html.'],
-    [['r.json', '--json', 'x'], 'There is no option --json here, only --html, --help.'],
+    [[], 'Name the result files, for example: npm run loadtest -- report result.json --html report.html.'],
+    [['r.json'], 'Name the page with --html, for example: npm run loadtest -- report result.json --html report.html.'],
+    [['r.json', '--json', 'x'], 'Unknown option --json.'],
   ])('refuse report %j', (args, sentence) => {
     expect(() => parseReport(args)).toThrow(sentence);
   });

@@ -34,7 +34,7 @@ function section(comparison: Comparison): string {
   return `### ${title}\n\n${about}\n\n${comparison.name === 'storm' ? stormTable(comparison) : costTable(comparison)}`;
 }
 
-/** CPU time that a delivery took, in µs; null where the run says nothing. */
+/** CPU time of a delivery, in µs; null if the run is invalid. */
 export function costOf({ serverCpuUs, redisCpuUs, deliveries, complaints }: LoadResult): number | null {
   if (serverCpuUs === null || deliveries === 0 || complaints.length > 0) return null;
   return (serverCpuUs + (redisCpuUs ?? 0)) / deliveries;
@@ -145,7 +145,7 @@ function idleSection(idle: readonly IdleSample[]): string {
   )}`;
 }
 
-/** Without columns that say nothing: about a server that is not among these, or a Redis that there is not. */
+/** Without columns for servers that are missing, or for Redis if there is none. */
 function tableOfFilled(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const isFilled = (_: string, column: number): boolean => rows.some((row) => row[column] !== '');
   return markdownTable(

@@ -47,7 +47,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
     const { seconds } = options;
     const lasting = runs.map((run) => (seconds === null ? run : { ...run, workload: { ...run.workload, seconds } }));
     const names = all.filter(isWanted);
-    // What is missing was told.
+    // A missing server was already reported.
     if (names.length === 0) continue;
     const results: Comparison['results'][number][] = [];
     for (let round = 1; round <= options.rounds; round++) {

@@ -3,7 +3,7 @@ import { median } from '@fanfare/kit/median';
 
 export interface Estimate {
   readonly median: number;
-  /** {@link coverageOf} says how sure it is that the true median lies between them. */
+  /** {@link coverageOf} returns the probability that the true median is between them. */
   readonly low: number;
   readonly high: number;
 }
@@ -18,7 +18,7 @@ export function estimate(values: readonly number[]): Estimate | null {
   return { median: median(values), low: sorted[left] as number, high: sorted.at(-1 - left) as number };
 }
 
-/** How likely the interval of so many values holds the true median, whatever they are distributed like. */
+/** The probability that the interval of this many values contains the true median, for any distribution. */
 export function coverageOf(values: number): number {
   return coverage(values, leftOut(values));
 }

@@ -1,6 +1,6 @@
 /**
  * Plain ioredis with the thinnest socket in front: what publications cost that cross Redis one by one. Its sockets are those of
- * the raw server (raw-server.ts): a subscriber's path says its topics, a published message begins with its topic. Each is one
+ * the raw server (raw-server.ts): a subscriber's path has its topics, a published message begins with its topic. Each is one
  * `publish` of ioredis with automatic pipelines, and what Redis sends comes as `messageBuffer`, the cheapest of its events.
  *
  * Argument: the URL of Redis.

@@ -14,14 +14,14 @@ const pollIntervalMs = 10;
 export interface ProgramOptions {
   /** As it is called. */
   readonly name: string;
-  /** What its configuration file says, in a folder of its own. */
+  /** The content of its configuration file, which has its own folder. */
   configuration(folder: string): string;
   args(configurationFile: string): readonly string[];
   /** Where clients connect. */
   readonly port: number;
 }
 
-/** Null where it is not installed. Daemons stand in folders that a user's PATH may lack. */
+/** Null if it is not installed. Daemons are in folders that the PATH of a user may lack. */
 export async function findProgram(name: string): Promise<string | null> {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin'];
   for (const folder of folders) {

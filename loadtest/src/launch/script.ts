@@ -1,4 +1,4 @@
-/** Servers that are a script of ours, run by Node: each says in one line on which port it listens. */
+/** Servers that are our own programs for Node. Each prints its port in one line. */
 import { fileURLToPath } from 'node:url';
 import { Child } from '@fanfare/local-cluster';
 import type { ServerProcess } from './node-deployment.js';

@@ -1,5 +1,5 @@
 /**
- * Socket.IO as its documentation tells to set it up for many connections: WebSocket only, topics are rooms, nodes behind the Redis
+ * Socket.IO as its documentation recommends for many connections: WebSocket only, topics are rooms, nodes behind the Redis
  * adapter, also where there is one: that is the deployment people have. ws finds its native addon (bufferutil), and the request
  * that a connection began with is let go of ("Performance tuning", "Memory usage"). Data is a string: a Buffer would be a frame of
  * its own behind the event's.

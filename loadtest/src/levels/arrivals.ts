@@ -13,7 +13,7 @@ export class Arrivals {
     this.#next = Array.from({ length: topics }, (_, topic) => topic);
   }
 
-  /** A publication's stamp stands at `bytes[stampAt]`. */
+  /** The stamp of a publication is at `bytes[stampAt]`. */
   record(bytes: Uint8Array, stampAt: number): void {
     const sequence = readSequence(bytes, stampAt);
     const topic = sequence % this.#next.length;
@@ -26,7 +26,7 @@ export class Arrivals {
     this.inOrder++;
   }
 
-  /** What is wrong, in a few words; null where each of so many publications has come, once and in order. */
+  /** What is wrong, in a few words; null if every publication arrived once and in order. */
   complain(sent: number): string | null {
     if (this.inOrder === sent && this.wrong === 0) return null;
     return `${this.inOrder} of ${sent} came in order, and ${this.wrong} out of order or twice`;

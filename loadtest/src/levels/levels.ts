@@ -1,5 +1,5 @@
 /**
- * The scenario `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, beside plain
+ * The scenario `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, compared with plain
  * PUBLISH and SUBSCRIBE. Taken in turns, so that what disturbs the machine disturbs all of them.
  */
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
@@ -30,7 +30,7 @@ export interface LevelsSample {
   readonly lateShare: number;
   /** How late the latest 1 % of bursts left. */
   readonly slipP99Us: number;
-  /** Why the sample says nothing; null where all came, once and in order, and was answered if that was asked for. */
+  /** Why the sample is invalid; null if all publications arrived once and in order, and were acknowledged if requested. */
   readonly complaint: string | null;
 }
 
@@ -41,7 +41,7 @@ export async function measureLevels(options: LevelsOptions, log: (line: string) 
   const samples: LevelsSample[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     for (const workload of options.workloads) {
-      // Whoever comes first in one round comes last in the next.
+      // The first of one round is the last of the next.
       const order = round % 2 === 1 ? options.candidates : options.candidates.toReversed();
       for (const candidate of order) {
         log(`round ${round} of ${options.rounds}: ${candidate}, ${describeWorkload(workload)}`);

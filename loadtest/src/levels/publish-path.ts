@@ -23,7 +23,7 @@ export interface PublishPath extends AsyncDisposable {
   /** Waits for what was published up to now. Answers what is wrong, in a few words; null where all has come, once and in order. */
   settle(): Promise<string | null>;
   readCpu(): Promise<Cpu>;
-  /** What the publisher uses of its CPU time to know when it is to publish, in nanoseconds; 0 where somebody else tells it. */
+  /** CPU time that the publisher uses to keep its schedule, in nanoseconds; 0 if another process keeps it. */
   measureClock(schedule: Schedule): Promise<number>;
 }
 

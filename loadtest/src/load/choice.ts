@@ -2,7 +2,7 @@
 import { streamsOf, topicOfStream, type Workload } from './workload.js';
 
 /**
- * How often a stream comes beside others: the same whichever generator process sends it, so that all of them together keep to the
+ * How often a stream occurs among others: the same whichever generator process sends it, so that all of them together keep to the
  * law. It is topics that are popular; streams of the same topic share that.
  */
 export function weightOf(stream: number, workload: Workload): number {

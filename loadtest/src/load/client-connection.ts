@@ -14,12 +14,12 @@ export interface ClientConnectionOptions {
   readonly encoding: 'msgpack' | 'json';
   readonly publicationBytes: number;
   readonly onPublication: (bytes: Uint8Array, stampAt: number) => void;
-  /** It was told that something is missing for good. */
+  /** A `gap` or `reset` event: publications are lost. */
   readonly onTold: () => void;
   readonly onFailure: (error: Error) => void;
   /** It was connected, and is not any more; it goes on trying. */
   readonly onCutOff?: (error: Error) => void;
-  /** How long it may take to stand, subscriptions included. */
+  /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;
 }
 
@@ -36,7 +36,7 @@ export class ClientConnection implements Member {
     const connection = new ClientConnection(options);
     const standing = connection.#client.connect().then(() => connection.subscribe(topics));
     try {
-      // The client itself goes on trying: a load that nobody serves is to be told.
+      // The client itself keeps trying, but a load without a server must be reported.
       await within(options.timeoutMs, standing, 'The typed client could not connect and subscribe');
       return connection;
     } catch (error) {

@@ -30,7 +30,7 @@ export interface ConnectionOptions {
   readonly onAcknowledged?: (publications: number) => void;
   /** The connection is lost or what it was asked is refused; called once, and not after {@link Connection.close}. */
   readonly onFailure: (error: Error) => void;
-  /** How long it may take to stand, subscriptions included. */
+  /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;
 }
 
@@ -50,16 +50,16 @@ export class Connection implements Events, Member {
     readonly reject: (error: Error) => void;
   } | null = null;
   #isUp = false;
-  #isStanding = false;
+  #isEstablished = false;
   #error: Error | null = null;
   #isGreeted = false;
 
-  /** Resolves once it stands and is subscribed to its topics, where it is a subscriber's. */
+  /** Resolves once it is connected, and subscribed if it is a subscriber. */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
     try {
-      await within(options.timeoutMs, connection.#stand(), 'The server did not answer');
-      connection.#isStanding = true;
+      await within(options.timeoutMs, connection.#establish(), 'The server did not answer');
+      connection.#isEstablished = true;
       return connection;
     } catch (error) {
       connection.close();
@@ -68,14 +68,14 @@ export class Connection implements Events, Member {
   }
 
   get isConnected(): boolean {
-    return this.#isStanding && !this.#hasEnded;
+    return this.#isEstablished && !this.#hasEnded;
   }
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
     const { protocol, target, localAddress, role } = options;
     const { port } = target;
-    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    // Only in URLs is an IPv6 address in brackets.
     const host = target.host.replace(/^\[(.*)\]$/, '$1');
     this.#read = protocol.reader(options.onPublication, this);
     this.#walker = protocol.transport(role) === 'websocket' ? new FrameWalker() : null;
@@ -138,7 +138,7 @@ export class Connection implements Events, Member {
   }
 
   comeBack(): Promise<never> {
-    return Promise.reject(new Error('A bare connection cannot come back: it is made anew.'));
+    return Promise.reject(new Error('A bare connection cannot reconnect: open a new one.'));
   }
 
   greeted(): void {
@@ -163,7 +163,7 @@ export class Connection implements Events, Member {
     this.#fail(new Error(`The server refused: ${reason}`));
   }
 
-  async #stand(): Promise<void> {
+  async #establish(): Promise<void> {
     const { protocol, target, role, topics } = this.#options;
     await this.#until(() => this.#isUp);
     const hello = protocol.hello(target.token);
@@ -263,7 +263,7 @@ export class Connection implements Events, Member {
     else if (opcode === opcodes.close) throw new Error(explainClose(bytes.subarray(start, end)));
   };
 
-  /** Whoever waits, or begins to wait later, is told why that is in vain. */
+  /** Rejects what waits now, or will wait later, with the cause. */
   #end(error: Error): void {
     this.#hasEnded = true;
     this.#error ??= error;
@@ -276,8 +276,8 @@ export class Connection implements Events, Member {
     if (this.#hasEnded) return;
     const isWaitedFor = this.#waiting !== null;
     this.#end(error);
-    // Before it stands, whoever opens it is told.
-    if (!isWaitedFor && this.#isStanding) this.#options.onFailure(error);
+    // Until it is established, `open` reports the error.
+    if (!isWaitedFor && this.#isEstablished) this.#options.onFailure(error);
   }
 }
 

@@ -13,7 +13,7 @@ export interface Deployment extends AsyncDisposable {
   readonly processes: readonly DeployedProcess[];
   /** `INFO stats` of the Redis that was started for it; null if there is none. */
   readonly readRedisStats: (() => Promise<string>) | null;
-  /** Where those that are Fanfare tell their metrics. */
+  /** URLs of the metrics of Fanfare's nodes. */
   readonly metricsUrls: readonly string[];
 }
 

@@ -5,7 +5,7 @@
 
 export const opcodes = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
-/** Takes one frame: its payload stands in `bytes[start, end)`, only until this returns. */
+/** Takes one frame. Its payload is in `bytes[start, end)`, and only until this returns. */
 export type FrameSink = (opcode: number, bytes: Uint8Array, start: number, end: number) => void;
 
 export class FrameWalker {

@@ -1,4 +1,4 @@
-/** Does something for each of many, with so many under way at once; the first error stops it. */
+/** Does something for each item, with a limited number at once. The first error stops it. */
 export async function forEachAtOnce<Item>(
   items: Iterable<Item>,
   atOnce: number,

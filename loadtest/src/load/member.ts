@@ -1,6 +1,6 @@
 /** A subscribing connection, as a shard sees it. */
 export interface Member {
-  /** Whether it gets what it has missed when it comes back, and so need not be made anew. */
+  /** Whether it recovers missed publications when it reconnects. Otherwise it is replaced by a new one. */
   readonly recovers: boolean;
   readonly isConnected: boolean;
   subscribe(topics: readonly string[]): Promise<void>;

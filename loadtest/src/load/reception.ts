@@ -6,7 +6,7 @@ import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs, readPlannedUs, readSequence, readStream } from '@fanfare/kit/stamp';
 import { streamsOf, topicsOfSubscriber, type Workload } from './workload.js';
 
-/** The subscriber does not know where the stream stands: the next number is as good as any. */
+/** The subscriber does not know the position of the stream: any next number is valid. */
 const unknown = -1;
 
 export interface ReceptionCounts {
@@ -34,7 +34,7 @@ export class Reception {
   #lost = 0;
   #repeated = 0;
   #foreign = 0;
-  /** In µs, of one delivery in so many. */
+  /** In µs, of a sample of the deliveries. */
   readonly latency = newHistogram();
   /** Whether latency is taken: not while warming up. */
   isMeasuring = false;
@@ -95,7 +95,7 @@ export class Reception {
     }
   }
 
-  /** Whether all have come, where so many of each stream were published. */
+  /** Whether all have arrived, given how many of each stream were published. */
   hasAll(published: Float64Array): boolean {
     for (const { next, cell } of this.#behind(published)) if (next[cell] !== unknown) return false;
     return true;

@@ -1,4 +1,4 @@
-/** Reading `result.json`: a file that is none is refused with one sentence. */
+/** Reads `result.json`. Any other file is refused with one sentence. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { type LoadResult, type ResultFile, resultFileSchema, resultVersion } from './result.js';

@@ -59,7 +59,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 
   if (workload.warmUpSeconds > 0) await run(workload.warmUpSeconds, false);
   const warm = await settle();
-  // What is read begins anew with each reading.
+  // Each reading resets the value.
   await readLoopLagP99Ms(deployment);
   const start = await readUsage(deployment, pids);
   const warmedUp = published.slice();

@@ -79,7 +79,7 @@ export interface SettleReport {
   /** Connections that broke, by why. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
-  /** Subscribing connections that should stand and do not. */
+  /** Subscribing connections that are not connected but should be. */
   readonly away: number;
 }
 
@@ -98,7 +98,7 @@ export class Shard {
   readonly #handshake: Histogram = newHistogram();
   readonly #back: Histogram = newHistogram();
   readonly #failures = new Map<string, number>();
-  /** Those that have been told to read nothing: that they are cut off is to be expected. */
+  /** Subscribers that stopped reading on purpose. The server is expected to disconnect them. */
   readonly #stalled = new Set<number>();
   #told = 0;
   #publishedCount = 0;
@@ -362,7 +362,7 @@ export class Shard {
     }
   }
 
-  /** Does something to one subscriber after the other, so many a second in all shards, several at once where one takes long. */
+  /** Does something to one subscriber after the other, at a rate over all shards; several at once if one takes long. */
   async #eachInTime(
     perSecond: number,
     startUs: number,

@@ -67,7 +67,7 @@ function parseInfo(info: string): ReadonlyMap<string, number> {
   return new Map([...info.matchAll(/^(\w+):([\d.]+)\r?$/gm)].map(([, name = '', value]) => [name, Number(value)]));
 }
 
-/** Of the node that lagged the most since this was read last; null where nobody tells. */
+/** Of the node that lagged most since the last reading; null if no node reports it. */
 export async function readLoopLagP99Ms({ metricsUrls }: Deployment): Promise<number | null> {
   const lags = await Promise.all(
     metricsUrls.map(async (url) => {

@@ -6,7 +6,7 @@ export type SubscriptionPlan =
   | { readonly name: 'all' }
   /** Each has one, in turn. */
   | { readonly name: 'one' }
-  /** Each has so many, spread over all of them. */
+  /** Each has this many, spread over all topics. */
   | { readonly name: 'some'; readonly topics: number };
 
 /** Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight 1 / n^exponent). */
@@ -16,9 +16,9 @@ export type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; read
 export type Disturbance =
   /** A share of the connections breaks at once and comes back as fast as it may. */
   | { readonly name: 'storm'; readonly atSeconds: number; readonly share: number }
-  /** Connections are replaced by new ones, so many a second. */
+  /** Connections are replaced by new ones, this many per second. */
   | { readonly name: 'churn'; readonly connectionsPerSecond: number }
-  /** Subscriptions are given up and made again, so many a second. */
+  /** Subscriptions end and start again, this many per second. */
   | { readonly name: 'resubscribe'; readonly subscriptionsPerSecond: number }
   /** A share of the connections reads nothing any more. */
   | { readonly name: 'stall'; readonly atSeconds: number; readonly share: number }

@@ -1,5 +1,5 @@
 /**
- * The script of the page: draws each chart that the page holds as JSON into its canvas, with Chart.js, which stands before it in
+ * The script of the page: draws each chart that the page holds as JSON into its canvas, with Chart.js, which the page contains before it in
  * the page. It runs in a browser, so it imports types only. Colors are those of the style sheet, light or dark.
  */
 import type { ChartDataset, ChartOptions, Plugin } from 'chart.js';
@@ -59,7 +59,7 @@ function datasetOf(series: Series, drawing: Drawing, colors: Colors): ChartDatas
     const data: (number | null)[] = drawing.categories.map(() => null);
     for (const { x, y } of series.points) data[x] = y;
     const backgroundColor = series.isValid ? color : `${color.slice(0, 7)}30`;
-    // Bars of a run stand together, also where there are few.
+    // Bars of a run are next to each other, even if there are few.
     const categoryPercentage = Math.min(0.8, 0.08 * drawing.series.length * drawing.categories.length);
     return { ...base, type: 'bar', data, backgroundColor, borderWidth: 2, categoryPercentage };
   }
@@ -68,13 +68,13 @@ function datasetOf(series: Series, drawing: Drawing, colors: Colors): ChartDatas
   if (drawing.shape === 'points') {
     return { ...base, ...hollow, type: 'scatter', data, pointRadius: 6, pointHoverRadius: 8, pointBorderWidth: 2 };
   }
-  // Markers tell lines apart where colors do not, and are few, so that they do not hide the line.
+  // Markers distinguish lines that colors do not. There are few of them, so that they do not hide the line.
   const each = series.points.length > 24 ? 12 : 1;
   const pointRadius = series.points.map((_, index) => (index % each === 0 ? 3.5 : 0));
   return { ...base, type: 'line', data, borderDash: dash, borderWidth: 2, pointRadius, pointHoverRadius: 6 };
 }
 
-/** Of 1 / (1 - p): as many digits as tell it from its neighbors. */
+/** Of 1 / (1 - p): as many digits as distinguish it from its neighbors. */
 function percentileLabel(value: number): string {
   const maximumSignificantDigits = Math.max(2, Math.ceil(Math.log10(value)) + 1);
   return `${(100 * (1 - 1 / value)).toLocaleString('en-US', { maximumSignificantDigits })} %`;

@@ -1,4 +1,4 @@
-/** What Fanfare says in either encoding. */
+/** Messages of Fanfare in both encodings. */
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Events } from './protocol.js';
 
@@ -17,7 +17,7 @@ export function readFanfareMessage(message: ServerMessage | null, events: Events
     case 'error':
       return events.refused(`${message.code}: ${message.message}`);
     default:
-      // A gap, a reset, an invitation to move: what is missing is counted, and this says nothing more.
+      // A gap, a reset, or an invitation to move. Missing publications are counted elsewhere.
       return;
   }
 }

@@ -11,7 +11,7 @@ const codec = new MsgpackClientCodec({
   encode(data) {
     const text = Buffer.from(String(data));
     const writer = new Writer();
-    // A string of up to 4 GiB: the header has one length whatever it says.
+    // A string of up to 4 GiB, so that the length of the header is fixed.
     writer.byte(0xdb);
     for (const shift of [24, 16, 8, 0]) writer.byte((text.length >>> shift) & 0xff);
     writer.copy(text);

@@ -21,7 +21,7 @@ const packets = {
 /** In a SUBACK, in a topic's place. */
 const refused = 0x80;
 
-/** Nothing is told apart by it: confirmations are only counted. */
+/** One id is enough, because confirmations are only counted. */
 const packetId = Buffer.from([0, 1]);
 
 export function mqtt(transport: Transport): Protocol {
@@ -35,7 +35,7 @@ export function mqtt(transport: Transport): Protocol {
     subscribe: (topics) => [
       packet(packets.subscribe, packetId, ...topics.map((topic) => Buffer.concat([word(topic), Buffer.from([0])]))),
     ],
-    // An UNSUBACK does not say for how many topics it is.
+    // An UNSUBACK does not contain its number of topics.
     unsubscribe: (topics) => topics.map((topic) => packet(packets.unsubscribe, packetId, word(topic))),
     publication(topic, publicationBytes) {
       const message = packet(packets.publish, word(topic), Buffer.from(blankData(publicationBytes)));
@@ -82,7 +82,7 @@ function word(text: string): Uint8Array {
   return Buffer.concat([Buffer.from([bytes.length >>> 8, bytes.length & 0xff]), bytes]);
 }
 
-/** Of the length that stands behind a packet's first byte. */
+/** Bytes of the length, which follows the first byte of a packet. */
 function lengthBytes(bytes: Uint8Array, start: number): number {
   let count = 1;
   while (((bytes[start + count] as number) & 0x80) !== 0) count++;

@@ -1,15 +1,15 @@
 /** How one kind of server is talked to: what a client sends, and where the publications are in what it gets. */
 
-/** Takes one publication: its stamp stands at `bytes[stampAt]`. */
+/** Takes one publication, with its stamp at `bytes[stampAt]`. */
 export type OnPublication = (bytes: Uint8Array, stampAt: number) => void;
 
-/** What a message of the server says besides publications. */
+/** Messages of the server other than publications. */
 export interface Events {
   /** It has accepted the connection. */
   greeted(): void;
-  /** It has made or ended so many subscriptions. */
+  /** The server has started or ended this many subscriptions. */
   confirmed(subscriptions: number): void;
-  /** It has taken in so many publications. */
+  /** The server has accepted this many publications. */
   acknowledged(publications: number): void;
   /** It wants this back: an answer to its ping, for example. */
   reply(message: Uint8Array): void;
@@ -17,10 +17,10 @@ export interface Events {
   refused(reason: string): void;
 }
 
-/** Reads one message, or, over TCP, what has come. It stands in `bytes[start, end)`, only until this returns. */
+/** Reads one message, or, over TCP, the bytes that arrived. They are in `bytes[start, end)`, and only until this returns. */
 export type Reader = (bytes: Uint8Array, start: number, end: number) => void;
 
-/** A publication ready to be sent, but for its stamp, which stands at `stampAt`. */
+/** A publication that is ready except for its stamp, at `stampAt`. */
 export interface PublicationTemplate {
   readonly message: Uint8Array;
   readonly stampAt: number;
@@ -39,13 +39,13 @@ export interface Protocol {
   readonly subprotocol: string | null;
   /** Where a subscriber of these topics, or a publisher to them, connects. */
   path(role: Role, topics: readonly string[]): string;
-  /** What is sent once the transport stands; the server then greets. Null: being connected is enough. */
+  /** Sent once the transport is connected; the server then greets. Null: no greeting is needed. */
   hello(token: string | null): Uint8Array | null;
   /** Messages that subscribe; the server confirms each topic. Null: being connected there is being subscribed. */
   subscribe(topics: readonly string[]): readonly Uint8Array[] | null;
   /** Messages that end subscriptions; the server confirms each topic. Null: it cannot be done. */
   unsubscribe(topics: readonly string[]): readonly Uint8Array[] | null;
-  /** The publication, with data of so many bytes, that no answer is expected to. */
+  /** A publication with this many bytes of data, which gets no reply. */
   publication(topic: string, publicationBytes: number): PublicationTemplate;
   /** A reader for one connection. */
   reader(onPublication: OnPublication, events: Events): Reader;

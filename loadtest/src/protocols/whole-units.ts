@@ -1,7 +1,7 @@
 /** For protocols whose units may be split anywhere by TCP, or by the WebSocket messages that carry them. */
 import type { Reader } from './protocol.js';
 
-/** How long the unit is that begins at `start`; null where what has come of it does not tell yet. */
+/** Length of the unit at `start`; null if too few of its bytes have arrived. */
 export type Measure = (bytes: Uint8Array, start: number, end: number) => number | null;
 
 /** A reader for one connection, that calls `take` with each whole unit, where it lies. */

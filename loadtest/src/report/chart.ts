@@ -20,7 +20,7 @@ export interface Point {
   /** Lowest and highest of the rounds, drawn as a whisker. */
   readonly low?: number;
   readonly high?: number;
-  /** What it is, where the series and the axes do not say it. */
+  /** An explanation, if the series and the axes need one. */
   readonly label?: string;
 }
 
@@ -30,9 +30,9 @@ export interface Series {
   readonly color: number;
   /** Which pattern of dashes; the same for the same run in a chart. */
   readonly dash: number;
-  /** How points look; `hollow` tells two kinds of points of one server apart. */
+  /** The look of the points; `hollow` distinguishes two kinds of points of one server. */
   readonly marks: 'none' | 'full' | 'hollow';
-  /** Invalid figures are drawn faint, and say so. */
+  /** Invalid figures are faint and labelled. */
   readonly isValid: boolean;
   readonly points: readonly Point[];
 }
@@ -55,7 +55,7 @@ export interface Chart {
   readonly marks: readonly Mark[];
 }
 
-/** A chart, and what stands around it on the page. */
+/** A chart with the text around it. */
 export interface Figure {
   readonly chart: Chart;
   /** What is seen, in one sentence or two. */

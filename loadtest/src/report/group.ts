@@ -7,7 +7,7 @@ export interface NamedResultFile extends ResultFile {
 
 export interface Group {
   readonly scenario: string;
-  /** The run: its label, and its file where the same run stands in several. */
+  /** The run: its label, and its file if several files contain the same run. */
   readonly run: string;
   readonly server: string;
   /** Those that are shown: the valid ones; all where none is valid. */
@@ -75,7 +75,7 @@ function groupOf(run: string, rounds: readonly LoadResult[], servers: readonly s
   };
 }
 
-/** The name of a line: the server, and the run where a chart shows several; an invalid one says so. */
+/** The name of a line: the server, and the run if a chart shows several. It marks invalid runs. */
 export function nameOf(group: Group, runs: readonly string[]): string {
   const name = runs.length > 1 ? `${group.server}, ${group.run}` : group.server;
   return group.isValid ? name : `INVALID: ${name}`;
@@ -84,9 +84,9 @@ export function nameOf(group: Group, runs: readonly string[]): string {
 /** What a reader of a chart has to know about the validity of what it shows. */
 export function notesOn(groups: readonly Group[]): readonly string[] {
   if (groups.every(({ isValid }) => !isValid))
-    return ['All of it is INVALID; the figures say nothing (see the complaints above).'];
+    return ['All results are INVALID. Do not use the figures; see the warnings above.'];
   return groups.flatMap(({ run, server, isValid, leftOut, rounds }) => {
-    if (!isValid) return [`${run}, ${server}: INVALID; the figures say nothing (see the complaints above).`];
+    if (!isValid) return [`${run}, ${server}: INVALID. Do not use the figures; see the warnings above.`];
     if (leftOut > 0) return [`${run}, ${server}: ${leftOut} of ${leftOut + rounds.length} rounds left out, invalid.`];
     return [];
   });

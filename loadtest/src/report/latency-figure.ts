@@ -7,7 +7,7 @@ import { nameOf, notesOn, type Section, unique } from './group.js';
 import { count, milliseconds } from './load-table.js';
 
 const pointsPerDecade = 12;
-/** More lines than this cannot be told apart: then each run has a chart of its own. */
+/** More lines than this are hard to distinguish, so each run gets its own chart. */
 const mostLines = 8;
 const columns = [50, 90, 99, 99.9, 99.99];
 

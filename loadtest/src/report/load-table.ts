@@ -81,7 +81,7 @@ export const loadColumns: readonly Column[] = [
   },
 ];
 
-/** Where nobody says how wide the terminal is. */
+/** If the width of the terminal is unknown. */
 const usualWidth = 110;
 
 /** A line for each result where that fits; else a column for each, in several tables where they are many. */

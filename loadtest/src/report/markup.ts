@@ -9,7 +9,7 @@ export interface TableOptions {
   readonly classOf?: (line: number) => string;
 }
 
-/** A table that scrolls by itself, with the keyboard too; cells that are numbers stand at the right. */
+/** A table that scrolls by itself, with the keyboard too; numbers are right-aligned. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],

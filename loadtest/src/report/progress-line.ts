@@ -2,7 +2,7 @@
 import type { Moment } from '../load/result.js';
 import { count } from './load-table.js';
 
-/** Where lines stay, one for so many: each is half a second. */
+/** If lines stay on the screen, one line for this many moments of half a second. */
 const momentsPerLine = 20;
 
 type Output = Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'>;

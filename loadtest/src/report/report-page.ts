@@ -1,6 +1,6 @@
 /**
  * The page of charts: one file that asks no network for anything. Chart.js, the script that draws (page/draw.ts, as it is built)
- * and the data stand in it.
+ * and the data are inside it.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -29,7 +29,7 @@ interface SectionFigures {
 /** The page for the results of these files. */
 export async function reportPage(files: readonly NamedResultFile[]): Promise<string> {
   const sections = sectionsOf(files).map((section): SectionFigures => {
-    // Those that sum up all runs stand first: of many runs, each has its own chart of latencies.
+    // Figures that sum up all runs come first, because each run can have its own latency chart.
     const figures = [throughputFigures, cpuFigures, memoryFigures, latencyFigures].flatMap((make) => make(section));
     return { section, figures, courses: coursesOf(section) };
   });
@@ -96,7 +96,7 @@ function facts({ name, machine, command, startedAt, results }: NamedResultFile, 
 function serversUsed(files: readonly NamedResultFile[]): string {
   const names = unique(files.flatMap(({ results }) => results.map(({ server }) => server)));
   const items = names.flatMap((name) => {
-    // A typed client may stand behind the name.
+    // The name may end with "typed client".
     const about = servers[name.split(',')[0] ?? '']?.about;
     return about === undefined ? [] : [`<li><strong>${escapeHtml(name)}</strong>: ${escapeHtml(about)}</li>`];
   });
@@ -120,7 +120,7 @@ function verdict(results: readonly LoadResult[]): string {
     ),
   );
   const count = invalid.length === 1 ? '1 result is' : `${invalid.length} results are`;
-  return `<div class="verdict invalid" role="note"><p><strong>${count} INVALID, of ${results.length}.</strong> Where other rounds of the same run are valid, the charts show those only; else the run is drawn faint with the word INVALID on it.</p>
+  return `<div class="verdict invalid" role="note"><p><strong>${count} INVALID, of ${results.length}.</strong> If other rounds of the same run are valid, the charts show only those. Otherwise the run is faint and marked INVALID.</p>
 <ul>${complaints.join('')}</ul></div>`;
 }
 

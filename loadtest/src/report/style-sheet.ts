@@ -1,6 +1,6 @@
 /**
  * How the page looks. The colors of series have a contrast of at least 3 to 1 against the paper, light and dark, and neighbors
- * differ in lightness too; markers and dashes tell them apart without color.
+ * differ in lightness too; markers and dashes distinguish them without color.
  */
 export const styleSheet = `
 :root {

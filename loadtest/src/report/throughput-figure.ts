@@ -10,7 +10,7 @@ const leastSpread = 1.1;
 export function throughputFigures(section: Section): readonly Figure[] {
   const groups = section.groups.filter(({ rounds }) => rounds.some(({ latency }) => latency.count > 0));
   const throughputs = groups.flatMap(({ rounds }) => rounds.map(deliveredPerSecond));
-  // Of one throughput the table and the percentiles say as much.
+  // With a single throughput, the table and the percentiles show the same.
   if (throughputs.length < 2 || Math.max(...throughputs) < leastSpread * Math.min(...throughputs)) return [];
   const series = unique(groups.map(({ server, isValid }) => JSON.stringify([server, isValid]))).flatMap((key) => {
     const own = groups.filter(({ server, isValid }) => JSON.stringify([server, isValid]) === key);

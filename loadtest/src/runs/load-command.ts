@@ -67,7 +67,7 @@ function whatItCannot(name: string, { workload, nodes, needsClient }: Run): stri
 }
 
 /**
- * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result stands in `results` as soon as its run
+ * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result is in `results` as soon as its run
  * has ended: those of before are kept where a later run fails or is stopped.
  */
 export async function carryOutRuns(
@@ -79,7 +79,7 @@ export async function carryOutRuns(
   const present = await findPresent(settings, show);
   for (const run of runs) {
     for (let round = 1; round <= settings.rounds; round++) {
-      // Whoever comes first in one round comes last in the next.
+      // The first of one round is the last of the next.
       for (const name of round % 2 === 1 ? present : present.toReversed()) {
         show.line(`${run.label}: ${name}${settings.rounds > 1 ? `, round ${round} of ${settings.rounds}` : ''}`);
         results.push(await carryOutRun(run, name, settings, show));

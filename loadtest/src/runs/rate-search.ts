@@ -46,7 +46,7 @@ export async function findHighest<Step>(
 
 /**
  * Each run on each server. What does not hold is tried again, `rounds` times: others may have disturbed the machine. What has come of it
- * so far stands in `results` and `searches`.
+ * so far is in `results` and `searches`.
  */
 export async function searchRates(
   runs: readonly Run[],

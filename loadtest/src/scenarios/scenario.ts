@@ -47,8 +47,8 @@ export function run(
   };
 }
 
-/** A run for each combination of the values. Where the scenario's own label would not tell them apart, the value stands behind it.
- * `mark` is what stands before names where they were given. */
+/** A run for each combination of the values. If the label of the scenario does not distinguish them, the value follows it.
+ * `mark` comes before names where they were given. */
 export function runsOf(
   name: string,
   { options, run: runOf }: Scenario,

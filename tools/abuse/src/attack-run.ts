@@ -1,4 +1,4 @@
-/** One attack on nodes of its own, with control clients beside it, for some rounds: what was seen, and what is to be thought of it. */
+/** One attack on its own nodes, with control clients, for some rounds: observations and verdict. */
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -58,7 +58,7 @@ const settleMs = 300;
 /** During an attack the median latency may be so much more than before it: one of both. */
 const mostSlowdown = 1.2;
 const mostSlowdownMs = 1;
-/** The same of the 99th percentile, if the attackers take no time of the CPUs that the nodes have: it says little otherwise. */
+/** The same for the 99th percentile, if the attackers have their own CPU. Otherwise it means little. */
 const mostTailSlowdown = 1.5;
 
 /** How long nodes may take until they are ready again. */
@@ -93,7 +93,7 @@ export async function runAttack(attack: Attack, options: AttackRunOptions): Prom
     await readLag(nodes);
     const [report, [during, lag]] = await Promise.all([
       attackerProcess.attack(),
-      // What comes later than the attack is none of it: the attackers wait for the last answers.
+      // The attackers wait for the last answers after the attack. That time does not count.
       delay(seconds * 1_000).then(async () => [controlClients.takeLatency(), await readLag(nodes)] as const),
     ]);
     controlClients.takeLatency();
@@ -244,7 +244,7 @@ class MemoryWatch implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    // The process may have ended: that is told by others.
+    // The process may have ended, which other checks report.
     const memory = await readMemory(this.#pid).catch(() => null);
     this.#mostBytes = Math.max(this.#mostBytes, memory?.anonymousBytes ?? 0);
   }

@@ -9,13 +9,13 @@ export interface Attack {
   readonly about: string;
   /** Settings of the nodes that are not the defaults, because the attack would need them, or more time or clients. */
   readonly settings: Readonly<Record<string, string>>;
-  /** What the documents say that a node answers: each must be seen. */
+  /** The documented answers of a node. Each must occur. */
   readonly answers: readonly Outcome[];
-  /** What may be seen beside it. An opening handshake that is let in (101) always may. */
+  /** Other outcomes that may occur. An accepted handshake (101) always may. */
   readonly besides: readonly Outcome[];
   /** It takes so long until the node answers. */
   readonly leastSeconds: number;
-  /** It is on what so many nodes do together. */
+  /** The attack needs this many nodes. */
   readonly leastNodes: number;
   /** Nodes ask a backend about each subscription; it refuses those of `secret.>`. */
   readonly hasHook: boolean;

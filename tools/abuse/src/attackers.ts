@@ -42,7 +42,7 @@ const maxOpen = 5_000;
 const tickMs = 10;
 const turnMs = 100;
 
-/** What the node is still to say to the last of what was sent. */
+/** Time for the last answers of the node. */
 const graceMs = 2_000;
 
 /** An attack on a slow machine goes on for so long until each documented answer has been seen. */
@@ -151,7 +151,7 @@ export class Attackers {
     return isIn;
   }
 
-  /** What the operator does meanwhile; answers the status, 0 if there is none. */
+  /** What the operator does meanwhile. Returns the HTTP status; 0 if there is none. */
   async revoke(subject: string, port: number): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${port}/v1/revocations`, {
       method: 'POST',
@@ -161,7 +161,7 @@ export class Attackers {
     return response?.status ?? 0;
   }
 
-  /** Acts so many times a second until the time is up; not while there are more connections than the attackers can have. */
+  /** Acts at a rate until the time is up; pauses while the attackers have their maximum of connections. */
   async pace(perSecond: number, act: (n: number) => void): Promise<void> {
     const beganMs = performance.now();
     for (let done = 0; !this.isOver; await delay(tickMs)) {
@@ -215,7 +215,7 @@ export function proxyOf(n: number): string {
   return `127.1.${Math.floor(n / 250) % 250}.${1 + (n % 250)}`;
 }
 
-/** The header of a proxy that tells of a client somewhere else. */
+/** The header of a proxy for a client at another address. */
 export function forwardedFor(n: number): string {
   return `X-Forwarded-For: 203.0.${Math.floor(n / 256) % 256}.${n % 256}`;
 }

@@ -80,7 +80,7 @@ export class Peer {
     return this.#socket.writableLength;
   }
 
-  /** Resolves once so many commands have had their answers, or the socket is closed. Never rejects. One may wait at a time. */
+  /** Resolves once this many commands have their answers, or the socket is closed. Never rejects. One may wait at a time. */
   async answered(commands: number): Promise<void> {
     const enough = new Promise<void>((resolve) => {
       this.#onAnswer = () => {

@@ -1,4 +1,4 @@
-/** Files that a command was asked to write: whether it may is found out before the work, and what it wrote is told after it. */
+/** Output files of a command: it checks them before the work, and reports them after it. */
 import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UsageError } from './options.js';
@@ -16,7 +16,7 @@ export async function checkOutput(file: string): Promise<void> {
   });
 }
 
-/** Says that the file was written, or why it could not be, and answers which; the latter makes the command fail. */
+/** Reports that the file was written, or why not, and returns which. If not, the command fails. */
 export async function writeOutput(file: string, make: () => string | Promise<string>): Promise<boolean> {
   try {
     await replace(file, await make());
@@ -29,7 +29,7 @@ export async function writeOutput(file: string, make: () => string | Promise<str
   }
 }
 
-/** What stands in the file stays there until all of the new content is written. What is no plain file (/dev/stdout) is written to as it is. */
+/** The old content stays until all of the new content is written. A special file (/dev/stdout) is written directly. */
 async function replace(file: string, content: string): Promise<void> {
   const found = await stat(file).catch(() => null);
   if (found !== null && !found.isFile()) return await writeFile(file, content);

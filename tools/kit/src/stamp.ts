@@ -24,7 +24,7 @@ export function blankData(bytes: number): string {
   return `${stampMark}${'0'.repeat(stampBytes - stampMark.length)}`.padEnd(bytes, 'x');
 }
 
-/** Writes behind the mark that stands at `at`. */
+/** Writes after the mark at `at`. */
 export function writeStamp(bytes: Uint8Array, at: number, stream: number, sequence: number, plannedUs: number): void {
   const start = at + stampMark.length;
   writeDigits(bytes, start, streamDigits, stream);
@@ -37,7 +37,7 @@ export function stampText(stream: number, sequence: number, plannedUs: number): 
   return `${stampMark}${digits(stream, streamDigits)}${digits(sequence, sequenceDigits)}${digits(plannedUs, timeDigits)}`;
 }
 
-/** Where the next stamp begins at or after `at`; -1 where there is none before `end`. */
+/** Where the next stamp begins at or after `at`; -1 if there is none before `end`. */
 export function findStamp(bytes: Uint8Array, at: number, end: number): number {
   for (let from = at; from + stampBytes <= end; from++) {
     from = bytes.indexOf(letterF, from);

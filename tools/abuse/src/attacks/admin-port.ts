@@ -1,4 +1,4 @@
-/** The port of probes and metrics, which answers whoever reaches it. Probes go on during every attack (attackRun.ts). */
+/** The port of probes and metrics, which answers without authentication. Probes go on during every attack (attack-run.ts). */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 

@@ -1,4 +1,4 @@
-/** Connections that do not say who they are, or say something else first. */
+/** Connections that send no token, or another command first. */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 

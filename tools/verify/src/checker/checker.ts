@@ -26,7 +26,7 @@ export interface CheckerOptions {
   readonly bytes: number;
 }
 
-/** Where the clients go, beside the URL. */
+/** Topics and options of the clients. */
 export interface CheckerPlace {
   /** The topics begin with it. Default: `verify`. */
   readonly topicPrefix?: 'verify' | `verify.${string}`;
@@ -53,7 +53,7 @@ const lookIntervalMs = 20;
 const streamsPerLook = 1_000;
 const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 
-/** After everybody has everything: what comes now comes a second time, for example from a node that was asleep. */
+/** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;
 
 /** What a topic and a stream remember is bounded by how much is published to them in these times. */
@@ -63,7 +63,7 @@ const pendingSeconds = 40;
 const publishersOfNode = 2;
 
 /**
- * How many publishers to open for so many nodes that take connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
+ * How many publishers to open for nodes that get connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
  * first subscribers to it would come to the same node, and most publications would not cross nodes.
  */
 export function publishersFor(nodes: number): number {

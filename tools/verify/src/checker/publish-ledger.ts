@@ -1,4 +1,4 @@
-/** What became of the publications of one stream, as their publisher was told. */
+/** The outcome of each publication of one stream, as its publisher knows it. */
 import { type Range, RangeSet } from './range-set.js';
 
 /** A ledger as another process gets it. */
@@ -64,7 +64,7 @@ export class PublishLedger {
     this.#lastAcknowledged = Math.max(this.#lastAcknowledged, number);
   }
 
-  /** The publisher was told that nobody got it: nobody may ever get it. */
+  /** The publish was refused: no subscriber may ever get it. */
   refuse(number: number): void {
     if (this.#pending.delete(number)) this.#refused.add(number, number);
   }

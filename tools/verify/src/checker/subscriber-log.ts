@@ -14,7 +14,7 @@ export interface SubscriberLogSettings {
   readonly name: string;
   /** The streams that publish to its topic. */
   readonly streams: readonly number[];
-  /** The last number that a stream has published so far: a gap that is told covers nothing behind it. */
+  /** The last number that a stream has published so far: a reported gap covers nothing after it. */
   readonly published: (stream: number) => number;
   readonly order: TopicOrder;
   /** Holes that are remembered for each stream; what does not fit is counted as `untracked`. */
@@ -26,7 +26,7 @@ interface StreamView {
   first: number | null;
   /** The highest number that came. */
   last: number;
-  /** What a gap or reset covers that was told since the last delivery. */
+  /** What the gaps and resets since the last delivery cover. */
   toldUpTo: number;
   readonly holes: RangeSet;
   readonly toldHoles: RangeSet;
@@ -38,9 +38,9 @@ export class SubscriberLog {
   readonly #settings: SubscriberLogSettings;
   readonly #streams = new Map<number, StreamView>();
   readonly #findings = noFindings();
-  /** The next delivery must stand right behind it. Null: nobody has said yet. */
+  /** The next delivery must follow it directly. Null: not known yet. */
   #position: Position | null = null;
-  /** Whether a gap was told since the last delivery that did not say where it goes on. */
+  /** Whether a gap since the last delivery had no position. */
   #isTold = false;
 
   constructor(settings: SubscriberLogSettings) {
@@ -62,7 +62,7 @@ export class SubscriberLog {
   }
 
   /**
-   * The node has confirmed the subscription: what is published from now on must come, and stands behind `position`. Later
+   * The node has confirmed the subscription: later publications must arrive, after `position`. Later
    * confirmations change nothing.
    */
   confirm(position: Position | null): void {
@@ -74,7 +74,7 @@ export class SubscriberLog {
     }
   }
 
-  /** Answers when the publication was planned; null where it is none that may be counted as one. */
+  /** Returns when the publication was planned; null if it does not count as one. */
   deliver(data: unknown, position: Position | null): number | null {
     const findings = this.#findings;
     findings.delivered++;
@@ -94,7 +94,7 @@ export class SubscriberLog {
     return isNew ? plannedUs : null;
   }
 
-  /** A gap or reset was told: what is missing right here, up to `position`, and was published before now, is excused. */
+  /** A gap or reset was reported: missing publications up to `position` that were published before now are excused. */
   tell(event: 'gap' | 'reset', position: Position | null): void {
     if (event === 'gap') this.#findings.reportedGaps++;
     else this.#findings.reportedResets++;
@@ -113,7 +113,7 @@ export class SubscriberLog {
     this.#found('corrupt', `an error instead of a publication: ${reason}`);
   }
 
-  /** The number up to which the stream has come, or is told to be missing. Infinity where nothing of it is read here. */
+  /** The number up to which the stream has arrived, or is reported as missing. Infinity if this client does not read it. */
   reached(stream: number): number {
     const view = this.#streams.get(stream);
     return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.toldUpTo);

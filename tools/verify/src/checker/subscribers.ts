@@ -27,7 +27,7 @@ export interface SubscribersOptions {
   readonly name?: string;
   /** Beyond those that all have. */
   readonly clientOptions?: ClientOptions;
-  /** Called when a client is connected and all its subscriptions stand, the first time and again. */
+  /** Called whenever a client is connected and all its subscriptions are confirmed. */
   readonly onSubscribed?: (client: number) => void;
 }
 
@@ -51,7 +51,7 @@ export class Subscribers implements SubscriberGroup {
   readonly #closeCodes = new Map<number | null, number>();
   #reconnects = 0;
   #isClosing = false;
-  /** What the end of the run waits for: the logs that are behind, and whom to tell when there are none. */
+  /** The end of the run waits until no log is behind. */
   #awaited: Awaited | null = null;
 
   /** Resolves once all subscriptions are confirmed. */

@@ -1,5 +1,5 @@
 /**
- * The one order of a topic. Whoever first says which publication stands at a position settles it: a subscriber that gets another
+ * The order of a topic. The first report of the publication at a position decides: a subscriber that gets another
  * one there, or an acknowledgement that names another one, disagrees. The newest positions are remembered, the oldest forgotten.
  */
 import type { Position } from '@fanfare/client';

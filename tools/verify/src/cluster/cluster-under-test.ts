@@ -18,12 +18,12 @@ import {
 import { pingIntervalMs } from '../checker/client-options.js';
 import { FakeClock } from './fake-clock.js';
 
-/** Where a proxy stands: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
+/** The place of a proxy: between one node and Redis, between all nodes and Redis, or between one node and its clients. */
 export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
 
 /**
  * A replica that follows Redis, or follows it through a proxy, which delays what it gets a little; or two of them, one of which a Sentinel
- * makes the master when Redis does not answer it: nodes are told of the Sentinel alone.
+ * makes the master when Redis does not answer it: nodes know only the Sentinel.
  */
 export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
@@ -61,7 +61,7 @@ function settingsOf(
 
 export class ClusterUnderTest implements AsyncDisposable {
   readonly redis: RedisProcess;
-  /** Follows Redis; null where there is none. */
+  /** Follows Redis; null if there is none. */
   readonly replica: RedisProcess | null;
   /** Between Redis and a replica that is `proxied`; else null. */
   readonly replicaLink: FaultProxy | null;
@@ -156,7 +156,7 @@ export class ClusterUnderTest implements AsyncDisposable {
   }
 }
 
-/** What docs/guarantees.md tells operators to set, on every server that is or may become the master. */
+/** The setting that docs/guarantees.md asks for on every server that is or may become the master. */
 export const safeArgs = ['--min-replicas-to-write', '1'] as const;
 
 const followDeadlineMs = 60_000;
@@ -207,7 +207,7 @@ export class NodeUnderTest implements AsyncDisposable {
     return this.#process;
   }
 
-  /** Starts it anew on the same port, after its end; resolves once it is ready. */
+  /** Starts it again on the same port after its end. Resolves once it is ready. */
   async startAgain(): Promise<void> {
     const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.#env };
     this.#process = await startNode({ redisUrl: this.#redisUrl, env, port: this.port });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Built files are beside the sources, not beside what tsc writes. */
+/** The source is in src, also if this runs from dist. */
 const source = fileURLToPath(new URL('../../src/cluster/fake-clock.c', import.meta.url));
 
 /** Whether this machine can have one. */

@@ -1,10 +1,10 @@
-/** Watches the nodes for the first sign that one of them knows of the fault: `/readyz` turns 503, or its log says so. */
+/** Watches the nodes for the first sign that one of them has noticed the fault: `/readyz` turns 503, or a log event. */
 import type { ClusterUnderTest, NodeUnderTest } from './cluster-under-test.js';
 
 const pollIntervalMs = 50;
 const answerTimeoutMs = 500;
 
-/** Log events that say that the bus is not live. */
+/** Log events for a bus that is not live. */
 const tellingEvent =
   /"event":"(redisLost|redisReset|redisError|bus\w*(?:Lost|Dead|Down|Silent|Stale|Reset|Rebuilt)\w*)"/;
 

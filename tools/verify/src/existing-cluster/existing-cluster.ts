@@ -1,6 +1,6 @@
 /**
- * The checker against a cluster that runs already: publishes with acknowledgement, subscribes, and judges what arrived. It makes no fault; whoever runs it
- * makes one by hand meanwhile.
+ * The checker against a cluster that runs already: publishes with acknowledgement, subscribes, and judges what arrived. It injects no fault; the user
+ * causes one meanwhile.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -74,7 +74,7 @@ export async function checkExistingCluster(
   return { ...report, isGood: reasons.length === 0, reasons, seconds: ranSeconds, longestPauseMs: pauses.longestMs };
 }
 
-/** Adds what to do about it to what a cluster that asks for tokens says. */
+/** Adds what to do to the error of a cluster that requires tokens. */
 function explain(error: unknown): never {
   if (error instanceof ConnectionError && error.closeCode === closeReasons.unauthenticated.code) {
     throw new Error(

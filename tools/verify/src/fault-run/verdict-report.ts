@@ -76,7 +76,7 @@ function explain(result: FaultRunResult): string[] {
   return lines.length === 0 ? [] : [[`${fault}:`, ...lines.map((line) => `- ${line}`)].join('\n')];
 }
 
-/** What stands in no table, a sentence each. */
+/** Details that are in no table, one sentence each. */
 export function detailsOf({ findings, notes, heldBack, rejections }: CheckerReport): string[] {
   const lines = [...notes];
   const codes = Object.entries(rejections).map(([code, times]) => `${code} ${times}`);

@@ -28,7 +28,7 @@ export const killPubsub: Fault = {
 const floodBytes = 16_000;
 const floodPerSecond = 400;
 const leastStallMs = 1_000;
-/** On a busy machine the flood is slower. At full speed, what comes meanwhile still fits into the history. */
+/** On a busy machine the flood is slower. At full speed, the history still holds the publications of that time. */
 const maxStallMs = 20_000;
 
 export const outputBuffer: Fault = {

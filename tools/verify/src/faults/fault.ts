@@ -27,7 +27,7 @@ interface FaultDescription {
   readonly historySize?: number;
   /** By how many seconds the wall clock of Redis is ahead at first; then it is one that can be moved (fake-clock.ts). */
   readonly clockAheadSeconds?: number;
-  /** Whether it adds clients of its own, as many as `--clients` says. */
+  /** Whether it adds its own clients, `--clients` of them. */
   readonly addsClients?: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface SimpleFault extends FaultDescription {
   strike(environment: FaultEnvironment): Promise<void>;
 }
 
-/** A fault for which something must stand before the load begins. */
+/** A fault that needs preparation before the load begins. */
 export interface PreparedFault extends FaultDescription {
   prepare(environment: FaultEnvironment): Promise<Act>;
 }

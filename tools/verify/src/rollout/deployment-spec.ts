@@ -1,4 +1,4 @@
-/** What a Deployment says about the life of its pods: environment, probes, how they are stopped, how they are replaced. */
+/** The life of pods as a Deployment defines it: environment, probes, how they are stopped, how they are replaced. */
 import type { Manifest } from '@fanfare/local-cluster';
 import { z } from 'zod';
 
@@ -95,7 +95,7 @@ export function readDeployment(manifests: readonly Manifest[]): DeploymentSpec {
     path: httpGet.path,
   });
   const { rollingUpdate } = spec.strategy;
-  // An autoscaler says how many, where there is one.
+  // If there is an autoscaler, it sets the number.
   const scaler = manifests.find(({ kind }) => kind === 'HorizontalPodAutoscaler');
   const replicas = spec.replicas ?? (scaler === undefined ? 1 : autoscaler.parse(scaler).spec.minReplicas);
   return {
@@ -138,7 +138,7 @@ function environmentOf(
     } else if (secretKeyRef !== undefined) {
       assign(values, name, contentOf(manifests, 'Secret', secretKeyRef.name), secretKeyRef);
     } else {
-      // As kubelet does: of what stands before it.
+      // As the kubelet does: with the variables before it.
       values[name] = value.replace(/\$\(([^)]+)\)/g, (text, other: string) => values[other] ?? text);
     }
   }

@@ -1,4 +1,4 @@
-/** A Deployment as Kubernetes leads it: so many pods, new generations before old ones, never fewer available than it permits. */
+/** A Deployment as Kubernetes runs it: a number of pods, new generations before old ones, never fewer available than it permits. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DeploymentSpec } from './deployment-spec.js';
 import { Pod, type PodEnd } from './pod.js';
@@ -46,7 +46,7 @@ export class Deployment implements AsyncDisposable {
     return this.#replicas;
   }
 
-  /** Resolves once so many pods are available and all others gone. */
+  /** Resolves once this many pods are available and all others are gone. */
   async scale(replicas: number): Promise<void> {
     this.#replicas = replicas;
     await this.#reconcile();

@@ -1,6 +1,6 @@
 /**
  * The life of a Deployment under the checker's load: it is started, all of its pods are replaced, it grows by two pods and shrinks again.
- * The pods are processes, led as kubelet leads them by what the manifests say.
+ * The pods are processes, which start and stop as the kubelet would do it by the manifests.
  */
 import { fileURLToPath } from 'node:url';
 import { Disposables } from '@fanfare/kit/disposables';
@@ -17,7 +17,7 @@ import { Service } from './service.js';
 export interface RolloutOptions extends CheckerOptions {
   /** So many seconds are one of the Deployment's: below 1, all its times are shorter. */
   readonly timeScale: number;
-  /** FANFARE_MAX_CONNECTIONS, in place of what the Deployment says; null: that. */
+  /** FANFARE_MAX_CONNECTIONS, instead of the value of the Deployment; null: that value. */
   readonly maxConnections: number | null;
 }
 
@@ -178,7 +178,7 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
     FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
     FANFARE_TOPICS: JSON.stringify({ '>': { level: 'recoverable', historySize: Checker.historySize(options) } }),
     ...(maxConnections === null ? {} : { FANFARE_MAX_CONNECTIONS: String(maxConnections) }),
-    // At its own pace the Deployment says all of it, and the node's defaults the rest.
+    // Without a time scale, the Deployment and the defaults of the node decide.
     ...(timeScale === 1
       ? {}
       : {
@@ -191,13 +191,13 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
   };
 }
 
-/** What is wrong with so many clients that came anew at once. */
+/** What is wrong if too many clients reconnected at once. */
 export function spreadComplaints(mostOpenedAtOnce: number, clients: number): string[] {
   if (mostOpenedAtOnce <= clients * spreadShare) return [];
   return [`${mostOpenedAtOnce} of ${clients} clients came anew within ${spreadSeconds} s: a deploy must spread them`];
 }
 
-/** Most of these moments that lie within so many milliseconds; they are in order. */
+/** The largest number of these moments within a time. They are in order. */
 export function mostWithin(moments: readonly number[], ms: number): number {
   let most = 0;
   let from = 0;

@@ -1,4 +1,4 @@
-/** What the pods say of their connections, looked at a few times a second. */
+/** The connections of the pods, read a few times per second. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pod } from './pod.js';
 
