@@ -1,4 +1,4 @@
-/** `npm run safeguards`: takes out one safeguard after the other, in a copy of the repository, and expects its test to fail. */
+/** `npm run safeguards`: removes one safeguard after the other in a copy of the repository, and expects its test to fail. */
 import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const entry of entries) {
     await cp(join(root, entry), join(copy, entry), { recursive: true, filter: isWanted });
   }
-  // Our own workspaces are those of the copy, everything else is shared.
+  // Our own workspaces are links to the copy; other packages are shared.
   for (const name of await readdir(join(root, 'node_modules'))) {
     if (name !== '@fanfare') await link(join(root, 'node_modules', name), join('node_modules', name));
   }
@@ -76,7 +76,7 @@ describe.each(safeguards)('without "$name"', (safeguard) => {
     } finally {
       await writeFile(path, text);
     }
-    // With it, the same test passes: it fails for this reason and no other.
+    // With the safeguard, the same test passes: it fails only because the safeguard is missing.
     const { passed, failed } = await runTest(safeguard);
     expect({ failed, hasRun: passed > 0 }).toEqual({ failed: 0, hasRun: true });
   });
