@@ -32,7 +32,11 @@ interface Answer {
   readonly result: { readonly context: string; readonly result?: { readonly value?: string } };
 }
 
-export async function openFirefox(): Promise<Tab> {
+export interface Browser extends AsyncDisposable {
+  open(): Promise<Tab>;
+}
+
+export async function launchFirefox(): Promise<Browser> {
   const profile = await mkdtemp(join(tmpdir(), 'fanfare-firefox-'));
   const args = ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0'];
   const firefox = spawn(executablePath ?? 'firefox', args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -63,22 +67,29 @@ export async function openFirefox(): Promise<Tab> {
     return answer.result;
   };
   await command('session.new', { capabilities: {} });
-  const { context } = await command('browsingContext.create', { type: 'tab' });
   return {
-    async goto(page) {
-      await command('browsingContext.navigate', { context, url: page, wait: 'complete' });
-    },
-    async goBack() {
-      await command('browsingContext.traverseHistory', { context, delta: -1 });
-    },
-    async evaluate(expression) {
-      const script = `Promise.resolve(${expression}).then((value) => JSON.stringify(value ?? null))`;
-      const { result } = await command('script.evaluate', {
-        expression: script,
-        target: { context },
-        awaitPromise: true,
-      });
-      return JSON.parse(result?.value ?? 'null');
+    async open() {
+      const { context } = await command('browsingContext.create', { type: 'tab' });
+      return {
+        async goto(page) {
+          await command('browsingContext.navigate', { context, url: page, wait: 'complete' });
+        },
+        async goBack() {
+          await command('browsingContext.traverseHistory', { context, delta: -1 });
+        },
+        async evaluate(expression) {
+          const script = `Promise.resolve(${expression}).then((value) => JSON.stringify(value ?? null))`;
+          const { result } = await command('script.evaluate', {
+            expression: script,
+            target: { context },
+            awaitPromise: true,
+          });
+          return JSON.parse(result?.value ?? 'null');
+        },
+        async [Symbol.asyncDispose]() {
+          await command('browsingContext.close', { context });
+        },
+      };
     },
     async [Symbol.asyncDispose]() {
       await command('browser.close', {}).catch(() => firefox.kill());

@@ -2,20 +2,25 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startNode } from '../broker/test/harness.js';
 import { bundle } from '../client/bundle.js';
 import { hasBrowser, launchBrowser } from './chromium.js';
-import { hasFirefox, openFirefox, type Tab } from './firefox.js';
+import { type Browser, hasFirefox, launchFirefox } from './firefox.js';
 
-async function openChromium(): Promise<Tab> {
+async function launchChromium(): Promise<Browser> {
   const browser = await launchBrowser({ backForwardCache: true });
-  const page = await browser.newPage();
   return {
-    goto: async (url) => void (await page.goto(url)),
-    // A page out of the cache is not loaded again.
-    goBack: async () => void (await page.goBack({ waitUntil: 'commit' })),
-    evaluate: (expression) => page.evaluate(expression),
+    async open() {
+      const page = await browser.newPage();
+      return {
+        goto: async (url) => void (await page.goto(url)),
+        // A page out of the cache is not loaded again.
+        goBack: async () => void (await page.goBack({ waitUntil: 'commit' })),
+        evaluate: (expression) => page.evaluate(expression),
+        [Symbol.asyncDispose]: () => page.close(),
+      };
+    },
     [Symbol.asyncDispose]: () => browser.close(),
   };
 }
@@ -54,11 +59,17 @@ async function serveNothing() {
 }
 
 const browsers = [
-  ['Chromium', hasBrowser, openChromium],
-  ['Firefox', hasFirefox, openFirefox],
+  ['Chromium', hasBrowser, launchChromium],
+  ['Firefox', hasFirefox, launchFirefox],
 ] as const;
 
-describe.each(browsers)('in %s', (name, isHere, open) => {
+describe.each(browsers)('in %s', (name, isHere, launch) => {
+  let browser: Browser;
+  beforeAll(async () => {
+    if (isHere) browser = await launch();
+  });
+  afterAll(() => browser?.[Symbol.asyncDispose]());
+
   it.skipIf(!isHere)('a page that was left comes back and has missed nothing', async () => {
     await using node = await startNode({});
     await using site = await serve(`
@@ -71,7 +82,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
       addEventListener('pageshow', ({ persisted }) => log.shown.push(persisted));
       window.ready = subscription.ready;
     `);
-    await using tab = await open();
+    await using tab = await browser.open();
     await using writer = createClient(node.url);
     await writer.connect();
     const subscribers = (): Promise<number> => node.metric('fanfare_subscriptions');
@@ -112,7 +123,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
       window.unused = make('${node.url}');
       window.relative = make('/ws');
     `);
-    await using tab = await open();
+    await using tab = await browser.open();
     await tab.goto(site.url);
     await expect.poll(() => tab.evaluate('typeof make')).toBe('function');
     expect(await tab.evaluate('[unused.state.code, relative.state.code, log.states]')).toEqual([
@@ -156,7 +167,7 @@ describe.each(browsers)('in %s', (name, isHere, open) => {
       client.publish('news', 'x'.repeat(70_000));
       client.publish('news', 1);
     `);
-    await using tab = await open();
+    await using tab = await browser.open();
     await tab.goto(site.url);
     await expect.poll(() => tab.evaluate('window.unhandled')).toEqual(['invalidTopic', 'frameTooLarge']);
   });
@@ -171,7 +182,8 @@ it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', as
     client.on('error', ({ message }) => errors.push(message));
     client.subscribe('a');
   `);
-  await using tab = await openChromium();
+  await using browser = await launchChromium();
+  await using tab = await browser.open();
   await tab.goto(site.url);
   const origin = site.url.slice(0, -1);
   await expect

@@ -229,7 +229,7 @@ describe.each([
   });
 
   it('are bytes: no more in an hour than it may', async () => {
-    await using cluster = await start({ FANFARE_HISTORY_BYTES_PER_HOUR: '100000' });
+    await using cluster = await start({ FANFARE_HISTORY_BYTES_PER_HOUR: '90000' });
     const data = 'x'.repeat(20_000);
     const connection = await connectAs(cluster);
     let kept = 0;

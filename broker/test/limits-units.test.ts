@@ -305,7 +305,10 @@ describe('a subject', () => {
     subject.onTopicBegun();
     const now = performance.now();
     expect(subject.mayBeginTopic(now)).toBe(false);
-    expect(subject.refuseTopic(now)).toEqual({ limit: 'newTopics', retryAfterMs: 600_000 });
+    const { limit, retryAfterMs } = subject.refuseTopic(now);
+    expect(limit).toBe('newTopics');
+    // Rounded up: the clock of a process that has run for long is less precise.
+    expect([600_000, 600_001]).toContain(retryAfterMs);
     expect(subject.mayBeginTopic(now + 1_800_000)).toBe(false);
     expect(subject.mayBeginTopic(now + 3_600_000)).toBe(true);
   });

@@ -33,9 +33,7 @@ describe.skipIf(missing !== null)(`the image of the load generator${missing === 
 
   it('contains the load generator, and no servers or other tools', async () => {
     const files = readdirSync(image.folder, { recursive: true, encoding: 'utf8' });
-    const ours = files.filter(
-      (file) => !/(^|\/)node_modules\//.test(file) && statSync(join(image.folder, file)).isFile(),
-    );
+    const ours = files.filter((file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile());
     expect(
       ours.filter(
         (file) => !/^(protocol|client|tools\/kit|loadtest)\/dist\/.*\.js$|^LICENSE$|package.*\.json$/.test(file),
