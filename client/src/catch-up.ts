@@ -24,7 +24,7 @@ export interface SubscribeOptions {
 /** Start of a subscription: after a position, or with a number of latest publications. */
 export type Beginning = { readonly since: Position } | { readonly last: number };
 
-/** Throws `invalidOption`. Null if the subscription begins with what is published from now on. */
+/** Returns null if the subscription begins with new publications. Throws `invalidOption`. */
 export function beginningOf(options: SubscribeOptions): Beginning | null {
   refuseUnknown('subscribe()', options, ['since', 'last']);
   const since = checkSince(options.since);
@@ -59,7 +59,7 @@ export class CatchUp {
   readonly #delivery: Delivery;
   /** The topic's newest position when this began; null if not known yet. */
   #start: Position | null = null;
-  /** Whether the application may count on what comes next: it has named a position, or has got a publication. */
+  /** True if a gap must be reported: the application passed a position, or has received a publication. */
   #isExpecting: boolean;
   #hasStarted = false;
 
@@ -77,7 +77,7 @@ export class CatchUp {
       onOverflow: () => reader.end('slowConsumer', new FanfareError('slowConsumer')),
     });
     this.#delivery.readers.add(reader);
-    // A loop with half of what it may hold has room for a page, and for what is held behind the last one.
+    // A loop that has read half of its buffer has room for one page, and for the publications held behind the last page.
     const quarter = Math.floor(max / 4);
     this.#cursor = new Cursor(quarter, {
       onItems: (items, position) => {
@@ -113,7 +113,7 @@ export class CatchUp {
     return this.#cursor.hasHole;
   }
 
-  /** Whether all that came has been handed out. */
+  /** True if everything that arrived is delivered. */
   get isIdle(): boolean {
     return this.#delivery.isIdle;
   }
@@ -138,12 +138,12 @@ export class CatchUp {
     if (this.#isExpecting) this.reader.gap({ reason: 'history', position: null });
   }
 
-  /** What readers of the topic get, once this has started. */
+  /** Live publications of the topic. Ignored until the catch-up has started. */
   onItems(items: readonly Item[], position: Position): void {
     if (this.#hasStarted) this.#cursor.onPublications({ items, position });
   }
 
-  /** They cannot get what lies before `position`. History may have a part of it. */
+  /** The other readers have a gap before `position`. The history may still have a part of it. */
   onGap(position: Position): void {
     this.#cursor.know(position);
   }
@@ -152,13 +152,13 @@ export class CatchUp {
     if (this.#hasStarted) this.#cursor.reset(position);
   }
 
-  /** Asks history for what is missing, as soon as the reader has read what came before. */
+  /** Reads the missing publications as soon as the reader has read the earlier ones. */
   goOn(): void {
     if (!this.#cursor.hasHole || !this.#delivery.isIdle) return;
     this.reader.whenRoom(() => this.#repair.goOn());
   }
 
-  /** The connection is gone: another one will be asked, at once. */
+  /** The connection was lost. The next one is asked at once. */
   lost(): void {
     this.#cursor.settle();
     this.#repair.stop();

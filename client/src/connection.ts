@@ -19,7 +19,7 @@ import { askForToken, Renewal } from './token.js';
 import type { Bytes, WebSocketConstructor, WebSocketLike } from './websocket.js';
 
 export interface ConnectionListener {
-  /** Commands may be posted; `connect` has been. */
+  /** `connect` was sent, and other commands may be posted. */
   onOpen(connection: Connection): void;
   onMessage(message: ServerMessage, connection: Connection): void;
   /** The token could not be refreshed, and the client retries; null if a refresh succeeded. */
@@ -44,7 +44,7 @@ export const closeTimeoutMs = 1_000;
 /** `readyState` of a WebSocket that is closed. */
 const closed = 3;
 
-/** Shortest time between two pings, in milliseconds: the shortest that a node can be set to. A server that says less is not followed. */
+/** Shortest time between two pings, in milliseconds: the minimum of the node's setting. A shorter value of a server is ignored. */
 const minPingIntervalMs = 1_000;
 
 const notFanfare = 'The server does not speak Fanfare: check the host, port and path of the URL.';
@@ -58,7 +58,7 @@ interface Failure {
 }
 
 export class Connection {
-  /** The last subscribe to each topic that is asked for here and not answered, by its id; and the last unsubscribe. */
+  /** Ids of the last unanswered subscribe and unsubscribe on this connection, by topic. */
   readonly joining = new Map<string, number>();
   readonly leaving = new Map<string, number>();
   readonly #settings: ConnectionSettings;
@@ -132,7 +132,7 @@ export class Connection {
     };
   }
 
-  /** The connection was never open. Platforms do not say why; our WebSocket for Node and the package `ws` do. */
+  /** The connection was never open. Only our WebSocket for Node and the package `ws` report the reason. */
   async #fail(socket: WebSocketLike, { message = '', error, retryAfterMs }: Failure): Promise<void> {
     socket.onerror = () => {};
     socket.onclose = null;
@@ -143,7 +143,7 @@ export class Connection {
     this.#end(closure('connectFailed', why, null, false, error, retryAfterMs));
   }
 
-  /** From now on another listener is called. */
+  /** Replaces the listener. */
   hand(listener: ConnectionListener): void {
     this.#listener = listener;
   }
@@ -153,12 +153,12 @@ export class Connection {
     return this.#isOpen && !this.#isOver;
   }
 
-  /** What has to answer before there is a connection. */
+  /** What the client is waiting for, as the subject of a sentence. */
   get awaited(): string {
     return this.#socket === null ? 'getToken()' : 'The node';
   }
 
-  /** Longest frame that the node takes: what it has said in `connected`, before that what every node takes. */
+  /** Longest frame that the node accepts: the limit in `connected`, and before that a limit that every node accepts. */
   get maxFrameBytes(): number {
     return this.#frames.maxFrameBytes;
   }
@@ -167,22 +167,22 @@ export class Connection {
     return (this.#socket?.bufferedAmount ?? 0) + this.#frames.bytes;
   }
 
-  /** Sends a command, with all that are posted in this turn. */
+  /** Sends a command together with the others of this turn of the event loop. */
   post(command: Outgoing): void {
     if (this.isOpen) this.#frames.post(command);
   }
 
-  /** Takes back a command that has not left. */
+  /** Removes a command that was not sent yet. */
   remove(command: Outgoing): void {
     this.#frames.remove(command);
   }
 
-  /** Asks the peer for a sign of life now: the network has changed. */
+  /** Sends a ping now, because the network has changed. */
   probe(): void {
     if (this.#pingIntervalMs > 0 && this.#stepsToDeadline === 0) this.#ping();
   }
 
-  /** No event comes after this. Resolves when the closing handshake is over, or has taken too long. */
+  /** No event is emitted after this. Resolves when the closing handshake ends or times out. */
   close(reason: StateCode): Promise<void> {
     this.#stop();
     const socket = this.#socket;
@@ -206,7 +206,7 @@ export class Connection {
     });
   }
 
-  /** Gives the connection up: closes it, and says to the listener why. */
+  /** Closes the connection and notifies the listener. */
   drop(why: Closure): void {
     if (this.#isOver) return;
     void this.close(why.code);
@@ -237,7 +237,7 @@ export class Connection {
       }
       this.#listener.onMessage(message, this);
     } catch (cause) {
-      // What it would have been is lost: a new connection at least makes the application see a gap.
+      // The content of the frame is lost. With a new connection the application at least gets a gap.
       const { message } = cause as Error;
       const why =
         this.#pingIntervalMs === 0 ? `${notFanfare} ${message}` : `A frame from the node cannot be decoded: ${message}`;
@@ -260,8 +260,8 @@ export class Connection {
     const now = performance.now();
     const silentMs = now - this.#heardAt;
     if (this.#stepsToDeadline > 0 && this.#heardAt < this.#pingedAt) {
-      // Two half deadlines, not one: where the event loop was blocked for longer than the deadline, what has arrived
-      // meanwhile is read before the second half is over.
+      // Two half deadlines, not one: if the event loop was blocked for longer than the deadline, messages that arrived meanwhile are read
+      // before the second half ends.
       this.#stepsToDeadline--;
       if (this.#stepsToDeadline === 0) this.drop(closure('heartbeatTimeout'));
       else this.#schedule(this.#settings.pongTimeoutMs / 2);

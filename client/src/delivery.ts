@@ -1,6 +1,6 @@
 /**
- * Hands what comes of a topic to readers, in order: behind a publication whose schema has not decided yet, publications and events
- * wait.
+ * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a publication, the
+ * following ones wait.
  */
 import type { Item, Position } from '@fanfare/protocol';
 import { moved } from './cursor.js';
@@ -11,11 +11,11 @@ import type { Reader } from './subscription.js';
 export interface DeliverySettings {
   readonly topic: string;
   readonly check: Check | null;
-  /** Most publications and events that wait. */
+  /** Maximum number of waiting publications and events. */
   readonly maxWaiting: number;
-  /** Nothing waits any more. */
+  /** Called when nothing waits any more. */
   readonly onIdle: () => void;
-  /** One more than may wait: it is lost, so all readers must end. */
+  /** Called when the maximum is exceeded. The publication is lost, so all readers must end. */
   readonly onOverflow: () => void;
 }
 
@@ -29,7 +29,7 @@ export class Delivery {
     this.#settings = settings;
   }
 
-  /** Whether all that came has been handed out. */
+  /** True if everything that arrived is delivered. */
   get isIdle(): boolean {
     return !this.#isChecking && this.#waiting.size === 0;
   }
@@ -39,12 +39,12 @@ export class Delivery {
     for (const [index, item] of items.entries()) this.#take(item, position && moved(position, index));
   }
 
-  /** Calls `step` with each reader, behind the publications that came before. */
+  /** Calls `step` with each reader, after the earlier publications are delivered. */
   notify(step: (reader: Reader) => void): void {
     this.#inOrder(() => this.#each(step));
   }
 
-  /** A reader gets what comes from now on, but nothing that waits. */
+  /** Adds a reader for later publications. It does not get those that wait now. */
   join(reader: Reader, onJoined: () => void): void {
     this.#inOrder(() => {
       if (reader.state.name === 'unsubscribed') return;

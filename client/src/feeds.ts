@@ -10,7 +10,7 @@ import { type Listener, Reader } from './subscription.js';
 
 export interface FeedsSettings extends FeedSettings {
   readonly schemas: SchemaTable | null;
-  /** Takes errors that no reader listens to. */
+  /** Gets errors that have no listener. */
   readonly report: (error: FanfareError) => void;
 }
 
@@ -24,9 +24,9 @@ interface Move {
 export class Feeds {
   readonly #settings: FeedsSettings;
   readonly #feeds = new Map<string, Feed>();
-  /** The last unsubscribe of a topic that is unanswered: what comes before its answer was for readers that are gone. */
+  /** The last unanswered unsubscribe of a topic. Pushes before its answer are for readers that have ended. */
   readonly #unsubscribing = new Map<Connection, Map<string, number>>();
-  /** Readers that drain() has ended, and whose loops may hold publications still. */
+  /** Readers that drain() has ended. Their loops may still hold publications. */
   #drained: Reader[] = [];
   #move: Move | null = null;
 
@@ -40,7 +40,7 @@ export class Feeds {
     if (feed === undefined) {
       const check = this.#settings.schemas?.checkOf(topic) ?? null;
       feed = new Feed(topic, check, this.#settings, {
-        // The node carries commands out in order: whatever became of an unsubscribe, it lies behind us then.
+        // The node executes commands in order, so any earlier unsubscribe is done.
         onSubscribed: (connection) => this.#unsubscribing.get(connection)?.delete(topic),
         onAnswered: () => this.#notifyIfMoved(),
       });
@@ -55,7 +55,7 @@ export class Feeds {
     return reader;
   }
 
-  /** A new connection: its node knows nothing of us. */
+  /** There is a new connection, whose node has no subscriptions of this client. */
   subscribeAll(): void {
     for (const feed of this.#feeds.values()) feed.subscribe();
   }
@@ -90,20 +90,20 @@ export class Feeds {
     this.#feeds.get(push.topic)?.onPush(push);
   }
 
-  /** The node has ended the subscription, unasked. */
+  /** The node ended the subscription without an unsubscribe. */
   onEnded({ topic, code, message }: Unsubscribed, connection: Connection): void {
     if (code === null || this.#unsubscribing.get(connection)?.has(topic)) return;
     this.#feeds.get(topic)?.onEnded(new ReplyError(code, message ?? '', false), connection);
   }
 
-  /** Unsubscribes from everything. Resolves once readers have read all that came before the node confirmed that. */
+  /** Unsubscribes from everything. Resolves when readers have read everything that arrived before the confirmation. */
   async drain(): Promise<void> {
     const feeds = [...this.#feeds.values()];
     const readers = this.#readers();
     this.#drained = readers;
     await Promise.all(
       feeds.map(async (feed) => {
-        // No entry in #unsubscribing: what still comes is wanted.
+        // No entry in #unsubscribing, because later pushes are still delivered.
         const answers = feed
           .drain()
           .filter((connection) => !this.#settings.requests.withdraw(connection, feed.topic))

@@ -1,4 +1,4 @@
-/** Commands of one turn of the event loop gather here, and leave on their connection in one frame, or as few as the node takes. */
+/** Collects the commands of one turn of the event loop and sends them in as few frames as the node accepts. */
 import type { ClientCodec } from '@fanfare/protocol';
 
 export type Encoded = string | Uint8Array;
@@ -11,10 +11,10 @@ export interface Outgoing {
   isSent: boolean;
 }
 
-/** The least that a node can be set to take (`FANFARE_MAX_FRAME_BYTES`): what holds until it has said more. Another node may take less than the last one. */
+/** The minimum of `FANFARE_MAX_FRAME_BYTES`. It applies until the node has sent its limit, because nodes may differ. */
 export const safeFrameBytes = 1_024;
 
-/** Most bytes of frames that a node takes before it has accepted a token (PROTOCOL.md section 3). */
+/** Maximum bytes of frames that a node accepts before it has accepted a token (PROTOCOL.md section 3). */
 export const maxEarlyBytes = 16_384;
 
 const utf8 = new TextEncoder();
@@ -25,13 +25,13 @@ export function outgoing(encoded: Encoded): Outgoing {
 }
 
 export class Frames {
-  /** Longest frame that the node takes, as far as is known. */
+  /** Longest frame that the node accepts, as far as known. */
   maxFrameBytes = safeFrameBytes;
   readonly #join: ClientCodec['join'];
   readonly #send: (frame: Encoded) => void;
   readonly #waiting = new Set<Outgoing>();
   #bytes = 0;
-  /** Sent before the node has introduced itself; null behind that. */
+  /** Bytes sent before `connected` arrived; null after that. */
   #earlyBytes: number | null = 0;
   #isFlushPlanned = false;
 
@@ -40,7 +40,7 @@ export class Frames {
     this.#send = send;
   }
 
-  /** Of the commands that wait for the turn to end. */
+  /** Bytes of the commands that wait for the end of the turn. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -48,12 +48,12 @@ export class Frames {
   post(command: Outgoing): void {
     this.#waiting.add(command);
     this.#bytes += command.bytes;
-    // A full frame need not wait for the turn to end: a long burst holds no more than one frame here.
+    // Send a full frame at once, so that a long burst never holds more than one frame here.
     if (this.#bytes >= this.maxFrameBytes) this.#flush();
     else this.#planFlush();
   }
 
-  /** Takes back what has not left. */
+  /** Removes a command that was not sent yet. */
   remove(command: Outgoing): void {
     if (this.#waiting.delete(command)) this.#bytes -= command.bytes;
   }
@@ -63,7 +63,7 @@ export class Frames {
     this.#bytes = 0;
   }
 
-  /** The node has introduced itself: what was too much before that leaves now. */
+  /** `connected` arrived: sends the commands that exceeded the early limit. */
   open(maxFrameBytes: number): void {
     this.maxFrameBytes = maxFrameBytes;
     this.#earlyBytes = null;
@@ -98,7 +98,7 @@ export class Frames {
     if (commands.length > 0) this.#send(this.#join(commands));
   }
 
-  /** Whether that much more is too much for now; else it is counted. The first command, a token with it, leaves in any case. */
+  /** True if these bytes exceed the early limit. Otherwise counts them. The first command, which has the token, is always sent. */
   #isTooEarly(bytes: number): boolean {
     if (this.#earlyBytes === null) return false;
     if (this.#earlyBytes > 0 && this.#earlyBytes + bytes > maxEarlyBytes) return true;

@@ -9,17 +9,17 @@ export interface HandoverListener {
   dial(listener: ConnectionListener): Connection;
   onOpen(): void;
   onMessage(message: ServerMessage, connection: Connection): void;
-  /** The node has introduced itself: everything can be moved there. */
+  /** `connected` arrived: subscriptions and publications can move there. */
   onReady(connection: Connection): void;
-  /** It, or an attempt at one, is over before it was taken over; another one follows. */
+  /** The second connection, or an attempt to open it, failed before the move. Another attempt follows. */
   onLost(connection: Connection, closure: Closure): void;
 }
 
-/** A connection that can take over. */
+/** A second connection that is ready. */
 export interface Successor {
   readonly connection: Connection;
   readonly node: string;
-  /** Not null where its node, too, is about to stop, and has said when to leave. */
+  /** Delay of the node's `goaway`, in milliseconds; null if that node is not shutting down. */
   goawayMs: number | null;
 }
 
@@ -37,7 +37,7 @@ export class Handover {
     this.#timer = setTimeout(() => this.#dial(), Math.min(delayMs, maxTimerMs));
   }
 
-  /** The second connection, in whatever state it is. */
+  /** The second connection, in any state. */
   get connection(): Connection | null {
     return this.#connection;
   }
@@ -46,7 +46,7 @@ export class Handover {
     return this.#successor;
   }
 
-  /** Gives it up. Resolves when the socket is closed. */
+  /** Closes the second connection. Resolves when the socket is closed. */
   async stop(code: StateCode): Promise<void> {
     clearTimeout(this.#timer);
     await this.#connection?.close(code);

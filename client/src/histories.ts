@@ -40,7 +40,7 @@ export interface HistoryOf<Item extends Publication> {
 
 export interface HistoriesSettings {
   readonly requests: Requests;
-  /** Those of all reads of history together. */
+  /** Limits the concurrent history commands of the client. */
   readonly reads: Slots;
   readonly schemas: SchemaTable | null;
   readonly timeoutMs: number;
@@ -51,7 +51,7 @@ export interface HistoriesSettings {
   readonly trouble: () => FanfareError | null;
 }
 
-/** Options as they go to the node; what was left out is null. */
+/** The options as sent to the node; missing ones are null. */
 interface Question {
   readonly since: Position | null;
   readonly limit: number | null;
@@ -61,7 +61,7 @@ interface Question {
 interface Read {
   readonly topic: string;
   readonly question: Question;
-  /** Whether it waits for its turn, or for an answer; if not, for a connection. */
+  /** True while it waits for its turn or an answer. False while it waits for a connection. */
   isAsking: boolean;
   readonly settle: (answer: Answer) => void;
 }
@@ -146,7 +146,7 @@ export class Histories {
           read.isAsking = false;
           reads.release();
           const code = answer instanceof FanfareError ? answer.code : null;
-          // This has ended before, but the node still counts it: one more might be refused.
+          // The read has timed out, but the node still counts it and might refuse the next one.
           if (code === 'timeout') connection.drop(closure('replyTimeout'));
           else if (code !== 'connectionLost') read.settle(answer);
         },

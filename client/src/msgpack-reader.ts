@@ -16,7 +16,7 @@ export const maxDepth = 1_000;
 const keySlots = 256;
 const maxKeyBytes = 31;
 
-/** One is enough for all values that are read one after the other: {@link read} begins anew. */
+/** One reader can read any number of values, one after the other. */
 export class MsgpackReader {
   readonly #keys: Array<string | undefined> = new Array(keySlots).fill(undefined);
   #bytes: Uint8Array = new Uint8Array(0);

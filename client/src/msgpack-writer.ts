@@ -68,7 +68,7 @@ export class MsgpackWriter extends Writer {
   /** As in JSON, a field that cannot be sent is left out; so the header is written last. Each getter is asked once. */
   #fields(value: Record<string, unknown>): void {
     const keys = Object.keys(value);
-    // What is built in keeps what it holds elsewhere: a promise would be {}.
+    // Built-in objects keep their content in internal slots: a promise would become {}.
     if (keys.length === 0 && kindOf(value) !== 'Object') {
       throw new TypeError(`MessagePack cannot carry ${kindOf(value)}. Convert it first.`);
     }

@@ -1,6 +1,6 @@
 /**
  * How fast commands of one kind leave: few at first, more as they are answered, and at a pace once the node refuses some with
- * `rateLimited`. The rate belongs to a user, and its other connections send too. So what is left of it has to be found by trying.
+ * `rateLimited`. The rate belongs to a user, and its other connections send too. So the client has to find its share by trial.
  *
  * A refusal doubles the time between two commands, and each `halvingMs` halves it. So a connection slows down once in `halvingMs` on
  * average, whatever the rate is and however many share it. With 20 connections these are ten refusals a second, as many as each node
@@ -23,9 +23,9 @@ export class Pacer {
   readonly #maxWindow: number;
   #window = firstWindow;
   #unanswered = 0;
-  /** Of those, how many left before the pace became slower: that they are refused says nothing about the new pace. */
+  /** How many of those were sent before the pace slowed down. A refusal of these is no evidence about the new pace. */
   #outdated = 0;
-  /** How many of those that left before the first refusal are refused; 0 after the next refusal. */
+  /** Number of refusals among the commands sent before the first refusal; 0 after the next refusal. */
   #refusals = 0;
   /** Between commands; 0 while nothing is refused. */
   #intervalMs = 0;
@@ -55,12 +55,12 @@ export class Pacer {
     return this.isSlow || this.#unanswered <= this.#window / 2;
   }
 
-  /** There is a new connection: how much it takes has to be learned again. */
+  /** There is a new connection, whose rate is unknown. */
   restart(): void {
     this.#window = firstWindow;
   }
 
-  /** A command leaves. */
+  /** A command was sent. */
   sent(): void {
     this.#unanswered++;
     if (!this.isSlow) return;
@@ -71,13 +71,13 @@ export class Pacer {
     } else this.#nextMs += this.#adapt(now);
   }
 
-  /** So many commands were answered, and not with `rateLimited`. */
+  /** `count` commands were answered, not with `rateLimited`. */
   answered(count = 1): void {
     this.forget(count);
     if (!this.isSlow) this.#window = Math.min(this.#maxWindow, this.#window + count / 2);
   }
 
-  /** This many commands will not be answered: their connection is lost, or they were cancelled. */
+  /** `count` commands will not be answered: their connection was lost, or they were cancelled. */
   forget(count = 1): void {
     this.#unanswered -= count;
     this.#outdated = Math.max(0, this.#outdated - count);
@@ -90,7 +90,7 @@ export class Pacer {
     this.#slowDown(isOutdated, retryAfterMs);
   }
 
-  /** The node has refused a command that wants no answer. */
+  /** The node refused a command without an id. */
   refusedUnasked(retryAfterMs: number | null): void {
     this.#slowDown(this.#outdated > 0, retryAfterMs);
   }
@@ -98,7 +98,7 @@ export class Pacer {
   #slowDown(isOutdated: boolean, retryAfterMs: number | null): void {
     const delayMs = retryAfterMs ?? defaultRetryAfterMs;
     if (isOutdated) {
-      // The node names a later time for each of them: up to that of the last one there is room for all.
+      // The node returns a later time for each of them. Until the last of these times it has room for all.
       if (this.#refusals > 0) this.#intervalMs = delayMs / ++this.#refusals;
       return;
     }

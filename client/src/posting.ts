@@ -7,7 +7,7 @@ import type { Answer, Request } from './requests.js';
 /** A publication, from `publish()` or `send()` until it is settled. */
 export class Posting implements Request {
   readonly onAnswer: (answer: Answer) => void;
-  /** Null if no answer is wanted. */
+  /** Null if the publication needs no answer. */
   id: number | null = null;
   /** True for `send()`: it is not sent again. */
   isSend = false;

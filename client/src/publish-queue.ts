@@ -1,6 +1,6 @@
 /**
- * Publications on their way: sent at once if a connection is up, not too much is unanswered and the pace allows it, else held, up to a
- * bound. What fails and may be repeated is sent again, and what was published to its topic later waits behind it.
+ * Publications until they are settled. They are sent at once if there is a connection, few are unanswered and the pace allows it.
+ * Otherwise they wait, up to a limit. A publication that fails temporarily is sent again, and later ones to its topic wait for it.
  */
 import type { ClientCodec, OutgoingPublish, ReplyErrorCode } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
@@ -31,27 +31,27 @@ export const retryBaseDelayMs = 50;
 export const retryMaxDelayMs = 1_000;
 
 /**
- * A node recognises a `messageId` for 120 s after it has first seen it. What may have been published is not repeated when this
- * much has passed: the rest is for the way there.
+ * A node recognizes a `messageId` for 120 s after it first saw it. After this time a publication is not repeated if it may have been
+ * published. The difference leaves time for the network.
  */
 export const repeatWindowMs = 100_000;
 
-/** One of so many publications of `send()` is answered, so that the pacer knows how far the node has come. */
+/** One in this many publications of `send()` asks for an answer, so that the pacer knows the progress of the node. */
 const sendsToAnswer = 8;
 
-/** Makes the error of a publication that is given up. */
+/** Creates the error of a failed publication. */
 export type Failure = (posting: Posting) => FanfareError;
 
 export class PublishQueue {
   readonly #settings: PublishQueueSettings;
-  /** Where publications leave: it is up, and its node has said how long a frame may be. */
+  /** The connection for publications. `connected` has arrived on it. */
   #connection: Connection | null = null;
-  /** Whether publications wait because they are about to leave on another connection. */
+  /** True while publications wait for the move to another connection. */
   #isPaused = false;
   readonly #queues = new TopicQueues();
   /** All publications that a caller waits for. */
   readonly #unsettled = new Set<Posting>();
-  /** Those of them that are sent and unanswered. */
+  /** Those that were sent and are unanswered. */
   readonly #unanswered = new Set<Posting>();
   #unansweredBytes = 0;
   #isRunPlanned = false;
@@ -60,10 +60,10 @@ export class PublishQueue {
   /** The last refusal because of the rate. */
   #limited: ReplyError | undefined;
   #sends = 0;
-  /** Publications of `send()` that left since one left that is answered. */
+  /** Publications of `send()` since the last one that asks for an answer. */
   #unprovenSends = 0;
   #lastOrder = 0;
-  /** Longest frame that the last node takes. Null where none has said. */
+  /** Longest frame that the last node accepts; null if unknown. */
   #maxFrameBytes: number | null = null;
   #onQuiet: (() => void) | null = null;
   #quietTimer: ReturnType<typeof setTimeout> | undefined;
@@ -80,7 +80,7 @@ export class PublishQueue {
     return patienceMs;
   }
 
-  /** From now on publications leave on this connection, beginning with all that wait. */
+  /** Sends publications on this connection, beginning with the waiting ones. */
   resume(connection: Connection): void {
     this.#use(connection);
     this.#maxFrameBytes = connection.maxFrameBytes;
@@ -88,19 +88,19 @@ export class PublishQueue {
     this.#run();
   }
 
-  /** From now on publications wait, as they are about to leave on another connection. */
+  /** Publications wait, because they will be sent on another connection. */
   pause(): void {
     this.#isPaused = true;
   }
 
-  /** Calls back once all that was sent is answered, or `timeoutMs` later: then the rest will be sent again. */
+  /** Calls back when everything sent is answered, or after `timeoutMs`. Unanswered publications are then sent again. */
   whenQuiet(timeoutMs: number, onQuiet: () => void): void {
     this.#onQuiet = onQuiet;
     this.#quietTimer = setTimeout(onQuiet, timeoutMs);
     this.#notifyIfQuiet();
   }
 
-  /** They go on leaving where they did. */
+  /** Cancels {@link pause}: publications stay on their connection. */
   stay(): void {
     if (this.#isPaused && this.#connection !== null) this.resume(this.#connection);
   }
@@ -110,7 +110,7 @@ export class PublishQueue {
     if (this.#connection === connection) this.#use(null);
   }
 
-  /** Begins a publication whose data comes with {@link post}; its deadline runs from now on. `settle` is called once, later. */
+  /** Begins a publication and its timeout. Its data follows with {@link post}. `settle` is called once, later. */
   open(topic: string, timeoutMs: number, settle: (answer: Answer) => void): Posting {
     const posting = new Posting(topic, timeoutMs, settle, this.#onAnswer);
     posting.id = this.#settings.requests.add(posting);
@@ -122,7 +122,7 @@ export class PublishQueue {
     return posting;
   }
 
-  /** Sends it, or lets it wait, unless it is settled. Throws `invalidData`, `frameTooLarge` or `queueFull`. */
+  /** Sends it or lets it wait. Does nothing if it is settled. Throws `invalidData`, `frameTooLarge` or `queueFull`. */
   post(posting: Posting, command: OutgoingPublish): void {
     if (posting.isSettled) return;
     const encoded = outgoing(this.#encode(command));
@@ -160,7 +160,7 @@ export class PublishQueue {
     this.#limited = error;
   }
 
-  /** Gives a publication up. What has not been sent is taken back. */
+  /** Fails a publication, and removes its command if it was not sent. */
   fail(posting: Posting, why: Failure): void {
     const { topic, connection, outgoing } = posting;
     const error = why(posting);
@@ -173,7 +173,7 @@ export class PublishQueue {
     this.#run();
   }
 
-  /** Gives all up, and forgets the node. What nobody waits for is dropped. */
+  /** Fails all publications, drops those without a caller, and forgets the node. */
   failAll(why: Failure): void {
     this.#use(null);
     this.#maxFrameBytes = null;
@@ -183,7 +183,7 @@ export class PublishQueue {
     this.#notifyIfEmpty();
   }
 
-  /** Resolves once nothing waits any more. */
+  /** Resolves when nothing waits any more. */
   empty(): Promise<void> {
     return new Promise((resolve) => {
       this.#onEmpty.push(resolve);
@@ -191,7 +191,7 @@ export class PublishQueue {
     });
   }
 
-  /** Why it is not published yet: of what waits for its turn, that the node has refused others. */
+  /** Why it is not published yet. If it waits because of the pace, that is the refusal of another publication. */
   #refusalOf({ refusal, outgoing, connection }: Posting): FanfareError | undefined {
     if (refusal !== undefined || outgoing === null || connection !== null) return refusal;
     return this.#connection !== null && this.#settings.pacer.isSlow ? this.#limited : undefined;
@@ -225,7 +225,7 @@ export class PublishQueue {
     const { maxUnsentBytes, maxQueuedPublications, maxQueuedBytes } = this.#settings;
     const connection = this.#connection;
     const total = this.#queues.bytes + bytes;
-    // What waits for its turn will leave; what waits for a connection, or behind a failure, may not.
+    // Publications that wait for the pace will be sent. Those that wait for a connection or behind a failure may not be.
     const isStuck = !this.#isPaused && this.#queues.of(topic)?.setback === 'failure';
     const isFull =
       connection === null || isStuck
@@ -262,7 +262,7 @@ export class PublishQueue {
   #hasRoom(bytes: number): boolean {
     if (this.#unansweredBytes > 0 && this.#unansweredBytes + bytes > this.#settings.maxInFlightBytes) return false;
     const { pacer } = this.#settings;
-    // No answer will report the progress of the node with them.
+    // No answer will confirm these publications of send().
     if (this.#unanswered.size === 0) this.#forgetSends();
     const { delayMs } = pacer;
     if (delayMs <= 0) return true;
@@ -279,7 +279,7 @@ export class PublishQueue {
     this.#unprovenSends = 0;
   }
 
-  /** It is answered, or will not be (null). Where there is room again, what waits for it goes on: not one by one, but in frames. */
+  /** The publication is answered, or will not be (null). Waiting publications are sent when there is room for a full frame, not one by one. */
   #endAttempt(posting: Posting, answer: Answer | null): void {
     if (!this.#unanswered.delete(posting)) return;
     const { pacer, maxInFlightBytes } = this.#settings;
@@ -318,7 +318,7 @@ export class PublishQueue {
       this.#settle(posting, answer);
     }
     this.#queues.forgetEmpty(topic);
-    // That there is room again is no reason yet: see #endAttempt.
+    // Room for one more is no reason to send: see #endAttempt.
     if (isProbe || isFailed) this.#run();
     this.#notifyIfQuiet();
   };
@@ -334,13 +334,13 @@ export class PublishQueue {
     if (isRefused && !refusal.retryable) return this.#settle(posting, withDoubt(refusal, posting));
     posting.refusal = refusal;
     const queue = this.#queues.add(posting);
-    // What the rate refused has its time from the pacer.
+    // After `rateLimited` the pacer decides when to send again.
     if (refusal.code === 'rateLimited') {
       if (queue.setback === 'none') queue.setback = 'rate';
       return;
     }
     queue.setback = 'failure';
-    // After a lost connection the next one is waited for.
+    // After a lost connection the publication waits for the next one.
     if (isRefused && queue.probe === null) this.#planRun(queue);
   }
 
@@ -354,7 +354,7 @@ export class PublishQueue {
     }, this.#settings.random() * most);
   }
 
-  /** Sends what may leave, one of each topic in turn. */
+  /** Sends waiting publications, one of each topic in turn. */
   #run(): void {
     const connection = this.#connection;
     if (connection !== null && !this.#isPaused) {
@@ -405,7 +405,7 @@ export class PublishQueue {
   }
 }
 
-/** That this attempt was refused says nothing about those before it. */
+/** A refusal of this attempt does not show that earlier attempts failed. */
 function withDoubt(error: ReplyError, { doubt }: Posting): ReplyError {
   if (doubt === undefined) return error;
   return new ReplyError(error.code as ReplyErrorCode, error.message, error.retryable, null, true);

@@ -39,9 +39,9 @@ export class Publisher {
   /** Publications that are not settled. Counted, not as promises: a handler on one would hide its rejection. */
   #unsettled = 0;
   #onSettled: Array<() => void> = [];
-  /** One for each publication whose schema has not decided yet, or that waits behind such a one. */
+  /** One entry for each publication that waits for a schema, or behind one that does. */
   readonly #unchecked = new Set<object>();
-  /** The last of them, by topic: what is published to that topic next waits for it, so that the order stays. */
+  /** The last of them, by topic. The next publication to the topic waits for it, which keeps the order. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #aborts = new Map<AbortSignal, Aborts>();
 
@@ -52,7 +52,7 @@ export class Publisher {
   publish(topic: string, data: unknown, options: PublishOptions = {}): Promise<Acknowledgement> {
     const { queue } = this.#settings;
     const { timeoutMs = this.#settings.timeoutMs, signal } = options;
-    // The executor runs at once: publishes of one turn leave together, and what is thrown in it rejects.
+    // The executor runs at once, so publishes of one turn share a frame. What it throws rejects the promise.
     return new Promise((resolve, reject) => {
       refuseUnknown('publish()', options, ['timeoutMs', 'signal']);
       assertLimit('timeoutMs', timeoutMs);
@@ -80,7 +80,7 @@ export class Publisher {
     });
   }
 
-  /** Throws where the publication cannot be sent. Where that turns out later, it is reported. */
+  /** Throws if the publication cannot be sent. Later failures are reported. */
   send(topic: string, data: unknown): void {
     const { queue, report } = this.#settings;
     const turn = this.#inTurn(topic, data, () => queue.send(describe(null, topic, data, null), report));
@@ -89,7 +89,7 @@ export class Publisher {
     turn.catch(report).finally(() => this.#settled());
   }
 
-  /** Resolves once nothing that was published is unsettled. */
+  /** Resolves when all publications are settled. */
   settled(): Promise<void> {
     return new Promise((resolve) => {
       this.#onSettled.push(resolve);
@@ -97,7 +97,7 @@ export class Publisher {
     });
   }
 
-  /** Drops what waits for a schema. */
+  /** Drops publications that wait for a schema. */
   clear(): void {
     this.#unchecked.clear();
     this.#last.clear();
@@ -126,7 +126,7 @@ export class Publisher {
       const checked = await check;
       await before;
       if (this.#last.get(topic) === last) this.#last.delete(topic);
-      // Unless all was dropped meanwhile.
+      // `clear()` may have dropped it.
       if (!this.#unchecked.delete(mine)) return;
       throwIfFailed(checked);
       post();

@@ -1,4 +1,4 @@
-/** First in, first out; both ends cheap. */
+/** First in, first out. Both ends are cheap. */
 export class Queue<Item> {
   #items: Item[] = [];
   #head = 0;
@@ -14,7 +14,7 @@ export class Queue<Item> {
   shift(): Item | undefined {
     if (this.size === 0) return undefined;
     const item = this.#items[this.#head++];
-    // Array.shift moves all the rest each time; this moves it only when half of the array has been read.
+    // Array.shift moves the rest each time. This moves it only when half of the array has been read.
     if (this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

@@ -1,4 +1,4 @@
-/** When to try again: full jitter, so that thousands of clients of a lost node do not come back at the same moment. */
+/** Delays before retries, with full jitter, so that thousands of clients of a lost node do not return at the same moment. */
 
 export interface ReconnectPolicy {
   readonly reconnectBaseDelayMs: number;
@@ -21,8 +21,8 @@ export function reconnectDelayMs(
 }
 
 /**
- * Upper end of the delay for what waits that long. It does not shrink with the time that is left: a client that publishes all the time
- * always has something that is about to be given up, and would try all the time.
+ * Longest delay if a caller waits for `patienceMs` in all. It does not depend on the remaining time: a client that publishes continuously
+ * always has a publication that is about to time out, and would retry continuously.
  */
 export function mostDelayMs(patienceMs: number, baseMs: number): number {
   return Math.max(baseMs, patienceMs / 4);

@@ -14,32 +14,32 @@ const maxRetryAfterMs = 600_000;
 export interface ReconnectorListener {
   /** A new connection is open. While a move is under way it is the second one. */
   onOpen(): void;
-  /** From now on publications belong on this connection: its node has introduced itself, and the one before it is lost. */
+  /** Publications use this connection from now on: `connected` arrived, and there is no earlier connection. */
   onConnected(connection: Connection): void;
   onMessage(message: ServerMessage, connection: Connection): void;
-  /** A connection is over, or has been moved away from: nothing comes on it any more. */
+  /** A connection ended, or everything moved to another one. It delivers nothing more. */
   onLost(connection: Connection, closure: Closure): void;
-  /** All connections are over, for good. */
+  /** All connections ended, and the client does not reconnect. */
   onEnd(closure: Closure): void;
-  /** Everything is to be moved to a connection that serves already; `onMoved` when nothing needs the first one any more. */
+  /** Move everything to `to`, which is connected. Call `onMoved` when nothing needs `from` any more. */
   onMove(from: Connection, to: Connection, onMoved: () => void): void;
-  /** That cannot be done for now: publications go on leaving on the first one. */
+  /** The move failed for now: publications stay on the first connection. */
   onStay(): void;
   /** The first attempt to connect has failed, and no other has succeeded yet. Called once. */
   onTrouble(error: FanfareError): void;
-  /** The state says so already when the others are called; this comes last. */
+  /** Called after the other notifications, which already see the new state. */
   onState(state: ConnectionState): void;
 }
 
 export interface ReconnectorSettings extends ConnectionSettings {
   readonly stableAfterMs: number;
-  /** How long the most impatient of what needs a connection waits for it, in milliseconds; infinite if nothing does. */
+  /** Shortest time that a caller waits for a connection, in milliseconds; infinite if there is no caller. */
   readonly patienceMs: () => number;
 }
 
 type PageEvent = 'online' | 'offline' | 'pagehide' | 'pageshow';
 
-/** What browsers have and Node has not. */
+/** Events of browsers. Node does not have them. */
 type Page = {
   addEventListener?(name: PageEvent, listener: () => void): void;
   removeEventListener?(name: PageEvent, listener: () => void): void;
@@ -52,19 +52,19 @@ export class Reconnector {
   #connection: Connection | null = null;
   #handover: Handover | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  /** When that runs out. */
+  /** Time of the next attempt. */
   #retryAtMs = 0;
-  /** Until when the server has asked not to try again. */
+  /** The server asked not to connect before this time. */
   #notBeforeMs = 0;
   #failures = 0;
-  /** Attempts that have failed since there was a connection, and how the last one, or the connection, ended. */
+  /** Failed attempts since the last connection, and how the last attempt or connection ended. */
   #attempts = 0;
   #lastEnd: Closure | null = null;
-  /** Since when the attempt under way lasts. */
+  /** Start of the current attempt. */
   #dialedAtMs = 0;
-  /** Whether {@link ReconnectorListener.onTrouble} is not to be called any more. */
+  /** True if {@link ReconnectorListener.onTrouble} was called or is no longer needed. */
   #isTroubleKnown = false;
-  /** Whether the page is in the back/forward cache, or about to go. */
+  /** True if the page is hidden: in the back/forward cache, or about to be unloaded. */
   #isHidden = false;
   #connectedAt: number | null = null;
   #closing: Promise<unknown> = Promise.resolve();
@@ -154,7 +154,7 @@ export class Reconnector {
     try {
       this.#connection = this.#open(listener);
     } catch (cause) {
-      // A browser refuses `ws:` on a page of `https:`, for one. Node's WebSocket has nothing of the kind.
+      // For example, a browser refuses `ws:` on a page of `https:`.
       this.#onClose(closure('connectFailed', (cause as Error).message, null, false, cause), null);
     }
   }
@@ -245,7 +245,7 @@ export class Reconnector {
     if (this.#isHidden) return;
     const now = performance.now();
     const retryAfterMs = Math.max(0, this.#notBeforeMs - now);
-    // On top of what the server asks for, so that not all it has asked come back together.
+    // In addition to the delay of the server, so that its clients do not all return at once.
     const delayMs = Math.min(retryAfterMs + reconnectDelayMs(this.#failures, this.#settings, patienceMs), maxTimerMs);
     this.#retryAtMs = now + delayMs;
     this.#retry = setTimeout(() => this.#dial(), delayMs);
@@ -260,11 +260,11 @@ export class Reconnector {
     this.#enter({ name: 'disconnected', ...withoutEnd(why) }, () => this.#listener.onEnd(why));
   }
 
-  /** Last in each of its callers: listeners may do anything. */
+  /** Call this last, because listeners may call any method. */
   #enter(state: ConnectionState, notify = (): void => {}): void {
     this.#state = state;
     notify();
-    // Unless a listener has just connected or disconnected: then that has been announced already.
+    // If a listener has connected or disconnected, that state was announced already.
     if (this.#state === state) this.#listener.onState(state);
   }
 
@@ -284,9 +284,9 @@ export class Reconnector {
         else this.#connection.probe();
       },
     ],
-    // Browsers say "offline" where only some networks are gone: ask before giving the connection up.
+    // Browsers report "offline" even if only some networks are lost: ping before closing the connection.
     ['offline', () => this.#connection?.probe()],
-    // In the back/forward cache the browser keeps a connection up and answers its pings, but throws away what comes on it.
+    // In the back/forward cache the browser keeps the connection and answers pings, but discards its messages.
     [
       'pagehide',
       () => {

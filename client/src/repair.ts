@@ -61,7 +61,7 @@ export class Repair {
     const { topic, cursor, limit = maxHistoryLimit } = this.#parts;
     const connection = this.#parts.connection();
     const since = cursor.position;
-    // The hole may have been closed while this waited for its turn.
+    // The hole may have been filled while this waited for its turn.
     if (connection === null || since === null || !cursor.hasHole) {
       this.#isAsking = false;
       return reads.release();

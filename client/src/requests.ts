@@ -1,6 +1,6 @@
 /**
- * Commands that a node is to answer: their ids, which connection they left on, their deadlines, and who wants the answer. Those that
- * {@link Requests.ask} sends leave at the pace that the node takes, and again where it answers `rateLimited`.
+ * Commands that a node answers: their ids, connections, timeouts and callbacks. {@link Requests.ask} sends commands at the pace that the
+ * node accepts, and again after `rateLimited`.
  */
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { refreshId } from './command-ids.js';
@@ -14,7 +14,7 @@ import type { Pacer } from './pacer.js';
 export type Answer = Exclude<Reply, ErrorReply | Connected> | FanfareError;
 
 export interface Request {
-  /** The connection that it was sent on; null while it waits for one. */
+  /** The connection that it was sent on; null while it waits for a connection. */
   readonly connection: Connection | null;
   onAnswer(answer: Answer): void;
 }
@@ -25,7 +25,7 @@ class Ask implements Request {
   command: OutgoingCommand | null = null;
   outgoing: Outgoing | null = null;
   isUnanswered = false;
-  /** A subscribe that an unsubscribe came after: it is not sent again. */
+  /** True for a subscribe with a later unsubscribe: it is not sent again. */
   isObsolete = false;
   timer: ReturnType<typeof setTimeout> | undefined;
   readonly onAnswer: (answer: Answer) => void;
@@ -43,14 +43,14 @@ class Ask implements Request {
 /** `maxCommandId` of the protocol. */
 const maxId = 2 ** 32 - 1;
 
-/** One for all connections of a client: a request that is sent again on another one keeps its id. */
+/** One object for all connections of a client: a request keeps its id on another connection. */
 export class Requests {
   readonly #codec: ClientCodec;
   readonly #pacer: Pacer;
   readonly #debug: DebugLog;
   readonly #unanswered = new Map<number, Request>();
   #lastId = refreshId;
-  /** What was answered `rateLimited` and goes first, and what has not left yet; in order. */
+  /** Commands answered with `rateLimited`, which are sent first, and commands not sent yet; both in order. */
   readonly #refused = new Set<Ask>();
   readonly #waiting = new Set<Ask>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -61,7 +61,7 @@ export class Requests {
     this.#debug = debug;
   }
 
-  /** Gives the request an id, which is its own until it is deleted. */
+  /** Assigns an id to the request, until it is deleted. */
   add(request: Request): number {
     do this.#lastId = this.#lastId === maxId ? refreshId + 1 : this.#lastId + 1;
     while (this.#unanswered.has(this.#lastId));
@@ -73,7 +73,7 @@ export class Requests {
     this.#unanswered.delete(id);
   }
 
-  /** Sends a command on a connection, once. `settle` is called once, never before this returns. `timeoutMs` counts from when it leaves. */
+  /** Sends a command on a connection. `settle` is called once, after this returns. `timeoutMs` begins when the command is sent. */
   ask(
     connection: Connection,
     describe: (id: number) => OutgoingCommand,
@@ -94,8 +94,8 @@ export class Requests {
   }
 
   /**
-   * Takes back the subscribe to a topic that has not left, or that the node has refused for now. Returns false if there is none: then
-   * only an unsubscribe ends the subscription.
+   * Cancels a subscribe that was not sent yet, or that the node refused temporarily. Returns false if there is none: then only an
+   * unsubscribe ends the subscription.
    */
   withdraw(connection: Connection, topic: string): boolean {
     const ask = this.#joining(connection, topic);
@@ -104,7 +104,7 @@ export class Requests {
     return true;
   }
 
-  /** Gives a reply to its request. Returns false if there is none: the reply is late, or answers no request. */
+  /** Passes a reply to its request. Returns false if there is no such request, for example because the reply is late. */
   answer(reply: Exclude<Reply, Connected>, connection: Connection): boolean {
     const request = reply.id === null ? undefined : this.#unanswered.get(reply.id);
     if (request?.connection !== connection) return false;
@@ -112,12 +112,12 @@ export class Requests {
     return true;
   }
 
-  /** The connection is gone: no answer will come to what was sent on it. */
+  /** The connection was lost: its requests will not be answered. */
   lost(connection: Connection, error: FanfareError): void {
     for (const request of this.#unanswered.values()) if (request.connection === connection) request.onAnswer(error);
   }
 
-  /** All connections are gone, for good. */
+  /** All connections ended, and the client does not reconnect. */
   failAll(error: FanfareError): void {
     for (const request of this.#unanswered.values()) request.onAnswer(error);
     clearTimeout(this.#timer);
@@ -139,15 +139,15 @@ export class Requests {
     this.#flush();
   }
 
-  /** An unsubscribe is asked for: if the subscribe before it is refused, it must not come again behind it. */
+  /** An unsubscribe follows. If the earlier subscribe is refused, it must not be sent again after the unsubscribe. */
   #supersede(connection: Connection, topic: string, id: number): void {
     const ask = this.#joining(connection, topic);
     if (ask !== null) ask.isObsolete = true;
-    // A subscribe that is asked for from now on waits for the answer.
+    // Later subscribes wait for the answer.
     connection.leaving.set(topic, id);
   }
 
-  /** The subscribe to a topic that is not answered, or refused for now. */
+  /** The subscribe to a topic that is unanswered or temporarily refused. */
   #joining(connection: Connection, topic: string): Ask | null {
     const ask = this.#unanswered.get(connection.joining.get(topic) ?? 0);
     return ask instanceof Ask ? ask : null;
@@ -166,7 +166,7 @@ export class Requests {
     else this.#pacer.forget();
   }
 
-  /** Sends what may leave now. */
+  /** Sends the commands that the pace allows. */
   #flush(): void {
     for (const queue of [this.#refused, this.#waiting]) {
       for (const ask of queue) {

@@ -1,4 +1,4 @@
-/** Lets a number of things happen at the same time; others wait for their turn, in order. */
+/** Limits concurrent tasks. Others wait for their turn, in order. */
 import { Queue } from './queue.js';
 
 export class Slots {
@@ -10,7 +10,7 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Calls `start` once, now or when a slot is free; what it starts must call {@link release} once when it ends. */
+  /** Calls `start` once, now or when a slot is free. The task must call {@link release} once when it ends. */
   take(start: () => void): void {
     this.#waiting.push(start);
     this.#start();
@@ -21,7 +21,7 @@ export class Slots {
     this.#start();
   }
 
-  /** A loop, because what is started may end at once: thousands of those would fill the stack. */
+  /** A loop, because a task may end at once, and thousands of nested calls would overflow the stack. */
   #start(): void {
     if (this.#isStarting) return;
     this.#isStarting = true;

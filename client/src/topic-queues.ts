@@ -1,14 +1,14 @@
-/** Publications that cannot leave yet, in a queue for each topic: in the order of their publishing, and each topic in turn. */
+/** Publications that wait, in one queue per topic. Each queue keeps the order of the calls, and topics take turns. */
 import type { Posting } from './posting.js';
 
-/** Those of one topic. */
+/** The waiting publications of one topic. */
 export class TopicQueue {
-  /** After a failure one goes ahead, alone: were it refused again, those behind it would overtake it. */
+  /** After a failure, one publication is sent alone: if it is refused again, later ones must not overtake it. */
   probe: Posting | null = null;
-  /** What has refused or lost one of them since one was accepted: the rate of the user only, or something else. */
+  /** Why one failed since the last success: only the rate of the user, or something else. */
   setback: 'none' | 'rate' | 'failure' = 'none';
   failures = 0;
-  /** Runs until the next try. */
+  /** Runs until the next attempt. */
   timer: ReturnType<typeof setTimeout> | undefined;
   readonly #postings: Posting[] = [];
   readonly #onCount: (sign: 1 | -1, posting: Posting) => void;
@@ -24,7 +24,7 @@ export class TopicQueue {
     return this.#postings[0];
   }
 
-  /** Where its order belongs. */
+  /** Inserts it by its order. */
   add(posting: Posting): void {
     let place = this.#postings.length;
     while (place > 0 && (this.#postings[place - 1] as Posting).order > posting.order) place--;
@@ -36,7 +36,7 @@ export class TopicQueue {
   remove(posting: Posting): void {
     const place = this.#postings.indexOf(posting);
     if (place < 0) return;
-    // As a rule it is the first one. Only shift() is cheap for that, however many wait.
+    // Usually it is the first one, and only shift() is cheap for that.
     if (place === 0) this.#postings.shift();
     else this.#postings.splice(place, 1);
     this.#onCount(-1, posting);
@@ -53,7 +53,7 @@ export class TopicQueues {
   #size = 0;
   #bytes = 0;
 
-  /** All that wait. */
+  /** Number of waiting publications of all topics. */
   get size(): number {
     return this.#size;
   }
@@ -79,9 +79,9 @@ export class TopicQueues {
     return queue;
   }
 
-  /** It had its turn: the next one is behind those of the other topics. */
+  /** The topic had its turn: moves its queue to the end. */
   turn(queue: TopicQueue): void {
-    // Unless all was given up meanwhile.
+    // `clear()` may have removed it.
     if (this.#queues.get(queue.topic) !== queue) return;
     this.#queues.delete(queue.topic);
     this.#queues.set(queue.topic, queue);

@@ -1,7 +1,7 @@
 /**
- * The WebSocket of Node (RFC 6455, the client's side): one for all versions, in place of the package `ws` and of Node's own. Those
- * lose why a connection failed, wait without end for an answer to a close frame, or cannot be bundled (docs/decisions.md).
- * It offers no extensions: compression costs more CPU than it saves on publications of some hundred bytes.
+ * A WebSocket client (RFC 6455) for all versions of Node. It replaces the package `ws` and Node's own WebSocket, which hide why a
+ * connection failed, wait forever for the answer to a close frame, or cannot be bundled (docs/decisions.md). It offers no extensions:
+ * compression costs more CPU than it saves on publications of a few hundred bytes.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes, randomFillSync } from 'node:crypto';
@@ -14,16 +14,16 @@ const [connecting, open, closing, closed] = [0, 1, 2, 3];
 
 const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
-/** Longest message that is taken in. A node's are below 3 MiB. */
+/** Longest accepted message. Messages of a node are shorter than 3 MiB. */
 const maxMessageBytes = 67_108_864;
 
 /** Most fragments of a message. A node does not fragment; a proxy may, but not into pieces of a few bytes. */
 const maxFragments = 65_536;
 
-/** How much of what a server says instead of opening a WebSocket is passed on. */
+/** Maximum length of the quoted body if a server answers with an HTTP response. */
 const maxSentenceChars = 300;
 
-/** How long a server may take to say it. The status is known by then. */
+/** Time for that body, in milliseconds. The status is known by then. */
 const sentenceTimeoutMs = 1_000;
 
 /** How long the peer may take to end a connection that both sides have closed. */
@@ -46,7 +46,7 @@ class ViolationError extends Error {
 }
 
 export class NodeWebSocket implements WebSocketLike {
-  /** As browsers have it; other values have no meaning here: binary messages are ArrayBuffers. */
+  /** As in browsers. Other values have no effect: binary messages are ArrayBuffers. */
   binaryType = 'arraybuffer';
   protocol = '';
   readyState = connecting;
@@ -57,11 +57,11 @@ export class NodeWebSocket implements WebSocketLike {
   /** Ends the attempt to connect. */
   #abort: () => void;
   #socket: Duplex | null = null;
-  /** What has come of a frame that is not whole yet, in pieces; how long they are together, and must be before the next look. */
+  /** The parts of an incomplete frame, their total length, and the length that the next attempt to read it needs. */
   #rest: Buffer[] = [];
   #restBytes = 0;
   #neededBytes = 0;
-  /** What the close frame of the peer said. */
+  /** Content of the peer's close frame. */
   #closeCode = 1_006;
   #closeReason = '';
   /** The fragments of an incomplete message, and its opcode; 0 if there is none. */
@@ -72,7 +72,7 @@ export class NodeWebSocket implements WebSocketLike {
   constructor(url: string, protocols: string) {
     const key = randomBytes(16).toString('base64');
     const request = (/^wss:/i.test(url) ? requestHttps : requestHttp)(url.replace(/^ws/i, 'http'), {
-      // A connection of its own.
+      // Do not share a connection.
       agent: false,
       headers: {
         Connection: 'Upgrade',
@@ -110,7 +110,7 @@ export class NodeWebSocket implements WebSocketLike {
     else this.#write(opcodes.binary, data);
   }
 
-  /** Begins the closing handshake. Whoever does not want to wait for the peer calls {@link terminate} later. */
+  /** Begins the closing handshake. To stop waiting for the peer, call {@link terminate}. */
   close(code = 1_000, reason = ''): void {
     if (this.readyState === connecting) return this.terminate();
     if (this.readyState !== open) return;
@@ -138,7 +138,7 @@ export class NodeWebSocket implements WebSocketLike {
     if (head.length > 0) this.#read(head);
   }
 
-  /** The server answered with an HTTP response: a node says in a sentence why. */
+  /** The server answered with an HTTP response. The body of a node explains why. */
   #refused(response: IncomingMessage): void {
     let text = '';
     const fail = (): void => {
@@ -154,7 +154,7 @@ export class NodeWebSocket implements WebSocketLike {
       text += chunk;
       if (text.length > maxSentenceChars) fail();
     });
-    // After its end, and also if it is cut.
+    // At the end of the response, also if it is incomplete.
     response.on('close', fail);
   }
 
@@ -170,7 +170,7 @@ export class NodeWebSocket implements WebSocketLike {
     this.onclose?.({ code: this.#closeCode, reason: this.#closeReason });
   }
 
-  /** Whether it has ended, or the peer has said that nothing more comes. */
+  /** True if it has ended, or the peer has sent its close frame. */
   get #isDeaf(): boolean {
     return this.readyState === closed || this.#closeCode !== 1_006;
   }
@@ -236,7 +236,7 @@ export class NodeWebSocket implements WebSocketLike {
     this.onmessage?.({ data: isText ? whole.toString() : new Uint8Array(whole).buffer });
   }
 
-  /** The peer has closed, or has answered that we did. */
+  /** The peer closed, or answered our close frame. */
   #closed(payload: Buffer): void {
     if (payload.length === 1) throw new ViolationError(1_002, 'A close frame has an incomplete code.');
     this.#closeCode = payload.length === 0 ? 1_005 : payload.readUInt16BE();
@@ -267,7 +267,7 @@ interface Frame {
   readonly end: number;
 }
 
-/** The frame that `data` begins with. If it is not whole: how many bytes are needed to say more. */
+/** The first frame of `data`. If it is incomplete: the number of bytes that the next attempt needs. */
 function readFrame(data: Buffer): Frame | number {
   if (data.length < 2) return 2;
   const [first = 0, second = 0] = data;
@@ -294,11 +294,11 @@ function readFrame(data: Buffer): Frame | number {
   return data.length < end ? end : { isLast, opcode, payload: data.subarray(start, end), end };
 }
 
-/** Random bytes for masks. Asking for four at a time would cost more than all the rest. */
+/** Random bytes for masks, in advance: four bytes at a time would cost more than the rest of a frame. */
 const masks = Buffer.alloc(8_192);
 let nextMask = masks.length;
 
-/** A whole message, masked as those of a client must be. */
+/** A complete message in one masked frame. Clients must mask frames. */
 function buildFrame(opcode: number, payload: Uint8Array): Buffer {
   const { length } = payload;
   const start = length < 126 ? 6 : length < 65_536 ? 8 : 14;
@@ -324,7 +324,7 @@ function buildFrame(opcode: number, payload: Uint8Array): Buffer {
   return frame;
 }
 
-/** Node tries several addresses of a name, and says nothing in the error of all of them. */
+/** Node tries several addresses of a name. The error for all of them has no message. */
 function messageOf(error: Error & { errors?: readonly Error[]; code?: string }): string {
   return error.message || error.errors?.map(({ message }) => message).join(', ') || error.code || error.name;
 }

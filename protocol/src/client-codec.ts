@@ -4,15 +4,15 @@ import type { OutgoingCommand, ServerMessage } from './messages.js';
 
 export interface ClientCodec {
   readonly encoding: Encoding;
-  /** One command as it stands in a frame. Throws what the data's own encoder throws where it cannot carry `data`. */
+  /** Encodes one command. Throws the error of the data encoder if it cannot encode `data`. */
   encode(command: OutgoingCommand): string | Uint8Array;
-  /** The same publish, an encoded one with a `messageId`, marked as one that may have been published before. */
+  /** Takes an encoded publish with a `messageId` and marks it as one that may have been published before. */
   repeat(encoded: string | Uint8Array): string | Uint8Array;
   /** Puts encoded commands together into one frame. */
   join(encoded: readonly (string | Uint8Array)[]): string | Uint8Array;
   /**
    * The message of a frame, or null where its type is unknown: a newer node may push what this client cannot know. Throws
-   * `LayoutError` where the frame is not a message.
+   * `LayoutError` if the frame is not a message.
    */
   decode(frame: string | ArrayBuffer): ServerMessage | null;
 }

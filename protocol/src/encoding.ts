@@ -1,6 +1,6 @@
 /** The two encodings of the protocol and where they are spoken. */
 
-/** Stands in the names of the subprotocols. */
+/** Part of the names of the subprotocols. */
 export const protocolVersion = 1;
 
 /** WebSocket subprotocols (RFC 6455 section 1.9): MessagePack in binary frames, JSON in text frames. */

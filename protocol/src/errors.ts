@@ -7,7 +7,7 @@
 export const replyErrors = {
   /** The frame or the command cannot be read: not JSON, not the MessagePack layout, a field of the wrong type. */
   malformed: { retryable: false },
-  /** The `type` of the command is none of protocol version 1. */
+  /** Protocol version 1 has no command of this `type`. */
   unknownCommand: { retryable: false },
   /** The topic breaks the grammar. */
   invalidTopic: { retryable: false },
@@ -27,11 +27,11 @@ export const replyErrors = {
   notSubscribed: { retryable: false },
   /** One subscription more than a connection may hold. */
   tooManySubscriptions: { retryable: false },
-  /** The topic keeps no history (level `fast`): there is none to read, and nobody knows whether a publication is repeated. */
+  /** The topic keeps no history (level `fast`), so nothing can be read and a repeated publication cannot be recognized. */
   noHistory: { retryable: false },
   /** The other nodes cannot be reached, or another publication comes first (PROTOCOL.md 8.11). Nothing was delivered to anyone. */
   unavailable: { retryable: true },
-  /** The link to the other nodes failed while the publication was on it: it may have been delivered or not. */
+  /** The connection to Redis failed while the publication was sent. It may have been delivered or not. */
   unconfirmed: { retryable: true },
   /**
    * More publications wait for the link to the other nodes than the node may hold: nothing was delivered to anyone. Or too
@@ -89,7 +89,7 @@ export const closeReasons = {
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
   /** The token has expired and was not refreshed, or its issuer has taken back the key that signed it. Reconnect with another one. */
   tokenExpired: { code: 4003, reason: 'token expired' },
-  /** No token was accepted in time: none came, or what is needed to check it could not be had. Reconnect. */
+  /** No token was accepted in time: none arrived, or the node could not check it. Reconnect. */
   authenticationTimeout: { code: 4004, reason: 'authentication timeout' },
   /** The subject of the token has more connections than it may have. Reconnect later. */
   tooManyConnections: { code: 4005, reason: 'too many connections' },

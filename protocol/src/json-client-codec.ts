@@ -8,7 +8,7 @@ import { LayoutError } from './reader.js';
 
 type Fields = { readonly [field: string]: unknown };
 
-/** The fields of each message that a client knows: those of PROTOCOL.md section 4, read as {@link readers} say. */
+/** The fields of each message that a client knows (PROTOCOL.md section 4), read with {@link readers}. */
 const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof readers)[]>> = {
   publications: ['topic', 'position', 'items'],
   gap: ['topic', 'position'],
@@ -21,11 +21,11 @@ const layouts: Readonly<Record<ServerMessage['type'], readonly (keyof typeof rea
   refreshed: ['id', 'expiresInMs'],
   pong: ['id'],
   connected: ['id', 'node', 'pingIntervalMs', 'maxFrameBytes', 'expiresInMs'],
-  // A code of a newer node is passed on as it is; `retryable` says how to treat it.
+  // A newer node may send an unknown code. Pass it on: `retryable` decides how to handle it.
   error: ['id', 'code', 'message', 'retryable', 'retryAfterMs'],
 };
 
-/** Texts without which a message is none; in others they may be absent. */
+/** Texts that are required in these messages and optional in others. */
 const required: { readonly [Type in ServerMessage['type']]?: readonly string[] } = {
   reset: ['epoch'],
   history: ['epoch'],

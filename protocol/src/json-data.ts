@@ -1,6 +1,6 @@
 /** Data as JSON, without a word lost: what `JSON.stringify` would turn into something else in silence is refused. */
 
-/** Throws a `TypeError` for what has no form in JSON, a loop in the data included. */
+/** Throws a `TypeError` for data that JSON cannot represent, including a loop. */
 export function writeJsonData(data: unknown): string {
   // First, for it finds loops.
   const text = JSON.stringify(data);
@@ -20,7 +20,7 @@ interface Lost {
   readonly kind: string;
 }
 
-/** The first value that is not plain data. Plain are arrays, objects with fields, and what says by `toJSON` what it is. */
+/** The first value that is not plain data. Plain data are arrays, objects with fields, and objects with `toJSON`. */
 function findLost(value: object): Lost | null {
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
@@ -36,7 +36,7 @@ function findLost(value: object): Lost | null {
   if (kind === 'Date' || ArrayBuffer.isView(value)) return { path: '', kind };
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return null;
   const names = Object.keys(value);
-  // What is built in keeps what it holds elsewhere: a map would be {}.
+  // Built-in objects keep their content in internal slots: a map would become {}.
   if (kind !== 'Object' && names.length === 0) return { path: '', kind };
   for (const name of names) {
     const field = (value as Record<string, unknown>)[name];

@@ -1,4 +1,4 @@
-/** What `JSON.parse` says of a text that is none, on one line: it quotes what it read. */
+/** The error of `JSON.parse` on one line. It quotes the text. */
 export function jsonFault(error: unknown): string {
   return (error as Error).message.replace(/\p{Cc}+/gu, ' ');
 }

@@ -161,7 +161,7 @@ export class JsonNodeCodec implements NodeCodec {
       }
       ends.push(items.length);
     }
-    // What is longer as MessagePack was read and kept as that.
+    // Data that is longer as MessagePack was decoded and kept in that form.
     this.replyWork = Math.max(run.bytes.length, items.length + items.extra);
     return ends;
   }

@@ -1,6 +1,6 @@
 /** Finds the text of `data` in a JSON frame, so that it can go on as it was written. */
 
-/** The value that stands in `frame[start, end)`, and how deep arrays and objects nest in it (a number: 0). */
+/** The value in `frame[start, end)`, and how deep arrays and objects nest in it (0 for a number). */
 export interface Span {
   readonly start: number;
   readonly end: number;
@@ -16,7 +16,7 @@ const closeBracket = 0x5d;
 const comma = 0x2c;
 
 /**
- * For each command of the frame (one object, or the elements of an array) where its `data` stands, or null. The frame must
+ * For each command of the frame (one object, or the elements of an array) the span of its `data`, or null. The frame must
  * be valid JSON: `JSON.parse` has seen it. Of two members named `data` the last counts, as for `JSON.parse`.
  */
 export function dataSpans(frame: Uint8Array): (Span | null)[] {
@@ -32,7 +32,7 @@ export function dataSpans(frame: Uint8Array): (Span | null)[] {
   return spans;
 }
 
-// Each function takes the frame and where something begins, and answers where it ends.
+// Each function takes the frame and the start of an element, and returns its end.
 
 /** A value, and the span of its member `data` if it is an object with one. */
 function dataOf(bytes: Uint8Array, start: number): { readonly span: Span | null; readonly end: number } {
@@ -49,7 +49,7 @@ function dataOf(bytes: Uint8Array, start: number): { readonly span: Span | null;
   return { span, end: at + 1 };
 }
 
-/** Whether the name that stands in `bytes[start, end)`, quotes included, is `data`. */
+/** Whether the name in `bytes[start, end)`, with its quotes, is `data`. */
 function isData(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (length === 6) {

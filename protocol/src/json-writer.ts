@@ -17,7 +17,7 @@ const escapes = Uint8Array.from({ length: 256 }, (_, byte) => {
 });
 
 export class JsonWriter extends Writer {
-  /** Work since the last {@link clear} that is not in `length`, in bytes: what {@link undo} took back, and what was slow to write. */
+  /** Work since the last {@link clear} that `length` does not show, in bytes: bytes that {@link undo} removed, and extra cost of slow text. */
   extra = 0;
 
   override clear(): void {
@@ -25,7 +25,7 @@ export class JsonWriter extends Writer {
     this.extra = 0;
   }
 
-  /** Takes back what was written behind `length`, and counts it: it was work too. */
+  /** Removes everything after `length`, and counts it as work. */
   undo(length: number): void {
     this.extra += this.length - length;
     this.length = length;
@@ -49,7 +49,7 @@ export class JsonWriter extends Writer {
     return true;
   }
 
-  /** Writes about 256 bytes of the string, byte by byte; answers where the rest begins, -1 if it is not UTF-8. */
+  /** Writes about 256 bytes of the string, byte by byte. Returns the start of the rest, or -1 if the string is not UTF-8. */
   #jsonPiece(source: Uint8Array, start: number, end: number): number {
     const stop = Math.min(end, start + 256);
     const target = this.reserve((stop - start) * 6 + 3);
@@ -86,7 +86,7 @@ export class JsonWriter extends Writer {
   /** An integer from 0 to 2^53 - 1 in decimal digits, with zeros before it if it has fewer than `least`. */
   digits(value: number, least = 1): void {
     if (value > 0x3fff_ffff) {
-      // Only what is divided as a small integer is divided fast.
+      // Division is fast only for small integers.
       const upper = Math.floor(value / 1_000_000);
       this.digits(upper, Math.max(1, least - 6));
       this.digits(value - upper * 1_000_000, 6);
@@ -119,7 +119,7 @@ export class JsonWriter extends Writer {
   }
 }
 
-/** Where the first byte from `at` on is that JSON strings do not hold as it is, or that is not ASCII. */
+/** Position of the first byte from `at` on that a JSON string must escape or that is not ASCII. */
 function endOfPlain(bytes: Uint8Array, at: number, end: number): number {
   let plain = at;
   while (plain + 4 <= end) {

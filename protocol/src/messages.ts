@@ -1,6 +1,6 @@
 /**
  * Every message of protocol version 1. Commands go from client to node, replies answer a command by its `id`, pushes go
- * from node to client unasked. PROTOCOL.md section 4 says what each means.
+ * from node to client without a command. PROTOCOL.md section 4 explains each message.
  */
 import type { ReplyErrorCode } from './errors.js';
 import type { Payload } from './payload.js';
@@ -85,9 +85,9 @@ export interface Publish extends Payload {
   readonly type: 'publish';
   readonly id: CommandId;
   readonly topic: Topic;
-  /** Makes a retry harmless where the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
+  /** Identifies a publication that is sent again, if the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
   readonly messageId: string | null;
-  /** It may have been published before: a topic without history, which could not tell, refuses it. */
+  /** True if it may have been published before. A topic without history cannot recognize it, and refuses it. */
   readonly repeat: boolean;
 }
 
@@ -158,7 +158,7 @@ export interface Connected {
   readonly pingIntervalMs: number;
   /** Longest frame that the node accepts, in bytes. */
   readonly maxFrameBytes: number;
-  /** How long the token is still good for, in milliseconds. Null where it does not expire, or none was needed. */
+  /** Remaining validity of the token, in milliseconds; null if it does not expire or none is required. */
   readonly expiresInMs: number | null;
 }
 
@@ -166,7 +166,7 @@ export interface Subscribed {
   readonly type: 'subscribed';
   readonly id: CommandId;
   readonly topic: string;
-  /** Where the topic stands, or null where it has no history. */
+  /** The topic's newest position; null if it keeps no history. */
   readonly position: Position | null;
   /** Whether `publications` holds all that came after `since`. */
   readonly recovered: boolean;
@@ -178,7 +178,7 @@ export interface Unsubscribed {
   readonly type: 'unsubscribed';
   readonly id: CommandId;
   readonly topic: string;
-  /** Why the node ended it, unasked; null where it answers `unsubscribe`. */
+  /** Why the node ended the subscription; null in the reply to `unsubscribe`. */
   readonly code: ReplyErrorCode | null;
   /** The same in a sentence; null as `code` is. */
   readonly message: string | null;
@@ -187,7 +187,7 @@ export interface Unsubscribed {
 export interface Published {
   readonly type: 'published';
   readonly id: CommandId;
-  /** The publication's place, or null where the topic has no history. */
+  /** The publication's position; null if the topic keeps no history. */
   readonly position: Position | null;
 }
 
@@ -195,11 +195,11 @@ export interface HistoryReply {
   readonly type: 'history';
   readonly id: CommandId;
   readonly topic: string;
-  /** Where the topic stands: the position of its newest publication. */
+  /** The position of the topic's newest publication. */
   readonly position: Position;
   /** Whether nothing is missing between `since` and `publications`. */
   readonly recovered: boolean;
-  /** Offset of the first of `publications`; null where there are none. */
+  /** Offset of the first of `publications`; null if it is empty. */
   readonly first: number | null;
   readonly publications: readonly Item[];
 }
@@ -218,7 +218,7 @@ export interface Pong {
 
 export interface ErrorReply {
   readonly type: 'error';
-  /** The command that failed; null where it had no id or none could be read. */
+  /** The id of the command that failed; null if it had none or none could be read. */
   readonly id: CommandId;
   readonly code: ReplyErrorCode;
   readonly message: string;
@@ -229,7 +229,7 @@ export interface ErrorReply {
 
 export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Refreshed | Pong | ErrorReply;
 
-/** One or many publications of a topic, in order; `position` is that of the first, null where there is no history. */
+/** One or more publications of a topic, in order. `position` is that of the first; null if the topic keeps no history. */
 export interface Publications {
   readonly type: 'publications';
   readonly topic: string;
@@ -237,19 +237,19 @@ export interface Publications {
   readonly items: readonly Item[];
 }
 
-/** Publications of the topic may have been lost between what came before this push and what follows it. */
+/** Publications of the topic may be lost between those before this push and those after it. */
 export interface Gap {
   readonly type: 'gap';
   readonly topic: string;
-  /** Where it goes on: what follows comes after this. Null where the topic has no history. */
+  /** The publications after this push follow this position. Null if the topic keeps no history. */
   readonly position: Position | null;
 }
 
-/** The topic's history has begun anew: what came before this push and what follows it cannot be compared. */
+/** The topic has a new history. Positions before this push and after it cannot be compared. */
 export interface Reset {
   readonly type: 'reset';
   readonly topic: string;
-  /** Where it goes on, in the new epoch: what follows comes after this. */
+  /** The publications after this push follow this position, in the new epoch. */
   readonly position: Position;
 }
 

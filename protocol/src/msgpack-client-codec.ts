@@ -20,7 +20,7 @@ import { Writer } from './writer.js';
 /** Turns the data of publications into MessagePack and back. */
 export interface DataCodec {
   encode(data: unknown): Uint8Array;
-  /** `bytes` is a view into the frame. Throws where it is not exactly one value. */
+  /** `bytes` is a view into the frame. Throws if it is not exactly one value. */
   decode(bytes: Uint8Array): unknown;
 }
 
@@ -168,7 +168,7 @@ export class MsgpackClientCodec implements ClientCodec {
       }
       case replyTypes.error: {
         const id = readId(reader);
-        // A code of a newer node is passed on as it is; `retryable` says how to treat it.
+        // A newer node may send an unknown code. Pass it on: `retryable` decides how to handle it.
         const code = reader.str('the code') as ReplyErrorCode;
         const message = reader.str('the message');
         const retryable = reader.boolean('`retryable`');

@@ -47,7 +47,7 @@ export class MsgpackNodeCodec implements NodeCodec {
     }
   }
 
-  /** Answers false where the rest of the frame cannot be read. */
+  /** Returns false if the rest of the frame cannot be read. */
   #decodeOne(reader: Reader, sink: CommandSink): boolean {
     let id: CommandId = null;
     let command: Command | CommandError;

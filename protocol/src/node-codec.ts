@@ -11,7 +11,7 @@ declare const encoded: unique symbol;
 /** Bytes (or text) ready for the wire. Bytes are valid until the codec that made them is used again. */
 export type Frame = (string | Uint8Array) & { readonly [encoded]: true };
 
-/** A command that cannot be carried out as it stands; `id` is null where none could be read. */
+/** A command that is invalid; `id` is null if none could be read. */
 export class CommandError extends ReplyError {
   constructor(
     readonly id: CommandId,
@@ -45,7 +45,7 @@ export interface NodeCodec {
   readonly replyWork: number;
   /** Writes a run as one or more frames, each handed to `emit` before the next is made. */
   publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void;
-  /** `position`: where it goes on; null where the topic has no history. */
+  /** Delivery continues after `position`; null if the topic keeps no history. */
   gap(topic: Topic, position: Position | null): Frame;
   reset(topic: Topic, position: Position): Frame;
   goaway(delayMs: number): Frame;

@@ -1,7 +1,7 @@
 /** What a publisher sent: opaque to the nodes. */
 import type { Encoding } from './encoding.js';
 
-/** The value that stands in `bytes[start, end)`, encoded as `encoding` says. */
+/** The value in `bytes[start, end)`, in the encoding `encoding`. */
 export interface Payload {
   readonly encoding: Encoding;
   readonly bytes: Uint8Array;

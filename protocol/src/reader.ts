@@ -5,7 +5,7 @@
 import { PeerError } from './errors.js';
 import type { Payload } from './payload.js';
 
-/** The bytes are not what the layout asks for; the message says where and why. */
+/** The bytes do not match the layout. The message explains where and why. */
 export class LayoutError extends PeerError {
   override readonly name = 'LayoutError';
 }
@@ -14,7 +14,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Each method takes one element; `what` names it in the sentence of a {@link LayoutError}. */
 export class Reader {
-  /** Where the next element begins. */
+  /** Position of the next element. */
   at = 0;
   bytes: Uint8Array;
 
@@ -22,7 +22,7 @@ export class Reader {
     this.bytes = bytes;
   }
 
-  /** Begins anew, with other bytes. */
+  /** Starts again with other bytes. */
   reset(bytes: Uint8Array): void {
     this.bytes = bytes;
     this.at = 0;
@@ -62,7 +62,7 @@ export class Reader {
     return value;
   }
 
-  /** Takes a `str`; its bytes stand in `bytes[at - length, at)` afterwards. Answers the length. */
+  /** Reads a `str` and returns its length. Its bytes are then in `bytes[at - length, at)`. */
   strLength(what: string): number {
     const head = this.#take(what);
     if (head >= 0xa0 && head <= 0xbf) return this.#skip(head & 0x1f, what);
@@ -75,12 +75,12 @@ export class Reader {
     try {
       return utf8.decode(this.bytes.subarray(this.at - length, this.at));
     } catch {
-      // The decoder's own error says nothing that the reader of this one would miss.
+      // The decoder's own error has no further information.
       throw new LayoutError(`${capital(what)} is not valid UTF-8.`);
     }
   }
 
-  /** Takes a `bin`; its bytes stand in `bytes[at - length, at)` afterwards. Answers the length. */
+  /** Reads a `bin` and returns its length. Its bytes are then in `bytes[at - length, at)`. */
   binLength(what: string): number {
     const head = this.#take(what);
     if (head >= 0xc4 && head <= 0xc6) return this.#skip(this.#unsigned(1 << (head - 0xc4), what), what);

@@ -32,8 +32,8 @@ export function writeItem(writer: Writer, payload: Payload): void {
 }
 
 /**
- * Visits the publications of a run in order. Throws `LayoutError` where the bytes are not exactly `count` publications; what
- * stands before the fault has been visited.
+ * Visits the publications of a run in order. Throws `LayoutError` if the bytes are not exactly `count` publications; those before the
+ * fault have been visited.
  */
 export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
   const reader = new Reader(run.bytes);
@@ -41,7 +41,7 @@ export function forEachItem(run: Run, visit: (payload: Payload) => void): void {
   checkEnd(reader, run);
 }
 
-/** Throws `LayoutError` where the bytes are not exactly `count` publications. Payloads are not looked into. */
+/** Throws `LayoutError` if the bytes are not exactly `count` publications. Does not check the payloads. */
 export function checkRun(run: Run): void {
   const reader = new Reader(run.bytes);
   for (let index = 0; index < run.count; index++) reader.skipPayload();

@@ -15,7 +15,7 @@ export const maxTopicSegments = 16;
 
 const grammar = new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);
 
-/** The text as a topic, or null where it breaks the grammar. Nothing is rewritten: `News` and `news` are two topics. */
+/** The text as a topic, or null if it breaks the grammar. Topics are not rewritten: `News` and `news` are two topics. */
 export function parseTopic(text: string): Topic | null {
   return text.length <= maxTopicBytes && grammar.test(text) ? (text as Topic) : null;
 }
@@ -42,7 +42,7 @@ export function explainInvalidTopic(text: string): string {
 export class TopicReader {
   readonly #recent: Array<Topic | undefined> = new Array(slots).fill(undefined);
 
-  /** The topic that stands in `bytes[start, end)`, or null where the bytes break the grammar. */
+  /** The topic in `bytes[start, end)`, or null if the bytes break the grammar. */
   read(bytes: Uint8Array, start: number, end: number): Topic | null {
     const length = end - start;
     if (length > maxTopicBytes) return null;

@@ -1,6 +1,6 @@
 /**
- * The trace of a publication (OpenTelemetry). Nothing on the wire carries it: whoever knows a publication's position works out the ids
- * of its trace, the publisher from `published`, each subscriber from the publication. docs/observability.md defines them.
+ * The trace of a publication (OpenTelemetry). Nothing on the wire carries it: publishers (from `published`) and subscribers compute the ids from
+ * the publication's position. docs/observability.md defines them.
  */
 import type { Position } from './position.js';
 
@@ -26,7 +26,7 @@ export function traceOf(topic: string, { epoch, offset }: Position): TraceIds {
   return { traceId: hashes.slice(0, 4).join(''), spanId: hashes.slice(4).join('') };
 }
 
-/** Which publications are traced at a ratio. All who have the same ratio choose the same ones. */
+/** Chooses the publications that are traced at a ratio. Samplers with the same ratio choose the same ones. */
 export class TraceSampler {
   /** A publication is traced where its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits. */
   readonly #threshold: number;
@@ -37,7 +37,7 @@ export class TraceSampler {
     this.#threshold = 2 ** decisionBits - accepted;
   }
 
-  /** As it stands in `tracestate`, `ot=th:…`: hexadecimal digits without the zeros at the end. */
+  /** The threshold as in `tracestate`, `ot=th:…`: hexadecimal digits without trailing zeros. */
   get threshold(): string {
     const digits = this.#threshold.toString(16).padStart(decisionBits / 4, '0');
     return digits.replace(/0+$/, '') || '0';
@@ -74,7 +74,7 @@ function hashOf(index: number, topic: string, epoch: string): number {
   return step(hash, 0x20);
 }
 
-/** FNV-1a of the offset as eight bytes, big endian, behind what was hashed before. */
+/** FNV-1a of the offset as eight bytes, big endian, appended to the earlier hash. */
 function addOffset(start: number, offset: number): number {
   const high = Math.floor(offset / 2 ** 32);
   let hash = start;

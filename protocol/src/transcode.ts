@@ -11,7 +11,7 @@ import type { Payload } from './payload.js';
 import { LayoutError } from './reader.js';
 
 /**
- * Appends the payload as JSON text. Answers false, with `writer` as it was, where the bytes are not exactly one MessagePack
+ * Appends the payload as JSON text. Returns false, with `writer` unchanged, if the bytes are not exactly one MessagePack
  * value, or hold something without a JSON form: an extension other than the timestamp, a timestamp outside the years 0 to
  * 9999, a map key that is neither a string nor an integer of at most 32 bits, text that is not UTF-8, nesting deeper
  * than {@link maxDataDepth}.

@@ -14,12 +14,12 @@ export class Writer {
     this.#bytes = new Uint8Array(capacity);
   }
 
-  /** What was written, as a view that the next write or {@link clear} may overwrite. */
+  /** The written bytes, as a view that the next write or {@link clear} may overwrite. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
 
-  /** What was written, as a copy of its own. */
+  /** A copy of the written bytes. */
   toBytes(): Uint8Array {
     return this.#bytes.slice(0, this.length);
   }
@@ -142,7 +142,7 @@ export class Writer {
     this.#bytes[this.length++] = value;
   }
 
-  /** Makes room for `count` more bytes and returns the buffer: what is written to it from `length` on counts once `length` says so. */
+  /** Makes room for `count` more bytes and returns the buffer. Write from `length` on, then raise `length`. */
   protected reserve(count: number): Uint8Array {
     const needed = this.length + count;
     if (needed > this.#bytes.length) {
