@@ -43,20 +43,25 @@ interface Outcome {
 }
 
 /** Runs the test of a safeguard in the copy. Processes that it starts run what was built from the copy. */
-async function runTest({ file, testFile, test }: Safeguard): Promise<Outcome> {
+async function runTest({ file, testFile, test }: Safeguard, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   if (file.startsWith('broker/src')) await run('npx', ['tsc', '--build', '--force', 'broker']);
   const report = join(copy, 'report.json');
   const pattern = test.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const args = ['vitest', 'run', testFile, '-t', pattern, '--reporter=json', `--outputFile=${report}`];
   await rm(report, { force: true });
-  await run('npx', args);
+  await run('npx', args, env);
   const { numPassedTests, numFailedTests } = JSON.parse(await readFile(report, 'utf8'));
   return { passed: numPassedTests, failed: numFailedTests };
 }
 
-function run(command: string, args: readonly string[]): Promise<void> {
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: copy, stdio: 'ignore', timeout: 120_000 });
+    const child = spawn(command, args, {
+      cwd: copy,
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+      timeout: 300_000,
+    });
     child.once('error', reject);
     child.once('close', () => resolve());
   });
@@ -71,7 +76,8 @@ describe.each(safeguards)('without "$name"', (safeguard) => {
       text.replace(safeguard.find, () => safeguard.replace),
     );
     try {
-      const { passed, failed } = await runTest(safeguard);
+      // It waits in vain: not for as long as a test that passes may need.
+      const { passed, failed } = await runTest(safeguard, { TEST_DEADLINE_MS: '30000' });
       expect({ passed, failed }).toMatchObject({ failed: expect.toSatisfy((count: number) => count > 0) });
     } finally {
       await writeFile(path, text);
