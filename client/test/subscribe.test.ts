@@ -378,13 +378,13 @@ it.each<[string, (subscription: Subscription) => void, number]>([
   if (reports > 0) expect(errors).toMatchObject([{ code: 'notPermitted', message: 'You may not.' }]);
 });
 
-it('refuses arguments that it would not heed', async () => {
+it('refuses arguments that it would ignore', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscribe = client.subscribe.bind(client) as (...args: unknown[]) => Subscription;
   const listener = (): void => {};
   for (const args of [[listener, { last: 5 }], [listener, listener], [5], ['x'], [[]], [{ last: 5 }, 'x'], [{}, {}]]) {
-    const message = expect.stringContaining('optional options (an object) and an optional listener (a function)');
+    const message = expect.stringContaining('options (an object) and a listener (a function)');
     expect(() => subscribe('a', ...args)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   }
   for (const args of [[], [undefined], [listener], [undefined, listener], [{}], [{}, listener], [null, null]]) {

@@ -1,4 +1,4 @@
-/** Plans: what they say, and one sentence for what they say wrong. */
+/** Plans: their content, and one sentence for each mistake. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -60,8 +60,8 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
       'if (run.epoch !== this.epoch) return this.hold(run);\n    this.head = Math.max(this.head, run.first - 1);',
-    testFile: 'broker/test/repair.test.ts',
-    test: 'reads missing publications and delivers them in order',
+    testFile: 'protocol/test/sequencer.test.ts',
+    test: 'holds runs behind a hole, in order, until the hole is filled',
   },
   {
     name: 'repair, node',
@@ -350,8 +350,8 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
       'if (run.epoch !== this.epoch) return this.hold(run);\n    this.head = Math.max(this.head, run.first - 1);',
-    testFile: 'client/test/recovery.test.ts',
-    test: 'fills a hole, with what comes behind it held back',
+    testFile: 'protocol/test/sequencer.test.ts',
+    test: 'holds runs behind a hole, in order, until the hole is filled',
   },
   {
     name: 'repair, client',
