@@ -504,11 +504,14 @@ describe('a limit', () => {
 
   // Number 13, point 4.
   it.each([
-    ['with ports', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
-    ['of IPv6 in brackets, with ports', (n: number) => ({ 'X-Forwarded-For': `"[2001:db8::${n}]:${50_000 + n}"` })],
+    ['an address with port', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
+    [
+      'an IPv6 address in brackets with port',
+      (n: number) => ({ 'X-Forwarded-For': `"[2001:db8::${n}]:${50_000 + n}"` }),
+    ],
     ['unreadable', (n: number) => ({ 'X-Forwarded-For': `client-${n}` })],
     ['missing', () => ({})],
-  ] as const)('applies to the right client address if the proxy reports addresses %s', async (kind, headersOf) => {
+  ] as const)('applies to the right client address if X-Forwarded-For is %s', async (kind, headersOf) => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '2', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { url, log } = small.node();

@@ -801,7 +801,7 @@ export const safeguards: readonly Safeguard[] = [
     find: ' ?? /^([^:]*):\\d+$/.exec(text)?.[1]',
     replace: '',
     testFile: 'broker/test/auth.test.ts',
-    test: 'applies to the right client address if the proxy reports addresses',
+    test: 'applies to the right client address if X-Forwarded-For is',
   },
   {
     name: 'proxies that name no client',
@@ -810,7 +810,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (loopback.has(socket) && !this.trustedProxies.has(socket)) {',
     replace: 'if (this.trustedProxies.has(this.clientOf(remote, forwardedFor).address)) {',
     testFile: 'broker/test/auth.test.ts',
-    test: 'applies to the right client address if the proxy reports addresses',
+    test: 'applies to the right client address if X-Forwarded-For is',
   },
   {
     name: 'exempt keys',
