@@ -341,7 +341,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
     testFile: 'client/test/recovery.test.ts',
-    test: 'drops what comes twice, and takes the tail of what overlaps',
+    test: 'drops repeated publications, and delivers the new part of a push that overlaps',
   },
   {
     name: 'contiguity check, client',
@@ -351,7 +351,7 @@ export const safeguards: readonly Safeguard[] = [
     replace:
       'if (run.epoch !== this.epoch) return this.hold(run);\n    this.head = Math.max(this.head, run.first - 1);',
     testFile: 'client/test/recovery.test.ts',
-    test: 'fills a hole, with what comes behind it held back',
+    test: 'fills a hole, and holds back later publications until then',
   },
   {
     name: 'repair, client',
@@ -360,7 +360,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#repair.goOn();',
     replace: 'this.#cursor.giveUp();',
     testFile: 'client/test/recovery.test.ts',
-    test: 'fetches what was too much for the answer to a subscribe',
+    test: 'fetches missed publications page by page',
   },
   {
     name: 'asking again, client',
@@ -369,7 +369,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'else if (++this.#laggingAnswers < maxLaggingAnswers) return false;',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'asks again after an answer from before what was seen',
+    test: 'asks again if the head in the reply is behind the offsets it has seen',
   },
   {
     name: 'epoch, client',
@@ -378,7 +378,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.onReset({ epoch, offset: first - 1 });',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'tells of a new epoch once, however it learns of it',
+    test: 'reports a new epoch once, whichever message announces it',
   },
   {
     name: 'order behind a failed publish',
@@ -387,7 +387,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;",
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'keeps the order of many that failed together',
+    test: 'keeps the order of publications that failed together',
   },
   {
     name: 'order behind a refused publish, node',
@@ -414,7 +414,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'posting.outgoing = outgoing(this.#settings.codec.repeat(posting.outgoing.encoded));',
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'says so when it repeats what may have been published',
+    test: 'marks a publish as a repeat if the node may already have published it',
   },
   {
     name: 'pace, client',
@@ -432,7 +432,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
     testFile: 'client/src/pacer.test.ts',
-    test: 'shares the rate among clients of its user, and none is closed',
+    test: 'shares the rate between',
   },
   {
     name: 'order of commands, client',
@@ -441,7 +441,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (command?.type === 'subscribe' && connection.leaving.has(command.topic)) continue;",
     replace: '',
     testFile: 'client/test/subscribe.test.ts',
-    test: 'keeps the order of commands about one topic where the node refuses one of them for now',
+    test: 'keeps the order of commands for one topic if the node refuses one of them for now',
   },
   {
     name: 'history before live publications, client',
@@ -450,7 +450,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (this.#hasStarted) this.#cursor.onPublications({ items, position });',
     replace: 'this.#delivery.take(items, position);',
     testFile: 'client/test/beginning.test.ts',
-    test: 'misses nothing and gets nothing twice while others publish all the time',
+    test: 'receives each publication once while others publish all the time',
   },
   {
     name: 'gaps after the beginning, client',
@@ -459,7 +459,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;',
     replace: "if (!('since' in beginning)) return;",
     testFile: 'client/test/beginning.test.ts',
-    test: 'tells of a gap where the history is shortened while it is read',
+    test: 'gets a gap event if the history is trimmed while it is read',
   },
   {
     name: 'hidden pages, client',
