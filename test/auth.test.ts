@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { startCluster, startNode } from '../broker/test/harness.js';
 import { env, tokenOf } from './tokens.js';
 
-it('a client gets in with its token, renews it without a new connection, and misses nothing', async () => {
+it('a client connects with its token, renews it on the same connection, and misses nothing', async () => {
   await using cluster = await startCluster({ nodes: 2, env });
   const [first, second] = [cluster.node(0), cluster.node(1)];
   let tokens = 0;
@@ -23,7 +23,7 @@ it('a client gets in with its token, renews it without a new connection, and mis
   });
   const seen: unknown[] = [];
   await reader.subscribe('news', ({ data }) => seen.push(data)).ready;
-  // One publication for each token: the third comes when the first has long expired.
+  // One publication for each token. The first token has expired long before the third publication.
   for (let sent = 0; sent < 3; sent++) {
     await expect.poll(() => tokens).toBeGreaterThan(sent);
     await writer.publish('news', sent);
@@ -33,7 +33,7 @@ it('a client gets in with its token, renews it without a new connection, and mis
   expect(seen).toEqual([0, 1, 2]);
 });
 
-it('a client learns what its token does not permit, and ends for good if its token is not one', async () => {
+it('a client gets an error for what its token does not permit, and stays disconnected if its token is invalid', async () => {
   await using node = await startNode(env);
   await using reader = createClient(node.url, { getToken: () => tokenOf('reader', { subscribe: ['news'] }, 60) });
   await reader.subscribe('news').ready;

@@ -10,7 +10,7 @@ const executablePath = (process.env['PATH'] ?? '')
 
 export const hasBrowser = executablePath !== undefined;
 
-/** It asks for nothing of its own accord: a closed network would refuse it, many times. */
+/** Without requests of its own: in a network without internet access, each of them would fail. */
 export function launchBrowser({ backForwardCache = false } = {}): Promise<Browser> {
   return chromium.launch({
     // Playwright switches it off.

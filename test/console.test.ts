@@ -31,7 +31,7 @@ async function startProxy(target: string): Promise<AsyncDisposable & { readonly 
 const figure = (page: Page, name: string) => page.locator('.figure', { has: page.getByText(name, { exact: true }) });
 
 describe.skipIf(!hasBrowser)('the console', () => {
-  it('shows how the node is, and lets one try it', async () => {
+  it('shows the state of the node, and a user can try the node with it', async () => {
     await using redis = await startRedis();
     await using node = await startNode({ FANFARE_REDIS_URL: redis.url, FANFARE_NODE_NAME: 'node-7' });
     await using proxy = await startProxy(`http://127.0.0.1:${node.broker.adminPort}`);
@@ -41,7 +41,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
       const problems: string[] = [];
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {
-        // A 503 of /readyz is told there too, as what it is.
+        // The browser also logs the expected 503 of /readyz.
         if (message.type() === 'error' && !message.text().includes('503')) problems.push(message.text());
       });
       await page.goto(proxy.url);
@@ -74,7 +74,7 @@ describe.skipIf(!hasBrowser)('the console', () => {
     }
   });
 
-  it('runs nothing but its own script, and is there with several workers', async () => {
+  it('runs only its own script, and is also served by a node with several workers', async () => {
     await using redis = await startRedis();
     await using node = await startProcess({ redisUrl: redis.url, env: { FANFARE_WORKERS: '2' } });
     const response = await fetch(`${node.adminUrl}/`);

@@ -1,4 +1,4 @@
-/** What can be verified here about a dependency that its authors do not publish: uWebSockets.js, as somebody else put it on npm. */
+/** Checks of uWebSockets.js: its authors do not publish it to npm, so we use a copy that somebody else published there. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,19 +10,19 @@ const folder = 'node_modules/uWebSockets.js';
 const json = (file: string) => JSON.parse(readFileSync(join(root, file), 'utf8'));
 
 /**
- * Of the one version that was looked at. A second place that must be changed: an update of package-lock.json alone does not bring other code
+ * The version that we have reviewed. An update must change this line too: an update of package-lock.json alone does not bring other code
  * into the process that holds all secrets.
  */
 const version = '3.0.6';
 const integrity = 'sha512-0Nw22DDOd1YGnJ8/IHYVCDHZXAVqLnjBxktl2bSjcJRVcgasb2Zs8WCRhL41IydraLLq001c6ycHdIS+rEcAxw==';
-/** SHA-256 of what is loaded, by its name. */
+/** The SHA-256 of each loaded file, by its name. */
 const loaded: Readonly<Record<string, string>> = {
   'uws.js': '9d5cd758ff1ecd8e632f291a10c8a161a8d8010a73b69f6b6a0ec39ef04510d2',
   'uws_linux_x64_115.node': 'f4fa5d7b697529b45ac8aa3d57385d9af51bc1d2b26aa9f5b68ca4361542e665',
   'uws_linux_arm64_115.node': '034e0fcccdc08f90df3b130f421516311831b1352fe38eab91abc2984c2fdf3a',
 };
 
-it('uWebSockets.js is one version, by its hash, in the manifest and in the lock file', () => {
+it('uWebSockets.js has the same version and hash in the manifest and in the lock file', () => {
   expect(json('broker/package.json').dependencies['uWebSockets.js']).toBe(`npm:uwebsockets@${version}`);
   const { packages } = json('package-lock.json') as { packages: Record<string, { name?: string }> };
   const entries = Object.entries(packages).filter(([path, { name }]) => /uwebsockets/i.test(path + (name ?? '')));
@@ -30,7 +30,7 @@ it('uWebSockets.js is one version, by its hash, in the manifest and in the lock 
   expect(entries[0]?.[1]).not.toHaveProperty('hasInstallScript');
 });
 
-it('uWebSockets.js runs nothing when it is installed, and needs no other package', () => {
+it('uWebSockets.js has no install scripts and no dependencies', () => {
   const { name, version: installed, scripts = {}, ...manifest } = json(join(folder, 'package.json'));
   expect({ name, installed }).toEqual({ name: 'uwebsockets', installed: version });
   const run = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare'];
@@ -41,12 +41,12 @@ it('uWebSockets.js runs nothing when it is installed, and needs no other package
     expect(manifest).not.toHaveProperty(kind);
 });
 
-it('of uWebSockets.js the files that a node loads are those that were looked at', () => {
+it('a node loads only files of uWebSockets.js that we have reviewed', () => {
   for (const [file, sha256] of Object.entries(loaded)) {
     const content = readFileSync(join(root, folder, file));
     expect([file, createHash('sha256').update(content).digest('hex')]).toEqual([file, sha256]);
   }
-  // It loads the binary, and nothing else.
+  // This file loads only the binary.
   const calls = readFileSync(join(root, folder, 'uws.js'), 'utf8').match(/require\([^)]*\)/g);
   expect(calls).toEqual([
     "require('./uws_' + process.platform + '_' + process.arch + '_' + process.versions.modules + '.node')",

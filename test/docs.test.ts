@@ -33,7 +33,7 @@ describe('generated pages', () => {
     ['docs/reference/loadtest.md', loadtestPage],
     ['docs/reference/safeguards.md', safeguardsPage],
     ['k8s/components/prometheus-rule/prometheus-rule.yaml', prometheusRule],
-  ])('%s says what the code declares', async (file, generate) => {
+  ])('%s matches the declarations in the code', async (file, generate) => {
     await expect(generate()).toMatchFileSnapshot(join(root, file));
   });
 });
@@ -74,7 +74,7 @@ describe('the declarations', () => {
     expect(exposed.toSorted()).toEqual(listed.toSorted());
   });
 
-  it('contain every event that the code logs, and no other', () => {
+  it('contain exactly the events that the code logs', () => {
     const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
     const text = files.map((file) => read(join('broker/src', file))).join('\n');
     const logged = new Set([...text.matchAll(/\{ event: '(\w+)'/g)].map((match) => match[1]));
@@ -117,7 +117,7 @@ describe.each(pages)('%s', (page) => {
 
   it('names paths that exist', () => {
     const named = read(page).matchAll(new RegExp(`(?<![\\w./:@~-])(?:${folders})/[\\w./-]*[\\w]`, 'g'));
-    // What the build writes is not in the repository.
+    // Build output is not in the repository.
     const paths = [...named].map(([path]) => path.replace(/\/dist\/(.*)\.js$/, '/src/$1.ts'));
     const workspace = page.split('/')[0] ?? '';
     const missing = paths.filter((path) => ['', workspace].every((folder) => !existsSync(join(root, folder, path))));
@@ -125,7 +125,7 @@ describe.each(pages)('%s', (page) => {
   });
 });
 
-it('code, manifests and dashboards name pages that exist', () => {
+it('code, manifests and dashboards refer to pages that exist', () => {
   const others = tracked.filter((file) => /\.(?:ts|js|ya?ml|json|conf)$/.test(file) && !file.includes('package-lock'));
   const missing = others.flatMap((file) =>
     [...read(file).matchAll(/(?<![\w./:-])docs\/[\w/-]+\.md/g)]

@@ -1,4 +1,4 @@
-/** From one typed client through nodes and Redis to another, as applications use them. Nodes that are killed or stopped are processes. */
+/** From one typed client through nodes and Redis to another, as applications use them. Nodes that a test kills or stops are processes. */
 import { createClient, type SubscribeOptions } from '@fanfare/client';
 import { Balancer, startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
@@ -40,16 +40,16 @@ describe('nodes with the same Redis', () => {
     expect(bids).toEqual(Array.from({ length: 100 }, (_, bid) => bid));
   });
 
-  it('lose nothing when a node is killed: the client comes back to another one by itself, and goes on where it stopped', async () => {
+  it('lose nothing when a node is killed: its client reconnects and recovers from its last position', async () => {
     await using redis = await startRedis();
     await using entry = await startProcess({ redisUrl: redis.url });
     const victim = await startProcess({ redisUrl: redis.url });
     await using publisher = createClient<Topics>(entry.url);
     await using reader = createClient<Topics>(victim.url, { reconnectBaseDelayMs: 20, reconnectMaxDelayMs: 100 });
-    const told: string[] = [];
+    const notices: string[] = [];
     const texts: string[] = [];
     const subscription = reader.subscribe('chat.lobby', ({ data }) => texts.push(data.text));
-    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => told.push(event));
+    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => notices.push(event));
     await subscription.ready;
     await publisher.publish('chat.lobby', { from: 'bob', text: 'before' });
     await expect.poll(() => texts).toEqual(['before']);
@@ -59,18 +59,18 @@ describe('nodes with the same Redis', () => {
     await using _again = await startProcess({ redisUrl: redis.url, port: victim.port });
     await publisher.publish('chat.lobby', { from: 'bob', text: 'after' });
     await expect.poll(() => texts).toEqual(['before', 'meanwhile', 'after']);
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   });
 
-  it('lose nothing when Redis is killed and comes back with nothing: publishes wait for it, within their time', async () => {
+  it('lose nothing when Redis is killed and restarts empty: publishes wait for it until their timeout', async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const [entry, exit] = [cluster.node(0), cluster.node(1)];
     await using publisher = createClient<Topics>(entry.url);
     await using reader = createClient<Topics>(exit.url);
-    const told: string[] = [];
+    const notices: string[] = [];
     const texts: string[] = [];
     const subscription = reader.subscribe('chat.lobby', ({ data }) => texts.push(data.text));
-    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => told.push(event));
+    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => notices.push(event));
     await subscription.ready;
     await publisher.publish('chat.lobby', { from: 'ann', text: 'before' });
     await expect.poll(() => texts).toEqual(['before']);
@@ -84,10 +84,10 @@ describe('nodes with the same Redis', () => {
     await publisher.publish('chat.lobby', { from: 'ann', text: 'after' });
     await expect.poll(() => texts.at(-1)).toBe('after');
     expect(texts.filter((text) => text !== 'given up')).toEqual(['before', 'patient', 'after']);
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   });
 
-  it('tell subscribers of topics without history of a gap when Redis goes and comes back', async () => {
+  it('notify subscribers of topics without history of a gap when Redis restarts', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_TOPICS: '{"chat.>":{"level":"fast"}}' } });
     await using reader = createClient<Topics>(cluster.node().url);
     const subscription = reader.subscribe('chat.lobby');
@@ -97,19 +97,19 @@ describe('nodes with the same Redis', () => {
     expect(await gap).toMatchObject({ reason: 'node' });
   });
 
-  it('move clients to the other one when they stop, which notice nothing but the name of their node', async () => {
+  it('move clients to another node when they stop, and the clients stay connected and miss nothing', async () => {
     await using redis = await startRedis();
     await using first = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '1000' } });
     await using second = await startProcess({ redisUrl: redis.url });
-    // As a load balancer does it: the first node while it answers, then the other one.
+    // As a load balancer does: the first node while it accepts connections, then the other one.
     const ports = [first.port, second.port];
     await using balancer = await Balancer.start({ ports, choice: 'first' });
     await using publisher = createClient<Topics>(second.url);
     await using reader = createClient<Topics>(balancer.url, { reconnectBaseDelayMs: 20 });
-    const told: string[] = [];
+    const notices: string[] = [];
     const bids: number[] = [];
     const subscription = reader.subscribe('prices.EUR', ({ data }) => bids.push(data.bid));
-    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => told.push(event));
+    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => notices.push(event));
     await subscription.ready;
     const states: string[] = [];
     reader.on('state', ({ name }) => states.push(name));
@@ -124,11 +124,11 @@ describe('nodes with the same Redis', () => {
     await load;
     await expect.poll(() => bids.length).toBe(bid);
     expect(bids).toEqual(Array.from({ length: bid }, (_, index) => index + 1));
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
     expect(states).toEqual(['connected']);
   });
 
-  it('close a client that cannot move with the code that says reconnect', async () => {
+  it('close a client that cannot move with a code that makes it reconnect', async () => {
     await using redis = await startRedis();
     await using node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '200' } });
     await using client = createClient<Topics>(node.url);
@@ -138,7 +138,7 @@ describe('nodes with the same Redis', () => {
     expect(await connecting).toMatchObject({ name: 'connecting', code: 'draining', closeCode: 4001 });
   });
 
-  it('hand out history and then what comes live, each once, while others publish at another node', async () => {
+  it('deliver history and then live publications, each once, while others publish on another node', async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const [first, second] = [cluster.node(0), cluster.node(1)];
     await using writer = createClient(first.url);
@@ -166,7 +166,7 @@ describe('nodes with the same Redis', () => {
     expect(seen[0]?.[0]).toBeGreaterThan(150);
   });
 
-  it('take what a client queues before it knows how long a frame may be', async () => {
+  it('accept what a client queues before it knows the maximum frame size', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
     await using client = createClient(cluster.node().url);
     const topics = Array.from({ length: 100 }, (_, index) => `${'long'.repeat(30)}.${index}`);
@@ -176,7 +176,7 @@ describe('nodes with the same Redis', () => {
     expect(client.state.name).toBe('connected');
   });
 
-  it('get everything that was sent before a client drains', async () => {
+  it('receive everything that a client sends before it drains', async () => {
     await using cluster = await startCluster();
     const node = cluster.node();
     await using reader = createClient(node.url);

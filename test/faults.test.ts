@@ -1,6 +1,6 @@
 /**
- * What users see when processes fail that tests in one process cannot make fail: nodes, and a Redis with replicas and Sentinels. The other
- * faults have tests in broker/test; `npm run test:tools` and `npm run verify -- --fault all` make all of them this way.
+ * What users notice when separate processes fail: nodes, and a Redis with replicas and Sentinels. The other faults have tests in
+ * broker/test. `npm run test:tools` and `npm run verify -- --fault all` run all of them this way.
  */
 import { describe, expect, it } from 'vitest';
 import { type FaultRunOptions, runFault } from '../tools/verify/src/fault-run/fault-run.js';

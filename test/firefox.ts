@@ -1,6 +1,6 @@
 /**
- * Firefox without a window, if this machine has it; .ci/run installs one. Playwright drives only a Firefox of its own; this one is
- * driven by WebDriver BiDi, which it speaks by itself (`--remote-debugging-port`).
+ * Firefox without a window, if this machine has it; .ci/run installs one. Playwright drives only its own build of
+ * Firefox, so this file uses WebDriver BiDi, which Firefox serves with `--remote-debugging-port`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ export const hasFirefox = executablePath !== undefined;
 export interface Tab extends AsyncDisposable {
   goto(url: string): Promise<void>;
   goBack(): Promise<void>;
-  /** The value of an expression on the page, or what its promise gives; anything that JSON carries. */
+  /** The value of an expression on the page, or the result of its promise; it must be JSON. */
   evaluate(expression: string): Promise<unknown>;
 }
 

@@ -31,7 +31,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
     ...['main.ts', 'index.ts'],
     // A node put together: settings, then the journey of a message, from the connection to the topics.
     ...['node', 'settings', 'api', 'connection', 'session', 'handlers', 'auth', 'limits', 'relay', 'topics'],
-    // What all of them use.
+    // Used by all of them.
     ...['redis', 'observe', 'files'],
   ],
   loadtest: [
@@ -160,7 +160,7 @@ function upwardImport(from: string, to: string): string | null {
 const workspaces = Object.keys(mayImport);
 
 describe('imports', () => {
-  it('knows every workspace', () => {
+  it('have a rule for every workspace', () => {
     const listed: string[] = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).workspaces;
     expect(workspaces.toSorted()).toEqual(listed.toSorted());
   });
@@ -187,7 +187,7 @@ describe('imports', () => {
     expect(findLoop(edges)).toBeNull();
   });
 
-  it('knows every folder, and no other', () => {
+  it('follow an order that lists exactly the existing folders', () => {
     const folders = workspaces.flatMap((workspace) => {
       const parts = new Set(
         sourcesOf(workspace).map((file) => file.slice(`${workspace}/src/`.length).split('/')[0] ?? ''),
@@ -208,14 +208,14 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
-  it.each(Object.entries(onlyIn))('of %s stand only where they may', (library, files) => {
+  it.each(Object.entries(onlyIn))('of %s are only in the files that may have them', (library, files) => {
     const users = importsIn('broker').filter(({ specifier }) => specifier === library);
     expect(new Set(users.map(({ from }) => from))).toEqual(new Set(files.map((file) => `broker/src/${file}`)));
   });
 });
 
 describe('this test', () => {
-  it('sees every form of import, and none in comments', () => {
+  it('finds every form of import, and ignores comments', () => {
     const text = `import a from './a.js';
       import type { B } from './b.js';
       import { type C,
@@ -227,7 +227,7 @@ describe('this test', () => {
     expect(importsOf(text)).toEqual(['./a.js', './b.js', './c.js', './e.js', './f.js', './g.js', './h.js']);
   });
 
-  it('finds a loop, also a long one', () => {
+  it('finds short and long loops', () => {
     expect(
       findLoop(
         new Map([

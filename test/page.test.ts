@@ -1,4 +1,4 @@
-/** What happens on pages: a return from the back/forward cache, errors that nobody catches, servers that are not there. */
+/** The client on web pages: a return from the back/forward cache, unhandled errors, missing servers. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
@@ -15,7 +15,7 @@ async function launchChromium(): Promise<Browser> {
       const page = await browser.newPage();
       return {
         goto: async (url) => void (await page.goto(url)),
-        // A page out of the cache is not loaded again.
+        // A page from the cache does not run its script again.
         goBack: async () => void (await page.goBack({ waitUntil: 'commit' })),
         evaluate: (expression) => page.evaluate(expression),
         [Symbol.asyncDispose]: () => page.close(),
@@ -25,7 +25,7 @@ async function launchChromium(): Promise<Browser> {
   };
 }
 
-/** Serves pages with this script, and the client as a module; with `/ws` where that is on the same server. */
+/** Serves pages with this script and the client as a module, and `/ws` if the node is to be on the same server. */
 async function serve(script: string) {
   const { code } = await bundle('index', { minify: true });
   const server = createServer((request, response) => {
@@ -45,7 +45,7 @@ async function serve(script: string) {
   };
 }
 
-/** A server that has neither a WebSocket nor a word for pages of others. */
+/** A server without a WebSocket endpoint, whose answers pages of other origins may not read. */
 async function serveNothing() {
   const server = createServer((_request, response) => response.writeHead(404).end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -70,7 +70,7 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
   });
   afterAll(() => browser?.[Symbol.asyncDispose]());
 
-  it.skipIf(!isHere)('a page that was left comes back and has missed nothing', async () => {
+  it.skipIf(!isHere)('a page that the user left and returns to has missed nothing', async () => {
     await using node = await startNode({});
     await using site = await serve(`
       import { createClient } from '/fanfare.js';
@@ -91,7 +91,7 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
     await writer.publish('news', 1);
     await expect.poll(() => tab.evaluate('log.seen')).toEqual([1]);
     await tab.goto(`${site.url}another`);
-    // Also in the back/forward cache it is not subscribed: nothing is sent to nobody.
+    // A page in the back/forward cache is not subscribed, so the node sends it nothing.
     await expect.poll(subscribers).toBe(0);
     for (const number of [2, 3, 4]) await writer.publish('news', number);
     await tab.goBack();
@@ -99,7 +99,7 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
     await expect.poll(subscribers).toBe(1);
     await writer.publish('news', 5);
     await expect.poll(() => tab.evaluate('log.seen.at(-1)')).toBe(5);
-    // Firefox keeps no page that had an open WebSocket: it loads this one again.
+    // Firefox does not cache a page with an open WebSocket: it loads this one again.
     const isKept = await tab.evaluate('log.shown.includes(true)');
     expect(await tab.evaluate('log')).toMatchObject({
       seen: isKept ? [1, 2, 3, 4, 5] : [5],
@@ -109,7 +109,7 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
     expect(isKept).toBe(name === 'Chromium');
   });
 
-  it.skipIf(!isHere)('opens no connection before the client is used, and tells why there is none', async () => {
+  it.skipIf(!isHere)('a client opens no connection before it is used, and reports why a connection fails', async () => {
     await using node = await startNode({});
     await using site = await serve(`
       import { createClient } from '/fanfare.js';
@@ -131,17 +131,17 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
       [],
     ]);
     expect(await node.metric('fanfare_connections')).toBe(0);
-    // The server of the page has no WebSocket.
+    // The server of the page has no WebSocket endpoint.
     await tab.evaluate(`relative.subscribe('a') && 1`);
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'))
       .toMatch(/^No connection to ws:\/\/127\.0\.0\.1:\d+\/ws after \d+ attempts?: HTTP 200: /);
-    // Another server, and not this path: what the node says, the page may read.
+    // Another server with another path: the page may read the answer of the node.
     await tab.evaluate(`make('${node.url.replace(/\/ws$/, '/wrong')}').subscribe('a') && 1`);
     await expect
       .poll(() => tab.evaluate('log.errors.at(-1)'))
       .toMatch(/wrong after \d+ attempts?: HTTP 404: Not found\. The WebSocket endpoint is \/ws\.$/);
-    // What the page may not read, and what the browser says to nobody.
+    // The page may not read this answer, and the browser gives no reason.
     await using other = await serveNothing();
     await tab.evaluate(`make('ws://${other.host}/ws').subscribe('a') && 1`);
     await expect
@@ -173,7 +173,7 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
   });
 });
 
-it.skipIf(!hasBrowser)('a page of an origin that may not connect is told so', async () => {
+it.skipIf(!hasBrowser)('a page of an origin that is not allowed gets an error that names the setting', async () => {
   await using node = await startNode({ FANFARE_ORIGINS: 'https://app.example.com' });
   await using site = await serve(`
     import { createClient } from '/fanfare.js';

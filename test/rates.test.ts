@@ -1,4 +1,4 @@
-/** Clients that send more than their user may: everything arrives, in order, and the node closes none of them. */
+/** Clients that send more than the limits of their user: everything arrives, in order, and the node closes none of them. */
 import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
 import { describe, expect, it, vi } from 'vitest';
 import { startNode } from '../broker/test/harness.js';
@@ -19,7 +19,7 @@ function closes(client: Client): ClientEvents['state'][] {
 const rates = { FANFARE_PUBLISH_RATE: '300', FANFARE_COMMAND_RATE: '200', FANFARE_MAX_SUBSCRIPTIONS: '600' };
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('publishes three times as much as may come at once', async () => {
+  it('publishes three bursts at once and is not closed', async () => {
     await using node = await startNode({ ...env, ...rates });
     await using client = createClient(node.url, { getToken, encoding });
     const ended = closes(client);
@@ -33,7 +33,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-it.each([2, 3, 5])('%i clients of one user publish three times as much as may come at once', async (count) => {
+it.each([2, 3, 5])('%i clients of one user publish three bursts at once and are not closed', async (count) => {
   await using node = await startNode({ ...env, FANFARE_PUBLISH_RATE: '100' });
   const debugged = vi.spyOn(console, 'debug').mockImplementation(() => {});
   const clients = Array.from({ length: count }, () => createClient(node.url, { getToken, debug: true }));
@@ -45,7 +45,7 @@ it.each([2, 3, 5])('%i clients of one user publish three times as much as may co
   expect(outcomes.map(({ status }) => status)).toEqual(published.map(() => 'fulfilled'));
   expect(ended.flat()).toEqual([]);
   const refusals = debugged.mock.calls.filter(([, , , type]) => type === 'error').length;
-  // Some there are, to find the pace; a third of what would close a connection at most.
+  // Some refusals are needed to find the pace; a third of the number that closes a connection is the most.
   expect(refusals).toBeGreaterThan(0);
   expect(refusals).toBeLessThan(330);
   await Promise.all(clients.map((client) => client.close()));
@@ -70,7 +70,7 @@ it('a client publishes to many topics, each in order', async () => {
   expect(ended).toEqual([]);
 });
 
-it('publications that are answered and not answered, together', async () => {
+it('a client that mixes acknowledged and unacknowledged publications gets an error for each one that is lost', async () => {
   await using node = await startNode({ ...env, ...rates });
   await using client = createClient(node.url, { getToken });
   const ended = closes(client);
@@ -82,14 +82,14 @@ it('publications that are answered and not answered, together', async () => {
   const published = Array.from({ length: 100 }, (_, index) => client.publish('t', `p${index}`, { timeoutMs: 90_000 }));
   await Promise.all(published);
   await expect.poll(() => seen.filter((data) => typeof data === 'string').length).toBe(100);
-  // What was sent and refused before the client knew of the rate is lost, and an event has told of each.
+  // A send that was refused before the client knew the rate is lost; an error event reports each.
   await expect.poll(() => seen.length + errors.length).toBe(1_600);
   expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(errors.length > 0 ? ['rateLimited'] : []));
   expect(errors.length).toBeLessThan(500);
   expect(ended).toEqual([]);
 });
 
-it('many clients of one user subscribe to more than may be asked for at once', async () => {
+it('many clients of one user can subscribe to more topics than one burst of commands', async () => {
   await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' });
   const clients = Array.from({ length: 15 }, () => createClient(node.url, { getToken }));
   const ended = clients.map(closes);
@@ -101,7 +101,7 @@ it('many clients of one user subscribe to more than may be asked for at once', a
   await Promise.all(clients.map((client) => client.close()));
 });
 
-it('a client that leaves and joins topics faster than it may ends where it wanted to be', async () => {
+it('a client that leaves and joins topics faster than its rate ends up with the right subscriptions', async () => {
   await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' });
   await using client = createClient(node.url, { getToken });
   const ended = closes(client);

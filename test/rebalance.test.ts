@@ -1,4 +1,4 @@
-/** A node that joins gets its share of the connections, and nobody loses anything by it. */
+/** A node that joins gets its share of the connections, and no subscriber loses a publication. */
 import { createClient } from '@fanfare/client';
 import { Balancer, findFreePort, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { startNode, type TestNode } from '../broker/test/harness.js';
 
 const connectionsOf = (node: TestNode): Promise<number> => node.metric('fanfare_connections');
 
-it('fills a new node with connections of the others, without a publication lost, twice, or out of order', async () => {
+it('a new node gets connections of the other nodes, and no publication is lost, repeated or out of order', async () => {
   await using redis = await startRedis();
   const env = { FANFARE_REDIS_URL: redis.url, FANFARE_REBALANCE_RATE: '10', FANFARE_REBALANCE_AFTER_MS: '1000' };
   const secondPort = await findFreePort();
@@ -17,10 +17,10 @@ it('fills a new node with connections of the others, without a publication lost,
   const readers = Array.from({ length: 24 }, () => {
     const client = createClient<{ t: number }>(balancer.url);
     const received: number[] = [];
-    const told: string[] = [];
+    const notices: string[] = [];
     const subscription = client.subscribe('t', ({ data }) => received.push(data));
-    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => told.push(event));
-    return { client, subscription, received, told };
+    for (const event of ['gap', 'reset'] as const) subscription.on(event, () => notices.push(event));
+    return { client, subscription, received, notices };
   });
   await Promise.all(readers.map(({ subscription }) => subscription.ready));
   expect(await connectionsOf(first)).toBe(25);
@@ -31,9 +31,9 @@ it('fills a new node with connections of the others, without a publication lost,
   await expect.poll(() => connectionsOf(second)).toBeGreaterThanOrEqual(11);
   const all = Array.from({ length: published }, (_, index) => index);
   await expect.poll(() => readers.every(({ received }) => received.length >= published)).toBe(true);
-  for (const { received, told } of readers) {
+  for (const { received, notices } of readers) {
     expect(received).toEqual(all);
-    expect(told).toEqual([]);
+    expect(notices).toEqual([]);
   }
   await Promise.all(readers.map(({ client }) => client.close()));
 });

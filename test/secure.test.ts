@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { CertificateFolder } from '../broker/test/certificates.js';
 import { startNode } from '../broker/test/harness.js';
 
-/** What NODE_EXTRA_CA_CERTS does for a whole process; and compression, which `ws` offers where the client does not decline it. */
+/** Trusts this CA, as NODE_EXTRA_CA_CERTS does for a whole process. `ws` offers compression if the client does not decline it. */
 function trusting(ca: Buffer, extensions: Set<string>): WebSocketConstructor {
   return class extends WebSocket {
     constructor(url: string, protocols: string) {
@@ -15,7 +15,7 @@ function trusting(ca: Buffer, extensions: Set<string>): WebSocketConstructor {
   };
 }
 
-it('a typed client speaks wss with compression, and does not notice that the certificate is renewed', async () => {
+it('a typed client uses wss with compression, and stays connected when the certificate is renewed', async () => {
   using folder = new CertificateFolder('first');
   await using node = await startNode({ ...folder.env, FANFARE_COMPRESSION: 'shared' });
   const extensions = new Set<string>();

@@ -1,7 +1,7 @@
-/** A broker that asks for tokens, and tokens for it. */
+/** Settings of a broker that requires tokens, and tokens for it. */
 import { createHmac } from 'node:crypto';
 
-const secret = 'a secret that only this test knows of';
+const secret = 'a secret that only this test knows';
 const auth = {
   issuers: [{ issuer: 'test', clockSkewSeconds: 0, keys: [{ algorithm: 'HS256', secret }] }],
 };

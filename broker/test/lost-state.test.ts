@@ -182,7 +182,9 @@ describe('when every topic gets another epoch', () => {
     const admin = new Redis(cluster.redis.url);
     const topics = Array.from({ length: 100 }, (_, index) => `t.${index}`);
     const readers = [await cluster.connect(0), await cluster.connect(1, 'json')];
-    for (const reader of readers) await Promise.all(topics.map((topic) => reader.subscribe(topic)));
+    for (const reader of readers)
+      for (const topic of topics)
+        await until('it is subscribed', async () => (await reader.subscribe(topic)).type === 'subscribed');
     const writer = await cluster.connect(0);
     await Promise.all(topics.map((topic) => publish(writer, topic, 'before')));
     for (const reader of readers) for (const topic of topics) await reader.take(topic, 1);

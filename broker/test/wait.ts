@@ -1,8 +1,8 @@
 /** Waits for an event, never for time to pass. Each wait has a deadline, so that an event that does not happen fails with a sentence. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Longest wait for anything, in milliseconds. Only what hangs reaches it. */
-export const deadlineMs = 90_000;
+/** Longest wait for anything, in milliseconds. Only what hangs reaches it, or a test without its safeguard (test/safeguards). */
+export const deadlineMs = Number(process.env['TEST_DEADLINE_MS'] ?? 90_000);
 
 /** The promise's value, or an error that names what did not happen in time. */
 export async function within<Value>(what: string, promise: Promise<Value>, timeoutMs = deadlineMs): Promise<Value> {

@@ -138,7 +138,7 @@ describe('a pacer', () => {
     { rate: 5, burst: 10, roundTripMs: 40 },
     { rate: 1_000, burst: 2_000, roundTripMs: 20 },
   ])('at $rate/s, $burst at once, $roundTripMs ms', (node) => {
-    it.each([1, 2, 3, 5, 10, 20])('shares the rate between %i clients of one user without closing any', (clients) => {
+    it.each([1, 2, 3, 5, 10, 20])('shares the rate without closing a client (clients of the user: %i)', (clients) => {
       const each = Math.ceil((node.burst + node.rate * 10) / clients);
       for (const isOrdered of [true, false]) {
         const { ms, idealMs, refused, closed } = play({ ...node, clients, each, isOrdered });

@@ -1,4 +1,4 @@
-/** Every overlay, and every component, is what Kubernetes takes and what our policies ask for; and mistakes are found. */
+/** Kubernetes and our policies accept every overlay and every component, and the policies find mistakes. */
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -15,12 +15,12 @@ const components = readdirSync(join(k8s, 'components')).toSorted();
 
 const page = readFileSync(join(k8s, 'README.md'), 'utf8');
 
-/** What each overlay makes, by its name. */
+/** The objects of each overlay, by its name. */
 const rendered = new Map<string, readonly Manifest[]>();
-/** Folders of overlays that are made here for components that no overlay of ours uses. */
+/** Folders of temporary overlays, for components that no overlay of ours uses. */
 const folders: string[] = [];
 
-/** `kustomization`: the text, given how to write a path in k8s/. */
+/** `kustomization` gets a function that makes a path in k8s/ relative, and returns the text. */
 async function renderAt(kustomization: (to: (path: string) => string) => string): Promise<Manifest[]> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fanfare-k8s-')));
   folders.push(folder);
@@ -76,17 +76,17 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
   const of = (variant: string): readonly Manifest[] => rendered.get(variant) ?? [];
 
   describe.each(variants)('of %s', (variant) => {
-    it('are what the APIs take, field by field', () => {
+    it('have only fields that the APIs accept', () => {
       expect(of(variant).length).toBeGreaterThan(5);
       expect(of(variant).flatMap(wrongBySchema)).toEqual([]);
     });
 
-    it.each(policies.map((policy) => [policy.name, policy] as const))('keep to the policy that %s', (_, policy) => {
+    it.each(policies.map((policy) => [policy.name, policy] as const))('follow the policy that %s', (_, policy) => {
       expect([...policy.check(of(variant))]).toEqual([]);
     });
   });
 
-  it.each(mistakes.map((mistake) => [mistake.about, mistake] as const))('with %s are refused', (_, mistake) => {
+  it.each(mistakes.map((mistake) => [mistake.about, mistake] as const))('with %s are rejected', (_, mistake) => {
     const objects = new Objects(of(mistake.overlay ?? 'production'));
     mistake.plant(objects);
     const policy = policies.find(({ name }) => name === mistake.foundBy);
@@ -94,7 +94,7 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
     expect(found.join('\n')).toContain(mistake.sentence);
   });
 
-  it('have a planted mistake for each policy', () => {
+  it('are tested with a mistake for each policy', () => {
     const found = new Set(mistakes.map(({ foundBy }) => foundBy));
     expect(policies.map(({ name }) => name).filter((name) => !found.has(name))).toEqual([]);
     expect([...found].filter((name) => name !== 'schema' && !policies.some((policy) => policy.name === name))).toEqual(
@@ -102,27 +102,30 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
     );
   });
 
-  it('of the example have what it changes', () => {
+  it('of the example contain its changes', () => {
     const text = JSON.stringify(of(example));
     expect(text).toContain('ghcr.io/you/fanfare@sha256:');
     expect(text).toContain('"hostnames":["push.you.example"]');
     expect(text).toContain('"FANFARE_ORIGINS":"https://www.you.example"');
   });
 
-  it.each(['production', 'sentinel'])('of %s start no node before the operator has said whom to trust', (overlay) => {
-    expect(refusalsOf(of(overlay))).toEqual([
-      'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
-    ]);
-    for (const name of Object.keys(promisedSettings)) expect(page).toContain(name);
-  });
+  it.each(['production', 'sentinel'])(
+    'of %s start no node before the operator has set the trusted proxies',
+    (overlay) => {
+      expect(refusalsOf(of(overlay))).toEqual([
+        'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
+      ]);
+      for (const name of Object.keys(promisedSettings)) expect(page).toContain(name);
+    },
+  );
 
-  it('of the example start a node, and let it out to where the operator says', () => {
+  it('of the example start a node, and allow the destinations that the operator has set', () => {
     expect(refusalsOf(of(example))).toEqual([]);
     const policy = of(example).find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'fanfare');
     expect(JSON.stringify(policy)).not.toContain('192.0.2.0/24');
   });
 
-  it('name no Secret that k8s/README.md does not say how to make', () => {
+  it('use only Secrets that k8s/README.md explains how to create', () => {
     for (const [name, content] of Object.entries(promisedSecrets)) {
       expect(page).toMatch(new RegExp(`kubectl .*create secret \\w+ ${name}\\b`));
       for (const key of Object.keys(content).filter((key) => !key.startsWith('tls.')))

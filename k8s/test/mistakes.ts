@@ -1,18 +1,18 @@
-/** Mistakes as people make them. Each must be found, with the sentence that says what is wrong. */
+/** Common mistakes. A policy or schema must find each one, with a sentence that explains it. */
 import type { Manifest } from '@fanfare/local-cluster';
 
 export interface Mistake {
   readonly about: string;
   /** The policy that must find it; 'schema' for the schemas. */
   readonly foundBy: string;
-  /** Part of what must be said. */
+  /** A part of the expected sentence. */
   readonly sentence: string;
-  /** What it is made in. Default: production. */
+  /** The overlay to change. Default: production. */
   readonly overlay?: string;
   plant(objects: Objects): void;
 }
 
-/** A copy of an overlay's objects, to be changed. */
+/** A copy of an overlay's objects, for changes. */
 export class Objects {
   readonly list: Manifest[];
 
@@ -20,8 +20,8 @@ export class Objects {
     this.list = structuredClone(manifests) as Manifest[];
   }
 
-  /** The one object of the kind, whose fields can be changed; with several, the one of that name. */
-  // biome-ignore lint/suspicious/noExplicitAny: whatever stands in a manifest can be made wrong, also what has no type.
+  /** The only object of the kind, or the one with that name. Its fields can be changed. */
+  // biome-ignore lint/suspicious/noExplicitAny: a mistake can be in any field of a manifest, also in fields without a type.
   get(kind: string, name?: string): any {
     const found = this.list.filter((each) => each.kind === kind && (name === undefined || each.metadata.name === name));
     if (found.length !== 1) throw new Error(`There are ${found.length} ${kind}.`);
@@ -56,7 +56,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field with a typing error',
     foundBy: schema,
-    sentence: '/spec/template/spec/containers/0/redinessProbe is no field that the API knows',
+    sentence: '/spec/template/spec/containers/0/redinessProbe is not a field of the API',
     plant: ({ broker }) => {
       broker.redinessProbe = broker.readinessProbe;
       delete broker.readinessProbe;
@@ -65,13 +65,13 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field one level too high',
     foundBy: schema,
-    sentence: '/spec/terminationGracePeriodSeconds is no field that the API knows',
+    sentence: '/spec/terminationGracePeriodSeconds is not a field of the API',
     plant: (objects) => {
       objects.get('Deployment').spec.terminationGracePeriodSeconds = 50;
     },
   },
   {
-    about: 'a text where a number belongs',
+    about: 'a text instead of a number',
     foundBy: schema,
     sentence: 'minReadySeconds must be integer',
     plant: (objects) => {
@@ -79,7 +79,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a number where a text belongs',
+    about: 'a number instead of a text',
     foundBy: schema,
     sentence: '/data/FANFARE_PORT must be string',
     plant: ({ config }) => {
@@ -87,7 +87,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a field that must be there and is not',
+    about: 'a missing required field',
     foundBy: schema,
     sentence: 'must have required property selector',
     plant: (objects) => {
@@ -95,7 +95,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'an API version that has no such kind',
+    about: 'an API version without this kind',
     foundBy: schema,
     sentence: 'there is no schema for policy/v1beta1 PodDisruptionBudget',
     plant: (objects) => {
@@ -105,7 +105,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field that the HTTPRoute does not know',
     foundBy: schema,
-    sentence: '/spec/rules/0/timeout is no field that the API knows',
+    sentence: '/spec/rules/0/timeout is not a field of the API',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[0].timeout = '0s';
     },
@@ -113,7 +113,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field that the ServiceMonitor does not know',
     foundBy: schema,
-    sentence: '/spec/endpoints/0/intervall is no field that the API knows',
+    sentence: '/spec/endpoints/0/intervall is not a field of the API',
     plant: (objects) => {
       objects.get('ServiceMonitor').spec.endpoints[0].intervall = '15s';
     },
@@ -121,15 +121,15 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field that the PrometheusRule does not know',
     foundBy: schema,
-    sentence: '/spec/groups/0/rules/0/severity is no field that the API knows',
+    sentence: '/spec/groups/0/rules/0/severity is not a field of the API',
     plant: (objects) => {
       objects.get('PrometheusRule').spec.groups[0].rules[0].severity = 'page';
     },
   },
   {
-    about: 'the newest image, whichever that is',
+    about: 'the tag `latest`',
     foundBy: 'images are pinned to a version',
-    sentence: 'names no version',
+    sentence: 'has no version',
     plant: ({ broker }) => {
       broker.image = 'registry.example.com/fanfare:latest';
     },
@@ -137,7 +137,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'an image without a tag',
     foundBy: 'images are pinned to a version',
-    sentence: 'StatefulSet redis: the image redis names no version',
+    sentence: 'StatefulSet redis: the image redis has no version',
     overlay: 'dev',
     plant: (objects) => {
       objects.get('StatefulSet').spec.template.spec.containers[0].image = 'redis';
@@ -152,7 +152,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a capability that is added again',
+    about: 'an added capability',
     foundBy: 'pods are restricted',
     sentence: 'fanfare has capabilities',
     plant: ({ broker }) => {
@@ -160,7 +160,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'an image that can be written to',
+    about: 'a writable root file system',
     foundBy: 'pods are restricted',
     sentence: 'can write to its image',
     plant: ({ broker }) => {
@@ -184,7 +184,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a pod with a token',
+    about: 'a pod with a service account token',
     foundBy: 'pods are restricted',
     sentence: 'has a token for the API of Kubernetes',
     plant: ({ pod }) => {
@@ -192,40 +192,40 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'no limit of memory',
-    foundBy: 'containers ask for what they need',
-    sentence: 'has no limit of memory',
+    about: 'no memory limit',
+    foundBy: 'containers request the resources that they need',
+    sentence: 'has no memory limit',
     plant: ({ broker }) => {
       delete broker.resources.limits;
     },
   },
   {
-    about: 'a limit of CPU',
-    foundBy: 'containers ask for what they need',
-    sentence: 'has a limit of CPU',
+    about: 'a CPU limit',
+    foundBy: 'containers request the resources that they need',
+    sentence: 'has a CPU limit',
     plant: ({ broker }) => {
       broker.resources.limits.cpu = '1';
     },
   },
   {
-    about: 'less than an event loop uses',
-    foundBy: 'containers ask for what they need',
-    sentence: 'asks for another share than the one CPU',
+    about: 'less CPU than an event loop uses',
+    foundBy: 'containers request the resources that they need',
+    sentence: 'requests a different share than the one CPU',
     plant: ({ broker }) => {
       broker.resources.requests.cpu = '250m';
     },
   },
   {
     about: 'a heap as large as the memory',
-    foundBy: 'containers ask for what they need',
+    foundBy: 'containers request the resources that they need',
     sentence: 'leaves no memory for buffers',
     plant: ({ broker }) => {
       broker.resources.limits.memory = broker.resources.requests.memory = '512Mi';
     },
   },
   {
-    about: 'more unread bytes than there is memory for',
-    foundBy: 'settings fit what the container has and how it is scaled',
+    about: 'more unread bytes than fit in memory',
+    foundBy: 'settings match the resources and the scaling of the container',
     sentence: 'more than a quarter of the memory',
     plant: ({ config }) => {
       config.FANFARE_MAX_TOTAL_BUFFERED_BYTES = '2147483648';
@@ -233,15 +233,15 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'an autoscaler that waits until pods are full',
-    foundBy: 'settings fit what the container has and how it is scaled',
-    sentence: 'there is no room for those of a pod that goes',
+    foundBy: 'settings match the resources and the scaling of the container',
+    sentence: 'the other pods have no room for the connections of a pod that stops',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTIONS = '12000';
     },
   },
   {
-    about: 'a way in that nobody believes',
-    foundBy: 'settings fit what the container has and how it is scaled',
+    about: 'a gateway without trusted proxies',
+    foundBy: 'settings match the resources and the scaling of the container',
     sentence: 'count as one address',
     plant: ({ config }) => {
       delete config.FANFARE_TRUSTED_PROXIES;
@@ -250,15 +250,15 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'a field without a value',
     foundBy: schema,
-    sentence: '/spec/template/spec/containers/0/resources is no field that the API knows, or has no value',
+    sentence: '/spec/template/spec/containers/0/resources is not a field of the API, or has no value',
     plant: ({ broker }) => {
       broker.resources = null;
     },
   },
   {
     about: 'a Service with session affinity',
-    foundBy: 'clients can stay connected for hours, and move',
-    sentence: 'brings clients back to the pod that asked them to move',
+    foundBy: 'clients can stay connected for hours, and can move',
+    sentence: 'sends clients back to the pod that asked them to move',
     plant: (objects) => {
       objects.get('Service', 'fanfare').spec.sessionAffinity = 'ClientIP';
     },
@@ -280,7 +280,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'the network of the machine',
+    about: 'the host network',
     foundBy: 'pods are restricted',
     sentence: 'has hostNetwork',
     plant: ({ pod }) => {
@@ -289,55 +289,55 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'no time to start',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
-    sentence: 'is given 2 s to start',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
+    sentence: 'has 2 s to start',
     plant: ({ broker }) => {
       broker.startupProbe.failureThreshold = 2;
     },
   },
   {
     about: 'a route to everything',
-    foundBy: 'only what clients need is open to the outside',
-    sentence: 'opens / and all below it',
+    foundBy: 'only what clients need is exposed',
+    sentence: 'exposes / and everything below it',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[0].matches = [{ path: { type: 'PathPrefix', value: '/' } }];
     },
   },
   {
     about: 'a route to the revocations',
-    foundBy: 'only what clients need is open to the outside',
-    sentence: 'opens /v1/revocations',
+    foundBy: 'only what clients need is exposed',
+    sentence: 'exposes /v1/revocations',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[1].matches[0].path.value = '/v1/revocations';
     },
   },
   {
-    about: 'an admin port that the world reaches',
-    foundBy: 'only what clients need is open to the outside',
-    sentence: 'Service fanfare-admin is open to the outside (LoadBalancer)',
+    about: 'an admin port that is exposed',
+    foundBy: 'only what clients need is exposed',
+    sentence: 'Service fanfare-admin is exposed (LoadBalancer)',
     plant: (objects) => {
       objects.get('Service', 'fanfare-admin').spec.type = 'LoadBalancer';
     },
   },
   {
     about: 'a NetworkPolicy that opens the admin port to all',
-    foundBy: 'only what clients need is open to the outside',
-    sentence: 'opens the admin port to everybody',
+    foundBy: 'only what clients need is exposed',
+    sentence: 'opens the admin port to everyone',
     plant: (objects) => {
       delete objects.get('NetworkPolicy', 'fanfare').spec.ingress[2].from;
     },
   },
   {
-    about: 'a collector that the NetworkPolicy does not know',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'out to its collector on port 4317',
+    about: 'a collector that is missing from the NetworkPolicy',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'allows the broker to connect to its collector on port 4317',
     plant: ({ config }) => {
       config.FANFARE_TRACING_URL = 'http://collector:4317/v1/traces';
     },
   },
   {
     about: 'an autoscaler that cannot add a pod',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
     sentence: 'cannot add a pod: at most 2, at least 3',
     plant: (objects) => {
       objects.get('HorizontalPodAutoscaler').spec.maxReplicas = 2;
@@ -345,47 +345,47 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'an autoscaler of another API',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
     sentence: 'scales apps/v2 Deployment',
     plant: (objects) => {
       objects.get('HorizontalPodAutoscaler').spec.scaleTargetRef.apiVersion = 'apps/v2';
     },
   },
   {
-    about: 'a timeout of the way behind the gateway',
-    foundBy: 'clients can stay connected for hours, and move',
-    sentence: 'ends connections after the timeout of a request',
+    about: 'a timeout for requests from the gateway to the Service',
+    foundBy: 'clients can stay connected for hours, and can move',
+    sentence: 'closes connections after the timeout of a request',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[0].timeouts.backendRequest = '15s';
     },
   },
   {
     about: 'metrics under another job',
-    foundBy: 'ports are those of the containers, by name and by number',
+    foundBy: 'ports match those of the containers, by name and by number',
     sentence: 'no alert on `job` would fire',
     plant: (objects) => {
       delete objects.get('ServiceMonitor').spec.jobLabel;
     },
   },
   {
-    about: 'liveness that asks for Redis',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    about: 'liveness that depends on Redis',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
     sentence: 'an outage of Redis would restart all pods',
     plant: ({ broker }) => {
       broker.livenessProbe.httpGet.path = '/readyz';
     },
   },
   {
-    about: 'readiness that is only liveness',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    about: 'readiness that only checks liveness',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
     sentence: 'The readiness of the broker is not /readyz',
     plant: ({ broker }) => {
       broker.readinessProbe.httpGet.path = '/healthz';
     },
   },
   {
-    about: 'readiness that gives up at once',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    about: 'readiness that fails at once',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
     sentence: 'takes all pods out of the Service',
     plant: ({ broker }) => {
       broker.readinessProbe.failureThreshold = 1;
@@ -393,7 +393,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'no startup probe',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
     sentence: 'has no startup probe',
     plant: ({ broker }) => {
       delete broker.startupProbe;
@@ -401,23 +401,23 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a probe of the port for clients',
-    foundBy: 'probes ask different things, and liveness never asks for Redis',
-    sentence: 'asks port ws, not admin',
+    foundBy: 'probes check different things, and liveness does not depend on Redis',
+    sentence: 'uses port ws, not admin',
     plant: ({ broker }) => {
       broker.livenessProbe.httpGet.port = 'ws';
     },
   },
   {
     about: 'a Service that selects other pods',
-    foundBy: 'ports are those of the containers, by name and by number',
+    foundBy: 'ports match those of the containers, by name and by number',
     sentence: 'Service fanfare selects no pods',
     plant: (objects) => {
       objects.get('Service', 'fanfare').spec.selector['app.kubernetes.io/name'] = 'fanfair';
     },
   },
   {
-    about: 'a Service that leads to a port that does not exist',
-    foundBy: 'ports are those of the containers, by name and by number',
+    about: 'a Service with a target port that does not exist',
+    foundBy: 'ports match those of the containers, by name and by number',
     sentence: 'Deployment fanfare has no port websocket',
     plant: (objects) => {
       objects.get('Service', 'fanfare').spec.ports[0].targetPort = 'websocket';
@@ -425,39 +425,39 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a broker that listens on another port than its container names',
-    foundBy: 'ports are those of the containers, by name and by number',
-    sentence: 'The broker listens on 9000, its port ws is 8080',
+    foundBy: 'ports match those of the containers, by name and by number',
+    sentence: 'The broker listens on 9000, but its port ws is 8080',
     plant: ({ config }) => {
       config.FANFARE_PORT = '9000';
     },
   },
   {
     about: 'an HTTPRoute to a Service that does not exist',
-    foundBy: 'ports are those of the containers, by name and by number',
-    sentence: 'leads to the Service fanfare-ws, which does not exist',
+    foundBy: 'ports match those of the containers, by name and by number',
+    sentence: 'routes to the Service fanfare-ws, which does not exist',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[0].backendRefs[0].name = 'fanfare-ws';
     },
   },
   {
     about: 'an HTTPRoute to a port that the Service does not have',
-    foundBy: 'ports are those of the containers, by name and by number',
-    sentence: 'leads to port 80 of the Service fanfare',
+    foundBy: 'ports match those of the containers, by name and by number',
+    sentence: 'routes to port 80 of the Service fanfare',
     plant: (objects) => {
       objects.get('HTTPRoute').spec.rules[0].backendRefs[0].port = 80;
     },
   },
   {
     about: 'a ServiceMonitor of another port',
-    foundBy: 'ports are those of the containers, by name and by number',
-    sentence: 'reads port metrics of fanfare-admin',
+    foundBy: 'ports match those of the containers, by name and by number',
+    sentence: 'scrapes port metrics of fanfare-admin',
     plant: (objects) => {
       objects.get('ServiceMonitor').spec.endpoints[0].port = 'metrics';
     },
   },
   {
     about: 'a NetworkPolicy for a port that does not exist',
-    foundBy: 'ports are those of the containers, by name and by number',
+    foundBy: 'ports match those of the containers, by name and by number',
     sentence: 'Deployment fanfare has no port http',
     plant: (objects) => {
       objects.get('NetworkPolicy', 'fanfare').spec.ingress[1].ports[0].port = 'http';
@@ -465,25 +465,25 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a NetworkPolicy that keeps Prometheus out',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'No NetworkPolicy lets anybody in to port admin',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'No NetworkPolicy allows connections to port admin',
     plant: (objects) => {
       objects.get('NetworkPolicy', 'fanfare').spec.ingress.pop();
     },
   },
   {
-    about: 'a NetworkPolicy that does not let the broker out to its Redis',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'lets the broker out to Redis on port 6380',
+    about: 'a NetworkPolicy that does not allow Redis',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'allows the broker to connect to Redis on port 6380',
     plant: (objects) => {
       const { egress } = objects.get('NetworkPolicy', 'fanfare').spec;
       for (const rule of egress) rule.ports = rule.ports.filter(({ port }: { port: number }) => port !== 6380);
     },
   },
   {
-    about: 'a NetworkPolicy that does not let the broker out to its Sentinels',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'lets the broker out to Redis on port 26379',
+    about: 'a NetworkPolicy that does not allow the Sentinels',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'allows the broker to connect to Redis on port 26379',
     overlay: 'sentinel',
     plant: (objects) => {
       const { egress } = objects.get('NetworkPolicy', 'fanfare').spec;
@@ -491,44 +491,44 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a NetworkPolicy that forgets names',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'lets the broker out to port 53',
+    about: 'a NetworkPolicy that does not allow DNS',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'allows the broker to connect to port 53',
     plant: (objects) => {
       objects.get('NetworkPolicy', 'fanfare').spec.egress.shift();
     },
   },
   {
-    about: 'nothing that denies the rest',
-    foundBy: 'network policies let in what must come in',
-    sentence: 'denies what is not permitted',
+    about: 'no NetworkPolicy that denies other connections',
+    foundBy: 'network policies allow the connections that the broker needs',
+    sentence: 'denies all other connections',
     plant: (objects) => objects.remove('NetworkPolicy', 'default-deny'),
   },
   {
     about: 'a PodDisruptionBudget that selects nothing',
-    foundBy: 'selectors choose the pods that are meant',
+    foundBy: 'selectors select the right pods',
     sentence: 'The PodDisruptionBudget selects no pods',
     plant: (objects) => {
       objects.get('PodDisruptionBudget').spec.selector.matchLabels = { app: 'fanfare' };
     },
   },
   {
-    about: 'a PodDisruptionBudget that lets all go at once',
-    foundBy: 'selectors choose the pods that are meant',
-    sentence: 'does not let one pod go at a time',
+    about: 'a PodDisruptionBudget that allows the disruption of all pods',
+    foundBy: 'selectors select the right pods',
+    sentence: 'does not limit disruptions to one pod at a time',
     plant: (objects) => {
       objects.get('PodDisruptionBudget').spec.maxUnavailable = '100%';
     },
   },
   {
     about: 'no PodDisruptionBudget',
-    foundBy: 'selectors choose the pods that are meant',
+    foundBy: 'selectors select the right pods',
     sentence: 'There is no PodDisruptionBudget',
     plant: (objects) => objects.remove('PodDisruptionBudget'),
   },
   {
     about: 'a Deployment that does not select its pods',
-    foundBy: 'selectors choose the pods that are meant',
+    foundBy: 'selectors select the right pods',
     sentence: 'Deployment fanfare does not select its own pods',
     plant: (objects) => {
       objects.get('Deployment').spec.template.metadata.labels = { 'app.kubernetes.io/name': 'broker' };
@@ -536,8 +536,8 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a spread that counts old pods',
-    foundBy: 'selectors choose the pods that are meant',
-    sentence: 'counts old generations',
+    foundBy: 'selectors select the right pods',
+    sentence: 'counts pods of older generations',
     plant: ({ pod }) => {
       delete pod.topologySpreadConstraints[0].matchLabelKeys;
     },
@@ -551,32 +551,32 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a rolling deploy that begins by taking away',
-    foundBy: 'new pods come before old ones go',
-    sentence: 'takes pods away before others are there',
+    about: 'a rolling deploy that first stops a pod',
+    foundBy: 'new pods start before old pods stop',
+    sentence: 'stops pods before their replacements are ready',
     plant: (objects) => {
       objects.get('Deployment').spec.strategy.rollingUpdate = { maxSurge: 0, maxUnavailable: 1 };
     },
   },
   {
     about: 'a rolling deploy that does not wait',
-    foundBy: 'new pods come before old ones go',
-    sentence: 'goes on before a new pod has shown that it lives',
+    foundBy: 'new pods start before old pods stop',
+    sentence: 'continues before a new pod has been ready for 5 s',
     plant: (objects) => {
       delete objects.get('Deployment').spec.minReadySeconds;
     },
   },
   {
-    about: 'a grace shorter than the drain',
-    foundBy: 'the grace covers preStop and the whole drain',
+    about: 'a grace period shorter than the drain',
+    foundBy: 'the grace period covers preStop and the whole drain',
     sentence: 'terminationGracePeriodSeconds is 30; preStop (5), drain (37) and 10 to spare need 52.',
     plant: ({ pod }) => {
       pod.terminationGracePeriodSeconds = 30;
     },
   },
   {
-    about: 'a longer drain without a longer grace',
-    foundBy: 'the grace covers preStop and the whole drain',
+    about: 'a longer drain without a longer grace period',
+    foundBy: 'the grace period covers preStop and the whole drain',
     sentence: 'drain (137)',
     plant: ({ config }) => {
       config.FANFARE_DRAIN_WINDOW_MS = '120000';
@@ -584,7 +584,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'no time for load balancers',
-    foundBy: 'the grace covers preStop and the whole drain',
+    foundBy: 'the grace period covers preStop and the whole drain',
     sentence: 'preStop is too short',
     plant: ({ broker }) => {
       broker.lifecycle.preStop.sleep.seconds = 1;
@@ -592,15 +592,15 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a setting that does not exist',
-    foundBy: 'the configuration is one that the broker takes',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_MAX_… is not a setting; did you mean FANFARE_MAX_CONNECTIONS?',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTION = '1';
     },
   },
   {
-    about: 'a value that the broker does not take',
-    foundBy: 'the configuration is one that the broker takes',
+    about: 'a value that the broker rejects',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_LOG_FORMAT must be',
     plant: ({ config }) => {
       config.FANFARE_LOG_FORMAT = 'yaml';
@@ -608,15 +608,15 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a broker on loopback',
-    foundBy: 'the configuration is one that the broker takes',
-    sentence: 'listens where nobody reaches it',
+    foundBy: 'the broker accepts the configuration',
+    sentence: 'listens on an address that is not reachable',
     plant: ({ config }) => {
       delete config.FANFARE_ADMIN_HOST;
     },
   },
   {
-    about: 'nobody who is asked who he is',
-    foundBy: 'the configuration is one that the broker takes',
+    about: 'no authentication',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_AUTH',
     plant: ({ config }) => {
       delete config.FANFARE_AUTH;
@@ -624,7 +624,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'no Redis',
-    foundBy: 'the configuration is one that the broker takes',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'The nodes have no Redis',
     plant: ({ config }) => {
       delete config.FANFARE_REDIS_URL_FILE;
@@ -632,7 +632,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a URL of Sentinels without the name of the master',
-    foundBy: 'the configuration is one that the broker takes',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_REDIS_URL has no master name',
     overlay: 'sentinel',
     plant: ({ config }) => {
@@ -640,16 +640,16 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'variables of Services',
-    foundBy: 'the configuration is one that the broker takes',
-    sentence: 'FANFARE_PORT would be one',
+    about: 'environment variables of Services',
+    foundBy: 'the broker accepts the configuration',
+    sentence: 'FANFARE_PORT would be one of them',
     plant: ({ pod }) => {
       delete pod.enableServiceLinks;
     },
   },
   {
     about: 'a key that its Secret does not have',
-    foundBy: 'the configuration is one that the broker takes',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_REDIS_URL_FILE names a file that cannot be read: there is no file at this path',
     plant: ({ config }) => {
       config.FANFARE_REDIS_URL_FILE = '/run/secrets/fanfare/redis';
@@ -657,7 +657,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a Secret that is not mounted',
-    foundBy: 'the configuration is one that the broker takes',
+    foundBy: 'the broker accepts the configuration',
     sentence: 'FANFARE_AUTH names a file that cannot be read',
     plant: ({ broker, pod }) => {
       delete broker.volumeMounts;
@@ -673,7 +673,7 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a password that crosses the network in the clear',
+    about: 'a password that is sent without TLS',
     foundBy: 'secrets are files, not variables',
     sentence: 'The password of Redis is sent without TLS',
     overlay: 'sentinel',
@@ -683,32 +683,32 @@ export const mistakes: readonly Mistake[] = [
     },
   },
   {
-    about: 'a way out to everywhere',
-    foundBy: 'network policies name where the broker may go',
+    about: 'egress without a destination',
+    foundBy: 'network policies name the destinations of the broker',
     sentence: 'out to port 443: it names no destination',
     plant: (objects) => {
       delete objects.get('NetworkPolicy', 'fanfare').spec.egress[2].to;
     },
   },
   {
-    about: 'a way out to all addresses',
-    foundBy: 'network policies name where the broker may go',
-    sentence: 'out to port 443: it names everything',
+    about: 'egress to all addresses',
+    foundBy: 'network policies name the destinations of the broker',
+    sentence: 'out to port 443: it allows every destination',
     plant: (objects) => {
       objects.get('NetworkPolicy', 'fanfare').spec.egress[2].to = [{ ipBlock: { cidr: '0.0.0.0/0' } }];
     },
   },
   {
-    about: 'a way out to all namespaces',
-    foundBy: 'network policies name where the broker may go',
-    sentence: 'out to port 6379, 6380, 26379: it names everything',
+    about: 'egress to all namespaces',
+    foundBy: 'network policies name the destinations of the broker',
+    sentence: 'out to port 6379, 6380, 26379: it allows every destination',
     plant: (objects) => {
       objects.get('NetworkPolicy', 'fanfare').spec.egress[1].to = [{ namespaceSelector: {} }];
     },
   },
   {
-    about: 'a Secret that nobody makes',
-    foundBy: 'what is referred to exists',
+    about: 'a Secret that does not exist',
+    foundBy: 'every object that is referred to exists',
     sentence: 'there is no Secret fanfare-redis',
     plant: ({ pod }) => {
       pod.volumes[0].secret.secretName = 'fanfare-redis';
@@ -716,7 +716,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a ConfigMap that does not exist',
-    foundBy: 'what is referred to exists',
+    foundBy: 'every object that is referred to exists',
     sentence: 'there is no ConfigMap settings',
     plant: ({ broker }) => {
       broker.envFrom[0].configMapRef.name = 'settings';
@@ -724,14 +724,14 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'a ServiceAccount that does not exist',
-    foundBy: 'what is referred to exists',
+    foundBy: 'every object that is referred to exists',
     sentence: 'there is no ServiceAccount fanfare',
     plant: (objects) => objects.remove('ServiceAccount'),
   },
   {
     about: 'a volume that does not exist',
-    foundBy: 'what is referred to exists',
-    sentence: 'mounts data, which is no volume',
+    foundBy: 'every object that is referred to exists',
+    sentence: 'mounts data, which is not a volume',
     overlay: 'dev',
     plant: (objects) => {
       delete objects.get('StatefulSet').spec.volumeClaimTemplates;
@@ -739,57 +739,57 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     about: 'an object in another namespace',
-    foundBy: 'what is referred to exists',
-    sentence: 'stand in several namespaces',
+    foundBy: 'every object that is referred to exists',
+    sentence: 'are in several namespaces',
     plant: (objects) => {
       objects.get('PodDisruptionBudget').metadata.namespace = 'default';
     },
   },
   {
-    about: 'a number of pods beside an autoscaler',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
-    sentence: 'both say how many pods there are',
+    about: 'a number of replicas in addition to an autoscaler',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
+    sentence: 'both set the number of pods',
     plant: (objects) => {
       objects.get('Deployment').spec.replicas = 3;
     },
   },
   {
-    about: 'an autoscaler of something else',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
+    about: 'an autoscaler of an object that does not exist',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
     sentence: 'scales broker, which does not exist',
     plant: (objects) => {
       objects.get('HorizontalPodAutoscaler').spec.scaleTargetRef.name = 'broker';
     },
   },
   {
-    about: 'an autoscaler in a hurry',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
-    sentence: 'takes pods away faster than one after half an hour',
+    about: 'an autoscaler that removes pods too fast',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
+    sentence: 'removes pods faster than one each half hour',
     plant: (objects) => {
       delete objects.get('HorizontalPodAutoscaler').spec.behavior;
     },
   },
   {
-    about: 'an autoscaler that does not see idle connections',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
-    sentence: 'does not look at both connections and CPU',
+    about: 'an autoscaler that ignores connections',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
+    sentence: 'does not use both connections and CPU',
     plant: (objects) => {
       objects.get('HorizontalPodAutoscaler').spec.metrics.pop();
     },
   },
   {
     about: 'a single pod',
-    foundBy: 'one thing decides how many pods there are, and lets them go slowly',
-    sentence: 'A deployment of one pod has nowhere to move its clients',
+    foundBy: 'one object sets the number of pods, and removes pods slowly',
+    sentence: 'A Deployment with one pod cannot move its clients anywhere',
     overlay: 'dev',
     plant: (objects) => {
       objects.get('Deployment').spec.replicas = 1;
     },
   },
   {
-    about: 'a timeout for requests, which a WebSocket is',
-    foundBy: 'clients can stay connected for hours, and move',
-    sentence: 'ends connections after the timeout of a request',
+    about: 'a timeout for requests, which also closes WebSockets',
+    foundBy: 'clients can stay connected for hours, and can move',
+    sentence: 'closes connections after the timeout of a request',
     plant: (objects) => {
       delete objects.get('HTTPRoute').spec.rules[0].timeouts;
     },

@@ -1,10 +1,10 @@
-/** The files that Secrets and ConfigMaps become in the container of the broker, in a folder of this machine. */
+/** The files of Secrets and ConfigMaps that are mounted in the container of the broker, in a local folder. */
 import { basename } from 'node:path';
 import type { Manifest } from '@fanfare/local-cluster';
 import { MountedFolder } from '../../broker/test/mounted-folder.js';
 import { type Labels, ofKind, workloadsOf } from './objects.js';
 
-/** By their paths in the container. */
+/** Contents by their paths in the container. */
 export function mountedFiles(manifests: readonly Manifest[]): Record<string, string> {
   const files: Record<string, string> = {};
   for (const { title, template } of workloadsOf(manifests)) {
@@ -30,7 +30,7 @@ function contentOf(kind: string, found: Manifest | undefined): Record<string, st
   return { ...Object.fromEntries(decoded), ...stringData };
 }
 
-/** The environment, in which these files are where `place` says for the path in the container. */
+/** The environment, with paths in the container replaced by those that `place` returns. */
 export function environmentWith(environment: Labels, place: (path: string) => string): Labels {
   const here = Object.entries(environment).map(([name, value]) => {
     const [, mark = '', path] = /^(@?)(\/run\/secrets\/.*)$/.exec(value) ?? [];
@@ -39,7 +39,7 @@ export function environmentWith(environment: Labels, place: (path: string) => st
   return Object.fromEntries(here);
 }
 
-/** Calls `use` with the environment, for which the files are there until it returns. */
+/** Calls `use` with the environment. The files exist until it returns. */
 export function withFiles<Result>(
   environment: Labels,
   files: Readonly<Record<string, string>>,
@@ -48,6 +48,6 @@ export function withFiles<Result>(
   using folder = new MountedFolder(
     Object.fromEntries(Object.entries(files).map(([path, content]) => [basename(path), content])),
   );
-  // One that is not mounted is nowhere.
+  // A file that is not mounted does not exist.
   return use(environmentWith(environment, (path) => (path in files ? folder.file(basename(path)) : path)));
 }

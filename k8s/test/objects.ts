@@ -1,4 +1,4 @@
-/** The objects as policies look at them: workloads, their containers, ports and selectors. */
+/** The parts of objects that policies check: workloads, their containers, ports and selectors. */
 import type { Manifest } from '@fanfare/local-cluster';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -82,7 +82,7 @@ export interface Selector {
   readonly matchLabels?: Labels;
 }
 
-/** Pods are made by these. */
+/** The kinds that create pods. */
 export interface Workload {
   readonly manifest: Manifest;
   readonly template: PodTemplate;
@@ -122,7 +122,7 @@ export function matches(selector: Labels, labels: Labels): boolean {
   return Object.entries(selector).every(([name, value]) => labels[name] === value);
 }
 
-/** Not by saying nothing: that would choose all pods. */
+/** False for an empty selector, which would select all pods. */
 export function selects(selector: Selector | undefined, labels: Labels): boolean {
   const wanted = selector?.matchLabels ?? {};
   return Object.keys(wanted).length > 0 && matches(wanted, labels);
@@ -167,13 +167,13 @@ export function mebibytes(quantity: string): number {
   return Number(number) * (unit === 'Gi' ? 1_024 : 1);
 }
 
-/** Paths that are open to the outside. */
+/** Paths that are exposed. */
 export function pathsOf(manifests: readonly Manifest[]): { from: string; path: string; isExact: boolean }[] {
   const routes = ofKind(manifests, 'HTTPRoute').flatMap((route) => {
     const { rules } = route['spec'] as {
       rules: readonly { matches?: readonly { path?: { type?: string; value?: string } }[] }[];
     };
-    // Without a match all paths are meant.
+    // A rule without matches applies to all paths.
     return rules.flatMap(({ matches: of = [{}] }) =>
       of.map(({ path = {} }) => ({
         from: 'The HTTPRoute',

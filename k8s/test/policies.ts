@@ -1,4 +1,4 @@
-/** What no schema knows and our objects must keep to: that they fit each other, the broker's settings, and each other's times. */
+/** Rules that no schema contains: our objects must match each other, the broker's settings, and each other's timeouts. */
 import type { Manifest } from '@fanfare/local-cluster';
 import { longestDrainMs } from '../../broker/src/node/drain.js';
 import { loadConfig, sentencesOf } from '../../broker/src/settings/config.js';
@@ -25,7 +25,7 @@ import {
 
 export interface Policy {
   readonly name: string;
-  /** What is wrong, a sentence each. */
+  /** The problems, one sentence each. */
   check(manifests: readonly Manifest[]): Iterable<string>;
 }
 
@@ -34,10 +34,10 @@ function testCertificate(): string {
   return folder.ca.toString();
 }
 
-/** Settings that the overlays leave to the operator, and what he may set. Without them no node starts. */
+/** Settings that the overlays leave to the operator, with example values. Without them no node starts. */
 export const promisedSettings: Labels = { FANFARE_TRUSTED_PROXIES: '10.42.7.0/28' };
 
-/** Secrets that k8s/README.md tells the person to make, and what must be in them. */
+/** Secrets that the operator creates as k8s/README.md describes, with their content. */
 export const promisedSecrets: Readonly<Record<string, Labels>> = {
   fanfare: {
     'redis-url': 'rediss://fanfare:secret@redis.example.com:6380',
@@ -55,7 +55,7 @@ export const policies: readonly Policy[] = [
       for (const { title, container } of containersOf(manifests)) {
         const { image } = container;
         const tag = /(?:@sha256:[0-9a-f]{64}|:(\d[\w.-]*))$/.exec(image);
-        if (tag === null) yield `${title}: the image ${image} names no version.`;
+        if (tag === null) yield `${title}: the image ${image} has no version.`;
       }
     },
   },
@@ -84,23 +84,21 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'containers ask for what they need',
+    name: 'containers request the resources that they need',
     *check(manifests) {
       for (const { title, container } of containersOf(manifests)) {
         const { requests = {}, limits = {} } = container.resources ?? {};
-        if (requests['cpu'] === undefined) yield `${title} asks for no CPU.`;
-        if (requests['memory'] === undefined || limits['memory'] === undefined)
-          yield `${title} has no limit of memory.`;
-        // A stopped event loop makes everybody wait until the next period.
-        if (limits['cpu'] !== undefined)
-          yield `${title} has a limit of CPU, which stops it in the middle of a fan-out.`;
+        if (requests['cpu'] === undefined) yield `${title} requests no CPU.`;
+        if (requests['memory'] === undefined || limits['memory'] === undefined) yield `${title} has no memory limit.`;
+        // A throttled event loop makes all clients wait until the next period.
+        if (limits['cpu'] !== undefined) yield `${title} has a CPU limit, which stops it in the middle of a fan-out.`;
       }
       for (const container of brokersOf(manifests)) {
         const { requests = {}, limits = {} } = container.resources ?? {};
-        // Where nothing scales it, it is tried out.
+        // Without an autoscaler, the overlay is for trying it out.
         if (requests['cpu'] !== '1' && isScaled(manifests))
-          yield 'The broker asks for another share than the one CPU that its event loop can use.';
-        if (requests['memory'] !== limits['memory']) yield 'The broker asks for less memory than it may take.';
+          yield 'The broker requests a different share than the one CPU that its event loop can use.';
+        if (requests['memory'] !== limits['memory']) yield 'The broker requests less memory than its limit.';
         const heap = container.env?.find(({ name }) => name === 'NODE_OPTIONS')?.value ?? '';
         const heapMebibytes = Number(/--max-old-space-size=(\d+)/.exec(heap)?.[1]);
         if (!(heapMebibytes <= 0.65 * mebibytes(limits['memory'] ?? '')))
@@ -109,7 +107,7 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'settings fit what the container has and how it is scaled',
+    name: 'settings match the resources and the scaling of the container',
     *check(manifests) {
       const config = configOf(manifests);
       if (config === null) return;
@@ -121,35 +119,36 @@ export const policies: readonly Policy[] = [
       }
       for (const { title, perPod } of targetsOf(manifests)) {
         if (perPod > 0.75 * config.maxConnections)
-          yield `${title} adds a pod at ${perPod} connections for each, where one may have ${config.maxConnections}: there is no room for those of a pod that goes.`;
+          yield `${title} adds a pod at ${perPod} connections for each pod, and a pod may have ${config.maxConnections}: the other pods have no room for the connections of a pod that stops.`;
       }
       const hasWayIn = [...ofKind(manifests, 'HTTPRoute'), ...ofKind(manifests, 'Ingress')].length > 0;
       if (hasWayIn && isAuthenticated(config) && (environmentOf(manifests)['FANFARE_TRUSTED_PROXIES'] ?? '') === '')
-        yield 'FANFARE_TRUSTED_PROXIES is not set: all clients behind the way in count as one address.';
+        yield 'FANFARE_TRUSTED_PROXIES is not set: all clients behind the gateway count as one address.';
     },
   },
   {
-    name: 'probes ask different things, and liveness never asks for Redis',
+    name: 'probes check different things, and liveness does not depend on Redis',
     *check(manifests) {
       for (const container of brokersOf(manifests)) {
         const { startupProbe, livenessProbe, readinessProbe } = container;
         if (startupProbe?.httpGet === undefined) yield 'The broker has no startup probe.';
         const starts = (startupProbe?.periodSeconds ?? 10) * (startupProbe?.failureThreshold ?? 3);
-        if (starts < 30) yield `The broker is given ${starts} s to start: let it be 30.`;
+        if (starts < 30) yield `The broker has ${starts} s to start; set at least 30.`;
         if (livenessProbe?.httpGet?.path !== '/healthz')
           yield 'The liveness of the broker is not /healthz: an outage of Redis would restart all pods.';
         if (readinessProbe?.httpGet?.path !== '/readyz') yield 'The readiness of the broker is not /readyz.';
         const bridged = (readinessProbe?.periodSeconds ?? 10) * (readinessProbe?.failureThreshold ?? 3);
-        if (bridged < 60) yield `An outage of Redis of ${bridged} s takes all pods out of the Service: let it be 60.`;
+        if (bridged < 60)
+          yield `An outage of Redis of ${bridged} s takes all pods out of the Service; set at least 60.`;
         for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
           const port = probe?.httpGet?.port;
-          if (port !== undefined && port !== 'admin') yield `A probe of the broker asks port ${port}, not admin.`;
+          if (port !== undefined && port !== 'admin') yield `A probe of the broker uses port ${port}, not admin.`;
         }
       }
     },
   },
   {
-    name: 'ports are those of the containers, by name and by number',
+    name: 'ports match those of the containers, by name and by number',
     *check(manifests) {
       const workloads = workloadsOf(manifests);
       for (const service of ofKind(manifests, 'Service')) {
@@ -169,16 +168,16 @@ export const policies: readonly Policy[] = [
         const numberOf = (wanted: string): number | undefined =>
           container.ports?.find(({ name }) => name === wanted)?.containerPort;
         if (port !== undefined && numberOf('ws') !== port)
-          yield `The broker listens on ${port}, its port ws is ${numberOf('ws')}.`;
+          yield `The broker listens on ${port}, but its port ws is ${numberOf('ws')}.`;
         if (adminPort !== undefined && numberOf('admin') !== adminPort)
-          yield `The broker has its admin port on ${adminPort}, its port admin is ${numberOf('admin')}.`;
+          yield `The broker has its admin port on ${adminPort}, but its port admin is ${numberOf('admin')}.`;
       }
       for (const { from, service, port } of backendsOf(manifests)) {
         const found = ofKind(manifests, 'Service').find(({ metadata }) => metadata.name === service);
         const ports = (found?.['spec'] as { ports?: readonly Port[] } | undefined)?.ports ?? [];
-        if (found === undefined) yield `${from} leads to the Service ${service}, which does not exist.`;
+        if (found === undefined) yield `${from} routes to the Service ${service}, which does not exist.`;
         else if (!ports.some((each) => each.port === port || each.name === port))
-          yield `${from} leads to port ${port} of the Service ${service}, which it does not have.`;
+          yield `${from} routes to port ${port} of the Service ${service}, which it does not have.`;
       }
       for (const policy of ofKind(manifests, 'NetworkPolicy')) {
         const { podSelector = {}, ingress = [] } = policy['spec'] as {
@@ -202,7 +201,7 @@ export const policies: readonly Policy[] = [
           matches(selector.matchLabels ?? {}, metadata.labels ?? {}),
         );
         if (services.length === 0) yield 'The ServiceMonitor selects no Service.';
-        // Alerts and dashboard find the nodes by the job fanfare.
+        // Alerts and the dashboard find the nodes by the job fanfare.
         if (
           monitor['spec'] === null ||
           (monitor['spec'] as { jobLabel?: string }).jobLabel !== 'app.kubernetes.io/name'
@@ -212,24 +211,23 @@ export const policies: readonly Policy[] = [
           for (const { port } of endpoints) {
             const { ports } = service['spec'] as { ports: readonly Port[] };
             if (!ports.some(({ name }) => name === port))
-              yield `The ServiceMonitor reads port ${port} of ${service.metadata.name}, which it does not have.`;
+              yield `The ServiceMonitor scrapes port ${port} of ${service.metadata.name}, which it does not have.`;
           }
         }
       }
     },
   },
   {
-    name: 'only what clients need is open to the outside',
+    name: 'only what clients need is exposed',
     *check(manifests) {
       const open = new Set(['/ws', '/v1/tickets']);
       for (const { from, path, isExact } of pathsOf(manifests)) {
         if (!open.has(path) || !isExact)
-          yield `${from} opens ${path}${isExact ? '' : ' and all below it'}, which clients do not need.`;
+          yield `${from} exposes ${path}${isExact ? '' : ' and everything below it'}, which clients do not need.`;
       }
       for (const { metadata, spec } of ofKind(manifests, 'Service')) {
         const { type = 'ClusterIP' } = spec as { type?: string };
-        if (metadata.name !== 'fanfare' && type !== 'ClusterIP')
-          yield `Service ${metadata.name} is open to the outside (${type}).`;
+        if (metadata.name !== 'fanfare' && type !== 'ClusterIP') yield `Service ${metadata.name} is exposed (${type}).`;
       }
       for (const policy of ofKind(manifests, 'NetworkPolicy')) {
         const { ingress = [] } = policy['spec'] as {
@@ -240,13 +238,13 @@ export const policies: readonly Policy[] = [
             ports.some(({ port }) => port === 'admin') &&
             (from.length === 0 || from.some((each) => Object.keys(each).length === 0))
           )
-            yield `NetworkPolicy ${policy.metadata.name} opens the admin port to everybody.`;
+            yield `NetworkPolicy ${policy.metadata.name} opens the admin port to everyone.`;
         }
       }
     },
   },
   {
-    name: 'network policies let in what must come in',
+    name: 'network policies allow the connections that the broker needs',
     *check(manifests) {
       const own = ofKind(manifests, 'NetworkPolicy');
       const rules = own.flatMap((policy) => {
@@ -262,41 +260,41 @@ export const policies: readonly Policy[] = [
         const isOurs = matches(podSelector.matchLabels ?? {}, { 'app.kubernetes.io/name': 'fanfare' });
         return isOurs ? [{ ingress, egress }] : [];
       });
-      // Some that are for others only: the broker is as open as it would be without.
+      // Policies that select only other pods do not restrict the broker.
       if (rules.length === 0) return;
       const ports = (way: 'ingress' | 'egress'): unknown[] =>
         rules.flatMap((rule) => rule[way].flatMap(({ ports: open = [] }) => open.map(({ port }) => port)));
       for (const port of ['ws', 'admin']) {
-        if (!ports('ingress').includes(port)) yield `No NetworkPolicy lets anybody in to port ${port}.`;
+        if (!ports('ingress').includes(port)) yield `No NetworkPolicy allows connections to port ${port}.`;
       }
       for (const port of [53, 443]) {
-        if (!ports('egress').includes(port)) yield `No NetworkPolicy lets the broker out to port ${port}.`;
+        if (!ports('egress').includes(port)) yield `No NetworkPolicy allows the broker to connect to port ${port}.`;
       }
       const tracing = configOf(manifests)?.tracingUrl ?? null;
       const tracingPort =
         tracing === null ? null : Number(new URL(tracing).port || (tracing.startsWith('https') ? 443 : 80));
       if (tracingPort !== null && !ports('egress').includes(tracingPort))
-        yield `No NetworkPolicy lets the broker out to its collector on port ${tracingPort}.`;
+        yield `No NetworkPolicy allows the broker to connect to its collector on port ${tracingPort}.`;
       const url = configOf(manifests)?.redisUrl ?? '';
       for (const [, port] of url.matchAll(/:(\d+)(?=[,/]|$)/g)) {
         if (!ports('egress').includes(Number(port)))
-          yield `No NetworkPolicy lets the broker out to Redis on port ${port}.`;
+          yield `No NetworkPolicy allows the broker to connect to Redis on port ${port}.`;
       }
       if (
         !own.some((policy) => Object.keys((policy['spec'] as { podSelector?: object }).podSelector ?? {}).length === 0)
       )
-        yield 'No NetworkPolicy denies what is not permitted.';
+        yield 'No NetworkPolicy denies all other connections.';
     },
   },
   {
-    name: 'network policies name where the broker may go',
+    name: 'network policies name the destinations of the broker',
     *check(manifests) {
       for (const { metadata, spec } of ofKind(manifests, 'NetworkPolicy')) {
         const { egress = [] } = spec as { egress?: readonly { to?: readonly Peer[]; ports?: readonly Port[] }[] };
         for (const { to = [], ports = [] } of egress) {
           const way = `NetworkPolicy ${metadata.name}, out to port ${ports.map(({ port }) => port).join(', ')}`;
           if (to.length === 0) yield `${way}: it names no destination.`;
-          for (const peer of to) if (isAnywhere(peer)) yield `${way}: it names everything.`;
+          for (const peer of to) if (isAnywhere(peer)) yield `${way}: it allows every destination.`;
         }
       }
     },
@@ -318,7 +316,7 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'selectors choose the pods that are meant',
+    name: 'selectors select the right pods',
     *check(manifests) {
       const workloads = workloadsOf(manifests);
       for (const { title, manifest, template } of workloads) {
@@ -328,9 +326,9 @@ export const policies: readonly Policy[] = [
         for (const { topologyKey, labelSelector, matchLabelKeys } of template.spec.topologySpreadConstraints ?? []) {
           if (!selects(labelSelector, template.metadata.labels))
             yield `${title}: the spread over ${topologyKey} counts other pods.`;
-          // Else pods of the old generation count too, and the new ones end up together.
+          // Otherwise pods of the old generation count too, and new pods may share a zone or machine.
           if (!matchLabelKeys?.includes('pod-template-hash'))
-            yield `${title}: the spread over ${topologyKey} counts old generations.`;
+            yield `${title}: the spread over ${topologyKey} counts pods of older generations.`;
         }
       }
       const deployments = ofKind(manifests, 'Deployment');
@@ -342,9 +340,9 @@ export const policies: readonly Policy[] = [
         };
         if (!workloads.some(({ template }) => selects(selector, template.metadata.labels)))
           yield 'The PodDisruptionBudget selects no pods.';
-        if (maxUnavailable !== 1) yield 'The PodDisruptionBudget does not let one pod go at a time.';
+        if (maxUnavailable !== 1) yield 'The PodDisruptionBudget does not limit disruptions to one pod at a time.';
         if (unhealthyPodEvictionPolicy !== 'AlwaysAllow')
-          yield 'A pod that is not ready keeps its machine from being emptied.';
+          yield 'A pod that is not ready prevents the drain of its machine.';
       }
       if (deployments.length > 0 && ofKind(manifests, 'PodDisruptionBudget').length === 0)
         yield 'There is no PodDisruptionBudget.';
@@ -364,7 +362,7 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'new pods come before old ones go',
+    name: 'new pods start before old pods stop',
     *check(manifests) {
       for (const deployment of ofKind(manifests, 'Deployment')) {
         const { strategy, minReadySeconds = 0 } = deployment['spec'] as {
@@ -372,15 +370,15 @@ export const policies: readonly Policy[] = [
           minReadySeconds?: number;
         };
         const { maxSurge, maxUnavailable } = strategy?.rollingUpdate ?? {};
-        if (maxUnavailable !== 0) yield 'A rolling deploy takes pods away before others are there.';
+        if (maxUnavailable !== 0) yield 'A rolling deploy stops pods before their replacements are ready.';
         if (maxSurge === undefined || maxSurge === 0)
           yield 'A rolling deploy may not start a pod beyond the number of replicas.';
-        if (minReadySeconds < 5) yield 'A rolling deploy goes on before a new pod has shown that it lives.';
+        if (minReadySeconds < 5) yield 'A rolling deploy continues before a new pod has been ready for 5 s.';
       }
     },
   },
   {
-    name: 'the grace covers preStop and the whole drain',
+    name: 'the grace period covers preStop and the whole drain',
     *check(manifests) {
       if (ofKind(manifests, 'Deployment').length === 0) return;
       const config = configOf(manifests);
@@ -390,18 +388,18 @@ export const policies: readonly Policy[] = [
       const needed = preStopSeconds + drainSeconds + spareSeconds;
       if (terminationGracePeriodSeconds < needed)
         yield `terminationGracePeriodSeconds is ${terminationGracePeriodSeconds}; preStop (${preStopSeconds}), drain (${drainSeconds}) and ${spareSeconds} to spare need ${needed}.`;
-      if (preStopSeconds < 2) yield 'preStop is too short for load balancers to hear that the pod goes.';
+      if (preStopSeconds < 2) yield 'preStop is too short for load balancers to learn that the pod stops.';
     },
   },
   {
-    name: 'the configuration is one that the broker takes',
+    name: 'the broker accepts the configuration',
     *check(manifests) {
       for (const _ of brokersOf(manifests)) {
         try {
           const config = loadConfigOf(manifests);
           if (config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0')
-            yield 'The broker listens where nobody reaches it.';
-          if (config.redisUrl === null) yield 'The nodes have no Redis: each would be a broker of its own.';
+            yield 'The broker listens on an address that is not reachable.';
+          if (config.redisUrl === null) yield 'The nodes have no Redis: each would be a separate broker.';
         } catch (error) {
           yield* sentencesOf(error);
         }
@@ -411,12 +409,12 @@ export const policies: readonly Policy[] = [
           template.spec.enableServiceLinks !== false &&
           template.metadata.labels['app.kubernetes.io/name'] === 'fanfare'
         )
-          yield `${title} gets variables for every Service, of which FANFARE_PORT would be one.`;
+          yield `${title} gets variables for every Service, and FANFARE_PORT would be one of them.`;
       }
     },
   },
   {
-    name: 'what is referred to exists',
+    name: 'every object that is referred to exists',
     *check(manifests) {
       const exists = (kind: string, name: string): boolean =>
         ofKind(manifests, kind).some(({ metadata }) => metadata.name === name);
@@ -444,13 +442,13 @@ export const policies: readonly Policy[] = [
         for (const { name } of containers.flatMap(({ volumeMounts = [] }) => volumeMounts)) {
           const isClaimed = ((title.startsWith('StatefulSet') ? claimsOf(manifests) : []) as string[]).includes(name);
           if (!isClaimed && !volumes.some((volume) => volume.name === name))
-            yield `${title} mounts ${name}, which is no volume.`;
+            yield `${title} mounts ${name}, which is not a volume.`;
         }
       }
       const namespaces = new Set(
         manifests.map(({ metadata }) => metadata.namespace).filter((name) => name !== undefined),
       );
-      if (namespaces.size > 1) yield `The objects stand in several namespaces: ${[...namespaces].join(', ')}.`;
+      if (namespaces.size > 1) yield `The objects are in several namespaces: ${[...namespaces].join(', ')}.`;
       for (const namespace of namespaces) {
         if (ofKind(manifests, 'Namespace').length > 0 && !exists('Namespace', namespace))
           yield `There is no Namespace ${namespace}.`;
@@ -458,16 +456,16 @@ export const policies: readonly Policy[] = [
     },
   },
   {
-    name: 'one thing decides how many pods there are, and lets them go slowly',
+    name: 'one object sets the number of pods, and removes pods slowly',
     *check(manifests) {
       const scalers = [...ofKind(manifests, 'HorizontalPodAutoscaler'), ...ofKind(manifests, 'ScaledObject')];
       for (const deployment of ofKind(manifests, 'Deployment')) {
         const { replicas } = deployment['spec'] as { replicas?: number };
-        if (scalers.length > 1) yield 'Two autoscalers decide how many pods there are.';
+        if (scalers.length > 1) yield 'Two autoscalers set the number of pods.';
         if (scalers.length > 0 && replicas !== undefined)
-          yield 'The Deployment and an autoscaler both say how many pods there are.';
+          yield 'The Deployment and an autoscaler both set the number of pods.';
         if (scalers.length === 0 && (replicas ?? 1) < 2)
-          yield 'A deployment of one pod has nowhere to move its clients.';
+          yield 'A Deployment with one pod cannot move its clients anywhere.';
       }
       for (const scaler of scalers) {
         const spec = scaler['spec'] as {
@@ -492,29 +490,29 @@ export const policies: readonly Policy[] = [
           spec.maxReplicas ?? spec.maxReplicaCount ?? 0,
         ];
         if (most <= least) yield `${title} cannot add a pod: at most ${most}, at least ${least}.`;
-        if (least < 2) yield `${title} goes down to one pod, which has nowhere to move its clients.`;
+        if (least < 2) yield `${title} goes down to one pod, which cannot move its clients anywhere.`;
         const down = (spec.behavior ?? spec.advanced?.horizontalPodAutoscalerConfig?.behavior)?.scaleDown;
         if (
           (down?.stabilizationWindowSeconds ?? 300) < 1_800 ||
           down?.policies?.some(({ type, value }) => type !== 'Pods' || value > 1) !== false
         )
-          yield `${title} takes pods away faster than one after half an hour.`;
+          yield `${title} removes pods faster than one each half hour.`;
         const measured = [
           ...(spec.metrics ?? []).map(({ pods, resource }) => pods?.metric.name ?? resource?.name),
           ...(spec.triggers ?? []).map(({ type, metadata }) => metadata.query ?? type),
         ].join(' ');
         if (!/fanfare_connections\b/.test(measured) || !/\bcpu\b/.test(measured))
-          yield `${title} does not look at both connections and CPU.`;
+          yield `${title} does not use both connections and CPU.`;
       }
     },
   },
   {
-    name: 'clients can stay connected for hours, and move',
+    name: 'clients can stay connected for hours, and can move',
     *check(manifests) {
       for (const service of ofKind(manifests, 'Service')) {
         const { sessionAffinity = 'None' } = service['spec'] as { sessionAffinity?: string };
         if (sessionAffinity !== 'None')
-          yield `Service ${service.metadata.name} brings clients back to the pod that asked them to move.`;
+          yield `Service ${service.metadata.name} sends clients back to the pod that asked them to move.`;
       }
       for (const route of ofKind(manifests, 'HTTPRoute')) {
         const { rules } = route['spec'] as {
@@ -530,19 +528,19 @@ export const policies: readonly Policy[] = [
               (timeouts?.request !== '0s' || (timeouts.backendRequest ?? '0s') !== '0s'),
           )
         )
-          yield 'The HTTPRoute ends connections after the timeout of a request.';
+          yield 'The HTTPRoute closes connections after the timeout of a request.';
       }
       for (const { metadata } of ofKind(manifests, 'Ingress')) {
         for (const side of ['read', 'send']) {
           const seconds = Number(metadata.annotations?.[`nginx.ingress.kubernetes.io/proxy-${side}-timeout`] ?? 60);
-          if (seconds < 600) yield `The Ingress ends connections that ${side} nothing for ${seconds} s.`;
+          if (seconds < 600) yield `The Ingress closes connections that ${side} nothing for ${seconds} s.`;
         }
       }
     },
   },
 ];
 
-/** At how many connections of each pod another one is added. */
+/** The number of connections for each pod at which the autoscaler adds a pod. */
 function targetsOf(manifests: readonly Manifest[]): { title: string; perPod: number }[] {
   const scaler = ofKind(manifests, 'HorizontalPodAutoscaler').flatMap(({ spec }) => {
     const { metrics = [] } = spec as {
@@ -572,14 +570,14 @@ interface Behavior {
   };
 }
 
-/** Left of the grace when everything took as long as it may. */
+/** The part of the grace period that must be left if everything takes its longest time. */
 const spareSeconds = 10;
 
 function isScaled(manifests: readonly Manifest[]): boolean {
   return ['HorizontalPodAutoscaler', 'ScaledObject'].some((kind) => ofKind(manifests, kind).length > 0);
 }
 
-/** Where a rule of a NetworkPolicy leads. */
+/** A destination in a rule of a NetworkPolicy. */
 interface Peer {
   readonly ipBlock?: { readonly cidr: string; readonly except?: readonly string[] };
   readonly namespaceSelector?: Selector;
@@ -596,27 +594,28 @@ function* wrongSecret(manifests: readonly Manifest[], title: string, { name, key
   const found = ofKind(manifests, 'Secret').find(({ metadata }) => metadata.name === name);
   const content =
     found === undefined ? promisedSecrets[name] : { ...(found['data'] as Labels), ...(found['stringData'] as Labels) };
-  if (content === undefined) yield `${title}: there is no Secret ${name}, and k8s/README.md does not say to make it.`;
+  if (content === undefined)
+    yield `${title}: there is no Secret ${name}, and k8s/README.md does not describe how to create it.`;
   else if (key !== undefined && content[key] === undefined) yield `${title}: the Secret ${name} has no key ${key}.`;
 }
 
-/** With stand-ins for the Secrets that somebody else makes. */
+/** Adds examples of the Secrets that the operator creates. */
 function withSecrets(manifests: readonly Manifest[]): Manifest[] {
   const missing = Object.entries(promisedSecrets).filter(
     ([name]) => !ofKind(manifests, 'Secret').some(({ metadata }) => metadata.name.replace(/-\w{10}$/, '') === name),
   );
-  const standIns = missing.map(
+  const examples = missing.map(
     ([name, stringData]): Manifest => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name }, stringData }),
   );
-  return [...manifests, ...standIns];
+  return [...manifests, ...examples];
 }
 
-/** Of the broker, as the manifests have it. */
+/** The environment of the broker, as in the manifests. */
 function givenEnvironmentOf(manifests: readonly Manifest[]): Labels {
   return readDeployment(withSecrets(manifests)).environment('fanfare-0');
 }
 
-/** With what the operator sets in the place of a placeholder. */
+/** The same, with placeholders replaced by example values of the operator. */
 function environmentOf(manifests: readonly Manifest[]): Labels {
   const entries = Object.entries(givenEnvironmentOf(manifests)).map(([name, value]) => [
     name,
@@ -630,7 +629,7 @@ function loadConfigOf(manifests: readonly Manifest[]): ReturnType<typeof loadCon
   return withFiles(environmentOf(manifests), mountedFiles(withSecrets(manifests)), loadConfig);
 }
 
-/** Why a node does not start with the manifests as they are. */
+/** The reasons why a node does not start with the unchanged manifests. */
 export function refusalsOf(manifests: readonly Manifest[]): readonly string[] {
   try {
     withFiles(givenEnvironmentOf(manifests), mountedFiles(withSecrets(manifests)), loadConfig);
@@ -640,7 +639,7 @@ export function refusalsOf(manifests: readonly Manifest[]): readonly string[] {
   }
 }
 
-/** Null where the broker would not take it: another policy says so. */
+/** Null if the broker rejects the configuration: another policy reports that. */
 function configOf(manifests: readonly Manifest[]): ReturnType<typeof loadConfig> | null {
   try {
     return loadConfigOf(manifests);

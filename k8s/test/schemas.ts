@@ -1,4 +1,4 @@
-/** Whether an object is what its API takes: by the schemas of Kubernetes and of the CRDs, and strictly: a field that they do not know is wrong. */
+/** Validates objects against the schemas of Kubernetes and of the CRDs, strictly: an unknown field is an error. */
 
 import type { Manifest } from '@fanfare/local-cluster';
 import { HTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
@@ -36,7 +36,7 @@ const models: readonly Model[] = [
   StatefulSet,
 ];
 
-/** What is wrong with it, a sentence each. */
+/** The problems, one sentence each. */
 export function wrongBySchema(manifest: Manifest): string[] {
   const { apiVersion, kind, metadata } = manifest;
   const name = `${kind} ${metadata.name}`;
@@ -50,14 +50,13 @@ export function wrongBySchema(manifest: Manifest): string[] {
   } catch (error) {
     wrong.push(`${name}: ${(error as Error).message}.`);
   }
-  for (const path of reads.unread(root, ''))
-    wrong.push(`${name}: ${path} is no field that the API knows, or has no value.`);
+  for (const path of reads.unread(root, '')) wrong.push(`${name}: ${path} is not a field of the API, or has no value.`);
   return wrong;
 }
 
 /**
- * The validators let unknown fields pass, as the schemas of Kubernetes do. But they ask an object for each field that they know, and for all
- * fields where any is allowed (labels): a field that nobody has asked for is unknown.
+ * The validators accept unknown fields, as the schemas of Kubernetes do. But they read each field that they know, and all fields of an object
+ * that allows any (labels). A field that they have not read is unknown.
  */
 class Reads {
   readonly #watched = new Map<object, { readonly proxy: object; readonly fields: Set<string | symbol> }>();
@@ -82,7 +81,7 @@ class Reads {
     return proxy;
   }
 
-  /** Those without a value too: the validators take `null` for any field, and whoever wrote it meant something else. */
+  /** Also returns fields without a value: the validators accept `null` for any field, but it is a mistake. */
   *unread(value: unknown, path: string): Iterable<string> {
     if (typeof value !== 'object' || value === null) return;
     const fields = this.#watched.get(value)?.fields;

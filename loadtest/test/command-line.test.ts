@@ -1,4 +1,4 @@
-/** The command line of the load generator. A mistake gets one sentence. */
+/** The command line of the load generator. The error for a mistake is one sentence. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@fanfare/kit/options';
@@ -11,7 +11,7 @@ import { servers } from '../src/servers/servers.js';
 const known = [...Object.keys(scenarios), 'plan', 'report', 'levels'].join(', ');
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-it('takes workloads by name, and what is to be different about them', () => {
+it('the command line accepts scenarios by name, with options that change them', () => {
   expect(parseCommandLine(['levels'])).toMatchObject({
     name: 'levels',
     options: {
@@ -50,7 +50,7 @@ it.each([
     ['20 of 200 stop reading', '100 of 200 stop reading'],
   ],
   [['burst'], ['1 together', '8 together', '32 together', '128 together']],
-])('makes a run for each combination of the values in %j', (args, labels) => {
+])('the load generator makes a run for each combination of the values in %j', (args, labels) => {
   const request = parseCommandLine(args);
   const runs = request.name === 'load' ? request.runs : [];
   expect(runs.map(({ label }) => label)).toEqual(labels);
@@ -139,7 +139,7 @@ it.each([
   expect(() => parseCommandLine(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });
 
-it('makes defaults fit what is given', () => {
+it('defaults are adjusted to the options that are given', () => {
   const workloadOf = (args: string[]) => {
     const request = parseCommandLine(args);
     return request.name === 'load' ? request.runs[0]?.workload : null;
@@ -148,7 +148,7 @@ it('makes defaults fit what is given', () => {
   expect(workloadOf(['slow', '--subscribers', '10'])).toMatchObject({ disturbances: [{ share: 0.1 }] });
 });
 
-it('ends with code 2 and one sentence', () => {
+it('the load generator exits with code 2 and one sentence if an option is invalid', () => {
   const { status, stderr, stdout } = spawnSync(process.execPath, [main, 'storm', '--rate', '-5'], {
     encoding: 'utf8',
   });

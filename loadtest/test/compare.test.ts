@@ -1,4 +1,4 @@
-/** The comparison: what it says about rounds, and that it runs. */
+/** The comparison of servers: its statistics, and a short run. */
 
 import { UsageError } from '@fanfare/kit/options';
 import { describe, expect, it } from 'vitest';
@@ -12,14 +12,14 @@ import { coverageOf, estimate } from '../src/compare/statistics.js';
 const quiet = { line: () => {}, moment: () => {} };
 
 describe('an estimate from rounds', () => {
-  it('is their median, with an interval within what was seen', () => {
+  it('is their median, with an interval between the lowest and the highest round', () => {
     expect(estimate([])).toBeNull();
     expect(estimate([2])).toEqual({ median: 2, low: 2, high: 2 });
     expect(estimate([1, 1.1, 0.9, 1.05, 5])).toEqual({ median: 1.05, low: 0.9, high: 5 });
     expect(estimate([9, 1, 8, 2, 7, 3, 6, 4, 5])).toEqual({ median: 5, low: 2, high: 8 });
   });
 
-  it('claims no more than they hold', () => {
+  it('claims only the confidence that the number of rounds supports', () => {
     expect([1, 3, 5, 6, 9].map(coverageOf)).toEqual([0, 0.75, 0.9375, 0.96875, 0.9609375]);
     const page = (rounds: number) => reportComparison({ comparisons: [], idle: [], missing: [] }, 'compare', rounds);
     expect(page(1)).toContain('1 round, servers in turns');
@@ -33,7 +33,7 @@ describe('an estimate from rounds', () => {
 describe('the guard', () => {
   const recorded = [{ what: 'a', median: 1, low: 0.95, high: 1.05 }];
 
-  it('is content with what is better, or within the tolerance, or so noisy that nobody knows', () => {
+  it('passes if a result is better, within the tolerance, or too noisy to tell', () => {
     for (const now of [
       { median: 2, low: 1.9, high: 2.1 },
       { median: 0.9, low: 0.88, high: 0.92 },
@@ -43,7 +43,7 @@ describe('the guard', () => {
     }
   });
 
-  it('is not with what is worse, or was not measured', () => {
+  it('fails if a result is worse or missing', () => {
     const worse = judge([{ what: 'a', median: 0.8, low: 0.78, high: 0.82 }], recorded);
     expect(worse.isGood).toBe(false);
     expect(worse.table).toContain('WORSE');
@@ -51,7 +51,7 @@ describe('the guard', () => {
   });
 });
 
-it('compares servers on the same load, in turns', async () => {
+it('the comparison measures servers in turns under the same load', async () => {
   const options = {
     cases: ['point-to-point'],
     servers: ['fanfare-fast', 'raw'],

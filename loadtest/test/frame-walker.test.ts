@@ -1,4 +1,4 @@
-/** Frames are found wherever reads cut them. */
+/** The walker finds frames wherever reads split them. */
 import { describe, expect, it } from 'vitest';
 import { buildFrame, FrameWalker, opcodes } from '../src/load/frame-walker.js';
 
@@ -18,7 +18,7 @@ function walk(chunks: readonly Uint8Array[]): Found[] {
   return found;
 }
 
-/** As a server sends it: unmasked. */
+/** An unmasked frame, as a server sends it. */
 function serverFrame(payload: string, opcode: number = opcodes.text): Uint8Array {
   const masked = buildFrame(new TextEncoder().encode(payload), opcode);
   const maskAt = masked.length - payload.length - 4;
@@ -36,7 +36,7 @@ describe('FrameWalker', () => {
     expect(walk([Buffer.concat(frames)]).map(({ payload }) => payload)).toEqual(payloads);
   });
 
-  it('finds the same frames wherever the reads cut them', () => {
+  it('finds the same frames wherever the reads split them', () => {
     const short = ['', 'a', 'b'.repeat(125), 'c'.repeat(126)];
     const bytes = Buffer.concat(short.map((payload) => serverFrame(payload)));
     for (let first = 0; first <= bytes.length; first++) {
@@ -47,19 +47,19 @@ describe('FrameWalker', () => {
     }
   });
 
-  it('finds a frame of which each byte comes alone', () => {
+  it('finds a frame that arrives byte by byte', () => {
     const bytes = serverFrame('d'.repeat(70_000)).subarray(0, 12);
     const rest = serverFrame('d'.repeat(70_000)).subarray(12);
     const chunks = [...Array.from(bytes, (byte) => Uint8Array.of(byte)), rest];
     expect(walk(chunks)).toEqual([{ opcode: opcodes.text, payload: 'd'.repeat(70_000) }]);
   });
 
-  it('tells what kind of frame it was', () => {
+  it('returns the type of each frame', () => {
     const bytes = Buffer.concat([serverFrame('x', opcodes.binary), serverFrame('', opcodes.ping)]);
     expect(walk([bytes]).map(({ opcode }) => opcode)).toEqual([opcodes.binary, opcodes.ping]);
   });
 
-  it('does not take a fragment, a compressed or a masked frame for a whole one', () => {
+  it('rejects fragments, compressed frames and masked frames', () => {
     expect(() => walk([Uint8Array.of(0x01, 0x00)])).toThrow('not a whole one');
     expect(() => walk([Uint8Array.of(0xc1, 0x00)])).toThrow('not a whole one');
     expect(() => walk([Uint8Array.of(0x81, 0x80)])).toThrow('mask');

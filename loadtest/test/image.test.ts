@@ -22,7 +22,7 @@ describe.skipIf(missing !== null)(`the image of the load generator${missing === 
     await image?.[Symbol.asyncDispose]();
   });
 
-  /** What the container would print, and how it would end. */
+  /** The output and the exit code that the container would have. */
   const start = async (...args: readonly string[]) => {
     const [file, ...words] = image.command([...(execForm(image.stage, 'ENTRYPOINT') ?? []), ...args]);
     return await run(file, words, { cwd: image.folder, env: image.environment({}) }).then(
@@ -31,7 +31,7 @@ describe.skipIf(missing !== null)(`the image of the load generator${missing === 
     );
   };
 
-  it('contains the load generator, and no servers or other tools', async () => {
+  it('contains only the load generator, without servers and other tools', async () => {
     const files = readdirSync(image.folder, { recursive: true, encoding: 'utf8' });
     const ours = files.filter((file) => !file.includes('node_modules') && statSync(join(image.folder, file)).isFile());
     expect(
@@ -50,7 +50,7 @@ describe.skipIf(missing !== null)(`the image of the load generator${missing === 
     expect(Number.parseInt(stdout, 10)).toBeLessThan(30);
   });
 
-  it('explains itself, and starts no servers', async () => {
+  it('prints its help and refuses to start servers', async () => {
     expect(await start('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('npm run loadtest --') });
     const refusal = 'This installation cannot start servers: give the URL of a broker with --url. See --help.\n';
     for (const scenario of ['fan-out', 'levels']) {
@@ -61,7 +61,7 @@ describe.skipIf(missing !== null)(`the image of the load generator${missing === 
   it.each([
     ['bare sockets', []],
     ['the typed client', ['--client']],
-  ])('puts a load on a broker at a URL, by %s', async (_, args) => {
+  ])('puts a load on a broker at a URL with %s', async (_, args) => {
     await using node = await startNode();
     const load = ['fan-out', `--url=${node.url}`, '--subscribers=5', '--rate=20', '--seconds=0.5', '--json=-'];
     const { code, stdout, stderr } = await start(...load, ...args);

@@ -1,4 +1,4 @@
-/** A short run on every way: every publication comes, once, in order. The figures of so short a run say nothing. */
+/** A short run on every path: every publication arrives once and in order. The figures of such a short run mean nothing. */
 import { expect, it } from 'vitest';
 import { type LevelsSample, measureLevels } from '../src/levels/levels.js';
 import { reportLevels } from '../src/levels/levels-report.js';
@@ -13,7 +13,7 @@ const options: LevelsOptions = {
   seconds: 0.1,
 };
 
-it('measures each level, with every publication delivered once', async () => {
+it('the study measures each level, and every publication is delivered once', async () => {
   const samples = await measureLevels(options, () => {});
   expect(samples.map(({ candidate, complaint }) => [candidate, complaint])).toEqual(
     candidateNames.map((candidate) => [candidate, null]),
@@ -47,7 +47,7 @@ function row(report: string, candidate: string): string[] {
   return line.split('|').map((cell) => cell.trim());
 }
 
-it('compares within rounds: the rate of both nodes, and the CPU time of Redis', () => {
+it('the report compares rates and the CPU time of Redis within rounds', () => {
   const samples = [
     sample(1, 'plain', 20, 1),
     sample(1, 'fast', 10, 2),
@@ -74,7 +74,7 @@ it('compares within rounds: the rate of both nodes, and the CPU time of Redis', 
   ]);
 });
 
-it('leaves out a round in which something is missing, and says so', () => {
+it('the report leaves out a round with missing publications, and explains why', () => {
   const lossy = { ...sample(2, 'fast', 99, 9), complaint: '499 of 500 came in order, and 0 out of order or twice' };
   const report = reportLevels([sample(1, 'fast', 10, 2), lossy], { ...options, rounds: 2, candidates: ['fast'] });
   expect(row(report, 'fast')).toContain('1 of 2');

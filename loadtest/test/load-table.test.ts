@@ -1,4 +1,4 @@
-/** What stands at the terminal, while a load runs and after it. */
+/** The terminal output during a load and after it. */
 import { expect, it } from 'vitest';
 import type { Moment } from '../src/load/result.js';
 import { loadTable } from '../src/report/load-table.js';
@@ -13,7 +13,7 @@ function widest(table: string): number {
   return Math.max(...table.split('\n').map(({ length }) => length));
 }
 
-it('the table is no wider than the terminal, and holds every result', () => {
+it('the table fits the terminal and has every result', () => {
   for (const width of [80, 100, 120]) {
     for (const some of [results.slice(0, 1), results.slice(0, 2), results]) {
       const table = loadTable(some, width);
@@ -24,14 +24,14 @@ it('the table is no wider than the terminal, and holds every result', () => {
   expect(widest(loadTable(results))).toBeLessThanOrEqual(110);
 });
 
-it('a wide terminal has a line for each result, and no column is empty', () => {
+it('the table has a line for each result and no empty column if the terminal is wide', () => {
   const [head, , ...rows] = loadTable(results, 250).split('\n');
   expect(rows).toHaveLength(results.length);
   expect(head).toContain('server CPU');
   expect(head).not.toContain('Redis');
 });
 
-it('complaints stand below the table', () => {
+it('warnings are below the table', () => {
   const [table, notes] = loadTable([result({ complaints: ['Nothing arrived.'] })]).split('\n\n');
   expect(table).toMatch(/\| valid +\| NO +\|/);
   expect(notes).toBe('- 100 subscribers, fanfare: Nothing arrived.');
@@ -52,17 +52,17 @@ function shown(
   return text;
 }
 
-it('where no terminal is, a line every ten seconds says how the load goes', () => {
+it('a load without a terminal prints a progress line every ten seconds', () => {
   const lines = shown({ isTTY: false, columns: 0 }, 50).split('\n');
   expect(lines).toEqual([expect.stringMatching(/^ {2}10\.0 s: /), expect.stringMatching(/^ {2}20\.0 s: /), '']);
 });
 
-it('what nobody sees of a server is not said', () => {
+it('the progress line leaves out the CPU of a server if it is unknown', () => {
   expect(shown({ isTTY: true, columns: 200 }, 1)).toContain('servers 10 %');
   expect(shown({ isTTY: true, columns: 200 }, 1, { serverCpu: null })).not.toContain('servers');
 });
 
-it('a terminal has one line, which is never broken', () => {
+it('the progress line never wraps', () => {
   const writings = shown({ isTTY: true, columns: 60 }, 3).split('\r\u001b[K').slice(1);
   expect(writings.map(({ length }) => length)).toEqual([59, 59, 59]);
 });

@@ -1,4 +1,4 @@
-/** The generator tells the truth also where things go wrong. */
+/** The load generator reports correct results even if something fails. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
@@ -32,7 +32,7 @@ function optionsFor(port: number) {
   } as const;
 }
 
-/** A server that answers the first bytes of each connection with these, and nothing more. */
+/** A server that answers the first bytes of each connection with these bytes, and then sends nothing. */
 async function answering(bytes: Buffer) {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -50,28 +50,28 @@ async function untilDelivered({ adminUrl }: NodeProcess): Promise<void> {
 
 const agreed = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n';
 
-it('a connection that is closed in the same breath as it is accepted is refused, not waited for', async () => {
+it('a connection that the server closes right after accepting it fails at once', async () => {
   const closeFrame = Buffer.from([0x88, 2, 0x0f, 0xa1]);
   await using server = await answering(Buffer.concat([Buffer.from(agreed), closeFrame]));
   await expect(Connection.open(optionsFor(server.port))).rejects.toThrow('The server closed the connection: 4001');
 });
 
-it('a server that never answers a subscribe is given up', async () => {
+it('a subscribe without an answer times out', async () => {
   await using server = await answering(Buffer.from(agreed));
   await expect(Connection.open({ ...optionsFor(server.port), timeoutMs: 200 })).rejects.toThrow(/within 200 ms/);
 });
 
-it('a server that never answers the typed client is given up', async () => {
+it('a typed client without an answer times out', async () => {
   await using server = await answering(Buffer.from(''));
   const { target } = optionsFor(server.port);
-  const nothing = { onPublication: () => {}, onTold: () => {}, onFailure: () => {} };
+  const nothing = { onPublication: () => {}, onReportedLoss: () => {}, onFailure: () => {} };
   const options = { target, encoding: 'msgpack', publicationBytes: 100, timeoutMs: 200, ...nothing } as const;
   await expect(ClientConnection.open(options, ['t'])).rejects.toThrow(
     'The typed client could not connect and subscribe within 200 ms.',
   );
 });
 
-it('a subscription that waits for its answer hears that the connection is gone', async () => {
+it('a subscribe that waits for its answer fails if the connection closes', async () => {
   await using node = await startNode();
   const connection = await Connection.open(optionsFor(node.port));
   const waiting = connection.subscribe(['another']);
@@ -80,7 +80,7 @@ it('a subscription that waits for its answer hears that the connection is gone',
   await expect(connection.subscribe(['third'])).rejects.toThrow('The connection was closed.');
 });
 
-it('reports that a generator process has ended, also to later commands', async () => {
+it('every command fails once its generator process has exited', async () => {
   const shard = new ShardProcess();
   process.kill(shard.pid, 'SIGKILL');
   const ask = (): Promise<unknown> => shard.ask('settle', { published: new Float64Array(0), timeoutMs: 10 });
@@ -89,7 +89,7 @@ it('reports that a generator process has ended, also to later commands', async (
   await shard[Symbol.asyncDispose]();
 });
 
-it('takes latencies of all subscribers, whatever nodes they are on', () => {
+it('latencies of subscribers on all nodes are recorded', () => {
   const reception = new Reception({ ...defaultWorkload, subscribers: 4, perSecond: 1 }, 2);
   reception.isMeasuring = true;
   for (let subscriber = 0; subscriber < 4; subscriber++) reception.begin(subscriber, true);
@@ -99,14 +99,14 @@ it('takes latencies of all subscribers, whatever nodes they are on', () => {
   expect(reception.latency.totalCount).toBe(50);
 });
 
-it('counts what was published in the measured time and nothing else, also where bursts do not divide the second', async () => {
+it('only publications of the measured time count, even if bursts do not divide a second evenly', async () => {
   const workload = { subscribers: 2, perSecond: 78.125, burst: 16, warmUpSeconds: 0.5, seconds: 1 };
   const [result] = await carryOutRuns([run('bursts', workload)], { ...shortSettings, generators: 1 }, quiet);
   expect(result?.published).toBe(80);
   expect(result?.deliveries).toBe(160);
 });
 
-it('says where the course has a hole, and goes on', async () => {
+it('a load reports a moment that it could not measure, and continues', async () => {
   await using node = await startNode();
   await using redis = await startRedis();
   await using proxy = await FaultProxy.start({ targetPort: redis.port });
@@ -138,7 +138,7 @@ it('says where the course has a hole, and goes on', async () => {
   expect(result.moments.length).toBeGreaterThan(1);
 });
 
-it('says that the broker is gone, where typed clients wait for it', async () => {
+it('a load warns that the broker is gone if typed clients wait for it', async () => {
   await using node = await startNode();
   const dies = run('the broker dies', { subscribers: 5, perSecond: 100, warmUpSeconds: 0, seconds: 2 });
   const show = { ...quiet, moment: () => void node.kill() };
@@ -152,23 +152,23 @@ it('says that the broker is gone, where typed clients wait for it', async () => 
   expect(result?.lost).toBeLessThan(250);
 });
 
-it.each(['churn', 'resubscribe'] as const)('says when it falls behind with the %s', async (name) => {
+it.each(['churn', 'resubscribe'] as const)('a load warns if it falls behind with the disturbance %s', async (name) => {
   await using node = await startNode();
-  const complaintsAt = async (perSecond: number): Promise<readonly string[]> => {
+  const warningsAt = async (perSecond: number): Promise<readonly string[]> => {
     const disturbances = [{ name, connectionsPerSecond: perSecond, subscriptionsPerSecond: perSecond }];
     const workload = { subscribers: 4, perSecond: 10, warmUpSeconds: 0, seconds: 0.5, disturbances };
     const [result] = await carryOutRuns([run(name, workload)], { ...shortSettings, url: node.url }, quiet);
     return result?.complaints.filter((complaint) => complaint.includes('replaced')) ?? [];
   };
-  // Four subscribers cannot be replaced as often.
-  expect(await complaintsAt(200_000)).toEqual([expect.stringMatching(/^Only \d+ of 100000 connections/)]);
-  expect(await complaintsAt(4)).toEqual([]);
+  // Four subscribers cannot be replaced that often.
+  expect(await warningsAt(200_000)).toEqual([expect.stringMatching(/^Only \d+ of 100000 connections/)]);
+  expect(await warningsAt(4)).toEqual([]);
 });
 
 it.each([
   { topics: 20, publishers: 3 },
   { topics: 4, publishers: 10 },
-])('the popularity of a topic is the same however many processes publish: %j', async (size) => {
+])('topics have the same popularity for any number of publishing processes: %j', async (size) => {
   await using node = await startNode();
   const choice = { name: 'zipf', exponent: 1 } as const;
   const workload = { ...defaultWorkload, ...size, choice, perSecond: 4_000, subscribers: 0 };
@@ -197,8 +197,8 @@ it.each([
   }
 });
 
-it('keeps apart what was lost while it warmed up', async () => {
-  // Level fast: what is published while a client is away is gone.
+it('losses during the warm-up are counted separately', async () => {
+  // At level fast, a client misses what is published while it is away.
   await using node = await startNode({ env: { FANFARE_TOPICS: '{">":{"level":"fast"}}' } });
   await using proxy = await FaultProxy.start({ targetPort: node.port });
   const result = runLoad({
@@ -232,20 +232,20 @@ it('keeps apart what was lost while it warmed up', async () => {
   expect(complaints).toContain(`${lostInWarmUp} deliveries are missing from the warm-up.`);
 });
 
-it('what has not come when nothing comes any more is lost once, however long the load goes on', () => {
+it('a missing delivery is counted as lost only once, even if the load continues', () => {
   const reception = new Reception({ ...defaultWorkload, perSecond: 1 }, 1);
   reception.begin(0, true);
   const deliver = (sequence: number): void => reception.record(0, Buffer.from(stampText(0, sequence, 0)), 0);
   deliver(0);
   expect(reception.conclude(Float64Array.of(3)).lost).toBe(2);
-  // It leaves with what it missed, and another one misses something.
+  // Another subscriber misses something else.
   reception.begin(0, false);
   deliver(4);
   deliver(6);
   expect(reception.conclude(Float64Array.of(7)).lost).toBe(3);
 });
 
-it('says that nothing was published, where the publisher was gone before', async () => {
+it('a load warns that nothing was published if the broker is gone before it begins', async () => {
   await using node = await startNode();
   const gone = run('gone', { perSecond: 100, warmUpSeconds: 2, seconds: 0.5 });
   const results = carryOutRuns([gone], { ...shortSettings, generators: 1, url: node.url }, quiet);
@@ -256,17 +256,17 @@ it('says that nothing was published, where the publisher was gone before', async
   expect(result?.complaints).toContain('Nothing was published.');
 });
 
-it('expects no more of a low rate than it can give', async () => {
-  // Two publications in all: they cannot reach the subscribers of three processes, each with topics of its own.
+it('a load at a low rate expects only the publications that fit in its time', async () => {
+  // Two publications cannot reach the subscribers of three processes, because each process has its own topics.
   const few = run('few', { topics: 6, subscribers: 6, publishers: 4, perSecond: 1, warmUpSeconds: 0.5, seconds: 2 });
   const [result] = await carryOutRuns([few], { ...shortSettings, generators: 3 }, quiet);
   expect(result).toMatchObject({ published: 2, deliveries: 2, lost: 0, lostInWarmUp: 0 });
   expect(result?.complaints.filter((complaint) => /othing/.test(complaint))).toEqual([]);
-  // It lasts as long as it was to, though all has left after a second.
+  // It runs for the planned time, although the last publication is sent after one second.
   expect(result?.elapsedSeconds).toBeGreaterThanOrEqual(2);
 });
 
-it('the typed client brings a token too', async () => {
+it('the typed client also sends a token', async () => {
   const { key, entry } = createApiKey('load');
   const permissions = { publish: ['load.>'], subscribe: ['load.>'] };
   await using node = await startNode({
@@ -279,7 +279,7 @@ it('the typed client brings a token too', async () => {
       encoding: 'msgpack',
       publicationBytes: 64,
       onPublication: (bytes) => received.push(Buffer.from(bytes).toString()),
-      onTold: () => {},
+      onReportedLoss: () => {},
       onFailure: () => {},
       timeoutMs: 5_000,
     },
@@ -290,7 +290,7 @@ it('the typed client brings a token too', async () => {
   connection.close();
 });
 
-it('says what the broker says of a token that is none', async () => {
+it('a load fails with the error of the broker if the token is invalid', async () => {
   const auth = { issuers: [{ issuer: 'test', keys: [{ algorithm: 'HS256', secret: 'x'.repeat(32) }] }] };
   await using node = await startNode({ env: { FANFARE_AUTH: JSON.stringify(auth) } });
   for (const protocol of ['msgpack', 'json'] as const) {

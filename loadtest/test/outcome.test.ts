@@ -1,4 +1,4 @@
-/** How a command ends: what it has written is told, and what it has measured is not lost. */
+/** The end of a command: it lists the files that it has written, and loses no results. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ function command(...args: readonly string[]) {
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
 }
 
-it('says which files it has written', async () => {
+it('a load lists the files that it has written', async () => {
   const [json, html] = ['result.json', 'report.html'].map((name) => join(folder, name)) as [string, string];
   const { stderr } = command(...short, '--json', json, '--html', html);
   expect(stderr).toMatch(new RegExp(`Wrote ${json}\\.\nWrote ${html}\\.\n$`));
@@ -32,21 +32,21 @@ it('says which files it has written', async () => {
   expect(existsSync(html)).toBe(true);
 });
 
-it('prints results that cannot be written, and fails', () => {
-  // A device that opens, and is always full.
+it('a load prints results that it cannot write, and fails', () => {
+  // This device can be opened, but is always full.
   const { status, stderr, stdout } = command(...short, '--json', '/dev/full');
   expect(stderr).toContain('/dev/full could not be written: ENOSPC');
   expect(parseResultFile('stdout', stdout.slice(stdout.indexOf('\n{'))).results).toHaveLength(1);
   expect(status).toBe(1);
 });
 
-it('prints results whose page cannot be written', () => {
+it('a load prints its results if it cannot write the page', () => {
   const { status, stdout } = command(...short, '--html', '/dev/full');
   expect(parseResultFile('stdout', stdout.slice(stdout.indexOf('\n{'))).results).toHaveLength(1);
   expect(status).toBe(1);
 });
 
-it('refuses before the load what cannot be written after it', async () => {
+it('an output file that cannot be written is an error before the load begins', async () => {
   const file = join(folder, 'file');
   await writeFile(file, '');
   await expect(checkOutput(file)).resolves.toBeUndefined();

@@ -1,4 +1,4 @@
-/** Every server that Fanfare is compared with, as far as this machine has it: in a short load it loses nothing either. */
+/** Short loads on each server that Fanfare is compared with, if it is installed. They lose nothing either. */
 
 import { UsageError } from '@fanfare/kit/options';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -9,7 +9,7 @@ import { quiet, shortRuns, shortSettings } from './short-runs.js';
 
 const peers = Object.entries(servers).filter(([name]) => !/^(fanfare|raw)/.test(name));
 
-// Together: they are light, and how long anything takes is not looked at.
+// In parallel: they are light, and durations do not matter.
 describe.concurrent.each(peers)('%s', (name, kind) => {
   const settings = { ...shortSettings, servers: [name], generators: 1 };
 
@@ -18,7 +18,7 @@ describe.concurrent.each(peers)('%s', (name, kind) => {
     if (missing !== null) return skip(missing);
     if (scenario === 'cross-node' && kind.isAlone) return skip('It is one node.');
     const load = carryOutRuns(shortRuns(scenario), settings, quiet);
-    // Not `failures`: whether a peer drops a connection on a busy machine is its own matter; the result tells it.
+    // `failures` is not checked: a peer may drop a connection on a busy machine. The result reports it.
     for (const { lost, repeated, foreign, deliveries } of await load) {
       expect({ lost, repeated, foreign }).toEqual({ lost: 0, repeated: 0, foreign: 0 });
       expect(deliveries).toBeGreaterThan(0);
@@ -26,7 +26,7 @@ describe.concurrent.each(peers)('%s', (name, kind) => {
   });
 });
 
-describe('a server that this machine has not', () => {
+describe('a server that is not installed', () => {
   const sentence = 'mosquitto is not installed; run loadtest/install-peers.sh.';
 
   beforeEach(() => {
@@ -36,7 +36,7 @@ describe('a server that this machine has not', () => {
     vi.restoreAllMocks();
   });
 
-  it('is left out aloud where there are others', async () => {
+  it('is left out with a message if there are other servers', async () => {
     const lines: string[] = [];
     const show = { ...quiet, line: (text: string) => lines.push(text) };
     const runs = shortRuns('fan-out');
@@ -45,7 +45,7 @@ describe('a server that this machine has not', () => {
     expect(lines[0]).toBe(`mosquitto cannot be started: ${sentence}`);
   });
 
-  it('is refused where it is the only one', async () => {
+  it('is an error if it is the only server', async () => {
     const load = carryOutRuns(shortRuns('fan-out'), { ...shortSettings, servers: ['mosquitto'] }, quiet);
     await expect(load).rejects.toThrow(new UsageError(`mosquitto cannot be started: ${sentence}`));
   });

@@ -3,10 +3,10 @@ import { type Command, MsgpackNodeCodec, type Publish } from '@fanfare/protocol'
 import { describe, expect, it } from 'vitest';
 import { PublishTemplate } from '../src/levels/publish-template.js';
 
-/** The data has a head of so many bytes. */
+/** The length of the header of the data. */
 const headBytes = 3;
 
-/** What a node reads in a frame of publications with these numbers. */
+/** The commands that a node reads in a frame of publications with these numbers. */
 function publishes(template: PublishTemplate, sequences: readonly number[]): { frame: Buffer; read: Publish[] } {
   const frame = Buffer.alloc(template.length * sequences.length);
   for (const [index, sequence] of sequences.entries()) template.write(frame, index * template.length, sequence, 777);
@@ -36,7 +36,7 @@ describe('PublishTemplate', () => {
     expect(read.map(({ start }) => readPlannedUs(frame, start + headBytes))).toEqual([777, 777, 777]);
   });
 
-  it('gives each its own id and messageId where it is to be acknowledged', () => {
+  it('gives each publication its own id and messageId if it is to be acknowledged', () => {
     const template = new PublishTemplate({ topic: 'bench.7', publicationBytes: 128, isAcknowledged: true });
     const { read } = publishes(template, [0, 1, 1_000_000]);
     const first = read[0]?.id ?? 0;

@@ -1,11 +1,11 @@
-/** The publisher of the load test: what leaves in one write. */
+/** The publisher of the load test: publications that share one write. */
 
 import { findStamp, readSequence, stampBytes } from '@fanfare/kit/stamp';
 import { expect, it } from 'vitest';
 import { Publisher } from '../src/load/publisher.js';
 import { protocols } from '../src/protocols/protocols.js';
 
-it('publications of one write have their own stamps, also without frames', () => {
+it('publications in one write have their own stamps, also in protocols without frames', () => {
   const written: Uint8Array[] = [];
   const connection = {
     isConnected: true,

@@ -1,4 +1,4 @@
-/** The search for the highest rate: how it goes, what it says of its end, and a whole one from the command line. */
+/** The search for the highest rate: its steps, its conclusion, and a whole search from the command line. */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ describe('the search', () => {
     [40, 123_456],
     [0.5, 2],
     [100, 100],
-  ])('from %i finds the limit %i within 5 %%, in a few steps', async (first, limit) => {
+  ])('that begins at %i finds the limit %i within 5 %%, in a few steps', async (first, limit) => {
     const { held, failed, tried } = await search(first, limit);
     expect(held).toBeLessThanOrEqual(limit);
     expect(failed).toBeGreaterThan(limit);
@@ -33,21 +33,21 @@ describe('the search', () => {
     expect(tried.length).toBeLessThanOrEqual(Math.abs(Math.log2(limit / first)) + 8);
   });
 
-  it('doubles first', async () => {
+  it('first doubles the rate', async () => {
     expect((await search(100, 700)).tried.slice(0, 5)).toEqual([100, 200, 400, 800, 566]);
   });
 
-  it('ends where nothing holds', async () => {
+  it('ends if no rate holds', async () => {
     expect(await search(10, 0)).toEqual({ held: null, failed: 1.25, tried: [10, 5, 2.5, 1.25] });
   });
 });
 
-describe('its end', () => {
+describe('the limit that a search finds', () => {
   const run = { label: '100 subscribers', nodes: 1 };
   const held = result({ latency: latency(3_000) });
   const slow = { latency: latency(340_000), workload: { perSecond: 42 } };
 
-  it('is the server’s where that one is late and the generator has time', () => {
+  it('is the server’s if the server is late and the generator is not busy', () => {
     const full = { ...slow, moments: [{ ...moment(0.5, 100), serverCpu: 0.98 }] };
     expect(conclude(run, { held, failed: result(full) }, 100)).toEqual({
       scenario: 'fan-out',
@@ -63,7 +63,7 @@ describe('its end', () => {
     expect(says).toMatch(/The limit is not the generator; of the generator, the busiest process used 20 % of a CPU\.$/);
   });
 
-  it('is the server’s where publications are lost', () => {
+  it('is the server’s if publications are lost', () => {
     const failed = result({ lost: 7, complaints: ['7 deliveries are missing, and subscribers were not notified.'] });
     const { limitedBy, says } = conclude(run, { held: null, failed }, 100);
     expect(limitedBy).toBe('server');
@@ -83,12 +83,12 @@ describe('its end', () => {
   });
 });
 
-it('is asked for from the command line, tries again what did not hold, and says what it found', async () => {
+it('a search from the command line tries a failed rate again, and reports what it found', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'fanfare-search-'));
   try {
     const file = join(folder, 'result.json');
     const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-    // No network is that fast.
+    // No network is fast enough for this p99.
     const impossible = ['--find-max-rate', '--max-p99-ms', '0.1', '--rate', '1.9'];
     const load = ['fan-out', '--subscribers', '5', '--seconds', '0.5', '--json', file];
     const { status, stdout } = spawnSync(process.execPath, [main, ...load, ...impossible], { encoding: 'utf8' });

@@ -1,4 +1,4 @@
-/** The page of charts: what it shows, what it leaves out, and what is said of files that are none. */
+/** The page of charts: what it shows, what it leaves out, and the errors for invalid files. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -41,7 +41,7 @@ const fanOut = [100, 1_000].flatMap((subscribers) =>
         deliveries: 40 * subscribers,
         serverCpuUsPerDelivery: round + 0.25,
         workload: { subscribers },
-        // Of raw with 1,000 no round is valid, of fanfare with 100 only the first.
+        // raw with 1,000 subscribers has no valid round; fanfare with 100 has only the first.
         complaints:
           subscribers === 1_000
             ? server === 'raw'
@@ -64,7 +64,7 @@ const storm = result({
 });
 
 describe('results on one page', () => {
-  it('puts rounds together by adding counts, never by averaging percentiles', () => {
+  it('merge rounds by adding counts, never by averaging percentiles', () => {
     const quick = Array.from({ length: 990 }, () => 1_000);
     const slow = Array.from({ length: 10 }, () => 100_000);
     const merged = mergeHistograms([latency(...quick).histogram, latency(...slow).histogram]);
@@ -77,7 +77,7 @@ describe('results on one page', () => {
     expect(points.at(-1)?.y).toBeCloseTo(100, 0);
   });
 
-  it('leaves invalid rounds out where there are valid ones', () => {
+  it('leave out invalid rounds if there are valid ones', () => {
     const [section] = sectionsOf([named('one.json', fanOut)]);
     const shown = section?.groups.map(({ run, server, rounds, isValid, leftOut }) => [
       `${server}, ${run}`,
@@ -93,7 +93,7 @@ describe('results on one page', () => {
     ]);
   });
 
-  it('keeps the same run of several files apart, and puts different runs side by side', () => {
+  it('keep the same run of several files apart, and put different runs side by side', () => {
     const sections = sectionsOf([named('before.json', [result({})]), named('after.json', [result({}), storm])]);
     expect(sections.map(({ scenario, runs }) => [scenario, runs])).toEqual([
       ['fan-out', ['100 subscribers (before.json)', '100 subscribers (after.json)']],
@@ -101,13 +101,13 @@ describe('results on one page', () => {
     ]);
   });
 
-  it('shows only the charts that results can fill', async () => {
+  it('have only the charts for which there is data', async () => {
     const elsewhere = result({ serverCpuUs: null, serverCpuUsPerDelivery: null, serverRssBytes: null });
     const page = await reportPage([named('', [elsewhere])]);
     expect([...page.matchAll(/<figure data-chart="([^"]*)"/g)].map(([, id]) => id)).toEqual(['latency-fan-out-0']);
   });
 
-  it('draws no CPU where nobody saw it, also beside one that was seen', async () => {
+  it('have no CPU line for a server whose CPU is unknown, even next to one whose CPU is known', async () => {
     const moments = storm.moments.map((each) => ({ ...each, serverCpu: null, serverRssBytes: null }));
     const elsewhere = { ...storm, server: 'the broker at the URL', serverCpuUs: null, serverRssBytes: null, moments };
     const [section] = sectionsOf([named('', [storm, elsewhere])]);
@@ -119,7 +119,7 @@ describe('results on one page', () => {
     });
   });
 
-  it('says what a search has found', async () => {
+  it('include what a search has found', async () => {
     const found = {
       scenario: 'fan-out',
       label: 'many',
@@ -131,7 +131,7 @@ describe('results on one page', () => {
     expect(await reportPage([file])).toContain('<li>40 held, &lt;b&gt;41&lt;/b&gt; did not.</li>');
   });
 
-  it('cannot be broken by what stands in the results', async () => {
+  it('escape the text of the results', async () => {
     const page = await reportPage([named('', [result({ label: '</script><script>alert(1)</script>' })])]);
     expect(page).not.toContain('<script>alert');
     expect(page.match(/<\/script>/g)).toHaveLength(3);
@@ -155,7 +155,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
     page.on('pageerror', ({ message }) => problems.push(message));
     page.on('console', (message) => problems.push(message.text()));
     page.on('request', (request) => {
-      if (!/^(file|data):/.test(request.url())) problems.push(`It asks for ${request.url()}.`);
+      if (!/^(file|data):/.test(request.url())) problems.push(`It requests ${request.url()}.`);
     });
     await page.goto(pathToFileURL(join(folder, 'report.html')).href);
     await page.locator('html[data-drawn]').waitFor({ state: 'attached' });
@@ -166,7 +166,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('draws every chart, and complains of nothing', async () => {
+  it('draws every chart without errors', async () => {
     const ids = await page
       .locator('[data-chart]')
       .evaluateAll((all) => all.map((each) => each.getAttribute('data-chart')));
@@ -195,7 +195,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
     expect(problems).toEqual([]);
   });
 
-  it('says on what and how it was taken, and the numbers', async () => {
+  it('shows the machine, the command, and the numbers', async () => {
     const head = await page.locator('header').textContent();
     for (const text of ['a machine <b>', 'npm run loadtest', '2026-11-24 12:00:00 UTC']) expect(head).toContain(text);
     const numbers = await page.locator('[data-chart="back-storm-0"] .numbers').textContent();
@@ -205,7 +205,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
     expect(await page.locator('#results').innerText()).toContain('2.00 / 3.00 / 3.00');
   });
 
-  it('marks what is invalid', async () => {
+  it('marks invalid results', async () => {
     expect(await page.locator('.verdict').textContent()).toContain('3 results are INVALID, of 9.');
     expect(await page.locator('.verdict li').allTextContents()).toContain('fan-out 1000 subscribers, raw: Too <late>.');
     expect(await page.locator('#results tr.invalid').count()).toBe(3);
@@ -220,7 +220,7 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
     }
   });
 
-  it('works with the keyboard, light and dark', async () => {
+  it('works with the keyboard, in light and dark mode', async () => {
     const canvas = page.locator('[data-chart="cpu-fan-out"] canvas');
     const picture = (): Promise<string> => canvas.evaluate((each) => (each as HTMLCanvasElement).toDataURL());
     const before = await picture();
@@ -238,18 +238,18 @@ describe.skipIf(!hasBrowser)('the page in a browser', () => {
 });
 
 describe('a result file', () => {
-  it('is read as it was written, and fields that nobody knows are passed over', () => {
+  it('is read as it was written, and unknown fields are ignored', () => {
     const file = resultFile([storm]);
     expect(parseResultFile('r.json', JSON.stringify({ ...file, weather: 'fine' }))).toEqual(file);
   });
 
-  it('of before scenarios had their names is still read', () => {
+  it('from a version with other scenario names is still read', () => {
     const { scenario: _, ...old } = storm;
     const text = JSON.stringify({ ...resultFile([]), results: [old] });
     expect(parseResultFile('r.json', text).results[0]?.scenario).toBe('');
   });
 
-  it('of version 1, which had 0 for what nobody saw, is still read', () => {
+  it('of version 1, which had 0 for unknown values, is still read', () => {
     const elsewhere = { ...storm, serverCpuUs: null, serverRssBytes: null };
     const old = { ...resultFile([]), version: 1, results: [storm, elsewhere] };
     const { version, results } = parseResultFile('r.json', JSON.stringify(old));
@@ -275,12 +275,12 @@ describe('a result file', () => {
       JSON.stringify({ ...resultFile([]), results: [{ ...storm, server: 7 }] }),
       'r.json is damaged: results.0.server: Invalid input: expected string, received number.',
     ],
-  ])('that is none is refused: %s', (_, text, sentence) => {
+  ])('that is invalid is refused: %s', (_, text, sentence) => {
     expect(() => parseResultFile('r.json', text)).toThrow(new Error(sentence));
   });
 });
 
-describe('the words of it', () => {
+describe('the command line of the report', () => {
   it.each([
     [[], 'Name the result files, for example: npm run loadtest -- report result.json --html report.html.'],
     [['r.json'], 'Name the page with --html, for example: npm run loadtest -- report result.json --html report.html.'],
@@ -293,20 +293,20 @@ describe('the words of it', () => {
     [['report', '/nowhere.json', '--html', '/tmp/x.html'], 1, /^\/nowhere.json cannot be read: ENOENT.*\n$/],
     [['report', 'r.json', '--html', '/nowhere/x.html'], 2, /^\/nowhere\/x.html cannot be written: there is no folder/],
     [['idle', '--html', '/nowhere/x.html'], 2, /^\/nowhere\/x.html cannot be written: there is no folder/],
-  ])('end %j with code %i and one sentence', (args, code, sentence) => {
+  ])('ends %j with code %i and one sentence', (args, code, sentence) => {
     const { status, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
     expect(stderr).toMatch(sentence);
     expect(status).toBe(code);
   });
 
-  it('keep a token out of the results', () => {
+  it('keeps a token out of the results', () => {
     expect(describeCommand(['idle', '--token', 'secret', '--token=secret', '--seconds', '1'])).toBe(
       'npm run loadtest -- idle --token *** --token=*** --seconds 1',
     );
   });
 });
 
-it('explains every complaint', () => {
+it('every warning has an explanation', () => {
   const fine: Evidence = {
     subscribers: 5,
     away: 0,
@@ -329,7 +329,7 @@ it('explains every complaint', () => {
   expect(findComplaints({ ...fine, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([
     'Nothing was published.',
   ]);
-  // Idle subscribers, and topics without any.
+  // Idle subscribers, and topics without subscribers.
   expect(findComplaints({ ...fine, planned: 0, published: 0, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
   expect(findComplaints({ ...fine, deliveries: 0, deliveriesOfShards: [] })).toEqual([]);
   const said = [
@@ -343,13 +343,13 @@ it('explains every complaint', () => {
     { generatorCpu: 0.9, slipP99Us: 60_000 },
     { deliveriesOfShards: [0, 10], failures: { 'The server closed the connection.': 2 } },
   ].flatMap((evidence) => findComplaints({ ...fine, ...evidence }));
-  const explains = (rule: string, complaint: string): boolean =>
-    new RegExp(`^${rule.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '.+')}$`).test(complaint);
-  for (const complaint of said) expect(validityRules.filter(({ says }) => explains(says, complaint))).toHaveLength(1);
-  for (const { says } of validityRules) expect(said.filter((complaint) => explains(says, complaint))).not.toEqual([]);
+  const explains = (rule: string, warning: string): boolean =>
+    new RegExp(`^${rule.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '.+')}$`).test(warning);
+  for (const warning of said) expect(validityRules.filter(({ says }) => explains(says, warning))).toHaveLength(1);
+  for (const { says } of validityRules) expect(said.filter((warning) => explains(says, warning))).not.toEqual([]);
 });
 
-it('has a Kubernetes Job whose plan and words are understood', async () => {
+it('the Kubernetes Job of the load test has a valid plan and valid options', async () => {
   const text = readFileSync(new URL('../../k8s/components/load-test/job.yaml', import.meta.url), 'utf8');
   const [configMap, job] = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
   expect([configMap?.kind, job?.kind]).toEqual(['ConfigMap', 'Job']);

@@ -1,9 +1,9 @@
-/** Results as no load has made them, for what only reads them. */
+/** Made-up results, for tests of code that only reads results. */
 import { build, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { LatencySummary, LoadResult, Moment } from '../src/load/result.js';
 import { defaultWorkload, type Workload } from '../src/load/workload.js';
 
-/** Of these latencies, in µs. */
+/** A histogram of these latencies, in µs. */
 export function latency(...values: readonly number[]): LatencySummary {
   const histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
   for (const value of values) histogram.recordValue(value);

@@ -7,7 +7,7 @@ import { run } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';
 import { quiet, shortSettings as settings, shortRuns } from './short-runs.js';
 
-// Side by side: how long anything takes is not looked at.
+// In parallel, because durations do not matter.
 it.concurrent.each(Object.keys(scenarios))('the scenario %s loses nothing', async (name) => {
   for (const result of await carryOutRuns(shortRuns(name), settings, quiet)) {
     const { lost, repeated, foreign, told, deliveries, workload, published } = result;
@@ -27,7 +27,7 @@ async function runShort(name: string, other: Partial<LoadSettings>) {
   return await carryOutRuns(shortRuns(name), { ...settings, ...other }, quiet);
 }
 
-it.concurrent('runs beside raw uWebSockets, with the typed client, and against a broker that runs already', async () => {
+it.concurrent('a load runs next to raw uWebSockets, with the typed client, and against a running broker', async () => {
   const [ours, raw] = await runShort('fan-out', { servers: ['fanfare', 'raw'] });
   expect(raw?.deliveries).toBe(ours?.deliveries);
   const [typed] = await runShort('many-to-many', { isTyped: true });
@@ -40,8 +40,8 @@ it.concurrent('runs beside raw uWebSockets, with the typed client, and against a
   expect(elsewhere?.moments[0]).toMatchObject(unseen);
 });
 
-it.concurrent('says so where publications are lost, and that the figures say nothing', async () => {
-  // Level fast: what is published while a client is away is gone, and it is told so.
+it.concurrent('a load reports lost publications, and that its figures are invalid', async () => {
+  // At level fast, a client misses what is published while it is away, and gets a gap event.
   const runs = shortRuns('absence');
   const env = { FANFARE_TOPICS: '{">":{"level":"fast"}}' };
   const [result] = await carryOutRuns(
@@ -56,15 +56,15 @@ it.concurrent('says so where publications are lost, and that the figures say not
   );
 });
 
-it.concurrent('breaks the share that was asked for, whatever the number of generators', async () => {
+it.concurrent('a storm breaks the requested share of connections with any number of generators', async () => {
   const runs = runsOf(['storm', '--subscribers', '10', '--share', '0.1', '--seconds', '1']);
   const [result] = await carryOutRuns(runs, { ...settings, generators: 4 }, quiet);
   expect(result?.label).toBe('1 of 10 connections break');
   expect(result?.back.count).toBe(1);
 });
 
-it.concurrent('says so when others than those that are told to stop reading lose their connection', async () => {
-  // A frame of 70 kB is more than this node takes: it cuts off the publisher.
+it.concurrent('a stall warns if a client loses its connection that did not stop reading', async () => {
+  // A frame of 70 kB is too large for this node: it closes the connection of the publisher.
   const cut = run('cut off', {
     subscribers: 4,
     perSecond: 20,

@@ -1,4 +1,4 @@
-/** Scenarios as the tests carry them out: a second each. */
+/** Scenarios for tests: one second each. */
 import type { LoadSettings } from '../src/runs/load-command.js';
 import { type Run, runsOf } from '../src/scenarios/scenario.js';
 import { scenarios } from '../src/scenarios/scenarios.js';

@@ -1,4 +1,4 @@
-/** Ctrl+C: what was started is gone, what was measured is not, and the command says so. */
+/** Ctrl+C: a command stops its processes, keeps its results, and prints both. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { readResultFile } from '../src/load/result-file.js';
 const timeout = 30_000;
 const poll = { timeout: 20_000, interval: 20 };
 
-/** Where the command puts its temporary folders. */
+/** The folder in which the command creates its temporary folders. */
 let folder: string;
 let running: ChildProcessByStdio<null, Readable, Readable> | null = null;
 
@@ -61,7 +61,7 @@ it.each([
   ['compare', 'compare/compare-main.js', ['--cases', 'cross-node', '--seconds', '60'], 'shard-main', 'SIGINT', 130],
   ['verify', '../../tools/verify/dist/main.js', ['--fault', 'kill-node'], 'broker/dist/main.js', 'SIGINT', 130],
 ] as const)(
-  '%s ends all it has started, and leaves no folder',
+  '%s stops all processes that it has started, and leaves no folder',
   { timeout },
   async (_, file, args, sign, signal, code) => {
     const { child, stderr, stdout } = start(file, args);
@@ -76,7 +76,7 @@ it.each([
   },
 );
 
-it('a load of several runs keeps those that had ended', { timeout }, async () => {
+it('a load of several runs keeps the results of finished runs', { timeout }, async () => {
   const [plan, json] = [join(folder, 'plan.yaml'), join(folder, 'result.json')];
   const run = '- scenario: fan-out\n  subscribers: 5\n  seconds: ';
   await writeFile(plan, `${run}0.2\n${run}60\n`);

@@ -1,6 +1,6 @@
 /**
- * One cause, one page: metrics of real nodes at a real Redis, judged by our rules. promtool evaluates them as if a scrape had been made every
- * 15 seconds, as in production, however long the nodes took on this machine.
+ * One cause sends one page: our rules evaluate metrics of real nodes with a real Redis. promtool treats the metrics as scraped every
+ * 15 seconds, as in production, no matter how long the nodes took on this machine.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -15,9 +15,9 @@ import { findProgram, missingPrograms } from './programs.js';
 import { rulesFile } from './prometheus.js';
 
 const intervalSeconds = 15;
-/** Scrapes of each phase: two minutes, longer than every page about a node waits. */
+/** Scrapes in each phase. They cover two minutes, more than the `for` of any page about a node. */
 const scrapesOfPhase = 8;
-/** Between two scrapes, so that counters move. */
+/** The time between two scrapes, so that counters change. */
 const pauseMs = 100;
 
 /** The metrics of all nodes, scrape by scrape. */
@@ -60,7 +60,7 @@ class Scrapes {
   }
 }
 
-/** Runs `fail` and `heal` between two phases without a fault. Expects that the nodes cause this page and no other. */
+/** Runs `fail` and `heal` between two phases without a fault. Expects exactly this page. */
 async function expectOnePage(
   page: string,
   fail: (cluster: TestCluster) => Promise<unknown>,
@@ -128,7 +128,7 @@ async function setMaxMemory({ redis }: TestCluster, bytes: number): Promise<void
 const missing = missingPrograms('redis-server', 'promtool');
 
 describe.skipIf(missing !== '')(`the alerts, with the metrics of two nodes${missing}`, () => {
-  it('send one page if Redis is out of memory, which names the cause', () =>
+  it('send one page that names the cause if Redis is out of memory', () =>
     expectOnePage(
       'FanfareRedisOutOfMemory',
       (cluster) => setMaxMemory(cluster, 1),

@@ -1,4 +1,4 @@
-/** docker-compose.yml, read: its services, and what is wrong with it and with the files that it mounts. */
+/** Parses docker-compose.yml, and finds problems in it and in the files that it mounts. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -29,7 +29,7 @@ export interface Compose {
   readonly volumes: Readonly<Record<string, unknown>>;
 }
 
-/** The files that must fit together, as texts. */
+/** The texts of the files that must match. */
 export interface Files {
   readonly compose: string;
   readonly haproxy: string;
@@ -73,75 +73,78 @@ export function nodesOf({ services }: Compose): string[] {
   return Object.keys(services).filter((name) => services[name]?.build === '.');
 }
 
-/** Environment of a node: what its image says, and over it what the file says. */
+/** Environment of a node: the variables of its image, overridden by those of docker-compose.yml. */
 export function nodeEnvironment(service: Service, dockerfile: string): Record<string, string> {
   const last = stagesOf(dockerfile).at(-1);
   return { ...(last === undefined ? {} : environmentOf(last)), ...service.environment };
 }
 
-/** What is wrong, a sentence for each; none: it is as we want it. */
-export function complaintsAbout(files: Files): string[] {
+/** The problems, one sentence each; empty if there are none. */
+export function problemsOf(files: Files): string[] {
   const compose = readCompose(files.compose);
   const services = Object.entries(compose.services);
-  const complaints = services.flatMap(([name, service]) => [
-    ...complaintsAboutService(service, compose).map((sentence) => `${name}: ${sentence}`),
+  const problems = services.flatMap(([name, service]) => [
+    ...problemsOfService(service, compose).map((sentence) => `${name}: ${sentence}`),
   ]);
   for (const name of nodesOf(compose)) {
     const service = compose.services[name] ?? {};
-    complaints.push(...complaintsAboutNode(name, service, files, compose));
+    problems.push(...problemsOfNode(name, service, files, compose));
   }
   const targets: string[] = parse(files.prometheus).scrape_configs[0].static_configs[0].targets;
-  if (targets.length !== nodesOf(compose).length) complaints.push('Prometheus does not read every node, or others.');
+  if (targets.length !== nodesOf(compose).length) problems.push('Prometheus does not scrape exactly the nodes.');
   const maxConnections = Number(/^\s*maxconn (\d+)$/m.exec(files.haproxy)?.[1]);
   if (!(2 * maxConnections + 1_000 < (compose.services['balancer']?.ulimits?.nofile ?? 0))) {
-    complaints.push('balancer: `nofile` is too low for its maxconn.');
+    problems.push('balancer: `nofile` is too low for its maxconn.');
   }
   if (/on-marked-down/.test(files.haproxy.replace(/#.*$/gm, ''))) {
-    complaints.push('balancer: it cuts the connections of a node that drains.');
+    problems.push('balancer: it closes the connections of a node that drains.');
   }
   if (seconds(/timeout tunnel (\S+)/.exec(files.haproxy)?.[1]) < 960) {
-    complaints.push('balancer: it cuts WebSockets before the node does.');
+    problems.push('balancer: it closes idle WebSockets before the node does.');
   }
   for (const setting of ['appendonly yes', 'maxmemory-policy noeviction', 'stream-node-max-bytes 512']) {
-    if (!files.redis.split('\n').includes(setting)) complaints.push(`redis: ${setting} is missing.`);
+    if (!files.redis.split('\n').includes(setting)) problems.push(`redis: ${setting} is missing.`);
   }
   if (!/^client-output-buffer-limit pubsub 64mb 32mb 60$/m.test(files.redis)) {
-    complaints.push('redis: the output buffers of nodes are too small.');
+    problems.push('redis: the output buffers of nodes are too small.');
   }
-  return complaints;
+  return problems;
 }
 
-function complaintsAboutService(service: Service, compose: Compose): string[] {
-  const complaints: string[] = [];
-  const complain = (isWrong: boolean, sentence: string): void => {
-    if (isWrong) complaints.push(sentence);
+function problemsOfService(service: Service, compose: Compose): string[] {
+  const problems: string[] = [];
+  const reportIf = (isWrong: boolean, sentence: string): void => {
+    if (isWrong) problems.push(sentence);
   };
   const isPinned = /:v?\d+\.\d+\.\d+(-[\w.]+)?$/.test(service.image ?? '');
-  complain(service.build === undefined && !isPinned, `${service.image} is not pinned.`);
-  complain(service.read_only !== true, 'its files can be written.');
-  complain(!(service.cap_drop ?? []).includes('ALL'), 'it has capabilities.');
-  complain(!(service.security_opt ?? []).includes('no-new-privileges:true'), 'it can get privileges.');
-  for (const port of service.ports ?? []) complain(!/^127\.0\.0\.1:\d+:\d+$/.test(port), `${port} is open to others.`);
+  reportIf(service.build === undefined && !isPinned, `${service.image} is not pinned.`);
+  reportIf(service.read_only !== true, 'its file system is writable.');
+  reportIf(!(service.cap_drop ?? []).includes('ALL'), 'it has capabilities.');
+  reportIf(!(service.security_opt ?? []).includes('no-new-privileges:true'), 'it can gain privileges.');
+  for (const port of service.ports ?? []) reportIf(!/^127\.0\.0\.1:\d+:\d+$/.test(port), `${port} is open to others.`);
   const check = service.healthcheck;
-  complain(check?.disable !== true && check?.test?.[0] !== 'CMD', 'it has no health check, or one by a shell.');
+  reportIf(
+    check?.disable !== true && check?.test?.[0] !== 'CMD',
+    'it has no health check, or the check runs in a shell.',
+  );
   for (const [name, { condition }] of Object.entries(service.depends_on ?? {})) {
     const other = compose.services[name];
-    complain(other === undefined, `it depends on ${name}, which is not there.`);
-    complain(condition !== 'service_healthy', `it does not wait until ${name} is well.`);
-    complain(other?.healthcheck?.test === undefined, `it depends on ${name}, which has no health check.`);
+    reportIf(other === undefined, `it depends on ${name}, which does not exist.`);
+    reportIf(condition !== 'service_healthy', `it does not wait until ${name} is healthy.`);
+    reportIf(other?.healthcheck?.test === undefined, `it depends on ${name}, which has no health check.`);
   }
   for (const { source, isFile, isReadOnly } of mountsOf(service)) {
-    complain(isFile && !existsSync(join(root, source)), `${source} is not there.`);
-    complain(isFile && !isReadOnly, `${source} can be written.`);
-    complain(!isFile && !(source in compose.volumes), `${source} is not declared.`);
+    reportIf(isFile && !existsSync(join(root, source)), `${source} does not exist.`);
+    reportIf(isFile && !isReadOnly, `${source} is writable.`);
+    reportIf(!isFile && !(source in compose.volumes), `${source} is not declared.`);
   }
-  return complaints;
+  return problems;
 }
 
-function complaintsAboutNode(name: string, service: Service, files: Files, compose: Compose): string[] {
-  const complaints: string[] = [];
-  const complain = (isWrong: boolean, sentence: string): void => {
-    if (isWrong) complaints.push(`${name}: ${sentence}`);
+function problemsOfNode(name: string, service: Service, files: Files, compose: Compose): string[] {
+  const problems: string[] = [];
+  const reportIf = (isWrong: boolean, sentence: string): void => {
+    if (isWrong) problems.push(`${name}: ${sentence}`);
   };
   let config: Config;
   try {
@@ -149,22 +152,22 @@ function complaintsAboutNode(name: string, service: Service, files: Files, compo
   } catch (error) {
     return [`${name}: ${String(error)}`];
   }
-  complain(
+  reportIf(
     seconds(service.stop_grace_period) * 1_000 < longestDrainMs(config) + 5_000,
-    'it is killed before it has drained.',
+    'it is killed before the drain ends.',
   );
-  complain(config.nodeName !== name, 'it has the name of another.');
-  complain(config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0', 'nobody reaches it.');
+  reportIf(config.nodeName !== name, 'its node name is not the name of its service.');
+  reportIf(config.host !== '0.0.0.0' || config.adminHost !== '0.0.0.0', 'it is not reachable.');
   const redis = new URL(config.redisUrl ?? 'redis://none');
-  complain(!(redis.hostname in compose.services), 'its Redis is not there.');
+  reportIf(!(redis.hostname in compose.services), 'its Redis does not exist.');
   const balancer = compose.services['balancer']?.networks?.default?.ipv4_address;
-  complain(service.environment?.['FANFARE_TRUSTED_PROXIES'] !== balancer, 'it does not trust the balancer.');
+  reportIf(service.environment?.['FANFARE_TRUSTED_PROXIES'] !== balancer, 'it does not trust the balancer.');
   const server = new RegExp(`^\\s*server ${name} ${name}:${config.port} check port ${config.adminPort} `, 'm');
-  complain(!server.test(files.haproxy), 'the balancer does not reach it.');
+  reportIf(!server.test(files.haproxy), 'the balancer does not route to it.');
   const admin = new RegExp(`^\\s*server ${name} ${name}:${config.adminPort}$`, 'm');
-  complain(!admin.test(files.haproxy), 'the balancer does not reach its admin port.');
-  complain(!files.prometheus.includes(`- ${name}:${config.adminPort}\n`), 'Prometheus does not read it.');
-  return complaints;
+  reportIf(!admin.test(files.haproxy), 'the balancer does not check its admin port.');
+  reportIf(!files.prometheus.includes(`- ${name}:${config.adminPort}\n`), 'Prometheus does not scrape it.');
+  return problems;
 }
 
 /** `40s`, `1h` */

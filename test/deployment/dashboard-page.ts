@@ -1,4 +1,4 @@
-/** The Grafana dashboard, drawn without Grafana: each panel in its place, from what Prometheus answers. For a picture, no more. */
+/** Draws the Grafana dashboard without Grafana, only for a picture: each panel in its place, with data from Prometheus. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,4 @@
-/** `npm run dashboard`: parses its options and runs dashboard.picture.ts. Vitest would answer a wrong option with a stack trace. */
+/** `npm run dashboard`: parses its options and runs dashboard.picture.ts. Vitest would print a stack trace for an unknown option. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseOptions, runCommand } from '../../tools/kit/dist/options.js';

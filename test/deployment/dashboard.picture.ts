@@ -1,6 +1,6 @@
 /**
- * Makes docs/images/dashboard.png: `npm run dashboard`. Two minutes of docker-compose.yml as processes, with its demo; after 40 s a
- * node drains, after 80 s it is back.
+ * Makes docs/images/dashboard.png: `npm run dashboard`. It runs docker-compose.yml as processes, with its demo, for two
+ * minutes. A node drains after 40 s and is back after 80 s.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { Topology } from './topology.js';
 
 const partMs = 40_000;
 
-it('the dashboard has its picture taken', async () => {
+it('the picture of the dashboard is drawn', async () => {
   await using topology = await Topology.start({ without: ['grafana'] });
   await topology.becomesHealthy('prometheus');
   const prometheus = new PrometheusApi(`http://${topology.address('prometheus', 9_090)}`);
@@ -26,7 +26,7 @@ it('the dashboard has its picture taken', async () => {
   await delay(partMs);
   const to = Math.floor(Date.now() / 1_000);
   const names = [1, 2, 3].map((number) => [topology.address(`fanfare-${number}`, 8_081), `fanfare-${number}`] as const);
-  // The rows of Redis and of security are silent lines here, and the picture is to be small.
+  // The rows of Redis and of security are flat lines here, and the picture should be small.
   const dashboard = readDashboard();
   const end = dashboard.panels.findIndex(({ title }) => title === 'Redis');
   const shown = { ...dashboard, panels: dashboard.panels.slice(0, end) };

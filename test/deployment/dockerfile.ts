@@ -1,9 +1,9 @@
-/** A Dockerfile, read: its stages with their instructions, and what is wrong with it. */
+/** Parses a Dockerfile into stages and instructions, and finds problems in it. */
 import { Copy, DockerfileParser, From, type Instruction } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 
 export interface Stage {
-  /** As `COPY --from` says it; null: the last one. */
+  /** As `COPY --from` refers to it; null for the last stage. */
   readonly name: string | null;
   readonly image: string;
   readonly instructions: readonly Instruction[];
@@ -19,11 +19,11 @@ export function stagesOf(text: string): Stage[] {
   return stages;
 }
 
-/** `["node", "main.js"]` behind the keyword; null where it is in the shell form, or not there. */
+/** The exec form after the keyword, such as `["node", "main.js"]`; null if it is missing or in the shell form. */
 export function execForm(stage: Stage, keyword: 'ENTRYPOINT' | 'CMD' | 'HEALTHCHECK'): string[] | null {
   const instruction = stage.instructions.findLast((each) => each.getKeyword() === keyword);
   if (instruction === undefined) return null;
-  // The parser takes the words of a health check one by one.
+  // The parser splits a health check into words.
   const text =
     keyword === 'HEALTHCHECK'
       ? (/\bCMD\s+(\[.*\])\s*$/s.exec(instruction.getRawArgumentsContent() ?? '')?.[1] ?? '')
@@ -36,7 +36,7 @@ export function execForm(stage: Stage, keyword: 'ENTRYPOINT' | 'CMD' | 'HEALTHCH
   }
 }
 
-/** What `ENV` sets. */
+/** The variables that `ENV` sets. */
 export function environmentOf(stage: Stage): Record<string, string> {
   const pairs = stage.instructions
     .filter((each) => each.getKeyword() === 'ENV')
@@ -44,7 +44,7 @@ export function environmentOf(stage: Stage): Record<string, string> {
   return Object.fromEntries(pairs.map(([name = '', value = '']) => [name, value]));
 }
 
-/** Sources and target of a `COPY`, and the stage that it takes them from; null: from the context. */
+/** Sources and target of a `COPY`, and the stage that it copies from; null for the context. */
 export function copyOf(instruction: Instruction): { from: string | null; sources: string[]; target: string } {
   const words = instruction.getArguments().map((argument) => argument.getValue());
   const from = instruction instanceof Copy ? (instruction.getFromFlag()?.getValue() ?? null) : null;
@@ -58,65 +58,65 @@ export interface Demands {
 
 const secretName = /SECRET|TOKEN|PASSWORD|PASSWD|_KEY\b|CREDENTIAL/i;
 
-/** What is wrong with it, a sentence for each; none: it is as we want it. */
-export function complaintsAbout(text: string, { isServer }: Demands): string[] {
+/** The problems, one sentence each; empty if there are none. */
+export function problemsOf(text: string, { isServer }: Demands): string[] {
   const dockerfile = DockerfileParser.parse(text);
   const stages = stagesOf(text);
   const last = stages.at(-1);
-  const complaints = validate(text).map(({ message }) => String(message));
-  if (last === undefined) return complaints;
-  const complain = (isWrong: boolean, sentence: string): void => {
-    if (isWrong) complaints.push(sentence);
+  const problems = validate(text).map(({ message }) => String(message));
+  if (last === undefined) return problems;
+  const reportIf = (isWrong: boolean, sentence: string): void => {
+    if (isWrong) problems.push(sentence);
   };
   const built = new Set(stages.map(({ name }) => name));
   for (const { image } of stages.filter((stage) => !built.has(stage.image))) {
-    complain(!/:\d+\.\d+\.\d+-/.test(image) && !image.includes('@sha256:'), `${image} is not pinned to a version.`);
-    complain(/alpine|musl/.test(image), `${image} has no glibc.`);
+    reportIf(!/:\d+\.\d+\.\d+-/.test(image) && !image.includes('@sha256:'), `${image} is not pinned to a version.`);
+    reportIf(/alpine|musl/.test(image), `${image} has no glibc.`);
   }
-  complain(stages.length < 2, 'What builds it is in the image: it has one stage.');
+  reportIf(stages.length < 2, 'The image has one stage, so it contains the build tools.');
   const keywords = dockerfile.getInstructions().map((each) => each.getKeyword());
-  complain(keywords.includes('ADD'), 'ADD fetches and unpacks: use COPY.');
+  reportIf(keywords.includes('ADD'), 'ADD fetches and unpacks: use COPY.');
   for (const each of dockerfile.getInstructions()) {
     const [keyword, words] = [each.getKeyword(), each.getRawArgumentsContent() ?? ''];
-    complain(
+    reportIf(
       (keyword === 'ENV' || keyword === 'ARG') && secretName.test(words),
       `${keyword} ${words} leaves a secret in the image.`,
     );
-    complain(keyword === 'RUN' && /\bnpm (install|i)\b/.test(words), '`npm install` does not hold to the lock file.');
-    complain(
+    reportIf(keyword === 'RUN' && /\bnpm (install|i)\b/.test(words), '`npm install` does not follow the lock file.');
+    reportIf(
       keyword === 'RUN' && /\bnpm ci\b/.test(words) && !words.includes('--ignore-scripts'),
       '`npm ci` runs scripts of packages.',
     );
-    complain(
+    reportIf(
       keyword === 'RUN' && /\b(curl|wget|sudo)\b/.test(words),
-      `${words} fetches what nothing pins, or is root.`,
+      `${words} downloads something that is not pinned, or needs root.`,
     );
-    complain(
+    reportIf(
       each instanceof Copy && each.getFlags().some((flag) => flag.getName() === 'chown'),
       'The files of the image must belong to root.',
     );
   }
   const order = last.instructions.map((each) => each.getKeyword());
   const user = last.instructions.findLast((each) => each.getKeyword() === 'USER')?.getRawArgumentsContent() ?? '';
-  complain(!/^[1-9]\d*(:[1-9]\d*)?$/.test(user), 'USER must be a number other than 0.');
-  complain(order.indexOf('USER') > order.indexOf('ENTRYPOINT'), 'USER stands behind ENTRYPOINT.');
-  complain(order.lastIndexOf('COPY') > order.indexOf('USER'), 'COPY stands behind USER.');
-  complain(order.includes('RUN'), 'The last stage runs something: what it writes is in the image.');
-  complain(
+  reportIf(!/^[1-9]\d*(:[1-9]\d*)?$/.test(user), 'USER must be a number other than 0.');
+  reportIf(order.indexOf('USER') > order.indexOf('ENTRYPOINT'), 'USER must come before ENTRYPOINT.');
+  reportIf(order.lastIndexOf('COPY') > order.indexOf('USER'), 'COPY must come before USER.');
+  reportIf(order.includes('RUN'), 'The last stage must not run commands: their output stays in the image.');
+  reportIf(
     last.instructions.some((each) => each.getKeyword() === 'COPY' && copyOf(each).sources.includes('.')),
     'The last stage copies the whole context.',
   );
   const entrypoint = execForm(last, 'ENTRYPOINT');
-  complain(entrypoint === null, 'ENTRYPOINT must be there, in the exec form: a shell keeps signals to itself.');
-  complain(
+  reportIf(entrypoint === null, 'ENTRYPOINT must exist, in the exec form: a shell does not pass on signals.');
+  reportIf(
     /^(npm|npx|sh|bash)$/.test(entrypoint?.[0] ?? ''),
-    'ENTRYPOINT must be node itself, which gets the signals.',
+    'ENTRYPOINT must be node itself, so that node receives the signals.',
   );
-  complain(order.includes('CMD') && execForm(last, 'CMD') === null, 'CMD must be in the exec form.');
-  if (!isServer) return complaints;
-  complain(execForm(last, 'HEALTHCHECK') === null, 'HEALTHCHECK must be there, in the exec form.');
-  complain(!order.includes('EXPOSE'), 'EXPOSE must say the ports.');
-  complain(!order.includes('STOPSIGNAL'), 'STOPSIGNAL must say what drains the node.');
-  complain(!text.includes('org.opencontainers.image.'), 'LABEL must say what the image is.');
-  return complaints;
+  reportIf(order.includes('CMD') && execForm(last, 'CMD') === null, 'CMD must be in the exec form.');
+  if (!isServer) return problems;
+  reportIf(execForm(last, 'HEALTHCHECK') === null, 'HEALTHCHECK must exist, in the exec form.');
+  reportIf(!order.includes('EXPOSE'), 'EXPOSE must list the ports.');
+  reportIf(!order.includes('STOPSIGNAL'), 'STOPSIGNAL must be the signal that drains the node.');
+  reportIf(!text.includes('org.opencontainers.image.'), 'LABEL must describe the image.');
+  return problems;
 }

@@ -1,4 +1,4 @@
-/** The images, as far as they can be held without a container engine: linted, and built and run step by step. */
+/** Tests of the images without a container engine: the Dockerfiles are linted, built and run step by step. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { createClient } from '@fanfare/client';
 import { Child, findFreePort } from '@fanfare/local-cluster';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../broker/src/settings/config.js';
-import { complaintsAbout, environmentOf, execForm, stagesOf } from './dockerfile.js';
+import { environmentOf, execForm, problemsOf, stagesOf } from './dockerfile.js';
 import { Image, isInContext, root, whatIsMissing } from './image.js';
 
 const run = promisify(execFile);
@@ -16,12 +16,12 @@ const ofNode = read('Dockerfile');
 const ofLoadtest = read('loadtest/Dockerfile');
 
 describe('the Dockerfiles', () => {
-  it('have nothing to complain about', () => {
-    expect(complaintsAbout(ofNode, { isServer: true })).toEqual([]);
-    expect(complaintsAbout(ofLoadtest, { isServer: false })).toEqual([]);
+  it('have no problems', () => {
+    expect(problemsOf(ofNode, { isServer: true })).toEqual([]);
+    expect(problemsOf(ofLoadtest, { isServer: false })).toEqual([]);
   });
 
-  it('open the port of clients, which asks for authentication, and leave the admin port on loopback', () => {
+  it('expose the client port, which requires authentication, and keep the admin port on loopback', () => {
     const last = stagesOf(ofNode).at(-1);
     const environment = last === undefined ? {} : environmentOf(last);
     expect(() => loadConfig(environment)).toThrow('FANFARE_HOST exposes the node without authentication');
@@ -30,39 +30,43 @@ describe('the Dockerfiles', () => {
     expect({ host, adminHost }).toEqual({ host: '0.0.0.0', adminHost: '127.0.0.1' });
   });
 
-  it('have one base', () => {
+  it('use the same base image', () => {
     const bases = [ofNode, ofLoadtest].flatMap((text) => stagesOf(text).map(({ image }) => image));
     expect(new Set(bases).size).toBe(1);
   });
 
   it.each<[string, string, string]>([
-    ['an image that moves', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:latest\n'],
+    ['an image without a fixed version', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:latest\n'],
     ['an image without a full version', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:20-bookworm-slim\n'],
     ['a base without glibc', 'FROM node:20.20.2-bookworm-slim\n', 'FROM node:20.20.2-alpine\n'],
     ['root', 'USER 1000:1000', 'USER root'],
     ['a user by name', 'USER 1000:1000', 'USER node'],
     ['no user', 'USER 1000:1000\n', ''],
-    ['a shell before the node', 'ENTRYPOINT ["node", "broker/dist/main.js"]', 'ENTRYPOINT node broker/dist/main.js'],
-    ['npm before the node', 'ENTRYPOINT ["node", "broker/dist/main.js"]', 'ENTRYPOINT ["npm", "start"]'],
+    [
+      'a shell that starts the node',
+      'ENTRYPOINT ["node", "broker/dist/main.js"]',
+      'ENTRYPOINT node broker/dist/main.js',
+    ],
+    ['npm that starts the node', 'ENTRYPOINT ["node", "broker/dist/main.js"]', 'ENTRYPOINT ["npm", "start"]'],
     ['no health check', /HEALTHCHECK[^\n]*\n[^\n]*\n/.exec(ofNode)?.[0] ?? '', ''],
-    ['a health check by a shell', /CMD \["node", "--eval".*\n/.exec(ofNode)?.[0] ?? '', 'CMD true\n'],
+    ['a health check in a shell', /CMD \["node", "--eval".*\n/.exec(ofNode)?.[0] ?? '', 'CMD true\n'],
     ['no signal', 'STOPSIGNAL SIGTERM\n', ''],
     ['no ports', 'EXPOSE 8080 8081\n', ''],
     ['ADD', 'COPY LICENSE ./', 'ADD https://example.com/LICENSE ./'],
     ['a secret', 'ENV NODE_ENV=production', 'ENV API_TOKEN=hush NODE_ENV=production'],
-    ['scripts of packages', ' --ignore-scripts --no-audit', ' --no-audit'],
+    ['install scripts of packages', ' --ignore-scripts --no-audit', ' --no-audit'],
     ['npm install', 'npm ci --omit=dev', 'npm install --omit=dev'],
-    ['files of the user', 'COPY --from=build /app/broker', 'COPY --chown=1000 --from=build /app/broker'],
+    ['files that the user owns', 'COPY --from=build /app/broker', 'COPY --chown=1000 --from=build /app/broker'],
     ['the whole context', 'COPY LICENSE ./', 'COPY . .'],
-    ['something that is run at the end', 'EXPOSE', 'RUN true\nEXPOSE'],
+    ['a command in the last stage', 'EXPOSE', 'RUN true\nEXPOSE'],
     ['an unknown instruction', 'EXPOSE', 'EXPOES'],
-  ])('would be complained about with %s', (_, good, bad) => {
+  ])('have a problem with %s', (_, good, bad) => {
     expect(ofNode).toContain(good);
-    expect(complaintsAbout(ofNode.replace(good, bad), { isServer: true })).not.toEqual([]);
+    expect(problemsOf(ofNode.replace(good, bad), { isServer: true })).not.toEqual([]);
   });
 });
 
-it('the context is what .dockerignore leaves', () => {
+it('the build context has no files that .dockerignore excludes', () => {
   const patterns = ['*', '!broker', '**/test', '**/*.test.ts'];
   const left = ['README.md', 'broker/src/main.ts', 'broker/test/run.ts', 'broker/src/a.test.ts', 'test/docs.ts'];
   expect(left.filter((file) => isInContext(file, patterns))).toEqual(['broker/src/main.ts']);
@@ -84,7 +88,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
   const command = (keyword: 'ENTRYPOINT' | 'HEALTHCHECK'): [string, ...string[]] =>
     image.command(execForm(image.stage, keyword) ?? []);
 
-  it('holds what a node needs, and nothing else', async () => {
+  it('contains only what a node needs', async () => {
     const files = readdirSync(image.folder, { recursive: true, encoding: 'utf8' });
     const platform = `uws_${process.platform}_${process.arch}_${process.versions.modules}.node`;
     expect(files.filter((file) => /\/uws_[^/]*\.node$/.test(file))).toEqual([
@@ -101,19 +105,19 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     expect(Number.parseInt(stdout, 10)).toBeLessThan(60);
   });
 
-  it('does not start before it is said who may connect', async () => {
+  it('does not start until authentication is configured', async () => {
     await using node = new Child({ command: command('ENTRYPOINT'), cwd: image.folder, env: image.environment({}) });
     expect(await node.exited).toBe(2);
     expect(node.logs().join('\n')).toContain('FANFARE_AUTH');
   });
 
-  it('starts from files that it cannot write, serves, says that it is well, and ends at SIGTERM', async () => {
+  it('runs with a read-only file system, passes its health check, and stops at SIGTERM', async () => {
     const [port, adminPort] = [await findFreePort(), await findFreePort()];
     const env = image.environment({
       FANFARE_AUTH: 'none',
       FANFARE_PORT: String(port),
       FANFARE_ADMIN_PORT: String(adminPort),
-      // Its libraries are loaded only where it is on; nobody listens there.
+      // Its libraries are loaded only if tracing is on. Nothing listens at this address.
       FANFARE_TRACING_URL: 'http://127.0.0.1:9/v1/traces',
       FANFARE_TRACING_RATIO: '1',
     });
@@ -140,7 +144,7 @@ describe.skipIf(missing !== null)(`the image of a node${missing === null ? '' : 
     await subscription.ready;
     await client.publish('news', { title: 'from an image' });
     await expect.poll(() => received).toEqual([{ title: 'from an image' }]);
-    expect(await node.stop(60_000), node.explain('It did not end well.')).toBe(0);
+    expect(await node.stop(60_000), node.explain('It did not exit with 0.')).toBe(0);
     expect(node.logs().join('\n')).toContain('"stopped"');
     expect(await isHealthy()).toBe(false);
   });

@@ -11,22 +11,22 @@ import { copyOf, environmentOf, type Stage, stagesOf } from './dockerfile.js';
 const run = promisify(execFile);
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Of the user `nobody`, who is on every machine. */
+/** The user `nobody`, which exists on every machine. */
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
-/** Runs a command as a user without rights. A change of the user clears the parent death signal, so it is set again. */
+/** Runs a command as a user without privileges. A change of the user clears the parent death signal, so it is set again. */
 export const unprivileged: readonly string[] = isRoot
   ? ['setpriv', '--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', '--pdeathsig', 'KILL', '--']
   : [];
 
-/** Why the image cannot be run here, in a sentence; null if it can. */
+/** A sentence that explains why the image cannot run here; null if it can. */
 export function whatIsMissing(): string | null {
   const [node = '', ...args] = [...unprivileged, process.execPath, '--version'];
-  return spawnSync(node, args).status === 0 ? null : 'A user without rights cannot start node here.';
+  return spawnSync(node, args).status === 0 ? null : 'A user without privileges cannot start node here.';
 }
 
-/** Whether `.dockerignore` leaves a file in the context: the last pattern that matches it, or a folder that it is in, decides. */
+/** Whether `.dockerignore` leaves a file in the context: the last pattern that matches the file or one of its folders decides. */
 export function isInContext(file: string, patterns: readonly string[]): boolean {
   const parts = file.split('/');
   const paths = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
@@ -76,13 +76,13 @@ export class Image implements AsyncDisposable {
     }
   }
 
-  /** A command of the image, as its user: what Docker would start. */
+  /** The command that Docker would start, with the user of the image. */
   command(words: readonly string[]): [string, ...string[]] {
     const [program = '', ...args] = words;
     return [...unprivileged, program === 'node' ? process.execPath : program, ...args] as [string, ...string[]];
   }
 
-  /** The environment of the image, and nothing of ours. */
+  /** The environment of the image, without variables of this process. */
   environment(more: Readonly<Record<string, string>>): Record<string, string> {
     return { ...environmentOf(this.stage), ...more };
   }
@@ -97,7 +97,7 @@ async function remove(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Everything that git has or would take, except for what the Dockerfile's own .dockerignore names, or that of the root. */
+/** All files that git has or would add, except for those in the .dockerignore of the Dockerfile or of the root. */
 async function makeContext(folder: string, dockerfile: string): Promise<string> {
   const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
   const own = join(root, `${dockerfile}.dockerignore`);
@@ -142,15 +142,15 @@ async function carryOut(stage: Stage, system: string, context: string, whole: st
 }
 
 /**
- * Takes the packages that `npm ci` installs from the repository's own `node_modules`, which `npm ci` has filled: to install them again
- * takes half a minute of a processor. Those that the image ships are copied. A stage that builds gets links to all of them.
+ * Takes the packages that `npm ci` installs from `node_modules` of the repository, which `npm ci` has filled: another installation would
+ * use half a minute of CPU time. Packages that the image ships are copied; a build stage gets links to all of them.
  */
 async function installPackages(folder: string, flags: readonly string[]): Promise<void> {
   const isShipped = flags.includes('--omit=dev');
   for (const path of isShipped ? await packagesOf(flags) : await allPackages(flags)) {
     const [source, target] = [join(root, path), join(folder, path)];
     await mkdir(dirname(target), { recursive: true });
-    // Workspaces are relative links, and lead to those in `folder`.
+    // Workspaces are relative links, so they point into `folder`.
     if (isShipped || path.endsWith('/@fanfare')) await run('cp', ['-R', '--no-dereference', source, target]);
     else await symlink(source, target);
   }
@@ -168,7 +168,7 @@ async function allPackages(flags: readonly string[]): Promise<string[]> {
   return [...(await readdir(join(root, 'node_modules'))).map((name) => join('node_modules', name)), ...ofWorkspaces];
 }
 
-/** As Docker does: the content of a folder; a file into a target that ends in `/`, else under that name. */
+/** As Docker does: the content of a folder is copied; a target that ends in `/` is a folder, any other target is the new name. */
 async function copy(source: string, folder: string, target: string): Promise<void> {
   const path = target.endsWith('/') ? `${join(folder, target)}/` : join(folder, target);
   const isFolder = spawnSync('test', ['-d', source]).status === 0;

@@ -1,7 +1,7 @@
 /** Names of all metrics that alerts and the dashboard may ask for. */
 import { gaugeMetrics, Metrics, type Readings, workerMetrics } from '../../broker/src/observe/metrics.js';
 
-/** What a node exposes, and what Prometheus has of its own. */
+/** The metrics of a node, and those that Prometheus adds. */
 export async function metricNames(): Promise<Set<string>> {
   const metrics = new Metrics();
   const zero = (): number => 0;
@@ -15,7 +15,7 @@ export async function metricNames(): Promise<Set<string>> {
   return new Set([...exposed, ...ofWorkers, 'up', 'ALERTS']);
 }
 
-/** Names of metrics in an expression of PromQL. Those of ours, of the process, and the two of Prometheus itself. */
+/** Names of metrics in a PromQL expression: ours, those of the process, and the two of Prometheus itself. */
 export function namesIn(expression: string): string[] {
   return expression.match(/\b(?:(?:fanfare|process|nodejs)_\w+|up(?=\{)|ALERTS)(?!\s*\()/g) ?? [];
 }

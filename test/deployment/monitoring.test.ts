@@ -1,4 +1,4 @@
-/** Alerts, their runbook and the dashboard: understood by Prometheus, about metrics that exist, and complete. */
+/** Alerts, their runbook and the dashboard: Prometheus accepts them, they use metrics that exist, and they are complete. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -23,8 +23,8 @@ interface RuleTest {
   readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts?: readonly unknown[] }[];
 }
 
-/** What does not fit between alerts and runbook, a sentence for each. */
-function runbookComplaints(text: string, page: string): string[] {
+/** Differences between the alerts and the runbook, one sentence each. */
+function runbookProblems(text: string, page: string): string[] {
   const section = page.split(/^## /m).find((each) => each.startsWith('Alerts\n')) ?? '';
   const titles = [...section.matchAll(/^### (\w+)$/gm)].map((match) => match[1] ?? '');
   const known = alertsOf(text).map(({ alert }) => alert);
@@ -32,10 +32,10 @@ function runbookComplaints(text: string, page: string): string[] {
     .split(/^### /m)
     .slice(1)
     .filter((each) => !['- **Cause**', '- **Do**', '- **Do not**'].every((part) => each.includes(part)))
-    .map((each) => `${each.split('\n')[0]} lacks a cause, or what to do, or what not.`);
+    .map((each) => `${each.split('\n')[0]} lacks a cause, what to do, or what not to do.`);
   return [
     ...known.filter((name) => !titles.includes(name)).map((name) => `${name} has no section.`),
-    ...titles.filter((name) => !known.includes(name)).map((name) => `${name} is no alert.`),
+    ...titles.filter((name) => !known.includes(name)).map((name) => `${name} is not an alert.`),
     ...withoutAdvice,
     ...[...section.matchAll(/\]\(#(\w+)\)/g)]
       .map((match) => match[1] ?? '')
@@ -49,7 +49,7 @@ function overlaps({ gridPos: a }: Panel, { gridPos: b }: Panel): boolean {
 }
 
 describe('the alerts', () => {
-  it('each say how grave it is, what happens, and where it stands what to do', () => {
+  it('each have a severity, a description, and a link to the runbook', () => {
     for (const { alert, labels, annotations } of alerts) {
       expect(alert).toMatch(/^Fanfare[A-Z]\w+$/);
       expect(['page', 'ticket', 'info']).toContain(labels.severity);
@@ -60,14 +60,14 @@ describe('the alerts', () => {
     expect(new Set(alerts.map(({ alert }) => alert)).size).toBe(alerts.length);
   });
 
-  it('each have the reason for their threshold before them', () => {
+  it('each have a comment that explains the threshold', () => {
     const lines = rules.split('\n');
     const silent = lines.filter((line, index) => /- alert:/.test(line) && !/^\s*#/.test(lines[index - 1] ?? ''));
     expect(silent).toEqual([]);
   });
 
-  it('each have a section in the runbook, and each section its alert', () => {
-    expect(runbookComplaints(rules, runbook)).toEqual([]);
+  it('each have a section in the runbook, and each section has an alert', () => {
+    expect(runbookProblems(rules, runbook)).toEqual([]);
   });
 
   it('have a runbook that explains every reason of /readyz', () => {
@@ -75,21 +75,21 @@ describe('the alerts', () => {
     expect(rows.filter((row) => !runbook.includes(row))).toEqual([]);
   });
 
-  it('would be complained about without a section, or a section without its alert or its advice', () => {
-    expect(runbookComplaints(rules, runbook.replace('### FanfareHookFails', '### FanfareHookFailed'))).toEqual([
+  it('fail this test without a section, and a section fails it without its alert or its advice', () => {
+    expect(runbookProblems(rules, runbook.replace('### FanfareHookFails', '### FanfareHookFailed'))).toEqual([
       'FanfareHookFails has no section.',
-      'FanfareHookFailed is no alert.',
+      'FanfareHookFailed is not an alert.',
     ]);
-    expect(runbookComplaints(rules, runbook.replace('- **Do not** restart nodes for it.', ''))).toEqual([
-      'FanfareCertificateExpires lacks a cause, or what to do, or what not.',
+    expect(runbookProblems(rules, runbook.replace('- **Do not** restart nodes for it.', ''))).toEqual([
+      'FanfareCertificateExpires lacks a cause, what to do, or what not to do.',
     ]);
   });
 
-  it('ask for metrics that exist', () => {
+  it('use metrics that exist', () => {
     expect(alerts.flatMap(({ expr }) => namesIn(expr)).filter((name) => !names.has(name))).toEqual([]);
   });
 
-  it('each have a case in which they fire and one in which they do not', () => {
+  it('each have a test in which they fire and one in which they do not', () => {
     const { tests }: { tests: RuleTest[] } = parse(readFileSync(ruleTestsFile, 'utf8'));
     const cases = tests.flatMap((each) => each.alert_rule_test);
     for (const { alert } of alerts) {
@@ -106,7 +106,7 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
   const promtool = (...args: readonly string[]) =>
     spawnSync(findProgram('promtool') ?? '', args, { cwd: dirname(rulesFile), encoding: 'utf8' });
 
-  /** What it says of these rules; empty: they are right. */
+  /** The errors of promtool for these rules; empty if they are valid. */
   async function check(text: string): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), 'fanfare-rules-'));
     try {
@@ -119,25 +119,25 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
     }
   }
 
-  it('takes the rules and the configuration', async () => {
+  it('accepts the rules and the configuration', async () => {
     expect(await check(rules)).toBe('');
     const { status, stdout, stderr } = promtool('check', 'config', 'prometheus.yml');
     expect(status, stdout + stderr).toBe(0);
   });
 
-  it('would not take a rule with a mistake', async () => {
+  it('rejects a rule with a mistake', async () => {
     expect(
       await check(rules.replace('increase(fanfare_gaps_told_total[10m])', 'increase(fanfare_gaps_told_total)')),
     ).not.toBe('');
     expect(await check(rules.replace('for: 1m', 'for: soon'))).not.toBe('');
   });
 
-  it('finds that each fires when it should, and only then', () => {
+  it('confirms that each alert fires when it should, and only then', () => {
     const { status, stdout, stderr } = promtool('test', 'rules', 'alerts.test.yml');
     expect(status, stdout + stderr).toBe(0);
   });
 
-  it('finds the outages of a node, and how long they were, with the expressions of the dashboard', async () => {
+  it('counts the outages of a node and their duration with the expressions of the dashboard', async () => {
     const expressionOf = (title: string): string =>
       asked(panels.find((panel) => panel.title === title)?.targets?.[0]?.expr ?? '');
     const expecting = (title: string, value: number): object => ({
@@ -169,7 +169,7 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
     }
   });
 
-  it('takes every expression of the dashboard', async () => {
+  it('accepts every expression of the dashboard', async () => {
     const expressions = [
       ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
       ...dashboard.annotations.list.map(({ expr }) => expr),
@@ -187,7 +187,7 @@ describe.skipIf(missing !== '')(`promtool${missing}`, () => {
 });
 
 describe('the dashboard', () => {
-  it('has panels with ids, units and descriptions of their own, and none on top of another', () => {
+  it('has panels with unique ids, units and descriptions, and no panels that overlap', () => {
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     for (const { title, description, targets = [], fieldConfig } of panels) {
       expect(description, title).toMatch(/\.$/);
@@ -200,7 +200,7 @@ describe('the dashboard', () => {
     }
   });
 
-  it('lets choose the Prometheus and the nodes', () => {
+  it('has variables for the Prometheus and the nodes', () => {
     expect(dashboard.templating.list.map(({ name, type }) => [name, type])).toEqual([
       ['datasource', 'datasource'],
       ['node', 'query'],
@@ -210,7 +210,7 @@ describe('the dashboard', () => {
     expect(JSON.stringify(panels)).not.toMatch(/"uid":"(?!\$\{datasource\}")/);
   });
 
-  it('asks for metrics that exist', () => {
+  it('uses metrics that exist', () => {
     const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
     expect(expressions.flatMap(namesIn).filter((name) => !names.has(name))).toEqual([]);
     expect(namesIn('sum(rate(fanfare_conections{a="b"}[1m])) / up{job="x"}')).toEqual(['fanfare_conections', 'up']);
@@ -221,7 +221,7 @@ describe('npm run dashboard', () => {
   const run = (...args: readonly string[]) =>
     spawnSync(process.execPath, [join(root, 'test/deployment/dashboard.mjs'), ...args], { encoding: 'utf8' });
 
-  it('prints its usage, and refuses other options', () => {
+  it('prints its usage and rejects unknown options', () => {
     expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('usage: npm run dashboard') });
     expect(run('--foo')).toMatchObject({
       status: 2,

@@ -1,4 +1,4 @@
-/** What Prometheus answers over HTTP, and what stands in our alerts and our dashboard. */
+/** The HTTP API of Prometheus, and the content of our alerts and our dashboard. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -42,7 +42,7 @@ export function readDashboard(): Dashboard {
   return JSON.parse(readFileSync(dashboardFile, 'utf8'));
 }
 
-/** As Grafana asks it, with all nodes chosen. */
+/** As Grafana sends it, with all nodes selected. */
 export function asked(expression: string, rateInterval = '20s'): string {
   return expression.replaceAll('$node', '.*').replaceAll('$__rate_interval', rateInterval);
 }
@@ -80,7 +80,7 @@ export class PrometheusApi {
     return activeTargets;
   }
 
-  /** The alerts that it knows. */
+  /** The alerts that Prometheus has loaded. */
   async alerts(): Promise<{ name: string; health: string }[]> {
     const parameters = { type: 'alert' };
     const { groups } = await this.#get<{ groups: { rules: { name: string; health: string }[] }[] }>(
@@ -90,7 +90,7 @@ export class PrometheusApi {
     return groups.flatMap(({ rules }) => rules);
   }
 
-  /** Throws where Prometheus does not understand what it is asked. */
+  /** Throws if Prometheus rejects the query. */
   async #get<Data>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Data> {
     const response = await fetch(`${this.#url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
     const answer = (await response.json()) as { status: string; error?: string; data: Data };

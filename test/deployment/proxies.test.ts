@@ -1,6 +1,6 @@
 /**
- * The files in proxies/ with the real programs, all three in front of the same two nodes. The nodes have an address of loopback each, so that a file needs
- * only what an operator changes too: addresses and ports.
+ * The files in proxies/ with the real programs, all three in front of the same two nodes. Each node has its own loopback address, so tests
+ * change only what an operator changes too: addresses and ports.
  */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -26,7 +26,7 @@ import { findProgram, missingPrograms } from './programs.js';
 
 const hosts = ['127.0.0.11', '127.0.0.12'] as const;
 
-/** Timeouts for nodes that do not answer. On a busy machine those that are well may take longer; those that are killed refuse at once. */
+/** Timeouts for nodes that do not respond. On a busy machine, healthy nodes may need longer; killed nodes refuse connections at once. */
 const answerTimeouts =
   /(?<=(?:proxy_connect_timeout|proxy_next_upstream_timeout|health_timeout|dial_timeout|timeout (?:connect|check)) )\d+s/g;
 
@@ -35,12 +35,12 @@ const idleTimeoutSeconds = 6;
 
 interface Proxy {
   readonly file: string;
-  /** Its timeouts for WebSockets that are silent, which become {@link idleTimeoutSeconds}. */
+  /** Its timeouts for idle WebSockets, which become {@link idleTimeoutSeconds}. */
   readonly idleTimeouts: RegExp;
-  /** Whether it asks the nodes how they are. */
+  /** Whether it checks the health of the nodes. */
   readonly hasChecks: boolean;
   command(file: string, folder: string): [string, ...string[]];
-  /** What a program needs that is not the only one on its machine. */
+  /** Changes that let a program share this machine with others. */
   adapt(text: string, folder: string): string;
 }
 
@@ -104,7 +104,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     });
   };
 
-  /** Starts a program with its file, after this edit of it, and waits until a client hears what `isReady` expects; answers its URL. */
+  /** Starts a program with its edited file, waits until a client gets an outcome that `isReady` accepts, and returns the URL. */
   const startProxy = async (
     name: keyof typeof proxies,
     edit = (text: string): string => text,
@@ -154,14 +154,14 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** One after the other through each proxy, until told to stop; answers the refusals. */
+  /** Connects new clients through each proxy, one after the other, until it is stopped; returns the refusals. */
   const comeUntil = async (isOver: () => boolean): Promise<string[]> => {
     const refusals: string[] = [];
     await Promise.all(
       [...urls].map(async ([name, url]) => {
         while (!isOver()) {
           const outcome = await newcomer(url);
-          // Who was in already when the node ended was not refused.
+          // A client that was connected when the node stopped was not refused.
           if (!/^(node-|closed with )/.test(outcome)) refusals.push(`${name}: ${outcome}`);
           await delay(50);
         }
@@ -170,7 +170,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     return refusals;
   };
 
-  /** Waits until newcomers through each of these proxies have reached the node. */
+  /** Waits until new clients through each of these proxies have reached the node. */
   const reach = (names: readonly string[], node: string): Promise<unknown> =>
     Promise.all(
       names.map((name) =>
@@ -178,7 +178,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       ),
     );
 
-  it('carry WebSockets of both encodings, to both nodes', async () => {
+  it('forward WebSockets of both encodings to both nodes', async () => {
     await reach([...urls.keys()], 'node-0');
     await reach([...urls.keys()], 'node-1');
     const clients = [...urls.values()].flatMap((url) => [createClient(url), createClient(url)]);
@@ -195,13 +195,13 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     }
   });
 
-  it('pass on what clients may ask for, and nothing else', async () => {
+  it('forward only the paths that clients may use', async () => {
     for (const [name, url] of urls) {
       const bodyOf = async (path: string): Promise<string> => {
         const response = await fetch(new URL(path, url.replace('ws', 'http')), { method: 'POST' });
         return response.text();
       };
-      // What these nodes, which ask nobody for a token, say of such a path.
+      // The answer of these nodes, which require no tokens, for such a path.
       const said = 'The WebSocket endpoint is /ws';
       expect(await bodyOf('/v1/tickets'), name).toContain(said);
       for (const path of [
@@ -215,7 +215,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     }
   });
 
-  it('keep a WebSocket that is silent for longer than their timeout, as the node pings it', async () => {
+  it('keep a WebSocket that is idle for longer than their timeout, because the node pings it', async () => {
     await Promise.all(
       [...urls].map(async ([name, url]) => {
         const socket = new WebSocket(url);
@@ -223,7 +223,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
         socket.on('close', () => {
           isClosed = true;
         });
-        // Three of them are 12 s.
+        // Three pings are 12 s.
         for (let pings = 0; pings < 3; pings++) await once(socket, 'ping');
         expect(isClosed, name).toBe(false);
         socket.send('{"type":"ping","id":1}');
@@ -233,12 +233,12 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     );
   });
 
-  it('refuse no new client while a node is down, and use it again when it is back', async () => {
+  it('refuse no new client while a node is down, and use the node again when it is back', async () => {
     const [first] = nodes;
     let isOver = false;
     const coming = comeUntil(() => isOver);
     await first?.kill();
-    // Longer than it takes any of them to notice, and to try again.
+    // Longer than any proxy needs to detect the failure and to retry.
     for (let turn = 0; turn < 3; turn++) await Promise.all([...urls.values()].map((url) => several(url, 20)));
     await start(0);
     await reach([...urls.keys()], 'node-0');
@@ -250,11 +250,11 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     const clients = [...urls.values()].flatMap((url) => Array.from({ length: 4 }, () => createClient(url)));
     try {
       const received = clients.map((): unknown[] => []);
-      const told: string[] = [];
+      const notices: string[] = [];
       for (const [index, client] of clients.entries()) {
         const subscription = client.subscribe('orders', ({ data }) => received[index]?.push(data));
-        subscription.on('gap', () => told.push('gap'));
-        subscription.on('reset', () => told.push('reset'));
+        subscription.on('gap', () => notices.push('gap'));
+        subscription.on('reset', () => notices.push('reset'));
         await subscription.ready;
       }
       const [, second] = nodes;
@@ -272,7 +272,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
       expect(await coming).toEqual([]);
       await expect.poll(() => received.map(({ length }) => length)).toEqual(clients.map(() => accepted.length));
       expect(received).toEqual(clients.map(() => accepted));
-      expect(told).toEqual([]);
+      expect(notices).toEqual([]);
     } finally {
       await Promise.all(clients.map((client) => client.close()));
     }
@@ -295,7 +295,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     await reach(checking, 'node-1');
   });
 
-  it('work with TLS as their comments say', async () => {
+  it('work with TLS as their comments describe', async () => {
     const { certFile, keyFile } = certificate;
     const pem = certificate.write('both.pem', Buffer.concat([await readFile(certFile), await readFile(keyFile)]));
     const secure = (text: string): string =>
@@ -312,7 +312,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     await startProxy('haproxy', secure, isServed, 'wss');
   });
 
-  it('can check the client port, as docs/proxies.md says', async () => {
+  it('can check the client port as docs/proxies.md describes', async () => {
     const page = await readFile(join(root, 'docs/proxies.md'), 'utf8');
     const block = (language: string): string => page.split(`\`\`\`${language}\n`)[1]?.split('```')[0] ?? '';
     const [haproxy, caddy] = await Promise.all([
@@ -335,7 +335,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
     }
   });
 
-  it('would not work without some of their lines', async () => {
+  it('fail without some of their lines', async () => {
     const says = (status: number) => (outcome: string) => outcome === `Unexpected server response: ${status}`;
     const without = (pattern: RegExp) => (text: string) => text.replace(pattern, '');
     // HTTP/1.0.
@@ -350,7 +350,7 @@ describe.skipIf(missing !== '')(`the configurations in proxies/${missing}`, () =
   });
 });
 
-/** The node that a client which connects now is on, or why it is not. */
+/** The node that a new client reaches, or why it was refused. */
 function newcomer(url: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = new WebSocket(url, { handshakeTimeout: 60_000, rejectUnauthorized: false });

@@ -22,8 +22,8 @@ const [, sentinelTls = ''] = /```\n(tls-port 26379\n[^`]*)```/.exec(page) ?? [];
 const missing = missingPrograms('redis-server', 'openssl') + (hasKubectl() ? '' : '. Not here: kubectl.');
 
 describe.skipIf(missing !== '')(`k8s/overlays/sentinel${missing}`, () => {
-  it('reaches Redis and the Sentinels by TLS alone, also after a failover and a change of the Secret', async () => {
-    // Good for the host name alone, as a certificate of cert-manager is.
+  it('connects to Redis and the Sentinels only by TLS, also after a failover and a change of the Secret', async () => {
+    // Valid for the host name only, like a certificate of cert-manager.
     using certificate = new CertificateFolder('redis', 90, 'DNS:localhost');
     const tls = ['--tls-cert-file', certificate.certFile, '--tls-key-file', certificate.keyFile].concat([
       ...['--tls-ca-cert-file', certificate.certFile, '--tls-auth-clients', 'no', '--tls-replication', 'yes'],
@@ -37,7 +37,7 @@ describe.skipIf(missing !== '')(`k8s/overlays/sentinel${missing}`, () => {
         ...['--replicaof', `localhost ${masterPort}`],
       ]),
     });
-    // Those of the documentation, on a port of this machine.
+    // The ones from the documentation, with a port of this machine.
     const documented = sentinelTls
       .trim()
       .replace('26379', String(sentinelPort))
@@ -73,7 +73,7 @@ describe.skipIf(missing !== '')(`k8s/overlays/sentinel${missing}`, () => {
     const env: Record<string, string> = {
       ...environmentWith(given, (path) => folder.file(basename(path))),
       FANFARE_REDIS_URL: url,
-      // As the operator has to, with addresses of this machine.
+      // As the operator must do, with addresses of this machine.
       ...{ FANFARE_TRUSTED_PROXIES: '127.0.0.1', FANFARE_HOST: '127.0.0.1', FANFARE_ADMIN_HOST: '127.0.0.1' },
     };
     const node = await startNode(env);
@@ -86,7 +86,7 @@ describe.skipIf(missing !== '')(`k8s/overlays/sentinel${missing}`, () => {
       expect(await reader.take('t', 1)).toEqual([data]);
     };
     await deliver('with TLS');
-    /** The ports at which a server has connections of the node. */
+    /** The server ports to which the node is connected. */
     const portsAt = async (server: Redis): Promise<Set<string>> =>
       new Set(
         [...String(await server.client('LIST')).matchAll(/ laddr=\S+?:(\d+) .* name=fanfare:/g)].map(

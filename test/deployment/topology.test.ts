@@ -16,7 +16,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
   let nodes: string[];
 
   beforeAll(async () => {
-    // Grafana is no program of this machine.
+    // Grafana is not installed on this machine.
     topology = await Topology.start({ without: ['grafana'], env: { FANFARE_DRAIN_WINDOW_MS: '4000' } });
     await topology.becomesHealthy('prometheus');
     prometheus = new PrometheusApi(`http://${topology.address('prometheus', 9_090)}`);
@@ -41,7 +41,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     }
   });
 
-  it('carries publications across the nodes, with clients on each of them', async () => {
+  it('delivers publications across nodes to clients on each of them', async () => {
     const clients = Array.from({ length: 9 }, () => createClient(url()));
     try {
       const received = clients.map((): unknown[] => []);
@@ -61,7 +61,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     }
   });
 
-  it('shows the admin port of each node, under its number', async () => {
+  it('serves the admin port of each node under the number of the node', async () => {
     for (const [index] of nodes.entries()) {
       expect((await fetch(admin(`/${index + 1}/healthz`))).status).toBe(200);
       expect((await fetch(admin(`/${index + 1}/readyz`))).status).toBe(200);
@@ -71,7 +71,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     expect((await fetch(admin('/2'), { redirect: 'manual' })).headers.get('location')).toBe('/2/');
   });
 
-  it('is read by Prometheus, which takes our alerts', async () => {
+  it('has a Prometheus that scrapes it and loads our alerts', async () => {
     await expect
       .poll(async () => (await prometheus.targets()).map(({ health }) => health))
       .toEqual(nodes.map(() => 'up'));
@@ -81,7 +81,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
       .toEqual(alerts.map((name) => [name, 'ok']));
   });
 
-  it('fills every panel of the dashboard', async () => {
+  it('has data for every panel of the dashboard', async () => {
     const panels = readDashboard().panels.flatMap(({ title, targets = [] }) =>
       targets.map(({ expr }) => ({ title, expr })),
     );
@@ -102,11 +102,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
     const clients = Array.from({ length: 12 }, () => createClient(url()));
     try {
       const received = clients.map((): unknown[] => []);
-      const told: string[] = [];
+      const notices: string[] = [];
       for (const [index, client] of clients.entries()) {
         const subscription = client.subscribe('orders', ({ data }) => received[index]?.push(data));
-        subscription.on('gap', () => told.push('gap'));
-        subscription.on('reset', () => told.push('reset'));
+        subscription.on('gap', () => notices.push('gap'));
+        subscription.on('reset', () => notices.push('reset'));
         await subscription.ready;
       }
       const node = topology.child('fanfare-2');
@@ -120,11 +120,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
         await publisher?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
       }
-      expect(await stopping, node.explain('It did not end well.')).toBe(0);
+      expect(await stopping, node.explain('It did not exit with 0.')).toBe(0);
       await expect.poll(() => received.map(({ length }) => length)).toEqual(clients.map(() => accepted.length));
       expect(received).toEqual(clients.map(() => accepted));
       expect(accepted).not.toEqual([]);
-      expect(told).toEqual([]);
+      expect(notices).toEqual([]);
       expect(topology.child('demo').hasExited).toBe(false);
       expect((await fetch(admin('/healthz'))).status).toBe(200);
       await expect

@@ -1,10 +1,10 @@
 /**
- * What `docker compose up` starts, as processes on free ports of this machine. Nothing is written here that docker-compose.yml and the files
- * that it mounts say; they are rewritten only where a container has what a process has not:
- *   - `<service>:<port>`, ports that a service listens on or asks itself at, and the balancer's address become addresses of loopback;
- *   - paths in a container become paths in a folder of our own, with the mounted files in it, rewritten in the same way;
- *   - the balancer takes 2,000 connections instead of 20,000, for which a process may not open enough files here;
- *   - Prometheus reads and judges each second, for nobody wants to wait.
+ * Starts what `docker compose up` starts, as processes on free ports of this machine. It uses docker-compose.yml and the files that it mounts,
+ * and rewrites only what differs between a container and a process:
+ *   - `<service>:<port>`, ports that a service listens on or checks itself, and the balancer's address become loopback addresses;
+ *   - paths in a container become paths in a temporary folder with the mounted files, rewritten in the same way;
+ *   - the balancer takes 2,000 connections instead of 20,000, because a process here may not open enough files;
+ *   - Prometheus scrapes and evaluates rules each second, so that tests need not wait.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -33,7 +33,7 @@ const healthDeadlineMs = 30_000;
 const pollIntervalMs = 100;
 
 export interface TopologyOptions {
-  /** Services that are not started, and that nobody waits for. */
+  /** Services that are not started. Other services do not wait for them. */
   readonly without: readonly string[];
   /** More settings of the nodes. */
   readonly env?: Readonly<Record<string, string>>;
@@ -77,7 +77,7 @@ export class Topology implements AsyncDisposable {
     this.compose = readCompose(this.#files.compose);
   }
 
-  /** Where a service listens that listens on `port` in its container. */
+  /** The local address of a service that listens on `port` in its container. */
   address(service: string, port: number): string {
     return `127.0.0.1:${this.#port(service, port)}`;
   }
@@ -88,7 +88,7 @@ export class Topology implements AsyncDisposable {
     return child;
   }
 
-  /** Waits until the health check succeeds that stands in the file. */
+  /** Waits until the health check from docker-compose.yml succeeds. */
   async becomesHealthy(service: string): Promise<void> {
     const [, ...words] = this.#service(service).healthcheck?.test ?? [];
     const [program = '', ...args] = words.map((word) => this.#rewrite(service, word));
@@ -101,14 +101,14 @@ export class Topology implements AsyncDisposable {
       );
       if (error === null) return;
       if (child.hasExited || performance.now() > deadline) {
-        throw new Error(child.explain(`${service} is not well: ${String(error)}.`));
+        throw new Error(child.explain(`${service} is not healthy: ${String(error)}.`));
       }
       await delay(pollIntervalMs);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Clients before servers, so that none complains of the others.
+    // Stop clients before servers, so that none logs errors about the others.
     for (const name of this.started.toReversed()) await this.#children.get(name)?.kill();
     await rm(this.#folder, { recursive: true, force: true });
   }
@@ -125,11 +125,11 @@ export class Topology implements AsyncDisposable {
 
   #port(service: string, port: number | string): number {
     const found = this.#ports.get(`${service}:${port}`);
-    if (found === undefined) throw new Error(`Nothing in docker-compose.yml says that ${service} listens on ${port}.`);
+    if (found === undefined) throw new Error(`docker-compose.yml does not say that ${service} listens on ${port}.`);
     return found;
   }
 
-  /** A service listens on what it publishes, on what its health check asks, and a node on what its settings say. */
+  /** A service listens on the ports that it publishes and that its health check uses; a node also on those of its settings. */
   async #choosePorts(): Promise<void> {
     const nodes = nodesOf(this.compose);
     for (const [name, service] of Object.entries(this.compose.services)) {
@@ -145,7 +145,7 @@ export class Topology implements AsyncDisposable {
     }
   }
 
-  /** Where a path of a service's container is on this machine. */
+  /** The path on this machine of a path in a service's container. */
   #path(service: string, path: string): string {
     return join(this.#folder, service, path);
   }
@@ -161,7 +161,7 @@ export class Topology implements AsyncDisposable {
     rewritten = rewritten.replaceAll(balancer, '127.0.0.1');
     const targets = mountsOf(this.#service(service)).map(({ target }) => target);
     if (targets.length === 0) return rewritten;
-    // A path is an argument, or stands behind the `=` of one.
+    // A path is an argument, or follows the `=` of one.
     return rewritten.replace(new RegExp(`(?<=^|=)(?:${targets.join('|')})(?=/|$)`), (path) =>
       this.#path(service, path),
     );
@@ -201,7 +201,7 @@ export class Topology implements AsyncDisposable {
     }
   }
 
-  /** Also one that has ended. */
+  /** Also stops a service that has exited. */
   async startService(name: string): Promise<void> {
     await this.#mount(name);
     const service = this.#service(name);
@@ -209,7 +209,7 @@ export class Topology implements AsyncDisposable {
     this.#children.set(name, new Child({ ...(await this.#program(name, service, command)), cwd: root }));
   }
 
-  /** What a container runs: the entry point of an image that is built here, or a program that this machine has too. */
+  /** The command of a container: the entry point of an image that is built here, or a program that this machine also has. */
   async #program(
     name: string,
     service: Service,
@@ -233,13 +233,13 @@ export class Topology implements AsyncDisposable {
         return { command: [program, ...args, ...own], env };
       }
       case 'balancer':
-        // The image adds -db, which keeps it in the foreground.
+        // The image adds -db, which keeps haproxy in the foreground.
         return { command: [findProgram('haproxy') ?? 'haproxy', '-db', ...command.slice(1)], env };
       case 'prometheus':
-        // The image begins with the program.
+        // The entry point of the image is the program.
         return { command: ['prometheus', ...command, `--web.listen-address=${this.address(name, 9_090)}`], env };
       default:
-        throw new Error(`How ${name} is started as a process is not known here.`);
+        throw new Error(`topology.ts does not know how to start ${name} as a process.`);
     }
   }
 

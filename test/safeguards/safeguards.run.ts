@@ -1,4 +1,4 @@
-/** `npm run safeguards`: takes out one safeguard after the other, in a copy of the repository, and expects its test to fail. */
+/** `npm run safeguards`: removes one safeguard after the other in a copy of the repository, and expects its test to fail. */
 import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const entry of entries) {
     await cp(join(root, entry), join(copy, entry), { recursive: true, filter: isWanted });
   }
-  // Our own workspaces are those of the copy, everything else is shared.
+  // Our own workspaces are links to the copy; other packages are shared.
   for (const name of await readdir(join(root, 'node_modules'))) {
     if (name !== '@fanfare') await link(join(root, 'node_modules', name), join('node_modules', name));
   }
@@ -43,20 +43,25 @@ interface Outcome {
 }
 
 /** Runs the test of a safeguard in the copy. Processes that it starts run what was built from the copy. */
-async function runTest({ file, testFile, test }: Safeguard): Promise<Outcome> {
+async function runTest({ file, testFile, test }: Safeguard, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   if (file.startsWith('broker/src')) await run('npx', ['tsc', '--build', '--force', 'broker']);
   const report = join(copy, 'report.json');
   const pattern = test.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const args = ['vitest', 'run', testFile, '-t', pattern, '--reporter=json', `--outputFile=${report}`];
   await rm(report, { force: true });
-  await run('npx', args);
+  await run('npx', args, env);
   const { numPassedTests, numFailedTests } = JSON.parse(await readFile(report, 'utf8'));
   return { passed: numPassedTests, failed: numFailedTests };
 }
 
-function run(command: string, args: readonly string[]): Promise<void> {
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: copy, stdio: 'ignore', timeout: 120_000 });
+    const child = spawn(command, args, {
+      cwd: copy,
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+      timeout: 300_000,
+    });
     child.once('error', reject);
     child.once('close', () => resolve());
   });
@@ -71,12 +76,13 @@ describe.each(safeguards)('without "$name"', (safeguard) => {
       text.replace(safeguard.find, () => safeguard.replace),
     );
     try {
-      const { passed, failed } = await runTest(safeguard);
+      // The test fails at this deadline, which is shorter than that of a test that passes.
+      const { passed, failed } = await runTest(safeguard, { TEST_DEADLINE_MS: '30000' });
       expect({ passed, failed }).toMatchObject({ failed: expect.toSatisfy((count: number) => count > 0) });
     } finally {
       await writeFile(path, text);
     }
-    // With it, the same test passes: it fails for this reason and no other.
+    // With the safeguard, the same test passes: it fails only because the safeguard is missing.
     const { passed, failed } = await runTest(safeguard);
     expect({ failed, hasRun: passed > 0 }).toEqual({ failed: 0, hasRun: true });
   });

@@ -7,7 +7,7 @@ import { safeguards } from './safeguards.js';
 const read = (file: string): string => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8');
 
 describe.each(safeguards)('the safeguard "$name"', ({ name, about, file, find, replace, testFile, test }) => {
-  it('is in the code once, and its test exists', () => {
+  it('is in the code once and has a test', () => {
     expect(read(file).split(find).length - 1).toBe(1);
     expect(replace).not.toBe(find);
     // Both relays run one contract.

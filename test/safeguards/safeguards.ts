@@ -1,14 +1,15 @@
 /**
- * What keeps the guarantees (docs/guarantees.md), each with an edit that takes it out and a test that then fails. `npm run safeguards`
- * makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the docs comes from here.
+ * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a test that then
+ * fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the
+ * docs comes from here.
  */
 
 export interface Safeguard {
   readonly name: string;
-  /** What it is for, as the docs say it. */
+  /** Its purpose, for the docs. */
   readonly about: string;
   readonly file: string;
-  /** Text that stands in the file once, and what takes its place. */
+  /** Text that occurs once in the file; `replace` is its replacement. */
   readonly find: string;
   readonly replace: string;
   readonly testFile: string;
@@ -60,8 +61,8 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
       'if (run.epoch !== this.epoch) return this.hold(run);\n    this.head = Math.max(this.head, run.first - 1);',
-    testFile: 'broker/test/repair.test.ts',
-    test: 'reads what did not come and delivers it in its place',
+    testFile: 'protocol/test/sequencer.test.ts',
+    test: 'holds runs behind a hole, in order, until the hole is filled',
   },
   {
     name: 'repair, node',
@@ -350,8 +351,8 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);',
     replace:
       'if (run.epoch !== this.epoch) return this.hold(run);\n    this.head = Math.max(this.head, run.first - 1);',
-    testFile: 'client/test/recovery.test.ts',
-    test: 'fills a hole, and holds back later publications until then',
+    testFile: 'protocol/test/sequencer.test.ts',
+    test: 'holds runs behind a hole, in order, until the hole is filled',
   },
   {
     name: 'repair, client',
@@ -432,7 +433,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
     testFile: 'client/src/pacer.test.ts',
-    test: 'shares the rate between',
+    test: 'shares the rate without closing a client',
   },
   {
     name: 'order of commands, client',
@@ -735,8 +736,8 @@ export const safeguards: readonly Safeguard[] = [
     name: 'not waiting for dead nodes',
     about: 'a node that died before the data ends does not end every history',
     file: 'broker/lua/recover.lua',
-    find: 'local deadBefore = (clock or told - tolerated) - slack',
-    replace: 'local deadBefore = 0',
+    find: 'local deadBefore = (clock or',
+    replace: 'local deadBefore = 0 * (clock or',
     testFile: 'broker/test/lost-state.test.ts',
     test: 'is not waited for if Redis restarts with data that ends after its death',
   },

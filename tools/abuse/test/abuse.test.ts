@@ -1,4 +1,4 @@
-/** Each attack for a moment against real nodes: it gets nothing, the answers are the documented ones, and control clients lose nothing. */
+/** Runs each attack briefly against real nodes: it gains nothing, gets the documented answers, and control clients lose nothing. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import type { Attack } from '../src/attack.js';
@@ -8,7 +8,7 @@ import { documentedRow } from '../src/report.js';
 
 const timeoutMs = 180_000;
 
-/** On several nodes: those that need them, and those on limits that hold for all nodes together. */
+/** Attacks that need several nodes, and attacks on limits that apply to all nodes together. */
 const ofSeveral = ['subject-flood', 'publish-flood', 'revocation-flood'];
 
 const ofOne = attacks.filter(({ leastNodes }) => leastNodes === 1);
@@ -23,14 +23,14 @@ async function expectNoFault(attack: Attack, nodes: number): Promise<void> {
 
 it.concurrent.each(named(ofOne))('%s', (_, attack) => expectNoFault(attack, 1), timeoutMs);
 
-// One after the other: each has three nodes and a Redis to itself.
+// One after the other: each has its own three nodes and Redis.
 it.each(named(onThree))('%s, on three nodes', (_, attack) => expectNoFault(attack, 3), timeoutMs);
 
 function named(some: readonly Attack[]): (readonly [name: string, attack: Attack])[] {
   return some.map((attack) => [attack.name, attack] as const);
 }
 
-it('stands in docs/security.md, with the answer', () => {
+it('every attack is in docs/security.md with its answer', () => {
   const page = readFileSync(new URL('../../../docs/security.md', import.meta.url), 'utf8');
   const [section = ''] = (page.split('## Attack tests\n')[1] ?? '').split('\n## ');
   const rows = [...section.matchAll(/^\| (.+?) \| (.+?) \| /gm)].map(([, attack, answer]) => [attack, answer]).slice(1);

@@ -1,4 +1,4 @@
-/** The command line of abuse, where a mistake gets one sentence, and its reports. */
+/** The command line of abuse, whose error for a mistake is one sentence, and its reports. */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ function run(...args: readonly string[]) {
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
 }
 
-it('makes all attacks by default, or those that are named, in the order given', () => {
+it('abuse runs all attacks by default, or the given attacks in the given order', () => {
   const defaults = { attacks, nodes: [1, 3], options: { seconds: 3, rounds: 3 }, isForDocs: false };
   expect(parseAbuseCommandLine([])).toMatchObject({ name: 'abuse', ...defaults });
   expect(parseAbuseCommandLine(['--attack', 'no-pong,ping-flood'])).toMatchObject({
@@ -26,11 +26,11 @@ it('makes all attacks by default, or those that are named, in the order given', 
   });
 });
 
-it('makes them on as many nodes as it is told, each number once', () => {
+it('abuse runs once for each distinct number of nodes', () => {
   expect(parseAbuseCommandLine(['--nodes', '2,1,2'])).toMatchObject({ nodes: [2, 1] });
 });
 
-it('has another name for each attack', () => {
+it('each attack has its own name', () => {
   expect(new Set(attacks.map(({ name }) => name)).size).toBe(attacks.length);
 });
 
@@ -40,11 +40,11 @@ it.each([
   [['--rounds', '1.5'], '--rounds must be a whole number from 1 to 100, not "1.5".'],
   [['--nodes', '1,ten'], '--nodes must be a whole number from 1 to 9, not "ten".'],
   [['--fault', 'x'], 'Unknown option --fault.'],
-])('refuses %j', (args, sentence) => {
+])('abuse refuses %j', (args, sentence) => {
   expect(() => parseAbuseCommandLine(args)).toThrow(new UsageError(sentence));
 });
 
-it('ends with code 2 and one sentence', () => {
+it('abuse exits with code 2 and one sentence if an option is invalid', () => {
   const { status, stderr, stdout } = run('--rounds', '0');
   expect({ status, stderr, stdout }).toEqual({
     status: 2,
@@ -53,7 +53,7 @@ it('ends with code 2 and one sentence', () => {
   });
 });
 
-it('explains itself', () => {
+it('abuse prints its help and its attacks', () => {
   const [help, list] = [run('--help'), run('--list')];
   expect([help.status, list.status]).toEqual([0, 0]);
   expect(help.stdout).toContain('--attack <names>');
@@ -65,7 +65,7 @@ it('explains itself', () => {
 
 const latency = (p50Ms: number, p99Ms: number) => ({ p50Ms, p99Ms, count: 1 });
 
-/** Of control clients that had 1 ms and 4 ms before an attack. */
+/** A round of control clients that had 1 ms and 4 ms before the attack. */
 function roundOf(during: Latency): Round {
   return { before: latency(1, 4), during, after: latency(1, 4), lagMaxMs: 0, lagP99Ms: 0 };
 }
@@ -75,11 +75,14 @@ it.each([
   [latency(2.1, 6), true, 'p50 of control clients 1.00 ms before, 2.10 ms during'],
   [latency(1, 6.1), true, 'p99 of control clients 4.00 ms before, 6.10 ms during'],
   [latency(1, 6.1), false, null],
-])('of latencies that become %j, where the 99th percentile is judged: %s', (during, isTailJudged, slowdown) => {
-  expect(slowdownOf([roundOf(during)], isTailJudged)).toBe(slowdown);
-});
+])(
+  'control clients whose latencies become %j (99th percentile checked: %s) are slower only beyond the limit',
+  (during, isTailJudged, slowdown) => {
+    expect(slowdownOf([roundOf(during)], isTailJudged)).toBe(slowdown);
+  },
+);
 
-it('tells of the 99th percentile with an attack, as a multiple of that without', () => {
+it('the report has the 99th percentile during an attack as a multiple of that before it', () => {
   const [attack] = attacks as [Attack];
   const result: AttackRunResult = {
     ...{
@@ -114,13 +117,13 @@ it.each([
   ['0', [0]],
   ['0-2,5,8-9', [0, 1, 2, 5, 8, 9]],
   ['', []],
-])('reads the CPUs %j', (list, cpus) => {
+])('the CPU list %j is read correctly', (list, cpus) => {
   expect(readCpuList(list)).toEqual(cpus);
 });
 
 const hasTaskset = spawnSync('taskset', ['-p', String(process.pid)]).status === 0;
 
-it.skipIf(!hasTaskset || availableParallelism() < 2)('keeps the last CPU for the attackers', () => {
+it.skipIf(!hasTaskset || availableParallelism() < 2)('the last CPU is reserved for the attackers', () => {
   const cpusModule = JSON.stringify(new URL('../../kit/dist/cpus.js', import.meta.url));
   const script = `
     import { readFileSync } from 'node:fs';

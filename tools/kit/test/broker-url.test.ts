@@ -1,4 +1,4 @@
-/** Why a broker at a URL cannot be reached is told in one sentence. */
+/** One sentence explains why a broker at a URL cannot be reached. */
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 import { createServer } from 'node:tls';
@@ -13,7 +13,7 @@ async function refusal(url: string): Promise<string> {
   );
 }
 
-/** It has no certificate, but knows what is no TLS. */
+/** It has no certificate, but it can reject connections without TLS. */
 async function startTls() {
   const server: Server = createServer();
   server.listen(0, '127.0.0.1');
@@ -21,7 +21,7 @@ async function startTls() {
   return { port: (server.address() as AddressInfo).port, [Symbol.asyncDispose]: async () => void server.close() };
 }
 
-it('names the URL and the cause', async () => {
+it('the error for an unreachable broker has the URL and the cause', async () => {
   await using node = await startNode();
   await using tls = await startTls();
   const free = await findFreePort();

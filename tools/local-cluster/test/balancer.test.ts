@@ -1,4 +1,4 @@
-/** The address in front of the nodes: which node gets a connection, and how a close on one side reaches the other. */
+/** The balancer in front of the nodes: which node gets a connection, and how it forwards a close. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
@@ -60,12 +60,12 @@ async function greetings(balancer: Balancer, count: number): Promise<string> {
   return heard;
 }
 
-it('takes the nodes in turn', async () => {
+it('the balancer uses the nodes in turn', async () => {
   await using balancer = await threeNodes();
   expect(await greetings(balancer, 6)).toBe('abcabc');
 });
 
-it('takes the first, and the others in turn when it is down', async () => {
+it('the balancer uses the first node, and the others in turn if the first is down', async () => {
   await using balancer = await threeNodes('first');
   expect(await greetings(balancer, 3)).toBe('aaa');
   balancer.markDown(0);
@@ -74,13 +74,13 @@ it('takes the first, and the others in turn when it is down', async () => {
   expect(await greeting(balancer)).toBe('a');
 });
 
-it('skips a node that refuses', async () => {
+it('the balancer skips a node that refuses connections', async () => {
   await using balancer = await threeNodes();
   greeters[1]?.server.close();
   expect(await greetings(balancer, 3)).toBe('acc');
 });
 
-it('resets the connection if no node accepts it', async () => {
+it('the balancer resets a connection that no node accepts', async () => {
   await using balancer = await threeNodes();
   for (const index of [0, 1, 2]) balancer.markDown(index);
   const client = connect({ host: '127.0.0.1', port: Number(new URL(balancer.url).port) });
@@ -88,7 +88,7 @@ it('resets the connection if no node accepts it', async () => {
   expect(error.code).toBe('ECONNRESET');
 });
 
-it('hands on the end and the reset of a node', async () => {
+it('the balancer forwards the end and the reset of a node', async () => {
   await using balancer = await threeNodes('first');
   const [ended, broken] = [await dial(balancer), await dial(balancer)];
   await Promise.all([once(ended, 'data'), once(broken, 'data')]);
@@ -102,14 +102,14 @@ it('hands on the end and the reset of a node', async () => {
   expect(error.code).toBe('ECONNRESET');
 });
 
-it('reads nothing from the nodes while it is stalled, and all of it afterwards', async () => {
+it('the balancer reads nothing from the nodes while it is stalled, and everything afterwards', async () => {
   await using balancer = await threeNodes('first');
   const client = await dial(balancer);
   await once(client, 'data');
   balancer.stall();
   const node = greeters[0]?.sockets[0];
   let written = 0;
-  // Until the node has to wait: nobody reads.
+  // Until the node must wait because nobody reads.
   while (node?.write(Buffer.alloc(1_048_576)) === true || written < 64) written++;
   let read = 0;
   client.on('data', (bytes: Buffer) => {

@@ -1,4 +1,4 @@
-/** Network faults on purpose, and what the peers on both sides see of them. */
+/** Injected network faults, and their effects on the peers on both sides. */
 import { createHash, randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -66,7 +66,7 @@ describe('FaultProxy', () => {
     expect(hash.digest('hex')).toBe(createHash('sha256').update(sent).digest('hex'));
   });
 
-  it('takes many connections without a warning', async () => {
+  it('accepts many connections without a warning', async () => {
     const warnings: Error[] = [];
     const warn = (warning: Error) => warnings.push(warning);
     process.on('warning', warn);
@@ -108,7 +108,7 @@ describe('FaultProxy', () => {
         const { sender, receiver } = await target.meetAs(direction, proxy);
         proxy.blackhole();
         leave(sender.socket);
-        // Also not when the other side speaks to one that is gone.
+        // Not even when the other side sends to a peer that is gone.
         receiver.socket.write('still there?');
         await quiet();
         expect([receiver.seen, receiver.socket.closed]).toEqual(['', false]);
@@ -118,7 +118,7 @@ describe('FaultProxy', () => {
       }
     });
 
-    it('gives new connections silence, and the target no sign of them', async () => {
+    it('does not answer new connections, and does not forward them to the target', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       proxy.blackhole();
@@ -140,7 +140,7 @@ describe('FaultProxy', () => {
     it.each([
       ['toTarget', 'toClient'],
       ['toClient', 'toTarget'],
-    ] as const)('holds what goes %s, not what goes %s', async (blocked, open) => {
+    ] as const)('holds traffic %s, but not traffic %s', async (blocked, open) => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const { sender, receiver } = await target.meetAs(open, proxy);
@@ -189,7 +189,7 @@ describe('FaultProxy', () => {
   });
 
   describe('reset', () => {
-    it('resets both sides, and takes new connections', async () => {
+    it('resets both sides, and accepts new connections', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const peers = [...(await target.meet(proxy)), ...(await target.meet(proxy))];
@@ -202,7 +202,7 @@ describe('FaultProxy', () => {
       await server.sees('again');
     });
 
-    it('ends a connection whose close is just being passed on', async () => {
+    it('closes a connection whose close is being forwarded', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const [client, server] = await target.meet(proxy);
@@ -238,14 +238,14 @@ describe('FaultProxy', () => {
       await server.sees('again');
     });
 
-    it('may be called in a row with heal', async () => {
+    it('can be called several times with heal in between', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       await Promise.all([proxy.refuse(), proxy.refuse(), proxy.heal(), proxy.heal(), proxy.refuse(), proxy.heal()]);
       await target.meet(proxy);
     });
 
-    it('cannot heal while another process has the port, and can afterwards', async () => {
+    it('can heal only when no other process has the port', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       await proxy.refuse();
@@ -278,7 +278,7 @@ describe('FaultProxy', () => {
       await client.sees(`${sent}|ECONNRESET`);
     });
 
-    it('lets go of what is on its way when it is turned off', async () => {
+    it('delivers delayed bytes when the delay is turned off', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const [client, server] = await target.meet(proxy);
@@ -290,7 +290,7 @@ describe('FaultProxy', () => {
       await server.sees('late');
     });
 
-    it('holds what is on its way when the network fails', async () => {
+    it('holds delayed bytes when the network fails', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const [client, server] = await target.meet(proxy);
@@ -305,7 +305,7 @@ describe('FaultProxy', () => {
       await server.sees('late');
     });
 
-    it('lets a sender wait once a lot is on its way', async () => {
+    it('makes a sender wait if too many bytes are delayed', async () => {
       await using target = await Target.listen();
       await using proxy = await FaultProxy.start({ targetPort: target.port });
       const [client, server] = await target.meet(proxy);
@@ -349,7 +349,7 @@ describe('FaultProxy', () => {
     });
   });
 
-  it('says that a port is taken', async () => {
+  it('fails if its port is taken', async () => {
     await using target = await Target.listen();
     await expect(FaultProxy.start({ targetPort: 1, port: target.port })).rejects.toThrow('EADDRINUSE');
   });
@@ -378,7 +378,7 @@ class Peer {
     socket.on('error', (error: NodeJS.ErrnoException) => this.#note(`|${error.code}`));
   }
 
-  /** Waits until it has seen as much as this, and checks that it is this. */
+  /** Waits until it has received this many characters, and compares them. */
   async sees(expected: string): Promise<void> {
     while (this.seen.length < expected.length) await once(this.#wake, 'seen');
     expect(this.seen).toBe(expected);
@@ -417,7 +417,7 @@ class Target implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** How many connections it was asked for. */
+  /** The number of connections that it has accepted. */
   get accepted(): number {
     return this.#peers.length;
   }
@@ -430,7 +430,7 @@ class Target implements AsyncDisposable {
     }
   }
 
-  /** A new connection through the proxy: the client's end and ours. */
+  /** A new connection through the proxy: the end of the client and the end of the target. */
   async meet(proxy: FaultProxy): Promise<[client: Peer, server: Peer]> {
     const client = dial(proxy.port);
     this.#peers.push(client);
@@ -454,7 +454,7 @@ function dial(port: number): Peer {
   return new Peer(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
 }
 
-/** Sends bytes back and forth past the proxy, often enough that everything sent through it has arrived. */
+/** Sends bytes back and forth without the proxy, often enough that everything sent through the proxy has arrived. */
 async function quiet(roundTrips = 30): Promise<void> {
   const server = createServer((socket) => socket.pipe(socket));
   server.listen(0, '127.0.0.1');
@@ -469,15 +469,15 @@ async function quiet(roundTrips = 30): Promise<void> {
   await once(server, 'close');
 }
 
-/** For conditions without an event: runs the event loop until the condition is true. */
+/** Runs the event loop until the condition is true, for conditions without an event. */
 async function turns(isSo: () => boolean): Promise<void> {
   for (let turn = 0; !isSo(); turn++) {
-    if (turn === 100_000) throw new Error(`It did not become so: ${isSo}`);
+    if (turn === 100_000) throw new Error(`The condition did not become true: ${isSo}`);
     await nextTurn();
   }
 }
 
-/** How many sockets, and how many timers, are open in this process. */
+/** The number of open sockets and timers in this process. */
 function countResources(): number[] {
   const open = process.getActiveResourcesInfo();
   return ['TCPSocketWrap', 'Timeout'].map((kind) => open.filter((name) => name === kind).length);

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { readCommandCalls, redisCommand, startRedis } from '../src/index.js';
 
-it('asks a Redis', async () => {
+it('redisCommand returns the reply, and an error with a cause if there is none', async () => {
   await using redis = await startRedis();
   const { port } = redis;
   expect(await redisCommand(port, ['SET', 'word', 'grüße'])).toBe('OK');

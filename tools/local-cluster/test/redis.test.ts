@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { pingRedis, startRedis } from '../src/index.js';
 
 describe('startRedis', () => {
-  it('answers, dies, and comes back on its port', async () => {
+  it('responds, can be killed, and restarts on its port', async () => {
     await using redis = await startRedis();
     expect(await pingRedis('127.0.0.1', redis.port)).toEqual({ pid: redis.pid });
     expect(redis.url).toBe(`redis://127.0.0.1:${redis.port}`);
@@ -37,7 +37,7 @@ describe('startRedis', () => {
     await expect(access(folder)).rejects.toThrow('ENOENT');
   });
 
-  it('ends when asked to, even while it is paused', async () => {
+  it('stops when asked to, even while it is paused', async () => {
     await using redis = await startRedis();
     const { pid } = redis;
     await redis.pause();
@@ -45,11 +45,11 @@ describe('startRedis', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  it('says why it cannot start', async () => {
+  it('reports why it cannot start', async () => {
     await expect(startRedis({ args: ['--maxmemory', 'plenty'] })).rejects.toThrow(/ended before it answered.*plenty/s);
   });
 
-  it('does not take another Redis on its port for itself', async () => {
+  it('fails to start if another Redis has its port', async () => {
     await using redis = await startRedis();
     await expect(startRedis({ port: redis.port })).rejects.toThrow(/Address already in use/);
   });

@@ -1,4 +1,4 @@
-/** A port that was free when it was chosen, and is taken when the node binds it. */
+/** A port that was free when it was chosen, but is in use when the node binds it. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, it, vi } from 'vitest';
@@ -10,7 +10,7 @@ vi.mock(import('../src/free-port.js'), async (original) => {
   return { findFreePort: vi.fn(findFreePort) };
 });
 
-it('is no reason to give up, unless it was asked for', async () => {
+it('startNode tries another port if its port is in use, unless the caller chose the port', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;

@@ -1,4 +1,4 @@
-/** Where publishers and subscribers come to, by the order in which they connect. */
+/** The nodes of publishers and subscribers, by the order in which they connect. */
 import { expect, it } from 'vitest';
 import { publishersFor } from '../src/checker/checker.js';
 import { parseVerifyCommandLine } from '../src/command-line.js';

@@ -1,4 +1,4 @@
-/** The command line of verify. A mistake gets one sentence. */
+/** The command line of verify. The error for a mistake is one sentence. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@fanfare/kit/options';
@@ -12,7 +12,7 @@ function run(...args: readonly string[]) {
   return spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
 }
 
-it('has a default for everything but the fault', () => {
+it('verify has a default for everything except the fault', () => {
   expect(parseVerifyCommandLine(['--fault', 'none'])).toMatchObject({
     name: 'verify',
     jsonFile: null,
@@ -21,13 +21,13 @@ it('has a default for everything but the fault', () => {
   });
 });
 
-it('takes several faults, in the order given, or all', () => {
+it('verify accepts several faults, in the given order, or all', () => {
   const several = parseVerifyCommandLine(['--fault', 'kill-node,none']);
   expect(several).toMatchObject({ faults: [{ name: 'kill-node' }, { name: 'none' }] });
   expect(parseVerifyCommandLine(['--fault', 'all'])).toMatchObject({ faults });
 });
 
-it('has modest defaults for a cluster that runs already', () => {
+it('verify has smaller defaults for a running cluster', () => {
   expect(parseVerifyCommandLine(['--url', 'ws://a/ws, wss://b/ws', '--token', 'x', '--seconds', '5'])).toMatchObject({
     name: 'verifyExisting',
     jsonFile: null,
@@ -43,7 +43,7 @@ it('has modest defaults for a cluster that runs already', () => {
   });
 });
 
-it('has another name for each fault', () => {
+it('each fault has its own name', () => {
   expect(new Set(faults.map(({ name }) => name)).size).toBe(faults.length);
 });
 
@@ -87,14 +87,14 @@ it.each([
   expect(() => parseVerifyCommandLine(args)).toThrow(new UsageError(sentence));
 });
 
-it('lists the faults if it does not know one, or suggests one', () => {
+it('verify suggests a fault or lists all faults if a name is unknown', () => {
   expect(() => parseVerifyCommandLine(['--fault', 'kil-node'])).toThrow('Did you mean kill-node?');
   expect(() => parseVerifyCommandLine(['--fault', 'flood'])).toThrow(
     /^--fault does not accept "flood". Valid: none, kill-node, /,
   );
 });
 
-it('ends with code 2 and one sentence', () => {
+it('verify exits with code 2 and one sentence if an option is invalid', () => {
   const { status, stderr, stdout } = run('--fault', 'none', '--rate', '-5');
   expect({ status, stderr, stdout }).toEqual({
     status: 2,

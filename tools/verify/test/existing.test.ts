@@ -1,4 +1,4 @@
-/** The checker against a cluster that runs already: faults are made here, by hand. */
+/** The checker against a running cluster. These tests make the faults themselves. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -33,7 +33,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
   };
 }
 
-/** Carries it out, and makes the fault when the load has begun. */
+/** Runs the check, and makes the fault when the load has begun. */
 async function check(options: ExistingClusterOptions, fault: () => Promise<unknown> = async () => {}) {
   let struck: Promise<unknown> = Promise.resolve();
   const result = await checkExistingCluster(options, never, (line) => {
@@ -44,7 +44,7 @@ async function check(options: ExistingClusterOptions, fault: () => Promise<unkno
 }
 
 it(
-  'is good if nothing is lost while a node is killed and Redis is restarted by hand',
+  'the verdict is good if nothing is lost while a node is killed and Redis is restarted by hand',
   async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const options = optionsFor(cluster);
@@ -64,7 +64,7 @@ it(
 );
 
 it(
-  'is bad if the URLs are not one broker, and says what was lost',
+  'the verdict is bad and lists the losses if the URLs are not one broker',
   async () => {
     await using cluster = await startCluster({ nodes: 2, redis: false });
     const options = optionsFor(cluster, { seconds: 2 });
@@ -77,7 +77,7 @@ it(
 );
 
 it(
-  'says that the level is another one than that of the cluster',
+  'the checker reports that the cluster has a different level',
   async () => {
     await using cluster = await startCluster({ redis: false, env: { FANFARE_TOPICS: '{">":{"level":"fast"}}' } });
     const result = await check(optionsFor(cluster, { seconds: 2 }));
@@ -93,7 +93,7 @@ it(
 );
 
 it(
-  'shows an API key, and says why it is not let in without',
+  'the checker sends an API key, and reports why it is refused without one',
   async () => {
     const key = 'fk_checker_Vd2rV1cW0e5vG8hJ3kM6nP9qS2tU5wX8';
     const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -118,7 +118,7 @@ it(
 );
 
 it(
-  'notes that histories may be too short for what is published',
+  'the checker notes that histories may be too short for the rate',
   async () => {
     await using cluster = await startCluster({ redis: false });
     const { notes } = await check(optionsFor(cluster, { topics: 10, seconds: 2 }));
@@ -130,7 +130,7 @@ it(
 );
 
 it(
-  'judges what there is when it is stopped, and writes no token to its file',
+  'a stopped checker judges the results so far, and writes no token to its file',
   async () => {
     await using node = await startNode();
     const file = join(tmpdir(), `fanfare-verify-${process.pid}.json`);

@@ -1,5 +1,5 @@
 /**
- * Faults that the checker makes, in a short form; `npm run verify` makes them under load. test/faults.test.ts makes the others, since it
+ * Short versions of faults that the checker makes; `npm run verify` makes them under load. test/faults.test.ts makes the others, because it
  * belongs to the tests of the product.
  */
 import { describe, expect, it } from 'vitest';
@@ -43,6 +43,6 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
 
   it.each(named(others.filter((fault) => !movesClock(fault))))('with fault %s', check, 300_000);
 
-  // A clock that can be moved has to be compiled.
+  // The library that moves the clock must be compiled first.
   it.skipIf(!hasCompiler()).each(named(others.filter(movesClock)))('with fault %s', check, 300_000);
 });

@@ -1,4 +1,4 @@
-/** Ranges behave as the set of their numbers does. */
+/** Ranges behave like the set of their numbers. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { RangeSet } from '../src/checker/range-set.js';
@@ -9,7 +9,7 @@ const step = fc.oneof(
   fc.record({ what: fc.constant('remove' as const), from: number, length: fc.constant(1) }),
 );
 
-it('is a set of numbers', () => {
+it('a range set behaves like a set of numbers', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const ranges = new RangeSet();
@@ -34,7 +34,7 @@ it('is a set of numbers', () => {
   );
 });
 
-it('takes nothing that needs one range too many', () => {
+it('a range set refuses a number that needs more ranges than allowed', () => {
   const ranges = new RangeSet(2);
   expect([ranges.add(1, 3), ranges.add(9, 9), ranges.add(5, 6), ranges.add(4, 4), ranges.add(5, 8)]).toEqual([
     true,

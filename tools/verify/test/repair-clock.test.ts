@@ -1,11 +1,11 @@
-/** When all is well again: told by what was seen, look by look. */
+/** The time at which the cluster has recovered, calculated from periodic samples. */
 import { expect, it } from 'vitest';
 import { graceMs, RepairClock, type StreamState } from '../src/checker/repair-clock.js';
 
-/** Looks are 20 ms apart: the youngest one that is old enough to be compared with. */
-const oldestLookMs = Math.ceil(graceMs / 20) * 20;
+/** The age of the latest sample that is old enough for a comparison. Samples are 20 ms apart. */
+const comparedAgeMs = Math.ceil(graceMs / 20) * 20;
 
-/** One stream in which ten are published each 100 ms. */
+/** One stream with ten publications each 100 ms. */
 function stream(nowMs: number, answered: (published: number) => number): StreamState {
   const published = nowMs / 10;
   return { id: 0, published, lastAcknowledged: answered(published), settledUpTo: answered(published) };
@@ -20,7 +20,7 @@ function watch(endMs: number, answered: (nowMs: number) => number, reached: (now
   return clock;
 }
 
-it('is at once where nothing was disturbed', () => {
+it('recovery takes no time if nothing was disturbed', () => {
   expect(
     watch(
       1_000,
@@ -30,23 +30,23 @@ it('is at once where nothing was disturbed', () => {
   ).toEqual({ caughtUpMs: 0, servedMs: 0 });
 });
 
-it('is when the slowest subscriber has what was acknowledged', () => {
-  // It stands still until 3 s, and then has everything.
+it('recovery ends when the slowest subscriber has everything that was acknowledged', () => {
+  // The subscriber receives nothing until 3 s, and then has everything.
   const { times } = watch(
     1_000,
     (now) => now / 10,
     (now) => (now < 3_000 ? 90 : now / 10),
   );
-  expect(times).toEqual({ caughtUpMs: 2_000 - oldestLookMs, servedMs: 2_000 - oldestLookMs });
+  expect(times).toEqual({ caughtUpMs: 2_000 - comparedAgeMs, servedMs: 2_000 - comparedAgeMs });
 });
 
-it('is later for publishers whose answers come later', () => {
+it('recovery ends later for publishers whose replies are late', () => {
   const answered = (now: number): number => (now < 3_000 ? 90 : now / 10);
   const { times } = watch(1_000, answered, answered);
-  expect(times).toEqual({ caughtUpMs: 0, servedMs: 2_000 - oldestLookMs });
+  expect(times).toEqual({ caughtUpMs: 0, servedMs: 2_000 - comparedAgeMs });
 });
 
-it('is never where a subscriber stays behind', () => {
+it('recovery never ends if a subscriber stays behind', () => {
   expect(
     watch(
       1_000,
@@ -56,8 +56,8 @@ it('is never where a subscriber stays behind', () => {
   ).toEqual({ caughtUpMs: null, servedMs: null });
 });
 
-it('is not a good moment between two bad ones', () => {
+it('recovery does not end at a good moment between two bad ones', () => {
   const reached = (now: number): number => ((now > 1_400 && now < 2_000) || now >= 3_000 ? now / 10 : 90);
   const { times } = watch(1_000, (now) => now / 10, reached);
-  expect(times.caughtUpMs).toBe(2_000 - oldestLookMs);
+  expect(times.caughtUpMs).toBe(2_000 - comparedAgeMs);
 });

@@ -1,11 +1,11 @@
-/** What `npm run rollout` does, in a tenth of the time; and that it says so where it goes wrong. */
+/** `npm run rollout` in a tenth of the time, and its errors if a rollout goes wrong. */
 
 import { UsageError } from '@fanfare/kit/options';
 import { hasKubectl, type Manifest, renderOverlay } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
 import { Deployment } from '../src/rollout/deployment.js';
 import { type Probe, readDeployment } from '../src/rollout/deployment-spec.js';
-import { mostWithin, type RolloutOptions, runRollout, spreadComplaints } from '../src/rollout/rollout.js';
+import { mostWithin, type RolloutOptions, runRollout, spreadProblems } from '../src/rollout/rollout.js';
 import { parseRolloutCommandLine } from '../src/rollout/rollout-command-line.js';
 import { reportRollout } from '../src/rollout/rollout-report.js';
 
@@ -17,22 +17,22 @@ const options: RolloutOptions = {
   topicsPerSubscriber: 1,
   bytes: 100,
   timeScale: 0.1,
-  // Of 60 that there are: two thirds.
+  // Two thirds of the 60 clients.
   maxConnections: 40,
 };
 
 const timeoutMs = 180_000;
 
-// Side by side: they mostly wait.
+// In parallel: they mostly wait.
 describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay production', () => {
   it(
-    'is replaced, grows and shrinks under load: nothing is lost, twice or out of order, and no pod has too many connections',
+    'is replaced, grows and shrinks under load: nothing is lost, repeated or out of order, and no pod has too many connections',
     async () => {
       const manifests = await renderOverlay('production');
       const { replicas } = readDeployment(manifests);
       const result = await runRollout(manifests, options, () => {});
-      // In a tenth of the time, three seconds are less than a machine may stand still for: the spread is judged below, and in long runs.
-      expect(result.reasons.filter((reason) => !reason.includes('came anew within'))).toEqual([]);
+      // At this time scale, a machine may hang for longer than the window of the spread, which is tested below and in long runs.
+      expect(result.reasons.filter((reason) => !reason.includes('reconnected within'))).toEqual([]);
       expect(result.findings).toMatchObject({
         lost: 0,
         lostButReported: 0,
@@ -44,11 +44,11 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
       expect(result.mostConnections).toBeLessThanOrEqual(40);
       const sentences = result.timeline.map(({ sentence }) => sentence);
       const ended = sentences.filter((sentence) => sentence.endsWith('with code 0'));
-      // All of the first generation, and the two that were added.
+      // All pods of the first generation, and the two that were added.
       expect(ended.length).toBe(replicas + 2);
       expect(sentences).toContain('each pod has its share');
       const first = (pattern: RegExp): number => sentences.findIndex((sentence) => pattern.test(sentence));
-      // New before old.
+      // New pods start before old pods stop.
       expect(first(/^fanfare-2-\d+ is ready/)).toBeLessThan(first(/^fanfare-1-\d+ is to end/));
       expect(reportRollout('production', result, options)).toMatch(/\| lost +\| 0 /);
     },
@@ -56,7 +56,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
   );
 
   it(
-    'is found bad where the grace is shorter than the drain',
+    'gets a bad verdict if the grace period is shorter than the drain',
     async () => {
       const manifests = await renderOverlay('production');
       const result = await runRollout(withPodSpec(manifests, { terminationGracePeriodSeconds: 8 }), options, () => {});
@@ -66,7 +66,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
   );
 
   it(
-    'is found bad where new pods stay empty',
+    'gets a bad verdict if new pods stay empty',
     async () => {
       const manifests = (await renderOverlay('production')).map((manifest) =>
         manifest.kind === 'ConfigMap'
@@ -99,7 +99,7 @@ describe('the end of a pod', () => {
       ['pod-1-1 crashed while it was to end: a signal that was not ours ended it'],
     ],
     ['does not end', '0', ['pod-1-1 had to be killed when its grace was over']],
-  ])('is judged where it %s', async (_, onSigterm, expected) => {
+  ])('is judged if it %s', async (_, onSigterm, expected) => {
     const problems: string[] = [];
     const probe: Probe = { path: '/', periodSeconds: 0.01, timeoutSeconds: 1, failureThreshold: 1_000 };
     await using deployment = new Deployment({
@@ -127,15 +127,15 @@ describe('the end of a pod', () => {
 });
 
 describe('the spread of reconnects', () => {
-  it('counts those that come within some time, wherever that begins', () => {
+  it('is the largest number of reconnects in any window of the given length', () => {
     expect(mostWithin([], 10)).toBe(0);
     expect(mostWithin([0, 11, 22], 10)).toBe(1);
     expect(mostWithin([0, 5, 11, 12, 15, 40, 41], 10)).toBe(4);
   });
 
-  it('is bad where more than a third of all clients come at once', () => {
-    expect(spreadComplaints(20, 60)).toEqual([]);
-    expect(spreadComplaints(21, 60)).toEqual(['21 of 60 clients came anew within 3 s: a deploy must spread them']);
+  it('is bad if more than a third of all clients reconnect at once', () => {
+    expect(spreadProblems(20, 60)).toEqual([]);
+    expect(spreadProblems(21, 60)).toEqual(['21 of 60 clients reconnected within 3 s: a deploy must spread them']);
   });
 });
 
@@ -157,7 +157,7 @@ describe('the command line of the rollout', () => {
     expect(() => parseRolloutCommandLine(args)).toThrow(new UsageError(sentence));
   });
 
-  it.skipIf(!hasKubectl())('names the overlays that there are', async () => {
+  it.skipIf(!hasKubectl())('lists the existing overlays', async () => {
     await expect(renderOverlay('nowhere')).rejects.toThrow(
       /^There is no overlay "nowhere" in k8s\/overlays, only .*production/,
     );

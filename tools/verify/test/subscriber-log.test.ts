@@ -1,4 +1,4 @@
-/** The checker itself: made-up deliveries, right ones and every kind of wrong. */
+/** The checker itself, with made-up deliveries: correct ones and every kind of error. */
 import { describe, expect, it } from 'vitest';
 import { type FindingCount, findingCounts } from '../src/checker/findings.js';
 import { numbered, readNumbered } from '../src/checker/numbered.js';
@@ -6,7 +6,7 @@ import { PublishLedger } from '../src/checker/publish-ledger.js';
 import { SubscriberLog } from '../src/checker/subscriber-log.js';
 import { TopicOrder } from '../src/checker/topic-order.js';
 
-/** One topic with its streams, and as many logs as are asked for. */
+/** One topic with its streams and logs. */
 class World {
   readonly order = new TopicOrder(64);
   readonly ledgers: readonly PublishLedger[];
@@ -28,7 +28,7 @@ class World {
     return log;
   }
 
-  /** Publishes so many on a stream; those that `fate` does not name are acknowledged. */
+  /** Publishes `count` publications on a stream; those that are not in `fate` are acknowledged. */
   publish(count: number, fate: Readonly<Record<number, 'refused' | 'doubted' | 'pending'>> = {}, stream = 0): void {
     const ledger = this.#ledger(stream);
     for (let index = 0; index < count; index++) {
@@ -39,12 +39,12 @@ class World {
     }
   }
 
-  /** What is found, without counts of 0 and without `delivered`. */
+  /** The findings, without counts of 0 and without `delivered`. */
   judge(log: SubscriberLog): Partial<Record<FindingCount, number>> {
     const findings = log.judge((stream) => this.#ledger(stream).entries());
     const names = (Object.keys(findingCounts) as FindingCount[]).filter((name) => name !== 'delivered');
     for (const name of names) {
-      // Each finding has an example in words.
+      // Each finding has an example as text.
       if (findings[name] > 0 && !/^reported|withoutPosition/.test(name))
         expect(findings.examples[name]).not.toEqual(undefined);
     }
@@ -63,8 +63,8 @@ function deliver(log: SubscriberLog, ...numbers: readonly number[]): void {
   for (const n of numbers) log.deliver(numbered(0, n, 0, ''), { epoch: 'a', offset: n });
 }
 
-describe('a log finds nothing where', () => {
-  it('everything comes once, in order', () => {
+describe('a log finds nothing if', () => {
+  it('everything arrives once and in order', () => {
     const world = new World();
     const log = world.log();
     world.publish(5);
@@ -73,7 +73,7 @@ describe('a log finds nothing where', () => {
     expect(log.findings.delivered).toBe(5);
   });
 
-  it('what was refused is missing, and what is in doubt is missing or there', () => {
+  it('refused publications are missing, and doubted ones are missing or delivered', () => {
     const world = new World();
     const log = world.log();
     world.publish(6, { 2: 'refused', 3: 'doubted', 4: 'doubted', 6: 'pending' });
@@ -81,7 +81,7 @@ describe('a log finds nothing where', () => {
     expect(world.judge(log)).toEqual({});
   });
 
-  it('what was published before it was confirmed does not come, or comes in part', () => {
+  it('none or some of the publications from before the confirmation are delivered', () => {
     const world = new World();
     world.publish(9);
     const [late, early] = [world.log(), world.log()];
@@ -91,7 +91,7 @@ describe('a log finds nothing where', () => {
     expect([world.judge(late), world.judge(early)]).toEqual([{}, {}]);
   });
 
-  it('streams are interleaved alike for all', () => {
+  it('streams are interleaved in the same way for all subscribers', () => {
     const world = new World(2);
     const logs = [world.log(), world.log()];
     world.publish(2, {}, 0);
@@ -121,7 +121,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ lost: 2, silentGaps: 1 });
   });
 
-  it('the loss of the last ones, which nothing follows', () => {
+  it('the loss of the last publications, which nothing follows', () => {
     const world = new World();
     const log = world.log();
     world.publish(5);
@@ -136,7 +136,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ lost: 5 });
   });
 
-  it('the loss of the first ones after the confirmation', () => {
+  it('the loss of the first publications after the confirmation', () => {
     const world = new World();
     world.publish(3);
     const log = world.log();
@@ -145,7 +145,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ lost: 2 });
   });
 
-  it('positions that are missing right behind the confirmation', () => {
+  it('positions that are missing right after the confirmation', () => {
     const world = new World();
     const log = world.log();
     log.confirm({ epoch: 'a', offset: 7 });
@@ -154,7 +154,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ silentGaps: 1 });
   });
 
-  it('a loss behind one that came although it was published before the confirmation', () => {
+  it('a loss after a delivery that was published before the confirmation', () => {
     const world = new World();
     world.publish(3);
     const log = world.log();
@@ -171,7 +171,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ lost: 1 });
   });
 
-  it('a position that is left out though no number is', () => {
+  it('a skipped position without a skipped number', () => {
     const world = new World();
     const log = world.log();
     world.publish(2);
@@ -188,7 +188,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ duplicates: 2 });
   });
 
-  it('a duplicate at a position of its own', () => {
+  it('a duplicate at another position', () => {
     const world = new World();
     const log = world.log();
     world.publish(2);
@@ -196,7 +196,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ duplicates: 1 });
   });
 
-  it('two that were swapped, also where the positions are in order', () => {
+  it('two swapped publications, even if the positions are in order', () => {
     const world = new World();
     const log = world.log();
     world.publish(4);
@@ -204,7 +204,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ outOfOrder: 1 });
   });
 
-  it('two that were swapped with their positions', () => {
+  it('two publications that were swapped with their positions', () => {
     const world = new World();
     const log = world.log();
     world.publish(4);
@@ -212,7 +212,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ outOfOrder: 2, silentGaps: 1 });
   });
 
-  it('one that was given up and comes late all the same', () => {
+  it('a doubted publication that is delivered late', () => {
     const world = new World();
     const log = world.log();
     world.publish(4, { 2: 'doubted' });
@@ -225,7 +225,7 @@ describe('a log finds', () => {
     ['another stream', { ...numbered(0, 1, 5, 'xx'), stream: 1 }],
     ['another time', { ...numbered(0, 1, 5, 'xx'), plannedUs: 6 }],
     ['another filler', { ...numbered(0, 1, 5, 'xx'), filler: 'xy' }],
-    ['a field less', { stream: 0, n: 1, plannedUs: 5, filler: 'xx' }],
+    ['a missing field', { stream: 0, n: 1, plannedUs: 5, filler: 'xx' }],
     ['text', '1'],
     ['nothing', null],
   ])('damage: %s', (_, data) => {
@@ -244,7 +244,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ corrupt: 1 });
   });
 
-  it('a number that nobody has published', () => {
+  it('a number that was not published', () => {
     const world = new World();
     const log = world.log();
     world.publish(1);
@@ -252,7 +252,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ corrupt: 1 });
   });
 
-  it('what was refused but is delivered, also when it comes late', () => {
+  it('a refused publication that is delivered, even late', () => {
     const world = new World();
     const logs = [world.log(), world.log()];
     world.publish(3, { 2: 'refused' });
@@ -263,7 +263,7 @@ describe('a log finds', () => {
     expect(world.judge(late)).toEqual({ refusedButDelivered: 1, outOfOrder: 1 });
   });
 
-  it('that subscribers disagree about the order', () => {
+  it('a different order for different subscribers', () => {
     const world = new World(2);
     const [one, other] = [world.log(), world.log()];
     world.publish(1, {}, 0);
@@ -282,7 +282,7 @@ describe('a log finds', () => {
     expect(world.judge(log)).toEqual({ withoutPosition: 1 });
   });
 
-  it('another epoch of which nobody told', () => {
+  it('another epoch without a reset event', () => {
     const world = new World();
     const log = world.log();
     world.publish(2);
@@ -307,16 +307,16 @@ describe('a log finds', () => {
   });
 });
 
-describe('a gap or reset that is told', () => {
-  it.each(['gap', 'reset'] as const)('excuses what is missing right there (%s)', (event) => {
+describe('a reported gap or reset', () => {
+  it.each(['gap', 'reset'] as const)('excuses missing publications at its place (%s)', (event) => {
     const world = new World();
     const log = world.log();
     world.publish(5);
     deliver(log, 1, 2);
-    log.tell(event, null);
+    log.report(event, null);
     deliver(log, 5);
-    const told = event === 'gap' ? { reportedGaps: 1 } : { reportedResets: 1 };
-    expect(world.judge(log)).toEqual({ ...told, lostButReported: 2 });
+    const reported = event === 'gap' ? { reportedGaps: 1 } : { reportedResets: 1 };
+    expect(world.judge(log)).toEqual({ ...reported, lostButReported: 2 });
   });
 
   it('excuses the end, if nothing follows', () => {
@@ -324,18 +324,18 @@ describe('a gap or reset that is told', () => {
     const log = world.log();
     world.publish(3);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     expect(log.reached(0)).toBe(3);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 2 });
   });
 
-  it('excuses positions up to the one that it tells, and none behind it', () => {
+  it('excuses positions up to its own, and none after it', () => {
     const world = new World();
     const [right, wrong] = [world.log(), world.log()];
     world.publish(5);
     for (const log of [right, wrong]) {
       deliver(log, 1, 2);
-      log.tell('gap', { epoch: 'a', offset: 3 });
+      log.report('gap', { epoch: 'a', offset: 3 });
     }
     deliver(right, 4, 5);
     deliver(wrong, 5);
@@ -343,7 +343,7 @@ describe('a gap or reset that is told', () => {
     expect(world.judge(wrong)).toEqual({ reportedGaps: 1, lostButReported: 2, silentGaps: 1 });
   });
 
-  it('excuses the epoch that it tells, and no other', () => {
+  it('excuses its own epoch, and no other', () => {
     const world = new World();
     const [right, wrong] = [world.log(), world.log()];
     world.publish(2);
@@ -352,68 +352,68 @@ describe('a gap or reset that is told', () => {
       [wrong, 'c'],
     ] as const) {
       deliver(log, 1);
-      log.tell('reset', { epoch: 'b', offset: 0 });
+      log.report('reset', { epoch: 'b', offset: 0 });
       log.deliver(numbered(0, 2, 0, ''), { epoch, offset: 1 });
     }
     expect(world.judge(right)).toEqual({ reportedResets: 1 });
     expect(world.judge(wrong)).toEqual({ reportedResets: 1, silentResets: 1 });
   });
 
-  it('does not excuse what is missing elsewhere', () => {
+  it('does not excuse publications that are missing elsewhere', () => {
     const world = new World();
     const log = world.log();
     world.publish(6);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     deliver(log, 3, 4, 6);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 1, lost: 1, silentGaps: 1 });
   });
 
-  it('does not excuse what was missing before', () => {
+  it('does not excuse publications that were missing before', () => {
     const world = new World();
     const log = world.log();
     world.publish(4);
     deliver(log, 1, 3);
-    log.tell('gap', null);
+    log.report('gap', null);
     deliver(log, 4);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lost: 1, silentGaps: 1 });
   });
 
-  it('does not excuse what was published after it', () => {
+  it('does not excuse publications after it', () => {
     const world = new World();
     const log = world.log();
     world.publish(2);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     world.publish(3);
     expect(log.reached(0)).toBe(2);
     deliver(log, 5);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 1, lost: 2 });
   });
 
-  it('does not excuse the end that was published after it', () => {
+  it('does not excuse publications after it if nothing follows', () => {
     const world = new World();
     const log = world.log();
     world.publish(2);
     deliver(log, 1);
-    log.tell('reset', null);
+    log.report('reset', null);
     world.publish(3);
     expect(world.judge(log)).toEqual({ reportedResets: 1, lostButReported: 1, lost: 3 });
   });
 
-  it('does not excuse duplicates and what comes late', () => {
+  it('does not excuse duplicates and late deliveries', () => {
     const world = new World();
     const log = world.log();
     world.publish(5);
     deliver(log, 1, 2);
-    log.tell('reset', null);
+    log.report('reset', null);
     for (const [offset, n] of [2, 4, 3, 5].entries()) log.deliver(numbered(0, n, 0, ''), { epoch: 'b', offset });
     expect(world.judge(log)).toEqual({ reportedResets: 1, duplicates: 1, outOfOrder: 1 });
   });
 });
 
 describe('the order of a topic', () => {
-  it('forgets the oldest positions, and never takes them for new ones', () => {
+  it('forgets the oldest positions, and never treats them as new ones', () => {
     const order = new TopicOrder(4);
     for (let offset = 1; offset <= 6; offset++) expect(order.note({ epoch: 'a', offset }, 0, offset)).toBe('first');
     expect(order.note({ epoch: 'a', offset: 2 }, 0, 99)).toBe('forgotten');
@@ -425,7 +425,7 @@ describe('the order of a topic', () => {
 });
 
 describe('a ledger', () => {
-  it('knows what became of each number', () => {
+  it('has the outcome of each number', () => {
     const ledger = new PublishLedger();
     for (let count = 0; count < 6; count++) ledger.publish();
     ledger.acknowledge(1);

@@ -1,4 +1,4 @@
-/** Short runs against a real cluster, side by side: one that must be good, and ones that must not. */
+/** Short runs in parallel against a real cluster: one whose verdict must be good, and others whose verdicts must be bad. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
@@ -30,7 +30,7 @@ function faultNamed(name: string): Fault {
 }
 
 it.concurrent(
-  'loses nothing when a node is killed',
+  'a cluster loses nothing when a node is killed',
   async () => {
     const result = await runFault(faultNamed('kill-node'), options, () => {});
     expect(result.reasons).toEqual([]);
@@ -38,17 +38,17 @@ it.concurrent(
       isGood: true,
       findings: { lost: 0, duplicates: 0, outOfOrder: 0, reportedGaps: 0 },
     });
-    // A third of the subscribers was on that node; fewer if a busy machine had some of them connect again before.
+    // A third of the subscribers was on that node; fewer if some had reconnected earlier on a busy machine.
     expect(result.reconnects).toBeGreaterThan(0);
     expect(result.published.acknowledged).toBeGreaterThan(options.rate * options.seconds * 0.9);
-    // Each topic has one subscriber, and every other one a second one.
+    // Each topic has one subscriber, and every other topic has a second one.
     expect(result.findings.delivered).toBeGreaterThan(result.published.acknowledged);
     expect(reportVerdicts([result], options)).toContain('| kill-node | good ');
   },
   timeoutMs,
 );
 
-/** Hands on what passes, except that one filler byte in what the nodes send becomes another. */
+/** Forwards all bytes, but changes one filler byte that the nodes send. */
 async function startTamperer(targetUrl: string): Promise<{ url: string } & AsyncDisposable> {
   let isDone = false;
   const server = createServer((client) => {
@@ -73,7 +73,7 @@ async function startTamperer(targetUrl: string): Promise<{ url: string } & Async
 }
 
 it.concurrent(
-  'sees one byte that is wrong on the way to one subscriber',
+  'the checker finds one changed byte on the way to one subscriber',
   async () => {
     const tamper: Fault = {
       name: 'tamper',
@@ -94,7 +94,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'is not content where the fault could not be made',
+  'the verdict is bad if the fault could not be made',
   async () => {
     const broken: Fault = {
       name: 'broken',
