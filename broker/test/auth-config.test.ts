@@ -248,7 +248,7 @@ describe('FANFARE_AUTH', () => {
     expect(wrong(document)).toEqual([sentence]);
   });
 
-  it('stops the start with the reason that a file cannot be used', () => {
+  it('stops the start with the reason why a file cannot be used', () => {
     const secretFile = fileOf(Buffer.alloc(40, 0xff));
     const names = `${key} names a secretFile that`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile }))).toEqual([

@@ -11,7 +11,7 @@ export interface OpenedStore {
 }
 
 export function authStoreContract(name: string, open: () => Promise<OpenedStore>): void {
-  describe(`${name}`, () => {
+  describe(name, () => {
     it('emits a revocation', async () => {
       const { store, revoked } = await open();
       const revocation: Revocation = { kind: 'subject', value: 'ada', atMs: Date.now(), untilMs: Date.now() + 60_000 };

@@ -598,7 +598,7 @@ describe('a limit', () => {
 });
 
 describe('attempts to bypass limits', () => {
-  it('fail if a client puts an address of its own before that of the proxy', async () => {
+  it('with an invented address before that of the proxy fail', async () => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { port } = small.node().broker;
@@ -672,7 +672,7 @@ describe('attempts to bypass limits', () => {
     expect(published).toBeLessThan(25);
   });
 
-  it('fail for commands that wait until the token is checked: they count too', async () => {
+  it('with commands that wait until the token is checked fail: these commands count too', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
     const connection = await small.connect();
     const publish = (id: number) => ({ type: 'publish', id, topic: 't', data: 1, messageId: null }) as const;
@@ -687,7 +687,7 @@ describe('attempts to bypass limits', () => {
     expect(outcomes.filter(({ type }) => type === 'published')).toHaveLength(10);
   });
 
-  it('fail for unreadable frames: they count too', async () => {
+  it('with unreadable frames fail: these frames count too', async () => {
     await using small = await startCluster({
       env: await authEnv({ FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' }),
     });

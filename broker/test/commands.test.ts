@@ -192,7 +192,7 @@ describe('JSON and MessagePack clients of one topic', () => {
     ]);
   });
 
-  it('get a marker if data cannot be converted to JSON, and all other publications', async () => {
+  it('get a marker for data that cannot be converted to JSON, and all other publications', async () => {
     await using cluster = await startCluster();
     const json = await cluster.subscriber('t', 0, 'json');
     const msgpack = await cluster.connect();

@@ -62,8 +62,8 @@ describe('compression', () => {
   });
 });
 
-describe('a compressed frame that becomes too large', () => {
-  it('ends the connection with frameTooLarge, or at once beyond twice the limit, and does not affect other clients', async () => {
+describe('a compressed frame', () => {
+  it('ends the connection with frameTooLarge if it becomes too large, or at once beyond twice the limit, and does not affect other clients', async () => {
     await using cluster = await startCluster({ env: { ...shared, FANFARE_MAX_FRAME_BYTES: '4096' } });
     const other = await cluster.connect();
     // This library compresses from 1024 bytes on.

@@ -66,8 +66,8 @@ describe('an unreadable frame', () => {
   });
 });
 
-describe('a frame that is too large', () => {
-  it('ends the connection with frameTooLarge', async () => {
+describe('a large frame', () => {
+  it('ends the connection with frameTooLarge if it exceeds the limit', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
     const client = await cluster.connect(0, 'json');
     client.sendRaw(' '.repeat(2_049));

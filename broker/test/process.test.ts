@@ -224,7 +224,7 @@ describe('a node that gets two signals', () => {
   it.each([
     ['SIGTERM', 'SIGHUP'],
     ['SIGHUP', 'SIGHUP'],
-  ] as const)('at once (%s, %s) drains once: a supervisor reaches the process twice', async (first, second) => {
+  ] as const)('at once (%s, %s) drains once, because a supervisor may send the signal too', async (first, second) => {
     await using parts = await startWithClient('300');
     const { node, client } = parts;
     process.kill(node.pid, first);

@@ -107,7 +107,7 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
-  it('gives up even if another node alternates between full and not full, which looks like success each time; it starts again ten minutes later', () => {
+  it('gives up even if another node is full from time to time, and starts again ten minutes later', () => {
     const counters = { connectionsRebalanced: 0 };
     let isOver = false;
     const rebalance = new Rebalance(
@@ -211,7 +211,7 @@ it('a node is full at 95 % of its limit, and has room again below 85 %', () => {
 });
 
 describe('nodes with FANFARE_REBALANCE_RATE', () => {
-  it('invite clients when another node joins, close no connection, and invite nobody from nodes that have their share', async () => {
+  it('invite clients to a new node until they have only their share, and close no connection', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using full = await startCluster({ redis, env });

@@ -162,7 +162,7 @@ describe('a subscriber of a topic with history', () => {
     expect(publishers.length).toBe(2);
   });
 
-  it('gets recovered: false if the history is too short, and can read the existing publications in pages', async () => {
+  it('gets "recovered: false" if the history is too short, and can read the existing publications in pages', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_TOPICS: '{"t":{"historySize":5}}' },
@@ -304,7 +304,7 @@ describe('a client that requests large amounts of history at once', () => {
   });
 });
 
-describe('a large number of clients that reconnect to one topic at the same time', () => {
+describe('clients that reconnect to one topic at the same time', () => {
   it('cost Redis one read', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_PROBE_INTERVAL_MS: '60000' } });
     const reader = await cluster.subscriber('t', 0);

@@ -459,7 +459,7 @@ describe('a Redis that Fanfare cannot use', () => {
   });
 });
 
-it('does not crash the process if a socket has a second error, as after a refused certificate', async () => {
+it('a connection to Redis does not crash the process if its socket has a second error, as after a refused certificate', async () => {
   const redis = new Redis({ port: await findFreePort(), lazyConnect: true, retryStrategy: null });
   ignoreLaterErrors(redis);
   await expect(redis.connect()).rejects.toThrow();

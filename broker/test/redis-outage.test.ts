@@ -64,9 +64,9 @@ describe('a node whose Redis is not running at startup', () => {
   });
 });
 
-describe('a node and a Redis that requires a password', () => {
+describe('a node whose Redis requires a password', () => {
   it.each(['', ':wrong@'])(
-    'log what to do if the password is wrong or missing (credentials "%s")',
+    'logs what to do if the password is wrong or missing (credentials "%s")',
     async (credentials) => {
       await using redis = await startRedis({ args: ['--requirepass', 'right'] });
       const url = redis.url.replace('redis://', `redis://${credentials}`);
@@ -83,7 +83,7 @@ describe('a node and a Redis that requires a password', () => {
     },
   );
 
-  it('work together when the password is right', async () => {
+  it('works if the password is right', async () => {
     await using redis = await startRedis({ args: ['--requirepass', 'right'] });
     const url = redis.url.replace('redis://', 'redis://:right@');
     await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
@@ -220,7 +220,7 @@ describe('a Redis that is killed under load and restarted', () => {
 });
 
 describe('a Redis that hangs', () => {
-  it('is logged if it hangs when the node starts, and used when it answers', async () => {
+  it('is logged if it already hangs when the node starts, and used when it answers', async () => {
     await using redis = await startRedis();
     await redis.pause();
     await using cluster = await startCluster({

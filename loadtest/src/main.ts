@@ -48,7 +48,7 @@ async function carryOutLoad(request: LoadRequest): Promise<void> {
   progress.end();
   if (typeof ended === 'number') progress.line(`Stopped; ${kept(results)}`);
   else if (ended instanceof Error && results.length > 0) progress.line(`A run has failed; ${kept(results)}`);
-  if (results.length > 0) await tell(results, searches, startedAt, request);
+  if (results.length > 0) await writeResults(results, searches, startedAt, request);
   if (typeof ended === 'number') process.exit(ended);
   if (ended instanceof Error) throw ended;
 }
@@ -58,7 +58,7 @@ function kept({ length }: readonly LoadResult[]): string {
   return `what came of the ${length === 1 ? 'run' : `${length} runs`} that had ended:`;
 }
 
-async function tell(
+async function writeResults(
   results: readonly LoadResult[],
   searches: readonly RateSearch[],
   startedAt: string,

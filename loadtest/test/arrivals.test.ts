@@ -9,7 +9,7 @@ function problemAfter(topics: number, sent: number, numbers: readonly number[]):
     writeStamp(bytes, 0, 0, number, 0);
     arrivals.record(bytes, 0);
   }
-  return arrivals.complain(sent);
+  return arrivals.problem(sent);
 }
 
 describe('Arrivals', () => {
@@ -29,6 +29,6 @@ describe('Arrivals', () => {
   it('counts data without a stamp as out of order', () => {
     const arrivals = new Arrivals(1);
     arrivals.record(new Uint8Array(stampBytes), 0);
-    expect(arrivals.complain(0)).toBe('0 of 0 came in order, and 1 out of order or twice');
+    expect(arrivals.problem(0)).toBe('0 of 0 came in order, and 1 out of order or twice');
   });
 });

@@ -64,7 +64,7 @@ it('a subscribe without an answer times out', async () => {
 it('a typed client without an answer times out', async () => {
   await using server = await answering(Buffer.from(''));
   const { target } = optionsFor(server.port);
-  const nothing = { onPublication: () => {}, onTold: () => {}, onFailure: () => {} };
+  const nothing = { onPublication: () => {}, onReportedLoss: () => {}, onFailure: () => {} };
   const options = { target, encoding: 'msgpack', publicationBytes: 100, timeoutMs: 200, ...nothing } as const;
   await expect(ClientConnection.open(options, ['t'])).rejects.toThrow(
     'The typed client could not connect and subscribe within 200 ms.',
@@ -279,7 +279,7 @@ it('the typed client also sends a token', async () => {
       encoding: 'msgpack',
       publicationBytes: 64,
       onPublication: (bytes) => received.push(Buffer.from(bytes).toString()),
-      onTold: () => {},
+      onReportedLoss: () => {},
       onFailure: () => {},
       timeoutMs: 5_000,
     },

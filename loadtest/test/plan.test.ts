@@ -111,7 +111,7 @@ it.each([
     ['--generators', '3'],
     'Run 1 of FILE (fan-out): --generators must be at most 2 for "2 subscribers, 128 B", so that each has a connection, not 3.',
   ],
-])('refuses %j beside %j', async (text, args, sentence) => {
+])('a plan %j with the options %j is an error', async (text, args, sentence) => {
   await writeFile(file, text);
   expect(() => parseLoad('plan', [file, ...args])).toThrow(new UsageError(sentence.replace('FILE', file)));
 });

@@ -76,7 +76,7 @@ describe.each(safeguards)('without "$name"', (safeguard) => {
       text.replace(safeguard.find, () => safeguard.replace),
     );
     try {
-      // It waits in vain: not for as long as a test that passes may need.
+      // The test fails at this deadline, which is shorter than that of a test that passes.
       const { passed, failed } = await runTest(safeguard, { TEST_DEADLINE_MS: '30000' });
       expect({ passed, failed }).toMatchObject({ failed: expect.toSatisfy((count: number) => count > 0) });
     } finally {

@@ -1,14 +1,15 @@
 /**
- * What keeps the guarantees (docs/guarantees.md), each with an edit that takes it out and a test that then fails. `npm run safeguards`
- * makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the docs comes from here.
+ * The code that keeps the guarantees (docs/guarantees.md). Each entry has an edit that removes the safeguard, and a test that then
+ * fails. `npm run safeguards` makes each edit in a copy of the repository and runs that test; it takes some minutes. The table in the
+ * docs comes from here.
  */
 
 export interface Safeguard {
   readonly name: string;
-  /** What it is for, as the docs say it. */
+  /** Its purpose, for the docs. */
   readonly about: string;
   readonly file: string;
-  /** Text that stands in the file once, and what takes its place. */
+  /** Text that occurs once in the file; `replace` is its replacement. */
   readonly find: string;
   readonly replace: string;
   readonly testFile: string;
@@ -341,7 +342,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
     testFile: 'client/test/recovery.test.ts',
-    test: 'drops what comes twice, and takes the tail of what overlaps',
+    test: 'drops repeated publications, and delivers the new part of a push that overlaps',
   },
   {
     name: 'contiguity check, client',
@@ -360,7 +361,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#repair.goOn();',
     replace: 'this.#cursor.giveUp();',
     testFile: 'client/test/recovery.test.ts',
-    test: 'fetches what was too much for the answer to a subscribe',
+    test: 'fetches missed publications page by page',
   },
   {
     name: 'asking again, client',
@@ -369,7 +370,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'else if (++this.#laggingAnswers < maxLaggingAnswers) return false;',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'asks again after an answer from before what was seen',
+    test: 'asks again if the head in the reply is behind the offsets it has seen',
   },
   {
     name: 'epoch, client',
@@ -378,7 +379,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.onReset({ epoch, offset: first - 1 });',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'tells of a new epoch once, however it learns of it',
+    test: 'reports a new epoch once, whichever message announces it',
   },
   {
     name: 'order behind a failed publish',
@@ -387,7 +388,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;",
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'keeps the order of many that failed together',
+    test: 'keeps the order of publications that failed together',
   },
   {
     name: 'order behind a refused publish, node',
@@ -414,7 +415,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'posting.outgoing = outgoing(this.#settings.codec.repeat(posting.outgoing.encoded));',
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'says so when it repeats what may have been published',
+    test: 'marks a publish as a repeat if the node may already have published it',
   },
   {
     name: 'pace, client',
@@ -432,7 +433,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
     testFile: 'client/src/pacer.test.ts',
-    test: 'shares the rate among clients of its user, and none is closed',
+    test: 'shares the rate without closing a client',
   },
   {
     name: 'order of commands, client',
@@ -441,7 +442,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (command?.type === 'subscribe' && connection.leaving.has(command.topic)) continue;",
     replace: '',
     testFile: 'client/test/subscribe.test.ts',
-    test: 'keeps the order of commands about one topic where the node refuses one of them for now',
+    test: 'keeps the order of commands for one topic if the node refuses one of them for now',
   },
   {
     name: 'history before live publications, client',
@@ -450,7 +451,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (this.#hasStarted) this.#cursor.onPublications({ items, position });',
     replace: 'this.#delivery.take(items, position);',
     testFile: 'client/test/beginning.test.ts',
-    test: 'misses nothing and gets nothing twice while others publish all the time',
+    test: 'receives each publication once while others publish all the time',
   },
   {
     name: 'gaps after the beginning, client',
@@ -459,7 +460,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;',
     replace: "if (!('since' in beginning)) return;",
     testFile: 'client/test/beginning.test.ts',
-    test: 'tells of a gap where the history is shortened while it is read',
+    test: 'gets a gap event if the history is trimmed while it is read',
   },
   {
     name: 'hidden pages, client',
@@ -648,7 +649,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (performance.now() - askedAt > sameRequestMs) process.exit(1);',
     replace: 'process.exit(1);',
     testFile: 'broker/test/process.test.ts',
-    test: 'drains once: a supervisor reaches the process twice',
+    test: 'drains once, because a supervisor may send the signal too',
   },
   {
     name: 'pings behind unread bytes',
@@ -735,8 +736,8 @@ export const safeguards: readonly Safeguard[] = [
     name: 'not waiting for dead nodes',
     about: 'a node that died before the data ends does not end every history',
     file: 'broker/lua/recover.lua',
-    find: 'local deadBefore = (clock or newestClock - tolerated) - slack',
-    replace: 'local deadBefore = 0',
+    find: 'local deadBefore = (clock or',
+    replace: 'local deadBefore = 0 * (clock or',
     testFile: 'broker/test/lost-state.test.ts',
     test: 'does not delay the recovery if Redis restarts with data that ends after its death',
   },

@@ -11,7 +11,7 @@ import { coverageOf, type Estimate, estimate } from './statistics.js';
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
   const sections = [
     `${describeMachine()}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, servers in turns, fresh processes each time. \`${command}\``,
-    `CPU is that of the servers and, where there is one, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
+    `CPU is that of the servers and, if they use it, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
     ...comparisons.map(section),
   ];
   if (idle.length > 0) sections.push(idleSection(idle));

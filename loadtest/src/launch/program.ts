@@ -31,7 +31,7 @@ export async function findProgram(name: string): Promise<string | null> {
   return null;
 }
 
-/** Why servers of this name cannot be started; null where they can. */
+/** Why servers of this name cannot be started; null if they can. */
 export async function missingProgram(name: string): Promise<string | null> {
   return (await findProgram(name)) === null ? notInstalled(name) : null;
 }

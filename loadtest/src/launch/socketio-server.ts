@@ -1,8 +1,8 @@
 /**
  * Socket.IO as its documentation recommends for many connections: WebSocket only, topics are rooms, nodes behind the Redis
- * adapter, also where there is one: that is the deployment people have. ws finds its native addon (bufferutil), and the request
- * that a connection began with is let go of ("Performance tuning", "Memory usage"). Data is a string: a Buffer would be a frame of
- * its own behind the event's.
+ * adapter. A single node has the adapter too, because people deploy it that way. ws finds its native addon (bufferutil), and the
+ * request that opened a connection is released ("Performance tuning", "Memory usage"). Data is a string: a Buffer would be a separate
+ * frame after that of the event.
  *
  * Arguments: the URL of Redis; `--sharded` for the sharded adapter; `--uws` for uWebSockets.js instead of ws.
  */

@@ -2,9 +2,9 @@
 import { readSequence } from '@fanfare/kit/stamp';
 
 export class Arrivals {
-  /** Those that came as the next of their topic. */
+  /** Publications that were the next of their topic. */
   inOrder = 0;
-  /** Those that came again, before or after their time, or are none of ours. */
+  /** Publications that are repeated, out of order, or not ours. */
   wrong = 0;
   /** The number that each topic comes to next. */
   readonly #next: number[];
@@ -27,7 +27,7 @@ export class Arrivals {
   }
 
   /** What is wrong, in a few words; null if every publication arrived once and in order. */
-  complain(sent: number): string | null {
+  problem(sent: number): string | null {
     if (this.inOrder === sent && this.wrong === 0) return null;
     return `${this.inOrder} of ${sent} came in order, and ${this.wrong} out of order or twice`;
   }

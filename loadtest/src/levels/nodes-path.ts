@@ -94,7 +94,7 @@ export class NodesPath implements PublishPath {
       arrivals.inOrder + arrivals.wrong >= this.#sent && this.#acknowledged >= expectedAnswers;
     await untilSettled(() => this.#complaint !== null || hasCome());
     if (this.#complaint !== null) return this.#complaint;
-    const complaint = arrivals.complain(this.#sent);
+    const complaint = arrivals.problem(this.#sent);
     if (complaint !== null) return complaint;
     return this.#acknowledged === expectedAnswers
       ? null

@@ -15,7 +15,7 @@ export interface Pace {
   readonly lateShare: number;
 }
 
-/** What comes meanwhile waits for so long at most. */
+/** The longest sleep, which delays events that arrive meanwhile. */
 const maxSleepMs = 0.5;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));

@@ -92,7 +92,7 @@ class Subscriber {
 
   count(sent: number): PeerCommands['count'][1] {
     const { inOrder, wrong } = this.#arrivals;
-    return { received: inOrder + wrong, complaint: this.#arrivals.complain(sent) };
+    return { received: inOrder + wrong, complaint: this.#arrivals.problem(sent) };
   }
 
   #read(chunk: Buffer): void {

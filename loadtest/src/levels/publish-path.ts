@@ -20,7 +20,7 @@ export interface Cpu {
 export interface PublishPath extends AsyncDisposable {
   /** Publishes, and resolves once all has been written. */
   publish(schedule: Schedule): Promise<Pace>;
-  /** Waits for what was published up to now. Answers what is wrong, in a few words; null where all has come, once and in order. */
+  /** Waits for all publications so far. Returns the problem in a few words; null if all arrived once and in order. */
   settle(): Promise<string | null>;
   readCpu(): Promise<Cpu>;
   /** CPU time that the publisher uses to keep its schedule, in nanoseconds; 0 if another process keeps it. */

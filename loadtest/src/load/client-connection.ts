@@ -15,7 +15,7 @@ export interface ClientConnectionOptions {
   readonly publicationBytes: number;
   readonly onPublication: (bytes: Uint8Array, stampAt: number) => void;
   /** A `gap` or `reset` event: publications are lost. */
-  readonly onTold: () => void;
+  readonly onReportedLoss: () => void;
   readonly onFailure: (error: Error) => void;
   /** It was connected, and is not any more; it goes on trying. */
   readonly onCutOff?: (error: Error) => void;
@@ -86,7 +86,7 @@ export class ClientConnection implements Member {
       const subscription = this.#client.subscribe(topic, ({ data }) => {
         this.#options.onPublication(Buffer.from(String(data), 'latin1'), 0);
       });
-      for (const event of ['gap', 'reset'] as const) subscription.on(event, () => this.#options.onTold());
+      for (const event of ['gap', 'reset'] as const) subscription.on(event, () => this.#options.onReportedLoss());
       this.#subscriptions.set(topic, subscription);
       return subscription.ready;
     });

@@ -6,11 +6,10 @@ import { z } from 'zod';
 import type { Workload } from './workload.js';
 
 /**
- * One number is enough, for a field may be added without raising it: readers pass over fields that they do not know, and a field
- * that older files lack has a default here. Whoever removes a field or changes what it means raises it, and brings older files up to
- * date in result-file.ts.
+ * One number is enough, because a field may be added without a new version: readers ignore unknown fields, and fields that older files
+ * lack have defaults here. Raise the version if you remove a field or change its meaning, and convert older files in result-file.ts.
  *
- * 2: moments have null where nobody can see, where 1 had 0.
+ * 2: moments have null for unknown values. Version 1 had 0.
  */
 export const resultVersion = 2;
 

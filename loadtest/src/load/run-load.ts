@@ -188,7 +188,8 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     lostInWarmUp,
     repeated: count('repeated'),
     foreign: count('foreign'),
-    told: sum(settled.map(({ told }) => told)) - sum(warm.map(({ told }) => told)),
+    told:
+      sum(settled.map(({ reportedLosses }) => reportedLosses)) - sum(warm.map(({ reportedLosses }) => reportedLosses)),
     failures,
     generatorCpu: busiest(start, ran),
     slipP99Us: Math.max(0, ...reports.map(({ slipP99Us }) => slipP99Us)),

@@ -75,7 +75,8 @@ export interface SettleReport {
   readonly handshake: string;
   /** How long after the disturbance each connection was back, in µs. */
   readonly back: string;
-  readonly told: number;
+  /** Gaps and resets that the typed client reported. */
+  readonly reportedLosses: number;
   /** Connections that broke, by why. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
@@ -100,7 +101,7 @@ export class Shard {
   readonly #failures = new Map<string, number>();
   /** Subscribers that stopped reading on purpose. The server is expected to disconnect them. */
   readonly #stalled = new Set<number>();
-  #told = 0;
+  #reportedLosses = 0;
   #publishedCount = 0;
 
   constructor(plan: ShardPlan) {
@@ -170,7 +171,7 @@ export class Shard {
       latency: encode(this.#reception.latency),
       handshake: encode(this.#handshake),
       back: encode(this.#back),
-      told: this.#told,
+      reportedLosses: this.#reportedLosses,
       failures: Object.fromEntries(this.#failures),
       connected: this.#connected,
       away: [...this.#own(this.#plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
@@ -250,7 +251,13 @@ export class Shard {
   #clientOptions(target: Target) {
     const { publicationBytes } = this.#plan.workload;
     const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
-    return { target, encoding, publicationBytes, timeoutMs: connectTimeoutMs, onTold: () => void this.#told++ };
+    return {
+      target,
+      encoding,
+      publicationBytes,
+      timeoutMs: connectTimeoutMs,
+      onReportedLoss: () => void this.#reportedLosses++,
+    };
   }
 
   #lost(subscriber: number, error: Error): void {

@@ -8,7 +8,7 @@ export const mostSlipP99Us = 20_000;
 /** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
 const leastTurns = 0.95;
 
-/** What failures begin with that are part of a scenario: of those told to read nothing, and of attempts to come back. */
+/** Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to reconnect. */
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 

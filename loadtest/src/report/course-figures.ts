@@ -19,7 +19,7 @@ interface Panel {
   readonly title: string;
   readonly unit: string;
   readonly isShown: (rounds: readonly LoadResult[]) => boolean;
-  /** Null where nobody can see. */
+  /** Null if the value is unknown. */
   readonly read: (moment: Moment) => number | null;
 }
 

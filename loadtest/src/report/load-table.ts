@@ -7,7 +7,7 @@ interface Column {
   readonly title: string;
   /** What the figure is and how to read it, for the docs. */
   readonly about: string;
-  /** Empty where there is no such figure. */
+  /** Empty if there is no such figure. */
   readonly cell: (result: LoadResult) => string;
 }
 

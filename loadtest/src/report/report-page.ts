@@ -147,7 +147,7 @@ function sectionMarkup({ section, figures, courses }: SectionFigures): string {
 ${about === undefined ? '' : `<p>${escapeHtml(about)}</p>`}
 ${figures.map((figure) => figureMarkup(figure, true)).join('\n')}
 ${courses.map(courseMarkup).join('\n')}
-${figures.length + courses.length === 0 ? '<p>These results fill no chart; they stand in the table above.</p>' : ''}
+${figures.length + courses.length === 0 ? '<p>No chart can show these results; see the table above.</p>' : ''}
 </section>`;
 }
 

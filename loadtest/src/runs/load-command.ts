@@ -67,8 +67,8 @@ function whatItCannot(name: string, { workload, nodes, needsClient }: Run): stri
 }
 
 /**
- * Runs in turns, so that what disturbs the machine disturbs all servers alike. Each result is in `results` as soon as its run
- * has ended: those of before are kept where a later run fails or is stopped.
+ * Servers take turns, so that other load on the machine affects all of them alike. Each result is in `results` as soon as its run
+ * has ended, so it is kept if a later run fails or is stopped.
  */
 export async function carryOutRuns(
   runs: readonly Run[],

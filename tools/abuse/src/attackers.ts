@@ -124,7 +124,7 @@ export class Attackers {
     return this.dial({ ...options, head: [...handshake, ...headers] });
   }
 
-  /** A connection that was let in; null where it was not. */
+  /** A connection that the node accepted; null if the node refused it. */
   async enter(options: EnterOptions = {}): Promise<Peer | null> {
     const peer = this.handshake(options);
     return (await peer.status) === 101 ? peer : null;
@@ -170,7 +170,7 @@ export class Attackers {
     }
   }
 
-  /** So many at once, each again and again, up to ten times a second, until the time is up. */
+  /** Runs `size` members in parallel. Each acts again and again, up to ten times a second, until the time is up. */
   async crowd(size: number, act: (member: number, turn: number) => Promise<void>): Promise<void> {
     const members = Array.from({ length: size }, async (_, member) => {
       for (let turn = 0; turn === 0 || !this.isOver; turn++) {

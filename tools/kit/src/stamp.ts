@@ -7,7 +7,7 @@ const streamDigits = 6;
 const sequenceDigits = 10;
 const timeDigits = 16;
 
-/** Stands before it, so that it is found in a message of any protocol. */
+/** Precedes the stamp, so that readers find it in a message of any protocol. */
 export const stampMark = 'ff:';
 
 export const maxStreams = 10 ** streamDigits;
@@ -47,7 +47,7 @@ export function findStamp(bytes: Uint8Array, at: number, end: number): number {
   return -1;
 }
 
-/** NaN where there are no digits. */
+/** NaN if there are no digits. */
 export function readStream(bytes: Uint8Array, at: number): number {
   return readDigits(bytes, at + stampMark.length, streamDigits);
 }

@@ -5,7 +5,7 @@ import { hasKubectl, type Manifest, renderOverlay } from '@fanfare/local-cluster
 import { describe, expect, it } from 'vitest';
 import { Deployment } from '../src/rollout/deployment.js';
 import { type Probe, readDeployment } from '../src/rollout/deployment-spec.js';
-import { mostWithin, type RolloutOptions, runRollout, spreadComplaints } from '../src/rollout/rollout.js';
+import { mostWithin, type RolloutOptions, runRollout, spreadProblems } from '../src/rollout/rollout.js';
 import { parseRolloutCommandLine } from '../src/rollout/rollout-command-line.js';
 import { reportRollout } from '../src/rollout/rollout-report.js';
 
@@ -32,7 +32,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
       const { replicas } = readDeployment(manifests);
       const result = await runRollout(manifests, options, () => {});
       // At this time scale, a machine may hang for longer than the window of the spread, which is tested below and in long runs.
-      expect(result.reasons.filter((reason) => !reason.includes('came anew within'))).toEqual([]);
+      expect(result.reasons.filter((reason) => !reason.includes('reconnected within'))).toEqual([]);
       expect(result.findings).toMatchObject({
         lost: 0,
         lostButReported: 0,
@@ -134,8 +134,8 @@ describe('the spread of reconnects', () => {
   });
 
   it('is bad if more than a third of all clients reconnect at once', () => {
-    expect(spreadComplaints(20, 60)).toEqual([]);
-    expect(spreadComplaints(21, 60)).toEqual(['21 of 60 clients came anew within 3 s: a deploy must spread them']);
+    expect(spreadProblems(20, 60)).toEqual([]);
+    expect(spreadProblems(21, 60)).toEqual(['21 of 60 clients reconnected within 3 s: a deploy must spread them']);
   });
 });
 

@@ -313,7 +313,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(5);
     deliver(log, 1, 2);
-    log.tell(event, null);
+    log.report(event, null);
     deliver(log, 5);
     const reported = event === 'gap' ? { reportedGaps: 1 } : { reportedResets: 1 };
     expect(world.judge(log)).toEqual({ ...reported, lostButReported: 2 });
@@ -324,7 +324,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(3);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     expect(log.reached(0)).toBe(3);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 2 });
   });
@@ -335,7 +335,7 @@ describe('a reported gap or reset', () => {
     world.publish(5);
     for (const log of [right, wrong]) {
       deliver(log, 1, 2);
-      log.tell('gap', { epoch: 'a', offset: 3 });
+      log.report('gap', { epoch: 'a', offset: 3 });
     }
     deliver(right, 4, 5);
     deliver(wrong, 5);
@@ -352,7 +352,7 @@ describe('a reported gap or reset', () => {
       [wrong, 'c'],
     ] as const) {
       deliver(log, 1);
-      log.tell('reset', { epoch: 'b', offset: 0 });
+      log.report('reset', { epoch: 'b', offset: 0 });
       log.deliver(numbered(0, 2, 0, ''), { epoch, offset: 1 });
     }
     expect(world.judge(right)).toEqual({ reportedResets: 1 });
@@ -364,7 +364,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(6);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     deliver(log, 3, 4, 6);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lostButReported: 1, lost: 1, silentGaps: 1 });
   });
@@ -374,7 +374,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(4);
     deliver(log, 1, 3);
-    log.tell('gap', null);
+    log.report('gap', null);
     deliver(log, 4);
     expect(world.judge(log)).toEqual({ reportedGaps: 1, lost: 1, silentGaps: 1 });
   });
@@ -384,7 +384,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(2);
     deliver(log, 1);
-    log.tell('gap', null);
+    log.report('gap', null);
     world.publish(3);
     expect(log.reached(0)).toBe(2);
     deliver(log, 5);
@@ -396,7 +396,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(2);
     deliver(log, 1);
-    log.tell('reset', null);
+    log.report('reset', null);
     world.publish(3);
     expect(world.judge(log)).toEqual({ reportedResets: 1, lostButReported: 1, lost: 3 });
   });
@@ -406,7 +406,7 @@ describe('a reported gap or reset', () => {
     const log = world.log();
     world.publish(5);
     deliver(log, 1, 2);
-    log.tell('reset', null);
+    log.report('reset', null);
     for (const [offset, n] of [2, 4, 3, 5].entries()) log.deliver(numbered(0, n, 0, ''), { epoch: 'b', offset });
     expect(world.judge(log)).toEqual({ reportedResets: 1, duplicates: 1, outOfOrder: 1 });
   });

@@ -1,4 +1,4 @@
-/** Tokens that are none: half of them in the header, half in `connect`. */
+/** Invalid tokens: half of them in the header, half in `connect`. */
 import { randomBytes } from 'node:crypto';
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';

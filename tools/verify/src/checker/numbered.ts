@@ -23,7 +23,7 @@ export function numbered(stream: number, n: number, plannedUs: number, filler: s
   return { stream, n, plannedUs, filler, checksum: checksumOf(stream, n, plannedUs, filler) };
 }
 
-/** The publication as it was published; null where that is not what came. */
+/** The publication as it was published; null if the data is damaged. */
 export function readNumbered(data: unknown): Numbered | null {
   if (typeof data !== 'object' || data === null) return null;
   const { stream, n, plannedUs, filler, checksum } = data as Record<keyof Numbered, unknown>;

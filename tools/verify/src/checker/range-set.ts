@@ -24,7 +24,7 @@ export class RangeSet {
     return this.#ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   }
 
-  /** Adds `from` to `to`; false where there is no room, and then nothing is added. An empty range adds nothing. */
+  /** Adds `from` to `to`. Returns false and adds nothing if there is no room. An empty range adds nothing. */
   add(from: number, to: number): boolean {
     if (to < from) return true;
     const first = this.#firstFrom(from - 1);

@@ -24,9 +24,9 @@ export interface GroupReport {
 export interface SubscriberGroup extends AsyncDisposable {
   faultBegins(): void;
   faultEnds(): void;
-  /** The number up to which all subscribers of the stream have come; Infinity where there are none. */
+  /** The number that all subscribers of the stream have reached; Infinity if there are no subscribers. */
   reached(stream: number): number;
-  /** Resolves with true once all subscribers have reached these numbers, with false where patience is at its end. */
+  /** Resolves with true once all subscribers have reached these numbers, with false if they take too long. */
   catchUp(targets: NumberOfStream, patience: Patience): Promise<boolean>;
   judge(ledgers: ReadonlyMap<number, LedgerEntries>): Promise<GroupReport>;
 }

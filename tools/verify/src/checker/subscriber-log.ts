@@ -26,10 +26,10 @@ interface StreamView {
   first: number | null;
   /** The highest number that came. */
   last: number;
-  /** What the gaps and resets since the last delivery cover. */
-  toldUpTo: number;
+  /** The last number that gaps and resets since the last delivery cover. */
+  reportedUpTo: number;
   readonly holes: RangeSet;
-  readonly toldHoles: RangeSet;
+  readonly reportedHoles: RangeSet;
   /** What came behind a higher number. */
   readonly late: RangeSet;
 }
@@ -41,14 +41,14 @@ export class SubscriberLog {
   /** The next delivery must follow it directly. Null: not known yet. */
   #position: Position | null = null;
   /** Whether a gap since the last delivery had no position. */
-  #isTold = false;
+  #isReported = false;
 
   constructor(settings: SubscriberLogSettings) {
     this.#settings = settings;
     const { streams, maxHoles = 1_024 } = settings;
     for (const stream of streams) {
-      const [holes, toldHoles, late] = [new RangeSet(maxHoles), new RangeSet(maxHoles), new RangeSet(maxHoles)];
-      this.#streams.set(stream, { first: null, last: 0, toldUpTo: 0, holes, toldHoles, late });
+      const [holes, reportedHoles, late] = [new RangeSet(maxHoles), new RangeSet(maxHoles), new RangeSet(maxHoles)];
+      this.#streams.set(stream, { first: null, last: 0, reportedUpTo: 0, holes, reportedHoles, late });
     }
   }
 
@@ -90,17 +90,17 @@ export class SubscriberLog {
     const { stream, n, plannedUs } = publication;
     const isNew = this.#take(view, n, stream);
     this.#move(position, stream, n, isNew);
-    this.#isTold = false;
+    this.#isReported = false;
     return isNew ? plannedUs : null;
   }
 
   /** A gap or reset was reported: missing publications up to `position` that were published before now are excused. */
-  tell(event: 'gap' | 'reset', position: Position | null): void {
+  report(event: 'gap' | 'reset', position: Position | null): void {
     if (event === 'gap') this.#findings.reportedGaps++;
     else this.#findings.reportedResets++;
-    this.#isTold = position === null;
+    this.#isReported = position === null;
     this.#position = position ?? this.#position;
-    for (const [stream, view] of this.#streams) view.toldUpTo = this.#settings.published(stream);
+    for (const [stream, view] of this.#streams) view.reportedUpTo = this.#settings.published(stream);
   }
 
   /** The subscription is over though nobody ended it. */
@@ -116,7 +116,7 @@ export class SubscriberLog {
   /** The number up to which the stream has arrived, or is reported as missing. Infinity if this client does not read it. */
   reached(stream: number): number {
     const view = this.#streams.get(stream);
-    return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.toldUpTo);
+    return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.reportedUpTo);
   }
 
   /** Everything that was found, now that it is known what became of the publications. */
@@ -128,19 +128,19 @@ export class SubscriberLog {
   }
 
   #take(view: StreamView, n: number, stream: number): boolean {
-    const { holes, toldHoles, late } = view;
+    const { holes, reportedHoles, late } = view;
     if (n > view.last) {
       // The first to come may have been published before the confirmation was: then nothing behind it may be missing.
       const expected = view.first === null ? n : view.last + 1;
       view.first ??= n;
-      const told = Math.min(n - 1, view.toldUpTo);
-      this.#remember(toldHoles, expected, told);
-      this.#remember(holes, Math.max(expected, told + 1), n - 1);
+      const reportedTo = Math.min(n - 1, view.reportedUpTo);
+      this.#remember(reportedHoles, expected, reportedTo);
+      this.#remember(holes, Math.max(expected, reportedTo + 1), n - 1);
       view.last = n;
-      view.toldUpTo = 0;
+      view.reportedUpTo = 0;
       return true;
     }
-    if (holes.remove(n) || toldHoles.remove(n)) {
+    if (holes.remove(n) || reportedHoles.remove(n)) {
       this.#remember(late, n, n);
       return true;
     }
@@ -171,11 +171,15 @@ export class SubscriberLog {
     }
     if (before === null) return;
     if (before.epoch !== position.epoch) {
-      if (!this.#isTold) this.#found('silentResets', `epoch ${position.epoch} behind ${before.epoch}, untold`);
+      if (!this.#isReported)
+        this.#found('silentResets', `epoch ${position.epoch} behind ${before.epoch}, without an event`);
       return;
     }
-    if (step > 1 && !this.#isTold) {
-      this.#found('silentGaps', `offset ${position.offset} behind ${before.offset} in ${position.epoch}, untold`);
+    if (step > 1 && !this.#isReported) {
+      this.#found(
+        'silentGaps',
+        `offset ${position.offset} behind ${before.offset} in ${position.epoch}, without an event`,
+      );
     }
     // What is a duplicate has been counted as one.
     if (step < 1 && isNew) this.#found('outOfOrder', `offset ${position.offset} behind ${before.offset}`);
@@ -188,7 +192,7 @@ export class SubscriberLog {
   #judgeStream(findings: Findings, stream: number, view: StreamView, ledger: LedgerEntries): void {
     const { name } = this.#settings;
     const { published, lastAcknowledged } = ledger;
-    const { holes, toldHoles, late, first, last, toldUpTo } = view;
+    const { holes, reportedHoles, late, first, last, reportedUpTo } = view;
     const [unknown, excused] = [new RangeSet(), new RangeSet()];
     for (const { from, to } of ledger.unknown) unknown.add(from, to);
     for (const { from, to } of [...ledger.refused, ...ledger.unknown]) excused.add(from, to);
@@ -198,12 +202,12 @@ export class SubscriberLog {
     };
     // A number that was never published may have come, and what lies before it is no loss.
     for (const { from, to } of holes.ranges) miss('lost', from, Math.min(to, published));
-    for (const { from, to } of toldHoles.ranges) miss('lostButReported', from, to);
+    for (const { from, to } of reportedHoles.ranges) miss('lostButReported', from, to);
     // The tail: nothing came behind it that would have shown the hole. Never confirmed: nothing was promised.
     if (first !== null && last < lastAcknowledged) {
-      const told = Math.min(lastAcknowledged, Math.max(last, toldUpTo));
-      miss('lostButReported', last + 1, told);
-      miss('lost', told + 1, lastAcknowledged);
+      const reportedTo = Math.min(lastAcknowledged, Math.max(last, reportedUpTo));
+      miss('lostButReported', last + 1, reportedTo);
+      miss('lost', reportedTo + 1, lastAcknowledged);
     }
     find(
       findings,
@@ -220,7 +224,7 @@ export class SubscriberLog {
     if (first === null) return;
     for (const range of ledger.refused) {
       const [from, to] = [Math.max(range.from, first), Math.min(range.to, last)];
-      const got = from > to ? 0 : to - from + 1 - holes.countIn(from, to) - toldHoles.countIn(from, to);
+      const got = from > to ? 0 : to - from + 1 - holes.countIn(from, to) - reportedHoles.countIn(from, to);
       find(
         findings,
         'refusedButDelivered',

@@ -74,7 +74,7 @@ export class Subscribers implements SubscriberGroup {
     this.#options = options;
   }
 
-  /** How often connections ended, by close code; null where there was none. */
+  /** The number of closed connections by close code; null for closes without a code. */
   get closeCodes(): ReadonlyMap<number | null, number> {
     return this.#closeCodes;
   }
@@ -171,11 +171,11 @@ export class Subscribers implements SubscriberGroup {
       onConfirmed();
     });
     subscription.on('gap', ({ position }) => {
-      log.tell('gap', position);
+      log.report('gap', position);
       this.#look(log);
     });
     subscription.on('reset', ({ position }) => {
-      log.tell('reset', position);
+      log.report('reset', position);
       this.#look(log);
     });
     subscription.on('error', (error) => {

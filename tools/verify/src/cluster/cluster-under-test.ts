@@ -38,7 +38,7 @@ export interface ClusterUnderTestOptions {
   readonly redisArgs: readonly string[];
   /** Whether Redis has a replica, and how that follows it. */
   readonly replica: ReplicaPlace | null;
-  /** Where there is a {@link FaultProxy}; null: nowhere. */
+  /** The place of the {@link FaultProxy}; null if there is none. */
   readonly proxy: ProxyPlace | null;
   /** By how many seconds the clock of Redis is ahead; null: it has that of this machine, which cannot be moved. */
   readonly clockAheadSeconds: number | null;
@@ -66,7 +66,7 @@ export class ClusterUnderTest implements AsyncDisposable {
   /** Between Redis and a replica that is `proxied`; else null. */
   readonly replicaLink: FaultProxy | null;
   readonly nodes: readonly NodeUnderTest[];
-  /** Null where none was asked for. */
+  /** Null if the settings have no proxy. */
   readonly proxy: FaultProxy | null;
   /** Ports on which clients reach the nodes. */
   readonly clientPorts: readonly number[];

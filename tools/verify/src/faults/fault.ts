@@ -21,7 +21,7 @@ interface FaultDescription {
   readonly redisArgs?: readonly string[];
   /** Which replica Redis has, whatever the level; a `durable` topic always has one. */
   readonly replica?: ReplicaPlace;
-  /** Where there is a proxy. */
+  /** The place of a proxy, if the fault needs one. */
   readonly proxy?: ProxyPlace;
   /** Publications that topics keep, where the usual number is too small. */
   readonly historySize?: number;

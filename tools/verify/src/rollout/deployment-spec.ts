@@ -7,7 +7,7 @@ export interface Probe {
   readonly path: string;
   readonly periodSeconds: number;
   readonly timeoutSeconds: number;
-  /** So many failures in a row count. */
+  /** The probe fails after this many failures in a row. */
   readonly failureThreshold: number;
 }
 
@@ -156,7 +156,7 @@ function assign(
   else if (content !== null && !optional) throw new Error(`${name}: ${from} has no key "${key}".`);
 }
 
-/** Null where the overlay does not have it: somebody else makes it. */
+/** Null if the overlay does not contain it: the operator creates it. */
 function contentOf(
   manifests: readonly Manifest[],
   kind: 'ConfigMap' | 'Secret',

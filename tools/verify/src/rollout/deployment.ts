@@ -6,9 +6,9 @@ import { Pod, type PodEnd } from './pod.js';
 export interface DeploymentSettings {
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];
-  /** Stands before what the Deployment says: the addresses of this machine. */
+  /** Overrides variables of the Deployment: the addresses of this machine. */
   readonly environment: Readonly<Record<string, string>>;
-  /** So many seconds are one of the Deployment's. */
+  /** The length of one second of the Deployment, in seconds. */
   readonly timeScale: number;
   onPodChange(pod: Pod): void;
   /** A sentence for the timeline. */

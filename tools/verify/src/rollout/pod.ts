@@ -12,9 +12,9 @@ export interface PodSettings {
   readonly name: string;
   readonly spec: DeploymentSpec;
   readonly command: readonly [string, ...string[]];
-  /** Stand before what the Deployment says: the addresses of this machine. */
+  /** Overrides variables of the Deployment: the addresses of this machine. */
   readonly environment: Readonly<Record<string, string>>;
-  /** So many seconds are one of the Deployment's. */
+  /** The length of one second of the Deployment, in seconds. */
   readonly timeScale: number;
   /** Something has changed: readiness or phase. */
   onChange(pod: Pod): void;
@@ -22,7 +22,7 @@ export interface PodSettings {
 
 /** How a pod ended. */
 export interface PodEnd {
-  /** Null where a signal ended it: it crashed, or had to be killed. */
+  /** Null if a signal ended the pod: it crashed or was killed. */
   readonly code: number | null;
   /** Whether its grace was over, and SIGKILL ended it. */
   readonly wasKilled: boolean;

@@ -35,7 +35,7 @@ function describeVerdict(result: RolloutResult): string {
       ['lost', count(findings.lost + findings.lostButReported)],
       ['twice', count(findings.duplicates)],
       ['out of order', count(findings.outOfOrder + findings.lateInDoubt + findings.disagreements)],
-      ['gaps and resets told', count(findings.reportedGaps + findings.reportedResets)],
+      ['gaps and resets reported', count(findings.reportedGaps + findings.reportedResets)],
       ['connections moved', count(moved)],
       [`most opened within ${spreadSeconds} s while pods were replaced`, count(mostOpenedAtOnce)],
       ['most connections of a pod; its budget', `${count(mostConnections)}; ${count(budget)}`],
@@ -51,7 +51,7 @@ function timelineTable({ timeline }: RolloutResult): string {
   );
 }
 
-/** So many rows, whatever the run took. */
+/** The number of rows, for runs of any length. */
 const rows = 30;
 
 function connectionsTable({ samples }: RolloutResult): string {

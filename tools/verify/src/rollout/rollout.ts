@@ -15,7 +15,7 @@ import { type Sample, Samples } from './samples.js';
 import { Service } from './service.js';
 
 export interface RolloutOptions extends CheckerOptions {
-  /** So many seconds are one of the Deployment's: below 1, all its times are shorter. */
+  /** The length of one second of the Deployment, in seconds. Below 1, all its times are shorter. */
   readonly timeScale: number;
   /** FANFARE_MAX_CONNECTIONS, instead of the value of the Deployment; null: that value. */
   readonly maxConnections: number | null;
@@ -55,7 +55,7 @@ const grownBy = 2;
  */
 const mostSettled = 1.25;
 const leastSettled = 0.5;
-/** So that all clients of a pod do not come anew at once: within so many of the Deployment's seconds no more than this share of all clients. */
+/** The clients of a pod must not reconnect all at once: at most `spreadShare` of all clients in this many seconds of the Deployment. */
 export const spreadSeconds = 3;
 const spreadShare = 1 / 3;
 /** In the Deployment's seconds; and in those of this machine, as nodes look for their share once a second whatever the scale. */
@@ -68,7 +68,7 @@ const stepTimeoutSeconds = 600;
 export async function runRollout(
   manifests: readonly Manifest[],
   options: RolloutOptions,
-  tell: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<RolloutResult> {
   const { timeScale } = options;
   const spec = readDeployment(manifests);
@@ -86,7 +86,7 @@ export async function runRollout(
   const environment = environmentOf(spec, redis.url, options);
   const say = (sentence: string): void => {
     timeline.push({ seconds: samples.seconds, sentence });
-    tell(sentence);
+    log(sentence);
   };
   const deployment = parts.use(
     new Deployment({
@@ -141,7 +141,7 @@ export async function runRollout(
   if (mostConnections > budget) problems.push(`a pod had ${mostConnections} connections, its budget is ${budget}`);
   const replacing = service.connectedAt.filter((at) => at >= settledAt && at <= replacedAt);
   const mostOpenedAtOnce = mostWithin(replacing, spreadSeconds * 1_000 * timeScale);
-  problems.push(...spreadComplaints(mostOpenedAtOnce, clients));
+  problems.push(...spreadProblems(mostOpenedAtOnce, clients));
   if (refused > 0) problems.push(`${refused} handshakes were refused because a pod was full`);
   const reasons = reasonsAgainst({ ...report, problems }, 'recoverable', 'none');
   return {
@@ -192,9 +192,9 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
 }
 
 /** What is wrong if too many clients reconnected at once. */
-export function spreadComplaints(mostOpenedAtOnce: number, clients: number): string[] {
+export function spreadProblems(mostOpenedAtOnce: number, clients: number): string[] {
   if (mostOpenedAtOnce <= clients * spreadShare) return [];
-  return [`${mostOpenedAtOnce} of ${clients} clients came anew within ${spreadSeconds} s: a deploy must spread them`];
+  return [`${mostOpenedAtOnce} of ${clients} clients reconnected within ${spreadSeconds} s: a deploy must spread them`];
 }
 
 /** The largest number of these moments within a time. They are in order. */
