@@ -86,7 +86,7 @@ it('a client retries in time for publish() and history(), even if another comman
   expect(codes).toEqual(['closed', 'timeout', 'closed', 'timeout', 'closed']);
 });
 
-it('a client that publishes all the time does not retry all the time', async () => {
+it('a client that publishes all the time does not try to connect all the time', async () => {
   simulateTime();
   await using client = createClient('ws://127.0.0.1:1/ws', options);
   record(client, 'error');

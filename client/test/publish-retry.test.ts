@@ -83,7 +83,7 @@ it('the client repeats a publish with a token that may only publish', async () =
   for (let index = 0; index < 12; index++) expect(node.log(`orders.${index}`).payloads).toHaveLength(1);
 });
 
-it('the client does not repeat a publish that may have been accepted, if the reply shows that the topic keeps no history', async () => {
+it('a publish that may have been accepted fails if the reply to its repeat shows that the topic keeps no history', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -100,7 +100,7 @@ it('the client does not repeat a publish that may have been accepted, if the rep
   expect(commands).toMatchObject([{ type: 'connect' }, { type: 'publish', repeat: true }, { repeat: false }]);
 });
 
-it('the client does not repeat a publish that may have been accepted, if it knows that the topic keeps no history', async () => {
+it('a publish that may have been accepted fails at once if the client knows that the topic keeps no history', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.publish('a', 0);

@@ -207,8 +207,8 @@ describe('golden malformed frames', () => {
   });
 });
 
-describe('golden transcoding', () => {
-  it.each(golden.transcoding)('$name', ({ msgpack, json }) => {
+describe('golden data', () => {
+  it.each(golden.transcoding)('is transcoded from MessagePack to JSON: $name', ({ msgpack, json }) => {
     const writer = new JsonWriter();
     writer.ascii('before');
     // Data has other bytes around it in a frame: the codec must stop at the end of the data.

@@ -20,7 +20,7 @@ describe('the trace of a publication', () => {
     }
   });
 
-  it('has different ids than that of any other publication', () => {
+  it('has ids that no other trace has', () => {
     const traces = new Set<string>();
     const spans = new Set<string>();
     for (let room = 0; room < 200; room++) {
