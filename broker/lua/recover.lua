@@ -80,9 +80,9 @@ if ARGV[12] > redis.call('HGET', KEYS[4], 'floor') then redis.call('HSET', KEYS[
 
 -- `clock`: until when the data is complete. If there is no data, nodes restore what they published in the time by which it may be older.
 local clock = tonumber(redis.call('GET', KEYS[5]) or '')
-local told = math.max(tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[4], 'told') or '0'))
-redis.call('HSET', KEYS[4], 'told', string.format('%.0f', told))
-local deadBefore = (clock or told - tolerated) - slack
+local newestClock = math.max(tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[4], 'told') or '0'))
+redis.call('HSET', KEYS[4], 'told', string.format('%.0f', newestClock))
+local deadBefore = (clock or newestClock - tolerated) - slack
 local function expect(node, sign, hasPublished)
   if tonumber(sign) <= deadBefore then return end
   redis.call('HSET', KEYS[4], 'sign:' .. node, sign)
@@ -92,7 +92,7 @@ local living = isNew and redis.call('ZRANGE', KEYS[7], 0, -1, 'WITHSCORES') or {
 for i = 1, #living, 2 do expect(living[i], living[i + 1], not redis.call('ZSCORE', KEYS[8], living[i])) end
 for i = 15, #ARGV, 3 do expect(ARGV[i], ARGV[i + 1], ARGV[i + 2] == '') end
 -- The data is older than what any node would still remember of topics that nobody listens to.
-if clock and told - clock > tolerated then redis.call('HSET', KEYS[4], 'isOld', 1) end
+if clock and newestClock - clock > tolerated then redis.call('HSET', KEYS[4], 'isOld', 1) end
 
 local fields = redis.call('HGETALL', KEYS[4])
 local hash, done, isBehind = {}, { 0, 0, 0 }, {}
@@ -126,7 +126,7 @@ redis.call('HSET', KEYS[4], 'waited', waited, 'at', string.format('%.0f', now))
 if stage == 0 then return { 'listened', name } end
 -- Most of the time is for what nodes listen to: that is the most.
 if lacks(1) and waited < patience * 0.7 then return { 'wait', name } end
-if stage == 1 then return { 'published', name, string.format('%.0f', clock and clock - slack or told - tolerated) } end
+if stage == 1 then return { 'published', name, string.format('%.0f', clock and clock - slack or newestClock - tolerated) } end
 if lacks(2) and waited < patience * 0.85 then return { 'wait', name } end
 if stage == 2 then return { 'verify', name } end
 if lacks(3) and waited < patience then return { 'wait', name } end

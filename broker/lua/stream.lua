@@ -99,7 +99,7 @@ end
 
 -- Appends to `answer`, after its first value, entries of a stream in the order of `command` (XRANGE or XREVRANGE): one at least, and further ones
 -- while they are no more than `bytes` together, no more than 100, and do not hold `publications` yet. These are counted from the offset `start`,
--- or from the first entry if that begins later. It reads a few entries at once: those left out were read in vain, but are not sent.
+-- or from the first entry if that begins later. It reads a few entries at once: some are read but not sent.
 local function addEntries(answer, command, stream, from, to, start, publications, bytes)
   local step, sum = 5, 0
   while true do

@@ -1,4 +1,4 @@
-/** The admin port while somebody holds its sockets. Number 13, point 6. */
+/** The admin port while a client holds its sockets. Number 13, point 6. */
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -8,7 +8,7 @@ import { maxAdminSockets } from '../src/node/admin-sockets.js';
 import { startCluster } from './harness.js';
 import { until, within } from './wait.js';
 
-/** Sockets that one client holds. Each begins with `text`. */
+/** Sockets that one client holds. Each of them first sends `text`. */
 class Holder implements Disposable {
   readonly sockets: readonly Socket[];
 
@@ -74,13 +74,13 @@ async function startAdmin(): Promise<AsyncDisposable & { readonly admin: Admin; 
 describe('the admin port', () => {
   it.each([
     ['sockets that send nothing', ''],
-    ['requests that do not end', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'],
+    ['incomplete requests', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'],
     ['answered requests that stay open', 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['requests whose body does not come', 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n'],
-  ])('answers every probe while somebody holds more %s than there may be', async (_, text) => {
+    ['requests without their body', 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n'],
+  ])('answers every probe while a client holds more sockets than the limit (%s)', async (_, text) => {
     await using cluster = await startCluster();
     const { adminPort } = cluster.node().broker;
-    if (adminPort === null) throw new Error('It has an admin port.');
+    if (adminPort === null) throw new Error('The node has no admin port.');
     for (const holderAddress of ['127.0.0.1', '127.0.0.2']) {
       using _holder = await Holder.open(adminPort, holderAddress, maxAdminSockets + 20, text);
       for (let probe = 0; probe < 20; probe++) {
@@ -89,36 +89,36 @@ describe('the admin port', () => {
     }
   });
 
-  it('holds no more sockets than it may', async () => {
+  it('holds no more sockets than its limit', async () => {
     await using started = await startAdmin();
     using holder = await Holder.open(started.admin.port, '127.0.0.1', maxAdminSockets + 20, '');
-    await until('some were closed', () => holder.open === maxAdminSockets);
+    await until('the port closes some sockets', () => holder.open === maxAdminSockets);
     expect(holder.sockets.slice(0, 20).every(({ closed }) => closed)).toBe(true);
   });
 
-  it('gives an answer that is being made before it drops a socket of that address, and others not at all', async () => {
+  it('sends the answer to a running request before it closes that socket, and drops other sockets without an answer', async () => {
     await using started = await startAdmin();
     const { port } = started.admin;
     const probes = [get(port, '/healthz'), get(port, '/healthz', '127.0.0.2')];
-    await until('both are asked', () => started.asked() === 2);
+    await until('both requests reach the node', () => started.asked() === 2);
     using idle = await Holder.open(port, '127.0.0.1', 2 * maxAdminSockets, '');
-    await until('some were closed', () => idle.open < maxAdminSockets);
-    // Each of these has a request, like the probes.
+    await until('the port closes some sockets', () => idle.open < maxAdminSockets);
+    // Each of these has sent a request, like the probes.
     using asking = await Holder.open(
       port,
       '127.0.0.3',
       2 * maxAdminSockets,
       'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
     );
-    await until('some were closed', () => asking.open < maxAdminSockets);
+    await until('the port closes some sockets', () => asking.open < maxAdminSockets);
     started.answer();
-    expect(await within('the probes are answered', Promise.all(probes))).toEqual([200, 200]);
+    expect(await within('the probes get answers', Promise.all(probes))).toEqual([200, 200]);
   });
 
   it.concurrent('closes a socket that sends nothing', async () => {
     await using started = await startAdmin();
     using holder = await Holder.open(started.admin.port, '127.0.0.1', 1, '');
-    await until('it is closed', () => holder.open === 0);
+    await until('the socket is closed', () => holder.open === 0);
   });
 
   it.concurrent('closes a socket that sends its request byte by byte', async () => {
@@ -129,22 +129,22 @@ describe('the admin port', () => {
       1,
       'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ',
     );
-    await until('it is closed', () => {
-      // Not one of the silent: those are closed sooner or later in any case.
+    await until('the socket is closed', () => {
+      // The port does not close it for silence: that would happen sooner or later anyway.
       for (const socket of holder.sockets) socket.write('x');
       return holder.open === 0;
     });
   });
 
-  it.concurrent('closes a socket that does not read its answers', async () => {
+  it.concurrent('closes a socket whose client does not read the answers', async () => {
     await using started = await startAdmin();
     const { port } = started.admin;
     const socket = connect({ port, host: '127.0.0.1' });
     socket.on('error', () => undefined).pause();
     // More answers than fit into the buffers of a socket.
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2_000));
-    // Only who writes or reads notices; empty lines between requests are no request.
-    await until('it is closed', () => {
+    // Only a socket that writes or reads notices this; empty lines between requests are not a request.
+    await until('the socket is closed', () => {
       socket.write('\r\n');
       return socket.errored !== null;
     });

@@ -1,4 +1,4 @@
-/** FANFARE_AUTH: what may stand in it, and one sentence for each mistake, which repeats no secret. */
+/** FANFARE_AUTH: valid documents, and one sentence for each mistake, which repeats no secret. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ const ed = generateKeyPairSync('ed25519');
 const secret = 'hush: this is known to two only, ok';
 const issuer = 'https://id.test';
 
-/** The sentences that stop the start. */
+/** The sentences that prevent the start. */
 function wrong(document: unknown, environment: Readonly<Record<string, string>> = {}): readonly string[] {
   const text = typeof document === 'string' ? document : JSON.stringify(document);
   try {
@@ -45,11 +45,11 @@ const ofKey = (key: object) => ofIssuer({ keys: [key] });
 const ofApiKey = (fields: object) => ({ apiKeys: [{ id: 'orders', sha256: 'a'.repeat(64), ...fields }] });
 
 describe('FANFARE_AUTH', () => {
-  it('lets the node bind to any address', () => {
+  it('allows the node to bind to any address', () => {
     expect(wrong(ofApiKey({}), { FANFARE_HOST: '0.0.0.0' })).toEqual([]);
   });
 
-  it('may stand in a file, and so may keys', () => {
+  it('can be in a file, and so can its keys', () => {
     const secretFile = join(folder, 'secret');
     writeFileSync(secretFile, `${secret}\n`);
     const document = ofIssuer({ keys: [{ algorithm: 'HS256', secretFile }], maxLifetimeSeconds: 60 });
@@ -64,17 +64,17 @@ describe('FANFARE_AUTH', () => {
     ['RS256', { publicKey: pem(rsa.publicKey) }],
     ['ES256', { publicKey: pem(ec.publicKey) }],
     ['EdDSA', { publicKey: pem(ed.publicKey) }],
-  ])('takes a key for %s', (algorithm, material) => {
+  ])('accepts a key for %s', (algorithm, material) => {
     expect(wrong(ofKey({ algorithm, kid: 'a', ...material }))).toEqual([]);
   });
 
   it.each(['https://id.test/jwks', 'http://localhost:1/', 'http://127.0.0.1/', 'http://127.9.9.9/', 'http://[::1]:1/'])(
-    'takes the JWKS URL %s',
+    'accepts the JWKS URL %s',
     (jwksUrl) => expect(wrong(ofIssuer({ jwksUrl }))).toEqual([]),
   );
 
   it.each([{ url: 'https://hook.test/' }, { url: 'http://127.0.0.1/' }, { url: 'http://hook.test/', allowHttp: true }])(
-    'takes the hook %j',
+    'accepts the hook %j',
     (hook) => expect(wrong({ ...ofApiKey({}), hook: { events: ['connect'], ...hook } })).toEqual([]),
   );
 
@@ -85,12 +85,12 @@ describe('FANFARE_AUTH', () => {
     ['nobody', {}, 'FANFARE_AUTH has neither issuers nor apiKeys, so no client could connect. Add one.'],
     ['no JSON', '{"secret":hush}', 'FANFARE_AUTH is neither JSON nor "@" followed by the path of a file.'],
     [
-      'a field that is like a known one',
+      'a misspelt field',
       { apiKey: [], ...ofApiKey({}) },
       'FANFARE_AUTH has an unknown field, number 1; did you mean apiKeys?',
     ],
     [
-      'a field of an issuer that is like a known one',
+      'a misspelt field of an issuer',
       ofIssuer({ jwksUrl: 'https://id.test', jwksURL: 'x' }),
       `${at}: it has an unknown field, number 3; did you mean jwksUrl?`,
     ],
@@ -100,11 +100,11 @@ describe('FANFARE_AUTH', () => {
       `${apiKey} has an unknown field, number 3; valid names: id, sha256, permissions, admin, messageIdGroup.`,
     ],
     [
-      'a group of messageIds that is none',
+      'an invalid messageIdGroup',
       ofApiKey({ messageIdGroup: '' }),
       `${apiKey} has an invalid messageIdGroup: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
-    ['an issuer that is a text', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
+    ['an issuer that is a string', { issuers: [issuer], ...ofApiKey({}) }, `${at}: it must be an object.`],
     ['no keys', ofIssuer({}), `${at}: it has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.`],
     [
       'the same issuer twice',
@@ -133,7 +133,7 @@ describe('FANFARE_AUTH', () => {
     ],
     ['no material', ofKey({ algorithm: 'HS256' }), `${key} needs one of secret and secretFile.`],
     [
-      'twice the material',
+      'two sources of one key',
       ofKey({ algorithm: 'HS256', secret, secretFile: 'x' }),
       `${key} needs one of secret and secretFile, not both.`,
     ],
@@ -210,17 +210,17 @@ describe('FANFARE_AUTH', () => {
       `${at}: it has HS256 in algorithms. Remove it: a jwksUrl cannot publish a secret.`,
     ],
     [
-      'a hash that is none',
+      'an invalid hash',
       ofApiKey({ sha256: 'hush' }),
       `${apiKey} has an invalid sha256: it must be 64 hexadecimal digits.`,
     ],
     [
-      'an id that cannot be told from the secret',
+      'an id that looks like part of the secret',
       ofApiKey({ id: 'a_b' }),
       `${apiKey} has an invalid id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],
     [
-      'permissions for no action',
+      'permissions for an unknown action',
       ofApiKey({ permissions: { read: ['a'] } }),
       `${apiKey} has invalid permissions: action 1 is unknown; valid names: publish, subscribe, presence, history.`,
     ],
@@ -240,15 +240,15 @@ describe('FANFARE_AUTH', () => {
       'FANFARE_AUTH at hook: it has an http url to another machine. Use https, or set "allowHttp": true if only the nodes and the hook are on the network path.',
     ],
     [
-      'a token of the hook that no header takes',
+      'a hook token that does not fit into a header',
       { ...ofApiKey({}), hook: { url: 'https://hook.test/', events: ['connect'], token: 'hush\n' } },
       'FANFARE_AUTH at hook: it has an invalid token: it must be 1 to 4096 printable ASCII characters without spaces.',
     ],
-  ])('says what is wrong: %s', (_, document, sentence) => {
+  ])('stops the start with a sentence about the mistake: %s', (_, document, sentence) => {
     expect(wrong(document)).toEqual([sentence]);
   });
 
-  it('says why a file cannot be used', () => {
+  it('stops the start with the reason why a file cannot be used', () => {
     const secretFile = fileOf(Buffer.alloc(40, 0xff));
     const names = `${key} names a secretFile that`;
     expect(wrong(ofKey({ algorithm: 'HS256', secretFile }))).toEqual([
@@ -260,7 +260,7 @@ describe('FANFARE_AUTH', () => {
     ]);
   });
 
-  it('says everything that is wrong at once', () => {
+  it('lists all mistakes at once', () => {
     expect(wrong({ issuers: [{}], apiKeys: [{}] })).toEqual([
       `${at}: it has no issuer.`,
       `${at}: it has neither keys nor a jwksUrl, so its tokens cannot be verified. Add one.`,

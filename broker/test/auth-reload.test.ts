@@ -1,4 +1,4 @@
-/** FANFARE_AUTH in files that change while the node runs: what counts from then on, and for which connections. */
+/** FANFARE_AUTH in files that change while the node runs: what is valid afterwards, and which connections stay open. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -58,11 +58,11 @@ async function startMounted(first: Documents) {
   const cluster = await startCluster({ env: { FANFARE_AUTH: `@${folder.file('auth.json')}` } });
   onTestFinished(() => cluster[Symbol.asyncDispose]());
   const eventsOf = (name: string) => cluster.node().log.filter(({ event }) => event === name);
-  /** Resolves once the node has read what is written. */
+  /** Resolves once the node has read the new content. */
   const change = async (documents: Documents, files: Readonly<Record<string, string>> = {}): Promise<void> => {
     const before = eventsOf('authReread').length;
     write(documentOf(documents), files);
-    await until('it is read again', () => eventsOf('authReread').length > before);
+    await until('the node has read the files again', () => eventsOf('authReread').length > before);
   };
   return { cluster, write, change, eventsOf };
 }
@@ -75,7 +75,7 @@ async function connectWith(cluster: TestCluster, token: string): Promise<TestCon
 
 const publishing = { type: 'publish', topic: 't', data: 1, messageId: null } as const;
 
-it('takes the tokens of a new key, and closes the connections of a key that is gone', async () => {
+it('accepts tokens of a new key, and closes the connections of a removed key', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'] });
   const old = await connectWith(cluster, await tokenOf(oldSecret));
   const early = await cluster.connect();
@@ -90,7 +90,7 @@ it('takes the tokens of a new key, and closes the connections of a key that is g
   expect(await fresh.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('closes the connections of API keys that are gone or mean something else, and no others', async () => {
+it('closes the connections of API keys that were removed or replaced, and no others', async () => {
   const permissions = { publish: ['>'] };
   const { cluster, change } = await startMounted({
     apiKeys: [apiKey('same', permissions), apiKey('gone', permissions), apiKey('less', permissions)],
@@ -108,7 +108,7 @@ it('closes the connections of API keys that are gone or mean something else, and
   expect(await again.request(publishing)).toMatchObject({ code: 'notPermitted' });
 });
 
-it('asks another hook', async () => {
+it('asks the new hook if the hook changes', async () => {
   const backend = createServer((_, response) => response.end('{"allow":false,"reason":"Not today."}')).listen(
     0,
     '127.0.0.1',
@@ -128,7 +128,7 @@ it('asks another hook', async () => {
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('goes on with what it read before if the new content is wrong, and says what is wrong with it', async () => {
+it('keeps the previous configuration if the new content is invalid, and logs the mistake', async () => {
   const { cluster, write, change, eventsOf } = await startMounted({});
   const connection = await connectWith(cluster, await tokenOf(oldSecret));
   for (const [auth, wrong] of [
@@ -140,7 +140,7 @@ it('goes on with what it read before if the new content is wrong, and says what 
   ] as const) {
     const before = eventsOf('authRefused').length;
     write(auth);
-    await until('it is refused', () => eventsOf('authRefused').length > before);
+    await until('the node rejects the new content', () => eventsOf('authRefused').length > before);
     const { msg } = eventsOf('authRefused').at(-1) ?? {};
     expect(msg).toContain(wrong);
     expect(msg).not.toContain('planted');
@@ -153,14 +153,14 @@ it('goes on with what it read before if the new content is wrong, and says what 
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('notices a change of a file that the document names only since it changed', async () => {
+it('notices a change of a file that a later version of the document added', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'] });
   await change({ keys: ['new'] });
   await change({ keys: ['new'] }, { new: `${newSecret}, again` });
   await connectWith(cluster, await tokenOf(`${newSecret}, again`));
 });
 
-it('takes out the last keys too, if the lists are empty', async () => {
+it('removes even the last keys if the lists are empty', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'], apiKeys: [apiKey('only', { publish: ['>'] })] });
   const [user, service] = [
     await connectWith(cluster, await tokenOf(oldSecret)),
@@ -175,7 +175,7 @@ it('takes out the last keys too, if the lists are empty', async () => {
   }
 });
 
-it('uses what the files hold once it watches them, if they change while the node starts', async () => {
+it('uses the content at the moment when it begins to watch, if files change while the node starts', async () => {
   using folder = new MountedFolder({ secret: oldSecret });
   const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
   const environment = { FANFARE_AUTH: JSON.stringify({ issuers: [{ issuer, keys }] }) };
@@ -188,7 +188,7 @@ it('uses what the files hold once it watches them, if they change while the node
   expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
 });
 
-it('keeps connections if jwksUrl changes, until the new address answers without their key', async () => {
+it('keeps connections if jwksUrl changes, until the new address responds without their key', async () => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
   const answers: Record<string, object> = { '/old': { keys: [jwk] }, '/same': { keys: [jwk] }, '/empty': { keys: [] } };
@@ -206,10 +206,10 @@ it('keeps connections if jwksUrl changes, until the new address answers without 
   const change = async (path: string): Promise<void> => {
     const before = eventsOf('authReread').length;
     write(JSON.stringify({ issuers: [{ issuer, jwksUrl: jwksUrl(path) }] }));
-    await until('it is read again', () => eventsOf('authReread').length > before);
+    await until('the node has read the files again', () => eventsOf('authReread').length > before);
   };
   await change('/old');
-  await until('the keys are read', () => eventsOf('jwksRead').length === 1);
+  await until('the node has read the keys', () => eventsOf('jwksRead').length === 1);
   const now = Math.floor(Date.now() / 1_000);
   const token = await new SignJWT({ fanfare: { publish: ['>'] } })
     .setProtectedHeader({ alg: 'ES256', kid: 'k1' })

@@ -28,7 +28,7 @@ afterEach(async () => {
 
 let prefixes = 0;
 
-/** As a heartbeat does, also if Redis is full. */
+/** Like a heartbeat, this also works if Redis is full. */
 async function addNode(redisPrefix: string, nodeId: string, redisUrl = redis.url): Promise<void> {
   const direct = new Redis(redisUrl);
   const beat = `#!lua flags=allow-oom\nredis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])`;
@@ -36,7 +36,7 @@ async function addNode(redisPrefix: string, nodeId: string, redisUrl = redis.url
   direct.disconnect();
 }
 
-/** For as long as no test lasts. */
+/** Longer than any test takes. */
 const hourMs = 3_600_000;
 
 interface Opening {
@@ -81,7 +81,7 @@ authStoreContract('the store in memory', openMemoryStore);
 authStoreContract('the store in Redis', () => openRedisStore());
 
 const later = { atMs: Date.now(), untilMs: Date.now() + hourMs };
-/** What is in the stream. */
+/** The entries of the stream. */
 async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<readonly (readonly string[])[]> {
   const direct = new Redis(redisUrl);
   const entries = await direct.xrange(`${redisPrefix}:revocations`, '-', '+');
@@ -89,68 +89,68 @@ async function entriesOf(redisPrefix: string, redisUrl = redis.url): Promise<rea
   return entries.map(([, fields]) => fields);
 }
 
-/** Each once: the same may be heard of again. */
+/** Each once: a store may receive an entry several times. */
 const valuesOf = (revoked: readonly Revocation[]): readonly string[] => [...new Set(revoked.map(({ value }) => value))];
 
 describe('the store in Redis', () => {
-  it('tells all nodes, and those that come later too', async () => {
+  it('emits a revocation on all nodes, also on those that start later', async () => {
     const one = await openRedisStore('shared');
     const other = await openRedisStore('shared');
     await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
-    await until('the other hears', () => other.revoked.length > 0);
+    await until('the other node has the revocation', () => other.revoked.length > 0);
     await one.store.revoke({ kind: 'tokenId', value: 't', ...later });
-    await until('the other hears', () => valuesOf(other.revoked).length > 1);
+    await until('the other node has the revocation', () => valuesOf(other.revoked).length > 1);
     expect(valuesOf(other.revoked)).toEqual(['ada', 't']);
     const late = await openRedisStore('shared');
-    await until('a late one hears', () => valuesOf(late.revoked).length > 1);
+    await until('a node that starts later has the revocation', () => valuesOf(late.revoked).length > 1);
     expect(valuesOf(late.revoked)).toEqual(valuesOf(other.revoked));
   });
 
-  it('gives revocations back to a Redis that has lost them', async () => {
+  it('restores revocations that Redis has lost', async () => {
     const one = await openRedisStore('lossy');
     await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
-    await until('it has read its own', () => one.revoked.length > 1);
+    await until('the store has read its own revocation', () => one.revoked.length > 1);
     const direct = new Redis(redis.url);
     await direct.del('lossy:revocations');
-    // Something else is revoked before any node looks.
+    // Another revocation is written before any node checks the stream.
     await direct.xadd('lossy:revocations', '*', 'subject', 'bob', 'at', later.atMs, 'until', later.untilMs);
     direct.disconnect();
     const late = await openRedisStore('lossy');
-    await until('a late one hears of both', () => valuesOf(late.revoked).length === 2);
+    await until('a node that starts later has both revocations', () => valuesOf(late.revoked).length === 2);
     expect(new Set(valuesOf(late.revoked))).toEqual(new Set(['ada', 'bob']));
   });
 
-  it('keeps one entry of what is revoked again and again, the last one', async () => {
+  it('keeps one entry for repeated revocations of the same thing: the latest', async () => {
     const one = await openRedisStore('again', { rememberedMs: 1 });
     const other = await openRedisStore('again', { rememberedMs: 1 });
     for (let times = 0; times < 5; times++) {
       await one.store.revoke({ kind: 'subject', value: 'ada', atMs: later.atMs + times, untilMs: later.untilMs });
     }
-    await until('one is left', async () => (await entriesOf('again')).length === 1);
+    await until('one entry is left', async () => (await entriesOf('again')).length === 1);
     expect(await entriesOf('again')).toEqual([
       ['subject', 'ada', 'at', `${later.atMs + 4}`, 'until', `${later.untilMs}`],
     ]);
-    // It was the last one that others had read.
+    // It was the last entry that others had read.
     await other.store.revoke({ kind: 'subject', value: 'bob', ...later });
-    await until('the other still hears', () => valuesOf(one.revoked).includes('bob'));
+    await until('the other node still receives revocations', () => valuesOf(one.revoked).includes('bob'));
   });
 
-  it('forgets what is over, and does not tell of it', async () => {
+  it('forgets expired revocations, and does not emit them', async () => {
     const one = await openRedisStore('old', { rememberedMs: 1 });
     await one.store.revoke({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 2 });
     await one.store.revoke({ kind: 'subject', value: 'bob', ...later });
     const late = await openRedisStore('old', { rememberedMs: 1 });
-    await until('a late one hears', () => late.revoked.length > 0);
+    await until('a node that starts later has the valid one', () => late.revoked.length > 0);
     expect(valuesOf(late.revoked)).toEqual(['bob']);
-    await until('Redis has forgotten it', async () => (await entriesOf('old')).length === 1);
-    // By a clock that is ahead of theirs: what either of them reads again meanwhile it has to forget again.
-    await until('Redis has forgotten the other too', async () => {
+    await until('Redis has deleted the expired entry', async () => (await entriesOf('old')).length === 1);
+    // The other clock is ahead: entries that either node reads again in the meantime must be deleted again.
+    await until('Redis has deleted the other entry too', async () => {
       for (const { store, known } of [one, late]) store.forget(known.removeExpired(later.untilMs));
       return (await entriesOf('old')).length === 0;
     });
   });
 
-  it('makes an entry of an older release, or of a node with shorter-lived tokens, last as long as it needs', async () => {
+  it('extends an entry of an older release, or of a node with shorter-lived tokens, to the lifetime that it needs', async () => {
     const direct = new Redis(redis.url);
     const at = Date.now() - 2_000;
     await direct.xadd('short:revocations', '*', 'subject', 'ada', 'at', at, 'until', at + 1_000);
@@ -168,7 +168,7 @@ describe('the store in Redis', () => {
     expect(valuesOf(revoked)).not.toContain('key:lifted');
   });
 
-  it('revokes on all nodes, and holds a subject to its limits, while Redis is full', async () => {
+  it('revokes on all nodes, and enforces the limits of a subject, while Redis is full', async () => {
     await using full = await startRedis();
     const one = await openRedisStore('full', { redisUrl: full.url });
     const other = await openRedisStore('full', { redisUrl: full.url });
@@ -177,21 +177,21 @@ describe('the store in Redis', () => {
     await expect(direct.set('any', '1')).rejects.toThrow('OOM');
     direct.disconnect();
     await one.store.revoke({ kind: 'subject', value: 'ada', ...later });
-    await until('the other hears', () => other.revoked.length > 0);
+    await until('the other node has the revocation', () => other.revoked.length > 0);
     const late = await openRedisStore('full', { redisUrl: full.url });
-    await until('a late one hears', () => late.revoked.length > 0);
+    await until('a node that starts later has the revocation', () => late.revoked.length > 0);
     const spending = [{ name: 'ada', perSecond: 0.001, burst: 10, amount: 7 }];
     expect((await one.store.spend(spending)).map(Math.round)).toEqual([3]);
     expect((await other.store.spend(spending)).map(Math.round)).toEqual([-4]);
     expect(await one.store.admit('ada', 1, 1)).toBe(true);
     expect(await other.store.admit('ada', 1, 1)).toBe(false);
     one.store.report([['ada', 0]]);
-    await until('there is a place', () => other.store.admit('ada', 1, 1));
-    // A ticket is large, and whoever is refused one can come again.
+    await until('a connection slot is free', () => other.store.admit('ada', 1, 1));
+    // A ticket is large, and a client that is refused one can retry.
     await expect(one.store.keep('a', 'v', 1_000)).rejects.toMatchObject({ code: 'unavailable' });
   });
 
-  it('writes no more than so many revocations to a Redis that is full, and tells the others when there is room', async () => {
+  it('limits the revocations that it writes to a full Redis, and sends the rest to the other nodes when Redis has room', async () => {
     const one = await openRedisStore('cap');
     const other = await openRedisStore('cap');
     const direct = new Redis(redis.url);
@@ -206,10 +206,10 @@ describe('the store in Redis', () => {
     expect(await direct.xlen('cap:revocations')).toBe(maxRevocations);
     await direct.xtrim('cap:revocations', 'MAXLEN', 0);
     direct.disconnect();
-    await until('the other hears', () => valuesOf(other.revoked).includes('ada'));
+    await until('the other node has the revocation', () => valuesOf(other.revoked).includes('ada'));
   });
 
-  it('revokes here while Redis is away, and tells the others when it is back', async () => {
+  it('revokes on its own node while Redis is unavailable, and sends the revocation to the others afterwards', async () => {
     await using gone = await startRedis();
     await using way = await FaultProxy.start({ targetPort: gone.port });
     const cutOff = await openRedisStore('back', { redisUrl: `redis://${way.address}` });
@@ -219,31 +219,31 @@ describe('the store in Redis', () => {
     await expect(cutOff.store.revoke(revocation)).rejects.toMatchObject({ code: 'unavailable' });
     expect(cutOff.revoked).toEqual([revocation]);
     await way.heal();
-    await until('the other hears', () => other.revoked.length > 0);
+    await until('the other node has the revocation', () => other.revoked.length > 0);
     expect(other.revoked).toEqual([revocation]);
-    await until('it is written once', async () => (await entriesOf('back', gone.url)).length === 1);
+    await until('the revocation is stored once', async () => (await entriesOf('back', gone.url)).length === 1);
   });
 
-  it('is not current any more if it does not reach Redis for too long, and is again when it does', async () => {
+  it('is no longer current if it cannot reach Redis for too long, and is current again afterwards', async () => {
     await using way = await FaultProxy.start({ targetPort: redis.port });
     const redisUrl = `redis://${way.address}`;
     const cutOff = await openRedisStore('lag', { redisUrl, maxRevocationLagSeconds: 2 });
     const other = await openRedisStore('lag');
-    await until('it is current', () => cutOff.store.isCurrent);
+    await until('the store is current', () => cutOff.store.isCurrent);
     way.blackhole();
-    await until('it is not any more', async () => {
-      // An answer that came while this process had no time is read first.
+    await until('the store is not current any more', async () => {
+      // An answer that arrived while this process was busy is read first.
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
       return cutOff.store.revocationLagMs > 2_000 && !cutOff.store.isCurrent;
     });
     await other.store.revoke({ kind: 'subject', value: 'ada', ...later });
     await way.heal();
-    await until('it is again', () => cutOff.store.isCurrent);
-    // Not before it knows what it has missed.
+    await until('the store is current again', () => cutOff.store.isCurrent);
+    // It has read the revocations that it missed before.
     expect(valuesOf(cutOff.revoked)).toEqual(['ada']);
   });
 
-  it('shares budgets: what one node takes another has not, and it comes back with time', async () => {
+  it('shares budgets: if one node takes from a budget, other nodes have less, and the budget refills with time', async () => {
     const one = await openRedisStore('budget');
     const other = await openRedisStore('budget');
     const left = async (amount: number, { store }: OpenedStore): Promise<number> => {
@@ -259,24 +259,24 @@ describe('the store in Redis', () => {
       { name: 'eve', ...full, amount: 20 },
     ]);
     expect([Math.round(ada), ...others]).toEqual([-5, 10, -10]);
-    await until('it is full again', async () => {
+    await until('the budget is full again', async () => {
       const [eve] = await one.store.spend([{ name: 'eve', ...full, amount: 0 }]);
       return eve === 10;
     });
   });
 
-  it('keeps what is owed of a budget, however much it is', async () => {
+  it('remembers the whole debt of a budget, however large it is', async () => {
     const { store } = await openRedisStore('owed');
     const spend = (amount: number) => store.spend([{ name: 'ada', perSecond: 0.001, burst: 10, amount }]);
     await spend(1_000);
     expect((await spend(0)).map(Math.round)).toEqual([-990]);
     const direct = new Redis(redis.url);
-    // As long as it takes to pay that back.
+    // As long as it takes to pay off the debt.
     expect(await direct.pttl('owed:budget:ada')).toBeGreaterThan(900_000_000);
     direct.disconnect();
   });
 
-  it('keeps nothing of a budget that is only asked for', async () => {
+  it('stores nothing about a budget that was only queried', async () => {
     const { store } = await openRedisStore('asked');
     expect(await store.spend([{ name: 'ada', perSecond: 1, burst: 10, amount: 0 }])).toEqual([10]);
     const direct = new Redis(redis.url);
@@ -284,7 +284,7 @@ describe('the store in Redis', () => {
     direct.disconnect();
   });
 
-  it('has no budget that waits for a clock that was put back', async () => {
+  it('keeps budgets usable if the clock is set back', async () => {
     const { store } = await openRedisStore('clock');
     const direct = new Redis(redis.url);
     await direct.hset('clock:budget:ada', { left: 5, at: Date.now() + 600_000 });
@@ -302,13 +302,13 @@ describe('the store in Redis', () => {
     expect(await other.store.admit('ada', 2, 3)).toBe(false);
     expect(await other.store.admit('bob', 1, 3)).toBe(true);
     one.store.report([['ada', 1]]);
-    await until('there is a place', () => other.store.admit('ada', 2, 3));
+    await until('a connection slot is free', () => other.store.admit('ada', 2, 3));
     one.store.report([['ada', 0]]);
-    await until('there is another', () => other.store.admit('ada', 3, 3));
+    await until('another slot is free', () => other.store.admit('ada', 3, 3));
     expect(await one.store.admit('ada', 1, 3)).toBe(false);
   });
 
-  it('counts nothing of a node that has said nothing for long', async () => {
+  it('does not count connections of a node that has sent no heartbeat for long', async () => {
     const { store } = await openRedisStore('gone');
     const direct = new Redis(redis.url);
     await direct.hset('gone:connections:ada', 'a-node-that-was-killed', `3:${Date.now() - 1}`);
@@ -322,7 +322,7 @@ describe('the store in Redis', () => {
     expect(await store.admit('ada', 1, 3)).toBe(false);
   });
 
-  it('counts nothing of a node without heartbeats, and counts it again when they are back', async () => {
+  it('does not count connections of a node without heartbeats, and counts them again when heartbeats return', async () => {
     const { store } = await openRedisStore('silent');
     const direct = new Redis(redis.url);
     await direct.hset('silent:connections:ada', 'a-node', `3:${Date.now() + 60_000}`);
@@ -332,7 +332,7 @@ describe('the store in Redis', () => {
     direct.disconnect();
   });
 
-  it('knows all that is revoked once it is current, however much that is', async () => {
+  it('knows all revocations once it is current, however many there are', async () => {
     const one = await openRedisStore('many');
     const direct = new Redis(redis.url);
     const pipeline = direct.pipeline();
@@ -342,12 +342,12 @@ describe('the store in Redis', () => {
     await pipeline.exec();
     direct.disconnect();
     const late = await openRedisStore('many');
-    await until('it is current', () => late.store.isCurrent);
+    await until('the store is current', () => late.store.isCurrent);
     expect(late.revoked).toHaveLength(2_500);
     expect(one.store.isCurrent).toBe(true);
   });
 
-  it('takes a ticket that somebody else has written for none', async () => {
+  it('rejects a ticket that something else has written to Redis', async () => {
     const { store } = await openRedisStore('foreign');
     const tickets = new Tickets(store);
     const ticket = await tickets.issue('a token');
@@ -358,7 +358,7 @@ describe('the store in Redis', () => {
     await expect(tickets.redeem(ticket)).rejects.toThrow('The ticket was not issued by this broker.');
   });
 
-  it('says that it is unavailable while Redis is away', async () => {
+  it('returns an error while Redis is unavailable', async () => {
     await using gone = await startRedis();
     const { store } = await openRedisStore('away', { redisUrl: gone.url });
     await gone.stop();
@@ -367,7 +367,7 @@ describe('the store in Redis', () => {
     expect(refused).toMatchObject({ code: 'unavailable' });
   });
 
-  it('holds neither tickets nor tokens in the clear', async () => {
+  it('stores neither tickets nor tokens in plain text', async () => {
     const { store } = await openRedisStore('clear');
     const ticket = await new Tickets(store).issue('secret.token.here');
     const direct = new Redis(redis.url);
@@ -382,7 +382,7 @@ describe('the store in Redis', () => {
 });
 
 describe('tickets', () => {
-  it('are good once', async () => {
+  it('can be used once', async () => {
     const { store } = await openMemoryStore();
     const tickets = new Tickets(store);
     const ticket = await tickets.issue('a token');
@@ -393,7 +393,7 @@ describe('tickets', () => {
   });
 
   it.each(['', 'x', '../../etc', 'A'.repeat(43), `${'A'.repeat(42)}\n`])(
-    'that nobody issued are refused: %j',
+    'that the broker did not issue are refused: %j',
     async (text) => {
       const { store } = await openMemoryStore();
       await expect(new Tickets(store).redeem(text)).rejects.toThrow(AuthError);
@@ -416,7 +416,7 @@ describe('revocations', () => {
     return revocations.has({ ...identity, ...change } as never, connection);
   };
 
-  it('of a subject hold for tokens from before, not for later ones', () => {
+  it('of a subject apply to tokens issued before, not to later ones', () => {
     expect(has({ kind: 'subject', value: 'ada', atMs: 6_000 })).toBe(true);
     expect(has({ kind: 'subject', value: 'ada', atMs: 5_500 })).toBe(true);
     expect(has({ kind: 'subject', value: 'ada', atMs: 4_999 })).toBe(false);
@@ -424,14 +424,14 @@ describe('revocations', () => {
     expect(has({ kind: 'subject', value: 'ada', atMs: 1 }, { issuedAtMs: null as never })).toBe(true);
   });
 
-  it('of a token, or of a connection, hold for just that', () => {
+  it('of a token or a connection apply to nothing else', () => {
     expect(has({ kind: 'tokenId', value: 't1', atMs: 1 })).toBe(true);
     expect(has({ kind: 'tokenId', value: 't2', atMs: 1 })).toBe(false);
     expect(has({ kind: 'connection', value: 'c1', atMs: 1 })).toBe(true);
     expect(has({ kind: 'connection', value: 'c1', atMs: 1 }, {}, 'c2')).toBe(false);
   });
 
-  it('are forgotten when they are over', () => {
+  it('are forgotten when they have expired', () => {
     const revocations = new Revocations(10);
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 100 });
     revocations.add({ kind: 'subject', value: 'ada', atMs: 1, untilMs: 50 });
@@ -440,21 +440,21 @@ describe('revocations', () => {
     expect(revocations.size).toBe(0);
   });
 
-  it('last as long as any token that they revoke, by the clocks of all', () => {
+  it('last as long as any token that they revoke, with the clocks of all nodes', () => {
     const day = { maxLifetimeSeconds: 86_400, clockSkewSeconds: 5 };
     const year = { maxLifetimeSeconds: 31_536_000, clockSkewSeconds: 300 };
     expect(keptForMs([day])).toBe((86_400 + 2 * 5 + 60) * 1_000);
-    // A subject can be one of either.
+    // A subject can be a user or an API key.
     expect(keptForMs([day, year, day])).toBe((31_536_000 + 2 * 300 + 60) * 1_000);
     expect(keptForMs([{ maxLifetimeSeconds: 60, clockSkewSeconds: 0 }])).toBe(3_660_000);
     expect(keptForMs([])).toBe(3_660_000);
   });
 
-  it('of an API key have no end', () => {
+  it('of an API key do not expire', () => {
     const revocations = new Revocations(10);
     expect(revocations.create('subject', 'key:orders', 1_000)).toMatchObject({ atMs: 1_000, untilMs: forever });
     expect(revocations.create('subject', 'ada', 1_000)).toMatchObject({ atMs: 1_000, untilMs: 1_010 });
-    // No token can have it.
+    // No token can have this subject.
     expect(revocations.create('tokenId', 'key:orders', 1_000)).toMatchObject({ untilMs: 1_010 });
   });
 });

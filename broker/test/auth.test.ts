@@ -1,4 +1,4 @@
-/** The doors of a running node, through real sockets: who may come in, what for, and for how long. */
+/** Authentication and authorization on a running node, with real sockets: who may connect, what they may do, and for how long. */
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -41,7 +41,7 @@ interface Claims {
   readonly by?: string;
   readonly jti?: string;
   readonly permissions?: Readonly<Record<string, readonly string[]>>;
-  /** From now. */
+  /** Counted from now. */
   readonly expiresInSeconds?: number;
 }
 
@@ -91,7 +91,7 @@ async function post(path: string, token: string | null, body: string, node = 0, 
   return { status: response.status, body: await response.text() };
 }
 
-/** The answer to a handshake that is refused; 101 where it is not. */
+/** The status of a handshake that is refused; 101 if it is accepted. */
 async function statusOf(url: string, headers: Record<string, string> = {}): Promise<number | undefined> {
   const socket = new WebSocket(url, { headers });
   socket.on('error', () => undefined);
@@ -104,7 +104,7 @@ async function statusOf(url: string, headers: Record<string, string> = {}): Prom
 }
 
 describe('a token', () => {
-  it('in connect opens the connection, and says how long it is good for', async () => {
+  it('in connect opens the connection, and the reply contains its lifetime', async () => {
     const connection = await cluster.connect();
     const reply = await connection.request({ type: 'connect', token: await tokenOf({ expiresInSeconds: 30 }) });
     expect(reply).toMatchObject({ type: 'connected', node: 'node-0' });
@@ -113,7 +113,7 @@ describe('a token', () => {
     expect(expiresInMs).toBeLessThanOrEqual(30_000);
   });
 
-  it('in the Authorization header opens it before the first command', async () => {
+  it('in the Authorization header opens the connection before the first command', async () => {
     const socket = new WebSocket(cluster.node().url, { headers: { Authorization: `Bearer ${await tokenOf()}` } });
     await once(socket, 'open');
     socket.send('{"type":"subscribe","id":1,"topic":"t"}');
@@ -122,7 +122,7 @@ describe('a token', () => {
     socket.terminate();
   });
 
-  it('lets commands behind it wait, in order, also those in the same frame', async () => {
+  it('lets commands behind it wait, in order, including those in the same frame', async () => {
     const watcher = await connectAs();
     await watcher.subscribe('waiting');
     const connection = await cluster.connect();
@@ -136,26 +136,26 @@ describe('a token', () => {
 
   it.each([
     [
-      'of another key',
+      'signed with another key',
       async () => `${(await tokenOf()).slice(0, -8)}AAAAAAAA`,
       'invalidToken',
       closeReasons.unauthenticated,
     ],
-    ['that is none', async () => 'let me in', 'invalidToken', closeReasons.unauthenticated],
+    ['that is not a token', async () => 'let me in', 'invalidToken', closeReasons.unauthenticated],
     ['that has expired', () => tokenOf({ expiresInSeconds: -60 }), 'tokenExpired', closeReasons.tokenExpired],
     [
-      'that is an API key nobody has',
+      'that is an unknown API key',
       async () => 'fk_nobody_00000000000000000000000000000000',
       'invalidToken',
       closeReasons.unauthenticated,
     ],
-  ])('%s is refused with a sentence, and the connection closed', async (_, token, code, closed) => {
+  ])('%s is refused with a sentence, and the connection is closed', async (_, token, code, closed) => {
     const connection = await cluster.connect();
     connection.send({ type: 'connect', id: 1, token: await token() }, { type: 'ping', id: 2 });
     const error = await connection.next('error');
     expect(error).toMatchObject({ id: 1, code });
     expect(error.message).toMatch(/\.$/);
-    expect(await within('it is closed', connection.closed)).toEqual(closed);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closed);
     expect(connection.inbox.waiting).toEqual([]);
   });
 });
@@ -167,34 +167,34 @@ describe('without a token', () => {
     ['ping', { type: 'ping', id: 1 }],
     ['connect', { type: 'connect', id: 1, token: null }],
     ['refresh', { type: 'refresh', id: 1, token: 'x' }],
-  ] as const)('%s is refused, and the connection closed', async (_, command) => {
+  ] as const)('%s is refused, and the connection is closed', async (_, command) => {
     const connection = await cluster.connect();
     connection.send(command);
     expect(await connection.next('error')).toMatchObject({ id: 1, code: 'unauthenticated' });
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
   });
 
   it.each([
-    ['a connect whose token is too long', { type: 'connect', id: 1, token: 'x'.repeat(8_193) }, 'malformed'],
-    ['a command that does not exist', { type: 'jump', id: 1 }, 'unknownCommand'],
-    ['a topic that is none', { type: 'subscribe', id: 1, topic: '*' }, 'invalidTopic'],
-  ])('%s is answered, and the connection closed at once', async (_, command, code) => {
-    // Its time is not up while the test lasts.
+    ['a connect with a token that is too long', { type: 'connect', id: 1, token: 'x'.repeat(8_193) }, 'malformed'],
+    ['an unknown command', { type: 'jump', id: 1 }, 'unknownCommand'],
+    ['a subscribe to an invalid topic', { type: 'subscribe', id: 1, topic: '*' }, 'invalidTopic'],
+  ])('%s gets an error, and the connection is closed at once', async (_, command, code) => {
+    // The timeout is longer than the test.
     await using patient = await startCluster({ env: await authEnv({ FANFARE_AUTH_TIMEOUT_MS: '60000' }) });
     const connection = await patient.connect(0, 'json');
     connection.sendRaw(JSON.stringify([command, { type: 'connect', id: 2, token: await tokenOf() }]));
     expect(await connection.next('error')).toMatchObject({ id: 1, code });
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
     expect(connection.inbox.waiting).toEqual([]);
     expect(await patient.node().metric('fanfare_authentications_failed_total')).toBe(1);
   });
 
-  it('a connection is closed when its time is up', async () => {
+  it('a connection is closed after the timeout', async () => {
     await using hasty = await startCluster({ env: await authEnv({ FANFARE_AUTH_TIMEOUT_MS: '100' }) });
     const connection = await hasty.connect();
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.authenticationTimeout);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.authenticationTimeout);
     await until(
-      'it is counted',
+      'the timeout is counted',
       async () => (await hasty.node().metric('fanfare_authentication_timeouts_total')) === 1,
     );
   });
@@ -202,10 +202,10 @@ describe('without a token', () => {
   it('a connection may send 16 KiB and no more', async () => {
     const connection = await cluster.connect(0, 'json');
     connection.sendRaw(' '.repeat(maxUnauthenticatedBytes + 1));
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.frameTooLarge);
   });
 
-  it('a connection may send a thousand commands behind its token, and is refused more', async () => {
+  it('a connection may send a thousand commands behind its token, and further commands are refused', async () => {
     const connection = await cluster.connect();
     const pings = Array.from(
       { length: maxQueuedCommands + 1 },
@@ -216,39 +216,36 @@ describe('without a token', () => {
     expect(await connection.next('connected')).toMatchObject({ id: 1 });
   });
 
-  it.each(['json', 'msgpack'] as const)('a frame is read no further than its first mistake: %s', async (encoding) => {
+  it.each(['json', 'msgpack'] as const)('a node stops reading a frame at the first mistake: %s', async (encoding) => {
     const found = vi.spyOn(Connection.prototype, 'onCommandError');
     onTestFinished(() => found.mockRestore());
     const connection = await cluster.connect(0, encoding);
     const [zeros, noTopics] = [`[${'0,'.repeat(8_000)}0]`, Buffer.from('9302c0a0'.repeat(4_000), 'hex')];
     connection.sendRaw(encoding === 'json' ? zeros : noTopics);
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.unauthenticated);
     expect(found).toHaveBeenCalledOnce();
   });
 
   const noTopic = { type: 'subscribe', id: 2, topic: '', since: null } as const;
   const ping = { type: 'ping', id: 3 } as const;
   it.each([
-    ['json', 'topics that are none', [noTopic]],
-    ['msgpack', 'topics that are none', [noTopic]],
-    ['json', 'topics that are none between other commands', [noTopic, ping]],
-    ['msgpack', 'topics that are none between other commands', [noTopic, ping]],
-    ['msgpack', 'more commands than may wait', [ping, ping, ping, ping, ping, ping, ping, ping, ping, ping, ping]],
-  ] as const)(
-    '%s: %s behind a token are answered ten times, then the connection is closed',
-    async (encoding, _, wrong) => {
-      // Longer tokens leave less room for what is behind them.
-      const token = await tokenOf({ permissions: {} });
-      const connection = await cluster.connect(0, encoding);
-      connection.send({ type: 'connect', id: 1, token }, ...Array.from({ length: 100 }, () => wrong).flat());
-      expect(await within('it is closed', connection.closed)).toEqual(closeReasons.badProtocol);
-      expect(connection.inbox.waiting.map(({ type }) => type)).toEqual(Array(maxUnauthenticatedErrors).fill('error'));
-    },
-  );
+    ['json', 'subscribes to invalid topics', [noTopic]],
+    ['msgpack', 'subscribes to invalid topics', [noTopic]],
+    ['json', 'subscribes to invalid topics between other commands', [noTopic, ping]],
+    ['msgpack', 'subscribes to invalid topics between other commands', [noTopic, ping]],
+    ['msgpack', 'commands beyond the limit', [ping, ping, ping, ping, ping, ping, ping, ping, ping, ping, ping]],
+  ] as const)('%s: %s behind a token get ten errors, then the connection is closed', async (encoding, _, wrong) => {
+    // Longer tokens leave less room for the commands behind them.
+    const token = await tokenOf({ permissions: {} });
+    const connection = await cluster.connect(0, encoding);
+    connection.send({ type: 'connect', id: 1, token }, ...Array.from({ length: 100 }, () => wrong).flat());
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.badProtocol);
+    expect(connection.inbox.waiting.map(({ type }) => type)).toEqual(Array(maxUnauthenticatedErrors).fill('error'));
+  });
 });
 
 describe('permissions', () => {
-  it('are asked for each action and topic', async () => {
+  it('are checked for each action and topic', async () => {
     const connection = await connectAs({
       permissions: { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: ['old'] },
     });
@@ -278,7 +275,7 @@ describe('permissions', () => {
     expect(await connection.subscribe('orders.1')).toMatchObject({ code: 'notPermitted' });
   });
 
-  it('that a new token has lost end their subscriptions', async () => {
+  it('that a new token no longer grants end their subscriptions', async () => {
     const publisher = await connectAs({ sub: 'bob' });
     const connection = await connectAs({ permissions: { subscribe: ['a', 'b'] } });
     await connection.subscribe('a');
@@ -295,18 +292,18 @@ describe('permissions', () => {
 });
 
 describe('a token that expires', () => {
-  it('ends the connection, unless it was refreshed', async () => {
+  it('ends the connection, unless the client has refreshed it', async () => {
     const kept = await connectAs({ expiresInSeconds: 2 });
     const left = await connectAs({ expiresInSeconds: 2 });
     expect(await kept.request({ type: 'refresh', token: await tokenOf() })).toMatchObject({ type: 'refreshed' });
-    expect(await within('the other is closed', left.closed)).toEqual(closeReasons.tokenExpired);
+    expect(await within('the other connection is closed', left.closed)).toEqual(closeReasons.tokenExpired);
     await kept.settle();
   });
 
   it.each([
     ['another subject', () => tokenOf({ sub: 'eve' })],
     ['another key', async () => `${(await tokenOf()).slice(0, -8)}AAAAAAAA`],
-  ])('is not replaced by one of %s', async (_, token) => {
+  ])('cannot be refreshed with a token of %s', async (_, token) => {
     const connection = await connectAs();
     expect(await connection.request({ type: 'refresh', token: await token() })).toMatchObject({ code: 'invalidToken' });
     await connection.settle();
@@ -317,14 +314,14 @@ describe('revocation', () => {
   it.each([
     ['subject', { sub: 'mallory-1' }, { subject: 'mallory-1' }],
     ['token', { sub: 'mallory-2', jti: 'token-2' }, { tokenId: 'token-2' }],
-  ])('of a %s ends its connections on all nodes, and lets none in again', async (_, claims, body) => {
+  ])('of a %s closes its connections on all nodes, and refuses new ones', async (_, claims, body) => {
     const old = await tokenOf(claims);
     const here = await connectAs(claims, 0);
     const there = await connectAs(claims, 1);
     const other = await connectAs({ sub: 'other' }, 1);
     expect(await post('/v1/revocations', adminKey, JSON.stringify(body))).toEqual({ status: 202, body: '{}' });
-    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
-    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', here.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', there.closed)).toEqual(closeReasons.revoked);
     await other.settle();
     for (const node of [0, 1]) {
       const again = await cluster.connect(node);
@@ -335,10 +332,10 @@ describe('revocation', () => {
     }
   });
 
-  it('of a subject does not hold for a token that was issued later', async () => {
+  it('of a subject does not apply to tokens issued later', async () => {
     await post('/v1/revocations', adminKey, '{"subject":"mallory-3"}');
     // `iat` counts seconds.
-    await until('a new token is good', async () => {
+    await until('a new token is accepted', async () => {
       const connection = await cluster.connect(1);
       const { type } = await connection.request({ type: 'connect', token: await tokenOf({ sub: 'mallory-3' }) });
       return type === 'connected';
@@ -346,27 +343,33 @@ describe('revocation', () => {
   });
 
   it.each([
-    ['nobody', null, '{"subject":"ada"}', 401, 'Send \\"Authorization: Bearer\\" with a token or API key.'],
     [
-      'a key that may not',
+      'a request without a key',
+      null,
+      '{"subject":"ada"}',
+      401,
+      'Send \\"Authorization: Bearer\\" with a token or API key.',
+    ],
+    [
+      'an API key without admin rights',
       ordersKey,
       '{"subject":"ada"}',
       403,
       'This request requires an API key with \\"admin\\": true.',
     ],
-    ['somebody who writes no JSON', adminKey, 'ada', 400, 'The body must be JSON'],
-    ['somebody who names nothing', adminKey, '{}', 400, 'Give exactly one of subject, tokenId, connection'],
-    ['somebody who names too much', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],
-    ['somebody who names a number', adminKey, '{"subject":7}', 400, 'subject must be a string'],
-    ['somebody who says how long', adminKey, '{"subject":"a","forSeconds":60}', 400, 'Remove forSeconds. A revocation'],
+    ['a body that is not JSON', adminKey, 'ada', 400, 'The body must be JSON'],
+    ['a body that names nothing', adminKey, '{}', 400, 'Give exactly one of subject, tokenId, connection'],
+    ['a body that names two things', adminKey, '{"subject":"a","tokenId":"b"}', 400, 'Give exactly one of'],
+    ['a body with a number', adminKey, '{"subject":7}', 400, 'subject must be a string'],
+    ['a body with a duration', adminKey, '{"subject":"a","forSeconds":60}', 400, 'Remove forSeconds. A revocation'],
     [
-      'somebody who writes a lot',
+      'a body that is too long',
       adminKey,
       JSON.stringify({ subject: 'x'.repeat(5_000) }),
       413,
       'longer than 4096 bytes',
     ],
-  ])('is not had by %s', async (_, key, body, status, sentence) => {
+  ])('is refused for %s', async (_, key, body, status, sentence) => {
     const answer = await post('/v1/revocations', key, body);
     expect(answer.status).toBe(status);
     expect(answer.body).toContain(sentence);
@@ -374,7 +377,7 @@ describe('revocation', () => {
 });
 
 describe('a ticket', () => {
-  it('opens one connection, at any node, as its token would', async () => {
+  it('opens one connection, at any node, with the permissions of its token', async () => {
     const { status, body } = await post('/v1/tickets', await tokenOf({ permissions: { subscribe: ['t'] } }), '', 0);
     expect(status).toBe(201);
     const { ticket, expiresInMs } = JSON.parse(body) as { ticket: string; expiresInMs: number };
@@ -387,18 +390,18 @@ describe('a ticket', () => {
     expect(JSON.parse(String(first))).toMatchObject({ type: 'connected', id: 1 });
     socket.terminate();
     const second = new WebSocket(url);
-    const [code] = await within('the second is closed', once(second, 'close'));
+    const [code] = await within('the second connection is closed', once(second, 'close'));
     expect(code).toBe(closeReasons.unauthenticated.code);
   });
 
-  it('is not sold to those whose token is not good', async () => {
+  it('is not issued for an invalid token', async () => {
     expect(await post('/v1/tickets', 'let me in', '')).toMatchObject({ status: 401 });
     expect(await post('/v1/tickets', null, '')).toMatchObject({ status: 401 });
   });
 });
 
 describe('a browser', () => {
-  it('may connect from the pages that are listed, exactly, and from no other', async () => {
+  it('may connect from the listed origins, and from no other', async () => {
     await using listed = await startCluster({ env: await authEnv({ FANFARE_ORIGINS: 'https://app.example.com' }) });
     const { url } = listed.node();
     expect(await statusOf(url, { Origin: 'https://app.example.com' })).toBe(101);
@@ -426,27 +429,27 @@ describe('a browser', () => {
     }
   });
 
-  it('may not connect at all where nothing is listed; other clients may', async () => {
+  it('may not connect if no origins are listed; other clients may', async () => {
     expect(await statusOf(cluster.node().url, { Origin: 'https://app.example.com' })).toBe(403);
     expect(await statusOf(cluster.node().url)).toBe(101);
   });
 });
 
-describe('limits', () => {
-  it('of a subject: its connections on the node', async () => {
+describe('a limit', () => {
+  it('applies to the connections of a subject on a node', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }) });
     const first = await connectAs({}, 0, small);
     await connectAs({}, 0, small);
     const third = await small.connect();
     third.send({ type: 'connect', id: 1, token: await tokenOf() });
-    expect(await within('it is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
+    expect(await within('the connection is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
     await connectAs({ sub: 'bob' }, 0, small);
     await first.close();
-    await until('its place is free', async () => (await small.node().metric('fanfare_connections')) === 2);
+    await until('the slot is free', async () => (await small.node().metric('fanfare_connections')) === 2);
     await connectAs({}, 0, small);
   });
 
-  it('of a subject: its connections on all nodes together', async () => {
+  it('applies to the connections of a subject on all nodes together', async () => {
     await using two = await startCluster({
       nodes: 2,
       env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }),
@@ -456,17 +459,17 @@ describe('limits', () => {
     for (const node of [0, 1]) {
       const third = await two.connect(node);
       third.send({ type: 'connect', id: 1, token: await tokenOf() });
-      expect(await within('it is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
+      expect(await within('the connection is closed', third.closed)).toEqual(closeReasons.tooManyConnections);
     }
     await first.close();
-    await until('its place is free', async () => {
+    await until('the slot is free', async () => {
       const next = await two.connect(1);
       next.send({ type: 'connect', id: 1, token: await tokenOf() });
       return Promise.race([next.next('connected').then(() => true), next.closed.then(() => false)]);
     });
   });
 
-  it('of a subject: a node that was killed counts no more once its heartbeats are missed', async () => {
+  it('does not count the connections of a killed node once its heartbeats are missing', async () => {
     await using redis = await startRedis();
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2', FANFARE_PROBE_INTERVAL_MS: '200' });
     await using killed = await startProcess({ redisUrl: redis.url, env });
@@ -484,10 +487,10 @@ describe('limits', () => {
     };
     expect(await tryOnce()).toBe(false);
     await killed.kill();
-    await until('there is a place again', tryOnce);
+    await until('a slot is free again', tryOnce);
   });
 
-  it('of a client address, as trusted proxies tell it', async () => {
+  it('applies to each client address that trusted proxies report', async () => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { url } = small.node();
@@ -496,23 +499,26 @@ describe('limits', () => {
     expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.9, 192.0.2.1' })).toBe(429);
     expect(await statusOf(url, { 'X-Forwarded-For': '192.0.2.2' })).toBe(101);
     socket.terminate();
-    await until('its place is free', async () => (await statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })) === 101);
+    await until('the slot is free', async () => (await statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })) === 101);
   });
 
   // Number 13, point 4.
   it.each([
-    ['with ports', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
-    ['of IPv6 in brackets, with ports', (n: number) => ({ 'X-Forwarded-For': `"[2001:db8::${n}]:${50_000 + n}"` })],
+    ['an address with port', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
+    [
+      'an IPv6 address in brackets with port',
+      (n: number) => ({ 'X-Forwarded-For': `"[2001:db8::${n}]:${50_000 + n}"` }),
+    ],
     ['unreadable', (n: number) => ({ 'X-Forwarded-For': `client-${n}` })],
     ['missing', () => ({})],
-  ] as const)('of a client address, if what the proxy tells is %s', async (kind, headersOf) => {
+  ] as const)('applies to the right client address if X-Forwarded-For is %s', async (kind, headersOf) => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '2', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { url, log } = small.node();
     const sockets = [1, 2].map((n) => new WebSocket(url, { headers: headersOf(n) }));
     await Promise.all(sockets.map((socket) => once(socket, 'open')));
     expect(await statusOf(url, headersOf(3))).toBe(429);
-    // A client that the proxy names is held to its own limit.
+    // A client that the proxy names has a limit of its own.
     expect(await statusOf(url, { 'X-Forwarded-For': '203.0.113.9' })).toBe(101);
     const warnings = log.filter(({ event }) => event === 'clientAddressUnknown');
     const isNamed = kind !== 'unreadable' && kind !== 'missing';
@@ -520,7 +526,7 @@ describe('limits', () => {
     for (const socket of sockets) socket.terminate();
   });
 
-  it('of the node: its connections, those that are not authenticated, and handshakes', async () => {
+  it('applies to the connections of a node, its unauthenticated connections, and its handshakes', async () => {
     await using full = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
     await full.connect();
     expect(await statusOf(full.node().url)).toBe(503);
@@ -532,23 +538,26 @@ describe('limits', () => {
     await using slow = await startCluster({ env: { FANFARE_HANDSHAKES_PER_SECOND: '1' } });
     await slow.connect();
     expect(await statusOf(slow.node().url)).toBe(503);
-    await until('there is a place again', async () => (await statusOf(slow.node().url)) === 101);
+    await until('a slot is free again', async () => (await statusOf(slow.node().url)) === 101);
   });
 
-  it('of a subject are no wider for who leaves and comes back', async () => {
+  it('of a subject does not grow if the subject disconnects and reconnects', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_BYTES_RATE: '1024' }) });
     const connection = await connectAs({}, 0, small);
-    // So much is paid back in a minute.
+    // A minute refills this much.
     expect(await connection.publish('t', 'x'.repeat(60_000))).toMatchObject({ type: 'published' });
     await connection.close();
-    await until('it has left', async () => (await small.node().metric('fanfare_connections')) === 0);
+    await until(
+      'the node has closed the connection',
+      async () => (await small.node().metric('fanfare_connections')) === 0,
+    );
     const again = await connectAs({}, 0, small);
     expect(await again.publish('t', 1)).toMatchObject({ code: 'rateLimited' });
     const other = await connectAs({ sub: 'bob' }, 0, small);
     expect(await other.publish('t', 1)).toMatchObject({ type: 'published' });
   });
 
-  it('of a subject: what it sends; API keys send what they like', async () => {
+  it('applies to the publications of a subject, but not to those of API keys', async () => {
     const env = await authEnv({ FANFARE_PUBLISH_RATE: '5', FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' });
     await using small = await startCluster({ env });
     const connection = await connectAs({}, 0, small);
@@ -556,20 +565,20 @@ describe('limits', () => {
     const refused = replies.filter(({ type }) => type === 'error');
     expect(refused.length).toBeGreaterThanOrEqual(8);
     expect(refused[0]).toMatchObject({ code: 'rateLimited', retryable: true });
-    // Five a second: each that is refused is told a time of its own.
+    // Five a second: each refused client gets a retry time of its own.
     const times = refused.map((reply) => ('retryAfterMs' in reply && reply.retryAfterMs) || 0);
     expect(times[0]).toBeLessThanOrEqual(200);
     expect(times[7]).toBeGreaterThan(1_300);
     expect(replies.slice(0, 10).every(({ type }) => type === 'published')).toBe(true);
     for (let sent = 0; sent < 1_100; sent++) connection.send({ type: 'ping', id: null });
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.rateLimited);
     const service = await small.connect();
     await service.request({ type: 'connect', token: ordersKey });
     const all = await Promise.all(Array.from({ length: 100 }, (_, data) => service.publish('orders.t', data)));
     expect(all.every(({ type }) => type === 'published')).toBe(true);
   });
 
-  it('of the node: bytes that clients leave unread, all together', async () => {
+  it('applies to the bytes that all clients of a node together leave unread', async () => {
     const env = { FANFARE_MAX_TOTAL_BUFFERED_BYTES: '1048576', FANFARE_MAX_BUFFERED_BYTES: '1073741824' };
     await using small = await startCluster({ env });
     const lazy = await small.subscriber('t');
@@ -583,13 +592,13 @@ describe('limits', () => {
     }
     expect(await small.node().metric('fanfare_connections_shed_total')).toBe(1);
     lazy.socket.resume();
-    expect(await within('it is closed', lazy.closed)).toEqual(closeReasons.overloaded);
+    expect(await within('the connection is closed', lazy.closed)).toEqual(closeReasons.overloaded);
     await diligent.settle();
   });
 });
 
-describe('limits that are walked around', () => {
-  it('a client cannot put an address of its own before that of the proxy', async () => {
+describe('attempts to bypass limits', () => {
+  it('with an invented address before that of the proxy fail', async () => {
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_ADDRESS: '1', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { port } = small.node().broker;
@@ -611,12 +620,12 @@ describe('limits that are walked around', () => {
     };
     const sockets: Socket[] = [];
     expect(await answer('192.0.2.1')).toBe('101');
-    // As HAProxy adds a header behind that of the client.
+    // HAProxy adds a header behind that of the client.
     expect(await answer('203.0.113.5', '192.0.2.1')).toBe('429');
     for (const socket of sockets) socket.destroy();
   });
 
-  it('one address that connects often leaves room for others', async () => {
+  it('with many connections from one address leave room for other addresses', async () => {
     const env = await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '50', FANFARE_TRUSTED_PROXIES: '127.0.0.1' });
     await using small = await startCluster({ env });
     const { url } = small.node();
@@ -628,13 +637,13 @@ describe('limits that are walked around', () => {
     for (let client = 0; client < 20; client++) {
       expect(await statusOf(url, { 'X-Forwarded-For': `198.51.100.${client}` })).toBe(101);
     }
-    // Nor do requests without a token take anything from handshakes.
+    // Requests without a token do not reduce the number of handshakes either.
     await Promise.all(Array.from({ length: 60 }, () => post('/v1/tickets', null, '', 0, small)));
     expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.77' })).toBe(101);
   });
 
   // Number 13, point 7.
-  it('a token that only looks like an API key is held to the limit of POST requests, and a revoked key too', async () => {
+  it('with tokens that only look like API keys, or with revoked keys, count against the limit of POST requests', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '1' }) });
     const statusesOf = async (token: string): Promise<number[]> => {
       const answers = await Promise.all(Array.from({ length: 30 }, () => post('/v1/tickets', token, '', 0, small)));
@@ -643,7 +652,7 @@ describe('limits that are walked around', () => {
     for (const fake of ['fk_nobody_nothing', 'fk_orders_nothing', `${ordersKey}x`]) {
       expect(await statusesOf(fake)).toContain(503);
     }
-    // A key that exists is served while they have used the limit up.
+    // A valid key still works while they have exhausted the limit.
     expect(new Set(await statusesOf(ordersKey))).toEqual(new Set([201]));
     expect(await post('/v1/revocations', adminKey, '{"subject":"key:orders"}', 0, small)).toMatchObject({
       status: 202,
@@ -651,7 +660,7 @@ describe('limits that are walked around', () => {
     expect(await statusesOf(ordersKey)).toContain(503);
   });
 
-  it('who comes back has sent what it had sent', async () => {
+  it('by reconnecting fail: the subject has still spent its budget', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
     let published = 0;
     for (let visit = 0; visit < 5; visit++) {
@@ -663,7 +672,7 @@ describe('limits that are walked around', () => {
     expect(published).toBeLessThan(25);
   });
 
-  it('what waits for the token to be checked counts too', async () => {
+  it('with commands that wait until the token is checked fail: these commands count too', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_PUBLISH_RATE: '5' }) });
     const connection = await small.connect();
     const publish = (id: number) => ({ type: 'publish', id, topic: 't', data: 1, messageId: null }) as const;
@@ -678,7 +687,7 @@ describe('limits that are walked around', () => {
     expect(outcomes.filter(({ type }) => type === 'published')).toHaveLength(10);
   });
 
-  it('what cannot be read counts too', async () => {
+  it('with unreadable frames fail: these frames count too', async () => {
     await using small = await startCluster({
       env: await authEnv({ FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' }),
     });
@@ -686,27 +695,27 @@ describe('limits that are walked around', () => {
     const bad = { type: 'subscribe', id: null, topic: 'no topic', since: null } as const;
     connection.send(...Array.from({ length: 500 }, () => bad));
     connection.send(...Array.from({ length: 700 }, () => bad));
-    expect(await within('it is closed', connection.closed)).toEqual(closeReasons.rateLimited);
+    expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.rateLimited);
   });
 
-  it('sockets that say nothing are bounded, and those inside do not notice', async () => {
+  it('with silent sockets are bounded, and do not affect connected clients', async () => {
     await using small = await startCluster({
       env: await authEnv({ FANFARE_MAX_CONNECTIONS: '10', FANFARE_MAX_UNAUTHENTICATED_PERCENT: '50' }),
     });
     const inside = await connectAs({}, 0, small);
     const silent = Array.from({ length: 200 }, () => connect(small.node().broker.port, '127.0.0.1'));
     for (const socket of silent) socket.on('error', () => undefined);
-    await until('the node has closed some', () => silent.filter(({ closed }) => closed).length >= 60);
+    await until('the node has closed some sockets', () => silent.filter(({ closed }) => closed).length >= 60);
     await inside.settle();
     for (const socket of silent) socket.destroy();
-    await until('there is room again', async () => (await statusOf(small.node().url)) === 101);
+    await until('the node accepts connections again', async () => (await statusOf(small.node().url)) === 101);
   });
 });
 
 describe('a messageId', () => {
   const messageId = 'invoice-17';
 
-  /** Opens a connection for each token, in turn at the nodes, and publishes the same messageId on each. Answers the offsets. */
+  /** Opens a connection for each token, on each node in turn, and publishes the same messageId on each. Returns the offsets. */
   async function offsetsOf(of: TestCluster, topic: string, tokens: readonly (string | null)[]): Promise<unknown[]> {
     const offsets: unknown[] = [];
     for (const [index, token] of tokens.entries()) {
@@ -727,15 +736,15 @@ describe('a messageId', () => {
     ['one node', 1],
     ['nodes that share a Redis', 2],
   ])('at %s', (_, nodes) => {
-    it('of another subject is another one', async () => {
+    it('of another subject is a different messageId', async () => {
       await using of = await startCluster({ nodes, env: await authEnv() });
       const [ada, eve] = [await tokenOf({ sub: 'ada' }), await tokenOf({ sub: 'eve' })];
-      // Nothing tells eve that ada has used it, nor does it keep ada from publishing after eve.
+      // eve cannot detect that ada has used it, and cannot suppress a publication of ada by using it first.
       expect(await offsetsOf(of, 't', [ada, eve, eve, ada, ada])).toEqual([1, 2, 2, 1, 1]);
       expect(await offsetsOf(of, 'u', [eve, ada, ada, eve])).toEqual([1, 2, 2, 1]);
     });
 
-    it('of the same subject of another issuer is another one', async () => {
+    it('of the same subject of another issuer is a different messageId', async () => {
       const issuers = [issuer, 'https://other.test'].map((name) => {
         return { issuer: name, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] };
       });
@@ -744,7 +753,7 @@ describe('a messageId', () => {
       expect(await offsetsOf(of, 't', [one, other, one, other])).toEqual([1, 2, 1, 2]);
     });
 
-    it('of services with the same messageIdGroup is one, of others it is not', async () => {
+    it('is shared by services with the same messageIdGroup, and by no others', async () => {
       const apiKeys = await Promise.all([
         entryOf('a', 'invoices'),
         entryOf('b', 'invoices'),
@@ -757,7 +766,7 @@ describe('a messageId', () => {
       expect(await offsetsOf(of, 't', keys)).toEqual([1, 1, 2, 3, 4, 1, 2, 4]);
     });
 
-    it('is one for everybody if there is no authentication', async () => {
+    it('is shared by all clients if there is no authentication', async () => {
       await using of = await startCluster({ nodes });
       expect(await offsetsOf(of, 't', [null, null, null])).toEqual([1, 1, 1]);
     });
@@ -765,7 +774,7 @@ describe('a messageId', () => {
 });
 
 describe('a hook', () => {
-  /** A node with a hook that answers so, and what it was asked. `more`: other settings of the hook. */
+  /** A node with a hook that returns these answers, and the questions that the hook received. `more`: other settings of the hook. */
   async function hooked(
     events: readonly string[],
     decide: (question: Question) => object | Promise<object>,
@@ -790,20 +799,20 @@ describe('a hook', () => {
     return { of, asked, [Symbol.asyncDispose]: dispose };
   }
 
-  it('decides about who connects', async () => {
+  it('decides who may connect', async () => {
     await using node = await hooked(['connect'], ({ subject }) => ({ allow: subject !== 'eve', reason: 'Not you.' }));
     await connectAs({ sub: 'ada' }, 0, node.of);
     const refused = await node.of.connect();
     refused.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'eve' }) });
     expect(await refused.next('error')).toMatchObject({ id: 1, code: 'notPermitted', message: 'Not you.' });
-    expect(await within('it is closed', refused.closed)).toEqual(closeReasons.unauthenticated);
+    expect(await within('the connection is closed', refused.closed)).toEqual(closeReasons.unauthenticated);
     expect(node.asked[0]).toMatchObject({ event: 'connect', issuer, subject: 'ada', topic: null });
   });
 
-  it('decides about publications one after another, so that their order stays', async () => {
+  it('decides about publications one after another, so that their order does not change', async () => {
     const waits: Array<() => void> = [];
     await using node = await hooked(['publish'], async ({ topic }) => {
-      // The first is answered last.
+      // The first answer is the slowest.
       if (waits.length === 0) await new Promise<void>((resolve) => waits.push(resolve));
       return { allow: topic !== 'no' };
     });
@@ -813,7 +822,7 @@ describe('a hook', () => {
     const publish = (topic: string, data: number) =>
       ({ type: 'publish', id: data, topic, data, messageId: null }) as const;
     connection.send(publish('t', 1), publish('no', 2), publish('t', 3), { type: 'ping', id: 4 });
-    await until('it is asked', () => node.asked.length === 1);
+    await until('the hook is asked', () => node.asked.length === 1);
     expect(connection.inbox.waiting).toEqual([]);
     waits[0]?.();
     expect(await connection.next('pong')).toMatchObject({ id: 4 });
@@ -824,7 +833,7 @@ describe('a hook', () => {
 
   const page = { type: 'history', since: null, limit: null, direction: null } as const;
 
-  it('is asked one question by every command that reads a topic, and what it refuses tells nothing of the topic', async () => {
+  it('is asked one question by every command that reads a topic, and a refused command reveals nothing about the topic', async () => {
     const message = 'You are banned from this room.';
     await using node = await hooked(['subscribe'], () => ({ allow: false, reason: message }));
     const writer = await connectAs({ sub: 'writer' }, 0, node.of);
@@ -854,12 +863,12 @@ describe('a hook', () => {
         }
       }
     }
-    // What the token does not grant, nobody is asked about.
+    // If the token does not grant it, the node does not ask the hook.
     expect(await mayHistory.subscribe('room.full')).toMatchObject({ code: 'notPermitted' });
     expect(node.asked).toEqual([]);
   });
 
-  it('is not asked about a topic again as long as the connection is subscribed to it', async () => {
+  it('is not asked about a topic again while the connection is subscribed to it', async () => {
     let allow = true;
     await using node = await hooked(['subscribe'], () => ({ allow }));
     const connection = await connectAs({}, 0, node.of);
@@ -881,7 +890,7 @@ describe('a hook', () => {
     expect(node.asked.map(({ topic }) => topic)).toEqual(['t', 'other', 't', 't']);
   });
 
-  it('that has no room for another question refuses histories too, also if it allows while it is down', async () => {
+  it('that has reached its limit of questions refuses histories too, even if it allows requests while it is down', async () => {
     const answers: (() => void)[] = [];
     await using node = await hooked(
       ['subscribe'],
@@ -894,13 +903,13 @@ describe('a hook', () => {
     const first = await connectAs({}, 0, node.of);
     const second = await connectAs({}, 0, node.of);
     const waiting = first.request({ ...page, topic: 't' });
-    await until('it is asked', () => answers.length === 1);
+    await until('the hook is asked', () => answers.length === 1);
     expect(await second.request({ ...page, topic: 't' })).toMatchObject({ code: 'unavailable', retryable: true });
     answers[0]?.();
     expect(await waiting).toMatchObject({ type: 'history' });
   });
 
-  it('that takes its time does not let in who is revoked meanwhile, also by the name of the connection', async () => {
+  it('that responds slowly does not let in a client that is revoked in the meantime, also if the connection is revoked by name', async () => {
     for (const by of ['subject', 'connection'] as const) {
       const answer: { go: () => void } = { go: () => undefined };
       await using node = await hooked(['connect'], async () => {
@@ -911,7 +920,7 @@ describe('a hook', () => {
       });
       const waiting = await node.of.connect();
       waiting.send({ type: 'connect', id: 1, token: await tokenOf({ sub: 'mallory' }) });
-      const { subject, connection } = await until('it is asked', () => node.asked[0]);
+      const { subject, connection } = await until('the hook is asked', () => node.asked[0]);
       await post(
         '/v1/revocations',
         adminKey,
@@ -925,7 +934,7 @@ describe('a hook', () => {
         code: 'invalidToken',
         message: 'The token was revoked.',
       });
-      expect(await within('it is closed', waiting.closed)).toEqual(closeReasons.unauthenticated);
+      expect(await within('the connection is closed', waiting.closed)).toEqual(closeReasons.unauthenticated);
     }
   });
 
@@ -935,13 +944,13 @@ describe('a hook', () => {
     const other = await connectAs({}, 0, node.of);
     const [first] = node.asked;
     await post('/v1/revocations', adminKey, JSON.stringify({ connection: first?.connection }), 0, node.of);
-    expect(await within('it is closed', one.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', one.closed)).toEqual(closeReasons.revoked);
     await other.settle();
   });
 });
 
-describe('what the node logs', () => {
-  it('at level debug holds each refusal: which connection, subject, topic and origin', async () => {
+describe('the log of a node', () => {
+  it('contains each refusal at level debug: connection, subject, topic and origin', async () => {
     const env = await authEnv({ FANFARE_LOG_LEVEL: 'debug', FANFARE_ORIGINS: 'https://app.example.com' });
     await using talkative = await startCluster({ env: { ...env, FANFARE_PUBLISH_RATE: '1' } });
     const { log, url } = talkative.node();
@@ -959,12 +968,12 @@ describe('what the node logs', () => {
     ]);
     expect(refusals[3]?.msg).toBe('The origin … is not allowed. FANFARE_ORIGINS lists the allowed origins.');
     expect(new Set(refusals.slice(0, 3).map(({ connection: name }) => name)).size).toBe(1);
-    // Otherwise nobody is told of each.
+    // Otherwise they are not logged one by one.
     await using quiet = await startCluster({ env });
     expect(quiet.node().log.some(({ event }) => event === 'refused')).toBe(false);
   });
 
-  it('repeats nothing that cannot be read, which may hold a secret, at level debug', async () => {
+  it('does not repeat unreadable input at level debug, since it may contain a secret', async () => {
     const env = await authEnv({ FANFARE_LOG_LEVEL: 'debug', FANFARE_ORIGINS: 'https://app.example.com' });
     await using talkative = await startCluster({ env });
     const { log, url } = talkative.node();
@@ -983,7 +992,7 @@ describe('what the node logs', () => {
     }
     const bad = await talkative.connect(0, 'json');
     bad.send({ type: 'connect', id: 1, token: await tokenOf({ permissions: { [planted]: ['>'] } }) });
-    await within('it is closed', bad.closed);
+    await within('the connection is closed', bad.closed);
     const page = `https://${planted}:${planted}@evil.example/${planted}`;
     expect(await statusOf(url, { Origin: page })).toBe(403);
     const http = url.replace('ws', 'http');
@@ -996,13 +1005,13 @@ describe('what the node logs', () => {
       expect(await text(response)).toContain(planted);
     }
     const refusals = log.filter(({ event }) => event === 'refused' || event === 'handshakeRefused');
-    // Of the connection that is closed there are two lines.
+    // The connection that is closed causes two lines.
     expect(refusals).toHaveLength(unreadable.length + 2 + 3);
     expect(JSON.stringify(log)).not.toContain(planted);
     expect(refusals.map(({ msg }) => msg)).toContain('Sec-WebSocket-Version must be 13, not "…".');
   });
 
-  it('holds no tokens, tickets, keys or payloads', async () => {
+  it('contains no tokens, tickets, keys or payloads', async () => {
     await using talkative = await startCluster({ env: await authEnv({ FANFARE_LOG_LEVEL: 'debug' }) });
     const token = await tokenOf();
     const connection = await talkative.connect();

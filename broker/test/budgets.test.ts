@@ -1,4 +1,4 @@
-/** What a subject may send, and keep in histories, at all nodes together, however its connections share it out. */
+/** Limits on what a subject sends and stores in histories, at all nodes together, for any distribution of its connections. */
 import { createHash } from 'node:crypto';
 import type { Encoding, Reply } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -24,7 +24,7 @@ async function connectAs(
 
 const isPublished = ({ type }: Reply): boolean => type === 'published';
 
-/** Sends so many publications in one frame; resolves with how many were accepted. */
+/** Sends this number of publications in one frame; resolves with the number that was accepted. */
 async function burst(connection: TestConnection, count: number): Promise<number> {
   const data = Array.from({ length: count }, (_, number) => number);
   connection.send(
@@ -39,7 +39,7 @@ async function burst(connection: TestConnection, count: number): Promise<number>
 }
 
 describe('a subject with a connection to each of several nodes', () => {
-  it('publishes no more than its rate, one burst, and a reserve for each node, with bursts after silence', async () => {
+  it('publishes no more than its rate, one burst, and a reserve for each node, with bursts after idle times', async () => {
     const [nodes, rate, atOnce] = [4, 50, 100];
     await using cluster = await startCluster({ nodes, env });
     const direct = new Redis(cluster.redis.url);
@@ -54,7 +54,7 @@ describe('a subject with a connection to each of several nodes', () => {
       const accepted = await Promise.all(connections.map((connection) => burst(connection, 150)));
       published += accepted.reduce((sum, count) => sum + count);
       seconds = (performance.now() - startedAt) / 1_000;
-      await until('it may send a burst again', isFull);
+      await until('the subject may send a burst again', isFull);
     }
     expect(published).toBeGreaterThanOrEqual(3 * atOnce);
     expect(published).toBeLessThanOrEqual(rate * seconds + atOnce + nodes * atOnce * reserveShare);
@@ -74,8 +74,8 @@ describe('a subject with a connection to each of several nodes', () => {
     },
   );
 
-  it('sends other commands behind those that wait for the other nodes, and all are answered', async () => {
-    // 30 at once: a node asks the others each time it has taken three.
+  it('can send other commands behind publications that wait for the other nodes, and all get replies', async () => {
+    // 30 at once: a node asks the others after every three.
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '20' },
@@ -90,7 +90,7 @@ describe('a subject with a connection to each of several nodes', () => {
     expect(await connection.take('t.0', 1)).toEqual([1]);
   });
 
-  it('gets as many tickets as it may send commands', async () => {
+  it('gets no more tickets than its rate of commands allows', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_COMMAND_RATE: '1', FANFARE_MAX_SUBSCRIPTIONS: '8' },
@@ -105,7 +105,7 @@ describe('a subject with a connection to each of several nodes', () => {
     expect(statuses).toContain(429);
   });
 
-  it('is counted by each node alone while Redis is away', async () => {
+  it('has a limit on each node separately while Redis is unavailable', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_COMMAND_RATE: '20', FANFARE_MAX_SUBSCRIPTIONS: '10' },
@@ -120,7 +120,7 @@ describe('a subject with a connection to each of several nodes', () => {
 });
 
 describe('a subject that reads long histories', () => {
-  /** The third: bytes of each of four publications; the last: what one answer counts as. */
+  /** Third element: the data of each of four publications. Last element: the price of one answer in commands. */
   it.each([
     ['history', 'msgpack', 'x'.repeat(60_000), 4],
     ['subscribe', 'msgpack', 'x'.repeat(60_000), 4],
@@ -128,7 +128,7 @@ describe('a subject that reads long histories', () => {
     ['history', 'json', '\u0001'.repeat(10_000), 4],
     ['subscribe', 'json', '\u0001'.repeat(10_000), 4],
     ['subscribe', 'json', 'x'.repeat(10_000), 1],
-  ] as const)('pays for each 64 KiB with one command more: %s, %s', async (type, encoding, data, price) => {
+  ] as const)('pays one more command for each 64 KiB: %s, %s', async (type, encoding, data, price) => {
     const atOnce = 32;
     const limits = { FANFARE_COMMAND_RATE: '1', FANFARE_MAX_SUBSCRIPTIONS: String(atOnce - 2) };
     await using cluster = await startCluster({ env: { ...env, ...limits } });
@@ -142,7 +142,7 @@ describe('a subject that reads long histories', () => {
     const startedAt = performance.now();
     const connection = await connectAs(cluster, 0, { encoding });
     let [answered, commands] = [0, 0];
-    const refused = await until('it is refused', async () => {
+    const refused = await until('the read is refused', async () => {
       const reply =
         type === 'history'
           ? await connection.request({ type, topic: 't', since: null, limit: 4, direction: 'forward' })
@@ -161,7 +161,7 @@ describe('a subject that reads long histories', () => {
     const seconds = (performance.now() - startedAt) / 1_000;
     const paid = commands + (answered - 1) * (price - 1);
     expect(paid).toBeLessThanOrEqual(atOnce + seconds);
-    // And no more than that.
+    // It pays no more than that.
     expect(commands + answered * (price - 1)).toBeGreaterThan(atOnce - 2);
   });
 });
@@ -169,7 +169,7 @@ describe('a subject that reads long histories', () => {
 describe.each([
   ['one node, in memory', 1],
   ['two nodes', 2],
-])('what a subject keeps in the histories of %s', (_, nodes) => {
+])('a subject that publishes to topics with history at %s', (_, nodes) => {
   const topics = '{"fast.>":{"level":"fast"}}';
   const key = 'fk_orders_a-key-that-only-this-test-knows-of-0001';
   const auth = {
@@ -187,8 +187,8 @@ describe.each([
     return service;
   }
 
-  /** Nodes that share a Redis tell it what was taken a moment later. */
-  async function untilTold(cluster: TestCluster, budget: string, most: number): Promise<void> {
+  /** Nodes that share a Redis report spending to it with a short delay. */
+  async function untilReported(cluster: TestCluster, budget: string, most: number): Promise<void> {
     if (nodes === 1) return;
     const direct = new Redis(cluster.redis.url);
     await until('the other nodes can know', async () => {
@@ -198,14 +198,14 @@ describe.each([
     direct.disconnect();
   }
 
-  it('are topics that it begins: no more in an hour than it may', async () => {
+  it('begins no more topics in an hour than its limit', async () => {
     await using cluster = await start({ FANFARE_NEW_TOPICS_PER_HOUR: '10' });
     const here = await connectAs(cluster);
     for (let number = 0; number < 6; number++) expect(await here.publish(`here.${number}`, 1)).toSatisfy(isPublished);
-    await untilTold(cluster, 'newTopics', 4);
+    await untilReported(cluster, 'newTopics', 4);
     const there = await connectAs(cluster, nodes - 1);
     let begun = 0;
-    const refused = await until('it is refused', async () => {
+    const refused = await until('the publication is refused', async () => {
       const reply = await there.publish(`there.${begun}`, 1);
       if (!isPublished(reply)) return reply;
       begun++;
@@ -217,7 +217,7 @@ describe.each([
       retryable: true,
       message: expect.stringMatching(/^Hourly limit of new topics exceeded, .* Retry in \d+ ms\.$/),
     });
-    // Topics that are there already, those without history, and those of others.
+    // Existing topics, topics without history, and topics of other subjects still work.
     expect(await there.publish('there.0', 2)).toSatisfy(isPublished);
     expect(await there.publish('fast.new', 1)).toSatisfy(isPublished);
     const other = await connectAs(cluster, nodes - 1, { subject: 'bob' });
@@ -228,12 +228,12 @@ describe.each([
     for (let number = 0; number < 20; number++) expect(await service.publish(`s.${number}`, 1)).toSatisfy(isPublished);
   });
 
-  it('are bytes: no more in an hour than it may', async () => {
+  it('publishes no more bytes in an hour than its limit', async () => {
     await using cluster = await start({ FANFARE_HISTORY_BYTES_PER_HOUR: '90000' });
     const data = 'x'.repeat(20_000);
     const connection = await connectAs(cluster);
     let kept = 0;
-    const refused = await until('it is refused', async () => {
+    const refused = await until('the publication is refused', async () => {
       const reply = await connection.publish('t', data);
       if (!isPublished(reply)) return reply;
       kept++;
@@ -246,7 +246,7 @@ describe.each([
         /^Hourly limit of bytes published to topics with history exceeded\. Retry in \d+ ms\.$/,
       ),
     });
-    await untilTold(cluster, 'historyBytes', 20_000);
+    await untilReported(cluster, 'historyBytes', 20_000);
     const again = await connectAs(cluster, nodes - 1);
     expect(await again.publish('t', data)).toMatchObject({ code: 'rateLimited' });
     expect(await again.publish('fast.t', data)).toSatisfy(isPublished);

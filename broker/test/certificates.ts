@@ -1,4 +1,4 @@
-/** Certificates that vouch for themselves, made by openssl in a folder of their own. */
+/** Self-signed certificates, made by openssl in a folder of their own. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ export class CertificateFolder implements Disposable {
   readonly certFile = join(this.#path, 'cert.pem');
   readonly keyFile = join(this.#path, 'key.pem');
 
-  /** With a certificate of this name, which is good for `localhost` and 127.0.0.1, or for other names. */
+  /** With a certificate of this name, valid for `localhost` and 127.0.0.1, or for other names. */
   constructor(
     name: string,
     days = 90,
@@ -18,12 +18,12 @@ export class CertificateFolder implements Disposable {
     this.renew(name, days);
   }
 
-  /** Settings of a node that uses it. */
+  /** Settings of a node that uses the certificate. */
   get env(): Record<'FANFARE_TLS_CERT_FILE' | 'FANFARE_TLS_KEY_FILE', string> {
     return { FANFARE_TLS_CERT_FILE: this.certFile, FANFARE_TLS_KEY_FILE: this.keyFile };
   }
 
-  /** What a client needs to trust the certificate of now. */
+  /** What a client needs to trust the current certificate. */
   get ca(): Buffer {
     return readFileSync(this.certFile);
   }
@@ -40,7 +40,7 @@ export class CertificateFolder implements Disposable {
     renameSync(cert, this.certFile);
   }
 
-  /** Another file there; answers its path. */
+  /** Writes another file there; returns its path. */
   write(name: string, text: string | Buffer): string {
     const path = join(this.#path, name);
     writeFileSync(path, text);

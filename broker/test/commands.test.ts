@@ -5,7 +5,7 @@ import { fastTopics, startCluster } from './harness.js';
 const encodings: readonly Encoding[] = ['msgpack', 'json'];
 
 describe.each(encodings)('a client that speaks %s', (encoding) => {
-  it('is told which node it talks to and what that takes', async () => {
+  it('receives the name of its node and the limits when it connects', async () => {
     await using cluster = await startCluster({ env: { FANFARE_PING_INTERVAL_MS: '12000' } });
     const client = await cluster.connect(0, encoding);
     expect(await client.request({ type: 'connect', token: null })).toEqual({
@@ -18,7 +18,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     });
   });
 
-  it('gets what is published to the topics it subscribed to, and nothing else', async () => {
+  it('gets publications of the topics it subscribed to, and nothing else', async () => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('news', 0, encoding);
     const writer = await cluster.connect(0, encoding);
@@ -38,7 +38,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await client.take('news', 1)).toEqual([1]);
   });
 
-  it('publishes without acknowledgement and hears nothing back', async () => {
+  it('gets no reply if it publishes without acknowledgement', async () => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('news');
     const writer = await cluster.connect(0, encoding);
@@ -48,7 +48,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(writer.inbox.waiting).toEqual([]);
   });
 
-  it('gets nothing of a topic behind the reply to unsubscribe', async () => {
+  it('gets no publications of a topic after the reply to unsubscribe', async () => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('news', 0, encoding);
     const writer = await cluster.connect(0, encoding);
@@ -84,14 +84,14 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await client.take('b', 1)).toEqual([[1, 2]]);
   });
 
-  it('is answered a ping without an id too', async () => {
+  it('gets a pong even if its ping has no id', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, encoding);
     client.send({ type: 'ping', id: null });
     expect(await client.next('pong')).toEqual({ type: 'pong', id: null });
   });
 
-  it('is told when it subscribes twice, or leaves what it never joined', async () => {
+  it('gets an error if it subscribes twice, or unsubscribes from a topic without a subscription', async () => {
     await using cluster = await startCluster();
     const client = await cluster.subscriber('news', 0, encoding);
     expect(await client.subscribe('news')).toMatchObject({
@@ -108,7 +108,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await client.take('news', 1)).toEqual(['still there']);
   });
 
-  it('publishes again only where the node can tell what it has published', async () => {
+  it('may repeat a publish only if the node can detect repeated publications', async () => {
     await using cluster = await startCluster({ env: { FANFARE_TOPICS: '{"fast.>":{"level":"fast"}}' } });
     const reader = await cluster.subscriber('kept', 0, encoding);
     await reader.subscribe('fast.t');
@@ -122,7 +122,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(reader.inbox.waiting).toEqual([]);
   });
 
-  it('is told which rule a topic breaks, and stays connected', async () => {
+  it('gets an error with the rule that a topic breaks, and stays connected', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, encoding);
     expect(await client.subscribe('news.*')).toMatchObject({ type: 'error', code: 'invalidTopic', retryable: false });
@@ -134,7 +134,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     await client.settle();
   });
 
-  it('is told of one subscription too many, and keeps the others', async () => {
+  it('gets an error for a subscription beyond the limit, and keeps the others', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_SUBSCRIPTIONS: '2' } });
     const client = await cluster.subscriber('a', 0, encoding);
     await client.subscribe('b');
@@ -149,7 +149,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await client.take('b', 1)).toEqual([1]);
   });
 
-  it('gets a large publication whole, as a frame of its own', async () => {
+  it('gets a large publication whole, in a frame of its own', async () => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('big', 0, encoding);
     const large = 'x'.repeat(60_000);
@@ -157,7 +157,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
     expect(await reader.take('big', 3)).toEqual(['before', large.slice(0, 40_000), 'after']);
   });
 
-  it('gets many publications in order, whatever frames they travel in', async () => {
+  it('gets many publications in order, in any number of frames', async () => {
     await using cluster = await startCluster();
     const reader = await cluster.subscriber('many', 0, encoding);
     const writer = await cluster.connect(0, encoding);
@@ -170,7 +170,7 @@ describe.each(encodings)('a client that speaks %s', (encoding) => {
 describe('JSON and MessagePack clients of one topic', () => {
   const values = [null, true, 0, -1, 1.5, 'täxt "quoted" \u2028', [1, [2]], { a: { b: [] } }, 9_007_199_254_740_991];
 
-  it.each(encodings)('all get what a %s client publishes', async (encoding) => {
+  it.each(encodings)('all get publications of a %s client', async (encoding) => {
     await using cluster = await startCluster();
     const json = await cluster.subscriber('t', 0, 'json');
     const msgpack = await cluster.subscriber('t', 0, 'msgpack');
@@ -180,7 +180,7 @@ describe('JSON and MessagePack clients of one topic', () => {
     expect(await msgpack.take('t', values.length)).toEqual(values);
   });
 
-  it('lets JSON text through character for character', async () => {
+  it('keep JSON text character for character', async () => {
     await using cluster = await startCluster({ env: fastTopics });
     const reader = await cluster.subscriber('t', 0, 'json');
     const frames: string[] = [];
@@ -192,11 +192,11 @@ describe('JSON and MessagePack clients of one topic', () => {
     ]);
   });
 
-  it('marks what a JSON client cannot be given, and delivers the rest', async () => {
+  it('get a marker for data that cannot be converted to JSON, and all other publications', async () => {
     await using cluster = await startCluster();
     const json = await cluster.subscriber('t', 0, 'json');
     const msgpack = await cluster.connect();
-    // publish ["good", a bin that is no MessagePack value, "good"]
+    // publish ["good", a bin that is not a MessagePack value, "good"]
     msgpack.post('t', 'good');
     msgpack.sendRaw(Uint8Array.of(0x94, 4, 0xc0, 0xa1, 0x74, 0xc4, 1, 0xc1));
     msgpack.post('t', 'good');

@@ -1,4 +1,4 @@
-/** permessage-deflate (RFC 7692): agreed only where both sides want it, and bounded whatever a client sends. */
+/** permessage-deflate (RFC 7692): used only if both sides want it, and bounded for any input. */
 import { readFileSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { deflateRawSync } from 'node:zlib';
@@ -11,18 +11,18 @@ import { until, within } from './wait.js';
 
 const shared = { FANFARE_COMPRESSION: 'shared' };
 
-/** Bytes that have come and gone on the wire. */
+/** Bytes received and sent. */
 function traffic({ socket }: TestConnection): { in: number; out: number } {
   const stream = (socket as unknown as { _socket: unknown })._socket;
   if (!(stream instanceof Socket)) throw new Error('This connection is closed.');
   return { in: stream.bytesRead, out: stream.bytesWritten };
 }
 
-/** Repeats itself, as data with field names does: about a hundredth is left of it. */
+/** Repetitive, like data with field names: it compresses to about a hundredth. */
 const large = Array.from({ length: 500 }, () => ({ bid: 1.0825, ask: 1.0827 }));
 
 describe('compression', () => {
-  it('is off unless it is asked for, and then agreed only with clients that offer it', async () => {
+  it('is off by default, and otherwise used only with clients that offer it', async () => {
     await using plain = await startCluster();
     await using willing = await startCluster({ env: shared });
     expect((await plain.connect()).socket.extensions).toBe('');
@@ -31,7 +31,7 @@ describe('compression', () => {
     expect(silent.socket.extensions).toBe('');
   });
 
-  it('makes publications smaller in both directions and encodings, and changes nothing for who does not have it', async () => {
+  it('makes publications smaller in both directions and encodings, and changes nothing for clients without it', async () => {
     await using cluster = await startCluster({ env: shared });
     await using silent = await TestConnection.open(cluster.node().url, 'json', { perMessageDeflate: false });
     await silent.subscribe('t');
@@ -45,7 +45,7 @@ describe('compression', () => {
     expect(traffic(silent).in).toBeGreaterThan(20_000);
   });
 
-  it('reaches what is recovered, and leaves small frames as they are', async () => {
+  it('applies to recovered publications, and leaves small frames as they are', async () => {
     await using cluster = await startCluster({ env: shared });
     const writer = await cluster.connect();
     const first = await writer.publish('t', 'small');
@@ -62,8 +62,8 @@ describe('compression', () => {
   });
 });
 
-describe('a compressed frame that becomes too large', () => {
-  it('ends the connection with frameTooLarge, or cut off beyond twice the limit, and others go on', async () => {
+describe('a compressed frame', () => {
+  it('ends the connection with frameTooLarge if it becomes too large, or at once beyond twice the limit, and does not affect other clients', async () => {
     await using cluster = await startCluster({ env: { ...shared, FANFARE_MAX_FRAME_BYTES: '4096' } });
     const other = await cluster.connect();
     // This library compresses from 1024 bytes on.
@@ -73,14 +73,14 @@ describe('a compressed frame that becomes too large', () => {
     expect(traffic(allowed).out).toBeLessThan(1_000);
     const large = await cluster.connect(0, 'json');
     large.sendRaw(' '.repeat(4_097));
-    expect(await within('it is closed', large.closed)).toEqual(closeReasons.frameTooLarge);
+    expect(await within('the connection is closed', large.closed)).toEqual(closeReasons.frameTooLarge);
     const larger = await cluster.connect(0, 'json');
     larger.sendRaw(' '.repeat(8_193));
-    expect((await within('it is closed', larger.closed)).code).toBe(1006);
+    expect((await within('the connection is closed', larger.closed)).code).toBe(1006);
     await other.settle();
   });
 
-  it('costs the node no memory, however large it would become, whole or in fragments', async () => {
+  it('costs the node no memory, however large its content is, whole or in fragments', async () => {
     await using node = await startNode({ env: shared });
     await using other = await TestConnection.open(node.url);
     const bomb = deflateRawSync(Buffer.alloc(64 * 1_024 * 1_024), { level: 9 });
@@ -88,7 +88,7 @@ describe('a compressed frame that becomes too large', () => {
     const settle = async (frames: readonly Buffer[]): Promise<void> => {
       const peer = await RawPeer.open(node.port);
       for (const frame of frames) peer.write(frame);
-      await within('it is cut off', peer.ended);
+      await within('the connection is cut off', peer.ended);
     };
     const half = bomb.length >> 1;
     const shapes = [
@@ -98,7 +98,7 @@ describe('a compressed frame that becomes too large', () => {
         frameOf(bomb.subarray(half), { isFirst: false, isLast: true }),
       ],
     ];
-    // The first ones fill the buffers of the process, which it keeps.
+    // The first frames fill buffers of the process, which it keeps.
     for (const frames of shapes) await settle(frames);
     const before = peakMemoryBytes(node.pid);
     for (let round = 0; round < 20; round++) for (const frames of shapes) await settle(frames);
@@ -106,24 +106,24 @@ describe('a compressed frame that becomes too large', () => {
     await other.settle();
   });
 
-  it('is cut off when it is no deflate at all', async () => {
+  it('ends the connection if it is not valid deflate data', async () => {
     await using cluster = await startCluster({ env: shared });
     const other = await cluster.connect();
     const peer = await RawPeer.open(cluster.node().broker.port);
     peer.write(frameOf(Buffer.alloc(100, 0xff), { isFirst: true, isLast: true }));
-    await within('it is cut off', peer.ended);
+    await within('the connection is cut off', peer.ended);
     await other.settle();
   });
 
-  it('is a breach of the protocol where nothing of the kind was agreed', async () => {
+  it('ends the connection if compression was not negotiated', async () => {
     await using cluster = await startCluster();
     const peer = await RawPeer.open(cluster.node().broker.port);
     peer.write(frameOf(deflateRawSync('{"type":"ping"}'), { isFirst: true, isLast: true }));
-    await within('it is cut off', peer.ended);
+    await within('the connection is cut off', peer.ended);
   });
 });
 
-/** A client that compresses as it likes. */
+/** A client that compresses without restrictions. */
 class RawPeer {
   readonly ended: Promise<void>;
   readonly #socket: Socket;
@@ -143,7 +143,7 @@ class RawPeer {
     peer.#socket.write(
       'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n',
     );
-    await until('it is connected', () => peer.#received.includes('\r\n\r\n'));
+    await until('the connection is open', () => peer.#received.includes('\r\n\r\n'));
     expect(peer.#received).toContain('101 Switching Protocols');
     return peer;
   }
@@ -162,7 +162,7 @@ function frameOf(payload: Buffer, { isFirst, isLast }: { isFirst: boolean; isLas
   return Buffer.concat([header, payload]);
 }
 
-/** The most that the process has ever had in memory. */
+/** The peak memory usage of the process. */
 function peakMemoryBytes(pid: number): number {
   const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(peak) * 1_024;

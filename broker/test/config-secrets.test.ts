@@ -1,4 +1,4 @@
-/** A secret may stand in the wrong place of the configuration, as a value or as a name. No message repeats it, and each says the place. */
+/** A secret may be in the wrong place of the configuration, as a value or as a name. No message repeats it, and each message names the place. */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -13,7 +13,7 @@ import { run } from './run.js';
 import { until } from './wait.js';
 
 const secret = 'hush-7Kq2';
-/** As it may be written by those who shout, and as a URL or a message changes it. */
+/** The secret in upper case, and as a URL or a message may change it. */
 const isShown = (text: string): boolean => /hush.?7kq2/i.test(text);
 
 function sentences(environment: Readonly<Record<string, string>>): readonly string[] {
@@ -28,7 +28,7 @@ function sentences(environment: Readonly<Record<string, string>>): readonly stri
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
-/** The document with the secret in one place more: in the place of a value, of the name of a field, and as a field of its own. */
+/** The document with the secret in one more place: as a value, as the name of a field, and as an additional field. */
 function* planted(document: Json): Iterable<Json> {
   yield secret;
   if (Array.isArray(document)) {
@@ -41,7 +41,7 @@ function* planted(document: Json): Iterable<Json> {
     for (const [index, [name, value]] of entries.entries()) {
       for (const other of planted(value)) yield Object.fromEntries(entries.with(index, [name, other]));
       yield Object.fromEntries(entries.with(index, [secret, value]));
-      // Like a known name: "did you mean".
+      // Similar to a known name: "did you mean".
       yield Object.fromEntries(entries.with(index, [`${name}hush7Kq2`.slice(-12), value]));
     }
     yield { ...document, [secret]: 1 };
@@ -89,18 +89,18 @@ describe('a secret in the wrong place of the configuration', () => {
     `0${secret}`,
   ];
 
-  it.each(Object.values(settings).map(({ name }) => name))('as the value of %s is not repeated', (name) => {
-    // What lets other settings be judged too, and what they are judged with.
+  it.each(Object.values(settings).map(({ name }) => name))('is not repeated if it is the value of %s', (name) => {
+    // Settings that must be present so that others are checked too.
     for (const others of [{}, { FANFARE_REDIS_URL: 'rediss://redis' }, { FANFARE_WORKERS: '2' }]) {
       for (const shape of shapes) {
-        const told = sentences({ ...others, [name]: shape });
-        for (const sentence of told) expect(sentence).toMatch(/^(The key in )?FANFARE_[A-Z_]+ [^\n]{10,400}\.$/);
-        expect(told.filter(isShown)).toEqual([]);
+        const messages = sentences({ ...others, [name]: shape });
+        for (const sentence of messages) expect(sentence).toMatch(/^(The key in )?FANFARE_[A-Z_]+ [^\n]{10,400}\.$/);
+        expect(messages.filter(isShown)).toEqual([]);
       }
     }
   });
 
-  it('as a part of the name of a variable is not repeated', () => {
+  it('is not repeated if it is a part of the name of a variable', () => {
     for (const name of [secret, secret.toUpperCase(), 'REDIS_HUSH_7KQ2', 'REDIS_URLHUSH7KQ2', 'PORTHUSH7KQ2', '']) {
       const [sentence, ...others] = sentences({ [`FANFARE_${name}`]: '1' });
       expect(others).toEqual([]);
@@ -112,24 +112,24 @@ describe('a secret in the wrong place of the configuration', () => {
   it.each([
     ['FANFARE_AUTH', auth],
     ['FANFARE_TOPICS', topics],
-  ])('anywhere in the document of %s is not repeated, and the place is named', (name, document) => {
+  ])('is not repeated if it is anywhere in the document of %s, and the message names the place', (name, document) => {
     const file = join(folder, 'document.json');
-    let told = 0;
+    let count = 0;
     for (const other of planted(document)) {
       const text = JSON.stringify(other);
       writeFileSync(file, text);
       for (const value of [text, `@${file}`, text.replaceAll('"', ''), text.slice(1)]) {
         for (const sentence of sentences({ [name]: value })) {
-          told++;
+          count++;
           expect(sentence).toMatch(new RegExp(`^${name} (at|has|must|is|names) .+[.?]$`));
           expect(sentence).not.toSatisfy(isShown);
         }
       }
     }
-    expect(told).toBeGreaterThan(20);
+    expect(count).toBeGreaterThan(20);
   });
 
-  it('in the content of a file is not repeated', () => {
+  it('is not repeated if it is in the content of a file', () => {
     const file = join(folder, 'content');
     const names = Object.values(settings).flatMap(({ name }) => (name.endsWith('_FILE') ? [name] : []));
     expect(names.length).toBeGreaterThan(5);
@@ -140,13 +140,13 @@ describe('a secret in the wrong place of the configuration', () => {
     ]) {
       writeFileSync(file, content);
       for (const name of names) {
-        const told = sentences({ FANFARE_REDIS_URL: 'rediss+sentinel://one/m', [name]: file });
-        expect(told.filter(isShown)).toEqual([]);
+        const messages = sentences({ FANFARE_REDIS_URL: 'rediss+sentinel://one/m', [name]: file });
+        expect(messages.filter(isShown)).toEqual([]);
       }
     }
   });
 
-  it('on the command line is not repeated', async () => {
+  it('is not repeated if it is on the command line', async () => {
     for (const args of [[secret], [`--${secret}`], ['api-key', `a_${secret}`], [`-h${secret}`]]) {
       const { code, err } = await run(args);
       expect({ code, lines: err.trim().split('\n').length }).toEqual({ code: 2, lines: 1 });
@@ -154,7 +154,7 @@ describe('a secret in the wrong place of the configuration', () => {
     }
   });
 
-  it('as an address is not repeated when the node cannot listen there', async () => {
+  it('is not repeated if it is an address on which the node cannot listen', async () => {
     for (const name of ['FANFARE_HOST', 'FANFARE_ADMIN_HOST']) {
       const { code, err } = await run([], { FANFARE_AUTH: 'none', FANFARE_PORT: '0', [name]: `${secret}.invalid` });
       expect(code).toBe(2);

@@ -11,7 +11,7 @@ import { helpText } from '../src/settings/help-text.js';
 import { defaultPolicy } from '../src/topics/policy.js';
 import { CertificateFolder } from './certificates.js';
 
-/** The sentences that stop the start. */
+/** The sentences that prevent the start. */
 function wrong(environment: Record<string, string>): readonly string[] {
   try {
     loadConfig(environment);
@@ -23,7 +23,7 @@ function wrong(environment: Record<string, string>): readonly string[] {
 }
 
 describe('the configuration', () => {
-  it('needs nothing', () => {
+  it('needs no settings', () => {
     expect(loadConfig({})).toMatchObject({
       host: '127.0.0.1',
       port: 8080,
@@ -33,7 +33,7 @@ describe('the configuration', () => {
     });
   });
 
-  it('takes a value for every setting', () => {
+  it('accepts a value for every setting', () => {
     const config = loadConfig({
       FANFARE_PORT: '9000',
       FANFARE_REDIS_URL: 'rediss://user:secret@redis.example:6380',
@@ -63,7 +63,7 @@ describe('the configuration', () => {
     ['FANFARE_LOG_FORMAT', 'xml', 'FANFARE_LOG_FORMAT must be "json" or "pretty".'],
     ['FANFARE_LOG_LEVEL', 'loud', 'FANFARE_LOG_LEVEL must be "debug", "info", "warn", "error" or "silent".'],
     ['FANFARE_REDIS_PREFIX', 'a b', 'FANFARE_REDIS_PREFIX must be 1 to 64 characters of A-Z a-z 0-9 _ - :.'],
-  ])('says what is wrong with %s=%s', (name, value, sentence) => {
+  ])('stops the start with a sentence about %s=%s', (name, value, sentence) => {
     expect(wrong({ [name]: value })).toEqual([sentence]);
   });
 
@@ -75,11 +75,11 @@ describe('the configuration', () => {
     'rediss://user:p@ss%2Fw%C3%B6rd@[::1]:6380/2',
     'redis+sentinel://one,two:26380/mymaster',
     'rediss+sentinel://user:p%40ss@[::1]:26379,two/my-master.1?sentinelPassword=a@b&sentinelUsername=b&db=3',
-  ])('takes the Redis URL %s', (url) => {
+  ])('accepts the Redis URL %s', (url) => {
     expect(loadConfig({ FANFARE_REDIS_URL: `${url}\n` }).redisUrl).toBe(url);
   });
 
-  it('reads of a Redis URL what it says', () => {
+  it('takes host, port, TLS, user and database from a Redis URL', () => {
     const none = {
       socketPath: null,
       masterName: null,
@@ -130,7 +130,7 @@ describe('the configuration', () => {
     ['redis:secret@host', 'is not a URL. Write redis://host:6379, or'],
     ['http://:secret@host', 'has an unknown scheme. Use redis://, '],
     ['http+sentinel://:secret@one/m', 'has an unknown scheme. Use redis://, '],
-    // ioredis would take it, and not use TLS.
+    // ioredis would accept it without TLS.
     ['REDISS://:secret@host', 'has an unknown scheme. Use redis://, '],
     ['redis://:sec ret@host', 'contains a space or a line break. Remove it, or'],
     [
@@ -184,14 +184,14 @@ describe('the configuration', () => {
     ['redis+sentinel://:secret@one:26379', 'has no master name. Write the name that the Sentinels use after a'],
     ['redis+sentinel://:secret@one:26379/', 'has no master name. Write the name that the Sentinels use after a'],
     ['redis+sentinel://:secret@one/m/3', 'has a master name with characters other than A-Z a-z 0-9 . _ -. Write'],
-  ])('says what is wrong with the Redis URL %s, and does not print it', (url, begin) => {
+  ])('stops the start with a sentence about the Redis URL %s, and does not print it', (url, begin) => {
     const sentences = wrong({ FANFARE_REDIS_URL: url });
     expect(sentences).toEqual([expect.stringMatching(/^FANFARE_REDIS_URL [^\n]+\.$/)]);
     expect(sentences[0]?.slice('FANFARE_REDIS_URL '.length)).toContain(begin);
     expect(sentences[0]).not.toContain('secret');
   });
 
-  it('says which files for Redis do not fit FANFARE_REDIS_URL', () => {
+  it('stops the start with a sentence about files for Redis that do not fit FANFARE_REDIS_URL', () => {
     const FANFARE_REDIS_URL = 'redis://:secret@redis';
     expect(wrong({ FANFARE_REDIS_CA_FILE: 'a', FANFARE_REDIS_PASSWORD_FILE: 'b' })).toEqual([
       'FANFARE_REDIS_PASSWORD_FILE is set, but FANFARE_REDIS_URL is not. Set both or neither.',
@@ -222,7 +222,7 @@ describe('the configuration', () => {
     ]);
   });
 
-  it('takes the Redis URL from a file, and says what is wrong with it', () => {
+  it('reads the Redis URL from a file, and reports its mistakes', () => {
     using folder = new CertificateFolder('unused');
     const file = folder.write('url', 'redis://:secret@redis/1\n');
     const { redisUrl, redisUrlFile } = loadConfig({ FANFARE_REDIS_URL_FILE: file, FANFARE_WORKERS: '2' });
@@ -241,7 +241,7 @@ describe('the configuration', () => {
     ]);
   });
 
-  it('says what is wrong in the files for Redis', () => {
+  it('reports mistakes in the files for Redis', () => {
     using one = new CertificateFolder('one');
     using other = new CertificateFolder('other');
     const FANFARE_REDIS_URL = 'rediss://redis';
@@ -280,12 +280,12 @@ describe('the configuration', () => {
     ]);
   });
 
-  // Found by `npm run fuzz -- --target config`, as the next two.
+  // Found by `npm run fuzz -- --target config`, like the next two.
   it('does not print a Redis URL that looks like a variable of Kubernetes', () => {
     expect(wrong({ FANFARE_REDIS_URL: 'tcp://:secret@host' })[0]).not.toContain('secret');
   });
 
-  it('says in one short line what is wrong, whatever stands there', () => {
+  it('reports a mistake in one short line, for any value', () => {
     expect(wrong({ FANFARE_PORT: `1\n${'2'.repeat(5_000)}` })).toEqual([
       'FANFARE_PORT must be an integer from 0 to 65535.',
     ]);
@@ -301,30 +301,30 @@ describe('the configuration', () => {
     expect(loadConfig({ FANFARE_TRACING_URL: text }).tracingUrl).toBe(url);
   });
 
-  it('says which proxy is none', () => {
+  it('names the position of an invalid proxy', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '10.0.0.0/8,10.0.0.0/33' })).toEqual([
       'FANFARE_TRUSTED_PROXIES at address 2: must be an IP address, or a network such as 10.0.0.0/8.',
     ]);
   });
 
-  it('names a variable that is no setting by the words that settings have, and the setting that was meant', () => {
+  it('reports an unknown variable with only the words that settings have, and with the most similar setting', () => {
     expect(wrong({ FANFARE_PROT: '1' })).toEqual(['FANFARE_… is not a setting; did you mean FANFARE_PORT?']);
     expect(wrong({ FANFARE_REDIS_CLUSTER_NODES: '1' })).toEqual([
       'FANFARE_REDIS_…_… is not a setting; docs/reference/settings.md lists all settings.',
     ]);
   });
 
-  it('says what to write in place of a placeholder of the manifests', () => {
+  it('reports a placeholder of the manifests and the value to replace it with', () => {
     expect(wrong({ FANFARE_TRUSTED_PROXIES: '<addresses of the gateway>' })).toEqual([
       'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
     ]);
   });
 
-  it('says everything that is wrong at once', () => {
+  it('lists all mistakes at once', () => {
     expect(wrong({ FANFARE_PORT: 'x', FANFARE_AUTH: 'x', FANFARE_X: 'x' }).length).toBe(3);
   });
 
-  it('opens the node to others only where that is said aloud', () => {
+  it('exposes the node to other machines only if a setting confirms it', () => {
     expect(wrong({ FANFARE_HOST: '0.0.0.0' })).toEqual([
       'FANFARE_HOST exposes the node without authentication. Configure FANFARE_AUTH, set FANFARE_AUTH=none to allow everyone, or set FANFARE_HOST=127.0.0.1.',
     ]);
@@ -333,14 +333,14 @@ describe('the configuration', () => {
     expect(wrong({ FANFARE_HOST: '127.0.0.2' })).toEqual([]);
   });
 
-  it('wants two different ports', () => {
+  it('requires two different ports', () => {
     expect(wrong({ FANFARE_PORT: '9000', FANFARE_ADMIN_PORT: '9000' })).toEqual([
       'FANFARE_PORT and FANFARE_ADMIN_PORT are both 9000. Use different ports.',
     ]);
     expect(wrong({ FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0' })).toEqual([]);
   });
 
-  it('takes a number of workers, or as many as there are CPUs', () => {
+  it('accepts a number of workers, or "auto" for the number of CPUs', () => {
     const redis = { FANFARE_REDIS_URL: 'redis://127.0.0.1' };
     expect(loadConfig({ ...redis, FANFARE_WORKERS: '3' }).workers).toBe(3);
     expect(loadConfig({ ...redis, FANFARE_WORKERS: 'auto' }).workers).toBe(availableCpus());
@@ -352,7 +352,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('wants Redis for several workers, and a name that has room for their numbers', () => {
+  it('requires Redis for several workers, and a node name with room for their numbers', () => {
     expect(wrong({ FANFARE_WORKERS: '2' })).toEqual([
       'FANFARE_WORKERS is 2, and several workers require Redis. Set FANFARE_REDIS_URL.',
     ]);
@@ -373,7 +373,7 @@ describe('the configuration', () => {
     expect(cpuLimit(text)).toBe(cpus);
   });
 
-  it('recognises what Kubernetes sets for a Service named "fanfare"', () => {
+  it('recognises the variables that Kubernetes sets for a Service named "fanfare"', () => {
     expect(wrong({ FANFARE_SERVICE_HOST: '10.0.0.1', FANFARE_PORT_8080_TCP: 'tcp://10.0.0.1:8080' })).toEqual([]);
     expect(wrong({ FANFARE_PORT: 'tcp://10.0.0.1:8080' })).toEqual([
       'FANFARE_PORT has a value like tcp://10.0.0.1:8080, which Kubernetes sets for a Service of that name. Set enableServiceLinks: false in the pod, or rename the Service.',
@@ -400,13 +400,13 @@ describe('the configuration', () => {
   it.each([
     ['frame to a node', settings.maxFrameBytes],
     ['time in which a `messageId` is known again', settings.idempotencyWindowSeconds],
-  ])('is never less than PROTOCOL.md section 7 promises for: %s', (limit, { mustBe }) => {
+  ])('has at least the minimum that PROTOCOL.md section 7 promises for: %s', (limit, { mustBe }) => {
     const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8');
     const row = protocol.split('\n').find((line) => line.startsWith(`| ${limit}`));
     expect(mustBe).toContain(`from ${/at least (\d+)/.exec(row ?? '')?.[1]} to`);
   });
 
-  it('is listed whole by --help', () => {
+  it('is completely listed by --help', () => {
     for (const { name } of Object.values(settings)) expect(helpText()).toContain(`  ${name}\n`);
   });
 });
@@ -428,7 +428,7 @@ describe('the policies of topics', () => {
   const example =
     '{"prices.>":{"level":"fast"},"orders.*":{"level":"durable","historySize":1000,"historyAgeSeconds":3600,"lastValue":true}}';
 
-  it('are the default where nothing is set', () => {
+  it('are the default if none are configured', () => {
     expect(loadConfig({}).topics.of('a' as Topic)).toBe(defaultPolicy);
     expect(policyOf('', 'a')).toBe(defaultPolicy);
     expect(policyOf('{}', 'a')).toBe(defaultPolicy);
@@ -448,7 +448,7 @@ describe('the policies of topics', () => {
     expect(policyOf(topics(), 'news')).toBe(defaultPolicy);
   });
 
-  it('may reach the limits', () => {
+  it('may be at the limits', () => {
     expect(policyOf('{"a":{"historySize":1,"historyAgeSeconds":31536000}}', 'a')).toMatchObject({
       historySize: 1,
       historyAgeSeconds: 31_536_000,
@@ -459,19 +459,19 @@ describe('the policies of topics', () => {
     });
   });
 
-  it('may name what every object has', () => {
+  it('may have names that every object has', () => {
     expect(policyOf('{"__proto__":{"historySize":1}}', '__proto__').historySize).toBe(1);
     expect(policyOf('{"__proto__":{"historySize":1}}', 'historySize')).toBe(defaultPolicy);
   });
 
   it.each([
     [
-      'no object, a list',
+      'an array as document',
       '[{"level":"fast"}]',
       'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
     [
-      'no object, null',
+      'null as document',
       'null',
       'FANFARE_TOPICS must be an object that maps patterns to policies, such as {"prices.>":{"level":"fast"}}.',
     ],
@@ -483,12 +483,12 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS at pattern 1: it has a "*" or ">" next to other characters; each must be a whole segment.',
     ],
     [
-      'a pattern that goes on after ">"',
+      'a pattern with a segment after ">"',
       '{">.a":{}}',
       'FANFARE_TOPICS at pattern 1: it has a ">" that is not its last segment.',
     ],
     [
-      'a pattern with a character that topics do not have',
+      'a pattern with a character that is invalid in topics',
       '{"a/b":{}}',
       'FANFARE_TOPICS at pattern 1: it has a character outside A-Z a-z 0-9 _ - * > and the "." between segments.',
     ],
@@ -499,7 +499,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS at pattern 1: it has more than 16 segments.',
     ],
     [
-      'a policy that is no object',
+      'a policy that is not an object',
       '{"a":"fast"}',
       'FANFARE_TOPICS at pattern 1: a policy must be an object such as {"level":"fast"}.',
     ],
@@ -509,7 +509,7 @@ describe('the policies of topics', () => {
       'FANFARE_TOPICS at pattern 1: level must be "fast", "recoverable" or "durable".',
     ],
     [
-      'an unknown field that is like a known one',
+      'a misspelt field',
       '{"a":{"history_size":7}}',
       'FANFARE_TOPICS at pattern 1: field 1 of the policy is unknown; did you mean historySize?',
     ],
@@ -568,12 +568,12 @@ describe('the policies of topics', () => {
       '{"a":{"level":"fast","lastValue":false}}',
       'FANFARE_TOPICS at pattern 1: a topic of level "fast" keeps no history. Remove lastValue.',
     ],
-  ])('say what is wrong: %s', (_, topics, sentence) => {
+  ])('stop the start with a sentence: %s', (_, topics, sentence) => {
     expect(wrong({ FANFARE_TOPICS: topics })).toEqual([sentence]);
     expect(wrong({ FANFARE_TOPICS: `@${fileOf(topics)}` })).toEqual([sentence]);
   });
 
-  it('say why what should be JSON is none, in one line', () => {
+  it('stop the start with one line about why the value is not JSON', () => {
     const [inline, ...others] = wrong({ FANFARE_TOPICS: '/etc/fanfare/topics.json' });
     expect(others).toEqual([]);
     expect(inline).toBe('FANFARE_TOPICS is neither JSON nor "@" followed by the path of a file.');
@@ -585,7 +585,7 @@ describe('the policies of topics', () => {
     ]);
   });
 
-  it('say why a file cannot be read', () => {
+  it('stop the start with a sentence about why a file cannot be read', () => {
     const missing = join(folder, 'missing.json');
     expect(wrong({ FANFARE_TOPICS: `@${missing}` })).toEqual([
       'FANFARE_TOPICS names a file that cannot be read: there is no file at this path (ENOENT).',
@@ -598,7 +598,7 @@ describe('the policies of topics', () => {
     ]);
   });
 
-  it('say everything that is wrong at once, beside what is wrong with other settings', () => {
+  it('stop the start with all mistakes at once, and with those of other settings', () => {
     expect(
       wrong({
         FANFARE_PORT: 'x',
@@ -620,7 +620,7 @@ describe('the policies of topics', () => {
     expect(wrong({ FANFARE_TOPICS: shown })).toEqual([]);
   });
 
-  it('have the defaults that their fields declare, and are listed whole by --help', () => {
+  it('have the defaults that their fields declare, and --help lists all of them', () => {
     for (const [field, { fallback }] of Object.entries(policyFields)) {
       expect(String(defaultPolicy[field as keyof typeof defaultPolicy])).toBe(fallback);
       expect(helpText()).toContain(`  ${field}\n`);

@@ -1,4 +1,4 @@
-/** Nodes at different distances from Redis: what one has acknowledged, another must not deny, and order must not depend on the distance. */
+/** Nodes at different distances from Redis: no node denies what another one has acknowledged, and the distance does not change the order. */
 import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -42,7 +42,7 @@ async function positionOf(connection: TestConnection, topic: string, data: unkno
 const history = (since: Position | null) =>
   ({ type: 'history', topic: 't', since, limit: 100, direction: 'forward' }) as const;
 
-describe('a script that is lost', () => {
+describe('a script that Redis has lost', () => {
   it('does not change the order of publications on the way, even if another node loads it first', async () => {
     await using stage = await setStage();
     const { cluster, proxy, admin } = stage;
@@ -57,12 +57,12 @@ describe('a script that is lost', () => {
       const [flushAt, end] = [count + 60, count + 120];
       for (; count < end; count++) {
         publish(count);
-        // A turn for each, so that many calls are on their way at once.
+        // Each in its own turn, so that many calls are on their way at once.
         await new Promise((resolve) => setImmediate(resolve));
         if (count !== flushAt) continue;
         await admin.script('FLUSH');
         // The near node notices first.
-        await until('it has a script again', async () => (await near.publish('other', 1)).type === 'published');
+        await until('the node has a script again', async () => (await near.publish('other', 1)).type === 'published');
       }
       for (let number = count - 120; number < count; number++) {
         const isReply = (message: object) => 'id' in message && message.id === 1_000 + number;
@@ -87,8 +87,8 @@ describe('a script that is lost', () => {
   });
 });
 
-describe('a history, asked of a node that is behind', () => {
-  it('has every publication that was acknowledged before', async () => {
+describe('a history from a node that is behind', () => {
+  it('contains every publication that was acknowledged before the request', async () => {
     await using stage = await setStage();
     const { cluster, proxy } = stage;
     const writer = await cluster.connect(0);
@@ -114,16 +114,16 @@ describe('a history, asked of a node that is behind', () => {
     proxy.blackhole();
     await positionOf(writer, 't', 1);
     const refused = { type: 'error', code: 'unavailable', retryable: true };
-    // Before it has noticed, and after.
+    // Before the node has noticed the outage, and after.
     expect(await reader.request(history(first))).toMatchObject(refused);
-    await until('it has noticed', async () => (await cluster.node(1).readiness()).status === 503);
+    await until('the node has noticed the outage', async () => (await cluster.node(1).readiness()).status === 503);
     expect(await reader.request(history(first))).toMatchObject(refused);
     await proxy.heal();
-    await until('it is back', async () => (await cluster.node(1).readiness()).status === 200);
+    await until('Redis is connected again', async () => (await cluster.node(1).readiness()).status === 200);
     expect(await reader.request(history(first))).toMatchObject({ recovered: true, publications: [{ data: 1 }] });
   });
 
-  it('comes out of its memory if that is current, at one call for all that ask in a turn', async () => {
+  it('comes from the memory of the node if it is current, with one call to Redis for all requests of a turn', async () => {
     await using stage = await setStage({ FANFARE_PROBE_INTERVAL_MS: '60000' });
     const { cluster } = stage;
     const writer = await cluster.connect(0);
@@ -133,20 +133,20 @@ describe('a history, asked of a node that is behind', () => {
     await reader.take('t', 6);
     const calls = () => cluster.node(1).metric('fanfare_redis_script_calls_total');
     const before = await calls();
-    // As many as a connection may ask for at once.
+    // The maximum number of concurrent requests of a connection.
     const commands = Array.from({ length: 8 }, (_, index) => ({ ...history(first), id: 1_000 + index }));
     reader.send(...commands);
     for (const { id } of commands) {
       const page = await reader.inbox.take('an answer', (message) => 'id' in message && message.id === id);
       expect(page).toMatchObject({ type: 'history', first: 2, publications: { length: 5 } });
     }
-    // One, and heartbeats.
+    // One call, and heartbeats.
     expect((await calls()) - before).toBeLessThan(commands.length);
   });
 });
 
-describe('a subscriber that comes to a node that is behind', () => {
-  it('is refused if the node cannot read what the subscriber has seen, and told of nothing', async () => {
+describe('a subscriber that connects to a node that is behind', () => {
+  it('gets an error, and no gap or reset, if the node cannot read publications that the subscriber has already seen', async () => {
     await using stage = await setStage({ FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' });
     const { cluster, proxy } = stage;
     const writer = await cluster.connect(0);
@@ -159,7 +159,7 @@ describe('a subscriber that comes to a node that is behind', () => {
     const subscribe = { type: 'subscribe', topic: 't', since: seen } as const;
     expect(await comes.request(subscribe)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
     await proxy.heal();
-    await until('it is back', async () => (await cluster.node(1).readiness()).status === 200);
+    await until('Redis is connected again', async () => (await cluster.node(1).readiness()).status === 200);
     expect(await comes.request(subscribe)).toMatchObject({ recovered: true, position: seen, publications: [] });
   });
 });

@@ -1,4 +1,4 @@
-/** How a node stops: clients move away, and what is left is closed in waves. */
+/** How a node stops: clients move to other nodes, and the remaining connections are closed in waves. */
 import { startNode, startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ const connect = (url: string, count: number): Promise<TestConnection[]> =>
   Promise.all(Array.from({ length: count }, () => TestConnection.open(url)));
 
 describe('a node that drains', () => {
-  it('invites each client to move at another moment, serves them until they have, and ends then', async () => {
+  it('invites each client to move at a different moment, serves all until they have moved, and ends then', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const node = cluster.node();
     const far = await cluster.subscriber('t', 1);
@@ -25,18 +25,18 @@ describe('a node that drains', () => {
     expect(new Set(delays).size).toBeGreaterThan(15);
     expect((await node.readiness()).status).toBe(503);
     await expect(TestConnection.open(node.url)).rejects.toThrow();
-    // It serves on: subscriptions, publications in both directions.
+    // It still serves subscriptions, and publications in both directions.
     expect(await reader.publish('t', 'from here')).toMatchObject({ type: 'published' });
     expect(await far.take('t', 1)).toEqual(['from here']);
     await far.publish('t', 'to here');
     expect(await reader.take('t', 2)).toEqual(['from here', 'to here']);
     expect(await reader.subscribe('new')).toMatchObject({ type: 'subscribed' });
     for (const client of clients) await client.close();
-    await within('it has drained', drained);
+    await within('the node has drained', drained);
     await cluster.node(1).broker.drain({ atOnce: true });
   });
 
-  it('closes those that stay in waves, with the code that says reconnect', async () => {
+  it('closes the remaining connections in waves, with a code that makes clients reconnect', async () => {
     await using cluster = await startCluster({
       redis: true,
       env: { FANFARE_DRAIN_WINDOW_MS: '50', FANFARE_DRAIN_WAVES: '4', FANFARE_DRAIN_WAVE_INTERVAL_MS: '100' },
@@ -44,22 +44,23 @@ describe('a node that drains', () => {
     const node = cluster.node();
     const clients = await connect(node.url, 40);
     const drained = node.broker.drain();
-    for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
-    await within('it has drained', drained);
-    // In four waves, so that not all come back at once.
+    for (const client of clients)
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
+    await within('the node has drained', drained);
+    // In four waves, so that not all clients reconnect at once.
     const waves = node.log.filter(({ event }) => event === 'drainWave');
     expect(waves).toMatchObject([{ closed: 10 }, { closed: 10 }, { closed: 10 }, { closed: 10 }]);
   });
 
-  it('counts and logs what it does', async () => {
+  it('counts and logs the steps of draining', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const node = cluster.node();
     const clients = await connect(node.url, 3);
     const drained = node.broker.drain();
-    await until('they are invited', async () => (await node.metric('fanfare_connections_invited_total')) === 3);
+    await until('the clients are invited', async () => (await node.metric('fanfare_connections_invited_total')) === 3);
     expect(node.log.some(({ msg }) => msg.includes('asking 3 connections to move within 60000 ms'))).toBe(true);
     for (const client of clients) await client.close();
-    await within('it has drained', drained);
+    await within('the node has drained', drained);
   });
 });
 
@@ -69,7 +70,8 @@ describe('a node that is stopped at a terminal (SIGINT)', () => {
     await using node = await startNode({ redisUrl: redis.url });
     const clients = await connect(node.url, 5);
     process.kill(node.pid, 'SIGINT');
-    for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+    for (const client of clients)
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await node.exited).toBe(0);
     expect(clients.some(({ inbox }) => inbox.waiting.some(({ type }) => type === 'goaway'))).toBe(false);
   });

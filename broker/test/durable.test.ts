@@ -1,4 +1,4 @@
-/** Topics of level `durable`: what was acknowledged survives the loss of the master. */
+/** Topics of level `durable`: acknowledged publications survive the loss of the master. */
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -15,14 +15,14 @@ async function startReplicaOf(port: number) {
   const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${port}`] });
   const admin = new Redis(replica.url);
   const master = new Redis({ port });
-  // The replica says that it is up a moment before the master counts it.
-  await until('the replica follows', async () => (await master.info('replication')).includes('state=online'));
+  // The replica reports itself as connected a moment before the master counts it.
+  await until('the replica is connected', async () => (await master.info('replication')).includes('state=online'));
   master.disconnect();
   return { replica, admin };
 }
 
 describe('a topic of level durable', () => {
-  it('is acknowledged when a replica has it, and answered unconfirmed where none does', async () => {
+  it('gets an acknowledgement when a replica has stored the publication, and "unconfirmed" if no replica confirms it', async () => {
     await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);
     await using cluster = await startCluster({ nodes: 2, redis, env });
@@ -30,9 +30,9 @@ describe('a topic of level durable', () => {
     const writer = await cluster.connect();
     const publish = (data: unknown, messageId: string) =>
       writer.request({ type: 'publish', topic: 'safe.t', data, messageId });
-    // A busy machine may need more than one attempt.
+    // On a busy machine, more than one attempt may be needed.
     const acknowledged = (data: unknown, messageId: string) =>
-      until('it is acknowledged', async () => {
+      until('the publication is acknowledged', async () => {
         const reply = await publish(data, messageId);
         return reply.type === 'published' && reply.position;
       });
@@ -42,7 +42,7 @@ describe('a topic of level durable', () => {
     expect(cluster.nodes.flatMap(({ log }) => log)).toContainEqual(
       expect.objectContaining({ event: 'redisError', msg: expect.stringContaining('FANFARE_DURABLE_REPLICAS') }),
     );
-    // Others do not wait behind it.
+    // Other publications do not wait behind it.
     expect(await writer.publish('other', 1)).toMatchObject({ type: 'published' });
     await replica.resume();
     expect(await acknowledged(2, 'b')).toMatchObject({ offset: 2 });
@@ -52,17 +52,17 @@ describe('a topic of level durable', () => {
     await replica[Symbol.asyncDispose]();
   });
 
-  it('is warned of where no Redis keeps it', async () => {
+  it('causes a warning if the node has no Redis', async () => {
     await using cluster = await startCluster({ env });
     expect(cluster.node().log).toContainEqual(expect.objectContaining({ event: 'durableWithoutRedis' }));
     await using other = await startCluster();
     expect(other.node().log).not.toContainEqual(expect.objectContaining({ event: 'durableWithoutRedis' }));
   });
 
-  it('keeps what was acknowledged when the master dies and the replica takes over', async () => {
+  it('keeps acknowledged publications when the master dies and the replica takes over', async () => {
     const redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const { replica, admin } = await startReplicaOf(redis.port);
-    // Enough for a busy machine: here each publish is acknowledged.
+    // Enough for a busy machine: here, each publish is acknowledged.
     const patient = { ...env, FANFARE_DURABLE_TIMEOUT_MS: '10000' };
     await using first = await startCluster({ nodes: 1, redis, env: patient });
     const writer = await first.connect();
@@ -83,7 +83,7 @@ describe('a topic of level durable', () => {
       limit: 100,
       direction: null,
     });
-    // No node was left to say that nothing is missing, so the epoch is another one.
+    // No node was left to confirm that nothing is missing, so the epoch has changed.
     expect(history).toMatchObject({
       type: 'history',
       first: 1,

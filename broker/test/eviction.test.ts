@@ -1,4 +1,4 @@
-/** A Redis that deletes histories to make room: nothing fails, so the node has to say it. */
+/** A Redis that deletes histories to free memory: no command fails, so the node has to report it. */
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { EvictionWatch } from '../src/relay/eviction-watch.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
-it('is warned of when a node connects, and only if it can evict', async () => {
+it('a node warns when it connects to a Redis that can evict keys, and only then', async () => {
   await using evicts = await startRedis({ args: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'] });
   await using refuses = await startRedis({ args: ['--maxmemory', '50mb', '--maxmemory-policy', 'noeviction'] });
   await using unlimited = await startRedis({ args: ['--maxmemory-policy', 'volatile-lru'] });
@@ -17,14 +17,14 @@ it('is warned of when a node connects, and only if it can evict', async () => {
   ] as const) {
     await using cluster = await startCluster({ redis });
     const warnings = () => cluster.node().log.filter(({ msg }) => msg.includes('maxmemory-policy'));
-    if (isWarned) await until('it is warned of', () => warnings().length === 1);
-    // What is asked when the node connects has been answered by then.
+    if (isWarned) await until('the node warns', () => warnings().length === 1);
+    // The questions that the node asks when it connects have been answered by then.
     await (await cluster.connect()).publish('t', 1);
     expect(warnings().length).toBe(isWarned ? 1 : 0);
   }
 });
 
-it('is counted and logged when it evicts', async () => {
+it('a node counts and logs evictions of Redis', async () => {
   await using redis = await startRedis({ args: ['--maxmemory', '5mb', '--maxmemory-policy', 'allkeys-lru'] });
   const admin = new Redis(redis.url);
   const lines: { event?: string }[] = [];
@@ -38,7 +38,7 @@ it('is counted and logged when it evicts', async () => {
   await watch.look();
   expect(counters.redisEvictions).toBeGreaterThan(50);
   const evicted = counters.redisEvictions;
-  // A server that has started since counts from 0.
+  // A server that was started later counts from 0.
   await redis.restart();
   await watch.look();
   expect(counters.redisEvictions).toBe(evicted);
@@ -47,7 +47,7 @@ it('is counted and logged when it evicts', async () => {
   admin.disconnect();
 });
 
-it('is not said of another server that evicted before, as after a failover', async () => {
+it('a node does not report evictions of another server from before it connected, as after a failover', async () => {
   await using first = await startRedis();
   await using second = await startRedis({ args: ['--maxmemory', '5mb', '--maxmemory-policy', 'allkeys-lru'] });
   const [before, after] = [new Redis(first.url), new Redis(second.url)];

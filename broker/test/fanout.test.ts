@@ -1,4 +1,4 @@
-/** Local delivery, where replies wait to be sent before it. */
+/** Local delivery while replies wait to be sent before it. */
 import { MsgpackClientCodec, MsgpackNodeCodec, Writer, writeItem } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
@@ -6,7 +6,7 @@ import { Fanout } from '../src/topics/fanout.js';
 import { Registry } from '../src/topics/registry.js';
 import { topic } from './relay.contract.js';
 
-it('does not let replies that go first write over the publication: both are made in one buffer', () => {
+it('earlier replies do not overwrite a publication that is encoded in the same buffer', () => {
   const codec = new MsgpackNodeCodec();
   const client = new MsgpackClientCodec({ encode: () => new Uint8Array(), decode: (bytes) => bytes[0] });
   const registry = new Registry();

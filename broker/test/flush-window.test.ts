@@ -1,4 +1,4 @@
-/** Publications leave at once while the node has time, and together when it has not. */
+/** Publications leave at once while the node has time, and in batches while it is busy. */
 import { describe, expect, it, vi } from 'vitest';
 import { FlushWindow } from '../src/relay/flush-window.js';
 import { PublishBatcher } from '../src/relay/publish-batcher.js';
@@ -8,7 +8,7 @@ import { json, topic } from './relay.contract.js';
 import { until } from './wait.js';
 
 describe('the flush window', () => {
-  it('grows step by step while the node is busy, up to its limit, and shrinks when there is hardly anything to do', () => {
+  it('grows step by step while the node is busy, up to its limit, and shrinks when the node is nearly idle', () => {
     const window = new FlushWindow(3);
     const widths = (utilizations: readonly number[]): number[] =>
       utilizations.map((utilization) => {
@@ -16,18 +16,18 @@ describe('the flush window', () => {
         return window.ms;
       });
     expect(widths([0.1, 0.5, 0.7, 0.9, 1, 1])).toEqual([0, 0, 1, 2, 3, 3]);
-    // What it has made possible is no reason to give it up.
+    // The window is effective, which is no reason to close it.
     expect(widths([0.3, 0.3, 0.1, 0.1, 0.1, 0.1])).toEqual([3, 3, 2, 1, 0, 0]);
     window.close();
   });
 
-  it('stays shut where it is set to 0', () => {
+  it('stays closed if the setting is 0', () => {
     const window = new FlushWindow(0);
     window.adapt(1);
     expect(window.ms).toBe(0);
   });
 
-  it('has the publications of several turns leave together once it is open', async () => {
+  it('sends the publications of several turns together once it is open', async () => {
     const flushed: number[] = [];
     const window = new FlushWindow(5);
     const batcher = new PublishBatcher(window, (batches) =>
@@ -38,7 +38,7 @@ describe('the flush window', () => {
     await new Promise(setImmediate);
     expect(flushed).toEqual([1]);
     for (let look = 0; look < 5; look++) window.adapt(1);
-    // On a busy machine a turn may take longer than the window.
+    // On a busy machine, a turn may take longer than the window.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     for (let turn = 1; turn <= 3; turn++) {
       batcher.add(topic('t'), defaultPolicy, json(turn), null, null);
@@ -56,8 +56,8 @@ describe('the flush window', () => {
 
   it('opens while the node is busy, and has a metric in seconds', async () => {
     await using cluster = await startCluster({ env: { FANFARE_FLUSH_WINDOW_MS: '3' } });
-    const seconds = await until('it is open', async () => {
-      // The node runs in this process: this keeps it busy for more than one look at the load.
+    const seconds = await until('the window is open', async () => {
+      // The node runs in this process: this keeps it busy until it has measured the load more than once.
       for (const turnAt = performance.now(); performance.now() - turnAt < 150; );
       return (await cluster.node().metric('fanfare_flush_window_seconds')) || null;
     });

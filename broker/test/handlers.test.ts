@@ -5,8 +5,8 @@ import { handle } from '../src/handlers/index.js';
 import type { Parts } from '../src/handlers/parts.js';
 import { sharedScope } from '../src/relay/scoped-id.js';
 
-describe('a bug in a part', () => {
-  it('is answered "internal", counted, and handed to the log; the connection lives on', async () => {
+describe('a bug in a handler', () => {
+  it('causes the error "internal" and a log line, is counted, and does not close the connection', async () => {
     const replies: OutgoingReply[] = [];
     const caller: Caller = {
       whoIs: () => ({ connection: null, subject: null }),

@@ -13,7 +13,7 @@ afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
 
-/** Sends a request as it stands and resolves with the head and body of the answer. */
+/** Sends a request unchanged and resolves with the head and body of the answer. */
 async function ask(
   lines: readonly string[],
   of = cluster,
@@ -22,11 +22,11 @@ async function ask(
   let text = '';
   socket.on('data', (data) => {
     text += data.toString('latin1');
-    // A node that has upgraded keeps the connection open.
+    // A node that has accepted the upgrade keeps the connection open.
     if (text.includes(' 101 ')) socket.end();
   });
   socket.write(`${lines.join('\r\n')}\r\n\r\n`);
-  await within('the node answers and closes', once(socket, 'close'));
+  await within('the node answers and closes the connection', once(socket, 'close'));
   const [head = '', body = ''] = text.split('\r\n\r\n', 2);
   const [status = '', ...fields] = head.split('\r\n');
   const headers = new Map(
@@ -51,14 +51,14 @@ function without(...names: (keyof typeof handshake)[]): string[] {
 }
 
 describe('the opening handshake', () => {
-  it('is accepted as RFC 6455 section 1.3 shows it, and speaks JSON where no subprotocol was offered', async () => {
+  it('is accepted in the form of RFC 6455 section 1.3, and selects JSON if no subprotocol was offered', async () => {
     const { status, headers } = await ask(without());
     expect(status).toBe('101 Switching Protocols');
     expect(headers.get('sec-websocket-accept')).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
     expect(headers.has('sec-websocket-protocol')).toBe(false);
   });
 
-  it('takes the first subprotocol that it knows, and repeats only that', async () => {
+  it('selects the first subprotocol that the node knows, and returns only that', async () => {
     const { headers } = await ask([
       ...without(),
       'Sec-WebSocket-Protocol: other.v9, fanfare.v1.json, fanfare.v1.msgpack',
@@ -66,7 +66,7 @@ describe('the opening handshake', () => {
     expect(headers.get('sec-websocket-protocol')).toBe('fanfare.v1.json');
   });
 
-  it('refuses subprotocols that it does not know, and lists those it does', async () => {
+  it('is refused for unknown subprotocols, with a list of the known ones', async () => {
     const { status, body } = await ask([...without(), 'Sec-WebSocket-Protocol: fanfare.v9.msgpack']);
     expect(status).toBe('400 Bad Request');
     expect(body).toContain(
@@ -74,14 +74,14 @@ describe('the opening handshake', () => {
     );
   });
 
-  it('answers another version of WebSocket with 426 and the version that it speaks', async () => {
+  it('gets status 426 with the supported version if it asks for another version of WebSocket', async () => {
     const { status, headers, body } = await ask([...without('version'), 'Sec-WebSocket-Version: 8']);
     expect(status).toBe('426 Upgrade Required');
     expect(headers.get('sec-websocket-version')).toBe('13');
     expect(body).toBe('Sec-WebSocket-Version must be 13, not "8".\n');
   });
 
-  it('answers a missing version likewise', async () => {
+  it('gets status 426 if the version is missing', async () => {
     expect((await ask(without('version'))).status).toBe('426 Upgrade Required');
   });
 
@@ -90,13 +90,13 @@ describe('the opening handshake', () => {
     'Sec-WebSocket-Key: short',
     'Sec-WebSocket-Key: ########################',
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTEyMw==',
-  ])('answers a bad key with 400: "%s"', async (key) => {
+  ])('gets status 400 for a bad key: "%s"', async (key) => {
     const { status, body } = await ask([...without('key'), ...(key === '' ? [] : [key])]);
     expect(status).toBe('400 Bad Request');
     expect(body).toBe('Sec-WebSocket-Key must be 16 random bytes in base64.\n');
   });
 
-  it('answers a plain GET with 426', async () => {
+  it('gets status 426 if it is a plain GET', async () => {
     const { status, headers } = await ask(without('upgrade', 'connection', 'key', 'version'));
     expect(status).toBe('426 Upgrade Required');
     expect(headers.get('upgrade')).toBe('websocket');
@@ -105,28 +105,31 @@ describe('the opening handshake', () => {
   it.each([
     ['Upgrade: h2c', 'Connection: Upgrade'],
     ['Upgrade: websocket', 'Connection: close'],
-  ])('answers an upgrade to something else with 400: %s, %s', async (upgrade, connection) => {
+  ])('gets status 400 if it upgrades to something else: %s, %s', async (upgrade, connection) => {
     const { status } = await ask([...without('upgrade', 'connection'), upgrade, connection]);
     expect(status).toBe('400 Bad Request');
   });
 
-  it.each(['POST', 'PUT', 'OPTIONS', 'DELETE'])('answers %s with 405 and the methods that it takes', async (method) => {
-    const { status, headers } = await ask([`${method} /ws HTTP/1.1`, ...without('request'), 'Content-Length: 0']);
-    expect(status).toBe('405 Method Not Allowed');
-    expect(headers.get('allow')).toBe('GET, HEAD');
-  });
+  it.each(['POST', 'PUT', 'OPTIONS', 'DELETE'])(
+    'gets status 405 with the permitted methods if the method is %s',
+    async (method) => {
+      const { status, headers } = await ask([`${method} /ws HTTP/1.1`, ...without('request'), 'Content-Length: 0']);
+      expect(status).toBe('405 Method Not Allowed');
+      expect(headers.get('allow')).toBe('GET, HEAD');
+    },
+  );
 
-  it.each(['/', '/wss', '/ws/', '/ws/chat'])('answers the path %s with 404 and the path that it has', async (path) => {
+  it.each(['/', '/wss', '/ws/', '/ws/chat'])('gets status 404 with the right path if the path is %s', async (path) => {
     const { status, body } = await ask([`GET ${path} HTTP/1.1`, ...without('request')]);
     expect(status).toBe('404 Not Found');
     expect(body).toContain('The WebSocket endpoint is /ws');
   });
 
-  it('ignores a query behind the path', async () => {
+  it('ignores the query string', async () => {
     expect((await ask(['GET /ws?x=1 HTTP/1.1', ...without('request')])).status).toBe('101 Switching Protocols');
   });
 
-  it('takes several lines of a header for one list', async () => {
+  it('treats several lines of a header as one list', async () => {
     const split = await ask([
       ...without('connection', 'upgrade'),
       ...['Upgrade: h2c', 'Upgrade: websocket', 'Connection: keep-alive', 'Connection: Upgrade'],
@@ -152,9 +155,9 @@ describe('the opening handshake', () => {
     }
   });
 
-  it('works with any WebSocket tool by hand, in JSON', async () => {
+  it('works in JSON with any WebSocket tool', async () => {
     const socket = new WebSocket(cluster.node().url);
-    await within('it opens', once(socket, 'open'));
+    await within('the connection opens', once(socket, 'open'));
     socket.send('{"type":"subscribe","id":1,"topic":"news"}');
     const [subscribed] = await within('a reply', once(socket, 'message'));
     const { epoch } = JSON.parse(String(subscribed)) as { epoch: string };

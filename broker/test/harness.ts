@@ -1,4 +1,4 @@
-/** Real nodes in this process, a real Redis beside it, real sockets between them. */
+/** Real nodes in this process, with a real Redis and real sockets. */
 
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import type { Encoding } from '@fanfare/protocol';
@@ -11,23 +11,23 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Whether nodes share a Redis (default: if there is more than one), or the one to share. */
   readonly redis?: boolean | RedisProcess;
-  /** Environment variables of all nodes. */
+  /** Environment variables for all nodes. */
   readonly env?: Readonly<Record<string, string>>;
-  /** More environment variables of one node, by its index. */
+  /** Additional environment variables for one node, by its index. */
   readonly envOf?: (node: number) => Readonly<Record<string, string>>;
   /** Whether to wait until every node is ready (default true). */
   readonly waitReady?: boolean;
 }
 
-/** Its disposal drains it. */
+/** Its disposal drains the node. */
 export interface TestNode extends AsyncDisposable {
   readonly broker: Broker;
   readonly url: string;
   /** Log lines so far. */
   readonly log: readonly LogLine[];
-  /** The value that /metrics has for one metric. Tests that poll ask the node itself, since HTTP costs more than what they wait for. */
+  /** The value of one metric of /metrics. Polling tests read it from the node itself: HTTP would cost more than the thing they wait for. */
   metric(name: string): Promise<number>;
-  /** What /readyz answers. */
+  /** The answer of /readyz. */
   readiness(): Promise<{ status: number; reason: string }>;
 }
 
@@ -69,10 +69,10 @@ export class TestCluster implements AsyncDisposable {
     return connection;
   }
 
-  /** Connects and subscribes; resolves when the subscription stands. Tries again, as a client does, if the node says so. */
+  /** Connects and subscribes; resolves when the subscription is confirmed. Retries, like a client, if the node asks for it. */
   async subscriber(topic: string, node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
     const connection = await this.connect(node, encoding);
-    await until('it is subscribed', async () => {
+    await until('the connection is subscribed', async () => {
       const reply = await connection.subscribe(topic);
       if (reply.type === 'subscribed') return true;
       if (reply.type === 'error' && reply.retryable) return false;
@@ -115,12 +115,12 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     FANFARE_ADMIN_PORT: '0',
     FANFARE_DRAIN_WINDOW_MS: '0',
     FANFARE_DRAIN_TIMEOUT_MS: '1000',
-    // The Redis of a test is known to be new.
+    // The Redis of a test is always new.
     FANFARE_NEW_NODE_WAIT_MS: '0',
     ...env,
   });
   const started = await startBroker(config, createLog(config, { write: (line) => void log.push(JSON.parse(line)) }));
-  // A test may drain a node that its cluster drains again at the end.
+  // A test may drain a node, which its cluster drains again at the end.
   let drained: Promise<void> | null = null;
   const broker: Broker = { ...started, drain: (drainOptions) => (drained ??= started.drain(drainOptions)) };
   return {

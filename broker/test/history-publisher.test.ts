@@ -1,4 +1,4 @@
-/** Publishing to topics with history, where the test decides when calls leave for Redis, or what Redis answers. */
+/** Publishing to topics with history. The test decides when calls leave for Redis, or what Redis answers. */
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import type { Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   admin = new Redis(server.url);
   const settings = { redisUrl: server.url, redisTimeoutMs: 30_000, nodeName: 'test' };
   link = new PublisherLink(settings, pino({ level: 'silent' }), counters, {});
-  await until('it is connected', () => link.isReady);
+  await until('Redis is connected', () => link.isReady);
 });
 
 afterAll(async () => {
@@ -57,7 +57,7 @@ function newPublisher(
   return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null);
 }
 
-/** Resolves with the outcome. The publication leaves before this returns. */
+/** Resolves with the outcome. The publication is sent before this returns. */
 function publish(publisher: HistoryPublisher, name: string, value: unknown): Promise<Position | null | ReplyError> {
   const batcher = new PublishBatcher(new FlushWindow(0), (batches) => publisher.publish(batches));
   return new Promise((resolve) => {
@@ -66,8 +66,8 @@ function publish(publisher: HistoryPublisher, name: string, value: unknown): Pro
   });
 }
 
-describe('publications on the way when Redis loses its scripts', () => {
-  it('keep their order, even if another connection of the node has replaced the script meanwhile', async () => {
+describe('publications on the way to a Redis that loses its scripts', () => {
+  it('keep their order, even if another connection of the node has replaced the script in the meantime', async () => {
     const script = new PublishScript(link, keys);
     await script.ensure();
     let letGo: () => void = () => undefined;
@@ -91,13 +91,13 @@ describe('publications on the way when Redis loses its scripts', () => {
   });
 });
 
-describe('a copy of the script that another node has chosen and not loaded yet', () => {
-  it('is not loaded by this node, which chooses one of its own', async () => {
+describe('a copy of the script that another node has announced but not loaded yet', () => {
+  it('is not loaded by this node, which announces a copy of its own', async () => {
     await admin.set(keys.copy, 'theirs');
     const script = new PublishScript(link, keys);
     await script.ensure();
     expect(await admin.script('EXISTS', publishScript('theirs').sha, script.current.sha)).toEqual([0, 1]);
-    // Nodes that come later take this one.
+    // Nodes that start later use this copy.
     expect(publishScript((await admin.get(keys.copy)) ?? '').sha).toBe(script.current.sha);
   });
 });

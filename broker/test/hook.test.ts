@@ -27,7 +27,7 @@ afterEach(() => {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A hook whose backend answers so, and what it logs and counts. */
+/** A hook whose backend returns these answers, with its log and counters. */
 async function hookTo(handler: Handler, settings: Partial<HookSettings> = {}) {
   const server = createServer(handler).listen(0, '127.0.0.1');
   servers.push(server);
@@ -49,7 +49,7 @@ const say =
     response.writeHead(status).end(body);
 
 describe('a hook', () => {
-  it('asks with what there is to know, and its token', async () => {
+  it('sends everything that the backend needs to decide, and its token', async () => {
     const asked: unknown[] = [];
     const { hook } = await hookTo(
       async (request, response) => {
@@ -67,7 +67,7 @@ describe('a hook', () => {
     ]);
   });
 
-  it('refuses with the reason of the backend, cut to a sentence', async () => {
+  it('refuses with the reason of the backend, shortened to a sentence', async () => {
     const { hook, counters } = await hookTo(say(JSON.stringify({ allow: false, reason: 'x'.repeat(300) })));
     expect(await hook.decide(question)).toEqual({ isAllowed: false, reason: 'x'.repeat(200), isDown: false });
     expect(counters).toEqual({ hookRequests: 1, hookFailures: 0 });
@@ -85,23 +85,23 @@ describe('a hook', () => {
     ['null', say('null'), 'returned neither {"allow":true} nor {"allow":false}'],
     ['too much', say(`{"allow":true,"x":"${'x'.repeat(20_000)}"}`), 'returned more than 16384 bytes'],
     [
-      'a way elsewhere',
+      'a redirect',
       (_: unknown, response: ServerResponse) => response.writeHead(307, { Location: '/else' }).end(),
       'returned status 307',
     ],
     ['a broken connection', (request: IncomingMessage) => request.socket.destroy(), 'cannot be reached'],
-  ] as readonly [string, Handler, string][])('is down where the backend answers %s', async (_, handler, why) => {
+  ] as readonly [string, Handler, string][])('is down if the backend returns %s', async (_, handler, why) => {
     const { hook, lines, counters } = await hookTo(handler);
     expect(await hook.decide(question)).toEqual(answered);
     expect(await hook.decide(question)).toEqual(answered);
-    // Said once, not for each question.
+    // Logged once, not for each question.
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(why);
     expect(lines[0]).toContain('its requests are refused ("whenDown": "refuse")');
     expect(counters).toEqual({ hookRequests: 2, hookFailures: 2 });
   });
 
-  it('is down where the backend takes too long, or has too many questions open', async () => {
+  it('is down if the backend is too slow, or if too many questions are open', async () => {
     const { hook, lines } = await hookTo(() => undefined, { timeoutMs: 50 });
     const first = [hook.decide(question), hook.decide(another)];
     expect(await hook.decide(question)).toEqual(answered);
@@ -110,14 +110,14 @@ describe('a hook', () => {
     expect(await Promise.all(first)).toEqual([answered, answered]);
   });
 
-  it('refuses what is more than it may have open, also where it allows when it is down', async () => {
+  it('refuses questions beyond its limit, even if it allows requests while it is down', async () => {
     const { hook } = await hookTo(() => undefined, { whenDown: 'allow', timeoutMs: 50 });
     const first = [hook.decide(question), hook.decide(another)];
     expect(await hook.decide({ ...question, subject: 'cleo' })).toEqual(answered);
     expect(await Promise.all(first)).toEqual([{ isAllowed: true }, { isAllowed: true }]);
   });
 
-  it('keeps room for others: one user has only some of the questions, and a service as many as there are', async () => {
+  it('reserves room for others: one user gets only a part of the questions, but a service may use all', async () => {
     const waiting: ServerResponse[] = [];
     const { hook, lines, counters } = await hookTo((_, response) => void waiting.push(response), { maxConcurrent: 16 });
     const ofAda = Array.from({ length: 4 }, () => hook.decide(question));
@@ -126,7 +126,7 @@ describe('a hook', () => {
     const ofService = Array.from({ length: 10 }, () =>
       hook.decide({ ...question, issuer: null, subject: 'key:orders' }),
     );
-    // What one user does is no fault of the backend.
+    // The backend is not down because one user sends too much.
     expect([lines, counters.hookFailures]).toEqual([[], 0]);
     expect(await hook.decide({ ...question, subject: 'dan' })).toEqual(answered);
     expect(lines[0]).toContain('has reached the limit of 16 concurrent requests');
@@ -140,7 +140,7 @@ describe('a hook', () => {
     expect(await again).toEqual({ isAllowed: true });
   });
 
-  it('that is down allows where it was told so', async () => {
+  it('allows requests while it is down if it is configured to do so', async () => {
     const { hook, lines } = await hookTo(say('', 503), { whenDown: 'allow' });
     expect(await hook.decide(question)).toEqual({ isAllowed: true });
     expect(lines[0]).toContain('its requests are allowed');

@@ -1,4 +1,4 @@
-/** What a node answers to plain HTTP requests: HEAD, and requests that uWebSockets.js itself never answers. */
+/** Answers of a node to plain HTTP requests: HEAD, and requests that uWebSockets.js itself never answers. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -13,7 +13,7 @@ const sha256 = '04a950661f0547c9cb1baf0e60601a6bc92efac423fa8e2d3a91ec20d5e8a3e9
 
 interface Answer {
   readonly status: string;
-  /** In lower case; one that comes twice has both values. */
+  /** In lower case; a header that occurs twice has both values. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -30,7 +30,7 @@ function read(text: string): Answer {
   return { status, headers, body: text.slice(end + 4) };
 }
 
-/** Resolves with all that comes until the node closes the connection. */
+/** Resolves with everything received until the node closes the connection. */
 async function whole(socket: Socket): Promise<string> {
   let text = '';
   socket.setEncoding('latin1');
@@ -43,7 +43,7 @@ async function whole(socket: Socket): Promise<string> {
 
 interface Port {
   readonly dial: () => Socket;
-  /** More header lines. */
+  /** Additional header lines. */
   readonly lines: readonly string[];
 }
 
@@ -53,7 +53,7 @@ async function ask({ dial, lines }: Port, method: string, path: string): Promise
   return read(await whole(socket));
 }
 
-describe('HEAD', () => {
+describe('a HEAD request', () => {
   const certificate = new CertificateFolder('http');
   let plain: TestCluster;
   let secure: TestCluster;
@@ -77,7 +77,7 @@ describe('HEAD', () => {
     },
     'the admin port': {
       dial: () => connect(plain.node().broker.adminPort ?? 0, '127.0.0.1'),
-      // Without it, the connection would stay open for a while.
+      // Without this header, the connection would stay open for a while.
       lines: ['Connection: close'],
     },
   } as const satisfies Readonly<Record<string, Port>>;
@@ -88,7 +88,7 @@ describe('HEAD', () => {
     ...['/', '/node.json', '/healthz', '/readyz', '/nothing'].map((path) => ['the admin port', path] as const),
   ];
 
-  it.each(routes)('is answered like GET, without the body: %s, %s', async (port, path) => {
+  it.each(routes)('gets the answer to GET without the body: %s, %s', async (port, path) => {
     const get = await ask(ports[port], 'GET', path);
     const head = await ask(ports[port], 'HEAD', path);
     expect(get.body).not.toBe('');
@@ -97,13 +97,13 @@ describe('HEAD', () => {
     expect(head).toEqual({ status: get.status, headers: expect.objectContaining(headers), body: '' });
   });
 
-  it('is answered like GET by /metrics, whose figures change', async () => {
+  it('gets the answer to GET from /metrics too, although its values change', async () => {
     const { status, headers, body } = await ask(ports['the admin port'], 'HEAD', '/metrics');
     expect([status, body]).toEqual(['HTTP/1.1 200 OK', '']);
     expect(Number(headers['content-length'])).toBeGreaterThan(1_000);
   });
 
-  it('refuses nobody, where a balancer asks with it', async () => {
+  it('is not refused if a load balancer uses it for health checks', async () => {
     const refused = (): Promise<number> => plain.node().metric('fanfare_connections_refused_total');
     const before = await refused();
     await ask(ports['the client port'], 'HEAD', '/ws');
@@ -112,7 +112,7 @@ describe('HEAD', () => {
     expect(await refused()).toBe(before + 1);
   });
 
-  it('opens no WebSocket', async () => {
+  it('does not open a WebSocket', async () => {
     const lines = [
       'Upgrade: websocket',
       'Connection: Upgrade',
@@ -141,14 +141,14 @@ describe('a POST request', () => {
   const head = `POST /v1/tickets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\n`;
 
   it.concurrent.each([
-    ['whose Content-Length: 0 comes in a second segment', [head, 'Content-Length: 0\r\n\r\n']],
+    ['whose Content-Length: 0 arrives in a second segment', [head, 'Content-Length: 0\r\n\r\n']],
     ['with a chunk extension', [`${head}Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n`]],
-    ['whose body does not come', [`${head}Content-Length: 10\r\n\r\n`]],
-  ])('that uWebSockets never answers is answered: %s', async (_, segments) => {
+    ['without its body', [`${head}Content-Length: 10\r\n\r\n`]],
+  ])('that uWebSockets never answers gets an answer: %s', async (_, segments) => {
     const socket = dial();
     for (const segment of segments) {
       await new Promise((resolve) => socket.write(segment, resolve));
-      // Another request is answered in between, so that the node has read the segment by itself.
+      // Another request is answered in between, so that the node has read the segment on its own.
       await fetch(cluster.node().url.replace('ws:', 'http:'));
     }
     expect(read(await whole(socket))).toMatchObject({
@@ -167,12 +167,12 @@ describe('a POST request', () => {
       socket.write(`${stranger}Content-Length: 10\r\n\r\n`);
       return socket;
     });
-    await until('one is refused', () => answers.includes(refused));
-    // A service has places of its own.
+    await until('one request is refused', () => answers.includes(refused));
+    // A service has its own limit.
     const service = dial();
     service.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
     expect(read(await whole(service)).status).toBe('HTTP/1.1 201 Created');
-    await until('the others are answered', () => answers.length === sockets.length);
+    await until('the other requests are answered', () => answers.length === sockets.length);
     expect(answers.filter((status) => status === refused)).toHaveLength(1);
     expect(new Set(answers)).toEqual(new Set([refused, 'HTTP/1.1 408 Request Timeout']));
     const socket = dial();
@@ -198,10 +198,10 @@ describe('a POST request', () => {
     const refused = 'HTTP/1.1 429 Too Many Requests';
     const answers: string[] = [];
     const slow = Array.from({ length: maxOpenRequestsOfAddress + 1 }, async () => {
-      // Not a valid key: it is looked at when the body is complete.
+      // Not a valid key: the node checks it when the body is complete.
       answers.push(await post('192.0.2.1', 'fk_nobody_0000', 'Content-Length: 10\r\n\r\n{'));
     });
-    await until('one is refused', () => answers.includes(refused));
+    await until('one request is refused', () => answers.includes(refused));
     expect(await complete('192.0.2.2')).toBe('HTTP/1.1 201 Created');
     await Promise.all(slow);
     expect(answers.filter((status) => status === refused)).toHaveLength(1);
@@ -209,15 +209,15 @@ describe('a POST request', () => {
   });
 });
 
-describe('a request that uWebSockets never answers and never hands to us', () => {
+describe('a request that uWebSockets neither answers nor passes on', () => {
   it.concurrent.each([
     ['no Host', 'GET /ws HTTP/1.1\r\n\r\n'],
     ['a folded header', 'GET /ws HTTP/1.1\r\nHost: x\r\nX-Long: a\r\n b\r\n\r\n'],
     ['a bare line feed', 'GET /ws HTTP/1.1\r\nHost: x\n\r\n'],
     ['no end', 'GET /ws HTTP/1.1\r\nHost: x\r\n'],
     ['nothing at all', ''],
-  ])('counts against the limit of sockets, and is closed: %s', async (_, text) => {
-    // One connection, and 128 sockets more that are not WebSockets yet.
+  ])('counts against the limit of sockets, and its connection is closed: %s', async (_, text) => {
+    // One connection, and 128 more sockets that are not WebSockets yet.
     await using cluster = await startCluster({ env: { FANFARE_MAX_CONNECTIONS: '1' } });
     const { port } = cluster.node().broker;
     const closed = Array.from({ length: 129 }, () => {
@@ -226,13 +226,13 @@ describe('a request that uWebSockets never answers and never hands to us', () =>
       socket.resume();
       return once(socket, 'close');
     });
-    // A socket beyond the limit is closed at once, which counts.
+    // A socket beyond the limit is closed at once, which is counted.
     const metric = (): Promise<number> => cluster.node().metric('fanfare_connections_over_capacity_total');
-    await until('the next one is refused', async () => {
+    await until('the next socket is refused', async () => {
       connect(port, '127.0.0.1').resume();
       return (await metric()) > 0;
     });
-    await within('all are closed', Promise.all(closed), 18_000);
+    await within('all sockets are closed', Promise.all(closed), 18_000);
     await cluster.connect();
   });
 });

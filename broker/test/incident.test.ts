@@ -1,4 +1,4 @@
-/** Incidents, read from the log alone: what happened, since when, whom it hurt, what was lost, whether it is over. */
+/** Incidents, reconstructed from the log alone: what happened and when, which clients were affected, what was lost, and whether it is over. */
 import { startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it, vi } from 'vitest';
 import { createLog, loadConfig } from '../src/index.js';
@@ -11,7 +11,7 @@ import { until } from './wait.js';
 
 const env = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '300' };
 
-/** The line as it was logged, all fields. */
+/** The line as it was logged, with all fields. */
 function lineOf(node: TestNode, event: string, index = 0): (LogLine & Record<string, unknown>) | undefined {
   return node.log.filter((line) => line.event === event)[index] as (LogLine & Record<string, unknown>) | undefined;
 }
@@ -19,7 +19,7 @@ function lineOf(node: TestNode, event: string, index = 0): (LogLine & Record<str
 const count = (node: TestNode, event: string): number => node.log.filter((line) => line.event === event).length;
 
 describe('the log of an outage', () => {
-  it('says when Redis is gone what that means, and when it is back what it did', async () => {
+  it('explains the effects of an outage of Redis, and summarizes it when Redis is connected again', async () => {
     const redis = await startRedis();
     await using cluster = await startCluster({ nodes: 2, redis, env });
     const [node, other] = [cluster.node(0), cluster.node(1)];
@@ -27,14 +27,17 @@ describe('the log of an outage', () => {
     const client = await cluster.subscriber('news', 0);
     await client.publish('news', 'before');
     await redis.kill();
-    await until('both say so', () => count(node, 'outageBegan') === 1 && count(other, 'outageBegan') === 1);
+    await until(
+      'both connections log the loss',
+      () => count(node, 'outageBegan') === 1 && count(other, 'outageBegan') === 1,
+    );
     expect(lineOf(node, 'outageBegan')).toMatchObject({ level: 50, reason: 'Redis is not connected', connections: 1 });
     expect(lineOf(node, 'outageBegan')?.msg).toContain('rejects acknowledged publishes and new subscriptions');
     expect(lineOf(node, 'outageBegan')?.msg).not.toContain('level fast');
     for (let refused = 0; refused < 3; refused++) await client.publish('news', 'refused');
     await client.subscribe('other');
     await redis.restart();
-    await until('it is over', () => count(node, 'outageOver') === 1 && count(other, 'outageOver') === 1);
+    await until('the outage is over', () => count(node, 'outageOver') === 1 && count(other, 'outageOver') === 1);
     expect(lineOf(node, 'outageOver')).toMatchObject({
       level: 40,
       isOver: true,
@@ -48,7 +51,7 @@ describe('the log of an outage', () => {
     expect(lineOf(node, 'outageOver')?.msg).toContain('No known loss of acknowledged publications.');
     expect(lineOf(other, 'outageOver')).toMatchObject({ refused: 0 });
     expect(Number(lineOf(node, 'outageOver')?.['lastedMs'])).toBeGreaterThan(0);
-    // Told in the order in which it happened.
+    // Logged in the order in which it happened.
     const story = node.log.map(({ event }) => event);
     expect(story.indexOf('redisLost')).toBeLessThan(story.indexOf('outageBegan'));
     expect(story.indexOf('outageBegan')).toBeLessThan(story.indexOf('redisRecovered'));
@@ -56,31 +59,31 @@ describe('the log of an outage', () => {
     await redis[Symbol.asyncDispose]();
   });
 
-  it('counts what was on the link to a Redis that hangs as unconfirmed, and nothing of its own commands', async () => {
+  it('counts publications on the link to a hanging Redis as unconfirmed, without commands of the node itself', async () => {
     const redis = await startRedis();
     await using cluster = await startCluster({ nodes: 1, redis, env });
     const node = cluster.node();
     const client = await cluster.subscriber('news');
     await redis.pause();
-    const onTheLink = client.publish('news', 'on the link');
-    await until('it is said', () => count(node, 'outageBegan') === 1);
+    const onTheLink = client.publish('news', 'the publication is on the link');
+    await until('the outage is logged', () => count(node, 'outageBegan') === 1);
     expect(await onTheLink).toMatchObject({ type: 'error', code: 'unconfirmed' });
-    // The handshake with it is given up, which makes ioredis complain of its own commands.
-    await until('it is tried anew', () => count(node, 'redisError') > 0);
+    // The handshake with that Redis times out, and ioredis then reports its own commands as failed.
+    await until('the node tries to connect again', () => count(node, 'redisError') > 0);
     await redis.resume();
-    await until('it is over', () => count(node, 'outageOver') === 1);
+    await until('the outage is over', () => count(node, 'outageOver') === 1);
     expect(lineOf(node, 'outageOver')).toMatchObject({ unconfirmed: 1, gaps: 0, resets: 0 });
     expect(count(node, 'outageBegan')).toBe(1);
     expect(node.log.map(({ msg }) => msg).join()).not.toContain('The connection to Redis failed.');
     await redis[Symbol.asyncDispose]();
   });
 
-  it('says that a node has not reached Redis since its start, and that it stops before it has', async () => {
+  it('reports that a node has not reached Redis since its start, and that the node stops before it has', async () => {
     const redis = await startRedis();
     await redis.kill();
     const cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
     const node = cluster.node();
-    await until('it is said', () => count(node, 'outageBegan') === 1);
+    await until('the error is logged', () => count(node, 'outageBegan') === 1);
     expect(lineOf(node, 'outageBegan')?.msg).toMatch(/^OUTAGE since startup: Redis is not connected\. 0 clients/);
     await cluster[Symbol.asyncDispose]();
     expect(lineOf(node, 'outageOver')).toMatchObject({ isOver: false });
@@ -89,8 +92,8 @@ describe('the log of an outage', () => {
   });
 });
 
-describe('the log of a Redis that comes and goes', () => {
-  it('has each loss, as a line or in a number, and ends with what was not said again', async () => {
+describe('the log of a Redis that disconnects and reconnects repeatedly', () => {
+  it('contains each loss, as a line or in a count, and ends with the count of omitted lines', async () => {
     const redis = await startRedis();
     const cluster = await startCluster({ nodes: 1, redis, env });
     const node = cluster.node();
@@ -98,7 +101,7 @@ describe('the log of a Redis that comes and goes', () => {
     for (let losses = 1; losses <= 5; losses++) {
       await redis.restart();
       await until(
-        'it is lost and back',
+        'Redis was lost and is connected again',
         async () => (await reconnects()) >= 2 * losses && (await node.readiness()).status === 200,
       );
     }
@@ -115,7 +118,7 @@ describe('the log of a Redis that comes and goes', () => {
     await redis[Symbol.asyncDispose]();
   });
 
-  it('says what is wrong at once, and once more every ten seconds while it goes on', async () => {
+  it('reports a mistake at once, and repeats it every ten seconds while it persists', async () => {
     vi.useFakeTimers();
     try {
       const said: unknown[] = [];
@@ -135,7 +138,7 @@ describe('the log of a Redis that comes and goes', () => {
     }
   });
 
-  it('has three lines of each kind and connection, and the number of the others after a minute', () => {
+  it('contains at most three lines of each kind and connection, and after a minute the number of omitted ones', () => {
     vi.useFakeTimers();
     try {
       const lines: Array<Record<string, unknown>> = [];
@@ -162,7 +165,7 @@ describe('the log of a Redis that comes and goes', () => {
         },
         { event: 'redisLost', link: 'publisher' },
       ]);
-      // A quiet minute says nothing.
+      // A quiet minute logs nothing.
       vi.advanceTimersByTime(120_000);
       expect(lines.length).toBe(2);
       // A node that stops does not wait for the end of the minute.
@@ -181,8 +184,8 @@ describe('the log of a Redis that comes and goes', () => {
   });
 });
 
-describe('the log of a stop', () => {
-  it('says what became of the connections', async () => {
+describe('the log of a stopping node', () => {
+  it('contains how the connections ended', async () => {
     const node = await startNode({});
     for (let client = 0; client < 3; client++) await TestConnection.open(node.url);
     await node.broker.drain();
@@ -191,8 +194,8 @@ describe('the log of a stop', () => {
   });
 });
 
-describe('the log of those who are refused', () => {
-  it('is one line, with reasons and nothing of a token or a subject', async () => {
+describe('the log of refused connections', () => {
+  it('is one line with the reasons, without tokens or subjects', async () => {
     const secret = 'a secret of more than thirty-two bytes';
     const issuers = [{ issuer: 'test', keys: [{ algorithm: 'HS256', secret }] }];
     const node = await startNode({ FANFARE_AUTH: JSON.stringify({ issuers }) });
@@ -211,7 +214,7 @@ describe('the log of those who are refused', () => {
     expect(JSON.stringify(node.log)).not.toMatch(/let me in|me too|fk_nobody/);
   });
 
-  it('says each time only what has come since, and nothing where that is nothing', () => {
+  it('contains only refusals since the last line, and nothing if there are none', () => {
     const lines: Array<Record<string, unknown>> = [];
     const log = createLog(loadConfig({}), { write: (line) => void lines.push(JSON.parse(line)) });
     const { counters } = new Metrics();

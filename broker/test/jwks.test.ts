@@ -27,7 +27,7 @@ const say =
   (response) =>
     response.end(JSON.stringify({ keys }));
 
-/** Keys of a server on this machine, whose answer and whose clock can be changed. */
+/** Keys of a server on this machine. The test can change its answer and its clock. */
 async function keysOf(first: Answer) {
   const at = { answer: first, nowMs: 1_000_000, requests: 0, removals: 0 };
   const server: Server = createServer((_, response) => {
@@ -68,7 +68,7 @@ async function unavailable(keys: JwksKeys, kid: string): Promise<string> {
 }
 
 describe('published keys', () => {
-  it('are read at once, each for its algorithm', async () => {
+  it('are read at once, each with its algorithm', async () => {
     const { keys } = await keysOf(
       say([jwkOf(rsa, 'r'), jwkOf(ec, 'e', { alg: 'ES256' }), jwkOf(ed, 'd', { use: 'sig' })]),
     );
@@ -76,7 +76,7 @@ describe('published keys', () => {
     expect(await found(keys, null)).toEqual(['r RS256', 'e ES256', 'd EdDSA']);
   });
 
-  it('that are of no use to us are left out, and the others kept', async () => {
+  it('that the node cannot use are skipped, and the others kept', async () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey;
     const curve = generateKeyPairSync('ec', { namedCurve: 'secp384r1' }).publicKey;
     const { keys } = await keysOf(
@@ -99,11 +99,11 @@ describe('published keys', () => {
     expect(await found(keys, null)).toEqual(['good ES256']);
   });
 
-  it('that are new are read when a token names one, once in a while', async () => {
+  it('are read again when a token names a new one, with a minimum pause', async () => {
     const { keys, at } = await keysOf(say([jwkOf(ec, 'old')]));
     await found(keys, 'old');
     at.answer = say([jwkOf(ec, 'old'), jwkOf(ed, 'new')]);
-    // Just read: it may be too new. The client may come again.
+    // Just read: the key may be newer. The client may retry.
     expect(await unavailable(keys, 'new')).toBe('This node does not have the key of the token yet. Retry.');
     at.nowMs += retryMs;
     expect(await found(keys, 'new')).toEqual(['new EdDSA']);
@@ -121,7 +121,7 @@ describe('published keys', () => {
     expect(at.requests).toBe(2);
   });
 
-  it('stay good while they cannot be read; that is said once, and when it is over', async () => {
+  it('stay valid while they cannot be read; the node logs that once, and again when it is over', async () => {
     const { keys, at, lines, counters } = await keysOf(say([jwkOf(ec, 'e')]));
     await found(keys, 'e');
     at.answer = (response) => response.writeHead(500).end();
@@ -138,16 +138,16 @@ describe('published keys', () => {
     expect(counters).toEqual({ jwksFetches: 5, jwksFailures: 3 });
   });
 
-  it('that are taken back are not good any more, which is said, and others are', async () => {
+  it('that the issuer withdraws become invalid, which is logged, and new ones become valid', async () => {
     const { keys, at, lines } = await keysOf(say([jwkOf(ec, 'e'), jwkOf(ed, 'd')]));
     const [[stays], [goes]] = [await keys.find('e'), await keys.find('d')];
     if (stays === undefined || goes === undefined) throw new Error('There are two keys.');
     const readAgain = async (answer: Answer): Promise<void> => {
       at.answer = answer;
       at.nowMs += retryMs;
-      await keys.find('to make it read').catch(() => []);
+      await keys.find('makes the node read the keys').catch(() => []);
     };
-    // Not because it cannot be read, nor because something about it is new.
+    // The read did not fail, and the key set is not newer.
     await readAgain((response) => response.writeHead(500).end());
     await readAgain((response) => response.end('{"keys":{}}'));
     await readAgain(say([jwkOf(ed, 'd', { use: 'sig' }), jwkOf(rsa, 'r'), jwkOf(ec, 'e')]));
@@ -155,7 +155,7 @@ describe('published keys', () => {
     await readAgain(say([jwkOf(ec, 'e'), jwkOf(rsa, 'r')]));
     expect([keys.has(stays), keys.has(goes), at.removals]).toEqual([true, false, 1]);
     expect(lines.at(-1)).toMatchObject({ event: 'jwksKeysRemoved', keys: 1 });
-    // Another key under the same name is another key.
+    // A different key under the same name is a new key.
     await readAgain(say([jwkOf(generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey, 'e')]));
     expect([keys.has(stays), at.removals]).toEqual([false, 2]);
     expect(lines.at(-1)).toMatchObject({ event: 'jwksKeysRemoved', keys: 2 });
@@ -167,7 +167,7 @@ describe('published keys', () => {
     ['no JWKS', (response) => response.end('{"keys":{}}'), 'returned no JWKS'],
     ['null', (response) => response.end('null'), 'returned no JWKS'],
     [
-      'a way elsewhere',
+      'a redirect',
       (response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end(),
       'returned status 302',
     ],
@@ -178,7 +178,7 @@ describe('published keys', () => {
       'returned more than 1048576 bytes',
     ],
     ['a broken connection', (response) => response.socket?.destroy(), 'cannot be reached'],
-  ])('cannot be had where the answer is %s', async (_, answer, why) => {
+  ])('are unavailable if the answer is %s', async (_, answer, why) => {
     const { keys, lines } = await keysOf(answer);
     expect(await unavailable(keys, 'e')).toBe('The keys of the issuer are currently unavailable. Retry.');
     expect(lines).toHaveLength(1);

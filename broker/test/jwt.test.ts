@@ -29,7 +29,7 @@ const claims = (): JWTPayload => ({ iss: issuer, aud: 'fanfare', sub: 'ada', iat
 
 type SigningKey = Parameters<SignJWT['sign']>[0];
 
-/** Undefined takes a claim away. */
+/** Undefined removes a claim. */
 type Change = { readonly [claim: string]: unknown };
 
 function sign(
@@ -43,7 +43,7 @@ function sign(
   return new SignJWT(payload).setProtectedHeader(header).sign(key);
 }
 
-/** A token that no library would make. */
+/** A token that no library would create. */
 function forge(header: object, payload: object = claims(), hmacKey: string | Buffer = secret): string {
   const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
   const signed = `${encode(header)}.${encode(payload)}`;
@@ -72,7 +72,7 @@ describe('a JWT', () => {
     ['RS256', rsa.privateKey, 'r'],
     ['ES256', ec.privateKey, 'e'],
     ['EdDSA', ed.privateKey, 'd'],
-  ] as const)('of %s is accepted, with its kid and without', async (alg, key, kid) => {
+  ] as const)('of %s is accepted, with and without its kid', async (alg, key, kid) => {
     for (const header of [{ alg, kid }, { alg }]) {
       const identity = await authenticate(await sign({ jti: 't1' }, header, key));
       expect(identity).toMatchObject({ subject: 'ada', tokenId: 't1', isService: false, isAdmin: false });
@@ -87,17 +87,17 @@ describe('a JWT', () => {
       'signed by HMAC with the public key of RS256',
       () => forge({ alg: 'HS256', kid: 'r' }, claims(), pem(rsa.publicKey)),
     ],
-    ['signed by HMAC with it, without kid', () => forge({ alg: 'HS256' }, claims(), pem(rsa.publicKey))],
+    ['signed by HMAC with that public key, without a kid', () => forge({ alg: 'HS256' }, claims(), pem(rsa.publicKey))],
     ['that names one algorithm and is signed with another', () => forge({ alg: 'RS256', kid: 'r' })],
-    ['of another key', () => sign({}, { alg: 'HS256' }, Buffer.from('another secret of thirty-two bytes!'))],
+    ['signed with another key', () => sign({}, { alg: 'HS256' }, Buffer.from('another secret of thirty-two bytes!'))],
     ['of a kid that does not exist', () => sign({}, { alg: 'HS256', kid: 'x' })],
-    ['of an algorithm that is not taken', () => sign({}, { alg: 'HS512' }, Buffer.alloc(64, 1))],
+    ['of an algorithm that is not accepted', () => sign({}, { alg: 'HS512' }, Buffer.alloc(64, 1))],
   ])('%s is refused', async (_, token) => {
     expect((await refusal(await token())).code).toBe('invalidToken');
   });
 
   it.each(['crit', 'jku', 'jwk', 'x5u', 'x5c'])(
-    'with "%s" in its header is refused, whatever it says',
+    'with "%s" in its header is refused, whatever the value is',
     async (name) => {
       expect(await refusal(forge({ alg: 'HS256', [name]: ['x'] }))).toEqual({
         code: 'invalidToken',
@@ -109,7 +109,7 @@ describe('a JWT', () => {
   it.each<[string, Change, string, string]>([
     ['that has expired', { exp: now() - 60 }, 'tokenExpired', 'The token has expired.'],
     ['that does not expire', { exp: undefined }, 'invalidToken', 'The "exp" of the token is missing or wrong.'],
-    ['that is not good yet', { nbf: now() + 60 }, 'invalidToken', 'The "nbf" of the token is missing or wrong.'],
+    ['that is not valid yet', { nbf: now() + 60 }, 'invalidToken', 'The "nbf" of the token is missing or wrong.'],
     ['of another audience', { aud: 'other' }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
     ['without an audience', { aud: undefined }, 'invalidToken', 'The "aud" of the token is missing or wrong.'],
     [
@@ -150,7 +150,7 @@ describe('a JWT', () => {
       'The "sub" of the token must be 1 to 128 bytes without control characters.',
     ],
     [
-      'with a subject that is turned around',
+      'with a subject that contains a right-to-left override',
       { sub: '\u202eada' },
       'invalidToken',
       'The "sub" of the token must be 1 to 128 bytes without control characters.',
@@ -162,7 +162,7 @@ describe('a JWT', () => {
       'The "jti" of the token must be 1 to 512 bytes without control characters.',
     ],
     [
-      'with an id that could not be revoked',
+      'with an id that is too long to revoke',
       { jti: 'x'.repeat(513) },
       'invalidToken',
       'The "jti" of the token must be 1 to 512 bytes without control characters.',
@@ -175,37 +175,37 @@ describe('a JWT', () => {
     ],
     ['from the future', { iat: now() + 60 }, 'invalidToken', 'The "iat" of the token is in the future.'],
     [
-      'that is good for years',
+      'that is valid for years',
       { exp: now() + 10 ** 8 },
       'invalidToken',
       'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
-      'that is good for years, and does not say since when',
+      'that is valid for years, without a time of issue',
       { iat: undefined, exp: now() + 10 ** 8 },
       'invalidToken',
       'The lifetime of the token exceeds the maximum of 86400 s.',
     ],
     [
-      'whose grants are none',
+      'with invalid grants',
       { fanfare: ['chat'] },
       'invalidToken',
       'Invalid permissions in the claim "fanfare": must be an object such as {"subscribe":["chat.>"]}.',
     ],
     [
-      'whose grants are for no action',
+      'with grants for an unknown action',
       { fanfare: { dance: ['>'] } },
       'invalidToken',
       'Invalid permissions in the claim "fanfare": action 1 is unknown; valid names: publish, subscribe, presence, history.',
     ],
     [
-      'whose grants have a bad pattern',
+      'with grants that contain a bad pattern',
       { fanfare: { publish: ['a..b'] } },
       'invalidToken',
       'Invalid permissions in the claim "fanfare": pattern 1 of publish has an empty segment.',
     ],
     [
-      'whose grants are too many',
+      'with too many grants',
       { fanfare: { publish: Array(1_001).fill('a') } },
       'invalidToken',
       'Invalid permissions in the claim "fanfare": 1001 patterns exceed the maximum of 1000.',
@@ -219,13 +219,13 @@ describe('a JWT', () => {
   });
 
   it.each(['', '.', '..', 'a.b.c', 'a.b', 'x'.repeat(8_000), `${'é'.repeat(10)}.x.y`, '{}', 'e30.e30.e30'])(
-    'that is none is refused: %j',
+    'that is not a JWT is refused: %j',
     async (token) => {
       expect((await refusal(token)).code).toBe('invalidToken');
     },
   );
 
-  it('is checked with keys of its own issuer, where another has one of the same kid', async () => {
+  it('is checked with the keys of its own issuer if another issuer has a key with the same kid', async () => {
     const two = {
       issuers: [
         { issuer: 'https://one', keys: [{ algorithm: 'HS256', secret: '1'.repeat(32), kid: 'k' }] },
@@ -241,7 +241,7 @@ describe('a JWT', () => {
     );
   });
 
-  it('that names an audience is refused where the node has no name', async () => {
+  it('that names an audience is refused if the node has no audience', async () => {
     const anyone = { issuers: [{ issuer, keys }] };
     await authenticate(await sign({ aud: undefined }), anyone);
     expect((await refusal(await sign(), anyone)).message).toContain('has an audience');
@@ -249,7 +249,7 @@ describe('a JWT', () => {
 });
 
 describe('an API key', () => {
-  it('is accepted as it was made, and in no other form', async () => {
+  it('is accepted exactly as it was issued, and in no other form', async () => {
     const { key, entry } = createApiKey('orders');
     const other = createApiKey('orders');
     const of = { apiKeys: [{ ...entry, permissions: { publish: ['>'] } }] };

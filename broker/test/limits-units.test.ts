@@ -10,7 +10,7 @@ import type { Log } from '../src/observe/log.js';
 import { until } from './wait.js';
 
 describe('a token bucket', () => {
-  it('gives what it holds at once, then as much as comes in', () => {
+  it('gives its whole content at once, then as much as its rate allows', () => {
     const bucket = new TokenBucket(10, 20, 0);
     for (let taken = 0; taken < 20; taken++) expect(bucket.take(1, 0)).toBe(true);
     expect(bucket.take(1, 0)).toBe(false);
@@ -19,35 +19,35 @@ describe('a token bucket', () => {
     expect(bucket.take(1, 100)).toBe(false);
   });
 
-  it('holds no more than its burst, however long nothing is taken', () => {
+  it('holds no more than its burst, however long it is not used', () => {
     const bucket = new TokenBucket(10, 20, 0);
     expect(bucket.take(20, 3_600_000)).toBe(true);
     expect(bucket.take(1, 3_600_000)).toBe(false);
   });
 
-  it('gives more than it can hold from full, and is paid back', () => {
+  it('gives an amount larger than its size when it is full, and then refills the debt', () => {
     const bucket = new TokenBucket(10, 20, 0);
     expect(bucket.take(50, 0)).toBe(true);
     expect(bucket.take(1, 3_000)).toBe(false);
     expect(bucket.take(1, 3_100)).toBe(true);
   });
 
-  it('says when more can be had, to each who asks a later time', () => {
+  it('returns when more is available, with a later time for each further caller', () => {
     const bucket = new TokenBucket(10, 20, 0);
     expect(bucket.delayMs(5, 0)).toBe(0);
     bucket.take(20, 0);
     expect([1, 1, 1].map((amount) => bucket.delayMs(amount, 0))).toEqual([100, 200, 300]);
     expect(bucket.delayMs(2, 50)).toBe(450);
-    // Each comes when it was told to, and finds enough.
+    // Each caller returns at its time, and finds enough.
     expect([100, 200, 300].map((at) => bucket.take(1, at))).toEqual([true, true, true]);
     expect(bucket.take(2, 500)).toBe(true);
-    // Those times are over, and promise nothing any more.
+    // Those times have passed, and reserve nothing any more.
     expect(bucket.delayMs(1, 590)).toBeCloseTo(10);
     bucket.take(20, 60_000);
     expect(bucket.delayMs(1, 60_000)).toBe(100);
   });
 
-  it('says no time that is further away than ten minutes', () => {
+  it('returns no time more than ten minutes ahead', () => {
     const bucket = new TokenBucket(10, 20, 0);
     bucket.take(20, 0);
     const delays = Array.from({ length: 10_000 }, () => bucket.delayMs(1, 0));
@@ -57,7 +57,7 @@ describe('a token bucket', () => {
   });
 });
 
-/** Keeps what is logged: `event`, and what it is about. */
+/** Collects log lines: `event`, and its fields. */
 function logOf(lines: object[]): Pick<Log, 'warn'> {
   return { warn: (fields: object) => void lines.push(fields) };
 }
@@ -67,24 +67,24 @@ describe('the address of a client', () => {
   const addresses = new Addresses(trusted, 10, logOf([]));
 
   it.each([
-    ['of the socket, where that is no trusted proxy, whatever it claims', '192.0.2.1', '198.51.100.7', '192.0.2.1'],
-    ['the last one that is no proxy', '10.0.0.1', '203.0.113.9, 198.51.100.7, 10.2.3.4', '198.51.100.7'],
-    ['not one that a client made up before it', '10.0.0.1', '127.0.0.1, 198.51.100.7', '198.51.100.7'],
-    ['behind a proxy of IPv6', '2001:db8:1::5', '2001:DB8:9::1', '2001:db8:9::1'],
-    // Found by `npm run fuzz -- --target addresses`: only with 32 bits behind it is ::ffff: IPv4.
+    ['of the socket if it is not a trusted proxy, whatever it claims', '192.0.2.1', '198.51.100.7', '192.0.2.1'],
+    ['the last one that is not a proxy', '10.0.0.1', '203.0.113.9, 198.51.100.7, 10.2.3.4', '198.51.100.7'],
+    ['not one that the client has invented', '10.0.0.1', '127.0.0.1, 198.51.100.7', '198.51.100.7'],
+    ['behind an IPv6 proxy', '2001:db8:1::5', '2001:DB8:9::1', '2001:db8:9::1'],
+    // Found by `npm run fuzz -- --target addresses`: ::ffff: is IPv4 only if 32 bits follow.
     ['an IPv6 address that only begins like IPv4', '::ffff:1', '', '::ffff:1'],
-    ['another of them', '10.0.0.1', '::ffff:0:198.51.100.7', '::ffff:0:198.51.100.7'],
+    ['another such IPv6 address', '10.0.0.1', '::ffff:0:198.51.100.7', '::ffff:0:198.51.100.7'],
     ['IPv4 in hexadecimal', '::ffff:c633:6407', '', '198.51.100.7'],
-    ['IPv4, also in the clothes of IPv6', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
-    ['IPv4, as uWebSockets writes it', '0000:0000:0000:0000:0000:ffff:0a00:0001', '198.51.100.7', '198.51.100.7'],
+    ['IPv4, also if mapped to IPv6', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
+    ['IPv4 in the form of uWebSockets', '0000:0000:0000:0000:0000:ffff:0a00:0001', '198.51.100.7', '198.51.100.7'],
     ['without a port', '10.0.0.1', '198.51.100.7:50000', '198.51.100.7'],
-    ['without a port behind another proxy that has one', '10.0.0.1', '198.51.100.7:1, 10.2.3.4:2', '198.51.100.7'],
+    ['without a port behind another proxy with a port', '10.0.0.1', '198.51.100.7:1, 10.2.3.4:2', '198.51.100.7'],
     ['without brackets', '10.0.0.1', '[2001:db8:9::1]', '2001:db8:9::1'],
-    ['without brackets and a port', '10.0.0.1', '[2001:db8:9::1]:50000', '2001:db8:9::1'],
+    ['without brackets and port', '10.0.0.1', '[2001:db8:9::1]:50000', '2001:db8:9::1'],
     ['without quotes', '10.0.0.1', '"[2001:db8:9::1]:50000"', '2001:db8:9::1'],
     ['without a zone', '10.0.0.1', 'fe80::1%eth0', 'fe80::1'],
     ['without all of these', '10.0.0.1', ' "[::ffff:198.51.100.7%1]:50000" ', '198.51.100.7'],
-  ])('is that %s', (_, remote, forwardedFor, address) => {
+  ])('is the right one: %s', (_, remote, forwardedFor, address) => {
     expect(addresses.clientOf(remote, forwardedFor)).toEqual({ address, unnamed: null });
   });
 
@@ -99,7 +99,7 @@ describe('the address of a client', () => {
     ['writes half of the quotes', '10.0.0.1', '"198.51.100.7', '10.0.0.1', 'unreadable'],
     ['writes no address', '10.0.0.1', '198.51.100.256:80', '10.0.0.1', 'unreadable'],
     ['wrote that to another proxy', '10.0.0.1', '198.51.100.7, unknown, 10.2.3.4', '10.2.3.4', 'unreadable'],
-  ])('is that of the proxy that %s, and is counted', (_, remote, forwardedFor, address, unnamed) => {
+  ])('is that of a proxy that %s, and the node counts this', (_, remote, forwardedFor, address, unnamed) => {
     expect(addresses.clientOf(remote, forwardedFor)).toEqual({ address, unnamed });
     expect(addresses.of(remote, forwardedFor)).toMatchObject({ key: address });
   });
@@ -114,7 +114,7 @@ describe('the address of a client', () => {
     ]);
   });
 
-  it('behind a proxy on this machine that is not trusted is not believed, and that is logged once', () => {
+  it('behind an untrusted proxy on this machine is ignored, and that is logged once', () => {
     const lines: object[] = [];
     const logged = new Addresses(trusted, 10, logOf(lines));
     for (const header of ['', '198.51.100.7', '198.51.100.8']) expect(logged.of('127.0.0.1', header)).toBeNull();
@@ -127,22 +127,22 @@ describe('the address of a client', () => {
     expect(one).toBe('2001:db8:9:1::/64');
     expect(keyOf('2001:db8:9:1:ffff::2')).toBe(one);
     expect(keyOf('2001:0db8:0009:0001:0000:0000:0000:0003')).toBe(one);
-    // Found by `npm run fuzz -- --target addresses`: the last 32 bits may be written as those of IPv4.
+    // Found by `npm run fuzz -- --target addresses`: the last 32 bits may be in IPv4 notation.
     expect(keyOf('2001:db8:9:1:0:0:192.0.2.1')).toBe(one);
     expect(keyOf('::a:b:c:d:192.0.2.1')).toBe('0:0:a:b::/64');
     expect(keyOf('2001:db8:9:2::1')).not.toBe(one);
   });
 
-  it('of this machine is not counted, unless a proxy says that it is the address of its client', () => {
+  it('of this machine is not counted, unless a proxy reports it as the address of its client', () => {
     for (const client of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {
       expect(addresses.of(client, '')).toBeNull();
       expect(addresses.of('10.0.0.1', client)).not.toBeNull();
     }
   });
 
-  it('is forgotten when it has no connection, and may connect as often as any other', () => {
+  it('is forgotten when it has no connection, and may then connect as often as any other', () => {
     const address = addresses.of('192.0.2.1', '');
-    if (address === null) throw new Error('It is counted.');
+    if (address === null) throw new Error('The address is not counted.');
     const now = performance.now();
     expect(address.handshakes.take(10, now)).toBe(true);
     expect(address.handshakes.take(1, now)).toBe(false);
@@ -164,19 +164,19 @@ describe('a network', () => {
   });
 
   it.each(['', '10.0.0.0/33', '10.0.0/8', 'proxy', '2001:db8::/129', '10.0.0.0/8/8', '10.0.0.0/'])(
-    'may not be "%s"',
+    'cannot be "%s"',
     (text) => expect(isNetwork(text)).toBe(false),
   );
 });
 
-describe('origins', () => {
+describe('allowed origins', () => {
   const read = (text: string) => {
     const wrong: string[] = [];
     const origins = readOrigins(text, (sentence) => wrong.push(sentence));
     return { origins, wrong };
   };
 
-  it('are exact', () => {
+  it('are compared exactly', () => {
     const { origins, wrong } = read('https://app.example.com, http://localhost:3000');
     expect(wrong).toEqual([]);
     expect(origins).toEqual(new Set(['https://app.example.com', 'http://localhost:3000']));
@@ -225,9 +225,9 @@ describe('origins', () => {
   });
 });
 
-/** Tenths of a second; 0 if it is admitted. */
+/** In tenths of a second; 0 if it is admitted. */
 const tenths = (admission?: Admission): number => {
-  if (admission === undefined || admission === 'undecided') throw new Error('It is not decided.');
+  if (admission === undefined || admission === 'undecided') throw new Error('The result is undecided.');
   return admission === 'admitted' ? 0 : Math.round(admission.retryAfterMs / 100);
 };
 
@@ -242,22 +242,22 @@ describe('a subject', () => {
     historyBytesPerHour: 3_600_000,
   };
 
-  it('has so many connections and no more, and is forgotten with the last', async () => {
+  it('has a maximum number of connections, and is forgotten with the last one', async () => {
     const subjects = new Subjects(limits, null);
     const first = await subjects.join('ada');
     expect(await subjects.join('ada')).toBe(first);
     expect(await subjects.join('ada')).toBeNull();
     expect(await subjects.join('bob')).not.toBeNull();
-    if (first === null) throw new Error('It is in.');
+    if (first === null) throw new Error('The connection is admitted.');
     subjects.leave(first);
     expect(await subjects.join('ada')).toBe(first);
   });
 
-  it('is remembered after it has left until it would have again what it has spent', async () => {
+  it('is remembered after it has disconnected until its budget is full again', async () => {
     const subjects = new Subjects(limits, null);
     const subject = await subjects.join('ada');
     const now = performance.now();
-    if (subject === null) throw new Error('It is in.');
+    if (subject === null) throw new Error('The connection is admitted.');
     expect([1, 2, 3].map(() => tenths(subject.admitPublication(10, true, now)))).toEqual([0, 0, 10]);
     subjects.leave(subject);
     subjects.forgetIdle(now + 500);
@@ -274,33 +274,33 @@ describe('a subject', () => {
     expect(subjects.size).toBe(3);
   });
 
-  it('publishes as much as it may, in number and in bytes', async () => {
+  it('publishes as much as its limits in number and bytes allow', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect([1, 2, 3].map(() => tenths(subject?.admitPublication(10, false, now)))).toEqual([0, 0, 10]);
-    // More than the bucket holds goes once, and has to be waited for afterwards.
+    // A publication larger than the bucket is accepted once, and delays the next ones.
     expect(subject?.admitPublication(500, false, now + 1_100)).toBe('admitted');
-    // Neither is counted where only one of the two would do.
+    // Neither bucket is charged if only one of the two has enough.
     expect(tenths(subject?.admitPublication(1, false, now + 3_100))).toBe(10);
     expect(subject?.admitPublication(1, false, now + 5_200)).toBe('admitted');
   });
 
-  it('publishes to topics with history as many bytes an hour as it may, and to others more', async () => {
+  it('publishes only its hourly bytes to topics with history, and more to other topics', async () => {
     const subject = await new Subjects({ ...limits, historyBytesPerHour: 36 }, null).join('ada');
     const now = performance.now();
     expect(subject?.admitPublication(30, true, now)).toBe('admitted');
     expect(subject?.admitPublication(10, true, now)).toEqual({ limit: 'historyBytes', retryAfterMs: 400_000 });
     expect(subject?.admitPublication(10, false, now)).toBe('admitted');
-    // What the first was refused for is not counted anywhere.
+    // The refused publication is not charged anywhere.
     expect(subject?.admitPublication(10, true, now + 400_001)).toBe('admitted');
   });
 
-  it('begins as many topics an hour as it may', async () => {
+  it('begins as many topics an hour as its limit allows', async () => {
     const subject = await new Subjects({ ...limits, newTopicsPerHour: 2 }, null).join('ada');
-    if (subject === null) throw new Error('It is in.');
+    if (subject === null) throw new Error('The connection is admitted.');
     subject.onTopicBegun();
     expect(subject.mayBeginTopic(performance.now())).toBe(true);
-    // Begun by publications that were on their way together: what is too much is owed.
+    // Begun by publications that were on their way together: the excess becomes debt.
     subject.onTopicBegun();
     subject.onTopicBegun();
     const now = performance.now();
@@ -315,7 +315,7 @@ describe('a subject', () => {
 
   it('pays for a long answer of a history with further commands', async () => {
     const subject = await new Subjects({ ...limits, commandRate: 10, maxSubscriptions: 0 }, null).join('ada');
-    if (subject === null) throw new Error('It is in.');
+    if (subject === null) throw new Error('The connection is admitted.');
     const admitted = (nowMs: number): number => {
       let count = 0;
       while (subject.admitCommand(nowMs) === 'admitted') count++;
@@ -325,13 +325,13 @@ describe('a subject', () => {
     subject.onPublicationsRead(262_144);
     const now = performance.now();
     expect(admitted(now)).toBe(16);
-    // Answers on their way at the same time: what is too much is owed.
+    // Answers on their way at the same time: the excess becomes debt.
     subject.onPublicationsRead(20 * 65_536);
     expect(admitted(now + 1_900)).toBe(0);
     expect(admitted(now + 4_100)).toBeGreaterThan(0);
   });
 
-  it('subscribes to everything at once when it comes back', async () => {
+  it('subscribes to all its topics at once when it reconnects', async () => {
     const subject = await new Subjects(limits, null).join('ada');
     const now = performance.now();
     expect(Array.from({ length: 7 }, () => tenths(subject?.admitCommand(now)))).toEqual([0, 0, 0, 0, 0, 10, 20]);
@@ -339,13 +339,13 @@ describe('a subject', () => {
 });
 
 describe('a bucket that several nodes share', () => {
-  /** The whole, as a store keeps it, without time. */
+  /** The shared bucket, as a store keeps it, without refilling. */
   function wholeOf(left: number) {
-    const whole = { left, told: [] as number[], isAway: false };
+    const whole = { left, reported: [] as number[], isAway: false };
     const spend: Spend = async (spendings) => {
-      if (whole.isAway) throw new Error('It is away.');
+      if (whole.isAway) throw new Error('The store is unavailable.');
       return spendings.map(({ amount }) => {
-        whole.told.push(amount);
+        whole.reported.push(amount);
         whole.left -= amount;
         return whole.left;
       });
@@ -353,11 +353,11 @@ describe('a bucket that several nodes share', () => {
     return { whole, spend };
   }
 
-  /** A copy of it at one node. */
+  /** A local copy of the bucket at one node. */
   function copyOf(spend: Spend, perSecond: number, burst: number) {
     const ledger = new Ledger(spend);
     const bucket = ledger.open({ name: 'b', perSecond, burst }, performance.now());
-    /** Takes as the node does, which waits if the others have to be asked. */
+    /** Takes like a node, which waits if it must ask the others. */
     const take = async (amount = 1): Promise<boolean> => {
       if (!bucket.has(amount, performance.now())) return false;
       if (bucket.asksFirst(amount)) {
@@ -370,14 +370,14 @@ describe('a bucket that several nodes share', () => {
     return { bucket, take };
   }
 
-  it('gives nothing before the whole has answered', async () => {
+  it('gives nothing before the store has answered', async () => {
     const { spend } = wholeOf(-5);
     const { bucket, take } = copyOf(spend, 0.001, 20);
     expect(bucket.asksFirst(1)).toBe(true);
     expect(await take()).toBe(false);
   });
 
-  it('gives a reserve at once, asks before it gives more, and so gives all that is there', async () => {
+  it('gives a reserve at once, asks the store before it gives more, and so gives everything available', async () => {
     const { whole, spend } = wholeOf(100);
     const { bucket, take } = copyOf(spend, 0.001, 100);
     expect(await take()).toBe(true);
@@ -389,73 +389,73 @@ describe('a bucket that several nodes share', () => {
     let taken = 10;
     while (await take()) taken++;
     expect(taken).toBe(100);
-    await until('the whole was told', () => whole.left === 0);
-    expect(whole.told.length).toBeLessThan(25);
+    await until('the store knows the spending', () => whole.left === 0);
+    expect(whole.reported.length).toBeLessThan(25);
     expect(bucket.isForgettable(performance.now())).toBe(true);
   });
 
-  it('gives one thing that is larger than the reserve without asking, and asks before the next', async () => {
+  it('gives one item that is larger than the reserve without asking, and asks before the next', async () => {
     const { spend } = wholeOf(100);
     const { bucket, take } = copyOf(spend, 0.001, 100);
     expect(await take()).toBe(true);
-    await until('the whole was told', () => bucket.isForgettable(performance.now()));
+    await until('the store knows the spending', () => bucket.isForgettable(performance.now()));
     expect(bucket.asksFirst(60)).toBe(false);
     bucket.charge(60, performance.now());
     expect(bucket.asksFirst(1)).toBe(true);
   });
 
-  it('tells the whole afterwards, also if nobody asks', async () => {
+  it('reports spending to the store afterwards, even if there are no further requests', async () => {
     const { whole, spend } = wholeOf(1_000);
     const { bucket, take } = copyOf(spend, 0.001, 1_000);
     expect(await take()).toBe(true);
     expect(bucket.isForgettable(performance.now())).toBe(false);
-    await until('the whole was told', () => whole.left === 999);
-    await until('it has heard', () => bucket.isForgettable(performance.now()));
+    await until('the store knows the spending', () => whole.left === 999);
+    await until('the copy has the answer', () => bucket.isForgettable(performance.now()));
   });
 
-  it('gives what others have left, and what it gave too much it owes', async () => {
+  it('gives what other nodes have left, and owes what it gave too much', async () => {
     const { whole, spend } = wholeOf(20);
     const { bucket, take } = copyOf(spend, 0.001, 20);
     expect(await take()).toBe(true);
-    await until('the whole was told', () => bucket.isForgettable(performance.now()));
+    await until('the store knows the spending', () => bucket.isForgettable(performance.now()));
     // Another node takes nearly everything.
     whole.left = 1;
     expect([await take(), await take()]).toEqual([true, true]);
-    await until('the whole was told', () => whole.left === -1);
-    await until('it has heard', () => bucket.isForgettable(performance.now()));
+    await until('the store knows the spending', () => whole.left === -1);
+    await until('the copy has the answer', () => bucket.isForgettable(performance.now()));
     expect(bucket.has(1, performance.now())).toBe(false);
   });
 
-  it('fills by itself in silence, also for what is larger than what is left', async () => {
+  it('refills while idle, also for items larger than its current content', async () => {
     const { whole, spend } = wholeOf(20);
     const { bucket, take } = copyOf(spend, 10, 20);
     expect(await take(15)).toBe(true);
-    await until('the whole was told', () => whole.left === 5);
-    await until('it has heard', () => bucket.isForgettable(performance.now()));
+    await until('the store knows the spending', () => whole.left === 5);
+    await until('the copy has the answer', () => bucket.isForgettable(performance.now()));
     expect(bucket.has(20, performance.now())).toBe(false);
     expect(bucket.has(20, performance.now() + 2_000)).toBe(true);
   });
 
-  it('is that of this node alone while the whole cannot be told', async () => {
+  it('is local to this node while the store is unavailable', async () => {
     const { whole, spend } = wholeOf(0);
     whole.isAway = true;
     const { bucket, take } = copyOf(spend, 0.001, 20);
     let taken = 0;
     while (await take()) taken++;
     expect(taken).toBe(20);
-    // Another copy would be full: nobody knows of what was taken but this node.
-    await until('it has not been heard', () => !bucket.needsReport);
+    // Another copy would be full: only this node knows its spending.
+    await until('the report has failed', () => !bucket.needsReport);
     expect(bucket.isForgettable(performance.now())).toBe(false);
     expect(bucket.isForgettable(performance.now() + 20_000_000)).toBe(true);
   });
 
-  it('never gives more than comes in, one burst, and a reserve or one thing for each node', async () => {
+  it('never gives more than its rate, one burst, and a reserve or one item for each node', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     try {
       const strategy = fc.record({
         nodes: fc.integer({ min: 1, max: 8 }),
         amount: fc.constantFrom(1, 4, 30),
-        /** In turns: for how long the subject is silent, and which nodes it then sends all it can to, how many times. */
+        /** For each round: how long the subject is idle, and which nodes it then uses up, how many times. */
         turns: fc.array(
           fc.record({ silentMs: fc.constantFrom(0, 1, 20, 150, 2_000, 9_000), who: fc.nat(255), times: fc.nat(40) }),
           { maxLength: 40 },

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { startCluster } from './harness.js';
 import { until, within } from './wait.js';
 
-describe('frames that cannot be read', () => {
-  it('are answered one by one, and the connection goes on', async () => {
+describe('an unreadable frame', () => {
+  it('gets an error, and the connection stays open', async () => {
     await using cluster = await startCluster();
     const json = await cluster.connect(0, 'json');
     json.sendRaw('{"type":');
@@ -21,7 +21,7 @@ describe('frames that cannot be read', () => {
     await msgpack.settle();
   });
 
-  it('of the wrong kind are answered with the kind that is spoken', async () => {
+  it('of the wrong kind gets an error that names the expected kind', async () => {
     await using cluster = await startCluster();
     const json = await cluster.connect(0, 'json');
     json.sendRaw(Uint8Array.of(0x92, 8, 1));
@@ -37,22 +37,22 @@ describe('frames that cannot be read', () => {
     });
   });
 
-  it('end the connection with badProtocol after ten in a row', async () => {
+  it('ends the connection with badProtocol if it is the tenth in a row', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, 'json');
     for (let frame = 0; frame < 10; frame++) client.sendRaw('what?');
-    expect(await within('it is closed', client.closed)).toEqual(closeReasons.badProtocol);
+    expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.badProtocol);
   });
 
-  it('end it too when they all come in one frame, without an answer to each', async () => {
+  it('ends it too if ten mistakes are in one frame, without an answer to each', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, 'json');
     client.sendRaw(JSON.stringify(Array.from({ length: 10_000 }, () => 1)));
-    expect(await within('it is closed', client.closed)).toEqual(closeReasons.badProtocol);
+    expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.badProtocol);
     expect(client.inbox.waiting.length).toBe(10);
   });
 
-  it('are forgiven by a good one in between', async () => {
+  it('does not count if a valid one follows', async () => {
     await using cluster = await startCluster();
     const client = await cluster.connect(0, 'json');
     for (let round = 0; round < 3; round++) {
@@ -66,47 +66,47 @@ describe('frames that cannot be read', () => {
   });
 });
 
-describe('a frame that is too large', () => {
-  it('ends the connection with frameTooLarge', async () => {
+describe('a large frame', () => {
+  it('ends the connection with frameTooLarge if it exceeds the limit', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
     const client = await cluster.connect(0, 'json');
     client.sendRaw(' '.repeat(2_049));
-    expect(await within('it is closed', client.closed)).toEqual(closeReasons.frameTooLarge);
+    expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.frameTooLarge);
   });
 
-  it('is taken up to the very limit', async () => {
+  it('is accepted if it is exactly at the limit', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
     const client = await cluster.connect(0, 'json');
     client.sendRaw('{"type":"ping","id":1}'.padEnd(2_048));
     expect(await client.next('pong')).toMatchObject({ id: 1 });
   });
 
-  it('is cut off unread beyond twice the limit, and others go on', async () => {
+  it('ends the connection unread beyond twice the limit, and does not affect other connections', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_FRAME_BYTES: '2048' } });
     const client = await cluster.connect(0, 'json');
     const other = await cluster.connect(0, 'json');
     client.sendRaw(' '.repeat(10_000));
-    expect((await within('it is closed', client.closed)).code).toBe(1006);
+    expect((await within('the connection is closed', client.closed)).code).toBe(1006);
     await other.settle();
   });
 });
 
-describe.concurrent('silence', () => {
-  it('of both sides is broken by pings from the start on, also to a client that hears publications', async () => {
+describe.concurrent('an idle connection', () => {
+  it('gets pings from the start, also if its client receives publications', async () => {
     await using cluster = await startCluster({ env: { FANFARE_PING_INTERVAL_MS: '1000' } });
     const clients = [await cluster.subscriber('quiet'), await cluster.subscriber('busy')];
     const pings = new Map(clients.map((client) => [client, 0]));
     for (const client of clients) client.socket.on('ping', () => void pings.set(client, (pings.get(client) ?? 0) + 1));
     const writer = await cluster.connect();
     // With uWebSockets' own pings the first would come after 44 s.
-    await until('each has got two pings', () => {
+    await until('each client has received two pings', () => {
       writer.post('busy', 1);
       return [...pings.values()].every((count) => count >= 2);
     });
     for (const client of clients) await client.settle();
   });
 
-  it('of a client that reads slowly is broken too: the ping goes behind what is unread', async () => {
+  it('gets pings even if its client reads slowly: the ping is queued behind unread data', async () => {
     const env = { FANFARE_PING_INTERVAL_MS: '1000', FANFARE_MAX_BUFFERED_BYTES: '67108864' };
     await using cluster = await startCluster({ env });
     const slow = await cluster.subscriber('busy');
@@ -126,18 +126,18 @@ describe.concurrent('silence', () => {
       return (await cluster.node().metric('fanfare_buffered_bytes')) > 0;
     });
     await writer.publish('busy', 'first');
-    // Pings are due at the same pace for all: by the third of another client, one of the slow client was due.
+    // Pings are due at the same pace for all: by the third ping of another client, the slow client was due for one.
     const enough = witnessed + 3;
-    await until('another client has got three pings', () => witnessed >= enough);
+    await until('another client has received three pings', () => witnessed >= enough);
     await writer.publish('busy', 'last');
     slow.socket.resume();
-    await until('all is read', () => heard.includes('last'));
+    await until('all data is read', () => heard.includes('last'));
     expect(heard.slice(heard.indexOf('first'), heard.indexOf('last'))).toContain('ping');
   });
 
-  it('of a peer that does not even answer pings ends the connection', async () => {
+  it('ends if its peer does not even answer pings', async () => {
     await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
-    // A socket that says nothing after its handshake: no library that would answer pings.
+    // A socket that sends nothing after its handshake: it has no library to answer pings.
     const socket = connect(cluster.node().broker.port, '127.0.0.1');
     const key = 'dGhlIHNhbXBsZSBub25jZQ==';
     socket.write(
@@ -145,21 +145,21 @@ describe.concurrent('silence', () => {
     );
     const received: Buffer[] = [];
     socket.on('data', (data) => received.push(data));
-    await until('it is connected', () => Buffer.concat(received).includes('101'));
-    await within('it is cut off', once(socket, 'close'), 18_000);
+    await until('the socket is connected', () => Buffer.concat(received).includes('101'));
+    await within('the socket is cut off', once(socket, 'close'), 18_000);
     // A ping is frame 0x89 with no payload (RFC 6455 section 5.5.2).
     expect(Buffer.concat(received).subarray(-2)).toEqual(Buffer.of(0x89, 0));
     expect(await cluster.node().metric('fanfare_connections')).toBe(0);
   });
 
-  it('of a client whose library answers pings does not', async () => {
+  it('stays open if the library of its client answers pings', async () => {
     await using cluster = await startCluster({ env: { FANFARE_IDLE_TIMEOUT_SECONDS: '8' } });
     const client = await cluster.connect();
     let pings = 0;
     client.socket.on('ping', () => {
       pings++;
     });
-    await until('three pings have come', () => pings >= 3, 18_000);
+    await until('three pings have arrived', () => pings >= 3, 18_000);
     await client.settle();
   });
 });

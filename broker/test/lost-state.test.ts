@@ -1,4 +1,4 @@
-/** What is left of the promises when Redis loses its state at a bad moment: with older data, beside a node that starts, or one that stops. */
+/** Limits of the guarantees when Redis loses its state at a bad moment: with older data, while a node starts, or while one stops. */
 import { FaultProxy, startNode as startNodeProcess, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -15,16 +15,16 @@ async function untilReady(node: TestNode, status = 200): Promise<void> {
   await until(`/readyz is ${status}`, async () => (await node.readiness()).status === status);
 }
 
-/** Publishes until it is accepted, as the client does it: with the same messageId. */
+/** Publishes until it is accepted. It retries like a client, with the same messageId. */
 async function publish(connection: TestConnection, topic: string, data: unknown): Promise<Position> {
   const messageId = `${topic}-${data}`.slice(0, 20).replaceAll(' ', '-');
-  return until('it is published', async () => {
+  return until('the publication is accepted', async () => {
     const reply = await connection.request({ type: 'publish', topic, data, messageId });
     return reply.type === 'published' && reply.position;
   });
 }
 
-/** Kills Redis and has it come back with what it last saved. */
+/** Kills Redis and restarts it with the data that it saved last. */
 async function restartRedis({ redis, nodes }: TestCluster): Promise<void> {
   await redis.kill();
   for (const node of nodes) await untilReady(node, 503);
@@ -38,15 +38,18 @@ async function historyOf(connection: TestConnection, topic: string): Promise<unk
   return page.publications.map((item) => ('data' in item ? item.data : item));
 }
 
-/** Has Redis end all epochs at the next recovery, by a node that never comes. */
+/** Makes Redis end all epochs at the next recovery, through a node that never returns. */
 async function addNodeThatNeverComes(cluster: TestCluster, admin: Redis): Promise<void> {
   await admin.zadd('fanfare:nodes', Number.MAX_SAFE_INTEGER, 'gone');
   for (const node of cluster.nodes)
-    await until('it is waited for', async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length + 1);
+    await until(
+      'the recovery waits for that node',
+      async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length + 1,
+    );
 }
 
-describe('when Redis comes back with older data', () => {
-  it('is told what is missing of a topic without subscribers, also if the node has published too much to remember', async () => {
+describe('a subscriber after Redis has restarted with older data', () => {
+  it('is notified of missing publications on a topic without subscribers, also if the node has published too much to remember', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();
     const admin = new Redis(cluster.redis.url);
@@ -54,7 +57,7 @@ describe('when Redis comes back with older data', () => {
     for (let number = 1; number <= 5; number++) await publish(writer, 'quiet', number);
     await admin.save();
     const seen = await publish(writer, 'quiet', 6);
-    // More than a node remembers of what it has published.
+    // More than a node remembers of its publications.
     const megabytes = Array.from({ length: 340 }, (_, index) => `${index} ${'x'.repeat(60_000)}`);
     for (const text of megabytes) await publish(writer, 'large', text);
     await restartRedis(cluster);
@@ -68,7 +71,7 @@ describe('when Redis comes back with older data', () => {
     admin.disconnect();
   });
 
-  it('knows how old the data is, however seldom nodes probe', async () => {
+  it('is notified of missing publications, even if nodes probe rarely', async () => {
     const seldom = { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' };
     await using cluster = await startCluster({ redis: true, env: seldom });
     const writer = await cluster.connect();
@@ -78,7 +81,7 @@ describe('when Redis comes back with older data', () => {
     await admin.save();
     const savedAt = performance.now();
     const seen = await publish(writer, 'quiet', 2);
-    await until('no node remembers it', () => performance.now() - savedAt > 9_500, 12_000);
+    await until('no node remembers the publication', () => performance.now() - savedAt > 9_500, 12_000);
     await restartRedis(cluster);
     await publish(writer, 'quiet', 'another 2');
     expect(await writer.request({ type: 'subscribe', topic: 'quiet', since: seen })).toMatchObject({
@@ -87,7 +90,7 @@ describe('when Redis comes back with older data', () => {
     admin.disconnect();
   });
 
-  it('remembers what it has published for as long as Redis does not answer', async () => {
+  it('gets publications that a node remembers for as long as Redis does not answer', async () => {
     const patient = { FANFARE_REDIS_TIMEOUT_MS: '60000', FANFARE_PROBE_INTERVAL_MS: '60000' };
     await using cluster = await startCluster({ redis: true, env: patient });
     const writer = await cluster.connect();
@@ -98,7 +101,7 @@ describe('when Redis comes back with older data', () => {
     const since = await publish(writer, 'quiet', 2);
     await cluster.redis.pause();
     const pausedAt = performance.now();
-    await until('more time than it remembers has gone by', () => performance.now() - pausedAt > 11_000);
+    await until('more time has passed than a node remembers', () => performance.now() - pausedAt > 11_000);
     await restartRedis(cluster);
     await publish(writer, 'quiet', 3);
     expect(await writer.request({ type: 'subscribe', topic: 'quiet', since })).toMatchObject({
@@ -108,7 +111,7 @@ describe('when Redis comes back with older data', () => {
     admin.disconnect();
   });
 
-  it('gives back all that is missing of a topic without subscribers', async () => {
+  it('gets all publications of a topic without subscribers, which nodes restore', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();
     const admin = new Redis(cluster.redis.url);
@@ -124,7 +127,7 @@ describe('when Redis comes back with older data', () => {
     admin.disconnect();
   });
 
-  it('gives back a history that began after the data was saved', async () => {
+  it('gets a history that began after the data was saved, which nodes restore', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();
     const admin = new Redis(cluster.redis.url);
@@ -144,15 +147,15 @@ describe('when Redis comes back with older data', () => {
   });
 });
 
-describe('when Redis loses its scripts while publications are on their way', () => {
-  it('goes on reading histories, subscribing, and moving the clock', async () => {
+describe('a node whose Redis loses its scripts while publications are on their way', () => {
+  it('continues to read histories, subscribe, and advance the clock', async () => {
     await using cluster = await startCluster({ redis: true });
     const admin = new Redis(cluster.redis.url);
     const writer = await cluster.connect();
     const [busy, quiet] = [await cluster.connect(), await cluster.connect()];
     await publish(writer, 'quiet', 1);
     const clock = async (): Promise<number> => Number(await admin.get('fanfare:clock'));
-    await until('the clock goes', async () => (await clock()) > 0);
+    await until('the clock advances', async () => (await clock()) > 0);
     let published = 0;
     let isOver = false;
     const load = (async () => {
@@ -162,22 +165,22 @@ describe('when Redis loses its scripts while publications are on their way', () 
         published = number;
       }
     })();
-    await until('it publishes', () => published > 20);
+    await until('the publication is accepted', () => published > 20);
     await admin.script('FLUSH');
     const before = published;
-    await until('it publishes again', () => published > before + 20);
+    await until('the next publication is accepted', () => published > before + 20);
     expect(await historyOf(quiet, 'quiet')).toEqual([1]);
     expect(await quiet.subscribe('another')).toMatchObject({ type: 'subscribed' });
     const flushedAt = await clock();
-    await until('the clock goes on', async () => (await clock()) > flushedAt);
+    await until('the clock advances again', async () => (await clock()) > flushedAt);
     isOver = true;
     await load;
     admin.disconnect();
   });
 });
 
-describe('when every topic gets another epoch', () => {
-  it('delivers to subscribers that stayed all that was acknowledged under it', async () => {
+describe('a broker that changes the epoch of every topic', () => {
+  it('delivers all publications acknowledged under the new epoch to subscribers that stayed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     const topics = Array.from({ length: 100 }, (_, index) => `t.${index}`);
@@ -190,7 +193,7 @@ describe('when every topic gets another epoch', () => {
     for (const reader of readers) for (const topic of topics) await reader.take(topic, 1);
     await addNodeThatNeverComes(cluster, admin);
     await admin.del('fanfare:generation');
-    // At once, again and again: while the other node does not know yet.
+    // At once and repeatedly, while the other node does not know yet.
     const burst = topics.map(async (topic) => {
       for (let number = 0; number < 20; number++) await publish(writer, topic, number);
     });
@@ -206,7 +209,7 @@ describe('when every topic gets another epoch', () => {
     admin.disconnect();
   });
 
-  it.each([0, 1])('keeps what they hold if Redis comes back as it was before (%i published since)', async (since) => {
+  it.each([0, 1])('keeps the histories if Redis returns with its previous data (%i published since)', async (since) => {
     await using cluster = await startCluster({ redis: true, env });
     const admin = new Redis(cluster.redis.url);
     admin.on('error', () => undefined);
@@ -228,14 +231,14 @@ describe('when every topic gets another epoch', () => {
     admin.disconnect();
   });
 
-  it('keeps what histories hold, however much it is', async () => {
+  it('keeps the histories, however large they are', async () => {
     const long = { ...env, FANFARE_TOPICS: '{"long":{"historySize":1500}}' };
     await using cluster = await startCluster({ redis: true, env: long });
     const admin = new Redis(cluster.redis.url);
     const writer = await cluster.connect();
     const numbers = Array.from({ length: 1_500 }, (_, number) => number);
     for (const number of numbers) writer.post('long', number);
-    await until('all are there', async () => (await publish(writer, 'long', 'last')).offset > 1_500);
+    await until('all publications are stored', async () => (await publish(writer, 'long', 'last')).offset > 1_500);
     await addNodeThatNeverComes(cluster, admin);
     await admin.del('fanfare:generation');
     await untilReady(cluster.node(), 503);
@@ -253,8 +256,8 @@ describe('when every topic gets another epoch', () => {
   });
 });
 
-describe('a node that starts while Redis has lost its state', () => {
-  it('waits for one that knows what Redis held', async () => {
+describe('a node that starts after Redis has lost its state', () => {
+  it('waits for a node that knows the content of Redis', async () => {
     await using redis = await startRedis();
     await using proxy = await FaultProxy.start({ targetPort: redis.port });
     await using cluster = await startCluster({ redis, env: { ...env, FANFARE_REDIS_URL: `redis://${proxy.address}` } });
@@ -267,7 +270,7 @@ describe('a node that starts while Redis has lost its state', () => {
     await proxy.refuse();
     await redis.restart();
     const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: redis.url, FANFARE_NEW_NODE_WAIT_MS: '12000' });
-    await until('it waits', () => newcomer.log.some(({ event }) => event === 'waitingForNodes'));
+    await until('the node waits', () => newcomer.log.some(({ event }) => event === 'waitingForNodes'));
     expect((await newcomer.readiness()).status).toBe(503);
     await proxy.heal();
     await untilReady(newcomer);
@@ -284,7 +287,7 @@ describe('a node that starts while Redis has lost its state', () => {
     await newcomer.broker.drain({ atOnce: true });
   });
 
-  it('waits for those that hear its call, if all data was deleted', async () => {
+  it('waits for the nodes that receive its call if all data was deleted', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' } });
     const admin = new Redis(cluster.redis.url);
     const reader = await cluster.subscriber('t', 1);
@@ -292,7 +295,7 @@ describe('a node that starts while Redis has lost its state', () => {
     const position = await publish(writer, 't', 1);
     await reader.take('t', 1);
     await admin.flushall();
-    // The first to ask.
+    // The first node to ask.
     const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redis.url });
     await untilReady(newcomer);
     const there = await TestConnection.open(newcomer.url);
@@ -306,7 +309,7 @@ describe('a node that starts while Redis has lost its state', () => {
   });
 });
 
-/** A node of which only the signs in Redis can be seen: the others wait for it to give back what it remembers. */
+/** A node of which only the traces in Redis exist: the others wait for it to restore what it remembers. */
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;
@@ -317,14 +320,14 @@ class SlowNode {
     this.#listener = listener;
   }
 
-  /** It hears the call to the next recovery. */
+  /** It receives the call to the next recovery. */
   static async start(admin: Redis): Promise<SlowNode> {
     const node = new SlowNode(admin, admin.duplicate());
     await node.#listener.subscribe(node.#keys.control);
     return node;
   }
 
-  /** Resolves with what it is to do, once it has done what belongs to this stage (lua/recover.lua). */
+  /** Resolves with the next step of this stage, once the node has done it (lua/recover.lua). */
   async report(stage: number): Promise<string> {
     const { generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished, control } = this.#keys;
     const name = (await this.#admin.hget(recovery, 'name')) ?? '';
@@ -334,9 +337,9 @@ class SlowNode {
     return String(((await this.#admin.call('EVAL', source, keys.length, ...keys, ...args)) as string[])[0]);
   }
 
-  /** Resolves once all others have come as far. */
+  /** Resolves once all other nodes have reached this stage. */
   async untilOthers(stage: number): Promise<void> {
-    await until(`the others are at stage ${stage}`, async () => {
+    await until(`the other nodes are at stage ${stage}`, async () => {
       const fields = Object.entries(await this.#admin.hgetall(this.#keys.recovery));
       const stages = fields.filter(([field]) => field.startsWith('node:') && field !== 'node:slow');
       return stages.length === 2 && stages.every(([, reached]) => Number(reached) >= stage);
@@ -352,8 +355,8 @@ class SlowNode {
   }
 }
 
-describe('while nodes give back what Redis lost', () => {
-  it('notifies nobody of a reset if a node has done its part and loses its connection before the end', async () => {
+describe('a recovery in which nodes restore what Redis has lost', () => {
+  it('notifies no client of a reset if a node has done its part and loses its connection before the end', async () => {
     await using redis = await startRedis();
     await using way = await FaultProxy.start({ targetPort: redis.port });
     const envOf = (index: number) => ({ FANFARE_REDIS_URL: index === 0 ? redis.url : `redis://${way.address}` });
@@ -361,7 +364,7 @@ describe('while nodes give back what Redis lost', () => {
     for (const node of cluster.nodes) await untilReady(node);
     const admin = new Redis(redis.url);
     const writer = await cluster.connect(0);
-    // Before the other node listens, so that it remembers none of it.
+    // Before the other node subscribes, so that it remembers none of them.
     for (const number of [1, 2, 3]) await publish(writer, 't', number);
     const reader = await cluster.subscriber('t', 1);
     const slow = await SlowNode.start(admin);
@@ -382,13 +385,13 @@ describe('while nodes give back what Redis lost', () => {
     admin.disconnect();
   });
 
-  it('keeps its connections, however long that takes', async () => {
+  it('keeps the connections of nodes open, however long it takes', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     const slow = await SlowNode.start(admin);
     await admin.flushall();
     await slow.untilOthers(1);
-    await until('more than two probes have been due', async () => (await slow.waitedMs()) > 1_000);
+    await until('more than two probes are due', async () => (await slow.waitedMs()) > 1_000);
     for (const node of cluster.nodes)
       expect(node.log.filter(({ event }) => event === 'probeMissed' || event === 'busDead')).toEqual([]);
     slow.close();
@@ -397,7 +400,7 @@ describe('while nodes give back what Redis lost', () => {
 });
 
 describe('a node that stops', () => {
-  it('stays while only it remembers, and is not waited for afterwards', async () => {
+  it('stays while only it remembers publications, and the others do not wait for it afterwards', async () => {
     await using redis = await startRedis();
     await using cluster = await startCluster({ nodes: 2, redis, env });
     const admin = new Redis(redis.url);
@@ -409,11 +412,11 @@ describe('a node that stops', () => {
     const publishedAt = performance.now();
     await writer.close();
     const stopping = stops.broker.drain();
-    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
-    // It takes part while it waits.
+    await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    // It takes part in the recovery while it waits.
     const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
     await admin.flushall();
-    await until('it is mended', async () => (await recoveries()) === 1);
+    await until('the recovery is complete', async () => (await recoveries()) === 1);
     await untilReady(cluster.node(1));
     const there = await cluster.connect(1);
     const since = { ...position, offset: 0 };
@@ -423,9 +426,9 @@ describe('a node that stops', () => {
     });
     await stopping;
     expect(performance.now() - publishedAt).toBeGreaterThan(6_900);
-    await until('only two are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 2);
+    await until('only two nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 2);
     await admin.flushall();
-    await until('it is mended again', async () => (await recoveries()) === 2);
+    await until('the second recovery is complete', async () => (await recoveries()) === 2);
     await publish(await cluster.connect(1), 't', 1);
     expect(await reader.take('t', 1)).toEqual([1]);
     expect(reader.inbox.waiting).toEqual([]);
@@ -434,14 +437,14 @@ describe('a node that stops', () => {
 });
 
 describe('a node that was killed', () => {
-  it('is not waited for if Redis restarts with data that ends after its death', async () => {
+  it('does not delay the recovery if Redis restarts with data that ends after its death', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     await using cluster = await startCluster({ nodes: 2, redis, env });
     const admin = new Redis(redis.url);
     admin.on('error', () => undefined);
     const reader = await cluster.subscriber('t', 0);
     await using killed = await startNodeProcess({ redisUrl: redis.url });
-    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
     const there = await TestConnection.open(killed.url);
     const since = await publish(there, 'quiet', 1);
     await publish(there, 'quiet', 2);
@@ -466,23 +469,23 @@ describe('a node that was killed', () => {
   it.each([
     ['ends no history if it had never published', false],
     ['ends every history if it had published', true],
-  ])('and all data of Redis with it %s', async (_, hasPublished) => {
+  ])('together with all data of Redis %s', async (_, hasPublished) => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
     await using killed = await startNodeProcess({ redisUrl: cluster.redis.url });
-    await until('all three are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
-    await until('it is known that none has published', async () => (await admin.zcard('fanfare:unpublished')) === 3);
+    await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
+    await until('Redis knows that none has published', async () => (await admin.zcard('fanfare:unpublished')) === 3);
     const writer = await cluster.connect(1);
     const since = await publish(writer, 't', 1);
     await publish(writer, 't', 2);
     const there = await TestConnection.open(killed.url);
-    // Into a topic that the others neither publish nor listen to.
+    // To a topic to which the others neither publish nor subscribe.
     if (hasPublished) await publish(there, 'quiet', 1);
     await killed.kill();
     await there.close();
     await admin.flushall();
-    await until('it is mended', async () => (await recoveries()) === 1);
+    await until('the recovery is complete', async () => (await recoveries()) === 1);
     for (const node of cluster.nodes) await untilReady(node);
     expect(await writer.request({ type: 'subscribe', topic: 't', since })).toMatchObject({ recovered: !hasPublished });
     await publish(writer, 't', 3);

@@ -1,4 +1,4 @@
-/** What the scripts do with streams, where nodes would have to meet in a rare moment to show it. */
+/** What the scripts do with streams, in cases for which nodes would have to interact at a rare moment. */
 import { startRedis } from '@fanfare/local-cluster';
 import { Writer, writeItem } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -29,7 +29,7 @@ beforeEach(async () => {
   await redis.flushall();
 });
 
-/** An entry of these publications; those named in `ids` have a messageId like their text. */
+/** An entry with these publications; those named in `ids` have their text as messageId. */
 function entryOf(texts: readonly string[], ids: readonly string[] = []): Buffer {
   const writer = new Writer();
   for (const text of texts) {
@@ -60,7 +60,7 @@ async function publications(): Promise<string[]> {
   });
 }
 
-describe('giving back what Redis lost', () => {
+describe('the script that restores what Redis lost', () => {
   const give = (first: number, texts: readonly string[], ids: readonly string[]) =>
     run(
       scripts.restore,
@@ -71,7 +71,7 @@ describe('giving back what Redis lost', () => {
       ],
     );
 
-  it('takes of an entry what another node has not given back', async () => {
+  it('adds only those publications of an entry that no other node has restored', async () => {
     await give(10, ['a'], ['a']);
     await give(10, ['a', 'b', 'c'], ['a', 'c']);
     expect(await publications()).toEqual(['10 a a', '11 b', '12 c c']);
@@ -82,7 +82,7 @@ describe('giving back what Redis lost', () => {
     expect((await publications()).at(-1)).toBe('13 d');
   });
 
-  it('takes the place of a history that ended before, and of none that began after', async () => {
+  it('replaces a history that ended earlier, but not one that began later', async () => {
     await publish(['old'], '');
     const [position = ''] = await publish(['older']);
     const ended = position.split('-')[0] as string;
@@ -100,7 +100,7 @@ describe('giving back what Redis lost', () => {
     expect(await publications()).toEqual(['3 new']);
   });
 
-  describe('of a history that was given another epoch after Redis had saved it', () => {
+  describe('for a history that got another epoch after Redis had saved it', () => {
     const begin = async (): Promise<{ readonly saved: string; readonly renewed: string }> => {
       const [position = ''] = await publish(['a', 'b', 'c']);
       await redis.del('generation');
@@ -108,14 +108,14 @@ describe('giving back what Redis lost', () => {
       return { saved, renewed: String(Number(saved) + 5) };
     };
 
-    it('adds to what Redis has what was published after that', async () => {
+    it('adds the publications that were made afterwards', async () => {
       const { renewed } = await begin();
       const args = [floor, ageMs, ageMs, renewed, 3, renewed, 4, entryOf(['d']), 0];
       expect(await run(scripts.restore, ['generation', 'newest', 't'], args)).toEqual([`${renewed}-4`, 1]);
       expect(await publications()).toEqual(['1 a', '2 b', '3 c', '4 d']);
     });
 
-    it('keeps what Redis has if nothing was published after that', async () => {
+    it('keeps the data of Redis if nothing was published afterwards', async () => {
       const { renewed } = await begin();
       const args = [floor, renewed, 3, 3, ageMs];
       expect(await run(scripts.restorePositions, ['generation', 'newest', 't'], args)).toBe(1);
@@ -124,7 +124,7 @@ describe('giving back what Redis lost', () => {
     });
 
     it.each(['2', ''])(
-      'takes its place if Redis has it otherwise, or that is not known (begun after %s)',
+      'replaces the data if Redis has different publications, or if the start of the epoch is unknown (begun after %s)',
       async (begun) => {
         const { renewed } = await begin();
         const args = [floor, ageMs, ageMs, renewed, begun, renewed, 3, entryOf(['d']), 0];
@@ -134,7 +134,7 @@ describe('giving back what Redis lost', () => {
     );
   });
 
-  it('keeps the epochs under which publications of a history were made', async () => {
+  it('keeps the epochs of the publications of a history', async () => {
     const args = [epoch, 1, entryOf(['a']), 0, epoch, 2, entryOf(['b']), 0];
     const answer = await run(scripts.restore, ['generation', 'newest', 't'], [floor, ageMs, ageMs, other, '', ...args]);
     expect(answer).toEqual([`${other}-2`, 1]);
@@ -143,14 +143,14 @@ describe('giving back what Redis lost', () => {
     expect(await publish(['c'], other)).toEqual([`${other}-3`]);
   });
 
-  it('the other way round too', async () => {
+  it('ignores an entry whose publications are a part of what Redis has', async () => {
     await give(10, ['a', 'b'], ['a', 'b']);
     await give(10, ['a'], ['a']);
     expect(await publications()).toEqual(['10 a a', '11 b b']);
   });
 });
 
-/** Publishes each text as an entry of its own, as a node does. `epoch`: as that node knows it. */
+/** Publishes each text in an entry of its own, like a node. `epoch`: the epoch that this node knows. */
 async function publish(texts: readonly string[], known = '', ids: readonly string[] = []): Promise<string[]> {
   await redis.set('generation', 'g');
   const positions: string[] = [];
@@ -179,7 +179,7 @@ async function idsBack(from: number | '', named: string, publications = 2, bytes
   return (answer as [string, ...[string][]]).slice(1).map(([id = '']) => id);
 }
 
-describe('reading', () => {
+describe('reading a history', () => {
   /** Five entries of three publications, 1 to 15. */
   const give = async (): Promise<{ readonly named: string; readonly size: number }> => {
     const texts = ['a', 'b', 'c'];
@@ -193,7 +193,7 @@ describe('reading', () => {
   };
   const offsets = (ids: readonly string[]): number[] => ids.map((id) => Number(id.split('-')[1]));
 
-  it('answers with the entries that hold the publications that are wanted, and with no others', async () => {
+  it('returns the entries with the requested publications, and no others', async () => {
     const { named } = await give();
     const forward = async (from: number, publications: number) =>
       offsets((await read(from, { epoch: named, publications })).ids);
@@ -214,7 +214,7 @@ describe('reading', () => {
     expect(await back(9, 100)).toEqual([7, 4, 1]);
     expect(await back(0, 100)).toEqual([]);
     expect(await back(1_000, 4)).toEqual([13, 10]);
-    // Of another epoch, only where it began.
+    // Under another epoch, only publications from its first one on.
     expect(offsets((await read(1, { epoch })).ids)).toEqual([1]);
   });
 
@@ -227,7 +227,7 @@ describe('reading', () => {
     expect(offsets((await read(1, { epoch: named, publications: 3 })).ids)).toEqual([10]);
   });
 
-  it('answers with no more bytes than are wanted, but with one entry at least', async () => {
+  it('returns no more bytes than requested, but at least one entry', async () => {
     const { named, size } = await give();
     for (const [bytes, entries] of [
       [1, 1],
@@ -240,7 +240,7 @@ describe('reading', () => {
     }
   });
 
-  it('answers with a history that has lost its oldest publications and got another epoch since', async () => {
+  it('returns a history that has lost its oldest publications and got another epoch since', async () => {
     const { named } = await give();
     const { epoch: after } = await read(1, { epoch: named, renew: true });
     await redis.xdel('t', `${named}-1`);
@@ -263,7 +263,7 @@ describe('epochs', () => {
     expect(renewed).toBe(String(Number(ahead) + 3));
   });
 
-  it('that Redis has lost and a node gives back are not given again', async () => {
+  it('that Redis has lost and a node restores are not assigned again', async () => {
     const ahead = '9000000000000000';
     await run(
       scripts.restore,
@@ -275,18 +275,18 @@ describe('epochs', () => {
     expect(next.split('-')[0]).toBe('9000000000000001');
   });
 
-  it('change without touching what the history holds, however much that is', async () => {
+  it('change without copying the history, however long it is', async () => {
     const texts = Array.from({ length: 1_500 }, () => 'x');
     const positions = await publish(texts);
     const before = positions.at(-1)?.split('-')[0] as string;
     const { position, epoch: after, ids } = await read(1, { epoch: before, renew: true });
     expect(after > before).toBe(true);
     expect(position).toBe(`${after}-1500`);
-    // Nothing was published under the new one yet.
+    // No publications exist under the new one yet.
     expect(ids).toEqual([]);
     expect(await redis.xlen('t')).toBe(1_500);
     expect(await publish(['y'], before)).toEqual([`${after}-1501`]);
-    // To a node that knows the old one: what was published under the new one. To one that knows the new one: all.
+    // A node that knows the old epoch gets publications of the new one; a node that knows the new one gets all.
     expect((await read(3, { epoch: before })).ids).toEqual([`${after}-1501`]);
     expect((await read(1_499, { epoch: after })).ids).toEqual([`${before}-1499`, `${before}-1500`, `${after}-1501`]);
     expect((await read(1_501, { epoch: after })).ids).toEqual([`${after}-1501`]);
@@ -296,15 +296,15 @@ describe('epochs', () => {
     expect(await idsBack(7, before)).toEqual([]);
   });
 
-  it('are known from the stream: a node that knows an older one publishes under the present one', async () => {
+  it('are read from the stream: a node that knows an older one publishes under the current one', async () => {
     const [first = ''] = await publish(['a']);
     const { epoch: next } = await read(1, { epoch: first.split('-')[0] as string, renew: true });
     expect(await publish(['b', 'c'], first.split('-')[0])).toEqual([`${next}-2`, `${next}-3`]);
   });
 });
 
-describe('the life of a history', () => {
-  it('is never shortened by a look at it', async () => {
+describe('the lifetime of a history', () => {
+  it('is never shortened by a read', async () => {
     await publish(['a']);
     await redis.pexpire('t', 10 * ageMs);
     const { epoch: named } = await read(1);
@@ -319,7 +319,7 @@ describe('the life of a history', () => {
     expect(await redis.pttl('t')).toBeGreaterThan(9 * ageMs);
   });
 
-  it('is lengthened by one, if it would end before', async () => {
+  it('is extended by a read, if it would end earlier', async () => {
     await publish(['a']);
     await redis.pexpire('t', 1_000);
     await read(1);
@@ -330,15 +330,15 @@ describe('the life of a history', () => {
   });
 });
 
-describe('a publication that is known already', () => {
-  it('is followed by a write, so that WAIT waits for what was published before', async () => {
+describe('a repeated publication', () => {
+  it('is followed by a write, so that WAIT waits for the original publication', async () => {
     await using master = await startRedis({
       args: ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '3600'],
     });
     await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
     const admin = new Redis(master.url);
     const info = () => admin.info('replication');
-    await until('the replica follows', async () => (await info()).includes('state=online'));
+    await until('the replica is connected', async () => (await info()).includes('state=online'));
     const offset = async () => Number(/master_repl_offset:(\d+)/.exec(await info())?.[1]);
     await admin.set('generation', 'g');
     const { source } = publishScript('');
@@ -351,7 +351,7 @@ describe('a publication that is known already', () => {
     admin.disconnect();
   });
 
-  it('is known also if Redis takes no writes; only for WAIT that is not enough', async () => {
+  it('is recognized even if Redis accepts no writes, but not confirmed for WAIT', async () => {
     const [first] = await publish(['a'], '', ['a']);
     await redis.config('SET', 'maxmemory', '1');
     try {
@@ -367,7 +367,7 @@ describe('a publication that is known already', () => {
   });
 });
 
-describe('proving what was published to a master that was replaced', () => {
+describe('proving that Redis has what was published to a replaced master', () => {
   const stream = async (named: string, ...entries: readonly [number, Buffer][]): Promise<void> => {
     await redis.del('t');
     for (const [first, entry] of entries) await redis.xadd('t', `${named}-${first}`, '', entry);
@@ -380,7 +380,7 @@ describe('proving what was published to a master that was replaced', () => {
     );
   const [a, b] = [entryOf(['a']), entryOf(['b'])];
 
-  it('knows publications by their messageIds, each of them', async () => {
+  it('recognizes publications by their messageIds, each of them', async () => {
     await stream(epoch, [1, a]);
     await redis.hset('t:ids', 'x', 'p');
     await redis.hset('t:ids:old', 'y', 'p');
@@ -390,7 +390,7 @@ describe('proving what was published to a master that was replaced', () => {
     expect(await prove([1, '', ['z']], [2, '', ['x']])).toBe(1);
   });
 
-  it('knows those without by their bytes', async () => {
+  it('recognizes publications without messageId by their bytes', async () => {
     await stream(epoch, [1, a], [2, b]);
     expect(await prove([1, a, []], [2, b, []])).toBe(0);
     expect(await prove([2, a, []])).toBe(1);
@@ -402,12 +402,12 @@ describe('proving what was published to a master that was replaced', () => {
     expect(await prove([2, b, []])).toBe(1);
   });
 
-  it('cannot know one of which only the position is left', async () => {
+  it('is impossible for a publication of which only the position is left', async () => {
     await stream(epoch, [1, a], [5, b]);
     expect(await prove([3, '', []])).toBe(1);
   });
 
-  it('says nothing of what a history does not reach back to, nor where there is none', async () => {
+  it('ignores publications older than the history, and topics without a history', async () => {
     await stream(epoch, [5, b]);
     expect(await prove([1, a, []])).toBe(0);
     await redis.del('t');
@@ -415,11 +415,11 @@ describe('proving what was published to a master that was replaced', () => {
   });
 });
 
-describe('looking what is still missing', () => {
+describe('verifying that no publications are missing', () => {
   const verify = (named: string, offset: number) =>
     run(scripts.verify, ['generation', 'newest', 't'], [floor, named, offset]);
 
-  it('gives another epoch to a topic of which Redis lacks publications, or a whole epoch', async () => {
+  it('assigns another epoch to a topic if Redis lacks publications, or a whole epoch', async () => {
     const [, position = ''] = await publish(['a', 'b']);
     const named = position.split('-')[0] as string;
     expect(await verify(named, 2)).toBe(0);
@@ -430,7 +430,7 @@ describe('looking what is still missing', () => {
     expect(renewed > named).toBe(true);
     expect(await verify(named, 3)).toBe(0);
     expect(await verify(String(Number(renewed) + 1), 1)).toBe(1);
-    // Of a topic that is gone, what it had is known.
+    // The lost position of a deleted topic is known.
     await redis.del('t');
     await verify('9000000000000000', 1);
     expect((await read(1)).epoch).toBe('9000000000000001');
@@ -440,15 +440,15 @@ describe('looking what is still missing', () => {
 describe('a recovery', () => {
   const control = 'control';
   const keys = ['generation', 'newest', 'run', 'recovery', 'clock', 'layout', 'nodes', 'unpublished'];
-  /** What a node is told to do. It reports as one that has just started, unless `remembers` says otherwise. */
+  /** Arguments of a node. It reports as a node that has just started, unless `remembers` is set. */
   interface Options {
     readonly remembers?: '1' | '0';
-    /** The nodes that it knows of, with the clock of their last signs. */
+    /** The nodes that it knows, with the clock at their last sign of life. */
     readonly knows?: Readonly<Record<string, number>>;
     /** Those of them that have never published. */
     readonly unpublished?: readonly string[];
-    /** The newest clock that it has been told. */
-    readonly told?: number;
+    /** The newest clock that it has received. */
+    readonly newestClock?: number;
     readonly name?: string;
     readonly waitMs?: number;
     readonly patienceMs?: number;
@@ -458,16 +458,31 @@ describe('a recovery', () => {
       remembers = '',
       knows = {},
       unpublished = [],
-      told = 0,
+      newestClock = 0,
       name = '',
       waitMs = 0,
       patienceMs = 60_000,
     } = options;
-    const args = [node, 2_000, stage, remembers, told, patienceMs, 'next', control, name, 5_000, 1, '0', '', waitMs];
+    const args = [
+      node,
+      2_000,
+      stage,
+      remembers,
+      newestClock,
+      patienceMs,
+      'next',
+      control,
+      name,
+      5_000,
+      1,
+      '0',
+      '',
+      waitMs,
+    ];
     const known = Object.entries(knows).flatMap(([id, sign]) => [id, sign, unpublished.includes(id) ? 1 : '']);
     return (await run(scripts.recover, keys, [...args, ...known])) as string[];
   };
-  /** Has nodes report in turn until they serve, or each of them has to wait. Answers with the last word. */
+  /** Lets nodes report in turn until they serve, or until each of them has to wait. Returns the last answer. */
   const recoverWith = async (nodes: Readonly<Record<string, Options>>): Promise<string> => {
     const stages = { listened: 1, published: 2, verify: 3 } as const;
     const done = new Map<string, number>();
@@ -488,18 +503,18 @@ describe('a recovery', () => {
     }
   };
 
-  it('is over at once for a node that is alone', async () => {
+  it('is complete at once for a single node', async () => {
     expect(await recoverWith({ a: {} })).toBe('serving');
   });
 
-  it('waits for the nodes that hear its call', async () => {
+  it('waits for the nodes that receive its call', async () => {
     const listener = new Redis(server.url);
     await listener.subscribe(control);
     expect(await recoverWith({ a: {} })).toBe('wait');
     listener.disconnect();
   });
 
-  it('begins only when the node listens itself, if it is about to: it would not know whom it counts', async () => {
+  it('begins only after the node itself has subscribed, if it is about to: otherwise the count of receivers is unknown', async () => {
     const args = ['a', 2_000, 0, '', 0, 60_000, 'next', control, '', 5_000, 1, '0', '0', 0];
     expect(await run(scripts.recover, keys, args)).toEqual(['listen']);
     expect(await redis.exists('recovery')).toBe(0);
@@ -510,52 +525,52 @@ describe('a recovery', () => {
     const newcomer = { waitMs };
     expect(await recoverWith({ a: newcomer })).toBe('hold');
     await report('b', 0, { remembers: '1', name: (await redis.hget('recovery', 'name')) ?? '' });
-    // It has not given anything back yet.
+    // That node has not restored anything yet.
     expect(await recoverWith({ a: newcomer })).toBe('wait');
   });
 
-  it('waits for the nodes that lived when Redis lost its state', async () => {
+  it('waits for the nodes that were alive when Redis lost its state', async () => {
     await redis.mset('clock', 10_000, 'newest', '5000000000000000');
     await redis.zadd('nodes', 9_000, 'b');
     expect(await recoverWith({ a: {} })).toBe('wait');
     expect(await recoverWith({ a: {}, b: { remembers: '1' } })).toBe('serving');
   });
 
-  it('waits for the nodes of which another node knows, also if as many others take part', async () => {
+  it('waits for the nodes that another node knows, even if the same number of other nodes take part', async () => {
     const knows = { a: 10_000, b: 9_000, c: 9_000 };
-    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('wait');
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 10_000, knows } })).toBe('wait');
     expect(await recoverWith({ a: { remembers: '1' }, b: { remembers: '1' }, d: {} })).toBe('wait');
     expect(await recoverWith({ c: { remembers: '1' }, a: {}, b: {}, d: {} })).toBe('serving');
   });
 
-  it('waits for no node that died before the data ends: all that it published is there', async () => {
+  it('does not wait for a node that died before the end of the data: all its publications are there', async () => {
     await redis.mset('generation', 'last:5000000000000000', 'clock', 10_000);
     await redis.zadd('nodes', 7_999, 'b');
     const knows = { a: 10_000, b: 7_999 };
-    expect(await recoverWith({ a: { remembers: '1', told: 10_000, knows } })).toBe('serving');
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 10_000, knows } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:5000000000000000');
   });
 
-  it('waits for a node that died when the data had ended', async () => {
+  it('waits for a node that died after the end of the data', async () => {
     await redis.set('clock', 10_000);
-    expect(await recoverWith({ a: { remembers: '1', told: 14_000, knows: { b: 8_001 } } })).toBe('wait');
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 14_000, knows: { b: 8_001 } } })).toBe('wait');
   });
 
-  it('ends all epochs if a node does not come that has published, but not for one that never has', async () => {
-    const options = { remembers: '1', told: 10_000, knows: { b: 9_000 } } as const;
+  it('ends all epochs if a node that has published does not return, but not for one that never has', async () => {
+    const options = { remembers: '1', newestClock: 10_000, knows: { b: 9_000 } } as const;
     expect(await recoverWith({ a: { ...options, unpublished: ['b'] } })).toBe('wait');
     await redis.flushall();
     await redis.set('newest', '5000000000000000');
     expect(await recoverWith({ a: { ...options, unpublished: ['b'], patienceMs: 0 } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:0000000000000000');
     await redis.del('generation');
-    // One that has heard that it has published since is right.
+    // A node that knows about a later publication is right.
     expect(await recoverWith({ a: { ...options, unpublished: ['b'], patienceMs: 0 }, c: options })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:5000000000000001');
   });
 
-  it('does not count time in which no node asked: machines that stand still do not end what nodes remember', async () => {
-    const options = { remembers: '1', told: 10_000, knows: { b: 9_000 } } as const;
+  it('does not count time in which no node asked: paused machines do not end the histories that nodes remember', async () => {
+    const options = { remembers: '1', newestClock: 10_000, knows: { b: 9_000 } } as const;
     expect(await recoverWith({ a: options })).toBe('wait');
     await redis.hset('recovery', 'at', Number(await redis.hget('recovery', 'at')) - 50_000);
     expect(await recoverWith({ a: options })).toBe('wait');
@@ -563,7 +578,7 @@ describe('a recovery', () => {
     expect(await recoverWith({ a: options, b: { remembers: '1' } })).toBe('serving');
   });
 
-  it('learns from Redis, if the data is there, who has never published', async () => {
+  it('reads from Redis, if the data exists, which nodes have never published', async () => {
     await redis.mset('clock', 10_000, 'newest', '5000000000000000');
     await redis.zadd('nodes', 9_000, 'b');
     await redis.zadd('unpublished', 9_000, 'b');
@@ -571,35 +586,35 @@ describe('a recovery', () => {
     expect(await redis.get('generation')).toBe('next:0000000000000000');
   });
 
-  it('waits, if there is no data, for a node that may have published behind what is given back', async () => {
-    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_000 } } })).toBe('serving');
+  it('waits, if there is no data, for a node that may have published something newer than the restored data', async () => {
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 20_000, knows: { b: 13_000 } } })).toBe('serving');
     await redis.flushall();
-    expect(await recoverWith({ a: { remembers: '1', told: 20_000, knows: { b: 13_001 } } })).toBe('wait');
+    expect(await recoverWith({ a: { remembers: '1', newestClock: 20_000, knows: { b: 13_001 } } })).toBe('wait');
   });
 
-  it('says since when nodes give back what they published: since the data ends, or for as long as it may be older', async () => {
-    const told = 20_000;
-    expect(await report('a', 0, { told })).toEqual(['listened', 'next']);
-    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '15000']);
+  it('returns the time from which nodes restore publications: the end of the data, or the longest possible loss', async () => {
+    const newestClock = 20_000;
+    expect(await report('a', 0, { newestClock })).toEqual(['listened', 'next']);
+    expect(await report('a', 1, { newestClock, name: 'next' })).toEqual(['published', 'next', '15000']);
     await redis.set('clock', 19_000);
-    expect(await report('a', 1, { told, name: 'next' })).toEqual(['published', 'next', '17000']);
+    expect(await report('a', 1, { newestClock, name: 'next' })).toEqual(['published', 'next', '17000']);
   });
 
-  it('waits, if Redis has only just started, for a node that knows what it held', async () => {
+  it('waits, if Redis has only just started, for a node that knows its content', async () => {
     const waitMs = 3_600_000;
     expect(await recoverWith({ a: { waitMs } })).toBe('hold');
     expect(await recoverWith({ a: { waitMs }, b: { waitMs, remembers: '1' } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:0000000000000000');
   });
 
-  it('ends all epochs if a node has forgotten too much of what it published', async () => {
+  it('ends all epochs if a node has forgotten too many of its publications', async () => {
     await redis.set('newest', '5000000000000000');
     expect(await recoverWith({ a: { remembers: '0' }, b: { remembers: '1' } })).toBe('serving');
     expect(await redis.get('generation')).toBe('next:5000000000000001');
   });
 });
 
-describe('the clock', () => {
+describe('the clock script', () => {
   const keys = ['nodes', 'run', 'clock', 'connections', 'layout', 'unpublished', 'generation', 'heard'];
   const beat = async (
     node: string,
@@ -612,23 +627,23 @@ describe('the clock', () => {
       ...[string[], number, number, number, number, string[]],
       probe: unknown,
     ];
-    const [living, told, , , , unpublished, outcome] = answer;
-    return { nodes: living.length / 2, told, unpublished, probe: outcome };
+    const [living, newestClock, , , , unpublished, outcome] = answer;
+    return { nodes: living.length / 2, newestClock, unpublished, probe: outcome };
   };
   const stateOfServer = async (): Promise<string> => {
     const info = await redis.info();
     return `${/run_id:(\w+)/.exec(info)?.[1]}:${/master_replid:(\w+)/.exec(info)?.[1]}`;
   };
 
-  it('is that of the node that is ahead, and stands while nobody has looked whether the data is whole', async () => {
-    expect(await beat('a', 0)).toMatchObject({ nodes: 1, told: 0 });
+  it('returns the clock of the node that is ahead, and does not store it before the data is verified', async () => {
+    expect(await beat('a', 0)).toMatchObject({ nodes: 1, newestClock: 0 });
     await redis.set('run', await stateOfServer());
-    expect(await beat('a', 5_000)).toMatchObject({ nodes: 1, told: 5_000 });
-    expect(await beat('b', 4_000)).toMatchObject({ nodes: 2, told: 5_000 });
-    expect(await beat('b', 6_000)).toMatchObject({ nodes: 2, told: 6_000 });
+    expect(await beat('a', 5_000)).toMatchObject({ nodes: 1, newestClock: 5_000 });
+    expect(await beat('b', 4_000)).toMatchObject({ nodes: 2, newestClock: 5_000 });
+    expect(await beat('b', 6_000)).toMatchObject({ nodes: 2, newestClock: 6_000 });
   });
 
-  it('tells who lives: a node that is silent for long or has left does not count', async () => {
+  it('counts living nodes, without nodes that are silent for long or have left', async () => {
     await beat('a', 1_000);
     await redis.set('clock', 1_000);
     expect((await beat('b', 7_999)).nodes).toBe(2);
@@ -637,30 +652,30 @@ describe('the clock', () => {
     expect((await beat('c', 8_000, 'left')).nodes).toBe(1);
   });
 
-  it('goes on while Redis is out of memory, but the probe is refused as a publication is', async () => {
+  it('keeps running while Redis is out of memory, but the probe is refused like a publication', async () => {
     const heard: string[] = [];
     const listener = redis.duplicate();
     await listener.subscribe('heard');
     listener.on('message', (_channel, message) => heard.push(message));
     await redis.set('run', await stateOfServer());
     await redis.set('generation', 'current');
-    expect(await beat('a', 1_000, '', 1)).toMatchObject({ told: 1_000, probe: 1 });
+    expect(await beat('a', 1_000, '', 1)).toMatchObject({ newestClock: 1_000, probe: 1 });
     await redis.config('SET', 'maxmemory', '1');
-    const { told, probe } = await beat('a', 2_000, '', 2).finally(() => redis.config('SET', 'maxmemory', '0'));
-    expect(told).toBe(2_000);
+    const { newestClock, probe } = await beat('a', 2_000, '', 2).finally(() => redis.config('SET', 'maxmemory', '0'));
+    expect(newestClock).toBe(2_000);
     expect(probe).toMatchObject({ message: expect.stringMatching(/^OOM/) });
     await redis.set('generation', 'another');
     expect((await beat('a', 3_000, '', 3)).probe).toMatchObject({ message: expect.stringMatching(/^STALE/) });
     expect(await redis.get('generation')).toBe('another');
     await redis.set('generation', 'current');
     await beat('a', 4_000, '', 4);
-    await until('the last one has come', () => heard.at(-1) === '4');
+    await until('the last probe has arrived', () => heard.at(-1) === '4');
     expect(heard).toEqual(['1', '4']);
     expect(await redis.exists('heard')).toBe(0);
     listener.disconnect();
   });
 
-  it('tells who has never published, until it has, has left or is silent for long', async () => {
+  it('returns the nodes that have never published, until they publish, leave or are silent for long', async () => {
     await redis.set('run', await stateOfServer());
     await beat('a', 1_000, 'unpublished');
     await beat('b', 1_000, 'unpublished');

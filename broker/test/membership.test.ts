@@ -12,7 +12,7 @@ import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
 describe('the probe of a heartbeat', () => {
-  /** `outcome`: what Redis answers to a probe. */
+  /** `outcome`: the answer of Redis to a probe. */
   function start(outcome: 1 | Error, { isListening = true } = {}) {
     const dead: string[] = [];
     const sent: number[] = [];
@@ -45,36 +45,36 @@ describe('the probe of a heartbeat', () => {
     return { membership, onProbe, dead, sent, counters, asked: () => asked };
   }
 
-  it('is live when it comes back, and dead when two in a row do not', async () => {
+  it('shows that Redis delivers if it arrives, and that it does not if two in a row are missing', async () => {
     const { membership, onProbe, dead, sent, counters } = start(1);
-    await until('it is sent', () => sent.length === 1);
+    await until('the probe is sent', () => sent.length === 1);
     expect(membership.isLive).toBe(false);
     onProbe(1);
     expect(membership.isLive).toBe(true);
-    await until('one is missed', () => counters.probesMissed === 1);
+    await until('one probe is missing', () => counters.probesMissed === 1);
     expect(membership.isLive).toBe(true);
     expect(dead).toEqual([]);
-    await until('another is missed', () => counters.probesMissed === 2);
+    await until('another probe is missing', () => counters.probesMissed === 2);
     expect(membership.isLive).toBe(false);
     expect(dead).toEqual(['it accepts publications and does not deliver them']);
     membership.close();
   });
 
-  it('reports if Redis does not accept it', async () => {
+  it('causes a report if Redis does not accept it', async () => {
     const { membership, dead, asked } = start(new Error('OOM command not allowed'));
-    await until('it is dead', () => dead.length === 1);
+    await until('Redis counts as dead', () => dead.length === 1);
     expect(dead).toEqual(['it accepts no publications']);
     expect(asked()).toBe(0);
     membership.close();
   });
 
-  it('asks for the generation if Redis is in another one', async () => {
+  it('makes the node read the generation if Redis is in a different one', async () => {
     const { membership, asked } = start(new Error('STALE the generation is another one'));
-    await until('it asks', () => asked() > 0);
+    await until('the node asks for the generation', () => asked() > 0);
     membership.close();
   });
 
-  it('is not sent while nothing is listening', async () => {
+  it('is not sent while the node is not subscribed', async () => {
     const { membership, onProbe, dead, sent, counters } = start(1, { isListening: false });
     await membership.restart();
     expect(sent).toEqual([]);
@@ -86,7 +86,7 @@ describe('the probe of a heartbeat', () => {
   });
 });
 
-/** Leads each new connection to the server that stands first in `ports`, or next where there are more. */
+/** Forwards each new connection to the first server in `ports`, and removes it from the list unless it is the last. */
 async function startSwitch(ports: number[]) {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -113,8 +113,8 @@ async function startSwitch(ports: number[]) {
   };
 }
 
-describe('a subscription that hangs on another server than what is published', () => {
-  it('is found by the probe: both connections are replaced, and everything that was missed is delivered', async () => {
+describe('a subscription on a server other than the one for publications', () => {
+  it('is found by the probe: the node replaces both connections and delivers everything that was missed', async () => {
     await using right = await startRedis();
     await using wrong = await startRedis();
     // The publishing connection comes first.
@@ -131,9 +131,9 @@ describe('a subscription that hangs on another server than what is published', (
       env: { ...env, FANFARE_REDIS_URL: `redis://127.0.0.1:${way.port}` },
     });
     const node = cluster.node();
-    // Whichever of the two connected first: in one case nothing is wrong, in the other the probe finds it.
+    // Either connection may be first: in one case nothing is wrong, in the other the probe finds it.
     const isDead = (): boolean => node.log.some(({ event }) => event === 'busDead');
-    await until('it is ready', async () => (await node.readiness()).status === 200);
+    await until('the node is ready', async () => (await node.readiness()).status === 200);
     const reader = await cluster.subscriber('t');
     await writer.publish('t', 'after');
     expect(await reader.take('t', 1)).toEqual(['after']);

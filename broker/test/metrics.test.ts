@@ -3,7 +3,7 @@ import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
 describe('the metrics', () => {
-  it('count what has happened: connections, frames, publications, deliveries, bytes, errors, Redis', async () => {
+  it('count connections, frames, publications, deliveries, bytes, errors, and reconnections to Redis', async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const metric = (name: string, node = 0) => cluster.node(node).metric(`fanfare_${name}`);
     const near = [await cluster.subscriber('t'), await cluster.subscriber('t', 0, 'json')];
@@ -29,16 +29,16 @@ describe('the metrics', () => {
     expect(await metric('command_errors_total')).toBe(1);
     expect(await metric('connections_opened_total')).toBe(3);
     expect(await metric('connections')).toBe(3);
-    await until('the far one is gone', async () => (await metric('connections', 1)) === 0);
+    await until('the distant connection is closed', async () => (await metric('connections', 1)) === 0);
     expect(await metric('connections_closed_total', 1)).toBe(1);
     expect(await metric('connections_refused_total')).toBe(1);
     expect(await metric('subscriptions')).toBe(2);
     expect(await metric('topics')).toBe(1);
     expect(await metric('redis_pipelines_total')).toBeGreaterThanOrEqual(1);
     expect(await metric('redis_script_calls_total')).toBeGreaterThanOrEqual(1);
-    // Its own channels, and the topic.
+    // The channels of the node, and the topic.
     expect(await metric('redis_subscribe_commands_total')).toBe(2);
-    // A message for each run, and the heads of quiet topics that nodes send each other.
+    // A message for each run, and the beacons of quiet topics that nodes send each other.
     expect(await metric('redis_messages_received_total', 1)).toBeGreaterThanOrEqual(
       await metric('relay_seconds_count'),
     );
@@ -46,19 +46,22 @@ describe('the metrics', () => {
     expect(await metric('relay_connected')).toBe(1);
   });
 
-  it('count a slow subscriber and what was dropped for it', async () => {
+  it('count a slow subscriber and the frames that were dropped for it', async () => {
     await using cluster = await startCluster({ env: { FANFARE_MAX_BUFFERED_BYTES: '65536' } });
     const slow = await cluster.subscriber('t');
     const writer = await cluster.connect();
     slow.socket.pause();
-    await until('it is noticed', async () => {
+    await until('the slow subscriber is counted', async () => {
       writer.post('t', ...Array.from({ length: 60 }, () => 'x'.repeat(1_000)));
       await writer.settle();
       return (await cluster.node().metric('fanfare_slow_subscribers_total')) === 1;
     });
     expect(await cluster.node().metric('fanfare_frames_dropped_total')).toBeGreaterThanOrEqual(1);
-    // It is not sent, and does not count as subscribed, any more, although it is still connected.
-    await until('it has left its topics', async () => (await cluster.node().metric('fanfare_subscriptions')) === 0);
+    // It gets no more data and does not count as subscribed, although it is still connected.
+    await until(
+      'it is unsubscribed from its topics',
+      async () => (await cluster.node().metric('fanfare_subscriptions')) === 0,
+    );
     expect(await cluster.node().metric('fanfare_connections')).toBe(2);
   });
 });

@@ -1,4 +1,4 @@
-/** A folder of files as kubelet mounts a Secret: links to files behind one link, which is replaced when the Secret changes. */
+/** A folder of files like a Secret mounted by kubelet: links to files behind one link, which is replaced when the Secret changes. */
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,12 +12,12 @@ export class MountedFolder implements Disposable {
     for (const name of Object.keys(files)) symlinkSync(join('..data', name), this.file(name));
   }
 
-  /** Where a file of this name is. */
+  /** The path of the file with this name. */
   file(name: string): string {
     return join(this.#path, name);
   }
 
-  /** All files at once. Those that are not named are gone. */
+  /** Writes all files at once. Files that are not named are removed. */
   update(files: Readonly<Record<string, string>>): void {
     const version = `..${++this.#updates}`;
     mkdirSync(join(this.#path, version));

@@ -1,15 +1,15 @@
-/** What a token grants, and what it does not. */
+/** Permissions that a token grants, and those that it does not. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { actions, maxCachedTopics, maxPatterns, Permissions, readGrants } from '../src/auth/permissions.js';
 
 function topicOf(text: string): Topic {
   const topic = parseTopic(text);
-  if (topic === null) throw new Error(`${text} is no topic.`);
+  if (topic === null) throw new Error(`${text} is not a topic.`);
   return topic;
 }
 
-/** The sentences about what is wrong. */
+/** The sentences about mistakes. */
 function wrong(value: unknown): string[] {
   const sentences: string[] = [];
   readGrants(value, (sentence) => sentences.push(sentence));
@@ -17,7 +17,7 @@ function wrong(value: unknown): string[] {
 }
 
 describe('permissions', () => {
-  it('grant nothing where nothing is said', () => {
+  it('grant nothing by default', () => {
     for (const action of actions) expect(new Permissions({}).allows(action, topicOf('a'))).toBe(false);
     for (const action of actions) expect(new Permissions({ [action]: [] }).allows(action, topicOf('a'))).toBe(false);
   });
@@ -33,12 +33,12 @@ describe('permissions', () => {
     ['news', 'News', false],
     ['constructor', 'constructor', true],
     ['a', 'constructor', false],
-  ])('of %s on %s: %s, also when they are asked again', (pattern, topic, isGranted) => {
+  ])('with pattern %s for topic %s return %s, also on a repeated question', (pattern, topic, isGranted) => {
     const permissions = new Permissions({ publish: [pattern] });
     for (let times = 0; times < 2; times++) expect(permissions.allows('publish', topicOf(topic))).toBe(isGranted);
   });
 
-  it('of one action say nothing about another, in whatever order they are asked; only subscribe grants history too', () => {
+  it('of one action do not affect another, in any order of questions; only subscribe grants history too', () => {
     for (const granted of actions) {
       const permissions = new Permissions({ [granted]: ['t'] });
       for (const order of [actions, actions.toReversed(), actions]) {
@@ -50,7 +50,7 @@ describe('permissions', () => {
     }
   });
 
-  it('are remembered for a bounded number of topics, and right when they were forgotten', () => {
+  it('are cached for a bounded number of topics, and correct after they were dropped from the cache', () => {
     const permissions = new Permissions({ publish: ['a.*'], subscribe: ['b.*'] });
     let most = 0;
     for (let index = 0; index < 2.5 * maxCachedTopics; index++) {
@@ -65,7 +65,7 @@ describe('permissions', () => {
 });
 
 describe('grants', () => {
-  it('are read as they are', () => {
+  it('are read unchanged', () => {
     const grants = { publish: ['chat.*'], subscribe: ['chat.>', 'news'], history: [], presence: ['>'] };
     expect(readGrants(grants, () => expect.unreachable())).toEqual(grants);
     expect(wrong({})).toEqual([]);
@@ -78,11 +78,11 @@ describe('grants', () => {
     ['a text', 'publish', 'must be an object'],
     ['an unknown action', { read: ['a'] }, 'action 1 is unknown'],
     ['what every object has', JSON.parse('{"__proto__":["a"]}'), 'action 1 is unknown'],
-    ['a pattern that stands alone', { publish: '>' }, 'publish must be a list of patterns'],
+    ['a pattern without a list', { publish: '>' }, 'publish must be a list of patterns'],
     ['a number among patterns', { publish: ['a', 7] }, 'publish must be a list of patterns'],
     ['an empty pattern', { history: ['a', ''] }, 'pattern 2 of history is empty'],
     ['too many', { publish: Array(maxPatterns).fill('a'), subscribe: ['b'] }, `${maxPatterns + 1} patterns`],
-  ])('say what is wrong with %s', (_, value, beginning) => {
+  ])('are refused with a sentence for %s', (_, value, beginning) => {
     const sentences = wrong(value);
     expect(sentences.length).toBe(1);
     expect(sentences[0]).toMatch(new RegExp(`^${beginning}.*\\.$`));

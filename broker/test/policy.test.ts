@@ -1,4 +1,4 @@
-/** Which policy a topic has, of several patterns that match it. */
+/** The policy of a topic if several patterns match it. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -7,16 +7,16 @@ import { defaultPolicy, maxRememberedTopics, TopicPolicies } from '../src/topics
 
 function topicOf(text: string): Topic {
   const topic = parseTopic(text);
-  if (topic === null) throw new Error(`${text} is no topic.`);
+  if (topic === null) throw new Error(`${text} is not a topic.`);
   return topic;
 }
 
-/** Policies that can be told apart: the history size of each pattern is its place in the list, from 1. */
+/** Distinguishable policies: the history size of each pattern is its place in the list, from 1. */
 function numbered(patterns: readonly string[]): TopicPolicies {
   return new TopicPolicies(patterns.map((pattern, index) => [pattern, { historySize: index + 1 }]));
 }
 
-/** The pattern that holds for a topic, or null where the default does. */
+/** The pattern that applies to a topic, or null if the default applies. */
 function holds(patterns: readonly string[], topic: string): string | null {
   const policy = numbered(patterns).of(topicOf(topic));
   return policy === defaultPolicy ? null : (patterns[policy.historySize - 1] ?? null);
@@ -71,7 +71,7 @@ describe('a pattern', () => {
     expect(explainInvalidPattern(pattern)).toBe(rule);
   });
 
-  it('is valid exactly where a topic with its wildcards as letters is, and ">" comes last', () => {
+  it('is valid exactly if it is a topic once its wildcards are letters, and ">" is last', () => {
     const text = fc.string({ unit: fc.constantFrom('a', 'b', '.', '*', '>', '$', '-'), maxLength: 12 });
     fc.assert(
       fc.property(fc.oneof(text, pattern), (candidate) => {
@@ -88,7 +88,7 @@ describe('of several patterns that match', () => {
   it.each([
     ['a.b', ['a.b', 'a.*', 'a.>', '*.b', '*.*', '*.>', '>']],
     ['a.b.c', ['a.b.c', 'a.b.*', 'a.b.>', 'a.*.c', 'a.*.*', 'a.*.>', 'a.>', '*.b.c', '*.*.>', '*.>', '>']],
-  ])('the most specific holds, for %s', (topic, mostSpecificFirst) => {
+  ])('the most specific applies, for %s', (topic, mostSpecificFirst) => {
     mostSpecificFirst.forEach((expected, index) => {
       const patterns = mostSpecificFirst.slice(index);
       expect(holds(patterns, topic)).toBe(expected);
@@ -96,12 +96,12 @@ describe('of several patterns that match', () => {
     });
   });
 
-  it('a less specific one holds where the more specific one leads nowhere further on', () => {
+  it('a less specific one applies if the more specific one does not match the rest of the topic', () => {
     expect(holds(['a.b.x', 'a.*.c'], 'a.b.c')).toBe('a.*.c');
     expect(holds(['a.b.x', 'a.*.x', '>'], 'a.b.c')).toBe('>');
   });
 
-  it('the last holds, of the same pattern twice', () => {
+  it('the last applies if a pattern occurs twice', () => {
     expect(
       new TopicPolicies([
         ['a', { historySize: 1 }],
@@ -110,14 +110,14 @@ describe('of several patterns that match', () => {
     ).toBe(2);
   });
 
-  it('the same one holds as by a naive search, for any patterns and topics', () => {
+  it('the same one applies as with a naive search, for any patterns and topics', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(pattern, { maxLength: 12 }),
         fc.array(topic, { minLength: 1, maxLength: 12 }),
         (patterns, topics) => {
           const policies = numbered(patterns);
-          // Twice: what is remembered is what was found.
+          // Twice: the cached policy is the one that was found.
           for (const each of [...topics, ...topics]) {
             const expected = naively(patterns, each);
             expect(policies.of(each)).toEqual(
@@ -132,7 +132,7 @@ describe('of several patterns that match', () => {
 });
 
 describe('the policy of a topic', () => {
-  it('is the default where no pattern matches, or there is none', () => {
+  it('is the default if no pattern matches, or if there are no patterns', () => {
     expect(defaultPolicy).toEqual({
       level: 'recoverable',
       historySize: 500,
@@ -143,7 +143,7 @@ describe('the policy of a topic', () => {
     expect(numbered(['a.>']).of(topicOf('b'))).toBe(defaultPolicy);
   });
 
-  it('has the default for what its pattern leaves out, not the value of a less specific pattern', () => {
+  it('has the defaults for fields that its pattern omits, not the values of a less specific pattern', () => {
     const policies = new TopicPolicies(
       new Map([
         ['>', { historySize: 7, lastValue: true }],
@@ -161,7 +161,7 @@ describe('the policy of a topic', () => {
     expect(policies.of(topicOf('a.b'))).toBe(policies.of(topicOf('a.c')));
   });
 
-  it('is remembered for a bounded number of topics, and found again when it was forgotten', () => {
+  it('is cached for a bounded number of topics, and found again after it was dropped from the cache', () => {
     const policies = numbered(['a.*', 'b.*']);
     const most = { remembered: 0 };
     for (let index = 0; index < 2.5 * maxRememberedTopics; index++) {
@@ -173,21 +173,21 @@ describe('the policy of a topic', () => {
     expect(policies.of(topicOf('a.0')).historySize).toBe(1);
   });
 
-  it('is not even remembered where there are no patterns', () => {
+  it('is not cached if there are no patterns', () => {
     const policies = new TopicPolicies();
     policies.of(topicOf('a'));
     expect(policies.rememberedTopics).toBe(0);
   });
 });
 
-/** Few letters, so that patterns meet topics; names that every object has, so that none is taken for an entry. */
+/** Few letters, so that patterns match topics; names that every object has, so that none is mistaken for an entry. */
 const segment = fc.constantFrom('a', 'b', 'c', '__proto__', 'constructor');
 const topic = fc.array(segment, { minLength: 1, maxLength: 5 }).map((segments) => topicOf(segments.join('.')));
 const pattern = fc
   .tuple(fc.array(fc.oneof(segment, fc.constant('*')), { maxLength: 5 }), fc.boolean())
   .map(([segments, isOpen]) => [...segments, ...(isOpen || segments.length === 0 ? ['>'] : [])].join('.'));
 
-/** Each pattern as a regular expression; of those that match, the first in the order of their kinds of segment. */
+/** Each pattern as a regular expression; the first match in the order of their kinds of segment. */
 function naively(patterns: readonly string[], topic: Topic): string | null {
   const expression = (text: string): RegExp =>
     new RegExp(`^${text.replaceAll('.', '\\.').replaceAll('*', '[^.]+').replaceAll('>', '.+')}$`);

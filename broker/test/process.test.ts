@@ -1,4 +1,4 @@
-/** The node as a process: what it prints, how it stops. It runs what `npm run build` wrote. */
+/** The node as a process: its output, and how it stops. It runs the result of `npm run build`. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -23,14 +23,14 @@ describe('the command', () => {
     expect(out).toContain('FANFARE_REDIS_URL');
   });
 
-  it('says in one sentence what is wrong with a flag, and ends with code 2', async () => {
+  it('prints one sentence about an unknown flag, and exits with code 2', async () => {
     const { code, err } = await run(['--prot', '80']);
     expect(code).toBe(2);
     expect(err.trim().split('\n').length).toBe(1);
     expect(err).toBe('fanfare: Unknown option. The only option is --help.\n');
   });
 
-  it('says what is wrong with each setting, and ends with code 2', async () => {
+  it('prints a sentence about each invalid setting, and exits with code 2', async () => {
     const { code, out, err } = await run([], { FANFARE_PORT: 'x', FANFARE_PROT: '1' });
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trim().split('\n')).toEqual([
@@ -39,7 +39,7 @@ describe('the command', () => {
     ]);
   });
 
-  it('says which port is taken instead of sharing it', async () => {
+  it('prints which port is in use instead of sharing it', async () => {
     await using cluster = await startCluster();
     const { port, adminPort } = cluster.node().broker;
     const { code, err } = await run([], { FANFARE_PORT: String(port), FANFARE_ADMIN_PORT: '0' });
@@ -52,11 +52,11 @@ describe('the command', () => {
 });
 
 describe('a node that listens on more than loopback', () => {
-  it('says in the log where the system gives it less than its settings ask for', async () => {
+  it('logs which system limits are too small for its settings', async () => {
     const env = { FANFARE_MAX_CONNECTIONS: '10000000', FANFARE_AUTH: 'none' };
     await using node = await startProcess({ env: { ...env, FANFARE_HOST: '0.0.0.0' } });
-    const told = node.logs().filter((line) => line.includes('"systemLimit"'));
-    expect(told.map((line) => JSON.parse(line))).toContainEqual(
+    const warnings = node.logs().filter((line) => line.includes('"systemLimit"'));
+    expect(warnings.map((line) => JSON.parse(line))).toContainEqual(
       expect.objectContaining({
         level: 40,
         limit: 'nofile',
@@ -72,20 +72,20 @@ describe('a node that listens on more than loopback', () => {
 describe('a node whose log nobody reads any more', () => {
   const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
-  it('serves on, and stops in good order when it is asked to', async () => {
+  it('continues to serve, and stops cleanly on request', async () => {
     const env = { PATH: process.env['PATH'], FANFARE_PORT: '0', FANFARE_ADMIN_PORT: '0', FANFARE_LOG_FORMAT: 'json' };
     const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     try {
       const exited = once(child, 'exit');
-      const [line] = await within('it listens', once(child.stdout, 'data'));
+      const [line] = await within('the node listens', once(child.stdout, 'data'));
       child.stdout.destroy();
       child.stderr.destroy();
       const { port } = JSON.parse(String(line)) as { port: number };
       await using client = await TestConnection.open(`ws://127.0.0.1:${port}/ws`);
       expect(await client.subscribe('t')).toMatchObject({ type: 'subscribed' });
       child.kill('SIGTERM');
-      expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
-      expect(await within('it ends', exited)).toEqual([0, null]);
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
+      expect(await within('the process ends', exited)).toEqual([0, null]);
     } finally {
       child.kill('SIGKILL');
     }
@@ -95,7 +95,7 @@ describe('a node whose log nobody reads any more', () => {
 describe('standard output', () => {
   const url = new URL('../dist/observe/standard-output.js', import.meta.url).href;
 
-  /** A process that writes lines, and says on its standard error when it has. */
+  /** A process that writes lines, and reports on its standard error when it is done. */
   function startWriter(code: string) {
     const script = `const { StandardOutput } = await import(${JSON.stringify(url)});
       const output = new StandardOutput((lines) => output.write(lines + ' dropped\\n'));
@@ -106,14 +106,14 @@ describe('standard output', () => {
   /** 3 MB, of which a pipe takes 64 KB. */
   const fill = `for (let index = 0; index < 30_000; index++) output.write(String(index).padEnd(100, '.') + '\\n');`;
 
-  it('drops lines beyond a megabyte while its reader stands still, and says how many when it reads again', async () => {
+  it('drops lines beyond a megabyte while its reader is paused, and reports their number when the reader continues', async () => {
     const child = startWriter(`${fill} process.stdin.resume();`);
     try {
       let text = '';
       child.stdout.on('data', (data) => {
         text += data;
       });
-      await until('it says so', () => / dropped\n$/.test(text));
+      await until('the process reports the dropped lines', () => / dropped\n$/.test(text));
       const lines = text.trimEnd().split('\n');
       const dropped = Number(lines.pop()?.split(' ')[0]);
       expect(lines.map(Number.parseFloat)).toEqual(Array.from({ length: lines.length }, (_, index) => index));
@@ -124,7 +124,7 @@ describe('standard output', () => {
     }
   });
 
-  it('counts the lines that were lost while nobody read them, and says how many when they are read again', async () => {
+  it('counts the lines that were lost while it had no reader, and reports their number to the next reader', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'fanfare-output-'));
     const fifo = join(folder, 'output');
     execFileSync('mkfifo', [fifo]);
@@ -147,7 +147,7 @@ describe('standard output', () => {
     const file = await open(fifo, 'w');
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', file.fd, 'pipe'] });
     const { stdin, stderr } = child;
-    if (stdin === null || stderr === null) throw new Error('They are pipes.');
+    if (stdin === null || stderr === null) throw new Error('Both are pipes.');
     await file.close();
     const write = async (): Promise<void> => {
       const isWritten = once(stderr, 'data');
@@ -161,7 +161,7 @@ describe('standard output', () => {
       await within('the reader is gone', once(first, 'exit'));
       for (let round = 0; round < 3; round++) await write();
       read();
-      await until('it says so', () => {
+      await until('the process reports the lost lines', () => {
         stdin.write('.');
         return / dropped\n/.test(text);
       });
@@ -176,36 +176,36 @@ describe('standard output', () => {
     }
   });
 
-  it('does not keep a process from ending whose reader stands still', async () => {
+  it('does not prevent the end of a process whose reader is paused', async () => {
     const child = startWriter(`${fill} setTimeout(() => process.exit(3), 50);`);
-    expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
+    expect(await within('the process ends', once(child, 'exit'))).toEqual([3, null]);
   });
 
-  it('does not keep a process from ending whose reader is gone', async () => {
+  it('does not prevent the end of a process whose reader is gone', async () => {
     const child = startWriter(`process.stdin.once('end', () => { ${fill} process.exit(3); }).resume();`);
     child.stdout.destroy();
     child.stdin.end();
     try {
-      expect(await within('it ends', once(child, 'exit'))).toEqual([3, null]);
+      expect(await within('the process ends', once(child, 'exit'))).toEqual([3, null]);
     } finally {
       child.kill('SIGKILL');
     }
   });
 
-  it('gives the reader the last lines before the process ends', async () => {
+  it('delivers the last lines to its reader before the process ends', async () => {
     const child = startWriter(`for (let index = 0; index < 3; index++) output.write(index + '\\n'); process.exit(0);`);
     let text = '';
     child.stdout.on('data', (data) => {
       text += data;
     });
-    await within('it ends', once(child, 'close'));
+    await within('the process ends', once(child, 'close'));
     expect(text.split('\n').toSorted()).toEqual(['', '0', '1', '2']);
   });
 });
 
 const noWindow = { FANFARE_DRAIN_WINDOW_MS: '0' };
 
-describe('a node that gets several signals', () => {
+describe('a node that gets two signals', () => {
   async function startWithClient(windowMs: string) {
     const redis = await startRedis();
     const node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: windowMs } });
@@ -224,13 +224,13 @@ describe('a node that gets several signals', () => {
   it.each([
     ['SIGTERM', 'SIGHUP'],
     ['SIGHUP', 'SIGHUP'],
-  ] as const)('at once (%s, %s) drains once: a supervisor reaches the process twice', async (first, second) => {
+  ] as const)('at once (%s, %s) drains once, because a supervisor may send the signal too', async (first, second) => {
     await using parts = await startWithClient('300');
     const { node, client } = parts;
     process.kill(node.pid, first);
     process.kill(node.pid, second);
-    expect(await within('it is invited to move', client.next('goaway'))).toMatchObject({ type: 'goaway' });
-    expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+    expect(await within('the client is invited to move', client.next('goaway'))).toMatchObject({ type: 'goaway' });
+    expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await node.exited).toBe(0);
   });
 
@@ -243,7 +243,7 @@ describe('a node that gets several signals', () => {
     });
     process.kill(node.pid, 'SIGTERM');
     await client.next('goaway');
-    await until('it has ended', () => {
+    await until('the process has ended', () => {
       if (!hasExited) process.kill(node.pid, 'SIGTERM');
       return hasExited;
     });
@@ -251,8 +251,8 @@ describe('a node that gets several signals', () => {
   });
 });
 
-describe('a node that gets SIGTERM and has no window to drain in', () => {
-  it('delivers what it had accepted, closes every connection with the code that says reconnect, and ends with code 0', async () => {
+describe('a node that gets SIGTERM and has no drain window', () => {
+  it('delivers accepted publications, closes every connection with a code that makes clients reconnect, and exits with code 0', async () => {
     await using redis = await startRedis();
     await using node = await startProcess({ redisUrl: redis.url, env: noWindow });
     await using others = await startCluster({ redis });
@@ -262,7 +262,8 @@ describe('a node that gets SIGTERM and has no window to drain in', () => {
     writer.post('t', ...Array.from({ length: 200 }, (_, index) => index));
     await writer.settle();
     const stopped = node.stop();
-    for (const client of clients) expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+    for (const client of clients)
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     expect(await stopped).toBe(0);
     expect(await reader.take('t', 200)).toEqual(Array.from({ length: 200 }, (_, index) => index));
   });
@@ -275,16 +276,19 @@ describe('a node that drains without a window', () => {
     const writer = await cluster.connect();
     await cluster.redis.pause();
     const outcome = writer.publish('t', 'on the link');
-    await until('it is on the link', async () => (await node.metric('fanfare_publications_in_total')) === 1);
+    await until(
+      'the publication is on the link',
+      async () => (await node.metric('fanfare_publications_in_total')) === 1,
+    );
     const drained = node.broker.drain();
-    await until('it drains', async () => (await node.readiness()).status === 503);
+    await until('the node drains', async () => (await node.readiness()).status === 503);
     await cluster.redis.resume();
     expect(await outcome).toMatchObject({ type: 'published' });
-    expect(await within('it is closed', writer.closed)).toEqual(closeReasons.draining);
-    await within('it has drained', drained);
+    expect(await within('the connection is closed', writer.closed)).toEqual(closeReasons.draining);
+    await within('the node has drained', drained);
   });
 
-  it('answers a handshake that comes late with 503 and when to come again', async () => {
+  it('answers a late handshake with status 503 and a time to retry', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
     const node = cluster.node();
     const writer = await cluster.connect();
@@ -299,15 +303,15 @@ describe('a node that drains without a window', () => {
     void writer.publish('t', 'on the link').catch(() => undefined);
     await writer.settle();
     const drained = node.broker.drain();
-    await until('it drains', async () => (await node.readiness()).status === 503);
+    await until('the node drains', async () => (await node.readiness()).status === 503);
     late.write(
       'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
     );
-    await until('it is answered', () => answer.includes('\r\n\r\n'));
+    await until('the handshake is answered', () => answer.includes('\r\n\r\n'));
     expect(answer).toContain('503 Service Unavailable');
     expect(answer).toContain('Retry-After: 1');
     await cluster.redis.resume();
-    await within('it has drained', drained);
+    await within('the node has drained', drained);
     late.destroy();
   });
 
@@ -315,17 +319,17 @@ describe('a node that drains without a window', () => {
     await using cluster = await startCluster({ env: { FANFARE_DRAIN_TIMEOUT_MS: '200' } });
     const client = await cluster.connect();
     client.socket.pause();
-    await within('it has drained', cluster.node().broker.drain());
+    await within('the node has drained', cluster.node().broker.drain());
     client.socket.resume();
   });
 
-  it('is not ready any more and accepts no connection while it drains', async () => {
+  it('is not ready any more and accepts no connections', async () => {
     await using cluster = await startCluster({ env: { FANFARE_DRAIN_TIMEOUT_MS: '60000' } });
     const node = cluster.node();
     const client = await cluster.connect();
     await client.subscribe('t');
     client.socket.pause();
-    // More than the kernel buffers: the close frame cannot be sent, so draining lasts.
+    // More than the kernel buffers: the close frame cannot be sent, so draining lasts longer.
     const writer = await cluster.connect();
     for (let frame = 0; frame < 200; frame++) writer.post('t', 'x'.repeat(60_000));
     await writer.settle();
@@ -333,6 +337,6 @@ describe('a node that drains without a window', () => {
     await until('readiness fails', async () => (await node.readiness()).status === 503);
     await expect(TestConnection.open(node.url)).rejects.toThrow();
     client.socket.resume();
-    await within('it has drained', drained);
+    await within('the node has drained', drained);
   });
 });

@@ -19,7 +19,7 @@ const newPace = (): Pace => new Function(`'use strict';\n${code}\nreturn { ${nam
 
 const config = loadConfig({});
 
-/** Of a minute in which all connections of a subject have more to send than it may. `isClosed`: with 4006. */
+/** One minute in which all connections of a subject have more to send than their rate allows. `isClosed`: with 4006. */
 function minuteOf({ connections, roundTripMs, kind }: { connections: number; roundTripMs: number; kind: string }) {
   const subject = new Subject('somebody', config, null, 0);
   const events = new Map<number, (() => void)[]>();
@@ -55,7 +55,7 @@ function minuteOf({ connections, roundTripMs, kind }: { connections: number; rou
 }
 
 describe.each([1, 5, config.maxConnectionsPerSubject])(
-  'the pace of PROTOCOL.md 4.7, with %i connections',
+  'a client with %i connections that follows the pace of PROTOCOL.md 4.7',
   (connections) => {
     it.each([
       ['publications', 2, config.publishRate],
@@ -63,7 +63,7 @@ describe.each([1, 5, config.maxConnectionsPerSubject])(
       ['publications', 300, config.publishRate],
       ['other commands', 2, config.commandRate],
       ['other commands', 300, config.commandRate],
-    ])('%s, round trips of %i ms: nobody is closed, and the rate is used', (kind, roundTripMs, rate) => {
+    ])('uses its rate and is not closed: %s, round trips of %i ms', (kind, roundTripMs, rate) => {
       const { accepted, isClosed } = minuteOf({ connections, roundTripMs, kind });
       expect(isClosed).toBe(false);
       expect(accepted).toBeGreaterThan(0.9 * rate * 60);

@@ -1,4 +1,4 @@
-/** What a node remembers of what it has published: every topic for the whole window, the publications themselves as far as they fit. */
+/** Publications that a node remembers: every topic for the whole window, the publications themselves up to a limit. */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
 import { type LoggedTopic, PublishLog } from '../src/relay/publish-log.js';
@@ -16,8 +16,8 @@ function topicsOf(published: PublishLog): Map<string, LoggedTopic> {
   return new Map([...published.topics()].map((topic) => [topic.topic, topic]));
 }
 
-describe('what a node has published', () => {
-  it('is silent a second after its last publication, whatever was published again meanwhile', () => {
+describe('the publish log of a node', () => {
+  it('reports a topic as idle a second after its last publication, even if earlier ones were repeated in the meantime', () => {
     const published = new PublishLog(windowMs);
     published.add(named('t'), entry(100));
     published.add(named('t'), entry(5));
@@ -29,7 +29,7 @@ describe('what a node has published', () => {
     expect(published.endSecond()).toEqual([]);
   });
 
-  it('is remembered by topic, in order of offset, of the newest epoch only', () => {
+  it('remembers publications by topic, in order of offset, of the newest epoch only', () => {
     const published = new PublishLog(windowMs);
     published.add(named('t'), entry(9, { epoch: '1' }));
     published.endSecond();
@@ -44,7 +44,7 @@ describe('what a node has published', () => {
     });
   });
 
-  it('is forgotten after the window, and not before', () => {
+  it('forgets publications after the window, and not before', () => {
     const published = new PublishLog(windowMs);
     published.add(named('t'), entry(1));
     for (let turn = 1; turn < turnsToForget; turn++) published.endSecond();
@@ -53,7 +53,7 @@ describe('what a node has published', () => {
     expect(topicsOf(published).size).toBe(0);
   });
 
-  it('is known by its position if the publications themselves are too much to remember', () => {
+  it('remembers the position of a topic if its publications are too large', () => {
     const published = new PublishLog(windowMs);
     published.add(named('first'), entry(7));
     for (let number = 1; number <= 20; number++) published.add(named('large'), entry(number, { bytes: 1_048_576 }));
@@ -67,7 +67,7 @@ describe('what a node has published', () => {
     expect(published.isComplete).toBe(true);
   });
 
-  it('says so for the window if even the topics are too many', () => {
+  it('reports that it forgot something within the window if there are too many topics', () => {
     const published = new PublishLog(windowMs);
     for (let number = 0; number < 200_000; number++) published.add(named(`t.${number}`), entry(1));
     expect(published.isComplete).toBe(true);

@@ -1,4 +1,4 @@
-/** Publications that were under way behind a refused one do not overtake it (PROTOCOL.md 8.11). */
+/** Publications that were on their way behind a refused one do not overtake it (PROTOCOL.md 8.11). */
 import { parseTopic, type Topic } from '@fanfare/protocol';
 import { describe, expect, it, vi } from 'vitest';
 import { PublishOrder } from '../src/handlers/publish-order.js';
@@ -37,7 +37,7 @@ describe('the publish order of a connection', () => {
     order.check(a, '7');
   });
 
-  it('does not stop waiting because time has passed while the node was blocked', () => {
+  it('continues to wait although time has passed while the node was blocked', () => {
     const order = new PublishOrder();
     vi.useFakeTimers({ now: 0 });
     order.expectRetry(a, '1');
@@ -66,7 +66,7 @@ describe('the publish order of a connection', () => {
   });
 });
 
-it('a publication behind one that was refused is refused until that one comes again', async () => {
+it('a node refuses publications behind a refused one until the client retries that one', async () => {
   await using cluster = await startCluster({
     nodes: 2,
     env: {
@@ -81,7 +81,7 @@ it('a publication behind one that was refused is refused until that one comes ag
     writer.request({ type: 'publish', topic, data, messageId });
   for (const topic of ['t', 'fast'])
     expect(await publish('m1', 'x'.repeat(100_000), topic)).toMatchObject({ type: 'error', code: 'overloaded' });
-  // Without history the order is not kept.
+  // Without history, the order is not kept.
   expect(await publish('m2', 2, 'fast')).toMatchObject({ type: 'published' });
   // As if it had been sent before the client received the refusal.
   const answer = await publish('m2', 2);
@@ -94,6 +94,6 @@ it('a publication behind one that was refused is refused until that one comes ag
   // A publication that is never retried does not block the others forever.
   expect(await publish('m4', 'x'.repeat(100_000))).toMatchObject({ code: 'overloaded' });
   let attempts = 0;
-  await until('another one is accepted', async () => (await publish(`n${++attempts}`, 4)).type === 'published');
+  await until('another publication is accepted', async () => (await publish(`n${++attempts}`, 4)).type === 'published');
   expect(attempts).toBeGreaterThan(1);
 });

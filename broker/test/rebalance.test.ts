@@ -1,4 +1,4 @@
-/** New nodes fill up: those that have more than their share of the connections invite some to move. */
+/** After new nodes join, nodes with more than their share of the connections invite some of them to move. */
 import { startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { until } from './wait.js';
 
 const log = createLog({ logLevel: 'silent', logFormat: null, nodeName: 'test' });
 
-/** How many of so many connections are invited at each look. */
+/** The number of connections that are invited at each check, of this number of connections. */
 function invitations(own: number, of: Omit<Spread, 'own' | 'open'> | null, looks = 1, rebalanceRate = 10): number[] {
   const connections = Array.from({ length: own }, () => ({
     isInvited: false,
@@ -39,7 +39,7 @@ function invitations(own: number, of: Omit<Spread, 'own' | 'open'> | null, looks
 }
 
 describe('a node that has more connections than its share', () => {
-  it('waits until the number of nodes has been the same for a while', () => {
+  it('waits until the number of nodes has been stable for a while', () => {
     let nodes = 2;
     const connections = Array.from({ length: 20 }, () => ({ isInvited: false, invite: () => {} }));
     const counters = { connectionsRebalanced: 0 };
@@ -65,16 +65,16 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
-  it('invites as many as the setting says, and no more than it has too many', () => {
+  it('invites as many as the setting allows, and no more than its excess', () => {
     expect(invitations(1_000, { nodes: 4, connections: 2_000 })).toEqual([10]);
     expect(invitations(1_000, { nodes: 4, connections: 2_000 }, 1, 900)).toEqual([500]);
   });
 
-  it('invites each once, whether it heeds that or not', () => {
+  it('invites each connection once, whether or not it moves', () => {
     expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
   });
 
-  it('gives up where moving does not help, until the number of nodes changes', () => {
+  it('gives up if moving does not help, until the number of nodes changes', () => {
     let nodes = 2;
     const counters = { connectionsRebalanced: 0 };
     const connections: { isInvited: boolean; invite(): void }[] = [];
@@ -89,7 +89,7 @@ describe('a node that has more connections than its share', () => {
     );
     const looks = (count: number): number => {
       for (let look = 0; look < count; look++) {
-        // All come back, as new connections.
+        // All clients return, as new connections.
         connections.splice(
           0,
           connections.length,
@@ -99,7 +99,7 @@ describe('a node that has more connections than its share', () => {
       }
       return counters.connectionsRebalanced;
     };
-    // 10 too many, and five times as many invitations.
+    // An excess of 10, and five times as many invitations.
     expect(looks(5)).toBe(50);
     expect(looks(20)).toBe(50);
     nodes = 4;
@@ -107,13 +107,13 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
-  it('gives up too where a node that fills up and has room again makes it seem over each time; ten minutes later it begins anew', () => {
+  it('gives up even if another node is full from time to time, and starts again ten minutes later', () => {
     const counters = { connectionsRebalanced: 0 };
     let isOver = false;
     const rebalance = new Rebalance(
       { rebalanceRate: 10, rebalanceAfterMs: 0 },
       {
-        // New ones at each look: all come back.
+        // New connections at each check: all clients return.
         get connections() {
           return Array.from({ length: 20 }, () => ({ isInvited: false, invite() {} })) as unknown as Connection[];
         },
@@ -134,7 +134,7 @@ describe('a node that has more connections than its share', () => {
       isOver = true;
       lookAfter(1_000);
     }
-    // 10 too many, and five times as many invitations.
+    // An excess of 10, and five times as many invitations.
     expect(counters.connectionsRebalanced).toBe(50);
     isOver = false;
     expect(lookAfter(599_999)).toBe(50);
@@ -145,7 +145,7 @@ describe('a node that has more connections than its share', () => {
     rebalance.close();
   });
 
-  it('has five invitations for each that is too many also where they become more on the way', () => {
+  it('sends up to five invitations for each excess connection, even if the excess grows in the meantime', () => {
     const counters = { connectionsRebalanced: 0 };
     let own = 12;
     const rebalance = new Rebalance(
@@ -164,14 +164,14 @@ describe('a node that has more connections than its share', () => {
     own = 20;
     for (let look = 0; look < 10; look++) rebalance.check();
     expect(counters.connectionsRebalanced).toBe(5 * 10);
-    // It has given up: that still more come does not help.
+    // It has given up: further growth does not change that.
     own = 40;
     for (let look = 0; look < 10; look++) rebalance.check();
     expect(counters.connectionsRebalanced).toBe(5 * 10);
     rebalance.close();
   });
 
-  it('compares what it said with what all said then: who grows together has its share', () => {
+  it('compares numbers of the same moment: a node that grows together with all others has its share', () => {
     const counters = { connectionsRebalanced: 0 };
     const connections = Array.from({ length: 500 }, () => ({ isInvited: false, invite() {} }));
     const rebalance = new Rebalance(
@@ -191,16 +191,16 @@ describe('a node that has more connections than its share', () => {
   it.each([
     ['it has less than its share', 100, { nodes: 2, connections: 300 }],
     ['it has its share and a tenth', 110, { nodes: 2, connections: 200 }],
-    ['less than one connection is too many', 1, { nodes: 2, connections: 1 }],
-    ['it is alone', 100, { nodes: 1, connections: 100 }],
-    ['it does not know of the others', 100, null],
+    ['its excess is less than one connection', 1, { nodes: 2, connections: 1 }],
+    ['it is the only node', 100, { nodes: 1, connections: 100 }],
+    ['it does not know the other nodes', 100, null],
     ['no node counts', 100, { nodes: 0, connections: 0 }],
-  ])('invites nobody where %s', (_, own, spread) => {
+  ])('invites no connection if %s', (_, own, spread) => {
     expect(invitations(own, spread)).toEqual([0]);
   });
 });
 
-it('a node is full from 95 % of its limit on, and has room again below 85 %', () => {
+it('a node is full at 95 % of its limit, and has room again below 85 %', () => {
   const counts = [0, 94, 95, 94, 86, 85, 84, 85, 94, 95];
   let isFull = false;
   const full = counts.filter((count) => {
@@ -211,7 +211,7 @@ it('a node is full from 95 % of its limit on, and has room again below 85 %', ()
 });
 
 describe('nodes with FANFARE_REBALANCE_RATE', () => {
-  it('invite when another node comes, close nobody, and leave those alone that have their share', async () => {
+  it('invite clients to a new node until they have only their share, and close no connection', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using full = await startCluster({ redis, env });
@@ -225,32 +225,37 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     expect(full.node().log).toContainEqual(
       expect.objectContaining({ event: 'rebalancing', share: 5, connections: 9, state: 'begun' }),
     );
-    // They stay where they are, and are served.
+    // They stay connected, and the node serves them.
     expect(await reader.publish('t', 1)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', 1)).toEqual([1]);
   });
 
-  it('do not count one that is full as a place to go, until it has room', async () => {
+  it('invite nobody to a node that is full, until it has room', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using small = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '2' } });
     const few = await Promise.all([small.connect(), small.connect()]);
     const heard = new Redis(redis.url);
-    await until('it says that it is full', async () => (await heard.hvals('fanfare:connections')).includes('+2'));
+    await until('the small node reports that it is full', async () =>
+      (await heard.hvals('fanfare:connections')).includes('+2'),
+    );
     await heard.quit();
-    // One alone: what it has is its share, however old the numbers are.
+    // A single node: all its connections are its share, however old the numbers are.
     await using large = await startCluster({ redis, env });
     await Promise.all(Array.from({ length: 6 }, () => large.connect()));
-    // Of 8 on two nodes the half would be 4. It looks once a second, which is no more than ten probes.
+    // Half of 8 connections on two nodes is 4. The node checks once a second, which is at most ten probes.
     const probes = await large.node().metric('fanfare_probe_seconds_count');
-    await until('it has looked', async () => (await large.node().metric('fanfare_probe_seconds_count')) > probes + 15);
+    await until(
+      'the node has checked',
+      async () => (await large.node().metric('fanfare_probe_seconds_count')) > probes + 15,
+    );
     const invited = (): Promise<number> => large.node().metric('fanfare_connections_rebalanced_total');
     expect(await invited()).toBe(0);
     for (const client of few) await client.close();
-    await until('it invites', async () => (await invited()) > 0);
+    await until('the node invites a client', async () => (await invited()) > 0);
   });
 
-  it('say it in a way that releases which know only of a number read as that number', async () => {
+  it('report that they are full in a format that older releases read as the number of connections', async () => {
     await using full = await startCluster({
       redis: true,
       env: { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_MAX_CONNECTIONS: '2' },
@@ -258,15 +263,15 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     await Promise.all([full.connect(), full.connect()]);
     const redis = new Redis(full.redis.url);
     const said = async (): Promise<string> => (await redis.hvals('fanfare:connections'))[0] ?? '';
-    await until('it says that it is full', async () => (await said()).startsWith('+'));
-    // As lua/heartbeat.lua of those releases does.
+    await until('the node reports that it is full', async () => (await said()).startsWith('+'));
+    // Like lua/heartbeat.lua of those releases.
     const sum =
       "local total = 0 for _, count in ipairs(redis.call('HVALS', KEYS[1])) do total = total + tonumber(count) end return total";
     expect(await redis.eval(sum, 1, 'fanfare:connections')).toBe(2);
     await redis.quit();
   });
 
-  it('invite where they are full themselves', async () => {
+  it('invite clients even if they are full themselves', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };
     await using full = await startCluster({ redis, env: { ...env, FANFARE_MAX_CONNECTIONS: '4' } });
@@ -278,7 +283,7 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     );
   });
 
-  it('do not count one that stops', async () => {
+  it('do not count a node that is stopping', async () => {
     await using redis = await startRedis();
     const env = {
       FANFARE_REBALANCE_AFTER_MS: '0',
@@ -289,10 +294,13 @@ describe('nodes with FANFARE_REBALANCE_RATE', () => {
     const leaving = await startCluster({ redis, env });
     await using _client = await leaving.connect();
     for (let count = 0; count < 3; count++) await staying.connect();
-    // Its share would be 2 of 4 otherwise.
-    await until('it invites', async () => (await staying.node().metric('fanfare_connections_rebalanced_total')) === 1);
+    // Otherwise its share would be 2 of 4.
+    await until(
+      'the node invites a client',
+      async () => (await staying.node().metric('fanfare_connections_rebalanced_total')) === 1,
+    );
     const drained = leaving.node().broker.drain();
-    await until('nobody is to move there any more', () =>
+    await until('the node invites no more clients', () =>
       staying.node().log.some((line) => line.event === 'rebalancing' && line.state === 'over'),
     );
     await leaving[Symbol.asyncDispose]().catch(() => undefined);

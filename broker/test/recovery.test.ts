@@ -1,4 +1,4 @@
-/** Nothing lost in silence: what subscribers of topics with history get when nodes and Redis fail. */
+/** No silent loss: what subscribers of topics with history receive when nodes and Redis fail. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluster';
@@ -11,7 +11,7 @@ import { until } from './wait.js';
 
 const env = { FANFARE_REDIS_TIMEOUT_MS: '300', FANFARE_PROBE_INTERVAL_MS: '200' };
 
-/** Publishes the next numbers to a topic, each until it is accepted, as the client does it: with the same messageId. */
+/** Publishes the next numbers to a topic. It retries each until it is accepted, like a client, with the same messageId. */
 class Publisher {
   readonly accepted: number[] = [];
   readonly #connection: TestConnection;
@@ -29,7 +29,7 @@ class Publisher {
     for (let left = count; left > 0; left--) await this.#publishOne();
   }
 
-  /** Goes on until {@link stop}, at most 300 times a second: as fast as possible would cost most of the time of this file. */
+  /** Continues until {@link stop}, at most 300 times a second: full speed would cost most of the time of this file. */
   start(): void {
     this.#running = (async () => {
       for (; !this.#isOver; await delay(3)) await this.#publishOne();
@@ -56,7 +56,7 @@ class Publisher {
   }
 }
 
-/** Everything that a connection has got of a topic: the numbers, and what it was told in between. */
+/** Everything that a connection has received of a topic: the numbers, and gaps and resets between them. */
 function received(reader: TestConnection): (number | string)[] {
   return reader.inbox.waiting.flatMap((message): (number | string)[] => {
     if (message.type === 'publications')
@@ -65,7 +65,7 @@ function received(reader: TestConnection): (number | string)[] {
   });
 }
 
-/** Offsets as they came, checked to be without holes. */
+/** Checks that the offsets are contiguous, in the order of arrival. */
 function expectContiguous(reader: TestConnection): void {
   let next: number | null = null;
   for (const message of reader.inbox.waiting) {
@@ -76,7 +76,7 @@ function expectContiguous(reader: TestConnection): void {
 }
 
 async function untilReceived(reader: TestConnection, number: number): Promise<void> {
-  await until(`number ${number} has come`, () => received(reader).includes(number));
+  await until(`number ${number} has arrived`, () => received(reader).includes(number));
 }
 
 async function untilReady(cluster: TestCluster, status = 200): Promise<void> {
@@ -89,10 +89,14 @@ function numbers(last: number): number[] {
   return Array.from({ length: last }, (_, index) => index + 1);
 }
 
-/** Runs `fault` while numbers are published at one node and read at both; expects each, once, in order, and nothing told. */
-async function expectNothingLost(cluster: TestCluster, fault: () => Promise<void>, told: string[] = []): Promise<void> {
+/** Runs `fault` while one node publishes numbers and subscribers of both read them; expects each number once, in order, and only these notices. */
+async function expectNothingLost(
+  cluster: TestCluster,
+  fault: () => Promise<void>,
+  notices: string[] = [],
+): Promise<void> {
   for (const node of cluster.nodes) {
-    await until('it knows of the others', async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length);
+    await until('the node knows the others', async () => (await node.metric('fanfare_nodes')) === cluster.nodes.length);
   }
   const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1, 'json')];
   const publisher = new Publisher(await cluster.connect(), 't');
@@ -106,14 +110,14 @@ async function expectNothingLost(cluster: TestCluster, fault: () => Promise<void
   const last = publisher.accepted.at(-1) ?? 0;
   for (const reader of readers) {
     await untilReceived(reader, last);
-    expect(received(reader).filter((each) => typeof each === 'string')).toEqual(told);
+    expect(received(reader).filter((each) => typeof each === 'string')).toEqual(notices);
     expect(received(reader).filter((each) => typeof each === 'number')).toEqual(numbers(last));
-    if (told.length === 0) expectContiguous(reader);
+    if (notices.length === 0) expectContiguous(reader);
   }
 }
 
 describe('a subscriber of a topic with history', () => {
-  it('comes back to another node and gets what it missed, and nothing twice', async () => {
+  it('reconnects to another node and receives the publications that it missed, each once', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const reader = await cluster.subscriber('t', 0);
     const publisher = new Publisher(await cluster.connect(), 't');
@@ -135,7 +139,7 @@ describe('a subscriber of a topic with history', () => {
     expect(await back.next('publications')).toMatchObject({ position: { offset: 7 }, items: [{ data: 7 }] });
   });
 
-  it('misses nothing between its reply and the first push, however busy the topic is', async () => {
+  it('misses nothing between the reply and the first push, however busy the topic is', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const publishers = await Promise.all(
       [0, 1].map(async (node) => new Publisher(await cluster.connect(node), `t.${node}`)),
@@ -158,7 +162,7 @@ describe('a subscriber of a topic with history', () => {
     expect(publishers.length).toBe(2);
   });
 
-  it('is told honestly where history does not reach back, and can page through what is there', async () => {
+  it('gets "recovered: false" if the history is too short, and can read the existing publications in pages', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_TOPICS: '{"t":{"historySize":5}}' },
@@ -182,7 +186,7 @@ describe('a subscriber of a topic with history', () => {
     if (page.type === 'history') expect((page.first ?? 0) + page.publications.length - 1).toBe(700);
   });
 
-  it('that comes back to very many topics at once is not cut off for what it missed', async () => {
+  it('is not closed for the amount of missed data if it resubscribes to thousands of topics at once', async () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
@@ -211,11 +215,11 @@ describe('a subscriber of a topic with history', () => {
   });
 });
 
-describe('a subscriber that comes back', () => {
+describe('a subscriber that reconnects', () => {
   it.each([
     ['msgpack', true],
     ['json', false],
-  ] as const)('gets what it missed only if it fits as it is written for it: %s', async (encoding, recovered) => {
+  ] as const)('gets missed publications only if they fit in its own encoding: %s', async (encoding, recovered) => {
     await using cluster = await startCluster({ nodes: 1, env: { FANFARE_MAX_BUFFERED_BYTES: '65536' } });
     // As JSON it is six times as long, and too much for half the limit.
     const published = await (await cluster.connect()).publish('t', '\u0001'.repeat(10_000));
@@ -223,14 +227,14 @@ describe('a subscriber that comes back', () => {
     const back = await cluster.connect(0, encoding);
     const reply = await back.request({ type: 'subscribe', topic: 't', since: { epoch, offset: 0 } });
     expect(reply).toMatchObject({ recovered, publications: { length: recovered ? 1 : 0 }, position: { offset: 1 } });
-    // A history has it all the same: one publication at least.
+    // A history returns it anyway: at least one publication.
     const history = { type: 'history', topic: 't', since: null, limit: null, direction: null } as const;
     expect(await back.request(history)).toMatchObject({ publications: { length: 1 } });
   });
 });
 
-describe('a client that asks for very much history at once', () => {
-  it('is refused what would fill its connection, and gets it when it has read', async () => {
+describe('a client that requests large amounts of history at once', () => {
+  it('gets an error for requests that would fill its connection, and gets the history after it has read', async () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
@@ -254,7 +258,7 @@ describe('a client that asks for very much history at once', () => {
   it.each([
     ['plain text', 'x'],
     ['text that is six times as long in JSON', '\u0001'],
-  ])('is refused instead of closed if it speaks JSON and does not read: %s', async (_, character) => {
+  ])('gets errors instead of being closed if it speaks JSON and does not read: %s', async (_, character) => {
     await using cluster = await startCluster({ nodes: 1 });
     const writer = await cluster.connect();
     for (let number = 0; number < 4; number++) await writer.publish('t', character.repeat(60_000));
@@ -264,9 +268,12 @@ describe('a client that asks for very much history at once', () => {
     const request = { type: 'history', topic: 't', since: null, limit: 100, direction: null } as const;
     const asked = 80;
     for (let index = 0; index < asked; index++) greedy.send({ ...request, id: 1_000 + index });
-    // A frame more than a full connection takes closes it.
+    // One frame beyond a full connection closes it.
     for (let index = 0; index < 20; index++) greedy.send({ type: 'ping', id: 2_000 + index });
-    await until('all are answered', async () => (await cluster.node(0).metric('fanfare_frames_in_total')) >= 100);
+    await until(
+      'all requests have replies',
+      async () => (await cluster.node(0).metric('fanfare_frames_in_total')) >= 100,
+    );
     greedy.socket.resume();
     const types: string[] = [];
     while (types.length < asked) {
@@ -277,7 +284,7 @@ describe('a client that asks for very much history at once', () => {
     expect(await cluster.node(0).metric('fanfare_slow_subscribers_total')).toBe(0);
   });
 
-  it('has no more than eight read at the same time', async () => {
+  it('has at most eight reads at the same time', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '10000' } });
     const greedy = await cluster.connect();
     const request = { type: 'history', topic: 't', since: null, limit: 1, direction: null } as const;
@@ -297,8 +304,8 @@ describe('a client that asks for very much history at once', () => {
   });
 });
 
-describe('a storm of those who come back to one topic', () => {
-  it('costs Redis one read', async () => {
+describe('clients that reconnect to one topic at the same time', () => {
+  it('cost Redis one read', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_PROBE_INTERVAL_MS: '60000' } });
     const reader = await cluster.subscriber('t', 0);
     const publisher = new Publisher(await cluster.connect(), 't');
@@ -320,8 +327,8 @@ describe('a storm of those who come back to one topic', () => {
   });
 });
 
-describe('nothing is lost, doubled or told', () => {
-  it('when the connections that listen are killed again and again', async () => {
+describe('a subscriber loses nothing, receives nothing twice and gets no notice', () => {
+  it('when the subscribing connections of nodes are killed repeatedly', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
@@ -329,7 +336,7 @@ describe('nothing is lost, doubled or told', () => {
         const lost = await cluster.node().metric('fanfare_redis_reconnects_total');
         await admin.client('KILL', 'TYPE', 'pubsub');
         await until(
-          'it is noticed',
+          'each node has noticed it',
           async () => (await cluster.node().metric('fanfare_redis_reconnects_total')) > lost,
         );
         await untilReady(cluster);
@@ -338,7 +345,7 @@ describe('nothing is lost, doubled or told', () => {
     await admin.quit();
   });
 
-  it('when the connections that publish are killed', async () => {
+  it('when the publishing connections of nodes are killed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
@@ -347,7 +354,7 @@ describe('nothing is lost, doubled or told', () => {
     await admin.quit();
   });
 
-  it('when Redis restarts with its data on disk; the epoch stays', async () => {
+  it('when Redis restarts with its data on disk, and its epoch stays', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'yes'] });
     await using cluster = await startCluster({ nodes: 2, redis, env });
     await expectNothingLost(cluster, async () => {
@@ -357,7 +364,7 @@ describe('nothing is lost, doubled or told', () => {
     });
   });
 
-  it('when Redis restarts empty: the nodes give back what it lost', async () => {
+  it('when Redis restarts empty, and nodes restore its data', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       await cluster.redis.kill();
@@ -367,7 +374,7 @@ describe('nothing is lost, doubled or told', () => {
     expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
   });
 
-  it('when Redis comes back empty after so long that the nodes reconnect one after the other', async () => {
+  it('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       const killedAt = performance.now();
@@ -378,25 +385,28 @@ describe('nothing is lost, doubled or told', () => {
     });
   });
 
-  it('when Redis restarts empty, and only a node that was told "published already" knows the publication', async () => {
+  it('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
     await using redis = await startRedis();
     const publication = { type: 'publish', topic: 't', data: 1, messageId: 'm1' } as const;
     const first = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
-    await until('it is ready', async () => (await first.readiness()).status === 200);
+    await until('the node is ready', async () => (await first.readiness()).status === 200);
     const published = await (await TestConnection.open(first.url)).request(publication);
     await first.broker.drain();
     await using cluster = await startCluster({ redis, env });
     const node = cluster.node();
-    await until('the first node is forgotten', async () => (await node.metric('fanfare_nodes')) === 1);
+    await until('the first node has been forgotten', async () => (await node.metric('fanfare_nodes')) === 1);
     const connection = await cluster.connect();
     expect(await connection.request(publication)).toMatchObject({
       type: 'published',
       position: published.type === 'published' ? published.position : null,
     });
-    // In one frame, so in one run: what is known, and what is new.
+    // In one frame, so in one run: a known publication and a new one.
     const more = { ...publication, data: 2, messageId: 'm2' };
     connection.send({ ...publication, id: 1_001 }, { ...more, id: 1_002 });
-    await connection.inbox.take('the second is published', (message) => 'id' in message && message.id === 1_002);
+    await connection.inbox.take(
+      'the second publication is acknowledged',
+      (message) => 'id' in message && message.id === 1_002,
+    );
     await redis.kill();
     await untilReady(cluster, 503);
     await redis.restart();
@@ -415,12 +425,15 @@ describe('nothing is lost, doubled or told', () => {
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
       await admin.flushall();
-      await until('it is noticed', async () => (await cluster.node().metric('fanfare_recoveries_total')) === 1);
+      await until(
+        'each node has noticed it',
+        async () => (await cluster.node().metric('fanfare_recoveries_total')) === 1,
+      );
     });
     await admin.quit();
   });
 
-  it('when all data of Redis is deleted again and again, also while the nodes give it back', async () => {
+  it('when all data of Redis is deleted repeatedly, even while nodes restore it', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
@@ -442,7 +455,7 @@ describe('nothing is lost, doubled or told', () => {
     });
   });
 
-  it('when a foreign hand writes garbage to every channel and deletes our keys', async () => {
+  it('when another program writes garbage to every channel and deletes the keys of Fanfare', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
@@ -452,7 +465,10 @@ describe('nothing is lost, doubled or told', () => {
         await admin.publish('fanfare:control', 'nobody');
       }
       await admin.del('fanfare:generation', 'fanfare:run', 'fanfare:nodes');
-      await until('it is noticed', async () => (await cluster.node().metric('fanfare_recoveries_total')) >= 1);
+      await until(
+        'each node has noticed it',
+        async () => (await cluster.node().metric('fanfare_recoveries_total')) >= 1,
+      );
       await admin.del('fanfare:topic:t:ids', 'fanfare:topic:t:ids:old');
     });
     await admin.quit();
@@ -487,7 +503,7 @@ describe('nothing is lost, doubled or told', () => {
     await admin.quit();
   });
 
-  it('when Redis comes back from being a replica with older data', async () => {
+  it('when Redis becomes a master again after it was a replica with older data', async () => {
     const atOnce = ['--repl-diskless-sync-delay', '0'];
     await using older = await startRedis({ args: atOnce });
     await using redis = await startRedis({ args: atOnce });
@@ -496,12 +512,15 @@ describe('nothing is lost, doubled or told', () => {
     const isOnline = async (): Promise<boolean> => (await other.info('replication')).includes('master_link_status:up');
     await other.replicaof('127.0.0.1', cluster.redis.port);
     await expectNothingLost(cluster, async () => {
-      await until('the other one follows', isOnline);
+      await until('the replica is connected', isOnline);
       await other.replicaof('NO', 'ONE');
       const { length } = await admin.xrange(`fanfare:topic:t`, '-', '+');
-      await until('it is behind', async () => (await admin.xrange(`fanfare:topic:t`, '-', '+')).length > length + 20);
+      await until(
+        'the replica is behind',
+        async () => (await admin.xrange(`fanfare:topic:t`, '-', '+')).length > length + 20,
+      );
       await admin.replicaof('127.0.0.1', older.port);
-      await until('it has taken the older data', async () =>
+      await until('Redis has loaded the older data', async () =>
         (await admin.info('replication')).includes('master_link_status:up'),
       );
       await admin.replicaof('NO', 'ONE');
@@ -510,7 +529,7 @@ describe('nothing is lost, doubled or told', () => {
   });
 
   it.each(['blackhole', 'deaf', 'mute'] as const)(
-    'when the way from a node to Redis is cut without a word (%s)',
+    'when the network between a node and Redis fails silently (%s)',
     async (fault) => {
       await using redis: RedisProcess = await startRedis();
       await using proxy = await FaultProxy.start({ targetPort: redis.port });
@@ -523,16 +542,16 @@ describe('nothing is lost, doubled or told', () => {
       await expectNothingLost(cluster, async () => {
         if (fault === 'blackhole') proxy.blackhole();
         else proxy.block(fault === 'deaf' ? 'toClient' : 'toTarget');
-        await until('/readyz says so', async () => (await cluster.node(1).readiness()).status === 503);
+        await until('/readyz is 503', async () => (await cluster.node(1).readiness()).status === 503);
         await proxy.heal();
       });
     },
   );
 });
 
-// Side by side: they mostly wait until nobody remembers.
-describe.concurrent('what Redis has lost for good', () => {
-  it('is told to those who come back, if no node remembers it; those who stayed have it, and are told nothing', async () => {
+// Concurrent: they mostly wait until no node remembers the publications.
+describe.concurrent('the loss of data in Redis that no node can restore', () => {
+  it('is reported to clients that reconnect, but not to clients that stayed, which have everything', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
     const readers = [await cluster.subscriber('t', 0), await cluster.subscriber('t', 1)];
     const publisher = new Publisher(await cluster.connect(), 't');
@@ -541,7 +560,7 @@ describe.concurrent('what Redis has lost for good', () => {
     const [first] = readers[0]?.inbox.waiting.flatMap((push) => (push.type === 'publications' ? push : [])) ?? [];
     const admin = new Redis(cluster.redis.url);
     const publishedAt = performance.now();
-    await until('what was published is forgotten too', () => performance.now() - publishedAt > 10_000, 12_000);
+    await until('the nodes have forgotten the publications', () => performance.now() - publishedAt > 10_000, 12_000);
     await admin.flushall();
     for (const node of cluster.nodes) {
       await until('each node has noticed it', async () => (await node.metric('fanfare_recoveries_total')) === 1);
@@ -558,7 +577,7 @@ describe.concurrent('what Redis has lost for good', () => {
     await admin.quit();
   });
 
-  it('is told as a reset, where Redis comes back with an older state and no node remembers the publications', async () => {
+  it('causes a reset if Redis returns with an older state', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_RECENT_BYTES: '0' } });
     const publisher = new Publisher(await cluster.connect(1), 't');
     const admin = new Redis(cluster.redis.url);
@@ -567,13 +586,13 @@ describe.concurrent('what Redis has lost for good', () => {
     await admin.save();
     await publisher.publish(5);
     const publishedAt = performance.now();
-    await until('nobody remembers them', () => performance.now() - publishedAt > 9_500, 12_000);
+    await until('no node remembers the publications', () => performance.now() - publishedAt > 9_500, 12_000);
     const reader = await cluster.subscriber('t', 0);
     await cluster.redis.kill();
     await untilReady(cluster, 503);
     await cluster.redis.restart();
     await untilReady(cluster);
-    // As many as were lost: their offsets would be those that the node of the subscriber has seen.
+    // As many as were lost: their offsets are those that the node of the subscriber has already seen.
     await publisher.publish(5);
     await reader.next('reset');
     await publisher.publish(1);
@@ -581,11 +600,11 @@ describe.concurrent('what Redis has lost for good', () => {
     admin.disconnect();
   });
 
-  it('is told as a reset, where a node published to a master that was replaced, after the others had gone to the next one', async () => {
+  it('causes a reset if one node published to a replaced master after the others had moved to the new one', async () => {
     await using master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     await using replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
     const [admin, next] = [new Redis(master.url), new Redis(replica.url)];
-    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await until('the replica is connected', async () => (await admin.info('replication')).includes('state=online'));
     await using wayOfWriter = await FaultProxy.start({ targetPort: master.port });
     await using wayOfReader = await FaultProxy.start({ targetPort: master.port });
     await using cluster = await startCluster({
@@ -595,7 +614,7 @@ describe.concurrent('what Redis has lost for good', () => {
       envOf: (index) => ({ FANFARE_REDIS_URL: `redis://${(index === 0 ? wayOfWriter : wayOfReader).address}` }),
     });
     for (const node of cluster.nodes)
-      await until('it knows of the other', async () => (await node.metric('fanfare_nodes')) === 2);
+      await until('the node knows the other one', async () => (await node.metric('fanfare_nodes')) === 2);
     const reader = await cluster.subscriber('t', 1);
     const publisher = new Publisher(await cluster.connect(0), 't');
     await publisher.publish(5);
@@ -606,15 +625,18 @@ describe.concurrent('what Redis has lost for good', () => {
     wayOfReader.retarget(replica.port);
     wayOfReader.reset();
     await until(
-      'the reader goes on without the writer',
+      'the node of the reader continues without that of the writer',
       async () => (await cluster.node(1).metric('fanfare_recoveries_total')) === 1,
     );
     await reader.next('reset');
     await publisher.publish(1);
     wayOfWriter.retarget(replica.port);
     wayOfWriter.reset();
-    await until('the writer has come', async () => (await cluster.node(0).metric('fanfare_recoveries_total')) === 1);
-    // Number 6 was acknowledged by the old master, and nobody will ever get it; 7 shows it.
+    await until(
+      'the node of the writer has connected',
+      async () => (await cluster.node(0).metric('fanfare_recoveries_total')) === 1,
+    );
+    // The old master acknowledged number 6, and no subscriber will ever receive it; 7 reveals that.
     await publisher.publish(1);
     await reader.next('reset');
     await publisher.publish(1);
@@ -622,7 +644,7 @@ describe.concurrent('what Redis has lost for good', () => {
     await Promise.all([admin.quit(), next.quit()]);
   });
 
-  it('is told to those who come back to a topic that nobody listened to, where Redis comes back with an older state', async () => {
+  it('is reported to clients that reconnect to a topic without subscribers, if Redis returns with an older state', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const publisher = new Publisher(await cluster.connect(1), 't');
     const admin = new Redis(cluster.redis.url);
@@ -635,7 +657,7 @@ describe.concurrent('what Redis has lost for good', () => {
     await admin.save();
     await publisher.publish(5);
     const publishedAt = performance.now();
-    await until('nobody remembers them', () => performance.now() - publishedAt > 9_500, 12_000);
+    await until('no node remembers the publications', () => performance.now() - publishedAt > 9_500, 12_000);
     await cluster.redis.kill();
     await untilReady(cluster, 503);
     await cluster.redis.restart();
@@ -647,13 +669,13 @@ describe.concurrent('what Redis has lost for good', () => {
 
   it.each([
     ['with nothing', [], []],
-    ['with its data, but no node that could vouch for it', ['--appendonly', 'yes'], [1]],
+    ['with its data, but without a node that can verify it', ['--appendonly', 'yes'], [1]],
   ] as const)(
-    'is told to those who come back, where Redis and all nodes were restarted (%s)',
+    'is reported to clients that reconnect after Redis and all nodes were restarted (%s)',
     async (_, args, left) => {
       await using redis = await startRedis({ args });
       const one = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
-      await until('it is ready', async () => (await one.readiness()).status === 200);
+      await until('the node is ready', async () => (await one.readiness()).status === 200);
       const reader = await TestConnection.open(one.url);
       const reply = await reader.subscribe('t');
       const since = reply.type === 'subscribed' ? reply.position : null;
@@ -662,7 +684,7 @@ describe.concurrent('what Redis has lost for good', () => {
       await one.broker.drain({ atOnce: true });
       await redis.restart();
       const two = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
-      await until('it is ready', async () => (await two.readiness()).status === 200);
+      await until('the node is ready', async () => (await two.readiness()).status === 200);
       await using back = await TestConnection.open(two.url);
       const again = await back.request({ type: 'subscribe', topic: 't', since });
       expect(again).toMatchObject({ recovered: false, publications: [] });

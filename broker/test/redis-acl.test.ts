@@ -1,4 +1,4 @@
-/** The Redis user that docs/operations.md gives to the nodes: it suffices for the whole life of a node, and everything else is refused. */
+/** The Redis user of docs/operations.md: its permissions suffice for the whole life of a node, and everything else is refused. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import { Redis } from 'ioredis';
@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
 const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(read('docs/operations.md')) ?? [];
 const documented = commandsIn(rules);
 
-/** The second form is that of Redis 7.0. The third: no script may do it, whoever runs it. */
+/** The second form is that of Redis 7.0. The third: no script may use the command, with any user. */
 const refusedInScript = /NOPERM|The user executing the script can't|not allowed from script/;
 
 describe('the documented user of Redis', () => {
@@ -24,14 +24,14 @@ describe('the documented user of Redis', () => {
   let confined: Redis;
 
   beforeAll(async () => {
-    // In its configuration, so that it is there again after a restart.
+    // In its configuration, so that it exists again after a restart.
     const user = ['--user', 'fanfare', 'on', '>password', ...rules.split(' ')];
-    // These are refused to everybody by default: here the rules have to.
+    // The default server refuses these to everybody: here, the rules have to.
     const all = ['--enable-debug-command', 'yes', '--enable-module-command', 'yes'];
     redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0', ...all, ...user] });
     admin = new Redis(redis.url);
     confined = new Redis({ port: redis.port, username: 'fanfare', password: 'password', disableClientInfo: true });
-    // Redis is away for a moment below.
+    // Redis is unavailable for a moment below.
     for (const each of [admin, confined]) each.on('error', () => undefined);
   });
 
@@ -41,13 +41,13 @@ describe('the documented user of Redis', () => {
     await redis?.[Symbol.asyncDispose]();
   });
 
-  it('is that of docker-compose.yml and of the example in k8s/ too', () => {
+  it('is also the user of docker-compose.yml and of the example in k8s/', () => {
     expect(documented.length).toBeGreaterThan(20);
     for (const file of ['compose/redis.conf', 'k8s/components/example-redis/redis.conf'])
       expect(read(file)).toMatch(`\nuser fanfare on nopass ${rules}\n`);
   });
 
-  it('may run what the sources of a node name, and nothing else', () => {
+  it('may run the commands that the sources of a node contain, and no others', () => {
     const sources = ['broker/lua/', 'broker/src/'].flatMap((folder) =>
       readdirSync(new URL(folder, root), { recursive: true, encoding: 'utf8' })
         .filter((name) => /\.(lua|ts)$/.test(name))
@@ -77,7 +77,7 @@ describe('the documented user of Redis', () => {
     expect([...new Set(named.map((name) => name.toLowerCase()))].toSorted()).toEqual(documented);
   });
 
-  it('is refused every other command, and keys and channels outside of the prefix', async () => {
+  it('may run no other command, and may use no keys or channels outside of the prefix', async () => {
     expect(await commandsPermitted(admin, confined)).toEqual(documented);
     expect((await commandsForAll(admin)).toSorted()).toEqual(['auth', 'hello', 'quit', 'reset']);
 
@@ -110,9 +110,9 @@ describe('the documented user of Redis', () => {
     await admin.call('ACL', 'LOG', 'RESET');
   });
 
-  it('serves nodes for their whole life', async () => {
+  it('suffices for the whole life of nodes', async () => {
     await using _replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${redis.port}`] });
-    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await until('the replica is connected', async () => (await admin.info('replication')).includes('state=online'));
     const { key, entry } = createApiKey('test');
     const secret = 'a secret that is known to this test only';
     const permissions = { publish: ['>'], subscribe: ['>'], history: ['>'] };
@@ -124,7 +124,7 @@ describe('the documented user of Redis', () => {
         apiKeys: [{ ...entry, permissions, admin: true }],
       }),
       FANFARE_PROBE_INTERVAL_MS: '100',
-      // The replica may be slow to confirm on a busy machine.
+      // On a busy machine, the replica may confirm late.
       FANFARE_DURABLE_TIMEOUT_MS: '20000',
     };
     const cluster = await startCluster({ nodes: 2, redis: false, env });
@@ -153,7 +153,7 @@ describe('the documented user of Redis', () => {
       await writer.request({ type: 'history', topic: 'short', since: null, limit: 10, direction: 'backward' }),
     ).toMatchObject({ type: 'history' });
 
-    // A user: counted with its connections and what it sends, comes by a ticket, and is revoked.
+    // A user connects with a ticket, is counted with its connections and publications, and is revoked.
     const token = await new SignJWT({ fanfare: permissions })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer('https://id.test')
@@ -169,22 +169,22 @@ describe('the documented user of Redis', () => {
     const user = await TestConnection.open(`${cluster.node(1).url}?ticket=${ticket}`, 'json');
     await until('the user may publish', async () => (await user.publish('kept', ++number)).type === 'published');
     expect(await reader.take('kept', 1)).toEqual([number]);
-    await until('its rate is shared', async () => (await admin.keys('fanfare:budget:*')).length > 0);
+    await until('the nodes share its rate', async () => (await admin.keys('fanfare:budget:*')).length > 0);
     await until('its connections are counted', async () => (await admin.keys('fanfare:connections:*')).length > 0);
     expect((await post('/v1/revocations', key, { subject: 'ada' })).status).toBe(202);
     expect(await user.closed).toMatchObject({ code: 4503 });
 
-    // Somebody else empties the cache of scripts.
+    // Another program flushes the script cache.
     await admin.script('FLUSH');
     await deliver();
-    // Redis loses everything, and the nodes give back what they remember.
+    // Redis loses everything, and the nodes restore what they remember.
     await redis.restart();
     await until('the nodes have recovered', () => logged(cluster, 'redisRecovered').length > 0);
     await deliver();
-    // A node that leaves, and one that comes.
+    // One node leaves, and one joins.
     await Promise.all([writer.close(), reader.close()]);
     await cluster[Symbol.asyncDispose]();
-    // In another database, which asks for SELECT.
+    // In another database, which requires SELECT.
     await using _other = await startCluster({ env: { ...env, FANFARE_REDIS_URL: `${env.FANFARE_REDIS_URL}/1` } });
 
     expect(logged(cluster, 'redisError').filter(({ msg }) => msg.includes('permit'))).toEqual([]);

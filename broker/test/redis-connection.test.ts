@@ -1,4 +1,4 @@
-/** How a node connects to Redis: which database it uses, TLS, passwords in files, Unix sockets, and what it says of what it cannot use. */
+/** How a node connects to Redis: database, TLS, passwords in files, Unix sockets, and its error messages. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ function untilReady(node: TestNode): Promise<true> {
   return until('the node is ready', async () => (await node.readiness()).status === 200);
 }
 
-/** A node that cannot use its Redis says this sentence in its log, and in readiness. */
+/** A node that cannot use its Redis reports this sentence in its log and in readiness. */
 async function expectFault(
   url: string,
   sentence: string | RegExp,
@@ -37,17 +37,17 @@ async function expectFault(
   const node = cluster.node();
   const fits = (text: string): boolean =>
     typeof sentence === 'string' ? text.includes(sentence) : sentence.test(text);
-  await until(`the log says: ${sentence}`, () =>
+  await until(`the log contains: ${sentence}`, () =>
     node.log.some(({ event, msg }) => event === 'redisError' && fits(msg)),
   );
-  await until('readiness says it too', async () => {
+  await until('readiness contains it too', async () => {
     const { status, reason } = await node.readiness();
     return status === 503 && fits(reason);
   });
   expect(JSON.stringify(node.log)).not.toContain('hush');
 }
 
-/** What two nodes that share a Redis do. */
+/** Functions that two nodes need to share a Redis. */
 async function expectDelivery(cluster: TestCluster): Promise<void> {
   const reader = await cluster.subscriber('t', cluster.nodes.length - 1);
   const writer = await cluster.connect();
@@ -56,7 +56,7 @@ async function expectDelivery(cluster: TestCluster): Promise<void> {
 }
 
 describe('a database that Redis does not have', () => {
-  it('is named in the log and in readiness, and the node uses no other on any connection', async () => {
+  it('is named in the log and in readiness, and no connection of the node uses another one', async () => {
     await using redis = await startRedis();
     const { entry } = createApiKey('test');
     const permissions = { publish: ['>'], subscribe: ['>'] };
@@ -69,7 +69,7 @@ describe('a database that Redis does not have', () => {
     const sentence =
       'Redis rejects database 16 of FANFARE_REDIS_URL: it has fewer databases. Correct the number, or raise "databases" in Redis.';
     for (const link of ['publisher', 'durable', 'subscriber', 'auth']) {
-      await until(`the ${link} connection says so`, () =>
+      await until(`the ${link} connection logs it`, () =>
         node.log.some((line) => line.link === link && line.event === 'redisError' && line.msg === sentence),
       );
     }
@@ -80,13 +80,13 @@ describe('a database that Redis does not have', () => {
     admin.disconnect();
   });
 
-  it('for which the user has no permission is named, and used once it is permitted', async () => {
+  it('is named if the user has no permission for it, and used once it is permitted', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-select');
     await using cluster = await withUrl(`${redis.url.replace('//', '//app:secret@')}/4`, {}, { waitReady: false });
     const node = cluster.node();
-    await until('the log says so', () =>
+    await until('the node logs it', () =>
       node.log.some(({ msg }) =>
         msg.startsWith('Redis rejects database 4 of FANFARE_REDIS_URL: the user has no permission for SELECT.'),
       ),
@@ -115,13 +115,13 @@ describe('brokers in different databases of one Redis', () => {
       const writer = await each.connect();
       expect(await writer.publish('t', index)).toMatchObject({ type: 'published' });
     }
-    // Redis delivers in the order in which it accepts: what leaked would stand before what each reader gets now.
+    // Redis delivers in the order in which it accepts: a leaked publication would arrive before these.
     for (const each of [production, staging, testing]) await (await each.connect()).publish('t', 'last');
     const got = await Promise.all(readers.map((reader) => reader.take('t', 2)));
     expect(got).toEqual([0, 1, 2].map((index) => [index, 'last']));
   });
 
-  it('count their own nodes only, and database 0 has the names that it always had', async () => {
+  it('count only their own nodes, and the names in database 0 are the same as ever', async () => {
     await using redis = await startRedis();
     await using production = await startCluster({ nodes: 2, redis, env: quick });
     await using staging = await withUrl(`${redis.url}/1`);
@@ -140,7 +140,7 @@ describe('brokers in different databases of one Redis', () => {
     admin.disconnect();
   });
 
-  it('with the data of a release whose messages are heard in all databases, are not served', async () => {
+  it('refuse to work if the data is that of a release whose messages cross databases', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.select(1);
@@ -150,7 +150,7 @@ describe('brokers in different databases of one Redis', () => {
   });
 });
 
-/** A Redis that speaks TLS on a second port. */
+/** A Redis that accepts TLS on a second port. */
 async function startSecure(
   folder: CertificateFolder,
   args: readonly string[] = [],
@@ -164,7 +164,7 @@ async function startSecure(
 }
 
 describe('Redis over TLS', () => {
-  it('with a private CA is used if the CA is named, and else the setting is named', async () => {
+  it('with a private CA works if the CA is set, and otherwise the log names the setting', async () => {
     using folder = new CertificateFolder('redis');
     await using redis = await startSecure(folder);
     await using cluster = await withUrl(redis.secureUrl, { FANFARE_REDIS_CA_FILE: folder.certFile }, { nodes: 2 });
@@ -175,7 +175,7 @@ describe('Redis over TLS', () => {
     );
   });
 
-  it('that asks for a client certificate gets it, and else the setting is named', async () => {
+  it('that requires a client certificate gets it if it is set, and otherwise the log names the settings', async () => {
     using folder = new CertificateFolder('redis');
     using client = new CertificateFolder('client');
     using stranger = new CertificateFolder('stranger');
@@ -196,7 +196,7 @@ describe('Redis over TLS', () => {
     );
   });
 
-  it('whose certificate is for another name: both names are told', async () => {
+  it('with a certificate for another name causes an error with both names', async () => {
     using folder = new CertificateFolder('redis', 90, 'DNS:redis.internal');
     await using redis = await startSecure(folder);
     await expectFault(
@@ -206,7 +206,7 @@ describe('Redis over TLS', () => {
     );
   });
 
-  it('at a port that has none, and a URL without TLS for a port that has: the right scheme is named', async () => {
+  it('with the wrong scheme in the URL, in either direction, causes an error with the right scheme', async () => {
     using folder = new CertificateFolder('redis');
     await using redis = await startSecure(folder);
     await expectFault(
@@ -222,14 +222,14 @@ describe('Redis over TLS', () => {
     );
   });
 
-  it('is not suggested when a Redis that worked without it closes connections, as one does that is killed', async () => {
+  it('is not suggested when a Redis that worked without it closes connections, as it does when it is killed', async () => {
     const redis = await startRedis();
     await using cluster = await withUrl(redis.url);
     const node = cluster.node();
     await redis[Symbol.asyncDispose]();
     const closing = createServer((socket) => void socket.resetAndDestroy()).listen(redis.port, '127.0.0.1');
     try {
-      const said = await until('the log says so', () =>
+      const said = await until('the node logs it', () =>
         node.log.map(({ msg }) => msg).find((msg) => msg.startsWith('Redis closed the connection')),
       );
       expect(said).toContain('It may be stopping or starting');
@@ -239,7 +239,7 @@ describe('Redis over TLS', () => {
     expect(JSON.stringify(node.log)).not.toContain('TLS');
   });
 
-  it('with Sentinels, all of them with a private CA, client certificates and passwords in files', async () => {
+  it('works with Sentinels, all of them with a private CA, client certificates and passwords in files', async () => {
     using folder = new CertificateFolder('redis');
     using client = new CertificateFolder('client');
     const passwordFile = client.write('password', 'of redis\n');
@@ -277,7 +277,7 @@ describe('Redis over TLS', () => {
 describe('a password in a file', () => {
   const names = 'FANFARE_REDIS_PASSWORD_FILE';
 
-  it('that changes is tried at once, and used from the next connection on', async () => {
+  it('is tried as soon as it changes, and used for the next connection', async () => {
     using folder = new CertificateFolder('unused');
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
@@ -287,9 +287,9 @@ describe('a password in a file', () => {
     await using cluster = await withUrl(url, { FANFARE_REDIS_PASSWORD_FILE: passwordFile });
     const node = cluster.node();
 
-    // A mistake is visible although nothing is lost yet.
+    // A mistake is visible before any connection is lost.
     folder.write('password', 'hush');
-    await until('the mistake is told', () =>
+    await until('the node logs the mistake', () =>
       node.log.some(
         ({ event, link, msg }) =>
           event === 'redisError' &&
@@ -302,10 +302,10 @@ describe('a password in a file', () => {
     await expectDelivery(cluster);
     expect(node.log.some(({ event }) => event === 'redisCredentialsAccepted')).toBe(false);
 
-    // Both passwords are good for a while: the way to rotate.
+    // Both passwords are valid for a while: this is how to rotate them.
     await admin.call('ACL', 'SETUSER', 'app', '>new one');
     folder.write('password', 'new one\r\n');
-    await until('the new one is accepted', () =>
+    await until('Redis accepts the new password', () =>
       node.log.some(
         ({ event, msg }) =>
           event === 'redisCredentialsAccepted' &&
@@ -325,7 +325,7 @@ describe('a password in a file', () => {
     admin.disconnect();
   });
 
-  it('is found in the URL too: another user is used from the next connection on, and another server is not', async () => {
+  it('may be in the URL too: a new user is used for the next connection, a new server only after a restart', async () => {
     using folder = new CertificateFolder('unused');
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
@@ -342,7 +342,7 @@ describe('a password in a file', () => {
     await expectDelivery(cluster);
 
     folder.write('url', urlOf('one:hush%2F1').replace(/:\d+\n/, '/1'));
-    await until('it is told that this needs a restart', () =>
+    await until('the node logs that a restart is needed', () =>
       node.log.some(
         ({ event, link, msg }) =>
           event === 'redisError' &&
@@ -353,12 +353,12 @@ describe('a password in a file', () => {
     expect((await node.readiness()).status).toBe(200);
 
     folder.write('url', urlOf('two:hush%202'));
-    await until('the new user is accepted', () =>
+    await until('Redis accepts the new user', () =>
       node.log.some(({ event, msg }) => event === 'redisCredentialsAccepted' && msg.includes('FANFARE_REDIS_URL_FILE')),
     );
     const keeper = new Redis({ port: redis.port, username: 'two', password: 'hush 2' });
     await keeper.call('ACL', 'DELUSER', 'one');
-    await until('both connections are those of the new user', async () => {
+    await until('both connections use the new user', async () => {
       const clients = String(await keeper.client('LIST'));
       return (clients.match(/ name=fanfare:\S+ .* user=two /g) ?? []).length === 2;
     });
@@ -368,7 +368,7 @@ describe('a password in a file', () => {
     for (const each of [admin, keeper]) each.disconnect();
   });
 
-  it('that is gone when a connection is lost costs nothing: the one that was read before is used, and the log says so', async () => {
+  it('is kept in memory if the file is missing when a connection is lost, and the node logs it', async () => {
     using folder = new CertificateFolder('unused');
     await using redis = await startRedis({ args: ['--requirepass', 'secret'] });
     const passwordFile = folder.write('password', 'secret');
@@ -384,7 +384,7 @@ describe('a password in a file', () => {
 });
 
 describe('a Redis at a Unix socket', () => {
-  it('is used, in the database that is asked for, and one that is not there is told', async () => {
+  it('works with the database in its URL, and a missing socket is logged', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'fanfare-socket-'));
     const socket = join(folder, 'redis.sock');
     await using _ = await startRedis({ args: ['--unixsocket', socket, '--requirepass', 'a/b'] });
@@ -449,7 +449,7 @@ describe('a Redis that Fanfare cannot use', () => {
     admin.disconnect();
   });
 
-  it('is something else, as a web server', async () => {
+  it('is something else, such as a web server', async () => {
     await using node = await startCluster({ env: fastTopics });
     const port = new URL(node.node().url).port;
     await expectFault(
@@ -459,14 +459,14 @@ describe('a Redis that Fanfare cannot use', () => {
   });
 });
 
-it('does not end the process if a socket has a second error, as after a certificate that was refused', async () => {
+it('a connection to Redis does not crash the process if its socket has a second error, as after a refused certificate', async () => {
   const redis = new Redis({ port: await findFreePort(), lazyConnect: true, retryStrategy: null });
   ignoreLaterErrors(redis);
   await expect(redis.connect()).rejects.toThrow();
   expect(redis.stream.emit('error', new Error('a TLS alert'))).toBe(true);
 });
 
-describe('what is said of errors that are hard to bring about', () => {
+describe('a rare error of Redis', () => {
   const context = (url: string) => ({ address: readRedisUrl(url), hasWorked: false, hasClientCertificate: true });
   const withCode = (code: string): Error => Object.assign(new Error('failed'), { code });
 
@@ -484,7 +484,7 @@ describe('what is said of errors that are hard to bring about', () => {
       new Error('ERR unknown command `EVALSHA`, with args beginning with: `hush`'),
       'does not have EVALSHA,',
     ],
-  ])('%s: %s', (url, error, sentence) => {
+  ])('at %s is explained: %s', (url, error, sentence) => {
     expect(explain(error, context(url))).toContain(sentence);
     expect(explain(error, context(url))).not.toContain('hush');
   });

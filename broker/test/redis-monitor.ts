@@ -1,5 +1,5 @@
 /**
- * The commands that Redis carries out, read from a socket of our own. ioredis' `monitor()` throws on a busy server, if
+ * The commands that Redis runs, read from a socket of our own. ioredis' `monitor()` throws on a busy server, if
  * the first command arrives with the answer to MONITOR (findings/ioredis-monitor-busy.sh).
  */
 import { createConnection } from 'node:net';
@@ -11,7 +11,7 @@ export type SeenCommand = readonly [name: string, ...args: string[]];
 /** A command after the time, the database and the client, such as `1795962274.078506 [0 lua] "GET" "key"`. */
 const monitored = /^\+[\d.]+ \[\d+ \S+\] (.*)$/;
 
-/** What Redis is asked from now on, by whomever: the name of each command in lower case, and its arguments as MONITOR quotes them. */
+/** Commands that Redis receives from now on, from any client: each name in lower case, and its arguments as MONITOR quotes them. */
 export async function monitorRedis({ port }: { readonly port: number }) {
   const commands: SeenCommand[] = [];
   const socket = createConnection({ port, host: '127.0.0.1' });

@@ -16,7 +16,7 @@ async function untilReady(cluster: TestCluster, isReady: boolean): Promise<void>
   }
 }
 
-/** Publishes until one arrives: the reader must be served again, however long the nodes take to find back. */
+/** Publishes until one arrives: the reader must be served again, however long the nodes take to reconnect. */
 async function untilDelivered(writer: TestConnection, reader: TestConnection, topic: string): Promise<void> {
   let hasArrived = false;
   const arrival = reader.inbox.take(
@@ -34,13 +34,13 @@ async function untilDelivered(writer: TestConnection, reader: TestConnection, to
   await noted;
 }
 
-describe('a Redis that is not there when the node starts', () => {
-  it('is told in the log and in readiness, publishes and subscriptions are refused at once, and the node finds it later', async () => {
+describe('a node whose Redis is not running at startup', () => {
+  it('reports that in the log and in readiness, refuses publishes and subscriptions at once, and connects later', async () => {
     const redis = await startRedis();
     await redis.kill();
     await using cluster = await startCluster({ nodes: 1, redis, env, waitReady: false });
     const node = cluster.node();
-    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
+    await until('the node logs it', () => node.log.some(({ event }) => event === 'redisError'));
     expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
       'Redis refuses the connection. Check that it is running and that FANFARE_REDIS_URL has its host and port.',
     );
@@ -64,23 +64,26 @@ describe('a Redis that is not there when the node starts', () => {
   });
 });
 
-describe('a Redis that refuses the password', () => {
-  it.each(['', ':wrong@'])('is told in the log with what to do (credentials "%s")', async (credentials) => {
-    await using redis = await startRedis({ args: ['--requirepass', 'right'] });
-    const url = redis.url.replace('redis://', `redis://${credentials}`);
-    await using cluster = await startCluster({ env: { ...env, FANFARE_REDIS_URL: url }, waitReady: false });
-    const node = cluster.node();
-    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
-    const { msg } = node.log.find(({ event }) => event === 'redisError') ?? { msg: '' };
-    expect(msg).toContain('FANFARE_REDIS_URL');
-    expect(msg).toContain('password');
-    expect(JSON.stringify(node.log)).not.toContain('wrong');
-    const client = await cluster.connect();
-    expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
-    expect((await node.readiness()).status).toBe(503);
-  });
+describe('a node whose Redis requires a password', () => {
+  it.each(['', ':wrong@'])(
+    'logs what to do if the password is wrong or missing (credentials "%s")',
+    async (credentials) => {
+      await using redis = await startRedis({ args: ['--requirepass', 'right'] });
+      const url = redis.url.replace('redis://', `redis://${credentials}`);
+      await using cluster = await startCluster({ env: { ...env, FANFARE_REDIS_URL: url }, waitReady: false });
+      const node = cluster.node();
+      await until('the node logs it', () => node.log.some(({ event }) => event === 'redisError'));
+      const { msg } = node.log.find(({ event }) => event === 'redisError') ?? { msg: '' };
+      expect(msg).toContain('FANFARE_REDIS_URL');
+      expect(msg).toContain('password');
+      expect(JSON.stringify(node.log)).not.toContain('wrong');
+      const client = await cluster.connect();
+      expect(await client.publish('t', 1)).toMatchObject({ type: 'error', code: 'unavailable' });
+      expect((await node.readiness()).status).toBe(503);
+    },
+  );
 
-  it('is used when the password is right', async () => {
+  it('works if the password is right', async () => {
     await using redis = await startRedis({ args: ['--requirepass', 'right'] });
     const url = redis.url.replace('redis://', 'redis://:right@');
     await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...env, FANFARE_REDIS_URL: url } });
@@ -91,14 +94,14 @@ describe('a Redis that refuses the password', () => {
   });
 });
 
-describe('a Redis with the data of a release that this one does not understand', () => {
-  it('is not served from nor written to, which the log and readiness say, until the prefix is another one', async () => {
+describe('a node whose Redis contains the data of an unknown release', () => {
+  it('neither serves clients nor writes, and reports that in the log and readiness, until it has another prefix', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.set('fanfare:layout', '7');
     await using cluster = await startCluster({ redis, env: { FANFARE_REDIS_TIMEOUT_MS: '500' }, waitReady: false });
     const node = cluster.node();
-    await until('the log says so', () =>
+    await until('the node logs it', () =>
       node.log.some(
         ({ msg }) =>
           msg ===
@@ -116,13 +119,13 @@ describe('a Redis with the data of a release that this one does not understand',
   });
 });
 
-describe('a Redis that another release takes over while a node runs', () => {
-  it('is told and makes the node not ready within a heartbeat, also where all topics are fast, until it is as it was', async () => {
+describe('a node whose Redis is taken over by another release', () => {
+  it('logs that and becomes not ready within a heartbeat, even if all topics are fast, until the data is as before', async () => {
     await using cluster = await startCluster({ redis: true, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '200' } });
     const node = cluster.node();
     const admin = new Redis(cluster.redis.url);
     await admin.set('fanfare:layout', '7');
-    await until('the log says so', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 1)')));
+    await until('the node logs it', () => node.log.some(({ msg }) => msg.includes('(layout 7 is not 1)')));
     await untilReady(cluster, false);
     await admin.set('fanfare:layout', '1');
     await untilReady(cluster, true);
@@ -130,8 +133,8 @@ describe('a Redis that another release takes over while a node runs', () => {
   });
 });
 
-describe('a Redis that is killed under load and comes back', () => {
-  it('costs publishers a named error, subscribers a told gap, and nobody a duplicate', async () => {
+describe('a Redis that is killed under load and restarted', () => {
+  it('causes a named error for publishers, one gap for subscribers, and no duplicates', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const near = await cluster.subscriber('t');
     const far = await cluster.subscriber('t', 1, 'json');
@@ -148,7 +151,7 @@ describe('a Redis that is killed under load and comes back', () => {
     })();
     await until('publications are accepted', () => accepted.length > 200);
     await cluster.redis.kill();
-    await until('the outage is told to the publisher', () => codes.has('unavailable'));
+    await until('the publisher gets an error', () => codes.has('unavailable'));
     await untilReady(cluster, false);
     const acceptedBefore = accepted.length;
     await cluster.redis.restart();
@@ -158,7 +161,7 @@ describe('a Redis that is killed under load and comes back', () => {
     await load;
     for (const reader of [near, far]) {
       expect(await reader.next('gap')).toEqual({ type: 'gap', topic: 't', position: null });
-      await until('the last one has come', () =>
+      await until('the last publication has arrived', () =>
         reader.inbox.waiting.some(
           (message) =>
             message.type === 'publications' &&
@@ -180,7 +183,7 @@ describe('a Redis that is killed under load and comes back', () => {
     expect(await cluster.node().metric('fanfare_gaps_told_total')).toBe(1);
   });
 
-  it('does not stop publications without acknowledgement from reaching subscribers of the same node', async () => {
+  it('does not prevent publications without acknowledgement from reaching subscribers of the same node', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.subscriber('t');
     const writer = await cluster.connect();
@@ -191,7 +194,7 @@ describe('a Redis that is killed under load and comes back', () => {
     expect(await cluster.node().metric('fanfare_publications_unrelayed_total')).toBe(2);
   });
 
-  it('resubscribes to many topics in pieces, and tells each its gap', async () => {
+  it('causes a gap for each of many topics, to which the node resubscribes in batches', async () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
@@ -203,13 +206,13 @@ describe('a Redis that is killed under load and comes back', () => {
     for (const _ of topics) await reader.next('subscribed');
     const before = await cluster.node().metric('fanfare_redis_subscribe_commands_total');
     await cluster.redis.restart();
-    const told = new Set<string>();
-    while (told.size < topics.length) told.add((await reader.next('gap')).topic);
-    // One more for the node's own channels.
+    const gaps = new Set<string>();
+    while (gaps.size < topics.length) gaps.add((await reader.next('gap')).topic);
+    // One more for the channels of the node itself.
     expect((await cluster.node().metric('fanfare_redis_subscribe_commands_total')) - before).toBe(
       Math.ceil(2_000 / 512) + 1,
     );
-    // Redis' own count since it was started again: what ioredis might send by itself is in it.
+    // The count of Redis since its restart: it includes anything that ioredis might send by itself.
     const admin = new Redis(cluster.redis.url);
     expect(await admin.info('commandstats')).toContain(`cmdstat_subscribe:calls=${Math.ceil(2_000 / 512) + 1},`);
     await admin.quit();
@@ -217,7 +220,7 @@ describe('a Redis that is killed under load and comes back', () => {
 });
 
 describe('a Redis that hangs', () => {
-  it('when the node starts is told in the log, and found when it answers', async () => {
+  it('is logged if it already hangs when the node starts, and used when it answers', async () => {
     await using redis = await startRedis();
     await redis.pause();
     await using cluster = await startCluster({
@@ -227,7 +230,7 @@ describe('a Redis that hangs', () => {
       waitReady: false,
     });
     const node = cluster.node();
-    await until('the log says so', () => node.log.some(({ event }) => event === 'redisError'));
+    await until('the node logs it', () => node.log.some(({ event }) => event === 'redisError'));
     expect(node.log.find(({ event }) => event === 'redisError')?.msg).toBe(
       'Redis does not respond. Check that the host is up, reachable and runs Redis.',
     );
@@ -235,7 +238,7 @@ describe('a Redis that hangs', () => {
     await untilReady(cluster, true);
   });
 
-  it('makes a node refuse publications beyond what it may hold, and take them again afterwards', async () => {
+  it('makes a node refuse publications beyond its limit, and accept them again afterwards', async () => {
     await using cluster = await startCluster({
       nodes: 1,
       redis: true,
@@ -245,7 +248,7 @@ describe('a Redis that hangs', () => {
     await cluster.redis.pause();
     const onTheWay = writer.publish('t', 'x'.repeat(60_000));
     await until(
-      'it is on the way',
+      'the publication is on the way',
       async () => (await cluster.node().metric('fanfare_redis_publish_commands_total')) === 1,
     );
     expect(await writer.publish('t', 'x'.repeat(60_000))).toMatchObject({
@@ -261,7 +264,7 @@ describe('a Redis that hangs', () => {
     expect(await writer.publish('t', 'x'.repeat(60_000))).toMatchObject({ type: 'published' });
   });
 
-  it('is given up after the timeout; publishes fail with a named error until it answers again', async () => {
+  it('is disconnected after the timeout; publishes fail with a named error until it answers again', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect();
@@ -281,32 +284,32 @@ describe('a Redis that hangs', () => {
     await untilDelivered(writer, reader, 't');
   });
 
-  it('is listened to no more: replaced meanwhile, it could come back and deliver what nobody else has', async () => {
+  it('loses the subscribing connection too: a replaced master could otherwise return and deliver publications that no other node has', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const writer = await cluster.connect();
     await cluster.redis.pause();
     await writer.publish('t', 'on the link');
     const { log } = cluster.node();
-    await until('both connections are given up', () =>
+    await until('the node closes both connections', () =>
       ['publisher', 'subscriber'].every((link) => log.some((line) => line.event === 'redisLost' && line.link === link)),
     );
     await cluster.redis.resume();
     await untilReady(cluster, true);
   });
 
-  it('refuses new subscriptions within the timeout, and serves them when it answers again', async () => {
+  it('makes nodes refuse new subscriptions within the timeout, and accept them when it answers again', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const reader = await cluster.connect(1);
     await cluster.redis.pause();
     expect(await reader.subscribe('t')).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
     await cluster.redis.resume();
-    await until('it is subscribed', async () => (await reader.subscribe('t')).type === 'subscribed');
+    await until('the client is subscribed', async () => (await reader.subscribe('t')).type === 'subscribed');
     await untilDelivered(await cluster.connect(), reader, 't');
   });
 });
 
 describe('a master that its replicas cannot reach (min-replicas-to-write)', () => {
-  it('takes no publications to topics with history, so that it cannot go on beside the new master', async () => {
+  it('accepts no publications to topics with history, so that it cannot be used in parallel to a new master', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' },
@@ -318,7 +321,7 @@ describe('a master that its replicas cannot reach (min-replicas-to-write)', () =
     await admin.config('SET', 'min-replicas-to-write', '1');
     expect(await writer.publish('t', 2)).toMatchObject({ type: 'error', code: 'unavailable', retryable: true });
     await untilReady(cluster, false);
-    await until('the log says so', () => cluster.node().log.some(({ msg }) => msg.includes('min-replicas-to-write')));
+    await until('the node logs it', () => cluster.node().log.some(({ msg }) => msg.includes('min-replicas-to-write')));
     await admin.config('SET', 'min-replicas-to-write', '0');
     await untilReady(cluster, true);
     await writer.publish('t', 3);
@@ -330,7 +333,7 @@ describe('a master that its replicas cannot reach (min-replicas-to-write)', () =
 describe('a Redis that is out of memory', () => {
   const probeEnv = { FANFARE_REDIS_TIMEOUT_MS: '500', FANFARE_PROBE_INTERVAL_MS: '200' };
 
-  it('is said to be, to clients, in the log and in readiness; it is not connected anew, and is used again when it has memory', async () => {
+  it('is reported to clients, in the log and in readiness; nodes do not reconnect, and use it again when it has memory', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env: probeEnv });
     const node = cluster.node();
     const admin = new Redis(cluster.redis.url);
@@ -345,16 +348,19 @@ describe('a Redis that is out of memory', () => {
     expect(await writer.publish('t', 1)).toMatchObject(refused);
     expect(await writer.subscribe('t')).toMatchObject(refused);
     const sentence = 'Redis is out of memory (maxmemory). Give it more memory, or keep less history.';
-    await until('the log says so', () => node.log.some(({ msg }) => msg === sentence));
+    await until('the node logs it', () => node.log.some(({ msg }) => msg === sentence));
     const reason = 'Redis is out of memory (maxmemory) and rejects publications';
-    await until('readiness says so', async () => (await node.readiness()).reason === reason);
+    await until('readiness reports it', async () => (await node.readiness()).reason === reason);
     expect(await node.metric('fanfare_not_ready{reason="outOfMemory"}')).toBe(1);
     expect(await node.metric('fanfare_not_ready{reason="unproven"}')).toBe(0);
-    await until('the outage is told so', () =>
+    await until('the node logs the outage', () =>
       node.log.some(({ event, msg }) => event === 'outageBegan' && msg.startsWith(`OUTAGE: ${reason}.`)),
     );
     const missed = await node.metric('fanfare_probes_missed_total');
-    await until('it goes on', async () => (await node.metric('fanfare_probes_missed_total')) > missed + 3);
+    await until(
+      'the publication is accepted',
+      async () => (await node.metric('fanfare_probes_missed_total')) > missed + 3,
+    );
     expect(node.log.filter(({ event }) => event === 'probeMissed').length).toBe(2);
     await admin.config('SET', 'maxmemory', '0');
     await untilReady(cluster, true);
@@ -363,30 +369,30 @@ describe('a Redis that is out of memory', () => {
     await admin.quit();
   });
 
-  it('is not said to be any more where it refuses for another reason, and is connected anew then', async () => {
+  it('is no longer reported if it refuses for another reason, and the node reconnects', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env: probeEnv });
     const node = cluster.node();
     const admin = new Redis(cluster.redis.url);
     await admin.config('SET', 'maxmemory', '1');
-    await until('it is out of memory', async () => (await node.readiness()).reason.includes('out of memory'));
-    // No write is accepted between the two.
+    await until('readiness reports it', async () => (await node.readiness()).reason.includes('out of memory'));
+    // No write is accepted in between.
     await admin.config('SET', 'min-replicas-to-write', '1');
     await admin.config('SET', 'maxmemory', '0');
-    await until('it is connected anew', () => node.log.some(({ event }) => event === 'busDead'));
+    await until('the node reconnects', () => node.log.some(({ event }) => event === 'busDead'));
     expect((await node.readiness()).reason).not.toContain('out of memory');
     await admin.config('SET', 'min-replicas-to-write', '0');
     await untilReady(cluster, true);
     await admin.quit();
   });
 
-  it('goes on for topics of level fast', async () => {
+  it('still serves topics of level fast', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...probeEnv, ...fastTopics } });
     const admin = new Redis(cluster.redis.url);
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect();
     await admin.config('SET', 'maxmemory', '1');
     await untilReady(cluster, false);
-    await until('it is told', () =>
+    await until('the node logs it', () =>
       cluster.node().log.some(({ msg }) => msg.includes('Topics of level fast still work. /readyz returns 503.')),
     );
     expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });

@@ -26,7 +26,7 @@ let prefixes = 0;
 
 const fast = new TopicPolicies([['>', { level: 'fast' }]]);
 
-it('the bytes that Redis holds for a client that does not read are known', async () => {
+it('the memory that Redis uses for a client that does not read is known', async () => {
   const deaf = createConnection({ port: redis.port });
   const admin = new Redis(redis.url);
   try {
@@ -42,7 +42,7 @@ it('the bytes that Redis holds for a client that does not read are known', async
     );
     await until('it is connected', () => link.isReady);
     expect(await link.outputBufferBytes(clientId)).toBe(0);
-    // More than the kernel takes for it.
+    // More than the kernel buffers.
     for (let count = 0; count < 7; count++) await admin.publish('deaf', 'x'.repeat(1_048_576));
     expect(await link.outputBufferBytes(clientId)).toBeGreaterThan(1_000_000);
     deaf.destroy();
@@ -84,7 +84,7 @@ function newRelay(settings: Partial<RedisRelaySettings> = {}) {
   return { relay, delivery, counters, [Symbol.asyncDispose]: () => relay.close() };
 }
 
-/** The commands so far with an argument that begins with this key, behind the prefix of this test. */
+/** The commands so far with an argument that begins with this key, after the prefix of this test. */
 const about = ({ commands }: { readonly commands: readonly SeenCommand[] }, key: string) =>
   commands.filter((args) => args.some((arg) => arg.startsWith(`p${prefixes}:${key}`)));
 
@@ -102,10 +102,10 @@ relayContract('RedisRelay', async (count) => {
 });
 
 describe('a RedisRelay', () => {
-  it('listens in Redis only to topics that somebody here wants, and stops after the linger', async () => {
+  it('subscribes in Redis only to topics with local subscribers, and unsubscribes after the linger', async () => {
     prefixes++;
     await using node = newRelay();
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     const admin = new Redis(redis.url);
     const channels = async (): Promise<unknown> => (await admin.pubsub('CHANNELS', `p${prefixes}:topic:*`)).toSorted();
     expect(await channels()).toEqual([]);
@@ -114,7 +114,7 @@ describe('a RedisRelay', () => {
     expect(await channels()).toEqual([`p${prefixes}:topic:a`, `p${prefixes}:topic:b`]);
     expect(node.counters.redisSubscribeCommands - subscribed).toBe(1);
     node.relay.unsubscribe(topic('a'));
-    await until('a is let go', async () => ((await channels()) as string[]).length === 1);
+    await until('a is unsubscribed', async () => ((await channels()) as string[]).length === 1);
     expect(await channels()).toEqual([`p${prefixes}:topic:b`]);
     await admin.quit();
   });
@@ -122,26 +122,26 @@ describe('a RedisRelay', () => {
   it('sends the publications of a turn in one PUBLISH for each topic', async () => {
     prefixes++;
     await using node = newRelay();
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
-    await until('Redis has shown them', () => about(seen, 'topic:t').length >= 3);
+    await until('MONITOR has shown them', () => about(seen, 'topic:t').length >= 3);
     expect(about(seen, 'topic:t').map(([name, channel]) => [name, channel])).toEqual(
       ['t0', 't1', 't2'].map((name) => ['publish', `p${prefixes}:topic:${name}`]),
     );
   });
 
-  it('sends those of topics with history in one call of a script', async () => {
+  it('sends publications to topics with history in one script call', async () => {
     prefixes++;
     await using node = newRelay({ topics: new TopicPolicies() });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     await publishAcknowledged(node.relay, 'first', 'Redis knows the script now');
     using seen = await monitorRedis(redis);
     for (let number = 0; number < 300; number++) node.relay.publish(topic(`t${number % 3}`), json(number), null, null);
     await publishAcknowledged(node.relay, 't0', 'end');
     await publishAcknowledged(node.relay, 'last', 'end');
-    await until('Redis has shown them', () => about(seen, 'topic:last').length > 0);
+    await until('MONITOR has shown them', () => about(seen, 'topic:last').length > 0);
     const calls = about(seen, 'topic:t').filter(([name]) => name === 'evalsha');
     expect(calls).toHaveLength(1);
     for (const name of ['t0', 't1', 't2']) expect(calls[0]?.join(' ')).toContain(`topic:${name} `);
@@ -150,11 +150,11 @@ describe('a RedisRelay', () => {
   describe('with a history of six megabytes', () => {
     const large = 60_000;
 
-    /** What Redis has sent while `task` ran, in bytes; and `task` is given a node and where the topic `t` stands. */
+    /** The bytes that Redis sends while `task` runs. `task` gets a node and the position of the topic `t`. */
     async function sentDuring(task: (relay: RedisRelay, head: Position) => Promise<unknown>): Promise<number> {
       await using own = await startRedis();
       await using node = newRelay({ redisUrl: own.url, topics: new TopicPolicies(), redisTimeoutMs: 30_000 });
-      await until('it is connected', () => node.relay.state === 'connected');
+      await until('the relay is connected', () => node.relay.state === 'connected');
       let head: Position | null = null;
       for (let number = 0; number < 100; number++) {
         head = (await publishAcknowledged(node.relay, 't', 'x'.repeat(large))) as Position;
@@ -168,7 +168,7 @@ describe('a RedisRelay', () => {
       return bytes;
     }
 
-    it('has Redis send no more of it than a page needs', async () => {
+    it('makes Redis send no more of it than a page needs', async () => {
       const bytes = await sentDuring(async (relay, head) => {
         const oldest = { ...head, offset: 0 };
         for (const since of [null, oldest, { ...head, offset: 50 }]) {
@@ -176,11 +176,11 @@ describe('a RedisRelay', () => {
           await relay.history(topic('t'), { since, limit: 1, direction: 'backward' });
         }
       });
-      // Five pages of one publication; before the oldest one there is none.
+      // Five pages of one publication; nothing precedes the oldest one.
       expect(bytes).toBeLessThan(6 * large);
     });
 
-    it('has Redis send no more of it than fits a page', async () => {
+    it('makes Redis send no more of it than fits into a page', async () => {
       const bytes = await sentDuring(async (relay) => {
         for (const direction of ['forward', 'backward'] as const) {
           const page = await relay.history(topic('t'), { since: null, limit: 1_000, direction });
@@ -190,7 +190,7 @@ describe('a RedisRelay', () => {
       expect(bytes).toBeLessThan(9 * large);
     });
 
-    it('has Redis send no more of it than fits a reply, and once, for all who have missed more', async () => {
+    it('makes Redis send no more of it than fits into a reply, and only once for all clients that missed more', async () => {
       const bytes = await sentDuring(async (relay, head) => {
         for (let offset = 1; offset <= 20; offset++) {
           const since = { ...head, offset };
@@ -201,15 +201,15 @@ describe('a RedisRelay', () => {
         await relay.subscribe(topic('t'), since);
         expect(relay.subscribeResult(topic('t'), since).publications.count).toBe(4);
       });
-      // Twice what fits: only then it is known that nothing older would.
+      // Twice the amount that fits: only then it is certain that nothing older would fit.
       expect(bytes).toBeLessThan(9 * large);
     });
   });
 
-  it('remembers a messageId for its whole window, while the tables turn', async () => {
+  it('remembers a messageId for its whole window, while the tables rotate', async () => {
     prefixes++;
     await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: 2 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     const published: { readonly id: string; readonly at: number; readonly offset: number }[] = [];
     const startedAt = performance.now();
     let checks = 0;
@@ -218,11 +218,11 @@ describe('a RedisRelay', () => {
       const at = performance.now();
       const position = await publishAcknowledged(node.relay, 't', number, id);
       published.push({ id, at, offset: (position as { offset: number }).offset });
-      // The oldest one that is still in its window, with a little to spare for the way.
+      // The oldest one that is still in its window, with a margin for the network.
       const old = published.find((one) => performance.now() - one.at < 1_800);
       if (old === undefined) continue;
       const again = await publishAcknowledged(node.relay, 't', 'again', old.id);
-      // What was answered within the window says something, also on a machine that stood still.
+      // An answer within the window is conclusive, even on a machine that was paused.
       if (performance.now() - old.at > 2_000) continue;
       expect(again).toMatchObject({ offset: old.offset });
       checks++;
@@ -230,17 +230,17 @@ describe('a RedisRelay', () => {
     expect(checks).toBeGreaterThan(0);
   });
 
-  it('keeps a topic in one epoch where the clock of Redis is behind the last floor', async () => {
+  it('keeps a topic in one epoch if the clock of Redis is behind the last floor', async () => {
     prefixes++;
     await using node = newRelay({ topics: new TopicPolicies() });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     await publishAcknowledged(node.relay, 't', 'before');
     const admin = new Redis(redis.url);
     const floor = `${(Date.now() + 3_600_000) * 1_000}`;
     await admin.set(`p${prefixes}:generation`, `another:${floor}`);
-    const refused = await publishAcknowledged(node.relay, 't', 'the node learns of it');
+    const refused = await publishAcknowledged(node.relay, 't', 'the node reads the floor');
     expect(refused).toMatchObject({ code: 'unavailable' });
-    await until('it knows the floor', () => node.relay.state === 'connected' && node.counters.recoveries > 0);
+    await until('the node knows the floor', () => node.relay.state === 'connected' && node.counters.recoveries > 0);
     const positions = [];
     for (let number = 0; number < 3; number++) positions.push(await publishAcknowledged(node.relay, 't', number));
     const [{ epoch, offset }] = positions as [Position];
@@ -249,10 +249,10 @@ describe('a RedisRelay', () => {
     await admin.quit();
   });
 
-  it('keeps listening to a topic for the linger, so that who comes back at once costs Redis nothing', async () => {
+  it('stays subscribed to a topic for the linger, so that a client that returns at once costs Redis nothing', async () => {
     prefixes++;
     await using node = newRelay({ unsubscribeLingerMs: 60_000 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     const before = node.counters.redisSubscribeCommands;
     await node.relay.subscribe(topic('t'), null);
     node.relay.unsubscribe(topic('t'));
@@ -260,10 +260,10 @@ describe('a RedisRelay', () => {
     expect(node.counters).toMatchObject({ redisSubscribeCommands: before + 1, redisUnsubscribeCommands: 0 });
   });
 
-  it('refuses what would make it hold more than its limit in one turn, and says that nobody got it', async () => {
+  it('refuses publications that would exceed its limit in one turn, and reports that nobody received them', async () => {
     prefixes++;
     await using node = newRelay({ maxRelayBytes: 4_000 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, () => publishAcknowledged(node.relay, 't', 'x'.repeat(300))),
     );
@@ -277,11 +277,11 @@ describe('a RedisRelay', () => {
     expect(await publishAcknowledged(node.relay, 't', 'fits again')).toBeNull();
   });
 
-  it('counts what Redis has not answered toward its limit, until Redis has', async () => {
+  it('counts unanswered commands toward its limit until Redis answers', async () => {
     prefixes++;
     await using own = await startRedis();
     await using node = newRelay({ redisUrl: own.url, maxRelayBytes: 20_000, redisTimeoutMs: 5_000 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     await own.pause();
     const onTheWay = publishAcknowledged(node.relay, 't', 'x'.repeat(10_000));
     // The next turn: the first is on the link by now.
@@ -294,10 +294,10 @@ describe('a RedisRelay', () => {
     }
   });
 
-  it('counts a run for what it takes, so that many small topics cannot go round the limit', async () => {
+  it('counts the overhead of a run, so that many small topics cannot bypass the limit', async () => {
     prefixes++;
     await using node = newRelay({ maxRelayBytes: 100_000 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     let taken = 0;
     expect(() => {
       for (; taken < 1_000; taken++) node.relay.publish(topic(`t${taken}`), json(1), null, null);
@@ -305,11 +305,11 @@ describe('a RedisRelay', () => {
     expect(taken).toBeLessThan(100_000 / 1_000);
   });
 
-  it('tells a gap after its listening connection broke, before anything that follows', async () => {
+  it('reports a gap after its subscribing connection broke, before any later publication', async () => {
     prefixes++;
     await using node = newRelay();
     await using other = newRelay();
-    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
     await node.relay.subscribe(topic('t'), null);
     const story: string[] = [];
     node.delivery.onDeliver = () => story.push('publication');
@@ -318,22 +318,22 @@ describe('a RedisRelay', () => {
     for (let round = 0; round < 5; round++) {
       story.length = 0;
       await admin.client('KILL', 'TYPE', 'pubsub');
-      await until('the gap is told', () => {
+      await until('the relay reports the gap', () => {
         other.relay.publish(topic('t'), json(round), null, null);
         return story.includes('gap') && story.at(-1) === 'publication';
       });
       const afterGap = story.slice(story.indexOf('gap'));
       expect(afterGap.filter((each) => each === 'gap')).toEqual(['gap']);
-      await until('it is connected', () => node.relay.state === 'connected');
+      await until('the relay is connected', () => node.relay.state === 'connected');
     }
     await admin.quit();
   });
 
-  it('has the other nodes tell a gap for what could not reach them, when its publishing connection is back', async () => {
+  it('makes the other nodes report a gap for publications that could not reach them, when its publishing connection is back', async () => {
     prefixes++;
     await using node = newRelay({ nodeName: `publisher-${prefixes}` });
     await using other = newRelay();
-    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
     await other.relay.subscribe(topic('t'), null);
     await other.relay.subscribe(topic('quiet'), null);
     const admin = new Redis(redis.url);
@@ -344,32 +344,32 @@ describe('a RedisRelay', () => {
     node.relay.publish(topic('t'), json('only here'), null, null);
     await node.relay.flush();
     expect(node.delivery.of('t')).toEqual(['"only here"']);
-    await until('the others are told', () => other.delivery.gaps.length > 0);
+    await until('the other node reports the gap', () => other.delivery.gaps.length > 0);
     expect(other.delivery.gaps).toEqual(['t']);
     expect(other.delivery.of('t')).toEqual([]);
     expect(node.delivery.gaps).toEqual([]);
     await admin.quit();
   });
 
-  it('is not connected while Redis refuses it a standing topic, and asks again until it may', async () => {
+  it('is not connected while Redis refuses it a required topic, and retries until it is permitted', async () => {
     prefixes++;
     await using own = await startRedis();
     await using node = newRelay({ redisUrl: own.url });
     await using other = newRelay({ redisUrl: own.url });
-    for (const { relay } of [node, other]) await until('it is connected', () => relay.state === 'connected');
+    for (const { relay } of [node, other]) await until('the relay is connected', () => relay.state === 'connected');
     await node.relay.subscribe(topic('t'), null);
     const admin = new Redis(own.url);
     await admin.call('ACL', 'SETUSER', 'default', 'resetchannels', '&elsewhere');
     await until('the topic is refused', () => node.relay.state === 'connecting' && node.counters.redisReconnects > 0);
     await admin.call('ACL', 'SETUSER', 'default', 'allchannels');
-    await until('it is connected', () => node.relay.state === 'connected' && other.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected' && other.relay.state === 'connected');
     expect(await publishAcknowledged(other.relay, 't', 'back')).toBeNull();
-    await until('it has come', () => node.delivery.of('t').length === 1);
+    await until('the publication has arrived', () => node.delivery.of('t').length === 1);
     expect(node.delivery.gaps).toEqual(['t']);
     await admin.quit();
   });
 
-  it('waits for all that hear its call to a recovery if it does not hear the call itself any more', async () => {
+  it('waits for all nodes that receive its call to a recovery, even if it does not receive the call itself', async () => {
     prefixes++;
     await using own = await startRedis();
     await using node = newRelay({
@@ -378,19 +378,19 @@ describe('a RedisRelay', () => {
       topics: new TopicPolicies(),
       probeIntervalMs: 60_000,
     });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     const before = await publishAcknowledged(node.relay, 't', 'before');
     const admin = new Redis(own.url);
-    // It hears the call and never comes: only counting tells that it is missing.
+    // It receives the call and never answers: only the count of receivers reveals that it is missing.
     const other = new Redis(own.url);
     await other.subscribe(`p${prefixes}:control`);
     await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
     const clients = String(await admin.client('LIST')).split('\n');
     const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefixes}:subscriber`)) ?? '';
     await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
-    await until('it has lost the connection', () => node.counters.redisReconnects > 0);
+    await until('the relay has lost the connection', () => node.counters.redisReconnects > 0);
     await admin.del(`p${prefixes}:generation`);
-    const after = await until('it publishes again', async () => {
+    const after = await until('the relay publishes again', async () => {
       const outcome = await publishAcknowledged(node.relay, 't', 'after');
       return !(outcome instanceof ReplyError) && outcome;
     });
@@ -398,10 +398,10 @@ describe('a RedisRelay', () => {
     for (const redis of [admin, other]) redis.disconnect();
   });
 
-  it('does not take a loop that was held up for a Redis that does not answer', async () => {
+  it('does not mistake a blocked event loop for a Redis that does not respond', async () => {
     prefixes++;
     await using node = newRelay({ redisTimeoutMs: 1_000 });
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     for (let round = 0; round < 2; round++) {
       const outcome = publishAcknowledged(node.relay, 't', round);
       await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
@@ -411,10 +411,10 @@ describe('a RedisRelay', () => {
     expect(node.counters.redisReconnects).toBe(0);
   });
 
-  it('passes over messages on its channels that it cannot read', async () => {
+  it('skips messages on its channels that it cannot read', async () => {
     prefixes++;
     await using node = newRelay();
-    await until('it is connected', () => node.relay.state === 'connected');
+    await until('the relay is connected', () => node.relay.state === 'connected');
     await node.relay.subscribe(topic('t'), null);
     const admin = new Redis(redis.url);
     const head = Buffer.from([1, 9, 9, 9, 9, 9, 9, 9, 9, 0, 1]);
@@ -424,7 +424,7 @@ describe('a RedisRelay', () => {
       await admin.publish(`p${prefixes}:topic:t`, message);
     }
     await admin.publish(`p${prefixes}:topic:t`, Buffer.concat([head, Buffer.of(0xa1, 0x37)]));
-    await until('the good one has come', () => node.delivery.of('t').length === 1);
+    await until('the valid message has arrived', () => node.delivery.of('t').length === 1);
     expect(node.delivery.of('t')).toEqual(['7']);
     expect(node.counters.redisMessagesUnreadable).toBe(7);
     expect(node.delivery.runs).toEqual([1]);

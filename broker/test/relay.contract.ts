@@ -17,20 +17,20 @@ import { TopicPolicies } from '../src/topics/policy.js';
 import { until } from './wait.js';
 
 export interface RelayFixture extends AsyncDisposable {
-  /** Relays that form one broker: one where the implementation knows no others. */
+  /** Relays that form one broker: a single one if the implementation knows no others. */
   readonly relays: readonly Relay[];
   readonly deliveries: readonly RecordedDelivery[];
 }
 
 export type StartRelays = (count: number) => Promise<RelayFixture>;
 
-/** Writes down what a relay delivers on one node. */
+/** Records what a relay delivers on one node. */
 export class RecordedDelivery implements Delivery {
   readonly received = new Map<Topic, string[]>();
   readonly runs: number[] = [];
   readonly gaps: Topic[] = [];
   readonly resets: Position[] = [];
-  /** Offset of the first publication of each run, by topic; null where it has none. */
+  /** Offset of the first publication of each run, by topic; null if it has none. */
   readonly offsets = new Map<Topic, (number | null)[]>();
   onDeliver: () => void = () => undefined;
   onGap: () => void = () => undefined;
@@ -61,7 +61,7 @@ export class RecordedDelivery implements Delivery {
   }
 }
 
-/** Topics that begin with `fast.` keep no history, those that begin with `last.` give newcomers the last value. */
+/** Topics that begin with `fast.` keep no history; those that begin with `last.` send the last value to new subscribers. */
 export const topics = new TopicPolicies([
   ['fast.>', { level: 'fast' }],
   ['last.>', { lastValue: true }],
@@ -70,7 +70,7 @@ export const topics = new TopicPolicies([
 
 export function topic(name: string): Topic {
   const parsed = parseTopic(name);
-  if (parsed === null) throw new Error(`${name} is no topic`);
+  if (parsed === null) throw new Error(`${name} is not a topic`);
   return parsed;
 }
 
@@ -104,13 +104,13 @@ export function relayContract(name: string, start: StartRelays): void {
     const named = (name: string): string => `${level}.${name}`;
     const hasHistory = level !== 'fast';
 
-    it('knows whether they keep a history', async () => {
+    it('knows whether topics keep a history', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       expect(relay.hasHistory(topic(named('news')))).toBe(hasHistory);
     });
 
-    it('tells the publisher whose publication begins a history, and remembers what it has published to', async () => {
+    it('notifies the publisher whose publication begins a history, and remembers its publications', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       const begun: string[] = [];
@@ -119,7 +119,7 @@ export function relayContract(name: string, start: StartRelays): void {
         onPublicationsRead: () => undefined,
       });
       expect(relay.hasPublished(topic(named('news')))).toBe(false);
-      // A subscriber begins nothing.
+      // A subscriber does not begin a history.
       await relay.subscribe(topic(named('news')), null);
       expect(relay.hasPublished(topic(named('news')))).toBe(false);
       relay.publish(topic(named('news')), json(1), null, null, payerOf('ada'));
@@ -142,18 +142,18 @@ export function relayContract(name: string, start: StartRelays): void {
       for (let number = 0; number < 100; number++) relay.publish(topic(named('news')), json(number), null, null);
       await publishAcknowledged(relay, named('news'), 100);
       const delivery = fixture.deliveries[0];
-      await until('all have come', () => delivery?.of(named('news')).length === 101);
+      await until('all publications have arrived', () => delivery?.of(named('news')).length === 101);
       expect(delivery?.of(named('news'))).toEqual(Array.from({ length: 101 }, (_, index) => String(index)));
     });
 
-    it('delivers what a node took in to every node that listens, in order', async () => {
+    it('delivers publications of one node to every subscribed node, in order', async () => {
       await using fixture = await start(3);
       await Promise.all(fixture.relays.map((relay) => relay.subscribe(topic(named('news')), null)));
       const [first] = fixture.relays as [Relay];
       const expected = Array.from({ length: 200 }, (_, index) => String(index));
       for (const text of expected) first.publish(topic(named('news')), json(Number(text)), null, null);
       for (const delivery of fixture.deliveries) {
-        await until('all have come', () => delivery.of(named('news')).length === expected.length);
+        await until('all publications have arrived', () => delivery.of(named('news')).length === expected.length);
         expect(delivery.of(named('news'))).toEqual(expected);
       }
     });
@@ -167,18 +167,18 @@ export function relayContract(name: string, start: StartRelays): void {
           hasHistory ? { epoch: expect.stringMatching(/^\d{16}$/), offset: 1 } : null,
         );
         const delivery = fixture.deliveries.at(-1);
-        await until('it has come', () => delivery?.of(named(`t${round}`)).length === 1);
+        await until('the publication has arrived', () => delivery?.of(named(`t${round}`)).length === 1);
       }
     });
 
-    it('gathers the publications of a turn into one run for each topic', async () => {
+    it('combines the publications of a turn into one run for each topic', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       await Promise.all(['even', 'odd'].map((name) => relay.subscribe(topic(named(name)), null)));
       for (let number = 0; number < 50; number++)
         relay.publish(topic(named(number % 2 === 0 ? 'even' : 'odd')), json(number), null, null);
       await publishAcknowledged(relay, named('even'), 50);
-      await until('both have come', () => fixture.deliveries[0]?.runs.length === 2);
+      await until('both publications have arrived', () => fixture.deliveries[0]?.runs.length === 2);
       expect(fixture.deliveries[0]?.runs).toEqual([26, 25]);
     });
 
@@ -190,11 +190,11 @@ export function relayContract(name: string, start: StartRelays): void {
       for (const value of [long, long, long, long, long.repeat(5), 'short'])
         relay.publish(topic(named('t')), json(value), null, null);
       await publishAcknowledged(relay, named('t'), 'end');
-      await until('all have come', () => fixture.deliveries[0]?.runs.length === 4);
+      await until('all publications have arrived', () => fixture.deliveries[0]?.runs.length === 4);
       expect(fixture.deliveries[0]?.runs).toEqual([3, 1, 1, 2]);
     });
 
-    it('copies payloads, so that the frame they came in may be reused', async () => {
+    it('copies payloads, so that the buffer of their frame may be reused', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       await relay.subscribe(topic(named('t')), null);
@@ -202,10 +202,10 @@ export function relayContract(name: string, start: StartRelays): void {
       relay.publish(topic(named('t')), payload, null, null);
       payload.bytes.fill(0x20);
       await publishAcknowledged(relay, named('t'), 'end');
-      await until('it has come', () => fixture.deliveries[0]?.of(named('t'))[0] === '"before"');
+      await until('the publication has arrived', () => fixture.deliveries[0]?.of(named('t'))[0] === '"before"');
     });
 
-    it('never tells an outcome before publish has returned', async () => {
+    it('never reports an outcome before publish has returned', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       let hasReturned = false;
@@ -217,7 +217,7 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(await outcome).toBe(true);
     });
 
-    it('takes repeated subscribe and unsubscribe calls', async () => {
+    it('accepts repeated subscribe and unsubscribe calls', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       relay.unsubscribe(topic(named('t')));
@@ -226,10 +226,10 @@ export function relayContract(name: string, start: StartRelays): void {
       relay.unsubscribe(topic(named('t')));
       await relay.subscribe(topic(named('t')), null);
       await publishAcknowledged(relay, named('t'), 1);
-      await until('it has come', () => fixture.deliveries[0]?.of(named('t')).length === 1);
+      await until('the publication has arrived', () => fixture.deliveries[0]?.of(named('t')).length === 1);
     });
 
-    it('has told every outcome when it is flushed', async () => {
+    it('has reported every outcome when a flush resolves', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       const outcomes: unknown[] = [];
@@ -246,7 +246,7 @@ export function relayContract(name: string, start: StartRelays): void {
       );
     });
 
-    it('sends what was taken in before it closes', async () => {
+    it('sends accepted publications before it closes', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       await last.subscribe(topic(named('t')), null);
@@ -255,11 +255,11 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(first.state).toBe('closed');
       expect(await outcome).toEqual(hasHistory ? { epoch: expect.any(String), offset: 1 } : null);
       const delivery = fixture.deliveries.at(-1);
-      await until('it has come', () => delivery?.of(named('t')).length === 1);
+      await until('the publication has arrived', () => delivery?.of(named('t')).length === 1);
     });
   });
   describe(`${name} as a relay of topics with history`, () => {
-    /** Publishes texts one after the other; answers their positions. */
+    /** Publishes texts one after the other; returns their positions. */
     async function publishAll(relay: Relay, name: string, count: number, from = 1): Promise<Position[]> {
       const positions: Position[] = [];
       for (let number = from; number < from + count; number++) {
@@ -274,7 +274,7 @@ export function relayContract(name: string, start: StartRelays): void {
       return texts;
     }
 
-    it('numbers the publications of a topic from 1, without holes, whoever publishes', async () => {
+    it('numbers the publications of a topic from 1, contiguously, for any number of publishers', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       const positions: Position[] = [];
@@ -301,7 +301,7 @@ export function relayContract(name: string, start: StartRelays): void {
       );
       const inOrder = accepted.toSorted(([one], [other]) => one - other).map(([, text]) => text);
       for (const delivery of fixture.deliveries) {
-        await until('all have come', () => delivery.of('t').length === 100);
+        await until('all publications have arrived', () => delivery.of('t').length === 100);
         expect(delivery.of('t')).toEqual(inOrder);
         let next = 1;
         for (const [index, offset] of (delivery.offsets.get(topic('t')) ?? []).entries()) {
@@ -311,7 +311,7 @@ export function relayContract(name: string, start: StartRelays): void {
       }
     });
 
-    it('does not publish a messageId again, and answers with where it stands', async () => {
+    it('does not publish a messageId again, and returns its position', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       await last.subscribe(topic('t'), null);
@@ -319,7 +319,7 @@ export function relayContract(name: string, start: StartRelays): void {
       const position = await publishAcknowledged(first, 't', 'a', 'id-1');
       expect(position).toEqual({ epoch: zero?.epoch, offset: 2 });
       expect(await publishAcknowledged(last, 't', 'a', 'id-1')).toEqual(position);
-      // In one run with others, before and behind it, and twice in the same turn.
+      // In one run with others, before and after it, and twice in the same turn.
       const outcomes = await Promise.all([
         publishAcknowledged(first, 't', 'b', 'id-2'),
         publishAcknowledged(first, 't', 'a', 'id-1'),
@@ -330,11 +330,11 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(outcomes.map((outcome) => (outcome as Position).offset)).toEqual([3, 2, 4, 3, 5]);
       expect(await publishAcknowledged(first, 'u', 'a', 'id-1')).toMatchObject({ offset: 1 });
       const delivery = fixture.deliveries.at(-1);
-      await until('all have come', () => delivery?.of('t').length === 5);
+      await until('all publications have arrived', () => delivery?.of('t').length === 5);
       expect(delivery?.of('t')).toEqual(['1', '"a"', '"b"', '"c"', '"d"']);
     });
 
-    it('knows a messageId of another publisher as another one, however long both are', async () => {
+    it('treats a messageId of another publisher as a different one, however long both are', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       await last.subscribe(topic('t'), null);
@@ -346,7 +346,7 @@ export function relayContract(name: string, start: StartRelays): void {
       const positions = await publish(first, 'once');
       expect(positions.map((position) => (position as Position).offset)).toEqual([1, 2, 3]);
       expect(await publish(last, 'again')).toEqual(positions);
-      // Known and new ones in one run: what is left of it is numbered, and known again.
+      // Known and new ones in one run: the remaining ones are numbered, and known afterwards.
       const mixed = await Promise.all([
         publishAcknowledged(last, 't', 'again', id, scopes[1]),
         publishAcknowledged(last, 't', 'new', 'other', scopes[1]),
@@ -354,21 +354,21 @@ export function relayContract(name: string, start: StartRelays): void {
       ]);
       expect(mixed.map((position) => (position as Position).offset)).toEqual([2, 4, 5]);
       expect(await publishAcknowledged(first, 't', 'again', 'other', scopes[2])).toEqual(mixed[2]);
-      // As text, a scoped one is not one that a client could send in the shared scope.
+      // In text form, a scoped messageId is one that no client can send in the shared scope.
       expect(isMessageId(scopedId(scopes[1] as IdScope, 'a'))).toBe(false);
       const delivery = fixture.deliveries.at(-1);
-      await until('all have come', () => delivery?.of('t').length === 5);
+      await until('all publications have arrived', () => delivery?.of('t').length === 5);
       expect(delivery?.of('t')).toEqual(['"once"', '"once"', '"once"', '"new"', '"new too"']);
     });
 
-    it('says where a topic stands, and what came after a position', async () => {
+    it('returns the position of a topic, and the publications after a given position', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       await last.subscribe(topic('t'), null);
       const { position: beginning } = last.subscribeResult(topic('t'), null);
       expect(beginning).toEqual({ epoch: expect.any(String), offset: 0 });
       const positions = await publishAll(first, 't', 5);
-      await until('all have come', () => fixture.deliveries.at(-1)?.of('t').length === 5);
+      await until('all publications have arrived', () => fixture.deliveries.at(-1)?.of('t').length === 5);
       const since = async (position: Position | null) => {
         await last.subscribe(topic('t'), position);
         const { publications, ...standing } = last.subscribeResult(topic('t'), position);
@@ -387,7 +387,7 @@ export function relayContract(name: string, start: StartRelays): void {
       });
     });
 
-    it('gives a newcomer the last value where the policy says so', async () => {
+    it('sends the last value to a new subscriber if the policy requires it', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       await publishAll(relay, 'last.t', 3);
@@ -400,7 +400,7 @@ export function relayContract(name: string, start: StartRelays): void {
       });
     });
 
-    it('reads the history, forward and backward, in pieces', async () => {
+    it('returns the history, forward and backward, in pages', async () => {
       await using fixture = await start(2);
       const [first, last] = [fixture.relays[0], fixture.relays.at(-1)] as [Relay, Relay];
       // One turn, so that they are one entry: pages begin and end within it.
@@ -437,10 +437,10 @@ export function relayContract(name: string, start: StartRelays): void {
       });
     });
 
-    it('reads a history of large publications in pieces, forward and backward: all of it, each once', async () => {
+    it('returns a history of large publications in pages, forward and backward: all of it, each once', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
-      // Several for each reply, and some that are larger than those around them.
+      // Several for each reply, and some that are larger than their neighbours.
       const sizes = Array.from({ length: 12 }, (_, index) => [40_000, 100, 100_000, 60_000][index % 4] as number);
       for (const [index, size] of sizes.entries())
         await publishAcknowledged(relay, 't', `${index + 1}${'x'.repeat(size)}`);
@@ -468,7 +468,7 @@ export function relayContract(name: string, start: StartRelays): void {
       }
     });
 
-    it('gives back what was missed if it fits a reply, however large what is older', async () => {
+    it('returns missed publications if they fit into a reply, however large older ones are', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       for (let number = 1; number <= 12; number++)
@@ -490,7 +490,7 @@ export function relayContract(name: string, start: StartRelays): void {
       }
     });
 
-    it('keeps as much history as the policy says, and says when it reaches no further', async () => {
+    it('keeps as much history as the policy requires, and reports if a position is older', async () => {
       await using fixture = await start(1);
       const [relay] = fixture.relays as [Relay];
       const positions = await publishAll(relay, 'short.t', 1_000);
@@ -507,7 +507,7 @@ export function relayContract(name: string, start: StartRelays): void {
       expect(relay.subscribeResult(topic('short.t'), old).recovered).toBe(false);
       const page = await relay.history(topic('short.t'), { since: old, limit: 100, direction: 'forward' });
       expect(page.recovered).toBe(false);
-      // Some more than 4 are there: Redis cuts its streams a node at a time.
+      // A few more than 4 exist: Redis trims its streams a node at a time.
       expect(page.first).toBeGreaterThan(500);
     });
   });

@@ -1,4 +1,4 @@
-/** What a node does with messages of Redis that come twice, not at all, or of another epoch; each made on purpose, in a real Redis. */
+/** How a node handles messages of Redis that arrive twice, not at all, or under another epoch; all provoked, in a real Redis. */
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../src/relay/stream-entry.js';
@@ -46,8 +46,8 @@ async function setStage(env: Readonly<Record<string, string>> = {}): Promise<Sta
   };
 }
 
-describe('a node that listens to a topic with history', () => {
-  it('delivers what comes twice once', async () => {
+describe('a node that is subscribed to a topic with history', () => {
+  it('delivers a message once if it arrives twice', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-2 `), entryOf(2)]));
@@ -58,7 +58,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await cluster.node(1).metric('fanfare_publications_repeated_total')).toBe(3);
   });
 
-  it('reads what did not come and delivers it in its place', async () => {
+  it('reads missing publications and delivers them in order', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     await admin.xadd(key, `${epoch}-3`, '', entryOf(3, 4));
@@ -70,7 +70,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
   });
 
-  it('holds back what comes while it reads, and delivers all in order', async () => {
+  it('delays incoming messages while it reads, and delivers all in order', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     for (let number = 3; number <= 402; number++) await admin.xadd(key, `${epoch}-${number}`, '', entryOf(number));
@@ -80,7 +80,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await cluster.node(1).metric('fanfare_repairs_total')).toBeGreaterThanOrEqual(1);
   });
 
-  it('tells a gap, and where it goes on, where the history does not hold what did not come', async () => {
+  it('notifies subscribers of a gap, with the next position, if the history does not contain the missing publications', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;
     await admin.xsetid(key, `${epoch}-7`);
@@ -89,7 +89,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await reader.next('publications')).toMatchObject({ position: { epoch, offset: 8 }, items: [{ data: 8 }] });
   });
 
-  it('learns from a beacon that the last publication did not come', async () => {
+  it('learns from a beacon that the last publication is missing', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, cluster } = stage;
     await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
@@ -99,17 +99,17 @@ describe('a node that listens to a topic with history', () => {
     expect(await cluster.node(1).metric('fanfare_repairs_total')).toBe(1);
   });
 
-  it('compares its topics with Redis when its listening connection is back, and reads what came meanwhile', async () => {
+  it('compares its topics with Redis when its subscribing connection is back, and reads missed publications', async () => {
     await using stage = await setStage({ FANFARE_PROBE_INTERVAL_MS: '60000' });
     const { admin, epoch, reader, cluster } = stage;
-    // Nothing is published after it, and nobody sends a beacon.
+    // Nothing is published after it, and no node sends a beacon.
     await admin.multi().client('KILL', 'TYPE', 'pubsub').xadd(key, `${epoch}-3`, '', entryOf(3)).exec();
     expect(await reader.take('t', 1)).toEqual([3]);
     expect(reader.inbox.waiting).toEqual([]);
-    await until('the log says so', () => cluster.node(1).log.some(({ event }) => event === 'topicsCompared'));
+    await until('the node logs it', () => cluster.node(1).log.some(({ event }) => event === 'topicsCompared'));
   });
 
-  it('catches up first for one who comes from a node that is ahead of it', async () => {
+  it('catches up first for a client that comes from a node that is ahead of it', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
@@ -125,7 +125,7 @@ describe('a node that listens to a topic with history', () => {
     expect([...back.inbox.waiting, ...reader.inbox.waiting.slice(1)]).toEqual([]);
   });
 
-  it('answers a history from Redis, not from memory, while a publication has not come yet', async () => {
+  it('answers a history from Redis, not from memory, while a publication is missing', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader } = stage;
     await admin.xadd(key, `${epoch}-3`, '', entryOf(3));
@@ -146,7 +146,7 @@ describe('a node that listens to a topic with history', () => {
     );
   });
 
-  it('tells a reset where the history has another epoch, and delivers all that it holds', async () => {
+  it('notifies subscribers of a reset if the history has another epoch, and delivers all of it', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;
     await admin.del(key);
@@ -163,7 +163,7 @@ describe('a node that listens to a topic with history', () => {
     expect(reader.inbox.waiting).toEqual([]);
   });
 
-  it('answers a history up to a hole that a foreign hand has made in it, and goes on behind it', async () => {
+  it('returns a history up to a hole that another program has made in it, and continues after the hole', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     for (let number = 3; number <= 6; number++) await writer.publish('t', number);
@@ -187,7 +187,7 @@ describe('a node that listens to a topic with history', () => {
       first: 5,
       publications: [{ data: 5 }, { data: 6 }],
     });
-    // One who comes back to a node that does not listen yet.
+    // A client that reconnects to a node that is not subscribed yet.
     const back = await cluster.connect(0, 'json');
     const since = { epoch, offset: 2 };
     expect(await back.request({ type: 'subscribe', topic: 't', since })).toMatchObject({
@@ -198,7 +198,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await back.take('t', 1)).toEqual([7]);
   });
 
-  it('tells a gap where there is a hole within what it has to read', async () => {
+  it('notifies subscribers of a gap if there is a hole in the range that it reads', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer } = stage;
     for (const number of [3, 4, 6]) await admin.xadd(key, `${epoch}-${number}`, '', entryOf(number));
@@ -208,7 +208,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await reader.take('t', 2)).toEqual([6, 7]);
   });
 
-  it('makes a stream of a key that a foreign hand has made something else, and tells a reset', async () => {
+  it('replaces a key of the wrong type with a stream, and notifies subscribers of a reset', async () => {
     await using stage = await setStage();
     const { admin, reader, writer } = stage;
     await admin.set(key, 'foreign');
@@ -217,7 +217,7 @@ describe('a node that listens to a topic with history', () => {
     expect(await reader.next('publications')).toMatchObject({ position: { offset: 1 }, items: [{ data: 'new' }] });
   });
 
-  it('passes over what is none of its layout, and says so once in the log', async () => {
+  it('skips entries of another layout, and logs that once', async () => {
     await using stage = await setStage();
     const { admin, epoch, reader, writer, cluster } = stage;
     await admin.publish(key, Buffer.concat([Buffer.from(`${epoch}-3 `), Buffer.from([9, 9, 9])]));
@@ -230,7 +230,7 @@ describe('a node that listens to a topic with history', () => {
 });
 
 describe('a node that has published', () => {
-  it('says once more where the topic stands when it falls silent, and no more after that', async () => {
+  it('repeats the position of a topic once after its last publication', async () => {
     await using stage = await setStage();
     const { admin, epoch, writer, cluster } = stage;
     const messages: string[] = [];
@@ -238,7 +238,7 @@ describe('a node that has published', () => {
     listener.on('message', (_channel, message) => messages.push(message));
     await listener.subscribe(key);
     await writer.publish('t', 3);
-    await until('the beacon has come', () => messages.includes(`${epoch}-3`));
+    await until('the beacon has arrived', () => messages.includes(`${epoch}-3`));
     await until(
       'another second has passed',
       async () => (await cluster.node().metric('fanfare_probes_sent_total')) > 3,
@@ -249,7 +249,7 @@ describe('a node that has published', () => {
 });
 
 describe('nodes with different policies', () => {
-  it('say so in the log instead of delivering something half', async () => {
+  it('log that instead of delivering a part of the publications', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       envOf: (node) => (node === 0 ? { FANFARE_TOPICS: '{"t":{"level":"fast"}}' } : {}),
@@ -257,7 +257,7 @@ describe('nodes with different policies', () => {
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect();
     await writer.publish('t', 1);
-    await until('the log says so', () => cluster.node(1).log.some(({ event }) => event === 'policiesDiffer'));
+    await until('the node logs it', () => cluster.node(1).log.some(({ event }) => event === 'policiesDiffer'));
     await reader.settle();
     expect(reader.inbox.waiting).toEqual([]);
   });

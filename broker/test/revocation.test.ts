@@ -1,4 +1,4 @@
-/** Who may not be here any more, on running nodes: while Redis is full, while a node is cut off from it, and when an issuer takes back a key. */
+/** Revocations on running nodes: while Redis is full, while a node is disconnected from it, and when an issuer withdraws a key. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -36,7 +36,7 @@ function tokenOf(
   header: { readonly alg: string; readonly kid?: string } = { alg: 'HS256' },
   key: SigningKey = Buffer.from(secret),
 ): Promise<string> {
-  // As one that was issued a minute ago.
+  // Like a token that was issued a minute ago.
   const now = Math.floor(Date.now() / 1_000) - 60;
   return new SignJWT({ fanfare: { publish: ['>'], subscribe: ['>'] } })
     .setProtectedHeader(header)
@@ -47,9 +47,9 @@ function tokenOf(
     .sign(key);
 }
 
-/** Tries again, as a client does, if the node says so. */
+/** Retries, like a client, if the node asks for it. */
 async function connectWith(token: string, node: number, cluster: TestCluster): Promise<TestConnection> {
-  return until('it is connected', async () => {
+  return until('the client is connected', async () => {
     const connection = await cluster.connect(node);
     const reply = await connection.request({ type: 'connect', token });
     if (reply.type === 'connected') return connection;
@@ -71,7 +71,7 @@ async function revoke(body: object, node: number, cluster: TestCluster) {
 async function refused(token: string, node: number, cluster: TestCluster) {
   const connection = await cluster.connect(node);
   const error = await connection.request({ type: 'connect', token });
-  return { error, closed: await within('it is closed', connection.closed) };
+  return { error, closed: await within('the connection is closed', connection.closed) };
 }
 
 const isRevoked = {
@@ -80,7 +80,7 @@ const isRevoked = {
 };
 
 describe('while Redis is full', () => {
-  it('a revocation still ends the connections of a subject on all nodes, and lets none in again', async () => {
+  it('a revocation still ends the connections of a subject on all nodes, and its token is refused', async () => {
     await using redis = await startRedis();
     await using cluster = await startCluster({ nodes: 2, redis, env });
     const token = await tokenOf('mallory');
@@ -89,14 +89,14 @@ describe('while Redis is full', () => {
     await direct.config('SET', 'maxmemory', '1');
     expect(await here.publish('t', 1)).toMatchObject({ code: 'unavailable' });
     expect(await revoke({ subject: 'mallory' }, 0, cluster)).toEqual({ status: 202, body: {} });
-    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
-    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', here.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', there.closed)).toEqual(closeReasons.revoked);
     for (const node of [0, 1]) expect(await refused(token, node, cluster)).toMatchObject(isRevoked);
     direct.disconnect();
   });
 });
 
-describe('a node that is cut off from Redis', () => {
+describe('a node that is disconnected from Redis', () => {
   async function startWithOneCutOff() {
     const redis = await startRedis();
     const way = await FaultProxy.start({ targetPort: redis.port });
@@ -116,7 +116,7 @@ describe('a node that is cut off from Redis', () => {
     };
   }
 
-  it('accepts no token when it has not heard for too long what is revoked, and what stands ends when it hears', async () => {
+  it('accepts no token if its revocation list is too old, and closes revoked connections as soon as it has the list', async () => {
     await using parts = await startWithOneCutOff();
     const { cluster, way } = parts;
     const token = await tokenOf('mallory');
@@ -124,7 +124,7 @@ describe('a node that is cut off from Redis', () => {
     const other = await connectWith(await tokenOf('ada'), 1, cluster);
     await way.refuse();
     expect(await revoke({ subject: 'mallory' }, 0, cluster)).toMatchObject({ status: 202 });
-    await until('it accepts no token', async () => {
+    await until('the node accepts no token', async () => {
       await using connection = await cluster.connect(1);
       return (await connection.request({ type: 'connect', token })).type === 'error';
     });
@@ -147,33 +147,36 @@ describe('a node that is cut off from Redis', () => {
     expect(await cluster.node(1).metric('fanfare_revocation_lag_seconds')).toBeGreaterThan(5);
     expect(await cluster.node(0).metric('fanfare_revocation_lag_seconds')).toBeLessThan(3_600);
     await way.heal();
-    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', there.closed)).toEqual(closeReasons.revoked);
     await connectWith(await tokenOf('bob'), 1, cluster);
     expect(await refused(token, 1, cluster)).toMatchObject(isRevoked);
     await other.settle();
   });
 
-  it('revokes at once what it is asked to, says that others may not know, and tells them when it can', async () => {
+  it('applies a revocation at once, replies that other nodes may not have it, and sends it to them when it can', async () => {
     await using parts = await startWithOneCutOff();
     const { cluster, way } = parts;
     const token = await tokenOf('mallory');
     const [there, here] = [await connectWith(token, 0, cluster), await connectWith(token, 1, cluster)];
     await way.refuse();
-    // Longer than it may be without Redis: whoever takes rights away need not wait for it.
-    await until('it cannot tell', async () => (await cluster.node(1).metric('fanfare_revocation_lag_seconds')) > 5);
+    // Longer than a node may be without Redis: a revocation does not need to wait for that.
+    await until(
+      'the revocation list is too old',
+      async () => (await cluster.node(1).metric('fanfare_revocation_lag_seconds')) > 5,
+    );
     expect(await revoke({ subject: 'mallory' }, 1, cluster)).toMatchObject({
       status: 503,
       body: { error: { code: 'unavailable', message: expect.stringMatching(/^Revoked on this node, .* is 202\.$/) } },
     });
-    expect(await within('it is closed', here.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', here.closed)).toEqual(closeReasons.revoked);
     await there.settle();
     await way.heal();
-    expect(await within('it is closed', there.closed)).toEqual(closeReasons.revoked);
+    expect(await within('the connection is closed', there.closed)).toEqual(closeReasons.revoked);
     expect(await refused(token, 0, cluster)).toMatchObject(isRevoked);
   });
 });
 
-describe('a key that its issuer takes back', () => {
+describe('a key that its issuer withdraws', () => {
   const closing: (() => void)[] = [];
   afterEach(() => {
     vi.restoreAllMocks();
@@ -189,7 +192,7 @@ describe('a key that its issuer takes back', () => {
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   }
 
-  it('ends the connections with tokens that it signed, so that clients bring others', async () => {
+  it('ends the connections with tokens that it signed, so that clients get new tokens', async () => {
     const [old, fresh] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
     const jwkOf = ({ publicKey }: typeof old, kid: string) => ({ ...publicKey.export({ format: 'jwk' }), kid });
     const published = [jwkOf(old, 'old'), jwkOf(fresh, 'fresh')];
@@ -212,13 +215,13 @@ describe('a key that its issuer takes back', () => {
     const ofService = await connectWith(adminKey, 0, cluster);
     const waiting = await cluster.connect();
     waiting.send({ type: 'connect', id: 1, token: await oldTokenOf('late') });
-    await until('the hook is asked', () => asked.includes('late'));
+    await until('the node asks the hook', () => asked.includes('late'));
     published.shift();
-    // A token with an unknown key makes the node read the keys again, if that is long enough ago.
+    // A token with an unknown key makes the node read the keys again, after a minimum pause.
     const now = performance.now.bind(performance);
     vi.spyOn(performance, 'now').mockImplementation(() => now() + retryMs);
     await refused(await oldTokenOf('ada', 'unknown'), 0, cluster);
-    expect(await within('it is closed', ofOld.closed)).toEqual(closeReasons.tokenExpired);
+    expect(await within('the connection is closed', ofOld.closed)).toEqual(closeReasons.tokenExpired);
     late.decide();
     expect(await waiting.next('error')).toMatchObject({
       code: 'invalidToken',
@@ -230,8 +233,8 @@ describe('a key that its issuer takes back', () => {
   });
 });
 
-describe('revocations', () => {
-  it('are as many as a node can remember: one more is refused, and what is revoked already is not', async () => {
+describe('a full revocation list', () => {
+  it('refuses a new revocation, but accepts one that it already contains', async () => {
     const revocations = new Revocations(3_600_000);
     for (let index = 0; index < maxRevocations; index++) {
       revocations.add(revocations.create('subject', `s${index}`, Date.now()));
@@ -257,11 +260,11 @@ describe('revocations', () => {
         },
       },
     });
-    // A name that no subject can have is no revocation, and takes no place.
+    // A name that no subject can have is not a revocation, and takes no space.
     for (const wrong of ['key:no_key', 'x'.repeat(129)])
       expect(await answerTo(wrong)).toMatchObject({ status: '400 Bad Request' });
     expect(revocations.size).toBe(maxRevocations);
-    // The key that may have filled the list can be revoked all the same.
+    // The key that may have filled the list can still be revoked.
     expect(await answerTo('key:admin')).toMatchObject({ status: '202 Accepted' });
   });
 });

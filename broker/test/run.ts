@@ -1,10 +1,10 @@
-/** The command, for as long as it runs by itself. It runs what `npm run build` wrote. */
+/** The command as a process of its own. It runs the result of `npm run build`. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { within } from './wait.js';
 
-/** What `fanfare` runs. */
+/** The file that `fanfare` runs. */
 export const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 export interface Finished {
@@ -13,7 +13,7 @@ export interface Finished {
   readonly err: string;
 }
 
-/** Runs the node until it ends. */
+/** Runs the node until it exits. */
 export async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Finished> {
   const child = spawn(process.execPath, [main, ...args], { env: { PATH: process.env['PATH'], ...env } });
   let [out, err] = ['', ''];

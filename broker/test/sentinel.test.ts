@@ -15,7 +15,7 @@ const settingsLines = ({ log }: TestNode) => log.filter(({ event }) => event ===
 
 const quick = { FANFARE_REDIS_TIMEOUT_MS: '500' };
 
-/** A master and a replica that follows it. */
+/** A master and a replica of it. */
 class Pair implements AsyncDisposable {
   private constructor(
     readonly master: RedisProcess,
@@ -29,7 +29,7 @@ class Pair implements AsyncDisposable {
     const master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
     const admin = new Redis(master.url);
-    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await until('the replica is connected', async () => (await admin.info('replication')).includes('state=online'));
     return new Pair(master, replica, admin, new Redis(replica.url));
   }
 
@@ -47,18 +47,18 @@ async function watching({ master }: Pair, lines: readonly string[] = []): Promis
   return [sentinel, admin];
 }
 
-/** The connections of nodes that a Redis or Sentinel has, by their names. */
+/** The connections of nodes to a Redis or Sentinel, by their names. */
 async function namesAt(redis: Redis): Promise<string[]> {
   const lines = String(await redis.client('LIST')).split('\n');
   return lines.flatMap((line) => / name=fanfare:(\S+)/.exec(line)?.[1] ?? []).toSorted();
 }
 
-/** The id of the connection by which a node listens to the announcements of this Sentinel; null if it does not. */
+/** The id of the connection on which a node listens to the announcements of this Sentinel; null if there is none. */
 async function listenerOf(sentinel: Redis): Promise<string | null> {
   return /^id=(\d+) .* name=fanfare:\S+:sentinels .* sub=1 /m.exec(String(await sentinel.client('LIST')))?.[1] ?? null;
 }
 
-/** Makes the replica the master, as soon as the Sentinel finds it fit for that. */
+/** Makes the replica the master as soon as the Sentinel accepts it as a candidate. */
 async function failOver(sentinel: Redis): Promise<void> {
   await until('the Sentinel begins', () =>
     sentinel.call('SENTINEL', 'FAILOVER', 'mymaster').then(
@@ -74,25 +74,25 @@ async function failOver(sentinel: Redis): Promise<void> {
 const logged = ({ log }: TestNode, event: string) => log.filter((line) => line.event === event);
 
 describe('Redis with Sentinels', () => {
-  it('is found by them, and after a failover again: what was acknowledged is kept, subscribers go on', async () => {
+  it('is found through them, and again after a failover: acknowledged data is kept, and subscribers continue', async () => {
     await using master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     await using replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
     const admin = new Redis(master.url);
-    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await until('the replica is connected', async () => (await admin.info('replication')).includes('state=online'));
     await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: master.port });
     const sentinelAdmin = new Redis({ port: sentinel.port });
     await until('the Sentinel knows the replica', async () => {
       const info = await sentinelAdmin.info('sentinel');
       return /slaves=1/.test(info);
     });
-    // The first one does not answer: the second is asked.
+    // The first one does not answer, so the node asks the second.
     const url = `redis+sentinel://127.0.0.1:1,127.0.0.1:${sentinel.port}/mymaster`;
     await using cluster = await startCluster({ nodes: 2, redis: false, env: { ...quick, FANFARE_REDIS_URL: url } });
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect(0);
     expect(await writer.publish('t', 1)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', 1)).toEqual([1]);
-    // Asynchronous replication: only what the replica has is to be kept.
+    // Replication is asynchronous: only data that the replica has must survive.
     await admin.call('WAIT', '1', '0');
     admin.disconnect();
     await master.kill();
@@ -103,16 +103,16 @@ describe('Redis with Sentinels', () => {
       String(replica.port),
     ]);
     sentinelAdmin.disconnect();
-    // Of both masters, but once.
+    // One warning for both masters.
     for (const node of cluster.nodes)
       expect(settingsLines(node)).toEqual([expect.stringContaining('Set min-replicas-to-write 1')]);
   });
 
-  it('is followed in a planned failover at once, before the old master is demoted: nothing is lost or told', async () => {
+  it('is followed in a planned failover at once, before the old master is demoted: nothing is lost, and no client gets a notice', async () => {
     await using master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     await using replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });
     const [admin, next] = [new Redis(master.url), new Redis(replica.url)];
-    await until('the replica follows', async () => (await admin.info('replication')).includes('state=online'));
+    await until('the replica is connected', async () => (await admin.info('replication')).includes('state=online'));
     await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: master.port });
     const sentinelAdmin = new Redis({ port: sentinel.port });
     await until('the Sentinel knows the replica', async () => /slaves=1/.test(await sentinelAdmin.info('sentinel')));
@@ -143,10 +143,10 @@ describe('Redis with Sentinels', () => {
     for (const each of [admin, next, sentinelAdmin]) each.disconnect();
   });
 
-  it('is followed in a planned failover although one of them hears of it later', async () => {
+  it('is followed in a planned failover even if one Sentinel learns of it later', async () => {
     await using pair = await Pair.start();
     const { master, replica, admin, next } = pair;
-    // Neither hears what the Sentinels tell each other by way of Redis, nor changes what the first one does.
+    // The other Sentinel neither receives messages of the first one through Redis, nor changes what the first one does.
     for (const redis of [admin, next])
       await redis.call('ACL', 'SETUSER', 'deaf', 'on', '>x', '~*', 'resetchannels', '+@all', '-replicaof', '-slaveof');
     const [first, firstAdmin] = await watching(pair);
@@ -162,14 +162,14 @@ describe('Redis with Sentinels', () => {
 
     await failOver(firstAdmin);
     await until('the node uses the new master', async () => String(await namesAt(next)) === String(both));
-    await until('and only that one', async () => (await namesAt(admin)).length === 0);
-    // Neither because the old master was demoted, nor because the other Sentinel has heard of it.
+    await until('the node uses no other server', async () => (await namesAt(admin)).length === 0);
+    // Not because the old master was demoted, and not because the other Sentinel knows about it.
     expect(await admin.info('replication')).toContain('role:master');
     expect(await lateAdmin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'mymaster')).toContain(String(master.port));
     expect(logged(node, 'masterAnnounced').map(({ msg }) => msg)).toEqual([
       `The Sentinel at 127.0.0.1:${first.port} announced a new master: 127.0.0.1:${replica.port} replaces 127.0.0.1:${master.port}.`,
     ]);
-    await until('it is ready', async () => (await node.readiness()).status === 200);
+    await until('the node is ready', async () => (await node.readiness()).status === 200);
     const lost = logged(node, 'redisLost').map(({ msg }) => msg);
     expect(lost.length).toBeGreaterThanOrEqual(2);
     expect(new Set(lost)).toEqual(
@@ -178,19 +178,19 @@ describe('Redis with Sentinels', () => {
       ]),
     );
 
-    // The late one hears of it, as one Sentinel tells it to another. The node is where it should be, and stays.
+    // The late Sentinel learns of it from the other one. The node already uses that master, and stays.
     const about = await firstAdmin.info('sentinel');
     expect(about).toContain(`127.0.0.1:${replica.port}`);
     const [id, epoch] = [await firstAdmin.call('SENTINEL', 'MYID'), '7'];
     const hello = ['127.0.0.1', first.port, id, epoch, 'mymaster', '127.0.0.1', replica.port, epoch].join(',');
     await lateAdmin.publish('__sentinel__:hello', hello);
-    await until('the node hears of it again', () => logged(node, 'masterAnnounced').length === 2);
+    await until('the node gets the announcement again', () => logged(node, 'masterAnnounced').length === 2);
     expect(await (await cluster.connect()).publish('t', 1)).toMatchObject({ type: 'published' });
     expect(logged(node, 'redisLost').length).toBe(lost.length);
     for (const redis of [firstAdmin, lateAdmin]) redis.disconnect();
   });
 
-  it('are believed for 20 s: after that a server is used again of which another announcement was missed', async () => {
+  it('does not lead a node back to a replaced master for 20 s after an announcement', async () => {
     await using pair = await Pair.start();
     const { master, replica } = pair;
     const [sentinel, sentinelAdmin] = await watching(pair);
@@ -202,7 +202,7 @@ describe('Redis with Sentinels', () => {
     };
     const watch = SentinelWatch.start(settings, pino({ level: 'silent' }));
     if (watch === null) throw new Error('There are Sentinels.');
-    await until('it listens', () => listenerOf(sentinelAdmin));
+    await until('the node listens', () => listenerOf(sentinelAdmin));
     expect(watch.replacementOf('127.0.0.1', master.port)).toBeNull();
     const announced = new Promise<void>((resolve) => watch.add(resolve));
     await failOver(sentinelAdmin);
@@ -219,7 +219,7 @@ describe('Redis with Sentinels', () => {
     }
   });
 
-  it('have one connection of a node that listens to them, whatever the node uses', async () => {
+  it('has one listening connection for each node, whatever the node uses', async () => {
     await using pair = await Pair.start();
     const [sentinel, sentinelAdmin] = await watching(pair);
     await using _ = sentinel;
@@ -232,14 +232,14 @@ describe('Redis with Sentinels', () => {
       FANFARE_AUTH: JSON.stringify({ apiKeys: [{ ...entry, permissions: {} }] }),
     };
     const cluster = await startCluster({ env });
-    await until('all are connected', () => logged(cluster.node(), 'redisConnected').length === 4);
-    await until('one listens', async () => String(await namesAt(sentinelAdmin)) === 'node-0:sentinels');
+    await until('all connections are open', () => logged(cluster.node(), 'redisConnected').length === 4);
+    await until('one connection listens', async () => String(await namesAt(sentinelAdmin)) === 'node-0:sentinels');
     await cluster[Symbol.asyncDispose]();
-    await until('it is closed with the node', async () => (await namesAt(sentinelAdmin)).length === 0);
+    await until('the connection is closed with the node', async () => (await namesAt(sentinelAdmin)).length === 0);
     sentinelAdmin.disconnect();
   });
 
-  it('have a user that suffices and is permitted no more, as docs/operations.md gives it', async () => {
+  it('works with a Sentinel user that has only the permissions in docs/operations.md', async () => {
     const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
     const rule = /^user fanfare .*$/m.exec(page)?.[0] ?? '';
     await using pair = await Pair.start();
@@ -247,9 +247,9 @@ describe('Redis with Sentinels', () => {
     await using _ = sentinel;
     const url = `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster?sentinelUsername=fanfare&sentinelPassword=password`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url } });
-    await until('it listens', () => listenerOf(sentinelAdmin));
+    await until('the node listens', () => listenerOf(sentinelAdmin));
     await failOver(sentinelAdmin);
-    await until('it follows', async () => (await namesAt(pair.next)).length === 2);
+    await until('the node follows the failover', async () => (await namesAt(pair.next)).length === 2);
     expect(logged(cluster.node(), 'sentinelRefused')).toEqual([]);
     const confined = new Redis({
       port: sentinel.port,
@@ -268,7 +268,7 @@ describe('Redis with Sentinels', () => {
     ['SUBSCRIBE', '-subscribe'],
     ['its channel', 'resetchannels'],
   ])(
-    'have a user without %s: the log says so once, and the node listens as soon as it may',
+    'causes one log line if the Sentinel user lacks %s, and the node listens as soon as it has the permission',
     async (_what, withheld) => {
       await using pair = await Pair.start();
       const user = `user app on >secret &+switch-master +@all ${withheld}`;
@@ -280,25 +280,28 @@ describe('Redis with Sentinels', () => {
         await redis.call('ACL', 'SETUSER', 'app', 'on', '>unused', '~*', '&*', '+@all');
       await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url } });
       const refusals = () => logged(cluster.node(), 'sentinelRefused').map(({ msg }) => msg);
-      await until('it is logged', () => refusals().length > 0);
+      await until('the node logs it', () => refusals().length > 0);
       expect(await listenerOf(sentinelAdmin)).toBeNull();
-      // Each connection asks again.
+      // Each connection tries again.
       for (let round = 0; round < 3; round++) {
         await sentinelAdmin.call('ACL', 'LOG', 'RESET');
         await sentinelAdmin.client('KILL', 'USER', 'app');
-        await until('it is refused again', async () => String(await sentinelAdmin.call('ACL', 'LOG')) !== '');
+        await until(
+          'the subscription is refused again',
+          async () => String(await sentinelAdmin.call('ACL', 'LOG')) !== '',
+        );
       }
       expect(refusals()).toEqual([
         expect.stringContaining(`The Sentinel at ${where} does not permit this node to subscribe`),
       ]);
       await sentinelAdmin.call('ACL', 'SETUSER', 'app', '+subscribe', '&+switch-master');
       await sentinelAdmin.client('KILL', 'USER', 'app');
-      await until('it listens', () => listenerOf(sentinelAdmin));
+      await until('the node listens', () => listenerOf(sentinelAdmin));
       sentinelAdmin.disconnect();
     },
   );
 
-  it('get the password that its file has now, also from the connection that listens', async () => {
+  it('gets the current password of the file, also from the listening connection', async () => {
     await using pair = await Pair.start();
     const [sentinel, sentinelAdmin] = await watching(pair, ['user app on >old &* +@all']);
     await using _ = sentinel;
@@ -307,18 +310,18 @@ describe('Redis with Sentinels', () => {
     const url = `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster?sentinelUsername=app`;
     const env = { ...quick, FANFARE_REDIS_URL: url, FANFARE_REDIS_SENTINEL_PASSWORD_FILE: file };
     await using cluster = await startCluster({ env });
-    const before = await until('it listens', () => listenerOf(sentinelAdmin));
+    const before = await until('the node listens', () => listenerOf(sentinelAdmin));
     folder.write('password', 'new\n');
     await sentinelAdmin.call('ACL', 'SETUSER', 'app', 'resetpass', '>new');
     await sentinelAdmin.client('KILL', 'USER', 'app');
-    await until('it listens again', async () => ![null, before].includes(await listenerOf(sentinelAdmin)));
+    await until('the node listens again', async () => ![null, before].includes(await listenerOf(sentinelAdmin)));
     await failOver(sentinelAdmin);
-    await until('it follows', async () => (await namesAt(pair.next)).length === 2);
+    await until('the node follows the failover', async () => (await namesAt(pair.next)).length === 2);
     expect(logged(cluster.node(), 'sentinelRefused')).toEqual([]);
     sentinelAdmin.disconnect();
   });
 
-  it('has nothing said of its settings where a master that was cut off does not go on', async () => {
+  it('causes no warning about its settings if a master that is cut off stops accepting writes', async () => {
     await using master = await startRedis({
       args: ['--repl-diskless-sync-delay', '0', '--min-replicas-to-write', '1'],
     });
@@ -329,14 +332,14 @@ describe('Redis with Sentinels', () => {
     expect(settingsLines(cluster.node())).toEqual([]);
   });
 
-  it('says what is wrong: no Sentinel answers, and comes to life when one does', async () => {
+  it('causes a log line if no Sentinel responds, and works as soon as one does', async () => {
     await using redis = await startRedis();
     const gone = await startSentinel({ masterName: 'mymaster', masterPort: redis.port });
     await gone[Symbol.asyncDispose]();
     const url = `redis+sentinel://127.0.0.1:${gone.port}/mymaster`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
     const node = cluster.node();
-    await until('the log says so', () =>
+    await until('the node logs it', () =>
       node.log.some(
         ({ msg }) =>
           msg ===
@@ -347,22 +350,22 @@ describe('Redis with Sentinels', () => {
     await until('the node is ready', async () => (await node.readiness()).status === 200);
   });
 
-  it('says what is wrong: the URL of a Redis leads to a Sentinel', async () => {
+  it('causes a log line if the URL of a Redis leads to a Sentinel', async () => {
     await using redis = await startRedis();
     await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: redis.port });
     const url = `redis://127.0.0.1:${sentinel.port}`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
-    await until('the log says so', () =>
+    await until('the node logs it', () =>
       cluster.node().log.some(({ msg }) => msg.includes('To use Sentinels, write redis+sentinel://host:26379/name')),
     );
   });
 
-  it('says what is wrong: they know no master of that name', async () => {
+  it('causes a log line if the Sentinels have no master of that name', async () => {
     await using redis = await startRedis();
     await using sentinel = await startSentinel({ masterName: 'mymaster', masterPort: redis.port });
     const url = `redis+sentinel://127.0.0.1:${sentinel.port}/other`;
     await using cluster = await startCluster({ env: { ...quick, FANFARE_REDIS_URL: url }, waitReady: false });
-    await until('the log says so', () =>
+    await until('the node logs it', () =>
       cluster
         .node()
         .log.some(

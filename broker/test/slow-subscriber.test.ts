@@ -7,10 +7,10 @@ import { until, within } from './wait.js';
 const env = { FANFARE_MAX_BUFFERED_BYTES: '65536' };
 const kilobyte = 'x'.repeat(1_000);
 
-/** Publishes until the node has cut somebody off. */
+/** Publishes until the node has cut off a subscriber. */
 async function floodUntilCut(cluster: TestCluster, writer: TestConnection): Promise<number> {
   let published = 0;
-  await until('somebody is cut off', async () => {
+  await until('the node has cut off a subscriber', async () => {
     for (let frame = 0; frame < 20; frame++)
       writer.post('flood', ...Array.from({ length: 50 }, () => [published++, kilobyte]));
     await writer.settle();
@@ -20,29 +20,29 @@ async function floodUntilCut(cluster: TestCluster, writer: TestConnection): Prom
 }
 
 describe('a subscriber that does not read', () => {
-  it('gets the code that says reconnect, behind what was buffered, if it reads on in time', async () => {
+  it('gets a close code that makes it reconnect, behind the buffered data, if it reads in time', async () => {
     await using cluster = await startCluster({ env });
     const slow = await cluster.subscriber('flood');
     const writer = await cluster.connect();
     slow.socket.pause();
     await floodUntilCut(cluster, writer);
     slow.socket.resume();
-    expect(await within('it is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
+    expect(await within('the connection is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
   });
 
-  it('is cut off if it does not read on, and holds no memory then', async () => {
+  it('is cut off if it does not read, and uses no memory afterwards', async () => {
     await using cluster = await startCluster({ env });
     const slow = await cluster.subscriber('flood');
     const writer = await cluster.connect();
     slow.socket.pause();
     await floodUntilCut(cluster, writer);
-    await until('only the writer is left', async () => (await cluster.node().metric('fanfare_connections')) === 1);
+    await until('only the publisher is left', async () => (await cluster.node().metric('fanfare_connections')) === 1);
     expect(await cluster.node().metric('fanfare_subscriptions')).toBe(0);
     slow.socket.resume();
-    expect((await within('it is closed', slow.closed)).code).toBe(1006);
+    expect((await within('the connection is closed', slow.closed)).code).toBe(1006);
   });
 
-  it('leaves the others with every publication, in order', async () => {
+  it('does not keep publications from the others, which get all in order', async () => {
     await using cluster = await startCluster({ env });
     const slow = await cluster.subscriber('flood');
     const good = await cluster.subscriber('flood', 0, 'json');
@@ -60,13 +60,13 @@ describe('a subscriber that does not read', () => {
     slow.socket.pause();
     await floodUntilCut(cluster, writer);
     slow.socket.resume();
-    await within('it is closed', slow.closed);
+    await within('the connection is closed', slow.closed);
     const back = await cluster.subscriber('flood');
     writer.post('flood', 'again');
     expect(await back.take('flood', 1)).toEqual(['again']);
   });
 
-  it('gets the rest from the history when it comes back, without a hole, and nobody else is affected', async () => {
+  it('gets the rest from the history when it reconnects, without a hole, and does not affect others', async () => {
     await using cluster = await startCluster({
       nodes: 2,
       env: { ...env, FANFARE_TOPICS: '{"flood":{"historySize":100000}}' },
@@ -77,12 +77,12 @@ describe('a subscriber that does not read', () => {
     slow.socket.pause();
     const published = await floodUntilCut(cluster, writer);
     slow.socket.resume();
-    await within('it is closed', slow.closed);
+    await within('the connection is closed', slow.closed);
     const numbers: number[] = [];
     let since = { epoch: '', offset: 0 };
     for (const message of slow.inbox.waiting) {
       if (message.type !== 'publications' || message.position === null) continue;
-      // After the first frame that was dropped others may have been sent: that is what the offset is for.
+      // After the first dropped frame, others may have been sent: the offset reveals that.
       if (since.epoch !== '' && message.position.offset !== since.offset + 1) break;
       since = { ...message.position, offset: message.position.offset + message.items.length - 1 };
       for (const item of message.items) if ('data' in item) numbers.push((item.data as [number])[0]);

@@ -11,8 +11,8 @@ import { until } from './wait.js';
 
 const env = { FANFARE_UNSUBSCRIBE_LINGER_MS: '0', FANFARE_REDIS_TIMEOUT_MS: '5000' };
 
-describe('first and last subscriber against a Redis that answers late', () => {
-  it('ends subscribed when the client subscribes, leaves, and subscribes again before Redis answers', async () => {
+describe('a node whose Redis answers late', () => {
+  it('is subscribed in the end if the client subscribes, unsubscribes, and subscribes again before Redis answers', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const reader = await cluster.connect(1);
     await cluster.redis.pause();
@@ -34,14 +34,14 @@ describe('first and last subscriber against a Redis that answers late', () => {
     expect(await reader.take('t', 2)).toEqual(['once', 'twice']);
   });
 
-  it('answers notSubscribed to a subscribe whose unsubscribe is in the same frame, though Redis was never asked', async () => {
+  it('answers notSubscribed to a subscribe whose unsubscribe is in the same frame, and does not ask Redis', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.connect();
     reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });
     expect(await reader.next('error')).toMatchObject({ id: 101, code: 'notSubscribed' });
   });
 
-  it('ends not listening when the last one leaves before Redis has confirmed the first', async () => {
+  it('is unsubscribed in the end if the last subscriber leaves before Redis has confirmed the first', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.connect();
     const admin = new Redis(cluster.redis.url);
@@ -50,20 +50,23 @@ describe('first and last subscriber against a Redis that answers late', () => {
     reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });
     expect(await reader.next('unsubscribed')).toMatchObject({ id: 102 });
     await cluster.redis.resume();
-    await until('nobody listens', async () => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1] === 0);
+    await until('the node is unsubscribed', async () => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1] === 0);
     expect(await reader.subscribe('t')).toMatchObject({ type: 'subscribed' });
     expect((await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1]).toBe(1);
     await admin.quit();
   });
 
-  it('lets a client go while its subscription is on the way', async () => {
+  it('closes a client while its subscription is on the way', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.connect();
     const other = await cluster.connect();
     await cluster.redis.pause();
     reader.send({ type: 'subscribe', id: 101, topic: 't', since: null });
     other.send({ type: 'subscribe', id: 101, topic: 't', since: null });
-    await until('both are counted', async () => (await cluster.node().metric('fanfare_subscriptions')) === 2);
+    await until(
+      'both subscriptions are counted',
+      async () => (await cluster.node().metric('fanfare_subscriptions')) === 2,
+    );
     await reader.close();
     await cluster.redis.resume();
     await other.next('subscribed');
@@ -78,7 +81,7 @@ const newStates = (): TopicStates => new TopicStates(new TopicPolicies());
 const newInterest = (listener: Listener, settings: InterestSettings): Interest =>
   new Interest(newStates(), listener, settings, () => undefined);
 
-/** A Redis whose every answer and every break is decided by the test. */
+/** A Redis whose answers and disconnections are controlled by the test. */
 class ScriptedListener implements Listener {
   readonly subscribed = new Set<Topic>();
   #isUp = true;
@@ -134,7 +137,7 @@ class ScriptedListener implements Listener {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('Interest', () => {
-  it('listens to exactly what is wanted in the end, whatever came in between, and leaves nobody waiting', async () => {
+  it('is subscribed to exactly the wanted topics in the end, after any sequence of changes, and answers every request', async () => {
     const names = ['a', 'b', 'c'].map(topic);
     const step = fc.oneof(
       fc.record({ do: fc.constantFrom('want', 'release'), topic: fc.constantFrom(...names) }),
@@ -170,8 +173,8 @@ describe('Interest', () => {
           } else if (action === 'return' && !listener.isReady()) reconnect();
         }
         if (!listener.isReady()) reconnect();
-        // As the node does where `want` was refused: the topic is still wanted by those who were there before.
-        await until('it has come to rest', async () => {
+        // As the node does if `want` was refused: earlier subscribers still want the topic.
+        await until('all requests are answered', async () => {
           await turn();
           listener.answerAll();
           await turn();
@@ -183,8 +186,8 @@ describe('Interest', () => {
     );
   });
 
-  it('does not listen to a topic that was let go in the turn in which it was wanted', async () => {
-    // Found by the property above: the linger (0 ms here) was over before the SUBSCRIBE of the turn had left.
+  it('does not subscribe to a topic that is released in the same turn', async () => {
+    // Found by the property above: the linger (0 ms here) ended before the SUBSCRIBE of the turn was sent.
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
     const interest = newInterest(listener, settings);
@@ -199,7 +202,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('tells a gap before the first publication that follows it, even if that overtakes the confirmation', async () => {
+  it('reports a gap before the first publication that follows it, even if the publication overtakes the confirmation', async () => {
     const listener = new ScriptedListener();
     const story: string[] = [];
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 1_000, maxTopicsPerCommand: 512 };
@@ -222,7 +225,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('asks for everything again in pieces, a few at a time, and not for what is let go meanwhile', async () => {
+  it('resubscribes in batches, a few at a time, without topics that are released in the meantime', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 5_000, maxTopicsPerCommand: 10 };
     const interest = newInterest(listener, settings);
@@ -240,7 +243,7 @@ describe('Interest', () => {
     await turn();
     expect(listener.unanswered.map(({ size }) => size)).toEqual(Array.from({ length: 8 }, () => 10));
     interest.release(topics[150] as Topic);
-    // The linger (0 ms) is over before the piece with this topic is asked for.
+    // The linger (0 ms) ends before the batch with this topic is requested.
     await new Promise((resolve) => setTimeout(resolve, 5));
     for (let round = 0; round < 30; round++) {
       listener.answerAll();
@@ -250,7 +253,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('asks Redis nothing for topics that come and go within a turn', async () => {
+  it('sends Redis no commands for topics that come and go within a turn', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
     const interest = newInterest(listener, settings);
@@ -263,7 +266,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('leaves nobody waiting for a topic that was let go within a turn', async () => {
+  it('answers requests for a topic that was released within a turn', async () => {
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 60_000, maxTopicsPerCommand: 512 };
     const interest = newInterest(new ScriptedListener(), settings);
     let isWaiting = true;
@@ -277,7 +280,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('lets the oldest go early when very many topics linger', async () => {
+  it('releases the oldest topics early if too many linger', async () => {
     const listener = new ScriptedListener();
     const settings = { unsubscribeLingerMs: 60_000, redisTimeoutMs: 5_000, maxTopicsPerCommand: 512 };
     const interest = newInterest(listener, settings);
@@ -295,7 +298,7 @@ describe('Interest', () => {
     interest.close();
   });
 
-  it('refuses within the timeout where Redis does not answer', async () => {
+  it('refuses within the timeout if Redis does not answer', async () => {
     const settings = { unsubscribeLingerMs: 0, redisTimeoutMs: 20, maxTopicsPerCommand: 512 };
     const interest = newInterest(new ScriptedListener(), settings);
     await expect(interest.want(topic('a'))).rejects.toMatchObject({ code: 'unavailable' });

@@ -13,8 +13,8 @@ const enough: System = {
   heapBytes: 0.85 * gibibyte,
 };
 
-describe('the limits of the system', () => {
-  it('are no matter where they suffice, or the system says nothing of them', () => {
+describe('the check of system limits', () => {
+  it('reports nothing if they suffice, or if the system does not report them', () => {
     expect(systemLimits(settings, enough)).toEqual([]);
     const unlimited = Object.fromEntries(Object.keys(enough).map((name) => [name, Number.POSITIVE_INFINITY]));
     expect(systemLimits(settings, { ...(unlimited as unknown as System), heapBytes: 4 * gibibyte })).toEqual([]);
@@ -26,15 +26,15 @@ describe('the limits of the system', () => {
     ['net.netfilter.nf_conntrack_max', { trackedConnections: 9_999 }, 9_999, 10_000, 'exclude the port from tracking'],
     ['cpu.max', { cpus: 0.25 }, 0.3, 1, 'Raise or remove the CPU limit'],
     ['memory.max', { memoryBytes: gibibyte / 2 }, gibibyte / 2, gibibyte, 'NODE_OPTIONS=--max-old-space-size=307'],
-  ])('are told where %s is too small', (limit, system, value, wanted, hint) => {
-    const told = systemLimits(settings, { ...enough, ...system });
-    expect(told).toEqual([{ limit, value, wanted, sentence: expect.stringContaining(hint) }]);
+  ])('reports %s if it is too small', (limit, system, value, wanted, hint) => {
+    const limits = systemLimits(settings, { ...enough, ...system });
+    expect(limits).toEqual([{ limit, value, wanted, sentence: expect.stringContaining(hint) }]);
   });
 
-  it.each([128, 256, 512, 1_024])('advise, for %i MiB, what does not make them warn again', (mebibytes) => {
+  it.each([128, 256, 512, 1_024])('recommends, for %i MiB, a heap size that causes no warning', (mebibytes) => {
     const memoryBytes = mebibytes * 1_048_576;
-    const [told] = systemLimits(settings, { ...enough, memoryBytes, heapBytes: memoryBytes });
-    const advised = Number(/--max-old-space-size=(\d+)/.exec(told?.sentence ?? '')?.[1]);
+    const [limit] = systemLimits(settings, { ...enough, memoryBytes, heapBytes: memoryBytes });
+    const advised = Number(/--max-old-space-size=(\d+)/.exec(limit?.sentence ?? '')?.[1]);
     const { stdout } = spawnSync(process.execPath, [
       `--max-old-space-size=${advised}`,
       '--print',
@@ -43,7 +43,7 @@ describe('the limits of the system', () => {
     expect(systemLimits(settings, { ...enough, memoryBytes, heapBytes: Number(stdout) })).toEqual([]);
   });
 
-  it('count for each worker what each worker needs', () => {
+  it('multiplies the needs of a worker by the number of workers', () => {
     expect(systemLimits({ ...settings, workers: 2 }, enough).map(({ limit }) => limit)).toEqual([
       'net.netfilter.nf_conntrack_max',
       'cpu.max',
@@ -51,7 +51,7 @@ describe('the limits of the system', () => {
     ]);
   });
 
-  it('are read from this system', () => {
+  it('reads the limits of this system', () => {
     const system = readSystem();
     for (const value of Object.values(system)) expect(value).toBeGreaterThan(0);
     expect(system.clientSockets).toBeLessThan(Number.POSITIVE_INFINITY);

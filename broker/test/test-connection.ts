@@ -1,4 +1,4 @@
-/** A WebSocket that speaks the protocol message by message, for tests that look at the wire. Applications use @fanfare/client. */
+/** A WebSocket that speaks the protocol message by message, for tests of the wire protocol. Applications use @fanfare/client. */
 import { once } from 'node:events';
 import {
   type ClientCodec,
@@ -27,7 +27,7 @@ export class TestConnection implements AsyncDisposable {
   readonly socket: WebSocket;
   /** How the connection ended. */
   readonly closed: Promise<Closed>;
-  /** What has come and was not taken. */
+  /** Messages that have arrived and were not taken. */
   readonly inbox = new Inbox<ServerMessage>();
   readonly #codec: ClientCodec;
   #lastId = 0;
@@ -53,7 +53,7 @@ export class TestConnection implements AsyncDisposable {
     return connection;
   }
 
-  /** Sends a command and resolves with its reply, whatever it is. */
+  /** Sends a command and resolves with its reply, of any type. */
   async request(command: WithoutId<OutgoingCommand>): Promise<Reply> {
     const id = ++this.#lastId;
     this.send({ ...command, id } as OutgoingCommand);
@@ -109,7 +109,7 @@ export class TestConnection implements AsyncDisposable {
     );
   }
 
-  /** Resolves when all that was sent to this connection so far has arrived. */
+  /** Resolves when everything sent to this connection so far has arrived. */
   async settle(): Promise<void> {
     await this.request({ type: 'ping' });
   }

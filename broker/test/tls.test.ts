@@ -1,4 +1,4 @@
-/** `wss://`: who is let in, what a renewed certificate changes and what not, and a proxy that ends TLS in front of a node. */
+/** `wss://`: accepted clients, the effects of a renewed certificate, and a proxy that terminates TLS in front of a node. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ function startSecure(folder: CertificateFolder, env: Readonly<Record<string, str
   return startNode({ ...folder.env, ...env });
 }
 
-/** Trusts nobody but who made the certificate that is in the folder now. */
+/** Trusts only the issuer of the current certificate in the folder. */
 function open(url: string, folder: CertificateFolder, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
   return TestConnection.open(url, encoding, { ca: folder.ca });
 }
@@ -30,7 +30,7 @@ function certificateOf({ socket }: TestConnection): string {
   return String(stream.getPeerCertificate().subject.CN);
 }
 
-/** The name of the certificate that a new client is shown; one that names a host tells so in the handshake (SNI), one that dials an address does not. */
+/** The name of the certificate that a new client receives. A client that names a host sends it in the handshake (SNI); one that dials an address does not. */
 async function shown(port: number, servername?: string): Promise<string> {
   const socket = connectTls({
     port,
@@ -46,12 +46,12 @@ async function shown(port: number, servername?: string): Promise<string> {
   }
 }
 
-/** In the moment of the exchange a connection that the node has not taken yet is refused or reset. */
+/** During the exchange, a connection that the node has not accepted yet is refused or reset. */
 function shownOrRefused(port: number): Promise<string | null> {
   return shown(port).catch(() => null);
 }
 
-/** What a handshake came to: the protocol, or the error. */
+/** The result of a handshake: the protocol, or the error. */
 function shakeHands(port: number, version: SecureVersion, cipherSuites: string): Promise<string> {
   const options = { port, host: '127.0.0.1', rejectUnauthorized: false, ciphers: cipherSuites };
   return within(
@@ -80,7 +80,7 @@ describe('a node with a certificate', () => {
     expect(node.log.find(({ event }) => event === 'listening')?.msg).toContain(node.url);
   });
 
-  it('is neither spoken to without TLS, nor by who does not trust the certificate', async () => {
+  it('refuses clients without TLS, and clients that do not trust its certificate refuse it', async () => {
     using folder = new CertificateFolder('first');
     await using node = await startSecure(folder);
     await expect(TestConnection.open(node.url.replace('wss:', 'ws:'))).rejects.toThrow('socket hang up');
@@ -92,7 +92,7 @@ describe('a node with a certificate', () => {
   it.each([
     { version: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256', outcome: 'TLSv1.3' },
     { version: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256', outcome: 'TLSv1.2' },
-    // A client that permits what is forbidden everywhere else (SECLEVEL=0): it is the node that refuses.
+    // A client that permits everything that is forbidden elsewhere (SECLEVEL=0): the node refuses.
     { version: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0', outcome: /alert protocol version/ },
     { version: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0', outcome: /alert protocol version/ },
     { version: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA:AES128-SHA', outcome: /alert handshake failure/ },
@@ -103,7 +103,7 @@ describe('a node with a certificate', () => {
     expect(came).toEqual(typeof outcome === 'string' ? outcome : expect.stringMatching(outcome));
   });
 
-  it('closes a subscriber that does not read, also where frames are compressed, and others hear all', async () => {
+  it('closes a subscriber that does not read, even with compression, and others receive everything', async () => {
     using folder = new CertificateFolder('first');
     const limits = { FANFARE_MAX_BUFFERED_BYTES: '65536', FANFARE_COMPRESSION: 'shared' };
     await using node = await startSecure(folder, limits);
@@ -113,18 +113,18 @@ describe('a node with a certificate', () => {
     for (const subscriber of [slow, reader]) await subscriber.subscribe('t');
     slow.socket.pause();
     let published = 0;
-    await until('it is closed', async () => {
-      // Random: compression makes hardly less of it.
+    await until('the connection is closed', async () => {
+      // Random: compression hardly makes it smaller.
       await writer.publish('t', randomBytes(40_000).toString('base64'));
       published++;
       return (await node.metric('fanfare_slow_subscribers_total')) === 1;
     });
     await reader.take('t', published);
     slow.socket.resume();
-    expect(await within('it is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
+    expect(await within('the connection is closed', slow.closed)).toEqual(closeReasons.slowSubscriber);
   });
 
-  it('warns at start of one that expires soon, and tells when', async () => {
+  it('warns at startup if it expires soon, and when', async () => {
     using folder = new CertificateFolder('first', 3);
     await using node = await startSecure(folder);
     const warning = node.log.find(({ event }) => event === 'certificateExpires');
@@ -135,14 +135,14 @@ describe('a node with a certificate', () => {
 });
 
 describe('a renewed certificate', () => {
-  it('is shown to new connections, by name and by address, while those of before stay and hear the others', async () => {
+  it('is sent to new connections, by name and by address, while earlier connections stay open and receive the others', async () => {
     using folder = new CertificateFolder('first');
     await using node = await startSecure(folder);
     const { port } = node.broker;
     await using early = await open(node.url, folder);
     await early.subscribe('t');
     folder.renew('second');
-    await until('it is shown', async () => (await shownOrRefused(port)) === 'second');
+    await until('new clients get it', async () => (await shownOrRefused(port)) === 'second');
     expect(await shown(port, 'localhost')).toBe('second');
     await using late = await open(node.url, folder);
     await late.subscribe('t');
@@ -152,7 +152,7 @@ describe('a renewed certificate', () => {
     for (const reader of [early, late]) expect(await reader.take('t', 2)).toEqual(['from late', 'from early']);
 
     folder.renew('third');
-    await until('the third is shown', async () => (await shownOrRefused(port)) === 'third');
+    await until('new clients get the third', async () => (await shownOrRefused(port)) === 'third');
     await late.close();
     await using last = await open(node.url, folder);
     await last.publish('t', 'from last');
@@ -163,13 +163,13 @@ describe('a renewed certificate', () => {
 
     const drained = node.broker.drain();
     for (const client of [early, last]) {
-      expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     }
     await drained;
     await expect(shown(port)).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('is not shown where it cannot be used, until it can', async () => {
+  it('is not used while it is invalid', async () => {
     using folder = new CertificateFolder('first');
     await using node = await startSecure(folder);
     const { port } = node.broker;
@@ -177,22 +177,22 @@ describe('a renewed certificate', () => {
     folder.renew('second');
     const secondKey = readFileSync(folder.keyFile);
     writeFileSync(folder.keyFile, firstKey);
-    const refused = await until('the log says so', () =>
+    const refused = await until('the node logs it', () =>
       node.log.find(({ event }) => event === 'certificateNotRenewed'),
     );
     expect(refused.msg).toContain('does not belong to the first certificate in FANFARE_TLS_CERT_FILE');
     expect(await shown(port)).toBe('first');
     writeFileSync(folder.keyFile, secondKey);
-    await until('it is shown', async () => (await shownOrRefused(port)) === 'second');
-    // Nothing that our own look at it finds: only the TLS library reads the rest of the chain.
+    await until('new clients get it', async () => (await shownOrRefused(port)) === 'second');
+    // The check of the node does not find this mistake: only the TLS library reads the rest of the chain.
     writeFileSync(folder.certFile, `${readFileSync(folder.certFile)}-----BEGIN CERTIFICATE-----\n!\n`);
-    await until('the log says so again', () =>
+    await until('the node logs it again', () =>
       node.log.some(({ msg }) => msg.includes('The TLS library rejects the certificate')),
     );
     expect(await shown(port)).toBe('second');
   });
 
-  it('is shown by all workers, and their connections stay', async () => {
+  it('is used by all workers, and their connections stay open', async () => {
     using folder = new CertificateFolder('first');
     await using redis = await startRedis();
     await using node = await startProcess({
@@ -204,7 +204,7 @@ describe('a renewed certificate', () => {
     for (const client of early) await client.subscribe('t');
     folder.renew('second');
     await until(
-      'both have renewed',
+      'both workers have renewed it',
       () => node.logs().filter((line) => line.includes('"certificateRenewed"')).length === 2,
     );
     const late = await Promise.all(Array.from({ length: 20 }, () => open(node.url, folder)));
@@ -213,14 +213,14 @@ describe('a renewed certificate', () => {
     for (const client of early) expect(await client.take('t', 1)).toEqual(['hello']);
     const stopped = node.stop();
     for (const client of [...early, ...late]) {
-      expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     }
     expect(await stopped).toBe(0);
   });
 });
 
 describe('the settings of TLS', () => {
-  /** The sentences that stop the start. */
+  /** The sentences that prevent the start. */
   function wrong(environment: Readonly<Record<string, string>>): readonly string[] {
     try {
       loadConfig(environment);
@@ -231,7 +231,7 @@ describe('the settings of TLS', () => {
     return [];
   }
 
-  it('are both there or none', () => {
+  it('are valid only together', () => {
     using folder = new CertificateFolder('first');
     const { FANFARE_TLS_CERT_FILE, FANFARE_TLS_KEY_FILE } = folder.env;
     expect(wrong({})).toEqual([]);
@@ -244,7 +244,7 @@ describe('the settings of TLS', () => {
     ]);
   });
 
-  it('name files that can be read and that are PEM, or each is told in a sentence', () => {
+  it('must name readable PEM files; each mistake causes a sentence', () => {
     using folder = new CertificateFolder('first');
     const text = folder.write('text.pem', 'What?\n');
     const absent = '/nowhere/key.pem';
@@ -263,7 +263,7 @@ describe('the settings of TLS', () => {
     expect(sentences).toEqual([expect.stringContaining('no private key: it is encrypted with a passphrase')]);
   });
 
-  it('name a key that belongs to the certificate', async () => {
+  it('must name a key that belongs to the certificate', async () => {
     using folder = new CertificateFolder('first');
     using other = new CertificateFolder('second');
     const { code, err } = await run([], { ...folder.env, FANFARE_TLS_KEY_FILE: other.keyFile });
@@ -273,7 +273,7 @@ describe('the settings of TLS', () => {
     );
   });
 
-  it('are warned about while clients would refuse the certificate, and for 14 days before', () => {
+  it('cause warnings while clients would refuse the certificate, and for 14 days before', () => {
     using folder = new CertificateFolder('first');
     const certificate = readCertificate(folder);
     const at = (ms: number): string | null => explainValidity(certificate, ms);
@@ -291,9 +291,9 @@ const haproxy = (process.env['PATH'] ?? '')
   .map((folder) => join(folder, 'haproxy'))
   .find(existsSync);
 
-// A machine without HAProxy runs everything else; .ci/run installs one.
-describe.skipIf(haproxy === undefined)('behind a proxy that ends TLS', () => {
-  it('a node without a certificate serves wss clients of both encodings, and drains them', async () => {
+// A machine without HAProxy skips only this; .ci/run installs it.
+describe.skipIf(haproxy === undefined)('a node behind a proxy that terminates TLS', () => {
+  it('serves wss clients of both encodings without a certificate, and drains them', async () => {
     using folder = new CertificateFolder('proxy');
     await using cluster = await startCluster();
     const { broker } = cluster.node();
@@ -329,9 +329,9 @@ backend nodes
     expect(await reader.take('t', sent.length)).toEqual(sent);
     const drained = broker.drain();
     for (const client of [reader, writer]) {
-      expect(await within('it is closed', client.closed)).toEqual(closeReasons.draining);
+      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
     }
-    await within('it has drained', drained);
+    await within('the node has drained', drained);
     await expect(open(url, folder)).rejects.toThrow('503');
   });
 });

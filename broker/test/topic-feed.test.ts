@@ -1,4 +1,4 @@
-/** A line against every order in which messages and answers can come, go missing, or come twice. */
+/** A topic feed against every order in which messages and answers can arrive, go missing, or arrive twice. */
 import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -7,12 +7,12 @@ import { CacheBudget } from '../src/relay/topic-cache.js';
 import { type FeedContext, type HistorySlice, TopicFeed } from '../src/relay/topic-feed.js';
 import { topic } from './relay.contract.js';
 
-/** A Redis in which the test decides when a read is answered, and which messages arrive. */
+/** A Redis in which the test controls when a read is answered, and which messages arrive. */
 class ScriptedStream {
   epoch = 1;
   head = 0;
   entries: StreamEntry[] = [];
-  /** Of each epoch, where the topic stood when it began. */
+  /** For each epoch, the position of the topic when it began. */
   readonly starts = new Map<string, number>([['e1', 0]]);
   isTrimmed = false;
   #reads: {
@@ -30,7 +30,7 @@ class ScriptedStream {
     return this.#reads.length;
   }
 
-  /** Answers with the message of it. */
+  /** Returns its message. */
   publish(count: number): StreamEntry {
     const bytes = Buffer.alloc(count * 2);
     for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
@@ -42,7 +42,7 @@ class ScriptedStream {
     return entry;
   }
 
-  /** Forgets all but the newest entries. */
+  /** Removes all but the newest entries. */
   trim(keep: number): void {
     this.isTrimmed = true;
     this.entries = keep === 0 ? [] : this.entries.slice(-keep);
@@ -56,7 +56,7 @@ class ScriptedStream {
     this.starts.set(this.epochName, 0);
   }
 
-  /** Gives the history another epoch: what it holds stays. */
+  /** Assigns another epoch to the history, which keeps its entries. */
   restart(): void {
     this.epoch++;
     this.starts.set(this.epochName, this.head);
@@ -72,7 +72,7 @@ class ScriptedStream {
     entries: this.entries.filter(({ first }) => first <= last).slice(-2),
   });
 
-  /** What the script `read` answers. */
+  /** The answer of the script `read`. */
   stretch(epoch: string, from: number, maxEntries: number): HistorySlice {
     const isSame = epoch === this.epochName;
     const entries =
@@ -108,10 +108,10 @@ async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What subscribers see: epochs and offsets, gaps and resets. */
+/** Everything that subscribers receive: epochs and offsets, gaps and resets. */
 type Seen =
   | { readonly epoch: string; readonly offset: number }
-  | { readonly told: 'gap' | 'reset'; readonly at: Position };
+  | { readonly notice: 'gap' | 'reset'; readonly at: Position };
 
 function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
   const seen: Seen[] = [];
@@ -123,8 +123,8 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
         }
         return true;
       },
-      notifyGap: (_topic, position) => void seen.push({ told: 'gap', at: position as Position }),
-      notifyReset: (_topic, position) => void seen.push({ told: 'reset', at: position }),
+      notifyGap: (_topic, position) => void seen.push({ notice: 'gap', at: position as Position }),
+      notifyReset: (_topic, position) => void seen.push({ notice: 'reset', at: position }),
     },
     counters: { publicationsRepeated: 0, repairs: 0, publicationsRepaired: 0, gapsTold: 0, resetsTold: 0 },
     budget: new CacheBudget(1_000_000),
@@ -136,12 +136,12 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
   return { feed: new TopicFeed(topic('t'), 100, context), seen };
 }
 
-/** Each publication once, in order; where offsets or epochs jump, that was told right there. Answers the last position. */
+/** Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the last position. */
 function checkSeen(seen: readonly Seen[], start: Position): Position {
   let at = start;
   for (const each of seen) {
-    if ('told' in each) {
-      if (each.told === 'gap') {
+    if ('notice' in each) {
+      if (each.notice === 'gap') {
         expect(each.at.epoch).toBe(at.epoch);
         expect(each.at.offset).toBeGreaterThan(at.offset);
       }
@@ -156,7 +156,7 @@ function checkSeen(seen: readonly Seen[], start: Position): Position {
 
 type Rare = 'fail' | 'beacon' | 'doubt' | 'trim' | 'begin' | 'restart';
 
-/** Publications of which messages come once, twice or never; answers of Redis, late or none; and, seldom, one of these. */
+/** Publications whose messages arrive once, twice or never; answers of Redis, late or never; and, rarely, one of these. */
 function stepsWith(...rare: readonly Rare[]) {
   const counts = { count: fc.integer({ min: 1, max: 3 }), copies: fc.integer({ min: 0, max: 2 }) };
   return fc.array(
@@ -171,7 +171,7 @@ function stepsWith(...rare: readonly Rare[]) {
 
 type Steps = ReturnType<typeof stepsWith> extends fc.Arbitrary<infer Taken> ? Taken : never;
 
-/** Takes the steps, then has Redis answer everything and a beacon come. Checks what was seen against where the topic stands. */
+/** Takes the steps, then lets Redis answer everything and a beacon arrive. Checks the received messages against the position of the topic. */
 async function play(steps: Steps): Promise<readonly Seen[]> {
   const stream = new ScriptedStream();
   stream.publish(3);
@@ -214,7 +214,7 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
   await stream.answerAll();
   expect(checkSeen(seen, start)).toEqual({ epoch: stream.epochName, offset: stream.head });
   for (const each of seen) {
-    if (!('told' in each) || each.told === 'gap') continue;
+    if (!('notice' in each) || each.notice === 'gap') continue;
     const began = stream.starts.get(each.at.epoch) ?? 0;
     if (stream.isTrimmed) expect(each.at.offset).toBeGreaterThanOrEqual(began);
     else expect(each.at.offset).toBe(began);
@@ -222,17 +222,17 @@ async function play(steps: Steps): Promise<readonly Seen[]> {
   return seen;
 }
 
-describe('a line', () => {
-  it('delivers everything once and in order, whatever messages are lost or doubled and however late answers come', async () => {
+describe('a topic feed', () => {
+  it('delivers everything once and in order, whatever messages are lost or repeated, and however late answers arrive', async () => {
     await fc.assert(
       fc.asyncProperty(stepsWith(), async (steps) => {
-        expect((await play(steps)).some((each) => 'told' in each)).toBe(false);
+        expect((await play(steps)).some((each) => 'notice' in each)).toBe(false);
       }),
       { numRuns: 400 },
     );
   });
 
-  it('delivers all that was published under another epoch, whenever it learns of it', async () => {
+  it('delivers all that was published under another epoch, whenever it learns of that epoch', async () => {
     await fc.assert(
       fc.asyncProperty(stepsWith('begin', 'restart'), async (steps) => {
         await play(steps);
@@ -241,7 +241,7 @@ describe('a line', () => {
     );
   });
 
-  it('tells every jump if the history is trimmed or begins again, and is where the topic is in the end', async () => {
+  it('notifies of every jump if the history is trimmed or begins again, and reaches the position of the topic in the end', async () => {
     await fc.assert(
       fc.asyncProperty(stepsWith('trim', 'begin', 'restart'), async (steps) => {
         await play(steps);
@@ -250,13 +250,13 @@ describe('a line', () => {
     );
   });
 
-  it('takes a history for another one where it cannot prove that it is the same', async () => {
+  it('treats a history as a different one if it cannot prove that it is the same', async () => {
     const stream = new ScriptedStream();
     const { feed, seen } = newFeed(stream);
     void feed.catchUp();
     await stream.answerAll();
     for (let number = 0; number < 3; number++) feed.receive(stream.publish(1));
-    // Redis has lost the last one, and someone has published another at its offset and one more.
+    // Redis has lost the last one, and another publisher has added one at its offset and one more.
     stream.entries.pop();
     stream.head--;
     const at = { epoch: 'e1', offset: 3 };
@@ -270,10 +270,10 @@ describe('a line', () => {
     feed.suspect('proof');
     void feed.catchUp();
     await stream.answerAll();
-    expect(seen.at(-1)).toEqual({ told: 'reset', at: { epoch: 'e2', offset: 4 } });
+    expect(seen.at(-1)).toEqual({ notice: 'reset', at: { epoch: 'e2', offset: 4 } });
     feed.receive(stream.publish(1));
     expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 5 });
-    // Where it is the same, nothing is told.
+    // If it is the same, there is no notice.
     const before = seen.length;
     feed.suspect('proof');
     void feed.catchUp();
@@ -281,7 +281,7 @@ describe('a line', () => {
     expect(seen.length).toBe(before);
   });
 
-  it('gives nothing to anybody once it is forgotten, even if it was reading', async () => {
+  it('delivers nothing after it was released, even if it was reading', async () => {
     const stream = new ScriptedStream();
     const { feed, seen } = newFeed(stream);
     void feed.catchUp();

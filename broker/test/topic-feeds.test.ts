@@ -1,4 +1,4 @@
-/** The feeds of a node, with a Redis that answers when the test says so. */
+/** The feeds of a node, with a Redis whose answers the test controls. */
 import type { Position } from '@fanfare/protocol';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
@@ -17,7 +17,7 @@ const entry = encodeEntry({ count: 1, bytes: Buffer.from([0xa1, 0x31]) }, new Ma
 const idOf = (offset: number): Buffer => Buffer.from(`${epoch}-${offset}`);
 const at = (offset: number): Position => ({ epoch, offset });
 
-it('a subscriber that has seen more than a read that is on the way gets the position of a later read', async () => {
+it('a subscriber that is ahead of a pending read gets the position of a later read', async () => {
   let offset = 1;
   let answering: Promise<void> = Promise.resolve();
   const reader = new HistoryReader(

@@ -1,4 +1,4 @@
-/** Traces of publications, as a collector gets them from nodes. */
+/** Traces of publications, as a collector receives them from nodes. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -48,7 +48,7 @@ function attributeOf(attributes: readonly Attribute[], key: string): unknown {
   return value;
 }
 
-/** Takes spans as an OpenTelemetry collector does. */
+/** Accepts spans like an OpenTelemetry collector. */
 class Collector implements AsyncDisposable {
   readonly spans: Received[] = [];
   readonly url: string;
@@ -90,7 +90,7 @@ class Collector implements AsyncDisposable {
   }
 }
 
-/** Takes requests as a collector does. `answer` decides what it answers. */
+/** Accepts requests like a collector. `answer` controls the answers. */
 class UnfinishedAnswers implements AsyncDisposable {
   readonly url: string;
   /** Requests that the node has given up. */
@@ -139,7 +139,7 @@ const traced = (collector: { readonly url: string }, more: Readonly<Record<strin
   ...more,
 });
 
-/** Tracing by itself, with short pauses: how it treats a collector does not depend on the node around it. */
+/** Tracing without a node, with short pauses: the way it treats a collector does not depend on the node. */
 class TracingAlone implements AsyncDisposable {
   readonly counters = { spans: 0, spansDropped: 0 };
   readonly log: LogLine[] = [];
@@ -171,7 +171,7 @@ class TracingAlone implements AsyncDisposable {
   }
 
   close(): Promise<void> {
-    return within('tracing closes', this.#tracing.close());
+    return within('tracing is closed', this.#tracing.close());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -180,7 +180,7 @@ class TracingAlone implements AsyncDisposable {
 }
 
 describe('a traced publication', () => {
-  it('is one trace from the node that took it, through Redis, to each node that delivered it', async () => {
+  it('is one trace from the node that accepted it, through Redis, to each node that delivered it', async () => {
     await using collector = await Collector.start();
     await using cluster = await startCluster({ nodes: 2, env: traced(collector) });
     const [one, other] = [cluster.node(0), cluster.node(1)];
@@ -196,14 +196,14 @@ describe('a traced publication', () => {
     await Promise.all(subscriptions.map(({ ready }) => ready));
     const { position } = await publisher.publish('orders.7', { total: 3 });
     if (position === null) throw new Error('The topic keeps history.');
-    await until('both have it', () => seen.length === 2);
+    await until('both nodes have delivered it', () => seen.length === 2);
     expect(seen).toEqual([
       { topic: 'orders.7', ...position },
       { topic: 'orders.7', ...position },
     ]);
 
     const ids = traceOf('orders.7', position);
-    await until('all four spans have come', () => collector.of(ids.traceId).length === 4);
+    await until('all four spans have arrived', () => collector.of(ids.traceId).length === 4);
     const spans = collector.of(ids.traceId);
     const shape = spans.map(({ name, kind, node, parentSpanId }) => ({
       name,
@@ -239,7 +239,7 @@ describe('a traced publication', () => {
     expect(began <= sent && sent <= answered && answered <= ended).toBe(true);
   });
 
-  it('is chosen by all nodes alike if only some are traced', async () => {
+  it('is selected by all nodes alike if only some are traced', async () => {
     await using collector = await Collector.start();
     await using cluster = await startCluster({ nodes: 2, env: traced(collector, { FANFARE_TRACING_RATIO: '0.2' }) });
     const [one, other] = [cluster.node(0), cluster.node(1)];
@@ -254,8 +254,8 @@ describe('a traced publication', () => {
     );
     expect(expected.length).toBeGreaterThan(0);
     expect(expected.length).toBeLessThan(100);
-    await until('all are delivered', () => got === 100);
-    await until('their spans have come', () => collector.spans.length >= 3 * expected.length);
+    await until('all publications are delivered', () => got === 100);
+    await until('their spans have arrived', () => collector.spans.length >= 3 * expected.length);
 
     expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(new Set(expected));
     for (const traceId of expected) {
@@ -268,7 +268,7 @@ describe('a traced publication', () => {
     }
   });
 
-  it('is traced without Redis too, and is not traced at level fast', async () => {
+  it('is traced without Redis too, but not on topics of level fast', async () => {
     await using collector = await Collector.start();
     const FANFARE_TOPICS = '{"prices.>":{"level":"fast"}}';
     await using cluster = await startCluster({ env: traced(collector, { FANFARE_TOPICS }) });
@@ -288,11 +288,11 @@ describe('a collector that is down', () => {
     const port = await findFreePort();
     await using tracing = new TracingAlone(`http://127.0.0.1:${port}/v1/traces`);
     tracing.publish();
-    await until('it is logged', () => tracing.events('tracingFailed').length > 0);
+    await until('the outage is logged', () => tracing.events('tracingFailed').length > 0);
     const dropped = tracing.counters.spansDropped;
     expect(dropped).toBeGreaterThan(0);
     tracing.publish();
-    await until('more are dropped', () => tracing.counters.spansDropped > dropped);
+    await until('more spans are dropped', () => tracing.counters.spansDropped > dropped);
     expect(tracing.events('tracingFailed').length).toBe(1);
     await using collector = await Collector.start(port);
     await tracing.publishUntilBack();
@@ -300,8 +300,8 @@ describe('a collector that is down', () => {
     expect(tracing.counters.spans).toBeGreaterThan(0);
   });
 
-  it('does not keep a node from publishing and stopping', async () => {
-    // It takes the connection and never answers.
+  it('does not prevent a node from publishing and stopping', async () => {
+    // It accepts the connection and never answers.
     await using silent = await UnfinishedAnswers.start(() => undefined);
     await using cluster = await startCluster({ env: traced(silent) });
     await using client = createClient(cluster.node().url);
@@ -313,15 +313,15 @@ describe('a collector that is down', () => {
 });
 
 describe('a collector whose answers do not end', () => {
-  it('is given up, logged once, and logged again when it is back', async () => {
+  it('is disconnected, logged once, and logged again when it is back', async () => {
     await using trickle = await UnfinishedAnswers.start(byteByByte);
     await using tracing = new TracingAlone(trickle.url);
     tracing.publish();
-    await until('it is logged', () => tracing.events('tracingFailed').length > 0);
+    await until('the outage is logged', () => tracing.events('tracingFailed').length > 0);
     expect(tracing.events('tracingFailed')[0]).toMatchObject({ reason: 'no complete answer within 500 ms' });
     await until('the connection is cut', () => trickle.cut === 1);
     tracing.publish();
-    await until('the next request is given up', () => trickle.cut === 2);
+    await until('the node gives up the next request', () => trickle.cut === 2);
     await until('both spans are dropped', () => tracing.counters.spansDropped === 2);
     expect(tracing.counters.spans).toBe(0);
     expect(tracing.events('tracingFailed').length).toBe(1);
@@ -329,7 +329,7 @@ describe('a collector whose answers do not end', () => {
     await tracing.publishUntilBack();
   });
 
-  it('delays the end of tracing by the time of one answer', async () => {
+  it('delays the end of tracing by at most one answer', async () => {
     await using trickle = await UnfinishedAnswers.start(byteByByte);
     await using tracing = new TracingAlone(trickle.url);
     tracing.publish();
@@ -339,7 +339,7 @@ describe('a collector whose answers do not end', () => {
 });
 
 describe('a node', () => {
-  /** The files that trace, of all that the node loaded until it stopped, as V8 counts them. */
+  /** The tracing modules that the node has loaded before it stopped, as counted by V8. */
   async function loaded(env: Readonly<Record<string, string>>): Promise<readonly string[]> {
     const folder = await mkdtemp(join(tmpdir(), 'fanfare-coverage-'));
     try {
@@ -358,7 +358,7 @@ describe('a node', () => {
     }
   }
 
-  it('loads nothing that traces unless it traces', async () => {
+  it('loads no tracing modules unless it traces', async () => {
     await using collector = await Collector.start();
     const [off, on] = await Promise.all([
       loaded(traced(collector, { FANFARE_TRACING_RATIO: '0' })),

@@ -5,7 +5,7 @@ import { monitorRedis } from './redis-monitor.js';
 import { until } from './wait.js';
 
 describe('two nodes with one Redis', () => {
-  it('are one broker: what is published at one reaches subscribers of the other, in both encodings', async () => {
+  it('are one broker: a publication at one reaches subscribers of the other, in both encodings', async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const readers = [
       await cluster.subscriber('news', 0, 'msgpack'),
@@ -21,7 +21,7 @@ describe('two nodes with one Redis', () => {
     for (const reader of readers) expect(await reader.take('news', 1)).toEqual([{ from: 'msgpack', n: 1.5 }]);
   });
 
-  it('deliver each publication once and in order to everyone', async () => {
+  it('deliver each publication once and in order to all subscribers', async () => {
     await using cluster = await startCluster({ nodes: 2 });
     const near = await cluster.subscriber('count');
     const far = await cluster.subscriber('count', 1, 'json');
@@ -34,7 +34,7 @@ describe('two nodes with one Redis', () => {
     expect(await far.take('count', 1)).toEqual(['end']);
   });
 
-  it('carry large publications', async () => {
+  it('deliver large publications', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_MAX_FRAME_BYTES: '2000000' } });
     const far = await cluster.subscriber('big', 1);
     const writer = await cluster.connect();
@@ -47,7 +47,7 @@ describe('two nodes with one Redis', () => {
     expect(middle === large).toBe(true);
   });
 
-  it('receive nothing from Redis of a topic that nobody on them wants', async () => {
+  it('receive nothing from Redis about topics without local subscribers', async () => {
     await using cluster = await startCluster({ nodes: 3, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0', ...fastTopics } });
     await cluster.subscriber('wanted', 1);
     const writer = await cluster.connect(0);
@@ -64,25 +64,25 @@ describe('two nodes with one Redis', () => {
       await writer.publish('unwanted', number);
     }
     await until(
-      'node 1 has all',
+      'node 1 has everything',
       async () => (await cluster.node(1).metric('fanfare_redis_messages_received_total')) === 200,
     );
     for (const bystander of [0, 2]) {
       expect(await cluster.node(bystander).metric('fanfare_redis_messages_received_total')).toBe(0);
     }
     expect(await cluster.node(1).metric('fanfare_redis_messages_unwanted_total')).toBe(0);
-    // What Redis itself has seen: every publication once, and not one more command about either topic.
+    // The view of Redis itself: every publication once, and no other command about either topic.
     const seen = (topic: string) =>
       monitor.commands
         .map(([name, channel]) => `${name} ${channel}`)
         .filter((command) => command.endsWith(` fanfare:topic:${topic}`));
-    await until('Redis has told all', () => seen('unwanted').length >= 200);
+    await until('MONITOR has shown everything', () => seen('unwanted').length >= 200);
     expect(seen('wanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:wanted'));
     expect(seen('unwanted')).toEqual(Array.from({ length: 200 }, () => 'publish fanfare:topic:unwanted'));
     await admin.quit();
   });
 
-  it('stop listening when the last subscriber leaves, and start again for the next', async () => {
+  it('unsubscribe when the last subscriber leaves, and subscribe again for the next', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
     const admin = new Redis(cluster.redis.url);
     const listeners = async (): Promise<unknown> => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1];
@@ -93,7 +93,7 @@ describe('two nodes with one Redis', () => {
     await second.settle();
     expect(await listeners()).toBe(1);
     await second.close();
-    await until('the node has let go', async () => (await listeners()) === 0);
+    await until('the node has unsubscribed', async () => (await listeners()) === 0);
     const third = await cluster.subscriber('t', 1);
     const writer = await cluster.connect(0);
     await writer.publish('t', 'back');
@@ -101,7 +101,7 @@ describe('two nodes with one Redis', () => {
     await admin.quit();
   });
 
-  it('keep brokers with different prefixes apart in one Redis', async () => {
+  it('do not receive publications of a broker with another prefix in the same Redis', async () => {
     await using one = await startCluster({ nodes: 1, redis: true, env: { FANFARE_REDIS_PREFIX: 'one' } });
     await using two = await startCluster({ nodes: 1, redis: one.redis, env: { FANFARE_REDIS_PREFIX: 'two' } });
     const reader = await two.subscriber('t');

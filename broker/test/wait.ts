@@ -1,14 +1,14 @@
-/** Waits for an event, never for time to pass. Each wait has a deadline, so that an event that does not happen fails with a sentence. */
+/** Waits for an event, never for time to pass. Each wait has a deadline, so that a missing event causes an error with a sentence. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Longest wait for anything, in milliseconds. Only what hangs reaches it, or a test without its safeguard (test/safeguards). */
+/** The longest wait, in milliseconds. Only hanging tests reach it, or tests without their safeguard (test/safeguards). */
 export const deadlineMs = Number(process.env['TEST_DEADLINE_MS'] ?? 90_000);
 
-/** The promise's value, or an error that names what did not happen in time. */
+/** The value of the promise, or an error that names the missing event. */
 export async function within<Value>(what: string, promise: Promise<Value>, timeoutMs = deadlineMs): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${timeoutMs} ms in vain: ${what}`)), timeoutMs);
+    timer = setTimeout(() => reject(new Error(`Did not happen within ${timeoutMs} ms: ${what}`)), timeoutMs);
   });
   try {
     return await Promise.race([promise, timeout]);
@@ -18,8 +18,8 @@ export async function within<Value>(what: string, promise: Promise<Value>, timeo
 }
 
 /**
- * Resolves with the first value of `read` that is not false, null or undefined. It looks again after a few milliseconds, and less often as
- * the wait gets longer: hundreds of tests that poll a node's metrics would otherwise cost more than what they wait for.
+ * Resolves with the first value of `read` that is not false, null or undefined. It checks again after a few milliseconds, and less often as
+ * the wait gets longer: hundreds of tests that poll metrics of a node would otherwise cost more than the things they wait for.
  */
 export async function until<Value>(
   what: string,
@@ -34,10 +34,10 @@ export async function until<Value>(
     }
     await delay(pauseMs);
   }
-  throw new Error(`Waited ${timeoutMs} ms in vain: ${what}`);
+  throw new Error(`Did not happen within ${timeoutMs} ms: ${what}`);
 }
 
-/** Hands out items in the order of their arrival. */
+/** Returns items in the order of their arrival. */
 export class Inbox<Item> {
   readonly #items: Item[] = [];
   #waiters: (() => void)[] = [];
@@ -54,7 +54,7 @@ export class Inbox<Item> {
     return this.#items;
   }
 
-  /** Takes the first item that fits, now or when it comes; leaves the others. */
+  /** Takes the first matching item, now or when it arrives; leaves the others. */
   async take<Wanted extends Item>(what: string, fits: (item: Item) => item is Wanted): Promise<Wanted>;
   async take(what: string, fits: (item: Item) => boolean): Promise<Item>;
   async take(what: string, fits: (item: Item) => boolean): Promise<Item> {

@@ -1,4 +1,4 @@
-/** Several processes that share a port: what clients, operators and a second broker see of them. They run what `npm run build` wrote. */
+/** Several processes that share a port, as seen by clients, operators and a second broker. They run the result of `npm run build`. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -24,7 +24,7 @@ interface Options {
   readonly port?: number;
 }
 
-/** Two workers, `m-1` and `m-2`, and a window of no length. */
+/** Two workers, `m-1` and `m-2`, and a drain window of zero. */
 function startWorkers({ env = {}, ...options }: Options = {}): Promise<NodeProcess> {
   return startNode({
     redisUrl: redis.url,
@@ -35,7 +35,7 @@ function startWorkers({ env = {}, ...options }: Options = {}): Promise<NodeProce
 
 interface Client extends AsyncDisposable {
   readonly connection: TestConnection;
-  /** Name of the node that it is connected to. */
+  /** The name of the node to which it is connected. */
   readonly node: string;
 }
 
@@ -46,7 +46,7 @@ async function connect({ url }: NodeProcess): Promise<Client> {
   return { connection, node: reply.node, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
 }
 
-/** So many that the kernel hardly gives all to one worker: by chance once in 2^39. */
+/** Enough connections that the kernel rarely gives all to one worker: with a probability of 2^-39. */
 async function connectMany(node: NodeProcess): Promise<Client[]> {
   return Promise.all(Array.from({ length: 40 }, () => connect(node)));
 }
@@ -70,7 +70,7 @@ function logOf(node: NodeProcess, event: string): LogLine[] {
   return lines.filter((line) => line.event === event);
 }
 
-/** Of the process that was started last as this worker. */
+/** The process that was started last as this worker. */
 function pidOf(node: NodeProcess, worker: number): number {
   const started = logOf(node, 'workerStarted').filter((line) => line.worker === worker);
   const pid = started.at(-1)?.pid;
@@ -78,7 +78,7 @@ function pidOf(node: NodeProcess, worker: number): number {
   return pid;
 }
 
-/** A process that has ended and that nobody has waited for yet (state Z) is not alive. */
+/** A process that has ended but was not reaped yet (state Z) is not alive. */
 function isAlive(pid: number): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
@@ -115,7 +115,7 @@ const portInUse = (port: number): object => ({
   err: `fanfare: Cannot listen on port ${port} of the address in FANFARE_HOST: the port is in use, or this machine does not have the address. Change FANFARE_PORT or FANFARE_HOST.\n`,
 });
 
-// One after the other with the same processes: three of them cost three seconds of a processor to start.
+// One after the other with the same processes: three of them take three seconds of CPU time to start.
 describe('workers', () => {
   let node: NodeProcess;
   beforeAll(async () => {
@@ -123,7 +123,7 @@ describe('workers', () => {
   });
   afterAll(() => node[Symbol.asyncDispose]());
 
-  it('share the connections, reach the subscribers of each other, and are measured together', async () => {
+  it("share the connections, reach each other's subscribers, and have common metrics", async () => {
     const clients = await connectMany(node);
     expect(new Set(clients.map(({ node: name }) => name))).toEqual(new Set(['m-1', 'm-2']));
     for (const { connection } of clients) await connection.subscribe('t');
@@ -151,7 +151,7 @@ describe('workers', () => {
   it.each([
     { signal: 'SIGKILL', closed: { code: 1006, reason: '' }, end: { code: null, signal: 'SIGKILL' } },
     { signal: 'SIGTERM', closed: closeReasons.draining, end: { code: 0, signal: null } },
-  ])('are started again where one ends ($signal), and its clients recover what they missed', async (ending) => {
+  ])('are restarted if one ends ($signal), and its clients recover missed publications', async (ending) => {
     const topic = `after.${ending.signal}`;
     const clients = await connectMany(node);
     let position: Position | null = null;
@@ -164,9 +164,10 @@ describe('workers', () => {
     const pid = pidOf(node, 1);
     const restarts = await metric(node, 'fanfare_worker_restarts_total');
     process.kill(pid, ending.signal);
-    for (const victim of victims) expect(await within('it is closed', victim.closed)).toEqual(ending.closed);
+    for (const victim of victims)
+      expect(await within('the connection is closed', victim.closed)).toEqual(ending.closed);
     for (const data of ['a', 'b', 'c']) expect(await writer.publish(topic, data)).toMatchObject({ type: 'published' });
-    const unready = await until('it is not ready', async () => {
+    const unready = await until('the supervisor is not ready', async () => {
       const { status, reason } = await ask(node, '/readyz');
       return status === 503 && reason !== 'worker 1: draining' && reason;
     });
@@ -176,7 +177,7 @@ describe('workers', () => {
     await using back = await connect(node);
     const reply = await back.connection.request({ type: 'subscribe', topic, since: position });
     expect(reply).toMatchObject({ recovered: true, publications: [{ data: 'a' }, { data: 'b' }, { data: 'c' }] });
-    await until('it is ready again', async () => (await ask(node, '/readyz')).status === 200);
+    await until('the supervisor is ready again', async () => (await ask(node, '/readyz')).status === 200);
     expect(logOf(node, 'workerEnded').at(-1)).toMatchObject({ worker: 1, ...ending.end });
     expect(pidOf(node, 1)).not.toBe(pid);
     expect(await metric(node, 'fanfare_worker_restarts_total')).toEqual(
@@ -187,7 +188,7 @@ describe('workers', () => {
     );
   });
 
-  it('are told of when one does not answer', async () => {
+  it('make the supervisor not ready if one of them does not respond', async () => {
     const pid = pidOf(node, 2);
     process.kill(pid, 'SIGSTOP');
     expect(await ask(node, '/readyz')).toMatchObject({ status: 503, reason: 'worker 2: does not respond' });
@@ -196,7 +197,7 @@ describe('workers', () => {
     expect((await ask(node, '/healthz')).status).toBe(200);
   });
 
-  it('neither share their port with a broker that has it, nor give it to one that wants it', async () => {
+  it('neither share the port of another broker, nor let another broker share theirs', async () => {
     await using alone = await startInProcess({});
     const finished = await Promise.all([
       run([], workersOn(alone.broker.port)),
@@ -211,12 +212,12 @@ describe('workers', () => {
     });
   });
 
-  it('all drain on SIGTERM, and the supervisor ends with code 0', async () => {
+  it('all drain on SIGTERM, and the supervisor exits with code 0', async () => {
     const clients = await connectMany(node);
     const [before, ended] = [logOf(node, 'stopped').length, logOf(node, 'workerEnded').length];
     const stopped = node.stop();
     for (const { connection } of clients) {
-      expect(await within('it is closed', connection.closed)).toEqual(closeReasons.draining);
+      expect(await within('the connection is closed', connection.closed)).toEqual(closeReasons.draining);
     }
     expect(await stopped).toBe(0);
     expect(logOf(node, 'stopped').length).toBe(before + 3);
@@ -224,8 +225,8 @@ describe('workers', () => {
   });
 });
 
-describe('the supervisor', () => {
-  it('ends with the highest code of its workers', async () => {
+describe('a supervisor', () => {
+  it('exits with the highest code of its workers', async () => {
     await using node = await startWorkers({ env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const clients = await connectMany(node);
     const stopped = node.stop();
@@ -236,7 +237,7 @@ describe('the supervisor', () => {
     expect(await stopped).toBe(128 + constants.signals.SIGKILL);
   });
 
-  it('kills a worker that does not end in the time that it may take, says so, and ends', async () => {
+  it('kills a worker that does not end in time, logs it, and ends', async () => {
     await using node = await startWorkers({ env: { FANFARE_DRAIN_TIMEOUT_MS: '0' } });
     process.kill(pidOf(node, 2), 'SIGSTOP');
     expect(await node.stop()).toBe(128 + constants.signals.SIGKILL);
@@ -251,7 +252,7 @@ describe('the supervisor', () => {
         FANFARE_REDIS_URL: hanging.url,
         FANFARE_DRAIN_TIMEOUT_MS: '0',
         FANFARE_REDIS_TIMEOUT_MS: '6000',
-        // Else the probe gives the connection up before that.
+        // Otherwise the probe closes the connection earlier.
         FANFARE_PROBE_INTERVAL_MS: '10000',
       },
     });
@@ -259,13 +260,16 @@ describe('the supervisor', () => {
     await client.connection.publish('t', 'before');
     await hanging.pause();
     client.connection.post('t', 'on the way');
-    await until('it is on the way', async () => sum(await metric(node, 'fanfare_publications_in_total')) === 2);
+    await until(
+      'the publication is on the way',
+      async () => sum(await metric(node, 'fanfare_publications_in_total')) === 2,
+    );
     expect(await node.stop()).toBe(0);
     expect(logOf(node, 'redisReset')).not.toEqual([]);
     expect(logOf(node, 'workerKilled')).toEqual([]);
   });
 
-  it('ends at once, and its workers with it, when it is asked twice', async () => {
+  it('ends at once, with its workers, if it gets a second signal', async () => {
     await using node = await startWorkers({ env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const clients = await connectMany(node);
     const stopped = node.stop();
@@ -274,9 +278,9 @@ describe('the supervisor', () => {
     void stopped.then(() => {
       hasStopped = true;
     });
-    // What comes within two seconds is the same request.
-    await until('it has ended', () => {
-      // It may be gone a moment before this test hears of it.
+    // Signals within two seconds count as one.
+    await until('the process has ended', () => {
+      // It may have ended a moment before this test notices.
       if (isAlive(node.pid)) process.kill(node.pid, 'SIGTERM');
       return hasStopped;
     });
@@ -284,8 +288,8 @@ describe('the supervisor', () => {
     await until('no worker is left', () => ![pidOf(node, 1), pidOf(node, 2)].some(isAlive));
   });
 
-  // Issue 13, point 12. Each case goes on with the processes that took the port of the one before.
-  describe('leaves no worker behind when it is killed, and its port can be taken again', () => {
+  // Issue 13, point 12. Each case continues with the processes that took the port of the case before.
+  describe('leaves no worker running when it is killed, and its port is free again', () => {
     const hang = 'process.on("SIGUSR2", () => { for (;;); })';
     const env = {
       FANFARE_DRAIN_WINDOW_MS: '60000',
@@ -311,7 +315,7 @@ describe('the supervisor', () => {
         async () => {
           const pid = pidOf(node, 1);
           process.kill(pid, 'SIGKILL');
-          await until('it is started again', () => pidOf(node, 1) !== pid);
+          await until('the worker is started again', () => pidOf(node, 1) !== pid);
         },
       ],
       [
@@ -336,7 +340,7 @@ describe('the supervisor', () => {
   });
 });
 
-it('a supervisor warns if the system has no setpriv, and its workers end with it as long as they do not hang', async () => {
+it('a supervisor warns if the system has no setpriv, and its workers end with it unless they hang', async () => {
   const env = {
     PATH: '/nonexistent',
     FANFARE_WORKERS: '2',
@@ -349,7 +353,7 @@ it('a supervisor warns if the system has no setpriv, and its workers end with it
   createInterface(supervisor.stdout).on('line', (line) => lines.push(JSON.parse(line) as LogLine));
   const found = (event: string): LogLine[] => lines.filter((line) => line.event === event);
   try {
-    await until('all listen', () => found('listening').length === 3);
+    await until('all workers listen', () => found('listening').length === 3);
     expect(found('setprivMissing')).toHaveLength(1);
   } finally {
     supervisor.kill('SIGKILL');
@@ -357,18 +361,20 @@ it('a supervisor warns if the system has no setpriv, and its workers end with it
   await until('no worker is left', () => !found('workerStarted').some(({ pid }) => pid !== undefined && isAlive(pid)));
 });
 
-/** Sends a signal after which a worker does nothing any more. */
+/** Sends a signal after which a worker does not respond. */
 async function silence(node: NodeProcess, signal: NodeJS.Signals, worker: number): Promise<void> {
   process.kill(pidOf(node, worker), signal);
-  await until('it is silent', async () => (await ask(node, '/healthz')).reason?.includes(`worker ${worker}`));
+  await until('the worker does not respond', async () =>
+    (await ask(node, '/healthz')).reason?.includes(`worker ${worker}`),
+  );
 }
 
-it('the port of several workers belongs to their supervisor also while no worker listens on it', async () => {
+it('the port of several workers belongs to their supervisor, even while no worker listens', async () => {
   const port = await claimPort({ host: '127.0.0.1', port: 0 });
   expect(await run([], workersOn(port))).toEqual(portInUse(port));
 });
 
-it('metrics of several texts stand together by name, under one comment', () => {
+it('metrics with the same name are combined under one comment', () => {
   const text = (worker: number): string =>
     `# HELP a A.\n# TYPE a gauge\na{worker="${worker}"} 1\n\n# HELP b B.\n# TYPE b counter\nb{worker="${worker}"} 2\n`;
   expect(mergeMetrics([text(1), '', text(2)])).toBe(

@@ -3,14 +3,14 @@ import { addressOf, shownAddress } from './address.js';
 
 afterEach(() => vi.unstubAllGlobals());
 
-describe('the address of the broker', () => {
+describe('the client', () => {
   it.each([
     ['ws://127.0.0.1:8080/ws', 'ws://127.0.0.1:8080/ws'],
     ['wss://example.com/ws?ticket=t', 'wss://example.com/ws?ticket=t'],
     ['https://example.com/ws', 'wss://example.com/ws'],
     ['http://[::1]:8080/ws', 'ws://[::1]:8080/ws'],
     [new URL('WSS://EXAMPLE.com/ws'), 'wss://example.com/ws'],
-  ])('%s', (url, address) => {
+  ])('reads the URL %s as %s', (url, address) => {
     expect(addressOf(url)).toBe(address);
   });
 
@@ -35,11 +35,11 @@ describe('the address of the broker', () => {
     ['', `The URL is empty: u${example}`],
     [undefined, `The URL is undefined: u${example}`],
     [5, `The URL is 5: u${example}`],
-  ])('is not %s', (url, message) => {
+  ])('rejects the URL %s', (url, message) => {
     expect(() => addressOf(url as string)).toThrow(expect.objectContaining({ code: 'invalidOption', message }));
   });
 
-  it.each(['file:///page/index.html', 'about:srcdoc'])('has no path on the page %s', (href) => {
+  it.each(['file:///page/index.html', 'about:srcdoc'])('rejects a path on the page %s', (href) => {
     vi.stubGlobal('location', new URL(href));
     const message =
       'The URL is a path, and there is no page address to complete it: use one such as ws://127.0.0.1:8080/ws.';
@@ -51,18 +51,18 @@ describe('the address of the broker', () => {
     ['http://localhost:5173/', '/ws?ticket=t', 'ws://localhost:5173/ws?ticket=t'],
     ['https://app.example.com/', '//push.example.com/ws', 'wss://push.example.com/ws'],
     ['https://app.example.com/', 'ws://127.0.0.1/ws', 'ws://127.0.0.1/ws'],
-    // A worker.
+    // The location of a worker.
     ['blob:https://app.example.com/0b5c', '/ws', 'wss://app.example.com/ws'],
-  ])('on the page %s: %s', (href, url, address) => {
+  ])('completes the URL on the page %s: %s', (href, url, address) => {
     vi.stubGlobal('location', new URL(href));
     expect(addressOf(url)).toBe(address);
   });
 
-  it('is not known yet where a path is given and there is no page', () => {
+  it('has no address yet if the URL is a path and there is no page', () => {
     expect(addressOf('/ws')).toBeNull();
   });
 
-  it('is shown without what may be secret', () => {
+  it('shows the address without user, password and query, which may be secret', () => {
     expect(shownAddress('wss://ada:pass@example.com/ws?ticket=secret')).toBe('wss://example.com/ws');
   });
 });

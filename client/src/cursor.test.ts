@@ -1,4 +1,4 @@
-/** What comes twice, too late, or not at all. */
+/** The cursor of a topic: publications that arrive twice, late, or not at all. */
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
 import { Cursor, maxLaggingAnswers } from './cursor.js';
@@ -7,7 +7,7 @@ function at(offset: number, epoch = 'e'): Position {
   return { epoch, offset };
 }
 
-/** The items of offsets `first` to `last`: each carries its own. */
+/** The items of offsets `first` to `last`. The data of each item is its offset. */
 function items(first: number, last: number): Item[] {
   return Array.from({ length: last - first + 1 }, (_, index) => ({ data: first + index }));
 }
@@ -42,7 +42,7 @@ function history(head: number, first: number | null, last = 0, { recovered = tru
   return { type: 'history', id: 3, topic: 'a', position: at(head, epoch), recovered, first, publications };
 }
 
-it('holds what comes behind a hole until it is filled', () => {
+it('a cursor holds publications behind a hole until the hole is filled', () => {
   const { heard, push, cursor } = start();
   push(1);
   push(6, 7);
@@ -57,7 +57,7 @@ it('holds what comes behind a hole until it is filled', () => {
   expect(cursor.hasHole).toBe(false);
 });
 
-it('tells once what history no longer has', () => {
+it('a cursor reports publications that the history no longer has, once', () => {
   const { heard, push, cursor } = start();
   push(8);
   cursor.onHistory(history(8, 5, 6, { recovered: false }), at(0));
@@ -66,7 +66,7 @@ it('tells once what history no longer has', () => {
   expect(heard).toEqual(['history 4', 5, 6, 7, 8]);
 });
 
-it('goes on with what it holds if history has lost what is missing, or cannot be had', () => {
+it('a cursor delivers the held publications if the history has lost the missing ones or cannot be read', () => {
   for (const end of [
     (cursor: Cursor) => cursor.onHistory(history(8, null, 0, { recovered: false }), at(0)),
     (cursor: Cursor) => cursor.giveUp(),
@@ -80,9 +80,9 @@ it('goes on with what it holds if history has lost what is missing, or cannot be
 });
 
 it.each([
-  ['an empty page that is marked recovered', history(0, null)],
-  ['an answer that ends before what is missing', history(5, null, 0, { recovered: false })],
-])('asks again after %s: the node lags', (_, answer) => {
+  ['an empty page marked as recovered', history(0, null)],
+  ['a reply that ends before the missing publications', history(5, null, 0, { recovered: false })],
+])('a cursor asks again after %s, because the node lags', (_, answer) => {
   const { heard, push, cursor } = start();
   push(7, 8);
   for (let times = 1; times < maxLaggingAnswers; times++) expect(cursor.onHistory(answer, at(0))).toBe(false);
@@ -92,7 +92,7 @@ it.each([
   expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-it('asks again after an answer from before what was seen', () => {
+it('a cursor asks again if the head in the reply is behind the offsets it has seen', () => {
   const { heard, push, cursor } = start(41);
   push(44);
   expect(cursor.onHistory(history(30, null, 0, { recovered: false }), at(41))).toBe(false);
@@ -100,13 +100,13 @@ it('asks again after an answer from before what was seen', () => {
   expect(heard).toEqual([42, 43, 44]);
 });
 
-it('takes a node that lags for too long at its word: Redis has lost what is missing, and uses its offsets again', () => {
+it('a cursor resets if the node lags for too long: Redis lost the missing publications and uses their offsets again', () => {
   const { heard, push, cursor } = start(41);
   push(46);
   const lags = (since: Position, times: number): boolean[] =>
     Array.from({ length: times }, () => cursor.onHistory(history(40, null), since));
   expect(lags(at(41), maxLaggingAnswers - 1)).not.toContain(true);
-  // What brings something begins the count again.
+  // A reply with a new publication restarts the count.
   cursor.onHistory(history(43, 42, 43), at(41));
   expect(lags(at(43), maxLaggingAnswers - 1)).not.toContain(true);
   expect(heard).toEqual([42, 43]);
@@ -116,7 +116,7 @@ it('takes a node that lags for too long at its word: Redis has lost what is miss
   expect(heard).toEqual([42, 43, 'reset e 40', 41]);
 });
 
-it('skips no more than what is missing before what it holds', () => {
+it('a cursor skips only the missing publications before those it holds', () => {
   const { heard, push, cursor } = start();
   push(4, 5);
   expect(cursor.onHistory(history(9, 8, 9, { recovered: false }), at(0))).toBe(true);
@@ -126,7 +126,7 @@ it('skips no more than what is missing before what it holds', () => {
   expect(heard).toEqual(['history 3', 4, 5, 'history 7', 8, 9]);
 });
 
-it('drops what is late of each epoch that it has left', () => {
+it('a cursor drops late publications of every epoch it has left', () => {
   const { heard, push, cursor } = start();
   cursor.onReset(at(0, 'f'));
   cursor.onReset(at(0, 'g'));
@@ -134,13 +134,13 @@ it('drops what is late of each epoch that it has left', () => {
   push(1, 1, 'f');
   push(1, 1, 'g');
   expect(heard).toEqual(['reset f 0', 'reset g 0', 1]);
-  // The connection that lagged is gone.
+  // The lagging connection is closed.
   cursor.settle();
   push(1, 1, 'f');
   expect(heard).toEqual(['reset f 0', 'reset g 0', 1, 'reset f 0', 1]);
 });
 
-it('takes an answer that others have overtaken for what it is', () => {
+it('a cursor ignores a history reply whose publications have already arrived as pushes', () => {
   const { heard, push, cursor } = start();
   push(3);
   push(1, 2);
@@ -149,7 +149,7 @@ it('takes an answer that others have overtaken for what it is', () => {
   expect(heard).toEqual([1, 2, 3]);
 });
 
-it('goes on after the gap that the node tells of, once', () => {
+it('a cursor continues after a gap that the node reports, and reports it once', () => {
   const { heard, push, cursor } = start();
   push(1);
   cursor.onGap(at(4));
@@ -159,7 +159,7 @@ it('goes on after the gap that the node tells of, once', () => {
   expect(heard).toEqual([1, 'node 4', 5]);
 });
 
-it('tells of a new epoch once, however it learns of it', () => {
+it('a cursor reports a new epoch once, whichever message announces it', () => {
   for (const learn of [
     ({ cursor }: ReturnType<typeof start>) => cursor.onReset(at(2, 'f')),
     ({ cursor }: ReturnType<typeof start>) => cursor.onGap(at(2, 'f')),
@@ -175,7 +175,7 @@ it('tells of a new epoch once, however it learns of it', () => {
     learn(each);
     push(3, 4, 'f');
     cursor.onReset(at(2, 'f'));
-    // From another connection, whose node has not heard of it yet.
+    // From another connection, whose node does not know the new epoch yet.
     push(2, 2);
     cursor.onSubscribed(subscribed(at(7)), at(1));
     push(5, 5, 'f');
@@ -183,7 +183,7 @@ it('tells of a new epoch once, however it learns of it', () => {
   }
 });
 
-it('goes back to an epoch that a new connection insists on', () => {
+it('a cursor returns to an earlier epoch if a new connection uses it', () => {
   const { heard, push, cursor } = start();
   cursor.onReset(at(0, 'f'));
   cursor.settle();
@@ -191,7 +191,7 @@ it('goes back to an epoch that a new connection insists on', () => {
   expect(heard).toEqual(['reset f 0', 'reset e 3', 4]);
 });
 
-it('takes a history that stands before what was seen for another one', () => {
+it('a cursor resets if the topic is at a lower offset than the cursor has seen', () => {
   const { heard, push, cursor } = start();
   push(1, 9);
   cursor.onSubscribed(subscribed(at(4)), at(9));
@@ -199,7 +199,7 @@ it('takes a history that stands before what was seen for another one', () => {
   expect(heard.slice(9)).toEqual(['reset e 4', 5]);
 });
 
-it('sees from the answer to a subscribe what was missed', () => {
+it('a cursor learns from the reply to a subscribe which publications it missed', () => {
   const { heard, push, cursor } = start();
   push(1, 2);
   cursor.onSubscribed(subscribed(at(4), true, items(3, 4)), at(2));
@@ -210,10 +210,10 @@ it('sees from the answer to a subscribe what was missed', () => {
   expect(heard).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-it('takes the last value that a first subscription gets', () => {
+it('a cursor delivers the last value that a first subscription receives', () => {
   const heard: unknown[] = [];
   const fail = (): never => {
-    throw new Error('There is nothing to tell.');
+    throw new Error('No gap or reset was expected.');
   };
   const cursor = new Cursor(10, { onItems: (_items, position) => heard.push(position), onGap: fail, onReset: fail });
   cursor.onSubscribed(subscribed(at(7), false, [{ data: 7 }]), null);
@@ -221,7 +221,7 @@ it('takes the last value that a first subscription gets', () => {
   expect(cursor.position).toEqual(at(7));
 });
 
-it('begins where the application knows it, and asks history for what came after that', () => {
+it('a cursor begins at the position the application gives, and reads later publications from the history', () => {
   const { heard, cursor, push } = start();
   cursor.begin(at(3), at(6));
   expect([cursor.hasHole, cursor.position]).toEqual([true, at(3)]);
@@ -235,7 +235,7 @@ it('begins where the application knows it, and asks history for what came after 
   expect([heard.at(-1), cursor.hasHole, cursor.position]).toEqual(['reset e 6', false, at(6)]);
 });
 
-it('has history confirm a position ahead of what is known', () => {
+it('a cursor checks with the history a position ahead of the known head', () => {
   const { heard, cursor, push } = start();
   cursor.begin(at(8), at(6));
   expect(cursor.hasHole).toBe(true);

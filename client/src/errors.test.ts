@@ -2,20 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { type ErrorCode, FanfareError, listenerFailed, localErrorCodes } from './errors.js';
 import { closure, stateCodes } from './state.js';
 
-/** More than a bare code. */
+/** A whole sentence, not only a code. */
 const sentence = /^(?:[A-Z]|\w+\(\)).* .*\.$/;
 
-describe('a sentence for people', () => {
-  it.each(localErrorCodes)('has the error %s', (code) => {
+describe('the message', () => {
+  it.each(localErrorCodes)('of the error %s is a sentence', (code) => {
     expect(new FanfareError(code).message).toMatch(sentence);
   });
 
-  it.each(stateCodes)('has the state %s', (code) => {
+  it.each(stateCodes)('of the state %s is a sentence', (code) => {
     expect(closure(code).reason).toMatch(sentence);
     expect(closure(code, 'said').reason).toBe('said');
   });
 
-  it('is the code where a newer node says nothing else', () => {
+  it('of an error is its code if a newer node sends an unknown code without a message', () => {
     expect(new FanfareError('newer' as ErrorCode).message).toBe('newer');
   });
 
@@ -24,7 +24,7 @@ describe('a sentence for people', () => {
     [new TypeError(), 'A listener of a threw: TypeError'],
     ['nope', 'A listener of a threw: nope'],
     [null, 'A listener of a threw: null'],
-  ])('quotes what was thrown: %s', (thrown, message) => {
+  ])('of a failed listener quotes the thrown value: %s', (thrown, message) => {
     expect(listenerFailed('a', thrown)).toMatchObject({ message, cause: thrown });
   });
 });

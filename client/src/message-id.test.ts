@@ -2,7 +2,7 @@ import { isMessageId } from '@fanfare/protocol';
 import { expect, it } from 'vitest';
 import { messageIds } from './message-id.js';
 
-it('makes ids that the protocol takes, each only once', () => {
+it('the client makes unique message ids that are valid in the protocol', () => {
   const sources = Array.from({ length: 100 }, messageIds);
   const ids = sources.flatMap((next) => Array.from({ length: 100 }, next));
   expect(new Set(ids).size).toBe(ids.length);

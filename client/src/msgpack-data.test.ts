@@ -1,4 +1,4 @@
-/** Data as MessagePack: what it holds, what it refuses, and that msgpackr, which many others use, understands the same. */
+/** Data as MessagePack: which values it carries, which it refuses, and that the widespread library msgpackr reads the same values. */
 import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { expect, it } from 'vitest';
@@ -28,8 +28,8 @@ const value = fc.anything({
   ],
 });
 
-it('reads what it writes, and so does msgpackr the other way round', () => {
-  // The types of msgpackr 2.1.3 lack what its code has.
+it('the codec reads its own bytes and those of msgpackr, and msgpackr reads those of the codec', () => {
+  // The types of msgpackr 2.1.3 lack some of these options.
   const options = {
     useRecords: false,
     moreTypes: false,
@@ -44,14 +44,14 @@ it('reads what it writes, and so does msgpackr the other way round', () => {
     fc.property(value, (written) => {
       expect(through(written)).toEqual(written);
       expect(packr.unpack(copy(data.encode(written)))).toEqual(written);
-      // It writes views of other kinds than Uint8Array with bytes of unrelated memory, but the property makes none.
+      // For views other than Uint8Array, msgpackr writes bytes of unrelated memory; the property makes no such views.
       expect(data.decode(copy(packr.pack(written)))).toEqual(written);
     }),
     { numRuns: 1_000 },
   );
 });
 
-it('treats what JSON leaves out as JSON does', () => {
+it('the codec leaves out the same values as JSON', () => {
   const given = {
     a: undefined,
     b: () => 1,
@@ -67,7 +67,7 @@ it('treats what JSON leaves out as JSON does', () => {
   });
 });
 
-it('writes the bytes of any view, and no others', () => {
+it('the codec writes exactly the bytes of a view', () => {
   const floats = new Float32Array([1.5, -2]);
   const bytes = new Uint8Array(floats.buffer);
   for (const view of [floats, new DataView(floats.buffer), floats.buffer]) {
@@ -77,11 +77,11 @@ it('writes the bytes of any view, and no others', () => {
   expect(through(middle)).toEqual(Uint8Array.of(2, 0, 3, 0));
 });
 
-it('writes text that is no Unicode as text that is', () => {
+it('the codec replaces lone surrogates in text', () => {
   expect(through({ text: 'a\ud800b' })).toEqual({ text: 'a\ufffdb' });
 });
 
-it('refuses data that contains itself, and integers beyond 64 bits, and works on', () => {
+it('the codec refuses circular data and integers beyond 64 bits, and still works afterwards', () => {
   const loop: { self?: unknown } = {};
   loop.self = loop;
   expect(() => data.encode(loop)).toThrow(RangeError);
@@ -90,7 +90,7 @@ it('refuses data that contains itself, and integers beyond 64 bits, and works on
   expect(through('fine')).toBe('fine');
 });
 
-it('takes data as deep as it can read, and no deeper', () => {
+it('the codec writes data as deep as it can read, and refuses deeper data', () => {
   const nested = (levels: number): unknown => {
     let value: unknown = 1;
     for (let level = 0; level < levels; level++) value = [value];
@@ -100,14 +100,14 @@ it('takes data as deep as it can read, and no deeper', () => {
   expect(() => data.encode(nested(1_001))).toThrow(RangeError);
 });
 
-it('tells keys apart, however many and however alike', () => {
+it('the codec distinguishes any number of similar keys', () => {
   const keys = Array.from({ length: 5_000 }, (_, index) => (index % 2 ? `key${index}` : `ü${index}`));
   const fields = Object.fromEntries(keys.map((key, index) => [key, index]));
   for (let round = 0; round < 2; round++) expect(through([fields, { a: 1, '': 2 }])).toEqual([fields, { a: 1, '': 2 }]);
   expect(through(JSON.parse('{"__proto__":{"x":1},"y":2}'))).toEqual(JSON.parse('{"__proto__":{"x":1},"y":2}'));
 });
 
-it('writes what getters say once, and what classes hold', () => {
+it('the codec reads a getter once, and writes the fields of class instances', () => {
   let asked = 0;
   class Price {
     readonly bid = 1;
@@ -123,7 +123,7 @@ it('writes what getters say once, and what classes hold', () => {
   expect(through([fleeting, new Price()])).toEqual([{ field: 1 }, { bid: 1 }]);
 });
 
-it('copies bytes out of the frame', () => {
+it('the codec copies bytes out of the frame', () => {
   const frame = copy(data.encode(Uint8Array.of(1, 2, 3)));
   const decoded = data.decode(frame) as Uint8Array;
   frame.fill(9);
@@ -140,10 +140,10 @@ it.each([
   ['a typed array', [0xc7, 2, 0x74, 1, 5]],
   ['a bundle of strings', [0xd6, 0x62, 0, 0, 0, 1, 0xa0, 0xa0]],
   ['undefined', [0xd4, 0, 0]],
-  ['the byte that is never used', [0xc1]],
+  ['the byte that MessagePack never uses', [0xc1]],
   ['a timestamp of 1 byte', [0xd4, 0xff, 0]],
   ['a timestamp of 5 bytes', [0xc7, 5, 0xff, 0, 0, 0, 0, 0]],
-  ['nothing', []],
+  ['an empty frame', []],
   ['two values', [1, 2]],
   ['an array cut short', [0x92, 1]],
   ['a text cut short', [0xa5, 0x61]],
@@ -151,22 +151,22 @@ it.each([
   ['an array that claims 4294967295 elements', [0xdd, 0xff, 0xff, 0xff, 0xff, 1]],
   ['a map that claims 4294967295 fields', [0xdf, 0xff, 0xff, 0xff, 0xff, 0xa1, 0x61, 1]],
   ['bytes that claim 4 GiB', [0xc6, 0xff, 0xff, 0xff, 0xff, 1]],
-  ['100,000 arrays in one another', [...Array.from({ length: 100_000 }, () => 0x91), 1]],
+  ['100,000 nested arrays', [...Array.from({ length: 100_000 }, () => 0x91), 1]],
   ['a map as a key', [0x81, 0x80, 1]],
-])('reads no %s', (_what, bytes) => {
+])('the codec refuses to read %s', (_what, bytes) => {
   expect(() => data.decode(Uint8Array.from(bytes))).toThrow();
   expect(data.decode(Uint8Array.of(0x81, 0xa1, 0x61, 1))).toEqual({ a: 1 });
 });
 
 it.each([Promise.resolve(1), new Error('x'), /x/, new WeakMap()])(
-  'refuses what would be sent as an empty object: %s',
+  'the codec refuses a value that would become an empty object: %s',
   (lost) => {
     expect(() => data.encode({ a: [lost] })).toThrow(/^MessagePack cannot carry \w+\. Convert it first\.$/);
     expect(through({ a: [{}, new (class Empty {})()] })).toEqual({ a: [{}, {}] });
   },
 );
 
-it('survives any bytes', () => {
+it('the codec still works after any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
       try {
@@ -180,7 +180,7 @@ it('survives any bytes', () => {
   );
 });
 
-it('cannot be made to change prototypes', () => {
+it('decoded data cannot change prototypes', () => {
   const bytes = Uint8Array.of(0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x81, 0xa1, 0x78, 1);
   const decoded = data.decode(bytes) as object;
   expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);

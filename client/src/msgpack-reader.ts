@@ -23,7 +23,7 @@ export class MsgpackReader {
   #at = 0;
   #depth = 0;
 
-  /** The one value that the bytes are. Throws where they are none that is plain, or more than one. */
+  /** Reads the bytes as one plain value. Throws if they contain anything else, or more than one value. */
   read(bytes: Uint8Array): unknown {
     this.#bytes = bytes;
     this.#at = 0;

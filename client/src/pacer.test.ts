@@ -4,17 +4,17 @@ import { Pacer } from './pacer.js';
 
 interface Setup {
   readonly clients: number;
-  /** Commands that each client wants to send, and how far apart they come; 0: all at once. */
+  /** Commands that each client wants to send, and the time between them; 0: all at once. */
   readonly each: number;
   readonly everyMs?: number;
   readonly rate: number;
   readonly burst: number;
   readonly roundTripMs: number;
-  /** Whether all are about one topic: after a refusal the next one goes alone until it is accepted, to keep the order. */
+  /** Whether all commands are for one topic: after a refusal the client sends them one by one until one is accepted, to keep the order. */
   readonly isOrdered?: boolean;
 }
 
-/** A node's bucket for one user, as broker/src/limits/token-bucket.ts has it; and the other one, for refusals. */
+/** A node's token bucket for one user, as in broker/src/limits/token-bucket.ts; used for commands and for refusals. */
 class Bucket {
   #left: number;
   #filledAt = 0;
@@ -27,7 +27,7 @@ class Bucket {
     this.#left = burst;
   }
 
-  /** 0, or after how many milliseconds the command can come again. */
+  /** 0, or the milliseconds after which the client may send the command again. */
   admit(now: number): number {
     this.#left = Math.min(this.burst, this.#left + ((now - this.#filledAt) * this.rate) / 1_000);
     this.#filledAt = now;
@@ -41,7 +41,7 @@ class Bucket {
   }
 }
 
-/** Plays it through. Gives the time that it took, and how often commands were refused and connections closed. */
+/** Runs the simulation. Returns its duration, and how many commands were refused and connections closed. */
 function play({ clients, each, everyMs = 0, rate, burst, roundTripMs, isOrdered = false }: Setup) {
   let now = 0;
   let seed = 1;
@@ -64,7 +64,7 @@ function play({ clients, each, everyMs = 0, rate, burst, roundTripMs, isOrdered 
     let [waiting, unanswered, timer, arrival, answer] = [0, 0, 0, 0, 0];
     let isTried = true;
     const way = (): number => (roundTripMs / 2) * (1 + 0.3 * random());
-    /** What leaves in one turn arrives in one frame, and is answered in one. */
+    /** The commands of one turn arrive in one frame, and one frame answers them. */
     const sendFrame = (count: number): void => {
       arrival = Math.max(arrival, now + way());
       at(arrival, () => {
@@ -130,7 +130,7 @@ function play({ clients, each, everyMs = 0, rate, burst, roundTripMs, isOrdered 
 const defaults = { rate: 50, burst: 100 };
 
 describe('a pacer', () => {
-  // The shortest time is that of clients that know of each other and of the rate.
+  // The ideal time is that of clients that know each other and the rate.
   describe.each([
     { ...defaults, roundTripMs: 2 },
     { ...defaults, roundTripMs: 300 },
@@ -138,13 +138,13 @@ describe('a pacer', () => {
     { rate: 5, burst: 10, roundTripMs: 40 },
     { rate: 1_000, burst: 2_000, roundTripMs: 20 },
   ])('at $rate/s, $burst at once, $roundTripMs ms', (node) => {
-    it.each([1, 2, 3, 5, 10, 20])('shares the rate among clients of its user, and none is closed: %i', (clients) => {
+    it.each([1, 2, 3, 5, 10, 20])('shares the rate without closing a client (clients of the user: %i)', (clients) => {
       const each = Math.ceil((node.burst + node.rate * 10) / clients);
       for (const isOrdered of [true, false]) {
         const { ms, idealMs, refused, closed } = play({ ...node, clients, each, isOrdered });
         expect(closed).toBe(0);
         expect(ms).toBeLessThan(idealMs * 1.5);
-        // What was on its way when the first one was refused; then each client is refused once in two seconds, and again what was on its way.
+        // The commands in flight at the first refusal; then one refusal for each client in two seconds, each with the commands in flight.
         expect(refused).toBeLessThan(node.burst + clients * 16 + (clients * ms) / 1_000);
       }
     });
@@ -156,7 +156,7 @@ describe('a pacer', () => {
     expect(refused).toBeLessThan(100);
   });
 
-  it.each([2, 20, 300])('never causes its own end: 20 clients for half an hour, %i ms', (roundTripMs) => {
+  it.each([2, 20, 300])('keeps 20 clients connected for half an hour, at a round trip of %i ms', (roundTripMs) => {
     const { closed, refused, ms, idealMs } = play({ ...defaults, clients: 20, each: 4_500, roundTripMs });
     expect(closed).toBe(0);
     // The node forgives 20 a second at these rates.
@@ -165,7 +165,7 @@ describe('a pacer', () => {
   });
 
   it.each([15, 19, 21])(
-    'is not refused all the time where a command comes every %i ms and 20 are permitted',
+    'is seldom refused if the rate permits a command every 20 ms and one is sent every %i ms',
     (everyMs) => {
       const setup = { ...defaults, clients: 1, each: 3_000, everyMs, roundTripMs: 10 };
       const { refused, closed, ms, idealMs } = play(setup);
@@ -175,7 +175,7 @@ describe('a pacer', () => {
     },
   );
 
-  it('has few commands unanswered at first, more as they are answered, and a bound', () => {
+  it('has few unanswered commands at first, more as replies arrive, and never more than its limit', () => {
     const free = { clients: 1, rate: 1_000_000, burst: 1_000_000, roundTripMs: 50 };
     expect(play({ ...free, each: 16 }).mostUnanswered).toBe(16);
     expect(play({ ...free, each: 20_000 }).mostUnanswered).toBe(600);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Queue } from './queue.js';
 
-it('gives back in order what was put in, and keeps no more than that', () => {
+it('a queue returns its items in order', () => {
   const queue = new Queue<number>();
   let [put, taken] = [0, 0];
   for (let round = 0; round < 100; round++) {

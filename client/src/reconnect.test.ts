@@ -3,7 +3,7 @@ import { reconnectDelayMs } from './reconnect.js';
 
 const policy = { reconnectBaseDelayMs: 500, reconnectMaxDelayMs: 20_000 };
 
-it('draws from 0 up to a bound that doubles with each failure, and ends at the maximum', () => {
+it('the delay is random between 0 and a limit that doubles with each failure, up to the maximum', () => {
   const highest = [0, 1, 2, 5, 6, 100, 5_000].map((failures) =>
     reconnectDelayMs(failures, { ...policy, random: () => 1 }),
   );
@@ -12,7 +12,7 @@ it('draws from 0 up to a bound that doubles with each failure, and ends at the m
   expect(reconnectDelayMs(5, { ...policy, random: () => 0.25 })).toBe(4_000);
 });
 
-it('leaves time for several attempts to what waits, but never hurries more than after a first failure', () => {
+it('the delay leaves time for several attempts before waiting commands expire, but its limit is never below the base delay', () => {
   const highest = [100_000, 40_000, 6_000, 800, 0].map((patienceMs) =>
     reconnectDelayMs(100, { ...policy, random: () => 1 }, patienceMs),
   );

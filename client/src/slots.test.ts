@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Slots } from './slots.js';
 
-it('starts no more than there are slots, and the others in order', () => {
+it('at most as many tasks start as there are slots; the others start in order', () => {
   const slots = new Slots(2);
   const started: number[] = [];
   for (let number = 1; number <= 5; number++) slots.take(() => started.push(number));
@@ -16,7 +16,7 @@ it('starts no more than there are slots, and the others in order', () => {
   expect(started).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-it('starts any number of things that end at once', () => {
+it('any number of tasks that end at once can start', () => {
   const slots = new Slots(1);
   let ended = 0;
   slots.take(() => {});

@@ -1,4 +1,4 @@
-/** Subscriptions that begin with history: each publication once, in order, and none between history and what comes live. */
+/** Subscriptions that begin with history: each publication once, in order, and none missing between history and live publications. */
 import { createClient, type Position, type StandardSchemaV1, type Subscription } from '@fanfare/client';
 import { emptyRun } from '@fanfare/protocol';
 import { describe, expect, it } from 'vitest';
@@ -23,7 +23,7 @@ async function nodeWith(count: number, options = {}): Promise<TestNode> {
   return node;
 }
 
-const told = (subscription: Subscription) => ({
+const recordEvents = (subscription: Subscription) => ({
   subscribed: record(subscription, 'subscribed'),
   gap: record(subscription, 'gap'),
   reset: record(subscription, 'reset'),
@@ -31,16 +31,16 @@ const told = (subscription: Subscription) => ({
 });
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('gets the last publications, then what comes live', async () => {
+  it('receives the last publications, then live ones', async () => {
     await using node = await nodeWith(100);
     await using client = connect(node, { encoding });
     const seen: unknown[] = [];
     const subscription = client.subscribe('a', { last: 50 }, ({ data, position }) =>
       seen.push([data, position?.offset]),
     );
-    const events = told(subscription);
+    const events = recordEvents(subscription);
     await subscription.ready;
-    // It is ready when it has them.
+    // The subscription is ready once it has them.
     expect(seen).toEqual(range(51, 100).map((number) => [number, number]));
     node.publish('a', 101);
     await until(() => seen.length === 51);
@@ -48,22 +48,22 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(events).toEqual({ subscribed: [{ position: at(100), recovered: false }], gap: [], reset: [], error: [] });
   });
 
-  it('goes on from a position that it knows', async () => {
+  it('continues from a known position', async () => {
     await using node = await nodeWith(100);
     await using client = connect(node, { encoding });
     const seen: unknown[] = [];
     const subscription = client.subscribe('a', { since: at(40), last: 3 }, ({ data }) => seen.push(data));
-    const events = told(subscription);
+    const events = recordEvents(subscription);
     await subscription.ready;
     expect(seen).toEqual(range(41, 100));
     expect(events).toEqual({ subscribed: [{ position: at(100), recovered: true }], gap: [], reset: [], error: [] });
   });
 
-  it('misses nothing and gets nothing twice while others publish all the time', async () => {
+  it('receives each publication once while others publish all the time', async () => {
     await using node = await nodeWith(100, { maxPublications: 7 });
     await using client = connect(node, { encoding });
     const seen: unknown[][] = [[], [], []];
-    // The topic goes on between each command and its answer, and behind that.
+    // Others publish between each command and its reply, and after the reply.
     const more = (): void => node.publish('a', ...range(node.position('a').offset + 1, node.position('a').offset + 3));
     for (const type of ['subscribe', 'history'] as const) {
       node.on(type, (_command, _connection, proceed) => {
@@ -89,7 +89,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-it('begins for each subscription where that wants to, also if the topic is subscribed already', async () => {
+it('each subscription begins where it asks to, even if the client is already subscribed to the topic', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   const [live, last, since]: unknown[][] = [[], [], []];
@@ -106,13 +106,13 @@ it('begins for each subscription where that wants to, also if the topic is subsc
   expect(commands.filter(({ type }) => type === 'subscribe')).toHaveLength(1);
 });
 
-it('gets what there is where that is less, and says nothing', async () => {
+it('a subscription receives fewer publications, without an event, if the history is shorter than "last"', async () => {
   await using node = await nodeWith(10);
   node.log('a').forgotten = 7;
   await using client = connect(node, json);
   const seen: unknown[] = [];
   const subscription = client.subscribe('a', { last: 50 }, ({ data }) => seen.push(data));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   expect(seen).toEqual([8, 9, 10]);
   const none = client.subscribe('b', { last: 50 }, ({ data }) => seen.push(data));
@@ -120,14 +120,14 @@ it('gets what there is where that is less, and says nothing', async () => {
   expect([seen.length, events.gap, events.reset, events.error]).toEqual([3, [], [], []]);
 });
 
-it('tells of a gap where the history does not reach back', async () => {
+it('a subscription gets a gap event if the history begins after its position', async () => {
   await using node = await nodeWith(10);
   node.log('a').forgotten = 7;
   await using client = connect(node, json);
   const seen: unknown[] = [];
   const subscription = client.subscribe('a', { since: at(2) }, ({ data }) => seen.push(data));
   subscription.on('gap', (gap) => seen.push(gap));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   expect(seen).toEqual([{ reason: 'history', position: at(7) }, 8, 9, 10]);
   expect(events.subscribed).toEqual([{ position: at(10), recovered: false }]);
@@ -141,12 +141,12 @@ it('tells of a gap where the history does not reach back', async () => {
 it.each([
   ['of another history', at(3, 'e0')],
   ['of a part that was lost', at(30)],
-])('tells of a reset where the position is one %s', async (_name, since) => {
+])('a subscription gets a reset event if its position is one %s', async (_name, since) => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   const seen: unknown[] = [];
   const subscription = client.subscribe('a', { since }, ({ data }) => seen.push(data));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   node.publish('a', 11);
   await until(() => seen.length > 0);
@@ -154,7 +154,7 @@ it.each([
   expect(events).toMatchObject({ reset: [{ position: at(10) }], gap: [], subscribed: [{ recovered: false }] });
 });
 
-it('tells of a history that begins anew while it is read', async () => {
+it('a subscription gets a reset event if the epoch changes while its history is read', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   node.on('history', (_command, connection, proceed) => {
@@ -173,13 +173,13 @@ it('tells of a history that begins anew while it is read', async () => {
   expect(seen).toEqual([['reset', at(0, 'e2')], 'new']);
 });
 
-it('says that a topic without history has none to begin with', async () => {
+it('a subscription gets an error if the topic keeps no history to begin with', async () => {
   await using node = await startTestNode();
   await using client = connect(node, json);
   const seen: unknown[] = [];
   for (const options of [{ last: 5 }, { since: at(5) }]) {
     const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
-    const events = told(subscription);
+    const events = recordEvents(subscription);
     await subscription.ready;
     expect(events.error).toMatchObject([{ code: 'noHistory', message: 'a keeps no history to begin with.' }]);
     expect(events.gap).toEqual('since' in options ? [{ reason: 'history', position: null }] : []);
@@ -188,7 +188,7 @@ it('says that a topic without history has none to begin with', async () => {
   await until(() => seen.length === 2);
 });
 
-it('does not get the last value twice, where the policy of the topic gives it to each subscriber', async () => {
+it('a subscription receives the last value once, even if the topic also sends it to each subscriber', async () => {
   await using node = await nodeWith(10);
   node.on('subscribe', ({ id, topic }, connection) => {
     connection.topics.add(topic);
@@ -200,7 +200,7 @@ it('does not get the last value twice, where the policy of the topic gives it to
   expect(seen).toEqual([8, 9, 10]);
 });
 
-it('goes on where the connection breaks, or the node refuses for now', async () => {
+it('a subscription continues its history after a broken connection or a temporary refusal', async () => {
   await using node = await nodeWith(50, { maxPublications: 10 });
   await using client = connect(node, json);
   let reads = 0;
@@ -212,7 +212,7 @@ it('goes on where the connection breaks, or the node refuses for now', async () 
   });
   const seen: unknown[] = [];
   const subscription = client.subscribe('a', { since: at(0) }, ({ data }) => seen.push(data));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   node.publish('a', 51);
   await until(() => seen.length === 51);
@@ -222,20 +222,20 @@ it('goes on where the connection breaks, or the node refuses for now', async () 
   expect(node.connections).toHaveLength(2);
 });
 
-it('says why history cannot be read, and goes on live', async () => {
+it('a subscription reports why its history cannot be read, and continues live', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   node.on('history', ({ id }, connection) => connection.error(id, 'notPermitted'));
   const seen: unknown[] = [];
   const subscription = client.subscribe('a', { since: at(2) }, ({ data }) => seen.push(data));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   node.publish('a', 11);
   await until(() => seen.length === 1);
   expect(events).toMatchObject({ error: [{ code: 'notPermitted' }], gap: [{ position: at(10) }] });
 });
 
-it('can be read with a loop, and checks data by its schema', async () => {
+it('a loop reads a subscription that begins with history, and a schema checks its data', async () => {
   await using node = await nodeWith(5);
   node.publish('a', 'wrong', 7);
   const schema: StandardSchemaV1<number> = {
@@ -255,16 +255,16 @@ it('can be read with a loop, and checks data by its schema', async () => {
   expect(await take(subscription, 1)).toEqual([80]);
 });
 
-it('waits for a loop that takes its time, and is ready before that has read all', async () => {
+it('a subscription waits for a slow loop, and is ready before the loop has read everything', async () => {
   await using node = await nodeWith(1_000);
   await using client = connect(node, { ...json, maxBufferedPublications: 100 });
   const subscription = client.subscribe('a', { last: 900 });
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   const connection = await node.connection();
-  // What comes live behind it is more than the loop and the client may hold.
+  // More live publications than the loop and the client may hold.
   node.publish('a', ...range(1_001, 1_500));
-  // The answer to this one comes behind all that was pushed.
+  // The reply to this publish arrives after all pushes.
   await client.publish('other', 1);
   const asked = (): number => connection.commands.filter(({ type }) => type === 'history').length;
   const before = asked();
@@ -273,7 +273,7 @@ it('waits for a loop that takes its time, and is ready before that has read all'
   expect(asked()).toBe(before);
   for (let next = 102; next <= 1_500; next++) {
     expect(await take(subscription, 1)).toEqual([next]);
-    // A turn of the event loop for each.
+    // One turn of the event loop for each publication.
     await new Promise(setImmediate);
   }
   expect(asked()).toBeGreaterThan(before);
@@ -281,7 +281,7 @@ it('waits for a loop that takes its time, and is ready before that has read all'
   expect(events).toEqual({ subscribed: [{ position: at(1_500), recovered: false }], gap: [], reset: [], error: [] });
 });
 
-it('ends with too much for a loop that does not read what comes live', async () => {
+it('a subscription ends with slowConsumer if its loop does not read the live publications', async () => {
   await using node = await nodeWith(5);
   await using client = connect(node, { ...json, maxBufferedPublications: 10 });
   const subscription = client.subscribe('a', { last: 4 });
@@ -296,8 +296,8 @@ it('ends with too much for a loop that does not read what comes live', async () 
 describe.each([
   ['last', { last: 40 }],
   ['since', { since: at(0) }],
-])('with %s', (_name, options) => {
-  it('tells of a gap where the history is shortened while it is read', async () => {
+])('a subscription with %s', (_name, options) => {
+  it('gets a gap event if the history is trimmed while it is read', async () => {
     await using node = await nodeWith(40, { maxPublications: 10 });
     await using client = connect(node, json);
     const seen: unknown[] = [];
@@ -308,13 +308,13 @@ describe.each([
     });
     const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
     subscription.on('gap', (gap) => seen.push(gap));
-    const events = told(subscription);
+    const events = recordEvents(subscription);
     await subscription.ready;
     expect(seen).toEqual([...range(1, 10), { reason: 'history', position: at(30) }, ...range(31, 40)]);
     expect(events.subscribed).toEqual([{ position: at(40), recovered: false }]);
   });
 
-  it('tells of a gap where the rest of the history is gone when it is asked for', async () => {
+  it('gets a gap event if the rest of the history is gone when the client asks for it', async () => {
     await using node = await nodeWith(40, { maxPublications: 10 });
     await using client = connect(node, json);
     const seen: unknown[] = [];
@@ -332,7 +332,7 @@ describe.each([
     expect(seen).toEqual([...range(1, 10), { reason: 'history', position: at(40) }, 41, 42]);
   });
 
-  it('asks a node that lags again', async () => {
+  it('asks again if the node lags', async () => {
     await using node = await nodeWith(40);
     await using client = connect(node, json);
     const seen: unknown[] = [];
@@ -342,14 +342,14 @@ describe.each([
       else proceed();
     });
     const subscription = client.subscribe('a', options, ({ data }) => seen.push(data));
-    const events = told(subscription);
+    const events = recordEvents(subscription);
     await subscription.ready;
     expect(seen).toEqual(range(1, 40));
     expect(events).toMatchObject({ gap: [], reset: [], error: [] });
   });
 });
 
-it('tells of a gap where what comes live is lost before it has a publication', async () => {
+it('a subscription gets a gap event if live publications are lost before its first one', async () => {
   await using node = await nodeWith(10);
   node.log('a').forgotten = 10;
   await using client = connect(node, json);
@@ -370,27 +370,27 @@ it('tells of a gap where what comes live is lost before it has a publication', a
   expect(seen).toEqual([at(12), 13]);
 });
 
-it('goes on from a position that this client has not reached yet', async () => {
+it('a subscription continues from a position that the client itself has not reached yet', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   const live: unknown[] = [];
   const seen: unknown[] = [];
   await client.subscribe('a', ({ data }) => live.push(data)).ready;
   node.on('publish', (_command, connection, proceed) => {
-    // The answer overtakes what is pushed.
+    // The reply arrives before the push.
     node.isLost = (_position, to) => to === connection;
     proceed();
     node.isLost = null;
   });
   const { position } = await client.publish('a', 11);
   const subscription = client.subscribe('a', { since: position }, ({ data }) => seen.push(data));
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await subscription.ready;
   node.publish('a', 12);
   await until(() => live.length === 2 && seen.length === 1);
   expect([live, seen]).toEqual([[11, 12], [12]]);
   expect(events).toMatchObject({ gap: [], reset: [], error: [], subscribed: [{ recovered: true }] });
-  // One that the history has lost.
+  // A position that the history has lost.
   const lost = client.subscribe('a', { since: at(30) }, ({ data }) => seen.push(data));
   const resets = record(lost, 'reset');
   await lost.ready;
@@ -400,7 +400,7 @@ it('goes on from a position that this client has not reached yet', async () => {
   expect(seen).toEqual([12, 13, 13]);
 });
 
-it('tells of each refusal of its history, and waits before it asks again', async () => {
+it('a subscription reports each refusal of its history, and waits before it asks again', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, {
     ...json,
@@ -411,16 +411,16 @@ it('tells of each refusal of its history, and waits before it asks again', async
   await client.connect();
   node.on('history', ({ id }, connection) => connection.error(id, 'unavailable'));
   const subscription = client.subscribe('a', { last: 5 }, () => {});
-  const events = told(subscription);
+  const events = recordEvents(subscription);
   await until(() => events.error.length === 1);
-  // Had it asked again at once, that would have come before this.
+  // If the client had asked again at once, that command would arrive before this one.
   await client.publish('other', 1);
   expect(await (await node.connection()).received('history')).toHaveLength(1);
   expect(events.error).toMatchObject([{ code: 'unavailable' }]);
   expect(subscription.state).toMatchObject({ name: 'subscribing', error: { code: 'unavailable' } });
 });
 
-it('reconnects where its history is not answered', async () => {
+it('the client reconnects if a history command gets no reply', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, { ...json, timeoutMs: 100 });
   await client.connect();
@@ -433,7 +433,7 @@ it('reconnects where its history is not answered', async () => {
   expect(states[0]).toMatchObject({ name: 'connecting', code: 'replyTimeout' });
 });
 
-it('takes turns with other reads of history, so that the node refuses none', async () => {
+it('subscriptions and other history reads take turns, so that the node refuses none', async () => {
   await using node = await nodeWith(10);
   await using client = connect(node, json);
   const unanswered: Array<() => void> = [];
@@ -456,7 +456,7 @@ it('takes turns with other reads of history, so that the node refuses none', asy
   expect(most).toBe(maxReads);
 });
 
-it('lets drain() end where who is catching up leaves', async () => {
+it('drain() ends if a subscription that is still reading its history is ended', async () => {
   await using node = await nodeWith(10);
   const client = connect(node, {
     ...json,
@@ -475,7 +475,7 @@ it('lets drain() end where who is catching up leaves', async () => {
   await draining;
 });
 
-it('ends quietly where the application leaves on hearing of a gap or a reset', async () => {
+it('a subscription ends without further events if the application unsubscribes in a gap or reset listener', async () => {
   await using node = await nodeWith(10, { maxPublications: 2 });
   await using client = connect(node, json);
   const seen: unknown[] = [];
@@ -498,7 +498,7 @@ it('ends quietly where the application leaves on hearing of a gap or a reset', a
   expect(node.connections).toHaveLength(1);
 });
 
-it('can be left, closed and drained before it has begun', async () => {
+it('unsubscribe(), close() and drain() work before a subscription has read its history', async () => {
   await using node = await nodeWith(10);
   const seen: unknown[] = [];
   const client = connect(node, json);
@@ -516,7 +516,7 @@ it('can be left, closed and drained before it has begun', async () => {
   const draining = client.drain();
   node.publish('a', 11);
   answer();
-  // The last one came before the node had confirmed the end.
+  // The last publication arrived before the node had confirmed the unsubscribe.
   expect(await all).toEqual([9, 10, 11]);
   await draining;
   expect(seen).toEqual([]);
@@ -528,7 +528,7 @@ it('can be left, closed and drained before it has begun', async () => {
   expect(seen).toEqual([]);
 });
 
-it('refuses what makes no sense', async () => {
+it('subscribe() rejects invalid options', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscribe = (options: object) => () => client.subscribe('a', options, () => {});

@@ -1,4 +1,4 @@
-/** What a browser has to load, and what a bundle for Node holds. */
+/** The size of the browser bundle, and the contents of a bundle for Node. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,8 +11,8 @@ import { startTestNode } from './test-node.js';
 
 const kB = 1_024;
 
-// The goals were 6 and 18 kB. Recovery, repeated publishes, moves to another node, tokens, pacing and sentences in errors took the rest. A limit
-// that is far from the size would not show growth.
+// The goals were 6 and 18 kB. Recovery, repeated publishes, moves to another node, tokens, pacing and error messages need the rest. The limit
+// stays close to the size, so that growth shows.
 it.each([
   ['json', 19.6 * kB],
   ['index', 23.9 * kB],
@@ -21,7 +21,7 @@ it.each([
   expect(gzipBytes).toBeLessThanOrEqual(limit);
 });
 
-it('holds nothing that only Node needs, and nothing that a Content-Security-Policy forbids', async () => {
+it('the browser bundle contains no code for Node, and none that a Content-Security-Policy forbids', async () => {
   for (const entry of ['json', 'index'] as const) {
     const { code, inputs } = await bundle(entry, { minify: false });
     expect(inputs.filter((file) => /node_modules\/(?!nanoid\/)|websocket-node/.test(file))).toEqual([]);
@@ -29,7 +29,7 @@ it('holds nothing that only Node needs, and nothing that a Content-Security-Poli
   }
 });
 
-it('leaves MessagePack out of the JSON entry', async () => {
+it('the JSON entry contains no MessagePack code', async () => {
   const { inputs, code } = await bundle('json', { minify: false });
   expect(inputs.filter((file) => /client\/src\/.*msgpack/.test(file))).toEqual([]);
   expect(code).not.toMatch(/class \w*(Msgpack|Reader2?\b|Writer)/);

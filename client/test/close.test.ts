@@ -1,4 +1,4 @@
-/** The two endings: close() at once, drain() in order. */
+/** Two ways to end: close() at once, drain() in order. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Client, createClient } from '@fanfare/client';
@@ -8,7 +8,7 @@ import { startTestNode, until } from './test-node.js';
 
 const [setTimer, clearTimer] = [setTimeout, clearTimeout];
 
-it('close() ends all at once', async () => {
+it('close() ends subscriptions, publishes and the connection at once', async () => {
   await using node = await startTestNode();
   const client = connect(node);
   const subscription = client.subscribe('a');
@@ -57,7 +57,7 @@ it('close() does not wait for a peer that never answers', async () => {
   expect(client.state.name).toBe('disconnected');
 });
 
-it('close() of a client that never connected rejects what waits', async () => {
+it('close() of a client that never connected rejects waiting commands', async () => {
   await using node = await startTestNode();
   const client = connect(node, { autoConnect: false });
   const queued = failure(client.publish('a', 1));
@@ -65,23 +65,26 @@ it('close() of a client that never connected rejects what waits', async () => {
   expect(await queued).toMatchObject({ code: 'closed', maybeDelivered: false });
 });
 
-it.each(['state', 'error'] as const)('close() in a listener of %s ends what made the client connect', async (name) => {
-  const url = 'ws://127.0.0.1:1/ws';
-  const use: Array<(client: Client) => Promise<unknown>> = [
-    (client) => client.publish('a', 1),
-    (client) => client.history('a'),
-    (client) => client.subscribe('a').ready,
-  ];
-  for (const act of use) {
-    const client = createClient(url, quick);
-    client.on('error', () => {});
-    client.on(name, () => void client.close());
-    expect(await failure(act(client))).toMatchObject({ code: 'closed' });
-    expect(client.state).toMatchObject({ name: 'disconnected', code: 'closedByClient' });
-  }
-});
+it.each(['state', 'error'] as const)(
+  'close() in a %s listener ends the command that made the client connect',
+  async (name) => {
+    const url = 'ws://127.0.0.1:1/ws';
+    const use: Array<(client: Client) => Promise<unknown>> = [
+      (client) => client.publish('a', 1),
+      (client) => client.history('a'),
+      (client) => client.subscribe('a').ready,
+    ];
+    for (const act of use) {
+      const client = createClient(url, quick);
+      client.on('error', () => {});
+      client.on(name, () => void client.close());
+      expect(await failure(act(client))).toMatchObject({ code: 'closed' });
+      expect(client.state).toMatchObject({ name: 'disconnected', code: 'closedByClient' });
+    }
+  },
+);
 
-it('can be connected again', async () => {
+it('a closed client can connect again', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -125,7 +128,7 @@ it('drain() waits for publishes and lets loops finish', async () => {
   expect(connection.commands.filter(({ type }) => type === 'unsubscribe')).toHaveLength(1);
 });
 
-it('drain() sends what waits for a connection', async () => {
+it('drain() sends publications that wait for a connection', async () => {
   await using node = await startTestNode();
   node.refuseWith = 503;
   const client = connect(node);
@@ -150,7 +153,7 @@ it('drain() gives up after drainTimeoutMs', async () => {
   expect(client.state).toMatchObject({ name: 'disconnected', code: 'drained' });
 });
 
-it('drain() goes through a reconnect', async () => {
+it('drain() survives a reconnect', async () => {
   await using node = await startTestNode();
   const client = connect(node);
   const subscription = client.subscribe('a');
@@ -163,7 +166,7 @@ it('drain() goes through a reconnect', async () => {
   expect(subscription.state.name).toBe('unsubscribed');
 });
 
-it('close() leaves no timer behind, whatever is under way', async () => {
+it('close() clears all timers, whatever the client is doing', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const timers = new Set<unknown>();
   const spies = [
@@ -205,7 +208,7 @@ it('close() leaves no timer behind, whatever is under way', async () => {
   }
 });
 
-it('a process ends by itself after close(), and lives while it is connected', async () => {
+it('a process keeps running while its client is connected, and exits by itself after close()', async () => {
   await using node = await startTestNode();
   const script = `
     const { createClient } = await import('@fanfare/client');

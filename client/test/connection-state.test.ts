@@ -1,10 +1,10 @@
-/** How a client gets and keeps a connection, and says so. */
+/** How a client opens and keeps a connection, and reports its state. */
 import { type Client, createClient } from '@fanfare/client';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { connect, failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
-it('waits for connect() where it is told to', async () => {
+it('a client waits for connect() if autoConnect is false', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });
   expect(client.state).toMatchObject({ name: 'disconnected', code: 'notConnected' });
@@ -23,7 +23,7 @@ it.each([
   ['send()', (client: Client) => client.send('a', 1)],
   ['history()', (client: Client) => client.history('a')],
   ['connect()', (client: Client) => client.connect()],
-] as const)('opens no connection before it is used: %s', async (_name, use) => {
+] as const)('a client connects at the first use: %s', async (_name, use) => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = createClient(node.url, quick);
   expect(client.state).toMatchObject({ name: 'disconnected', code: 'notConnected' });
@@ -38,7 +38,7 @@ it.each([
   expect(node.upgrades).toBe(1);
 });
 
-it('can be made where there is no page to complete its URL, and not be used', async () => {
+it('a client with a path as its URL can be created without a page, but not used', async () => {
   const client = createClient('/ws');
   const refused = { code: 'invalidOption', message: expect.stringContaining('there is no page') };
   expect(await failure(client.publish('a', 1))).toMatchObject(refused);
@@ -48,7 +48,7 @@ it('can be made where there is no page to complete its URL, and not be used', as
   await client.close();
 });
 
-it('tries again until a node is there', async () => {
+it('a client retries until a node accepts the connection', async () => {
   await using node = await startTestNode();
   node.refuseWith = 503;
   await using client = connect(node);
@@ -65,7 +65,7 @@ it('tries again until a node is there', async () => {
   expect(client.state.name).toBe('connected');
 });
 
-it('gives up an attempt that a node leaves hanging: handshake', async () => {
+it('a client abandons an attempt if the node does not answer the handshake', async () => {
   await using node = await startTestNode();
   node.ignoreUpgrades = true;
   await using client = connect(node, { connectTimeoutMs: 30 });
@@ -76,7 +76,7 @@ it('gives up an attempt that a node leaves hanging: handshake', async () => {
   await client.connect();
 });
 
-it('gives up an attempt that a node leaves hanging: connect without reply', async () => {
+it('a client abandons an attempt if the node does not reply to connect', async () => {
   await using node = await startTestNode();
   node.on('connect', () => {});
   await using client = connect(node, { connectTimeoutMs: 30 });
@@ -93,7 +93,7 @@ it.each([
   [4321, 'closedByNode'],
   [1000, 'closedByNode'],
   [1012, 'closedByNode'],
-] as const)('reconnects after close code %i', async (closeCode, code) => {
+] as const)('a client reconnects after close code %i', async (closeCode, code) => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -108,7 +108,7 @@ it.each([
   [4500, 'badProtocol'],
   [4501, 'frameTooLarge'],
   [4777, 'closedByNode'],
-] as const)('stays disconnected after close code %i, until connect() is called', async (closeCode, code) => {
+] as const)('a client stays disconnected after close code %i, until connect() is called', async (closeCode, code) => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');
@@ -133,7 +133,7 @@ it.each([
   await client.subscribe('a').ready;
 });
 
-it('reconnects after a cut', async () => {
+it('a client reconnects after a cut', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -143,7 +143,7 @@ it('reconnects after a cut', async () => {
   expect(states[0]).toMatchObject({ name: 'connecting', code: 'connectionLost', closeCode: null });
 });
 
-it('stays disconnected where the node refuses the connect command for good', async () => {
+it('a client stays disconnected if the node refuses the connect command for good', async () => {
   await using node = await startTestNode();
   node.on('connect', ({ id }, connection) => connection.error(id, 'malformed', 'No.'));
   await using client = connect(node);
@@ -152,7 +152,7 @@ it('stays disconnected where the node refuses the connect command for good', asy
   expect(client.state).toMatchObject({ name: 'disconnected', code: 'refused' });
 });
 
-it('tries again where the node refuses the connect command for now', async () => {
+it('a client retries if the node refuses the connect command for now', async () => {
   await using node = await startTestNode();
   let refusals = 0;
   node.on('connect', ({ id }, connection, proceed) =>
@@ -163,7 +163,7 @@ it('tries again where the node refuses the connect command for now', async () =>
   expect(node.connections).toHaveLength(3);
 });
 
-it('pings after silence, and lives on while anything comes back', async () => {
+it('a client pings an idle connection, and keeps it while it receives messages', async () => {
   await using node = await startTestNode({ pingIntervalMs: 1_000 });
   await using client = connect(node, { pongTimeoutMs: 400 });
   await client.connect();
@@ -175,7 +175,7 @@ it('pings after silence, and lives on while anything comes back', async () => {
 it.each([
   [0, 1_000],
   [Number.MAX_SAFE_INTEGER, 2_147_483_647],
-])('of a ping interval of %i ms it takes %i', async (pingIntervalMs, takenMs) => {
+])('a client treats a ping interval of %i ms as %i ms', async (pingIntervalMs, takenMs) => {
   await using node = await startTestNode({ pingIntervalMs });
   const clock = vi.spyOn(globalThis, 'setTimeout');
   onTestFinished(() => clock.mockRestore());
@@ -186,7 +186,7 @@ it.each([
   expect(Math.max(...delaysMs)).toBeLessThanOrEqual(2_147_483_647);
 });
 
-it('gives up a connection that has gone silent', async () => {
+it('a client drops a connection that does not answer pings', async () => {
   await using node = await startTestNode({ pingIntervalMs: 1_000 });
   node.on('ping', () => {});
   await using client = connect(node, { pongTimeoutMs: 30 });
@@ -198,7 +198,7 @@ it('gives up a connection that has gone silent', async () => {
   await client.connect();
 });
 
-it('gives up a half-open connection, whose peer does not even read', async () => {
+it('a client drops a half-open connection whose peer does not read', async () => {
   await using node = await startTestNode({ pingIntervalMs: 1_000 });
   await using client = connect(node, { pongTimeoutMs: 30 });
   await client.connect();
@@ -208,7 +208,7 @@ it('gives up a half-open connection, whose peer does not even read', async () =>
   expect(states[0]).toMatchObject({ name: 'connecting', code: 'heartbeatTimeout' });
 });
 
-it('counts failures on, while no connection lasts', async () => {
+it('a client keeps counting failures until a connection lasts', async () => {
   await using node = await startTestNode();
   node.on('connect', (_command, connection, proceed) => {
     proceed();
@@ -223,7 +223,7 @@ it('counts failures on, while no connection lasts', async () => {
   expect(attempts).toEqual([1, 2, 3]);
 });
 
-it('counts failures from 0 after a connection that lasted', async () => {
+it('a client counts failures from 0 after a connection that lasted', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { stableAfterMs: 0 });
   const attempts: number[] = [];
@@ -238,7 +238,7 @@ it('counts failures from 0 after a connection that lasted', async () => {
   expect(attempts).toEqual([1, 1, 1]);
 });
 
-it('retries at once when the network comes back, and asks a connection for a sign of life', async () => {
+it('a client retries at once when the network is back, and pings an open connection', async () => {
   const network = new EventTarget();
   vi.stubGlobal('addEventListener', network.addEventListener.bind(network));
   vi.stubGlobal('removeEventListener', network.removeEventListener.bind(network));
@@ -264,7 +264,7 @@ it('retries at once when the network comes back, and asks a connection for a sig
   }
 });
 
-describe('on a page', () => {
+describe('a client on a page', () => {
   const page = new EventTarget();
   beforeEach(() => {
     vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
@@ -278,7 +278,7 @@ describe('on a page', () => {
     const seen: unknown[] = [];
     const subscription = client.subscribe('a', ({ data }) => seen.push(data));
     await subscription.ready;
-    const told = [record(subscription, 'gap'), record(subscription, 'reset')];
+    const events = [record(subscription, 'gap'), record(subscription, 'reset')];
     node.publish('a', 1);
     await until(() => seen.length === 1);
     page.dispatchEvent(new Event('pagehide'));
@@ -287,7 +287,7 @@ describe('on a page', () => {
     await until(() => connection.closed !== null);
     expect(connection.closed).toEqual({ code: 1_000, reason: 'pageHidden' });
     node.publish('a', 2, 3);
-    // Nothing dials before the page is shown.
+    // The client does not connect before the page is shown.
     page.dispatchEvent(new Event('online'));
     const published = client.publish('a', 4);
     expect(client.state).toMatchObject({ name: 'connecting', code: 'pageHidden' });
@@ -296,11 +296,11 @@ describe('on a page', () => {
     await published;
     await until(() => seen.length === 4);
     expect(seen).toEqual([1, 2, 3, 4]);
-    expect(told).toEqual([[], []]);
+    expect(events).toEqual([[], []]);
     expect(node.upgrades).toBe(2);
   });
 
-  it('closes both connections of a move', async () => {
+  it('closes both connections if the page is hidden during a move', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node);
     await client.subscribe('a').ready;
@@ -318,7 +318,7 @@ describe('on a page', () => {
     expect(node.upgrades).toBe(3);
   });
 
-  it('stays away after close()', async () => {
+  it('stays disconnected after close()', async () => {
     await using node = await startTestNode();
     const client = connect(node);
     await client.connect();
@@ -330,7 +330,7 @@ describe('on a page', () => {
 });
 
 describe('the debug log', () => {
-  it('has what leaves and comes, and the states, but no data and no token; it can be switched at any time', async () => {
+  it('has sent and received messages and the states, but no data and no token; it can be switched at any time', async () => {
     const debug = vi.spyOn(console, 'debug').mockImplementation(() => {});
     const lines = (): string[] => debug.mock.calls.map((call) => JSON.stringify(call.slice(2)));
     try {
@@ -364,7 +364,7 @@ describe('the debug log', () => {
   });
 });
 
-it('refuses what makes no sense', () => {
+it('createClient() rejects invalid options', () => {
   const wrong =
     (url: string, options = {}): unknown =>
     () =>
@@ -395,7 +395,7 @@ it('refuses what makes no sense', () => {
   );
 });
 
-it('survives listeners that throw, and tells of them', async () => {
+it('a client reports a listener that throws, and goes on', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');
@@ -408,7 +408,7 @@ it('survives listeners that throw, and tells of them', async () => {
   expect(errors).toEqual([expect.objectContaining({ code: 'listenerFailed', cause: new Error('Oops.') })]);
 });
 
-it('writes errors that nobody listens to to the console', async () => {
+it('a client writes errors to the console if there is no error listener', async () => {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
   try {
     await using node = await startTestNode();

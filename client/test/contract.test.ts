@@ -1,4 +1,4 @@
-/** What holds in both encodings. */
+/** Behavior that is the same in both encodings. */
 import { createClient } from '@fanfare/client';
 import { createClient as createJsonClient } from '@fanfare/client/json';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { connect, failure, record, take } from './harness.js';
 import { msgpackPayload, payloadOf, startTestNode, until } from './test-node.js';
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('connects with its subprotocol and says so', async () => {
+  it('connects with its subprotocol, and emits its states', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     const states = record(client, 'state');
@@ -23,7 +23,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(node.connections[0]?.webSocket.protocol).toBe(`fanfare.v1.${encoding}`);
   });
 
-  it('publishes to a loop and to a listener', async () => {
+  it('delivers publications to a loop and to a listener', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     const heard: unknown[] = [];
@@ -36,7 +36,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(heard).toEqual(values.map((data) => ({ topic: 'news', data, position: null })));
   });
 
-  it('sends what one turn brings in one frame', async () => {
+  it('sends the commands of one turn in one frame', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     await client.connect();
@@ -52,7 +52,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(await take(subscription, 3)).toEqual([1, 2, 3]);
   });
 
-  it('gives acknowledged publications an identity of their own, others none', async () => {
+  it('gives each acknowledged publication its own messageId, and others none', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     await Promise.all([client.publish('a', 1), client.publish('a', 2)]);
@@ -66,7 +66,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(commands.map(({ id }) => id === null)).toEqual([false, false, true]);
   });
 
-  it('passes positions on', async () => {
+  it('passes positions to the application', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     node.on('publish', ({ id }, connection) =>
@@ -100,7 +100,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
   });
 
-  it('tells of a publication that cannot be decoded, and goes on', async () => {
+  it('reports a publication that cannot be decoded, and goes on', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     const subscription = client.subscribe('a');
@@ -116,7 +116,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(errors).toEqual([expect.objectContaining({ name: 'DataError', code: 'undecodable', topic: 'a' })]);
   });
 
-  it('reports what the node says of a publication sent without asking', async () => {
+  it('reports an error of the node about a publication from send()', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     const errors = record(client, 'error');
@@ -126,7 +126,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(errors[0]).toMatchObject({ name: 'ReplyError', code: 'malformed' });
   });
 
-  it('ignores what a newer node may send', async () => {
+  it('ignores unknown messages of a newer node', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     await client.connect();
@@ -160,7 +160,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-it('reads what JSON clients publish, as MessagePack clients do', async () => {
+it('reads publications of JSON clients like those of MessagePack clients', async () => {
   await using node = await startTestNode();
   await using reader = createClient(node.url);
   await using writer = createJsonClient(node.url);

@@ -1,4 +1,4 @@
-/** Holds this client to the sample conversations of the protocol (protocol/test/fixtures/README.md), over real sockets. */
+/** This client follows the sample conversations of the protocol (protocol/test/fixtures/README.md), over real sockets. */
 import { readFileSync } from 'node:fs';
 import { type Client, FanfareError } from '@fanfare/client';
 import type { Command, Position } from '@fanfare/protocol';
@@ -18,14 +18,14 @@ type Step =
   | { readonly app: 'subscribe' | 'publish'; readonly topic: string; readonly data?: unknown; readonly as?: string }
   | { readonly client: Message; readonly on?: number | readonly number[]; readonly label?: string }
   | { readonly node: Message; readonly on?: number | 'last'; readonly to?: string }
-  | { readonly told: readonly string[] }
+  | { readonly events: readonly string[] }
   | { readonly cut: true; readonly on?: number }
   | { readonly closes: number; readonly on?: number }
   | { readonly repeat: number; readonly steps: readonly Step[] };
 
 interface Conversation {
   readonly name: string;
-  /** The node leaves something unanswered: the client is to have a short deadline for that. */
+  /** The node leaves a command unanswered: the client needs a short deadline. */
   readonly isSilent?: true;
   readonly steps: readonly Step[];
 }
@@ -33,14 +33,14 @@ interface Conversation {
 const fixture = new URL('../../protocol/test/fixtures/conversations.json', import.meta.url);
 const { conversations }: { conversations: Conversation[] } = JSON.parse(readFileSync(fixture, 'utf8'));
 
-/** Pushes and `unsubscribed` with a code answer nothing. */
+/** Pushes, and `unsubscribed` with a code, are not replies. */
 const isReply = ({ type, code }: Message): boolean =>
   ['subscribed', 'published', 'history', 'error'].includes(String(type)) ||
   (type === 'unsubscribed' && code === undefined);
 
 const shown = (position: Position | null): string => (position === null ? '' : ` ${position.epoch}${position.offset}`);
 
-/** A command as a client writes it in JSON; what is absent is null. */
+/** A command as a client writes it in JSON; absent fields are null. */
 function neutral(command: Command): Message {
   if (command.type !== 'publish') return { ...command };
   const { bytes, start, end, ...fields } = command;
@@ -50,10 +50,10 @@ function neutral(command: Command): Message {
 class Conversing {
   readonly #node: TestNode;
   readonly #client: Client;
-  readonly #told: string[] = [];
-  /** How many commands of each connection have been looked at. */
-  readonly #looked = new Map<number, number>();
-  /** Where the last command came, and what it was. */
+  readonly #events: string[] = [];
+  /** How many commands of each connection have been checked. */
+  readonly #checked = new Map<number, number>();
+  /** The last command of each connection. */
   readonly #last = new Map<number, Message>();
   #lastOn = 1;
   readonly #labels = new Map<string, unknown>();
@@ -68,7 +68,7 @@ class Conversing {
     if ('app' in step) this.#act(step);
     else if ('client' in step) await this.#expectCommand(step);
     else if ('node' in step) await this.#send(step);
-    else if ('told' in step) await this.#expectTold(step.told);
+    else if ('events' in step) await this.#expectEvents(step.events);
     else if ('cut' in step) (await this.#connection(step.on)).cut();
     else if ('closes' in step) {
       const connection = await this.#connection(step.on);
@@ -79,43 +79,43 @@ class Conversing {
     }
   }
 
-  /** The client has done nothing but what was expected. */
+  /** The client has done nothing else. */
   async end(): Promise<void> {
-    // Whatever it was about to send or tell comes before this.
+    // All pending commands and events of the client come before this publish.
     const published = this.#client.publish('the.end', null);
     const on = this.#node.connections.length;
     await this.#expectCommand({ client: { type: 'publish', topic: 'the.end' }, on });
     await this.#send({ node: { type: 'published' }, on });
     await published;
-    expect(this.#told).toEqual([]);
-    for (let each = 1; each < on; each++) expect(this.#commands(each).slice(this.#looked.get(each) ?? 0)).toEqual([]);
+    expect(this.#events).toEqual([]);
+    for (let each = 1; each < on; each++) expect(this.#commands(each).slice(this.#checked.get(each) ?? 0)).toEqual([]);
   }
 
   #act({ app, topic, data, as = '' }: Extract<Step, { app: unknown }>): void {
     if (app === 'subscribe') {
-      const subscription = this.#client.subscribe(topic, (publication) => this.#told.push(String(publication.data)));
-      subscription.on('gap', ({ position }) => this.#told.push(`gap${shown(position)}`));
-      subscription.on('reset', ({ position }) => this.#told.push(`reset${shown(position)}`));
-      subscription.on('error', ({ code }) => code === 'undecodable' && this.#told.push(code));
-      subscription.on('unsubscribed', ({ error }) => error !== null && this.#told.push(`ended ${error.code}`));
+      const subscription = this.#client.subscribe(topic, (publication) => this.#events.push(String(publication.data)));
+      subscription.on('gap', ({ position }) => this.#events.push(`gap${shown(position)}`));
+      subscription.on('reset', ({ position }) => this.#events.push(`reset${shown(position)}`));
+      subscription.on('error', ({ code }) => code === 'undecodable' && this.#events.push(code));
+      subscription.on('unsubscribed', ({ error }) => error !== null && this.#events.push(`ended ${error.code}`));
       return;
     }
     this.#client.publish(topic, data).then(
-      ({ position }) => this.#told.push(`published ${as}${shown(position)}`),
+      ({ position }) => this.#events.push(`published ${as}${shown(position)}`),
       (error: unknown) => {
         if (!(error instanceof FanfareError)) throw error;
-        this.#told.push(`failed ${as} ${error.code}${error.maybeDelivered ? ' perhaps' : ''}`);
+        this.#events.push(`failed ${as} ${error.code}${error.maybeDelivered ? ' perhaps' : ''}`);
       },
     );
   }
 
   async #expectCommand({ client: expected, on = 1, label }: Extract<Step, { client: unknown }>): Promise<void> {
     const connections = typeof on === 'number' ? [on] : on;
-    const next = (each: number): Message | undefined => this.#commands(each)[this.#looked.get(each) ?? 0];
+    const next = (each: number): Message | undefined => this.#commands(each)[this.#checked.get(each) ?? 0];
     await until(() => connections.some((each) => next(each) !== undefined));
     const from = connections.find((each) => next(each) !== undefined) ?? 1;
     const command = next(from) ?? {};
-    this.#looked.set(from, (this.#looked.get(from) ?? 0) + 1);
+    this.#checked.set(from, (this.#checked.get(from) ?? 0) + 1);
     const { messageId, ...fields } = expected;
     expect(command).toMatchObject(fields);
     if (messageId !== undefined) {
@@ -136,9 +136,9 @@ class Conversing {
     connection.raw(JSON.stringify(isReply(message) ? { ...message, id } : message));
   }
 
-  async #expectTold(told: readonly string[]): Promise<void> {
-    await until(() => this.#told.length >= told.length);
-    expect(this.#told.splice(0)).toEqual(told);
+  async #expectEvents(events: readonly string[]): Promise<void> {
+    await until(() => this.#events.length >= events.length);
+    expect(this.#events.splice(0)).toEqual(events);
   }
 
   #connection(on = 1): Promise<TestConnection> {
@@ -151,9 +151,9 @@ class Conversing {
   }
 }
 
-it.each(conversations)('$name', async ({ isSilent, steps }) => {
+it.each(conversations)('a client follows the conversation "$name"', async ({ isSilent, steps }) => {
   await using node = await startTestNode();
-  // Connecting and heartbeats are left to the node: the rest is scripted.
+  // The test node answers connect and ping itself; the rest is scripted.
   for (const type of ['subscribe', 'unsubscribe', 'publish', 'history'] as const) node.on(type, () => {});
   await using client = connect(node, { encoding: 'json', ...(isSilent && { timeoutMs: 100 }) });
   const conversing = new Conversing(node, client as Client);

@@ -1,4 +1,4 @@
-/** What a project gets to compile that uses the package: with the oldest TypeScript that is supported, and without `skipLibCheck`. */
+/** The type declarations of the package compile in a project with the oldest supported TypeScript, without `skipLibCheck`. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const compilers = {
-  // The compiler of TypeScript 5.4, under a name whose commands do not get in the way of those of the present one.
+  // The compiler of TypeScript 5.4, from a package whose commands do not collide with those of the present one.
   '5.4': require.resolve('@tsd/typescript/typescript/lib/tsc.js'),
   present: join(root, 'node_modules/typescript/bin/tsc'),
 } as const;
@@ -41,7 +41,7 @@ interface Topics { 'chat.lobby': { text: string }; [topic: \`prices.\${string}\`
 createClient<Topics>('ws://127.0.0.1:1/ws', { autoConnect: false }).subscribe('chat.loby');
 `;
 
-/** What the compiler reports about a project that has installed the package. */
+/** The output of the compiler for a project that has installed the package. */
 async function compile(compiler: string, options: object): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fanfare-declarations-'));
   try {
@@ -67,14 +67,14 @@ it.each([
   ['present', 'nodenext', nodenext],
   ['present', 'bundler', bundler],
 ] as const)(
-  'the declarations compile with TypeScript %s and %s, without @types/node, and a misspelled topic is an error that lists the topics',
+  'the declarations compile with TypeScript %s and %s, without @types/node, and the error for a misspelled topic lists the topics',
   async (version, _, options) => {
     const reported = await compile(compilers[version], options);
     expect(reported.split('\n')).toHaveLength(1);
     expect(reported).toContain('misspelled.ts');
     expect(reported).toContain(`Argument of type '"chat.loby"' is not assignable`);
     expect(reported).toContain('"chat.lobby"');
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the compiler writes it so.
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the compiler prints it this way.
     expect(reported).toContain('`prices.${string}`');
   },
 );

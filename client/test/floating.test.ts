@@ -1,11 +1,11 @@
-/** Promises that the application does not look at: what rejects is an unhandled rejection, in no case silence. */
+/** Promises that the application does not await: a failure is an unhandled rejection, never silent. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { connect, failure } from './harness.js';
 import { startTestNode } from './test-node.js';
 
-/** Runs a script with a client in a process of its own. Gives the codes of its unhandled rejections, and what else it printed. */
+/** Runs a script with a client in its own process. Returns the codes of its unhandled rejections, and its other output. */
 async function run(url: string, body: string) {
   const script = `
     const { createClient } = await import('@fanfare/client');
@@ -18,7 +18,7 @@ async function run(url: string, body: string) {
   return { printed: stdout.trim().split('\n').filter(Boolean).toSorted(), stderr };
 }
 
-it('a failed publish, history, connect or drain that nobody awaits', async () => {
+it('a failed publish, history or drain without await is an unhandled rejection', async () => {
   await using node = await startTestNode();
   node.on('publish', ({ id, topic }, connection, proceed) =>
     topic === 'secret' ? connection.error(id, 'notPermitted') : proceed(),
@@ -49,7 +49,7 @@ it('a failed publish, history, connect or drain that nobody awaits', async () =>
   );
 });
 
-it('a connect() that the node refuses for good', async () => {
+it('a connect() without await is an unhandled rejection if the node refuses it for good', async () => {
   await using node = await startTestNode();
   node.on('connect', ({ id }, connection) => connection.error(id, 'malformed'));
   const { printed, stderr } = await run(node.url, `client.connect();`);
@@ -57,7 +57,7 @@ it('a connect() that the node refuses for good', async () => {
   expect(stderr).toContain('Fanfare: ');
 });
 
-it('the ready of a refused subscription, if anyone has read it; else the console tells', async () => {
+it('a refused subscription is an unhandled rejection if "ready" was read, and a warning on the console if not', async () => {
   await using node = await startTestNode();
   node.on('subscribe', ({ id }, connection) => connection.error(id, 'notPermitted'));
   const body = (more: string): string => `
@@ -72,14 +72,14 @@ it('the ready of a refused subscription, if anyone has read it; else the console
   expect(unread.stderr).toContain('notPermitted');
 });
 
-it('an end that the application wants is none', async () => {
+it('close() during a connect() without await is not an unhandled rejection', async () => {
   await using node = await startTestNode();
   node.refuseWith = 503;
   const { printed } = await run(node.url, `client.connect(); await client.close();`);
   expect(printed).toEqual([]);
 });
 
-it('ready tells also whoever asks late', async () => {
+it('"ready" resolves or rejects even if it is read after the result', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscription = client.subscribe('a', () => {});

@@ -1,4 +1,4 @@
-/** A node that is about to stop says goaway: the client moves to another connection, and the application does not notice. */
+/** A node that is about to stop sends goaway: the client moves to another connection, and the application does not notice. */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
 import { connect, failure, record } from './harness.js';
@@ -6,18 +6,18 @@ import { jsonPayload, startTestNode, type TestConnection, type TestNode, until }
 
 type Client = ReturnType<typeof connect>;
 
-/** Subscribes, and writes down all that is told, in order: data of publications, and events. */
+/** Subscribes, and records in order the data of publications and the events. */
 async function follow(client: Client, topic: string): Promise<unknown[]> {
-  const told: unknown[] = [];
-  const subscription = client.subscribe(topic, ({ data }: Publication) => told.push(data));
+  const events: unknown[] = [];
+  const subscription = client.subscribe(topic, ({ data }: Publication) => events.push(data));
   await subscription.ready;
-  subscription.on('gap', ({ reason }) => told.push(`gap ${reason}`));
-  subscription.on('reset', () => told.push('reset'));
-  subscription.on('subscribed', ({ recovered }) => told.push(`subscribed ${recovered}`));
-  return told;
+  subscription.on('gap', ({ reason }) => events.push(`gap ${reason}`));
+  subscription.on('reset', () => events.push('reset'));
+  subscription.on('subscribed', ({ recovered }) => events.push(`subscribed ${recovered}`));
+  return events;
 }
 
-/** Asks the client to leave; answers its next connection, once that is there. */
+/** Sends goaway; returns the next connection of the client. */
 async function moved(node: TestNode, from: TestConnection): Promise<TestConnection> {
   const index = node.connections.length;
   node.name = 'next';
@@ -26,29 +26,29 @@ async function moved(node: TestNode, from: TestConnection): Promise<TestConnecti
 }
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('moves its subscriptions before it closes the first connection, and tells nobody but its state', async () => {
+  it('moves its subscriptions before it closes the first connection, and emits no event but the state', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node, { encoding });
-    const told = await follow(client, 'a');
+    const events = await follow(client, 'a');
     const states = record(client, 'state');
     node.publish('a', 1);
-    await until(() => told.length === 1);
+    await until(() => events.length === 1);
     const answers: Array<() => void> = [];
     node.on('subscribe', (_command, _connection, proceed) => answers.push(proceed));
     const first = await node.connection();
     const second = await moved(node, first);
     expect((await second.received('subscribe'))[0]?.since).toEqual({ epoch: 'e1', offset: 1 });
     node.publish('a', 2);
-    await until(() => told.length === 2);
+    await until(() => events.length === 2);
     expect(first.closed).toBeNull();
     expect(client.state).toEqual({ name: 'connected', node: 'test' });
     for (const proceed of answers) proceed();
-    // Comes on both for a while.
+    // Both connections deliver this one.
     node.publish('a', 3);
     await until(() => first.closed !== null);
     node.publish('a', 4);
-    await until(() => told.includes(4));
-    expect(told).toEqual([1, 2, 3, 4]);
+    await until(() => events.includes(4));
+    expect(events).toEqual([1, 2, 3, 4]);
     expect(first.closed?.code).toBe(1000);
     expect(states).toEqual([{ name: 'connected', node: 'next' }]);
     await client.publish('a', 5);
@@ -56,55 +56,55 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-it('drops what comes twice, whichever connection it comes from', async () => {
+it('a moving client drops repeated publications from either connection', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const first = await node.connection();
-  // The move does not end as long as one topic is not moved.
+  // The move does not end until all topics are moved.
   await follow(client, 'slow');
   node.on('subscribe', ({ topic }, _connection, proceed) => topic !== 'slow' && proceed());
   const second = await moved(node, first);
   await second.received('subscribe', 2);
-  // The second connection ahead of the first one, and the other way round.
+  // First the second connection is ahead, then the first one.
   node.isLost = (_position, connection) => connection === first;
   node.publish('a', 1, 2);
-  await until(() => told.length === 2);
+  await until(() => events.length === 2);
   first.push('a', [1, 2], { epoch: 'e1', offset: 1 });
   node.isLost = (_position, connection) => connection === second;
   node.publish('a', 3, 4);
-  await until(() => told.length === 4);
+  await until(() => events.length === 4);
   second.push('a', [2, 3, 4], { epoch: 'e1', offset: 2 });
   node.isLost = null;
   node.publish('a', 5);
-  await until(() => told.includes(5));
-  expect(told).toEqual([1, 2, 3, 4, 5]);
+  await until(() => events.includes(5));
+  expect(events).toEqual([1, 2, 3, 4, 5]);
   expect(first.closed).toBeNull();
 });
 
-it('tells of a new epoch once, though both connections do', async () => {
+it('a moving client emits one reset event for a new epoch, even if both connections announce it', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   await follow(client, 'slow');
   const first = await node.connection();
   node.on('subscribe', ({ topic }, _connection, proceed) => topic !== 'slow' && proceed());
   const second = await moved(node, first);
   await second.received('subscribe', 2);
   node.publish('a', 1);
-  await until(() => told.length === 1);
+  await until(() => events.length === 1);
   second.resetTopic('a', { epoch: 'e2', offset: 1 });
   second.push('a', [2], { epoch: 'e2', offset: 2 });
-  await until(() => told.length === 3);
-  // The first node hears of it late.
+  await until(() => events.length === 3);
+  // The first node learns of the epoch late.
   first.push('a', ['old'], { epoch: 'e1', offset: 2 });
   first.resetTopic('a', { epoch: 'e2', offset: 1 });
   first.push('a', [2, 3], { epoch: 'e2', offset: 2 });
-  await until(() => told.includes(3));
-  expect(told).toEqual([1, 'reset', 2, 3]);
+  await until(() => events.includes(3));
+  expect(events).toEqual([1, 'reset', 2, 3]);
 });
 
-it('waits for all that is on its way on the first connection, before it publishes on the second', async () => {
+it('a moving client waits for the replies on the first connection before it publishes on the second', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json' });
   await client.connect();
@@ -131,10 +131,10 @@ it('waits for all that is on its way on the first connection, before it publishe
   expect(second.commands.filter(({ type }) => type === 'publish')).toHaveLength(3);
 });
 
-it('publishes again on the second connection what the first one left unanswered', async () => {
+it('a moving client repeats on the second connection the publishes that the first one left unanswered', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json', timeoutMs: 3_000 });
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const states = record(client, 'state');
   const first = await node.connection();
   node.on('publish', (_command, connection, proceed) => {
@@ -147,12 +147,12 @@ it('publishes again on the second connection what the first one left unanswered'
   published.push(client.publish('a', 3));
   first.cut();
   await Promise.all(published);
-  await until(() => told.length === 3);
-  expect(told).toEqual([1, 2, 3]);
+  await until(() => events.length === 3);
+  expect(events).toEqual([1, 2, 3]);
   expect(states.map(({ name }) => name)).toEqual(['connected']);
 });
 
-it('does not wait for ever for an answer from a node that stops', async () => {
+it('a moving client does not wait forever for a reply from the stopping node', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json', timeoutMs: 100 });
   await client.subscribe('a').ready;
@@ -168,25 +168,25 @@ it('does not wait for ever for an answer from a node that stops', async () => {
   expect(node.data('a')).toEqual([1]);
 });
 
-it('moves topics without history last, and tells of the gap', async () => {
+it('a moving client moves topics without history last, and emits a gap event', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
-  const told = await follow(client, 'fast');
+  const events = await follow(client, 'fast');
   const first = await node.connection();
   const second = await moved(node, first);
-  await until(() => told.length === 2);
-  expect(told).toEqual(['gap reconnected', 'subscribed false']);
+  await until(() => events.length === 2);
+  expect(events).toEqual(['gap reconnected', 'subscribed false']);
   await until(() => first.closed !== null);
   await client.publish('fast', 1);
-  await until(() => told.includes(1));
-  expect(told).toEqual(['gap reconnected', 'subscribed false', 1]);
+  await until(() => events.includes(1));
+  expect(events).toEqual(['gap reconnected', 'subscribed false', 1]);
   expect(await second.received('subscribe')).toHaveLength(1);
 });
 
-it('tries again while no connection can be had, and is served by the first one meanwhile', async () => {
+it('a moving client retries while it cannot connect, and uses the first connection meanwhile', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json' });
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const states = record(client, 'state');
   const first = await node.connection();
   node.refuseWith = 503;
@@ -194,25 +194,25 @@ it('tries again while no connection can be had, and is served by the first one m
   first.goaway();
   await until(() => node.upgrades >= upgrades + 3);
   await client.publish('a', 1);
-  await until(() => told.length === 1);
+  await until(() => events.length === 1);
   expect(states).toEqual([]);
   node.refuseWith = null;
   await until(() => first.closed !== null);
   await client.publish('a', 2);
-  await until(() => told.length === 2);
-  expect(told).toEqual([1, 2]);
+  await until(() => events.length === 2);
+  expect(events).toEqual([1, 2]);
   expect(states.map(({ name }) => name)).toEqual(['connected']);
 });
 
-it('stays where it is while the second connection breaks, and moves with the next one', async () => {
+it('a moving client keeps the first connection if the second one breaks, and moves to the next one', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json' });
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const first = await node.connection();
   let moves = 0;
   node.on('ping', (_command, connection, proceed) => {
     if (connection !== first || moves++ >= 2) return proceed();
-    // It waits for nothing but this ping, with its publications held back.
+    // The move waits only for this ping, and publications are held back.
     node.refuseWith = 503;
     node.connections.at(-1)?.cut();
   });
@@ -225,16 +225,16 @@ it('stays where it is while the second connection breaks, and moves with the nex
   node.refuseWith = null;
   await until(() => first.closed !== null);
   await client.publish('a', 3);
-  await until(() => told.length === 3);
-  expect(told).toEqual([1, 2, 3]);
+  await until(() => events.length === 3);
+  expect(events).toEqual([1, 2, 3]);
   expect(moves).toBe(3);
   expect(node.connections).toHaveLength(4);
 });
 
-it('reconnects where the first connection is closed before there is a second', async () => {
+it('a moving client reconnects if the first connection is closed before there is a second', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const states = record(client, 'state');
   const first = await node.connection();
   node.ignoreUpgrades = true;
@@ -245,36 +245,36 @@ it('reconnects where the first connection is closed before there is a second', a
   first.close('draining');
   await until(() => states.length === 2);
   node.publish('a', 1);
-  await until(() => told.length === 2);
-  expect(told).toEqual(['subscribed true', 1]);
+  await until(() => events.length === 2);
+  expect(events).toEqual(['subscribed true', 1]);
   expect(states).toMatchObject([{ name: 'connecting', code: 'draining' }, { name: 'connected' }]);
 });
 
-it('reconnects where the first connection is closed before the second node has introduced itself', async () => {
+it('a moving client reconnects if the first connection is closed before the second node has replied to connect', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const states = record(client, 'state');
   const first = await node.connection();
   node.on('connect', () => {});
   const second = await moved(node, first);
   await second.received('subscribe');
   node.publish('a', 1);
-  await until(() => told.length === 1);
+  await until(() => events.length === 1);
   node.reset('connect');
   first.close('draining');
-  await until(() => states.length === 2 && told.length === 2);
+  await until(() => states.length === 2 && events.length === 2);
   node.publish('a', 2);
-  await until(() => told.length === 3);
-  expect(told).toEqual([1, 'subscribed true', 2]);
+  await until(() => events.length === 3);
+  expect(events).toEqual([1, 'subscribed true', 2]);
   expect(states).toMatchObject([{ name: 'connecting', code: 'draining' }, { name: 'connected' }]);
   await until(() => second.closed !== null);
 });
 
-it('goes on with the second connection where the first one is closed too early', async () => {
+it('a moving client continues on the second connection if the first one is closed too early', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   await follow(client, 'b');
   const states = record(client, 'state');
   const first = await node.connection();
@@ -284,21 +284,21 @@ it('goes on with the second connection where the first one is closed too early',
   await second.received('subscribe', 2);
   await until(() => answers.length === 2);
   node.publish('a', 1);
-  await until(() => told.length === 1);
+  await until(() => events.length === 1);
   first.cut();
   await until(() => states.length === 1);
   node.publish('a', 2);
   for (const proceed of answers) proceed();
-  await until(() => told.length === 3);
-  expect(told).toEqual([1, 2, 'subscribed true']);
+  await until(() => events.length === 3);
+  expect(events).toEqual([1, 2, 'subscribed true']);
   expect(states).toEqual([{ name: 'connected', node: 'next' }]);
   expect(node.connections).toHaveLength(2);
 });
 
-it('moves on where the next node stops, too', async () => {
+it('a client moves again if the next node stops, too', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const states = record(client, 'state');
   node.on('connect', (_command, connection, proceed) => {
     node.name = String(node.connections.length);
@@ -308,12 +308,12 @@ it('moves on where the next node stops, too', async () => {
   (await node.connection()).goaway();
   await until(() => node.connections.length === 4 && node.connections[2]?.closed?.code === 1000);
   node.publish('a', 1);
-  await until(() => told.length === 1);
-  expect(told).toEqual([1]);
+  await until(() => events.length === 1);
+  expect(events).toEqual([1]);
   expect(states).toEqual(['2', '3', '4'].map((name) => ({ name: 'connected', node: name })));
 });
 
-it('takes subscriptions, unsubscribes and publishes in the middle', async () => {
+it('a moving client accepts subscribe(), unsubscribe() and publish()', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   const kept = await follow(client, 'kept');
@@ -324,14 +324,14 @@ it('takes subscriptions, unsubscribes and publishes in the middle', async () => 
   node.on('subscribe', (_command, _connection, proceed) => answers.push(proceed));
   const second = await moved(node, first);
   await second.received('subscribe', 2);
-  // The second subscription to the topic waits for the answer to the end of the first one.
+  // The second subscription to the topic waits for the reply to the unsubscribe of the first one.
   left.unsubscribe();
   const again: unknown[] = [];
   const back = client.subscribe('left', ({ data: value }) => again.push(value));
   const added: unknown[] = [];
   client.subscribe('added', ({ data: value }) => added.push(value));
   await second.received('subscribe', 3);
-  // Only the readers that are gone would have had it.
+  // Only the ended subscription would have received it.
   node.publish('left', 'for the old one');
   await client.publish('kept', 1);
   node.reset('subscribe');
@@ -348,7 +348,7 @@ it('takes subscriptions, unsubscribes and publishes in the middle', async () => 
   expect(first.commands.some(({ type }) => type === 'unsubscribe')).toBe(true);
 });
 
-it('tells nobody of a second node that refuses a subscription for now', async () => {
+it('a moving client emits no event if the second node refuses a subscription for now', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   const subscription = client.subscribe('a');
@@ -369,7 +369,7 @@ it('tells nobody of a second node that refuses a subscription for now', async ()
 });
 
 it.each(['before', 'after'] as const)(
-  'moves a subscription that the first node confirms late: %s the second introduces itself',
+  'a moving client moves a subscription that the first node confirms %s the second node replies to connect',
   async (when) => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node);
@@ -381,9 +381,9 @@ it.each(['before', 'after'] as const)(
       else proceed();
     });
     node.on('connect', (_command, _connection, proceed) => welcomes?.push(proceed));
-    const told: unknown[] = [];
-    const subscription = client.subscribe('a', ({ data: value }) => told.push(value));
-    subscription.on('gap', ({ reason }) => told.push(reason));
+    const events: unknown[] = [];
+    const subscription = client.subscribe('a', ({ data: value }) => events.push(value));
+    subscription.on('gap', ({ reason }) => events.push(reason));
     await until(() => answers?.length === 1);
     const second = await moved(node, first);
     await second.received('connect');
@@ -395,12 +395,12 @@ it.each(['before', 'after'] as const)(
     await second.received('subscribe');
     await until(() => first.closed !== null);
     node.publish('a', 2);
-    await until(() => told.includes(2));
-    expect(told).toEqual([1, 2]);
+    await until(() => events.includes(2));
+    expect(events).toEqual([1, 2]);
   },
 );
 
-it('does not subscribe on the second connection what is being drained', async () => {
+it('a draining client does not subscribe again on the second connection', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node);
   await follow(client, 'a');
@@ -417,7 +417,7 @@ it('does not subscribe on the second connection what is being drained', async ()
 });
 
 it.each(['delay', 'dialling', 'moving'] as const)(
-  'close() and drain() in the middle end both connections: %s',
+  'close() and drain() end both connections of a move: %s',
   async (stage) => {
     for (const end of ['close', 'drain'] as const) {
       await using node = await startTestNode({ hasHistory: true });
@@ -439,7 +439,7 @@ it.each(['delay', 'dialling', 'moving'] as const)(
   },
 );
 
-it('rejects with closed what waits for the move when close() is called', async () => {
+it('close() rejects publishes that wait for the move', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node);
   await client.connect();
@@ -452,10 +452,10 @@ it('rejects with closed what waits for the move when close() is called', async (
   expect(await waiting).toMatchObject({ code: 'closed', maybeDelivered: false });
 });
 
-it('loses and doubles nothing over many moves, while others and itself publish', async () => {
+it('a client receives each publication once over many moves while it and others publish', async () => {
   await using node = await startTestNode({ hasHistory: true, maxPublications: 10 });
   await using client = connect(node, { encoding: 'json' });
-  const told = await follow(client, 'a');
+  const events = await follow(client, 'a');
   const own: Promise<unknown>[] = [];
   let count = 0;
   for (let move = 0; move < 10; move++) {
@@ -470,10 +470,10 @@ it('loses and doubles nothing over many moves, while others and itself publish',
     await until(() => current?.closed !== null);
   }
   await Promise.all(own);
-  await until(() => told.filter((each) => typeof each === 'number').length >= count);
-  const heard = told.filter((each) => typeof each === 'number');
+  await until(() => events.filter((each) => typeof each === 'number').length >= count);
+  const heard = events.filter((each) => typeof each === 'number');
   expect(heard).toEqual(node.data('a'));
   expect(new Set(heard).size).toBe(count);
   expect(heard).toHaveLength(count);
-  expect(told.some((each) => /gap|reset/.test(String(each)))).toBe(false);
+  expect(events.some((each) => /gap|reset/.test(String(each)))).toBe(false);
 });

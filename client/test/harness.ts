@@ -12,9 +12,9 @@ import type { TestNode } from './test-node.js';
 
 export const quick = { reconnectBaseDelayMs: 5, reconnectMaxDelayMs: 20 } as const;
 
-/** A client that connects at once, unless told otherwise. */
+/** A client that connects at once, unless `autoConnect` is false. */
 export function connect(node: TestNode, options: ClientOptions = {}): Client {
-  // Also with data that JSON has no form for: that it is refused is tested.
+  // The type allows data that JSON cannot carry: tests check that it is refused.
   const client = createClient(node.url, { ...quick, ...options }) as Client;
   if (options.autoConnect !== false) client.connect().catch(() => {});
   return client;
@@ -54,5 +54,5 @@ export async function failure(promise: Promise<unknown>): Promise<unknown> {
   } catch (error) {
     return error;
   }
-  throw new Error('It did not fail.');
+  throw new Error('The promise resolved, but a rejection was expected.');
 }

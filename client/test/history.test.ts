@@ -13,7 +13,7 @@ async function startNode(count: number): Promise<TestNode> {
 }
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('reads from the oldest, on from a position, and back from the newest', async () => {
+  it('reads forward from the oldest publication or a position, and backward from the newest', async () => {
     await using node = await startNode(9);
     await using client = connect(node, { encoding });
     const read = async (...options: Parameters<typeof client.history>[1][]) => {
@@ -33,14 +33,14 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(await read({ since: position(2) })).toEqual({ ...head, recovered: false, data: [7, 8, 9] });
   });
 
-  it('rejects where the topic has none', async () => {
+  it('history() rejects if the topic keeps no history', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     expect(await failure(client.history('a'))).toMatchObject({ name: 'ReplyError', code: 'noHistory' });
   });
 });
 
-it('waits for a connection, and asks again where that breaks', async () => {
+it('history() waits for a connection, and asks again if it breaks', async () => {
   await using node = await startNode(1);
   await using client = connect(node, { autoConnect: false });
   let cuts = 0;
@@ -51,7 +51,7 @@ it('waits for a connection, and asks again where that breaks', async () => {
   expect(cuts).toBe(3);
 });
 
-it('refuses what makes no sense, and gives up in time', async () => {
+it('history() rejects invalid arguments, and times out', async () => {
   await using node = await startNode(1);
   const client = connect(node, { timeoutMs: 40 });
   expect(await failure(client.history('a..b'))).toMatchObject({ code: 'invalidTopic' });
@@ -67,7 +67,7 @@ it('refuses what makes no sense, and gives up in time', async () => {
 });
 
 it.each(['msgpack', 'json'] as const)(
-  'refuses options that make no sense, and sends nothing for them (%s)',
+  'history() rejects invalid options, and sends no command (%s)',
   async (encoding) => {
     await using node = await startNode(9);
     await using client = connect(node, { encoding });
@@ -88,14 +88,14 @@ it.each(['msgpack', 'json'] as const)(
         message: `direction must be 'forward' or 'backward', not ${direction}.`,
       });
     }
-    // Null is as good as nothing, as in subscribe().
+    // Null means absent, as in subscribe().
     const { publications } = await client.history('a', { since: null, limit: undefined, direction: undefined });
     expect(publications).toHaveLength(4);
     expect(await (await node.connection()).received('history')).toHaveLength(1);
   },
 );
 
-it('asks no more at a time than a node answers', async () => {
+it('the client sends only as many history commands at a time as a node answers', async () => {
   await using node = await startNode(1);
   await using client = connect(node);
   const answers: Array<() => void> = [];
@@ -108,7 +108,7 @@ it('asks no more at a time than a node answers', async () => {
   expect(await Promise.all(reads)).toHaveLength(30);
 });
 
-it('leaves a node that does not answer, because that still counts what was asked', async () => {
+it('the client leaves a node that does not reply to history, because the node still counts the command', async () => {
   await using node = await startNode(1);
   await using client = connect(node, { timeoutMs: 100 });
   await client.connect();
@@ -119,7 +119,7 @@ it('leaves a node that does not answer, because that still counts what was asked
   expect(states[0]).toMatchObject({ name: 'connecting', code: 'replyTimeout' });
 });
 
-it('checks the data, and leaves out what will not do', async () => {
+it('history() checks data with the schema, and leaves out invalid publications', async () => {
   await using node = await startTestNode({ hasHistory: true });
   node.publish('a', 'one', 2, 'three');
   const text = {

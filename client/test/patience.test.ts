@@ -1,11 +1,11 @@
-/** When a client tries to connect again while something waits for that. Time is simulated. */
+/** When a client tries to connect again while commands wait for a connection. Time is simulated. */
 import { createClient } from '@fanfare/client';
 import { afterEach, expect, it, vi } from 'vitest';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { failure, record } from './harness.js';
 import { startTestNode } from './test-node.js';
 
-/** When the attempts began that found no node. */
+/** Start times of the failed attempts. */
 const attempts: number[] = [];
 let isDown = false;
 
@@ -13,13 +13,13 @@ class DownWebSocket extends NodeWebSocket {
   constructor(url: string, protocols: string) {
     if (isDown) {
       attempts.push(performance.now());
-      throw new Error('No node is there.');
+      throw new Error('There is no node.');
     }
     super(url, protocols);
   }
 }
 
-/** The longest delays that there are. */
+/** The longest possible delays. */
 const options = { webSocket: DownWebSocket, random: () => 0.999_999 } as const;
 
 /** Longest time without an attempt in the next `ms`. */
@@ -42,7 +42,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('tries less and less often where nothing waits', async () => {
+it('a client retries less and less often if no command waits', async () => {
   simulateTime();
   await using client = createClient('ws://127.0.0.1:1/ws', options);
   record(client, 'error');
@@ -51,7 +51,7 @@ it('tries less and less often where nothing waits', async () => {
   expect(longestPauseMs(60_000)).toBeGreaterThan(19_000);
 });
 
-it('tries in time for what was on its way when the connection broke', async () => {
+it('a client retries in time for a publish that was in flight when the connection broke', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = createClient(node.url, options);
   await client.connect();
@@ -68,7 +68,7 @@ it('tries in time for what was on its way when the connection broke', async () =
   expect(await published).toMatchObject({ code: 'closed' });
 });
 
-it('tries in time for a publication and a history() also where another one waits for much longer', async () => {
+it('a client retries in time for publish() and history(), even if another command may wait much longer', async () => {
   simulateTime();
   await using client = createClient('ws://127.0.0.1:1/ws', options);
   record(client, 'error');
@@ -86,7 +86,7 @@ it('tries in time for a publication and a history() also where another one waits
   expect(codes).toEqual(['closed', 'timeout', 'closed', 'timeout', 'closed']);
 });
 
-it('does not try all the time because it publishes all the time', async () => {
+it('a client that publishes all the time does not try to connect all the time', async () => {
   simulateTime();
   await using client = createClient('ws://127.0.0.1:1/ws', options);
   record(client, 'error');
@@ -94,7 +94,7 @@ it('does not try all the time because it publishes all the time', async () => {
     client.publish('a', count).catch(() => {});
     vi.advanceTimersByTime(100);
   }
-  // One each 2.5 s, and some more at the beginning.
+  // One attempt every 2.5 s, and some more at the beginning.
   expect(attempts.length).toBeLessThan(30);
   await client.close();
 });

@@ -1,4 +1,4 @@
-/** The client does what PROTOCOL.md says: its algorithm (4.4) is run beside ours, and its numbers are those of the code. */
+/** The client follows PROTOCOL.md: the algorithm of section 4.4 and ours give the same results, and the numbers are those of the code. */
 import { readFileSync } from 'node:fs';
 import type { HistoryReply, Item, Position } from '@fanfare/protocol';
 import fc from 'fast-check';
@@ -18,16 +18,16 @@ function section(heading: string): string {
   return text.split(/\n##+ /)[0] ?? '';
 }
 
-/** What the application is told, by the algorithm of the document or by ours. */
+/** The algorithm of the document or ours, with the events that the application gets. */
 interface Subject {
-  readonly told: string[];
+  readonly events: string[];
   readonly seen: () => Position | null;
   readonly isHoleOpen: () => boolean;
   onSubscribed(position: Position, publications: readonly Item[], since: Position | null): void;
   onPublications(position: Position, items: readonly Item[]): void;
   onGap(position: Position): void;
   onReset(position: Position): void;
-  /** Whether it wants to ask again later. */
+  /** Whether the client must ask again later. */
   onHistory(answer: Omit<HistoryReply, 'type' | 'id' | 'topic'>, since: Position): boolean;
   giveUp(): void;
   /** A connection has closed. */
@@ -51,16 +51,16 @@ interface Documented {
 const [, code = ''] = /```js\n(.*?)```/s.exec(section('4.4')) ?? [];
 
 function documented(): Subject {
-  const told: string[] = [];
+  const events: string[] = [];
   const app = {
-    publication: (item: Item, at: Position) => told.push(`${JSON.stringify(item)} at ${shown(at)}`),
-    gap: (to: Position) => told.push(`gap ${shown(to)}`),
-    reset: (to: Position) => told.push(`reset ${shown(to)}`),
+    publication: (item: Item, at: Position) => events.push(`${JSON.stringify(item)} at ${shown(at)}`),
+    gap: (to: Position) => events.push(`gap ${shown(to)}`),
+    reset: (to: Position) => events.push(`reset ${shown(to)}`),
   };
   const names = 'isHoleOpen, onSubscribed, take, onGap, onReset, onHistory, giveUp, left, get seen() { return seen; }';
   const its: Documented = new Function('app', `'use strict';\n${code}\nreturn { ${names} };`)(app);
   return {
-    told,
+    events,
     seen: () => its.seen,
     isHoleOpen: its.isHoleOpen,
     onSubscribed: (position, publications, since) => its.onSubscribed({ ...position, publications }, since),
@@ -75,20 +75,20 @@ function documented(): Subject {
 }
 
 function ours(): Subject {
-  const told: string[] = [];
+  const events: string[] = [];
   const cursor = new Cursor(Number.POSITIVE_INFINITY, {
     onItems: (items, position) => {
-      if (position === null) throw new Error('There are positions here.');
+      if (position === null) throw new Error('The items have no position.');
       for (const [index, item] of items.entries()) {
-        told.push(`${JSON.stringify(item)} at ${shown({ ...position, offset: position.offset + index })}`);
+        events.push(`${JSON.stringify(item)} at ${shown({ ...position, offset: position.offset + index })}`);
       }
     },
-    onGap: (_reason, position) => told.push(`gap ${shown(position)}`),
-    onReset: (position) => told.push(`reset ${shown(position)}`),
+    onGap: (_reason, position) => events.push(`gap ${shown(position)}`),
+    onReset: (position) => events.push(`reset ${shown(position)}`),
   });
   const head = { id: 1, topic: 't' } as const;
   return {
-    told,
+    events,
     seen: () => cursor.position,
     isHoleOpen: () => cursor.hasHole,
     onSubscribed: (position, publications, since) =>
@@ -102,7 +102,7 @@ function ours(): Subject {
   };
 }
 
-/** Each publication says where it stands, so that none can be mistaken for another. */
+/** The data of each publication is its own position, so that no two are equal. */
 function items(epoch: string, first: number, count: number): Item[] {
   return Array.from({ length: count }, (_, index) => ({ data: `${epoch}${first + index}` }));
 }
@@ -111,7 +111,7 @@ const epoch = fc.constantFrom('e', 'f', 'g');
 const offset = fc.integer({ min: 0, max: 12 });
 const position = fc.record({ epoch, offset });
 const count = fc.integer({ min: 0, max: 4 });
-/** Whether the event is of the epoch in which the reader is, as most are. */
+/** Whether the event has the epoch of the reader, as most have. */
 const isHere = fc.integer({ min: 0, max: 5 }).map((number) => number > 0);
 const event = fc.oneof(
   fc.record({ name: fc.constantFrom('publications', 'subscribed', 'gap', 'reset'), position, count, isHere }),
@@ -122,14 +122,14 @@ const event = fc.oneof(
     isHere,
     recovered: fc.boolean(),
     skipped: fc.integer({ min: 0, max: 3 }),
-    /** How often the same answer comes. */
+    /** How often the same reply arrives. */
     times: fc.constantFrom(1, 1, maxLaggingAnswers),
   }),
   fc.record({ name: fc.constantFrom('giveUp', 'closed') }),
 );
 
 describe('the algorithm of PROTOCOL.md 4.4', () => {
-  it('tells the application what this client tells it, whatever comes', () => {
+  it('gives the application the same events as this client, for any messages', () => {
     const outcomes = new Set<string>();
     fc.assert(
       fc.property(position, fc.array(event, { maxLength: 40 }), (start, events) => {
@@ -138,14 +138,14 @@ describe('the algorithm of PROTOCOL.md 4.4', () => {
           const answer = act(theirs);
           expect(act(mine)).toEqual(answer);
           outcomes.add(`answer ${answer}`);
-          expect(mine.told).toEqual(theirs.told);
+          expect(mine.events).toEqual(theirs.events);
           expect(mine.seen()).toEqual(theirs.seen());
           expect(mine.isHoleOpen()).toBe(theirs.isHoleOpen());
         };
         both((subject) => subject.onSubscribed(start, [], null));
         for (const each of events) {
           const since = theirs.seen();
-          if (since === null) throw new Error('Nothing has been seen.');
+          if (since === null) throw new Error('There is no position yet.');
           if (each.name === 'giveUp') both((subject) => subject.giveUp());
           if (each.name === 'closed') both((subject) => subject.onClosed());
           if (!('position' in each)) continue;
@@ -160,7 +160,7 @@ describe('the algorithm of PROTOCOL.md 4.4', () => {
           if (each.name === 'gap') both((subject) => subject.onGap(at));
           if (each.name === 'reset') both((subject) => subject.onReset(at));
           if (each.name !== 'history') continue;
-          // As a node answers: from right behind `since`, or further on where that is not kept.
+          // As a node replies: from right after `since`, or from later on if that publication is gone.
           const skipped = each.recovered ? 0 : each.skipped + 1;
           const first = since.offset + 1 + skipped;
           const isEmpty = each.count === 0 || at.epoch !== since.epoch;
@@ -172,11 +172,11 @@ describe('the algorithm of PROTOCOL.md 4.4', () => {
           };
           for (let time = 0; time < each.times; time++) both((subject) => subject.onHistory(answer, since));
         }
-        for (const line of theirs.told) outcomes.add(line.split(' ')[0] ?? '');
+        for (const line of theirs.events) outcomes.add(line.split(' ')[0] ?? '');
       }),
       { numRuns: 1_000 },
     );
-    // It has seen every kind of outcome.
+    // Every kind of outcome occurred.
     for (const outcome of ['gap', 'reset', 'answer true', 'answer false']) expect(outcomes).toContain(outcome);
   });
 });
@@ -200,7 +200,7 @@ describe('the numbers of PROTOCOL.md', () => {
     ['`subscribe` or `history` again', defaultLimits.reconnectBaseDelayMs, defaultLimits.reconnectMaxDelayMs],
     ['`publish` again', retryBaseDelayMs, retryMaxDelayMs],
     ['`refresh` again', defaultLimits.reconnectBaseDelayMs, defaultLimits.reconnectMaxDelayMs],
-  ])('are those of the delay before %s', (name, first, most) => {
+  ])('match the delay of the code before %s', (name, first, most) => {
     const [, firstText, mostText] = row(name);
     expect([ms(firstText), ms(mostText)]).toEqual([first, most]);
   });
@@ -211,7 +211,7 @@ describe('the numbers of PROTOCOL.md', () => {
     ['any message after `ping`', defaultLimits.pongTimeoutMs],
     ['`published`', defaultLimits.timeoutMs],
     ["the peer's close frame", closeTimeoutMs],
-  ])('are those of the deadline: %s', (name, time) => {
+  ])('match the deadline of the code for %s', (name, time) => {
     expect(ms(row(name)[1])).toBe(time);
   });
 
@@ -219,12 +219,12 @@ describe('the numbers of PROTOCOL.md', () => {
     ['a stable connection', `a connection that lasted ${defaultLimits.stableAfterMs / 1_000} s`],
     ['the longest frame before `connected`', `A frame has at most ${safeFrameBytes} bytes, which every node accepts`],
     ['all frames before `connected`', `All frames together have at most ${maxEarlyBytes} bytes`],
-    ['histories that are read together', `At most ${maxReads} \`history\` commands of a connection`],
+    ['concurrent history commands', `At most ${maxReads} \`history\` commands of a connection`],
     ['useless answers', `After ${maxLaggingAnswers} useless answers in a row`],
     ['useless answers, in the code', `++lagging < ${maxLaggingAnswers}`],
-    ['the time in which a publish is repeated', `${repeatWindowMs / 1_000} s after \`doubtSince\``],
-    ['publications that are unanswered', `keep at most ${defaultLimits.maxInFlightBytes / 2 ** 20} MiB`],
-  ])('name the constant for %s', (_, sentence) => {
+    ['the time during which a publish is repeated', `${repeatWindowMs / 1_000} s after \`doubtSince\``],
+    ['unanswered publications', `keep at most ${defaultLimits.maxInFlightBytes / 2 ** 20} MiB`],
+  ])('match the constant of the code for %s', (_, sentence) => {
     expect(flat).toContain(sentence);
   });
 });

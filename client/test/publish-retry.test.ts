@@ -1,9 +1,9 @@
-/** publish(): once accepted, whatever happens on the way; never twice on a topic with history. */
+/** publish(): the client retries until the publication is accepted, and never publishes twice to a topic with history. */
 import { describe, expect, it, vi } from 'vitest';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, type TestNode, until } from './test-node.js';
 
-/** Cuts the connection at the next publish; that, and what comes in the same frame, is carried out or not, and not answered. */
+/** Cuts the connection at the next publish. That publish and others in its frame get no reply; `isCarriedOut` decides if the node carries them out. */
 function cutAtPublish(node: TestNode, isCarriedOut: boolean): void {
   let cut: unknown = null;
   node.on('publish', (_command, connection, proceed) => {
@@ -16,7 +16,7 @@ function cutAtPublish(node: TestNode, isCarriedOut: boolean): void {
 const json = { encoding: 'json' } as const;
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('publishes again, as the same publication, when the connection broke', async () => {
+  it('repeats a publish with the same messageId if the connection broke', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node, { encoding });
     await client.publish('a', 0);
@@ -34,7 +34,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 
   it.each(['unavailable', 'overloaded', 'rateLimited', 'unconfirmed', 'internal'] as const)(
-    'publishes again what the node answers with %s',
+    'repeats a publish that the node answers with %s',
     async (code) => {
       await using node = await startTestNode({ hasHistory: true });
       await using client = connect(node, { encoding });
@@ -50,7 +50,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   );
 });
 
-it('says so when it repeats what may have been published', async () => {
+it('the client marks a publish as a repeat if the node may already have published it', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   await client.connect();
@@ -61,7 +61,7 @@ it('says so when it repeats what may have been published', async () => {
   expect(commands).toMatchObject([{ type: 'connect' }, { type: 'publish', topic: 'a', repeat: true }]);
   let refusals = 0;
   node.on('publish', ({ id }, connection, proceed) => {
-    // Nobody got it, then nobody knows.
+    // The first refusal means not published; the second means unknown.
     if (refusals++ < 2) connection.error(id, refusals === 1 ? 'unavailable' : 'unconfirmed');
     else proceed();
   });
@@ -70,7 +70,7 @@ it('says so when it repeats what may have been published', async () => {
   expect(publishes.map(({ repeat }) => repeat)).toEqual([true, false, false, true]);
 });
 
-it('publishes again with a token that may only publish', async () => {
+it('the client repeats a publish with a token that may only publish', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   await client.connect();
@@ -83,7 +83,7 @@ it('publishes again with a token that may only publish', async () => {
   for (let index = 0; index < 12; index++) expect(node.log(`orders.${index}`).payloads).toHaveLength(1);
 });
 
-it('does not repeat what may have been published on a topic without history: unknown topic', async () => {
+it('a publish that may have been accepted fails if the reply to its repeat shows that the topic keeps no history', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -93,20 +93,20 @@ it('does not repeat what may have been published on a topic without history: unk
     code: 'connectionLost',
     maybeDelivered: true,
   });
-  // It knows by now: this one is not sent again.
+  // The client knows now that the topic keeps no history: it does not repeat this one.
   node.on('publish', ({ id }, connection) => connection.error(id, 'internal'));
   expect(await failure(client.publish('a', 2))).toMatchObject({ code: 'internal', maybeDelivered: true });
   const { commands } = await node.connection(1);
   expect(commands).toMatchObject([{ type: 'connect' }, { type: 'publish', repeat: true }, { repeat: false }]);
 });
 
-it('does not repeat what may have been published on a topic without history: known topic', async () => {
+it('a publish that may have been accepted fails at once if the client knows that the topic keeps no history', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.publish('a', 0);
   cutAtPublish(node, true);
   node.refuseWith = 503;
-  // At once: there is nothing to wait for.
+  // The publish fails at once: a reconnect cannot help.
   expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'connectionLost', maybeDelivered: true });
   node.refuseWith = null;
   node.reset('publish');
@@ -114,7 +114,7 @@ it('does not repeat what may have been published on a topic without history: kno
   expect(await (await node.connection(1)).received('publish')).toHaveLength(1);
 });
 
-it('repeats what nobody got on a topic without history, and stops where that is no longer certain', async () => {
+it('on a topic without history, the client repeats a publish only while it is certain that nobody received it', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.publish('a', 0);
@@ -131,7 +131,7 @@ it('repeats what nobody got on a topic without history, and stops where that is 
   expect(count).toBe(2);
 });
 
-it('slows down where it sends more than it may, and keeps the order', async () => {
+it('the client slows down if it exceeds its rate, and keeps the order', async () => {
   await using node = await startTestNode();
   await using client = connect(node, json);
   const heard: unknown[] = [];
@@ -148,7 +148,7 @@ it('slows down where it sends more than it may, and keeps the order', async () =
   expect(node.connections).toHaveLength(1);
 });
 
-it('takes as much while the rate is exceeded as otherwise while connected', async () => {
+it('the client queues as many publications while it exceeds its rate as at other times', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { maxQueuedPublications: 10 });
   await client.connect();
@@ -162,7 +162,7 @@ it('takes as much while the rate is exceeded as otherwise while connected', asyn
     client.publish('a', value).catch(({ code }) => codes.push(code));
   };
   for (let value = 0; value < 100; value++) publish(value);
-  // The client has read the refusals once it has this answer.
+  // The client has read the refusals once it has this reply.
   await client.subscribe('b').ready;
   for (let value = 0; value < 100; value++) publish(value);
   await client.close();
@@ -170,7 +170,7 @@ it('takes as much while the rate is exceeded as otherwise while connected', asyn
   expect(new Set(codes)).toEqual(new Set(['closed']));
 });
 
-it('says that it was the rate where the turn of a publication has not come in time', async () => {
+it('a publish that times out because of the rate has rateLimited as its cause', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -188,7 +188,7 @@ it('says that it was the rate where the turn of a publication has not come in ti
   }
 });
 
-it('slows down where the node refuses what send() has sent', async () => {
+it('the client slows down if the node refuses a publication from send()', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');
@@ -203,7 +203,7 @@ it('slows down where the node refuses what send() has sent', async () => {
   expect((await node.connection()).commands.filter(({ type }) => type === 'publish')).toHaveLength(1);
 });
 
-it('does not repeat what the node may have forgotten to have published', async () => {
+it('the client does not repeat a publish whose messageId the node may have forgotten', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   await client.publish('a', 0);
@@ -223,7 +223,7 @@ it('does not repeat what the node may have forgotten to have published', async (
   expect(node.log('a').payloads).toHaveLength(3);
 });
 
-it('says that it may have been published where a later attempt was refused for good', async () => {
+it('a refused publish has maybeDelivered if an earlier attempt may have succeeded', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   let count = 0;
@@ -231,7 +231,7 @@ it('says that it may have been published where a later attempt was refused for g
   expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'malformed', maybeDelivered: true });
 });
 
-it('gives up after timeoutMs, with the last failure as the cause', async () => {
+it('publish() times out after timeoutMs, with the last failure as the cause', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   node.on('publish', ({ id }, connection) => connection.error(id, 'unconfirmed'));
@@ -240,7 +240,7 @@ it('gives up after timeoutMs, with the last failure as the cause', async () => {
     maybeDelivered: true,
     cause: { code: 'unconfirmed' },
   });
-  // Once, so that none is on its way when the time is up.
+  // Only once, so that no publish is in flight when the time is up.
   node.on('publish', ({ id }, connection) => {
     connection.error(id, 'unavailable');
     node.refuseWith = 503;
@@ -258,7 +258,7 @@ it('gives up after timeoutMs, with the last failure as the cause', async () => {
   await client.publish('b', 2);
 });
 
-it('can be aborted, and ended by close(), while it waits to publish again', async () => {
+it('publish() can be aborted, and close() ends it, while it waits to retry', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node, { random: () => 0.99 });
   let refusals = 0;
@@ -271,7 +271,7 @@ it('can be aborted, and ended by close(), while it waits to publish again', asyn
   const aborted = failure(client.publish('a', 1, { signal: abort.signal }));
   const closed = failure(client.publish('b', 1));
   await until(() => refusals >= 4);
-  // The answer to this one comes behind the refusals.
+  // The reply to this command arrives after the refusals.
   await client.publish('c', 1);
   abort.abort('why');
   expect(await aborted).toMatchObject({ code: 'aborted', cause: 'why', maybeDelivered: false });
@@ -279,7 +279,7 @@ it('can be aborted, and ended by close(), while it waits to publish again', asyn
   expect(await closed).toMatchObject({ code: 'closed', maybeDelivered: false, cause: { code: 'unavailable' } });
 });
 
-it('keeps the order: what is published later waits behind what has failed', async () => {
+it('the client keeps the order: later publications wait until a failed one is accepted', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, json);
   await client.connect();
@@ -290,7 +290,7 @@ it('keeps the order: what is published later waits behind what has failed', asyn
   });
   const first = client.publish('a', 1);
   await until(() => refusals >= 1);
-  // The answer to this one comes behind the refusal. Other topics do not wait.
+  // The reply to this publish arrives after the refusal. Other topics do not wait.
   await client.publish('b', 'b');
   const rest = [client.publish('a', 2), client.publish('a', 3)];
   client.send('a', 4);
@@ -299,7 +299,7 @@ it('keeps the order: what is published later waits behind what has failed', asyn
   expect(node.data('a')).toEqual([1, 2, 3, 4]);
 });
 
-it('keeps the order of many that failed together, also where the first is refused again', async () => {
+it('the client keeps the order of publications that failed together, even if the first is refused again', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, json);
   await client.subscribe('a').ready;
@@ -318,7 +318,7 @@ it('keeps the order of many that failed together, also where the first is refuse
   expect(node.data('a')).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-it('bounds what waits behind a failed publication', async () => {
+it('the client limits the publications that wait behind a failed one', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { maxQueuedPublications: 3, random: () => 0.99 });
   node.on('publish', ({ id, topic }, connection, proceed) => {
@@ -330,7 +330,7 @@ it('bounds what waits behind a failed publication', async () => {
   await (await node.connection()).received('publish');
   await client.publish('b', 1);
   published.push(...[2, 3, 4].map(publish));
-  // The first of them may be on its way again just now.
+  // The first of them may be in flight again.
   const full = [5, 6].map(publish);
   expect(await full[1]).toMatchObject({ code: 'queueFull', maybeDelivered: false });
   node.reset('publish');
@@ -339,7 +339,7 @@ it('bounds what waits behind a failed publication', async () => {
   await client.publish('a', 7);
 });
 
-it('goes on with the others if one that failed is given up', async () => {
+it('the client continues with the other publications if a failed one is abandoned', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, json);
   let refused: string | null = null;
@@ -357,7 +357,7 @@ it('goes on with the others if one that failed is given up', async () => {
   expect(node.data('a')).toEqual([2]);
 });
 
-it('drain() waits for what is published again', async () => {
+it('drain() waits for repeated publishes', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node, json);
   await client.subscribe('a').ready;
@@ -369,7 +369,7 @@ it('drain() waits for what is published again', async () => {
   expect(node.data('a').slice(0, 2)).toEqual([1, 2]);
 });
 
-it('publishes each once, in order, over connections that break all the time', async () => {
+it('the client publishes each value once, in order, over connections that break all the time', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, json);
   const errors = record(client, 'error');
@@ -381,7 +381,7 @@ it('publishes each once, in order, over connections that break all the time', as
     else proceed();
   });
   const values = Array.from({ length: 200 }, (_, index) => index);
-  // One after the other: the order of those that are under way together is not promised where one of them is refused.
+  // One after the other: the client does not guarantee the order of concurrent publications if one of them is refused.
   for (const value of values) await client.publish('a', value);
   expect(node.data('a')).toEqual(values);
   expect(errors).toEqual([]);

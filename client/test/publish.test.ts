@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { connect, failure, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
-it('sends what was published without a connection once there is one, in order, behind the subscriptions', async () => {
+it('once connected, the client sends earlier publications in order, after the subscriptions', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });
   const heard: unknown[] = [];
@@ -21,7 +21,7 @@ it('sends what was published without a connection once there is one, in order, b
   ]);
 });
 
-it('refuses at once what goes beyond the queue: count', async () => {
+it('publish() rejects at once if the queue has too many publications', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false, maxQueuedPublications: 2 });
   const published = [client.publish('a', 1), client.publish('a', 2)];
@@ -32,7 +32,7 @@ it('refuses at once what goes beyond the queue: count', async () => {
   await client.publish('a', 4);
 });
 
-it('refuses at once what goes beyond the queue: bytes', async () => {
+it('publish() rejects at once if the queue has too many bytes', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false, maxQueuedBytes: 1_000 });
   const published = client.publish('a', 'x'.repeat(600));
@@ -41,7 +41,7 @@ it('refuses at once what goes beyond the queue: bytes', async () => {
   await published;
 });
 
-it('refuses what goes beyond the bytes that the socket may hold', async () => {
+it('publish() rejects if the socket buffers too many bytes', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { maxUnsentBytes: 100_000 });
   await client.connect();
@@ -53,7 +53,7 @@ it('refuses what goes beyond the bytes that the socket may hold', async () => {
   expect(await failure(client.publish('a', 'x'.repeat(60_000)))).toMatchObject({ code: 'queueFull' });
 });
 
-it('sends no more than may be unanswered, and the rest in order as answers come', async () => {
+it('the client sends up to the limit of unanswered publications, and the rest in order as replies arrive', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json', maxInFlightBytes: 10_000 });
   await client.connect();
@@ -65,7 +65,7 @@ it('sends no more than may be unanswered, and the rest in order as answers come'
     client.publish(topics[number % 3] as 'a', { number, pad }),
   );
   await until(() => held.length === 9);
-  // One that is larger than all that may be unanswered waits for all others, and goes alone.
+  // A publication above the whole limit waits until all others are answered, and goes alone.
   const large = client.publish('large', 'x'.repeat(20_000));
   for (let answered = 0; answered < 61; answered++) {
     await until(() => held.length > answered);
@@ -79,7 +79,7 @@ it('sends no more than may be unanswered, and the rest in order as answers come'
   }
 });
 
-it('refuses with queueFull what waits for answers beyond maxUnsentBytes', async () => {
+it('publish() rejects with queueFull if more than maxUnsentBytes wait for replies', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { maxInFlightBytes: 1_000, maxUnsentBytes: 10_000, maxQueuedPublications: 3 });
   await client.connect();
@@ -92,7 +92,7 @@ it('refuses with queueFull what waits for answers beyond maxUnsentBytes', async 
   await Promise.all(published);
 });
 
-it('gives up after timeoutMs what never left, and takes it back', async () => {
+it('publish() times out before the publication was sent, and the client does not send it later', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });
   expect(await failure(client.publish('a', 1, { timeoutMs: 20 }))).toMatchObject({
@@ -104,7 +104,7 @@ it('gives up after timeoutMs what never left, and takes it back', async () => {
   expect(await (await node.connection()).received('publish')).toHaveLength(1);
 });
 
-it('gives up after timeoutMs what is not answered, and ignores a late answer', async () => {
+it('publish() times out without a reply, and the client ignores a late reply', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { timeoutMs: 200 });
   await client.connect();
@@ -118,7 +118,7 @@ it('gives up after timeoutMs what is not answered, and ignores a late answer', a
   expect(errors).toEqual([]);
 });
 
-it('rejects what was unanswered when the connection broke, and keeps what had not left', async () => {
+it('a broken connection rejects unanswered publications, and keeps unsent ones', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -134,7 +134,7 @@ it('rejects what was unanswered when the connection broke, and keeps what had no
   expect(publishes.map(({ repeat }) => repeat)).toEqual([true, false]);
 });
 
-it('can be aborted before and after it has left', async () => {
+it('publish() can be aborted before and after the publication was sent', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });
   const signal = AbortSignal.abort('why');
@@ -153,7 +153,7 @@ it('can be aborted before and after it has left', async () => {
   expect(await (await node.connection()).received('publish')).toHaveLength(1);
 });
 
-it('refuses topics that break the grammar, and sends nothing', async () => {
+it('publish() rejects invalid topics, and sends nothing', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -165,20 +165,23 @@ it('refuses topics that break the grammar, and sends nothing', async () => {
   expect((await node.connection()).frames).toHaveLength(1);
 });
 
-it.each(['msgpack', 'json'] as const)('splits a long turn into frames that the node takes (%s)', async (encoding) => {
-  await using node = await startTestNode({ maxFrameBytes: 500 });
-  await using client = connect(node, { encoding });
-  await client.connect();
-  const connection = await node.connection();
-  await Promise.all(
-    Array.from({ length: 50 }, (_, index) => client.publish('a', `ü${index}`.repeat(1 + (index % 20)))),
-  );
-  expect(await connection.received('publish')).toHaveLength(50);
-  expect(Math.max(...connection.sizes)).toBeLessThanOrEqual(500);
-  expect(connection.sizes.length).toBeLessThan(30);
-});
+it.each(['msgpack', 'json'] as const)(
+  'the client splits the publications of one turn into frames that the node accepts (%s)',
+  async (encoding) => {
+    await using node = await startTestNode({ maxFrameBytes: 500 });
+    await using client = connect(node, { encoding });
+    await client.connect();
+    const connection = await node.connection();
+    await Promise.all(
+      Array.from({ length: 50 }, (_, index) => client.publish('a', `ü${index}`.repeat(1 + (index % 20)))),
+    );
+    expect(await connection.received('publish')).toHaveLength(50);
+    expect(Math.max(...connection.sizes)).toBeLessThanOrEqual(500);
+    expect(connection.sizes.length).toBeLessThan(30);
+  },
+);
 
-it.each(['msgpack', 'json'] as const)('refuses a publication longer than a frame (%s)', async (encoding) => {
+it.each(['msgpack', 'json'] as const)('publish() rejects a publication longer than a frame (%s)', async (encoding) => {
   await using node = await startTestNode({ maxFrameBytes: 500 });
   await using client = connect(node, { encoding });
   await client.connect();
@@ -186,7 +189,7 @@ it.each(['msgpack', 'json'] as const)('refuses a publication longer than a frame
   await client.publish('a', 'ü'.repeat(200));
 });
 
-it('sends thousands of publications of one turn', async () => {
+it('the client sends thousands of publications of one turn', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -200,7 +203,7 @@ it.each([
   { timeoutMs: 3_000_000_000 },
   { timeoutMs: -1 },
   { timeoutMs: '50' as unknown as number },
-])('refuses a timeoutMs that makes no sense: %o', async (options) => {
+])('publish() rejects an invalid timeoutMs: %o', async (options) => {
   await using node = await startTestNode();
   await using client = connect(node);
   const message = `timeoutMs must be a number from 0 to 2147483647, not ${options.timeoutMs}.`;
@@ -209,7 +212,7 @@ it.each([
   expect((await node.connection()).commands.map(({ type }) => type)).toEqual(['connect', 'publish']);
 });
 
-it('refuses options that publish() does not have', async () => {
+it('publish() rejects unknown options', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const options = { timeout: 1_000 } as object;
@@ -219,12 +222,12 @@ it('refuses options that publish() does not have', async () => {
   });
 });
 
-it('goes on after publications that were never answered', async () => {
+it('the client continues after publications that got no reply', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
   node.on('publish', () => {});
-  // As many as may be unanswered at first.
+  // The first limit of unanswered publications.
   const lost = Array.from({ length: 16 }, () => failure(client.publish('a', 1, { timeoutMs: 50 })));
   for (const error of await Promise.all(lost)) expect(error).toMatchObject({ code: 'timeout' });
   node.reset('publish');

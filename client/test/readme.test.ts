@@ -1,4 +1,4 @@
-/** The README says what the code does. */
+/** The README matches the code. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -26,15 +26,15 @@ function table(heading: string): string[][] {
 
 const codes = (rows: string[][]): unknown[] => rows.map(([code]) => code);
 
-it('lists every error code', () => {
+it('the README lists every error code', () => {
   expect(codes(table('code')).sort()).toEqual([...localErrorCodes].sort());
 });
 
-it('lists every state code', () => {
+it('the README lists every state code', () => {
   expect(codes(table('state code')).sort()).toEqual([...stateCodes].sort());
 });
 
-it('lists every option with its default, as the documentation comments do', () => {
+it('the README lists every option with its default, like the documentation comments', () => {
   const rows = table('option').filter(([name]) => name !== undefined && name in defaultLimits);
   expect(Object.fromEntries(rows.map(([name, value]) => [name, Number(value)]))).toEqual({ ...defaultLimits });
   const source = readFileSync(new URL('../src/options.ts', import.meta.url), 'utf8');
@@ -42,14 +42,21 @@ it('lists every option with its default, as the documentation comments do', () =
   expect(Object.fromEntries(documented.map(([, value, name]) => [name, Number(value)]))).toEqual({ ...defaultLimits });
 });
 
-describe('runs the examples', () => {
+describe('the README', () => {
   const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code as string);
-  it.each(examples.map((code, index) => [index + 1, code] as const))('example %i', async (_number, code) => {
-    await using node = await startTestNode({ hasHistory: true });
-    const script = (await transform(code.replaceAll('ws://127.0.0.1:8080/ws', node.url), { loader: 'ts' })).code;
-    const options = { cwd: import.meta.dirname, timeout: 60_000 };
-    const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], options);
-    expect(stderr).toBe('');
-    expect((await node.connection()).commands.some(({ type }) => type === 'publish')).toBe(true);
-  });
+  it.each(examples.map((code, index) => [index + 1, code] as const))(
+    'has an example %i that runs',
+    async (_number, code) => {
+      await using node = await startTestNode({ hasHistory: true });
+      const script = (await transform(code.replaceAll('ws://127.0.0.1:8080/ws', node.url), { loader: 'ts' })).code;
+      const options = { cwd: import.meta.dirname, timeout: 60_000 };
+      const { stderr } = await promisify(execFile)(
+        process.execPath,
+        ['--input-type=module', '--eval', script],
+        options,
+      );
+      expect(stderr).toBe('');
+      expect((await node.connection()).commands.some(({ type }) => type === 'publish')).toBe(true);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** Topics with history: nothing twice, nothing missing, nothing skipped in silence. */
+/** Topics with history: no publication twice, none missing, and none skipped without an event. */
 import type { Publication } from '@fanfare/client';
 import { describe, expect, it } from 'vitest';
 import { maxReads } from '../src/histories.js';
@@ -7,17 +7,17 @@ import { startTestNode, type TestNode, until } from './test-node.js';
 
 const epoch = 'e1';
 
-/** Subscribes, and writes down all that is told, in order: data of publications, and events. */
+/** Subscribes, and records in order the data of publications and the events. */
 function follow(client: ReturnType<typeof connect>, topic: string) {
-  const told: unknown[] = [];
-  const subscription = client.subscribe(topic, ({ data }: Publication) => told.push(data));
-  subscription.on('gap', ({ reason, position }) => told.push(`gap ${reason} ${position?.offset}`));
-  subscription.on('reset', ({ position }) => told.push(`reset ${position.epoch} ${position.offset}`));
-  subscription.on('subscribed', ({ position, recovered }) => told.push(`at ${position?.offset} ${recovered}`));
-  return { told, subscription };
+  const events: unknown[] = [];
+  const subscription = client.subscribe(topic, ({ data }: Publication) => events.push(data));
+  subscription.on('gap', ({ reason, position }) => events.push(`gap ${reason} ${position?.offset}`));
+  subscription.on('reset', ({ position }) => events.push(`reset ${position.epoch} ${position.offset}`));
+  subscription.on('subscribed', ({ position, recovered }) => events.push(`at ${position?.offset} ${recovered}`));
+  return { events, subscription };
 }
 
-/** Cuts the newest connection, and lets things happen before the client is back. */
+/** Cuts the newest connection, and calls `meanwhile` before the client can reconnect. */
 async function away(node: TestNode, meanwhile: () => void): Promise<void> {
   const connection = node.connections.at(-1);
   node.refuseWith = 503;
@@ -28,73 +28,73 @@ async function away(node: TestNode, meanwhile: () => void): Promise<void> {
 }
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('goes on after a reconnect where it stopped', async () => {
+  it('continues after a reconnect where it stopped', async () => {
     await using node = await startTestNode({ hasHistory: true });
     node.publish('a', 'before');
     await using client = connect(node, { encoding });
-    const { told, subscription } = follow(client, 'a');
+    const { events, subscription } = follow(client, 'a');
     await subscription.ready;
     node.publish('a', 1, 2);
-    await until(() => told.length === 3);
+    await until(() => events.length === 3);
     await away(node, () => node.publish('a', 3, 4));
-    await until(() => told.length === 6);
+    await until(() => events.length === 6);
     node.publish('a', 5);
-    await until(() => told.length === 7);
-    expect(told).toEqual(['at 1 false', 1, 2, 3, 4, 'at 5 true', 5]);
+    await until(() => events.length === 7);
+    expect(events).toEqual(['at 1 false', 1, 2, 3, 4, 'at 5 true', 5]);
   });
 
-  it('fetches what was too much for the answer to a subscribe, page by page', async () => {
+  it('fetches missed publications page by page if the reply to a subscribe cannot hold them', async () => {
     await using node = await startTestNode({ hasHistory: true, maxPublications: 4 });
     await using client = connect(node, { encoding });
-    const { told, subscription } = follow(client, 'a');
+    const { events, subscription } = follow(client, 'a');
     await subscription.ready;
     const values = Array.from({ length: 30 }, (_, index) => index);
     await away(node, () => node.publish('a', ...values));
-    await until(() => told.length === 32);
-    expect(told).toEqual(['at 0 false', ...values, 'at 30 true']);
+    await until(() => events.length === 32);
+    expect(events).toEqual(['at 0 false', ...values, 'at 30 true']);
     expect(await (await node.connection(1)).received('history')).toHaveLength(8);
   });
 
-  it('fills a hole, with what comes behind it held back', async () => {
+  it('fills a hole, and holds back later publications until then', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node, { encoding });
-    const { told, subscription } = follow(client, 'a');
+    const { events, subscription } = follow(client, 'a');
     await subscription.ready;
     const answers: Array<() => void> = [];
     node.on('history', (_command, _connection, proceed) => answers.push(proceed));
     node.isLost = ({ offset }) => offset === 2 || offset === 3;
     node.publish('a', 1, 2, 3, 4, 5);
     await until(() => answers.length === 1);
-    expect(told).toEqual(['at 0 false', 1]);
+    expect(events).toEqual(['at 0 false', 1]);
     expect((await (await node.connection()).received('history'))[0]).toMatchObject({ since: { epoch, offset: 1 } });
     for (const proceed of answers) proceed();
-    await until(() => told.length === 6);
+    await until(() => events.length === 6);
     node.publish('a', 6);
-    await until(() => told.length === 7);
-    expect(told).toEqual(['at 0 false', 1, 2, 3, 4, 5, 6]);
+    await until(() => events.length === 7);
+    expect(events).toEqual(['at 0 false', 1, 2, 3, 4, 5, 6]);
     expect(answers).toHaveLength(1);
   });
 });
 
-it('drops what comes twice, and takes the tail of what overlaps', async () => {
+it('a subscription drops repeated publications, and delivers the new part of a push that overlaps', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   const connection = await node.connection();
   connection.push('a', [1, 2], { epoch, offset: 1 });
   connection.push('a', [1, 2], { epoch, offset: 1 });
   connection.push('a', [2, 3, 4], { epoch, offset: 2 });
   connection.push('a', [5], { epoch, offset: 5 });
-  await until(() => told.at(-1) === 5);
-  expect(told).toEqual(['at 0 false', 1, 2, 3, 4, 5]);
+  await until(() => events.at(-1) === 5);
+  expect(events).toEqual(['at 0 false', 1, 2, 3, 4, 5]);
   expect(connection.commands.some(({ type }) => type === 'history')).toBe(false);
 });
 
-it('holds back no more than its bound, and has the rest from history', async () => {
+it('a subscription holds back publications up to its limit, and reads the rest from the history', async () => {
   await using node = await startTestNode({ hasHistory: true, maxPublications: 2 });
   await using client = connect(node, { maxBufferedPublications: 3 });
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   const answers: Array<() => void> = [];
   node.on('history', (_command, _connection, proceed) => answers.push(proceed));
@@ -103,62 +103,62 @@ it('holds back no more than its bound, and has the rest from history', async () 
   await until(() => answers.length === 1);
   node.reset('history');
   answers[0]?.();
-  await until(() => told.length === 9);
-  expect(told).toEqual(['at 0 false', 1, 2, 3, 4, 5, 6, 7, 8]);
-  // Had it held all, the first page would have been enough.
+  await until(() => events.length === 9);
+  expect(events).toEqual(['at 0 false', 1, 2, 3, 4, 5, 6, 7, 8]);
+  // If the client had held all publications, one page would have been enough.
   expect(await (await node.connection()).received('history')).toHaveLength(3);
 });
 
-it('tells of what history no longer has, once, before what comes behind it', async () => {
+it('a subscription gets one gap event for publications that the history no longer has, before later ones', async () => {
   await using node = await startTestNode({ hasHistory: true, maxPublications: 2 });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.publish('a', 1);
-  await until(() => told.length === 2);
+  await until(() => events.length === 2);
   await away(node, () => {
     node.publish('a', 2, 3, 4, 5, 6, 7);
     node.log('a').forgotten = 4;
   });
-  await until(() => told.includes('at 7 false'));
-  expect(told).toEqual(['at 0 false', 1, 'gap history 4', 5, 6, 7, 'at 7 false']);
+  await until(() => events.includes('at 7 false'));
+  expect(events).toEqual(['at 0 false', 1, 'gap history 4', 5, 6, 7, 'at 7 false']);
 });
 
-it('tells of a new epoch, once, and goes on in it', async () => {
+it('a subscription gets one reset event for a new epoch, and continues in it', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.publish('a', 1);
-  await until(() => told.length === 2);
+  await until(() => events.length === 2);
   const log = node.log('a');
   await away(node, () => {
     log.epoch = 'e2';
     node.publish('a', 'unseen');
   });
-  await until(() => told.includes('at 2 false'));
+  await until(() => events.includes('at 2 false'));
   node.publish('a', 3);
-  await until(() => told.includes(3));
+  await until(() => events.includes(3));
   log.epoch = 'e3';
   const connection = await node.connection(1);
   connection.resetTopic('a', { epoch: 'e3', offset: 3 });
   node.publish('a', 4);
-  await until(() => told.includes(4));
-  expect(told).toEqual(['at 0 false', 1, 'reset e2 2', 'at 2 false', 3, 'reset e3 3', 4]);
-  // Back again: a node that insists on it is believed, or nothing would ever come.
+  await until(() => events.includes(4));
+  expect(events).toEqual(['at 0 false', 1, 'reset e2 2', 'at 2 false', 3, 'reset e3 3', 4]);
+  // Back to an earlier epoch: the client accepts it after a reconnect, or it would drop everything from now on.
   await away(node, () => {
     log.epoch = 'e2';
   });
-  await until(() => told.includes('at 4 false'));
+  await until(() => events.includes('at 4 false'));
   node.publish('a', 5);
-  await until(() => told.includes(5));
-  expect(told.slice(7)).toEqual(['reset e2 4', 'at 4 false', 5]);
+  await until(() => events.includes(5));
+  expect(events.slice(7)).toEqual(['reset e2 4', 'at 4 false', 5]);
 });
 
-it('learns of a new epoch from history, too', async () => {
+it('a subscription also learns of a new epoch from a history reply', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.on('history', (_command, _connection, proceed) => {
     node.log('a').epoch = 'e2';
@@ -166,29 +166,29 @@ it('learns of a new epoch from history, too', async () => {
   });
   node.isLost = ({ offset }) => offset === 1;
   node.publish('a', 1, 2);
-  await until(() => told.length === 2);
+  await until(() => events.length === 2);
   node.publish('a', 3);
-  await until(() => told.length === 3);
-  expect(told).toEqual(['at 0 false', 'reset e2 2', 3]);
+  await until(() => events.length === 3);
+  expect(events).toEqual(['at 0 false', 'reset e2 2', 3]);
 });
 
-it('passes on what the node tells: publications that nobody can have', async () => {
+it('a subscription gets a gap event if the node reports lost publications', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.isLost = ({ offset }) => offset < 4;
   node.publish('a', 1, 2, 3);
   (await node.connection()).gap('a', { epoch, offset: 3 });
   node.publish('a', 4);
-  await until(() => told.includes(4));
-  expect(told).toEqual(['at 0 false', 'gap node 3', 4]);
+  await until(() => events.includes(4));
+  expect(events).toEqual(['at 0 false', 'gap node 3', 4]);
 });
 
-it('asks history again, while it is refused for now', async () => {
+it('the client repeats a history command that is refused for now', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   const errors = record(subscription, 'error');
   await subscription.ready;
   let refusals = 0;
@@ -198,14 +198,14 @@ it('asks history again, while it is refused for now', async () => {
   });
   node.isLost = ({ offset }) => offset === 1;
   node.publish('a', 1, 2);
-  await until(() => told.length === 3);
-  expect(told).toEqual(['at 0 false', 1, 2]);
+  await until(() => events.length === 3);
+  expect(events).toEqual(['at 0 false', 1, 2]);
   expect(refusals).toBe(4);
   expect(errors).toMatchObject(Array(3).fill({ code: 'unavailable' }));
   expect(subscription.state.name).toBe('subscribed');
 });
 
-it('reads no more histories at a time than a node does for a connection', async () => {
+it('the client sends only as many history commands at a time as a node carries out for a connection', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   const topics = Array.from({ length: 20 }, (_, index) => `t${index}`);
@@ -215,7 +215,7 @@ it('reads no more histories at a time than a node does for a connection', async 
   node.on('history', (_command, _connection, proceed) => answers.push(proceed));
   node.isLost = ({ offset }) => offset === 1;
   for (const topic of topics) node.publish(topic, 1, 2);
-  // The answer to this one comes behind all that was pushed.
+  // The reply to this publish arrives after all pushes.
   await client.publish('other', 1);
   expect(answers).toHaveLength(maxReads);
   for (let asked = maxReads + 1; asked <= topics.length; asked++) {
@@ -224,11 +224,11 @@ it('reads no more histories at a time than a node does for a connection', async 
   }
   node.reset('history');
   for (const proceed of answers) proceed();
-  await until(() => followed.every(({ told }) => told.length === 3));
-  for (const { told } of followed) expect(told).toEqual(['at 0 false', 1, 2]);
+  await until(() => followed.every(({ events }) => events.length === 3));
+  for (const { events } of followed) expect(events).toEqual(['at 0 false', 1, 2]);
 });
 
-it('asks the next connection at once for what it waits to ask the last one again', async () => {
+it('after a reconnect, the client repeats a refused history command at once', async () => {
   await using node = await startTestNode({ hasHistory: true, maxPublications: 1 });
   const delays = [0.99];
   const delayMs = 60_000;
@@ -237,7 +237,7 @@ it('asks the next connection at once for what it waits to ask the last one again
     reconnectMaxDelayMs: delayMs,
     random: () => delays.shift() ?? 0,
   });
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.on('history', ({ id }, connection) => connection.error(id, 'unavailable'));
   node.isLost = ({ offset }) => offset === 1;
@@ -245,41 +245,41 @@ it('asks the next connection at once for what it waits to ask the last one again
   await until(() => delays.length === 0);
   node.reset('history');
   (await node.connection()).cut();
-  await until(() => told.length === 4);
-  expect(told).toEqual(['at 0 false', 1, 2, 'at 2 true']);
+  await until(() => events.length === 4);
+  expect(events).toEqual(['at 0 false', 1, 2, 'at 2 true']);
 });
 
-it('goes on where history is refused for good', async () => {
+it('a subscription gets a gap event and continues if history is refused for good', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.on('history', ({ id }, connection) => connection.error(id, 'noHistory'));
   node.isLost = ({ offset }) => offset === 1;
   node.publish('a', 1, 2);
-  await until(() => told.length === 3);
-  expect(told).toEqual(['at 0 false', 'gap history 1', 2]);
+  await until(() => events.length === 3);
+  expect(events).toEqual(['at 0 false', 'gap history 1', 2]);
 });
 
-it('reconnects where history is not answered', async () => {
+it('the client reconnects if a history command gets no reply', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { timeoutMs: 100 });
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   const states = record(client, 'state');
   node.on('history', () => {});
   node.isLost = ({ offset }) => offset === 1;
   node.publish('a', 1, 2);
-  await until(() => told.length === 4);
+  await until(() => events.length === 4);
   expect(states[0]).toMatchObject({ name: 'connecting', code: 'replyTimeout' });
-  expect(told).toEqual(['at 0 false', 1, 2, 'at 2 true']);
+  expect(events).toEqual(['at 0 false', 1, 2, 'at 2 true']);
 });
 
-it('has everything, in spite of all that goes wrong', async () => {
+it('a subscription receives everything in spite of lost pushes and broken connections', async () => {
   await using node = await startTestNode({ hasHistory: true, maxPublications: 7 });
   await using client = connect(node);
-  const { told, subscription } = follow(client, 'a');
-  const heard = (): unknown[] => told.filter((each) => typeof each === 'number');
+  const { events, subscription } = follow(client, 'a');
+  const heard = (): unknown[] => events.filter((each) => typeof each === 'number');
   await subscription.ready;
   node.isLost = ({ offset }) => offset % 5 === 0;
   let last = 0;
@@ -292,16 +292,16 @@ it('has everything, in spite of all that goes wrong', async () => {
   node.publish('a', ++last);
   await until(() => heard().length === last);
   expect(heard()).toEqual(Array.from({ length: last }, (_, index) => index + 1));
-  expect(told.some((each) => /gap|reset/.test(String(each)))).toBe(false);
+  expect(events.some((each) => /gap|reset/.test(String(each)))).toBe(false);
 });
 
-it('tells events in order with publications whose schema takes its time', async () => {
+it('a subscription gets events and publications in order, even if the schema is slow', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const slow = {
     '~standard': { version: 1, vendor: 'test', validate: async (value: unknown) => ({ value }) },
   } as const;
   await using client = connect(node, { schemas: { a: slow } } as object);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.isLost = ({ offset }) => offset === 3;
   node.publish('a', 1, 2);
@@ -309,14 +309,14 @@ it('tells events in order with publications whose schema takes its time', async 
   node.publish('a', 3);
   connection.gap('a', { epoch, offset: 3 });
   node.publish('a', 4);
-  await until(() => told.includes(4));
-  expect(told).toEqual(['at 0 false', 1, 2, 'gap node 3', 4]);
+  await until(() => events.includes(4));
+  expect(events).toEqual(['at 0 false', 1, 2, 'gap node 3', 4]);
 });
 
-it('drain() waits for what history has yet to bring', async () => {
+it('drain() waits for missing publications from the history', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.isLost = ({ offset }) => offset === 1;
   node.on('unsubscribe', (_command, _connection, proceed) => {
@@ -324,13 +324,13 @@ it('drain() waits for what history has yet to bring', async () => {
     proceed();
   });
   await client.drain();
-  expect(told).toEqual(['at 0 false', 1, 2]);
+  expect(events).toEqual(['at 0 false', 1, 2]);
 });
 
 it('drain() does not wait for history when the connection is gone', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const client = connect(node);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.isLost = ({ offset }) => offset === 1;
   node.on('history', () => {});
@@ -340,10 +340,10 @@ it('drain() does not wait for history when the connection is gone', async () => 
     void connection.received('history').then(() => connection.cut());
   });
   await client.drain();
-  expect(told).toEqual(['at 0 false']);
+  expect(events).toEqual(['at 0 false']);
 });
 
-it('confirms a subscription once, also where a schema takes its time', async () => {
+it('a second subscription to a topic is confirmed once, even if a schema is slow', async () => {
   await using node = await startTestNode({ hasHistory: true });
   const checks: Array<() => void> = [];
   const slow = {
@@ -355,41 +355,41 @@ it('confirms a subscription once, also where a schema takes its time', async () 
   } as const;
   const plain = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } } as const;
   await using client = connect(node, { schemas: { a: slow, b: plain } } as object);
-  const { told, subscription } = follow(client, 'a');
+  const { events, subscription } = follow(client, 'a');
   await subscription.ready;
   node.publish('a', 1);
   await until(() => checks.length === 1);
   await away(node, () => {});
   await (await node.connection(1)).received('subscribe');
-  // The answer to this one comes behind the confirmation.
+  // The reply to this publish arrives after the confirmation.
   await client.publish('b', 1);
   const second = client.subscribe('a');
   const confirmed = record(second, 'subscribed');
   await second.ready;
   for (const check of checks) check();
-  await until(() => told.length === 3);
-  expect(told).toEqual(['at 0 false', 1, 'at 1 true']);
+  await until(() => events.length === 3);
+  expect(events).toEqual(['at 0 false', 1, 'at 1 true']);
   expect(confirmed).toHaveLength(1);
 });
 
 it.each([true, false])(
-  'tells of no gap before a subscription is first confirmed (with history: %s)',
+  'a subscription gets no gap event before it is first confirmed (with history: %s)',
   async (hasHistory) => {
     await using node = await startTestNode({ hasHistory });
     await using client = connect(node);
     node.on('subscribe', (_command, connection) => connection.cut());
-    const { told, subscription } = follow(client, 'a');
-    // It tries again at once, and may be cut off again before we look.
+    const { events, subscription } = follow(client, 'a');
+    // The client retries at once, and may be cut off again before this check.
     await until(() => node.connections.length >= 2);
     node.reset('subscribe');
     await subscription.ready;
     await client.publish('a', 1);
-    await until(() => told.length === 2);
-    expect(told).toEqual([hasHistory ? 'at 0 false' : 'at undefined false', 1]);
+    await until(() => events.length === 2);
+    expect(events).toEqual([hasHistory ? 'at 0 false' : 'at undefined false', 1]);
   },
 );
 
-it('gives a second subscription what comes from now on', async () => {
+it('a second subscription to a topic receives only later publications', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node);
   const first = client.subscribe('a');

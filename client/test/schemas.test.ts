@@ -1,10 +1,10 @@
-/** Data checked by schemas, whatever library they come from. */
+/** Data checked by schemas of any library. */
 import { createClient, type StandardSchemaV1 } from '@fanfare/client';
 import { expect, it } from 'vitest';
 import { failure, quick, record, take } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
-/** What a schema library would make. */
+/** A schema as a library would make it. */
 function schema<Input, Output>(
   validate: StandardSchemaV1<Input, Output>['~standard']['validate'],
 ): StandardSchemaV1<Input, Output> {
@@ -16,7 +16,7 @@ const text = schema<string, string>((value) =>
 );
 /** Text on the wire, a date for the subscriber. */
 const date = schema<string, Date>((value) => ({ value: new Date(String(value)) }));
-/** Takes its time, the longer the larger the number. */
+/** A slow schema: the larger the number, the slower. */
 const slow = schema<number, number>(async (value) => {
   for (let turn = 0; turn < Number(value); turn++) await Promise.resolve();
   return Number(value) >= 0 ? { value: Number(value) } : { issues: [{ message: 'negative' }] };
@@ -27,7 +27,7 @@ const broken = schema<unknown, unknown>(() => {
 
 const schemas = { 'chat.lobby': text, 'dates.*': date, 'logs.>': text, slow, broken, 'chat.*': date } as const;
 
-it('rejects what does not match, and sends nothing', async () => {
+it('publish() rejects data that does not match the schema, and sends nothing', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   await client.connect();
@@ -48,7 +48,7 @@ it('rejects what does not match, and sends nothing', async () => {
   expect(await (await node.connection()).received('publish')).toHaveLength(1);
 });
 
-it('sends data as it was given, and hands out what the schema makes of it', async () => {
+it('the client sends data unchanged, and delivers the output of the schema', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   const subscription = client.subscribe('dates.today');
@@ -58,7 +58,7 @@ it('sends data as it was given, and hands out what the schema makes of it', asyn
   expect(first).toEqual(new Date('2024-02-29'));
 });
 
-it('does not hand out what does not match, and goes on', async () => {
+it('a subscription reports data that does not match the schema, does not deliver it, and goes on', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   const subscription = client.subscribe('chat.lobby');
@@ -69,16 +69,16 @@ it('does not hand out what does not match, and goes on', async () => {
   expect(errors).toEqual([expect.objectContaining({ code: 'invalidData', topic: 'chat.lobby' })]);
 });
 
-it('knows the topics of its schemas only', async () => {
+it('a client with schemas rejects topics without one', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
-  // The compiler cannot tell segments apart: `dates.a.b` is a `dates.${string}`.
+  // The compiler does not count segments: `dates.a.b` is a `dates.${string}`.
   expect(await failure(client.publish('dates.a.b', ''))).toMatchObject({ code: 'unknownTopic' });
   expect(() => client.subscribe('dates.a.b')).toThrow(expect.objectContaining({ code: 'unknownTopic' }));
   expect(() => client.send('other' as 'slow', 1)).toThrow(expect.objectContaining({ code: 'unknownTopic' }));
 });
 
-it('keeps the order of publications while a schema takes its time', async () => {
+it('the client keeps the order of publications if a schema is slow', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   const subscription = client.subscribe('slow');
@@ -91,7 +91,7 @@ it('keeps the order of publications while a schema takes its time', async () => 
   expect(await failure(client.publish('slow', -5))).toMatchObject({ code: 'invalidData' });
 });
 
-it('reports what a slow schema says of a publication sent without asking', async () => {
+it('the client reports the error of a slow schema for data from send()', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   const errors = record(client, 'error');
@@ -100,7 +100,7 @@ it('reports what a slow schema says of a publication sent without asking', async
   expect(errors[0]).toMatchObject({ code: 'invalidData' });
 });
 
-it('drains what a slow schema still holds', async () => {
+it('drain() waits for publications that a slow schema still checks', async () => {
   await using node = await startTestNode();
   const client = createClient(node.url, { ...quick, schemas });
   const heard: unknown[] = [];
@@ -114,7 +114,7 @@ it('drains what a slow schema still holds', async () => {
   expect(heard).toEqual([20, 10, 5]);
 });
 
-it('ends subscriptions whose schema does not keep up', async () => {
+it('a subscription ends with slowConsumer if its schema does not keep up', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas, maxBufferedPublications: 2 });
   const subscription = client.subscribe('slow', () => {});

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { connect, failure, record, take } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
-it('shares one subscription at the node between several of the client', async () => {
+it('several subscriptions of a client to one topic share one subscription at the node', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const first = client.subscribe('a');
@@ -28,7 +28,7 @@ it('shares one subscription at the node between several of the client', async ()
   expect(connection.commands.filter(({ type }) => type === 'unsubscribe')).toHaveLength(1);
 });
 
-it('sends connect and the first subscriptions in a frame that every node takes after a reconnect, and tells each of the gap', async () => {
+it('after a reconnect, the client sends its first commands in a frame that every node accepts, and each subscription gets a gap event', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscriptions = Array.from({ length: 100 }, (_, index) => client.subscribe(`topic.${index}`));
@@ -44,15 +44,15 @@ it('sends connect and the first subscriptions in a frame that every node takes a
   expect(gaps[0]).toEqual({ reason: 'reconnected', position: null });
   expect(subscriptions.every(({ state }) => state.name === 'subscribed')).toBe(true);
   const { frames, commands, sizes } = await node.connection(1);
-  // What the last node took, the next one need not take: it may have another setting.
+  // The next node may have a smaller frame limit than the last one.
   expect(sizes[0]).toBeLessThanOrEqual(1_024);
-  // The others follow as these are answered: a node with a rate must not have to refuse hundreds.
+  // The others follow as replies arrive, so that a node with a rate limit does not refuse hundreds.
   expect(frames[0]?.map(({ type }) => type)).toEqual(['connect', ...Array(16).fill('subscribe')]);
   expect(frames.length).toBeLessThan(10);
   expect(commands).toHaveLength(101);
 });
 
-it('does not subscribe again to what was left while the connection was away', async () => {
+it('the client does not subscribe again to a topic that was unsubscribed during an outage', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const [gone, kept] = [client.subscribe('gone'), client.subscribe('kept')];
@@ -68,7 +68,7 @@ it('does not subscribe again to what was left while the connection was away', as
   expect((await node.connection(1)).commands.map(({ type }) => type)).toEqual(['connect', 'subscribe', 'publish']);
 });
 
-it('asks to go on from the last position, and tells of a gap only where it is not recovered', async () => {
+it('a subscription continues from its last position, and gets a gap event only if it is not recovered', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   node.on('subscribe', ({ id, topic, since }, connection) => {
@@ -101,7 +101,7 @@ it('asks to go on from the last position, and tells of a gap only where it is no
   expect((await (await node.connection(2)).received('subscribe'))[0]?.since).toEqual({ epoch: 'e', offset: 7 });
 });
 
-it('passes on the gaps that the node tells of', async () => {
+it('a subscription gets a gap event if the node reports a gap', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscription = client.subscribe('a');
@@ -112,7 +112,7 @@ it('passes on the gaps that the node tells of', async () => {
   expect(gaps).toEqual([{ reason: 'node', position: null }]);
 });
 
-it('takes publications that come before the confirmation', async () => {
+it('a subscription delivers publications that arrive before the confirmation', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   node.on('subscribe', ({ topic }, connection, proceed) => {
@@ -122,7 +122,7 @@ it('takes publications that come before the confirmation', async () => {
   expect(await take(client.subscribe('a'), 1)).toEqual(['early']);
 });
 
-it('keeps trying what is refused for now', async () => {
+it('the client retries a subscribe that is refused for now', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   let refusals = 0;
@@ -138,7 +138,7 @@ it('keeps trying what is refused for now', async () => {
   expect(node.connections).toHaveLength(1);
 });
 
-it('ends what is refused for good, with the error', async () => {
+it('a subscription ends with the error if it is refused for good', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const reported = record(client, 'error');
@@ -151,14 +151,14 @@ it('ends what is refused for good, with the error', async () => {
   expect(await take(loop, 1)).toEqual([]);
   expect(ended).toEqual([{ code: 'tooManySubscriptions', error: expect.objectContaining(refused) }]);
   await until(() => called.state.name === 'unsubscribed');
-  // The loop threw its own; a listener could not.
+  // The loop threw its own error; a subscription with a listener cannot throw.
   expect(reported).toEqual([expect.objectContaining(refused)]);
   node.reset('subscribe');
   await client.subscribe('a').ready;
   expect((await node.connection()).commands.some(({ type }) => type === 'unsubscribe')).toBe(false);
 });
 
-it('reconnects where a subscribe is not answered', async () => {
+it('the client reconnects if a subscribe gets no reply', async () => {
   await using node = await startTestNode();
   node.on('subscribe', () => {});
   await using client = connect(node, { timeoutMs: 30 });
@@ -169,7 +169,7 @@ it('reconnects where a subscribe is not answered', async () => {
   await subscription.ready;
 });
 
-it('hands out nothing after unsubscribe(), and finishes the loop', async () => {
+it('unsubscribe() stops deliveries, and finishes the loop', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const heard: unknown[] = [];
@@ -188,7 +188,7 @@ it('hands out nothing after unsubscribe(), and finishes the loop', async () => {
   expect(heard).toEqual([1]);
 });
 
-it('unsubscribes when a loop is left', async () => {
+it('a subscription ends if the application leaves its loop', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscription = client.subscribe('a');
@@ -202,7 +202,7 @@ it('unsubscribes when a loop is left', async () => {
   await (await node.connection()).received('unsubscribe');
 });
 
-it('drops what comes between an unsubscribe and its reply, also for a new subscription to the topic', async () => {
+it('the client drops publications between an unsubscribe and its reply, even for a new subscription to the topic', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const before = client.subscribe('a');
@@ -218,7 +218,7 @@ it('drops what comes between an unsubscribe and its reply, also for a new subscr
   expect(await take(after, 1)).toEqual(['for the new one']);
 });
 
-it('ends a subscription whose loop does not keep up, after what it holds', async () => {
+it('a subscription ends if its loop does not keep up, after the loop has read the buffered publications', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { maxBufferedPublications: 3 });
   const slow = client.subscribe('a');
@@ -233,7 +233,7 @@ it('ends a subscription whose loop does not keep up, after what it holds', async
   expect(fast.state.name).toBe('subscribed');
 });
 
-it('goes on when a listener throws or rejects', async () => {
+it('a subscription goes on if a listener throws or rejects', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');
@@ -252,7 +252,7 @@ it('goes on when a listener throws or rejects', async () => {
   expect(errors.every(({ code }) => code === 'listenerFailed')).toBe(true);
 });
 
-it('lets a listener subscribe to its own topic', async () => {
+it('a listener can subscribe to its own topic', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const heard: unknown[] = [];
@@ -265,14 +265,14 @@ it('lets a listener subscribe to its own topic', async () => {
   expect(heard).toEqual([1]);
 });
 
-it('refuses to loop over a subscription that has a listener', async () => {
+it('a subscription with a listener cannot be read with a loop', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscription = client.subscribe('a', () => {});
   expect(() => subscription[Symbol.asyncIterator]()).toThrow(TypeError);
 });
 
-it('rejects ready if the subscription ends first, and nobody has to read it', async () => {
+it('"ready" rejects if the subscription ends first, without an unhandled rejection if nobody reads it', async () => {
   await using node = await startTestNode();
   await using client = connect(node, { autoConnect: false });
   const subscription = client.subscribe('a');
@@ -281,7 +281,7 @@ it('rejects ready if the subscription ends first, and nobody has to read it', as
   client.subscribe('b').unsubscribe();
 });
 
-it('keeps the order of commands about one topic where the node refuses one of them for now', async () => {
+it('the client keeps the order of commands for one topic if the node refuses one of them for now', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const left = client.subscribe('a', () => {});
@@ -306,7 +306,7 @@ it('keeps the order of commands about one topic where the node refuses one of th
   expect(errors).toEqual([]);
 });
 
-it('does not repeat a subscribe that was refused and is not wanted any more', async () => {
+it('the client does not repeat a refused subscribe after unsubscribe()', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   let refusal: (() => void) | null = null;
@@ -320,7 +320,7 @@ it('does not repeat a subscribe that was refused and is not wanted any more', as
   subscription.unsubscribe();
   await connection.received('unsubscribe');
   (refusal as (() => void) | null)?.();
-  // The client has read the refusal once it has this answer. What was refused leaves before anything new.
+  // The client has read the refusal once it has this reply. It would repeat a refused command before any new one.
   await client.publish('c', 1);
   await client.subscribe('b').ready;
   expect(connection.commands.map(({ type }) => type)).toEqual([
@@ -329,7 +329,7 @@ it('does not repeat a subscribe that was refused and is not wanted any more', as
   expect([...connection.topics]).toEqual(['b']);
 });
 
-it('does not unsubscribe from what has never left', async () => {
+it('the client sends no unsubscribe for a subscribe that it never sent', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -343,13 +343,13 @@ it('does not unsubscribe from what has never left', async () => {
   await client.subscribe('last', () => {}).ready;
   const topicsOf = (name: string): string[] =>
     connection.commands.flatMap((command) => (command.type === name && 'topic' in command ? [command.topic] : []));
-  // As many as may be unanswered at first.
+  // The first limit of unanswered commands.
   expect(topicsOf('subscribe')).toHaveLength(17);
   expect(topicsOf('unsubscribe').toSorted()).toEqual(topicsOf('subscribe').slice(0, 16).toSorted());
   expect([...connection.topics]).toEqual(['last']);
 });
 
-it('drain() takes back what has never left', async () => {
+it('drain() drops subscribes that were never sent', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   await client.connect();
@@ -365,7 +365,7 @@ it.each<[string, (subscription: Subscription) => void, number]>([
   ['a listener for its errors', (subscription: Subscription) => void subscription.on('error', () => {}), 0],
   ['a wait for ready', (subscription: Subscription) => void subscription.ready.catch(() => {}), 0],
   ['a loop', (subscription: Subscription) => void take(subscription, 1).catch(() => {}), 0],
-])('is never refused in silence: with %s', async (_name, use, reports) => {
+])('a refused subscription is never silent, with %s', async (_name, use, reports) => {
   await using node = await startTestNode();
   node.on('subscribe', ({ id }, connection) => connection.error(id, 'notPermitted', 'You may not.'));
   await using client = connect(node);
@@ -378,7 +378,7 @@ it.each<[string, (subscription: Subscription) => void, number]>([
   if (reports > 0) expect(errors).toMatchObject([{ code: 'notPermitted', message: 'You may not.' }]);
 });
 
-it('refuses arguments that it would ignore', async () => {
+it('subscribe() rejects arguments that it would ignore', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const subscribe = client.subscribe.bind(client) as (...args: unknown[]) => Subscription;

@@ -1,6 +1,6 @@
 /**
- * A node that tests can tell to misbehave: a real WebSocket server with the protocol's own codecs. Left alone, it answers
- * every command and delivers publications to its own subscribers; `on` replaces what it does for a type of command.
+ * A node for tests, which can misbehave: a real WebSocket server with the codecs of the protocol. By default it answers every
+ * command and delivers publications to its own subscribers; `on` replaces its behavior for a type of command.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -32,7 +32,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { createMsgpackData } from '../src/msgpack-data.js';
 
 type CommandOf<Type extends Command['type']> = Extract<Command, { readonly type: Type }>;
-/** Carries a command out; `proceed` does what the node would do by itself. */
+/** Carries out a command; `proceed` is the default behavior. */
 type Handler<Type extends Command['type']> = (
   command: CommandOf<Type>,
   connection: TestConnection,
@@ -42,18 +42,18 @@ type Handler<Type extends Command['type']> = (
 export interface TestNodeOptions {
   readonly pingIntervalMs?: number;
   readonly maxFrameBytes?: number;
-  /** Whether topics keep history, as those of level recoverable do. */
+  /** Whether topics keep history, like those of level recoverable. */
   readonly hasHistory?: boolean;
-  /** Most publications in one answer. */
+  /** Most publications in one reply. */
   readonly maxPublications?: number;
-  /** How long tokens are good for. */
+  /** How long tokens are valid. */
   readonly expiresInMs?: number | null;
 }
 
 /** The history of a topic. */
 interface Log {
   epoch: string;
-  /** Those up to this offset are forgotten. */
+  /** Publications up to this offset are trimmed. */
   forgotten: number;
   readonly payloads: Payload[];
   /** Offsets by `messageId`. */
@@ -64,15 +64,15 @@ export class TestNode {
   readonly connections: TestConnection[] = [];
   name = 'test';
   readonly options: Required<TestNodeOptions>;
-  /** Which pushes of topics with history get lost on their way, while set. */
+  /** While set: which pushes of topics with history get lost. */
   isLost: ((position: Position, connection: TestConnection) => boolean) | null = null;
   readonly #logs = new Map<string, Log>();
-  /** HTTP status for new connections instead of an upgrade, while set, and what is said. */
+  /** While set: the HTTP status for new connections instead of an upgrade. The body is `sentence`. */
   refuseWith: number | null = null;
   sentence = '';
-  /** What the refusal says in `Retry-After`, in seconds. */
+  /** The `Retry-After` header of the refusal, in seconds. */
   retryAfter: number | null = null;
-  /** Leaves opening handshakes unanswered, while set. */
+  /** While set, the node does not answer opening handshakes. */
   ignoreUpgrades = false;
   upgrades = 0;
   readonly #handlers = new Map<Command['type'], Handler<Command['type']>>();
@@ -123,16 +123,17 @@ export class TestNode {
     this.#handlers.set(type, handler as unknown as Handler<Command['type']>);
   }
 
-  /** What it does by itself, again. */
+  /** Restores the default behavior. */
   reset(type: Command['type']): void {
     this.#handlers.delete(type);
   }
 
-  /** The n-th connection, once it is there and has sent something. */
+  /** The n-th connection, once it is open and has sent a frame. */
   async connection(index = 0): Promise<TestConnection> {
     return vi.waitFor(() => {
       const connection = this.connections[index];
-      if (connection === undefined || connection.frames.length === 0) throw new Error(`No connection ${index}.`);
+      if (connection === undefined || connection.frames.length === 0)
+        throw new Error(`There is no connection ${index} with a frame.`);
       return connection;
     }, waiting);
   }
@@ -182,14 +183,14 @@ export class TestNode {
     return log;
   }
 
-  /** The data of all publications to a topic with history, where they were made in JSON. */
+  /** The data of all publications to a topic with history. They must be JSON. */
   data(topic: string): unknown[] {
     return this.log(topic).payloads.map(({ bytes, start, end }) =>
       JSON.parse(Buffer.from(bytes).toString('utf8', start, end)),
     );
   }
 
-  /** Publishes to a topic with history: what it has seen already, once. */
+  /** Publishes to a topic with history. A known messageId is not published again. */
   append(topic: string, payload: Payload, messageId: string | null = null): Position {
     const { epoch, payloads, known } = this.log(topic);
     const before = messageId === null ? undefined : known.get(messageId);
@@ -258,7 +259,7 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
   return node;
 }
 
-/** A client's connection, seen from the node. */
+/** A client's connection, at the node. */
 export class TestConnection {
   /** The commands of each frame, in order of arrival. */
   readonly frames: Command[][] = [];
@@ -266,7 +267,7 @@ export class TestConnection {
   readonly sizes: number[] = [];
   readonly topics = new Set<string>();
   readonly #codec: NodeCodec;
-  /** The close frame of the client, once it came. */
+  /** The close frame of the client, once it arrived. */
   closed: { readonly code: number; readonly reason: string } | null = null;
 
   constructor(
@@ -295,11 +296,11 @@ export class TestConnection {
     return this.frames.flat();
   }
 
-  /** The commands of one type, once there are as many as that. */
+  /** The commands of one type, once there are at least `count`. */
   async received<Type extends Command['type']>(type: Type, count = 1): Promise<CommandOf<Type>[]> {
     return vi.waitFor(() => {
       const commands = this.commands.filter((command): command is CommandOf<Type> => command.type === type);
-      if (commands.length < count) throw new Error(`${commands.length} of ${count} commands ${type}.`);
+      if (commands.length < count) throw new Error(`Only ${commands.length} of ${count} ${type} commands arrived.`);
       return commands;
     }, waiting);
   }
@@ -320,7 +321,7 @@ export class TestConnection {
     this.reply({ type: 'subscribed', id, topic: topic as Topic, position, recovered, publications: this.#runOf(data) });
   }
 
-  /** With a code: the node has ended the subscription. */
+  /** With a code, the node has ended the subscription. */
   unsubscribed(id: number | null, topic: string, code: ReplyErrorCode | null = null): void {
     this.reply({ type: 'unsubscribed', id, topic: topic as Topic, code, message: code && 'Because.' });
   }
@@ -338,7 +339,7 @@ export class TestConnection {
     this.#send(this.#codec.gap(parseTopic(topic) as Topic, position));
   }
 
-  /** Tells of a new epoch. */
+  /** Pushes a reset to a new epoch. */
   resetTopic(topic: string, position: Position): void {
     this.#send(this.#codec.reset(topic as Topic, position));
   }
@@ -406,6 +407,6 @@ export const waiting = { timeout: 60_000, interval: 4 } as const;
 /** Waits until the condition holds, a minute at most. */
 export async function until(condition: () => boolean): Promise<void> {
   await vi.waitFor(() => {
-    if (!condition()) throw new Error(`Not within a minute: ${condition}`);
+    if (!condition()) throw new Error(`The condition did not hold within a minute: ${condition}`);
   }, waiting);
 }

@@ -1,10 +1,10 @@
-/** Authentication: a token for each connection, another one in time, and what becomes of a client whose token is refused. */
+/** Authentication: a token for each connection, renewal in time, and clients whose token is refused. */
 import { describe, expect, it, vi } from 'vitest';
 import { Renewal } from '../src/token.js';
 import { connect, failure, quick, record } from './harness.js';
 import { startTestNode, type TestConnection, until } from './test-node.js';
 
-/** Gives t1, t2, t3 … */
+/** Returns t1, t2, t3 … */
 function tokens() {
   let count = 0;
   return () => `t${++count}`;
@@ -14,7 +14,7 @@ const shown = (connection: TestConnection | undefined): unknown[] =>
   (connection?.commands ?? []).flatMap((command) => ('token' in command ? [command.token] : []));
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('shows a token of its own on each connection', async () => {
+  it('sends a new token on each connection', async () => {
     await using node = await startTestNode();
     const next = tokens();
     await using client = connect(node, { encoding, getToken: async () => next() });
@@ -24,7 +24,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(node.connections.map(shown)).toEqual([['t1'], ['t2']]);
   });
 
-  it('puts another token in the place of one that expires soon, on the same connection', async () => {
+  it('renews a token that expires soon, on the same connection', async () => {
     await using node = await startTestNode({ expiresInMs: 40 });
     await using client = connect(node, { encoding, getToken: tokens() });
     const states = record(client, 'state');
@@ -36,7 +36,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(states).toEqual([{ name: 'connected', node: 'test' }]);
   });
 
-  it('ends a subscription that the node has ended, and no other', async () => {
+  it('ends only the subscription that the node has ended', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node, { encoding });
     const [lost, kept] = [client.subscribe('lost'), client.subscribe('kept')];
@@ -55,8 +55,8 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-describe('a token before the connection', () => {
-  it('is waited for before a node is troubled', async () => {
+describe('getToken(), which runs before the connection,', () => {
+  it('must resolve before the client connects', async () => {
     await using node = await startTestNode();
     let give = (_token: string): void => {};
     await using client = connect(node, { getToken: () => new Promise((resolve) => (give = resolve)) });
@@ -68,11 +68,11 @@ describe('a token before the connection', () => {
   });
 
   it.each([
-    ['throws', 'getToken() failed: The lock is stuck.', (): string => raise(new Error('The lock is stuck.'))],
+    ['throws an error', 'getToken() failed: The lock is stuck.', (): string => raise(new Error('The lock is stuck.'))],
     ['rejects', 'getToken() failed: Nobody there.', () => Promise.reject(new Error('Nobody there.'))],
-    ['throws a text', 'getToken() failed: nope', () => Promise.reject('nope')],
-    ['gives none', 'getToken() must return a string, not undefined.', () => undefined as unknown as string],
-  ])('that getToken %s is a state, and asked for again', async (_, reason, fail) => {
+    ['rejects with a text', 'getToken() failed: nope', () => Promise.reject('nope')],
+    ['returns no string', 'getToken() must return a string, not undefined.', () => undefined as unknown as string],
+  ])('is called again if it %s, and the state has the reason', async (_, reason, fail) => {
     await using node = await startTestNode();
     let calls = 0;
     await using client = connect(node, { getToken: () => (++calls < 3 ? fail() : 'good') });
@@ -89,7 +89,7 @@ describe('a token before the connection', () => {
     expect(node.upgrades).toBe(1);
   });
 
-  it('that hangs counts as a connection that hangs; what it gives later is not used', async () => {
+  it('times out like a connection that hangs, and a late token is not used', async () => {
     await using node = await startTestNode();
     const given: Array<(token: string) => void> = [];
     await using client = connect(node, {
@@ -104,7 +104,7 @@ describe('a token before the connection', () => {
     expect(new Set(node.connections.flatMap(shown))).toEqual(new Set(['good']));
   });
 
-  it('is not waited for by close()', async () => {
+  it('does not delay close()', async () => {
     await using node = await startTestNode();
     const client = connect(node, { getToken: () => new Promise<string>(() => {}) });
     await client.close();
@@ -112,7 +112,7 @@ describe('a token before the connection', () => {
     expect(node.upgrades).toBe(0);
   });
 
-  it('may be the end: getToken closes the client', async () => {
+  it('may close the client', async () => {
     await using node = await startTestNode();
     const client: ReturnType<typeof connect> = connect(node, {
       getToken: () => {
@@ -124,7 +124,7 @@ describe('a token before the connection', () => {
     expect(node.upgrades).toBe(0);
   });
 
-  it('also comes before a WebSocket that cannot be made', async () => {
+  it('does not hide the error of a WebSocket that cannot be created', async () => {
     await using node = await startTestNode();
     class Refusing {
       constructor() {
@@ -137,7 +137,7 @@ describe('a token before the connection', () => {
     expect(states[0]).toMatchObject({ code: 'connectFailed', reason: 'Not on this page.' });
   });
 
-  it('and at most 16384 bytes leave before the node has answered; the rest follows', async () => {
+  it('may return a long token: the client sends at most 16384 bytes before the node replies, and the rest afterwards', async () => {
     await using node = await startTestNode({ maxFrameBytes: 65_536 });
     const answers: Array<() => void> = [];
     node.on('connect', (_command, _connection, proceed) => answers.push(proceed));
@@ -155,7 +155,7 @@ describe('a token before the connection', () => {
 });
 
 describe('a token that expires', () => {
-  it('is asked for at another time by each client', () => {
+  it('is renewed at a different time by each client', () => {
     const timers = vi.spyOn(globalThis, 'setTimeout').mockImplementation((() => 0) as never);
     try {
       const delayMs = (random: number, expiresInMs: number): number => {
@@ -174,7 +174,7 @@ describe('a token that expires', () => {
     }
   });
 
-  it('and cannot be renewed is told by the state, and tried again', async () => {
+  it('and cannot be renewed puts the error into the state, and the client retries', async () => {
     await using node = await startTestNode({ expiresInMs: 20 });
     let calls = 0;
     const cause = new Error('Nobody there.');
@@ -197,7 +197,7 @@ describe('a token that expires', () => {
     expect(node.connections).toHaveLength(1);
   });
 
-  it('is asked for again where getToken hangs', async () => {
+  it('is renewed at the next try if getToken() hangs', async () => {
     await using node = await startTestNode({ expiresInMs: 20 });
     let calls = 0;
     await using client = connect(node, {
@@ -210,7 +210,7 @@ describe('a token that expires', () => {
     expect(shown(connection).slice(0, 2)).toEqual(['t1', 't3']);
   });
 
-  it('is asked for again where the node refuses the new one', async () => {
+  it('is renewed again if the node refuses the new one', async () => {
     await using node = await startTestNode({ expiresInMs: 20 });
     node.on('refresh', ({ id, token }, connection, proceed) =>
       token === 't2' ? connection.error(id, 'invalidToken', 'Another subject.') : proceed(),
@@ -224,7 +224,7 @@ describe('a token that expires', () => {
     expect(node.connections).toHaveLength(1);
   });
 
-  it('makes the client connect anew with another one, where the node closes', async () => {
+  it('makes the client reconnect with a new token if the node closes the connection', async () => {
     await using node = await startTestNode({ hasHistory: true });
     await using client = connect(node, { getToken: tokens() });
     const states = record(client, 'state');
@@ -236,7 +236,7 @@ describe('a token that expires', () => {
     expect(node.connections.map(shown)).toEqual([['t1'], ['t2']]);
   });
 
-  it('makes the client connect anew with another one, where connect is refused for it', async () => {
+  it('makes the client reconnect with a new token if the node refuses connect', async () => {
     await using node = await startTestNode();
     node.on('connect', ({ id, token }, connection, proceed) => {
       if (token === 't2') return proceed();
@@ -249,7 +249,7 @@ describe('a token that expires', () => {
     expect(states[0]).toMatchObject({ code: 'tokenExpired', closeCode: 4003, reason: 'tokenExpired: Too late.' });
   });
 
-  it('is renewed no more once the client is closed', async () => {
+  it('is not renewed after close()', async () => {
     await using node = await startTestNode({ expiresInMs: 10 });
     let calls = 0;
     const waiting: Array<(token: string) => void> = [];
@@ -265,9 +265,9 @@ describe('a token that expires', () => {
   });
 });
 
-describe('a client that is refused', () => {
+describe('a client that is refused or closed by the node', () => {
   it.each(['invalidToken', 'unauthenticated', 'notPermitted'] as const)(
-    'ends with what the node says: %s',
+    'ends with the error of the node: %s',
     async (code) => {
       await using node = await startTestNode();
       node.on('connect', ({ id }, connection) => {
@@ -288,7 +288,7 @@ describe('a client that is refused', () => {
     },
   );
 
-  it('for a ticket in its URL is told why, though no command of its own is answered', async () => {
+  it('gets the reason if the ticket in its URL is refused, although no command gets a reply', async () => {
     await using node = await startTestNode();
     node.on('connect', (_command, connection) => {
       connection.error(null, 'invalidToken', 'The ticket is used.');
@@ -300,7 +300,7 @@ describe('a client that is refused', () => {
     expect(errors).toHaveLength(1);
   });
 
-  it('by a node that does not close comes back after connectTimeoutMs', async () => {
+  it('reconnects after connectTimeoutMs if the node does not close the connection', async () => {
     await using node = await startTestNode();
     node.on('connect', ({ id, token }, connection, proceed) =>
       token === 't1' ? connection.error(id, 'invalidToken') : proceed(),
@@ -311,7 +311,7 @@ describe('a client that is refused', () => {
     expect(states[0]).toMatchObject({ name: 'connecting', code: 'refused', reason: 'invalidToken: Because.' });
   });
 
-  it('because it was revoked ends', async () => {
+  it('stays disconnected if it was revoked', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { getToken: tokens() });
     const errors = record(client, 'error');
@@ -326,13 +326,13 @@ describe('a client that is refused', () => {
     expect(client.state).toMatchObject({ code: 'revoked', closeCode: 4503 });
     expect(errors).toMatchObject([error]);
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'closed' });
-    // Until someone says that it may be different now.
+    // Until the application calls connect().
     await client.connect();
     expect(node.connections.map(shown)).toEqual([['t1'], ['t2']]);
   });
 
   it.each(['authenticationTimeout', 'tooManyConnections', 'rateLimited', 'overloaded'] as const)(
-    'for now comes back: %s',
+    'reconnects after a temporary reason: %s',
     async (reason) => {
       await using node = await startTestNode();
       await using client = connect(node, { getToken: tokens() });
@@ -346,8 +346,8 @@ describe('a client that is refused', () => {
   );
 });
 
-describe('what a token does not permit', () => {
-  it('is refused once, and asked for once', async () => {
+describe('a client whose token does not permit a command', () => {
+  it('does not repeat the command', async () => {
     await using node = await startTestNode({ hasHistory: true });
     for (const type of ['subscribe', 'publish', 'history'] as const)
       node.on(type, ({ id }, connection) => connection.error(id, 'notPermitted', 'Not you.'));
@@ -361,13 +361,13 @@ describe('what a token does not permit', () => {
     expect(client.state.name).toBe('connected');
   });
 
-  it('does not end a subscription that was made anew meanwhile', async () => {
+  it('keeps a newer subscription if the node ends an unsubscribed one', async () => {
     await using node = await startTestNode();
     await using client = connect(node);
     const first = client.subscribe('a');
     await first.ready;
     const connection = await node.connection();
-    // The node ends it before it sees what the client has sent.
+    // The node ends the first subscription before it reads the unsubscribe.
     node.on('unsubscribe', (_command, _connection, proceed) => {
       connection.unsubscribed(null, 'a', 'notPermitted');
       proceed();
@@ -378,7 +378,7 @@ describe('what a token does not permit', () => {
     expect(second.state.name).toBe('subscribed');
   });
 
-  it('may be taken while the client drains', async () => {
+  it('reports an ended subscription while it drains', async () => {
     await using node = await startTestNode();
     await using client = connect(node);
     const subscription = client.subscribe('a', () => {});
@@ -394,7 +394,7 @@ describe('what a token does not permit', () => {
   });
 });
 
-it('moves to another node with a token of its own', async () => {
+it('a client moves to another node with a new token', async () => {
   await using node = await startTestNode({ hasHistory: true, expiresInMs: 60_000 });
   await using client = connect(node, { getToken: tokens() });
   await client.subscribe('a', () => {}).ready;
@@ -405,7 +405,7 @@ it('moves to another node with a token of its own', async () => {
   await client.publish('a', 1);
 });
 
-it('keeps a subscription that only the connection which it moves away from has lost', async () => {
+it('a moving client keeps a subscription that ends only on the first connection', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { getToken: tokens() });
   const heard: unknown[] = [];
@@ -425,7 +425,7 @@ it('keeps a subscription that only the connection which it moves away from has l
   expect(subscription.state.name).toBe('subscribed');
 });
 
-it('renews the token of the connection that it has moved to', async () => {
+it('a client renews the token on the connection it has moved to', async () => {
   await using node = await startTestNode({ hasHistory: true });
   let calls = 0;
   await using client = connect(node, {

@@ -1,4 +1,4 @@
-/** No server, another port, another path: what the application is told, and how often. */
+/** No server, a wrong port, a wrong path: which errors the application gets, and how often. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -11,10 +11,10 @@ import { NodeWebSocket } from '../src/websocket-node.js';
 import { failure, quick, record } from './harness.js';
 import { startTestNode, until } from './test-node.js';
 
-/** Nobody listens there. */
+/** A port without a server. */
 const nobody = 'ws://127.0.0.1:1/ws?ticket=secret';
 
-it('says why there is no connection, where, and after how many attempts', async () => {
+it('the error names the reason, the address and the number of attempts if there is no connection', async () => {
   await using client = createClient(nobody, { ...quick, timeoutMs: 1_000 });
   const errors = record(client, 'error');
   client.connect().catch(() => {});
@@ -37,7 +37,7 @@ it('says why there is no connection, where, and after how many attempts', async 
   ]);
 });
 
-it('says what the server says', async () => {
+it('the error quotes the answer of the server', async () => {
   await using node = await startTestNode();
   node.refuseWith = 404;
   node.sentence = 'Not found. The WebSocket endpoint is /ws.';
@@ -54,11 +54,11 @@ it('says what the server says', async () => {
   (await node.connection()).cut();
   node.refuseWith = 503;
   await until(() => states.filter(({ name }) => name === 'connecting').length >= 4);
-  // That a connection is lost later is a state, and no error.
+  // A connection lost later is a state, not an error.
   expect(errors).toHaveLength(1);
 });
 
-describe('a timeout says what it waited for', () => {
+describe('the error of a client without a connection has the reason', () => {
   it('at the first attempt', async () => {
     const silent = createTcpServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
     await once(silent, 'listening');
@@ -80,14 +80,14 @@ describe('a timeout says what it waited for', () => {
     silent.close();
   });
 
-  it('where nobody has called connect()', async () => {
+  it('if connect() was not called', async () => {
     await using client = createClient(nobody, { autoConnect: false, timeoutMs: 20 });
     const message =
       'No answer in time (20 ms). No connection to ws://127.0.0.1:1/ws: The client is not connected. Call connect().';
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'timeout', message });
   });
 
-  it('after a connection that is lost, before the next attempt', async () => {
+  it('after a lost connection, before the next attempt', async () => {
     await using node = await startTestNode();
     await using client = createClient(node.url, { reconnectBaseDelayMs: 60_000, random: () => 0.99 });
     await client.connect();
@@ -112,7 +112,7 @@ describe('a timeout says what it waited for', () => {
     });
   });
 
-  it('where getToken() fails', async () => {
+  it('if getToken() fails', async () => {
     await using node = await startTestNode();
     const getToken = (): Promise<string> => Promise.reject(new Error('Failed to fetch'));
     await using client = createClient(node.url, { ...quick, getToken });
@@ -123,11 +123,11 @@ describe('a timeout says what it waited for', () => {
   });
 });
 
-describe('a WebSocket server that is no node', () => {
+describe('the error for a WebSocket server that is not a node', () => {
   it.each<[string, ServerOptions['handleProtocols'], RegExp]>([
-    ['opens it without the subprotocol', () => false, /without the Fanfare subprotocol\.$/],
-    ['says something else', (offered) => [...offered][0] ?? false, /"type" must be a string\.$/],
-  ])('%s', async (_name, handleProtocols, why) => {
+    ['opens the connection without the subprotocol', () => false, /without the Fanfare subprotocol\.$/],
+    ['sends another protocol', (offered) => [...offered][0] ?? false, /"type" must be a string\.$/],
+  ])('names the URL if the server %s', async (_name, handleProtocols, why) => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1', ...(handleProtocols && { handleProtocols }) });
     if (server.address() === null) await once(server, 'listening');
     server.on('connection', (socket) => socket.send('{"hello":1}'));
@@ -148,7 +148,7 @@ describe('a WebSocket server that is no node', () => {
 });
 
 it.each([600, 1_000_000])(
-  'waits as long as Retry-After says, but no longer than ten minutes, unless connect() is called: %i s',
+  'the client waits as long as Retry-After, but at most ten minutes, unless connect() is called: %i s',
   async (retryAfter) => {
     await using node = await startTestNode();
     node.refuseWith = 503;
@@ -170,7 +170,7 @@ it.each([600, 1_000_000])(
   },
 );
 
-it('writes one warning to the console if nobody listens', async () => {
+it('the client writes one warning to the console if there is no error listener', async () => {
   const script = `
     const { createClient } = await import('@fanfare/client');
     const client = createClient('${nobody}', { reconnectMaxDelayMs: 5 });
@@ -183,8 +183,8 @@ it('writes one warning to the console if nobody listens', async () => {
   expect(stderr).not.toContain('secret');
 });
 
-/** Whose `error` event is what `shown` makes of ours. */
-function webSocketThatSays(shown: (event: unknown) => unknown) {
+/** A WebSocket class whose `error` event is the result of `shown`. */
+function webSocketWithError(shown: (event: unknown) => unknown) {
   return class extends NodeWebSocket {
     constructor(url: string, protocols: string) {
       super(url, protocols);
@@ -199,15 +199,15 @@ function webSocketThatSays(shown: (event: unknown) => unknown) {
   };
 }
 
-/** Browsers say nothing. */
-const Silent = webSocketThatSays(() => ({}));
-/** Node 22 and later say this, whatever the reason. */
-const NodesOwn = webSocketThatSays(() => {
+/** Browsers give no reason. */
+const Silent = webSocketWithError(() => ({}));
+/** Node 22 and later give this message for any reason. */
+const NodesOwn = webSocketWithError(() => {
   const message = 'Received network error or non-101 status code.';
   return { message, error: new Error(message) };
 });
 
-/** What a client says of its first attempt. */
+/** The error of a client's first attempt. */
 async function firstTrouble(url: string, webSocket: WebSocketConstructor): Promise<string | undefined> {
   await using client = createClient(url, { ...quick, webSocket });
   const errors = record(client, 'error');
@@ -217,9 +217,9 @@ async function firstTrouble(url: string, webSocket: WebSocketConstructor): Promi
 }
 
 describe.each([
-  ['says nothing', Silent],
-  ['says something else', NodesOwn],
-])('asks with a plain request why, if the WebSocket of the platform %s', (_name, webSocket) => {
+  ['gives no reason', Silent],
+  ['gives a general reason', NodesOwn],
+])('the client asks with an HTTP request for the reason if the WebSocket of the platform %s', (_name, webSocket) => {
   beforeEach(() => void vi.stubGlobal('WebSocket', webSocket));
   afterEach(() => void vi.unstubAllGlobals());
 
@@ -254,7 +254,7 @@ describe.each([
   });
 });
 
-it('does not give the ticket of the URL away when it asks why', async () => {
+it('the client does not send the ticket of the URL when it asks for the reason', async () => {
   const asked: (string | undefined)[] = [];
   const server = createServer((request, response) => {
     asked.push(request.url);
@@ -269,7 +269,7 @@ it('does not give the ticket of the URL away when it asks why', async () => {
   server.close();
 });
 
-it('tries again also if the WebSocket says of a failure no more than that, and sends no close event', async () => {
+it('the client retries even if the WebSocket gives no reason and no close event', async () => {
   await using node = await startTestNode();
   node.refuseWith = 503;
   class Abrupt extends Silent {

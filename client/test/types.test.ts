@@ -1,4 +1,4 @@
-/** Typed topics. What must not compile is held by `@ts-expect-error`: `tsc --project tsconfig.test.json` fails where it does. */
+/** Typed topics. `@ts-expect-error` marks code that must not compile: `tsc --project tsconfig.test.json` fails if it compiles. */
 
 import type { WebSocketConstructor } from '@fanfare/client';
 import {
@@ -40,7 +40,7 @@ function typed(client: Client<Topics>, currency: string): void {
   void client.publish('chat.lobby', { bid: 1 });
   // @ts-expect-error: a message is not a price.
   void client.publish('prices.BTC', { text: 'hi' });
-  // @ts-expect-error: nor here.
+  // @ts-expect-error: a message is not a price here either.
   client.send('prices.BTC', { text: 'hi' });
   // @ts-expect-error: no such topic.
   void client.publish('chat.attic', { text: 'hi' });
@@ -94,12 +94,12 @@ function sharing(
 ): void {
   client.subscribe('orders', ({ data }) => {
     expectTypeOf(data.items[0]?.tags).toEqualTypeOf<readonly string[] | undefined>();
-    // What does not write takes it.
+    // A function that only reads accepts it.
     const show = (order: { readonly id: number; readonly note?: string }): void => void order;
     show(data);
-    // @ts-expect-error: it cannot be changed,
+    // @ts-expect-error: data cannot be changed,
     data.id = 1;
-    // @ts-expect-error: nor what is in it.
+    // @ts-expect-error: nor its fields,
     data.items.push({ name: '', tags: [] });
     // @ts-expect-error: nor anything deeper.
     data.items[0]?.tags.push('');
@@ -120,7 +120,7 @@ function sharing(
 function severalAtOnce(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC'): void {
   // @ts-expect-error: the topic may be the other one.
   void client.publish(which, { text: 'hi' });
-  // @ts-expect-error: nor so.
+  // @ts-expect-error: the same in this form.
   client.send(which, { bid: 1 });
   void client.publish(which, { text: 'hi', bid: 1 });
   const publish = <Topic extends TopicOf<Topics>>(topic: Topic, data: DataOf<Topics, Topic>): void => {
@@ -131,14 +131,14 @@ function severalAtOnce(client: Client<Topics>, which: 'chat.lobby' | 'prices.BTC
   publish('chat.lobby', { bid: 1 });
 }
 
-/** What JSON cannot carry. */
+/** Values that JSON cannot carry. */
 function speakingJson(order: Order, date: StandardSchemaV1<Date, Date>, encoding: 'json' | 'msgpack'): void {
   const json = createJsonClient<{ orders: Order; tree: Tree; [topic: `prices.${string}`]: Price }>('ws://localhost/ws');
   void json.publish('orders', order);
   void json.publish('prices.BTC', { bid: 1 });
   // @ts-expect-error: a date would arrive as text.
   createJsonClient<{ a: Date }>('ws://localhost/ws');
-  // @ts-expect-error: anywhere in it.
+  // @ts-expect-error: the same inside an object.
   createJsonClient<{ a: readonly { readonly at: Date }[] }>('ws://localhost/ws');
   // @ts-expect-error: undefined would arrive as null.
   createJsonClient<{ a: number | undefined }>('ws://localhost/ws');
@@ -148,7 +148,7 @@ function speakingJson(order: Order, date: StandardSchemaV1<Date, Date>, encoding
   createJsonClient<{ a: { readonly id: bigint } }>('ws://localhost/ws');
   // @ts-expect-error: the same with the other entry.
   createClient<{ a: Date }>('ws://localhost/ws', { encoding: 'json' });
-  // @ts-expect-error: which may speak JSON.
+  // @ts-expect-error: this client may use JSON.
   createClient<{ a: Date }>('ws://localhost/ws', { encoding });
   createClient<{ a: Date }>('ws://localhost/ws', { encoding: 'msgpack' });
   const untypedJson = createJsonClient('ws://localhost/ws');
@@ -156,11 +156,11 @@ function speakingJson(order: Order, date: StandardSchemaV1<Date, Date>, encoding
   void untypedJson.publish('a', { any: ['thing', 1, null] });
   // @ts-expect-error: no date.
   void untypedJson.publish('a', new Date());
-  // @ts-expect-error: nor nothing.
+  // @ts-expect-error: no undefined.
   void untypedJson.publish('a', undefined);
   untypedJson.subscribe('a', ({ data }) => expectTypeOf(data).toEqualTypeOf<unknown>());
   const checked = createJsonClient('ws://localhost/ws', { schemas: { a: date } });
-  // @ts-expect-error: the schema would be given text.
+  // @ts-expect-error: the schema would get text.
   void checked.publish('a', new Date());
 }
 
@@ -197,22 +197,22 @@ function recursive(client: Client<Recursive>): void {
   void json.publish('event', { kind: 'a', payload: [], causes: [] });
   // @ts-expect-error: no date.
   void json.publish('any', new Date());
-  // @ts-expect-error: nor beside what may be anything.
+  // @ts-expect-error: no date next to a field of any type.
   createJsonClient<{ a: { any: AnyJson; at: Date }[] }>('ws://localhost/ws');
-  // @ts-expect-error: nor in a tuple.
+  // @ts-expect-error: no date in a tuple.
   createJsonClient<{ a: [number, Date] }>('ws://localhost/ws');
 }
 
-/** What begins the subscription comes before the listener, and there is one listener. */
+/** Options come before the listener, and there is only one listener. */
 function subscribing(client: Client<Topics>, listener: ((price: Publication) => void) | undefined): void {
   client.subscribe('prices.BTC', listener);
   client.subscribe('prices.BTC', { last: 5 }, listener);
   client.subscribe('prices.BTC', undefined, ({ data }) => expectTypeOf(data).toEqualTypeOf<Price>());
   client.subscribe('prices.BTC', { last: 5 }, ({ data }) => expectTypeOf(data).toEqualTypeOf<Price>());
-  // @ts-expect-error: the other way round.
+  // @ts-expect-error: the listener before the options.
   client.subscribe('prices.BTC', () => {}, { last: 5 });
   const listen = (): void => {};
-  // @ts-expect-error: the second one would not be called.
+  // @ts-expect-error: the second listener would not be called.
   client.subscribe('prices.BTC', listen, listen);
   // @ts-expect-error: no such option.
   client.subscribe('prices.BTC', { from: 5 });
@@ -264,7 +264,7 @@ function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string
     for (const { data } of publications) expectTypeOf(data).toEqualTypeOf<Date>();
   });
   client.subscribe('logs.x', ({ data }) => expectTypeOf(data).toEqualTypeOf<2>());
-  // @ts-expect-error: what goes in is text.
+  // @ts-expect-error: the input is text.
   void client.publish('dates.today', new Date());
   // @ts-expect-error: no such topic.
   client.subscribe('chat.attic');
@@ -272,13 +272,13 @@ function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string
   createClient('ws://localhost/ws', { schemas: { a: 1 } });
   // @ts-expect-error: topics follow from the schemas, not also from a map.
   createClient<Topics>('ws://localhost/ws', { schemas: { 'chat.lobby': text } });
-  // @ts-expect-error: this entry speaks JSON only.
+  // @ts-expect-error: this entry has only JSON.
   createJsonClient('ws://localhost/ws', { encoding: 'msgpack' });
-  // The interface here is that of the specification.
+  // Our interface is that of the specification.
   expectTypeOf<Specified<1, 2>>().toExtend<StandardSchemaV1<1, 2>>();
 }
 
-it('compiles', () => {
+it('typed topics compile', () => {
   expectTypeOf(createClient('ws://localhost/ws', { autoConnect: false })).toEqualTypeOf<Client>();
   const client = createClient<Topics>('ws://localhost/ws', { autoConnect: false });
   expectTypeOf(client).toEqualTypeOf<Client<Topics>>();

@@ -1,4 +1,4 @@
-/** The WebSocket of Node against an independent server (`ws`), and against raw bytes that no good server sends. */
+/** The WebSocket for Node, with an independent server (`ws`), and with raw bytes that no correct server sends. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
@@ -9,10 +9,10 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { NodeWebSocket } from '../src/websocket-node.js';
 import { until } from './test-node.js';
 
-/** A socket, with all that it tells. */
+/** Opens a socket, and records its events. */
 function dial(port: number, path = '/') {
   const socket = new NodeWebSocket(`ws://127.0.0.1:${port}${path}`, 'p');
-  const told: {
+  const events: {
     messages: (string | ArrayBuffer)[];
     errors: string[];
     closed: { code: number; reason: string } | null;
@@ -24,16 +24,16 @@ function dial(port: number, path = '/') {
   const opened = new Promise<void>((resolve) => {
     socket.onopen = () => resolve();
   });
-  socket.onmessage = ({ data }) => told.messages.push(data as string | ArrayBuffer);
-  socket.onerror = (event) => told.errors.push((event as { message: string }).message);
+  socket.onmessage = ({ data }) => events.messages.push(data as string | ArrayBuffer);
+  socket.onerror = (event) => events.errors.push((event as { message: string }).message);
   socket.onclose = ({ code, reason }) => {
-    expect(told.closed).toBeNull();
-    told.closed = { code, reason };
+    expect(events.closed).toBeNull();
+    events.closed = { code, reason };
   };
-  return { socket, told, opened };
+  return { socket, events, opened };
 }
 
-describe('with a server that follows the RFC', () => {
+describe('a socket with a server that follows the RFC', () => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', handleProtocols: () => 'p' });
   let port = 0;
   let peer: WebSocket | null = null;
@@ -53,25 +53,25 @@ describe('with a server that follows the RFC', () => {
 
   const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000];
   it('carries text and bytes of any length', async () => {
-    const { socket, told, opened } = dial(port);
+    const { socket, events, opened } = dial(port);
     await opened;
     expect(socket).toMatchObject({ protocol: 'p', readyState: 1, bufferedAmount: expect.any(Number) });
     for (const length of lengths) {
       socket.send('ä'.repeat(length / 2));
       socket.send(Uint8Array.from({ length }, (_, index) => index));
     }
-    await until(() => told.messages.length === 2 * lengths.length);
+    await until(() => events.messages.length === 2 * lengths.length);
     for (const [index, length] of lengths.entries()) {
-      expect(told.messages[2 * index]).toBe('ä'.repeat(length / 2));
-      expect(told.messages[2 * index + 1]).toEqual(Uint8Array.from({ length }, (_, place) => place).buffer);
+      expect(events.messages[2 * index]).toBe('ä'.repeat(length / 2));
+      expect(events.messages[2 * index + 1]).toEqual(Uint8Array.from({ length }, (_, place) => place).buffer);
     }
     socket.close();
-    await until(() => told.closed !== null);
-    expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
+    await until(() => events.closed !== null);
+    expect(events).toMatchObject({ errors: [], closed: { code: 1_000 } });
   });
 
-  it('puts fragments together, and answers pings between them', async () => {
-    const { socket, told, opened } = dial(port);
+  it('joins fragments, and answers pings between them', async () => {
+    const { socket, events, opened } = dial(port);
     await opened;
     const pongs: string[] = [];
     peer?.on('pong', (data) => pongs.push(data.toString()));
@@ -81,27 +81,27 @@ describe('with a server that follows the RFC', () => {
     peer?.ping('2');
     peer?.send('c', { fin: true });
     peer?.send('d');
-    await until(() => told.messages.length === 2 && pongs.length === 2);
-    expect(told.messages).toEqual(['abc', 'd']);
+    await until(() => events.messages.length === 2 && pongs.length === 2);
+    expect(events.messages).toEqual(['abc', 'd']);
     expect(pongs).toEqual(['1', '2']);
     socket.close();
   });
 
-  it('gives the code and the reason of the peer', async () => {
-    const { told, opened } = dial(port);
+  it('reports the close code and the reason of the peer', async () => {
+    const { events, opened } = dial(port);
     await opened;
     peer?.close(4_001, 'because');
-    await until(() => told.closed !== null);
-    expect(told).toMatchObject({ errors: [], closed: { code: 4_001, reason: 'because' } });
+    await until(() => events.closed !== null);
+    expect(events).toMatchObject({ errors: [], closed: { code: 4_001, reason: 'because' } });
     await until(() => peer?.readyState === 3);
-    const { told: other, opened: ready } = dial(port);
+    const { events: other, opened: ready } = dial(port);
     await ready;
     peer?.close();
     await until(() => other.closed !== null);
     expect(other.closed).toEqual({ code: 1_005, reason: '' });
   });
 
-  it('tells the peer its own', async () => {
+  it('sends its own close code and reason to the peer', async () => {
     const { socket, opened } = dial(port);
     await opened;
     const ended = once(peer as WebSocket, 'close');
@@ -111,23 +111,23 @@ describe('with a server that follows the RFC', () => {
     expect([code, String(reason)]).toEqual([1_000, 'closedByClient']);
   });
 
-  it('notices a cut', async () => {
-    const { told, opened } = dial(port);
+  it('reports a cut connection', async () => {
+    const { events, opened } = dial(port);
     await opened;
     peer?.terminate();
-    await until(() => told.closed !== null);
-    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+    await until(() => events.closed !== null);
+    expect(events.closed).toEqual({ code: 1_006, reason: '' });
   });
 
-  it('gives up an attempt that is not wanted any more', async () => {
-    const { socket, told } = dial(port);
+  it('abandons an attempt after close()', async () => {
+    const { socket, events } = dial(port);
     socket.close();
-    expect(told).toMatchObject({ errors: [], closed: { code: 1_006 } });
+    expect(events).toMatchObject({ errors: [], closed: { code: 1_006 } });
     await vi.waitFor(() => expect([...server.clients].filter(({ readyState }) => readyState === 1)).toEqual([]));
   });
 });
 
-describe('a connection that cannot be opened', () => {
+describe('the error of a socket that cannot connect', () => {
   async function refusing(status: number, body: string): Promise<number> {
     const server = createHttpServer((_request, response) => response.writeHead(status).end(body));
     server.listen(0, '127.0.0.1');
@@ -141,18 +141,18 @@ describe('a connection that cannot be opened', () => {
     [503, ''],
     [200, '<html>'],
     [302, 'x'.repeat(100_000)],
-  ])('says what the server says: %i', async (status, body) => {
-    const { told } = dial(await refusing(status, body));
-    await until(() => told.closed !== null);
+  ])('quotes the answer of the server: %i', async (status, body) => {
+    const { events } = dial(await refusing(status, body));
+    await until(() => events.closed !== null);
     const sentence = body.trim().slice(0, 300);
-    expect(told.errors).toEqual([`HTTP ${status}${sentence && `: ${sentence}`}`]);
-    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+    expect(events.errors).toEqual([`HTTP ${status}${sentence && `: ${sentence}`}`]);
+    expect(events.closed).toEqual({ code: 1_006, reason: '' });
   });
 
   it.each([
     ['is cut', 'Content-Length: 1000', true, 'HTTP 200: half'],
     ['never ends', 'Content-Type: text/html', false, 'HTTP 200: half'],
-  ])('says the status and what has come of an answer that %s', async (_name, header, isCut, sentence) => {
+  ])('has the status and the received part of an answer that %s', async (_name, header, isCut, sentence) => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => {
       sockets.push(socket);
@@ -162,9 +162,9 @@ describe('a connection that cannot be opened', () => {
       });
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const { told } = dial((server.address() as AddressInfo).port);
-    await until(() => told.closed !== null);
-    expect(told.errors).toEqual([sentence]);
+    const { events } = dial((server.address() as AddressInfo).port);
+    await until(() => events.closed !== null);
+    expect(events.errors).toEqual([sentence]);
     for (const socket of sockets) socket.destroy();
     server.close();
   });
@@ -173,7 +173,7 @@ describe('a connection that cannot be opened', () => {
     ['10', 10_000],
     ['0', 0],
     ['Fri, 31 Dec 2100 23:59:59 GMT', 0],
-  ])('passes on how long to wait, where it is given in seconds: %s', async (header, retryAfterMs) => {
+  ])('has the time of Retry-After if it is in seconds: %s', async (header, retryAfterMs) => {
     const server = createHttpServer((_request, response) => response.writeHead(503, { 'Retry-After': header }).end());
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -186,13 +186,13 @@ describe('a connection that cannot be opened', () => {
     server.close();
   });
 
-  it('says that nobody listens', async () => {
-    const { told } = dial(1);
-    await until(() => told.closed !== null);
-    expect(told.errors).toEqual(['connect ECONNREFUSED 127.0.0.1:1']);
+  it('names the refused connection', async () => {
+    const { events } = dial(1);
+    await until(() => events.closed !== null);
+    expect(events.errors).toEqual(['connect ECONNREFUSED 127.0.0.1:1']);
   });
 
-  it('says it of each address that a name has', async () => {
+  it('names each address of a host name', async () => {
     const socket = new NodeWebSocket('ws://localhost:1/ws', 'p');
     const errors: string[] = [];
     socket.onerror = (event) => errors.push((event as { message: string }).message);
@@ -200,7 +200,7 @@ describe('a connection that cannot be opened', () => {
     expect(errors[0]).toContain('ECONNREFUSED 127.0.0.1:1');
   });
 
-  it('says that a certificate cannot be trusted, or that there is none', async () => {
+  it('reports a TLS failure', async () => {
     const errors: string[] = [];
     const socket = new NodeWebSocket(`wss://127.0.0.1:${await refusing(404, '')}/ws`, 'p');
     socket.onerror = (event) => errors.push((event as { message: string }).message);
@@ -209,7 +209,7 @@ describe('a connection that cannot be opened', () => {
   });
 });
 
-/** A server that accepts the handshake and then writes these bytes, in pieces; what it is sent is collected. */
+/** A server that accepts the handshake and then writes these bytes, in pieces. It collects the received bytes. */
 async function raw(
   bytes: Uint8Array,
   pieces: readonly number[] = [bytes.length],
@@ -247,27 +247,27 @@ async function raw(
   };
 }
 
-describe('with a server that does not', () => {
+describe('a socket with a server that breaks the RFC', () => {
   it.each([
     ['an extension', 'c1 00', 1_002],
     ['a masked frame', '81 81 00000000 61', 1_002],
     ['a fragmented ping', '09 00', 1_002],
     ['a ping of 126 bytes', '89 7e 007e', 1_002],
     ['an unknown opcode', '83 00', 1_002],
-    ['another unknown one', '8b 00', 1_002],
-    ['a fragment of nothing', '80 00', 1_002],
+    ['another unknown opcode', '8b 00', 1_002],
+    ['a fragment without a first frame', '80 00', 1_002],
     ['a message within another', '01 00 81 00', 1_002],
     ['half a close code', '88 01 03', 1_002],
     ['text that is not UTF-8', '81 02 c328', 1_007],
     ['a frame of 2^53 bytes', '82 7f 0020000000000000', 1_009],
     ['a frame of 64 MiB and one byte', '82 7f 0000000004000001', 1_009],
     ['a message of 65,537 fragments', `01 00${' 00 00'.repeat(65_536)}`, 1_009],
-  ])('closes: %s', async (_name, hex, code) => {
+  ])('closes the connection after %s', async (_name, hex, code) => {
     await using server = await raw(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
-    const { told } = dial(server.port);
-    await until(() => told.closed !== null && Buffer.concat(server.received).length > 0);
-    expect(told).toMatchObject({ messages: [], closed: { code: 1_006 } });
-    expect(told.errors).toHaveLength(1);
+    const { events } = dial(server.port);
+    await until(() => events.closed !== null && Buffer.concat(server.received).length > 0);
+    expect(events).toMatchObject({ messages: [], closed: { code: 1_006 } });
+    expect(events.errors).toHaveLength(1);
     const frame = Buffer.concat(server.received);
     const mask = frame.subarray(2, 6);
     expect(frame[0]).toBe(0x88);
@@ -276,48 +276,48 @@ describe('with a server that does not', () => {
     );
   });
 
-  it('copies a long frame once, however many pieces it comes in', async () => {
+  it('copies a long frame once, however many pieces it arrives in', async () => {
     const frame = serverFrame(true, 2, Buffer.alloc(8_388_608));
     await using server = await raw(frame);
     const concat = vi.spyOn(Buffer, 'concat');
     onTestFinished(() => concat.mockRestore());
-    const { told } = dial(server.port);
-    await until(() => told.messages.length === 1);
+    const { events } = dial(server.port);
+    await until(() => events.messages.length === 1);
     const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
     expect(copied).toBeLessThan(1.1 * frame.length);
   });
 
-  it('ends the connection itself if the peer has closed and leaves it open', async () => {
+  it('ends the connection if the peer has sent a close frame and leaves the connection open', async () => {
     await using server = await raw(Buffer.from('880203e8', 'hex'), [], { allowHalfOpen: true });
-    const { told } = dial(server.port);
-    await until(() => told.closed !== null);
-    expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
+    const { events } = dial(server.port);
+    await until(() => events.closed !== null);
+    expect(events).toMatchObject({ errors: [], closed: { code: 1_000 } });
   });
 
-  it('refuses an answer to another handshake, and an extension that it did not ask for', async () => {
+  it('refuses an extension that it did not ask for', async () => {
     await using server = await raw(Buffer.alloc(0), [], {
       headers: '\r\nSec-WebSocket-Extensions: permessage-deflate',
     });
-    const { told } = dial(server.port);
-    await until(() => told.closed !== null);
-    expect(told.errors).toEqual([
+    const { events } = dial(server.port);
+    await until(() => events.closed !== null);
+    expect(events.errors).toEqual([
       'The server answered the WebSocket handshake with an invalid response: check the URL.',
     ]);
   });
 
-  it('does not wait for an answer to its close frame once it is terminated', async () => {
+  it('does not wait for the close frame of the peer after terminate()', async () => {
     await using server = await raw(Buffer.alloc(0));
-    const { socket, told, opened } = dial(server.port);
+    const { socket, events, opened } = dial(server.port);
     await opened;
     socket.close();
     await until(() => server.received.length > 0);
-    expect(told.closed).toBeNull();
+    expect(events.closed).toBeNull();
     socket.terminate();
-    expect(told.closed).toEqual({ code: 1_006, reason: '' });
+    expect(events.closed).toEqual({ code: 1_006, reason: '' });
   });
 });
 
-it('reads the same messages however their bytes are cut into pieces', async () => {
+it('a socket reads the same messages however their bytes are split', async () => {
   const payload = fc.oneof(
     fc.string({ unit: 'grapheme', maxLength: 200 }),
     fc.uint8Array({ maxLength: 300 }),
@@ -338,10 +338,10 @@ it('reads the same messages however their bytes are cut into pieces', async () =
       });
       const end = serverFrame(true, 8, Buffer.from([0x03, 0xe8]));
       await using server = await raw(Buffer.concat([...frames, end]), cut);
-      const { told } = dial(server.port);
-      await until(() => told.closed !== null);
-      expect(told).toMatchObject({ errors: [], closed: { code: 1_000 } });
-      const read = told.messages.map((data) => (typeof data === 'string' ? data : new Uint8Array(data)));
+      const { events } = dial(server.port);
+      await until(() => events.closed !== null);
+      expect(events).toMatchObject({ errors: [], closed: { code: 1_000 } });
+      const read = events.messages.map((data) => (typeof data === 'string' ? data : new Uint8Array(data)));
       expect(read).toEqual(sent.map(({ payload: data }) => data));
     }),
     { numRuns: 60 },

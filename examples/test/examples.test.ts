@@ -21,7 +21,7 @@ function start(
   return { child, output: () => text, exited };
 }
 
-/** Resolves when the program has printed `text`; rejects if it ends before that. */
+/** Resolves when the program has printed `text`; rejects if it ends first. */
 async function untilPrinted({ child, output, exited }: ReturnType<typeof start>, text: string): Promise<void> {
   let hasExited = false;
   void exited.then(() => {
@@ -29,7 +29,7 @@ async function untilPrinted({ child, output, exited }: ReturnType<typeof start>,
     child.emit('output');
   });
   while (!output().includes(text)) {
-    if (hasExited) throw new Error(`It ended without printing "${text}":\n${output()}`);
+    if (hasExited) throw new Error(`The program ended without printing "${text}":\n${output()}`);
     await once(child, 'output');
   }
 }
@@ -55,7 +55,7 @@ describe('the programs of the README', () => {
     [['publish', 'no topic', '1'], 1, '"no topic" is not a valid topic'],
     [['subscribe'], 2, 'Usage: npm run subscribe -- <topic> [url]'],
     [['subscribe', 'news', 'ftp://localhost'], 1, 'ws:'],
-  ] as const)('say what is wrong: %j', async ([program, ...args], code, sentence) => {
+  ] as const)('print what is wrong: %j', async ([program, ...args], code, sentence) => {
     const run = start(program, ...args);
     expect(await run.exited).toBe(code);
     expect(run.output()).toContain(sentence);

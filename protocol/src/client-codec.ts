@@ -11,8 +11,8 @@ export interface ClientCodec {
   /** Puts encoded commands together into one frame. */
   join(encoded: readonly (string | Uint8Array)[]): string | Uint8Array;
   /**
-   * The message of a frame, or null where its type is unknown: a newer node may push what this client cannot know. Throws
-   * `LayoutError` if the frame is not a message.
+   * The message of a frame, or null if its type is unknown: a newer node may push types that this client does not know.
+   * Throws `LayoutError` if the frame is not a message.
    */
   decode(frame: string | ArrayBuffer): ServerMessage | null;
 }

@@ -48,7 +48,7 @@ export class TraceSampler {
     return this.#isChosen(hashOf(decidingHash, topic, epoch), offset);
   }
 
-  /** The offsets that are traced, of `count` publications from `first` on; null where none is. */
+  /** The traced offsets of `count` publications from `first` on; null if none is traced. */
   offsets(topic: string, { epoch, offset: first }: Position, count: number): readonly number[] | null {
     const start = hashOf(decidingHash, topic, epoch);
     let chosen: number[] | null = null;

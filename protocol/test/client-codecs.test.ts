@@ -1,4 +1,4 @@
-/** What a client makes of commands it cannot send and of frames it cannot read. The golden frames hold the plain cases. */
+/** Commands that a client cannot send, and frames that it cannot read. The golden frames cover the plain cases. */
 import { describe, expect, it } from 'vitest';
 import {
   type ClientCodec,
@@ -18,7 +18,7 @@ const msgpackClient = new MsgpackClientCodec(data);
 const publish = { type: 'publish', id: 1, topic: 'a', messageId: null } as const;
 
 describe('a client', () => {
-  it.each([undefined, () => 1, Symbol('x')])('cannot publish %s as JSON, and is told so', (value) => {
+  it.each([undefined, () => 1, Symbol('x')])('gets an error if it publishes %s as JSON', (value) => {
     expect(() => jsonClientCodec.encode({ ...publish, data: value })).toThrow(TypeError);
   });
 
@@ -33,7 +33,7 @@ describe('a client', () => {
     ['data.a: RegExp', { a: /x/ }],
     ['data.a: Promise', { a: Promise.resolve(1) }],
     ['data.a: Error', { a: new Error('x') }],
-  ])('cannot publish as JSON what would not arrive as it is: %s', (what, value) => {
+  ])('cannot publish as JSON a value that would arrive changed: %s', (what, value) => {
     const message = `JSON cannot carry ${what}. Convert it first; MessagePack carries dates, bytes and maps.`;
     expect(() => jsonClientCodec.encode({ ...publish, data: value })).toThrow(new TypeError(message));
   });
@@ -54,11 +54,11 @@ describe('a client', () => {
     [{ price: new Money(), url: new URL('ws://a/') }, '{"price":"1.00","url":"ws://a/"}'],
     [Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
     [new (class Empty {})(), '{}'],
-  ])('publishes as JSON what says of itself what it is: %j', (value, text) => {
+  ])('publishes as JSON plain values and those with toJSON(): %j', (value, text) => {
     expect(jsonClientCodec.encode({ ...publish, data: value })).toContain(`,"data":${text}}`);
   });
 
-  it('gets the error of the data encoder where that cannot carry the data', () => {
+  it('gets the error of the data encoder if it cannot carry the data', () => {
     const circular: unknown[] = [];
     circular.push(circular);
     expect(() => jsonClientCodec.encode({ ...publish, data: circular })).toThrow(TypeError);
@@ -70,19 +70,19 @@ describe('a client', () => {
       },
     });
     expect(() => refusing.encode({ ...publish, data: 1 })).toThrow(new RangeError('too wide'));
-    // What was written before the error is not part of the next command.
+    // Bytes written before the error are not part of the next command.
     expect(() => refusing.encode({ ...publish, data: 1 })).toThrow();
     expect(packr.unpack(refusing.encode({ type: 'ping', id: 1 }))).toStrictEqual([8, 1]);
   });
 
-  it('leaves out of JSON what is null, except in data', () => {
+  it('leaves null fields out of JSON, except in data', () => {
     expect(jsonClientCodec.encode({ type: 'ping', id: null })).toBe('{"type":"ping"}');
     expect(jsonClientCodec.encode({ ...publish, id: null, data: { a: null } })).toBe(
       '{"type":"publish","topic":"a","data":{"a":null}}',
     );
   });
 
-  it.each([jsonClientCodec, msgpackClient])('marks an encoded publish as a repetition', (codec) => {
+  it.each([jsonClientCodec, msgpackClient])('marks an encoded publish as a repeat', (codec) => {
     for (const id of [1, 70_000, null]) {
       const command = { ...publish, id, messageId: 'm', data: { a: [1] } };
       const encoded = codec.encode(command);
@@ -91,7 +91,7 @@ describe('a client', () => {
     }
   });
 
-  it('keeps commands that it has encoded while it encodes others', () => {
+  it('keeps encoded commands while it encodes others', () => {
     const first = msgpackClient.encode({ type: 'ping', id: 1 });
     const second = msgpackClient.encode({ type: 'ping', id: 2 });
     const joined = msgpackClient.join([first, second]);
@@ -113,7 +113,7 @@ describe('a client', () => {
       },
     ],
   ];
-  it.each(cases)('tells of every message that is cut short: %s', (_, codec, cuts) => {
+  it.each(cases)('reports every message that is cut short: %s', (_, codec, cuts) => {
     for (const frame of fromNode) for (const cut of cuts(frame)) expect(() => codec.decode(cut)).toThrow(LayoutError);
   });
 
@@ -154,7 +154,7 @@ describe('a client', () => {
     '{"type":"subscribed","topic":"a","publications":[]}',
     '{"type":"connected","node":"n","pingIntervalMs":1}',
     '{"type":"error","code":"x","message":"y"}',
-  ])('tells of a JSON frame that is no message: %s', (frame) => {
+  ])('reports a JSON frame that is not a message: %s', (frame) => {
     expect(() => jsonClientCodec.decode(frame)).toThrow(LayoutError);
   });
 
@@ -188,21 +188,21 @@ describe('a client', () => {
     '95 40 a161 c0 c0 c0',
     '95 40 a161 c0 c0 91c0',
     '95 40 a161 c0 c0 ddffffffff',
-  ])('tells of a MessagePack frame that is no message: %s', (frame) => {
+  ])('reports a MessagePack frame that is not a message: %s', (frame) => {
     expect(() => msgpackClient.decode(bytesOf(frame).buffer)).toThrow(LayoutError);
   });
 
-  it('tells of a frame of the other kind', () => {
+  it('reports a frame of the other encoding', () => {
     expect(() => jsonClientCodec.decode(bytesOf('92 27 01').buffer)).toThrow(LayoutError);
     expect(() => msgpackClient.decode('{"type":"pong"}')).toThrow(LayoutError);
   });
 
-  it('ignores fields that it does not know', () => {
+  it('ignores unknown fields', () => {
     const frame = '{"type":"gap","topic":"a","id":4,"more":{"topic":"b"},"__proto__":{"topic":"c"}}';
     expect(jsonClientCodec.decode(frame)).toStrictEqual({ type: 'gap', topic: 'a', position: null });
   });
 
-  it('takes null data for data', () => {
+  it('accepts null as data', () => {
     const message = { type: 'publications', topic: 'a', position: null, items: [{ data: null }] };
     expect(jsonClientCodec.decode('{"type":"publications","topic":"a","items":[{"data":null}]}')).toStrictEqual(
       message,
@@ -211,7 +211,7 @@ describe('a client', () => {
 });
 
 describe('after a close code', () => {
-  it('a client reconnects, or not, as the number says', () => {
+  it('a client reconnects or not, depending on the number', () => {
     const again = [1000, 1001, 1006, 1011, 1012, 3000, 4000, 4499, 5000].filter(shouldReconnect);
     expect(again).toStrictEqual([1000, 1001, 1006, 1011, 1012, 3000, 4000, 4499, 5000]);
     expect([4500, 4501, 4999].filter(shouldReconnect)).toStrictEqual([]);
@@ -230,7 +230,7 @@ describe('an error reply', () => {
     }
   });
 
-  it('leaves the stack traces of other errors alone', () => {
+  it('does not change the stack traces of other errors', () => {
     const before = Error.stackTraceLimit;
     new ReplyError('internal', 'x');
     expect(Error.stackTraceLimit).toBe(before);
@@ -278,8 +278,8 @@ describe('a writer', () => {
   );
 });
 
-describe('a switch that forgot a case', () => {
-  it('fails loudly', () => {
+describe('a switch without a case for a value', () => {
+  it('throws an error', () => {
     expect(() => impossible({ type: 'new' } as never)).toThrow('Impossible: {"type":"new"}');
   });
 });

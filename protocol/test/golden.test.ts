@@ -43,7 +43,7 @@ function position(position: { epoch: string; offset: number } | null): unknown[]
   return position === null ? [null, null] : [position.epoch, position.offset];
 }
 
-/** The array that PROTOCOL.md section 5.2 asks for, made from the neutral message; items are checked as values. */
+/** The array of PROTOCOL.md section 5.2 for the neutral message; items are checked as values. */
 function commandArray(command: ReturnType<typeof outgoing>[number]): unknown[] {
   const { type, id } = command;
   const number = commandTypes[type];
@@ -106,7 +106,7 @@ function messageArray(message: ReturnType<typeof received>): unknown[] {
   }
 }
 
-/** An item as msgpackr has it: a string is JSON text, bytes are MessagePack. */
+/** The value of an item as msgpackr returns it: a string is JSON text, bytes are MessagePack. */
 function item(value: unknown): unknown {
   try {
     return { data: typeof value === 'string' ? JSON.parse(value) : packr.unpack(value as Uint8Array) };
@@ -115,7 +115,7 @@ function item(value: unknown): unknown {
   }
 }
 
-/** The publications of a golden frame as the node stores them, taken out of the frame by msgpackr. */
+/** The publications of a golden frame as the node stores them. msgpackr extracts them from the frame. */
 function runOf(msgpack: string): Run {
   const items = (envelopes.unpack(bytesOf(msgpack)) as unknown[]).at(-1) as (string | Uint8Array)[];
   const writer = new JsonWriter();
@@ -207,11 +207,11 @@ describe('golden malformed frames', () => {
   });
 });
 
-describe('golden transcoding', () => {
-  it.each(golden.transcoding)('$name', ({ msgpack, json }) => {
+describe('golden data', () => {
+  it.each(golden.transcoding)('is transcoded from MessagePack to JSON: $name', ({ msgpack, json }) => {
     const writer = new JsonWriter();
     writer.ascii('before');
-    // Other bytes stand around data in a frame: it must end at its own end.
+    // Data has other bytes around it in a frame: the codec must stop at the end of the data.
     const bytes = bytesOf(`c3c3${msgpack}c3c3`);
     const isDone = writeAsJson(writer, { encoding: 'msgpack', bytes, start: 2, end: bytes.length - 2 });
     expect(textOf(writer.view())).toBe(`before${isDone ? json : ''}`);
@@ -229,7 +229,7 @@ describe('the golden file', () => {
     expect(typesOf(fromNode).sort()).toStrictEqual(Object.keys({ ...replyTypes, ...pushTypes }).sort());
   });
 
-  it('has no two entries of one name in a section', () => {
+  it('has unique names in each section', () => {
     for (const section of [golden.frames, golden.variants, golden.malformed, golden.transcoding]) {
       const names = section.map(
         (entry) =>

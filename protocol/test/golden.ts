@@ -1,4 +1,4 @@
-/** The golden frames (fixtures/README.md), and how our codecs' messages look in their neutral form. */
+/** The golden frames (fixtures/README.md), and the messages of our codecs in neutral form. */
 import { readFileSync } from 'node:fs';
 import { Packr } from 'msgpackr';
 import {
@@ -60,7 +60,7 @@ export const golden: Golden = JSON.parse(readFileSync(new URL('fixtures/golden.j
 export const toNode = golden.frames.filter((frame) => frame.direction === 'to node');
 export const fromNode = golden.frames.filter((frame) => frame.direction === 'from node');
 
-/** Whatever stands for one message or several, as several. */
+/** One message or several, as an array. */
 export function several<T>(message: unknown): T[] {
   return (Array.isArray(message) ? message : [message]) as T[];
 }
@@ -68,7 +68,7 @@ export function several<T>(message: unknown): T[] {
 export const outgoing = (frame: GoldenFrame): OutgoingCommand[] => several(frame.message);
 export const received = (frame: GoldenFrame): ServerMessage => frame.message as ServerMessage;
 
-/** Bytes of their own, not out of a pool: a client takes an ArrayBuffer. */
+/** Bytes in their own ArrayBuffer, not in a pool: a client reads the whole ArrayBuffer. */
 export function bytesOf(frame: string, encoding: 'json' | 'msgpack' = 'msgpack'): Uint8Array<ArrayBuffer> {
   return encoding === 'json'
     ? new TextEncoder().encode(frame)
@@ -83,7 +83,7 @@ export function textOf(bytes: Uint8Array | string): string {
   return typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 
-/** The independent implementation of MessagePack. */
+/** An independent implementation of MessagePack. */
 export const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
 export const data: DataCodec = {
   encode: (value) => packr.pack(value),
@@ -98,11 +98,11 @@ export const nodeCodecs = { json: new JsonNodeCodec(), msgpack: new MsgpackNodeC
 
 function topicOf(text: string): Topic {
   const topic = parseTopic(text);
-  if (topic === null) throw new Error(`${text} is no topic.`);
+  if (topic === null) throw new Error(`${text} is not a valid topic.`);
   return topic;
 }
 
-/** The frames that a node makes of a message, each a copy; `run` is what its publications are stored as. */
+/** The frames of a node for a message, each a copy. `run` has the publications in stored form. */
 export function encodeOnNode(codec: NodeCodec, message: ServerMessage, run: Run): (string | Uint8Array<ArrayBuffer>)[] {
   const frames: (string | Uint8Array<ArrayBuffer>)[] = [];
   const take = (frame: string | Uint8Array): void => {
@@ -135,7 +135,7 @@ export function encodeOnNode(codec: NodeCodec, message: ServerMessage, run: Run)
 
 export type Outcome = { command: Command } | { error: CommandError };
 
-/** What a node makes of a frame. */
+/** The commands and errors that a node reads from a frame. */
 export function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {
   const outcomes: Outcome[] = [];
   codec.decode(frame, {
@@ -146,7 +146,7 @@ export function decode(codec: NodeCodec, frame: Uint8Array): Outcome[] {
   return outcomes;
 }
 
-/** Outcomes as `answers` of the golden file have them. */
+/** Outcomes in the form of `answers` in the golden file. */
 export function answers(outcomes: readonly Outcome[]): Answer[] {
   return outcomes.map((outcome) =>
     'command' in outcome ? { command: neutral(outcome.command) } : { code: outcome.error.code, id: outcome.error.id },

@@ -1,4 +1,4 @@
-/** What a node makes of hostile and of unusual frames. The golden frames hold the plain cases. */
+/** How a node reads hostile and unusual frames. The golden frames cover the plain cases. */
 import { describe, expect, it } from 'vitest';
 import {
   type Command,
@@ -39,7 +39,7 @@ describe('data in a JSON frame', () => {
     '{ "data" : { "data" : [ ] } ,\t"b":\n1 }',
     '[ [ ] , { } , "]" , "\\"]" ]',
     '{"__proto__":{"x":1}}',
-  ])('goes on as the same text: %s', (data) => {
+  ])('keeps its text: %s', (data) => {
     const frames = [
       `{"type":"publish","topic":"a","data":${data}}`,
       `{"data":${data},"topic":"a","type":"publish"}`,
@@ -52,7 +52,7 @@ describe('data in a JSON frame', () => {
     for (const frame of frames) expect(textOf(dataOf(publishOf(json(frame))))).toBe(data);
   });
 
-  it('is found for each command of an array, among commands without and values that are no commands', () => {
+  it('is found for each publish in an array, between other commands and invalid values', () => {
     const outcomes = json(
       '[{"type":"publish","topic":"a","data":"[{"},7,{"type":"ping","data":2},"x",{"type":"publish","topic":"a"},{"type":"publish","topic":"a","data":{"n":3}}, [ 1 ] ,{"data":4,"type":"publish","topic":"a"}]',
     );
@@ -66,7 +66,7 @@ describe('data in a JSON frame', () => {
     expect(found).toStrictEqual(['"[{"', 'error', 'ping', 'error', 'error', '{"n":3}', 'error', '4']);
   });
 
-  it(`may nest ${maxDataDepth} deep, in arrays, objects or both, and not deeper`, () => {
+  it(`may nest at most ${maxDataDepth} deep, in arrays, objects or both`, () => {
     const shapes: ((depth: number) => string)[] = [
       (depth) => '['.repeat(depth) + ']'.repeat(depth),
       (depth) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`,
@@ -84,7 +84,7 @@ describe('data in a JSON frame', () => {
     );
   });
 
-  it('is the last of several, also where the last one is too deep', () => {
+  it('is the last "data" field of several, even if that one is too deep', () => {
     const deep = '['.repeat(129) + ']'.repeat(129);
     expect(answers(json(`{"type":"publish","id":1,"topic":"a","data":1,"data":${deep}}`))).toStrictEqual([
       { code: 'malformed', id: 1 },
@@ -94,7 +94,7 @@ describe('data in a JSON frame', () => {
 });
 
 describe('a JSON frame', () => {
-  it.each(toNode)('cut short anywhere is malformed as a whole: $name', (frame) => {
+  it.each(toNode)('is malformed as a whole if it is cut short anywhere: $name', (frame) => {
     const bytes = bytesOf(frame.json, 'json');
     for (let length = 0; length < bytes.length; length++) {
       expect(answers(decode(nodeCodecs.json, bytes.subarray(0, length)))).toStrictEqual([
@@ -103,13 +103,13 @@ describe('a JSON frame', () => {
     }
   });
 
-  it('that is not UTF-8 is malformed: its data would reach other subscribers as it is', () => {
+  it('is malformed if it is not UTF-8, because its data would reach subscribers unchanged', () => {
     const bytes = bytesOf('{"type":"publish","id":1,"topic":"a","data":"?"}', 'json');
     bytes[bytes.indexOf(0x3f)] = 0xff;
     expect(answers(decode(nodeCodecs.json, bytes))).toStrictEqual([{ code: 'malformed', id: null }]);
   });
 
-  it('nested to its full length is answered, not crashed upon', () => {
+  it('gets an answer, not a crash, if it is nested over its full length', () => {
     const halves = '['.repeat(32_000) + ']'.repeat(32_000);
     expect(answers(json('['.repeat(65_000)))).toStrictEqual([{ code: 'malformed', id: null }]);
     expect(answers(json(halves))).toStrictEqual([{ code: 'malformed', id: null }]);
@@ -119,7 +119,7 @@ describe('a JSON frame', () => {
     ]);
   });
 
-  it('of 32,000 wrong commands costs no stack traces', () => {
+  it('with 32,000 invalid commands creates no stack traces', () => {
     const outcomes = json(`[${'1,'.repeat(31_999)}1]`);
     expect(outcomes).toHaveLength(32_000);
     const [first] = outcomes;
@@ -129,7 +129,7 @@ describe('a JSON frame', () => {
 
   it.each([
     ['nonsense', /^The frame is not JSON: .+\.$/],
-    // Found by `npm run fuzz -- --target node-json`: one line, although JSON.parse quotes what it read.
+    // Found by `npm run fuzz -- --target node-json`: the message is one line, although JSON.parse quotes its input.
     ['{"a\nb', /^The frame is not JSON: .+\.$/],
     ['{"":\u0010', /^The frame is not JSON: \P{Cc}+\.$/u],
     ['[]', /^The frame is an empty array\.$/],
@@ -153,17 +153,17 @@ describe('a JSON frame', () => {
       /^"messageId" must be 1 to 64 characters of printable ASCII\.$/,
     ],
     ['{"type":"connect","token":1}', /^"token" must be a string of at most 8192 bytes\.$/],
-  ])('%s is answered with a sentence', (frame, sentence) => {
+  ])('%s gets a sentence as the error message', (frame, sentence) => {
     expect(messageOf(json(frame))).toMatch(sentence);
   });
 
-  it('with a long unknown type is not sent back whole', () => {
+  it('with a long unknown type is not quoted in full', () => {
     expect(messageOf(json(`{"type":"${'x'.repeat(60_000)}"}`)).length).toBeLessThan(200);
   });
 });
 
 describe('a MessagePack frame', () => {
-  it.each(toNode)('cut short anywhere is malformed from there on: $name', (frame) => {
+  it.each(toNode)('is malformed from the point where it is cut short: $name', (frame) => {
     const bytes = bytesOf(frame.msgpack);
     const whole = answers(decode(nodeCodecs.msgpack, bytes));
     const ends = commandEnds(bytes);
@@ -178,8 +178,8 @@ describe('a MessagePack frame', () => {
     }
   });
 
-  it('with any other byte at the head of a field is answered, and taken only where it is a field of that type', () => {
-    // Of each field: the hex before it, its own, and what stands behind it.
+  it('with any byte at the head of a field gets an answer, and is accepted only if the byte fits the type of the field', () => {
+    // Of each field: the hex before and after it, and the accepted heads.
     const places: [name: string, before: string, after: string, taken: RegExp][] = [
       ['the command', '', '08 01', /^92$/],
       // Types 0x01 to 0x05 have other layouts.
@@ -210,7 +210,7 @@ describe('a MessagePack frame', () => {
     }
   });
 
-  it('with every wrong value in every field is malformed, or names the topic', () => {
+  it('with a wrong value in any field is malformed, or has an invalid topic', () => {
     const good = [
       [1, 9, 'token'],
       [2, 9, 'topic', 'epoch', 5],
@@ -239,12 +239,12 @@ describe('a MessagePack frame', () => {
     expect(count).toBeGreaterThan(240);
   });
 
-  it('of the wrong number of elements is malformed, whatever they are', () => {
+  it('with the wrong number of elements is malformed, whatever their values are', () => {
     const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5, 6], 5: [3, 5, 6, 7], 8: [2] };
     const elements = [7, 'a', Buffer.from([1]), null];
     for (const [type, counts] of Object.entries(taken)) {
       for (let count = 0; count < 20; count++) {
-        // Nil where a field may be absent, so that only the count is wrong.
+        // Nil if a field may be absent, so that only the count is wrong.
         const rest = type === '1' ? [7, null] : ['2', '5'].includes(type) ? [7, 'a', null, null] : elements;
         const command = [Number(type), ...rest, ...Array(20).fill(null)].slice(0, count);
         const made = answers(decode(nodeCodecs.msgpack, packr.pack(command)));
@@ -258,7 +258,7 @@ describe('a MessagePack frame', () => {
     }
   });
 
-  it('points into the frame, also where the frame is a part of a larger buffer', () => {
+  it('is not copied: its data points into the frame, even if the frame is part of a larger buffer', () => {
     const whole = bytesOf('ffff 94 04 01 a161 c403 a26869 ffff');
     const frame = whole.subarray(2, whole.length - 2);
     const publish = publishOf(decode(nodeCodecs.msgpack, frame));
@@ -266,7 +266,7 @@ describe('a MessagePack frame', () => {
     expect(hexOf(dataOf(publish))).toBe('a26869');
   });
 
-  it('takes data as it is, whatever it holds', () => {
+  it('may contain any bytes as data', () => {
     expect(hexOf(dataOf(publishOf(msgpack('94 04 01 a161 c404 c1ddffff'))))).toBe('c1ddffff');
     expect(hexOf(dataOf(publishOf(msgpack('94 04 01 a161 c400'))))).toBe('');
   });
@@ -297,11 +297,11 @@ describe('a MessagePack frame', () => {
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['92 09 01', 'Protocol version 1 has no command type 9. The rest of the frame was ignored.'],
     ['93 01 01 a1ff', 'The token is not valid UTF-8. The rest of the frame was ignored.'],
-  ])('%s is answered with a sentence', (frame, sentence) => {
+  ])('%s gets a sentence as the error message', (frame, sentence) => {
     expect(messageOf(msgpack(frame))).toBe(sentence);
   });
 
-  it('with a topic of thousands of bytes is not sent back whole', () => {
+  it('with a topic of thousands of bytes is not quoted in full', () => {
     const frame = packr.pack([2, 1, 'x'.repeat(5000)]);
     expect(messageOf(decode(nodeCodecs.msgpack, frame))).toBe('The topic is longer than 200 bytes.');
   });
@@ -319,7 +319,7 @@ describe('in both encodings', () => {
     }
   });
 
-  it('every limit of a history from 1 to 1000 is taken, and no other', () => {
+  it('a history limit is accepted only from 1 to 1000', () => {
     for (const limit of [-1, 0, 1, 2, 127, 128, 255, 256, 999, 1000, 1001, 65_536, 2 ** 32, 2 ** 53]) {
       const command = { type: 'history', id: 1, topic: 'a', since: null, limit, direction: null };
       const expected = limit >= 1 && limit <= 1000 ? { command } : { code: 'malformed', id: 1 };
@@ -346,7 +346,7 @@ describe('in both encodings', () => {
     expect(taken).toBe(1);
   });
 
-  it('an error of whoever takes the commands is not taken for a malformed frame', () => {
+  it('an error thrown by the sink is not reported as a malformed frame', () => {
     const thrown = new Error('a bug');
     const sink = {
       isOver: false,
@@ -363,7 +363,7 @@ describe('in both encodings', () => {
 /** Where each command of a frame ends, by msgpackr. */
 function commandEnds(bytes: Uint8Array): number[] {
   const ends: number[] = [];
-  // The callback of unpackMultiple gets where each value stood.
+  // The callback of unpackMultiple receives the start and end of each value.
   packr.unpackMultiple(bytes, (_value: unknown, _start?: number, end?: number) => {
     if (end !== undefined) ends.push(end);
   });

@@ -1,4 +1,4 @@
-/** What holds for any message and any bytes. */
+/** Properties that hold for any message and any bytes. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -88,7 +88,7 @@ const command: fc.Arbitrary<OutgoingCommand> = fc.oneof(
   fc.record({ type: fc.constant('ping' as const), id }),
 );
 
-/** A publication: what was published, in the encoding of its publisher, and what a subscriber should get. */
+/** A publication: its payload in the encoding of the publisher, and the item that a subscriber should get. */
 interface Published {
   readonly payload: Payload;
   readonly item: Item;
@@ -183,7 +183,7 @@ describe.each(['json', 'msgpack'] as const)('in %s', (encoding) => {
   const client = encoding === 'json' ? jsonClientCodec : msgpackClient;
   const codec = encoding === 'json' ? new JsonNodeCodec() : new MsgpackNodeCodec();
 
-  it('a node reads the commands that a client has written, alone or together', () => {
+  it('a node reads the commands that a client has written, in separate frames or one', () => {
     fc.assert(
       fc.property(fc.array(command, { minLength: 1, maxLength: 5 }), (commands) => {
         const joined = client.join(commands.map((one) => client.encode(one)));
@@ -223,7 +223,7 @@ describe.each(['json', 'msgpack'] as const)('in %s', (encoding) => {
           const items: Item[] = [];
           codec.publications(made, first, runOf(list), (frame) => {
             const message = received(encoding, frame);
-            if (message?.type !== 'publications') throw new Error('Another message.');
+            if (message?.type !== 'publications') throw new Error('The message is not a publications push.');
             expect(message.topic).toBe(made);
             expect(message.position).toEqual(first && { epoch: first.epoch, offset: first.offset + items.length });
             items.push(...message.items);
@@ -262,7 +262,7 @@ describe('frames for JSON subscribers', () => {
 
 // Any bytes.
 
-/** Bytes that look like something: heads of all kinds, golden frames with a few bytes changed, cut or doubled. */
+/** Bytes that resemble frames: heads of all kinds, and golden frames with a few bytes changed, removed or repeated. */
 const goldenBytes = (encoding: Encoding): Uint8Array[] => [
   ...golden.frames.map((frame) => bytesOf(frame[encoding], encoding)),
   ...[...golden.variants, ...golden.malformed]
@@ -348,7 +348,7 @@ const anyJson = fc.oneof(random, jsonish, mutated(goldenBytes('json'))).map((byt
 
 const many = { numRuns: 5000 };
 
-/** Whatever is not a command is answered: no frame goes by in silence, and none throws. */
+/** Every frame produces commands or errors, and none throws. */
 function expectAnswers(codec: JsonNodeCodec | MsgpackNodeCodec, frame: Uint8Array): void {
   const before = hexOf(frame);
   const outcomes = decode(codec, frame);
@@ -367,7 +367,7 @@ function expectAnswers(codec: JsonNodeCodec | MsgpackNodeCodec, frame: Uint8Arra
   expect(hexOf(frame)).toBe(before);
 }
 
-/** Null, or what the documented error allows. */
+/** Runs `act`, which may throw only a LayoutError. */
 function orLayoutError(act: () => unknown): void {
   try {
     act();
@@ -377,14 +377,14 @@ function orLayoutError(act: () => unknown): void {
 }
 
 describe('any bytes', () => {
-  it('are answered by a node that reads MessagePack', () => {
+  it('get an answer from a node that reads MessagePack', () => {
     fc.assert(
       fc.property(anyMsgpack, (frame) => expectAnswers(nodeCodecs.msgpack, frame)),
       many,
     );
   });
 
-  it('are answered by a node that reads JSON, and what it takes for data is the text of a value', () => {
+  it('get an answer from a node that reads JSON, and accepted data is the text of a JSON value', () => {
     fc.assert(
       fc.property(anyJson, (frame) => {
         expectAnswers(nodeCodecs.json, frame);
@@ -401,7 +401,7 @@ describe('any bytes', () => {
   });
 
   it('are a message, an unknown message or a LayoutError for a client that reads MessagePack', () => {
-    // The data is the business of the encoder that the client was given.
+    // Only the data encoder of the application decodes data.
     const client = new MsgpackClientCodec({ encode: () => new Uint8Array(), decode: (bytes) => bytes.length });
     fc.assert(
       fc.property(anyMsgpack, (frame) => orLayoutError(() => client.decode(frame.buffer))),
@@ -416,7 +416,7 @@ describe('any bytes', () => {
     );
   });
 
-  it('are a run or a LayoutError', () => {
+  it('are read as a run or cause a LayoutError', () => {
     fc.assert(
       fc.property(anyMsgpack, fc.nat(5), (bytes, count) => {
         const seen: Payload[] = [];
@@ -458,7 +458,7 @@ function parsed(frame: Uint8Array): unknown {
 }
 
 describe('data', () => {
-  it('that msgpackr has packed parses back from JSON equal to what it was', () => {
+  it('that msgpackr has packed has the same value after it is written and parsed as JSON', () => {
     const writer = new JsonWriter(1);
     fc.assert(
       fc.property(value, (made) => {
@@ -489,7 +489,7 @@ describe('data', () => {
     );
   });
 
-  it('that is text is written as JSON.stringify does, or not at all if it is not UTF-8', () => {
+  it('that is text is written as by JSON.stringify, or not at all if it is not UTF-8', () => {
     const writer = new JsonWriter(1);
     const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
     const characters = fc.constantFrom(
@@ -527,7 +527,7 @@ describe('data', () => {
     );
   });
 
-  it('of any bytes is base64', () => {
+  it('that is bytes is written as base64', () => {
     const writer = new JsonWriter(1);
     fc.assert(
       fc.property(fc.uint8Array(), (made) => {
@@ -565,7 +565,7 @@ describe('data', () => {
 });
 
 describe('a topic reader', () => {
-  it('agrees with the grammar on any bytes, also after many others', () => {
+  it('agrees with the grammar for any bytes, even after many other topics', () => {
     const reader = new TopicReader();
     const latin1 = fc.uint8Array({ maxLength: 20 });
     const any = fc.oneof(
@@ -584,8 +584,8 @@ describe('a topic reader', () => {
     );
   });
 
-  it('tells topics apart that fall into one slot', () => {
-    // FNV-1a as the reader has it, folded to its 4096 slots.
+  it('distinguishes topics that share a slot', () => {
+    // FNV-1a as in the reader, folded to its 4096 slots.
     const slotOf = (made: string): number => {
       let hash = 0x811c9dc5;
       for (const byte of bytesOf(made, 'json')) hash = Math.imul(hash ^ byte, 0x01000193);

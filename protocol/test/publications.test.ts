@@ -1,4 +1,4 @@
-/** Runs, and the frames that a node makes of them. */
+/** Runs, and the frames that a node writes from them. */
 import { describe, expect, it, vi } from 'vitest';
 import {
   emptyRun,
@@ -56,7 +56,7 @@ describe('publications for JSON subscribers', () => {
     ['bytes', new Uint8Array(4500)],
     ['floats', Array(500).fill(-1.234567890123457e300)],
     ['negative numbers', Array(5000).fill(-32)],
-  ])('begin a new frame where the text has grown past 16 KiB: %s', (_, value) => {
+  ])('begin a new frame if the text grows past 16 KiB: %s', (_, value) => {
     const values = ['small', value, 'small', value, value, 'small', 'small'];
     const frames = jsonFrames(runOf(values.map(packed)), { epoch: 'k3v', offset: 10 });
     const expected = values.map((item) => {
@@ -76,19 +76,19 @@ describe('publications for JSON subscribers', () => {
     expect(frames.length).toBeGreaterThan(1);
   });
 
-  it('fill frames: a new one is begun only where the next item has no room', () => {
+  it('fill frames: a new one begins only if the next item does not fit', () => {
     const items = Array.from({ length: 40 }, () => packed('x'.repeat(1000)));
     const counts = jsonFrames(runOf(items), null).map((frame) => publications(frame).items.length);
     expect(counts).toStrictEqual([15, 15, 10]);
   });
 
-  it('have a frame of their own where one alone is longer', () => {
+  it('get a separate frame if one alone is longer', () => {
     const items = [packed(1), packed('x'.repeat(20_000)), packed(2)];
     const frames = jsonFrames(runOf(items), { epoch: 'k3v', offset: 1 });
     expect(frames.map((frame) => publications(frame).position?.offset)).toStrictEqual([1, 2, 3]);
   });
 
-  it('leave out nothing around one that cannot be decoded', () => {
+  it('are all delivered, even if one between them cannot be decoded', () => {
     const items = [packed(1), payload(bytesOf('92c3')), payload(bytesOf('c1')), payload(bytesOf('')), packed(2)];
     expect(jsonFrames(runOf(items), null)).toStrictEqual([
       '{"type":"publications","topic":"news","items":[{"data":1},{"error":"undecodable"},{"error":"undecodable"},{"error":"undecodable"},{"data":2}]}',
@@ -106,7 +106,7 @@ describe('publications for JSON subscribers', () => {
 describe('publications for MessagePack subscribers', () => {
   const items = [packed({ a: 1 }), payload(bytesOf('{"a":2}', 'json'), 'json'), packed(null)];
 
-  it('are one frame, with the run as it stands', () => {
+  it('are one frame with the unchanged run', () => {
     const frames: Uint8Array[] = [];
     const run = runOf(items);
     new MsgpackNodeCodec().publications(topic, { epoch: 'k3v', offset: 5 }, run, (frame) =>
@@ -122,7 +122,7 @@ describe('publications for MessagePack subscribers', () => {
     });
   });
 
-  it('stay below 16 KiB while the run keeps to its limit', () => {
+  it('stay below 16 KiB if the run is within its limit', () => {
     const longestTopic = parseTopic('x'.repeat(200)) as Topic;
     const position = { epoch: 'e'.repeat(32), offset: Number.MAX_SAFE_INTEGER };
     const run = { count: maxRunBytes, bytes: new Uint8Array(maxRunBytes).fill(0xa0) };
@@ -166,15 +166,15 @@ describe('a run', () => {
     ['cut short', 1, 'c4 03 a268'],
     ['of fewer items than it claims', 3, 'a131 a132'],
     ['of more bytes than its items have', 1, 'a131 a132'],
-    ['with something else in it', 2, 'a131 c0'],
+    ['with an element that is not an item', 2, 'a131 c0'],
     ['with a list in it', 1, '91 a131'],
-  ])('%s is noticed', (_, count, hex) => {
+  ])('%s causes a LayoutError', (_, count, hex) => {
     expect(() => forEachItem({ count, bytes: bytesOf(hex) }, () => undefined)).toThrow(LayoutError);
   });
 });
 
 describe('a reply for a JSON client', () => {
-  /** 60,000 bytes each, and 360,000 in JSON, but the first and the last. */
+  /** Except the first and the last, each has 20,000 bytes, and 120,000 in JSON. */
   const long = runOf([packed('first'), ...Array(4).fill(packed('\u0001'.repeat(20_000))), packed('last')]);
   const position = { epoch: 'k3v', offset: 20 };
   const history = (publications: Run, direction: 'forward' | 'backward', first = 11): OutgoingReply => {
@@ -191,7 +191,7 @@ describe('a reply for a JSON client', () => {
     return codec.replyWork;
   }
 
-  it('has the beginning of a history that is too long as JSON, or its end if it is read backward', () => {
+  it('has the first part of a history that is too long as JSON, or the last part if it is read backward', () => {
     const forward = read<HistoryReply>(history(long, 'forward'));
     expect(forward).toMatchObject({ first: 11, recovered: true, position });
     expect(forward.publications).toHaveLength(3);
@@ -205,7 +205,7 @@ describe('a reply for a JSON client', () => {
     }
   });
 
-  it('has all of a history that is short enough, in order, in both directions', () => {
+  it('has the whole history if it is short enough, in order, in both directions', () => {
     const run = runOf([packed(1), payload(bytesOf('c1')), packed(3)]);
     const expected = [{ data: 1 }, { error: 'undecodable' }, { data: 3 }];
     for (const direction of ['forward', 'backward'] as const) {
@@ -214,13 +214,13 @@ describe('a reply for a JSON client', () => {
     expect(read(history(emptyRun, 'backward')).publications).toStrictEqual([]);
   });
 
-  it('has one publication of a history at least', () => {
+  it('has at least one publication of a history', () => {
     const run = runOf(Array(2).fill(packed('\u0001'.repeat(60_000))));
     expect(read(history(run, 'forward'))).toMatchObject({ first: 11, publications: { length: 1 } });
     expect(read(history(run, 'backward'))).toMatchObject({ first: 12, publications: { length: 1 } });
   });
 
-  it('to a subscribe has everything, or nothing if there is no room for it as JSON', () => {
+  it('to a subscribe has all publications, or none if they do not fit as JSON', () => {
     const run = runOf([packed('\u0001'.repeat(1_000))]);
     const whole = '{"data":""}'.length + 6_000;
     expect(read(subscribed(run), whole + 1)).toMatchObject({ recovered: true, position, publications: { length: 1 } });
@@ -233,16 +233,16 @@ describe('a reply for a JSON client', () => {
     });
   });
 
-  it('counts as work what it took to write, also what it does not have', () => {
+  it('counts all written bytes as work, even those it does not contain', () => {
     const codec = new JsonNodeCodec();
     const one = runOf([packed('\u0001'.repeat(10_000))]);
     expect(workOf(codec, history(one, 'forward'))).toBe('{"data":""},'.length + 60_000);
     expect(workOf(codec, subscribed(one), 20_000)).toBe('{"data":""},'.length + 60_000);
     expect(workOf(codec, subscribed(one), 100)).toBe(0);
-    // Not UTF-8 at its end.
+    // The last byte is not UTF-8.
     const undecodable = runOf([payload(bytesOf(`da2711${'01'.repeat(10_000)}ff`))]);
     expect(workOf(codec, history(undecodable, 'forward'))).toBeGreaterThan(59_000);
-    // To find the text of a float takes longer than to write it.
+    // Formatting a float takes longer than writing its text.
     const floats = runOf([packed(Array(1_000).fill(0.1))]);
     expect(workOf(codec, history(floats, 'forward'))).toBeGreaterThan(64_000);
     expect(workOf(codec, { type: 'pong', id: 1 })).toBe(0);
@@ -251,8 +251,8 @@ describe('a reply for a JSON client', () => {
   });
 });
 
-describe('data on its way to JSON subscribers', () => {
-  it('is written byte by byte: a call for each short value would take many times as long as plain text', () => {
+describe('data for JSON subscribers', () => {
+  it('is written byte by byte, because a call for each short value would be many times slower than plain text', () => {
     const calls = [
       vi.spyOn(TextDecoder.prototype, 'decode'),
       vi.spyOn(JSON, 'stringify'),
@@ -279,7 +279,7 @@ describe('data on its way to JSON subscribers', () => {
     expect(counts).toStrictEqual([0, 0, 0, 0, 0]);
   });
 
-  it('is read where it stands, also in a part of a larger buffer', () => {
+  it('is read in place, even from part of a larger buffer', () => {
     const whole = bytesOf('c1 c1 c1 93 cb3ff8000000000000 cd0102 a3c3a962 c1');
     const part = whole.subarray(2);
     const writer = new JsonWriter();
@@ -287,8 +287,8 @@ describe('data on its way to JSON subscribers', () => {
     expect(textOf(writer.view())).toBe('[1.5,258,"éb"]');
   });
 
-  it('does not read on behind its end', () => {
-    // Each is cut short within one value, and the bytes behind the end would complete it.
+  it('is not read past its end', () => {
+    // Each is cut short within one value. The bytes after the end would complete it.
     for (const hex of [
       'cb3ff8000000000000',
       'ce00000001',
@@ -308,7 +308,7 @@ describe('data on its way to JSON subscribers', () => {
     }
   });
 
-  it('may be long: text, bytes and lists beyond every buffer', () => {
+  it('may be long: text, bytes and lists larger than any buffer', () => {
     const value = {
       text: 'é'.repeat(100_000),
       plain: 'x'.repeat(100_000),
@@ -323,7 +323,7 @@ describe('data on its way to JSON subscribers', () => {
     });
   });
 
-  it('may be hostile: headers that claim 4 billion elements in a row end where the bytes do', () => {
+  it('may be hostile: repeated headers that claim 4 billion elements stop at the end of the bytes', () => {
     const writer = new JsonWriter();
     expect(writeAsJson(writer, payload(bytesOf('ddffffffff'.repeat(10_000))))).toBe(false);
     expect(writeAsJson(writer, payload(bytesOf('dfffffffff00'.repeat(10_000))))).toBe(false);

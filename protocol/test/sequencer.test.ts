@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Sequence, Sequencer } from '../src/index.js';
 
-/** A sequencer at offset 0 of epoch `e`, and what it delivered. */
+/** A sequencer at offset 0 of epoch `e`, and the offsets it delivered. */
 function start(maxHeld = 100) {
   const delivered: number[] = [];
   const repeated: number[] = [];
@@ -59,7 +59,7 @@ describe('a sequencer', () => {
     expect(delivered).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('holds the next run too if asked to, until it is released', () => {
+  it('also holds the next run on request, until it is released', () => {
     const { sequencer, delivered, hold } = start();
     hold(2);
     hold(1);
@@ -93,7 +93,7 @@ describe('a sequencer', () => {
     expect(delivered).toEqual([1, 5, 6]);
   });
 
-  it('delivers nothing of another epoch, and keeps it for the restart', () => {
+  it('delivers no run of another epoch, and keeps it for the restart', () => {
     const { sequencer, delivered, take } = start();
     take(1);
     take(2, 2, 'f');

@@ -1,4 +1,4 @@
-/** Holds the tables of PROTOCOL.md to the code: what is in one must be in the other. */
+/** The tables of PROTOCOL.md match the code, in both directions. */
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -34,9 +34,9 @@ import { bytesOf, data, decode, encodeOnNode, nodeCodecs, packr, payload, textOf
 
 const markdown = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
 
-// What PROTOCOL.md says.
+// The content of PROTOCOL.md.
 
-/** One field of a message: its name, and whether it may be absent. */
+/** The name of a message field, with "?" if it may be absent. */
 type Field = string;
 
 interface MessageRow {
@@ -48,7 +48,7 @@ interface Layouts {
   /** The longest layout, and the others. */
   readonly elements: readonly Field[];
   readonly shorter: readonly (readonly Field[])[];
-  /** How many elements the receiver takes. */
+  /** The element counts that the receiver accepts. */
   readonly counts: readonly number[];
 }
 
@@ -57,14 +57,14 @@ interface Spec {
   readonly answers: Record<string, string>;
   readonly replies: Record<string, MessageRow>;
   readonly pushes: Record<string, MessageRow>;
-  /** By name and number: a command and a reply may have one name. */
+  /** By name and number: a command and a reply may share a name. */
   readonly layouts: Record<string, Layouts>;
   readonly errors: Record<string, string>;
   readonly closeCodes: Record<string, { readonly name: string; readonly reason: string }>;
   readonly limits: Record<string, string>;
 }
 
-/** The rows of the table below the heading that begins with `heading` whose first columns are `columns`. */
+/** The rows of a table: the first one below `heading` that begins with `columns`. */
 function rowsBelow(text: string, heading: string, columns: string): string[] {
   const lines = text.split('\n');
   const first = lines.findIndex((line) => /^#+ /.test(line) && line.replace(/^#+ /, '').startsWith(heading));
@@ -73,7 +73,7 @@ function rowsBelow(text: string, heading: string, columns: string): string[] {
   return lines.slice(head + 2, end);
 }
 
-/** The same, as cells. */
+/** The same rows, as cells. */
 function table(text: string, heading: string, columns: string): string[][] {
   return rowsBelow(text, heading, columns).map((row) =>
     row
@@ -83,12 +83,12 @@ function table(text: string, heading: string, columns: string): string[][] {
   );
 }
 
-/** The words of a cell that stand in backticks. */
+/** The words of a cell in backticks. */
 function words(cell: string | undefined): string[] {
   return [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? '');
 }
 
-/** Rows by name; of two rows with one name the second gets a mark, so that it is noticed. */
+/** Rows by name. A second row with the same name gets another key, so that the comparison fails. */
 function byName<T>(rows: readonly (readonly [string, T])[]): Record<string, T> {
   const named: Record<string, T> = {};
   for (const [name, row] of rows) named[name in named ? `${name} again` : name] = row;
@@ -102,7 +102,7 @@ function messages(text: string, heading: string): Record<string, MessageRow> {
 }
 
 /**
- * How many elements a message has: exactly those of a layout; of a command the end may be left off, epoch and offset
+ * The element counts that a message may have: those of its layouts. A command may omit elements at its end, epoch and offset only
  * together.
  */
 function countsOf(layouts: readonly Field[][]): number[] {
@@ -143,7 +143,7 @@ function read(text: string): Spec {
   };
 }
 
-// What the code does. Every field of every message has a value here that no other field of it has.
+// The behavior of the code. In each sample message, every field has a different value.
 
 const topic = parseTopic('the.topic') as Topic;
 const position = { epoch: 'the-epoch', offset: 17 };
@@ -188,7 +188,7 @@ const messageSamples: { readonly [T in ServerMessage['type']]: Required<Extract<
   goaway: { type: 'goaway', delayMs: 1_730 },
 };
 
-/** A message, and who reads it: a command and a reply may have one name. */
+/** A message and its reader: a command and a reply may share a name. */
 type Sample =
   | { readonly reader: 'node'; readonly message: OutgoingCommand }
   | { readonly reader: 'client'; readonly message: ServerMessage };
@@ -217,7 +217,7 @@ function written(sample: Sample): { json: Record<string, unknown>; elements: [na
     sample.reader === 'node'
       ? msgpackClient.encode(sample.message)
       : encodeOnNode(nodeCodecs.msgpack, sample.message, run)[0];
-  // The value of an element tells which field it is. `items` and `publications` are the lists.
+  // The value of an element identifies its field. `items` and `publications` are the lists.
   const { since, position: at, publications, items, ...fields }: Record<string, unknown> = { ...sample.message };
   const names = new Map(Object.entries({ ...fields, ...(since ?? at ?? {}) }).map(([name, value]) => [value, name]));
   const list = items === undefined ? 'publications' : 'items';
@@ -225,12 +225,12 @@ function written(sample: Sample): { json: Record<string, unknown>; elements: [na
     if (index === 0) return [String(value), value];
     if (Array.isArray(value)) return [list, value];
     const name = names.get(value instanceof Uint8Array ? packr.unpack(value) : value);
-    return [name ?? `element ${index} is no field`, value];
+    return [name ?? `element ${index} is not a field`, value];
   });
   return { json: JSON.parse(textOf(json ?? '')), elements };
 }
 
-/** Whether the other side takes the message in this form. */
+/** Whether the other side accepts the message in this form. */
 function isRead({ reader }: Sample, encoding: 'json' | 'msgpack', value: unknown): boolean {
   const bytes = encoding === 'json' ? bytesOf(JSON.stringify(value), 'json') : Uint8Array.from(packr.pack(value));
   if (reader === 'node') return decode(nodeCodecs[encoding], bytes).every((outcome) => 'command' in outcome);
@@ -257,7 +257,7 @@ function elementsOf(sample: Sample): Field[] {
 
 function acceptedCounts(sample: Sample): number[] {
   const values = written(sample).elements.map(([, value]) => value);
-  // A client reads longer messages by the rule on growth: only shorter ones are told apart.
+  // A client accepts longer messages (the rule on growth), so only shorter ones are tried.
   const longest = sample.reader === 'node' ? [...values, null, null] : values;
   const candidates = longest.map((_, index) => index + 1);
   return candidates.filter((count) => isRead(sample, 'msgpack', longest.slice(0, count)));
@@ -266,7 +266,7 @@ function acceptedCounts(sample: Sample): number[] {
 function layoutsOf(sample: Sample): Layouts {
   const elements = elementsOf(sample);
   const counts = acceptedCounts(sample);
-  // What may be left off at the end of a command is a rule; a push or reply that may be shorter has a layout for that.
+  // A rule allows a command to omit elements at its end; a shorter push or reply has its own layout.
   const shorter = sample.reader === 'node' ? [] : counts.slice(0, -1).map((count) => elements.slice(0, count));
   return { elements, counts, shorter };
 }
@@ -274,7 +274,7 @@ function layoutsOf(sample: Sample): Layouts {
 function fieldsOf(sample: Sample): Field[] {
   const { json, elements } = written(sample);
   const names = Object.keys(json).filter((name) => name !== 'type');
-  // The tables have the fields in the order of the MessagePack elements; `since` stands for epoch and offset.
+  // The tables list the fields in the order of the MessagePack elements; `since` is epoch and offset.
   const order = elements.map(([name]) => (!('epoch' in json) && name === 'epoch' ? 'since' : name));
   names.sort((a, b) => order.indexOf(a) - order.indexOf(b));
   return names.map((name) => {
@@ -293,7 +293,7 @@ const rowsOf = (types: Types, sampleOf: (type: string) => Sample): Record<string
 const layoutRowsOf = (types: Types, sampleOf: (type: string) => Sample): Record<string, Layouts> =>
   Object.fromEntries(Object.entries(types).map(([type, number]) => [`${type} ${number}`, layoutsOf(sampleOf(type))]));
 
-/** The code with which both codecs answer this command, one step beyond a limit. */
+/** The error code of both codecs for a command that is one step beyond a limit. */
 function refusal(command: OutgoingCommand): string {
   const frames = {
     json: bytesOf(String(jsonClientCodec.encode(command)), 'json'),
@@ -308,7 +308,7 @@ function refusal(command: OutgoingCommand): string {
   return String(codes[0]);
 }
 
-/** The code with which the JSON codec answers, where MessagePack has no such limit. */
+/** The error code of the JSON codec, for a limit that MessagePack does not have. */
 function refusalInJson(command: OutgoingCommand): string {
   const outcomes = decode(nodeCodecs.json, bytesOf(String(jsonClientCodec.encode(command)), 'json'));
   return outcomes.map((outcome) => ('error' in outcome ? outcome.error.code : 'taken')).join();
@@ -322,7 +322,7 @@ function nested(depth: number): unknown {
 
 const { connect, subscribe, publish, history, ping } = commandSamples;
 
-/** Limits that the broker keeps, with settings of its own: its tests hold them. */
+/** Limits that the broker enforces with its own settings. Its tests check them. */
 const brokerLimits = [
   'time until a request or handshake is whole',
   'frames before a token is accepted',
@@ -387,7 +387,7 @@ const implemented: Spec = {
   },
 };
 
-/** The limits of the broker are not the codecs': they are there by name, and compared by nobody here. */
+/** Without the limits of the broker: the codecs do not enforce them, and only their names are checked here. */
 function comparable(spec: Spec): Spec {
   return { ...spec, limits: Object.fromEntries(Object.entries(spec.limits).filter((limit) => !isBrokers(limit))) };
 }
@@ -395,7 +395,7 @@ function comparable(spec: Spec): Spec {
 const spec = comparable(read(markdown));
 
 describe('the tables of PROTOCOL.md', () => {
-  it.each(Object.keys(implemented) as (keyof Spec)[])('say of %s what the code does', (part) => {
+  it.each(Object.keys(implemented) as (keyof Spec)[])('match the code for %s', (part) => {
     expect(spec[part]).toStrictEqual(implemented[part]);
   });
 
@@ -406,12 +406,12 @@ describe('the tables of PROTOCOL.md', () => {
     expect(names).toStrictEqual(brokerLimits);
   });
 
-  it('answer each command with a reply, and each reply but error answers one', () => {
+  it('name a reply for each command, and a command for each reply except error', () => {
     const replies = Object.keys(replyTypes).filter((type) => type !== 'error');
     expect(Object.values(spec.answers)).toStrictEqual(replies);
   });
 
-  it('accept what stands at a limit', () => {
+  it('have limits whose exact value is accepted', () => {
     const taken = [
       refusal({ ...subscribe, topic: 'x'.repeat(maxTopicBytes) as Topic }),
       refusal({ ...subscribe, topic: Array(maxTopicSegments).fill('x').join('.') as Topic }),
@@ -450,16 +450,16 @@ describe('the sentences of PROTOCOL.md', () => {
     ['directions', `\`direction\` is ${historyDirections.map((direction) => `\`${direction}\``).join(' or ')}`],
     ['nesting', `\`data\` may nest ${maxDataDepth} deep`],
     ['undecodable nesting', `nesting deeper than ${maxDataDepth}`],
-  ])('name the constant for %s', (_, sentence) => {
+  ])('have the constant of the code for %s', (_, sentence) => {
     expect(flat).toContain(sentence);
   });
 
-  it('know no other subprotocol of this version', () => {
+  it('name no other subprotocol of this version', () => {
     const named = new Set(flat.match(/fanfare\.v1\.\w+/g));
     expect([...named].sort()).toStrictEqual(Object.values(subprotocols).sort());
   });
 
-  it('keep numbers that no message has', () => {
+  it('reserve only numbers that no message uses', () => {
     const kept = [...flat.matchAll(/The numbers? ([\d, andto]+) (?:is|are) kept/g)].flatMap(([, list = '']) => {
       const numbers = (list.match(/\d+/g) ?? []).map(Number);
       const [first = 0, last = 0] = numbers;
@@ -470,7 +470,7 @@ describe('the sentences of PROTOCOL.md', () => {
     expect(used.filter((number) => kept.includes(number))).toStrictEqual([]);
   });
 
-  it('speak only of error codes and close codes that exist', () => {
+  it('mention only existing error codes and close codes', () => {
     const inTables = new Set([
       ...Object.keys(replyErrors),
       ...Object.values(closeReasons).map(({ code }) => String(code)),
@@ -481,12 +481,12 @@ describe('the sentences of PROTOCOL.md', () => {
     );
     expect(codes.length).toBeGreaterThan(8);
     expect(codes.filter((code) => !inTables.has(code))).toStrictEqual([]);
-    // The ends of the two ranges are no codes of their own.
+    // The ends of the two ranges are not codes themselves.
     const numbers = (flat.match(/\b4\d{3}\b/g) ?? []).filter((number) => !/^4(000|499|999)$/.test(number));
     expect(numbers.filter((number) => !inTables.has(number))).toStrictEqual([]);
   });
 
-  it('promise frames below 16 KiB, and the longest run leaves room for the longest head', () => {
+  it('promise frames below 16 KiB, which holds for the longest run with the longest head', () => {
     expect(flat).toContain('with several items stays below 16 KiB');
     const longest = { epoch: 'e'.repeat(maxEpochBytes), offset: Number.MAX_SAFE_INTEGER };
     const longestTopic = parseTopic('x'.repeat(maxTopicBytes)) as Topic;
@@ -508,7 +508,7 @@ describe('the sample conversations', () => {
     readFileSync(fixture, 'utf8'),
   );
 
-  it('have names that tell them apart', () => {
+  it('have unique names', () => {
     const names = conversations.map(({ name }) => name);
     expect(names).toStrictEqual([...new Set(names)]);
   });
@@ -518,16 +518,16 @@ describe('the sample conversations', () => {
     for (const { client, node } of all) {
       if (node !== undefined) jsonClientCodec.decode(JSON.stringify(node));
       if (client === undefined) continue;
-      // `$p` stands for any messageId.
+      // `$p` means any messageId.
       const command = JSON.stringify(client).replaceAll('$', '');
       expect(decode(nodeCodecs.json, bytesOf(command, 'json'))).toMatchObject([{ command: {} }]);
     }
   });
 });
 
-describe('a mistake in a table is noticed', () => {
+describe('the comparison with the code fails for a table', () => {
   const lines = markdown.split('\n');
-  // The columns behind those are prose. The table of section 2 is held by the golden transcodings.
+  // The later columns are prose. The golden transcodings check the table of section 2.
   const tables: readonly [heading: string, columns: string, held: number][] = [
     ['4.1', 'type', 4],
     ['4.2', 'type', 3],
@@ -547,7 +547,7 @@ describe('a mistake in a table is noticed', () => {
   const differs = (planted: readonly string[]): boolean =>
     !isDeepStrictEqual(comparable(read(planted.join('\n'))), implemented);
 
-  it('has rows to plant mistakes in', () => {
+  it('only if the table has a mistake', () => {
     const parts = Object.entries(spec).filter(([part]) => part !== 'answers');
     expect(rows).toHaveLength(parts.flatMap(([, part]) => Object.keys(part)).length);
     expect(differs(lines)).toBe(false);
@@ -562,7 +562,7 @@ describe('a mistake in a table is noticed', () => {
   });
 
   it.each(rows)('with another number, name or "?" in the row $row', ({ row, held }) => {
-    // Behind a semicolon there is prose.
+    // The text after a semicolon is prose.
     const end =
       row
         .split('|')

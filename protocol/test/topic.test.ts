@@ -11,7 +11,7 @@ describe('a topic', () => {
     },
   );
 
-  it('keeps its case', () => {
+  it('is case-sensitive', () => {
     expect(parseTopic('News')).not.toBe(parseTopic('news'));
   });
 
@@ -32,32 +32,32 @@ describe('a topic', () => {
     ['münchen', 'The topic "münchen" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['\ud800', 'The topic "\\ud800" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     [segments(17), `The topic "${segments(17)}" has more than 16 segments.`],
-  ])('cannot be %j, and the answer says why', (text, sentence) => {
+  ])('cannot be %j, and the error gives the reason', (text, sentence) => {
     expect(parseTopic(text)).toBeNull();
     expect(explainInvalidTopic(text)).toBe(sentence);
   });
 });
 
-describe('a topic read out of a frame', () => {
+describe('a topic read from a frame', () => {
   const read = (reader: TopicReader, text: string): string | null => {
     const bytes = new TextEncoder().encode(`<${text}>`);
     return reader.read(bytes, 1, bytes.length - 1);
   };
 
-  it('is right the first time and every time after it', () => {
+  it('is correct the first time and every later time', () => {
     const reader = new TopicReader();
     for (const text of ['news', 'news', 'sport', 'news', 'new', 'newss', 'n.ews'])
       expect(read(reader, text)).toBe(text);
   });
 
-  it('is right when more topics are in use than the reader remembers', () => {
+  it('is correct even if more topics are in use than the reader remembers', () => {
     const reader = new TopicReader();
     const topics = Array.from({ length: 20_000 }, (_, index) => `topic-${index}`);
     const wrong = [...topics, ...topics].filter((text) => read(reader, text) !== text);
     expect(wrong).toStrictEqual([]);
   });
 
-  it('is null where the bytes break the grammar, even just after a good one', () => {
+  it('is null if the bytes break the grammar, even right after a valid topic', () => {
     const reader = new TopicReader();
     for (const text of ['', 'a', 'a b', 'a', 'é', 'x'.repeat(201), 'a.'])
       expect(read(reader, text)).toBe(parseTopic(text));

@@ -1,4 +1,4 @@
-/** The ids of traces: the vectors that docs/observability.md gives, and what a good choice of publications has to hold. */
+/** Trace ids: the test vectors of docs/observability.md, and the required properties of sampling. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -20,7 +20,7 @@ describe('the trace of a publication', () => {
     }
   });
 
-  it('has other ids than any other publication', () => {
+  it('has ids that no other trace has', () => {
     const traces = new Set<string>();
     const spans = new Set<string>();
     for (let room = 0; room < 200; room++) {
@@ -34,8 +34,8 @@ describe('the trace of a publication', () => {
   });
 });
 
-describe('the choice of publications', () => {
-  it('takes about the share that it is to take, in one topic and over many', () => {
+describe('trace sampling', () => {
+  it('selects about the configured share, in one topic and over many', () => {
     const sampler = new TraceSampler(0.01);
     const inOne = sampler.offsets('news', { epoch: '1795508572945877', offset: 1 }, 100_000)?.length ?? 0;
     let overMany = 0;
@@ -48,7 +48,7 @@ describe('the choice of publications', () => {
     }
   });
 
-  it('takes all at 1, none at 0, and at a higher ratio what it takes at a lower one', () => {
+  it('selects all at 1, none at 0, and at a higher ratio all that it selects at a lower one', () => {
     fc.assert(
       fc.property(topic, position, fc.double({ min: 0, max: 1, noNaN: true }), (name, at, ratio) => {
         expect(new TraceSampler(1).isSampled(name, at)).toBe(true);
@@ -59,7 +59,7 @@ describe('the choice of publications', () => {
     );
   });
 
-  it('is what the trailing 56 bits of the trace id say, against the threshold that is told', () => {
+  it('compares the trailing 56 bits of the trace id with the published threshold', () => {
     fc.assert(
       fc.property(topic, position, fc.double({ min: 1e-6, max: 1, noNaN: true }), (name, at, ratio) => {
         const sampler = new TraceSampler(ratio);
@@ -70,7 +70,7 @@ describe('the choice of publications', () => {
     );
   });
 
-  it('names in a run exactly those that it takes one by one', () => {
+  it('selects from a run exactly the publications that it selects one by one', () => {
     fc.assert(
       fc.property(topic, position, fc.nat(50), (name, { epoch, offset }, count) => {
         const sampler = new TraceSampler(0.2);

@@ -34,7 +34,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'scopedId(caller.idScope, messageId)',
     replace: "scopedId('' as typeof caller.idScope, messageId)",
     testFile: 'broker/test/auth.test.ts',
-    test: 'of another subject is another one',
+    test: 'of another subject is a different messageId',
   },
   {
     name: 'dedupe by messageId',
@@ -52,7 +52,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
     testFile: 'broker/test/repair.test.ts',
-    test: 'delivers what comes twice once',
+    test: 'delivers a message once if it arrives twice',
   },
   {
     name: 'contiguity check, node',
@@ -71,7 +71,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#missed = entry;\n        sequencer.take(entry);',
     replace: 'this.#skip(position.offset);',
     testFile: 'broker/test/repair.test.ts',
-    test: 'reads what did not come and delivers it in its place',
+    test: 'reads missing publications and delivers them in order',
   },
   {
     name: 'holding back, node',
@@ -89,7 +89,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "feed?.suspect('tail');\n    this.#feeds.check();",
     replace: '',
     testFile: 'broker/test/repair.test.ts',
-    test: 'compares its topics with Redis when its listening connection is back',
+    test: 'compares its topics with Redis when its subscribing connection is back',
   },
   {
     name: 'beacon, receiving',
@@ -107,7 +107,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (messages.length === 0) return;\n    this.counters.beaconsSent += messages.length;',
     replace: 'return;',
     testFile: 'broker/test/repair.test.ts',
-    test: 'says once more where the topic stands when it falls silent',
+    test: 'repeats the position of a topic once after its last publication',
   },
   {
     name: 'probe',
@@ -125,7 +125,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (wasSilent) this.#subscriber.reset();',
     replace: '',
     testFile: 'broker/test/redis-outage.test.ts',
-    test: 'is listened to no more: replaced meanwhile, it could come back and deliver what nobody else has',
+    test: 'loses the subscribing connection too: a replaced master could otherwise return',
   },
   {
     name: 'remembering known publications',
@@ -134,7 +134,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#rememberInPieces(run, start, before);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'when Redis restarts empty, and only a node that was told "published already" knows the publication',
+    test: 'when Redis restarts empty, and only a node that got the answer "already published" knows the publication',
   },
   {
     name: 'checking after a failover',
@@ -143,7 +143,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (!joinedRecovery) await this.#prove(generation.minEpoch);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'is told as a reset, where a node published to a master that was replaced, after the others had gone to the next one',
+    test: 'causes a reset if one node published to a replaced master after the others had moved to the new one',
   },
   {
     name: 'epoch, node',
@@ -152,7 +152,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'else if (position.epoch !== epoch) await this.#restart(slice);',
     replace: 'else if (position.epoch !== epoch) this.#sequencer.restart(position);',
     testFile: 'broker/test/repair.test.ts',
-    test: 'tells a reset where the history has another epoch',
+    test: 'notifies subscribers of a reset if the history has another epoch',
   },
   {
     name: 'epoch, recovery',
@@ -161,7 +161,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const isSame = since.epoch === position.epoch && since.offset <= head;',
     replace: 'const isSame = since.offset <= head;',
     testFile: 'broker/test/memory-relay.test.ts',
-    test: 'says where a topic stands, and what came after a position',
+    test: 'returns the position of a topic, and the publications after a given position',
   },
   {
     name: 'generation',
@@ -188,7 +188,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'entry, count = without(entry, places, left)',
     replace: 'break',
     testFile: 'broker/test/lua.test.ts',
-    test: 'takes of an entry what another node has not given back',
+    test: 'adds only those publications of an entry that no other node has restored',
   },
   {
     name: 'minimum epoch',
@@ -197,7 +197,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if not hash.isRemembered or hash.isForgotten or hash.isOld or isPublisherAbsent or areBehind(3) then',
     replace: 'if false then',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'with its data, but no node that could vouch for it',
+    test: 'with its data, but without a node that can verify it',
   },
   {
     name: 'the clock of the data',
@@ -206,7 +206,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "redis.call('HSET', KEYS[4], 'isOld', 1)",
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'is told to those who come back to a topic that nobody listened to',
+    test: 'is reported to clients that reconnect to a topic without subscribers',
   },
   {
     name: 'the state of the server',
@@ -215,7 +215,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')",
     replace: "''",
     testFile: 'broker/test/recovery.test.ts',
-    test: 'when Redis comes back from being a replica with older data',
+    test: 'when Redis becomes a master again after it was a replica with older data',
   },
   {
     name: 'reply before delivery',
@@ -225,7 +225,7 @@ export const safeguards: readonly Safeguard[] = [
     replace:
       'const result = relay.subscribeResult(topic, since);\n  await new Promise((resolve) => setTimeout(resolve, 5));',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'misses nothing between its reply and the first push',
+    test: 'misses nothing between the reply and the first push',
   },
   {
     name: 'WAIT',
@@ -234,7 +234,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'Number(answers.at(-1)) >= this.wait.replicas',
     replace: 'true',
     testFile: 'broker/test/durable.test.ts',
-    test: 'is acknowledged when a replica has it',
+    test: 'gets an acknowledgement when a replica has stored the publication',
   },
   {
     name: 'closing slow subscribers',
@@ -243,7 +243,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#beginClosing(closeReasons.slowSubscriber);',
     replace: '',
     testFile: 'broker/test/slow-subscriber.test.ts',
-    test: 'gets the rest from the history when it comes back',
+    test: 'gets the rest from the history when it reconnects',
   },
   {
     name: 'asking before a burst',
@@ -261,7 +261,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '+ passed * rate / 1000) - taken',
     replace: '+ passed * rate / 1000) - math.min(taken, most)',
     testFile: 'broker/test/auth-store.test.ts',
-    test: 'keeps what is owed of a budget',
+    test: 'remembers the whole debt of a budget',
   },
   {
     name: 'counting new topics',
@@ -270,7 +270,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (isKept && !subject.mayBeginTopic(nowMs) && !relay.hasPublished(topic)) return subject.refuseTopic(nowMs);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
-    test: 'are topics that it begins: no more in an hour than it may',
+    test: 'begins no more topics in an hour than its limit',
   },
   {
     name: 'counting bytes of histories',
@@ -279,7 +279,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (isKept) this.#historyBytes.charge(bytes, nowMs);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
-    test: 'are bytes: no more in an hour than it may',
+    test: 'publishes no more bytes in an hour than its limit',
   },
   {
     name: 'bytes of a read',
@@ -288,7 +288,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'sum > bytes or ',
     replace: '',
     testFile: 'broker/test/redis-relay.test.ts',
-    test: 'has Redis send no more of it than fits a page',
+    test: 'makes Redis send no more of it than fits into a page',
   },
   {
     name: 'publications of a read',
@@ -297,7 +297,7 @@ export const safeguards: readonly Safeguard[] = [
     find: ' or math.abs(border - start) >= publications',
     replace: '',
     testFile: 'broker/test/redis-relay.test.ts',
-    test: 'has Redis send no more of it than a page needs',
+    test: 'makes Redis send no more of it than a page needs',
   },
   {
     name: 'remembering large reads',
@@ -306,7 +306,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.cache.prepend(older);',
     replace: '',
     testFile: 'broker/test/redis-relay.test.ts',
-    test: 'has Redis send no more of it than fits a reply, and once',
+    test: 'makes Redis send no more of it than fits into a reply, and only once',
   },
   {
     name: 'charging for long histories',
@@ -315,7 +315,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.payer?.onPublicationsRead(this.#codec.replyWork);',
     replace: '',
     testFile: 'broker/test/budgets.test.ts',
-    test: 'pays for each 64 KiB with one command more',
+    test: 'pays one more command for each 64 KiB',
   },
   {
     name: 'asking clients to move',
@@ -324,7 +324,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'connection.invite(Math.floor(Math.random() * drainWindowMs * inviteShare));',
     replace: '',
     testFile: 'broker/test/drain.test.ts',
-    test: 'invites each client to move at another moment',
+    test: 'invites each client to move at a different moment',
   },
   {
     name: 'closing in waves',
@@ -333,7 +333,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const perWave = Math.ceil(connections.length / waves);',
     replace: 'const perWave = connections.length;',
     testFile: 'broker/test/drain.test.ts',
-    test: 'closes those that stay in waves',
+    test: 'closes the remaining connections in waves',
   },
   {
     name: 'dedupe by offset, client',
@@ -342,7 +342,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const from = this.head + 1;',
     replace: 'const from = run.first;',
     testFile: 'client/test/recovery.test.ts',
-    test: 'drops what comes twice, and takes the tail of what overlaps',
+    test: 'drops repeated publications, and delivers the new part of a push that overlaps',
   },
   {
     name: 'contiguity check, client',
@@ -361,7 +361,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#repair.goOn();',
     replace: 'this.#cursor.giveUp();',
     testFile: 'client/test/recovery.test.ts',
-    test: 'fetches what was too much for the answer to a subscribe',
+    test: 'fetches missed publications page by page',
   },
   {
     name: 'asking again, client',
@@ -370,7 +370,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'else if (++this.#laggingAnswers < maxLaggingAnswers) return false;',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'asks again after an answer from before what was seen',
+    test: 'asks again if the head in the reply is behind the offsets it has seen',
   },
   {
     name: 'epoch, client',
@@ -379,7 +379,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.onReset({ epoch, offset: first - 1 });',
     replace: '',
     testFile: 'client/src/cursor.test.ts',
-    test: 'tells of a new epoch once, however it learns of it',
+    test: 'reports a new epoch once, whichever message announces it',
   },
   {
     name: 'order behind a failed publish',
@@ -388,7 +388,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (queue.setback !== 'none' && this.#unanswered.has(posting)) queue.probe = posting;",
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'keeps the order of many that failed together',
+    test: 'keeps the order of publications that failed together',
   },
   {
     name: 'order behind a refused publish, node',
@@ -397,7 +397,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (messageId !== null) caller.publishOrder?.check(topic, messageId);',
     replace: '',
     testFile: 'broker/test/publish-order.test.ts',
-    test: 'a publication behind one that was refused is refused until that one comes again',
+    test: 'a node refuses publications behind a refused one until the client retries that one',
   },
   {
     name: 'repeated publish, node',
@@ -406,7 +406,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (repeat && !parts.relay.hasHistory(topic)) {',
     replace: 'if (repeat && topic.length === 0) {',
     testFile: 'broker/test/commands.test.ts',
-    test: 'publishes again only where the node can tell what it has published',
+    test: 'may repeat a publish only if the node can detect repeated publications',
   },
   {
     name: 'repeated publish, client',
@@ -415,7 +415,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'posting.outgoing = outgoing(this.#settings.codec.repeat(posting.outgoing.encoded));',
     replace: '',
     testFile: 'client/test/publish-retry.test.ts',
-    test: 'says so when it repeats what may have been published',
+    test: 'marks a publish as a repeat if the node may already have published it',
   },
   {
     name: 'pace, client',
@@ -433,7 +433,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'const firstWindow = 16;',
     replace: 'const firstWindow = 600;',
     testFile: 'client/src/pacer.test.ts',
-    test: 'shares the rate among clients of its user, and none is closed',
+    test: 'shares the rate without closing a client',
   },
   {
     name: 'order of commands, client',
@@ -442,7 +442,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (command?.type === 'subscribe' && connection.leaving.has(command.topic)) continue;",
     replace: '',
     testFile: 'client/test/subscribe.test.ts',
-    test: 'keeps the order of commands about one topic where the node refuses one of them for now',
+    test: 'keeps the order of commands for one topic if the node refuses one of them for now',
   },
   {
     name: 'history before live publications, client',
@@ -451,7 +451,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (this.#hasStarted) this.#cursor.onPublications({ items, position });',
     replace: 'this.#delivery.take(items, position);',
     testFile: 'client/test/beginning.test.ts',
-    test: 'misses nothing and gets nothing twice while others publish all the time',
+    test: 'receives each publication once while others publish all the time',
   },
   {
     name: 'gaps after the beginning, client',
@@ -460,7 +460,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (!this.#isExpecting && position.offset <= (this.#start?.offset ?? 0)) return;',
     replace: "if (!('since' in beginning)) return;",
     testFile: 'client/test/beginning.test.ts',
-    test: 'tells of a gap where the history is shortened while it is read',
+    test: 'gets a gap event if the history is trimmed while it is read',
   },
   {
     name: 'hidden pages, client',
@@ -487,7 +487,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if ARGV[4] == '1' and hasKnown",
     replace: 'if false and hasKnown',
     testFile: 'broker/test/lua.test.ts',
-    test: 'is followed by a write, so that WAIT waits for what was published before',
+    test: 'is followed by a write, so that WAIT waits for the original publication',
   },
   {
     name: 'remembering positions',
@@ -496,7 +496,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '[...listened, ...this.publishLog.topics()]',
     replace: '[...listened]',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'is told what is missing of a topic without subscribers',
+    test: 'is notified of missing publications on a topic without subscribers',
   },
   {
     name: 'heartbeats',
@@ -505,7 +505,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'Math.ceil(probeIntervalMs / maxHeartbeatMs)',
     replace: '1',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'knows how old the data is, however seldom nodes probe',
+    test: 'is notified of missing publications, even if nodes probe rarely',
   },
   {
     name: 'epochs only grow',
@@ -523,7 +523,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if not last or epochOf(last) < epoch and not isContinued(last, begun) then',
     replace: 'if not last then',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'gives back a history that began after the data was saved',
+    test: 'gets a history that began after the data was saved, which nodes restore',
   },
   {
     name: 'restoring positions',
@@ -532,7 +532,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'beginAt(KEYS[k], idOf(epoch, offset), ttl)',
     replace: '',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'stays while only it remembers, and is not waited for afterwards',
+    test: 'stays while only it remembers publications, and the others do not wait for it afterwards',
   },
   {
     name: 'copies of the script',
@@ -550,7 +550,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if (isAhead(since, feed.position) && feed.doubt !== 'none') throw feed.failure ?? unavailable();",
     replace: '',
     testFile: 'broker/test/distant-node.test.ts',
-    test: 'is refused if the node cannot read what the subscriber has seen',
+    test: 'gets an error, and no gap or reset, if the node cannot read publications that the subscriber has already seen',
   },
   {
     name: 'a current memory',
@@ -559,7 +559,7 @@ export const safeguards: readonly Safeguard[] = [
     find: ' && here.offset >= there.offset',
     replace: '',
     testFile: 'broker/test/repair.test.ts',
-    test: 'answers a history from Redis, not from memory, while a publication has not come yet',
+    test: 'answers a history from Redis, not from memory, while a publication is missing',
   },
   {
     name: 'a current memory, epoch',
@@ -577,7 +577,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#begunAt = oldest === undefined ? position.offset : oldest.first - 1;',
     replace: 'this.#begunAt = position.offset;',
     testFile: 'broker/test/topic-feed.test.ts',
-    test: 'delivers all that was published under another epoch, whenever it learns of it',
+    test: 'delivers all that was published under another epoch, whenever it learns of that epoch',
   },
   {
     name: 'waiting for a node that remembers',
@@ -586,7 +586,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if not hash.isRemembered and uptime < tonumber(ARGV[14]) then',
     replace: 'if false then',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'waits for one that knows what Redis held',
+    test: 'waits for a node that knows the content of Redis',
   },
   {
     name: 'waiting for nodes that receive the call',
@@ -595,7 +595,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "redis.call('PUBLISH', ARGV[8], ARGV[1]) + (ARGV[13] == '1' and 0 or 1)",
     replace: "redis.call('PUBLISH', ARGV[8], ARGV[1]) and 1",
     testFile: 'broker/test/lua.test.ts',
-    test: 'waits for the nodes that hear its call',
+    test: 'waits for the nodes that receive its call',
   },
   {
     name: 'staying while only it remembers',
@@ -604,7 +604,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (drainWindowMs > 0) await relay.retire();',
     replace: '',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'stays while only it remembers, and is not waited for afterwards',
+    test: 'stays while only it remembers publications, and the others do not wait for it afterwards',
   },
   {
     name: 'life of a history',
@@ -613,7 +613,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "redis.call('PEXPIRE', stream, ttl, 'GT')",
     replace: "redis.call('PEXPIRE', stream, ttl)",
     testFile: 'broker/test/lua.test.ts',
-    test: 'is never shortened by a look at it',
+    test: 'is never shortened by a read',
   },
   {
     name: 'following a planned failover',
@@ -631,7 +631,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (database !== 0) await this.redis.select(database);',
     replace: '',
     testFile: 'broker/test/redis-connection.test.ts',
-    test: 'is named in the log and in readiness, and the node uses no other on any connection',
+    test: 'is named in the log and in readiness, and no connection of the node uses another one',
   },
   {
     name: 'database in names',
@@ -649,7 +649,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (performance.now() - askedAt > sameRequestMs) process.exit(1);',
     replace: 'process.exit(1);',
     testFile: 'broker/test/process.test.ts',
-    test: 'drains once: a supervisor reaches the process twice',
+    test: 'drains once, because a supervisor may send the signal too',
   },
   {
     name: 'pings behind unread bytes',
@@ -658,7 +658,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#socket.ping();',
     replace: 'if (this.#socket.getBufferedAmount() === 0) this.#socket.ping();',
     testFile: 'broker/test/limits.test.ts',
-    test: 'of a client that reads slowly is broken too: the ping goes behind what is unread',
+    test: 'gets pings even if its client reads slowly: the ping is queued behind unread data',
   },
   {
     name: 'a log without a reader',
@@ -667,7 +667,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > deadline) return;",
     replace: '',
     testFile: 'broker/test/process.test.ts',
-    test: 'does not keep a process from ending whose reader is gone',
+    test: 'does not prevent the end of a process whose reader is gone',
   },
   {
     name: 'reading again',
@@ -676,7 +676,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'reads < 2',
     replace: 'reads < 1',
     testFile: 'broker/test/topic-feeds.test.ts',
-    test: 'a subscriber that has seen more than a read that is on the way gets the position of a later read',
+    test: 'a subscriber that is ahead of a pending read gets the position of a later read',
   },
   {
     name: 'one copy on the way',
@@ -685,7 +685,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (this.#unanswered === 0) this.#script',
     replace: 'this.#script',
     testFile: 'broker/test/history-publisher.test.ts',
-    test: 'keep their order, even if another connection of the node has replaced the script meanwhile',
+    test: 'keep their order, even if another connection of the node has replaced the script in the meantime',
   },
   {
     name: 'a copy has one loader',
@@ -694,7 +694,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'else if (!(await this.#isKnown(script))) return this.#choose(copy);',
     replace: 'else await this.link.load([script]);',
     testFile: 'broker/test/history-publisher.test.ts',
-    test: 'is not loaded by this node, which chooses one of its own',
+    test: 'is not loaded by this node, which announces a copy of its own',
   },
   {
     name: 'WAIT in one generation',
@@ -712,7 +712,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#isListening = false;',
     replace: '',
     testFile: 'broker/test/redis-relay.test.ts',
-    test: 'waits for all that hear its call to a recovery if it does not hear the call itself any more',
+    test: 'waits for all nodes that receive its call to a recovery, even if it does not receive the call itself',
   },
   {
     name: 'loading lost scripts',
@@ -721,7 +721,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (!(answer instanceof Error && isUnknownScript(answer))) return answer;',
     replace: 'if (answer !== null) return answer;',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'goes on reading histories, subscribing, and moving the clock',
+    test: 'continues to read histories, subscribe, and advance the clock',
   },
   {
     name: 'memory during an outage',
@@ -730,7 +730,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'clockMs === this.#endedAt',
     replace: 'this.#endedAt < 0',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'remembers what it has published for as long as Redis does not answer',
+    test: 'gets publications that a node remembers for as long as Redis does not answer',
   },
   {
     name: 'not waiting for dead nodes',
@@ -739,7 +739,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'local deadBefore = (clock or',
     replace: 'local deadBefore = 0 * (clock or',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'is not waited for if Redis restarts with data that ends after its death',
+    test: 'does not delay the recovery if Redis restarts with data that ends after its death',
   },
   {
     name: 'waiting while machines hang',
@@ -757,7 +757,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'generation.recovery === this.#joined',
     replace: 'generation.recovery === this.#joined && restored > 0',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'notifies nobody of a reset if a node has done its part and loses its connection before the end',
+    test: 'notifies no client of a reset if a node has done its part and loses its connection before the end',
   },
   {
     name: 'no probes during a recovery',
@@ -766,7 +766,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.suspend();\n      if (name',
     replace: 'if (name',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'keeps its connections, however long that takes',
+    test: 'keeps the connections of nodes open, however long it takes',
   },
   {
     name: 'not waiting for nodes that never published',
@@ -784,7 +784,7 @@ export const safeguards: readonly Safeguard[] = [
     find: "if node and not hash['node:' .. node]",
     replace: 'if false',
     testFile: 'broker/test/lua.test.ts',
-    test: 'waits for the nodes of which another node knows, also if as many others take part',
+    test: 'waits for the nodes that another node knows, even if the same number of other nodes take part',
   },
   {
     name: 'histories survive two losses',
@@ -793,7 +793,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'return begun ~= nil and offsetOf(last) <= begun',
     replace: 'return false',
     testFile: 'broker/test/lost-state.test.ts',
-    test: 'keeps what they hold if Redis comes back as it was before',
+    test: 'keeps the histories if Redis returns with its previous data',
   },
   {
     name: 'addresses with ports',
@@ -802,7 +802,7 @@ export const safeguards: readonly Safeguard[] = [
     find: ' ?? /^([^:]*):\\d+$/.exec(text)?.[1]',
     replace: '',
     testFile: 'broker/test/auth.test.ts',
-    test: 'of a client address, if what the proxy tells is',
+    test: 'applies to the right client address if X-Forwarded-For is',
   },
   {
     name: 'proxies that name no client',
@@ -811,7 +811,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (loopback.has(socket) && !this.trustedProxies.has(socket)) {',
     replace: 'if (this.trustedProxies.has(this.clientOf(remote, forwardedFor).address)) {',
     testFile: 'broker/test/auth.test.ts',
-    test: 'of a client address, if what the proxy tells is',
+    test: 'applies to the right client address if X-Forwarded-For is',
   },
   {
     name: 'exempt keys',
@@ -820,7 +820,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'token !== null && api.isService(token)',
     replace: "token?.startsWith('fk_') === true",
     testFile: 'broker/test/auth.test.ts',
-    test: 'a token that only looks like an API key is held to the limit of POST requests',
+    test: 'with tokens that only look like API keys, or with revoked keys, count against the limit of POST requests',
   },
   {
     name: 'room on the admin port',
@@ -829,7 +829,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'limitSockets(http);',
     replace: 'http.maxConnections = 128;',
     testFile: 'broker/test/admin.test.ts',
-    test: 'answers every probe while somebody holds more',
+    test: 'answers every probe while a client holds more sockets than the limit',
   },
   {
     name: 'deadline on the admin port',
@@ -856,7 +856,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '    this.#onRevoked([revocation]);\n    const known',
     replace: '    const known',
     testFile: 'broker/test/auth-store.test.ts',
-    test: 'revokes here while Redis is away, and tells the others when it is back',
+    test: 'revokes on its own node while Redis is unavailable, and sends the revocation to the others afterwards',
   },
   {
     name: 'writing until it is read',
@@ -865,7 +865,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'await this.#write([...this.#unread.values()]);',
     replace: '',
     testFile: 'broker/test/auth-store.test.ts',
-    test: 'revokes here while Redis is away, and tells the others when it is back',
+    test: 'revokes on its own node while Redis is unavailable, and sends the revocation to the others afterwards',
   },
   {
     name: 'revoking in a full Redis',
@@ -883,7 +883,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '#!lua flags=allow-oom\n',
     replace: '',
     testFile: 'broker/test/auth-store.test.ts',
-    test: 'revokes on all nodes, and holds a subject to its limits, while Redis is full',
+    test: 'revokes on all nodes, and enforces the limits of a subject, while Redis is full',
   },
   {
     name: 'no token without revocations',
@@ -892,7 +892,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'return this.#hasRead && this.revocationLagMs <= this.#maxLagMs;',
     replace: 'return this.#hasRead;',
     testFile: 'broker/test/revocation.test.ts',
-    test: 'accepts no token when it has not heard for too long what is revoked',
+    test: 'accepts no token if its revocation list is too old',
   },
   {
     name: 'revocations outlast tokens',
@@ -901,7 +901,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'known?.untilMs ?? 0, this.#neededUntilMs(revocation)',
     replace: 'known?.untilMs ?? 0',
     testFile: 'broker/test/auth-store.test.ts',
-    test: 'makes an entry of an older release, or of a node with shorter-lived tokens, last as long as it needs',
+    test: 'extends an entry of an older release, or of a node with shorter-lived tokens, to the lifetime that it needs',
   },
   {
     name: 'removed keys',
@@ -910,7 +910,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '} else if (!authenticator.accepts(this.#identity)) {',
     replace: "} else if (this.#identity.subject === '') {",
     testFile: 'broker/test/revocation.test.ts',
-    test: 'ends the connections with tokens that it signed, so that clients bring others',
+    test: 'ends the connections with tokens that it signed, so that clients get new tokens',
   },
   {
     name: 'few errors without a token',
@@ -919,7 +919,7 @@ export const safeguards: readonly Safeguard[] = [
     find: '++this.#unauthenticatedErrors === maxUnauthenticatedErrors',
     replace: '++this.#unauthenticatedErrors < 0',
     testFile: 'broker/test/auth.test.ts',
-    test: 'behind a token are answered ten times, then the connection is closed',
+    test: 'behind a token get ten errors, then the connection is closed',
   },
   {
     name: 'no reading after the end',
@@ -928,6 +928,6 @@ export const safeguards: readonly Safeguard[] = [
     find: 'return this.#socket === null || this.#closing !== null;',
     replace: 'return false;',
     testFile: 'broker/test/auth.test.ts',
-    test: 'a frame is read no further than its first mistake',
+    test: 'a node stops reading a frame at the first mistake',
   },
 ];

@@ -75,12 +75,12 @@ export class Authenticator {
   }
 
   #use({ issuers, apiKeys }: AuthConfig): void {
-    const before = this.#issuers;
+    const previous = this.#issuers;
     this.#issuers = new Map(
-      issuers.map((issuer, index) => [issuer.issuer, this.#knownIssuer(issuer, index, before.get(issuer.issuer))]),
+      issuers.map((issuer, index) => [issuer.issuer, this.#knownIssuer(issuer, index, previous.get(issuer.issuer))]),
     );
     const kept = new Set([...this.#issuers.values()].map(({ published }) => published));
-    for (const { published } of before.values()) if (!kept.has(published)) published?.close();
+    for (const { published } of previous.values()) if (!kept.has(published)) published?.close();
     this.#apiKeys = this.#apiKeys.replacedBy(apiKeys);
   }
 

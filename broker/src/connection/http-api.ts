@@ -73,7 +73,7 @@ export class HttpApi {
     const tooMany = this.#openRequests.judge(address, isService);
     if (tooMany !== null) return this.refuse(response, tooMany, requester);
     let isComplete = false;
-    // Whoever removes it from the open requests answers it: so it is answered once.
+    // The code that removes a request from the open requests answers it, so each request gets one answer.
     const open: OpenRequest = { address, expire: () => refuse(isComplete ? noAnswerInTime : bodyNotInTime) };
     const refuse = (refused: Refused): void => {
       if (this.#openRequests.delete(open)) this.refuse(response, refused, requester);

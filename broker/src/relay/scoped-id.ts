@@ -10,7 +10,7 @@ export type IdScope = string & { readonly [scope]: true };
 /** Identifies a publication in the relay: at most 81 bytes of printable ASCII, 17 more than a messageId. */
 export type ScopedId = string & { readonly [scoped]: true };
 
-/** For publishers that cannot be told apart: they share their messageIds. */
+/** For publishers that the node cannot distinguish: they share their messageIds. */
 export const sharedScope = '' as IdScope;
 
 /** 96 bits of a hash: nobody finds a name that has the scope of another publisher. */
