@@ -135,7 +135,7 @@ it.each([
   [['levels', '--rate', '0'], '--rate must be a number from 1 to 200000, not "0".'],
   [['levels', '--topics', '2.5'], '--topics must be a whole number from 1 to 10000, not "2.5".'],
   [['levels', '--burst', '65'], '--burst must be a whole number from 1 to 64, not "65".'],
-])('refuses %j', (args, sentence) => {
+])('the load generator refuses %j', (args, sentence) => {
   expect(() => parseCommandLine(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });
 
@@ -159,7 +159,7 @@ it('the load generator exits with code 2 and one sentence if an option is invali
   });
 });
 
-it('explains itself', () => {
+it('the load generator prints its help', () => {
   const { status, stdout } = spawnSync(process.execPath, [main, '--help'], { encoding: 'utf8' });
   expect(status).toBe(0);
   for (const word of ['fan-out', 'plan <file>', '--servers', 'levels']) expect(stdout).toContain(word);

@@ -85,6 +85,6 @@ it.each([
   [['--servers', 'pigeon'], /^--servers does not accept "pigeon"/],
   [['--rounds', '0'], '--rounds must be a whole number from 1 to 1000, not "0".'],
   [['guard', 'now'], 'Unexpected argument "now".'],
-] as const)('refuses %j', (args, sentence) => {
+] as const)('compare and guard refuse %j', (args, sentence) => {
   expect(() => parseCompare(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });

@@ -19,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true }));
 it.each([
   ['YAML', '- scenario: fan-out\n  subscribers: [10, 20]\n  rate: 5\n- scenario: storm\n'],
   ['JSON', '[{"scenario": "fan-out", "subscribers": "10,20", "rate": 5}, {"scenario": "storm"}]'],
-])('is a list of scenarios with their options, in %s', async (_, text) => {
+])('a plan is a list of scenarios with their options, in %s', async (_, text) => {
   await writeFile(file, text);
   const request = parseLoad('plan', [file, '--rounds', '3']);
   expect(request).toMatchObject({

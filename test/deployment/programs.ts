@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-// Debian has servers in /usr/sbin, which is not on everybody's PATH.
+// Debian has servers in /usr/sbin, which is not on the PATH of every user.
 const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
 
 /** The path of a program; null if it is not installed. */

@@ -139,7 +139,7 @@ function notWithUrl(name: string): string {
   return `${name} is for servers that are started here: leave it out with --url.`;
 }
 
-/** `mark` comes before names where they were given. */
+/** `mark` precedes the names of options in errors. */
 function readRuns(
   name: string,
   given: Readonly<Record<string, string>>,
@@ -252,7 +252,7 @@ function textsOf(item: Readonly<Record<string, unknown>>, table: ScenarioOptions
     const option = Object.hasOwn(table, key) ? table[key] : undefined;
     if (option === undefined && Object.hasOwn(commonOptions, key))
       throw new UsageError(`${key} is for the whole plan: give it on the command line, as --${key}.`);
-    // An unknown option is refused where options are read.
+    // readOptions refuses unknown options.
     const values: readonly unknown[] = Array.isArray(value) ? value : [value];
     const isReadable = values.length > 0 && values.every((each) => ['number', 'string'].includes(typeof each));
     if (option === undefined || isReadable) return [key, values.join(',')];

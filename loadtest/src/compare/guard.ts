@@ -61,7 +61,7 @@ export interface Judgement {
   readonly isGood: boolean;
 }
 
-/** Worse only where even the best that may be is below what is tolerated: noise is no regression. */
+/** A ratio is worse only if even its upper bound is below the tolerated value: noise is not a regression. */
 export function judge(measured: readonly GuardedRatio[], baseline: readonly GuardedRatio[]): Judgement {
   let isGood = true;
   const rows = baseline.map((recorded) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Aedes } from 'aedes';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 
-// The heartbeat is a publication about itself, that nobody here reads: one a day.
+// The heartbeat publishes its own status, which nothing here reads, so once a day is enough.
 const broker = await Aedes.createBroker({ heartbeatInterval: 86_400_000 });
 const server = createServer();
 const webSockets = new WebSocketServer({

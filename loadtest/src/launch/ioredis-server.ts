@@ -22,13 +22,13 @@ const publisher = new Redis(redisUrl, { enableAutoPipelining: true });
 const subscriber = new Redis(redisUrl);
 const app = uWebSockets.App();
 
-/** Sockets by topic. Redis is subscribed to those that have any. */
+/** The number of sockets for each topic. Redis is subscribed to topics with sockets. */
 const sockets = new Map<string, number>();
 
-/** Resolves once Redis has made the subscriptions: a socket's handshake waits for that. */
+/** Resolves once Redis has confirmed the subscriptions. The handshake of a socket waits for it. */
 async function enter(topics: readonly string[]): Promise<void> {
   for (const topic of topics) sockets.set(topic, (sockets.get(topic) ?? 0) + 1);
-  // Also those that it has already: their subscriptions may still be on their way.
+  // Also existing topics: their subscriptions may not be confirmed yet.
   await subscriber.subscribe(...topics);
 }
 

@@ -1,4 +1,4 @@
-/** Nodes that were started here, as something to be put under load; with a Redis that they share, where they need one. */
+/** Local nodes as the target of a load, with a shared Redis if they need one. */
 
 import { Disposables } from '@fanfare/kit/disposables';
 import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
@@ -8,7 +8,7 @@ import { type DeployedProcess, type Deployment, localTarget } from '../load/depl
 export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   readonly port: number;
-  /** Of Fanfare's own nodes: where /metrics is. */
+  /** The URL of /metrics, for Fanfare's own nodes. */
   readonly adminUrl?: string;
 }
 

@@ -1,4 +1,4 @@
-/** Servers that are installed programs: found where packages put them, and run with a configuration that goes when they go. */
+/** Servers that are installed programs: finds them in the folders of packages, and runs them with a temporary configuration. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { access, constants, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -47,18 +47,18 @@ export async function isAccessible(path: string, mode = constants.R_OK): Promise
   );
 }
 
-/** Folders of programs that are not disposed of yet: where the process ends first, they go with it. */
+/** Folders of running programs. They are removed even if this process exits first. */
 const folders = new Set<string>();
 
 process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Resolves once it listens. */
+/** Resolves once the program listens. */
 export async function startProgram({ name, configuration, args, port }: ProgramOptions): Promise<ServerProcess> {
   const path = await findProgram(name);
   if (path === null) throw new Error(notInstalled(name));
-  // Not between two turns: a process that ends there would leave it.
+  // In one turn of the event loop: if the process exited in between, the folder would remain.
   const folder = mkdtempSync(join(tmpdir(), `fanfare-${name}-`));
   folders.add(folder);
   const file = join(folder, `${name}.conf`);

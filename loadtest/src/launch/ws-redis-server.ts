@@ -16,7 +16,7 @@ type Command =
   | { readonly type: 'subscribe' | 'unsubscribe'; readonly topics: readonly string[] }
   | { readonly type: 'publish'; readonly topic: string; readonly data: unknown };
 
-/** As a Fanfare node's. Who has more unread bytes is cut off. */
+/** The limit of a Fanfare node. A connection with more unread bytes is closed. */
 const maxBufferedBytes = 1_048_576;
 
 const redisUrl = process.argv[2];

@@ -28,10 +28,10 @@ export async function pace({ bursts, burstsPerSecond }: Schedule, send: () => vo
   let late = 0;
   for (let number = 0; number < bursts; number++) {
     const dueUs = startedUs + number * intervalUs;
-    // Also when we are late: what has come has to be read.
+    // Also when we are late, so that received data is read.
     await nextTurn();
     for (let leftUs = dueUs - nowUs(); leftUs > 0; leftUs = dueUs - nowUs()) {
-      // A timer is a millisecond late, and to spin would take the CPU from those who are measured.
+      // A timer is a millisecond late, and spinning would take CPU time from the measured processes.
       Atomics.wait(sleeper, 0, 0, Math.min(leftUs / 1_000, maxSleepMs));
       await nextTurn();
     }

@@ -116,7 +116,7 @@ class Subscriber {
     return end;
   }
 
-  /** `*3 $7 message $<n> <topic> $<n> <data>`, each with CR and LF behind it; answers where the first begins that is not whole. */
+  /** Reads `*3 $7 message $<n> <topic> $<n> <data>`, each followed by CR and LF. Returns the start of the first incomplete message. */
   #readMessages(bytes: Buffer): number {
     let at = 0;
     while (true) {

@@ -116,10 +116,10 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
-  /** Rejects too where the client has given up. */
+  /** Also rejects if the client has given up. */
   async comeBack(timeoutMs: number): Promise<void> {
     const late = AbortSignal.timeout(timeoutMs);
-    // The client hears of the break a moment after it was made.
+    // The client notices the break a moment later.
     await this.#until((name) => name !== 'connected', late);
     this.#isAway = false;
     await this.#until((name) => name === 'connected', late);

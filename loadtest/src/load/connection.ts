@@ -1,6 +1,6 @@
 /**
- * A client connection that costs little, so that thousands fit in a process: they share one read buffer, frames are walked where
- * they lie, and what is sent often is built once.
+ * A cheap client connection, so that thousands fit in a process: connections share one read buffer, frames are read in place, and
+ * frequent messages are built once.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -15,7 +15,7 @@ const readBuffer = new Uint8Array(65_536);
 
 const headEnd = Buffer.from('\r\n\r\n');
 
-/** Subscriptions asked for in one write; more wait for the answers. */
+/** Subscriptions in one write; more wait for the replies. */
 const maxSubscribing = 256;
 
 export interface ConnectionOptions {

@@ -1,4 +1,4 @@
-/** What is put under load: servers that were started for it, or that run somewhere. */
+/** The target of a load: servers that were started for it, or a running broker. */
 import type { Target } from '@fanfare/kit/broker-url';
 
 export interface DeployedProcess {
@@ -9,9 +9,9 @@ export interface DeployedProcess {
 
 export interface Deployment extends AsyncDisposable {
   readonly targets: readonly Target[];
-  /** Those of this machine whose use of CPU and memory can be read; none where it runs elsewhere. */
+  /** Local processes whose CPU and memory can be read; empty if the target runs elsewhere. */
   readonly processes: readonly DeployedProcess[];
-  /** `INFO stats` of the Redis that was started for it; null if there is none. */
+  /** Reads `INFO stats` of the Redis that was started for it; null if there is none. */
   readonly readRedisStats: (() => Promise<string>) | null;
   /** URLs of the metrics of Fanfare's nodes. */
   readonly metricsUrls: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Finds the WebSocket frames in what a server sends (RFC 6455 section 5), in place: nothing is copied but the piece of a
- * frame that a read cut off. A server's frames are unmasked; fragments and compression are not offered, so not expected.
+ * Finds the WebSocket frames that a server sends (RFC 6455 section 5), in place: only the part of a frame that a read has split is
+ * copied. Frames of a server are unmasked. Fragments and compression are not offered, so not expected.
  */
 
 export const opcodes = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
@@ -45,7 +45,7 @@ export class FrameWalker {
   }
 }
 
-/** A masked frame, as a client must send it. The mask is zero: the server unmasks all the same, and we can write into it. */
+/** A masked frame, as a client must send it. The mask is zero, so that we can write data into the frame. */
 export function buildFrame(payload: Uint8Array, opcode: number): Uint8Array {
   const { length } = payload;
   const extended = length < 126 ? 0 : length < 0x10000 ? 2 : 8;

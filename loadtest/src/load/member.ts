@@ -9,7 +9,7 @@ export interface Member {
   pause(): void;
   /** Breaks the connection, without a goodbye. */
   leave(): void;
-  /** Resolves when it is connected again, rejects when that takes longer. For those that recover. */
+  /** Resolves once it has reconnected; rejects after the timeout. Only for members that recover. */
   comeBack(timeoutMs: number): Promise<void>;
   close(): void;
 }

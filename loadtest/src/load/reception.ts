@@ -10,15 +10,15 @@ import { streamsOf, topicsOfSubscriber, type Workload } from './workload.js';
 const unknown = -1;
 
 export interface ReceptionCounts {
-  /** Publications that came as the next of their stream, or behind a hole. */
+  /** Publications that were the next of their stream, or followed a hole. */
   readonly deliveries: number;
-  /** Numbers that were passed over, and those of the end that have not come, since the beginning. */
+  /** Numbers that were skipped or are missing at the end, since the start. */
   readonly lost: number;
-  /** Came again, or behind one that was sent after it. */
+  /** Repeated or out of order. */
   readonly repeated: number;
-  /** Carried no stamp, or one of a stream that the subscriber has not asked for: somebody else's. */
+  /** Without a stamp, or with a stamp of a stream to which the subscriber is not subscribed: not of this load. */
   readonly foreign: number;
-  /** Streams that a subscriber came to so late that nobody knows what it should have got. */
+  /** Streams to which a subscriber came so late that its expected deliveries are unknown. */
   readonly unproven: number;
 }
 
@@ -101,7 +101,7 @@ export class Reception {
     return true;
   }
 
-  /** What has not come by now is lost: nobody waits for it any more. */
+  /** Counts everything that has not arrived yet as lost. */
   conclude(published: Float64Array): ReceptionCounts {
     let unproven = 0;
     for (const { next, cell, total } of this.#behind(published)) {
@@ -122,7 +122,7 @@ export class Reception {
     };
   }
 
-  /** The streams of which not all have come, or nobody knows. */
+  /** The streams with missing or unknown deliveries. */
   *#behind(published: Float64Array): Iterable<{ next: Float64Array; cell: number; total: number }> {
     const { topics } = this.#workload;
     for (const [subscriber, { next }] of this.#places) {

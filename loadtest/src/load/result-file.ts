@@ -37,7 +37,7 @@ export function parseResultFile(file: string, text: string): ResultFile {
   throw new Error(`${file} is damaged: ${issue?.path.join('.')}: ${issue?.message}.`);
 }
 
-/** It has 0 for what nobody could see. */
+/** It has 0 for unknown values. */
 function fromVersion1(result: LoadResult): LoadResult {
   const { serverCpuUs, redisCpuUs, serverRssBytes } = result;
   const unseen = {

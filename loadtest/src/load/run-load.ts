@@ -31,7 +31,7 @@ export interface LoadOptions {
   readonly generators: number;
   /** Called twice a second, to show. */
   readonly onMoment?: (moment: Moment) => void;
-  /** Called once, where moments are missing: why the first of them could not be taken. */
+  /** Called once if moments are missing, with the reason for the first one. */
   readonly onHole?: (error: Error) => void;
 }
 

@@ -135,7 +135,7 @@ export class Shard {
     }
   }
 
-  /** Publishes for so long, and meanwhile disturbs what is to be disturbed where it is measured. */
+  /** Publishes for `seconds`. A measured run also makes the disturbances. */
   async run(startUs: number, seconds: number, isMeasured: boolean): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
     if (isMeasured) this.#reception.latency.reset();
@@ -182,7 +182,7 @@ export class Shard {
     return !this.#stalled.has(subscriber) && this.#members.get(subscriber)?.isConnected !== true;
   }
 
-  /** The numbers of those that are this shard's. */
+  /** The numbers that belong to this shard. */
   *#own(all: number): Iterable<number> {
     const { shard, shards } = this.#plan;
     for (let number = shard; number < all; number += shards) yield number;
@@ -312,7 +312,7 @@ export class Shard {
   #send(stream: number, plannedUs: number): void {
     const { workload } = this.#plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
-    // What nobody sends is not published.
+    // Without a connection, nothing is published.
     if (outlet?.isConnected !== true) return;
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
@@ -439,7 +439,7 @@ async function sleepUntil(timeUs: number): Promise<void> {
   await nextTurn();
   for (let leftUs = timeUs - nowUs(); leftUs > 0; leftUs = timeUs - nowUs()) {
     if (leftUs > 20_000) await delay(leftUs / 1_000 - 15);
-    // A timer is a millisecond late, and to spin would take the CPU from those who are measured.
+    // A timer is a millisecond late, and spinning would take CPU time from the measured processes.
     else Atomics.wait(sleeper, 0, 0, Math.min(leftUs / 1_000, maxSleepMs / 2));
     await nextTurn();
   }

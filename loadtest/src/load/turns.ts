@@ -1,4 +1,4 @@
-/** Connections or subscriptions to be replaced in the time of a run, and those that were. */
+/** The planned and the completed replacements of connections or subscriptions in a run. */
 export interface Turns {
   readonly planned: number;
   readonly done: number;

@@ -168,7 +168,7 @@ function whiskers(drawing: Drawing, colors: Colors): Plugin {
   };
 }
 
-/** The word on what is invalid: once across the chart where all of it is, else at each series. */
+/** Marks invalid data: once across the chart if all of it is invalid, otherwise at each series. */
 function warnings(drawing: Drawing, colors: Colors): Plugin {
   const isAll = drawing.series.every(({ isValid }) => !isValid);
   return {

@@ -2,7 +2,7 @@
 import type { ServerMessage } from '@fanfare/protocol';
 import type { Events } from './protocol.js';
 
-/** `onForeign`: a publication of somebody else, without a stamp. */
+/** `onForeign`: a publication without a stamp, not of this load. */
 export function readFanfareMessage(message: ServerMessage | null, events: Events, onForeign: () => void): void {
   switch (message?.type) {
     case 'publications':

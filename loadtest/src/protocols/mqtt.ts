@@ -1,6 +1,6 @@
 /**
- * MQTT 3.1.1 at QoS 0, over TCP or WebSocket: packets with a type in the first four bits and a length behind them. Without an
- * interval to keep alive (0), so that nobody need ping.
+ * MQTT 3.1.1 at QoS 0, over TCP or WebSocket: packets with a type in the first four bits, followed by a length. The keep-alive
+ * interval is 0, so that no pings are needed.
  */
 import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol, Transport } from './protocol.js';

@@ -1,4 +1,4 @@
-/** How one kind of server is talked to: what a client sends, and where the publications are in what it gets. */
+/** The protocol of one kind of server: the messages of a client, and the position of publications in received data. */
 
 /** Takes one publication, with its stamp at `bytes[stampAt]`. */
 export type OnPublication = (bytes: Uint8Array, stampAt: number) => void;

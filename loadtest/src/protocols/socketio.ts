@@ -1,6 +1,6 @@
 /**
- * Engine.IO 4 and Socket.IO 5 over WebSocket alone, as far as our server (socketio-server.ts) needs them: the first character of
- * a message is the Engine.IO packet's type, the second one, where that is a message, the Socket.IO packet's.
+ * Engine.IO 4 and Socket.IO 5 over WebSocket only, as far as our server (socketio-server.ts) needs them. The first character of a
+ * message is the type of the Engine.IO packet. If that is a message, the second character is the type of the Socket.IO packet.
  */
 import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';

@@ -4,7 +4,7 @@ import type { Reader } from './protocol.js';
 /** Length of the unit at `start`; null if too few of its bytes have arrived. */
 export type Measure = (bytes: Uint8Array, start: number, end: number) => number | null;
 
-/** A reader for one connection, that calls `take` with each whole unit, where it lies. */
+/** A reader for one connection that calls `take` with each whole unit, in place. */
 export function readUnits(measure: Measure, take: Reader): Reader {
   /** The beginning of a unit whose end has not come yet. */
   let rest: Uint8Array | null = null;

@@ -58,15 +58,15 @@ export interface Chart {
 /** A chart with the text around it. */
 export interface Figure {
   readonly chart: Chart;
-  /** What is seen, in one sentence or two. */
+  /** The content of the chart, in one or two sentences. */
   readonly about: string;
   /** What was left out and why. */
   readonly notes: readonly string[];
-  /** The same in numbers, for who cannot see it or wants to copy them. */
+  /** The same data as a table, for readers who cannot see the chart or want to copy numbers. */
   readonly numbers: { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
 }
 
-/** A log axis where a linear one would press the small values flat. */
+/** A logarithmic axis if a linear one would hide the small values. */
 export function scaleOf(values: readonly number[]): 'linear' | 'log' {
   const positive = values.filter((value) => value > 0);
   return positive.length === values.length && Math.max(...positive) / Math.min(...positive) > 20 ? 'log' : 'linear';

@@ -1,4 +1,4 @@
-/** The course of a run: what was published and delivered, who was connected, and what the servers used, twice a second. */
+/** The course of a run, twice a second: publications, deliveries, connections, and the resources of the servers. */
 import type { LoadResult, Moment } from '../load/result.js';
 import type { Disturbance } from '../load/workload.js';
 import type { Figure, Mark } from './chart.js';

@@ -10,7 +10,7 @@ export interface Group {
   /** The run: its label, and its file if several files contain the same run. */
   readonly run: string;
   readonly server: string;
-  /** Those that are shown: the valid ones; all where none is valid. */
+  /** The rounds to show: the valid ones, or all if none is valid. */
   readonly rounds: readonly LoadResult[];
   readonly isValid: boolean;
   /** Rounds that were left out because they are invalid. */
@@ -28,8 +28,8 @@ export interface Section {
 }
 
 /**
- * Rounds of one file are put together. The same run in another file stays apart, with the file's name, for it may have been taken
- * in other circumstances.
+ * Rounds of one file are merged. The same run in another file stays separate, with the name of the file, because its circumstances
+ * may have been different.
  */
 export function sectionsOf(files: readonly NamedResultFile[]): readonly Section[] {
   const filesOfRun = new Map<string, Set<string>>();

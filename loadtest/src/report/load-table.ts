@@ -84,7 +84,7 @@ export const loadColumns: readonly Column[] = [
 /** If the width of the terminal is unknown. */
 const usualWidth = 110;
 
-/** A line for each result where that fits; else a column for each, in several tables where they are many. */
+/** A row for each result if that fits. Otherwise a column for each result, in several tables if there are many. */
 export function loadTable(results: readonly LoadResult[], width = usualWidth): string {
   const notes = results.flatMap(({ label, server, complaints }) =>
     complaints.map((complaint) => `- ${label}, ${server}: ${complaint}`),

@@ -1,4 +1,4 @@
-/** Memory against connections, where runs differ in them: the slope is what a connection costs. */
+/** Memory by number of connections, if it differs between runs. The slope is the cost of a connection. */
 
 import { median } from '@fanfare/kit/median';
 import type { Figure } from './chart.js';

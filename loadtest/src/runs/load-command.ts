@@ -16,7 +16,7 @@ import { servers } from '../servers/servers.js';
 const maxConnectionsPerGenerator = 15_000;
 
 export interface LoadSettings {
-  /** Names of the servers that are started for it. */
+  /** Names of the servers to start. */
   readonly servers: readonly string[];
   /** A broker that runs already, instead of them; null: none. */
   readonly url: string | null;
@@ -34,7 +34,7 @@ export interface Show {
   moment(moment: Moment): void;
 }
 
-/** Throws a {@link UsageError} where a run cannot be carried out like this: before an hour of load, not after it. */
+/** Throws a {@link UsageError} if a run is impossible with these settings: before an hour of load, not after it. */
 export function checkRun(run: Run, { servers: names, url, generators, isTyped }: LoadSettings): void {
   const { workload, label } = run;
   const streams = streamsOf(workload);

@@ -75,14 +75,14 @@ export async function searchRates(
   }
 }
 
-/** Why it did not hold; null: it did. */
+/** The reason why a rate did not hold; null if it held. */
 function failureOf({ complaints, latency }: LoadResult, maxP99Ms: number): string | null {
   const [complaint] = complaints;
   if (complaint !== undefined) return complaint.replace(/\.$/, '');
   return latency.p99 > maxP99Ms * 1_000 ? `p99 was ${milliseconds(latency.p99)} ms, more than ${maxP99Ms}` : null;
 }
 
-/** What came of a search, and who is to blame that it ended there. */
+/** The result of a search, and whether the server or the generator is its limit. */
 export function conclude(
   { label, nodes }: Pick<Run, 'label' | 'nodes'>,
   { held, failed }: Bracket<LoadResult>,
@@ -117,7 +117,7 @@ export function conclude(
   };
 }
 
-/** Over the run; 0 where nobody saw it. */
+/** The median over the run; 0 if it is unknown. */
 function medianOf({ moments }: LoadResult, what: 'serverCpu' | 'redisCpu'): number {
   const seen = moments.flatMap((moment) => moment[what] ?? []);
   return seen.length === 0 ? 0 : median(seen);

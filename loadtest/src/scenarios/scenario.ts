@@ -8,7 +8,7 @@ export interface Run {
   readonly scenario: string;
   readonly label: string;
   readonly workload: Workload;
-  /** Nodes that are started for it, where no URL is given; more than one share a Redis. */
+  /** The number of nodes to start if no URL is given. Several nodes share a Redis. */
   readonly nodes: number;
   /** Whether only clients that recover can pass it: then the typed client is used in any case. */
   readonly needsClient: boolean;
@@ -48,7 +48,7 @@ export function run(
 }
 
 /** A run for each combination of the values. If the label of the scenario does not distinguish them, the value follows it.
- * `mark` comes before names where they were given. */
+ * `mark` precedes the names of options in errors. */
 export function runsOf(
   name: string,
   { options, run: runOf }: Scenario,
@@ -68,10 +68,10 @@ export function runsOf(
   });
 }
 
-/** What a command takes besides the data. */
+/** The size of a command without its data. */
 const commandBytes = 1_024;
 
-/** Limits of a node that the load would go beyond; those that it keeps stay as they are. */
+/** Limits of a node that the load would exceed, raised. Other limits keep their defaults. */
 function limitsFor({ publicationBytes, topics, subscriptions }: Workload): Readonly<Record<string, string>> {
   const each = subscriptions.name === 'all' ? topics : subscriptions.name === 'some' ? subscriptions.topics : 1;
   return {

@@ -14,12 +14,12 @@ import type { Outcome } from './outcome.js';
 import { startTarget } from './target.js';
 
 export interface AttackRunOptions {
-  /** Of the attack, in each round; an attack may need more. As long is measured before and after it. */
+  /** The length of the attack in each round; an attack may need more. The same time is measured before and after it. */
   readonly seconds: number;
   readonly rounds: number;
-  /** One, in memory, or several on a Redis; an attack may need more. */
+  /** One node in memory, or several with a Redis; an attack may need more. */
   readonly nodes: number;
-  /** Where the attackers run, and nothing else of this; null: they share the CPUs with all. */
+  /** The CPU on which only the attackers run; null if they share all CPUs. */
   readonly attackerCpu: number | null;
 }
 
@@ -27,7 +27,7 @@ export interface Round {
   readonly before: Latency;
   readonly during: Latency;
   readonly after: Latency;
-  /** Longest and 99th percentile of how late the event loop of a node was, during the attack, in milliseconds; NaN if it could not be asked. */
+  /** Maximum and 99th percentile of the event loop delay of a node during the attack, in milliseconds; NaN if a node did not respond. */
   readonly lagMaxMs: number;
   readonly lagP99Ms: number;
 }
@@ -40,33 +40,33 @@ export interface AttackRunResult {
   readonly outcomes: Readonly<Record<string, number>>;
   readonly rounds: readonly Round[];
   readonly controlClients: ControlReport;
-  /** Most that a node had allocated during the attack beyond what it had before. */
+  /** The largest growth of a node's memory during the attack. */
   readonly memoryBytes: number;
-  /** Questions whether a node is alive. */
+  /** Health probes. */
   readonly probes: { readonly asked: number; readonly unanswered: number };
-  /** What speaks against the nodes: what the attack must not get, wrong answers, losses, their end, their memory. */
+  /** Faults of the nodes: forbidden results of the attack, wrong answers, losses, crashes, memory. */
   readonly faults: readonly string[];
-  /** What the control clients have felt, where it is more than they should; null: nothing. */
+  /** The slowdown of the control clients if it is too large; otherwise null. */
   readonly slowdown: string | null;
 }
 
-/** Nothing that an attacker does may make a node of this size grow by more. */
+/** No attack may make a node of this size grow by more. */
 const mostMemoryBytes = 192 * 1_048_576;
 const memoryIntervalMs = 200;
 const settleMs = 300;
 
-/** During an attack the median latency may be so much more than before it: one of both. */
+/** The median latency during an attack may exceed one of these limits, compared with before, but not both. */
 const mostSlowdown = 1.2;
 const mostSlowdownMs = 1;
 /** The same for the 99th percentile, if the attackers have their own CPU. Otherwise it means little. */
 const mostTailSlowdown = 1.5;
 
-/** How long nodes may take until they are ready again. */
+/** The time until the nodes must be ready again. */
 const readyMs = 10_000;
 
-/** How often each node is asked whether it is alive. */
+/** The interval of health probes for each node. */
 const probeIntervalMs = 500;
-/** Half of what Kubernetes waits until it ends a node: a machine that is busy is no fault of the node. A port that is held refuses at once. */
+/** Half of the time after which Kubernetes kills a node: a busy machine is not a fault of the node. A full port refuses at once. */
 const adminTimeoutMs = 30_000;
 
 export async function runAttack(attack: Attack, options: AttackRunOptions): Promise<AttackRunResult> {
@@ -137,7 +137,7 @@ function* damage(found: Omit<AttackRunResult, 'faults' | 'slowdown'>): Iterable<
   if (rounds.some(({ lagMaxMs }) => Number.isNaN(lagMaxMs))) yield '/metrics of a node could not be read';
 }
 
-/** Whether the nodes are still there, and let control clients in. */
+/** Whether the nodes still run and accept control clients. */
 async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]> {
   if (!(await becomes(readyMs, () => areReady(nodes)))) return ['a node is not ready afterwards'];
   try {
@@ -154,7 +154,7 @@ async function areReady(nodes: readonly NodeProcess[]): Promise<boolean> {
   return answers.every((answer) => answer !== null);
 }
 
-/** What the control clients have felt; `isTailJudged`: also those of them that are slowest. */
+/** The slowdown of the control clients; `isTailJudged`: also check the 99th percentile. */
 export function slowdownOf(rounds: readonly Round[], isTailJudged: boolean): string | null {
   const p50 = courseOf(rounds, 'p50Ms');
   const p99 = courseOf(rounds, 'p99Ms');
@@ -175,7 +175,7 @@ export function courseOf(rounds: readonly Round[], key: 'p50Ms' | 'p99Ms'): Cour
   return { before: middle('before'), during: middle('during'), after: middle('after') };
 }
 
-/** The latest of the nodes. */
+/** The largest delay of the nodes. */
 async function readLag(nodes: readonly NodeProcess[]): Promise<Pick<Round, 'lagMaxMs' | 'lagP99Ms'>> {
   // Reading resets it.
   const pages = await Promise.all(nodes.map((node) => askAdmin(node, '/metrics')));
@@ -186,7 +186,7 @@ async function readLag(nodes: readonly NodeProcess[]): Promise<Pick<Round, 'lagM
   return { lagMaxMs: read('nodejs_eventloop_lag_max_seconds'), lagP99Ms: read('nodejs_eventloop_lag_p99_seconds') };
 }
 
-/** What is answered with 200, on a connection of its own; null: nothing is in time. */
+/** The body of an answer with status 200, on a new connection; null if there is none in time. */
 async function askAdmin({ adminUrl }: NodeProcess, path: string): Promise<string | null> {
   try {
     const signal = AbortSignal.timeout(adminTimeoutMs);
@@ -200,7 +200,7 @@ async function askAdmin({ adminUrl }: NodeProcess, path: string): Promise<string
   }
 }
 
-/** Asks nodes whether they are alive, as Kubernetes does. */
+/** Probes the health of nodes, as Kubernetes does. */
 class Probes implements AsyncDisposable {
   readonly #answers: Promise<string | null>[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -210,7 +210,7 @@ class Probes implements AsyncDisposable {
     this.#timer = setInterval(ask, probeIntervalMs);
   }
 
-  /** Asks no more. */
+  /** Stops probing. */
   async finish(): Promise<AttackRunResult['probes']> {
     clearInterval(this.#timer);
     const answers = await Promise.all(this.#answers);
@@ -222,7 +222,7 @@ class Probes implements AsyncDisposable {
   }
 }
 
-/** The most that a process has allocated. */
+/** The peak memory of a process. */
 class MemoryWatch implements AsyncDisposable {
   readonly #pid: number;
   #timer: NodeJS.Timeout | undefined;

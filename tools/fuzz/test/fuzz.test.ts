@@ -17,7 +17,7 @@ import { targets } from '../src/targets/index.js';
 
 const mutations = 1_500;
 
-describe('targets', () => {
+describe('the target', () => {
   it.each(Object.entries(targets))('%s passes its corpus and mutations of it', async (name, target) => {
     const inputs = [...target.seeds, ...readCorpus(name)];
     const random = new Random(5);
@@ -38,7 +38,7 @@ describe('targets', () => {
 });
 
 describe('the fuzzer', () => {
-  it('makes the same inputs of the same seed, none too long', () => {
+  it('creates the same inputs from the same seed, within the length limit', () => {
     const make = (): Uint8Array[] => {
       const random = new Random(1);
       const input = new TextEncoder().encode('{"type":"ping","id":1}');
@@ -49,7 +49,7 @@ describe('the fuzzer', () => {
     expect(new Set(make().map((bytes) => bytes.join())).size).toBeGreaterThan(300);
   });
 
-  it('makes an input short', async () => {
+  it('shortens an input that fails', async () => {
     const short = await shrink(new TextEncoder().encode('aaaaXaaaaaYa'), async (bytes) => {
       const text = new TextDecoder().decode(bytes);
       return text.includes('X') && text.includes('Y');
@@ -57,7 +57,7 @@ describe('the fuzzer', () => {
     expect(new TextDecoder().decode(short)).toBe('XY');
   });
 
-  it('takes one sentence for each mistake, and nothing else', () => {
+  it('accepts only errors that are one sentence', () => {
     expect(() => holdSentence('A port is missing.')).not.toThrow();
     for (const wrong of ['a\nb.', 'no end', `${'x'.repeat(2_000)}.`]) expect(() => holdSentence(wrong)).toThrow();
   });
@@ -69,11 +69,11 @@ describe('the fuzzer', () => {
     [['--target', 'topic', '--seed', '-1'], /^--seed must be a whole number from 0 to 4294967295, not "-1"\.$/],
     [['--target', 'topic,config', '--replay', 'x'], /^--replay needs exactly one --target\.$/],
     [['--targets', 'topic'], /^Unknown option --targets\. Did you mean --target\?$/],
-  ])('explains what is wrong with %j in one sentence', (args, sentence) => {
+  ])('reports the mistake in %j in one sentence', (args, sentence) => {
     expect(() => parseCommandLine(args, targets)).toThrow(sentence);
   });
 
-  it('finds code behind several right bytes in turn, and reports it once, with a short input', async () => {
+  it('finds code that needs several right bytes in a row, and reports it once, with a short input', async () => {
     let ran = new Set<number>();
     const secret = new TextEncoder().encode('Fan!');
     const target: Target = {
@@ -104,7 +104,7 @@ describe('the fuzzer', () => {
     expect((await fuzzer.minimize()).map((input) => new TextDecoder().decode(input))).toContain('Fan!');
   });
 
-  it('says how much of the code it reached', () => {
+  it('reports how much of the code it reached', () => {
     const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
     const words = ['--conditions=fuzz', main, '--target', 'topic', '--seconds', '1', '--seed', '1'];
     const { status, stdout } = spawnSync(process.execPath, words, { encoding: 'utf8' });

@@ -22,7 +22,7 @@ const table = {
   list: toggle('show all'),
 };
 
-it('returns values, defaults, and the options that were given', () => {
+it('the parser returns values, defaults, and the options that were given', () => {
   expect(parseOptions(['--rate', '-0.5e0', '--rate=2.5', '--list', 'file'], table, 1)).toEqual({
     values: { rate: 2.5, topics: null, bytes: 128, level: 'fast', servers: ['one', 'two'], json: null, list: true },
     given: new Set(['rate', 'list']),
@@ -34,7 +34,7 @@ it('returns values, defaults, and the options that were given', () => {
   });
 });
 
-it('returns null for --help, whatever else is wrong', () => {
+it('the parser returns null for --help, even if other options are invalid', () => {
   expect(parseOptions(['--rate', 'x', '--help'], table)).toBeNull();
 });
 
@@ -51,11 +51,11 @@ it.each([
   [['--level', 'durabel'], '--level does not accept "durabel". Did you mean durable?'],
   [['--servers', 'one,three'], '--servers does not accept "three". Valid: one, two.'],
   [['now'], 'Unexpected argument "now".'],
-])('refuses %j', (args, sentence) => {
+])('the parser refuses %j', (args, sentence) => {
   expect(() => parseOptions(args, table)).toThrow(new UsageError(sentence));
 });
 
-it('describes every option with its range and default', () => {
+it('the help has every option with its range and default', () => {
   expect(describeOptions(table)).toBe(`  --rate <n>         publications per second (0.5 to 100; default: 10)
   --topics <n>       topics (1 to 9)
   --bytes <n>        size (1 to 1024 bytes; default: 128)

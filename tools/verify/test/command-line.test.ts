@@ -83,7 +83,7 @@ it.each([
   ],
   [['--fault', 'none', '--seconds', '1'], '--seconds must be a number from 2 to 3600 seconds, not "1".'],
   [['--fault', 'storm', '--clients', '0'], '--clients must be a whole number from 1 to 10000, not "0".'],
-])('refuses %j', (args, sentence) => {
+])('verify refuses %j', (args, sentence) => {
   expect(() => parseVerifyCommandLine(args)).toThrow(new UsageError(sentence));
 });
 
@@ -103,7 +103,7 @@ it('verify exits with code 2 and one sentence if an option is invalid', () => {
   });
 });
 
-it('explains itself', () => {
+it('verify prints its help', () => {
   const [help, list] = [run('--help'), run('--list')];
   expect([help.status, list.status]).toEqual([0, 0]);
   expect(help.stdout).toContain('--fault <names>');
