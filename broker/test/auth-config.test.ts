@@ -215,7 +215,7 @@ describe('FANFARE_AUTH', () => {
       `${apiKey} has an invalid sha256: it must be 64 hexadecimal digits.`,
     ],
     [
-      'an id that looks like part of the secret',
+      'an id with the separator of API keys',
       ofApiKey({ id: 'a_b' }),
       `${apiKey} has an invalid id: it must be 1 to 64 characters of A-Z a-z 0-9 -.`,
     ],

@@ -75,7 +75,7 @@ async function connectWith(cluster: TestCluster, token: string): Promise<TestCon
 
 const publishing = { type: 'publish', topic: 't', data: 1, messageId: null } as const;
 
-it('accepts tokens of a new key, and closes the connections of a removed key', async () => {
+it('a node accepts tokens of a new key, and closes the connections of a removed key', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'] });
   const old = await connectWith(cluster, await tokenOf(oldSecret));
   const early = await cluster.connect();
@@ -90,7 +90,7 @@ it('accepts tokens of a new key, and closes the connections of a removed key', a
   expect(await fresh.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('closes the connections of API keys that were removed or replaced, and no others', async () => {
+it('a node closes the connections of API keys that were removed or replaced, and no others', async () => {
   const permissions = { publish: ['>'] };
   const { cluster, change } = await startMounted({
     apiKeys: [apiKey('same', permissions), apiKey('gone', permissions), apiKey('less', permissions)],
@@ -108,7 +108,7 @@ it('closes the connections of API keys that were removed or replaced, and no oth
   expect(await again.request(publishing)).toMatchObject({ code: 'notPermitted' });
 });
 
-it('asks the new hook if the hook changes', async () => {
+it('a node asks the new hook if the hook changes', async () => {
   const backend = createServer((_, response) => response.end('{"allow":false,"reason":"Not today."}')).listen(
     0,
     '127.0.0.1',
@@ -128,7 +128,7 @@ it('asks the new hook if the hook changes', async () => {
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('keeps the previous configuration if the new content is invalid, and logs the mistake', async () => {
+it('a node keeps the previous configuration if the new content is invalid, and logs the mistake', async () => {
   const { cluster, write, change, eventsOf } = await startMounted({});
   const connection = await connectWith(cluster, await tokenOf(oldSecret));
   for (const [auth, wrong] of [
@@ -153,14 +153,14 @@ it('keeps the previous configuration if the new content is invalid, and logs the
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('notices a change of a file that a later version of the document added', async () => {
+it('a node notices a change of a file that a later version of FANFARE_AUTH added', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'] });
   await change({ keys: ['new'] });
   await change({ keys: ['new'] }, { new: `${newSecret}, again` });
   await connectWith(cluster, await tokenOf(`${newSecret}, again`));
 });
 
-it('removes even the last keys if the lists are empty', async () => {
+it('a node removes even the last keys if the new lists are empty', async () => {
   const { cluster, change } = await startMounted({ keys: ['old'], apiKeys: [apiKey('only', { publish: ['>'] })] });
   const [user, service] = [
     await connectWith(cluster, await tokenOf(oldSecret)),
@@ -175,12 +175,12 @@ it('removes even the last keys if the lists are empty', async () => {
   }
 });
 
-it('uses the content at the moment when it begins to watch, if files change while the node starts', async () => {
+it('a node uses new content if files change while it starts', async () => {
   using folder = new MountedFolder({ secret: oldSecret });
   const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
   const environment = { FANFARE_AUTH: JSON.stringify({ issuers: [{ issuer, keys }] }) };
   const { auth } = loadConfig(environment);
-  if (auth === null || auth === 'none') throw new Error('No authentication.');
+  if (auth === null || auth === 'none') throw new Error('The node has no authentication.');
   folder.update({ secret: newSecret });
   const read: AuthConfig[] = [];
   const watch = new AuthWatch(auth, pino({ level: 'silent' }), (now) => read.push(now));
@@ -188,7 +188,7 @@ it('uses the content at the moment when it begins to watch, if files change whil
   expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
 });
 
-it('keeps connections if jwksUrl changes, until the new address responds without their key', async () => {
+it('a node keeps connections if jwksUrl changes, until the new address responds without their key', async () => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
   const answers: Record<string, object> = { '/old': { keys: [jwk] }, '/same': { keys: [jwk] }, '/empty': { keys: [] } };

@@ -49,7 +49,7 @@ describe('compression', () => {
     await using cluster = await startCluster({ env: shared });
     const writer = await cluster.connect();
     const first = await writer.publish('t', 'small');
-    if (first.type !== 'published') throw new Error('Not published.');
+    if (first.type !== 'published') throw new Error('The publication was not accepted.');
     for (let count = 0; count < 4; count++) await writer.publish('t', large);
     const reader = await cluster.connect(0, 'json');
     const reply = await reader.request({ type: 'subscribe', topic: 't', since: first.position });

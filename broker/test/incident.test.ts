@@ -65,7 +65,7 @@ describe('the log of an outage', () => {
     const node = cluster.node();
     const client = await cluster.subscriber('news');
     await redis.pause();
-    const onTheLink = client.publish('news', 'the publication is on the link');
+    const onTheLink = client.publish('news', 'on the link');
     await until('the outage is logged', () => count(node, 'outageBegan') === 1);
     expect(await onTheLink).toMatchObject({ type: 'error', code: 'unconfirmed' });
     // The handshake with that Redis times out, and ioredis then reports its own commands as failed.

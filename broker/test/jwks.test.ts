@@ -141,11 +141,11 @@ describe('published keys', () => {
   it('that the issuer withdraws become invalid, which is logged, and new ones become valid', async () => {
     const { keys, at, lines } = await keysOf(say([jwkOf(ec, 'e'), jwkOf(ed, 'd')]));
     const [[stays], [goes]] = [await keys.find('e'), await keys.find('d')];
-    if (stays === undefined || goes === undefined) throw new Error('There are two keys.');
+    if (stays === undefined || goes === undefined) throw new Error('A key is missing.');
     const readAgain = async (answer: Answer): Promise<void> => {
       at.answer = answer;
       at.nowMs += retryMs;
-      await keys.find('makes the node read the keys').catch(() => []);
+      await keys.find('made up').catch(() => []);
     };
     // The read did not fail, and the key set is not newer.
     await readAgain((response) => response.writeHead(500).end());

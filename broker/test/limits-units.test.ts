@@ -248,7 +248,7 @@ describe('a subject', () => {
     expect(await subjects.join('ada')).toBe(first);
     expect(await subjects.join('ada')).toBeNull();
     expect(await subjects.join('bob')).not.toBeNull();
-    if (first === null) throw new Error('The connection is admitted.');
+    if (first === null) throw new Error('The connection was not admitted.');
     subjects.leave(first);
     expect(await subjects.join('ada')).toBe(first);
   });
@@ -257,7 +257,7 @@ describe('a subject', () => {
     const subjects = new Subjects(limits, null);
     const subject = await subjects.join('ada');
     const now = performance.now();
-    if (subject === null) throw new Error('The connection is admitted.');
+    if (subject === null) throw new Error('The connection was not admitted.');
     expect([1, 2, 3].map(() => tenths(subject.admitPublication(10, true, now)))).toEqual([0, 0, 10]);
     subjects.leave(subject);
     subjects.forgetIdle(now + 500);
@@ -297,7 +297,7 @@ describe('a subject', () => {
 
   it('begins as many topics an hour as its limit allows', async () => {
     const subject = await new Subjects({ ...limits, newTopicsPerHour: 2 }, null).join('ada');
-    if (subject === null) throw new Error('The connection is admitted.');
+    if (subject === null) throw new Error('The connection was not admitted.');
     subject.onTopicBegun();
     expect(subject.mayBeginTopic(performance.now())).toBe(true);
     // Begun by publications that were on their way together: the excess becomes debt.
@@ -315,7 +315,7 @@ describe('a subject', () => {
 
   it('pays for a long answer of a history with further commands', async () => {
     const subject = await new Subjects({ ...limits, commandRate: 10, maxSubscriptions: 0 }, null).join('ada');
-    if (subject === null) throw new Error('The connection is admitted.');
+    if (subject === null) throw new Error('The connection was not admitted.');
     const admitted = (nowMs: number): number => {
       let count = 0;
       while (subject.admitCommand(nowMs) === 'admitted') count++;

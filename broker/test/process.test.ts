@@ -147,7 +147,7 @@ describe('standard output', () => {
     const file = await open(fifo, 'w');
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', file.fd, 'pipe'] });
     const { stdin, stderr } = child;
-    if (stdin === null || stderr === null) throw new Error('Both are pipes.');
+    if (stdin === null || stderr === null) throw new Error('The process has no pipes.');
     await file.close();
     const write = async (): Promise<void> => {
       const isWritten = once(stderr, 'data');

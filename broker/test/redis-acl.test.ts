@@ -132,7 +132,7 @@ describe('the documented user of Redis', () => {
     const [writer, reader] = await Promise.all(
       cluster.nodes.map(({ url }) => TestConnection.open(url, 'json', { headers })),
     );
-    if (writer === undefined || reader === undefined) throw new Error('There are two nodes.');
+    if (writer === undefined || reader === undefined) throw new Error('A node is missing.');
     let number = 0;
     const topics = ['fast', 'kept', 'durable', 'short'];
     /** Each topic delivers, from one node to the other. */

@@ -26,7 +26,7 @@ let prefixes = 0;
 
 const fast = new TopicPolicies([['>', { level: 'fast' }]]);
 
-it('the memory that Redis uses for a client that does not read is known', async () => {
+it('a node knows how much memory Redis uses for a client that does not read', async () => {
   const deaf = createConnection({ port: redis.port });
   const admin = new Redis(redis.url);
   try {
@@ -238,7 +238,7 @@ describe('a RedisRelay', () => {
     const admin = new Redis(redis.url);
     const floor = `${(Date.now() + 3_600_000) * 1_000}`;
     await admin.set(`p${prefixes}:generation`, `another:${floor}`);
-    const refused = await publishAcknowledged(node.relay, 't', 'the node reads the floor');
+    const refused = await publishAcknowledged(node.relay, 't', 'refused');
     expect(refused).toMatchObject({ code: 'unavailable' });
     await until('the node knows the floor', () => node.relay.state === 'connected' && node.counters.recoveries > 0);
     const positions = [];

@@ -201,7 +201,7 @@ describe('Redis with Sentinels', () => {
       nodeName: 'a',
     };
     const watch = SentinelWatch.start(settings, pino({ level: 'silent' }));
-    if (watch === null) throw new Error('There are Sentinels.');
+    if (watch === null) throw new Error('The URL has no Sentinels.');
     await until('the node listens', () => listenerOf(sentinelAdmin));
     expect(watch.replacementOf('127.0.0.1', master.port)).toBeNull();
     const announced = new Promise<void>((resolve) => watch.add(resolve));

@@ -36,7 +36,7 @@ class ScriptedStream {
     for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
     const at = { epoch: this.epochName, offset: this.head + 1 };
     const entry = decodeEntry(at, encodeEntry({ count, bytes }, new Map()));
-    if (entry === null) throw new Error('not an entry');
+    if (entry === null) throw new Error('Not an entry.');
     this.entries.push(entry);
     this.head += count;
     return entry;

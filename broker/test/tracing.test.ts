@@ -195,7 +195,7 @@ describe('a traced publication', () => {
     );
     await Promise.all(subscriptions.map(({ ready }) => ready));
     const { position } = await publisher.publish('orders.7', { total: 3 });
-    if (position === null) throw new Error('The topic keeps history.');
+    if (position === null) throw new Error('The topic keeps no history.');
     await until('both nodes have delivered it', () => seen.length === 2);
     expect(seen).toEqual([
       { topic: 'orders.7', ...position },

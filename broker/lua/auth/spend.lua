@@ -3,7 +3,7 @@
 -- more than the rate. Allowed while Redis is full: otherwise each node would apply the limits by itself. The keys expire.
 --
 -- KEYS            buckets, a hash for each
--- ARGV[3 * n - 2] rate of bucket n: what comes in per second
+-- ARGV[3 * n - 2] rate of bucket n, per second
 -- ARGV[3 * n - 1] burst of bucket n: the most that it holds
 -- ARGV[3 * n]     what is taken from bucket n
 --
