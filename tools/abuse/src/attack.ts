@@ -1,19 +1,19 @@
-/** What an attack is: what is done to the nodes, and what they are documented to answer. */
+/** The definition of an attack: its actions, and the documented answers of the nodes. */
 
 import type { Attackers } from './attackers.js';
 import type { Outcome } from './outcome.js';
 
 export interface Attack {
   readonly name: string;
-  /** What is done, for the tables. */
+  /** The description for the tables. */
   readonly about: string;
-  /** Settings of the nodes that are not the defaults, because the attack would need them, or more time or clients. */
+  /** Settings of the nodes that differ from the defaults. Otherwise the attack would need more time or clients. */
   readonly settings: Readonly<Record<string, string>>;
   /** The documented answers of a node. Each must occur. */
   readonly answers: readonly Outcome[];
   /** Other outcomes that may occur. An accepted handshake (101) always may. */
   readonly besides: readonly Outcome[];
-  /** It takes so long until the node answers. */
+  /** The time until the node answers. */
   readonly leastSeconds: number;
   /** The attack needs this many nodes. */
   readonly leastNodes: number;

@@ -1,4 +1,4 @@
-/** One attack under way, in the attackers' process: what all attacks are made of. */
+/** A running attack in the attackers' process: the functions that all attacks use. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { type RedisReply, redisCommand } from '@fanfare/local-cluster';
@@ -6,7 +6,7 @@ import { adminKey, type Claims, tokenOf } from './keys.js';
 import type { Outcome } from './outcome.js';
 import { type DialOptions, Peer } from './peer.js';
 
-/** Where the attackers find what they attack. */
+/** The addresses of the nodes under attack. */
 export interface Addresses {
   /** Of the nodes, for clients. */
   readonly ports: readonly number[];
@@ -19,10 +19,10 @@ export interface Addresses {
 export type LinkCommand = 'cut' | 'heal';
 
 export interface AttackReport {
-  /** What was sent, in the attack's own measure: connections, frames, requests. */
+  /** The amount that was sent, in the unit of the attack: connections, frames, requests. */
   readonly sent: number;
   readonly outcomes: Readonly<Record<string, number>>;
-  /** What the attack has got that it must not get, in sentences. */
+  /** Forbidden results of the attack, one sentence each. */
   readonly faults: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export interface EnterOptions extends Pick<DialOptions, 'from'>, PortOption {
   readonly headers?: readonly string[];
 }
 
-/** A node that is slower than its attackers would leave them without file descriptors, and them busy with that. */
+/** If a node is slower than its attackers, they would run out of file descriptors. */
 const maxOpen = 5_000;
 
 const tickMs = 10;
@@ -45,7 +45,7 @@ const turnMs = 100;
 /** Time for the last answers of the node. */
 const graceMs = 2_000;
 
-/** An attack on a slow machine goes on for so long until each documented answer has been seen. */
+/** The longest time for which an attack on a slow machine waits for each documented answer. */
 const patienceMs = 30_000;
 
 export class Attackers {
@@ -60,7 +60,7 @@ export class Attackers {
   readonly #peers = new Set<Peer>();
   #turn = 0;
 
-  /** `answers`: what a node is documented to answer. */
+  /** `answers`: the documented answers of a node. */
   constructor(
     target: Addresses,
     seconds: number,
@@ -73,33 +73,33 @@ export class Attackers {
     this.link = link;
   }
 
-  /** The time is up, and the node has given each answer or had time enough to do so. */
+  /** Whether the time is up, and the node has given each answer or had enough time for it. */
   get isOver(): boolean {
     const lateMs = performance.now() - this.#endsAtMs;
     return lateMs >= patienceMs || (lateMs >= 0 && this.#answers.every((answer) => this.#outcomes.has(answer)));
   }
 
-  /** Does nothing until it is over. */
+  /** Waits until the attack is over. */
   async wait(): Promise<void> {
     await this.until(() => false);
   }
 
-  /** Connections that have not ended. */
+  /** Open connections. */
   get open(): number {
     return this.#peers.size;
   }
 
-  /** How often that was seen. */
+  /** The number of times that an outcome was seen. */
   count(outcome: Outcome): number {
     return this.#outcomes.get(outcome) ?? 0;
   }
 
-  /** The attack has got what it must not get. The same sentence counts once. */
+  /** Reports a forbidden result of the attack. The same sentence counts once. */
   fault(sentence: string): void {
     this.#faults.add(sentence);
   }
 
-  /** Resolves once this is so, or it is over. */
+  /** Resolves once the condition is true or the attack is over. */
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo() && !this.isOver) await delay(tickMs);
   }
@@ -109,7 +109,7 @@ export class Attackers {
     return await redisCommand(this.target.redisPort, args);
   }
 
-  /** A connection that has said no more than its `head`. */
+  /** A connection that has sent only its `head`. */
   dial({ port, ...options }: DialOptions & PortOption = {}): Peer {
     const { ports } = this.target;
     const chosen = port ?? ports[this.#turn++ % ports.length] ?? 0;
@@ -135,7 +135,7 @@ export class Attackers {
     return await this.enterWith(tokenOf(subject, claims), port);
   }
 
-  /** A connection whose token was accepted: before that little may be sent. */
+  /** A connection whose token was accepted. Before that, a client may send little. */
   async enterWith(token: string, port?: number): Promise<Peer | null> {
     const peer = await this.enter({ port, headers: [`Authorization: Bearer ${token}`] });
     peer?.send({ type: 'connect' });
@@ -143,7 +143,7 @@ export class Attackers {
     return peer;
   }
 
-  /** Whether a node lets in who has that token. The connection is ended again. */
+  /** Whether a node accepts a connection with that token. Closes the connection again. */
   async isLetIn(token: string, port: number): Promise<boolean> {
     const peer = await this.enterWith(token, port);
     const isIn = peer?.isClosed === false;
@@ -151,7 +151,7 @@ export class Attackers {
     return isIn;
   }
 
-  /** What the operator does meanwhile. Returns the HTTP status; 0 if there is none. */
+  /** A request of the operator during the attack. Returns the HTTP status; 0 if there is none. */
   async revoke(subject: string, port: number): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${port}/v1/revocations`, {
       method: 'POST',

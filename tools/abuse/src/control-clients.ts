@@ -1,4 +1,4 @@
-/** The control clients of nodes under attack: they publish at a steady rate, subscribe, and count what is lost, comes twice, or is late. */
+/** The control clients of nodes under attack: they publish at a steady rate, subscribe, and count lost, repeated and late deliveries. */
 import { type Client, createClient } from '@fanfare/client';
 import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { becomes, within } from '@fanfare/kit/within';
@@ -72,7 +72,7 @@ export class ControlClients implements AsyncDisposable {
     };
   }
 
-  /** Publishes no more, waits for what is under way, and counts. */
+  /** Stops publishing, waits for pending deliveries, and counts. */
   async finish(): Promise<ControlReport> {
     clearInterval(this.#timer);
     await becomes(catchUpMs, () => this.#missing() === 0);

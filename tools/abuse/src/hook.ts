@@ -1,4 +1,4 @@
-/** The backend that nodes under attack ask (docs/security.md): it refuses all that has to do with `secret.>`. */
+/** The backend that nodes under attack ask (docs/security.md): it refuses everything for `secret.>`. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-/** Who may do what at the nodes under attack: the issuer of their tokens, their API keys, and the tokens. */
+/** Authentication of the nodes under attack: the issuer of tokens, the API keys, and the tokens. */
 import { createHash, createHmac } from 'node:crypto';
 
 const issuer = 'https://id.abuse.test';

@@ -1,6 +1,6 @@
 /**
- * What an attacker gets to see: the status of an HTTP answer, a close code, the code of an error, `reply` and its type; `cut off`: the
- * node ended the connection and said nothing; `left open`: the attacker ended it.
+ * The outcomes that an attacker sees: the status of an HTTP answer, a close code, the code of an error, `reply` and its type; `cut off`: the
+ * node closed the connection without a message; `left open`: the attacker ended it.
  */
 export type Outcome =
   | `HTTP ${number}`

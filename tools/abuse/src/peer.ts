@@ -1,4 +1,4 @@
-/** One connection of an attacker, on a bare socket: sends anything, and notes what the node answers. */
+/** One connection of an attacker, on a bare socket: sends any bytes, and records the answers of the node. */
 import { connect, type Socket } from 'node:net';
 import { type FrameOptions, frame, opcodes } from './frames.js';
 import type { Outcome } from './outcome.js';
@@ -18,7 +18,7 @@ const lookedAtBytes = 200;
 export class Peer {
   /** Resolves once the socket is closed. Never rejects. */
   readonly ended: Promise<void>;
-  /** Resolves with the status of the first answer; 0 where there was none. */
+  /** Resolves with the status of the first answer; 0 if there was none. */
   readonly status: Promise<number>;
   /** Resolves once the node has answered `connect`, or the socket is closed. Never rejects. */
   readonly greeted: Promise<void>;
@@ -26,7 +26,7 @@ export class Peer {
   readonly #see: (outcome: Outcome) => void;
   #unread: Buffer = Buffer.alloc(0);
   #isOpen = false;
-  /** The node has said why it ends the connection, or that it ends behind an answer. */
+  /** The node has announced why it closes the connection, or that it closes it after an answer. */
   #isAnswered = false;
   #isOurEnd = false;
   /** Answers to commands, `connect` left out. */

@@ -1,4 +1,4 @@
-/** What is attacked: one node in memory, or several on a Redis. */
+/** The target of an attack: one node in memory, or several with a Redis. */
 
 import type { Disposables } from '@fanfare/kit/disposables';
 import { FaultProxy, type NodeProcess, type RedisProcess, startNode, startRedis } from '@fanfare/local-cluster';

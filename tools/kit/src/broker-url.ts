@@ -1,4 +1,4 @@
-/** A broker that already runs: what its URL says, and why it cannot be reached. */
+/** A running broker: parses its URL, and explains why it cannot be reached. */
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { subprotocols } from '@fanfare/protocol';

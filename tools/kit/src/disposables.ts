@@ -1,14 +1,14 @@
-/** Things that are let go of together, in the reverse order of their making. `AsyncDisposableStack` comes with Node 24. */
+/** Disposes of several resources together, in reverse order of creation. `AsyncDisposableStack` comes with Node 24. */
 export class Disposables implements AsyncDisposable {
   #parts: AsyncDisposable[] = [];
 
-  /** Keeps the part, and answers it. */
+  /** Adds a part, and returns it. */
   use<Part extends AsyncDisposable>(part: Part): Part {
     this.#parts.push(part);
     return part;
   }
 
-  /** All parts, in new hands: this has none any more. */
+  /** Moves all parts to a new object; this one is empty afterwards. */
   move(): Disposables {
     const moved = new Disposables();
     moved.#parts = this.#parts;
@@ -16,7 +16,7 @@ export class Disposables implements AsyncDisposable {
     return moved;
   }
 
-  /** Tries all of them; throws the first error. */
+  /** Disposes of all parts, and throws the first error. */
   async [Symbol.asyncDispose](): Promise<void> {
     const errors: unknown[] = [];
     for (let part = this.#parts.pop(); part !== undefined; part = this.#parts.pop()) {

@@ -1,4 +1,4 @@
-/** What the figures were taken on. */
+/** The machine on which the figures were measured. */
 import { cpus, release, totalmem } from 'node:os';
 
 export function describeMachine(): string {

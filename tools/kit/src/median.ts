@@ -1,4 +1,4 @@
-/** The middle of some numbers, whatever their order; NaN of none. */
+/** The median of numbers in any order; NaN without numbers. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((one, other) => one - other);
   const middle = Math.floor(sorted.length / 2);

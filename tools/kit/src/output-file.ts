@@ -3,12 +3,12 @@ import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises
 import { dirname } from 'node:path';
 import { UsageError } from './options.js';
 
-/** Not after an hour of load: throws a {@link UsageError} where the file cannot be written. */
+/** Throws a {@link UsageError} if the file cannot be written: before an hour of load, not after it. */
 export async function checkOutput(file: string): Promise<void> {
   const found = await stat(file).catch(() => null);
   if (found?.isDirectory()) throw new UsageError(`${file} is a folder: say which file is to be written.`);
   const folder = dirname(file);
-  // With the dot, what is no folder is refused too.
+  // The dot also refuses a path that is not a folder.
   await access(found === null ? `${folder}/.` : file, constants.W_OK).catch(() => {
     const reason =
       found === null ? `there is no folder ${folder}, or nobody may write to it` : 'nobody may write to it';
@@ -43,7 +43,7 @@ async function replace(file: string, content: string): Promise<void> {
   }
 }
 
-/** What was measured is not lost: where it cannot be written to the file, it goes to standard output. */
+/** Writes results to standard output if the file cannot be written, so that they are not lost. */
 export async function writeMeasured(file: string, json: string): Promise<void> {
   if (!(await writeOutput(file, () => json))) process.stdout.write(json);
 }

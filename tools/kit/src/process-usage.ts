@@ -1,7 +1,7 @@
-/** What a process has used, as the kernel counts it. */
+/** The CPU time and memory of a process, as the kernel counts them. */
 import { readdir, readFile } from 'node:fs/promises';
 
-/** CPU time of all threads that live, in nanoseconds (`stat` counts in ticks of 10 ms). */
+/** CPU time of all running threads, in nanoseconds (`stat` counts in ticks of 10 ms). */
 export async function readCpuNs(pid: number): Promise<number> {
   const threads = await readdir(`/proc/${pid}/task`);
   const times = await Promise.all(
@@ -14,9 +14,9 @@ export async function readCpuNs(pid: number): Promise<number> {
 }
 
 export interface Memory {
-  /** All that is in memory for it, the text of its program included. */
+  /** All its memory, including the code of the program. */
   readonly rssBytes: number;
-  /** What it has allocated: RSS without files. Pages of the program come and go with what else runs. */
+  /** Its allocated memory: RSS without files, because pages of files depend on other processes. */
   readonly anonymousBytes: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What each publication carries: its stream, its number in it and the time for which it was planned, as decimal digits, so that
- * the same bytes are good inside JSON, MessagePack and nothing at all. Then filler up to the size that was asked for.
+ * The stamp of each publication: its stream, its number in the stream and its planned time, as decimal digits, so that the same bytes
+ * are valid in JSON, in MessagePack and as plain data. Filler up to the requested size follows.
  */
 
 const streamDigits = 6;

@@ -1,13 +1,13 @@
 /**
- * Ctrl+C and SIGTERM. All that was started here is ended, and its folders are removed, when this process exits; the signal alone
- * would not let it.
+ * Ctrl+C and SIGTERM. When this process exits, it stops the processes that it started and removes their folders. A signal without a
+ * handler would prevent that.
  */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** At a terminal one Ctrl+C may come twice, from it and from npm: so long they are one, in milliseconds. */
+/** At a terminal, one Ctrl+C may arrive twice, also from npm. Signals within this time count as one, in milliseconds. */
 const sameMs = 1_000;
 
-/** Resolves with the code to exit with, at the first of them. Another one ends the process at once. */
+/** Resolves with the exit code at the first signal. Another signal ends the process at once. */
 export function untilStopped(): Promise<number> {
   return new Promise((resolve) => {
     let stoppedAtMs: number | null = null;
@@ -21,7 +21,7 @@ export function untilStopped(): Promise<number> {
   });
 }
 
-/** For commands that have nothing to write before they are done. */
+/** For commands that write nothing before they are done. */
 export async function exitWhenStopped(): Promise<never> {
   const code = await untilStopped();
   process.stderr.write('\nStopped; nothing was written.\n');

@@ -1,7 +1,7 @@
-/** Nothing here may wait for ever. */
+/** Waiting with a time limit. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What the promise gives, or an error once it has taken too long: `<what> within <n> ms.` */
+/** The result of the promise, or an error if it takes too long: `<what> within <n> ms.` */
 export async function within<Value>(timeoutMs: number, promise: Promise<Value>, what: string): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -14,7 +14,7 @@ export async function within<Value>(timeoutMs: number, promise: Promise<Value>, 
   }
 }
 
-/** Looks until it is so; false where it is not in time. */
+/** Polls until the condition is true; false if it is not true in time. */
 export async function becomes(timeoutMs: number, isSo: () => boolean | Promise<boolean>): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   while (!(await isSo())) {

@@ -23,7 +23,7 @@ interface Waiting {
 }
 
 export class Worker<Known extends Commands, Notice = never> implements AsyncDisposable {
-  /** Called with what the child sends without being asked. */
+  /** Called with messages that the child sends on its own. */
   onNotice: (notice: Notice) => void = () => {};
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();

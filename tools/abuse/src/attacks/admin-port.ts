@@ -1,4 +1,4 @@
-/** The port of probes and metrics, which answers without authentication. Probes go on during every attack (attack-run.ts). */
+/** The port of probes and metrics, which answers without authentication. Probes continue during every attack (attack-run.ts). */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 
@@ -11,7 +11,7 @@ export const idleAdminSockets: Attack = attack({
   about: `${sockets} sockets of one address and ${sockets} of others that send nothing to the admin port, opened again when they are cut off, ${perSecond} a second`,
   answers: ['cut off'],
   besides: ['HTTP 408', 'left open'],
-  // A node takes 128.
+  // A node allows 128.
   leastSeconds: 6,
   run: async (attackers) => {
     const { adminPorts } = attackers.target;

@@ -1,11 +1,11 @@
-/** One subject at all nodes, silent for a while, and then at each of them at once. */
+/** One subject that is idle for a while, and then publishes to all nodes at once. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
 
-/** Defaults of docs/configuration.md: a second, and at once. */
+/** Defaults of docs/configuration.md: rate per second, and burst. */
 const perSecond = 50;
 const burst = 2 * perSecond;
-/** What a node may take before it has heard what the others took. */
+/** The number that a node may accept before it learns what the others have accepted. */
 const slackOfNode = 0.2 * burst;
 
 const silentMs = 4_000;

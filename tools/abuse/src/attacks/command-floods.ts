@@ -1,4 +1,4 @@
-/** Good commands, more of them than a subject may send: ten connections, each of its own subject, again and again. */
+/** Valid commands beyond the rate of a subject: ten connections with one subject each, again and again. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
 import type { Outcome } from '../outcome.js';
@@ -17,9 +17,9 @@ function flood(
     name,
     about: `${what}, ${connections} connections with up to ${(atOnce * 1_000) / eachMs} a second each`,
     answers: [...answers, 'error rateLimited', 'close 4006'],
-    // Where an `unsubscribe` was refused, the next `subscribe` comes too early.
+    // If an `unsubscribe` was refused, the next `subscribe` is too early.
     besides: ['left open', 'error alreadySubscribed', 'error notSubscribed'],
-    // A thousand refusals come first.
+    // The node first sends a thousand refusals.
     leastSeconds: 4,
     run: (attackers) =>
       attackers.crowd(connections, async (member) => {

@@ -1,4 +1,4 @@
-/** More connections than one may have. */
+/** More connections than the limits allow. */
 import { type Attack, attack } from '../attack.js';
 import { forwardedFor, proxyOf } from '../attackers.js';
 

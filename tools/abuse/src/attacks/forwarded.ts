@@ -1,10 +1,10 @@
-/** One client behind a trusted proxy, whose header is written in other ways than as plain addresses. */
+/** One client behind a trusted proxy that does not write plain addresses in its header. */
 import { type Attack, attack } from '../attack.js';
 import { proxyOf } from '../attackers.js';
 
 /** Default of docs/configuration.md: connections of one address at a node. */
 const most = 100;
-/** A place is free at the node before the attacker knows. */
+/** Tolerance: the node may count a connection as closed before the attacker does. */
 const slack = 1.2;
 
 function forwarded(name: string, what: string, addresses: number, write: (n: number) => string): Attack {

@@ -1,4 +1,4 @@
-/** All attacks, in the order of the docs: who has not come in yet, who has, and who reads too little. */
+/** All attacks, in the order of the docs: clients without an accepted token, clients with one, and clients that read too little. */
 import type { Attack } from '../attack.js';
 import { idleAdminSockets } from './admin-port.js';
 import { expiredTokens, randomTokens, unsignedTokens } from './bad-tokens.js';

@@ -1,4 +1,4 @@
-/** A `messageId` that another publisher is going to use. */
+/** A `messageId` that another publisher is about to use. */
 import { randomUUID } from 'node:crypto';
 import { type Attack, attack } from '../attack.js';
 

@@ -1,4 +1,4 @@
-/** Connections that send no token, or another command first. */
+/** Connections that send no token, or whose first command is not `connect`. */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 

@@ -1,4 +1,4 @@
-/** The HTTP API, with keys that are not good for it. */
+/** The HTTP API, with keys that do not permit the request. */
 import { randomBytes } from 'node:crypto';
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';

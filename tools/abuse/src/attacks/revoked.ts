@@ -1,26 +1,26 @@
-/** A user who is revoked, and does what he can to stay: he fills Redis, or is on a node that does not hear of it. */
+/** A revoked user who tries to stay connected: by filling Redis, or on a node that does not learn of the revocation. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
 import type { Attackers } from '../attackers.js';
 import { tokenOf } from '../keys.js';
 import type { Peer } from '../peer.js';
 
-/** A second is documented; so much more is for a machine that does other things too. */
+/** The documented limit is one second; the rest is for a busy machine. */
 const outMs = 10_000;
 
-/** Another one in each round: who is revoked stays so. */
+/** A different user in each round, because a revocation is permanent. */
 const subject = `attacker-${process.pid}`;
 const token = tokenOf(subject);
 
-/** Room that Redis has, beyond what is in it. */
+/** The free memory of Redis before the attack. */
 const roomBytes = 2 * 1_048_576;
-/** The small ones take what is too little for a long one: Redis has no room for anything then. */
+/** Small publications fill the memory that is left after large ones, so that Redis is full. */
 const payloads = ['x'.repeat(50_000), 'x'] as const;
 const perSecond = 40;
-/** One request may come when Redis has just a little room. */
+/** A single request might arrive when Redis has a little free memory, so there are several. */
 const revocations = 10;
 
-/** That he is out within the time, and stays out, at the node with that port. */
+/** Checks that the node closes the connection of the user in time, and refuses a new one. */
 async function expectOut(attackers: Attackers, peer: Peer | null, port: number): Promise<void> {
   const node = `node ${attackers.target.ports.indexOf(port) + 1}`;
   const isOut = await Promise.race([peer?.ended.then(() => true), delay(outMs, false)]);
@@ -33,9 +33,9 @@ export const fullRedis: Attack = attack({
   about:
     'a user fills Redis, which evicts nothing, by topics of 50 KB and small ones, at each node, and is revoked meanwhile',
   settings: {
-    // It takes him a second instead of ten.
+    // The user needs one second instead of ten.
     FANFARE_PUBLISH_BYTES_RATE: '4194304',
-    // A full Redis takes no publication of anybody, except those that it only passes on.
+    // A full Redis refuses all publications, except those of topics without history.
     FANFARE_TOPICS: '{"good.*":{"level":"fast"}}',
   },
   answers: ['reply published', 'error unavailable', 'error invalidToken', 'close 4503', 'close 4502'],
@@ -47,7 +47,7 @@ export const fullRedis: Attack = attack({
     const peers = await Promise.all(ports.map((port) => attackers.enterWith(token, port)));
     const used = Number(/^used_memory:(\d+)/m.exec(String(await attackers.redis('INFO', 'memory')))?.[1]);
     await attackers.redis('CONFIG', 'SET', 'maxmemory', String(used + roomBytes));
-    // He goes on, so that it stays full.
+    // The user continues, so that Redis stays full.
     const filling = attackers.pace(perSecond, (n) => {
       const topic = `full.${process.pid}.${n}`;
       peers[n % peers.length]?.send({ type: 'publish', id: n + 1, topic, data: payloads[n % payloads.length] });
@@ -72,7 +72,7 @@ export const cutOffNode: Attack = attack({
   isCutting: true,
   answers: ['error unavailable', 'close 4004', 'close 4503', 'error invalidToken', 'close 4502'],
   besides: ['left open'],
-  // The node may go on for 15 s with what it has read last.
+  // The node may use its last revocation list for 15 s.
   leastSeconds: 18,
   leastNodes: 3,
   run: async (attackers) => {

@@ -1,4 +1,4 @@
-/** Clients that ask for much, and read nothing for three seconds. */
+/** Clients that request much data, and read nothing for three seconds. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
 import type { Attackers } from '../attackers.js';
@@ -7,9 +7,9 @@ import type { Outcome } from '../outcome.js';
 
 const readers = 10;
 const asleepMs = 3_000;
-/** Who is awake reads for so long at most: a node that no longer answers is not waited for. */
+/** The longest time for which a client reads afterwards, in case the node no longer responds. */
 const mostReadingMs = 5_000;
-/** So much is written, and asked for by each reader. */
+/** The history that is published, and that each reader requests. */
 const publications = 100;
 const questions = 50;
 

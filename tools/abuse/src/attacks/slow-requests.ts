@@ -1,4 +1,4 @@
-/** Slowloris: requests that come byte by byte and never end. */
+/** Slowloris: requests that arrive byte by byte and never end. */
 import { type Attack, attack } from '../attack.js';
 import { type Attackers, addressOf, handshake } from '../attackers.js';
 
@@ -15,7 +15,7 @@ async function drip(attackers: Attackers, head: readonly string[], byte: string)
   });
 }
 
-/** The node gives the head of a request 10 s and looks every 4 s; it gives a body 5 s. */
+/** The node waits 10 s for the head of a request, checked every 4 s, and 5 s for a body. */
 const leastSeconds = 15;
 
 export const slowHandshake: Attack = attack({

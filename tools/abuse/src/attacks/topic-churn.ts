@@ -1,4 +1,4 @@
-/** Topics that nobody has named before, to fill what remembers topics. */
+/** New topics in each command, to fill the tables of topics. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Attack, attack } from '../attack.js';
 
@@ -13,7 +13,7 @@ export const topicChurn: Attack = attack({
     FANFARE_TOPICS: '{"mine.>":{"historySize":10},"*.fast.>":{"level":"fast"},"a.*.c":{"historySize":20}}',
   },
   answers: ['error notPermitted', 'reply history'],
-  // Of a `history`, while others of the connection are under way.
+  // The answer to a `history` while others of the connection are pending.
   besides: ['left open', 'error overloaded'],
   run: (attackers) =>
     attackers.crowd(connections, async (member) => {

@@ -1,4 +1,4 @@
-/** Frames that cannot be read, by us or by any WebSocket server. */
+/** Frames that neither our broker nor any WebSocket server can decode. */
 import { type Attack, attack } from '../attack.js';
 import { addressOf } from '../attackers.js';
 import { type FrameOptions, opcodes } from '../frames.js';
@@ -18,7 +18,7 @@ export const malformedFrames: Attack = attack({
     }),
 });
 
-/** Not among them: a frame without a mask. uWebSockets reads it as if it had one, and waits for the four bytes more (PROTOCOL.md section 6). */
+/** A frame without a mask is not included: uWebSockets reads it as masked, and waits for four more bytes (PROTOCOL.md section 6). */
 const broken: readonly (readonly [payload: string | Uint8Array, options: FrameOptions])[] = [
   ['{}', { reserved: 1 }],
   ['{}', { reserved: 7 }],
