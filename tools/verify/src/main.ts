@@ -56,7 +56,7 @@ async function verifyExisting({ options, jsonFile }: VerifyExistingRequest): Pro
   const result = await checkExistingCluster(options, untilStopped(), say);
   process.stdout.write(`${reportExistingCluster(result, options)}\n`);
   if (jsonFile !== null) {
-    // The file is shown to others.
+    // People share this file.
     const { token: _, ...shown } = options;
     const report = { machine: describeMachine(), takenAt: new Date().toISOString(), options: shown, result };
     await writeMeasured(jsonFile, `${JSON.stringify(report, null, 2)}\n`);

@@ -1,4 +1,4 @@
-/** Publishes under load to subscribers who remember everything, and judges afterwards what each of them got. It knows nothing of nodes. */
+/** Publishes under load, records all deliveries, and then judges them for each subscriber. It does not depend on nodes. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, type ClientOptions, createClient } from '@fanfare/client';
 import { Disposables } from '@fanfare/kit/disposables';
@@ -16,7 +16,7 @@ import { TopicOrder } from './topic-order.js';
 import type { Published } from './verdict.js';
 
 export interface CheckerOptions {
-  /** Publications a second, over all topics. */
+  /** Publications per second, over all topics. */
   readonly rate: number;
   readonly topics: number;
   readonly publishersPerTopic: number;
@@ -28,16 +28,16 @@ export interface CheckerOptions {
 
 /** Topics and options of the clients. */
 export interface CheckerPlace {
-  /** The topics begin with it. Default: `verify`. */
+  /** The first part of all topics. Default: `verify`. */
   readonly topicPrefix?: 'verify' | `verify.${string}`;
   /** Of publishers and subscribers. */
   readonly clientOptions?: ClientOptions;
 }
 
-/** What was found of a run. */
+/** The result of a run. */
 export interface CheckerReport {
   readonly published: Published;
-  /** What was due but not published, because too much had no answer yet. */
+  /** Publications that were due but not sent, because too many had no reply yet. */
   readonly heldBack: number;
   /** Rejected publishes by the error's code. */
   readonly rejections: Readonly<Record<string, number>>;
@@ -48,7 +48,7 @@ export interface CheckerReport {
   readonly notes: readonly string[];
 }
 
-/** How often publishers and subscribers are compared: a look at a stream costs about a microsecond. */
+/** The interval between comparisons of publishers and subscribers. One comparison costs about a microsecond for each stream. */
 const lookIntervalMs = 20;
 const streamsPerLook = 1_000;
 const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
@@ -56,7 +56,7 @@ const patience: Patience = { idleMs: 15_000, maxMs: 90_000 };
 /** Time after all deliveries, in which duplicates may arrive, for example from a node that was frozen. */
 const quietMs = 500;
 
-/** What a topic and a stream remember is bounded by how much is published to them in these times. */
+/** The memory of a topic and of a stream is bounded by the number of publications in these times. */
 const rememberedSeconds = 60;
 const pendingSeconds = 40;
 
@@ -64,7 +64,7 @@ const publishersOfNode = 2;
 
 /**
  * How many publishers to open for nodes that get connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
- * first subscribers to it would come to the same node, and most publications would not cross nodes.
+ * first subscribers to it would connect to the same node, and most publications would not cross nodes.
  */
 export function publishersFor(nodes: number): number {
   return nodes * publishersOfNode + 1;
@@ -80,7 +80,7 @@ export class Checker implements AsyncDisposable {
   readonly #notes: string[] = [];
   #looking: NodeJS.Timeout | undefined;
 
-  /** Connects everybody; the load comes with {@link start}. */
+  /** Connects all clients; {@link start} begins the load. */
   static async open(
     url: string,
     publishers: number,
@@ -104,7 +104,7 @@ export class Checker implements AsyncDisposable {
     }
   }
 
-  /** Publications that each topic must keep, so that those who come back within a minute get what they missed. */
+  /** Publications that each topic must keep, so that clients that return within a minute can recover. */
   static historySize({ rate, topics }: CheckerOptions): number {
     return window(rate / topics, rememberedSeconds, 500);
   }
@@ -129,8 +129,8 @@ export class Checker implements AsyncDisposable {
   }
 
   /**
-   * A further topic with a stream of its own; `burst` publications leave together (default: 1). The load is stopped with the others, but
-   * has to be started.
+   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the others, but must be
+   * started separately.
    */
   addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load } {
     const topic: VerifyTopic = `verify.${name}`;
@@ -141,7 +141,7 @@ export class Checker implements AsyncDisposable {
     return { topic, order, streams: [stream.id], load };
   }
 
-  /** Watched and judged as the others are, and let go of when all is over. */
+  /** Adds a group that is watched and judged like the others, and disposed of at the end. */
   addGroup(group: SubscriberGroup, name: string): void {
     this.#parts.use(group);
     this.#groups.push({ group, name });
@@ -151,7 +151,7 @@ export class Checker implements AsyncDisposable {
     return this.#streams[stream]?.ledger.published ?? 0;
   }
 
-  /** What publishers know so far; what has no answer yet counts as unknown. */
+  /** The outcomes so far; publications without a reply count as unknown. */
   get published(): Published {
     return {
       published: sum(this.#streams, ({ ledger }) => ledger.published),
@@ -161,17 +161,17 @@ export class Checker implements AsyncDisposable {
     };
   }
 
-  /** Publications without an answer yet. */
+  /** Publications without a reply yet. */
   get pending(): number {
     return sum(this.#streams, ({ ledger }) => ledger.pending);
   }
 
-  /** A sentence for the report. */
+  /** Adds a sentence to the report. */
   note(sentence: string): void {
     this.#notes.push(sentence);
   }
 
-  /** Ends the load, and waits until every publish has its answer and every subscriber all that was acknowledged, or for as long as that may take. */
+  /** Stops the load. Waits until each publish has its reply and each subscriber has all acknowledged publications, or until a timeout. */
   async settle(): Promise<void> {
     await Promise.all(this.#loads.map((load) => load.stop()));
     await becomes(publishTimeoutMs + 5_000, () => this.#streams.every(({ ledger }) => ledger.pending === 0));
@@ -281,7 +281,7 @@ function describeLatency(latency: LatencyByPhase): string {
   return `${words.join(', ')} ms (p50 / p99 / max)`;
 }
 
-/** How many publications come in that time, with a lower and an upper bound. */
+/** The number of publications in that time, with a lower and an upper bound. */
 function window(perSecond: number, seconds: number, least: number): number {
   return Math.min(65_536, Math.max(least, Math.ceil(perSecond * seconds)));
 }

@@ -1,10 +1,10 @@
-/** How the checker's clients and nodes are set: quick to notice and to come back, and patient with a publish. */
+/** Settings of the checker's clients and nodes: they notice failures and reconnect fast, and retry publishes for long. */
 import type { ClientOptions } from '@fanfare/client';
 
-/** A publish is tried again for this long, so that a rejection is rare. */
+/** A publish is retried for this long, so that rejections are rare. */
 export const publishTimeoutMs = 30_000;
 
-/** A silent node is noticed after at most this and the clients' `pongTimeoutMs`; the default is 25 s. */
+/** A client detects a silent node after at most this interval plus its `pongTimeoutMs`; the default is 25 s. */
 export const pingIntervalMs = 1_000;
 
 const common: ClientOptions = {
@@ -20,7 +20,7 @@ export const subscriberOptions: ClientOptions = { ...common, timeoutMs: 5_000 };
 export const publisherOptions: ClientOptions = {
   ...common,
   timeoutMs: publishTimeoutMs,
-  // The streams bound what is under way.
+  // The streams limit the number of unanswered publications.
   maxQueuedPublications: 1_000_000,
   maxQueuedBytes: 512 * 1_048_576,
   maxUnsentBytes: 512 * 1_048_576,

@@ -1,4 +1,4 @@
-/** What a check has found, as counts that can be added up, with some examples in words. */
+/** The findings of a check, as counts that can be added up, with some examples as text. */
 
 /** Each count, and what it means. */
 export const findingCounts = {

@@ -1,4 +1,4 @@
-/** How late deliveries are: before, during and after the fault. */
+/** Latency of deliveries before, during and after the fault. */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { nowUs } from '@fanfare/kit/stamp';
 
@@ -23,19 +23,19 @@ export class Latency {
   #faultFromUs = Number.POSITIVE_INFINITY;
   #faultToUs = Number.POSITIVE_INFINITY;
 
-  /** The fault is made. */
+  /** The fault begins. */
   faultBegins(): void {
     this.#faultFromUs = nowUs();
   }
 
-  /** The fault is undone. */
+  /** The fault ends. */
   faultEnds(): void {
     this.#faultToUs = nowUs();
   }
 
   /**
-   * From the time at which it should have been published. What was planned before the fault's end and arrives after its beginning
-   * belongs to the fault, however late it is.
+   * Counts from the planned time of the publication. A publication that was planned before the fault ends and arrives after it begins
+   * belongs to the fault, no matter how late it is.
    */
   record(plannedUs: number): void {
     const now = nowUs();

@@ -1,17 +1,17 @@
-/** Publishes on a schedule, whatever has become of what was published before: the streams take turns. */
+/** Publishes on a schedule that does not depend on earlier publications. The streams take turns. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '@fanfare/kit/stamp';
 import type { PublisherStream } from './publisher-stream.js';
 
 export interface LoadOptions {
   readonly streams: readonly PublisherStream[];
-  /** Publications a second, over all streams together. */
+  /** Publications per second, over all streams together. */
   readonly perSecond: number;
-  /** How many of a stream leave together. Default: 1. */
+  /** The number of publications of a stream that are sent together. Default: 1. */
   readonly burst?: number;
 }
 
-/** How often it looks what is due. */
+/** The interval between checks for due publications. */
 const tickMs = 4;
 
 export class Load {
@@ -31,7 +31,7 @@ export class Load {
     this.#running ??= this.#run();
   }
 
-  /** Resolves once nothing more is published; answers may be still to come. */
+  /** Resolves once nothing more is published; replies may still be missing. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#running;

@@ -1,4 +1,4 @@
-/** What a publication of the checker carries: who published it, its number, and a checksum over all of it. */
+/** The data of a publication of the checker: its publisher, its number, and a checksum over all fields. */
 import { crc32 } from 'node:zlib';
 
 export interface Numbered {
@@ -6,7 +6,7 @@ export interface Numbered {
   readonly stream: number;
   /** Counts from 1 within the stream. */
   readonly n: number;
-  /** When it should have been published, in microseconds of a clock that all processes share. */
+  /** The planned time of the publication, in microseconds of a clock that all processes share. */
   readonly plannedUs: number;
   readonly filler: string;
   readonly checksum: number;

@@ -1,7 +1,7 @@
 /** The outcome of each publication of one stream, as its publisher knows it. */
 import { type Range, RangeSet } from './range-set.js';
 
-/** A ledger as another process gets it. */
+/** A ledger in the form that other processes receive. */
 export interface LedgerEntries {
   readonly published: number;
   readonly lastAcknowledged: number;
@@ -13,7 +13,7 @@ export interface LedgerEntries {
 export class PublishLedger {
   readonly #refused = new RangeSet();
   readonly #doubted = new RangeSet();
-  /** In the order in which they were published. */
+  /** In the order of publication. */
   readonly #pending = new Set<number>();
   #published = 0;
   #acknowledged = 0;
@@ -44,7 +44,7 @@ export class PublishLedger {
     return this.#pending.size;
   }
 
-  /** What became of all numbers up to this one is known. */
+  /** The outcomes of all numbers up to this one are known. */
   get settledUpTo(): number {
     const oldest = this.#pending.values().next();
     return oldest.done ? this.#published : oldest.value - 1;
@@ -74,7 +74,7 @@ export class PublishLedger {
     if (this.#pending.delete(number)) this.#doubted.add(number, number);
   }
 
-  /** For the judge. What is still pending is as unknown as what is in doubt. */
+  /** For the verdict. Pending publications count as unknown, like those in doubt. */
   entries(): LedgerEntries {
     const unknown = new RangeSet();
     for (const { from, to } of this.#doubted.ranges) unknown.add(from, to);

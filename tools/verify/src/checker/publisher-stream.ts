@@ -1,4 +1,4 @@
-/** A stream: publications of one topic that one client publishes in order, and the ledger of what became of them. */
+/** A stream: publications of one topic that one client publishes in order, and the ledger of their outcomes. */
 import { type Acknowledgement, FanfareError } from '@fanfare/client';
 import { type Numbered, numbered, type VerifyTopic } from './numbered.js';
 import { PublishLedger } from './publish-ledger.js';
@@ -16,7 +16,7 @@ export interface StreamSettings {
   readonly publisher: StreamPublisher;
   readonly order: TopicOrder;
   readonly filler: string;
-  /** Publications that may wait for their answer; what is due beyond is not published, and counted. */
+  /** The maximum number of unanswered publications. Publications beyond it are only counted. */
   readonly maxPending: number;
 }
 
@@ -25,11 +25,11 @@ export class PublisherStream {
   readonly topic: VerifyTopic;
   readonly order: TopicOrder;
   readonly ledger = new PublishLedger();
-  /** What was due but not published, because too many had no answer yet. */
+  /** Publications that were due but not sent, because too many had no reply yet. */
   heldBack = 0;
-  /** Acknowledged at a position where somebody else saw another publication. */
+  /** Publications that were acknowledged at a position at which a subscriber saw another publication. */
   disagreements = 0;
-  /** How often a publish was rejected, by the error's code. */
+  /** The number of rejected publishes by error code. */
   readonly rejections = new Map<string, number>();
   readonly #settings: StreamSettings;
 

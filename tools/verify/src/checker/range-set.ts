@@ -1,4 +1,4 @@
-/** Numbers kept as ranges: what a checker remembers of a long run is a few of these. */
+/** A set of numbers, stored as ranges: even after a long run, a few ranges are enough. */
 
 export interface Range {
   readonly from: number;
@@ -7,11 +7,11 @@ export interface Range {
 }
 
 export class RangeSet {
-  /** In order, disjoint, and never side by side. */
+  /** Sorted, disjoint, and never adjacent. */
   readonly #ranges: Range[] = [];
   readonly #maxRanges: number;
 
-  /** Beyond `maxRanges` nothing that needs another one is taken. */
+  /** A number that needs more than `maxRanges` ranges is refused. */
   constructor(maxRanges = Number.POSITIVE_INFINITY) {
     this.#maxRanges = maxRanges;
   }
@@ -44,7 +44,7 @@ export class RangeSet {
     return range !== undefined && range.from <= number;
   }
 
-  /** Takes one number out; false where it was not in. */
+  /** Removes a number; false if it was not in the set. */
   remove(number: number): boolean {
     const at = this.#firstFrom(number);
     const range = this.#ranges[at];
@@ -57,7 +57,7 @@ export class RangeSet {
     return true;
   }
 
-  /** How many of `from` to `to` are in. */
+  /** How many numbers from `from` to `to` are in the set. */
   countIn(from: number, to: number): number {
     let count = 0;
     for (let at = this.#firstFrom(from); ; at++) {
@@ -67,7 +67,7 @@ export class RangeSet {
     }
   }
 
-  /** Index of the first range that ends at `number` or behind it. */
+  /** Index of the first range that ends at `number` or after it. */
   #firstFrom(number: number): number {
     let [low, high] = [0, this.#ranges.length];
     while (low < high) {

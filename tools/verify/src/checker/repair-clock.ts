@@ -1,20 +1,20 @@
-/** When all is well again after a fault: looks at the publishers and the subscribers all the time, and remembers what it saw. */
+/** Measures the time until the cluster has recovered from a fault, from periodic samples of the publishers and the subscribers. */
 import type { NumberOfStream } from './subscriber-group.js';
 
-/** What a look sees of the publishers. */
+/** The state of a stream in a sample. */
 export interface StreamState {
   readonly id: number;
   readonly published: number;
   readonly lastAcknowledged: number;
-  /** What became of all numbers up to this one is known. */
+  /** The outcomes of all numbers up to this one are known. */
   readonly settledUpTo: number;
 }
 
-/** In milliseconds from the fault's end. Null: not before the run ended. */
+/** In milliseconds from the end of the fault. Null if it did not happen before the run ended. */
 export interface RepairTimes {
-  /** Until subscribers had all that was acknowledged, and kept up from then on. */
+  /** Until subscribers had received all acknowledged publications, and kept up from then on. */
   readonly caughtUpMs: number | null;
-  /** Until, besides, publishers had the answers to all that was published: the broker serves as before. */
+  /** Until publishers also had the replies to all publications: the broker works as before the fault. */
   readonly servedMs: number | null;
 }
 
@@ -24,20 +24,20 @@ interface Look {
   readonly published: NumberOfStream;
 }
 
-/** So long may an acknowledged publication be on its way to a subscriber, and an answer to its publisher, while all is well. */
+/** The time that a delivery or a reply may take in normal operation. */
 export const graceMs = 250;
 
-/** So long must all be well for a repair to count: the first good moment may lie between two bad ones. */
+/** The cluster must work for this long before it counts as recovered: the first good moment may be between two bad ones. */
 export const steadyMs = 1_000;
 
 export class RepairClock {
-  /** Looks of the last {@link graceMs}. */
+  /** Samples of the last {@link graceMs}. */
   readonly #looks: Look[] = [];
   readonly #caughtUp = new Steadiness();
   readonly #served = new Steadiness();
   #fromMs = Number.POSITIVE_INFINITY;
 
-  /** The fault is over. */
+  /** The fault has ended. */
   start(nowMs: number): void {
     this.#fromMs = nowMs;
   }
@@ -47,7 +47,7 @@ export class RepairClock {
     return { caughtUpMs: since(this.#caughtUp), servedMs: since(this.#served) };
   }
 
-  /** `reached` is the number up to which all subscribers of a stream have come. */
+  /** Takes a sample. `reached` returns the number that all subscribers of a stream have reached. */
   look(nowMs: number, streams: readonly StreamState[], reached: (stream: number) => number): void {
     if (nowMs < this.#fromMs || this.#served.sinceMs !== null) return;
     this.#looks.push({
@@ -61,7 +61,7 @@ export class RepairClock {
     }
   }
 
-  /** What was true a moment ago must have arrived by now. */
+  /** The sample of {@link graceMs} ago: its publications must have arrived by now. */
   #compare(
     { atMs, acknowledged, published }: Look,
     streams: readonly StreamState[],
@@ -77,7 +77,7 @@ export class RepairClock {
   }
 }
 
-/** Since when something has been so, once it has been so for long enough. */
+/** The time since which a condition has been true, once it has been true for long enough. */
 class Steadiness {
   #sinceMs: number | null = null;
   #isSteady = false;

@@ -1,4 +1,4 @@
-/** Subscribers that are watched, in this process or in another one. */
+/** A group of subscribers under observation, in this process or in another one. */
 import type { Findings } from './findings.js';
 import type { LatencyByPhase } from './latency.js';
 import type { LedgerEntries } from './publish-ledger.js';
@@ -8,16 +8,16 @@ export type NumberOfStream = ReadonlyMap<number, number>;
 
 /** How long to wait for subscribers. */
 export interface Patience {
-  /** Nothing more has come for so long to those that are behind. */
+  /** The time without a delivery to subscribers that are behind. */
   readonly idleMs: number;
-  /** In any case. */
+  /** The total time. */
   readonly maxMs: number;
 }
 
 export interface GroupReport {
   readonly findings: Findings;
   readonly latency: LatencyByPhase;
-  /** Connections that ended though nobody closed them. */
+  /** Connections that closed unexpectedly. */
   readonly reconnects: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * One subscriber of one topic and what it has been handed out: a few numbers for each stream, and the holes. What a hole means is
- * known later, when the publishers know what became of their publications: then `judge` compares.
+ * The deliveries to one subscriber of one topic: a few numbers for each stream, and the holes. Only the outcomes of the publications
+ * show what a hole means, so `judge` compares them at the end.
  */
 import type { Position } from '@fanfare/client';
 import { addFindings, type FindingCount, type Findings, find, noFindings } from './findings.js';
@@ -10,27 +10,27 @@ import { RangeSet } from './range-set.js';
 import type { TopicOrder } from './topic-order.js';
 
 export interface SubscriberLogSettings {
-  /** For examples: who it is and what it reads. */
+  /** The subscriber and its topic, for examples. */
   readonly name: string;
   /** The streams that publish to its topic. */
   readonly streams: readonly number[];
-  /** The last number that a stream has published so far: a reported gap covers nothing after it. */
+  /** The last number that a stream has published so far: a reported gap covers only numbers up to it. */
   readonly published: (stream: number) => number;
   readonly order: TopicOrder;
-  /** Holes that are remembered for each stream; what does not fit is counted as `untracked`. */
+  /** The maximum number of holes for each stream; others are counted as `untracked`. */
   readonly maxHoles?: number;
 }
 
 interface StreamView {
-  /** The first number that must come; null before the subscription is confirmed. */
+  /** The first number that must arrive; null before the subscription is confirmed. */
   first: number | null;
-  /** The highest number that came. */
+  /** The highest number that arrived. */
   last: number;
   /** The last number that gaps and resets since the last delivery cover. */
   reportedUpTo: number;
   readonly holes: RangeSet;
   readonly reportedHoles: RangeSet;
-  /** What came behind a higher number. */
+  /** Numbers that arrived after a higher number. */
   readonly late: RangeSet;
 }
 
@@ -38,7 +38,7 @@ export class SubscriberLog {
   readonly #settings: SubscriberLogSettings;
   readonly #streams = new Map<number, StreamView>();
   readonly #findings = noFindings();
-  /** The next delivery must follow it directly. Null: not known yet. */
+  /** The position before that of the next delivery; null if it is not known yet. */
   #position: Position | null = null;
   /** Whether a gap since the last delivery had no position. */
   #isReported = false;
@@ -56,7 +56,7 @@ export class SubscriberLog {
     return this.#settings.streams;
   }
 
-  /** What it has found by itself so far; losses are found by `judge`. */
+  /** The findings so far; `judge` finds losses. */
   get findings(): Readonly<Findings> {
     return this.#findings;
   }
@@ -74,7 +74,7 @@ export class SubscriberLog {
     }
   }
 
-  /** Returns when the publication was planned; null if it does not count as one. */
+  /** Returns the planned time of the publication; null if it is not a new publication. */
   deliver(data: unknown, position: Position | null): number | null {
     const findings = this.#findings;
     findings.delivered++;
@@ -103,12 +103,12 @@ export class SubscriberLog {
     for (const [stream, view] of this.#streams) view.reportedUpTo = this.#settings.published(stream);
   }
 
-  /** The subscription is over though nobody ended it. */
+  /** The subscription ended unexpectedly. */
   end(reason: string): void {
     this.#found('ended', `the end of its subscription: ${reason}`);
   }
 
-  /** A publication came that the client itself could not hand out. */
+  /** A publication arrived that the client could not decode. */
   damage(reason: string): void {
     this.#found('corrupt', `an error instead of a publication: ${reason}`);
   }
@@ -119,7 +119,7 @@ export class SubscriberLog {
     return view === undefined ? Number.POSITIVE_INFINITY : Math.max(view.last, view.reportedUpTo);
   }
 
-  /** Everything that was found, now that it is known what became of the publications. */
+  /** All findings, given the outcomes of the publications. */
   judge(ledgerOf: (stream: number) => LedgerEntries): Findings {
     const findings = noFindings();
     addFindings(findings, this.#findings);
@@ -130,7 +130,7 @@ export class SubscriberLog {
   #take(view: StreamView, n: number, stream: number): boolean {
     const { holes, reportedHoles, late } = view;
     if (n > view.last) {
-      // The first to come may have been published before the confirmation was: then nothing behind it may be missing.
+      // The first delivery may have been published before the confirmation. Everything after it must arrive.
       const expected = view.first === null ? n : view.last + 1;
       view.first ??= n;
       const reportedTo = Math.min(n - 1, view.reportedUpTo);
@@ -145,7 +145,7 @@ export class SubscriberLog {
       return true;
     }
     if (view.first !== null && n < view.first) {
-      // Published before the confirmation, and on its way then: it may come first, and what follows it must come too.
+      // In transit at the confirmation: it may arrive first, and everything after it must arrive too.
       if (view.last >= view.first) this.#remember(late, n, n);
       else view.last = n;
       view.first = n;
@@ -181,7 +181,7 @@ export class SubscriberLog {
         `offset ${position.offset} behind ${before.offset} in ${position.epoch}, without an event`,
       );
     }
-    // What is a duplicate has been counted as one.
+    // A duplicate has already been counted.
     if (step < 1 && isNew) this.#found('outOfOrder', `offset ${position.offset} behind ${before.offset}`);
   }
 
@@ -200,10 +200,10 @@ export class SubscriberLog {
       const count = from > to ? 0 : to - from + 1 - excused.countIn(from, to);
       find(findings, what, count, `${name} never got ${words(from, to)} of stream ${stream}.`);
     };
-    // A number that was never published may have come, and what lies before it is no loss.
+    // If a number arrived that was never published, the numbers before it are not losses.
     for (const { from, to } of holes.ranges) miss('lost', from, Math.min(to, published));
     for (const { from, to } of reportedHoles.ranges) miss('lostButReported', from, to);
-    // The tail: nothing came behind it that would have shown the hole. Never confirmed: nothing was promised.
+    // The tail: no later delivery shows its hole. A subscription that was never confirmed promises nothing.
     if (first !== null && last < lastAcknowledged) {
       const reportedTo = Math.min(lastAcknowledged, Math.max(last, reportedUpTo));
       miss('lostButReported', last + 1, reportedTo);

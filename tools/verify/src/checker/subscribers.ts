@@ -10,7 +10,7 @@ import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from './s
 import { SubscriberLog } from './subscriber-log.js';
 import type { TopicOrder } from './topic-order.js';
 
-/** What subscribers have to know of a topic. */
+/** The parts of a topic that subscribers need. */
 export interface TopicPlan {
   readonly topic: VerifyTopic;
   readonly streams: readonly number[];
@@ -25,7 +25,7 @@ export interface SubscribersOptions {
   readonly published: (stream: number) => number;
   /** For examples: `subscriber 12, verify.t3`. */
   readonly name?: string;
-  /** Beyond those that all have. */
+  /** Options in addition to those of all clients. */
   readonly clientOptions?: ClientOptions;
   /** Called whenever a client is connected and all its subscriptions are confirmed. */
   readonly onSubscribed?: (client: number) => void;
@@ -38,7 +38,7 @@ interface Awaited {
   onDone(): void;
 }
 
-/** Clients that connect at the same time; more would pass the backlog of a node. */
+/** The number of clients that connect at the same time; more would exceed the backlog of a node. */
 const connectingAtOnce = 100;
 const openTimeoutMs = 30_000;
 
@@ -138,7 +138,7 @@ export class Subscribers implements SubscriberGroup {
       this.#reconnects++;
       this.#closeCodes.set(state.closeCode, (this.#closeCodes.get(state.closeCode) ?? 0) + 1);
     });
-    // Whatever matters here is an event of a subscription.
+    // Errors are ignored here: everything that matters is an event of a subscription.
     client.on('error', () => {});
     let confirmed = 0;
     const onConfirmed = (): void => {
@@ -187,7 +187,7 @@ export class Subscribers implements SubscriberGroup {
     await subscription.ready;
   }
 
-  /** Where the end of the run waits for this log, it need not any more. */
+  /** The end of the run no longer waits for this log. */
   #look(log: SubscriberLog): void {
     const awaited = this.#awaited;
     if (awaited === null || !awaited.behind.has(log)) return;

@@ -1,6 +1,6 @@
 /**
- * The order of a topic. The first report of the publication at a position decides: a subscriber that gets another
- * one there, or an acknowledgement that names another one, disagrees. The newest positions are remembered, the oldest forgotten.
+ * The order of a topic. The first report of a publication at a position counts: a subscriber or an acknowledgement with another
+ * publication at this position disagrees. Only the newest positions are kept.
  */
 import type { Position } from '@fanfare/client';
 
@@ -13,7 +13,7 @@ export class TopicOrder {
   readonly #streamAt: Int32Array;
   readonly #numberAt: Float64Array;
 
-  /** `window`: how many positions are remembered. */
+  /** `window`: the number of positions to keep. */
   constructor(window: number) {
     this.#epochAt = new Int32Array(window).fill(-1);
     this.#offsetAt = new Float64Array(window);

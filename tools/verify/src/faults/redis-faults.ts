@@ -15,7 +15,7 @@ export const redisRestartAof: Fault = {
   about: 'Redis, which writes each command to disk before it replies, is killed (SIGKILL) and restarted.',
   resets: 'none',
   isDetectable: true,
-  // `everysec` may answer before it writes, where the disk is slow: then a kill loses what was acknowledged.
+  // With `everysec` and a slow disk, Redis may reply before it writes. Then a kill loses acknowledged publications.
   redisArgs: ['--appendonly', 'yes', '--appendfsync', 'always'],
   strike: killAndRestart,
 };
@@ -40,7 +40,7 @@ export const redisFlushall: Fault = {
 async function failOver({ cluster: { redis, replica, replicaLink, proxy }, use }: FaultEnvironment): Promise<void> {
   if (replica === null || proxy === null) throw new Error('There is no replica to take over.');
   await redis.kill();
-  // What the replica has not got by now it never gets.
+  // From now on, the replica receives nothing more.
   await replicaLink?.refuse();
   await redisCommand(replica.port, ['REPLICAOF', 'NO', 'ONE']);
   proxy.retarget(replica.port);
@@ -58,7 +58,7 @@ export const redisFailover: Fault = {
   strike: failOver,
 };
 
-/** Of the replica, in milliseconds: less than nodes remember what they published. */
+/** Lag of the replica in milliseconds: less than the time for which nodes remember their publications. */
 const lagMs = 500;
 
 export const redisFailoverBehind: Fault = {
@@ -75,13 +75,13 @@ export const redisFailoverBehind: Fault = {
     await delay(lagMs);
     const lackedBytes = (await replicated(environment.cluster.redis.port)) - (await replicated(replica.port));
     environment.note(`The replica lacked ${lackedBytes} bytes of the master's commands.`);
-    // A replica that lacks nothing would prove nothing.
+    // A replica without lag would prove nothing.
     if (lackedBytes <= 0) environment.reportProblem('the replica was not behind');
     await failOver(environment);
   },
 };
 
-/** Bytes of commands that the master has sent, or that the replica has carried out. */
+/** Bytes of commands that the master has sent, or that the replica has executed. */
 async function replicated(port: number): Promise<number> {
   const info = String(await redisCommand(port, ['INFO', 'replication']));
   const field = info.includes('role:slave') ? 'slave_repl_offset' : 'master_repl_offset';
@@ -133,9 +133,9 @@ export const redisHang: Fault = {
     await redis.pause();
     await delay(6_000);
     await redis.resume();
-    // The Sentinel gives the old master its place.
+    // The Sentinel makes the old master a replica.
     const deadline = performance.now() + demotionDeadlineMs;
-    // It closes connections when it becomes one.
+    // The server closes connections when it becomes a replica.
     const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
     while (!(await role()).includes('role:slave')) {
       if (performance.now() > deadline) throw new Error('The Sentinel has not replaced the master.');

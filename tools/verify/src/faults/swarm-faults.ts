@@ -1,4 +1,4 @@
-/** Faults that take many clients, or one that does not read. */
+/** Faults with many clients, or with one client that does not read. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { readMemory } from '@fanfare/kit/process-usage';
 import { becomes } from '@fanfare/kit/within';
@@ -8,7 +8,7 @@ import { Swarm } from '../swarm/swarm.js';
 import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
 
-/** A client takes three sockets in its process (its own and two of the balancer), which may hold 20,000 on many machines. */
+/** A client needs three sockets in its process (its own and two of the balancer), and many machines allow 20,000 in a process. */
 const maxClientsOfProcess = 2_500;
 const stormClients = 5_000;
 const stormTopics = 4;
@@ -70,7 +70,7 @@ export const storm: Fault = {
   },
 };
 
-/** Commands of Redis' statistics for each client, above what the time before makes one expect. */
+/** Redis commands for each client, beyond the number that is expected from the time before the fault. */
 function perClient(
   baseline: ReadonlyMap<string, number>,
   before: ReadonlyMap<string, number>,
@@ -88,7 +88,7 @@ function perClient(
 
 const stalledBytes = 2_000;
 const stalledPerSecond = 300;
-/** Publications that leave together: 300 frames a second to each of many subscribers would be a load test. */
+/** Publications that are sent together: 300 frames a second to each of many subscribers would be a load test. */
 const stalledBurst = 6;
 const stalledClients = 200;
 const cutTimeoutMs = 40_000;
@@ -100,7 +100,7 @@ export const stalledSubscriber: Fault = {
   about: `One of ${stalledClients} more subscribers (--clients) of a topic with ${stalledPerSecond} publications/s of 2 kB stops reading until the node closes the connection (4002).`,
   addsClients: true,
   resets: 'none',
-  // What the kernel holds for the stalled one, and what is published until it is cut off.
+  // The kernel buffers some bytes for the stalled subscriber, and more are published until the node closes it.
   historySize: 20_000,
   async prepare({ addGroup, addTopic, clients, cluster, reportProblem, note, published, use }) {
     const others = Math.max(1, (clients ?? stalledClients) - 1);
@@ -115,7 +115,7 @@ export const stalledSubscriber: Fault = {
       url: balancer.url,
       topicsOfClients: [[plan]],
       published,
-      // It is to be cut off, not to give up.
+      // The node must close the connection; the client must not give up before.
       clientOptions: { pongTimeoutMs: 2 * cutTimeoutMs },
     });
     addGroup(stalled, 'the stalled one');

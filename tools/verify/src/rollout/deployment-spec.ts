@@ -1,8 +1,8 @@
-/** The life of pods as a Deployment defines it: environment, probes, how they are stopped, how they are replaced. */
+/** The lifecycle of pods in a Deployment: environment, probes, shutdown, replacement. */
 import type { Manifest } from '@fanfare/local-cluster';
 import { z } from 'zod';
 
-/** A question to a pod over HTTP, as kubelet asks it. */
+/** An HTTP probe of the kubelet. */
 export interface Probe {
   readonly path: string;
   readonly periodSeconds: number;
@@ -14,24 +14,24 @@ export interface Probe {
 export interface DeploymentSpec {
   readonly name: string;
   readonly replicas: number;
-  /** Pods beyond `replicas` while pods are replaced, and pods that may be missing. */
+  /** Additional pods and missing pods that are allowed while pods are replaced. */
   readonly maxSurge: number;
   readonly maxUnavailable: number;
-  /** How long a pod must have been ready until it counts as available. */
+  /** The time for which a pod must be ready before it counts as available. */
   readonly minReadySeconds: number;
   readonly terminationGracePeriodSeconds: number;
-  /** From the beginning of a pod's end to its SIGTERM. */
+  /** The time from the start of a pod's termination to its SIGTERM. */
   readonly preStopSeconds: number;
   readonly startupProbe: Probe;
   readonly readinessProbe: Probe;
   readonly livenessProbe: Probe;
-  /** Of the one container, with references resolved; what is not known before there is a pod is a function of its name. */
+  /** The environment of the only container, with references resolved. It depends on the name of the pod. */
   environment(podName: string): Readonly<Record<string, string>>;
 }
 
 const named = z.object({ name: z.string() });
 const probe = z.object({
-  // To the admin port, which a policy test sees to (k8s/test).
+  // Probes use the admin port; a policy in k8s/test checks that.
   httpGet: z.object({ path: z.string() }),
   periodSeconds: z.number().default(10),
   timeoutSeconds: z.number().default(1),
@@ -83,7 +83,7 @@ const data = z.object({
   stringData: z.record(z.string(), z.string()).default({}),
 });
 
-/** Reads the one Deployment among the objects of an overlay, and what its environment refers to. Throws where it asks for what is not there. */
+/** Reads the only Deployment of an overlay, and the objects that its environment refers to. Throws if one is missing. */
 export function readDeployment(manifests: readonly Manifest[]): DeploymentSpec {
   const [found, ...others] = manifests.filter(({ kind }) => kind === 'Deployment');
   if (found === undefined || others.length > 0) throw new Error('There must be one Deployment.');
@@ -101,7 +101,7 @@ export function readDeployment(manifests: readonly Manifest[]): DeploymentSpec {
   return {
     name: metadata.name,
     replicas,
-    // Kubernetes rounds what may be too many up, and what may be missing down.
+    // Kubernetes rounds maxSurge up and maxUnavailable down.
     maxSurge: countOf(rollingUpdate.maxSurge, replicas, Math.ceil),
     maxUnavailable: countOf(rollingUpdate.maxUnavailable, replicas, Math.floor),
     minReadySeconds: spec.minReadySeconds,
@@ -138,7 +138,7 @@ function environmentOf(
     } else if (secretKeyRef !== undefined) {
       assign(values, name, contentOf(manifests, 'Secret', secretKeyRef.name), secretKeyRef);
     } else {
-      // As the kubelet does: with the variables before it.
+      // Like the kubelet: earlier variables can be referred to.
       values[name] = value.replace(/\$\(([^)]+)\)/g, (text, other: string) => values[other] ?? text);
     }
   }

@@ -1,4 +1,4 @@
-/** A Deployment as Kubernetes runs it: a number of pods, new generations before old ones, never fewer available than it permits. */
+/** Runs a Deployment like Kubernetes: it starts new pods before it stops old ones, and keeps enough pods available. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DeploymentSpec } from './deployment-spec.js';
 import { Pod, type PodEnd } from './pod.js';
@@ -11,9 +11,9 @@ export interface DeploymentSettings {
   /** The length of one second of the Deployment, in seconds. */
   readonly timeScale: number;
   onPodChange(pod: Pod): void;
-  /** A sentence for the timeline. */
+  /** Adds a sentence to the timeline. */
   say(sentence: string): void;
-  /** Something that must not happen. */
+  /** Reports something that must not happen. */
   reportProblem(sentence: string): void;
 }
 
@@ -37,7 +37,7 @@ export class Deployment implements AsyncDisposable {
     this.#replicas = settings.spec.replicas;
   }
 
-  /** All that there have been, those that are gone too. */
+  /** All pods, including those that have ended. */
   get pods(): readonly Pod[] {
     return this.#placed.map(({ pod }) => pod);
   }
@@ -52,7 +52,7 @@ export class Deployment implements AsyncDisposable {
     await this.#reconcile();
   }
 
-  /** Replaces every pod by one of the next generation, as after a change of the template. Resolves once that is done. */
+  /** Replaces each pod with one of the next generation, as after a change of the template. Resolves once that is done. */
   async replaceAll(): Promise<void> {
     this.#generation++;
     await this.#reconcile();
@@ -67,10 +67,10 @@ export class Deployment implements AsyncDisposable {
     await Promise.all(this.#ending);
   }
 
-  /** Answers whether all is as it should be. */
+  /** Returns whether the pods match the desired state. */
   async #step(): Promise<boolean> {
     const { maxSurge, maxUnavailable } = this.#settings.spec;
-    // Pods on their way out do not count: the next one is started meanwhile.
+    // Terminating pods do not count: the next pod starts meanwhile.
     const live = this.#placed.filter(({ pod }) => pod.phase === 'starting' || pod.phase === 'running');
     const old = live.filter(({ generation }) => generation !== this.#generation);
     const fresh = live.filter(({ generation }) => generation === this.#generation);
@@ -79,7 +79,7 @@ export class Deployment implements AsyncDisposable {
       await this.#start();
       return false;
     }
-    // The youngest first, as a ReplicaSet chooses; of old generations one after the other.
+    // The youngest pod first, like a ReplicaSet; pods of old generations one after the other.
     const surplus = fresh.length > this.#replicas ? fresh.at(-1) : old[0];
     const least = this.#replicas - (old.length > 0 ? maxUnavailable : 0);
     if (surplus !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * One pod as kubelet leads it through its life: started, asked whether it has started, is ready and alive, and ended by preStop, SIGTERM,
- * grace and SIGKILL. It is a process here.
+ * The lifecycle of one pod, as the kubelet manages it: start, startup, readiness and liveness probes, and termination by preStop,
+ * SIGTERM, grace period and SIGKILL. Here it is a process.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child, findFreePort } from '@fanfare/local-cluster';
@@ -16,7 +16,7 @@ export interface PodSettings {
   readonly environment: Readonly<Record<string, string>>;
   /** The length of one second of the Deployment, in seconds. */
   readonly timeScale: number;
-  /** Something has changed: readiness or phase. */
+  /** Called when the readiness or the phase has changed. */
   onChange(pod: Pod): void;
 }
 
@@ -24,9 +24,9 @@ export interface PodSettings {
 export interface PodEnd {
   /** Null if a signal ended the pod: it crashed or was killed. */
   readonly code: number | null;
-  /** Whether its grace was over, and SIGKILL ended it. */
+  /** Whether SIGKILL ended the pod after the grace period. */
   readonly wasKilled: boolean;
-  /** From the beginning of its end, in the Deployment's seconds. */
+  /** The length of its termination, in seconds of the Deployment. */
   readonly seconds: number;
 }
 
@@ -35,7 +35,7 @@ const unscaledMs = 7_000;
 
 export class Pod implements AsyncDisposable {
   readonly name: string;
-  /** On this machine. */
+  /** The port for clients on this machine. */
   readonly clientPort: number;
   readonly #adminPort: number;
   readonly #settings: PodSettings;
@@ -59,7 +59,7 @@ export class Pod implements AsyncDisposable {
     this.#adminPort = adminPort;
   }
 
-  /** Of `/metrics`; null while the pod does not answer. */
+  /** The metrics of `/metrics`; null while the pod does not respond. */
   async metrics(): Promise<string | null> {
     try {
       const response = await fetch(`${this.#adminUrl}/metrics`, { signal: AbortSignal.timeout(1_000) });
@@ -77,7 +77,7 @@ export class Pod implements AsyncDisposable {
     return this.#readySince !== null;
   }
 
-  /** Ready for as long as the Deployment asks for. */
+  /** Whether the pod has been ready for as long as the Deployment requires. */
   get isAvailable(): boolean {
     const { spec, timeScale } = this.#settings;
     return (
@@ -85,7 +85,7 @@ export class Pod implements AsyncDisposable {
     );
   }
 
-  /** How often liveness ended it, or it ended by itself. */
+  /** The number of restarts, after a failed liveness probe or an exit. */
   get restarts(): number {
     return this.#restarts;
   }
@@ -94,7 +94,7 @@ export class Pod implements AsyncDisposable {
     return this.#child?.logs() ?? [];
   }
 
-  /** preStop, SIGTERM, and SIGKILL where the grace is over. Repeated calls answer the same. */
+  /** preStop, SIGTERM, and SIGKILL after the grace period. Repeated calls return the same promise. */
   terminate(): Promise<PodEnd> {
     this.#end ??= this.#terminate();
     return this.#end;
@@ -158,7 +158,7 @@ export class Pod implements AsyncDisposable {
     return hasStarted;
   }
 
-  /** Asks until `heed` answers false, or the pod is being ended. */
+  /** Probes until `heed` returns false or the pod terminates. */
   async #each(probe: Probe, heed: (isGood: boolean) => boolean): Promise<void> {
     const isAsked = (): boolean => this.#phase === 'starting' || this.#phase === 'running';
     while (isAsked()) {
@@ -170,7 +170,7 @@ export class Pod implements AsyncDisposable {
 
   async #ask({ path, timeoutSeconds }: Probe): Promise<boolean> {
     try {
-      // The time to answer is not scaled: the machine is as fast as it is.
+      // The timeout of a probe is not scaled: the time scale does not make the machine faster.
       const signal = AbortSignal.timeout(timeoutSeconds * 1_000);
       const response = await fetch(`${this.#adminUrl}${path}`, { signal });
       await response.body?.cancel();
@@ -198,12 +198,12 @@ export class Pod implements AsyncDisposable {
     this.#readySince = null;
     onChange(this);
     await delay(spec.preStopSeconds * 1_000 * timeScale);
-    // The grace begins with preStop, not behind it.
+    // The grace period begins with preStop, not after it.
     const scaledMs = (spec.terminationGracePeriodSeconds - spec.preStopSeconds) * 1_000 * timeScale;
     const graceMs = scaledMs + (1 - timeScale) * unscaledMs;
     const end = (await this.#child?.stop(graceMs).then(
       (code) => ({ code, wasKilled: false }),
-      // It did not end in time.
+      // The pod did not exit in time.
       () => ({ code: null, wasKilled: true }),
     )) ?? { code: null, wasKilled: false };
     this.#phase = 'gone';

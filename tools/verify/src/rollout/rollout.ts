@@ -1,6 +1,6 @@
 /**
- * The life of a Deployment under the checker's load: it is started, all of its pods are replaced, it grows by two pods and shrinks again.
- * The pods are processes, which start and stop as the kubelet would do it by the manifests.
+ * A Deployment under the checker's load: it starts, all pods are replaced, it grows by two pods and shrinks again. The pods are processes
+ * that start and stop as the kubelet would start and stop pods of these manifests.
  */
 import { fileURLToPath } from 'node:url';
 import { Disposables } from '@fanfare/kit/disposables';
@@ -22,22 +22,22 @@ export interface RolloutOptions extends CheckerOptions {
 }
 
 export interface TimelineEntry {
-  /** Since the beginning, in the Deployment's seconds. */
+  /** Time since the start, in seconds of the Deployment. */
   readonly seconds: number;
   readonly sentence: string;
 }
 
 export interface RolloutResult extends CheckerReport {
   readonly isGood: boolean;
-  /** Why it is bad; empty where it is good. */
+  /** The reasons for a bad verdict; empty if it is good. */
   readonly reasons: readonly string[];
   readonly timeline: readonly TimelineEntry[];
   readonly samples: readonly Sample[];
   /** Connections that a pod may have. */
   readonly budget: number;
-  /** Most connections that a pod had. */
+  /** The largest number of connections of a pod. */
   readonly mostConnections: number;
-  /** Most connections that were opened within {@link spreadSeconds} of the Deployment while all pods were replaced, on all pods together. */
+  /** The largest number of connections that all pods together opened within {@link spreadSeconds} while pods were replaced. */
   readonly mostOpenedAtOnce: number;
   /** Connections opened after all had been subscribed. */
   readonly moved: number;
@@ -50,15 +50,15 @@ const endpointsSeconds = 1;
 const publishers = 4;
 const grownBy = 2;
 /**
- * Of its share, that a node has when it has settled: nodes leave it at a tenth too much (broker/src/node/rebalance.ts), so that of five the
- * emptiest may lack four tenths.
+ * Limits of a node's connections after rebalancing, relative to its share. Nodes keep up to a tenth too many (broker/src/node/rebalance.ts),
+ * so the emptiest of five nodes may lack four tenths.
  */
 const mostSettled = 1.25;
 const leastSettled = 0.5;
 /** The clients of a pod must not reconnect all at once: at most `spreadShare` of all clients in this many seconds of the Deployment. */
 export const spreadSeconds = 3;
 const spreadShare = 1 / 3;
-/** In the Deployment's seconds; and in those of this machine, as nodes look for their share once a second whatever the scale. */
+/** In seconds of the Deployment, and in seconds of this machine, because nodes rebalance once a second at any time scale. */
 const rebalanceTimeoutSeconds = 120;
 const leastRebalanceTimeoutSeconds = 25;
 /** In seconds of this machine. */
@@ -157,7 +157,7 @@ export async function runRollout(
   };
 }
 
-/** Addresses of this machine, what the checker needs, and the Deployment's times by the scale of the run. */
+/** Addresses of this machine, settings that the checker needs, and the times of the Deployment in the scale of the run. */
 function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutOptions): Record<string, string> {
   const { timeScale, maxConnections } = options;
   const given = spec.environment(spec.name);
@@ -172,7 +172,7 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
     FANFARE_REDIS_PASSWORD_FILE: '',
     FANFARE_REDIS_CA_FILE: '',
     FANFARE_TRUSTED_PROXIES: '',
-    // The checker's clients bring no token.
+    // The checker's clients send no token.
     FANFARE_AUTH: 'none',
     FANFARE_ORIGINS: '',
     FANFARE_PING_INTERVAL_MS: String(pingIntervalMs),
@@ -191,13 +191,13 @@ function environmentOf(spec: DeploymentSpec, redisUrl: string, options: RolloutO
   };
 }
 
-/** What is wrong if too many clients reconnected at once. */
+/** The problem if too many clients reconnected at once. */
 export function spreadProblems(mostOpenedAtOnce: number, clients: number): string[] {
   if (mostOpenedAtOnce <= clients * spreadShare) return [];
   return [`${mostOpenedAtOnce} of ${clients} clients reconnected within ${spreadSeconds} s: a deploy must spread them`];
 }
 
-/** The largest number of these moments within a time. They are in order. */
+/** The largest number of these sorted moments in a window of time. */
 export function mostWithin(moments: readonly number[], ms: number): number {
   let most = 0;
   let from = 0;

@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Pod } from './pod.js';
 
 export interface Sample {
-  /** Since the beginning, in the Deployment's seconds. */
+  /** Time since the start, in seconds of the Deployment. */
   readonly seconds: number;
-  /** Connections of each pod that answers. */
+  /** Connections of each pod that responds. */
   readonly connections: ReadonlyMap<string, number>;
   /** Connections opened so far, on all pods. */
   readonly opened: number;
@@ -20,7 +20,7 @@ export class Samples implements AsyncDisposable {
   readonly #timeScale: number;
   readonly #samples: Sample[] = [];
   readonly #beganAt = performance.now();
-  /** The last counts of each pod; they stay when it is gone. */
+  /** The last counts of each pod, also of pods that have ended. */
   readonly #opened = new Map<string, number>();
   readonly #overCapacity = new Map<string, number>();
   readonly #running: Promise<void>;

@@ -1,14 +1,14 @@
-/** A Service: one address for the pods that are ready. What it knows of them it learns a moment later, as in a cluster. */
+/** A Service: one address for the pods that are ready. It learns of changes a moment later, as in a cluster. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Balancer } from '@fanfare/local-cluster';
 import type { Pod } from './pod.js';
 
 export class Service implements AsyncDisposable {
-  /** When each connection came, by performance.now(), in order. */
+  /** The time of each connection, by performance.now(), in order. */
   readonly connectedAt: readonly number[];
   readonly #balancer: Balancer;
   readonly #delayMs: number;
-  /** What it will know of each pod. */
+  /** The state of each pod that it will apply after the delay. */
   readonly #wanted = new Map<Pod, boolean>();
 
   /** `delayMs`: how long a change of a pod takes to reach the balancer. */

@@ -12,7 +12,7 @@ const rememberedPositions = 16_384;
 
 let subscribers: Subscribers | null = null;
 /**
- * What a stream has published is not known in this process, and is asked for twice: where a subscription is confirmed, which is before
+ * This process does not know what a stream has published. The number is needed twice: when a subscription is confirmed, which is before
  * the load begins, and for a gap, which then covers everything up to the next delivery.
  */
 let published = 0;

@@ -1,4 +1,4 @@
-/** Subscribers in a process of their own, as the checker sees them: many clients would keep one process too busy. */
+/** Subscribers in a separate process, because many clients would keep the checker's process too busy. */
 import { fileURLToPath } from 'node:url';
 import { Worker } from '@fanfare/kit/worker';
 import type { VerifyTopic } from '../checker/numbered.js';
@@ -15,7 +15,7 @@ export interface SwarmOptions {
   readonly topics: readonly { readonly topic: VerifyTopic; readonly streams: readonly number[] }[];
 }
 
-/** When clients had their subscriptions back, from the fault's beginning. */
+/** The times at which clients were subscribed again, from the start of the fault. */
 export interface Resumption {
   readonly count: number;
   readonly p50Ms: number;
@@ -39,7 +39,7 @@ const answerTimeoutMs = 30_000;
 
 export class Swarm implements SubscriberGroup {
   readonly #worker = new Worker<SwarmCommands, NumberOfStream>(main, 'A process of subscribers');
-  /** The number up to which all subscribers of a stream have received it; the process sends it all the time. */
+  /** The number that all subscribers of a stream have reached. The process sends it regularly. */
   #reached: NumberOfStream;
 
   /** Resolves once all clients are subscribed. The load must not have begun. */
@@ -61,7 +61,7 @@ export class Swarm implements SubscriberGroup {
     };
   }
 
-  /** From now on publications may come. */
+  /** From now on, publications may arrive. */
   async loadBegins(): Promise<void> {
     await this.#ask('loadBegins', null);
   }
@@ -74,7 +74,7 @@ export class Swarm implements SubscriberGroup {
     this.#ask('faultEnds', null).catch(() => {});
   }
 
-  /** How many clients have had their subscription back since the fault began, and when. */
+  /** The number of clients that have subscribed again since the fault began, and their times. */
   resumption(): Promise<Resumption> {
     return this.#ask('resumption', null);
   }
