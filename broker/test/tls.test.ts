@@ -30,7 +30,7 @@ function certificateOf({ socket }: TestConnection): string {
   return String(stream.getPeerCertificate().subject.CN);
 }
 
-/** The name of the certificate that a new client receives. A client that names a host sends it in the handshake (SNI); one that dials an address does not. */
+/** The name of the certificate that a new client receives. A client that names a host sends the name (SNI); one that dials an address does not. */
 async function shown(port: number, servername?: string): Promise<string> {
   const socket = connectTls({
     port,

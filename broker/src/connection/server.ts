@@ -220,7 +220,8 @@ export class Server {
     const judgement = judgeHandshake(handshakeOf(request, header));
     if (!('status' in judgement))
       return { status: '400 Bad Request', headers: {}, sentence: 'Malformed WebSocket handshake.' };
-    // Browsers do not report to a page why its WebSocket failed. The page can find out with a plain request, which is answered 426 if its origin is allowed.
+    // Browsers do not report to a page why its WebSocket failed. The page can find out
+    // with a plain request, which is answered 426 if its origin is allowed.
     const isPlain = judgement.status.startsWith('426');
     return (isPlain ? this.parts.policy.judgeOrigin(header('origin')) : null) ?? judgement;
   }
