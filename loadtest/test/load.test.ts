@@ -229,8 +229,8 @@ it('losses during the warm-up are counted separately', async () => {
   });
   await untilDelivered(node);
   proxy.reset();
-  const { lost, lostInWarmUp, told, complaints } = await result;
-  expect({ lost, told }).toEqual({ lost: 0, told: 0 });
+  const { lost, lostInWarmUp, reported, complaints } = await result;
+  expect({ lost, reported }).toEqual({ lost: 0, reported: 0 });
   expect(lostInWarmUp).toBeGreaterThan(0);
   expect(complaints).toContain(`${lostInWarmUp} deliveries are missing from the warm-up.`);
 });

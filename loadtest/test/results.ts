@@ -38,7 +38,7 @@ export function result(
     repeated: 0,
     foreign: 0,
     unproven: 0,
-    told: 0,
+    reported: 0,
     failures: {},
     connected: 100,
     elapsedSeconds: 1.1,

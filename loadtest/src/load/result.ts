@@ -98,7 +98,7 @@ const loadResultSchema = z.object({
   unproven: count.describe(
     'streams without a delivery to a subscriber that connected during the run: nobody knows what it should have got',
   ),
-  told: count.describe('gaps and resets that the typed client reported'),
+  reported: count.describe('gaps and resets that the typed client reported'),
   failures: z.record(z.string(), count).readonly().describe('failures of connections, and how often each occurred'),
   connected: count.describe('subscribing connections at the end'),
   elapsedSeconds: amount.describe('from the first publication until no publication was in flight'),

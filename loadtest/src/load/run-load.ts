@@ -188,7 +188,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     lostInWarmUp,
     repeated: count('repeated'),
     foreign: count('foreign'),
-    told:
+    reported:
       sum(settled.map(({ reportedLosses }) => reportedLosses)) - sum(warm.map(({ reportedLosses }) => reportedLosses)),
     failures,
     generatorCpu: busiest(start, ran),

@@ -28,7 +28,7 @@ export interface Evidence
     | 'lostInWarmUp'
     | 'repeated'
     | 'foreign'
-    | 'told'
+    | 'reported'
     | 'generatorCpu'
     | 'slipP99Us'
     | 'failures'
@@ -96,7 +96,7 @@ export const validityRules: readonly Rule[] = [
       'Was a node or Redis down, restarted or overloaded? Then this is expected; `npm run verify -- --url` checks the promises. Otherwise, with `recoverable` topics, it is a bug: please report it. Plain sockets do not see notifications: use `--client`.',
     find: (evidence) =>
       complainIf(
-        evidence.lost > 0 && evidence.told === 0 && cutOffs(evidence) === 0,
+        evidence.lost > 0 && evidence.reported === 0 && cutOffs(evidence) === 0,
         `${evidence.lost} deliveries are missing, and subscribers were not notified. ${noPromise}`,
       ),
   },
@@ -107,8 +107,8 @@ export const validityRules: readonly Rule[] = [
       'Expected at level `fast` for clients that were away. Otherwise the history was too short: raise `historySize` or `historyAgeSeconds`.',
     find: (evidence) =>
       complainIf(
-        evidence.lost > 0 && evidence.told > 0 && cutOffs(evidence) === 0,
-        `${evidence.lost} deliveries are missing; subscribers were notified ${evidence.told} times. ${noPromise}`,
+        evidence.lost > 0 && evidence.reported > 0 && cutOffs(evidence) === 0,
+        `${evidence.lost} deliveries are missing; subscribers were notified ${evidence.reported} times. ${noPromise}`,
       ),
   },
   {
