@@ -43,7 +43,7 @@ export interface CatchUpParts {
   readonly beginning: Beginning;
   /** The connection to read history from; null if there is none. */
   readonly connection: () => Connection | null;
-  /** It may have caught up. */
+  /** Called when the subscription may have caught up. */
   readonly onProgress: () => void;
 }
 

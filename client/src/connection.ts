@@ -78,7 +78,7 @@ export class Connection {
   #pingedAt = 0;
   #stepsToDeadline = 0;
 
-  /** Throws what the WebSocket's constructor throws, unless a token comes first. */
+  /** Throws the errors of the WebSocket's constructor, unless it must fetch a token first. */
   constructor(settings: ConnectionSettings, listener: ConnectionListener) {
     this.#settings = settings;
     this.#listener = listener;

@@ -13,7 +13,7 @@ export type ReadonlyData<Data> = unknown extends Data
   : Data extends Primitive | AnyFunction
     ? Data
     : Data extends readonly unknown[]
-      ? // Not by mapping but of a tuple: the compiler would look into data that may contain itself, such as any JSON, without end.
+      ? // Map only tuples: in data that may contain itself, such as any JSON, the compiler would recurse without end.
         number extends Data['length']
         ? readonly ReadonlyData<Data[number]>[]
         : { readonly [Key in keyof Data]: ReadonlyData<Data[Key]> }

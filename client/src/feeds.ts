@@ -55,7 +55,7 @@ export class Feeds {
     return reader;
   }
 
-  /** There is a new connection, whose node has no subscriptions of this client. */
+  /** Call it for a new connection: its node has no subscriptions of this client yet. */
   subscribeAll(): void {
     for (const feed of this.#feeds.values()) feed.subscribe();
   }
@@ -66,7 +66,7 @@ export class Feeds {
     this.#notifyIfMoved();
   }
 
-  /** The connection is lost. If there is another one, topics that were subscribed only on the lost one are subscribed there. */
+  /** Call it for a lost connection. Topics that were subscribed only there are subscribed on the other connection, if there is one. */
   lost(connection: Connection): void {
     this.#unsubscribing.delete(connection);
     if (this.#move?.from === connection || this.#move?.to === connection) this.#move = null;

@@ -1,6 +1,6 @@
 /**
- * Reads plain MessagePack: nil, booleans, numbers, strings, bytes, arrays, maps, timestamps. Nothing else is made of it,
- * and every length is checked against the bytes that are there, so hostile data can only fail.
+ * Reads plain MessagePack: nil, booleans, numbers, strings, bytes, arrays, maps, timestamps. It creates no other values, and compares each
+ * length with the available bytes. So hostile data can only cause an error.
  */
 import { LayoutError } from '@fanfare/protocol';
 
@@ -12,7 +12,7 @@ const scratchBytes = new Uint8Array(scratch.buffer);
 /** Deepest nesting of arrays and maps that is read and written: the stack is finite. */
 export const maxDepth = 1_000;
 
-/** Keys repeat from publication to publication: those read last are found by a hash of their bytes, not made again. */
+/** Keys repeat from publication to publication. So the last keys are found by a hash of their bytes, and not decoded again. */
 const keySlots = 256;
 const maxKeyBytes = 31;
 
@@ -89,7 +89,7 @@ export class MsgpackReader {
       case 0xdf:
         return this.#map(this.#uint(2 << (head - 0xde)));
       default:
-        throw new LayoutError(`0x${head.toString(16)} begins no plain value.`);
+        throw new LayoutError(`0x${head.toString(16)} is not a plain value.`);
     }
   }
 
@@ -121,7 +121,7 @@ export class MsgpackReader {
     const start = this.#at + 1;
     const length = (bytes[this.#at] as number) - 0xa0;
     const end = start + length;
-    // Not a short string, as keys are as a rule, or cut short.
+    // It is not a short string, as most keys are, or it is incomplete.
     if (!(length >= 0 && length <= maxKeyBytes && end <= bytes.length)) {
       const key = this.#value();
       if (typeof key === 'object') throw new LayoutError('A key is neither a string nor a number.');
@@ -146,7 +146,7 @@ export class MsgpackReader {
     const bytes = this.#bytes;
     const start = this.#skip(length);
     if (length < 32) {
-      // Short text is ASCII as a rule, and calling the decoder costs more than reading it here.
+      // Short text is usually ASCII, and calling the decoder costs more than reading it here.
       let text = '';
       for (let at = start; at < this.#at; at++) {
         const byte = bytes[at] as number;
@@ -178,14 +178,14 @@ export class MsgpackReader {
     return value;
   }
 
-  /** The next bytes, where numbers can be read from them: a view of each frame would cost more than the copy. */
+  /** Copies the next bytes into a view for reading numbers: a new view of each frame would cost more than the copy. */
   #load(size: number): DataView {
     const start = this.#skip(size);
     for (let index = 0; index < size; index++) scratchBytes[index] = this.#bytes[start + index] as number;
     return scratch;
   }
 
-  /** Passes `count` bytes; answers where they begin. */
+  /** Skips `count` bytes. Returns the place where they begin. */
   #skip(count: number): number {
     const start = this.#at;
     if (count > this.#bytes.length - start) throw cutShort();
@@ -209,7 +209,7 @@ function isTextAt(text: string, bytes: Uint8Array, start: number): boolean {
   return true;
 }
 
-/** A number where that is exact. */
+/** A number if that is exact, otherwise a bigint. */
 function exact(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;

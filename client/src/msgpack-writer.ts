@@ -1,4 +1,4 @@
-/** Writes any value as MessagePack, as JSON.stringify would take it, and more: bytes, dates, maps and 64-bit integers. */
+/** Writes values as MessagePack: all that JSON.stringify accepts, and also bytes, dates, maps and 64-bit integers. */
 import { kindOf, Writer } from '@fanfare/protocol';
 import { maxDepth } from './msgpack-reader.js';
 
@@ -13,8 +13,10 @@ export class MsgpackWriter extends Writer {
     this.#depth = 0;
   }
 
-  /** Throws a `RangeError` for a bigint beyond 64 bits and for what nests too deep, such as data that contains itself; a `TypeError`
-   * for what would be sent as an empty object, such as a promise. */
+  /**
+   * Throws a `RangeError` for a bigint beyond 64 bits, and for data that nests too deep or contains itself. Throws a `TypeError` for a
+   * value that would be sent as an empty object, such as a promise.
+   */
   value(value: unknown): void {
     switch (typeof value) {
       case 'string':

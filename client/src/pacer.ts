@@ -98,7 +98,7 @@ export class Pacer {
   #slowDown(isOutdated: boolean, retryAfterMs: number | null): void {
     const delayMs = retryAfterMs ?? defaultRetryAfterMs;
     if (isOutdated) {
-      // The node returns a later time for each of them. Until the last of these times it has room for all.
+      // The node returns a later time for each of them. At the last of these times, it has room for all.
       if (this.#refusals > 0) this.#intervalMs = delayMs / ++this.#refusals;
       return;
     }

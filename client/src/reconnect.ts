@@ -8,8 +8,8 @@ export interface ReconnectPolicy {
 }
 
 /**
- * How long to wait after `failures` failed attempts in a row (0: the first try again), in milliseconds. If something waits for the
- * connection for `patienceMs` in all, there are several attempts in that time.
+ * How long to wait after `failures` failed attempts in a row (0: before the first retry), in milliseconds. If a caller waits for the
+ * connection for at most `patienceMs`, several attempts fit into that time.
  */
 export function reconnectDelayMs(
   failures: number,

@@ -17,7 +17,7 @@ const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 
 /** Longest accepted message. Messages of a node are shorter than 3 MiB. */
 const maxMessageBytes = 67_108_864;
 
-/** Most fragments of a message. A node does not fragment; a proxy may, but not into pieces of a few bytes. */
+/** The maximum number of fragments of a message. A node does not fragment. A proxy may, but not into pieces of a few bytes. */
 const maxFragments = 65_536;
 
 /** Maximum length of the quoted body if a server answers with an HTTP response. */
@@ -294,7 +294,7 @@ function readFrame(data: Buffer): Frame | number {
   return data.length < end ? end : { isLast, opcode, payload: data.subarray(start, end), end };
 }
 
-/** Random bytes for masks, in advance: four bytes at a time would cost more than the rest of a frame. */
+/** Random bytes for masks, generated in advance: four bytes at a time would cost more than the rest of a frame. */
 const masks = Buffer.alloc(8_192);
 let nextMask = masks.length;
 

@@ -54,8 +54,8 @@ async function carryOutLoad(request: LoadRequest): Promise<void> {
 }
 
 function kept({ length }: readonly LoadResult[]): string {
-  if (length === 0) return 'no run had ended, and nothing was written.';
-  return `what came of the ${length === 1 ? 'run' : `${length} runs`} that had ended:`;
+  if (length === 0) return 'no run had finished, and nothing was written.';
+  return `keeping the results of ${length === 1 ? 'the finished run' : `${length} finished runs`}:`;
 }
 
 async function writeResults(

@@ -84,13 +84,13 @@ it.each([
   ],
   [
     ['storm', '--url', 'ws://a', '--nodes', '2'],
-    '--nodes is for servers that are started here: leave it out with --url.',
+    '--nodes is for servers that this command starts: omit it with --url.',
   ],
   [
     ['storm', '--url', 'ws://a', '--servers', 'raw'],
-    '--servers is for servers that are started here: leave it out with --url.',
+    '--servers is for servers that this command starts: omit it with --url.',
   ],
-  [['storm', '--token', 'x'], '--token needs --url: servers that are started here ask for no token.'],
+  [['storm', '--token', 'x'], '--token needs --url: servers that this command starts need no token.'],
   [['idle', '--find-max-rate'], '--find-max-rate does not work with idle, which publishes nothing.'],
   [['storm', '--max-p99-ms', '5'], '--max-p99-ms needs --find-max-rate.'],
   [['storm', '--find-max-rate', '--max-p99-ms', '0'], '--max-p99-ms must be a number from 0.1 to 60000 ms, not "0".'],
@@ -113,15 +113,15 @@ it.each([
   ],
   [
     ['absence', '--servers', 'fanfare,raw'],
-    "raw cannot serve the typed client, which this needs and which speaks only Fanfare's protocol: leave it out.",
+    "raw cannot serve the typed client, which this needs and which speaks only Fanfare's protocol: omit it.",
   ],
   [
     ['cross-node', '--servers', 'fanfare,mosquitto'],
-    'mosquitto cannot be 2 nodes, for its processes know nothing of each other: leave it out.',
+    'mosquitto cannot be 2 nodes, because its processes do not connect to each other: omit it.',
   ],
   [
     ['subscriptions', '--nodes', '1', '--servers', 'fanfare,raw'],
-    'raw cannot end a subscription, as this load does: leave it out.',
+    'raw cannot end a subscription, as this load does: omit it.',
   ],
   [['levels', 'now'], 'Unexpected argument "now".'],
   [['levels', '--speed', '9'], 'Unknown option --speed.'],

@@ -24,9 +24,9 @@ describe('an estimate from rounds', () => {
     const page = (rounds: number) => reportComparison({ comparisons: [], idle: [], missing: [] }, 'compare', rounds);
     expect(page(1)).toContain('1 round, servers in turns');
     expect(page(1)).not.toContain('confidence');
-    expect(page(3)).toContain('with the lowest and the highest of them; 3 rounds hold the true median between those');
-    expect(page(3)).toContain('with 75 % confidence only.');
-    expect(page(6)).toContain('the interval of them that holds the true median with 96.88 % confidence');
+    expect(page(3)).toContain('with the lowest and the highest of them; 3 rounds contain the true median with only');
+    expect(page(3)).toContain('with only 75 % confidence.');
+    expect(page(6)).toContain('the interval that contains the true median with 96.88 % confidence');
   });
 });
 

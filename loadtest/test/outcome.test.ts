@@ -50,7 +50,7 @@ it('an output file that cannot be written is an error before the load begins', a
   const file = join(folder, 'file');
   await writeFile(file, '');
   await expect(checkOutput(file)).resolves.toBeUndefined();
-  await expect(checkOutput(folder)).rejects.toThrow(`${folder} is a folder: say which file is to be written.`);
+  await expect(checkOutput(folder)).rejects.toThrow(`${folder} is a folder: name a file in it.`);
   for (const [wrong, parent] of [
     [join(file, 'result.json'), file],
     [join(folder, 'no', 'result.json'), join(folder, 'no')],

@@ -99,7 +99,7 @@ it.each([
   [
     '- scenario: fan-out\n  nodes: 3',
     ['--url', 'ws://a'],
-    'Run 1 of FILE (fan-out): nodes is for servers that are started here: leave it out with --url.',
+    'Run 1 of FILE (fan-out): nodes is for servers that this command starts: omit it with --url.',
   ],
   [
     '- scenario: many-to-many\n  topics: 5\n  topics-each: 6',

@@ -69,7 +69,7 @@ it.each([
     const started = childrenOf(child.pid);
     child.kill(signal);
     expect(await once(child, 'exit')).toEqual([code, null]);
-    expect(await stderr).toMatch(/Stopped; (no run had ended, and )?nothing was written\.\n$/);
+    expect(await stderr).toMatch(/Stopped; (no run had finished, and )?nothing was written\.\n$/);
     expect(await stdout).toBe('');
     expect(readdirSync(folder)).toEqual([]);
     await expect.poll(() => started.filter((pid) => existsSync(`/proc/${pid}`)), poll).toEqual([]);
@@ -89,7 +89,7 @@ it('a load of several runs keeps the results of finished runs', { timeout }, asy
     if (isSecond()) child.kill('SIGINT');
   });
   expect(await once(child, 'exit')).toEqual([130, null]);
-  expect(await stderr).toContain(`Stopped; what came of the run that had ended:\nWrote ${json}.\n`);
+  expect(await stderr).toContain(`Stopped; keeping the results of the finished run:\nWrote ${json}.\n`);
   expect(await stdout).toContain('5 subscribers');
   expect((await readResultFile(json)).results).toHaveLength(1);
 });

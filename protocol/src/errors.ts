@@ -1,9 +1,9 @@
 /**
- * Every error that answers a command and every code that ends a connection: one table each, held to the tables of
- * PROTOCOL.md by `test/spec.test.ts`.
+ * One table of the errors that answer a command, and one of the codes that end a connection. `test/spec.test.ts` compares them with the
+ * tables of PROTOCOL.md.
  */
 
-/** What can be wrong with one command. The connection lives on. */
+/** What can be wrong with one command. The connection stays open. */
 export const replyErrors = {
   /** The frame or the command cannot be read: not JSON, not the MessagePack layout, a field of the wrong type. */
   malformed: { retryable: false },
@@ -11,21 +11,21 @@ export const replyErrors = {
   unknownCommand: { retryable: false },
   /** The topic breaks the grammar. */
   invalidTopic: { retryable: false },
-  /** The node asks for authentication, and no token came yet: `connect` must be the first command. */
+  /** The node requires authentication, and the client has sent no token: `connect` must be the first command. */
   unauthenticated: { retryable: false },
   /** The token cannot be accepted: its signature, issuer, audience, algorithm or form is wrong, or it was revoked. */
   invalidToken: { retryable: false },
-  /** The token has expired: get another one. */
+  /** The token has expired: get a new one. */
   tokenExpired: { retryable: false },
   /** The token does not grant this on this topic. */
   notPermitted: { retryable: false },
-  /** More commands, publications or bytes than the subject may send, or more topics than it may begin: nothing was carried out. */
+  /** The subject has sent too many commands, publications or bytes, or begun too many topics: nothing was carried out. */
   rateLimited: { retryable: true },
   /** The connection is subscribed to the topic already. */
   alreadySubscribed: { retryable: false },
   /** The connection is not subscribed to the topic. */
   notSubscribed: { retryable: false },
-  /** One subscription more than a connection may hold. */
+  /** The connection already has the maximum number of subscriptions. */
   tooManySubscriptions: { retryable: false },
   /** The topic keeps no history (level `fast`), so nothing can be read and a repeated publication cannot be recognized. */
   noHistory: { retryable: false },
@@ -34,8 +34,8 @@ export const replyErrors = {
   /** The connection to Redis failed while the publication was sent. It may have been delivered or not. */
   unconfirmed: { retryable: true },
   /**
-   * More publications wait for the link to the other nodes than the node may hold: nothing was delivered to anyone. Or too
-   * much is unread on the connection to answer it with a history.
+   * Too many publications wait for the link to the other nodes: nothing was delivered to anyone. Or the connection has too many unread
+   * bytes to receive a history.
    */
   overloaded: { retryable: true },
   /** A bug in the node, which has logged it. */
@@ -45,8 +45,8 @@ export const replyErrors = {
 export type ReplyErrorCode = keyof typeof replyErrors;
 
 /**
- * An error that a peer can cause at will. It takes no stack trace: that is what an error costs (3.5 of 4 µs, measured), and
- * a frame of 64 KiB can hold 32,000 wrong commands.
+ * An error that a peer can cause at will. It captures no stack trace, which would be most of its cost (3.5 of 4 µs, measured): a frame of
+ * 64 KiB can hold 32,000 wrong commands.
  */
 export class PeerError extends Error {
   constructor(message: string) {
@@ -87,15 +87,15 @@ export const closeReasons = {
   draining: { code: 4001, reason: 'draining' },
   /** Unread bytes passed the node's limit for a connection (`maxBufferedBytes`). Reconnect, and read faster. */
   slowSubscriber: { code: 4002, reason: 'slow subscriber' },
-  /** The token has expired and was not refreshed, or its issuer has taken back the key that signed it. Reconnect with another one. */
+  /** The token has expired and was not refreshed, or its issuer has withdrawn the key that signed it. Reconnect with a new one. */
   tokenExpired: { code: 4003, reason: 'token expired' },
   /** No token was accepted in time: none arrived, or the node could not check it. Reconnect. */
   authenticationTimeout: { code: 4004, reason: 'authentication timeout' },
-  /** The subject of the token has more connections than it may have. Reconnect later. */
+  /** The subject of the token has too many connections. Reconnect later. */
   tooManyConnections: { code: 4005, reason: 'too many connections' },
-  /** The connection went on sending more than it may. Reconnect, and send more slowly. */
+  /** The connection kept exceeding its rate limit. Reconnect, and send more slowly. */
   rateLimited: { code: 4006, reason: 'rate limited' },
-  /** The node holds more unread bytes, for all its connections together, than it may. Reconnect: perhaps to another node. */
+  /** The unread bytes of all connections together passed the node's limit. Reconnect, if possible to another node. */
   overloaded: { code: 4007, reason: 'overloaded' },
   /** Too many commands in a row could not be read. The peer does not speak our protocol: do not reconnect. */
   badProtocol: { code: 4500, reason: 'bad protocol' },

@@ -1,8 +1,8 @@
-/** Data as JSON, without a word lost: what `JSON.stringify` would turn into something else in silence is refused. */
+/** Writes data as JSON without loss: values that `JSON.stringify` would change without an error are rejected. */
 
 /** Throws a `TypeError` for data that JSON cannot represent, including a loop. */
 export function writeJsonData(data: unknown): string {
-  // First, for it finds loops.
+  // Call it first: it detects loops.
   const text = JSON.stringify(data);
   if (text === undefined) throw new TypeError(`JSON cannot carry data: ${typeof data}.`);
   const lost = isObject(data) ? findLost(data) : null;
@@ -50,7 +50,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** Such as `Map`, also if it is of another window. */
+/** The class, such as `Map`, even if the object is from another window. */
 export function kindOf(value: object): string {
   return Object.prototype.toString.call(value).slice(8, -1);
 }

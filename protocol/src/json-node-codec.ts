@@ -24,8 +24,8 @@ import { forEachItem, maxRunBytes, type Run } from './run.js';
 import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
 import { writeAsJson } from './transcode.js';
 
-// Strict, and a byte order mark stays in (JSON.parse refuses it): the bytes of `data` go on to other subscribers as they
-// are, and a text frame that is not UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
+// Strict, and it keeps a byte order mark (JSON.parse refuses it). The bytes of `data` go to subscribers unchanged, and a text frame that is
+// not UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 type Fields = { readonly [field: string]: unknown };
@@ -51,7 +51,7 @@ export class JsonNodeCodec implements NodeCodec {
       sink.onCommandError(new CommandError(null, 'malformed', 'The frame is an empty array.'));
       return;
     }
-    // The text of each `data` goes on as it was written (a 64-bit number keeps its digits), so it is found, not rebuilt.
+    // Subscribers get the text of each `data` unchanged (a 64-bit number keeps its digits), so it is found, not rebuilt.
     let spans: readonly (Span | null)[] | null = null;
     for (const [index, fields] of commands.entries()) {
       if (sink.isOver) return;
@@ -142,7 +142,7 @@ export class JsonNodeCodec implements NodeCodec {
 
   /**
    * Writes publications into `#items` as long as they fit `most` bytes, but at least `least`; from the last one on if `isBackward`.
-   * Answers where each ends, with a 0 before them.
+   * Returns the end of each, with a 0 before them.
    */
   #writeItems(run: Run, most: number, least: number, isBackward: boolean): number[] {
     const payloads: Payload[] = [];

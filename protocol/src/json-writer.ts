@@ -31,7 +31,7 @@ export class JsonWriter extends Writer {
     this.length = length;
   }
 
-  /** UTF-8 as a string of JSON, escaped as JSON.stringify does. Answers false if it is not UTF-8; then some of it is written. */
+  /** UTF-8 as a string of JSON, escaped as JSON.stringify does. Returns false if it is not UTF-8; a part of it may then be written. */
   jsonString(source: Uint8Array, start: number, end: number): boolean {
     this.byte(0x22);
     let at = start;

@@ -100,10 +100,10 @@ export interface Ping {
 export const historyDirections = ['forward', 'backward'] as const;
 export type HistoryDirection = (typeof historyDirections)[number];
 
-/** Most publications that one `history` asks for. */
+/** The maximum number of publications that one `history` can request. */
 export const maxHistoryLimit = 1_000;
 
-/** About the most bytes of publications in a reply (PROTOCOL.md section 7): a longer history is divided. */
+/** The approximate maximum bytes of publications in a reply (PROTOCOL.md section 7). A longer history is divided. */
 export const maxReplyBytes = 262_144;
 
 export interface History {
@@ -118,7 +118,7 @@ export interface History {
   readonly direction: HistoryDirection | null;
 }
 
-/** Puts another token in the place of the one that the connection was authenticated with, before that expires. */
+/** Replaces the token of the connection before it expires. */
 export interface Refresh {
   readonly type: 'refresh';
   readonly id: CommandId;
@@ -168,7 +168,7 @@ export interface Subscribed {
   readonly topic: string;
   /** The topic's newest position; null if it keeps no history. */
   readonly position: Position | null;
-  /** Whether `publications` holds all that came after `since`. */
+  /** Whether `publications` has all publications after `since`. */
   readonly recovered: boolean;
   readonly publications: readonly Item[];
 }
@@ -256,7 +256,7 @@ export interface Reset {
 /** The node is about to stop, or has too many connections: open another one, move the subscriptions there, and close this one. */
 export interface Goaway {
   readonly type: 'goaway';
-  /** How long to wait before that, in milliseconds: each connection has another delay, so that not all move at once. */
+  /** How long to wait before that, in milliseconds: each connection has a different delay, so that not all move at once. */
   readonly delayMs: number;
 }
 

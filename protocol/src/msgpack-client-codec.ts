@@ -192,7 +192,7 @@ export class MsgpackClientCodec implements ClientCodec {
     try {
       return { data: payload.encoding === 'msgpack' ? this.#data.decode(bytes) : JSON.parse(utf8.decode(bytes)) };
     } catch {
-      // The publisher sent bytes that are no value. The publications around it are sound.
+      // The publisher sent bytes that are not a value. The other publications are valid.
       return { error: 'undecodable' };
     }
   }

@@ -41,7 +41,7 @@ export interface NodeCodec {
    * are longer than `room` bytes: it is not `recovered` then.
    */
   reply(reply: OutgoingReply, room?: number): Frame;
-  /** What the publications of the last reply took to write, in bytes, those included that it does not have. */
+  /** Bytes written for the publications of the last reply, including publications that it then left out. */
   readonly replyWork: number;
   /** Writes a run as one or more frames, each handed to `emit` before the next is made. */
   publications(topic: Topic, position: Position | null, run: Run, emit: (frame: Frame) => void): void;

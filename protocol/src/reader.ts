@@ -1,6 +1,6 @@
 /**
- * Reads MessagePack by hand, one element after the other, for layouts that are known beforehand. Every length is checked
- * against the bytes that are there before anything is made of it, so a short hostile frame cannot ask for much.
+ * Reads MessagePack by hand, one element after the other, for layouts that are known beforehand. It compares each length with the available
+ * bytes before it uses the length, so a short hostile frame cannot make it allocate much.
  */
 import { PeerError } from './errors.js';
 import type { Payload } from './payload.js';
@@ -94,7 +94,7 @@ export class Reader {
     return { encoding: isText ? 'json' : 'msgpack', bytes: this.bytes, start: this.at - length, end: this.at };
   }
 
-  /** Takes a payload without making anything of it. */
+  /** Takes a payload without decoding it. */
   skipPayload(): void {
     this.#payloadLength(this.#isStrNext());
   }

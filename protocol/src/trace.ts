@@ -28,7 +28,7 @@ export function traceOf(topic: string, { epoch, offset }: Position): TraceIds {
 
 /** Chooses the publications that are traced at a ratio. Samplers with the same ratio choose the same ones. */
 export class TraceSampler {
-  /** A publication is traced where its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits. */
+  /** A publication is traced if its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits. */
   readonly #threshold: number;
 
   /** `ratio`: from 0, none, to 1, all. */

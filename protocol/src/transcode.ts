@@ -1,8 +1,7 @@
 /**
- * MessagePack data as JSON text, for JSON subscribers. It goes from bytes to bytes without making a value in between, so
- * hostile data costs no more than its length. What JSON has no form for follows the JSON mapping of Protocol Buffers
- * (protobuf.dev/programming-guides/json): `bin` as base64, timestamps as RFC 3339, integers beyond 2^53 - 1 as
- * decimal strings.
+ * MessagePack data as JSON text, for JSON subscribers. It converts bytes to bytes and creates no values in between, so the cost of hostile
+ * data is limited by its length. Values without a JSON form follow the JSON mapping of Protocol Buffers
+ * (protobuf.dev/programming-guides/json): `bin` as base64, timestamps as RFC 3339, integers beyond 2^53 - 1 as decimal strings.
  */
 
 import type { JsonWriter } from './json-writer.js';
@@ -36,10 +35,10 @@ const lastSecond = 253_402_300_799;
 const ascii = new TextEncoder();
 const literals = { null: ascii.encode('null'), false: ascii.encode('false'), true: ascii.encode('true') };
 
-/** To find the shortest text of a float takes as long as to write about this many bytes of text. */
+/** Finding the shortest text of a float takes about as long as writing this many bytes of text. */
 const floatWork = 64;
 
-/** The only error here, made once: an error with a trace of its own takes longer than a thousand bytes. */
+/** The only error here, created once: an error with its own stack trace takes longer than a thousand bytes of data. */
 const noForm = new LayoutError('The data has no form in JSON.');
 
 class Transcoder {
@@ -301,7 +300,7 @@ class Transcoder {
     return this.#floats;
   }
 
-  /** Passes `count` bytes; answers where they begin. */
+  /** Skips `count` bytes. Returns the place where they begin. */
   #take(count: number): number {
     if (count > this.#end - this.#at) throw noForm;
     const at = this.#at;

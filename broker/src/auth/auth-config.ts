@@ -197,7 +197,7 @@ export const authFields = {
       matching(namePattern),
       namedAs,
       'none',
-      'Keys of one group count as one publisher: a `messageId` that one key has used, another key does not publish again.',
+      'Keys of one group count as one publisher: if one key has used a `messageId`, a publish with it by another key is a duplicate.',
     ),
   },
   hook: {

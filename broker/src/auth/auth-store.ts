@@ -28,7 +28,7 @@ export interface AuthStore {
   /** Whether the revocation list is recent enough to accept a token. */
   readonly isCurrent: boolean;
 
-  /** Takes from budgets that all nodes share. Resolves with what is left of each: negative if it is owed. Rejects as {@link keep} does. */
+  /** Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects as {@link keep} does. */
   spend(spendings: readonly Spending[]): Promise<readonly number[]>;
 
   /**

@@ -1,4 +1,4 @@
-/** HTTP answers of servers that may be wrong or too long. */
+/** Reads HTTP answers, which may be wrong or too long. */
 import { text as readText } from 'node:stream/consumers';
 
 /** The answer cannot be used. The message continues after the name of the server: "returned …". */

@@ -1,6 +1,6 @@
 /**
- * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because the same `kid` at another issuer
- * is another key.
+ * The published keys of one issuer (RFC 7517), read in the background. Each issuer has its own object, because two issuers may use the same
+ * `kid` for different keys.
  */
 import { createPublicKey, type JsonWebKey, KeyObject } from 'node:crypto';
 import type { Log } from '../observe/log.js';

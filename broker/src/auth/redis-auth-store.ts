@@ -1,5 +1,6 @@
 /**
- * The store of several nodes, in Redis. Each node reads new revocations twice a second. Notifications instead could be lost with a connection.
+ * The store that several nodes share, in Redis. Each node reads new revocations twice a second: a notification could be lost with a
+ * connection.
  */
 import type { Spending } from '../limits/shared-bucket.js';
 import type { Log } from '../observe/log.js';
@@ -27,13 +28,13 @@ export interface RedisAuthStoreSettings extends RedisSettings {
 
 const pollMs = 500;
 
-/** Most revocations that are read, written or removed at once. */
+/** The maximum number of revocations that are read, written or removed at once. */
 const pageSize = 1_000;
 
 /** The position before the first entry of a stream. */
 const start = '0-0';
 
-/** Most subjects in one report: Redis does nothing else meanwhile. */
+/** The maximum number of subjects in one report: Redis does nothing else during a report. */
 const reportSize = 200;
 
 const scriptNamed = (name: string) => scriptOf(readLua(`auth/${name}.lua`));
@@ -60,13 +61,13 @@ export class RedisAuthStore implements AuthStore {
   readonly #onRevoked: OnRevoked;
   readonly #maxLagMs: number;
   readonly #poll: NodeJS.Timeout;
-  /** Id of the last revocation that was read. While it is in the stream, nothing before it was lost. */
+  /** Id of the last revocation that was read. As long as the stream contains it, no earlier revocation was lost. */
   #cursor = start;
   #isPolling = false;
   /** When the last complete read began, by performance.now(); before the first one, when the store was opened. */
   #readAtMs = performance.now();
   #hasRead = false;
-  /** Revocations that were not read from Redis: they are written until they are. By {@link keyOf}. */
+  /** Revocations that Redis may lack, by {@link keyOf}. The node writes them until it reads them from Redis. */
   readonly #unread = new Map<string, Revocation>();
   /** The id of the entry of each revocation, by {@link keyOf}. */
   readonly #entries = new Map<string, string>();
@@ -241,7 +242,7 @@ export class RedisAuthStore implements AuthStore {
     for (const [id, revocation] of news) this.#confirm(id, revocation);
   }
 
-  /** The entry is in Redis. If it revokes less than this node knows, the node writes what it knows. */
+  /** Call it for each entry in Redis. If this node knows of a wider revocation, it writes that one. */
   #confirm(id: string, revocation: Revocation): void {
     const key = keyOf(revocation);
     const earlier = this.#entries.get(key);

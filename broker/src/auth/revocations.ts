@@ -89,7 +89,7 @@ export class Revocations {
 
   /**
    * Whether no node needs it any more. If an older release, or a node with shorter-lived tokens, chose its end, this node may need it for longer.
-   * But not that of an API key: the key may have been replaced since.
+   * This does not apply to API keys: a key may have been replaced since.
    */
   isExpired(revocation: Revocation, nowMs: number): boolean {
     if (revocation.untilMs > nowMs) return false;

@@ -12,7 +12,7 @@ import { ServerError } from './listeners.js';
 
 /** The server, as this file needs it. */
 export interface Renewable {
-  /** Throws ServerError, and nothing has changed. */
+  /** If it throws ServerError, nothing has changed. */
   renewCertificate(): void;
 }
 
@@ -42,7 +42,7 @@ export class CertificateRenewal {
 
   #renew(): void {
     try {
-      // Checked first: this explains what is wrong, and the TLS library does not.
+      // Check it first: this explains what is wrong, and the TLS library does not.
       const certificate = readCertificate(this.files);
       this.server.renewCertificate();
       this.#certificate = certificate;

@@ -34,7 +34,7 @@ export function certificateFiles(certFile: string | null, keyFile: string | null
   throw new CertificateError([`${is} is set and ${isNot} is not: TLS needs both.`]);
 }
 
-/** Throws {@link CertificateError} if the node cannot use it. An expired one is no error: see {@link explainValidity}. */
+/** Throws {@link CertificateError} if the node cannot use it. An expired certificate is not an error: see {@link explainValidity}. */
 export function readCertificate({ certFile, keyFile }: CertificateFiles): Certificate {
   const sentences: string[] = [];
   const report = (wrong: string): void => void sentences.push(wrong);
@@ -42,7 +42,7 @@ export function readCertificate({ certFile, keyFile }: CertificateFiles): Certif
   const key = readPrivateKey(keySetting, keyFile, report)?.value ?? null;
   if (certificate !== null && key !== null && !certificate.checkPrivateKey(key)) {
     report(
-      `The key in ${keySetting} does not belong to the first certificate in ${certSetting}, which is that of ${subjectOf(certificate)}: give its own key, or put the node's own certificate first.`,
+      `The key in ${keySetting} does not belong to the first certificate in ${certSetting}, which is that of ${subjectOf(certificate)}. Use the key of that certificate, or put the node's own certificate first.`,
     );
   }
   if (certificate === null || sentences.length > 0) throw new CertificateError(sentences);

@@ -1,6 +1,6 @@
 /**
- * One WebSocket: turns frames into commands and replies into frames, and ends the connection. There is one object for each client, so it has
- * few fields, and no collection that it can do without.
+ * One WebSocket: turns frames into commands and replies into frames, and ends the connection. There is one object for each client, so it
+ * has few fields, and creates a collection only when it needs one.
  */
 import {
   type CloseReason,
@@ -79,7 +79,7 @@ const maxBadCommands = 10;
  */
 const closeGraceMs = 5_000;
 
-/** Pings come early by a random share of their interval, up to this: connections that began together are not all pinged in one sweep. */
+/** Each ping is early by a random share of the interval, up to this. So connections that began together are not pinged in one sweep. */
 const pingSpread = 0.25;
 
 /** A topic that was joined, before deliveries begin. */
@@ -242,7 +242,7 @@ export class Connection implements Caller, CommandSink, ReplySender, Authenticat
     this.#gate?.resume();
   }
 
-  /** All commands take this way to their handlers. */
+  /** Every command goes to its handler through this method. */
   carryOut(command: Command): void {
     if (!this.isOver) handle(command, this, this.#context.parts);
   }

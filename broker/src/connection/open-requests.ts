@@ -18,7 +18,7 @@ export const requestTimeoutMs = 5_000;
 /** Each holds a socket and a body of up to 4 KB. */
 export const maxOpenRequests = 1_000;
 
-/** In addition, for services: requests of others must not prevent them from revoking. */
+/** More requests, for services only: other requests must not prevent them from revoking. */
 const reservedForServices = 100;
 
 /** Open requests of one address: clients that are slow on purpose must leave room for others. */

@@ -19,7 +19,7 @@ export interface ServerSettings {
   readonly maxBufferedBytes: number;
   readonly idleTimeoutSeconds: number;
   readonly compression: Compression;
-  /** Most sockets at once. */
+  /** The maximum number of open sockets. */
   readonly maxSockets: number;
 }
 
@@ -104,7 +104,7 @@ export class Server {
     this.#listeners.publish(group, frame, isBinary, isWorthCompressing(frame, this.settings.compression));
   }
 
-  /** Uses the certificate that is now in the files for new connections. Throws `ServerError`, and nothing has changed. */
+  /** Uses the certificate that is now in the files for new connections. If it throws `ServerError`, nothing has changed. */
   renewCertificate(): void {
     if (!this.#isDraining) this.#listeners.renewCertificate();
   }
@@ -189,7 +189,7 @@ export class Server {
     return this.settings.compression === 'off' ? DISABLED : SHARED_COMPRESSOR | SHARED_DECOMPRESSOR;
   }
 
-  /** Whether one more socket may be open. A process without free file descriptors can do nothing any more. */
+  /** Whether one more socket may be open. A process without free file descriptors can do nothing. */
   #hasRoom(): boolean {
     const sockets = this.#plainSockets + this.#connections.length + this.#closing;
     const maxPlainSockets = this.parts.policy.maxUnauthenticated + spareHandshakes;
@@ -228,7 +228,7 @@ export class Server {
 
   #refuse(response: HttpResponse, refused: Refused, requester: Requester, isHead = false): void {
     const { counters, onRefused } = this.parts;
-    // HEAD is the health check of load balancers, and counts as no refusal.
+    // HEAD is the health check of load balancers, and is not counted as a refusal.
     if (!isHead) {
       counters.connectionsRefused++;
       onRefused?.(requester, refused);

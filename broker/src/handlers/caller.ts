@@ -41,11 +41,11 @@ export interface Caller {
   isSubscribed(topic: Topic): boolean;
   /** Counts the connection as a subscriber and makes the node receive the topic. Deliveries begin with {@link attend}. */
   join(topic: Topic, since: Position | null): Membership;
-  /** From now on, behind all replies so far, the connection gets what is delivered to a topic that it has joined. */
+  /** Begins the deliveries of a topic that the connection has joined. They follow all replies so far. */
   attend(topic: Topic): void;
   leave(topic: Topic): void;
   /**
-   * Answers a command, and charges the payer for long publications. A `subscribed` goes without its publications if there is no room
+   * Answers a command, and charges the payer for long publications. A `subscribed` is sent without its publications if there is no room
    * for them. Does nothing if the connection is closed by now.
    */
   reply(reply: OutgoingReply): void;

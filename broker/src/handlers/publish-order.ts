@@ -1,6 +1,6 @@
 /**
  * Keeps the publications of a connection in order if one is refused. Later ones to the topic are refused too, until the first is published
- * again (PROTOCOL.md 8.11). Only for topics with history and publications with a `messageId`: no others can be retried safely.
+ * again (PROTOCOL.md 8.11). It needs a topic with history and a `messageId`: other publications cannot be retried safely.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
 
@@ -11,7 +11,7 @@ import { ReplyError, type Topic } from '@fanfare/protocol';
  */
 const maxTicks = 3;
 
-/** Most refused publications of a connection that are remembered. The order of others is not kept. */
+/** The maximum number of refused publications that are remembered for a connection. Other publications may lose their order. */
 const maxRefused = 1_024;
 
 interface Refused {

@@ -1,7 +1,7 @@
-/** The budgets of one subject at this node. Reports what was taken to the other nodes, for all budgets at once, and resumes waiting commands. */
+/** The budgets of one subject at this node. Reports the taken tokens of all budgets to the other nodes, and resumes waiting commands. */
 import { type Budget, SharedBucket, type Spending, type SpendingReporter } from './shared-bucket.js';
 
-/** Takes from budgets that all nodes share. Resolves with what is left of each: negative if it is owed. Rejects if Redis cannot be reached. */
+/** Takes from budgets that all nodes share. Resolves with the tokens left in each; negative: a debt. Rejects if Redis cannot be reached. */
 export type Spend = (spendings: readonly Spending[]) => Promise<readonly number[]>;
 
 /** How long spendings are collected before they are reported, in milliseconds. */
@@ -43,7 +43,7 @@ export class Ledger implements SpendingReporter {
   async #report(): Promise<void> {
     this.#isReporting = true;
     const buckets = this.#buckets.filter(({ needsReport }) => needsReport);
-    // While Redis cannot be reached, this node counts alone.
+    // While Redis cannot be reached, this node uses its own count.
     const left = await this.spend(buckets.map((bucket) => bucket.takeReport())).catch(() => null);
     const now = performance.now();
     for (const [index, bucket] of buckets.entries()) bucket.onAnswer(left?.[index] ?? null, now);

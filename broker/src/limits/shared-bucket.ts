@@ -1,19 +1,20 @@
 /**
- * A token bucket that several nodes share. The shared state is in Redis, and each node takes from a copy without waiting. Before it takes more than
- * a small reserve that Redis does not know of, it asks first. What was taken in excess is owed, and is repaid before anything else is given out.
+ * A token bucket that several nodes share. The shared state is in Redis. Each node takes tokens from its copy without waiting, and asks
+ * Redis before its unreported tokens exceed a small reserve. Tokens taken in excess are a debt: the bucket gives out nothing until it is
+ * repaid.
  */
 import { TokenBucket } from './token-bucket.js';
 
 /** A budget that all nodes share. */
 export interface Budget {
   readonly name: string;
-  /** Tokens that are added per second. */
+  /** Tokens added per second. */
   readonly perSecond: number;
-  /** Most tokens that it holds. */
+  /** Maximum number of tokens. */
   readonly burst: number;
 }
 
-/** Tokens that are taken from a budget. */
+/** Tokens taken from a budget. */
 export interface Spending extends Budget {
   readonly amount: number;
 }
@@ -25,12 +26,12 @@ export interface SpendingReporter {
 }
 
 /**
- * The share of a burst that a node may take before Redis has answered. N nodes that do so at the same time exceed the budget by at most N
- * reserves, and owe them.
+ * The share of a burst that a node may take before Redis has answered. If N nodes do so at the same time, they exceed the budget by at most
+ * N reserves, and must repay them.
  */
 export const reserveShare = 0.1;
 
-/** The copy of one node. */
+/** One node's copy of the bucket. */
 export class SharedBucket extends TokenBucket {
   readonly #reserve: number;
   /** Taken, and not reported yet. */
@@ -68,7 +69,7 @@ export class SharedBucket extends TokenBucket {
     return this.#basis !== 'ownCount' || super.isForgettable(nowMs);
   }
 
-  /** Whether there is something to report or to ask. */
+  /** Whether the node must report to Redis or ask it. */
   get needsReport(): boolean {
     return this.#unreported > 0 || this.#basis === 'none';
   }
@@ -80,7 +81,7 @@ export class SharedBucket extends TokenBucket {
     return { ...this.budget, amount: this.#unanswered };
   }
 
-  /** `left`: what is left in Redis; null if Redis cannot be reached. Then this node counts alone. */
+  /** `left`: tokens left in Redis; null if Redis cannot be reached. Then this node uses its own count. */
   onAnswer(left: number | null, nowMs: number): void {
     this.#unanswered = 0;
     this.#basis = left === null ? 'ownCount' : 'redis';

@@ -152,7 +152,7 @@ export class Subject implements Payer {
     return this.#refusals.take(1, nowMs);
   }
 
-  /** Whether it has no connection here, and nothing would be lost by forgetting it. */
+  /** Whether it has no connection here, and can be forgotten without effect. */
   isIdle(nowMs: number): boolean {
     if (this.connections > 0) return false;
     const rates = [this.#publications, this.#bytes, this.#commands, this.#refusals];
@@ -187,7 +187,7 @@ export class Subjects {
     return subject;
   }
 
-  /** Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node counts alone. */
+  /** Counts one more connection. Returns null if there are too many. While Redis cannot be reached, this node uses its own count. */
   async join(name: string): Promise<Subject | null> {
     const most = this.limits.maxConnectionsPerSubject;
     const subject = this.named(name);

@@ -38,7 +38,7 @@ export class TokenBucket {
     return false;
   }
 
-  /** Takes `amount` in any case: what is missing is owed. */
+  /** Takes `amount` in any case: missing tokens are a debt. */
   charge(amount: number, nowMs: number): void {
     this.#fill(nowMs);
     this.#left -= amount;
@@ -53,13 +53,13 @@ export class TokenBucket {
     return this.#promisedMs - nowMs;
   }
 
-  /** Sets what it contains; a negative number is owed. */
+  /** Sets what it contains; a negative number is a debt. */
   set(left: number, nowMs: number): void {
     this.#left = Math.min(this.#most, left);
     this.#filledAtMs = nowMs;
   }
 
-  /** Whether nothing would be lost by forgetting it. */
+  /** Whether it can be forgotten without effect. */
   isForgettable(nowMs: number): boolean {
     this.#fill(nowMs);
     return this.#left >= this.#most;

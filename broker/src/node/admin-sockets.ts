@@ -1,9 +1,9 @@
-/** Limits the sockets of the admin port, so that a probe always gets one, even if somebody holds many. */
+/** Limits the sockets of the admin port, so that a probe always gets one, even if another peer holds many. */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { networkOf } from '../limits/addresses.js';
 
-/** Most sockets: they use file descriptors that clients need. One more replaces another one. */
+/** Maximum number of sockets: they use file descriptors that clients need. One more closes one of them. */
 export const maxAdminSockets = 128;
 
 interface Peer {
@@ -35,8 +35,8 @@ export function limitSockets(http: HttpServer): void {
 }
 
 /**
- * The oldest socket without a request, or else the oldest one, of the address with most sockets. So an address with few sockets keeps them, and a new
- * probe is dropped last, even if it has the address of an attacker.
+ * Selects a socket of the address that has most sockets: the oldest one without a request, or else the oldest one. So an address with few
+ * sockets keeps them. A new probe is dropped last, even if it has the address of an attacker.
  */
 function leastNeeded(peers: ReadonlyMap<Socket, Peer>): Socket {
   const counts = new Map<string, number>();

@@ -49,7 +49,7 @@ export const logEvents = {
   workerKilled: 'A stopping worker did not exit within `afterMs`. The supervisor kills it (SIGKILL).',
   outageBegan:
     'The node cannot reach the other nodes (`reason`). `connections`: how many clients it has. The message says what this means for them. Also logged if the node has no connection within 3 s of startup.',
-  outageLasts: 'The outage continues since `lastsMs`. Logged once a minute, with the same counts as `outageOver`.',
+  outageLasts: 'The outage has lasted for `lastsMs`. Logged once a minute, with the same counts as `outageOver`.',
   outageOver:
     'The outage is over after `lastedMs`: Redis has been back for a second. `times`: number of failures. Counts: commands `refused`, publishes `unconfirmed`, unacknowledged publications `unrelayed`, publications delivered `late`, `gaps` and `resets` sent to subscribers. If `isOver` is false, the node stops during the outage.',
   refusals:
@@ -69,7 +69,7 @@ export const logEvents = {
   masterAnnounced:
     'A `sentinel` announced a new master. The node closes its connections to the old master (`redisLost`) and uses the new one.',
   sentinelRefused:
-    'A `sentinel` rejects the subscription to failovers. `reason` says which user, password or permission to correct. Logged once until it succeeds; retried every 10 s.',
+    'A `sentinel` rejects the subscription to announcements of failovers. `reason` says which user, password or permission to correct. Logged once until it succeeds; retried every 10 s.',
   redisError: 'A Redis problem and its remedy. Logged at once, then every 10 s while it lasts.',
   redisCredentialsAccepted:
     'The password or certificate files for Redis have changed, and a new connection with them succeeded. If it fails, `redisError` with `link` check says why.',
@@ -128,7 +128,7 @@ export function createLog(settings: LogSettings, destination?: DestinationStream
   return log;
 }
 
-/** One for the whole process: two could mix their lines. */
+/** One output for the whole process: two could mix their lines. */
 let standardOutput: StandardOutput | null = null;
 
 function openDestination(logFormat: LogSettings['logFormat'], onDropped: (lines: number) => void): DestinationStream {

@@ -26,7 +26,7 @@ const allKinds = Object.keys(kinds) as Kind[];
 export type RefusalCounters = Readonly<Record<Kind, number>>;
 
 const intervalMs = 60_000;
-/** Most reasons of failed authentications in one line; the others are counted together. */
+/** The maximum number of reasons for failed authentications in one line. All other reasons share one count. */
 const maxReasons = 8;
 const other = 'other reasons';
 

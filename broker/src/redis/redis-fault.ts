@@ -13,8 +13,8 @@ export function isOutOfMemory({ message }: Error): boolean {
 }
 
 /**
- * Whether Redis refuses all writes, whatever its state. Asking for its generation would reveal nothing new. Without replicas it may be a master that
- * was cut off, and a new connection may lead to another one. If it is full or cannot save, a new connection does not help.
+ * Whether Redis refuses all writes, for a reason other than its generation. A master without replicas may be cut off: a new connection may
+ * reach another master. If Redis is full or cannot save, a new connection does not help.
  */
 export function isWriteRefusal({ message }: Error): boolean {
   return /^(OOM|MISCONF|NOREPLICAS)\b/.test(message);

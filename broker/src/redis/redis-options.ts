@@ -17,25 +17,25 @@ export interface RedisSettings extends RedisCredentialFiles {
   readonly sentinels?: MasterWatch | null;
 }
 
-/** Learns from the Sentinels when there is a new master. */
+/** Receives announcements of a new master from the Sentinels. */
 export interface MasterWatch {
   /** Calls the listener after each announcement. */
   add(listener: () => void): void;
   remove(listener: () => void): void;
-  /** The recently announced master, if the server at this IP address and port is another one; otherwise null. */
+  /** The recently announced master; null if there is none, or if it is the server at this IP address and port. */
   replacementOf(ip: string, port: number): string | null;
 }
 
 /**
- * Longest pause between attempts to connect, in milliseconds, before up to half of it is added or subtracted at random. After Redis has lost its state,
- * a node must reconnect while the others still wait for it (relay/recovery.ts).
+ * Longest pause between connection attempts, in milliseconds. Up to half of it is added or subtracted at random. After Redis has lost its
+ * state, a node must reconnect while the others still wait for it (relay/recovery.ts).
  */
 const maxRetryMs = 1_000;
 
 /** How long TCP and TLS may take to connect, in milliseconds. */
 export const connectTimeoutMs = 2_000;
 
-/** How long a connection may be silent until TCP sends a keepalive probe, in milliseconds. */
+/** How long a connection may be idle before TCP sends a keepalive probe, in milliseconds. */
 export const keepAliveMs = 5_000;
 
 /**
@@ -60,7 +60,7 @@ export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisS
     name: masterName,
     ...(isTls ? { enableTLSForSentinelMode: true } : {}),
     sentinelCommandTimeout: redisTimeoutMs,
-    // ioredis continues in its list where it stopped. So it tries the list once more from the start before the connection counts as failed.
+    // ioredis continues in its list after the last address. Let it try the whole list again before the connection counts as failed.
     sentinelRetryStrategy: (attempt) => (attempt === 1 ? 10 : null),
   };
 }

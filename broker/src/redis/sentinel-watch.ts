@@ -65,7 +65,7 @@ export class SentinelWatch {
     this.#listeners.delete(listener);
   }
 
-  /** The master that was announced in the last 20 s, if the server at this IP address and port is another one; otherwise null. */
+  /** The master that was announced in the last 20 s; null if there is none, or if it is the server at this IP address and port. */
   replacementOf(ip: string, port: number): string | null {
     const announced = this.#announced;
     if (announced === null || performance.now() - announced.at > validMs) return null;
@@ -136,7 +136,7 @@ export class SentinelWatch {
       { event: 'masterAnnounced', sentinel },
       `The Sentinel at ${sentinel} announced a new master: ${master} replaces ${oldHost}:${oldPort}.`,
     );
-    // Sentinels may announce host names. One without an address is no server that a link is connected to; the link then logs what is wrong.
+    // Sentinels may announce host names. If a name has no address, no link can be connected to that server, and the link logs the problem.
     const found = await lookup(host, { all: true }).catch(() => []);
     this.#announced = { master, addresses: found.map(({ address }) => address), port: Number(port), at };
     for (const listener of this.#listeners) listener();

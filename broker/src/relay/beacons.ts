@@ -1,4 +1,4 @@
-/** Repeats the position of each topic that has become idle: a node that missed the last publication learns of it now. */
+/** Repeats the position of each topic that has become idle, so that a node that missed the last publication notices it. */
 import type { RedisMessage } from '../redis/redis.js';
 import type { GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
@@ -40,7 +40,7 @@ export class Beacons {
 
   #send(): void {
     const clockMs = this.clockMs();
-    // While heartbeats get no answer, Redis may be about to lose what this node remembers: nothing is forgotten.
+    // While heartbeats get no answer, Redis may be losing data that this node remembers. So forget nothing.
     if (this.generations.generation === null || clockMs === this.#endedAt) return;
     this.#endedAt = clockMs;
     const messages = this.log.endSecond().map(({ topic, epoch, offset }) => {

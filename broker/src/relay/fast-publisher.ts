@@ -21,7 +21,7 @@ export interface FastPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
-/** Most topics remembered whose subscribers on other nodes must get a gap, about 100 bytes each. Those of further topics get none. */
+/** The maximum number of remembered topics whose subscribers on other nodes must get a gap, 100 bytes each. Others get none. */
 const maxUnrelayedTopics = 100_000;
 
 /** What was sent as one message: if it fails, subscribers on other nodes miss it, and the publishers are notified. */
@@ -44,7 +44,7 @@ export class FastPublisher {
     private readonly counters: FastPublisherCounters,
   ) {}
 
-  /** About the bytes that wait for Redis. */
+  /** The approximate number of bytes that wait for Redis. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -72,7 +72,7 @@ export class FastPublisher {
     await Promise.all(this.#inFlight);
   }
 
-  /** The other nodes can be reached again. An empty run has them notify their subscribers of a gap. */
+  /** The other nodes can be reached again. An empty run makes them notify their subscribers of a gap. */
   announceGaps(): void {
     const topics = [...this.#unrelayedTopics];
     this.#unrelayedTopics.clear();

@@ -1,6 +1,6 @@
 /**
- * How long publications are collected before they are sent together. While the node has time, they are sent at once. Under load it is a few
- * milliseconds, because a flush costs a system call for each subscriber and a command for each topic, however large it is.
+ * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits a few milliseconds,
+ * because each flush costs a system call for each subscriber and a command for each topic, whatever its size.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
@@ -18,7 +18,7 @@ export class FlushWindow {
   #last: EventLoopUtilization = performance.eventLoopUtilization();
   #ms = 0;
 
-  /** `mostMs`: how wide it may become; 0 keeps it closed. */
+  /** `mostMs`: the maximum width; 0 keeps it closed. */
   constructor(mostMs: number) {
     this.#mostMs = mostMs;
     this.#timer = mostMs === 0 ? null : setInterval(() => this.#look(), lookMs);

@@ -15,8 +15,8 @@ export function parseGeneration(name: string): Generation {
 
 /** Where publishers and readers get the generation from. */
 export interface GenerationSource {
-  /** Null while Redis may have lost something: then nothing can be published or read. Another object each time that recovery has asked Redis. */
+  /** Null while Redis may have lost something: then nothing can be published or read. A new object after each recovery check. */
   readonly generation: Generation | null;
-  /** Redis is in another generation, or what it holds is not ours: nothing more is published until it is asked. */
+  /** Redis has another generation, or lacks data that the nodes stored: nothing more is published until recovery has asked Redis. */
   onStale(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * Publishes to topics with history. The runs of a turn are sent as calls of lua/publish.lua, many runs to a call, all calls of the turn in one
- * pipeline. Nothing is delivered here: every node that listens, this one included, receives it from Redis in the order of the offsets.
+ * Publishes to topics with history. It sends the runs of a turn as calls of lua/publish.lua: many runs in each call, and all calls in one
+ * pipeline. It delivers nothing itself: every listening node, this one included, receives the publications from Redis in offset order.
  */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import { isOutOfMemory, type ScriptCall, type Wait } from '../redis/redis.js';
@@ -18,7 +18,7 @@ import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 /** The connection that publishes, as this file needs it. */
 export interface PublishingLink {
   evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
-  /** Takes an error that Redis gave for one of several things asked in a call. */
+  /** Reports an error that Redis returned for one part of a call. */
   report(error: Error): void;
 }
 
@@ -32,7 +32,7 @@ export interface HistoryPublisherCounters {
   observeRelaySeconds(seconds: number): void;
 }
 
-/** Most runs and bytes of one call: Redis does nothing else while it lasts. */
+/** The maximum runs and bytes of one call: Redis does nothing else during a call. */
 const maxRunsPerCall = 64;
 const maxBytesPerCall = 262_144;
 
@@ -72,14 +72,14 @@ type RoundTrip = NonNullable<TakenRun['redis']>;
 
 export class HistoryPublisher {
   readonly #remembered = new Map<Topic, Remembered>();
-  /** That {@link #remembered} is of. */
+  /** The generation to which {@link #remembered} belongs. */
   #rememberedIn: Generation | null = null;
   readonly #sending = new Set<Promise<void>>();
   /** Pipelines that Redis has not answered. */
   #unanswered = 0;
   /** The copy that all calls on the way use. */
   #script: Script;
-  /** Runs that Redis has refused because it has lost the copy, and those added since; null while it has it. */
+  /** Runs that Redis refused because it has lost the copy, and runs added since then; null while Redis has the copy. */
   #withoutScript: { readonly refused: Sent[]; readonly later: Sent[] } | null = null;
   #bytes = 0;
 
@@ -98,7 +98,7 @@ export class HistoryPublisher {
     this.#script = publishScript.current;
   }
 
-  /** About the bytes that wait for Redis. */
+  /** The approximate number of bytes that wait for Redis. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -138,7 +138,7 @@ export class HistoryPublisher {
       this.#rememberedIn = generation;
       this.#remembered.clear();
     }
-    // Never two copies on the way: calls of the first could be refused, and later ones of the second accepted.
+    // Never send calls of two copies at once: Redis could refuse calls of the first, and then accept calls of the second.
     if (this.#unanswered === 0) this.#script = this.publishScript.current;
     const pieces = [...inPieces(runs)];
     const sentAt = performance.now();
@@ -164,7 +164,7 @@ export class HistoryPublisher {
         this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
-    // Later calls were refused too. Only when all are answered is the order known in which to send them again.
+    // Later calls were refused too. Their order for sending them again is known only when all are answered.
     if (this.#withoutScript !== null && this.#unanswered === 0) await this.#sendAgain();
   }
 
@@ -195,13 +195,13 @@ export class HistoryPublisher {
   }
 
   /**
-   * Epoch, where to trim, and the new expiry: what is not known or not due yet is left out. Returns whether Redis is to check if old
+   * Adds the epoch, the offset to trim to, and the new expiry, unless unknown or not due yet. Returns whether Redis must check if old
    * messageIds can be forgotten.
    */
   #addUpkeep({ topic, policy, messageIds }: Sent, args: (string | number | Buffer)[]): boolean {
     const { historySize } = policy;
     const hasIds = messageIds.size > 0;
-    // It is extended once in a half of its life.
+    // It is extended once per half of its life.
     const ageMs = Math.ceil(lifeMs(policy) * 1.5);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {
@@ -216,7 +216,7 @@ export class HistoryPublisher {
     const oldest = remembered.head - historySize + 1;
     args.push(remembered.epoch, isTrimmed && oldest > 1 ? oldest : '', isExtended ? ageMs : -ageMs);
     const rotatesIds = hasIds && now >= remembered.rotateIdsAt;
-    // A half of the window would do; other nodes check too.
+    // Half of the window would be enough; other nodes check too.
     if (rotatesIds) remembered.rotateIdsAt = now + this.settings.idempotencyWindowSeconds * 250;
     return rotatesIds;
   }
@@ -278,8 +278,8 @@ export class HistoryPublisher {
   }
 
   /**
-   * Remembers what is new, as it is in the stream, and each known publication: perhaps no node has received it, and no publisher its
-   * acknowledgement. `start`: position of the first new one.
+   * Remembers the new publications as they are in the stream, and also each known one: perhaps no node has received it, and no publisher
+   * has received its acknowledgement. `start`: position of the first new one.
    */
   #rememberInPieces(
     { topic, entry, messageIds }: Sent,
@@ -353,7 +353,7 @@ function unconfirmed(): ReplyError {
   );
 }
 
-/** Whether Redis does not hold what the nodes stored, or is a replica that may become a master which does not. */
+/** Whether Redis lacks data that the nodes stored, or is a replica that may become a master without that data. */
 function isOfAnotherState({ message }: Error): boolean {
   return /^(STALE|READONLY)\b/.test(message);
 }

@@ -54,7 +54,7 @@ export class HistoryReader {
     return { position, entries: entries.toReversed() };
   }
 
-  /** Gives the topic another epoch if it has this one. Resolves with the first that was published under the new one. */
+  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. */
   renew(topic: Topic, epoch: string): Promise<HistorySlice> {
     return this.#read(topic, epoch, 1, Number.MAX_SAFE_INTEGER, true);
   }
@@ -116,7 +116,7 @@ export class HistoryReader {
     const { since, direction, limit } = request;
     if (direction === 'forward') {
       const from = (since?.offset ?? 0) + 1;
-      // Without `since`, from the oldest of the topic's epoch, which must be read first.
+      // Without `since`, the page begins with the oldest publication of the topic's epoch. That epoch must be read first.
       const epoch = since?.epoch ?? (await this.read(topic, '', 1)).position.epoch;
       const { position, entries } = await this.read(topic, epoch, from, limit);
       return pageForward(position, entries, request);

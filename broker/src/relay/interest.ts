@@ -88,7 +88,7 @@ export class Interest {
     this.#sweep ??= setTimeout(() => this.#sweepLingering(), this.settings.unsubscribeLingerMs);
   }
 
-  /** To be called before a publication of the topic is delivered: subscribers learn first that they may have missed something. */
+  /** Call it before a publication of the topic is delivered: subscribers must first be notified of a possible loss. */
   beforeDelivery(state: TopicState): void {
     if (state.wasLost) this.#announceBack(state);
   }
@@ -135,7 +135,7 @@ export class Interest {
       const piece = this.#toSubscribe.splice(0, this.settings.maxTopicsPerCommand).filter((state) => {
         if (!this.states.has(state)) return false;
         if (state.isWanted) return true;
-        // Released before SUBSCRIBE was sent: if it is wanted again, it is asked for again. No subscriber may wait for an answer that never comes.
+        // Released before SUBSCRIBE was sent: if the topic is wanted again, SUBSCRIBE is too. So no subscriber waits for an answer forever.
         state.listening = 'idle';
         this.#settle(state, unavailable());
         return false;
@@ -196,7 +196,7 @@ export class Interest {
 
   #wait(state: TopicState): Waiting {
     const { promise, resolve, reject } = withResolvers();
-    // Judged after the poll phase: if the event loop was blocked, the answer may be there and only wait to be read.
+    // Decide after the poll phase: if the event loop was blocked, the answer may have arrived without being read.
     const giveUp = (): void => {
       if (state.waiting?.promise === promise) this.#settle(state, unavailable());
     };

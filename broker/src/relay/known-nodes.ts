@@ -1,4 +1,4 @@
-/** The nodes that this one knows: if Redis loses its state, those that may have published recently are waited for (lua/recover.lua). */
+/** The nodes that this one knows. If Redis loses its state, recovery waits for those that may have published recently (lua/recover.lua). */
 
 /** A node counts as gone after this many answers in a row without it: Redis may have lost its state, and with it the other nodes. */
 const answersUntilGone = 3;

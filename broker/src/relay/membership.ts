@@ -23,9 +23,9 @@ export interface MembershipSettings {
 export interface HeartbeatLink extends CallingLink {
   readonly isReady: boolean;
   publish(messages: readonly RedisMessage[]): Promise<unknown>;
-  /** Takes what Redis answered to a write. */
+  /** Takes the answer of Redis to a write. */
   noteWrite(answer: unknown): void;
-  /** Takes an error that Redis gave for one of several things asked in a call. */
+  /** Reports an error that Redis returned for one part of a call. */
   report(error: Error): void;
   outputBufferBytes(clientId: number): Promise<number>;
 }
@@ -33,7 +33,7 @@ export interface HeartbeatLink extends CallingLink {
 /** The connection that listens, as this file needs it. */
 export interface ListeningLink {
   readonly isReady: boolean;
-  /** As Redis calls this connection; null if it has not said. */
+  /** The id of this connection in Redis; null if it is unknown. */
   readonly clientId: number | null;
   subscribe(channels: readonly string[]): Promise<void>;
 }
@@ -124,7 +124,7 @@ export class Membership {
     return this.#nodes.toArgs();
   }
 
-  /** The newest clock that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and when it was asked, by performance.now(). */
+  /** The newest time that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and the performance.now() of that request. */
   get clock(): { readonly ms: number; readonly askedAt: number } {
     return this.#clock;
   }
@@ -137,12 +137,12 @@ export class Membership {
     return this.#outputBufferBytes;
   }
 
-  /** Whether this node receives what is published on the control channel. */
+  /** Whether this node receives the messages of the control channel. */
   get isListening(): boolean {
     return this.#isListening;
   }
 
-  /** Whether the last probe came back: what is published reaches this node. */
+  /** Whether the last probe came back: publications reach this node. */
   get isLive(): boolean {
     return this.#isLive;
   }
@@ -247,7 +247,7 @@ export class Membership {
     const probe = isProbeDue && this.#probe === null && this.subscriber.isReady ? this.#startProbe() : null;
     const askedAt = performance.now();
     const answer = await callScript(this.publisher, this.#heartbeat({ probe }));
-    // Another release has put its layout in Redis: nothing more is published until asking finds ours again.
+    // Another release has written its layout to Redis: nothing more is published until recovery finds our layout again.
     if (answer instanceof Error && isOfAnotherLayout(answer)) this.recovery.onStale();
     if (isHeartbeatAnswer(answer)) this.#onAnswer(answer, askedAt);
     if (probe !== null) this.#onProbeAnswer(probe, answer);
@@ -290,7 +290,7 @@ export class Membership {
     this.#probe = probe;
     this.counters.probesSent++;
     void this.#readOutputBuffer();
-    // Judged after the poll phase: if the event loop was blocked, the probe may be there and only wait to be read.
+    // Decide after the poll phase: if the event loop was blocked, the probe may have arrived without being read.
     const judge = (): void => void setImmediate(() => this.#judge(probe));
     setTimeout(judge, this.settings.probeIntervalMs * deadlineShare).unref();
     return probe;
@@ -298,7 +298,7 @@ export class Membership {
 
   #onProbeAnswer(probe: Probe, answer: unknown): void {
     const outcome = isHeartbeatAnswer(answer) ? answer[6] : answer;
-    // Whatever it is: Redis may refuse for another reason than the last time.
+    // Every answer is noted: Redis may refuse for a different reason than last time.
     this.publisher.noteWrite(outcome);
     if (!(outcome instanceof Error)) probe.wasAccepted = true;
     // Only then: a demoted master refuses writes and still serves the same generation, which would restart the probe without end.

@@ -1,7 +1,7 @@
 /** Positions as Redis writes them: the id of a stream entry, `<epoch>-<offset>`. */
 import type { Position } from '@fanfare/protocol';
 
-/** Null if the text is no such id. */
+/** Null if the text is not such an id. */
 export function parsePosition(id: string): Position | null {
   const dash = id.indexOf('-');
   if (dash < 1) return null;

@@ -22,21 +22,21 @@ export interface Batch {
   readonly policy: TopicPolicy;
   /** Valid until the flush returns. */
   readonly run: Run;
-  /** Of the acknowledged publications of the run, in order. */
+  /** The receipts of the acknowledged publications of the run, in order. */
   readonly receipts: readonly Receipt[];
   /** For each receipt the place of its publication in the run, 0 the first. */
   readonly places: readonly number[];
   /** The messageIds of the run with their places, in order. */
   readonly messageIds: ReadonlyMap<string, number>;
-  /** Of its first publication, which is the one that begins a history. */
+  /** The payer of its first publication, which is the one that begins a history. */
   readonly payer: Payer | null;
-  /** When its first publication came, by performance.now(); 0 if publications are not traced. */
+  /** When its first publication arrived, by performance.now(); 0 if publications are not traced. */
   readonly beganAt: number;
   /** A copy of the run and its messageIds without the publications at some places. */
   without(places: { has(place: number): boolean }): Pick<Batch, 'run' | 'messageIds'>;
 }
 
-/** About the bytes that a run takes in addition to its publications while it waits: buffers, and the command to Redis that it becomes. */
+/** The approximate memory of a waiting run in addition to its publications, in bytes: buffers, and its future command to Redis. */
 export const runOverheadBytes = 1_536;
 
 /** Most messageIds of one run: Lua takes no more than some thousand arguments at once. */
@@ -62,7 +62,7 @@ export class PublishBatcher {
     private readonly isTraced = false,
   ) {}
 
-  /** About the bytes of memory that wait for the flush. */
+  /** The approximate bytes of memory that wait for the flush. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -151,7 +151,7 @@ class OpenBatch implements Batch {
     return { count: this.count, bytes: this.writer.view() };
   }
 
-  /** A messageId that comes twice begins another run, so that the second is found in the history. */
+  /** A repeated messageId begins a new run, so that the second publication is found in the history. */
   takes(messageId: string | null): boolean {
     return messageId === null || (this.messageIds.size < maxMessageIds && !this.messageIds.has(messageId));
   }

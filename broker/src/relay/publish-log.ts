@@ -5,7 +5,7 @@
 import type { Topic } from '@fanfare/protocol';
 import type { StreamEntry } from './stream-entry.js';
 
-/** As it is in Redis: decoded only if it must be restored. */
+/** An entry as it is in Redis. It is decoded only if it must be restored. */
 export type LoggedEntry = Omit<StreamEntry, 'run'>;
 
 /** What a node remembers of a topic that it has published to. */
@@ -20,11 +20,11 @@ export interface LoggedTopic {
   readonly isThinned: boolean;
 }
 
-/** Most bytes of entries that are remembered. If there are more, the oldest are forgotten, but not the positions of their topics. */
+/** The maximum bytes of remembered entries. If there are more, the oldest are forgotten, but not the positions of their topics. */
 const maxBytes = 16_777_216;
-/** About the memory that an entry takes in addition to its bytes. */
+/** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
-/** Most topics that are remembered, about 200 bytes each. If there are more, the oldest are forgotten, and {@link PublishLog.isComplete} is false. */
+/** The maximum number of remembered topics, 200 bytes each. If there are more, the oldest are forgotten: {@link PublishLog.isComplete}. */
 const maxTopics = 200_000;
 
 /** The newest position of a topic that this node knows. */

@@ -1,4 +1,4 @@
-/** Decodes the messages of topics that Redis delivers to this node, and hands them to its subscribers or, if the topic has history, to its feed. */
+/** Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no history. */
 import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { Interest } from './interest.js';
@@ -10,7 +10,7 @@ import type { TopicState, TopicStates } from './topic-state.js';
 
 export interface ReceiverCounters {
   redisMessagesReceived: number;
-  /** Redis messages of other nodes with a topic that nobody here wants. */
+  /** Redis messages of other nodes, for topics that have no subscribers on this node. */
   redisMessagesUnwanted: number;
   /** Redis messages that could not be decoded. */
   redisMessagesUnreadable: number;
@@ -40,7 +40,7 @@ export class Receiver {
     else this.#receiveFast(state, topic, message);
   }
 
-  /** Subscribers here may have missed publications of a topic without history. */
+  /** Call it if subscribers of this node may have missed publications of a topic without history. */
   notifyGap(topic: Topic): void {
     this.counters.gapsTold++;
     this.delivery.notifyGap(topic, null);
@@ -54,7 +54,7 @@ export class Receiver {
       if (state?.feed?.isOpen) state.feed.onBeacon(position);
       return;
     }
-    // A copy: the message is a view of what the socket has read, and a feed keeps entries for long.
+    // Copy it: the message is a view of the socket's read buffer, and a feed keeps entries for a long time.
     const entry = decodeEntry(position, Buffer.from(message.subarray(end + 1)));
     if (entry === null) this.#warnOfUnreadable();
     else if (state?.hasHistory === false) this.#warnOfPolicies(topic);

@@ -1,7 +1,6 @@
 /**
- * Finds out whether Redis still holds what the nodes stored there. A node asks after each new connection, and whenever a script finds another
- * generation than the one that the node knows (lua/recover.lua). If something may be lost, all nodes restore what they remember before anything
- * is published again.
+ * Checks whether Redis still holds what the nodes stored there. A node asks after each new connection, and if a script finds a generation
+ * that the node does not know (lua/recover.lua). If data may be lost, all nodes restore what they remember, and only then publish again.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,7 +30,7 @@ export interface RecoveryLink {
   load(scripts: readonly ScriptCall['script'][]): Promise<void>;
 }
 
-/** A topic that this node listens to, and what it remembers of it. */
+/** A topic that this node listens to, and what this node remembers of that topic. */
 export interface RememberedTopic {
   readonly topic: Topic;
   readonly position: Position;
@@ -41,37 +40,38 @@ export interface RememberedTopic {
 }
 
 /**
- * What is known of the generation that Redis serves now. `first`: this node knew none before. `same`: nothing was lost. `restored`: it is another
- * one, and this node has restored what it remembered. `missed`: it is another one, and the other nodes began it without this one.
+ * How the generation of Redis compares with the last one that this node knew. `first`: this node knew no generation. `same`: nothing was
+ * lost. `restored`: a new generation, and this node has restored what it remembered. `missed`: a new generation, which the other nodes
+ * began without this node.
  */
 export type GenerationChange = 'first' | 'same' | 'restored' | 'missed';
 
 export interface RecoveryOwner {
-  /** The nodes that this one knows, as lua/recover.lua takes them. */
+  /** The nodes that this node knows, as arguments for lua/recover.lua. */
   nodes(): readonly (string | number)[];
-  /** The newest clock that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and when it was asked, by performance.now(). */
+  /** The newest time that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and the performance.now() of that request. */
   clock(): { readonly ms: number; readonly askedAt: number };
   listened(): Iterable<RememberedTopic>;
-  /** Whether it receives what is published to these topics: before that nothing should be published again. */
+  /** Whether this node receives the publications of these topics. Until then, nothing should be published again. */
   isListening(): boolean;
-  /** Whether it receives what is published on the control channel. */
+  /** Whether this node receives the messages of the control channel. */
   isReachable(): boolean;
-  /** There is no generation now: nothing can be published until {@link onServing}. */
+  /** No generation is valid now: nothing can be published until {@link onServing}. */
   onSuspended(): void;
   /** Redis is complete, and publishing may continue. */
   onServing(change: GenerationChange): void;
 }
 
 /**
- * How long nodes wait for each other, in milliseconds: longer than one of them pauses between attempts to connect. A node that has not
- * come by then is not waited for.
+ * How long nodes wait for each other, in milliseconds. It is longer than a node's pause between connection attempts. After it, the nodes
+ * continue without the missing ones.
  */
 const patienceMs = 5_000;
-/** How often a node asks whether the others are done, in milliseconds. */
+/** How often a node asks Redis whether the other nodes are done, in milliseconds. */
 const askMs = 20;
-/** Share of that time in which a node waits for its own listening connection. */
+/** The share of {@link patienceMs} that a node waits for its own listening connection. */
 const listenShare = 0.5;
-/** Pause after an error of Redis before asking again, in milliseconds. */
+/** Pause after a Redis error before the node asks again, in milliseconds. */
 const retryMs = 200;
 /** Entries in one call. */
 const maxEntriesPerCall = 200;
@@ -80,7 +80,7 @@ const maxCalls = 64;
 
 export class Recovery implements GenerationSource {
   #generation: Generation | null = null;
-  /** The last one that it knew. */
+  /** The last generation that this node knew. */
   #last: Generation | null = null;
   #isRunning = false;
   #isAsked = false;
@@ -105,7 +105,7 @@ export class Recovery implements GenerationSource {
     return this.#generation;
   }
 
-  /** Nothing is published until Redis has been asked again. */
+  /** Stops publishing until Redis has answered again. */
   suspend(): void {
     this.#generation = null;
     this.owner.onSuspended();
@@ -116,7 +116,7 @@ export class Recovery implements GenerationSource {
     this.ask();
   }
 
-  /** Asks Redis, as long as there is a connection. If it is called meanwhile, Redis is asked once more. */
+  /** Asks Redis while it is connected. A call during a run causes one more request. */
   ask(): void {
     this.#isAsked = true;
     if (!this.#isRunning) void this.#run();
@@ -134,12 +134,12 @@ export class Recovery implements GenerationSource {
         await this.link.load(Object.values(scripts));
         await this.#recover();
       } catch {
-        // The link has logged what is wrong. As long as it is connected, Redis is asked again.
+        // The link has logged the problem. Ask again while it is connected.
         this.#isAsked = true;
         if (this.link.isReady) await delay(retryMs);
       }
     }
-    // In the same turn in which nothing more was asked: from here on, `ask` starts another run.
+    // Reset it in the same turn in which the loop found no further request: from here on, `ask` starts a new run.
     this.#isRunning = false;
   }
 
@@ -162,7 +162,7 @@ export class Recovery implements GenerationSource {
         if (word === 'hold') this.#announceWait();
         await delay(askMs);
       } else if (word === 'listened') {
-        // What is published before this node listens would have to be read, and the history may be short.
+        // Wait until this node listens: it would have to read earlier publications from the history, which may be short.
         while (!this.owner.isListening() && performance.now() - startedAt < patienceMs * listenShare)
           await delay(askMs);
         restored += await this.#restoreListened();
@@ -194,8 +194,8 @@ export class Recovery implements GenerationSource {
   }
 
   /**
-   * Resolves with what to do, the name of the generation or of the recovery, and since when what was published is to be restored.
-   * `mayListen`: there is time to listen on the control channel first.
+   * Resolves with the next step, the name of the generation or of the recovery, and the time from which publications must be restored.
+   * `mayListen`: there is time left to listen on the control channel first.
    */
   async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
     const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
@@ -238,7 +238,7 @@ export class Recovery implements GenerationSource {
     return this.#restore(calls);
   }
 
-  /** What nodes remember of topics that they listen to is restored already. `since`: by the clock, in ms. */
+  /** The topics that nodes listen to are restored already. `since`: by the Redis clock, in ms. */
   async #restorePublished(since: number): Promise<number> {
     const calls: ScriptCall[] = [];
     const empty = [...this.owner.listened()].filter(({ cache }) => cache.entries.length === 0);
@@ -250,7 +250,7 @@ export class Recovery implements GenerationSource {
       });
       calls.push({ script: scripts.restorePositions, keys, args: [this.#minEpoch, ...args] });
     }
-    // Redis has what is older. Or it has no data, and another node that was not waited for may have published after it.
+    // Redis has older entries. If Redis has no data, a missing node may have published after them, so they must stay out.
     const { ms, askedAt } = this.owner.clock();
     const maxAgeMs = performance.now() - askedAt + ms - since;
     for (const { topic, epoch, entries } of this.publishLog.topics(maxAgeMs)) {
@@ -259,7 +259,7 @@ export class Recovery implements GenerationSource {
     return this.#restore(calls);
   }
 
-  /** The others began a generation without this node: Redis may lack what this node published meanwhile. */
+  /** The other nodes began a generation without this node: Redis may lack publications of this node. */
   async #prove(minEpoch: string): Promise<void> {
     // Redis may have forgotten older messageIds.
     const maxAgeMs = this.settings.idempotencyWindowSeconds * 1_000;
@@ -272,13 +272,13 @@ export class Recovery implements GenerationSource {
         });
         calls.push(this.#callOf(scripts.prove, topic, [minEpoch, epoch, ...args]));
       }
-      // What this node has forgotten cannot be proved.
+      // The node cannot prove entries that it has forgotten.
       if (isThinned) calls.push(this.#callOf(scripts.prove, topic, [minEpoch, epoch, offset, '', 0]));
     }
     for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
   }
 
-  /** Topics of which no node could restore everything get another epoch. */
+  /** Gives a new epoch to each topic that the nodes could not restore completely. */
   async #verify(): Promise<void> {
     const listened = [...this.owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
     const known = [...listened, ...this.publishLog.topics()];
@@ -328,7 +328,7 @@ export class Recovery implements GenerationSource {
     return lifeMs(this.settings.topics.of(topic));
   }
 
-  /** Resolves with the number of topics of which anything was restored. */
+  /** Resolves with the number of topics of which entries were restored. */
   async #restore(calls: readonly ScriptCall[]): Promise<number> {
     let restored = 0;
     for (let at = 0; at < calls.length; at += maxCalls) {

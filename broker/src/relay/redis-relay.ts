@@ -51,7 +51,7 @@ import { TopicFeeds } from './topic-feeds.js';
 import { type TopicState, TopicStates } from './topic-state.js';
 
 export interface RedisRelaySettings extends RedisSettings {
-  /** By which the other nodes know this one: {@link newNodeId}. */
+  /** The id by which the other nodes know this one: {@link newNodeId}. */
   readonly nodeId: string;
   readonly redisPrefix: string;
   readonly topics: TopicPolicies;
@@ -356,7 +356,7 @@ export class RedisRelay implements Relay {
     if (change === 'restored' || change === 'missed') this.counters.recoveries++;
     if (change === 'restored') this.#feeds.doubtTails();
     if (change === 'missed') this.#feeds.doubtAll();
-    // Also what could not be read while there was no connection.
+    // This also reads publications that could not be read without a connection.
     this.#feeds.check();
     void (change === 'first' ? this.#membership.introduce() : this.#membership.restart());
   }

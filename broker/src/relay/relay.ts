@@ -54,7 +54,7 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but it is not known that
+ * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that
  * publications pass through it; `outOfMemory`: likewise, because Redis is full and refuses them. A relay without other nodes is always `connected`.
  */
 export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
@@ -173,7 +173,7 @@ export interface Relay {
   flush(): Promise<void>;
 
   /**
-   * Resolves when no other node would need what this one remembers if Redis lost its state now: a while after the last publication here.
+   * Resolves when no other node needs the memory of this one any more, even if Redis loses its state: a while after the last publication.
    * Call it when nothing is published here any more; {@link close} then announces that the node has left. Takes at most `leaseMs`
    * (memory-times.ts).
    */

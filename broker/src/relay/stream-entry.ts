@@ -16,7 +16,7 @@ const headBytes = 7;
 
 /** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
 export interface StreamEntry {
-  /** The epoch that it was published under. If the topic has got another one since, the entry keeps its own. */
+  /** The epoch at the time of publication. The entry keeps it if the topic gets a new one. */
   readonly epoch: string;
   readonly first: number;
   readonly last: number;
@@ -45,7 +45,7 @@ export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): 
   return bytes;
 }
 
-/** The entry at a position; null if the bytes are no entry: they are from a node of another version, or from another program. */
+/** The entry at a position; null if the bytes are not an entry, for example from another version of Fanfare or another program. */
 export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): StreamEntry | null {
   if (bytes.length < headBytes || bytes[0] !== layoutVersion) return null;
   const count = bytes.readUInt16BE(1);
@@ -72,7 +72,7 @@ export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {
   return ids;
 }
 
-/** The entries up to the first hole: an entry there was deleted or cannot be decoded. */
+/** The entries before the first hole. A hole is an entry that was deleted or cannot be decoded. */
 export function upToHole(entries: readonly StreamEntry[]): readonly StreamEntry[] {
   const end = entries.findIndex(({ first }, at) => at > 0 && first !== (entries[at - 1] as StreamEntry).last + 1);
   return end === -1 ? entries : entries.slice(0, end);
@@ -84,7 +84,7 @@ export function fromHole(entries: readonly StreamEntry[]): readonly StreamEntry[
   return last === -1 ? entries : entries.slice(last);
 }
 
-/** The publications with offsets `from` to `to` of entries that follow each other; all of them must be there. */
+/** The publications with offsets `from` to `to`. The entries must be consecutive and contain all of them. */
 export function runOf(entries: readonly StreamEntry[], from: number, to: number): Run {
   const pieces: Uint8Array[] = [];
   for (const entry of entries) {
@@ -96,7 +96,7 @@ export function runOf(entries: readonly StreamEntry[], from: number, to: number)
   return { count: to - from + 1, bytes: pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces) };
 }
 
-/** A run cut into runs of one publication each. */
+/** Splits a run into runs of one publication each. */
 export function inOnes({ count, bytes }: Run): Run[] {
   const reader = new Reader(bytes);
   return Array.from({ length: count }, () => {

@@ -2,7 +2,7 @@
 import { emptyRun, maxReplyBytes, type Run } from '@fanfare/protocol';
 import { runOf, type StreamEntry } from './stream-entry.js';
 
-/** About the memory that an entry takes in addition to its bytes. */
+/** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 
 /** Most publications and bytes of one answer (PROTOCOL.md section 7): clients read more in pieces. */

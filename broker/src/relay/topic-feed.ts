@@ -12,11 +12,11 @@ import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** A part of a topic's stream. */
 export interface HistorySlice {
-  /** Of the newest publication of the topic. */
+  /** The position of the newest publication of the topic. */
   readonly position: Position;
   /**
-   * In order; there may be more. If the topic has the epoch that was asked for: from the wanted offset on; the first one may begin before
-   * it. If it has another one: the first that was published under that one.
+   * In order; there may be more. If the topic has the requested epoch, they start at the wanted offset; the first one may begin before it.
+   * If the topic has another epoch, they start with the first entry of that epoch.
    */
   readonly entries: readonly StreamEntry[];
 }
@@ -38,8 +38,8 @@ export interface FeedContext {
   /** Reads the topic's stream from offset `from` of `epoch` on. Rejects with ReplyError if Redis cannot be asked. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
-   * Reads the newest entries up to offset `last`, in order, no more than one answer can hold; none if the topic has another epoch. Rejects
-   * likewise.
+   * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic has another epoch.
+   * Rejects likewise.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
   /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects likewise. */
@@ -53,15 +53,15 @@ export interface Repair {
   readonly outcome: 'repaired' | 'gap' | 'reset';
 }
 
-/** Most entries that are held while the topic is read. The read brings the ones that are dropped. */
+/** The maximum number of entries that are held during a read. The read returns those that are dropped. */
 const maxHeldEntries = 256;
 
-/** Reads after which Redis is taken to be unable to fill a hole, although it has sent what follows. */
+/** The number of reads after which the feed gives up a hole that Redis cannot fill, although Redis has later entries. */
 const maxReads = 20;
 
 /**
- * Whether anything may be missing that no later publication would show. `tail`: messages may be lost with the connection to Redis.
- * `proof`: Redis may even hold other publications under the same offsets.
+ * Whether publications may be missing without a hole that a later publication would show. `tail`: messages may be lost with the connection
+ * to Redis. `proof`: Redis may even hold other publications under the same offsets.
  */
 export type Doubt = 'none' | 'tail' | 'proof';
 
@@ -75,13 +75,13 @@ export class TopicFeed {
   #begunAt: number | null = null;
   /** The entry that is delivered because a read brought it. */
   #missed: StreamEntry | null = null;
-  /** Everything that arrives meanwhile is held: what it follows may be another history. */
+  /** Holds all entries that arrive meanwhile: they may belong to another history. */
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
   #failure: ReplyError | null = null;
 
-  /** `maxPublications`: most that it keeps in memory. */
+  /** `maxPublications`: the maximum number that it keeps in memory. */
   constructor(
     readonly topic: Topic,
     maxPublications: number,
@@ -262,7 +262,7 @@ export class TopicFeed {
   /** Rejects if Redis does not respond. */
   async #read(epoch: string, from: number): Promise<HistorySlice> {
     const slice = await this.#asked(this.context.read(this.topic, epoch, from));
-    // The stream has what was held of another epoch, or lost it.
+    // Held entries of another epoch are in the stream, or are lost.
     this.#sequencer.keep(slice.position.epoch);
     return slice;
   }

@@ -44,7 +44,7 @@ export class TopicFeeds {
       renew: (topic, epoch) => reader.renew(topic, epoch),
       onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
     };
-    // This also finds what nothing else has found.
+    // This also finds losses that nothing else has found.
     this.#sweep = setInterval(() => void this.#compare([...this.all()]), sweepMs);
     this.#sweep.unref();
   }
@@ -54,7 +54,7 @@ export class TopicFeeds {
     for (const { feed } of this.states.all()) if (feed?.isOpen) yield feed;
   }
 
-  /** Resolves once the topic's position is known and, if possible, what was published after `since` is in memory. */
+  /** Resolves once the topic's position is known and, if possible, the publications after `since` are in memory. */
   async open(topic: Topic, since: Position | null): Promise<void> {
     const state = this.states.get(topic);
     if (state === undefined) throw unavailable();
@@ -63,8 +63,8 @@ export class TopicFeeds {
     const { feed } = state;
     if (!feed.isOpen) await feed.catchUp();
     if (!feed.isOpen) throw feed.failure ?? unavailable();
-    // A client that comes from a node which is ahead of this one has seen more. What it has seen is in Redis.
-    // A read that was already on its way may be too old: so twice.
+    // A client may come from a node that is ahead of this one. The publications that it has received are in Redis.
+    // Read up to twice: a read that was already on its way may be too old.
     for (let reads = 0; reads < 2 && isAhead(since, feed.position); reads++) await feed.catchUp();
     // An older position would look as if the history had been lost.
     if (isAhead(since, feed.position) && feed.doubt !== 'none') throw feed.failure ?? unavailable();
@@ -81,8 +81,8 @@ export class TopicFeeds {
   }
 
   /**
-   * A page of the topic's history out of the memory of this node; null if it is not there, or Redis has more already. Rejects with ReplyError
-   * if Redis cannot be asked.
+   * A page of the topic's history from the memory of this node; null if it is not there, or if Redis has newer publications. Rejects with
+   * ReplyError if Redis cannot be asked.
    */
   async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
     if (this.#pageInMemory(topic, request) === null) return null;
@@ -112,12 +112,12 @@ export class TopicFeeds {
     for (const { feed } of this.states.all()) feed?.suspect('tail');
   }
 
-  /** Redis has lost something, and this node was not there when the others restored it. */
+  /** Redis has lost data, and the other nodes restored it without this node. */
   doubtAll(): void {
     for (const { feed } of this.states.all()) feed?.suspect('proof');
   }
 
-  /** Compares all feeds that are in doubt with Redis, and repairs those that differ. One check at a time; if called meanwhile, another follows. */
+  /** Compares all feeds in doubt with Redis, and repairs those that differ. A call during a check leads to one more check. */
   check(): void {
     this.#isCheckWanted = true;
     if (!this.#isChecking) void this.#check();
@@ -139,7 +139,7 @@ export class TopicFeeds {
       this.#repaired = { topics: new Set(), publications: 0, gaps: 0, resets: 0 };
       await this.#compare(doubtful);
       const left = doubtful.filter(({ doubt }) => doubt !== 'none').length;
-      // Redis could not be asked: logged when it can.
+      // Redis did not respond: log the result when it does.
       if (left === doubtful.length) continue;
       const { publications, gaps, resets } = this.#repaired;
       const topics = this.#repaired.topics.size;

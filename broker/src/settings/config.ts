@@ -265,7 +265,7 @@ export const settings = {
     3_600,
     1,
     1_000_000_000,
-    'Maximum number of new topics with history per subject and hour, over all its connections on all nodes. The first publication to a topic creates it. The burst is one hour of this rate. Beyond it, publications to topics that the node has not published to recently are answered `rateLimited`. A topic whose history has expired counts as new. Does not apply to API keys.',
+    'Maximum number of new topics with history per subject and hour, over all its connections on all nodes. The first publication to a topic creates it. The burst is one hour of this rate. Beyond it, a publication is answered `rateLimited`, unless the node has published to that topic recently. A topic whose history has expired counts as new. Does not apply to API keys.',
   ),
   historyBytesPerHour: integer(
     'FANFARE_HISTORY_BYTES_PER_HOUR',
@@ -430,7 +430,7 @@ export const settings = {
     5_000,
     0,
     60_000,
-    'If Redis and this node have both just started: how long after the start of Redis the node waits, before it serves, for older nodes that can restore the lost data. Data can only be restored before anything new is published. 0 disables the wait.',
+    'If Redis and this node have both just started, the node waits for older nodes that can restore the lost data. It waits until this time after the start of Redis, and then serves. Data can only be restored before anything new is published. 0 disables the wait.',
   ),
   durableReplicas: integer(
     'FANFARE_DURABLE_REPLICAS',

@@ -4,7 +4,7 @@ import { type Audience, groupOf, type Registry } from './registry.js';
 
 /** Where frames go. */
 export interface Outlet {
-  /** Sends what has to be sent before anything that is delivered now. Called before a frame is made: both may use one buffer. */
+  /** Sends pending data that must precede the next frames. Called before a frame is made: both may use one buffer. */
   sendEarlier(): void;
   /** Hands one frame to every socket of a group. */
   broadcast(group: string, frame: Frame, isBinary: boolean): void;

@@ -4,7 +4,7 @@ import { maxTopicBytes, maxTopicSegments, type Topic } from '@fanfare/protocol';
 /** A tree of segments. "*" and ">" are keys like the others, because no segment of a topic is one of them. */
 interface Branch<Value> {
   readonly next: Map<string, Branch<Value>>;
-  /** Of the pattern that ends here. */
+  /** The value of the pattern that ends here. */
   value: Value | null;
 }
 

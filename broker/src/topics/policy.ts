@@ -2,7 +2,7 @@
 import type { Topic } from '@fanfare/protocol';
 import { PatternTree } from './pattern-tree.js';
 
-/** From the least promise to the greatest. */
+/** From the weakest promise to the strongest. */
 export const levels = ['fast', 'recoverable', 'durable'] as const;
 /** What a topic promises (docs/guarantees.md). */
 export type Level = (typeof levels)[number];
@@ -36,7 +36,7 @@ export const defaultPolicy: TopicPolicy = Object.freeze({
   lastValue: false,
 });
 
-/** Most topics whose policy is remembered. One more, and all are forgotten and looked up again. */
+/** The maximum number of topics whose policy is remembered. One more clears all of them. */
 export const maxRememberedTopics = 10_000;
 
 /**

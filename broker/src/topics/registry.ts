@@ -54,7 +54,7 @@ export class Registry {
     this.#subscriptions++;
   }
 
-  /** Counts one subscriber less; it must have been added. `last`: the topic has no subscriber on this node any more. */
+  /** Counts one subscriber less; it must have been added. `last`: the topic has no more subscribers on this node. */
   remove(topic: Topic, encoding: Encoding): 'last' | 'others' {
     const audience = this.#audiences.get(topic);
     if (audience === undefined) throw new Error(`Nobody is subscribed to ${topic}.`);

@@ -129,14 +129,14 @@ function readSettings(values: Common, given: ReadonlySet<string>): LoadSettings 
     parseTarget(url, token);
     if (given.has('servers')) throw new UsageError(notWithUrl('--servers'));
   } else if (token !== null)
-    throw new UsageError('--token needs --url: servers that are started here ask for no token.');
+    throw new UsageError('--token needs --url: servers that this command starts need no token.');
   else if (given.has('encoding'))
     throw new UsageError('--encoding needs --url. Without it, choose by --servers, for example fanfare-json.');
   return { servers: names, url, token, encoding, isTyped: client, generators, rounds };
 }
 
 function notWithUrl(name: string): string {
-  return `${name} is for servers that are started here: leave it out with --url.`;
+  return `${name} is for servers that this command starts: omit it with --url.`;
 }
 
 /** `mark` precedes the names of options in errors. */

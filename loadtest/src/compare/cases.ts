@@ -1,17 +1,17 @@
-/** What is compared: each case is a few loads, the servers that can carry them, and the one that the others are measured by. */
+/** The comparisons: each case has a few loads, the servers that can carry them, and a server as the baseline. */
 import { type Run, run } from '../scenarios/scenario.js';
 
 export interface Case {
   readonly title: string;
-  /** What the figures are about, and what to mind. */
+  /** What the figures show, and what to consider. */
   readonly about: string;
   readonly servers: readonly string[];
-  /** Ratios are against this one. */
+  /** Ratios are relative to this server. */
   readonly baseline: string;
   readonly runs: readonly Run[];
 }
 
-/** All that can carry a load alone, in the order of tables. */
+/** All servers that can carry a load alone, in the order of the tables. */
 export const everyone = [
   'fanfare-fast',
   'fanfare',
@@ -34,7 +34,7 @@ const burstDeliveriesPerSecond = 320_000;
 const burstPublications = 64;
 const seconds = 3;
 
-/** The generator has to read it all, on one CPU. */
+/** The generator must read all deliveries, on one CPU. */
 const bytesPerSecond = 80_000_000;
 
 function fanOut(subscribers: number, publicationBytes: number, burst: number): Run {
@@ -65,7 +65,7 @@ const sizes = [128, 1_024, 8_192] as const;
 export const cases: Readonly<Record<string, Case>> = {
   'fan-out': {
     title: 'Fan-out, one publication at a time',
-    about: '1,000 subscribers of one topic, 40 publications a second (10 of 8 KiB), each a flush of its own.',
+    about: '1,000 subscribers of one topic, 40 publications per second (10 of 8 KiB), each sent on its own.',
     servers: everyone,
     baseline: 'raw',
     runs: sizes.map((bytes) => fanOut(1_000, bytes, 1)),
@@ -73,14 +73,14 @@ export const cases: Readonly<Record<string, Case>> = {
   burst: {
     title: 'Fan-out, 64 publications together',
     about:
-      '1,000 subscribers of one topic, 64 publications in one write of the publisher, 5 times a second (of 1 KiB: once).',
+      '1,000 subscribers of one topic, 64 publications in one write of the publisher, 5 times per second (with 1 KiB: once).',
     servers: everyone,
     baseline: 'raw',
     runs: sizes.slice(0, 2).map((bytes) => fanOut(1_000, bytes, burstPublications)),
   },
   'point-to-point': {
     title: 'Point to point',
-    about: '1,000 topics with one subscriber each, 5,000 publications a second from 4 publishers.',
+    about: '1,000 topics with one subscriber each, 5,000 publications per second from 4 publishers.',
     servers: everyone,
     baseline: 'raw',
     runs: [run('128 B', { topics: 1_000, subscribers: 1_000, publishers: 4, perSecond: 5_000, seconds })],
@@ -88,14 +88,14 @@ export const cases: Readonly<Record<string, Case>> = {
   'cross-node': {
     title: 'Across two nodes',
     about:
-      'Publications enter at one node and leave at the other, each to one subscriber; 100 topics, or 10 that are hot. CPU is that of both nodes and of Redis.',
+      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, or 10 hot topics. CPU is that of both nodes and of Redis.',
     servers: clustered,
     baseline: 'ioredis',
     runs: [crossNode(1_000, 100), crossNode(10_000, 100), crossNode(20_000, 100, 20), crossNode(40_000, 10)],
   },
   storm: {
     title: 'Reconnect storm',
-    about: '5,000 connections break at once and come back as fast as they may.',
+    about: '5,000 connections break at once and reconnect as fast as permitted.',
     servers: ['fanfare-fast', 'fanfare', 'raw', 'ws-redis', 'socketio', 'nats', 'nchan', 'mosquitto', 'aedes'],
     baseline: 'raw',
     runs: [
@@ -110,7 +110,7 @@ export const cases: Readonly<Record<string, Case>> = {
   },
   subscribers: {
     title: 'Scaling: subscribers of one topic',
-    about: '40,000 deliveries a second, whatever their number.',
+    about: '40,000 deliveries per second in each row.',
     servers: ['fanfare-fast', 'fanfare', 'raw'],
     baseline: 'raw',
     runs: [10, 100, 1_000, 10_000].map((subscribers) => ({
@@ -121,7 +121,7 @@ export const cases: Readonly<Record<string, Case>> = {
   topics: {
     title: 'Scaling: topics',
     about:
-      '2,000 publications a second, spread over all topics; 1,000 subscribers with as many topics each as it takes that each topic has one.',
+      '2,000 publications per second, spread over all topics. Each topic has one subscriber; at most 1,000 subscribers share the topics.',
     servers: ['fanfare-fast', 'fanfare', 'raw'],
     baseline: 'raw',
     runs: [10, 100, 1_000, 10_000, 100_000].map((topics) => {
@@ -143,7 +143,7 @@ export const cases: Readonly<Record<string, Case>> = {
   nodes: {
     title: 'Scaling: nodes',
     about:
-      '2,000 publications a second over 100 topics enter at the first node; one other node has the subscribers, the rest have none.',
+      'The first node accepts 2,000 publications per second over 100 topics. One other node has the subscribers; the rest have none.',
     servers: ['fanfare-fast', 'fanfare', 'ws-redis', 'socketio'],
     baseline: 'ws-redis',
     runs: [2, 4, 8].map((nodes) =>

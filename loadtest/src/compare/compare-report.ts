@@ -20,13 +20,13 @@ export function reportComparison({ comparisons, idle, missing }: Compared, comma
 }
 
 function describeTimes(rounds: number): string {
-  if (rounds === 1) return 'the ratio within the one round, of which nobody knows how far it would be off in another';
+  if (rounds === 1) return 'the ratio within the only round, whose error is unknown';
   const ratio = 'the median of the ratios within a round';
   const coverage = coverageOf(rounds);
   const confidence = `${Number((coverage * 100).toFixed(2))} % confidence`;
   return coverage < 0.95
-    ? `${ratio}, with the lowest and the highest of them; ${rounds} rounds hold the true median between those with ${confidence} only`
-    : `${ratio}, with the interval of them that holds the true median with ${confidence}; less where rounds are not valid`;
+    ? `${ratio}, with the lowest and the highest of them; ${rounds} rounds contain the true median with only ${confidence}`
+    : `${ratio}, with the interval that contains the true median with ${confidence}; less if rounds are invalid`;
 }
 
 function section(comparison: Comparison): string {
@@ -115,7 +115,7 @@ function stormTable({ results }: Comparison): string {
       'all, s',
       'connected at the end',
       'CPU of the whole run, s',
-      'lost by those that were connected',
+      'lost on connected sockets',
     ],
     rows,
   );
@@ -139,7 +139,7 @@ function idleSection(idle: readonly IdleSample[]): string {
       times(against('fanfare-fast')),
     ];
   });
-  return `### Memory of an idle subscriber\n\nAll of one topic. What the server grew by (anonymous memory, after a garbage collection where it can be asked for one), divided by the subscribers.\n\n${tableOfFilled(
+  return `### Memory of an idle subscriber\n\nAll subscribe to one topic. The growth of the server’s anonymous memory, divided by the subscribers; after a garbage collection, if the server supports one.\n\n${tableOfFilled(
     ['server', 'bytes', 'times raw', 'times fanfare-fast'],
     rows,
   )}`;

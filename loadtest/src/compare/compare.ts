@@ -1,4 +1,4 @@
-/** Carries out the cases, all servers in turns, so that what disturbs the machine disturbs all of them. */
+/** Runs the cases. Servers take turns, so that a disturbance of the machine affects all of them. */
 import type { LoadResult } from '../load/result.js';
 import { carryOutRuns, type Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
@@ -71,7 +71,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
   return { comparisons, idle, missing };
 }
 
-/** Publishing does not matter here: raw is raw. */
+/** Nothing is published here, so raw-deferred would be the same as raw. */
 const idleServers = everyone.filter((name) => name !== 'raw-deferred');
 
 export function caseNamed(name: string): Case {

@@ -1,4 +1,4 @@
-/** What an idle subscriber costs a server: how much memory it grows by, divided by the subscribers that it grew for. */
+/** The cost of an idle subscriber: the growth of the server's memory, divided by the subscribers that were added. */
 import { readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,13 +10,13 @@ import { defaultWorkload } from '../load/workload.js';
 import type { Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
 
-/** The first connections also pay for what a process allocates once: they stay, and are not counted. */
+/** The first connections cause allocations that a process makes once: they stay, and are not counted. */
 const uncountedSubscribers = 2_000;
 
-/** Some 8 s after its last work, V8 gives back memory that it had kept in case of more: megabytes. */
+/** About 8 s after its last work, V8 releases megabytes of memory that it had kept for more work. */
 const settleMs = 12_000;
 
-/** A collection may leave it to the next one to give memory back. */
+/** One collection may leave memory that only the next one releases. */
 const collections = 3;
 const collectionMs = 500;
 

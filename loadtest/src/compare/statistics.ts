@@ -1,4 +1,4 @@
-/** What can be said about a ratio from a few rounds. */
+/** Estimates a ratio from a few rounds, with an interval. */
 import { median } from '@fanfare/kit/median';
 
 export interface Estimate {
@@ -10,7 +10,7 @@ export interface Estimate {
 
 const wantedCoverage = 0.95;
 
-/** Of the values of all rounds; null of none. */
+/** The estimate from the values of all rounds; null if there are none. */
 export function estimate(values: readonly number[]): Estimate | null {
   if (values.length === 0) return null;
   const sorted = values.toSorted((one, other) => one - other);

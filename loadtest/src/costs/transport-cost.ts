@@ -26,14 +26,14 @@ Sec-WebSocket-Extensions: permessage-deflate\r
 \r
 `;
 
-/** A subscriber that counts frames, compressed or not, and looks into none. */
+/** A subscriber that counts frames without decoding them, so compression does not matter. */
 class Subscriber {
   frames = 0;
   bytes = 0;
   readonly #socket: Socket;
   #head = Buffer.alloc(0);
   #isUpgraded = false;
-  /** Of the payload that is coming. */
+  /** Bytes of the current payload that have not arrived yet. */
   #left = 0;
   #wake: () => void = () => undefined;
 
@@ -49,7 +49,7 @@ class Subscriber {
     this.#socket.write(buildFrame(Buffer.from(JSON.stringify(command)), opcodes.text));
   }
 
-  /** Nothing may be sent before: it could be taken for a part of the handshake. */
+  /** Wait for it before sending: the server could take earlier bytes for a part of the handshake. */
   async opened(): Promise<void> {
     await this.#until(() => this.#isUpgraded);
   }
@@ -136,7 +136,7 @@ async function measure(
       for (const subscriber of subscribers) await subscriber.until(1 + published);
     }
   };
-  // The first ones pay for what the process keeps.
+  // The first connections cause allocations that the process then keeps.
   await connect(atOnce);
   await publish(50);
   const warm = subscribers.splice(0);

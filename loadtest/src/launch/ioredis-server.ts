@@ -1,7 +1,8 @@
 /**
- * Plain ioredis with the thinnest socket in front: what publications cost that cross Redis one by one. Its sockets are those of
- * the raw server (raw-server.ts): a subscriber's path has its topics, a published message begins with its topic. Each is one
- * `publish` of ioredis with automatic pipelines, and what Redis sends comes as `messageBuffer`, the cheapest of its events.
+ * Plain ioredis behind the thinnest possible WebSocket layer. It shows the cost of publications that cross Redis one by one. Its sockets
+ * are those of the raw server (raw-server.ts): the path of a subscriber has its topics, and a published message begins with its topic.
+ * Each publication is one `publish` of ioredis, with automatic pipelines. Messages from Redis arrive as `messageBuffer`, the cheapest of
+ * its events.
  *
  * Argument: the URL of Redis.
  */

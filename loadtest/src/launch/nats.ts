@@ -31,7 +31,7 @@ export const nats: Launcher = {
   },
 };
 
-/** What a connection may have unsent is its own default, 64 MiB. Clients over TCP have a random port (-1): there are none. */
+/** The limit of unsent bytes per connection is the default, 64 MiB. The TCP port is random (-1), because no client uses it. */
 function configure(ports: Ports, index: number, routes: readonly string[] | null): string {
   return `
 server_name: node-${index}

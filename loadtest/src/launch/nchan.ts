@@ -1,4 +1,4 @@
-/** nginx with Nchan, one worker, messages in its memory; several nodes broadcast through Redis, that stores nothing either. */
+/** nginx with Nchan, one worker, messages in its memory; several nodes broadcast through Redis, which stores nothing either. */
 import { findFreePort } from '@fanfare/local-cluster';
 import type { Launcher } from './launcher.js';
 import { deployNodes, deployNodesOnRedis, type ServerProcess } from './node-deployment.js';

@@ -1,4 +1,4 @@
-/** Servers that are installed programs: finds them in the folders of packages, and runs them with a temporary configuration. */
+/** Servers that are installed programs: finds them on this machine, and runs them with a temporary configuration. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { access, constants, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -12,7 +12,7 @@ const startDeadlineMs = 60_000;
 const pollIntervalMs = 10;
 
 export interface ProgramOptions {
-  /** As it is called. */
+  /** The name of its command. */
   readonly name: string;
   /** The content of its configuration file, which has its own folder. */
   configuration(folder: string): string;
@@ -58,7 +58,7 @@ process.on('exit', () => {
 export async function startProgram({ name, configuration, args, port }: ProgramOptions): Promise<ServerProcess> {
   const path = await findProgram(name);
   if (path === null) throw new Error(notInstalled(name));
-  // In one turn of the event loop: if the process exited in between, the folder would remain.
+  // Do both in one turn of the event loop: if the process exited in between, the folder would remain.
   const folder = mkdtempSync(join(tmpdir(), `fanfare-${name}-`));
   folders.add(folder);
   const file = join(folder, `${name}.conf`);

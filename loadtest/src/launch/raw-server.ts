@@ -1,10 +1,11 @@
 /**
- * The floor: uWebSockets.js as its plain user writes it, with nothing on top. A socket at `/subscribe/<topic>,<topic>…` is
- * subscribed to those, and a message at `/publish` is published to the topic that it begins with (a byte for its length before
- * it). The settings that cost something are those of a Fanfare node.
+ * The baseline: plain uWebSockets.js, with nothing on top. A socket at `/subscribe/<topic>,<topic>…` subscribes to these topics. A message
+ * at `/publish` begins with its topic (after a byte with the length of the topic). Settings that affect the cost are those of a Fanfare
+ * node.
  *
- * Its user publishes in the handler, as the examples do. With `--deferred` messages are kept until the handler has returned: in
- * it, uWebSockets' only cork belongs to the publisher, and a burst of 64 costs 55 `sendto` calls a subscriber, not 2 (strace).
+ * It publishes in the handler, as the examples of uWebSockets.js do. With `--deferred`, it keeps messages until the handler has returned.
+ * In the handler, the only cork of uWebSockets belongs to the publisher: a burst of 64 costs 55 `sendto` calls per subscriber instead of
+ * 2 (strace).
  */
 import uWebSockets from 'uWebSockets.js';
 
@@ -24,7 +25,7 @@ function publishWaiting(): void {
   waiting.length = 0;
 }
 
-/** Between the handshake and `open`, which follow each other at once: so that sockets carry no data of ours. */
+/** Passes the topics from the handshake to `open`, which follows at once. So sockets need no data of ours. */
 let opening = '';
 
 app.ws('/subscribe/*', {

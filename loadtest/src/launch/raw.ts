@@ -1,4 +1,4 @@
-/** uWebSockets.js with nothing on top (raw-server.ts). One process: it knows no others. */
+/** uWebSockets.js with nothing on top (raw-server.ts). One process only: it does not connect to others. */
 import type { Launcher } from './launcher.js';
 import { deployNodes } from './node-deployment.js';
 import { startScript } from './script.js';

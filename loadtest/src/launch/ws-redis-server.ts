@@ -1,7 +1,7 @@
 /**
- * What a team writes by itself: the `ws` package and ioredis, with JSON messages. A node is subscribed in Redis to the topics
- * that it has subscribers of, and each publication is one PUBLISH of the message as subscribers get it, so that nodes which get
- * it do not read it. Sends are the loop of ws' own broadcast example.
+ * A server as a team would write it: the `ws` package and ioredis, with JSON messages. In Redis, a node subscribes to the topics of its
+ * subscribers. Each publication is one PUBLISH of the final message, so that receiving nodes need not parse it. They send it in a loop,
+ * like the broadcast example of `ws`.
  *
  *   client: {"type":"subscribe" | "unsubscribe","topics":[…]}   {"type":"publish","topic":…,"data":…}
  *   server: {"type":"subscribed" | "unsubscribed","topics":<count>}   {"type":"publication","topic":…,"data":…}
@@ -26,7 +26,7 @@ const subscriber = new Redis(redisUrl);
 
 interface Topic {
   readonly sockets: Set<WebSocket>;
-  /** Redis has made the subscription. */
+  /** Resolves when Redis has confirmed the subscription. */
   readonly isReady: Promise<unknown>;
 }
 

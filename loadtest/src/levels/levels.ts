@@ -1,6 +1,6 @@
 /**
  * The scenario `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, compared with plain
- * PUBLISH and SUBSCRIBE. Taken in turns, so that what disturbs the machine disturbs all of them.
+ * PUBLISH and SUBSCRIBE. Candidates take turns, so that a disturbance of the machine affects all of them.
  */
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
 import { NodesPath, type NodesPathOptions } from './nodes-path.js';
@@ -26,9 +26,9 @@ export interface LevelsSample {
   readonly publisherNs: number;
   readonly subscriberNs: number;
   readonly redisNs: number;
-  /** Share of bursts that left so late that the next one was due. */
+  /** Share of bursts that were sent so late that the next one was due. */
   readonly lateShare: number;
-  /** How late the latest 1 % of bursts left. */
+  /** How late the latest 1 % of bursts were sent. */
   readonly slipP99Us: number;
   /** Why the sample is invalid; null if all publications arrived once and in order, and were acknowledged if requested. */
   readonly complaint: string | null;
@@ -41,7 +41,7 @@ export async function measureLevels(options: LevelsOptions, log: (line: string) 
   const samples: LevelsSample[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     for (const workload of options.workloads) {
-      // The first of one round is the last of the next.
+      // Each round has the reverse order of the previous one.
       const order = round % 2 === 1 ? options.candidates : options.candidates.toReversed();
       for (const candidate of order) {
         log(`round ${round} of ${options.rounds}: ${candidate}, ${describeWorkload(workload)}`);

@@ -41,7 +41,7 @@ export class NodesPath implements PublishPath {
   #publisher: Connection | null = null;
   #sent = 0;
   #acknowledged = 0;
-  /** The first thing that should not have come. */
+  /** The first message that should not have arrived. */
   #complaint: string | null = null;
 
   static async open(options: NodesPathOptions): Promise<NodesPath> {
@@ -155,7 +155,7 @@ export class NodesPath implements PublishPath {
       template.write(commands, at, this.#sent++, plannedUs);
       at += template.length;
     }
-    // Commands in a row in one frame, which is how MessagePack joins them.
+    // MessagePack joins commands in one frame, one after the other.
     this.#publisher?.write(buildFrame(commands, opcodes.binary));
   }
 

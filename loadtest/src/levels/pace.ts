@@ -1,4 +1,4 @@
-/** When the bursts of an open loop leave: on a schedule, whatever has become of the ones before. */
+/** Sends the bursts of an open loop on a schedule, even if earlier ones have not arrived. */
 import { createHistogram } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { nowUs } from '@fanfare/kit/stamp';
@@ -9,9 +9,9 @@ export interface Schedule {
 }
 
 export interface Pace {
-  /** How late the latest 1 % of bursts left. */
+  /** How late the latest 1 % of bursts were sent. */
   readonly slipP99Us: number;
-  /** Share of bursts that left when the next one was due already: a reader may find both at once. */
+  /** Share of bursts that were sent when the next one was already due: a reader may find both at once. */
   readonly lateShare: number;
 }
 
@@ -20,7 +20,7 @@ const maxSleepMs = 0.5;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
-/** Calls `send` for each burst at its time, or as soon after that as may be. */
+/** Calls `send` for each burst at its time, or as soon as possible after it. */
 export async function pace({ bursts, burstsPerSecond }: Schedule, send: () => void): Promise<Pace> {
   const intervalUs = 1_000_000 / burstsPerSecond;
   const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });

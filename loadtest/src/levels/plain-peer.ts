@@ -1,6 +1,6 @@
 /**
- * The process of a plain publisher or a plain subscriber: one connection to Redis, RESP written and read by hand, nothing allocated that
- * need not be. A client library costs more.
+ * The process of a plain publisher or a plain subscriber, with one connection to Redis. It writes and reads RESP by hand, and allocates
+ * only what it must. A client library costs more.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -11,7 +11,7 @@ import { type Pace, pace } from './pace.js';
 import type { PeerCommands } from './plain-path.js';
 import { type Traffic, topicNames } from './publish-path.js';
 
-/** `onBytes` may keep nothing of what it is given. */
+/** `onBytes` must not keep the bytes. */
 async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Socket> {
   const buffer = Buffer.alloc(65_536);
   const callback = (length: number): boolean => {
@@ -26,12 +26,12 @@ async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Soc
 class Publisher {
   readonly #socket: Socket;
   readonly #traffic: Traffic;
-  /** Of each topic. */
+  /** The command for each topic. */
   readonly #commands: readonly Buffer[];
   #sent = 0;
 
   static async open(port: number, traffic: Traffic): Promise<Publisher> {
-    // An error among the answers is not looked for: what it refuses does not arrive, and that is looked at.
+    // Errors among the answers are not checked: a refused publication does not arrive, and the subscriber checks that.
     return new Publisher(await open(port, () => {}), traffic);
   }
 
@@ -53,7 +53,7 @@ class Publisher {
       const command = this.#commands[(this.#sent + index) % this.#commands.length];
       if (command !== undefined) commands.push(command);
     }
-    // A copy, also of one: the kernel may take the last write later than we write the next stamps.
+    // Copy even a single command: the kernel may take the last write later than we write the next stamps.
     const bytes = Buffer.concat(commands);
     const plannedUs = nowUs();
     let end = 0;
@@ -126,7 +126,7 @@ class Subscriber {
       const dataAt = bytes.indexOf(lineEnd, dataLengthAt) + 1;
       const end = dataAt + this.#publicationBytes + 2;
       if (dataAt === 0 || end > bytes.length) return at;
-      if (readLength(bytes, dataLengthAt + 1) !== this.#publicationBytes) throw new Error('That is no publication.');
+      if (readLength(bytes, dataLengthAt + 1) !== this.#publicationBytes) throw new Error('This is not a publication.');
       this.#arrivals.record(bytes, dataAt);
       at = end;
     }
@@ -161,11 +161,11 @@ serve<PeerCommands>({
     return null;
   },
   publish: async (command) => {
-    if (publisher === null) throw new Error('This peer is no publisher.');
+    if (publisher === null) throw new Error('This peer is not a publisher.');
     return await publisher.publish(command);
   },
   count: (sent) => {
-    if (subscriber === null) throw new Error('This peer is no subscriber.');
+    if (subscriber === null) throw new Error('This peer is not a subscriber.');
     return subscriber.count(sent);
   },
 });

@@ -29,7 +29,7 @@ export interface PublishPath extends AsyncDisposable {
 
 const settleTimeoutMs = 10_000;
 
-/** Asks until it is so, or for as long as things may take. */
+/** Calls `isSettled` until it returns true, or until the deadline. */
 export async function untilSettled(isSettled: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + settleTimeoutMs;
   while (!(await isSettled()) && performance.now() < deadline) await delay(2);

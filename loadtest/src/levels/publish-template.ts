@@ -10,7 +10,7 @@ export interface PublishTemplateOptions {
   readonly isAcknowledged: boolean;
 }
 
-/** Identifiers begin here: all of them are equally long then. */
+/** The first id: from here on, all ids have the same length. */
 const firstId = 0x1_0000;
 
 /** Bytes of the header of a string, whatever its length: of 16 bits. */

@@ -2,8 +2,8 @@
 import { streamsOf, topicOfStream, type Workload } from './workload.js';
 
 /**
- * How often a stream occurs among others: the same whichever generator process sends it, so that all of them together keep to the
- * law. It is topics that are popular; streams of the same topic share that.
+ * The relative frequency of a stream. It does not depend on the generator process, so all processes together follow the distribution.
+ * Popularity belongs to topics: streams of the same topic share it.
  */
 export function weightOf(stream: number, workload: Workload): number {
   const { choice, topics } = workload;
@@ -13,7 +13,7 @@ export function weightOf(stream: number, workload: Workload): number {
   return 1 / (topic + 1) ** choice.exponent / streamsOfTopic;
 }
 
-/** Answers one of `streams` each time. */
+/** Returns one of `streams` each time. */
 export function chooser(streams: readonly number[], workload: Workload): () => number {
   if (workload.choice.name === 'inTurn') {
     let at = 0;

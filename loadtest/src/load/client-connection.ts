@@ -1,4 +1,4 @@
-/** A connection of the real typed client, so that what it costs is seen, and so that it recovers what it missed. */
+/** A connection of the real typed client: a load measures its cost, and it recovers missed publications. */
 import { type Client, type ConnectionState, createClient, type Subscription } from '@fanfare/client';
 import type { Target } from '@fanfare/kit/broker-url';
 import { blankData, stampBytes, stampText } from '@fanfare/kit/stamp';
@@ -17,7 +17,7 @@ export interface ClientConnectionOptions {
   /** A `gap` or `reset` event: publications are lost. */
   readonly onReportedLoss: () => void;
   readonly onFailure: (error: Error) => void;
-  /** It was connected, and is not any more; it goes on trying. */
+  /** Called when an established connection is lost. The client keeps trying to reconnect. */
   readonly onCutOff?: (error: Error) => void;
   /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;
@@ -54,7 +54,7 @@ export class ClientConnection implements Member {
       this.#socket = new WebSocket(this.#isAway ? nowhere : url, protocols);
       return this.#socket;
     };
-    // The client calls it with `new`, and takes the socket that it answers.
+    // The client calls it with `new`, and uses the socket that it returns.
     function Socket(url: string | URL, protocols?: string | string[]): WebSocket {
       return openSocket(url, protocols);
     }
@@ -116,7 +116,7 @@ export class ClientConnection implements Member {
     this.#socket?.terminate();
   }
 
-  /** Also rejects if the client has given up. */
+  /** Resolves when the client is connected again. Also rejects if the client has given up. */
   async comeBack(timeoutMs: number): Promise<void> {
     const late = AbortSignal.timeout(timeoutMs);
     // The client notices the break a moment later.

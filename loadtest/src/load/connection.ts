@@ -28,7 +28,7 @@ export interface ConnectionOptions {
   readonly onPublication: OnPublication;
   /** Publications were acknowledged. */
   readonly onAcknowledged?: (publications: number) => void;
-  /** The connection is lost or what it was asked is refused; called once, and not after {@link Connection.close}. */
+  /** The connection is lost, or the server has refused a request; called once, and not after {@link Connection.close}. */
   readonly onFailure: (error: Error) => void;
   /** How long it may take to connect and subscribe. */
   readonly timeoutMs: number;
@@ -43,7 +43,7 @@ export class Connection implements Events, Member {
   #head: Buffer | null = null;
   #hasEnded = false;
   #confirmed = 0;
-  /** What is waited for: the transport, a greeting, confirmations. */
+  /** What the connection waits for: the transport, a greeting, confirmations. */
   #waiting: {
     readonly isMet: () => boolean;
     readonly resolve: () => void;
@@ -116,7 +116,7 @@ export class Connection implements Events, Member {
     await this.#ask(topics, (some) => this.#options.protocol.unsubscribe(some));
   }
 
-  /** Whole frames. They must not be changed later. */
+  /** Writes whole frames, which must not be changed later. */
   write(frames: Uint8Array): void {
     if (!this.#hasEnded) this.#socket.write(frames);
   }
@@ -130,7 +130,7 @@ export class Connection implements Events, Member {
     this.#end(new Error('The connection was closed.'));
   }
 
-  /** With a reset, so that no port lingers. */
+  /** Resets the connection, so that no port stays in use. */
   leave(): void {
     this.#hasEnded = true;
     this.#socket.resetAndDestroy();

@@ -1,6 +1,6 @@
 /**
- * Finds the WebSocket frames that a server sends (RFC 6455 section 5), in place: only the part of a frame that a read has split is
- * copied. Frames of a server are unmasked. Fragments and compression are not offered, so not expected.
+ * Finds the WebSocket frames that a server sends (RFC 6455 section 5), in place: it copies a frame only if a read has split it.
+ * Frames of a server are unmasked. It expects no fragments and no compression.
  */
 
 export const opcodes = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
@@ -24,7 +24,7 @@ export class FrameWalker {
     let at = 0;
     while (end - at >= 2) {
       const head = bytes[at] as number;
-      if ((head & 0xf0) !== 0x80) throw new Error(`A frame begins with byte 0x${head.toString(16)}: not a whole one.`);
+      if ((head & 0xf0) !== 0x80) throw new Error(`A frame begins with byte 0x${head.toString(16)}: it is incomplete.`);
       let length = bytes[at + 1] as number;
       let start = at + 2;
       if (length > 127) throw new Error('A server must not mask its frames.');

@@ -7,7 +7,7 @@ export interface Member {
   unsubscribe(topics: readonly string[]): Promise<void>;
   /** Reads nothing from now on. */
   pause(): void;
-  /** Breaks the connection, without a goodbye. */
+  /** Breaks the connection, without a close frame. */
   leave(): void;
   /** Resolves once it has reconnected; rejects after the timeout. Only for members that recover. */
   comeBack(timeoutMs: number): Promise<void>;

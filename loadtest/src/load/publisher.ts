@@ -1,4 +1,4 @@
-/** Sends numbered, stamped publications on one connection: what a turn adds leaves in one write. */
+/** Sends numbered, stamped publications on one connection, all publications of a turn in one write. */
 
 import { writeStamp } from '@fanfare/kit/stamp';
 import type { Protocol } from '../protocols/protocol.js';

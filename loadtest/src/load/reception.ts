@@ -1,6 +1,6 @@
 /**
- * What subscribers get: for each subscription and stream the number that comes next, so that what is lost, comes twice or out of
- * order is seen for each of them, in memory that does not grow with the run.
+ * Records what subscribers receive: for each subscription and stream, the next number. So it detects lost, repeated and reordered
+ * publications in memory that does not grow with the run.
  */
 import { newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs, readPlannedUs, readSequence, readStream } from '@fanfare/kit/stamp';
@@ -49,14 +49,14 @@ export class Reception {
     this.#streamsPerTopic = Math.max(1, Math.ceil(streamsOf(workload) / workload.topics));
   }
 
-  /** From now on the subscriber is to get all that is published; `isKnown`: from the first publication of each stream on. */
+  /** From now on the subscriber must get all publications; `isKnown`: from the first publication of each stream on. */
   begin(subscriber: number, isKnown: boolean): void {
     const topics = topicsOfSubscriber(subscriber, this.#workload);
     const next = new Float64Array(topics.length * this.#streamsPerTopic).fill(isKnown ? 0 : unknown);
     this.#places.set(subscriber, { next, indexOf: indexOf(topics, this.#workload.topics) });
   }
 
-  /** What it misses of this topic from now on is its own doing. */
+  /** Publications of this topic that it misses from now on do not count as lost. */
   interrupt(subscriber: number, topic: number): void {
     const place = this.#places.get(subscriber);
     const index = place?.indexOf(topic);
@@ -64,7 +64,7 @@ export class Reception {
     place.next.fill(unknown, index * this.#streamsPerTopic, (index + 1) * this.#streamsPerTopic);
   }
 
-  /** It is not expected to get anything any more. */
+  /** From now on, the subscriber expects no publications. */
   end(subscriber: number): void {
     this.#places.delete(subscriber);
   }
@@ -78,7 +78,7 @@ export class Reception {
     const index = place.indexOf(stream % topics) ?? Number.NaN;
     const cell = index * this.#streamsPerTopic + Math.floor(stream / topics);
     const expected = place.next[cell];
-    // NaN, read from what is no stamp, ends here too.
+    // NaN, read from data without a stamp, ends here too.
     if (expected === undefined) {
       this.#foreign++;
       return;

@@ -1,6 +1,6 @@
 /**
- * The results of a load test, as in `result.json`. The schema is the one declaration: types are inferred from it, reading checks by
- * it, and docs/reference/loadtest.md lists its descriptions.
+ * The results of a load test, as in `result.json`. The schema is the only declaration: it defines the types, checks the files that are
+ * read, and contains the descriptions in docs/reference/loadtest.md.
  */
 import { z } from 'zod';
 import type { Workload } from './workload.js';
@@ -96,7 +96,7 @@ const loadResultSchema = z.object({
   repeated: count.describe('deliveries that arrived twice or out of order'),
   foreign: count.describe('deliveries that do not belong to this load'),
   unproven: count.describe(
-    'streams without a delivery to a subscriber that connected during the run: nobody knows what it should have got',
+    'streams without a delivery to a subscriber that connected during the run: the expected deliveries are unknown',
   ),
   reported: count.describe('gaps and resets that the typed client reported'),
   failures: z.record(z.string(), count).readonly().describe('failures of connections, and how often each occurred'),
@@ -170,7 +170,7 @@ export type Moment = Readonly<z.infer<typeof momentSchema>>;
 
 export type LoadResult = Readonly<z.infer<typeof loadResultSchema>>;
 
-/** What came of a search for the highest rate. */
+/** The result of a search for the highest rate. */
 export type RateSearch = Readonly<z.infer<typeof rateSearchSchema>>;
 
 export type ResultFile = Readonly<z.infer<typeof resultFileSchema>>;

@@ -1,4 +1,4 @@
-/** Puts a load on a deployment: opens the connections, warms up, measures, waits for what is still on its way, and reckons. */
+/** Applies a load to a deployment: opens the connections, warms up, measures, waits for publications in transit, and counts. */
 
 import { Disposables } from '@fanfare/kit/disposables';
 import { mergeHistograms } from '@fanfare/kit/histogram';
@@ -14,9 +14,9 @@ import { readLoopLagP99Ms, readUsage, type Usage } from './usage.js';
 import { findComplaints } from './validity.js';
 import { streamsOf, topicOfStream, topicsOfSubscriber, type Workload } from './workload.js';
 
-/** So long nothing may come until what is missing counts as lost. */
+/** After this time without a delivery, missing deliveries count as lost. */
 const settleTimeoutMs = 5_000;
-/** From the command to the first publication: all shards are to have it by then. */
+/** From the command to the first publication: all shards must have the command by then. */
 const leadMs = 100;
 const momentMs = 500;
 
@@ -152,7 +152,7 @@ interface Reckoning {
   readonly before: Usage;
   readonly opened: Usage;
   readonly start: Usage;
-  /** When the last publication had left. */
+  /** When the last publication was sent. */
   readonly ran: Usage;
   readonly end: Usage;
   readonly warm: readonly SettleReport[];
@@ -234,7 +234,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
   };
 }
 
-/** Whether a shard has subscribers of topics that were published to: at a low rate that need not be so. */
+/** Whether a shard has subscribers of topics that were published to: at a low rate, it may have none. */
 function isListening(shard: number, { workload, generators }: LoadOptions, published: Float64Array): boolean {
   const topics = new Set<number>();
   for (const [stream, count] of published.entries()) if (count > 0) topics.add(topicOfStream(stream, workload));

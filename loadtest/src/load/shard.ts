@@ -1,6 +1,6 @@
 /**
- * One generator process's part of a load: some of the subscribing and some of the publishing connections. Connections, and the
- * streams that they publish, are dealt out in turn.
+ * The part of a load that one generator process has: some of the subscribing and some of the publishing connections. The shards get
+ * connections, and the streams that these publish, in turn.
  */
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
@@ -29,15 +29,15 @@ import {
   type Workload,
 } from './workload.js';
 
-/** Connections that may be on their way at once in all shards: below the 512 that uSockets lets wait. */
+/** The maximum number of pending connections of all shards: below the 512 that uSockets lets wait. */
 const maxConnecting = 256;
 
 const connectTimeoutMs = 20_000;
 
-/** Latencies taken in a second, about: each takes some of the generator's time. */
+/** The approximate number of latencies that are measured per second: each costs time of the generator. */
 const latenciesPerSecond = 20_000;
 
-/** What has come has to be read: nothing sleeps longer than this while it waits for its time. */
+/** The longest sleep of a generator that waits for its next burst: it must also read received data. */
 const maxSleepMs = 1;
 
 export interface ShardPlan {
@@ -58,10 +58,10 @@ export interface Progress {
 }
 
 export interface RunReport {
-  /** Of each stream, since the beginning. */
+  /** The publications of each stream since the beginning. */
   readonly published: Float64Array;
   readonly slipP99Us: number;
-  /** Share of bursts that left when the next one was due already. */
+  /** Share of bursts that were sent when the next one was already due. */
   readonly lateShare: number;
   /** 99 % of the turns of the event loop began less late than this, in milliseconds. */
   readonly loopLagP99Ms: number;
@@ -77,7 +77,7 @@ export interface SettleReport {
   readonly back: string;
   /** Gaps and resets that the typed client reported. */
   readonly reportedLosses: number;
-  /** Connections that broke, by why. */
+  /** The number of broken connections by reason. */
   readonly failures: Readonly<Record<string, number>>;
   readonly connected: number;
   /** Subscribing connections that are not connected but should be. */
@@ -135,7 +135,7 @@ export class Shard {
     }
   }
 
-  /** Publishes for `seconds`. A measured run also makes the disturbances. */
+  /** Publishes for `seconds`. A measured run also causes the disturbances. */
   async run(startUs: number, seconds: number, isMeasured: boolean): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
     if (isMeasured) this.#reception.latency.reset();
@@ -155,11 +155,11 @@ export class Shard {
     };
   }
 
-  /** Waits until all that was published has come, or nothing more does. */
+  /** Waits until all publications have arrived, or until nothing more arrives. */
   async settle(published: Float64Array, timeoutMs: number): Promise<SettleReport> {
     let seen = -1;
     let lastNewsAt = performance.now();
-    // Those that are gone for good get nothing more.
+    // Subscribers that were lost for good receive nothing more.
     const isHopeful = (): boolean => this.#members.size > 0 && performance.now() - lastNewsAt < timeoutMs;
     while (!this.#reception.hasAll(published) && isHopeful()) {
       if (this.#reception.deliveries !== seen) lastNewsAt = performance.now();
@@ -191,11 +191,11 @@ export class Shard {
   #targetOf(number: number, servers: readonly number[] | null): Target {
     const { targets } = this.#plan;
     const chosen = servers === null ? targets : servers.map((server) => targets[server % targets.length] as Target);
-    // Consecutive numbers are dealt out to shards too: each shard is to reach all servers.
+    // Consecutive numbers belong to different shards. The sum lets each shard reach all servers.
     return chosen[Math.floor(number / this.#plan.shards + this.#plan.shard) % chosen.length] as Target;
   }
 
-  /** `isKnown`: nothing has been published yet, so it is to get everything. */
+  /** `isKnown`: nothing has been published yet, so it must get everything. */
   async #join(subscriber: number, isKnown: boolean): Promise<void> {
     const { workload, isTyped, localAddress } = this.#plan;
     const target = this.#targetOf(subscriber, workload.subscriberServers);
@@ -263,7 +263,7 @@ export class Shard {
   #lost(subscriber: number, error: Error): void {
     this.#members.get(subscriber)?.close();
     this.#members.delete(subscriber);
-    // What another one misses from now on is lost.
+    // Unless it has stalled, publications that it misses from now on count as lost.
     this.#count(this.#stalled.has(subscriber) ? `${stalledPrefix}${error.message}` : error.message);
   }
 
@@ -271,7 +271,7 @@ export class Shard {
     this.#failures.set(failure, (this.#failures.get(failure) ?? 0) + 1);
   }
 
-  /** Open loop: bursts leave on schedule, whatever has become of those before. */
+  /** Open loop: sends bursts on schedule, even if earlier ones have not arrived. */
   async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
     const { workload } = this.#plan;
     const own = new Set(this.#own(workload.publishers));
@@ -295,7 +295,7 @@ export class Shard {
       if (dueUs >= endUs) break;
       await sleepUntil(dueUs);
       const now = nowUs();
-      // What is due by now leaves together, as a busy publisher would send it.
+      // Sends all due bursts together, as a busy publisher would.
       for (let at = dueUs; at <= now && at < endUs; at += intervalUs) {
         slips.record(Math.max(1, Math.round(now - at)));
         if (now - at >= intervalUs) late++;
@@ -304,7 +304,7 @@ export class Shard {
       }
       for (const outlet of this.#outlets.values()) outlet.flush();
     }
-    // At a low rate the last one leaves long before.
+    // At a low rate, the last burst is sent long before the end.
     await sleepUntil(endUs);
     return { slipP99Us: slips.percentile(99), lateShare: late / Math.max(1, bursts) };
   }
@@ -359,7 +359,7 @@ export class Shard {
           const member = this.#members.get(subscriber);
           try {
             await member?.unsubscribe([topicName(topic)]);
-            // What was on its way when it left is not part of what follows.
+            // Publications in transit while it unsubscribed do not count for the new subscription.
             this.#reception.interrupt(subscriber, topic);
             await member?.subscribe([topicName(topic)]);
           } catch (error) {
@@ -369,7 +369,7 @@ export class Shard {
     }
   }
 
-  /** Does something to one subscriber after the other, at a rate over all shards; several at once if one takes long. */
+  /** Calls `work` for one subscriber after the other, at a rate over all shards; for several at once if one takes long. */
   async #eachInTime(
     perSecond: number,
     startUs: number,
@@ -416,7 +416,7 @@ export class Shard {
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 
-  /** Until it is back, as a client would; not for ever, for there may be no server any more. */
+  /** Retries until it is connected, as a client would. It gives up after a long time, because the server may be gone. */
   async #rejoin(subscriber: number, sinceUs: number): Promise<void> {
     for (let leftUs = longestUs; leftUs > 0; leftUs = sinceUs + longestUs - nowUs()) {
       try {

@@ -2,7 +2,7 @@
 import type { LoadResult } from './result.js';
 import type { Turns } from './turns.js';
 
-/** Share of a CPU above which a generator process may be what is measured. */
+/** CPU share of a generator process above which the results may show the limits of the generator. */
 export const mostGeneratorCpu = 0.85;
 export const mostSlipP99Us = 20_000;
 /** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
@@ -12,7 +12,7 @@ const leastTurns = 0.95;
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
-/** What failures of publishers begin with: others are those of subscribers. */
+/** Prefix of the failures of publishers. All other failures are those of subscribers. */
 export const publisherPrefix = 'a publisher: ';
 
 /** What a missing delivery of this load means, and what does not follow from it. */
@@ -34,14 +34,14 @@ export interface Evidence
     | 'failures'
   > {
   readonly subscribers: number;
-  /** Subscribing connections that should have stood at the end and did not. */
+  /** Subscribing connections that should have been open at the end but were not. */
   readonly away: number;
-  /** Publications that were to be sent. */
+  /** Publications that should have been sent. */
   readonly planned: number;
-  /** Deliveries that each generator process has counted that has subscribers of what was published. */
+  /** The deliveries of each generator process that has subscribers of the published topics. */
   readonly deliveriesOfShards: readonly number[];
   readonly turns: Turns;
-  /** Whether connections break because the scenario has it so; the generator is busy then with bringing them back. */
+  /** Whether the scenario itself breaks connections: then the generator is busy reconnecting them. */
   readonly breaksConnections: boolean;
 }
 
@@ -50,7 +50,7 @@ export interface Rule {
   readonly says: string;
   readonly means: string;
   readonly advice: string;
-  /** Complaints in sentences; none: the rule is kept. */
+  /** Complaints in sentences; empty if the rule is kept. */
   readonly find: (evidence: Evidence) => readonly string[];
 }
 
@@ -126,10 +126,10 @@ export const validityRules: readonly Rule[] = [
       complainIf(repeated > 0, `${repeated} deliveries came twice or out of order: more arrived than was sent.`),
   },
   {
-    says: "… deliveries were none of this load's.",
+    says: '… deliveries do not belong to this load.',
     means: 'Someone else publishes to `load.…`.',
     advice: 'Stop the other load, or wait until its history has expired.',
-    find: ({ foreign }) => complainIf(foreign > 0, `${foreign} deliveries were none of this load's.`),
+    find: ({ foreign }) => complainIf(foreign > 0, `${foreign} deliveries do not belong to this load.`),
   },
   {
     says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
@@ -154,14 +154,14 @@ export const validityRules: readonly Rule[] = [
       ),
   },
   {
-    says: 'Only … of … connections or subscriptions were replaced in time: there was less churn than asked for.',
+    says: 'Only … of … connections or subscriptions were replaced in time: there was less churn than requested.',
     means: 'Replacing one took so long that the next ones had to wait or were skipped.',
     advice:
       'The broker or the generator cannot do that many per second. Request fewer, or use more subscribers or `--generators`.',
     find: ({ turns: { planned, done } }) =>
       complainIf(
         done < planned * leastTurns - 1,
-        `Only ${done} of ${planned} connections or subscriptions were replaced in time: there was less churn than asked for.`,
+        `Only ${done} of ${planned} connections or subscriptions were replaced in time: there was less churn than requested.`,
       ),
   },
   {
@@ -188,7 +188,7 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: '… times: …',
-    means: 'Connections failed that the scenario does not break. The reason is after the colon.',
+    means: 'Connections failed, although the scenario does not break them. The reason is after the colon.',
     advice:
       'The reason says: refused, closed with a code (see PROTOCOL.md), or no answer. Has the load balancer, or the number of open files, reached a limit?',
     find: ({ failures }) =>
@@ -198,7 +198,7 @@ export const validityRules: readonly Rule[] = [
   },
 ];
 
-/** What speaks against the figures, in sentences; none: they are valid. */
+/** Why the figures are invalid, in sentences; empty if they are valid. */
 export function findComplaints(evidence: Evidence): string[] {
   return validityRules.flatMap(({ find }) => find(evidence));
 }

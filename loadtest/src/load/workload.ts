@@ -1,6 +1,6 @@
-/** What a load consists of: how many of what, how fast, and what happens meanwhile. A scenario is a function that answers one. */
+/** The parts of a load: numbers, rates, and disturbances. A scenario is a function that returns one. */
 
-/** Which topics the subscribing connection of a number has. */
+/** Which topics a subscribing connection has, by its number. */
 export type SubscriptionPlan =
   /** Each has all topics. */
   | { readonly name: 'all' }
@@ -12,15 +12,15 @@ export type SubscriptionPlan =
 /** Which stream comes next: each in its turn, or those of the first topics more often (Zipf: the n-th topic with weight 1 / n^exponent). */
 export type Choice = { readonly name: 'inTurn' } | { readonly name: 'zipf'; readonly exponent: number };
 
-/** What is done to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */
+/** What happens to subscribers while publications flow; times count from the beginning of the measured time, in seconds. */
 export type Disturbance =
-  /** A share of the connections breaks at once and comes back as fast as it may. */
+  /** A share of the connections breaks at once and reconnects as fast as permitted. */
   | { readonly name: 'storm'; readonly atSeconds: number; readonly share: number }
   /** Connections are replaced by new ones, this many per second. */
   | { readonly name: 'churn'; readonly connectionsPerSecond: number }
   /** Subscriptions end and start again, this many per second. */
   | { readonly name: 'resubscribe'; readonly subscriptionsPerSecond: number }
-  /** A share of the connections reads nothing any more. */
+  /** A share of the connections stops reading. */
   | { readonly name: 'stall'; readonly atSeconds: number; readonly share: number }
   /** A share of the connections is away for a while. */
   | { readonly name: 'absence'; readonly atSeconds: number; readonly seconds: number; readonly share: number };
@@ -97,7 +97,7 @@ export function topicsOfSubscriber(subscriber: number, { topics, subscriptions }
   }
 }
 
-/** Deliveries that one publication of each stream would make, all together, divided by the streams. */
+/** Average deliveries of a publication, if each stream publishes once. */
 export function meanFanout(workload: Workload): number {
   const { topics, subscribers, subscriptions } = workload;
   if (subscriptions.name === 'all') return subscribers;

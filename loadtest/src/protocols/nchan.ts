@@ -6,10 +6,10 @@ import { blankData } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';
 
-/** `nchan_channel_id_split_delimiter` makes no more of a path. */
+/** The maximum number of topics that `nchan_channel_id_split_delimiter` makes of a path. */
 const maxTopics = 255;
 
-/** How answers to publications that were not taken begin: client errors, server errors. */
+/** The beginning of an answer to a refused publication: a client error or a server error. */
 const failure = /^HTTP\/1\.1 ([45]\d\d [^\r]*)/m;
 
 export const nchan: Protocol = {

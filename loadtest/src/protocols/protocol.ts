@@ -5,15 +5,15 @@ export type OnPublication = (bytes: Uint8Array, stampAt: number) => void;
 
 /** Messages of the server other than publications. */
 export interface Events {
-  /** It has accepted the connection. */
+  /** The server has accepted the connection. */
   greeted(): void;
   /** The server has started or ended this many subscriptions. */
   confirmed(subscriptions: number): void;
   /** The server has accepted this many publications. */
   acknowledged(publications: number): void;
-  /** It wants this back: an answer to its ping, for example. */
+  /** The server expects this message in reply, for example to its ping. */
   reply(message: Uint8Array): void;
-  /** It has refused something, in its own words. */
+  /** The server has refused something, for this reason. */
   refused(reason: string): void;
 }
 
@@ -41,7 +41,7 @@ export interface Protocol {
   path(role: Role, topics: readonly string[]): string;
   /** Sent once the transport is connected; the server then greets. Null: no greeting is needed. */
   hello(token: string | null): Uint8Array | null;
-  /** Messages that subscribe; the server confirms each topic. Null: being connected there is being subscribed. */
+  /** Messages that subscribe; the server confirms each topic. Null: the connection itself is the subscription. */
   subscribe(topics: readonly string[]): readonly Uint8Array[] | null;
   /** Messages that end subscriptions; the server confirms each topic. Null: it cannot be done. */
   unsubscribe(topics: readonly string[]): readonly Uint8Array[] | null;

@@ -1,4 +1,4 @@
-/** The publications in what a server sends, whatever it wraps them in: they are found by their stamps. */
+/** Finds publications in the bytes that a server sends, by their stamps. It works for every protocol. */
 import { findStamp, stampBytes } from '@fanfare/kit/stamp';
 import type { OnPublication } from './protocol.js';
 

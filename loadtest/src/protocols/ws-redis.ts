@@ -1,4 +1,4 @@
-/** That of ws-redis-server.ts: JSON in text messages. */
+/** The protocol of ws-redis-server.ts: JSON in text messages. */
 import { blankData, findStamp, stampMark } from '@fanfare/kit/stamp';
 import type { Protocol } from './protocol.js';
 import { takePublications } from './publications.js';

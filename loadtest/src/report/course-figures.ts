@@ -1,4 +1,4 @@
-/** The course of a run, twice a second: publications, deliveries, connections, and the resources of the servers. */
+/** The timeline of a run, with two points per second: publications, deliveries, connections, and the resources of the servers. */
 import type { LoadResult, Moment } from '../load/result.js';
 import type { Disturbance } from '../load/workload.js';
 import type { Figure, Mark } from './chart.js';
@@ -10,7 +10,7 @@ export interface Course {
   /** Whether something happened in it: then it is shown at once, else on demand. */
   readonly isEventful: boolean;
   readonly figures: readonly Figure[];
-  /** On the validity of all of them. */
+  /** Notes on the validity of all figures. */
   readonly notes: readonly string[];
 }
 
@@ -54,7 +54,7 @@ const panels: readonly Panel[] = [
   },
 ];
 
-/** Two points are no course. */
+/** Two points are not a timeline. */
 const leastMoments = 3;
 
 export function coursesOf(section: Section): readonly Course[] {
@@ -128,10 +128,10 @@ function markOf(disturbance: Disturbance): readonly Mark[] {
     case 'storm':
       return [{ from: disturbance.atSeconds, to: disturbance.atSeconds, label: 'connections break' }];
     case 'stall':
-      return [{ from: disturbance.atSeconds, to: disturbance.atSeconds, label: 'they stop reading' }];
+      return [{ from: disturbance.atSeconds, to: disturbance.atSeconds, label: 'subscribers stop reading' }];
     case 'absence':
       return [{ from: disturbance.atSeconds, to: disturbance.atSeconds + disturbance.seconds, label: 'away' }];
-    // These go on all the time.
+    // These happen during the whole run.
     case 'churn':
     case 'resubscribe':
       return [];

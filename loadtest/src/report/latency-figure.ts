@@ -26,7 +26,7 @@ const measures: readonly Measure[] = [
     axis: 'latency, ms',
     share: 'share of the deliveries that took no longer',
     about:
-      'From the moment at which a publication was to leave to its arrival. The further right, the rarer: at 99.9 % one delivery of a thousand took longer.',
+      'From the scheduled time of a publication to its arrival. At 99.9 %, for example, one delivery of a thousand took longer.',
   },
   {
     key: 'back',
@@ -74,7 +74,7 @@ function figuresOf({ key, title, axis, share, about }: Measure, section: Section
         series,
         marks: [],
       },
-      about: hasRounds ? `${about} Rounds are put together by adding the counts of their histograms.` : about,
+      about: hasRounds ? `${about} The histograms of all rounds are added.` : about,
       notes: notesOn(own),
       numbers: {
         head: ['server and run', ...columns.map((percentile) => `${percentile} %, ms`), 'max, ms', 'values'],

@@ -33,7 +33,7 @@ export function memoryFigures(section: Section): readonly Figure[] {
         marks: [],
       },
       about:
-        'Resident memory of the server processes at the end of a run; the kernel’s socket buffers are not in it. The slope is what a connection costs. Median of the rounds, lowest to highest as a whisker.',
+        'Resident memory of the server processes at the end of a run, without the kernel’s socket buffers. The slope is what a connection costs. Median of the rounds, lowest to highest as a whisker.',
       notes: notesOn(groups),
       numbers: {
         head: ['server', 'run', 'connections', 'memory, MiB', 'bytes per connection', 'valid'],

@@ -1,4 +1,4 @@
-/** What a load does at this moment: at a terminal one line that is written over, else one every ten seconds. */
+/** Shows the progress of a load: at a terminal in one line that is overwritten, otherwise in a new line every ten seconds. */
 import type { Moment } from '../load/result.js';
 import { count } from './load-table.js';
 
@@ -24,7 +24,7 @@ export class ProgressLine {
 
   moment(moment: Moment): void {
     if (this.#stream.isTTY) {
-      // What is broken into two lines cannot be written over.
+      // A line that wraps cannot be overwritten.
       this.#stream.write(`\r\u001b[K${describe(moment).slice(0, this.#stream.columns - 1)}`);
       this.#isDirty = true;
     } else if (++this.#moments % momentsPerLine === 0) {
@@ -32,7 +32,7 @@ export class ProgressLine {
     }
   }
 
-  /** Ends the line that is written over. */
+  /** Ends the line that is overwritten. */
   end(): void {
     if (this.#isDirty) this.#stream.write('\r\u001b[K');
     this.#isDirty = false;

@@ -1,6 +1,6 @@
 /**
- * The page of charts: one file that asks no network for anything. Chart.js, the script that draws (page/draw.ts, as it is built)
- * and the data are inside it.
+ * The page of charts: one file that needs no network. It contains Chart.js, the script that draws (page/draw.ts, after the build), and the
+ * data.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -111,7 +111,7 @@ function searchesOf(files: readonly NamedResultFile[]): string {
 function verdict(results: readonly LoadResult[]): string {
   const invalid = results.filter(({ complaints }) => complaints.length > 0);
   if (invalid.length === 0) {
-    return `<p class="verdict">All ${results.length} results are valid: nothing was missing, doubled or late on its way out.</p>`;
+    return `<p class="verdict">All ${results.length} results are valid: nothing was lost, repeated or sent late.</p>`;
   }
   const complaints = invalid.flatMap(({ scenario, label, server, complaints: own }) =>
     own.map(
@@ -172,7 +172,7 @@ function legend(charts: readonly Chart[]): string {
 }
 
 function courseMarkup({ run, isEventful, figures, notes }: Course): string {
-  return `<details class="course"${isEventful ? ' open' : ''}><summary><h3>The course of ${escapeHtml(run)}</h3></summary>
+  return `<details class="course"${isEventful ? ' open' : ''}><summary><h3>Timeline of ${escapeHtml(run)}</h3></summary>
 ${legend(figures.map(({ chart }) => chart))}
 ${notesMarkup(notes)}
 <div class="panels">
@@ -206,6 +206,6 @@ function jsonForScript(value: unknown): string {
 
 /** A browser would look for the map at the page's address. */
 function withoutSourceMap(script: string): string {
-  if (script.includes('</script')) throw new Error('A script of the page would end it.');
+  if (script.includes('</script')) throw new Error('A script of the page contains </script, which would end it early.');
   return script.replace(/^\/\/# sourceMappingURL=.*$/m, '');
 }

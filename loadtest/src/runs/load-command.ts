@@ -1,4 +1,4 @@
-/** Carries out scenarios: starts what they need, puts the load on it, and answers what came of it. */
+/** Runs scenarios: starts the servers, applies the load, and returns the results. */
 
 import { checkBroker } from '@fanfare/kit/broker-url';
 import { UsageError } from '@fanfare/kit/options';
@@ -12,13 +12,13 @@ import type { Run } from '../scenarios/scenario.js';
 import type { ServerKind } from '../servers/server.js';
 import { servers } from '../servers/servers.js';
 
-/** Connections of one process: it may open 20,000 files on many machines. */
+/** Connections of one process: many machines let a process open only 20,000 files. */
 const maxConnectionsPerGenerator = 15_000;
 
 export interface LoadSettings {
   /** Names of the servers to start. */
   readonly servers: readonly string[];
-  /** A broker that runs already, instead of them; null: none. */
+  /** A running broker to use instead; null: none. */
   readonly url: string | null;
   readonly token: string | null;
   readonly encoding: 'msgpack' | 'json';
@@ -50,17 +50,17 @@ export function checkRun(run: Run, { servers: names, url, generators, isTyped }:
   const needsClient = isTyped || run.needsClient;
   for (const name of url === null ? names : []) {
     const cannot = whatItCannot(name, { ...run, needsClient });
-    if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: leave it out.`);
+    if (cannot !== null) throw new UsageError(`${name} cannot ${cannot}: omit it.`);
   }
 }
 
-/** What a run asks for that this kind of server cannot do; null: nothing. */
+/** What a run requires but this kind of server cannot do; null: nothing. */
 function whatItCannot(name: string, { workload, nodes, needsClient }: Run): string | null {
   const { isAlone = false, protocol } = kindNamed(name);
   if (needsClient && !name.startsWith('fanfare')) {
     return "serve the typed client, which this needs and which speaks only Fanfare's protocol";
   }
-  if (isAlone && nodes > 1) return `be ${nodes} nodes, for its processes know nothing of each other`;
+  if (isAlone && nodes > 1) return `be ${nodes} nodes, because its processes do not connect to each other`;
   const unsubscribes = workload.disturbances.some((each) => each.name === 'resubscribe');
   if (unsubscribes && protocols[protocol].unsubscribe([]) === null) return 'end a subscription, as this load does';
   return null;
@@ -79,7 +79,7 @@ export async function carryOutRuns(
   const present = await findPresent(settings, show);
   for (const run of runs) {
     for (let round = 1; round <= settings.rounds; round++) {
-      // The first of one round is the last of the next.
+      // Each round has the reverse order of the previous one.
       for (const name of round % 2 === 1 ? present : present.toReversed()) {
         show.line(`${run.label}: ${name}${settings.rounds > 1 ? `, round ${round} of ${settings.rounds}` : ''}`);
         results.push(await carryOutRun(run, name, settings, show));
@@ -108,11 +108,11 @@ export async function carryOutRun(run: Run, name: string, settings: LoadSettings
     isTyped,
     generators: settings.generators ?? wanted,
     onMoment: (moment) => show.moment(moment),
-    onHole: ({ message }) => show.line(`The course has a hole: ${message}`),
+    onHole: ({ message }) => show.line(`The samples have a gap: ${message}`),
   });
 }
 
-/** Those that this machine has; the others are left out aloud. */
+/** The servers that this machine can start. Prints a reason for each of the others. */
 export async function findPresent({ servers: names, url }: LoadSettings, show: Show): Promise<readonly string[]> {
   if (url !== null) return ['the broker at the URL'];
   const present: string[] = [];

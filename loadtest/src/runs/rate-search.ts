@@ -1,6 +1,6 @@
 /**
- * The maximum sustainable rate: publications leave ever faster, until a run does not hold what it was to hold. Each step is a run of its
- * own on a fresh deployment.
+ * Searches for the maximum sustainable rate: it raises the rate until a run does not hold it. Each step is a separate run on a fresh
+ * deployment.
  */
 
 import { median } from '@fanfare/kit/median';
@@ -10,11 +10,11 @@ import { count, milliseconds } from '../report/load-table.js';
 import type { Run } from '../scenarios/scenario.js';
 import { carryOutRun, findPresent, type LoadSettings, type Show } from './load-command.js';
 
-/** The rate that held and the next that did not are no further apart. */
+/** The largest ratio between the lowest rate that did not hold and the highest rate that held, at the end of a search. */
 const precision = 1.05;
-/** Below it nothing is sought. */
+/** The search tries no lower rate. */
 const leastPerSecond = 1;
-/** Of a CPU for each node: with more it is full. */
+/** Share of a CPU above which a node is full. */
 const fullCpu = 0.9;
 
 export interface Bracket<Step> {
@@ -45,8 +45,8 @@ export async function findHighest<Step>(
 }
 
 /**
- * Each run on each server. What does not hold is tried again, `rounds` times: others may have disturbed the machine. What has come of it
- * so far is in `results` and `searches`.
+ * Each run on each server. A rate that does not hold is tried again, `rounds` times: other load may have disturbed the machine. The results
+ * so far are in `results` and `searches`.
  */
 export async function searchRates(
   runs: readonly Run[],
@@ -89,9 +89,9 @@ export function conclude(
   maxP99Ms: number,
 ): RateSearch {
   const { scenario, server, generatorCpu, slipP99Us, serverCpuUs, redisCpuUs } = failed;
-  // What the generator sends or reads late looks like a slow server: nothing can be said of that one.
+  // A late generator looks like a slow server: then the result says nothing about the server.
   const isGenerator = generatorCpu > mostGeneratorCpu || slipP99Us > mostSlipP99Us;
-  // Half seconds, for what follows the last publication is no longer that load.
+  // From the half seconds of the load, because the time after the last publication does not count.
   const serverCpu = medianOf(failed, 'serverCpu');
   const redisCpu = medianOf(failed, 'redisCpu');
   const isFull = serverCpu >= fullCpu * nodes;

@@ -4,7 +4,7 @@ import { run, scenario } from './scenario.js';
 
 export const storm = scenario({
   about:
-    'Many connections break at once and reconnect as fast as they may: how long until the last one is subscribed again.',
+    'Many connections break at once and reconnect as fast as permitted: how long until the last one is subscribed again.',
   options: {
     subscribers: subscribers(5_000, 100_000),
     share: shareOf('subscribers', 'share of them that breaks', 1),

@@ -1,4 +1,4 @@
-/** A kind of server that can be put under load: Fanfare, or what it is compared with. */
+/** A kind of server that can be put under load: Fanfare, or a broker that it is compared with. */
 import { UsageError } from '@fanfare/kit/options';
 import type { Launcher } from '../launch/launcher.js';
 import type { ProtocolName } from '../protocols/protocols.js';
@@ -7,11 +7,11 @@ export interface ServerKind extends Launcher {
   /** What it is and how it is set up, for the report. */
   readonly about: string;
   readonly protocol: ProtocolName;
-  /** Its processes know nothing of each other: it is one node. */
+  /** Its processes do not connect to each other, so it is always one node. */
   readonly isAlone?: true;
 }
 
-/** `load` imports what starts it, which the image of the load generator does not contain. */
+/** `load` imports the code that starts it. The image of the load generator does not contain that code. */
 export function server(facts: Omit<ServerKind, keyof Launcher>, load: () => Promise<Launcher>): ServerKind {
   return {
     ...facts,

@@ -50,7 +50,7 @@ export interface AttackRunResult {
   readonly slowdown: string | null;
 }
 
-/** No attack may make a node of this size grow by more. */
+/** The maximum growth of a node's memory during an attack. */
 const mostMemoryBytes = 192 * 1_048_576;
 const memoryIntervalMs = 200;
 const settleMs = 300;
@@ -145,7 +145,7 @@ async function ending(nodes: readonly NodeProcess[]): Promise<readonly string[]>
     await newcomers[Symbol.asyncDispose]();
     return [];
   } catch {
-    return ['a control client could not come in afterwards'];
+    return ['a control client could not connect afterwards'];
   }
 }
 

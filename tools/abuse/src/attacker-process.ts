@@ -10,14 +10,14 @@ export type AttackerCommands = {
   /** Answers once the process has started. */
   start: [null, null];
   attack: [{ readonly name: string; readonly target: Addresses; readonly seconds: number }, AttackReport];
-  /** The link is as the process asked for in its notice. */
+  /** The link has the state that the process requested in its notice. */
   linked: [null, null];
 };
 
 const main = fileURLToPath(new URL('../dist/attacker-main.js', import.meta.url));
 
 export class AttackerProcess extends Worker<AttackerCommands, LinkCommand> {
-  /** `cpu`: where it runs; null: anywhere. */
+  /** `cpu`: the CPU that it runs on; null: any. */
   constructor(
     private readonly attackToMake: Attack,
     private readonly target: Target,

@@ -61,7 +61,7 @@ export class ControlClients implements AsyncDisposable {
     return controlClients;
   }
 
-  /** Latency since it was asked for last. */
+  /** The latency since the previous call. */
   takeLatency(): Latency {
     const histogram = this.#window;
     this.#window = newHistogram();

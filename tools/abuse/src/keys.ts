@@ -4,14 +4,14 @@ import { createHash, createHmac } from 'node:crypto';
 const issuer = 'https://id.abuse.test';
 const secret = 'known to the attackers of this machine only';
 
-/** Of a service that may publish everything, at any rate. */
+/** The API key of a service that may publish to all topics, at any rate. */
 export const serviceKey = 'fk_app_Hq3sT6vW9yZ2bC5dE8fG1hJ4kL7mN0pR';
-/** Of the operator, who may revoke. */
+/** The API key of the operator, who may revoke tokens. */
 export const adminKey = 'fk_operator_Xk2mC7nB4vR9tL6qW3eY8uI1oP5aS0dF';
-/** One that the node does not know. */
+/** An API key that the node does not know. */
 export const wrongKey = 'fk_app_00000000000000000000000000000000';
 
-/** FANFARE_AUTH; `hookUrl`: of the backend that is asked about subscriptions, null: none is. */
+/** FANFARE_AUTH. `hookUrl`: the backend that authorizes subscriptions; null: none. */
 export function authSetting(hookUrl: string | null): string {
   return JSON.stringify({
     issuers: [{ issuer, audience: 'fanfare', keys: [{ algorithm: 'HS256', secret }] }],
@@ -31,7 +31,7 @@ export interface Claims {
   readonly algorithm?: 'HS256' | 'none';
   /** From now. */
   readonly expiresInSeconds?: number;
-  /** Patterns of topics for all that can be done with them. */
+  /** Topic patterns for which the token grants everything. */
   readonly topics?: readonly string[];
 }
 

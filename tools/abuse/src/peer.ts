@@ -12,7 +12,7 @@ export interface DialOptions {
 
 const pushes = new Set(['publications', 'gap', 'reset', 'goaway']);
 
-/** Most of a message that is looked at. */
+/** How many bytes of a message are looked at. */
 const lookedAtBytes = 200;
 
 export class Peer {
@@ -118,7 +118,7 @@ export class Peer {
     while (this.#isOpen ? this.#readFrame() : this.#readAnswer());
   }
 
-  /** Whether there was one. */
+  /** Returns whether there was an answer. */
   #readAnswer(): boolean {
     const end = this.#unread.indexOf('\r\n\r\n');
     if (end < 0) return false;

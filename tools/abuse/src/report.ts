@@ -52,7 +52,7 @@ export function verdictOf({ faults, slowdown }: AttackRunResult): string {
   return reasons.length === 0 ? 'good' : `BAD: ${reasons.join('; ')}`;
 }
 
-/** In the docs: what one node, in memory, and three, on a Redis, were measured with. */
+/** The cluster sizes in the docs: one node in memory, and three nodes with a Redis. */
 const documentedNodes = [1, 3] as const;
 
 /** The table of the docs. */

@@ -1,4 +1,4 @@
-/** Makes inputs from inputs. */
+/** Mutates inputs. */
 import type { Random } from './random.js';
 
 /** Bytes at the limits of formats: integers, MessagePack's heads, the punctuation of JSON and HTTP. */
@@ -61,7 +61,7 @@ function put(input: Uint8Array, at: number, remove: number, insert: Uint8Array):
 
 function repeat(piece: Uint8Array, maxBytes: number, random: Random): Uint8Array {
   if (piece.length === 0) return piece;
-  // Rarely as long as it can be.
+  // Only a few inputs may have the maximum length.
   const most = random.next(50) === 0 ? maxBytes : 256;
   const times = 1 + random.next(Math.max(1, Math.floor(most / piece.length)));
   const output = new Uint8Array(piece.length * times);

@@ -1,5 +1,5 @@
 /**
- * Watches from its own thread, because an input that never ends blocks this one. It writes that input to a file and ends the
+ * Watches from its own thread, because an input that causes an endless loop blocks this one. It writes that input to a file and ends the
  * process.
  */
 import { Worker } from 'node:worker_threads';

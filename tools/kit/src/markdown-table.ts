@@ -1,4 +1,4 @@
-/** A table in Markdown whose columns are straight, so that it reads well at a terminal too. */
+/** A Markdown table with aligned columns, so that it is readable at a terminal too. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>

@@ -14,7 +14,7 @@ export interface Option<Value = unknown> {
   readonly placeholder: string | null;
   /** The valid values, such as `1 to 64`; null: the meaning says it. */
   readonly range: string | null;
-  /** The default, as one would type it; null: none, and the value is null too. */
+  /** The default, as a user would type it; null: there is none, and the value is null too. */
   readonly fallback: string | null;
   /** Throws a {@link UsageError}. `name` is the option's name as the user wrote it: `--rate`, or `rate` in a plan. */
   read(name: string, text: string): Value;

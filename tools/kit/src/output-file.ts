@@ -6,7 +6,7 @@ import { UsageError } from './options.js';
 /** Throws a {@link UsageError} if the file cannot be written: before an hour of load, not after it. */
 export async function checkOutput(file: string): Promise<void> {
   const found = await stat(file).catch(() => null);
-  if (found?.isDirectory()) throw new UsageError(`${file} is a folder: say which file is to be written.`);
+  if (found?.isDirectory()) throw new UsageError(`${file} is a folder: name a file in it.`);
   const folder = dirname(file);
   // The dot also refuses a path that is not a folder.
   await access(found === null ? `${folder}/.` : file, constants.W_OK).catch(() => {

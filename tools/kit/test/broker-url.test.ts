@@ -29,7 +29,7 @@ it('the error for an unreachable broker has the URL and the cause', async () => 
   expect(await refusal(node.url)).toBe('none');
   for (const [url, cause] of [
     [`ws://127.0.0.1:${free}/ws`, 'nothing listens there.'],
-    [`wss://127.0.0.1:${port}/ws`, 'what listens there does not speak TLS; use ws://.'],
+    [`wss://127.0.0.1:${port}/ws`, 'the server there does not speak TLS; use ws://.'],
     [`ws://127.0.0.1:${tls.port}/ws`, 'it closed the connection without an answer; is it wss://?'],
     [`ws://127.0.0.1:${port}/nope`, 'it answered "404 Not Found" and opened no WebSocket; is the path right?'],
   ] as const) {

@@ -61,7 +61,7 @@ export class NodeProcess implements AsyncDisposable {
     return this.#child.stop(deadlineMs);
   }
 
-  /** SIGKILL; resolves once it is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   kill(): Promise<void> {
     return this.#child.kill();
   }
@@ -76,7 +76,7 @@ export class NodeProcess implements AsyncDisposable {
     this.#child.resume();
   }
 
-  /** SIGKILL: a test that wants a drain asks for `stop`. */
+  /** Sends SIGKILL. A test that needs a drain calls `stop`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#child.kill();
   }

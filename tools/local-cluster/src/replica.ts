@@ -4,10 +4,10 @@ import type { RedisProcess } from './redis.js';
 import { redisCommand } from './redis-command.js';
 import { startRedis } from './redis-process.js';
 
-/** For a server that gets a replica: by default it waits 5 s before it sends it its data, in case others want it too. */
+/** For a master: by default, Redis waits 5 s before it sends its data to a replica, in case other replicas want it too. */
 export const masterArgs = ['--repl-diskless-sync-delay', '0'] as const;
 
-/** Resolves once it has all that the master has. `args` are more arguments for `redis-server`. */
+/** Resolves once the replica has all data of the master. `args` are more arguments for `redis-server`. */
 export async function startReplica(masterPort: number, args: readonly string[] = []): Promise<RedisProcess> {
   const replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${masterPort}`, ...masterArgs, ...args] });
   const deadline = performance.now() + followDeadlineMs;

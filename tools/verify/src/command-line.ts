@@ -76,7 +76,7 @@ const verifyOptions = {
 };
 
 const verifyHelp = `Checks the guarantees of docs/guarantees.md: publishes, injects a fault, and checks what every subscriber received.
-With --fault it starts Redis and nodes on this machine. With --url it checks a running cluster: cause the fault yourself meanwhile.
+With --fault it starts Redis and nodes on this machine. With --url it checks a running cluster: cause the fault yourself during the load.
 Ctrl+C then ends the load early and shows the verdict.
 The exit code is 0 if every verdict is good, 1 if one is bad, 2 if the command line is wrong.
 
@@ -99,7 +99,7 @@ export function parseVerifyCommandLine(args: readonly string[]): VerifyRequest {
   const { values } = parsed;
   if (values.list) return { name: 'help', text: faultList() };
   if (values.url !== null) return parseExisting(values, values.url);
-  if (values.token !== null) throw new UsageError('--token needs --url: nodes that are started here ask for no token.');
+  if (values.token !== null) throw new UsageError('--token needs --url: nodes that this command starts need no token.');
   if (values.fault === null)
     throw new UsageError('Name a fault with --fault (--list shows them), or a running cluster with --url.');
   const chosen = values.fault.flatMap((name) => faults.filter((fault) => fault.name === name));
@@ -120,7 +120,7 @@ type Values = ValuesOf<typeof verifyOptions>;
 function parseExisting(values: Values, url: string): VerifyRequest {
   for (const name of ['fault', 'nodes', 'clients'] as const) {
     if (values[name] !== null)
-      throw new UsageError(`--${name} is for clusters that are started here: leave it out with --url.`);
+      throw new UsageError(`--${name} is for clusters that this command starts: omit it with --url.`);
   }
   const { token } = values;
   const [first = '', ...others] = url.split(',').map((each) => each.trim());

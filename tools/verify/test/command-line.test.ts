@@ -49,20 +49,14 @@ it('each fault has its own name', () => {
 
 it.each([
   [[], 'Name a fault with --fault (--list shows them), or a running cluster with --url.'],
-  [
-    ['--url', 'ws://a/ws', '--fault', 'none'],
-    '--fault is for clusters that are started here: leave it out with --url.',
-  ],
-  [['--url', 'ws://a/ws', '--nodes', '3'], '--nodes is for clusters that are started here: leave it out with --url.'],
-  [
-    ['--url', 'ws://a/ws', '--clients', '3'],
-    '--clients is for clusters that are started here: leave it out with --url.',
-  ],
+  [['--url', 'ws://a/ws', '--fault', 'none'], '--fault is for clusters that this command starts: omit it with --url.'],
+  [['--url', 'ws://a/ws', '--nodes', '3'], '--nodes is for clusters that this command starts: omit it with --url.'],
+  [['--url', 'ws://a/ws', '--clients', '3'], '--clients is for clusters that this command starts: omit it with --url.'],
   [['--url', 'http://a/ws'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "http://a/ws".'],
   [['--url', 'ws://a/ws,'], '--url must look like ws://127.0.0.1:8080/ws or wss://host/ws, not "".'],
   [['--url', 'ws://a/ws, ws://a/ws'], '--url has the same URL twice.'],
   [['--url'], '--url needs a value.'],
-  [['--fault', 'none', '--token', 'x'], '--token needs --url: nodes that are started here ask for no token.'],
+  [['--fault', 'none', '--token', 'x'], '--token needs --url: nodes that this command starts need no token.'],
   [['--fault', 'none', '--clients', '5'], '--clients is for faults that add clients: storm, stalled-subscriber.'],
   [['none'], 'Unexpected argument "none".'],
   [['--fault', 'none', '--level'], '--level needs a value: fast, recoverable, durable.'],

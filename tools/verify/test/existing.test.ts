@@ -37,7 +37,7 @@ function optionsFor({ nodes }: Cluster, more: Partial<ExistingClusterOptions> = 
 async function check(options: ExistingClusterOptions, fault: () => Promise<unknown> = async () => {}) {
   let struck: Promise<unknown> = Promise.resolve();
   const result = await checkExistingCluster(options, never, (line) => {
-    if (line.includes('make the fault now')) struck = fault();
+    if (line.includes('cause the fault now')) struck = fault();
   });
   await struck;
   return result;
@@ -107,8 +107,8 @@ it(
     };
     await using cluster = await startCluster({ redis: false, env: { FANFARE_AUTH: JSON.stringify(auth) } });
     expect(await check(optionsFor(cluster, { seconds: 2, token: key }))).toMatchObject({ isGood: true });
-    await expect(check(optionsFor(cluster))).rejects.toThrow(/^The cluster does not accept the token, or asks for one/);
-    await expect(check(optionsFor(cluster, { token: otherKey }))).rejects.toThrow(/^The token must permit to publish/);
+    await expect(check(optionsFor(cluster))).rejects.toThrow(/^The cluster rejects the token, or requires one/);
+    await expect(check(optionsFor(cluster, { token: otherKey }))).rejects.toThrow(/^The token must permit publish/);
     const nowhere = { urls: ['ws://127.0.0.1:1/ws'] } as const;
     await expect(check(optionsFor(cluster, nowhere))).rejects.toThrow(
       'Cannot connect to ws://127.0.0.1:1/ws: nothing listens there.',
@@ -138,7 +138,7 @@ it(
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stderr.setEncoding('utf8').on('data', (line: string) => {
-      if (line.includes('make the fault now')) child.kill('SIGINT');
+      if (line.includes('cause the fault now')) child.kill('SIGINT');
     });
     const output = text(child.stdout);
     const [code] = await once(child, 'close');

@@ -60,7 +60,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
     async () => {
       const manifests = await renderOverlay('production');
       const result = await runRollout(withPodSpec(manifests, { terminationGracePeriodSeconds: 8 }), options, () => {});
-      expect(result.reasons.join('; ')).toMatch(/fanfare-1-\d had to be killed when its grace was over/);
+      expect(result.reasons.join('; ')).toMatch(/fanfare-1-\d had to be killed after its grace period/);
     },
     timeoutMs,
   );
@@ -74,7 +74,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
           : manifest,
       );
       const result = await runRollout(manifests, options, () => {});
-      expect(result.reasons).toContain('the connections were not shared out among all pods');
+      expect(result.reasons).toContain('the connections were not distributed among all pods');
     },
     timeoutMs,
   );
@@ -96,9 +96,9 @@ describe('the end of a pod', () => {
     [
       'crashes',
       'process.kill(process.pid, "SIGSEGV")',
-      ['pod-1-1 crashed while it was to end: a signal that was not ours ended it'],
+      ['pod-1-1 crashed during its termination: an unexpected signal ended it'],
     ],
-    ['does not end', '0', ['pod-1-1 had to be killed when its grace was over']],
+    ['does not end', '0', ['pod-1-1 had to be killed after its grace period']],
   ])('is judged if it %s', async (_, onSigterm, expected) => {
     const problems: string[] = [];
     const probe: Probe = { path: '/', periodSeconds: 0.01, timeoutSeconds: 1, failureThreshold: 1_000 };

@@ -27,7 +27,7 @@ const commands = [
 
 export const wrongFirstCommand: Attack = attack({
   name: 'wrong-first-command',
-  about: 'another command than `connect` first, 300 connections a second',
+  about: 'a first command other than `connect`, 300 connections a second',
   answers: ['error unauthenticated', 'close 4502'],
   run: (attackers) =>
     attackers.pace(300, (n) => {

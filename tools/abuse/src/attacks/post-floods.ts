@@ -42,7 +42,7 @@ const tokens = [wrongKey, tokenOf('attacker')] as const;
 
 export const revocationFlood = postFlood(
   'revocation-flood',
-  '/v1/revocations with a key that nobody has, or with a token of a user',
+  '/v1/revocations with an unknown key, or with a token of a user',
   ['HTTP 401', 'HTTP 403'],
   (n) => ({ path: '/v1/revocations', token: tokens[n % 2] ?? '' }),
 );
@@ -51,7 +51,7 @@ const paths = ['/v1/revocations', '/v1/tickets'] as const;
 
 export const fakeKeyFlood = postFlood(
   'fake-key-flood',
-  '/v1/revocations and /v1/tickets, each with another text that looks like an API key',
+  '/v1/revocations and /v1/tickets, each with a different text that looks like an API key',
   ['HTTP 401'],
   (n) => ({ path: paths[n % 2] ?? '', token: `fk_nobody${n % 10}_${randomBytes(24).toString('base64url')}` }),
 );

@@ -85,7 +85,7 @@ export const cutOffNode: Attack = attack({
     let isRefused = false;
     for (; !attackers.isOver && attackers.count('error unavailable') < 10; attackers.sent++) {
       const isIn = await attackers.isLetIn(token, port);
-      if (isIn && isRefused) attackers.fault('the node let the revoked user in after it had refused him');
+      if (isIn && isRefused) attackers.fault('the node let the revoked user in after an earlier refusal');
       isRefused ||= !isIn;
       await delay(100);
     }

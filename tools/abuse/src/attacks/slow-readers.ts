@@ -71,7 +71,7 @@ export const slowSubscribers: Attack = attack({
 
 export const unreadTogether: Attack = attack({
   name: 'unread-together',
-  about: `the same, where the node has room for 4 MiB`,
+  about: `the same, if the node has room for 4 MiB`,
   settings: { FANFARE_MAX_BUFFERED_BYTES: '67108864', FANFARE_MAX_TOTAL_BUFFERED_BYTES: '4194304' },
   answers: ['close 4007'],
   besides,

@@ -1,4 +1,4 @@
-/** Messages in the smallest pieces there are. */
+/** Messages in the smallest possible pieces. */
 import { type Attack, attack } from '../attack.js';
 import { opcodes } from '../frames.js';
 

@@ -1,4 +1,4 @@
-/** Headers and frames that are too long, also once they are inflated. */
+/** Headers and frames that are too long, some only after decompression. */
 import { deflateRawSync } from 'node:zlib';
 import { type Attack, attack } from '../attack.js';
 import { addressOf, handshake } from '../attackers.js';

@@ -7,7 +7,7 @@ const atOnce = 20;
 
 export const topicChurn: Attack = attack({
   name: 'topic-churn',
-  about: `${connections} connections with up to 2000 commands a second each, every one about another topic; half of them are not permitted`,
+  about: `${connections} connections with up to 2000 commands a second each, each for a different topic; half of them are not permitted`,
   settings: {
     FANFARE_COMMAND_RATE: '1000000',
     FANFARE_TOPICS: '{"mine.>":{"historySize":10},"*.fast.>":{"level":"fast"},"a.*.c":{"historySize":20}}',

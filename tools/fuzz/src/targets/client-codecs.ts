@@ -94,7 +94,7 @@ export const clientData: Target = {
     try {
       value = data.decode(input);
     } catch (error) {
-      // Then it represents the whole item. A stack overflow must not be the way to find out.
+      // The error then stands for the whole item. But a stack overflow is a finding: the depth must be checked first.
       if (!(error instanceof Error) || error instanceof RangeError) throw error;
       refused = error;
     }
@@ -114,7 +114,7 @@ function transcode(input: Uint8Array): string | null {
   const writer = new JsonWriter(16);
   writer.copy(before);
   if (!writeAsJson(writer, { encoding: 'msgpack', bytes: input, start: 0, end: input.length })) {
-    hold(Buffer.compare(writer.view(), before) === 0, () => 'What was refused left something behind.');
+    hold(Buffer.compare(writer.view(), before) === 0, () => 'The refused input left bytes in the output.');
     return null;
   }
   const bytes = writer.view().subarray(before.length);
@@ -124,7 +124,7 @@ function transcode(input: Uint8Array): string | null {
     JSON.parse(text);
     return text;
   } catch (error) {
-    throw new Finding(`What goes to a JSON subscriber is not JSON: ${(error as Error).message}`);
+    throw new Finding(`The data for a JSON subscriber is not JSON: ${(error as Error).message}`);
   }
 }
 

@@ -99,7 +99,7 @@ export const config: Target = {
     for (const sentence of sentences) {
       holdSentence(sentence);
       hold(/FANFARE_/.test(sentence), () => `It does not say which setting: ${sentence}`);
-      // No sentence may repeat its input: it may be a secret in the wrong place.
+      // No sentence may repeat the input: it may contain a secret in the wrong place.
       if (sentence.includes('hunter2')) throw new Finding('A password is shown.');
     }
   },

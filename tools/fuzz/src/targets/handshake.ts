@@ -122,7 +122,7 @@ export const addresses: Target = {
     hold(isIP(address) !== 0, () => `${remote}, ${JSON.stringify(forwardedFor)}: the client is ${address}.`);
     hold(trusted.has(address) === (unnamed !== null), () => `${address} is ${unnamed ?? 'named'}.`);
     const socket = list.clientOf(remote, '').address;
-    if (!trusted.has(socket)) hold(address === socket, () => `${remote} is believed, and is no trusted proxy.`);
+    if (!trusted.has(socket)) hold(address === socket, () => `${remote} is believed, but is not a trusted proxy.`);
     else {
       // The format in which a proxy writes an address does not matter.
       const written = isIP(address) === 6 ? [`[${address}]`, `[${address}]:1`, `${address}%1`] : [`${address}:1`];

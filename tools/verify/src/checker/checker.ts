@@ -179,7 +179,7 @@ export class Checker implements AsyncDisposable {
     const waits = await Promise.all(
       this.#groups.map(async ({ group, name }) => ({ name, isDone: await group.catchUp(targets, patience) })),
     );
-    for (const { name, isDone } of waits) if (!isDone) this.#notes.push(`${name}: not all had everything in the end.`);
+    for (const { name, isDone } of waits) if (!isDone) this.#notes.push(`${name}: not all were complete at the end.`);
     await delay(quietMs);
     clearInterval(this.#looking);
   }

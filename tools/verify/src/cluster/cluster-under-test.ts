@@ -1,4 +1,4 @@
-/** Redis and the nodes that faults are made on: each process can be ended, stopped and started again where it was. */
+/** Redis and the nodes that faults affect. Each process can be ended, paused, and started again at the same port. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Disposables } from '@fanfare/kit/disposables';
 import type { Level } from '@fanfare/kit/level';
@@ -22,8 +22,8 @@ import { FakeClock } from './fake-clock.js';
 export type ProxyPlace = 'bus' | 'allBuses' | 'clients';
 
 /**
- * A replica that follows Redis, or follows it through a proxy, which delays what it gets a little; or two of them, one of which a Sentinel
- * makes the master when Redis does not answer it: nodes know only the Sentinel.
+ * `direct`: a replica that follows Redis. `proxied`: it follows Redis through a proxy, which adds a small delay. `watched`: two replicas
+ * and a Sentinel, which promotes one of them if Redis does not respond. Nodes then know only the Sentinel.
  */
 export type ReplicaPlace = 'direct' | 'proxied' | 'watched';
 
@@ -36,11 +36,11 @@ export interface ClusterUnderTestOptions {
   readonly drainWindowMs: number;
   /** More arguments for `redis-server`. */
   readonly redisArgs: readonly string[];
-  /** Whether Redis has a replica, and how that follows it. */
+  /** The replica of Redis, and how it follows Redis; null if there is none. */
   readonly replica: ReplicaPlace | null;
   /** The place of the {@link FaultProxy}; null if there is none. */
   readonly proxy: ProxyPlace | null;
-  /** By how many seconds the clock of Redis is ahead; null: it has that of this machine, which cannot be moved. */
+  /** By how many seconds the clock of Redis is ahead; null: it has the clock of this machine, which cannot be moved. */
   readonly clockAheadSeconds: number | null;
 }
 
@@ -61,16 +61,16 @@ function settingsOf(
 
 export class ClusterUnderTest implements AsyncDisposable {
   readonly redis: RedisProcess;
-  /** Follows Redis; null if there is none. */
+  /** The replica of Redis; null if there is none. */
   readonly replica: RedisProcess | null;
-  /** Between Redis and a replica that is `proxied`; else null. */
+  /** Between Redis and a `proxied` replica; otherwise null. */
   readonly replicaLink: FaultProxy | null;
   readonly nodes: readonly NodeUnderTest[];
   /** Null if the settings have no proxy. */
   readonly proxy: FaultProxy | null;
   /** Ports on which clients reach the nodes. */
   readonly clientPorts: readonly number[];
-  /** Of Redis; null if it cannot be moved. */
+  /** The clock of Redis; null if it cannot be moved. */
   readonly clock: FakeClock | null;
   /** Watches Redis and its replicas; null if none was asked for. */
   readonly sentinel: SentinelProcess | null;
@@ -119,7 +119,7 @@ export class ClusterUnderTest implements AsyncDisposable {
     });
   }
 
-  /** Starts a further node, that no client is led to. Resolves once it is ready. */
+  /** Starts another node, which gets no clients. Resolves once it is ready. */
   readonly startNewcomer: () => Promise<NodeUnderTest>;
   readonly #parts: Disposables;
 
@@ -161,10 +161,10 @@ export const safeArgs = ['--min-replicas-to-write', '1'] as const;
 
 const followDeadlineMs = 60_000;
 
-/** As the Sentinel calls it. */
+/** The name of the master at the Sentinel. */
 export const masterName = 'fanfare';
 
-/** A second replica, without which the next master would take no writes (min-replicas-to-write), and a Sentinel that knows both. */
+/** A second replica and a Sentinel that knows both. Without it, the next master would refuse writes (min-replicas-to-write). */
 async function startWatch(redis: RedisProcess, parts: Disposables): Promise<SentinelProcess> {
   parts.use(await startReplica(redis.port, safeArgs));
   const sentinel = parts.use(
@@ -179,10 +179,10 @@ async function startWatch(redis: RedisProcess, parts: Disposables): Promise<Sent
   return sentinel;
 }
 
-/** How long Redis must be silent until the Sentinel has it replaced, in milliseconds. */
+/** How long Redis must be silent before the Sentinel replaces it, in milliseconds. */
 const sentinelDownAfterMs = 1_000;
 
-/** As in broker/src/settings/config.ts: nodes that are started again find others that know what Redis held. */
+/** As in broker/src/settings/config.ts: restarted nodes find others that know the data of Redis. */
 const defaultNewNodeWaitMs = '5000';
 
 export class NodeUnderTest implements AsyncDisposable {

@@ -36,7 +36,7 @@ export class FakeClock implements AsyncDisposable {
     this.env = { LD_PRELOAD: library, FAKE_CLOCK_FILE: this.#file };
   }
 
-  /** Holds at once. */
+  /** Takes effect at once. */
   set(aheadSeconds: number): void {
     const bytes = Buffer.alloc(8);
     bytes.writeBigInt64LE(BigInt(aheadSeconds));

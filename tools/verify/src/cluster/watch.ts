@@ -1,17 +1,17 @@
-/** Watches the nodes for the first sign that one of them has noticed the fault: `/readyz` turns 503, or a log event. */
+/** Waits for the first sign that a node has noticed the fault: its `/readyz` returns 503, or it logs the loss. */
 import type { ClusterUnderTest, NodeUnderTest } from './cluster-under-test.js';
 
 const pollIntervalMs = 50;
 const answerTimeoutMs = 500;
 
-/** Log events for a bus that is not live. */
-const tellingEvent =
+/** Log events of a node that has lost Redis. */
+const lossEvent =
   /"event":"(redisLost|redisReset|redisError|bus\w*(?:Lost|Dead|Down|Silent|Stale|Reset|Rebuilt)\w*)"/;
 
 export interface Detection {
-  /** From the fault's beginning. */
+  /** Since the start of the fault, in milliseconds. */
   readonly afterMs: number;
-  /** For people: which node, and how. */
+  /** For the report: which node noticed it, and how. */
   readonly how: string;
 }
 
@@ -30,7 +30,7 @@ export class Watch implements AsyncDisposable {
     return this.#detection;
   }
 
-  /** The fault is made now. */
+  /** Call it when the fault starts. */
   start(): void {
     this.#beganAt = Date.now();
     this.#polling = Promise.all(this.#cluster.nodes.map((node, index) => this.#poll(node, `node-${index}`)));
@@ -53,7 +53,7 @@ export class Watch implements AsyncDisposable {
 
   #signInLog(node: NodeUnderTest): { atMs: number; how: string } | null {
     for (const line of node.process.logs()) {
-      const event = tellingEvent.exec(line)?.[1];
+      const event = lossEvent.exec(line)?.[1];
       if (event === undefined) continue;
       const { time } = JSON.parse(line) as { time?: number };
       if (time !== undefined && time >= this.#beganAt) return { atMs: time, how: event };
@@ -68,7 +68,7 @@ export class Watch implements AsyncDisposable {
       await response.body?.cancel();
       return response.status === 503 ? { atMs: Date.now(), how: '/readyz' } : null;
     } catch {
-      // Gone or paused: it knows nothing.
+      // The node is gone or paused: it has noticed nothing.
       return null;
     }
   }

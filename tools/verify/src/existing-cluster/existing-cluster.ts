@@ -1,6 +1,6 @@
 /**
- * The checker against a cluster that runs already: publishes with acknowledgement, subscribes, and judges what arrived. It injects no fault; the user
- * causes one meanwhile.
+ * The checker against a cluster that is already running: publishes with acknowledgement, subscribes, and judges what arrived. It injects no
+ * fault: the user causes one during the load.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,7 +15,7 @@ import { reasonsAgainst } from '../checker/verdict.js';
 export interface ExistingClusterOptions extends CheckerOptions {
   /** Clients are spread over them. A client that loses its connection tries the next one. */
   readonly urls: readonly [string, ...string[]];
-  /** A token or API key for `verify.>`; null: the cluster asks for none. */
+  /** A token or API key for `verify.>`; null: the cluster requires none. */
   readonly token: string | null;
   readonly level: Level;
   readonly seconds: number;
@@ -25,7 +25,7 @@ export interface ExistingClusterResult extends CheckerReport {
   readonly isGood: boolean;
   /** Why it is bad; empty if it is good. */
   readonly reasons: readonly string[];
-  /** How long the load lasted; shorter than asked for if it was stopped. */
+  /** How long the load lasted; shorter than requested if it was stopped. */
   readonly seconds: number;
   /** The longest time in which no publication was acknowledged, in milliseconds. */
   readonly longestPauseMs: number;
@@ -54,7 +54,7 @@ export async function checkExistingCluster(
     clientOptions,
   }).catch(explain);
   checker.start();
-  say(`load for ${seconds} s; make the fault now`);
+  say(`load for ${seconds} s; cause the fault now`);
   const startedMs = performance.now();
   const pauses = new Pauses(checker, startedMs);
   const progress = setInterval(() => say(describe(checker)), progressIntervalMs);
@@ -78,12 +78,12 @@ export async function checkExistingCluster(
 function explain(error: unknown): never {
   if (error instanceof ConnectionError && error.closeCode === closeReasons.unauthenticated.code) {
     throw new Error(
-      `The cluster does not accept the token, or asks for one: give it with --token. It said: ${error.message}`,
+      `The cluster rejects the token, or requires one: set it with --token. The cluster answered: ${error.message}`,
     );
   }
   if (error instanceof ReplyError && error.code === 'notPermitted') {
     throw new Error(
-      `The token must permit to publish, subscribe and read history of verify.>. The cluster said: ${error.message}`,
+      `The token must permit publish, subscribe and history on verify.>. The cluster answered: ${error.message}`,
     );
   }
   throw error;

@@ -15,14 +15,14 @@ export interface FaultRunOptions extends CheckerOptions {
   readonly level: Level;
   /** How long the load lasts, unless the fault needs longer. */
   readonly seconds: number;
-  /** Clients that a fault adds; null: as many as it likes. */
+  /** Clients that a fault adds; null: the fault decides. */
   readonly clients: number | null;
 }
 
 export interface FaultRunResult extends CheckerReport {
   readonly fault: string;
   readonly isGood: boolean;
-  /** Why it is bad; empty where it is good. */
+  /** Why it is bad; empty if it is good. */
   readonly reasons: readonly string[];
   readonly faultMs: number;
   readonly detection: Detection | null;
@@ -50,7 +50,7 @@ class FaultRun implements AsyncDisposable {
   readonly #checker: Checker;
   readonly #problems: string[] = [];
 
-  /** Starts everything; the load comes with {@link run}. */
+  /** Starts everything except the load, which {@link run} starts. */
   static async set(fault: Fault, options: FaultRunOptions, say: (line: string) => void): Promise<FaultRun> {
     await using parts = new Disposables();
     say(`starting Redis and ${options.nodes} nodes`);
@@ -59,7 +59,7 @@ class FaultRun implements AsyncDisposable {
         nodes: options.nodes,
         level: options.level,
         historySize: Math.max(fault.historySize ?? 0, Checker.historySize(options)),
-        // That of the nodes by default, but in a short run.
+        // The default of the nodes, or less in a short run.
         drainWindowMs: Math.min(20_000, options.seconds * 1_000),
         redisArgs: fault.redisArgs ?? [],
         replica: fault.replica ?? (options.level === 'durable' ? 'direct' : null),
@@ -136,7 +136,7 @@ class FaultRun implements AsyncDisposable {
     };
   }
 
-  /** Makes the fault and undoes it; answers how long it lasted. */
+  /** Causes the fault and undoes it. Returns how long it lasted. */
   async #strike(act: Act): Promise<number> {
     const begunMs = performance.now();
     this.#say('the fault begins');

@@ -1,4 +1,4 @@
-/** Faults of the way between nodes and Redis. */
+/** Faults of the network between nodes and Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { becomes } from '@fanfare/kit/within';
 import { Subscribers } from '../checker/subscribers.js';
@@ -24,7 +24,7 @@ export const killPubsub: Fault = {
   },
 };
 
-/** Publications that fill Redis' buffer for a node that does not read: what the kernel holds comes on top. */
+/** Publications that fill Redis' buffer for a node that does not read: the kernel holds more. */
 const floodBytes = 16_000;
 const floodPerSecond = 400;
 const leastStallMs = 1_000;
@@ -57,7 +57,7 @@ export const outputBuffer: Fault = {
         node.process.resume();
         await flood.load.stop();
         await cluster.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 32mb 8mb 60');
-        if (isCut) note(`The node stood still for ${stalledMs} ms, and Redis has cut its connection.`);
+        if (isCut) note(`The node was frozen for ${stalledMs} ms, and Redis has cut its connection.`);
         else reportProblem(`Redis did not cut the connection within ${maxStallMs} ms`);
       },
     };

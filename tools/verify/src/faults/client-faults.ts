@@ -1,4 +1,4 @@
-/** Faults of the way between a node and its clients. */
+/** Faults of the network between a node and its clients. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fault } from './fault.js';
 import { proxyOf } from './victim.js';

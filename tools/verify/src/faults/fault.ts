@@ -1,4 +1,4 @@
-/** What a fault is, and what it may lay hands on. */
+/** What a fault is, and the parts of a run that it may use. */
 
 import type { Balancer } from '@fanfare/local-cluster';
 import type { Load } from '../checker/load.js';
@@ -15,23 +15,23 @@ interface FaultDescription {
   readonly about: string;
   /** Whether subscribers may get `gap` and `reset` events: only if the fault deletes the history. */
   readonly resets: Resets;
-  /** Whether nodes should notice that the way to Redis is not what it was. */
+  /** Whether nodes should notice that their connection to Redis has a problem. */
   readonly isDetectable?: boolean;
   /** More arguments for `redis-server`. */
   readonly redisArgs?: readonly string[];
-  /** Which replica Redis has, whatever the level; a `durable` topic always has one. */
+  /** Which replica Redis has, for topics of every level. A `durable` topic always has one. */
   readonly replica?: ReplicaPlace;
   /** The place of a proxy, if the fault needs one. */
   readonly proxy?: ProxyPlace;
-  /** Publications that topics keep, where the usual number is too small. */
+  /** Publications that topics keep, if the usual number is too small. */
   readonly historySize?: number;
-  /** By how many seconds the wall clock of Redis is ahead at first; then it is one that can be moved (fake-clock.ts). */
+  /** By how many seconds the wall clock of Redis is ahead at first. If set, the fault can move that clock (fake-clock.ts). */
   readonly clockAheadSeconds?: number;
   /** Whether it adds its own clients, `--clients` of them. */
   readonly addsClients?: boolean;
 }
 
-/** Makes the fault and undoes it. What it throws is reported as a problem: a fault that could not be made proves nothing. */
+/** Causes the fault and undoes it. An error is reported as a problem: a fault that did not happen proves nothing. */
 export interface SimpleFault extends FaultDescription {
   strike(environment: FaultEnvironment): Promise<void>;
 }
@@ -50,22 +50,22 @@ export interface FaultEnvironment {
   readonly cluster: ClusterUnderTest;
   /** In front of all nodes. */
   readonly balancer: Balancer;
-  /** How long a fault that can last any time should last. */
+  /** Length of a fault that has no length of its own. */
   readonly faultMs: number;
-  /** Clients that a fault adds; null: as many as it likes. */
+  /** Clients that a fault adds; null: the fault decides. */
   readonly clients: number | null;
   /**
-   * A further topic with a stream of its own; `burst` publications leave together (default: 1). The load is stopped with the others,
-   * but has to be started.
+   * Another topic with its own stream; `burst` publications are sent together (default: 1). Its load stops with the others, but must be
+   * started separately.
    */
   addTopic(name: string, bytes: number, perSecond: number, burst?: number): TopicPlan & { readonly load: Load };
-  /** Let go of when all is over. */
+  /** Disposes of the part at the end of the run. */
   use<Part extends AsyncDisposable>(part: Part): Part;
-  /** Watched and judged as the others are, and let go of when all is over. */
+  /** Adds a group that is watched and judged like the others, and disposed of at the end. */
   addGroup(group: SubscriberGroup, name: string): void;
   published(stream: number): number;
-  /** A sentence for the report. */
+  /** Adds a sentence to the report. */
   note(sentence: string): void;
-  /** A sentence that makes the verdict bad. */
+  /** Adds a sentence that makes the verdict bad. */
   reportProblem(sentence: string): void;
 }

@@ -5,7 +5,7 @@ import { masterName } from '../cluster/cluster-under-test.js';
 import type { Fault } from './fault.js';
 import { firstNode } from './victim.js';
 
-/** Less than data may be older (broker/src/relay/memory-times.ts). */
+/** Less than the tolerated loss of data (broker/src/relay/memory-times.ts). */
 const snapshotAgeMs = 2_000;
 
 export const redisSnapshot: Fault = {
@@ -20,7 +20,7 @@ export const redisSnapshot: Fault = {
   },
 };
 
-/** More than after its last sign of life a node may still have published (broker/src/relay/memory-times.ts). */
+/** Longer than a node may still publish after its last heartbeat (broker/src/relay/memory-times.ts). */
 const diedBeforeMs = 3_000;
 
 export const redisRestartAfterKill: Fault = {
@@ -32,7 +32,7 @@ export const redisRestartAfterKill: Fault = {
   async strike({ cluster }) {
     const node = firstNode(cluster);
     await node.process.kill();
-    // However long its start takes: the dead one is to be known still.
+    // Do not wait for the start of the node: Redis must still know the dead one.
     await Promise.all([node.startAgain(), delay(diedBeforeMs).then(() => restart(cluster.redis))]);
   },
 };
@@ -98,7 +98,7 @@ export const newNodeAtRestart: Fault = {
   async strike({ cluster, use }) {
     await cluster.redis.kill();
     const starting = cluster.startNewcomer();
-    // It tries to connect, and so do the others, with growing pauses.
+    // The new node and the others try to connect, with growing pauses.
     await delay(1_000);
     await cluster.redis.restart();
     use(await starting);
@@ -114,7 +114,7 @@ export const plannedFailover: Fault = {
     if (sentinel === null) throw new Error('There is no Sentinel.');
     await redisCommand(sentinel.port, ['SENTINEL', 'FAILOVER', masterName]);
     const deadline = performance.now() + demotionDeadlineMs;
-    // It closes connections when it becomes one.
+    // A server closes its connections when it becomes a replica.
     const role = (): Promise<string> => redisCommand(redis.port, ['INFO', 'replication']).then(String, () => '');
     while (!(await role()).includes('role:slave')) {
       if (performance.now() > deadline) throw new Error('The Sentinel has not demoted the old master.');

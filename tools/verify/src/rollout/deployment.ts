@@ -8,7 +8,7 @@ export interface DeploymentSettings {
   readonly command: readonly [string, ...string[]];
   /** Overrides variables of the Deployment: the addresses of this machine. */
   readonly environment: Readonly<Record<string, string>>;
-  /** The length of one second of the Deployment, in seconds. */
+  /** How long one second of the Deployment lasts in this run, in seconds. */
   readonly timeScale: number;
   onPodChange(pod: Pod): void;
   /** Adds a sentence to the timeline. */
@@ -103,9 +103,8 @@ export class Deployment implements AsyncDisposable {
       timeScale,
       onChange: (changed) => {
         if (changed.isReady && !wasReady) say(`${name} is ready`);
-        else if (!changed.isReady && wasReady && changed.phase === 'running')
-          reportProblem(`${name} was not ready any more`);
-        if (changed.restarts > 0) reportProblem(`${name} was started again`);
+        else if (!changed.isReady && wasReady && changed.phase === 'running') reportProblem(`${name} became unready`);
+        if (changed.restarts > 0) reportProblem(`${name} was restarted`);
         wasReady = changed.isReady;
         onPodChange(changed);
       },
@@ -115,7 +114,7 @@ export class Deployment implements AsyncDisposable {
 
   #terminate(pod: Pod): void {
     const { say } = this.#settings;
-    say(`${pod.name} is to end: preStop, then SIGTERM`);
+    say(`${pod.name} terminates: preStop, then SIGTERM`);
     const ending = pod.terminate().then((end) => {
       this.#ending.delete(ending);
       this.#judge(pod.name, end);
@@ -127,8 +126,8 @@ export class Deployment implements AsyncDisposable {
     const { say, reportProblem, spec } = this.#settings;
     const how = code === null ? 'by a signal' : `with code ${code}`;
     say(`${name} has ended after ${seconds.toFixed(1)} s of its ${spec.terminationGracePeriodSeconds} s, ${how}`);
-    if (wasKilled) reportProblem(`${name} had to be killed when its grace was over`);
-    else if (code === null) reportProblem(`${name} crashed while it was to end: a signal that was not ours ended it`);
+    if (wasKilled) reportProblem(`${name} had to be killed after its grace period`);
+    else if (code === null) reportProblem(`${name} crashed during its termination: an unexpected signal ended it`);
     else if (code !== 0) reportProblem(`${name} ended with code ${code}, not 0`);
   }
 }

@@ -14,7 +14,7 @@ export interface PodSettings {
   readonly command: readonly [string, ...string[]];
   /** Overrides variables of the Deployment: the addresses of this machine. */
   readonly environment: Readonly<Record<string, string>>;
-  /** The length of one second of the Deployment, in seconds. */
+  /** How long one second of the Deployment lasts in this run, in seconds. */
   readonly timeScale: number;
   /** Called when the readiness or the phase has changed. */
   onChange(pod: Pod): void;
@@ -30,7 +30,7 @@ export interface PodEnd {
   readonly seconds: number;
 }
 
-/** How long a node stays after its last publication (broker/src/relay/memory-times.ts): the run's time scale does not change it. */
+/** How long a node keeps running after its last publication (broker/src/relay/memory-times.ts). The time scale does not change it. */
 const unscaledMs = 7_000;
 
 export class Pod implements AsyncDisposable {

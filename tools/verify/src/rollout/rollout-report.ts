@@ -77,7 +77,7 @@ function explain({ notes, rejections, heldBack, findings }: RolloutResult): stri
   const lines = [...notes];
   const codes = Object.entries(rejections).map(([code, times]) => `${code} ${times}`);
   if (codes.length > 0) lines.push(`Publishes rejected: ${codes.join(', ')}.`);
-  if (heldBack > 0) lines.push(`${count(heldBack)} publications were due, but too many had no answer yet.`);
+  if (heldBack > 0) lines.push(`${count(heldBack)} publications were due but not sent: too many had no answer yet.`);
   lines.push(...Object.values(findings.examples).flat());
   return lines.length === 0 ? [] : [lines.map((line) => `- ${line}`).join('\n')];
 }

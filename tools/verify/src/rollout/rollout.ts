@@ -15,7 +15,7 @@ import { type Sample, Samples } from './samples.js';
 import { Service } from './service.js';
 
 export interface RolloutOptions extends CheckerOptions {
-  /** The length of one second of the Deployment, in seconds. Below 1, all its times are shorter. */
+  /** How long one second of the Deployment lasts in this run, in seconds. Below 1, all its times are shorter. */
   readonly timeScale: number;
   /** FANFARE_MAX_CONNECTIONS, instead of the value of the Deployment; null: that value. */
   readonly maxConnections: number | null;
@@ -104,16 +104,14 @@ export async function runRollout(
     say(sentence);
     await within(seconds * 1_000, act(), `${sentence}: not done`);
   };
-  await step(`${spec.replicas} pods are asked for`, startTimeoutSeconds, () => deployment.scale(spec.replicas));
+  await step(`starting ${spec.replicas} pods`, startTimeoutSeconds, () => deployment.scale(spec.replicas));
   const checker = parts.use(await Checker.open(service.url, publishers, options));
   const settledAt = performance.now();
   checker.start();
   checker.faultBegins();
-  await step(`${clients} clients, load; all pods are to be replaced`, stepTimeoutSeconds, () =>
-    deployment.replaceAll(),
-  );
+  await step(`${clients} clients, load; replacing all pods`, stepTimeoutSeconds, () => deployment.replaceAll());
   const replacedAt = performance.now();
-  await step(`all pods are of the new generation; ${grownBy} more are asked for`, stepTimeoutSeconds, () =>
+  await step(`all pods are replaced; adding ${grownBy} more`, stepTimeoutSeconds, () =>
     deployment.scale(spec.replicas + grownBy),
   );
   const isEven = (): boolean => {
@@ -127,8 +125,8 @@ export async function runRollout(
   say('connections move to the new pods');
   const patienceSeconds = Math.max(rebalanceTimeoutSeconds * timeScale, leastRebalanceTimeoutSeconds);
   if (await becomes(patienceSeconds * 1_000, isEven)) say('each pod has its share');
-  else problems.push('the connections were not shared out among all pods');
-  await step(`${grownBy} pods fewer are asked for`, stepTimeoutSeconds, () => deployment.scale(spec.replicas));
+  else problems.push('the connections were not distributed among all pods');
+  await step(`removing ${grownBy} pods`, stepTimeoutSeconds, () => deployment.scale(spec.replicas));
   checker.faultEnds();
   say('done; waiting for answers and deliveries');
   await checker.settle();
