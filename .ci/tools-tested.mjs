@@ -12,7 +12,7 @@ const shared = ['tools/kit', 'tools/local-cluster', 'vitest.tools.config.ts'];
 /** Each tool, with the files other than its own and the shared ones that only its tests cover. */
 const tools = {
   loadtest: [],
-  'tools/abuse': ['broker/src/auth', 'broker/src/connection', 'broker/src/limits'],
+  'tools/abuse': ['broker/src/auth', 'broker/src/connection', 'broker/src/limits', 'broker/src/session'],
   'tools/fuzz': [],
   'tools/kit': [],
   'tools/local-cluster': [],
