@@ -49,7 +49,7 @@ describe.skipIf(!hasKubectl()).concurrent('the Deployment of the overlay product
       expect(sentences).toContain('each pod has its share');
       const first = (pattern: RegExp): number => sentences.findIndex((sentence) => pattern.test(sentence));
       // New pods start before old pods stop.
-      expect(first(/^fanfare-2-\d+ is ready/)).toBeLessThan(first(/^fanfare-1-\d+ is to end/));
+      expect(first(/^fanfare-2-\d+ is ready/)).toBeLessThan(first(/^fanfare-1-\d+ terminates/));
       expect(reportRollout('production', result, options)).toMatch(/\| lost +\| 0 /);
     },
     timeoutMs,
