@@ -89,6 +89,22 @@ describe('publications on the way to a Redis that loses its scripts', () => {
     letGo();
     expect(await Promise.all([first, second])).toMatchObject([{ offset: 1 }, { offset: 2 }]);
   });
+
+  it('are not refused if Redis loses its scripts again while the node chooses a new copy', async () => {
+    let losses = 0;
+    const script = new PublishScript(
+      {
+        evaluate: (calls) => link.evaluate(calls),
+        async load(loaded) {
+          await link.load(loaded);
+          if (losses++ === 0) await admin.script('FLUSH');
+        },
+      },
+      keys,
+    );
+    expect(await publish(newPublisher(link, script), 't', 1)).toMatchObject({ offset: 1 });
+    expect(losses).toBeGreaterThan(1);
+  });
 });
 
 describe('a copy of the script that another node has announced but not loaded yet', () => {

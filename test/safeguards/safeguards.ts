@@ -37,6 +37,16 @@ export const safeguards: readonly Safeguard[] = [
     test: 'of another subject is a different messageId',
   },
   {
+    name: 'choosing a copy again',
+    about:
+      'publications that are sent again are not refused, and so not overtaken, if Redis loses its scripts once more',
+    file: 'broker/src/relay/publish-script.ts',
+    find: 'if (isUnknownScript(answer)) return this.#choose(missing);',
+    replace: '',
+    testFile: 'broker/test/history-publisher.test.ts',
+    test: 'are not refused if Redis loses its scripts again while the node chooses a new copy',
+  },
+  {
     name: 'dedupe by messageId',
     about: 'a repeated publish is recognized',
     file: 'broker/lua/publish.lua',
