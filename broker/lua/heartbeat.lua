@@ -38,8 +38,8 @@ end
 local probe = ''
 if ARGV[8] ~= '' then
   if redis.call('GET', KEYS[7]) == ARGV[7] then
-    -- Adds nothing, because there is no such stream, but is refused if a publication would be. It must be the first write. If Redis is out
-    -- of memory, the writes below are accepted nevertheless, because they begin with one that frees memory.
+    -- Adds nothing, because there is no such stream, but is refused if a publication would be. It must be the first write. Even if Redis
+    -- is out of memory, it accepts the writes below, because the first of them frees memory.
     probe = redis.pcall('XADD', KEYS[8], 'NOMKSTREAM', '*', '', '') or 1
   else
     probe = redis.error_reply('STALE the generation is another one')

@@ -1,9 +1,10 @@
 /**
- * What nodes know of each other, and whether this one is still reached: one message to Redis, once a second (lua/heartbeat.lua).
+ * Shows which nodes are alive, and whether Redis still delivers to this one. Both need only one message to Redis, once a second
+ * (lua/heartbeat.lua).
  *
  * The heartbeat records that this node is alive and returns which other nodes are. It also publishes a probe to this node itself. A probe
- * that comes back proves that Redis accepts writes on one connection and delivers on the other. Nothing else finds connections that look
- * healthy and lead nowhere: a half-open one, a demoted master, a paused server.
+ * that comes back proves that Redis accepts writes on one connection and delivers on the other. Nothing else detects a connection that
+ * looks healthy but does not work: half-open, or to a demoted master or a paused server.
  */
 import type { Log } from '../observe/log.js';
 import { isOfAnotherLayout, type RedisMessage, type ScriptCall } from '../redis/redis.js';
@@ -64,7 +65,7 @@ const publishing = 'publishing:';
 /** Share of the probe interval in which a probe must be back, so that two misses are known within three intervals. */
 const deadlineShare = 0.8;
 
-/** Misses in a row after which the connections are given up. */
+/** After this many misses in a row, the node closes the connections. */
 const maxMisses = 2;
 
 interface Probe {
@@ -240,7 +241,7 @@ export class Membership {
 
   async #beat(isProbeDue: boolean): Promise<void> {
     if (this.recovery.generation === null) {
-      // A node that waits for a generation has asked for it already; this makes sure of it.
+      // A node that waits for a generation should have asked for it already. This call makes sure.
       if (isProbeDue && this.publisher.isReady) this.recovery.ask();
       return;
     }
@@ -356,7 +357,7 @@ function countOf({ connections, isFull }: Load): string {
   return isFull ? `+${connections}` : String(connections);
 }
 
-/** What all nodes report, as this node sees it: it counts itself as a place for connections even if it is full. */
+/** The reports of all nodes. For itself, a node counts its own connections even if it is full. */
 function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load | null): Spread | null {
   if (own === null) return null;
   if (!own.isFull) return { nodes, open, connections, own: own.connections };

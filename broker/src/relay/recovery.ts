@@ -30,7 +30,7 @@ export interface RecoveryLink {
   load(scripts: readonly ScriptCall['script'][]): Promise<void>;
 }
 
-/** A topic that this node listens to, and what this node remembers of that topic. */
+/** A topic that this node listens to, with the position and entries that the node remembers. */
 export interface RememberedTopic {
   readonly topic: Topic;
   readonly position: Position;
@@ -139,7 +139,7 @@ export class Recovery implements GenerationSource {
         if (this.link.isReady) await delay(retryMs);
       }
     }
-    // Reset it in the same turn in which the loop found no further request: from here on, `ask` starts a new run.
+    // Reset it in the same turn in which the loop found no more requests. After that, `ask` starts a new run.
     this.#isRunning = false;
   }
 
@@ -328,7 +328,7 @@ export class Recovery implements GenerationSource {
     return lifeMs(this.settings.topics.of(topic));
   }
 
-  /** Resolves with the number of topics of which entries were restored. */
+  /** Resolves with the number of topics with restored entries. */
   async #restore(calls: readonly ScriptCall[]): Promise<number> {
     let restored = 0;
     for (let at = 0; at < calls.length; at += maxCalls) {

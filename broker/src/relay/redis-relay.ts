@@ -1,7 +1,7 @@
 /**
  * The relay of many nodes, through Redis. Publications leave by {@link FastPublisher} or {@link HistoryPublisher}, as the topic's level
- * requires. Messages arrive through {@link Receiver}. {@link Membership} checks that Redis delivers, and {@link Recovery} that it holds
- * what was stored.
+ * requires. Messages arrive through {@link Receiver}. {@link Membership} checks that Redis delivers. {@link Recovery} checks that Redis
+ * still has its data.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { maxItemHeaderBytes, type Payload, type Position, ReplyError, type Topic } from '@fanfare/protocol';
@@ -130,7 +130,7 @@ export class RedisRelay implements Relay {
         if (wasSilent) this.#subscriber.reset();
       },
     });
-    // WAIT blocks the connection that it is sent on: publications that need no replicas must not wait behind it.
+    // WAIT blocks its connection. Publications that need no replicas must not wait behind it.
     this.#durableLink = settings.topics.uses('durable')
       ? new PublisherLink(
           { ...settings, redisTimeoutMs: settings.redisTimeoutMs + settings.durableTimeoutMs },
@@ -260,7 +260,7 @@ export class RedisRelay implements Relay {
     const policy = this.settings.topics.of(topic);
     if (!this.#canPublish(policy.level)) {
       if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
-      // If the topic keeps no history, subscribers of this node get it nevertheless.
+      // If the topic keeps no history, subscribers of this node still get it.
       if (policy.level !== 'fast') {
         this.counters.publicationsUnrelayed++;
         return;
