@@ -219,7 +219,37 @@ describe('a RedisRelay', () => {
     });
   });
 
-  it('remembers a messageId for its whole window, while the tables rotate', async () => {
+  // These two mostly wait.
+  it.concurrent('waits for all nodes that receive its call to a recovery, even if it does not receive the call itself', async () => {
+    await using own = await startRedis();
+    const prefix = `p${++prefixes}`;
+    await using node = newRelay({
+      redisUrl: own.url,
+      nodeName: `deaf-${prefix}`,
+      topics: new TopicPolicies(),
+      probeIntervalMs: 60_000,
+    });
+    await until('the relay is connected', () => node.relay.state === 'connected');
+    const before = await publishAcknowledged(node.relay, 't', 'before');
+    const admin = new Redis(own.url);
+    // It receives the call and never answers: only the count of receivers reveals that it is missing.
+    const other = new Redis(own.url);
+    await other.subscribe(`${prefix}:control`);
+    await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
+    const clients = String(await admin.client('LIST')).split('\n');
+    const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefix}:subscriber`)) ?? '';
+    await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
+    await until('the relay has lost the connection', () => node.counters.redisReconnects > 0);
+    await admin.del(`${prefix}:generation`);
+    const after = await until('the relay publishes again', async () => {
+      const outcome = await publishAcknowledged(node.relay, 't', 'after');
+      return !(outcome instanceof ReplyError) && outcome;
+    });
+    expect((after as Position).epoch > (before as Position).epoch).toBe(true);
+    for (const redis of [admin, other]) redis.disconnect();
+  });
+
+  it.concurrent('remembers a messageId for its whole window, while the tables rotate', async () => {
     prefixes++;
     const windowMs = 500;
     await using node = newRelay({ topics: new TopicPolicies(), idempotencyWindowSeconds: windowMs / 1_000 });
@@ -383,35 +413,6 @@ describe('a RedisRelay', () => {
     await until('the publication has arrived', () => node.delivery.of('t').length === 1);
     expect(node.delivery.gaps).toEqual(['t']);
     await admin.quit();
-  });
-
-  it('waits for all nodes that receive its call to a recovery, even if it does not receive the call itself', async () => {
-    prefixes++;
-    await using own = await startRedis();
-    await using node = newRelay({
-      redisUrl: own.url,
-      nodeName: `deaf-${prefixes}`,
-      topics: new TopicPolicies(),
-      probeIntervalMs: 60_000,
-    });
-    await until('the relay is connected', () => node.relay.state === 'connected');
-    const before = await publishAcknowledged(node.relay, 't', 'before');
-    const admin = new Redis(own.url);
-    // It receives the call and never answers: only the count of receivers reveals that it is missing.
-    const other = new Redis(own.url);
-    await other.subscribe(`p${prefixes}:control`);
-    await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
-    const clients = String(await admin.client('LIST')).split('\n');
-    const link = clients.find((line) => line.includes(`name=fanfare:deaf-${prefixes}:subscriber`)) ?? '';
-    await admin.client('KILL', 'ID', /id=(\d+)/.exec(link)?.[1] ?? '');
-    await until('the relay has lost the connection', () => node.counters.redisReconnects > 0);
-    await admin.del(`p${prefixes}:generation`);
-    const after = await until('the relay publishes again', async () => {
-      const outcome = await publishAcknowledged(node.relay, 't', 'after');
-      return !(outcome instanceof ReplyError) && outcome;
-    });
-    expect((after as Position).epoch > (before as Position).epoch).toBe(true);
-    for (const redis of [admin, other]) redis.disconnect();
   });
 
   it('does not mistake a blocked event loop for a Redis that does not respond', async () => {
