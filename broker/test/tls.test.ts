@@ -74,7 +74,7 @@ describe('a node with a certificate', () => {
     await using reader = await open(node.url, folder, encoding);
     await using writer = await open(node.url, folder, encoding);
     await reader.subscribe('t');
-    const sent = Array.from({ length: 200 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
+    const sent = Array.from({ length: 50 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
     for (const data of sent) expect(await writer.publish('t', data)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', sent.length)).toEqual(sent);
     expect(node.log.find(({ event }) => event === 'listening')?.msg).toContain(node.url);
@@ -328,7 +328,7 @@ backend nodes
     );
     await using writer = await open(url, folder, 'json');
     await reader.subscribe('t');
-    const sent = Array.from({ length: 200 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
+    const sent = Array.from({ length: 50 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
     for (const data of sent) expect(await writer.publish('t', data)).toMatchObject({ type: 'published' });
     expect(await reader.take('t', sent.length)).toEqual(sent);
     const drained = broker.drain();
