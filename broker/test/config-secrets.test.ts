@@ -162,7 +162,7 @@ describe('a secret in the wrong place of the configuration', () => {
         () => null,
         (refusal) => refusal,
       );
-      expect(sentencesOf(error).join()).toContain(`of the address in ${name}`);
+      expect(sentencesOf(error).join()).toContain(`the address in ${name}`);
       expect(sentencesOf(error)).not.toSatisfy((texts: readonly string[]) => texts.some(isShown));
     }
   });
