@@ -1,6 +1,6 @@
 /** The nodes that this one knows. If Redis loses its state, recovery waits for those that may have published recently (lua/recover.lua). */
 
-/** A node counts as gone after this many answers in a row without it: Redis may have lost its state, and with it the other nodes. */
+/** A node counts as gone after this many answers in a row without it. One is not enough: Redis may have lost its list of nodes. */
 const answersUntilGone = 3;
 
 interface KnownNode {
