@@ -95,8 +95,8 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'comparing after a reconnect',
     about: 'a node finds publications that it missed while it did not listen',
-    file: 'broker/src/relay/redis-relay.ts',
-    find: "feed?.suspect('tail');\n    this.#feeds.check();",
+    file: 'broker/src/relay/topic-feeds.ts',
+    find: "feed?.suspect('tail');\n    this.check();",
     replace: '',
     testFile: 'broker/test/repair.test.ts',
     test: 'compares its topics with Redis when its subscribing connection is back',
@@ -122,7 +122,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'probe',
     about: 'a node notices connections that look healthy but deliver nothing',
-    file: 'broker/src/relay/membership.ts',
+    file: 'broker/src/relay/probe.ts',
     find: 'if (this.#misses % maxMisses !== 0) return;',
     replace: 'return;',
     testFile: 'broker/test/membership.test.ts',
@@ -131,8 +131,8 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'both connections or none',
     about: 'a node does not listen to a hanging master that was replaced and returns',
-    file: 'broker/src/relay/redis-relay.ts',
-    find: 'if (wasSilent) this.#subscriber.reset();',
+    file: 'broker/src/relay/connections.ts',
+    find: 'if (wasSilent) this.subscriber.reset();',
     replace: '',
     testFile: 'broker/test/redis-outage.test.ts',
     test: 'loses the subscribing connection too: a replaced master could otherwise return',
@@ -150,7 +150,7 @@ export const safeguards: readonly Safeguard[] = [
     name: 'checking after a failover',
     about: 'publications that only a replaced master accepted are reported as lost',
     file: 'broker/src/relay/recovery.ts',
-    find: 'if (!joinedRecovery) await this.#prove(generation.minEpoch);',
+    find: 'if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
     test: 'causes a reset if one node published to a replaced master after the others had moved to the new one',
@@ -502,7 +502,7 @@ export const safeguards: readonly Safeguard[] = [
   {
     name: 'remembering positions',
     about: 'after a loss, Redis does not assign offsets again that a node has got',
-    file: 'broker/src/relay/recovery.ts',
+    file: 'broker/src/relay/restorer.ts',
     find: '[...listened, ...this.publishLog.topics()]',
     replace: '[...listened]',
     testFile: 'broker/test/lost-state.test.ts',
