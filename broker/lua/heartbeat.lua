@@ -1,8 +1,8 @@
--- Records that a node is alive and how many connections it has, and returns the same about all nodes. Advances the clock, which shows how
--- old the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
+-- Records that a node is alive, and its number of connections. Returns the same for all nodes. Advances the clock, which shows how old
+-- the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
 --
--- The clock counts ms and never goes back: it is the greatest that any node sends, and nodes measure with their own monotonic clocks.
--- The clock of the server's machine may be wrong, and may be corrected.
+-- The clock counts ms and never goes back: it is the greatest value that any node sends. Nodes measure with their own monotonic
+-- clocks. The clock of the server's machine may be wrong, and may be corrected.
 --
 -- KEYS[1]  nodes, a sorted set by the clock of their last heartbeat
 -- KEYS[2]  state of the server (stream.lua) in which the generation was last found complete
@@ -13,9 +13,9 @@
 -- KEYS[7]  generation
 -- KEYS[8]  the channel of this node's probes; there is no such key
 -- ARGV[1]  id of the node
--- ARGV[2]  for how long after its last heartbeat a node is waited for if Redis loses its state, in ms
--- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if they are not to be
---          counted, because the node is stopping
+-- ARGV[2]  how long after its last heartbeat the others wait for a node if Redis loses its state, in ms
+-- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if it is stopping, so
+--          that its connections do not count
 -- ARGV[4]  the version of the layout that this node uses
 -- ARGV[5]  the clock, as the node knows it; 0
 -- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never published; else ''
@@ -24,10 +24,10 @@
 --
 -- Returns an array:
 --   1  the nodes, this one included, each with the clock of its last heartbeat
---   2  the clock as it is now; 0 if it does not advance
---   3  how many nodes have reported their connections
---   4  how many of those have room for more
---   5  how many connections those have together
+--   2  the current clock; 0 if it does not advance
+--   3  the number of nodes that have reported their connections
+--   4  the number of those nodes that have room for more
+--   5  the number of connections of the nodes that have room
 --   6  the nodes that have never published
 --   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation is another one)
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
@@ -66,7 +66,7 @@ local function setConnections()
   else
     redis.call('HSET', connectionsKey, nodeId, connections)
   end
-  -- If no node is left to remove what the last ones reported.
+  -- For the case that no node is left to remove old reports.
   redis.call('PEXPIRE', connectionsKey, lease)
 end
 

@@ -1,5 +1,5 @@
--- Publishes runs of publications, each of one topic: numbers them without holes, adds them to the topic's stream, and sends them to every
--- node that listens. All of this is one atomic step.
+-- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream, and sends them to
+-- every node that listens. All of this is one atomic step.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
@@ -23,7 +23,7 @@
 --     publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: the generation is another one, and nothing was done at all.
--- Error UNPROVEN: all publications are known already, but replicas cannot be asked for them.
+-- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE the generation is another one')

@@ -1,4 +1,4 @@
--- Adds to a topic's stream what Redis has lost and a node remembers. What is there already is left as it is.
+-- Adds to a topic's stream the entries that Redis has lost and a node remembers. Existing entries do not change.
 --
 -- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late: others may have
 --          published since, and nothing is restored
@@ -12,8 +12,8 @@
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
 -- of each: place, messageId
 --
--- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, nothing is restored.
--- If there is a hole, nothing after it is restored, and the topic gets another epoch.
+-- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the script restores
+-- nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
 
 local generationKey, newestEpochKey, stream = KEYS[1], KEYS[2], KEYS[3]
 local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])

@@ -188,7 +188,7 @@ it('a node uses new content if files change while it starts', async () => {
   expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
 });
 
-it('a node keeps connections if jwksUrl changes, until the new address responds without their key', async () => {
+it('if jwksUrl changes, a node keeps connections until the new address responds without the key of their tokens', async () => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
   const answers: Record<string, object> = { '/old': { keys: [jwk] }, '/same': { keys: [jwk] }, '/empty': { keys: [] } };

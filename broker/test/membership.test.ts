@@ -52,7 +52,7 @@ describe('the probe of a heartbeat', () => {
     return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };
   }
 
-  it('shows that Redis delivers if it arrives, and that it does not if two in a row are missing', async () => {
+  it('shows that Redis is alive if the probe arrives, and dead if two probes in a row are missing', async () => {
     const { membership, probe, onProbe, dead, sent, counters } = start(1);
     await until('the probe is sent', () => sent.length === 1);
     expect(probe.isLive).toBe(false);
@@ -93,7 +93,7 @@ describe('the probe of a heartbeat', () => {
   });
 });
 
-/** Forwards each new connection to the first server in `ports`, and removes it from the list unless it is the last. */
+/** Forwards each new connection to the next server in `ports`, and all further connections to the last one. */
 async function startSwitch(ports: number[]) {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -121,10 +121,10 @@ async function startSwitch(ports: number[]) {
 }
 
 describe('a subscription on a server other than the one for publications', () => {
-  it('is found by the probe: the node replaces both connections and delivers everything that was missed', async () => {
+  it('fails the probe: the node replaces both connections and delivers everything that was missed', async () => {
     await using right = await startRedis();
     await using wrong = await startRedis();
-    // The publishing connection comes first.
+
     const ports = [right.port, wrong.port, right.port];
     await using way = await startSwitch(ports);
     const env = { FANFARE_PROBE_INTERVAL_MS: '200' };
@@ -138,7 +138,8 @@ describe('a subscription on a server other than the one for publications', () =>
       env: { ...env, FANFARE_REDIS_URL: `redis://127.0.0.1:${way.port}` },
     });
     const node = cluster.node();
-    // Either connection may be first: in one case nothing is wrong, in the other the probe finds it.
+    // The first connection to arrive goes to the right server, the second to the wrong one, all others to the right
+    // one.
     const isDead = (): boolean => node.log.some(({ event }) => event === 'busDead');
     await until('the node is ready', async () => (await node.readiness()).status === 200);
     const reader = await cluster.subscriber('t');

@@ -126,7 +126,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'if (this.#misses % maxMisses !== 0) return;',
     replace: 'return;',
     testFile: 'broker/test/membership.test.ts',
-    test: 'is found by the probe',
+    test: 'fails the probe',
   },
   {
     name: 'both connections or none',

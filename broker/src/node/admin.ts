@@ -78,7 +78,7 @@ export class Admin {
       http.once('error', ({ code }: NodeJS.ErrnoException) => {
         reject(
           new Error(
-            `Cannot listen on port ${adminPort} of the address in FANFARE_ADMIN_HOST for /healthz, /readyz and /metrics (${code}): the port is in use, or this machine does not have the address. Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
+            `Cannot listen on admin port ${adminPort} (${code}). The port is in use, or this machine does not have the address in FANFARE_ADMIN_HOST. Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
           ),
         );
       });

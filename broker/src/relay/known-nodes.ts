@@ -4,7 +4,7 @@
  */
 import { RedisClock } from './redis-clock.js';
 
-/** A node counts as gone after this many answers in a row without it: Redis may have lost its state, and with it the other nodes. */
+/** A node counts as gone after this many answers in a row without it. One is not enough: Redis may have lost its list of nodes. */
 const answersUntilGone = 3;
 
 interface KnownNode {

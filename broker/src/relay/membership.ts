@@ -111,8 +111,8 @@ export class Membership {
   }
 
   /**
-   * Before the first publication, on each connection that it may take: if this node dies, the others must know that it may have published
-   * what Redis has lost.
+   * Announces the first publication beforehand, on each connection that it may take. If this node dies, the others must know that it may
+   * have published data that Redis has lost.
    */
   announcePublishing(): void {
     if (this.#isKnownToPublish) return;

@@ -6,8 +6,9 @@ import { z } from 'zod';
 import type { Workload } from './workload.js';
 
 /**
- * One number is enough, because a field may be added without a new version: readers ignore unknown fields, and fields that older files
- * lack have defaults here. Raise the version if you remove a field or change its meaning, and convert older files in result-file.ts.
+ * One number is enough, because a new field needs no new version. Readers ignore unknown fields, and this schema has defaults for
+ * fields that older files lack. Raise the version if you remove a field or change its meaning, and convert older files in
+ * result-file.ts.
  *
  * 2: moments have null for unknown values. Version 1 had 0.
  */
