@@ -199,7 +199,7 @@ export class Shard {
   async #join(subscriber: number, isKnown: boolean): Promise<void> {
     const { workload, isTyped, localAddress } = this.#plan;
     const target = this.#targetOf(subscriber, workload.subscriberServers);
-    const topics = topicsOfSubscriber(subscriber, workload).map(topicName);
+    const topics = topicsOfSubscriber(subscriber, workload).map((topic) => topicName(topic, workload));
     const startedUs = nowUs();
     this.#reception.begin(subscriber, isKnown);
     const onPublication = (bytes: Uint8Array, at: number): void => this.#reception.record(subscriber, bytes, at);
@@ -317,7 +317,7 @@ export class Shard {
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
     this.#publishedCount++;
-    outlet.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
+    outlet.add(topicName(topicOfStream(stream, workload), workload), stream, sequence, plannedUs);
   }
 
   async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<Turns> {
@@ -358,10 +358,10 @@ export class Shard {
           this.#reception.interrupt(subscriber, topic);
           const member = this.#members.get(subscriber);
           try {
-            await member?.unsubscribe([topicName(topic)]);
+            await member?.unsubscribe([topicName(topic, this.#plan.workload)]);
             // Publications in transit while it unsubscribed do not count for the new subscription.
             this.#reception.interrupt(subscriber, topic);
-            await member?.subscribe([topicName(topic)]);
+            await member?.subscribe([topicName(topic, this.#plan.workload)]);
           } catch (error) {
             this.#lost(subscriber, error as Error);
           }
