@@ -60,6 +60,8 @@ export default defineConfig({
       'test/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**'],
+    // Concurrent tests of a file wait for time to pass in a node.
+    maxConcurrency: 10,
     // More than processors: most tests wait for Redis, for a drain, or until a fault is noticed.
     maxWorkers: 4,
   },
