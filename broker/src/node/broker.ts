@@ -209,6 +209,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     redis?.close();
     server.close();
     await tracing?.close();
+    metrics.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
