@@ -73,7 +73,7 @@ async function writeResults(
   if (jsonFile === '-') process.stdout.write(json);
   else if (jsonFile !== null) await writeMeasured(jsonFile, json);
   const isShown = htmlFile === null || (await writeOutput(htmlFile, () => reportPage([{ ...file, name: '' }])));
-  // A page can be made of it later.
+  // A later command can make a page from this file.
   if (!isShown && jsonFile === null) process.stdout.write(json);
   // A search ends with runs that do not hold.
   const isGood =

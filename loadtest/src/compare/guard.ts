@@ -1,4 +1,4 @@
-/** Whether a change has made Fanfare slower: ratios to others, taken now, against those that were recorded. */
+/** Finds out whether a change has made Fanfare slower. Compares new ratios to other servers with recorded ratios. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { markdownTable } from '@fanfare/kit/markdown-table';

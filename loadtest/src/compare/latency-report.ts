@@ -1,4 +1,4 @@
-/** The tables of the cases about latency: what was measured, and how it compares with the targets. */
+/** The tables of the cases about latency: the measurements, and a comparison with the targets. */
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { GarbageReport, LoadResult } from '../load/result.js';
@@ -91,7 +91,7 @@ interface Target {
   readonly atMost: number;
   /** The figure is divided by the same figure of this server, or of this load. Null: it is not a ratio. */
   readonly by: { readonly server: string } | { readonly label: string } | null;
-  /** The only load for which it is a target; null: all. */
+  /** The target applies only to this load. Null: to all loads. */
   readonly label: string | null;
 }
 
