@@ -50,9 +50,14 @@ export class Sequencer<Run extends Sequence> {
 
   /** Delivers the run and what was held behind it, or holds it if it is behind a hole or of another epoch. */
   take(run: Run): void {
-    if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);
+    if (!this.canDeliver(run)) return this.hold(run);
     this.#deliver(run);
     this.release();
+  }
+
+  /** Whether the run neither is of another epoch nor behind a hole. */
+  canDeliver(run: Run): boolean {
+    return run.epoch === this.epoch && run.first <= this.head + 1;
   }
 
   /** Keeps the run until {@link release}. If too much is held, the oldest is dropped: the history has it too. */

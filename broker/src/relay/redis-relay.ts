@@ -150,12 +150,14 @@ export class RedisRelay implements Relay {
         this.#membership.onLost();
         this.#interest.onLost();
       },
-      onMessage: (channelBytes, message) => {
-        const channel = channelBytes.toString('latin1');
-        const topic = keys.topicOf(channel);
-        if (topic !== null) this.#receiver.receive(topic, message);
-        else if (channel === keys.control) this.#membership.onControl(message);
-        else this.#membership.onProbe(message);
+      onMessage: (message) => {
+        const { bytes, channelStart, channelEnd, start, end } = message;
+        const topic = keys.topicOf(bytes, channelStart, channelEnd);
+        if (topic !== null) return this.#receiver.receive(topic, message);
+        const content = bytes.subarray(start, end);
+        const isControl = bytes.toString('latin1', channelStart, channelEnd) === keys.control;
+        if (isControl) this.#membership.onControl(content);
+        else this.#membership.onProbe(content);
       },
     });
     this.#interest = new Interest(
@@ -337,12 +339,13 @@ export class RedisRelay implements Relay {
   }
 
   #flush(batches: readonly Batch[]): void {
-    const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
-    for (const batch of batches) byLevel[batch.policy.level].push(batch);
-    if (byLevel.fast.length > 0) this.#fast.publish(byLevel.fast);
-    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.#membership.announcePublishing();
-    if (byLevel.recoverable.length > 0) this.#recoverable.publish(byLevel.recoverable);
-    if (byLevel.durable.length > 0) this.#durable.publish(byLevel.durable);
+    const fast = ofLevel(batches, 'fast');
+    const recoverable = ofLevel(batches, 'recoverable');
+    const durable = ofLevel(batches, 'durable');
+    if (fast.length > 0) this.#fast.publish(fast);
+    if (recoverable.length + durable.length > 0) this.#membership.announcePublishing();
+    if (recoverable.length > 0) this.#recoverable.publish(recoverable);
+    if (durable.length > 0) this.#durable.publish(durable);
   }
 
   /** A topic is listened to again after the connection was lost. */
@@ -372,6 +375,13 @@ export class RedisRelay implements Relay {
     this.#durableLink?.reset();
     this.#subscriber.reset();
   }
+}
+
+/** Most turns have batches of one level only: then this makes no array. */
+function ofLevel(batches: readonly Batch[], level: Level): readonly Batch[] {
+  return batches.every(({ policy }) => policy.level === level)
+    ? batches
+    : batches.filter(({ policy }) => policy.level === level);
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {
