@@ -210,7 +210,8 @@ it('a node is full at 95 % of its limit, and has room again below 85 %', () => {
   expect(full).toEqual([95, 94, 86, 85, 95]);
 });
 
-describe('nodes with FANFARE_REBALANCE_RATE', () => {
+// Concurrent: they wait for checks, one a second.
+describe.concurrent('nodes with FANFARE_REBALANCE_RATE', () => {
   it('invite clients to a new node until they have only their share, and close no connection', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };

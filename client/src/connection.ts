@@ -260,8 +260,8 @@ export class Connection {
     const now = performance.now();
     const silentMs = now - this.#heardAt;
     if (this.#stepsToDeadline > 0 && this.#heardAt < this.#pingedAt) {
-      // Two half deadlines, not one: if the event loop was blocked for longer than the deadline, messages that arrived meanwhile are read
-      // before the second half ends.
+      // Two half deadlines, not one. If the event loop was blocked for longer than the deadline, the client still reads messages that
+      // arrived meanwhile before the second half ends.
       this.#stepsToDeadline--;
       if (this.#stepsToDeadline === 0) this.drop(closure('heartbeatTimeout'));
       else this.#schedule(this.#settings.pongTimeoutMs / 2);

@@ -217,7 +217,7 @@ export const authFields = {
       someOf(hookEvents),
       wordsOf(hookEvents),
       'required',
-      'Events that the hook decides. `subscribe` covers everything that reads a topic.',
+      'Events that the hook decides about. `subscribe` covers every command that reads a topic.',
     ),
     timeoutMs: integerField(10, 60_000, '1000', 'How long the hook may take to answer.'),
     maxConcurrent: integerField(1, 100_000, '100', 'Maximum number of concurrent requests to the hook.'),

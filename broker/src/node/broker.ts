@@ -35,8 +35,8 @@ export interface Broker {
   /** Where the console, /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
   readonly adminPort: number | null;
   readiness(): Readiness;
-  /** All metrics, in Prometheus' text format. */
-  metrics(): Promise<string>;
+  /** All metrics, in Prometheus' text format, or only the one of this name. */
+  metrics(name?: string): Promise<string>;
   /**
    * Stops without losing anything: accepts no more connections, asks clients to move within `drainWindowMs`, closes the others in waves, and
    * drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
@@ -240,7 +240,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     port: server.port,
     adminPort: admin?.port ?? null,
     readiness,
-    metrics: () => metrics.text(),
+    metrics: (name) => metrics.text(name),
     async drain({ atOnce = false } = {}) {
       isDraining = true;
       rebalance.close();

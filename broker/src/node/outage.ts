@@ -1,6 +1,6 @@
 /**
- * Logs outages of Redis. The first line describes the effect on clients, one line a minute follows while the outage lasts, and the last line has its
- * duration and effects. The lines of redis-link.ts say what is wrong with which connection.
+ * Logs outages of Redis. The first line describes the effect on clients. While the outage lasts, one line per minute follows. The last line has
+ * its duration and effects. The lines of redis-link.ts say what is wrong with which connection.
  */
 import type { Log } from '../observe/log.js';
 import type { RelayState } from '../relay/relay.js';

@@ -415,8 +415,9 @@ export class Metrics {
     });
   }
 
-  /** All metrics in Prometheus' text format. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  /** All metrics in Prometheus' text format, or only the one of this name: nothing if there is none. */
+  async text(name?: string): Promise<string> {
+    if (name === undefined) return this.#registry.metrics();
+    return this.#registry.getSingleMetric(name) === undefined ? '' : this.#registry.getSingleMetricAsString(name);
   }
 }

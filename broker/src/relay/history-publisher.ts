@@ -166,6 +166,7 @@ export class HistoryPublisher {
 
   /** Sends the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
+    if (batches.length === 0) return;
     const runs = batches.map(this.#runOf);
     if (this.#withoutScript !== null) this.#withoutScript.later.push(...runs);
     else this.#send(runs);

@@ -1,8 +1,8 @@
 /**
  * The topics that this node listens to in Redis: only those with a subscriber here, so that it never receives what it does not deliver.
  *
- * First and last subscribers come and go while Redis answers late. One rule settles these races: Redis carries out the commands of a connection
- * in order, so the last command that was *sent* for a topic counts, and a new SUBSCRIBE may follow an UNSUBSCRIBE at once. An answer only
+ * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that was *sent* for a topic
+ * counts, because Redis carries out the commands of a connection in order. So a new SUBSCRIBE may follow an UNSUBSCRIBE at once. An answer only
  * releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';

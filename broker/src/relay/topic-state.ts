@@ -67,6 +67,11 @@ export class TopicStates {
     return this.#states.values();
   }
 
+  /** The feeds that have been read once. */
+  *openFeeds(): Iterable<TopicFeed> {
+    for (const { feed } of this.#states.values()) if (feed?.isOpen) yield feed;
+  }
+
   clear(): void {
     for (const state of this.#states.values()) state.feed?.forget();
     this.#states.clear();

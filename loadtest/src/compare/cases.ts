@@ -1,15 +1,7 @@
 /** The comparisons: each case has a few loads, the servers that can carry them, and a server as the baseline. */
 import { type Run, run } from '../scenarios/scenario.js';
-
-export interface Case {
-  readonly title: string;
-  /** What the figures show, and what to consider. */
-  readonly about: string;
-  readonly servers: readonly string[];
-  /** Ratios are relative to this server. */
-  readonly baseline: string;
-  readonly runs: readonly Run[];
-}
+import type { Case } from './case.js';
+import { latencyCases } from './latency-cases.js';
 
 /** All servers that can carry a load alone, in the order of the tables. */
 export const everyone = [
@@ -154,4 +146,5 @@ export const cases: Readonly<Record<string, Case>> = {
       ),
     ),
   },
+  ...latencyCases,
 };

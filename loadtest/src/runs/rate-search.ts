@@ -102,7 +102,7 @@ export function conclude(
   const busy = `its busiest process used ${percent(generatorCpu)} of a CPU`;
   const cause = !isGenerator
     ? `${isFull ? 'The server is full' : 'The limit is not the generator'}; of the generator, ${busy.replace('its', 'the')}.`
-    : `The limit is the generator, not the server: ${busy}${generatorCpu > mostGeneratorCpu ? '' : ' and still fell behind, so something else on this machine held it up'}.`;
+    : `The limit is the generator, not the server: ${busy}${generatorCpu > mostGeneratorCpu ? '' : ' and still fell behind. Something else on this machine slowed it down'}.`;
   const usage =
     serverCpuUs === null || failed.moments.length === 0
       ? ''
