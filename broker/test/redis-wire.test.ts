@@ -71,7 +71,7 @@ describe('replies', () => {
     );
   });
 
-  it('between messages of channels are told apart, however the network cuts them', () => {
+  it('between messages of channels are distinguished, however the network cuts them', () => {
     const bytes = Buffer.from(
       '*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n$1\r\n*0\r\n*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$0\r\n\r\n:7\r\n',
     );
@@ -90,7 +90,7 @@ describe('replies', () => {
 
   it.each([
     ['begin with an unknown byte', 'HTTP/1.1 400 Bad Request\r\n', 'a reply begins with byte 72'],
-    ['have a number that is none', ':1x\r\n', 'a number has a character that is no digit'],
+    ['have a number with a letter', ':1x\r\n', 'a number has a character that is no digit'],
     ['have an impossible length', '$-2\r\n', 'a length is -2'],
     ['are longer than Redis allows', '*536870913\r\n', 'a length is 536870913'],
   ])('are refused if they %s', (_, bytes, reason) => {

@@ -134,7 +134,7 @@ class OpenBatch implements Batch {
   policy = defaultPolicy;
   beganAt = 0;
   payer: Payer | null = null;
-  // Whoever gets the batch may keep these three. Most batches have none: they share the empty ones, which nobody changes.
+  // A publisher may keep these three. Most batches have none: they share the empty ones, which nobody changes.
   receipts = noReceipts;
   places = noPlaces;
   messageIds = noIds;
