@@ -85,8 +85,7 @@ if layout and layout ~= layoutOfNode then
   return redis.error_reply('LAYOUT ' .. layout .. ' is not ' .. layoutOfNode)
 end
 
--- This must be the first write. If Redis is out of memory, the writes below are accepted nevertheless, because they begin with one that
--- frees memory.
+-- This must be the first write. Even if Redis is out of memory, it accepts the writes below, because the first of them frees memory.
 local outcome = probe == '' and '' or tryWrite()
 
 local now = math.max(tonumber(redis.call('GET', clockKey) or '0'), clockOfNode, 1)

@@ -68,7 +68,7 @@ local function storedLastId(stream)
   end
 end
 
--- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets another one.
+-- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets a new epoch.
 local function lastId(stream, minEpoch)
   local last = storedLastId(stream)
   if last and epochOf(last) < minEpoch then return renew(stream, last, minEpoch) end
@@ -140,8 +140,8 @@ local function remember(key, window, args)
   if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 
--- An entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds that are left as {place, text}; and how
--- many publications are left.
+-- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as {place, text}.
+-- Also returns the number of remaining publications.
 local function without(entry, places, ids)
   local version, count, length, at = struct.unpack('>BHI4', entry)
   local kept, left, number = {}, 0, 0

@@ -3,7 +3,7 @@ import { emptyRun, maxReplyBytes, type Run } from '@fanfare/protocol';
 import { EntryBlock } from './entry-block.js';
 import { runOf, type StreamEntry } from './stream-entry.js';
 
-/** Most publications and bytes of one answer (PROTOCOL.md section 7): clients read more in pieces. */
+/** Maximum number of publications and bytes in one answer (PROTOCOL.md section 7). Clients read more in pieces. */
 export const maxAnswerPublications = 1_000;
 export const maxAnswerBytes = maxReplyBytes;
 
@@ -42,7 +42,7 @@ export class TopicCache {
     return this.#blocks[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the publications here do not fit one answer: then older ones are of no use to a subscriber that returns. */
+  /** Whether the cached publications exceed one answer. Then older publications are useless for a subscriber that returns. */
   get exceedsAnswer(): boolean {
     const { oldestOffset } = this;
     if (this.#newestOffset - oldestOffset >= maxAnswerPublications) return true;
@@ -65,7 +65,7 @@ export class TopicCache {
     this.budget.touch(this);
   }
 
-  /** Copies older entries; they must end where the ones here begin. */
+  /** Copies older entries. They must end where the cached entries begin. */
   prepend(older: readonly StreamEntry[]): void {
     const bytes = older.reduce((sum, entry) => sum + entry.bytes.length, 0);
     const blocks: EntryBlock[] = [];
@@ -86,7 +86,7 @@ export class TopicCache {
     this.#answer = null;
   }
 
-  /** The publications with offsets `from` to `to`; null if some are not here, or if they are too many for one answer. */
+  /** The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one answer. */
   between(from: number, to: number): Run | null {
     if (to < from) return emptyRun;
     if (from < this.oldestOffset || to > this.#newestOffset) return null;
@@ -184,7 +184,6 @@ function unlink({ earlier, later }: Link): void {
   later.earlier = earlier;
 }
 
-/** The last offset of an answer that begins at `from`: as many publications as asked for and as fit, one at least. */
 export function endOfAnswer(entries: readonly StreamEntry[], from: number, limit: number): number {
   let bytes = 0;
   let end = from - 1;

@@ -20,7 +20,7 @@ export const everyone = [
 const ours = ['fanfare-fast', 'fanfare', 'fanfare-fast-json'];
 const clustered = [...ours, 'ws-redis', 'ioredis', 'socketio', 'socketio-sharded', 'nats'];
 
-/** Deliveries a second, whatever the number of subscribers: far below what the servers can do, so that all are measured at equal load. */
+/** Deliveries per second, for any number of subscribers. This is far below the limit of each server, so all have the same load. */
 const deliveriesPerSecond = 40_000;
 const burstDeliveriesPerSecond = 320_000;
 const burstPublications = 64;
