@@ -229,7 +229,7 @@ export interface ErrorReply {
 
 export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Refreshed | Pong | ErrorReply;
 
-/** One or more publications of a topic, in order. `position` is that of the first; null if the topic keeps no history. */
+/** One or more publications of a topic, in order. `position`: of the first one; null if the topic keeps no history. */
 export interface Publications {
   readonly type: 'publications';
   readonly topic: string;

@@ -2,7 +2,7 @@
  * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads from the stream
  * what it missed. Subscribers do not see a hole that was filled.
  *
- * The offsets are those of the {@link Sequencer}. Every publication is in the topic's stream before it is on the channel
+ * A {@link Sequencer} keeps the offsets. Every publication is in the topic's stream before it is on the channel
  * (lua/publish.lua), so one read brings whatever is missing.
  */
 import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
@@ -35,14 +35,17 @@ export interface FeedContext {
   readonly delivery: Delivery;
   readonly counters: FeedCounters;
   readonly budget: CacheBudget;
-  /** Reads the topic's stream from offset `from` of `epoch` on. Rejects with ReplyError if Redis cannot be asked. */
+  /** Reads the topic's stream from offset `from` of `epoch`. Rejects with ReplyError if Redis does not answer. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
    * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic has another epoch.
-   * Rejects likewise.
+   * Rejects with ReplyError if Redis does not answer.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
-  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects likewise. */
+  /**
+   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects with
+   * ReplyError if Redis does not answer.
+   */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
   /** Publications were missing, and the feed has dealt with it. */
   onRepaired(topic: Topic, repair: Repair): void;
