@@ -22,11 +22,11 @@
 --   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was published before}:
 --     publications that are known already were left out
 --   an error: nothing of this run was done
--- Error STALE: the generation is another one, and nothing was done at all.
+-- Error STALE: Redis has a different generation, and nothing was done at all.
 -- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return redis.error_reply('STALE the generation is another one')
+  return redis.error_reply('STALE Redis has a different generation')
 end
 
 local minEpoch, window = ARGV[2], tonumber(ARGV[3])
@@ -58,7 +58,7 @@ local function findKnown(ids, from, count)
   return known
 end
 
--- The messageIds that are not known, with their places among what is left.
+-- The unknown messageIds, with their places among the remaining publications.
 local function unknownIds(known, from, count)
   local ids, gone = {}, 0
   for i = 1, count do
@@ -72,7 +72,7 @@ local function unknownIds(known, from, count)
   return ids
 end
 
--- Whether an error shows that the stream is not the one that the node knows: it has another epoch, or is no stream.
+-- Whether an error shows that the node does not know this stream: it has another epoch, or the key is not a stream.
 local function isAnother(added)
   return type(added) == 'table' and (string.find(added.err, 'equal or smaller', 1, true) or string.find(added.err, 'WRONGTYPE', 1, true))
 end
@@ -154,8 +154,8 @@ for k = 3, #KEYS do
   answers[k - 2] = answer
   at = from + 2 * idCount
 end
--- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all was known, it would return at
--- once, whether or not a replica has what was published before. So this writes a value that is there already.
+-- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications were known, it
+-- would return at once, even if no replica has them. So this writes the same value again.
 if ARGV[4] == '1' and hasKnown and not hasWritten and redis.pcall('SET', KEYS[1], ARGV[1]).err then
   return redis.error_reply('UNPROVEN the publications are known, but Redis takes no writes')
 end

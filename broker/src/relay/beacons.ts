@@ -1,4 +1,4 @@
-/** Repeats the position of each topic that has become idle, so that a node that missed the last publication notices it. */
+/** Repeats the position of each topic that has become idle. So a node that missed the last publication finds out. */
 import type { RedisMessage } from '../redis/redis.js';
 import type { GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';

@@ -159,7 +159,7 @@ export class Membership {
 
   async #beat(isProbeDue: boolean): Promise<void> {
     if (this.recovery.generation === null) {
-      // A node that waits for a generation has asked for it already; this makes sure of it.
+      // A node that waits for a generation should have asked for it already. This call makes sure.
       if (isProbeDue && this.publisher.isReady) this.recovery.ask();
       return;
     }
@@ -216,7 +216,7 @@ function countOf({ connections, isFull }: Load): string {
   return isFull ? `+${connections}` : String(connections);
 }
 
-/** What all nodes report, as this node sees it: it counts itself as a place for connections even if it is full. */
+/** The reports of all nodes. For itself, a node counts its own connections even if it is full. */
 function spreadOf({ nodes, open, connections }: Omit<Spread, 'own'>, own: Load | null): Spread | null {
   if (own === null) return null;
   if (!own.isFull) return { nodes, open, connections, own: own.connections };

@@ -130,7 +130,7 @@ export class Recovery implements GenerationSource {
         if (this.link.isReady) await delay(retryMs);
       }
     }
-    // Reset it in the same turn in which the loop found no further request: from here on, `ask` starts a new run.
+    // Reset it in the same turn in which the loop found no more requests. After that, `ask` starts a new run.
     this.#isRunning = false;
   }
 

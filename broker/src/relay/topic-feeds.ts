@@ -1,4 +1,4 @@
-/** The topics with history that this node listens to: opens a feed for each, and compares feeds with Redis if they may have missed something. */
+/** The topics with history that this node listens to. Opens a feed for each. Compares feeds with Redis if they may have missed something. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { GenerationChange } from './generation.js';
@@ -76,7 +76,7 @@ export class TopicFeeds {
     return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
-  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis cannot be asked. */
+  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis does not answer. */
   async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     return (await this.#currentPageInMemory(topic, request)) ?? this.reader.page(topic, request);
   }
@@ -157,11 +157,11 @@ export class TopicFeeds {
         `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed publications. Delivered ${publications} publications late; sent ${gaps} gaps and ${resets} resets.`,
       );
     }
-    // In the same turn in which no further check was wanted.
+    // In the same turn in which the loop found no more requests for a check.
     this.#isChecking = false;
   }
 
-  /** Asks Redis for the positions of feeds, and reads what they have missed. */
+  /** Compares the positions of feeds with Redis, and reads missed publications. */
   async #compare(feeds: readonly TopicFeed[]): Promise<void> {
     // Doubt that arises from now on stays.
     const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));
@@ -178,7 +178,7 @@ export class TopicFeeds {
         behind.push(feed);
       }
     } catch {
-      // Redis cannot be asked: doubt stays until it can.
+      // Redis does not answer: the doubt remains until it does.
       for (const { feed, doubt } of asked) if (doubt !== 'none') feed.suspect(doubt);
       return;
     }

@@ -7,7 +7,7 @@ type Results = Comparison['results'];
 /** Null if it was not measured. */
 export type Figure = (result: LoadResult) => number | null;
 
-/** A figure is divided by that of this server, or of this load; null: it is not a ratio. */
+/** The figure is divided by the same figure of this server, or of this load. Null: it is not a ratio. */
 export type By = { readonly server: string } | { readonly label: string } | null;
 
 export const p50: Figure = ({ latency }) => latency.p50;

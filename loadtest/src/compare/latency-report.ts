@@ -24,7 +24,7 @@ type Results = Comparison['results'];
 export function latencySection({ name, results }: Comparison): string {
   const targets = judgeTargets(name, results);
   const about =
-    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations are those of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
+    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations: of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
   const parts = [about, figuresTable(results)];
   if (targets.length > 0) {
     const head = ['load', 'server', 'target', 'at most', 'now', 'met'];
