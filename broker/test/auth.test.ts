@@ -435,7 +435,8 @@ describe('a browser', () => {
   });
 });
 
-describe('a limit', () => {
+// Concurrent: one of them waits until the nodes forget another one.
+describe.concurrent('a limit', () => {
   it('applies to the connections of a subject on a node', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }) });
     const first = await connectAs({}, 0, small);
@@ -557,7 +558,8 @@ describe('a limit', () => {
     expect(await other.publish('t', 1)).toMatchObject({ type: 'published' });
   });
 
-  it('applies to the publications of a subject, but not to those of API keys', async () => {
+  // Not concurrent: the node must not be busy with other tests between these publications.
+  it.sequential('applies to the publications of a subject, but not to those of API keys', async () => {
     const env = await authEnv({ FANFARE_PUBLISH_RATE: '5', FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' });
     await using small = await startCluster({ env });
     const connection = await connectAs({}, 0, small);
