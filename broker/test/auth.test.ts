@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
+import { startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
 import { Connection } from '../src/connection/connection.js';
 import { maxQueuedCommands, maxUnauthenticatedBytes, maxUnauthenticatedErrors } from '../src/session/command-gate.js';
-import { startCluster, type TestCluster } from './harness.js';
+import { startCluster, startMortalNode, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
@@ -473,7 +473,7 @@ describe.concurrent('a limit', () => {
   it('does not count the connections of a killed node once its heartbeats are missing', async () => {
     await using redis = await startRedis();
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2', FANFARE_PROBE_INTERVAL_MS: '200' });
-    await using killed = await startProcess({ redisUrl: redis.url, env });
+    await using killed = await startMortalNode(redis, env);
     await using left = await startCluster({ redis, env });
     for (const _ of [1, 2]) {
       const connection = await TestConnection.open(killed.url);

@@ -1,11 +1,11 @@
 /** Limits of the guarantees when Redis loses its state at a bad moment: with older data, while a node starts, or while one stops. */
-import { FaultProxy, type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { Keys } from '../src/relay/keys.js';
 import { scripts } from '../src/relay/scripts.js';
-import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
+import { startCluster, startMortalNode, startNode, type TestCluster, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -437,21 +437,6 @@ describe.concurrent('a node that stops', () => {
   });
 });
 
-/** A node that can be killed, as the others and Redis see it: it loses all connections to Redis, and never returns. */
-async function startMortal(redis: RedisProcess) {
-  const way = await FaultProxy.start({ targetPort: redis.port });
-  const node = await startNode({ FANFARE_REDIS_URL: `redis://${way.address}` });
-  await untilReady(node);
-  return {
-    url: node.url,
-    kill: () => way.refuse(),
-    async [Symbol.asyncDispose]() {
-      await node.broker.drain({ atOnce: true });
-      await way[Symbol.asyncDispose]();
-    },
-  };
-}
-
 describe.concurrent('a node that was killed', () => {
   it('does not delay the recovery if Redis restarts with data that ends after its death', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
@@ -459,7 +444,7 @@ describe.concurrent('a node that was killed', () => {
     const admin = new Redis(redis.url);
     admin.on('error', () => undefined);
     const reader = await cluster.subscriber('t', 0);
-    await using killed = await startMortal(redis);
+    await using killed = await startMortalNode(redis);
     await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
     const there = await TestConnection.open(killed.url);
     const since = await publish(there, 'quiet', 1);
@@ -489,7 +474,7 @@ describe.concurrent('a node that was killed', () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
-    await using killed = await startMortal(cluster.redis);
+    await using killed = await startMortalNode(cluster.redis);
     await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
     await until('Redis knows that none has published', async () => (await admin.zcard('fanfare:unpublished')) === 3);
     const writer = await cluster.connect(1);
