@@ -5,7 +5,7 @@
 --
 -- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
 -- a later one is always greater. If a history gets another epoch, its entries keep their old epoch, and offsets continue. So a stream
--- may hold entries of several epochs, in order. The topic's epoch is that of the last id.
+-- may hold entries of several epochs, in order. The last id has the epoch of the topic.
 --
 -- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch of any topic.
 
@@ -68,7 +68,7 @@ local function storedLastId(stream)
   end
 end
 
--- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets another one.
+-- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets a new epoch.
 local function lastId(stream, minEpoch)
   local last = storedLastId(stream)
   if last and epochOf(last) < minEpoch then return renew(stream, last, minEpoch) end
@@ -80,7 +80,7 @@ local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
 
--- The id of the entry that holds the publication at `offset`, and the entry. If no entry holds it: those of the last entry before it, or nil.
+-- Returns the entry that holds the publication at `offset`, and its id. If no entry holds it, returns the last entry before it, or nil.
 -- `epoch` is the topic's.
 local function entryAt(stream, epoch, offset)
   while true do
@@ -140,8 +140,8 @@ local function remember(key, window, args)
   if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 
--- An entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds that are left as {place, text}; and how
--- many publications are left.
+-- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as {place, text}.
+-- Also returns the number of remaining publications.
 local function without(entry, places, ids)
   local version, count, length, at = struct.unpack('>BHI4', entry)
   local kept, left, number = {}, 0, 0

@@ -138,7 +138,7 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     log,
     async metric(name) {
       // Without labels, and without the suffix of the count or the sum of a histogram.
-      const text = await broker.metrics(name.replace(/\{.*$|_(count|sum)$/, ''));
+      const text = await broker.metrics(name.replace(/(_count|_sum)?(\{.*)?$/, ''));
       const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
       if (line === undefined) throw new Error(`There is no metric ${name}.`);
       return Number(line.slice(name.length + 1));

@@ -310,7 +310,7 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
   });
 });
 
-/** A node of which only the traces in Redis exist: the others wait for it to restore what it remembers. */
+/** A node that exists only as records in Redis: the others wait for it to restore its data. */
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;

@@ -104,7 +104,7 @@ describe.concurrent('standard output', () => {
     return spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
-  /** 3 MB, of which a pipe takes 64 KB. */
+  /** 3 MB; a pipe holds 64 KB. */
   const fill = `for (let index = 0; index < 30_000; index++) output.write(String(index).padEnd(100, '.') + '\\n');`;
 
   it('drops lines beyond a megabyte while its reader is paused, and reports their number when the reader continues', async () => {

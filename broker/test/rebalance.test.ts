@@ -70,7 +70,7 @@ describe('a node that has more connections than its share', () => {
     expect(invitations(1_000, { nodes: 4, connections: 2_000 }, 1, 900)).toEqual([500]);
   });
 
-  it('invites each connection once, whether or not it moves', () => {
+  it('invites each connection once, even if it does not move', () => {
     expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
   });
 

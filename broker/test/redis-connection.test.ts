@@ -140,7 +140,7 @@ describe('brokers in different databases of one Redis', () => {
     admin.disconnect();
   });
 
-  it('refuse to work if the data is that of a release whose messages cross databases', async () => {
+  it('refuse to work if the data belongs to a release whose messages cross databases', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.select(1);

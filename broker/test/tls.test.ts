@@ -273,7 +273,7 @@ describe.concurrent('the settings of TLS', () => {
     const { code, err } = await run([], { ...folder.env, FANFARE_TLS_KEY_FILE: other.keyFile });
     expect(code).toBe(2);
     expect(err).toBe(
-      "fanfare: The key in FANFARE_TLS_KEY_FILE does not belong to the first certificate in FANFARE_TLS_CERT_FILE, which is that of CN=first. Use the key of that certificate, or put the node's own certificate first.\n",
+      "fanfare: The key in FANFARE_TLS_KEY_FILE does not belong to the first certificate in FANFARE_TLS_CERT_FILE, which belongs to CN=first. Use the key of that certificate, or put the node's own certificate first.\n",
     );
   });
 

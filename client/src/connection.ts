@@ -71,7 +71,7 @@ export class Connection {
   #isOver = false;
   /** The node's reason for refusing the token. It then closes the connection. */
   #refusal = '';
-  /** The one timer: the deadline for `connected`, from then on the heartbeat. */
+  /** The one timer: the deadline for `connected`, and then the heartbeat. */
   #timer: ReturnType<typeof setTimeout>;
   #pingIntervalMs = 0;
   #heardAt = 0;

@@ -66,8 +66,8 @@ export interface Limits {
   readonly maxUnsentBytes: number;
   /**
    * Maximum number of publications that a subscription holds for its loop. One more ends the subscription: the loop gets the held ones
-   * and then throws `slowConsumer`. If publications are missing, the client holds at most this many later ones. It drops any more, and
-   * reads them from the history later.
+   * and then throws `slowConsumer`. If publications are missing, the client holds at most this many later ones. Beyond that it drops
+   * publications, and reads them from the history later.
    * @default 10000
    */
   readonly maxBufferedPublications: number;

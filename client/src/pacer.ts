@@ -35,12 +35,15 @@ export class Pacer {
   /** When the next command may leave. */
   #nextMs = 0;
 
-  /** `maxWindow`: most commands that may be unanswered. */
+  /** `maxWindow`: maximum number of unanswered commands. */
   constructor(maxWindow: number) {
     this.#maxWindow = maxWindow;
   }
 
-  /** How long the next command has to wait, in milliseconds: not at all if 0 or less; for an answer if infinite. */
+  /**
+   * How long the next command has to wait, in milliseconds. It need not wait if this is 0 or less. If it is infinite,
+   * the command must wait for an answer.
+   */
   get delayMs(): number {
     if (this.#unanswered >= this.#window) return Number.POSITIVE_INFINITY;
     return this.#intervalMs === 0 ? 0 : this.#nextMs - performance.now();

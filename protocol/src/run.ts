@@ -16,12 +16,12 @@ export interface Run {
 export const emptyRun: Run = { count: 0, bytes: new Uint8Array(0) };
 
 /**
- * Most bytes of a run of several publications. Its frame, header included, then stays below 16 KiB: above that,
- * uWebSockets leaves its fast path (TopicTree::publishBig). A larger publication is a run of its own.
+ * Maximum number of bytes in a run of several publications. Its frame, header included, then stays below 16 KiB: above
+ * that, uWebSockets leaves its fast path (TopicTree::publishBig). A larger publication is a run of its own.
  */
 export const maxRunBytes = 16_000;
 
-/** Most bytes that {@link writeItem} puts before a payload. */
+/** Maximum number of bytes that {@link writeItem} puts before a payload. */
 export const maxItemHeaderBytes = 5;
 
 /** Appends one publication to a run. JSON text must be valid JSON: it reaches JSON subscribers as it is. */

@@ -10,7 +10,7 @@ export type Topic = string & { readonly [valid]: true };
 
 /** Longest topic, in bytes (topics are ASCII, so also in characters). A longer one is answered `invalidTopic`. */
 export const maxTopicBytes = 200;
-/** Most segments of a topic. One with more is answered `invalidTopic`. */
+/** Maximum number of segments in a topic. The node answers a longer topic with `invalidTopic`. */
 export const maxTopicSegments = 16;
 
 const grammar = new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);

@@ -197,7 +197,7 @@ export const authFields = {
       matching(namePattern),
       namedAs,
       'none',
-      'Keys of one group count as one publisher: if one key has used a `messageId`, a publish with it by another key is a duplicate.',
+      'Keys of one group count as one publisher. If one key has used a `messageId`, a publish by another key with the same `messageId` is a duplicate.',
     ),
   },
   hook: {

@@ -38,8 +38,8 @@ export interface Broker {
   /** All metrics, in Prometheus' text format, or only the one of this name. */
   metrics(name?: string): Promise<string>;
   /**
-   * Stops without losing anything: accepts no more connections, asks clients to move within `drainWindowMs`, closes the others in waves, and
-   * drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
+   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Closes the others in waves,
+   * and drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
@@ -209,6 +209,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     redis?.close();
     server.close();
     await tracing?.close();
+    metrics.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {

@@ -21,16 +21,16 @@ export interface Payer {
 /** Delivers to the subscribers on this node. */
 export interface Delivery {
   /**
-   * Hands a run to the subscribers on this node; returns false if there are none. `position` is that of the first publication; `wasMissed`:
-   * the run did not arrive when it was published, but was read from the history.
+   * Hands a run to the subscribers on this node; returns false if there are none. `position`: of the first publication. `wasMissed`: the
+   * run did not arrive when it was published, but was read from the history.
    */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
-   * Notifies the subscribers of the topic on this node that publications may be lost; with a position, that those up to it cannot be
-   * recovered.
+   * Notifies the subscribers of the topic on this node that publications may be lost. With a position, publications up to it cannot
+   * be recovered.
    */
   notifyGap(topic: Topic, position: Position | null): void;
-  /** Notifies the subscribers of the topic on this node that it has another history: further publications follow `position`. */
+  /** Notifies the subscribers of the topic on this node that it has a new history. Its next publications follow `position`. */
   notifyReset(topic: Topic, position: Position): void;
 }
 
@@ -54,8 +54,8 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that
- * publications pass through it; `outOfMemory`: likewise, because Redis is full and refuses them. A relay without other nodes is always `connected`.
+ * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that publications pass
+ * through it. `outOfMemory`: Redis is full and refuses publications. A relay without other nodes is always `connected`.
  */
 export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
 
@@ -131,8 +131,8 @@ export interface Relay {
    * Accepts one publication. `payload` is copied before this returns.
    *
    * At level `fast`, each subscriber gets it at most once: on this node when the turn of the event loop ends, and on every other node that
-   * listened when Redis received it. Publications of one topic that one node accepts reach each subscriber in that order; those of
-   * different nodes may reach different subscribers in different orders. If a publication without a receipt cannot reach the other
+   * listened when Redis received it. If one node accepts several publications of a topic, each subscriber gets them in that order. If
+   * different nodes accept them, subscribers may get them in different orders. If a publication without a receipt cannot reach the other
    * nodes, only this node's subscribers get it. Subscribers of other nodes get a gap when those can be reached again.
    *
    * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every node that listens
@@ -153,8 +153,8 @@ export interface Relay {
    * calls are harmless.
    *
    * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself. For topics without history it
-   * calls `notifyGap` before it delivers anything further. For the others it delivers what was missed, in order, and notifies only of what
-   * cannot be recovered.
+   * calls `notifyGap` before it delivers anything else. For the others it delivers missed publications in order, and notifies only of
+   * those that cannot be recovered.
    */
   subscribe(topic: Topic, since: Position | null): Promise<void>;
 
@@ -167,7 +167,7 @@ export interface Relay {
   /** Nobody on this node wants the topic any more. The relay may listen to it for a while longer. */
   unsubscribe(topic: Topic): void;
 
-  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis cannot be asked. */
+  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis does not answer. */
   history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
 
   /** Sends all accepted publications, and resolves when every receipt has been notified. */

@@ -24,7 +24,7 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
-  /** The limit of a search for the highest rate; null: no search, the runs are made as they are. */
+  /** The limit of a search for the highest rate; null: no search, only the given runs. */
   readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;

@@ -67,7 +67,7 @@ export const latencyCases: Readonly<Record<string, Case>> = {
   latency: {
     title: 'Latency across two nodes',
     about:
-      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, one publisher. CPU is that of both nodes and of Redis with its replica.',
+      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, one publisher. CPU includes both nodes, Redis and its replica.',
     servers: [...levels, 'ioredis', 'socketio', 'nats'],
     baseline: 'ioredis',
     measuresLatency: true,

@@ -14,7 +14,7 @@ type Figure = (result: LoadResult) => number | null;
 export function latencySection({ name, results }: Comparison): string {
   const targets = judgeTargets(name, results);
   const about =
-    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations are those of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
+    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations: of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
   const parts = [about, figuresTable(results)];
   if (targets.length > 0) {
     const head = ['load', 'server', 'target', 'at most', 'now', 'met'];
@@ -89,7 +89,7 @@ interface Target {
   readonly what: string;
   readonly figure: Figure;
   readonly atMost: number;
-  /** The figure is divided by that of this server, or of this load; null: it is not a ratio. */
+  /** The figure is divided by the same figure of this server, or of this load. Null: it is not a ratio. */
   readonly by: { readonly server: string } | { readonly label: string } | null;
   /** The only load for which it is a target; null: all. */
   readonly label: string | null;

@@ -11,7 +11,7 @@ export function fanfare(level: 'fast' | 'recoverable' | 'durable'): Launcher {
     missing: async () => null,
     start: async ({ nodes, env }) => {
       const settings = { ...noLimits, FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
-      // Level durable is a promise about Redis, so a single node has one too.
+      // Level durable is a promise about Redis, so even a single node gets a Redis.
       const isDurable = level === 'durable';
       return nodes === 1 && !isDurable
         ? await deployNodes(nodes, () => startNode({ env: settings }))

@@ -23,7 +23,7 @@ export interface Bracket<Step> {
   readonly failed: Step;
 }
 
-/** Doubles what holds and halves what does not, until one of each is known, then bisects what is between them. */
+/** Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between them. */
 export async function findHighest<Step>(
   first: number,
   attempt: (perSecond: number) => Promise<{ readonly step: Step; readonly holds: boolean }>,
