@@ -38,7 +38,8 @@ async function burst(connection: TestConnection, count: number): Promise<number>
   return outcomes.filter(({ type }) => type === 'published').length;
 }
 
-describe('a subject with a connection to each of several nodes', () => {
+// Concurrent: one of them waits until a budget is full again.
+describe.concurrent('a subject with a connection to each of several nodes', () => {
   it('publishes no more than its rate, one burst, and a reserve for each node, with bursts after idle times', async () => {
     const [nodes, rate, atOnce] = [4, 50, 100];
     await using cluster = await startCluster({ nodes, env });
