@@ -69,6 +69,12 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
+  /** The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty. */
+  get redisUrl(): string {
+    if (this.#redis === null) throw new Error('This cluster has no Redis.');
+    return this.#redis.url;
+  }
+
   async connect(node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
     const connection = await TestConnection.open(this.node(node).url, encoding);
     this.#connections.push(connection);

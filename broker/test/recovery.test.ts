@@ -331,7 +331,7 @@ describe('clients that reconnect to one topic at the same time', () => {
 describe.concurrent('a subscriber loses nothing, receives nothing twice and gets no notice', () => {
   it.sequential('when the subscribing connections of nodes are killed repeatedly', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       for (let round = 0; round < 5; round++) {
         const lost = await cluster.node().metric('fanfare_redis_reconnects_total');
@@ -348,7 +348,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 
   it.sequential('when the publishing connections of nodes are killed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     });
@@ -423,7 +423,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 
   it.sequential('when all data of Redis is deleted', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.flushall();
       await until(
@@ -436,7 +436,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 
   it.sequential('when all data of Redis is deleted repeatedly, even while nodes restore it', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       for (let round = 0; round < 20; round++) {
         await admin.flushall();
@@ -458,7 +458,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 
   it.sequential('when another program writes garbage to every channel and deletes the keys of Fanfare', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       const channels = (await admin.pubsub('CHANNELS', 'fanfare:*')) as string[];
       for (let round = 0; round < 50; round++) {
@@ -477,7 +477,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
 
   it.sequential('when the scripts are flushed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.script('FLUSH');
     });
@@ -559,7 +559,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     await publisher.publish(5);
     for (const reader of readers) await untilReceived(reader, 5);
     const [first] = readers[0]?.inbox.waiting.flatMap((push) => (push.type === 'publications' ? push : [])) ?? [];
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const publishedAt = performance.now();
     await until('the nodes have forgotten the publications', () => performance.now() - publishedAt > 10_000, 12_000);
     await admin.flushall();

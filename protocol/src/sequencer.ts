@@ -3,7 +3,7 @@
  * follows it at a node.
  *
  * Publications that were delivered before are dropped. Publications behind a hole are held until the hole is filled or skipped. The
- * owner decides when to read the history, when to give up a hole and when to reset, and reports gaps and resets.
+ * owner decides when to read the history, when to skip a hole, and when to reset. It also reports gaps and resets.
  */
 import type { Position } from './position.js';
 
