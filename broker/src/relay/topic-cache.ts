@@ -115,7 +115,7 @@ export class TopicCache {
     return block;
   }
 
-  /** Forgets the blocks of which no publication is among the newest. */
+  /** Forgets each block that has no publication among the newest. */
   #forgetOld(newest: number): void {
     let excess = 0;
     while (newest - (this.#blocks[excess] as EntryBlock).last >= this.maxPublications) {
