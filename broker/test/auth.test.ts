@@ -265,7 +265,7 @@ describe('permissions', () => {
     expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
   });
 
-  it('of an API key are those of its entry', async () => {
+  it('of an API key come from its entry', async () => {
     const connection = await cluster.connect();
     expect(await connection.request({ type: 'connect', token: ordersKey })).toMatchObject({
       type: 'connected',

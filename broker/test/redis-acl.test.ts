@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
 const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(read('docs/operations.md')) ?? [];
 const documented = commandsIn(rules);
 
-/** The second form is that of Redis 7.0. The third: no script may use the command, with any user. */
+/** Redis 7.0 uses the second form. The third form means that no script may use the command, with any user. */
 const refusedInScript = /NOPERM|The user executing the script can't|not allowed from script/;
 
 describe('the documented user of Redis', () => {

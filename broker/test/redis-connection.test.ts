@@ -140,7 +140,7 @@ describe('brokers in different databases of one Redis', () => {
     admin.disconnect();
   });
 
-  it('refuse to work if the data is that of a release whose messages cross databases', async () => {
+  it('refuse to work if the data belongs to a release whose messages cross databases', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.select(1);
@@ -274,7 +274,8 @@ describe('Redis over TLS', () => {
   });
 });
 
-describe('a password in a file', () => {
+// Concurrent: they mostly wait for a node.
+describe.concurrent('a password in a file', () => {
   const names = 'FANFARE_REDIS_PASSWORD_FILE';
 
   it('is tried as soon as it changes, and used for the next connection', async () => {
@@ -395,7 +396,8 @@ describe('a Redis at a Unix socket', () => {
   });
 });
 
-describe('a Redis that Fanfare cannot use', () => {
+// Concurrent: they mostly wait for a node.
+describe.concurrent('a Redis that Fanfare cannot use', () => {
   it.each(['', '/1'])('is a Redis Cluster (database "%s")', async (database) => {
     await using redis = await startRedis({ args: ['--cluster-enabled', 'yes'] });
     await expectFault(redis.url + database, clusterSentence);

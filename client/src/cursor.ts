@@ -15,7 +15,7 @@ import {
 import type { GapReason } from './subscription.js';
 
 export interface CursorListener {
-  /** The next publications, in order. `position` is that of the first; null if the topic keeps no history. */
+  /** The next publications, in order. `position`: of the first one; null if the topic keeps no history. */
   onItems(items: readonly Item[], position: Position | null): void;
   /** Publications are missing here. Delivery continues after `position`. */
   onGap(reason: GapReason, position: Position): void;

@@ -34,7 +34,7 @@ export class Delivery {
     return !this.#isChecking && this.#waiting.size === 0;
   }
 
-  /** `position`: that of the first; null if the topic keeps no history. */
+  /** `position`: of the first one; null if the topic keeps no history. */
   take(items: readonly Item[], position: Position | null): void {
     for (const [index, item] of items.entries()) this.#take(item, position && moved(position, index));
   }

@@ -47,7 +47,7 @@ export type Unnamed = 'unreadable' | 'missing';
 
 export interface Client {
   readonly address: string;
-  /** Null if the address is that of the client; otherwise it is that of the proxy. */
+  /** Null if `address` belongs to the client. Otherwise it belongs to the proxy, and this is the reason. */
   readonly unnamed: Unnamed | null;
 }
 
@@ -69,8 +69,8 @@ export class Addresses {
   }
 
   /**
-   * The address of a client: that of the socket, unless it is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is not a trusted
-   * proxy. Anyone can have written the entries before it.
+   * The address of a client: the address of the socket, unless this is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is
+   * not a trusted proxy. Anyone can have written the entries before it.
    */
   clientOf(remote: string, forwardedFor: string): Client {
     const hops = forwardedFor === '' ? [] : forwardedFor.split(',');
@@ -167,7 +167,7 @@ function asTwoWords(ipv4: string): string {
   return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** The network that an address counts as: itself, or the /64 of IPv6, because one customer of a provider has all of it (RFC 6177). */
+/** The network that an address counts as. For IPv6 this is its /64, because a provider gives all of it to one customer (RFC 6177). */
 export function networkOf(text: string): string {
   const address = canonical(text);
   if (!isIPv6(address)) return address;

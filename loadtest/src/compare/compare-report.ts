@@ -5,13 +5,15 @@ import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { LoadResult } from '../load/result.js';
 import { type Compared, type Comparison, caseNamed } from './compare.js';
+import { costOf, tableOfFilled } from './figures.js';
 import type { IdleSample } from './idle.js';
+import { latencySection } from './latency-report.js';
 import { coverageOf, type Estimate, estimate } from './statistics.js';
 
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
   const sections = [
     `${describeMachine()}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, servers in turns, fresh processes each time. \`${command}\``,
-    `CPU is that of the servers and, if they use it, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
+    `CPU is the CPU time of the servers, and of Redis if they use it, divided by the deliveries. "Times" is the number of deliveries that a server makes with the CPU time that the other needs for one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
     ...comparisons.map(section),
   ];
   if (idle.length > 0) sections.push(idleSection(idle));
@@ -30,14 +32,9 @@ function describeTimes(rounds: number): string {
 }
 
 function section(comparison: Comparison): string {
-  const { title, about } = caseNamed(comparison.name);
-  return `### ${title}\n\n${about}\n\n${comparison.name === 'storm' ? stormTable(comparison) : costTable(comparison)}`;
-}
-
-/** CPU time of a delivery, in µs; null if the run is invalid. */
-export function costOf({ serverCpuUs, redisCpuUs, deliveries, complaints }: LoadResult): number | null {
-  if (serverCpuUs === null || deliveries === 0 || complaints.length > 0) return null;
-  return (serverCpuUs + (redisCpuUs ?? 0)) / deliveries;
+  const { title, about, measuresLatency } = caseNamed(comparison.name);
+  const table = measuresLatency ? latencySection : comparison.name === 'storm' ? stormTable : costTable;
+  return `### ${title}\n\n${about}\n\n${table(comparison)}`;
 }
 
 function costTable({ name, results }: Comparison): string {
@@ -145,17 +142,8 @@ function idleSection(idle: readonly IdleSample[]): string {
   )}`;
 }
 
-/** Without columns for servers that are missing, or for Redis if there is none. */
-function tableOfFilled(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const isFilled = (_: string, column: number): boolean => rows.some((row) => row[column] !== '');
-  return markdownTable(
-    head.filter(isFilled),
-    rows.map((row) => row.filter(isFilled)),
-  );
-}
-
 function serversOf(results: readonly LoadResult[]): readonly string[] {
-  // The order of rounds differs: the first round's is that of the case.
+  // The order of servers differs between rounds. The first round uses the order of the case.
   return [...new Set(results.map(({ server }) => server))];
 }
 

@@ -1,7 +1,7 @@
 /** Local nodes as the target of a load, with a shared Redis if they need one. */
 
 import { Disposables } from '@fanfare/kit/disposables';
-import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
+import { masterArgs, type RedisProcess, redisCommand, startRedis, startReplica } from '@fanfare/local-cluster';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
 
 /** A process that listens on this machine. */
@@ -20,13 +20,19 @@ export async function deployNodes(
   return await deploy(parts, null, nodes, start);
 }
 
+/** `hasReplica`: another Redis follows the one that the nodes share, as level durable needs it. */
 export async function deployNodesOnRedis(
   nodes: number,
   start: (redisUrl: string) => Promise<ServerProcess>,
+  hasReplica = false,
 ): Promise<Deployment> {
   await using parts = new Disposables();
-  const redis = parts.use(await startRedis());
-  return await deploy(parts, redis, nodes, () => start(redis.url));
+  const redis = parts.use(await startRedis({ args: hasReplica ? masterArgs : [] }));
+  const replica = hasReplica ? parts.use(await startReplica(redis.port)) : null;
+  const deployment = await deploy(parts, redis, nodes, () => start(redis.url));
+  if (replica === null) return deployment;
+  const follower = { name: 'Redis replica', role: 'redis', pid: replica.pid } as const;
+  return { ...deployment, processes: [...deployment.processes, follower] };
 }
 
 async function deploy(

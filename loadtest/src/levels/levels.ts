@@ -1,6 +1,6 @@
 /**
- * The scenario `levels`: what a publication costs the two nodes that it crosses, and Redis between them, at each level, compared with plain
- * PUBLISH and SUBSCRIBE. Candidates take turns, so that a disturbance of the machine affects all of them.
+ * The scenario `levels`: what a publication costs at each level, compared with plain PUBLISH and SUBSCRIBE. It measures two nodes, and
+ * Redis between them. Candidates take turns, so that a disturbance of the machine affects all of them.
  */
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
 import { NodesPath, type NodesPathOptions } from './nodes-path.js';

@@ -1,4 +1,4 @@
-/** The command that publishes to one topic, encoded once: for each publication its number and its time are written into a copy. */
+/** The command that publishes to one topic, encoded once. Each publication is a copy with its own number and time. */
 
 import { blankData, stampBytes, stampMark, writeStamp } from '@fanfare/kit/stamp';
 import { MsgpackClientCodec } from '@fanfare/protocol';
@@ -6,7 +6,7 @@ import { MsgpackClientCodec } from '@fanfare/protocol';
 export interface PublishTemplateOptions {
   readonly topic: string;
   readonly publicationBytes: number;
-  /** Whether it has an `id`, so that it is answered, and a `messageId`. */
+  /** Whether it has an `id` (so that the node answers it) and a `messageId`. */
   readonly isAcknowledged: boolean;
 }
 

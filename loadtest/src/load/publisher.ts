@@ -47,8 +47,8 @@ export class Publisher {
     const known = this.#templates.get(topic);
     if (known !== undefined) return known;
     const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
-    // Joined ones are put into a frame together, the others each into its own.
-    // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
+    // Joined messages share a frame. Each of the others gets its own. A Uint8Array, whose `slice` copies: that of a
+    // Buffer shares its bytes.
     const bytes = new Uint8Array(this.#connection.frame(message));
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);

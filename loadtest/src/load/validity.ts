@@ -12,7 +12,7 @@ const leastTurns = 0.95;
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
-/** Prefix of the failures of publishers. All other failures are those of subscribers. */
+/** Prefix of the failures of publishers. All other failures belong to subscribers. */
 export const publisherPrefix = 'a publisher: ';
 
 /** What a missing delivery of this load means, and what does not follow from it. */
@@ -133,7 +133,7 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
-    means: 'The latencies may be those of the generator, and it could not produce a higher load.',
+    means: 'The generator may have caused the latencies, and it could not produce a higher load.',
     advice:
       'Use more `--generators` if there are cores for them. Otherwise use less load, or a separate machine for the generator.',
     find: ({ generatorCpu }) =>

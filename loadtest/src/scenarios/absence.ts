@@ -3,8 +3,7 @@ import { amount, count, nodes, rate, seconds, shareOf } from './option.js';
 import { run, scenario } from './scenario.js';
 
 export const absence = scenario({
-  about:
-    'Clients of the typed client reconnect and recover what they missed: whether they get all of it, and how late.',
+  about: 'Typed clients reconnect and recover missed publications. Do they get all of them, and how late?',
   options: {
     subscribers: count('clients', 200, 1, 5_000),
     share: shareOf('subscribers', 'share of them that is away', 0.5),

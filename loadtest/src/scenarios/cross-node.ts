@@ -4,7 +4,7 @@ import { run, scenario } from './scenario.js';
 
 export const crossNode = scenario({
   about:
-    'Publications enter at the first node and leave at others: what a further node costs, with and without subscribers.',
+    'Publications enter at the first node and leave at others: what an additional node costs, with and without subscribers.',
   options: {
     nodes: count('nodes', 2, 2, 16),
     interested: within(count('nodes with subscribers, without the first node', 1, 1, 15), 'nodes', 1),

@@ -3,7 +3,7 @@ import { amount, bytes, count, nodes, rate, seconds, subscribers, within } from 
 import { run, scenario } from './scenario.js';
 
 export const manyToMany = scenario({
-  about: 'Many topics, of which a few get most publications (Zipf): chats, tickers and dashboards together.',
+  about: 'Many topics; a few of them get most publications (Zipf): chats, tickers and dashboards together.',
   options: {
     topics: count('topics', 1_000, 1, 100_000),
     subscribers: subscribers(1_000, 100_000),

@@ -4,7 +4,7 @@ import { run, scenario } from './scenario.js';
 
 export const subscriptions = scenario({
   about:
-    'Many topics on each connection, with subscriptions that end and start all the time: what a subscription costs.',
+    'Many topics on each connection, with subscriptions that end and start all the time. What does a subscription cost?',
   options: {
     subscribers: subscribers(100, 10_000),
     'topics-each': within(count('topics of each subscriber', 100, 1, 1_000), 'topics'),

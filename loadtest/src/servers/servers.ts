@@ -1,10 +1,11 @@
 /** The kinds of server by name, in the order of tables. */
 import { type ServerKind, server } from './server.js';
 
-const fanfare = (level: 'fast' | 'recoverable', protocol: 'msgpack' | 'json'): ServerKind =>
-  server({ about: `Fanfare, level ${level}, ${protocol === 'json' ? 'JSON' : 'MessagePack'}`, protocol }, async () =>
-    (await import('../launch/fanfare.js')).fanfare(level),
-  );
+const fanfare = (level: 'fast' | 'recoverable' | 'durable', protocol: 'msgpack' | 'json'): ServerKind => {
+  const redis = level === 'durable' ? '; with Redis and one replica, also on one node' : '';
+  const about = `Fanfare, level ${level}, ${protocol === 'json' ? 'JSON' : 'MessagePack'}${redis}`;
+  return server({ about, protocol }, async () => (await import('../launch/fanfare.js')).fanfare(level));
+};
 
 const raw = (isDeferred: boolean): ServerKind =>
   server(
@@ -32,6 +33,7 @@ export const servers: Readonly<Record<string, ServerKind>> = {
   'fanfare-json': fanfare('recoverable', 'json'),
   'fanfare-fast': fanfare('fast', 'msgpack'),
   'fanfare-fast-json': fanfare('fast', 'json'),
+  'fanfare-durable': fanfare('durable', 'msgpack'),
   raw: raw(false),
   'raw-deferred': raw(true),
   ioredis: server(

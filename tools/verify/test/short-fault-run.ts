@@ -1,4 +1,4 @@
-/** A short run of a fault with little load, for tests. `npm run verify` makes faults under more load. */
+/** A short run of a fault under little load, for tests. `npm run verify` causes faults under more load. */
 import type { Level } from '@fanfare/kit/level';
 import { expect } from 'vitest';
 import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';

@@ -6,7 +6,7 @@ const pairs = 5;
 
 export const foreignMessageId: Attack = attack({
   name: 'foreign-message-id',
-  about: `${pairs} users publish with messageIds that another one has used on the same topic just before`,
+  about: `${pairs} users publish with messageIds that another user has just used on the same topic`,
   answers: ['reply published'],
   besides: ['left open'],
   run: async (attackers) => {
@@ -19,7 +19,7 @@ export const foreignMessageId: Attack = attack({
       ];
       attackers.sent += 2;
       if (offsetOf(before) === offsetOf(after))
-        attackers.fault('a publication was taken for one of another publisher, and suppressed');
+        attackers.fault('a node mistook a publication for one of another publisher, and suppressed it');
       await Promise.all([first?.end(), second?.end()]);
     });
   },

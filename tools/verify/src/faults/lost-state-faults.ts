@@ -128,7 +128,7 @@ const demotionDeadlineMs = 30_000;
 export const flushallInRollingRestart: Fault = {
   name: 'flushall-in-rolling-restart',
   about:
-    'A rolling restart during which all data in Redis is deleted three times (FLUSHALL): while the first node stops, after the second has ended, and after the third has started.',
+    'A rolling restart during which FLUSHALL deletes all data in Redis three times: while the first node stops, after the second has ended, and after the third has started.',
   resets: 'none',
   async strike({ cluster, balancer, reportProblem }) {
     const flushall = (): Promise<unknown> => cluster.command('FLUSHALL');
