@@ -6,11 +6,11 @@ import { describe, it } from 'vitest';
 import type { Fault } from '../tools/verify/src/faults/fault.js';
 import { expectNoLoss, findFault } from '../tools/verify/test/short-fault-run.js';
 
-/** One fault after the other in one cluster, which must suit the last one: to start a cluster costs more than most faults. */
+/** One fault after the other in one cluster: to start a cluster costs more than most faults. It must suit the first fault. */
 function inTurn(names: readonly string[]): Fault {
   const all = names.map(findFault);
   return {
-    ...findFault(names.at(-1) ?? ''),
+    ...findFault(names[0] ?? ''),
     name: names.join(', then '),
     async strike(environment) {
       for (const fault of all) {
@@ -26,7 +26,9 @@ describe.concurrent('nothing is lost, duplicated, out of order or missing withou
   it.each([
     [['flushall-in-rolling-restart'], 'recoverable'],
     [['redis-hang'], 'recoverable'],
-    [['kill-node', 'pause-node', 'redis-failover-behind'], 'recoverable'],
+    [['kill-node', 'pause-node'], 'recoverable'],
+    // A second fault in the same cluster would be too much: until all memory is restored, it may cause resets.
+    [['redis-failover-behind'], 'recoverable'],
     [['redis-failover-behind'], 'durable'],
   ] as const)('with %j, at level %s', (names, level) => expectNoLoss(inTurn(names), level));
 });
