@@ -503,7 +503,7 @@ describe.concurrent('a limit', () => {
     await until('the slot is free', async () => (await statusOf(url, { 'X-Forwarded-For': '192.0.2.1' })) === 101);
   });
 
-  // Number 13, point 4.
+  // Issue 13, point 4.
   it.each([
     ['an address with port', (n: number) => ({ 'X-Forwarded-For': `192.0.2.1:${50_000 + n}` })],
     [
@@ -644,7 +644,7 @@ describe('attempts to bypass limits', () => {
     expect(await statusOf(url, { 'X-Forwarded-For': '198.51.100.77' })).toBe(101);
   });
 
-  // Number 13, point 7.
+  // Issue 13, point 7.
   it('with tokens that only look like API keys, or with revoked keys, count against the limit of POST requests', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_HANDSHAKES_PER_SECOND: '1' }) });
     const statusesOf = async (token: string): Promise<number[]> => {

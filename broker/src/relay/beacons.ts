@@ -14,12 +14,12 @@ export interface BeaconCounters {
   beaconsSent: number;
 }
 
-/** How often idle topics are looked for, in milliseconds: the log counts seconds. */
+/** How often to look for idle topics, in milliseconds. The {@link PublishLog} counts in seconds. */
 const intervalMs = 1_000;
 
 export class Beacons {
   readonly #timer: NodeJS.Timeout;
-  /** The clock when the last second of the log was ended. */
+  /** The time at which the last second of the log ended. */
   #endedAt = 0;
 
   constructor(

@@ -7,9 +7,9 @@ import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 /** How often the load is measured, in milliseconds. */
 const lookMs = 100;
 
-/** Shares of the time in which the event loop is busy: above the first the window grows by a millisecond, below the second it shrinks. */
+/** The window grows by a millisecond if the event loop is busy for more than this share of the time. */
 const busyShare = 0.6;
-/** Far below the other, because a wider window makes the node less busy. */
+/** Below this share, the window shrinks. It is far below the other share, because a wider window makes the node less busy. */
 const idleShare = 0.2;
 
 export class FlushWindow {
@@ -25,7 +25,7 @@ export class FlushWindow {
     this.#timer?.unref();
   }
 
-  /** In milliseconds; 0: at the end of the turn. */
+  /** How long to collect publications, in milliseconds; 0: until the end of the turn. */
   get ms(): number {
     return this.#ms;
   }

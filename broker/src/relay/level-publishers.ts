@@ -1,6 +1,6 @@
 /**
- * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses what could not
- * reach the other nodes, and what is too much.
+ * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses publications that
+ * could not reach the other nodes, or for which there is no room.
  */
 import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Level, TopicPolicies } from '../topics/policy.js';
@@ -35,7 +35,7 @@ export interface HistoryLevelPublisher extends LevelPublisher {
 export interface PublishStatus {
   /** Whether Redis takes publications of this level now. */
   canPublish(level: Level): boolean;
-  /** Whether it does not because it is full. */
+  /** Whether Redis does not take them because it is full. */
   readonly isOutOfMemory: boolean;
 }
 
@@ -80,7 +80,7 @@ export class LevelPublishers {
     const policy = this.settings.topics.of(topic);
     if (!this.status.canPublish(policy.level)) {
       if (receipt !== null) throw unavailable(this.status.isOutOfMemory);
-      // If the topic keeps no history, subscribers of this node get it nevertheless.
+      // If the topic keeps no history, subscribers of this node get the publication nevertheless.
       if (policy.level !== 'fast') {
         this.counters.publicationsUnrelayed++;
         return;

@@ -6,7 +6,7 @@
  */
 export const toleratedLossMs = 5_000;
 
-/** Longest time between two heartbeats, in milliseconds (lua/heartbeat.lua). Nodes know the age of the data in Redis this precisely. */
+/** Longest time between two heartbeats, in milliseconds (lua/heartbeat.lua). Nodes know the age of the data in Redis with this precision. */
 export const maxHeartbeatMs = 1_000;
 
 /** How long a node remembers what it has published, in milliseconds: longer than the tolerated loss, because heartbeats may be late. */

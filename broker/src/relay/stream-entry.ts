@@ -14,7 +14,7 @@ import { checkRun, LayoutError, type Position, Reader, type Run } from '@fanfare
 const layoutVersion = 2;
 const headBytes = 7;
 
-/** A stream entry: publications of a topic in order, `first` the offset of the first one, `last` that of the last. */
+/** A stream entry: publications of a topic in order, with the offsets of the `first` and the `last` one. */
 export interface StreamEntry {
   /** The epoch at the time of publication. The entry keeps it if the topic gets a new one. */
   readonly epoch: string;
