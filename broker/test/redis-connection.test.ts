@@ -274,8 +274,7 @@ describe('Redis over TLS', () => {
   });
 });
 
-// Concurrent: they mostly wait for a node.
-describe.concurrent('a password in a file', () => {
+describe('a password in a file', () => {
   const names = 'FANFARE_REDIS_PASSWORD_FILE';
 
   it('is tried as soon as it changes, and used for the next connection', async () => {

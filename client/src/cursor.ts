@@ -36,7 +36,7 @@ export const maxLaggingAnswers = 10;
 export class Cursor {
   readonly #listener: CursorListener;
   readonly #sequencer: Sequencer<Run>;
-  /** The newest offset of this epoch that is known to exist. */
+  /** The newest known offset of this epoch. */
   #newest = 0;
   /** Epochs before this one: another connection may still push them. */
   readonly #left = new Set<string>();

@@ -75,7 +75,7 @@ export class Reader {
     try {
       return utf8.decode(this.bytes.subarray(this.at - length, this.at));
     } catch {
-      // The decoder's own error has no further information.
+      // The decoder's own error contains nothing more.
       throw new LayoutError(`${capital(what)} is not valid UTF-8.`);
     }
   }

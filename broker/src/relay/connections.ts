@@ -1,9 +1,15 @@
 /**
- * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together:
- * if one finds the server again, the others connect at once, and if the path through Redis is broken, all are replaced.
+ * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together.
+ * If one finds the server again, the others connect at once. If the path through Redis is broken, all are replaced.
  */
 import type { Log } from '../observe/log.js';
-import { PublisherLink, type RedisCounters, type RedisSettings, SubscriberLink } from '../redis/redis.js';
+import {
+  type ChannelMessage,
+  PublisherLink,
+  type RedisCounters,
+  type RedisSettings,
+  SubscriberLink,
+} from '../redis/redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
 
 export interface ConnectionsSettings extends RedisSettings {
@@ -18,8 +24,7 @@ export interface ConnectionsOwner {
   /** The connection that listens works (again), without any channel. */
   onSubscriberReady(): void;
   onSubscriberLost(): void;
-  /** `message` is valid until this returns. */
-  onMessage(channel: string, message: Buffer): void;
+  onMessage(message: ChannelMessage): void;
 }
 
 export class Connections {
@@ -47,7 +52,7 @@ export class Connections {
         if (wasSilent) this.subscriber.reset();
       },
     });
-    // WAIT blocks the connection that it is sent on: publications that need no replicas must not wait behind it.
+    // WAIT blocks its connection. Publications that need no replicas must not wait behind it.
     const redisTimeoutMs = settings.redisTimeoutMs + settings.durableTimeoutMs;
     this.durable = settings.topics.uses('durable')
       ? new PublisherLink({ ...settings, redisTimeoutMs }, log, counters, {}, 'durable')
@@ -61,7 +66,7 @@ export class Connections {
         this.#outputBufferBytes = 0;
         owner.onSubscriberLost();
       },
-      onMessage: (channel, message) => owner.onMessage(channel.toString('latin1'), message),
+      onMessage: (message) => owner.onMessage(message),
     });
   }
 

@@ -3,6 +3,7 @@
  * frame for each topic, not for each publication.
  */
 import {
+  emptyRun,
   forEachItem,
   maxItemHeaderBytes,
   maxRunBytes,
@@ -46,12 +47,18 @@ const maxMessageIds = 512;
 const keptBatches = 1024;
 const keptBatchBytes = 16_384;
 
+const noReceipts: Receipt[] = [];
+const noPlaces: number[] = [];
+const noIds = new Map<string, number>();
+const noBatches: OpenBatch[] = [];
+
 export class PublishBatcher {
   /** Runs while the flush window is open. */
   #timer: NodeJS.Timeout | undefined;
-  readonly #open = new Map<Topic, OpenBatch>();
+  /** The last batch of each topic, which may be closed and even in use for another topic: to clear this each turn would cost more. */
+  readonly #lastOf = new Map<Topic, OpenBatch>();
   /** In the order in which they began. */
-  #batches: OpenBatch[] = [];
+  #batches: OpenBatch[] = noBatches;
   readonly #spare: OpenBatch[] = [];
   #bytes = 0;
 
@@ -77,54 +84,57 @@ export class PublishBatcher {
     payer: Payer | null = null,
   ): void {
     const size = payload.end - payload.start + maxItemHeaderBytes;
-    let batch = this.#open.get(topic);
-    if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
+    let batch = this.#lastOf.get(topic);
+    if (
+      batch === undefined ||
+      !batch.isOpenFor(topic) ||
+      batch.writer.length + size > maxRunBytes ||
+      !batch.takes(messageId)
+    ) {
       batch = this.#begin(topic, policy);
       batch.payer = payer;
     }
     writeItem(batch.writer, payload);
-    if (messageId !== null) batch.messageIds.set(messageId, batch.count);
-    if (receipt !== null) {
-      batch.receipts.push(receipt);
-      batch.places.push(batch.count);
-    }
-    batch.count++;
+    batch.count(messageId, receipt);
     this.#bytes += size;
   }
+
+  readonly #flush = (): void => this.flush();
 
   /** Hands out all batches now. */
   flush(): void {
     clearTimeout(this.#timer);
     const batches = this.#batches;
     if (batches.length === 0) return;
-    this.#batches = [];
-    this.#open.clear();
+    this.#batches = noBatches;
+    if (this.#lastOf.size > keptBatches) this.#lastOf.clear();
     this.#bytes = 0;
+    for (const batch of batches) batch.end();
     this.onFlush(batches);
     for (const batch of batches) {
       // Receipts hold connections: a spare batch must not.
-      batch.receipts = [];
-      batch.payer = null;
-      batch.places = [];
-      if (batch.messageIds.size > 0) batch.messageIds = new Map();
+      batch.forget();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
+      else this.#lastOf.delete(batch.topic);
     }
   }
 
   #planFlush(): void {
     const { ms } = this.window;
-    if (ms === 0) setImmediate(() => this.flush());
-    else this.#timer = setTimeout(() => this.flush(), ms);
+    if (ms === 0) setImmediate(this.#flush);
+    else this.#timer = setTimeout(this.#flush, ms);
   }
 
   #begin(topic: Topic, policy: TopicPolicy): OpenBatch {
     const batch = this.#spare.pop() ?? new OpenBatch();
     batch.begin(topic, policy);
     if (this.isTraced) batch.beganAt = performance.now();
-    if (this.#batches.length === 0) this.#planFlush();
-    this.#batches.push(batch);
+    if (this.#batches.length === 0) {
+      this.#batches = [batch];
+      this.#planFlush();
+    } else this.#batches.push(batch);
     this.#bytes += runOverheadBytes;
-    this.#open.set(topic, batch);
+    this.#lastOf.set(topic, batch);
     return batch;
   }
 }
@@ -132,23 +142,57 @@ export class PublishBatcher {
 class OpenBatch implements Batch {
   topic = '' as Topic;
   policy = defaultPolicy;
-  count = 0;
   beganAt = 0;
   payer: Payer | null = null;
-  receipts: Receipt[] = [];
-  places: number[] = [];
-  messageIds = new Map<string, number>();
+  // A publisher may keep these three. Most batches have none: they share the empty ones, which nobody changes.
+  receipts = noReceipts;
+  places = noPlaces;
+  messageIds = noIds;
   readonly writer = new Writer(1024);
+  /** Set by {@link end}. */
+  run = emptyRun;
+  #count = 0;
+  #isOpen = false;
 
   begin(topic: Topic, policy: TopicPolicy): void {
     this.topic = topic;
     this.policy = policy;
-    this.count = 0;
+    this.#count = 0;
+    this.#isOpen = true;
     this.writer.clear();
   }
 
-  get run(): Run {
-    return { count: this.count, bytes: this.writer.view() };
+  isOpenFor(topic: Topic): boolean {
+    return this.#isOpen && this.topic === topic;
+  }
+
+  /** Another publication is in {@link writer}. */
+  count(messageId: string | null, receipt: Receipt | null): void {
+    if (messageId !== null) {
+      if (this.messageIds === noIds) this.messageIds = new Map();
+      this.messageIds.set(messageId, this.#count);
+    }
+    if (receipt !== null) {
+      if (this.receipts === noReceipts) {
+        this.receipts = [];
+        this.places = [];
+      }
+      this.receipts.push(receipt);
+      this.places.push(this.#count);
+    }
+    this.#count++;
+  }
+
+  end(): void {
+    this.#isOpen = false;
+    this.run = { count: this.#count, bytes: this.writer.view() };
+  }
+
+  forget(): void {
+    this.payer = null;
+    this.receipts = noReceipts;
+    this.places = noPlaces;
+    this.messageIds = noIds;
   }
 
   /** A repeated messageId begins a new run, so that the second publication is found in the history. */

@@ -7,7 +7,7 @@
  */
 import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
 import type { Delivery } from './relay.js';
-import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
+import { copyOf, fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** A part of a topic's stream. */
@@ -117,11 +117,16 @@ export class TopicFeed {
     return this.#begunAt;
   }
 
-  /** A message on the topic's channel. */
+  /** The epoch of {@link position}. */
+  get epoch(): string {
+    return this.#sequencer.epoch;
+  }
+
+  /** A message on the topic's channel. The bytes of the entry are valid during the call. */
   receive(entry: StreamEntry): void {
-    if (this.#catchingUp === null) this.#sequencer.take(entry);
-    else this.#sequencer.hold(entry);
-    if (this.#hasHole) void this.catchUp();
+    if (this.#catchingUp === null && this.#sequencer.canDeliver(entry)) this.#sequencer.take(entry);
+    else this.#sequencer.hold(copyOf(entry));
+    if (this.#hasHole && this.#catchingUp === null) void this.catchUp();
   }
 
   /** Another node repeats the position of the topic, a moment after it published. */

@@ -1,4 +1,4 @@
-/** Whether a change has made Fanfare slower: figures relative to others, taken now, against those that were recorded. */
+/** Finds out whether a change has made Fanfare slower. Compares new figures relative to other servers with recorded ones. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { markdownTable } from '@fanfare/kit/markdown-table';

@@ -37,12 +37,12 @@ const idle = [0, 1].map(
 
 export const recentBytes = 64 * 1_048_576;
 
-/** What a node counts for an entry in addition to its data (topic-cache.ts), about. */
+/** About how many bytes a node counts for an entry in addition to its data (topic-cache.ts). */
 const entryBytes = publicationBytes + 200;
 
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
-/** Slow enough for level durable: what a node refuses would be missing. */
+/** The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing. */
 const recentPerSecond = 8_000;
 
 /** Both nodes have a subscriber of each topic, so both keep the publications. */
@@ -60,7 +60,7 @@ const recent: Workload = {
   seconds: (recentTopics * 500) / recentPerSecond,
 };
 
-/** The label of the run without anything else, to which the others of `latency-held` are compared. */
+/** The label of the run that the other runs of `latency-held` are compared with. */
 export const heldNothing = 'nothing else';
 
 export const latencyCases: Readonly<Record<string, Case>> = {
@@ -93,7 +93,7 @@ export const latencyCases: Readonly<Record<string, Case>> = {
       acrossNodes(10_000, {
         label: 'recent publications',
         before: [recent],
-        // Room for both: otherwise the measured publications would replace the earlier ones.
+        // There must be room for both. Otherwise the measured publications would replace the earlier ones.
         env: { FANFARE_RECENT_BYTES: String(2 * recentBytes) },
       }),
     ],

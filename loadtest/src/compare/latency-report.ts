@@ -1,4 +1,4 @@
-/** The tables of the cases about latency: what was measured, and how it compares with the targets. */
+/** The tables of the cases about latency: the measurements, and a comparison with the targets. */
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { GarbageReport, LoadResult } from '../load/result.js';
@@ -88,7 +88,7 @@ interface Target {
   readonly figure: Figure;
   readonly atMost: number;
   readonly by: By;
-  /** The only load for which it is a target; null: all. */
+  /** The target applies only to this load. Null: to all loads. */
   readonly label: string | null;
 }
 
@@ -109,8 +109,8 @@ const targets: Readonly<Record<string, readonly Target[]>> = {
   ],
   'latency-fan-out': [target('p99, times raw', p99, 1.3, { by: { server: 'raw' } })],
   'latency-held': [
-    target('longest pause, times that with nothing else', longestPause, 1.1, { by: { label: heldNothing } }),
-    target('p99, times that with nothing else', p99, 1.1, { by: { label: heldNothing } }),
+    target('longest pause, relative to the run without other work', longestPause, 1.1, { by: { label: heldNothing } }),
+    target('p99, relative to the run without other work', p99, 1.1, { by: { label: heldNothing } }),
   ],
 };
 
@@ -122,7 +122,7 @@ export interface JudgedTarget extends Target, Estimate {
   readonly server: string;
 }
 
-/** Without those that this comparison cannot judge, because a server or a figure is missing. */
+/** Omits targets that this comparison cannot judge, because a server or a figure is missing. */
 export function judgeTargets(name: string, results: Results): readonly JudgedTarget[] {
   return groupsOf(results).flatMap(({ label, server, valid }) =>
     (targets[name] ?? []).flatMap((each) => {

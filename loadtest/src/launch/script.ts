@@ -5,7 +5,7 @@ import type { ServerProcess } from './node-deployment.js';
 
 const startDeadlineMs = 60_000;
 
-/** `file`: in this folder, as it is built. */
+/** `file`: the name of the built file in this folder. */
 export async function startScript(
   file: string,
   args: readonly string[],

@@ -17,7 +17,7 @@ export class Arrivals {
   record(bytes: Uint8Array, stampAt: number): void {
     const sequence = readSequence(bytes, stampAt);
     const topic = sequence % this.#next.length;
-    // NaN, read from what is no stamp, ends here too.
+    // If there is no stamp, the number is NaN and ends here too.
     if (sequence !== this.#next[topic]) {
       this.wrong++;
       return;

@@ -5,7 +5,7 @@ import type { Turns } from './turns.js';
 /** CPU share of a generator process above which the results may show the limits of the generator. */
 export const mostGeneratorCpu = 0.85;
 export const mostSlipP99Us = 20_000;
-/** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
+/** Minimum share of the due connections or subscriptions that were replaced. One more may be due at the very end. */
 const leastTurns = 0.95;
 
 /** Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to reconnect. */
@@ -15,7 +15,7 @@ export const backPrefix = 'coming back: ';
 /** Prefix of the failures of publishers. All other failures belong to subscribers. */
 export const publisherPrefix = 'a publisher: ';
 
-/** What a missing delivery of this load means, and what does not follow from it. */
+/** The meaning of a missing delivery of this load, and its limits. */
 const noPromise =
   'None of them was promised: this load publishes without acknowledgement. "npm run verify -- --url" judges acknowledged publications.';
 

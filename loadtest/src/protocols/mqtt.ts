@@ -30,7 +30,7 @@ export function mqtt(transport: Transport): Protocol {
     isBinary: true,
     subprotocol: 'mqtt',
     path: () => '/',
-    // Level 4 is 3.1.1; 2: a clean session, for which the server chooses the client's name.
+    // 4: MQTT 3.1.1. 2: a clean session, for which the server chooses the name of the client.
     hello: () => packet(packets.connect, word('MQTT'), Buffer.from([4, 2, 0, 0]), word('')),
     subscribe: (topics) => [
       packet(packets.subscribe, packetId, ...topics.map((topic) => Buffer.concat([word(topic), Buffer.from([0])]))),

@@ -22,7 +22,7 @@ const raw = (isDeferred: boolean): ServerKind =>
 const socketio = (variant: string, args: readonly string[]): ServerKind =>
   server(
     {
-      about: `Socket.IO, WebSocket only, ${variant}; also on one node with the Redis adapter, as it is deployed`,
+      about: `Socket.IO, WebSocket only, ${variant}; with the Redis adapter even on one node, because people deploy it that way`,
       protocol: 'socketio',
     },
     async () => (await import('../launch/socketio.js')).socketio(args),
