@@ -14,7 +14,7 @@ import { reportPage } from './report/report-page.js';
 import { carryOutRuns } from './runs/load-command.js';
 import { searchRates } from './runs/rate-search.js';
 import type { LevelsOptions } from './scenarios/levels.js';
-import { fromRepository } from './servers/server.js';
+import { fromRepository } from './servers/servers.js';
 
 async function carryOut(request: Request): Promise<void> {
   if (request.name === 'help') {
