@@ -31,10 +31,6 @@ export interface NodesPathOptions {
 const connectTimeoutMs = 10_000;
 
 export class NodesPath implements PublishPath {
-  readonly #options: NodesPathOptions;
-  readonly #redis: RedisProcess;
-  readonly #nodes: readonly [NodeProcess, NodeProcess];
-  readonly #parts: Disposables;
   readonly #topics: readonly string[];
   readonly #templates: readonly PublishTemplate[];
   readonly #arrivals: Arrivals;
@@ -66,15 +62,11 @@ export class NodesPath implements PublishPath {
   }
 
   private constructor(
-    options: NodesPathOptions,
-    redis: RedisProcess,
-    nodes: readonly [NodeProcess, NodeProcess],
-    parts: Disposables,
+    private readonly options: NodesPathOptions,
+    private readonly redis: RedisProcess,
+    private readonly nodes: readonly [NodeProcess, NodeProcess],
+    private readonly parts: Disposables,
   ) {
-    this.#options = options;
-    this.#redis = redis;
-    this.#nodes = nodes;
-    this.#parts = parts;
     const { isAcknowledged, traffic } = options;
     this.#topics = topicNames(traffic);
     this.#templates = this.#topics.map((topic) => {
@@ -88,7 +80,7 @@ export class NodesPath implements PublishPath {
   }
 
   async settle(): Promise<string | null> {
-    const expectedAnswers = this.#options.isAcknowledged ? this.#sent : 0;
+    const expectedAnswers = this.options.isAcknowledged ? this.#sent : 0;
     const arrivals = this.#arrivals;
     const hasCome = (): boolean =>
       arrivals.inOrder + arrivals.wrong >= this.#sent && this.#acknowledged >= expectedAnswers;
@@ -103,9 +95,9 @@ export class NodesPath implements PublishPath {
 
   async readCpu(): Promise<Cpu> {
     const [publisher, subscriber, redis] = await Promise.all([
-      readCpuNs(this.#nodes[0].pid),
-      readCpuNs(this.#nodes[1].pid),
-      readRedisCpuNs(this.#redis),
+      readCpuNs(this.nodes[0].pid),
+      readCpuNs(this.nodes[1].pid),
+      readRedisCpuNs(this.redis),
     ]);
     return { publisher, subscriber, redis };
   }
@@ -115,12 +107,12 @@ export class NodesPath implements PublishPath {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#parts[Symbol.asyncDispose]();
+    return this.parts[Symbol.asyncDispose]();
   }
 
   async #connect(): Promise<void> {
-    this.#publisher = await this.#open(this.#nodes[0], 'publisher');
-    await this.#open(this.#nodes[1], 'subscriber');
+    this.#publisher = await this.#open(this.nodes[0], 'publisher');
+    await this.#open(this.nodes[1], 'subscriber');
   }
 
   async #open(node: NodeProcess, role: 'publisher' | 'subscriber'): Promise<Connection> {
@@ -139,12 +131,12 @@ export class NodesPath implements PublishPath {
       },
       timeoutMs: connectTimeoutMs,
     });
-    this.#parts.use({ [Symbol.asyncDispose]: async () => connection.close() });
+    this.parts.use({ [Symbol.asyncDispose]: async () => connection.close() });
     return connection;
   }
 
   #publish(): void {
-    const { burst } = this.#options.traffic;
+    const { burst } = this.options.traffic;
     let length = 0;
     for (let index = 0; index < burst; index++) length += this.#templateOf(this.#sent + index).length;
     const commands = Buffer.allocUnsafe(length);

@@ -24,8 +24,6 @@ async function open(port: number, onBytes: (bytes: Buffer) => void): Promise<Soc
 }
 
 class Publisher {
-  readonly #socket: Socket;
-  readonly #traffic: Traffic;
   /** The command for each topic. */
   readonly #commands: readonly Buffer[];
   #sent = 0;
@@ -35,9 +33,10 @@ class Publisher {
     return new Publisher(await open(port, () => {}), traffic);
   }
 
-  private constructor(socket: Socket, traffic: Traffic) {
-    this.#socket = socket;
-    this.#traffic = traffic;
+  private constructor(
+    private readonly socket: Socket,
+    private readonly traffic: Traffic,
+  ) {
     const data = blankData(traffic.publicationBytes);
     this.#commands = topicNames(traffic).map((topic) => encode(['PUBLISH', topic, data]));
   }
@@ -47,7 +46,7 @@ class Publisher {
   }
 
   #publish(): void {
-    const { burst, publicationBytes } = this.#traffic;
+    const { burst, publicationBytes } = this.traffic;
     const commands: Buffer[] = [];
     for (let index = 0; index < burst; index++) {
       const command = this.#commands[(this.#sent + index) % this.#commands.length];
@@ -61,7 +60,7 @@ class Publisher {
       end += length;
       writeStamp(bytes, end - 2 - publicationBytes, 0, this.#sent++, plannedUs);
     }
-    this.#socket.write(bytes);
+    this.socket.write(bytes);
   }
 }
 

@@ -36,7 +36,6 @@ export interface ConnectionOptions {
 
 export class Connection implements Events, Member {
   readonly recovers = false;
-  readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #walker: FrameWalker | null;
   readonly #read: Reader;
@@ -71,8 +70,7 @@ export class Connection implements Events, Member {
     return this.#isEstablished && !this.#hasEnded;
   }
 
-  private constructor(options: ConnectionOptions) {
-    this.#options = options;
+  private constructor(private readonly options: ConnectionOptions) {
     const { protocol, target, localAddress, role } = options;
     const { port } = target;
     // Only in URLs is an IPv6 address in brackets.
@@ -105,15 +103,15 @@ export class Connection implements Events, Member {
   /** The message as it is written: in a frame, or over TCP as it is. */
   frame(message: Uint8Array): Uint8Array {
     if (this.#walker === null) return message;
-    return buildFrame(message, this.#options.protocol.isBinary ? opcodes.binary : opcodes.text);
+    return buildFrame(message, this.options.protocol.isBinary ? opcodes.binary : opcodes.text);
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
-    await this.#ask(topics, (some) => this.#options.protocol.subscribe(some));
+    await this.#ask(topics, (some) => this.options.protocol.subscribe(some));
   }
 
   async unsubscribe(topics: readonly string[]): Promise<void> {
-    await this.#ask(topics, (some) => this.#options.protocol.unsubscribe(some));
+    await this.#ask(topics, (some) => this.options.protocol.unsubscribe(some));
   }
 
   /** Writes whole frames, which must not be changed later. */
@@ -152,7 +150,7 @@ export class Connection implements Events, Member {
   }
 
   acknowledged(publications: number): void {
-    this.#options.onAcknowledged?.(publications);
+    this.options.onAcknowledged?.(publications);
   }
 
   reply(message: Uint8Array): void {
@@ -164,7 +162,7 @@ export class Connection implements Events, Member {
   }
 
   async #establish(): Promise<void> {
-    const { protocol, target, role, topics } = this.#options;
+    const { protocol, target, role, topics } = this.options;
     await this.#until(() => this.#isUp);
     const hello = protocol.hello(target.token);
     if (hello !== null) {
@@ -186,7 +184,7 @@ export class Connection implements Events, Member {
       for (const message of messages) this.#send(message);
       const confirmed = this.#until(() => this.#confirmed >= wanted);
       try {
-        await within(this.#options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
+        await within(this.options.timeoutMs, confirmed, 'The server did not confirm subscriptions');
       } catch (error) {
         this.#end(error as Error);
         throw error;
@@ -219,7 +217,7 @@ export class Connection implements Events, Member {
       this.#look();
       return;
     }
-    const { protocol, target, role, topics } = this.#options;
+    const { protocol, target, role, topics } = this.options;
     const offer = protocol.subprotocol === null ? '' : `Sec-WebSocket-Protocol: ${protocol.subprotocol}\r\n`;
     const authorization = target.token === null ? '' : `Authorization: Bearer ${target.token}\r\n`;
     this.#head = Buffer.alloc(0);
@@ -277,7 +275,7 @@ export class Connection implements Events, Member {
     const isWaitedFor = this.#waiting !== null;
     this.#end(error);
     // Until it is established, `open` reports the error.
-    if (!isWaitedFor && this.#isEstablished) this.#options.onFailure(error);
+    if (!isWaitedFor && this.#isEstablished) this.options.onFailure(error);
   }
 }
 

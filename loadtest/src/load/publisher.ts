@@ -12,20 +12,17 @@ interface Template {
 }
 
 export class Publisher {
-  readonly #connection: Outlet;
-  readonly #protocol: Protocol;
-  readonly #publicationBytes: number;
   readonly #templates = new Map<string, Template>();
   #waiting: Uint8Array[] = [];
 
-  constructor(connection: Outlet, protocol: Protocol, publicationBytes: number) {
-    this.#connection = connection;
-    this.#protocol = protocol;
-    this.#publicationBytes = publicationBytes;
-  }
+  constructor(
+    private readonly connection: Outlet,
+    private readonly protocol: Protocol,
+    private readonly publicationBytes: number,
+  ) {}
 
   get isConnected(): boolean {
-    return this.#connection.isConnected;
+    return this.connection.isConnected;
   }
 
   add(topic: string, stream: number, sequence: number, plannedUs: number): void {
@@ -40,16 +37,16 @@ export class Publisher {
     const waiting = this.#waiting;
     if (waiting.length === 0) return;
     this.#waiting = [];
-    this.#connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
+    this.connection.write(waiting.length === 1 ? (waiting[0] as Uint8Array) : Buffer.concat(waiting));
   }
 
   #templateOf(topic: string): Template {
     const known = this.#templates.get(topic);
     if (known !== undefined) return known;
-    const { message, stampAt } = this.#protocol.publication(topic, this.#publicationBytes);
+    const { message, stampAt } = this.protocol.publication(topic, this.publicationBytes);
     // Joined ones are put into a frame together, the others each into its own.
     // A Uint8Array, whose `slice` copies: that of a Buffer shares its bytes.
-    const bytes = new Uint8Array(this.#connection.frame(message));
+    const bytes = new Uint8Array(this.connection.frame(message));
     const template = { bytes, stampAt: stampAt + bytes.length - message.length };
     this.#templates.set(topic, template);
     return template;

@@ -91,7 +91,6 @@ interface Outlet {
 }
 
 export class Shard {
-  readonly #plan: ShardPlan;
   readonly #reception: Reception;
   readonly #members = new Map<number, Member>();
   readonly #outlets = new Map<number, Outlet>();
@@ -104,8 +103,7 @@ export class Shard {
   #reportedLosses = 0;
   #publishedCount = 0;
 
-  constructor(plan: ShardPlan) {
-    this.#plan = plan;
+  constructor(private readonly plan: ShardPlan) {
     const { workload } = plan;
     const perSecond = workload.perSecond * meanFanout(workload);
     this.#reception = new Reception(workload, Math.max(1, Math.ceil(perSecond / latenciesPerSecond)));
@@ -127,7 +125,7 @@ export class Shard {
   }
 
   async open(): Promise<void> {
-    const { workload, shards } = this.#plan;
+    const { workload, shards } = this.plan;
     const atOnce = Math.max(1, Math.floor(maxConnecting / shards));
     await forEachAtOnce(this.#own(workload.subscribers), atOnce, (subscriber) => this.#join(subscriber, true));
     if (workload.perSecond > 0) {
@@ -143,7 +141,7 @@ export class Shard {
     lag.enable();
     const endUs = startUs + seconds * 1_000_000;
     const disturbances = isMeasured
-      ? this.#plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
+      ? this.plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
       : [];
     const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
     lag.disable();
@@ -174,7 +172,7 @@ export class Shard {
       reportedLosses: this.#reportedLosses,
       failures: Object.fromEntries(this.#failures),
       connected: this.#connected,
-      away: [...this.#own(this.#plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
+      away: [...this.#own(this.plan.workload.subscribers)].filter((subscriber) => this.#isMissed(subscriber)).length,
     };
   }
 
@@ -184,20 +182,20 @@ export class Shard {
 
   /** The numbers that belong to this shard. */
   *#own(all: number): Iterable<number> {
-    const { shard, shards } = this.#plan;
+    const { shard, shards } = this.plan;
     for (let number = shard; number < all; number += shards) yield number;
   }
 
   #targetOf(number: number, servers: readonly number[] | null): Target {
-    const { targets } = this.#plan;
+    const { targets } = this.plan;
     const chosen = servers === null ? targets : servers.map((server) => targets[server % targets.length] as Target);
     // Consecutive numbers belong to different shards. The sum lets each shard reach all servers.
-    return chosen[Math.floor(number / this.#plan.shards + this.#plan.shard) % chosen.length] as Target;
+    return chosen[Math.floor(number / this.plan.shards + this.plan.shard) % chosen.length] as Target;
   }
 
   /** `isKnown`: nothing has been published yet, so it must get everything. */
   async #join(subscriber: number, isKnown: boolean): Promise<void> {
-    const { workload, isTyped, localAddress } = this.#plan;
+    const { workload, isTyped, localAddress } = this.plan;
     const target = this.#targetOf(subscriber, workload.subscriberServers);
     const topics = topicsOfSubscriber(subscriber, workload).map(topicName);
     const startedUs = nowUs();
@@ -207,7 +205,7 @@ export class Shard {
     const member = isTyped
       ? await ClientConnection.open({ ...this.#clientOptions(target), onPublication, onFailure }, topics)
       : await Connection.open({
-          protocol: protocols[this.#plan.protocol],
+          protocol: protocols[this.plan.protocol],
           target,
           localAddress,
           role: 'subscriber',
@@ -221,7 +219,7 @@ export class Shard {
   }
 
   async #openOutlet(publisher: number): Promise<void> {
-    const { workload, isTyped, localAddress } = this.#plan;
+    const { workload, isTyped, localAddress } = this.plan;
     const target = this.#targetOf(publisher, workload.publisherServers);
     const onCutOff = (error: Error): void => this.#count(`${publisherPrefix}${error.message}`);
     const onFailure = (error: Error): void => {
@@ -234,7 +232,7 @@ export class Shard {
       this.#outlets.set(publisher, connection);
       return;
     }
-    const protocol = protocols[this.#plan.protocol];
+    const protocol = protocols[this.plan.protocol];
     const connection = await Connection.open({
       protocol,
       target,
@@ -249,8 +247,8 @@ export class Shard {
   }
 
   #clientOptions(target: Target) {
-    const { publicationBytes } = this.#plan.workload;
-    const encoding = this.#plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
+    const { publicationBytes } = this.plan.workload;
+    const encoding = this.plan.protocol === 'json' ? ('json' as const) : ('msgpack' as const);
     return {
       target,
       encoding,
@@ -273,7 +271,7 @@ export class Shard {
 
   /** Open loop: sends bursts on schedule, even if earlier ones have not arrived. */
   async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
-    const { workload } = this.#plan;
+    const { workload } = this.plan;
     const own = new Set(this.#own(workload.publishers));
     const all = Array.from({ length: this.#published.length }, (_, stream) => stream);
     const streams = all.filter((stream) => own.has(publisherOfStream(stream, workload)));
@@ -287,7 +285,7 @@ export class Shard {
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
     const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
     // Shards do not all send at the same moment.
-    const firstUs = startUs + (intervalUs * this.#plan.shard) / this.#plan.shards;
+    const firstUs = startUs + (intervalUs * this.plan.shard) / this.plan.shards;
     let late = 0;
     let bursts = 0;
     for (;;) {
@@ -310,7 +308,7 @@ export class Shard {
   }
 
   #send(stream: number, plannedUs: number): void {
-    const { workload } = this.#plan;
+    const { workload } = this.plan;
     const outlet = this.#outlets.get(publisherOfStream(stream, workload));
     // Without a connection, nothing is published.
     if (outlet?.isConnected !== true) return;
@@ -353,7 +351,7 @@ export class Shard {
         });
       case 'resubscribe':
         return await this.#eachInTime(disturbance.subscriptionsPerSecond, startUs, endUs, async (subscriber, round) => {
-          const topics = topicsOfSubscriber(subscriber, this.#plan.workload);
+          const topics = topicsOfSubscriber(subscriber, this.plan.workload);
           const topic = topics[round % topics.length] as number;
           this.#reception.interrupt(subscriber, topic);
           const member = this.#members.get(subscriber);
@@ -376,7 +374,7 @@ export class Shard {
     endUs: number,
     work: (subscriber: number, round: number) => Promise<void>,
   ): Promise<Turns> {
-    const intervalUs = (this.#plan.shards * 1_000_000) / perSecond;
+    const intervalUs = (this.plan.shards * 1_000_000) / perSecond;
     const subscribers = [...this.#members.keys()];
     const busy = new Map<number, Promise<void>>();
     let done = 0;
@@ -399,7 +397,7 @@ export class Shard {
 
   /** The first ones of all, so that the shards together have the share. */
   #someMembers(share: number): number[] {
-    const end = Math.round(this.#plan.workload.subscribers * share);
+    const end = Math.round(this.plan.workload.subscribers * share);
     return [...this.#members.keys()].filter((subscriber) => subscriber < end);
   }
 
@@ -412,7 +410,7 @@ export class Shard {
   }
 
   async #comeBack(subscribers: readonly number[], sinceUs: number): Promise<void> {
-    const atOnce = Math.max(1, Math.floor(maxConnecting / this.#plan.shards));
+    const atOnce = Math.max(1, Math.floor(maxConnecting / this.plan.shards));
     await forEachAtOnce(subscribers, atOnce, (subscriber) => this.#rejoin(subscriber, sinceUs));
   }
 

@@ -50,11 +50,7 @@ const patienceMs = 30_000;
 
 export class Attackers {
   sent = 0;
-  readonly target: Addresses;
-  /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
-  readonly link: (command: LinkCommand) => Promise<void>;
   readonly #endsAtMs: number;
-  readonly #answers: readonly Outcome[];
   readonly #outcomes = new Map<Outcome, number>();
   readonly #faults = new Set<string>();
   readonly #peers = new Set<Peer>();
@@ -62,21 +58,19 @@ export class Attackers {
 
   /** `answers`: the documented answers of a node. */
   constructor(
-    target: Addresses,
+    readonly target: Addresses,
     seconds: number,
-    answers: readonly Outcome[],
-    link: (command: LinkCommand) => Promise<void>,
+    private readonly answers: readonly Outcome[],
+    /** Cuts the link between the last node and Redis, or heals it; resolves once that is done. */
+    readonly link: (command: LinkCommand) => Promise<void>,
   ) {
-    this.target = target;
     this.#endsAtMs = performance.now() + seconds * 1_000;
-    this.#answers = answers;
-    this.link = link;
   }
 
   /** Whether the time is up, and the node has given each answer or had enough time for it. */
   get isOver(): boolean {
     const lateMs = performance.now() - this.#endsAtMs;
-    return lateMs >= patienceMs || (lateMs >= 0 && this.#answers.every((answer) => this.#outcomes.has(answer)));
+    return lateMs >= patienceMs || (lateMs >= 0 && this.answers.every((answer) => this.#outcomes.has(answer)));
   }
 
   /** Waits until the attack is over. */

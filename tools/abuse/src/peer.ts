@@ -23,7 +23,6 @@ export class Peer {
   /** Resolves once the node has answered `connect`, or the socket is closed. Never rejects. */
   readonly greeted: Promise<void>;
   readonly #socket: Socket;
-  readonly #see: (outcome: Outcome) => void;
   #unread: Buffer = Buffer.alloc(0);
   #isOpen = false;
   /** The node has announced why it closes the connection, or that it closes it after an answer. */
@@ -36,8 +35,11 @@ export class Peer {
   #onStatus: (status: number) => void = () => {};
   #onGreeted: () => void = () => {};
 
-  constructor(port: number, { head = [], from = '127.0.0.1' }: DialOptions, see: (outcome: Outcome) => void) {
-    this.#see = see;
+  constructor(
+    port: number,
+    { head = [], from = '127.0.0.1' }: DialOptions,
+    private readonly see: (outcome: Outcome) => void,
+  ) {
     this.status = new Promise((resolve) => {
       this.#onStatus = resolve;
     });
@@ -129,7 +131,7 @@ export class Peer {
     const status = Number(head.split(' ')[1]);
     this.#isOpen = status === 101;
     if (!this.#isOpen) {
-      this.#see(`HTTP ${status}`);
+      this.see(`HTTP ${status}`);
       this.#isAnswered = true;
     }
     this.#onStatus(status);
@@ -152,14 +154,14 @@ export class Peer {
     this.#unread = this.#unread.subarray(start + length);
     const opcode = first & 0x0f;
     if (opcode === opcodes.close) this.#takeClose(payload);
-    else if (opcode === opcodes.pong) this.#see('pong frame');
+    else if (opcode === opcodes.pong) this.see('pong frame');
     else if (opcode === opcodes.text) this.#takeText(payload.toString('latin1', 0, lookedAtBytes));
     return true;
   }
 
   #takeClose(payload: Buffer): void {
     this.#isAnswered = true;
-    this.#see(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE(0)}`);
+    this.see(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE(0)}`);
     this.#socket.destroy();
   }
 
@@ -167,7 +169,7 @@ export class Peer {
     const type = /"type":"(\w+)"/.exec(text)?.[1] ?? 'unreadable';
     if (type === 'connected') return this.#onGreeted();
     if (pushes.has(type)) return;
-    this.#see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
+    this.see(type === 'error' ? `error ${/"code":"(\w+)"/.exec(text)?.[1]}` : `reply ${type}`);
     this.#lastAnswer = text;
     this.#answers++;
     this.#onAnswer();

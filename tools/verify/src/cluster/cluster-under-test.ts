@@ -187,17 +187,17 @@ const defaultNewNodeWaitMs = '5000';
 
 export class NodeUnderTest implements AsyncDisposable {
   readonly port: number;
-  readonly #redisUrl: string;
-  readonly #env: Readonly<Record<string, string>>;
   #process: NodeProcess;
 
   static async start(redisUrl: string, env: Readonly<Record<string, string>>): Promise<NodeUnderTest> {
     return new NodeUnderTest(redisUrl, env, await startNode({ redisUrl, env }));
   }
 
-  private constructor(redisUrl: string, env: Readonly<Record<string, string>>, process: NodeProcess) {
-    this.#redisUrl = redisUrl;
-    this.#env = env;
+  private constructor(
+    private readonly redisUrl: string,
+    private readonly env: Readonly<Record<string, string>>,
+    process: NodeProcess,
+  ) {
     this.#process = process;
     this.port = process.port;
   }
@@ -209,8 +209,8 @@ export class NodeUnderTest implements AsyncDisposable {
 
   /** Starts it again on the same port after its end. Resolves once it is ready. */
   async startAgain(): Promise<void> {
-    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.#env };
-    this.#process = await startNode({ redisUrl: this.#redisUrl, env, port: this.port });
+    const env = { FANFARE_NEW_NODE_WAIT_MS: defaultNewNodeWaitMs, ...this.env };
+    this.#process = await startNode({ redisUrl: this.redisUrl, env, port: this.port });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
