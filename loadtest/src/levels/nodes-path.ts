@@ -1,6 +1,7 @@
 /** What `levels` measures: publisher, node, Redis, another node, subscriber. Publisher and subscriber are in this process. */
 
 import { Disposables } from '@fanfare/kit/disposables';
+import { buildFrame, opcodes } from '@fanfare/kit/frames';
 import type { Level } from '@fanfare/kit/level';
 import { readCpuNs } from '@fanfare/kit/process-usage';
 import { nowUs } from '@fanfare/kit/stamp';
@@ -14,7 +15,6 @@ import {
 } from '@fanfare/local-cluster';
 import { Connection } from '../load/connection.js';
 import { localTarget } from '../load/deployment.js';
-import { buildFrame, opcodes } from '../load/frame-walker.js';
 import { protocols } from '../protocols/protocols.js';
 import { Arrivals } from './arrivals.js';
 import { type Pace, pace, type Schedule } from './pace.js';
@@ -148,7 +148,7 @@ export class NodesPath implements PublishPath {
       at += template.length;
     }
     // MessagePack joins commands in one frame, one after the other.
-    this.#publisher?.write(buildFrame(commands, opcodes.binary));
+    this.#publisher?.write(buildFrame(commands, { opcode: opcodes.binary }));
   }
 
   #templateOf(sequence: number): PublishTemplate {

@@ -5,9 +5,9 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Target } from '@fanfare/kit/broker-url';
+import { buildFrame, FrameWalker, handshakeLines, opcodes } from '@fanfare/kit/frames';
 import { within } from '@fanfare/kit/within';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
-import { buildFrame, FrameWalker, opcodes } from './frame-walker.js';
 import type { Member } from './member.js';
 
 /** What is read is handled before the next read, so one buffer serves all sockets. */
@@ -103,7 +103,7 @@ export class Connection implements Events, Member {
   /** The message as it is written: in a frame, or over TCP as it is. */
   frame(message: Uint8Array): Uint8Array {
     if (this.#walker === null) return message;
-    return buildFrame(message, this.options.protocol.isBinary ? opcodes.binary : opcodes.text);
+    return buildFrame(message, { opcode: this.options.protocol.isBinary ? opcodes.binary : opcodes.text });
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -218,14 +218,13 @@ export class Connection implements Events, Member {
       return;
     }
     const { protocol, target, role, topics } = this.options;
-    const offer = protocol.subprotocol === null ? '' : `Sec-WebSocket-Protocol: ${protocol.subprotocol}\r\n`;
-    const authorization = target.token === null ? '' : `Authorization: Bearer ${target.token}\r\n`;
+    const lines = [
+      ...handshakeLines(target.path ?? protocol.path(role, topics), `${target.host}:${target.port}`),
+      ...(protocol.subprotocol === null ? [] : [`Sec-WebSocket-Protocol: ${protocol.subprotocol}`]),
+      ...(target.token === null ? [] : [`Authorization: Bearer ${target.token}`]),
+    ];
     this.#head = Buffer.alloc(0);
-    this.#socket.write(
-      `GET ${target.path ?? protocol.path(role, topics)} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n` +
-        `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n` +
-        `Sec-WebSocket-Version: 13\r\n${offer}${authorization}\r\n`,
-    );
+    this.#socket.write(`${lines.join('\r\n')}\r\n\r\n`);
   }
 
   #take(chunk: Uint8Array): void {
@@ -257,7 +256,7 @@ export class Connection implements Events, Member {
 
   readonly #onFrame = (opcode: number, bytes: Uint8Array, start: number, end: number): void => {
     if (opcode <= opcodes.binary) this.#read(bytes, start, end);
-    else if (opcode === opcodes.ping) this.write(buildFrame(bytes.slice(start, end), opcodes.pong));
+    else if (opcode === opcodes.ping) this.write(buildFrame(bytes.subarray(start, end), { opcode: opcodes.pong }));
     else if (opcode === opcodes.close) throw new Error(explainClose(bytes.subarray(start, end)));
   };
 

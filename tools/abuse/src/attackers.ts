@@ -1,6 +1,7 @@
 /** A running attack in the attackers' process: the functions that all attacks use. */
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { handshakeLines } from '@fanfare/kit/frames';
 import { type RedisReply, redisCommand } from '@fanfare/local-cluster';
 import { adminKey, type Claims, tokenOf } from './keys.js';
 import type { Outcome } from './outcome.js';
@@ -187,14 +188,7 @@ export class Attackers {
   }
 }
 
-export const handshake = [
-  'GET /ws HTTP/1.1',
-  'Host: localhost',
-  'Upgrade: websocket',
-  'Connection: Upgrade',
-  'Sec-WebSocket-Version: 13',
-  `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`,
-] as const;
+export const handshake = handshakeLines('/ws', 'localhost');
 
 /** One of many addresses of this machine. */
 export function addressOf(n: number): string {
