@@ -1,7 +1,7 @@
 /** Local nodes as the target of a load, with a shared Redis if they need one. */
 
 import { Disposables } from '@fanfare/kit/disposables';
-import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
+import { masterArgs, type RedisProcess, redisCommand, startRedis, startReplica } from '@fanfare/local-cluster';
 import { type DeployedProcess, type Deployment, localTarget } from '../load/deployment.js';
 
 /** A process that listens on this machine. */
@@ -23,10 +23,20 @@ export async function deployNodes(
 export async function deployNodesOnRedis(
   nodes: number,
   start: (redisUrl: string) => Promise<ServerProcess>,
+  hasReplica = false,
 ): Promise<Deployment> {
   await using parts = new Disposables();
-  const redis = parts.use(await startRedis());
+  const redis = parts.use(await startRedis(hasReplica ? { args: masterArgs } : {}));
+  if (hasReplica) parts.use(await startReplica(redis.port));
   return await deploy(parts, redis, nodes, () => start(redis.url));
+}
+
+/** A Redis that is the target itself. */
+export async function deployRedis(): Promise<Deployment> {
+  await using parts = new Disposables();
+  // It listens on 127.0.0.1 only, but takes other addresses of this machine for foreign ones.
+  const redis = parts.use(await startRedis({ args: ['--protected-mode', 'no'] }));
+  return { ...(await deploy(parts, redis, 0, () => Promise.reject())), targets: [localTarget(redis.port)] };
 }
 
 async function deploy(

@@ -8,6 +8,7 @@ import type { Target } from '@fanfare/kit/broker-url';
 import { longestUs, newHistogram, recordUs } from '@fanfare/kit/histogram';
 import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 as encode, type Histogram } from 'hdr-histogram-js';
+import type { Protocol } from '../protocols/protocol.js';
 import { type ProtocolName, protocols } from '../protocols/protocols.js';
 import { chooser, weightOf } from './choice.js';
 import { ClientConnection } from './client-connection.js';
@@ -102,6 +103,8 @@ export class Shard {
   readonly #stalled = new Set<number>();
   #reportedLosses = 0;
   #publishedCount = 0;
+  /** Publications of protocols that answer them. */
+  #acknowledgedCount = 0;
 
   constructor(private readonly plan: ShardPlan) {
     const { workload } = plan;
@@ -129,12 +132,12 @@ export class Shard {
     const atOnce = Math.max(1, Math.floor(maxConnecting / shards));
     await forEachAtOnce(this.#own(workload.subscribers), atOnce, (subscriber) => this.#join(subscriber, true));
     if (workload.perSecond > 0) {
-      await forEachAtOnce(this.#own(workload.publishers), atOnce, (publisher) => this.#openOutlet(publisher));
+      await forEachAtOnce(this.#ownPublishers(), atOnce, (publisher) => this.#openOutlet(publisher));
     }
   }
 
-  /** Publishes for `seconds`. A measured run also causes the disturbances. */
-  async run(startUs: number, seconds: number, isMeasured: boolean): Promise<RunReport> {
+  /** Publishes for `seconds`. A measured run also causes the disturbances. A silent one keeps the schedule but sends nothing. */
+  async run(startUs: number, seconds: number, isMeasured: boolean, isSilent = false): Promise<RunReport> {
     this.#reception.isMeasuring = isMeasured;
     if (isMeasured) this.#reception.latency.reset();
     const lag = monitorEventLoopDelay({ resolution: 1 });
@@ -143,7 +146,7 @@ export class Shard {
     const disturbances = isMeasured
       ? this.plan.workload.disturbances.map((disturbance) => this.#disturb(disturbance, startUs, endUs))
       : [];
-    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs), ...disturbances]);
+    const [pace, ...turns] = await Promise.all([this.#publish(startUs, endUs, isSilent), ...disturbances]);
     lag.disable();
     return {
       ...pace,
@@ -158,12 +161,15 @@ export class Shard {
     let seen = -1;
     let lastNewsAt = performance.now();
     // Subscribers that were lost for good receive nothing more.
-    const isHopeful = (): boolean => this.#members.size > 0 && performance.now() - lastNewsAt < timeoutMs;
-    while (!this.#reception.hasAll(published) && isHopeful()) {
-      if (this.#reception.deliveries !== seen) lastNewsAt = performance.now();
-      seen = this.#reception.deliveries;
+    const isHopeful = (): boolean =>
+      this.#members.size + this.#unanswered > 0 && performance.now() - lastNewsAt < timeoutMs;
+    while ((this.#unanswered > 0 || !this.#reception.hasAll(published)) && isHopeful()) {
+      const news = this.#reception.deliveries + this.#acknowledgedCount;
+      if (news !== seen) lastNewsAt = performance.now();
+      seen = news;
       await delay(5);
     }
+    if (this.#unanswered > 0) this.#failures.set('a publication was not acknowledged', this.#unanswered);
     return {
       counts: this.#reception.conclude(published),
       latency: encode(this.#reception.latency),
@@ -176,6 +182,12 @@ export class Shard {
     };
   }
 
+  get #unanswered(): number {
+    return (protocols[this.plan.protocol] as Protocol).isAcknowledged
+      ? this.#publishedCount - this.#acknowledgedCount
+      : 0;
+  }
+
   #isMissed(subscriber: number): boolean {
     return !this.#stalled.has(subscriber) && this.#members.get(subscriber)?.isConnected !== true;
   }
@@ -184,6 +196,16 @@ export class Shard {
   *#own(all: number): Iterable<number> {
     const { shard, shards } = this.plan;
     for (let number = shard; number < all; number += shards) yield number;
+  }
+
+  /** The last shard comes first, so that a single publisher and a single subscriber are in different processes. */
+  get #publisherTurn(): number {
+    return this.plan.shards - 1 - this.plan.shard;
+  }
+
+  *#ownPublishers(): Iterable<number> {
+    const { shards, workload } = this.plan;
+    for (let number = this.#publisherTurn; number < workload.publishers; number += shards) yield number;
   }
 
   #targetOf(number: number, servers: readonly number[] | null): Target {
@@ -240,6 +262,9 @@ export class Shard {
       role: 'publisher',
       topics: [],
       onPublication: () => {},
+      onAcknowledged: (publications) => {
+        this.#acknowledgedCount += publications;
+      },
       onFailure,
       timeoutMs: connectTimeoutMs,
     });
@@ -270,9 +295,13 @@ export class Shard {
   }
 
   /** Open loop: sends bursts on schedule, even if earlier ones have not arrived. */
-  async #publish(startUs: number, endUs: number): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
+  async #publish(
+    startUs: number,
+    endUs: number,
+    isSilent: boolean,
+  ): Promise<Pick<RunReport, 'slipP99Us' | 'lateShare'>> {
     const { workload } = this.plan;
-    const own = new Set(this.#own(workload.publishers));
+    const own = new Set(this.#ownPublishers());
     const all = Array.from({ length: this.#published.length }, (_, stream) => stream);
     const streams = all.filter((stream) => own.has(publisherOfStream(stream, workload)));
     if (streams.length === 0) {
@@ -280,12 +309,13 @@ export class Shard {
       return { slipP99Us: 0, lateShare: 0 };
     }
     const next = chooser(streams, workload);
+    const { isJoined } = protocols[this.plan.protocol] as Protocol;
     const weigh = (some: readonly number[]): number => some.reduce((sum, each) => sum + weightOf(each, workload), 0);
     const share = weigh(streams) / weigh(all);
     const intervalUs = (workload.burst * 1_000_000) / (workload.perSecond * share);
     const slips = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
     // Shards do not all send at the same moment.
-    const firstUs = startUs + (intervalUs * this.plan.shard) / this.plan.shards;
+    const firstUs = startUs + (intervalUs * this.#publisherTurn) / this.plan.shards;
     let late = 0;
     let bursts = 0;
     for (;;) {
@@ -298,13 +328,19 @@ export class Shard {
         slips.record(Math.max(1, Math.round(now - at)));
         if (now - at >= intervalUs) late++;
         bursts++;
-        for (let index = 0; index < workload.burst; index++) this.#send(next(), at);
+        for (let index = 0; index < workload.burst && !isSilent; index++) this.#send(next(), at);
+        // Several bursts could be too large for a frame.
+        if (isJoined) this.#flush();
       }
-      for (const outlet of this.#outlets.values()) outlet.flush();
+      this.#flush();
     }
     // At a low rate, the last burst is sent long before the end.
     await sleepUntil(endUs);
     return { slipP99Us: slips.percentile(99), lateShare: late / Math.max(1, bursts) };
+  }
+
+  #flush(): void {
+    for (const outlet of this.#outlets.values()) outlet.flush();
   }
 
   #send(stream: number, plannedUs: number): void {

@@ -8,6 +8,8 @@ export interface Usage {
   readonly atMs: number;
   /** CPU time so far, in nanoseconds, by role. */
   readonly serverCpuNs: number;
+  /** The same of each server. */
+  readonly cpuNsOfServers: readonly number[];
   readonly redisCpuNs: number;
   readonly generatorCpuNs: readonly number[];
   readonly serverRssBytes: number;
@@ -30,20 +32,28 @@ export async function readUsage(deployment: Deployment, generatorPids: readonly 
   };
   const rss = async (pid: number): Promise<number> => (await readMemory(pid)).rssBytes;
   const anonymous = async (pid: number): Promise<number> => (await readMemory(pid)).anonymousBytes;
-  const [serverCpuNs, redisCpuNs, serverRssBytes, serverAnonymousBytes, redisRssBytes, generatorCpuNs, kernelTcpBytes] =
-    await Promise.all([
-      of('server', readCpuNs),
-      of('redis', readCpuNs),
-      of('server', rss),
-      of('server', anonymous),
-      of('redis', rss),
-      Promise.all(generatorPids.map(readCpuNs)),
-      readKernelTcpBytes(),
-    ]);
+  const [
+    cpuNsOfServers,
+    redisCpuNs,
+    serverRssBytes,
+    serverAnonymousBytes,
+    redisRssBytes,
+    generatorCpuNs,
+    kernelTcpBytes,
+  ] = await Promise.all([
+    Promise.all(processes.filter(({ role }) => role === 'server').map(({ pid }) => readCpuNs(pid))),
+    of('redis', readCpuNs),
+    of('server', rss),
+    of('server', anonymous),
+    of('redis', rss),
+    Promise.all(generatorPids.map(readCpuNs)),
+    readKernelTcpBytes(),
+  ]);
   const redis = parseInfo((await readRedisStats?.()) ?? '');
   return {
     atMs: performance.now(),
-    serverCpuNs,
+    serverCpuNs: cpuNsOfServers.reduce((sum, cpuNs) => sum + cpuNs, 0),
+    cpuNsOfServers,
     redisCpuNs,
     generatorCpuNs,
     serverRssBytes,
