@@ -37,8 +37,8 @@ export const common = {
 };
 
 export const test = {
-  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after the other, since to
-  // load the broker and its libraries for each file takes a third of the time. So each file must undo what it changes.
+  // uWebSockets.js is a native addon bound to one event loop: processes, no threads. A process runs one test file after the other: loading
+  // the broker and its libraries for each file would take a third of the time. So each file must undo its changes.
   pool: 'forks',
   isolate: false,
   restoreMocks: true,
@@ -60,6 +60,8 @@ export default defineConfig({
       'test/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**'],
+    // Concurrent tests of a file wait for time to pass in a node.
+    maxConcurrency: 10,
     // More than processors: most tests wait for Redis, for a drain, or until a fault is noticed.
     maxWorkers: 4,
   },

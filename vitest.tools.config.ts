@@ -3,7 +3,7 @@ import { common, test } from './vitest.config.js';
 
 /** They measure: other load on the machine would change what they find. */
 const measuring = [
-  'loadtest/test/{compare,levels,load,peers,scenarios}.test.ts',
+  'loadtest/test/{compare,garbage,levels,load,peers,scenarios}.test.ts',
   'tools/abuse/test/abuse.test.ts',
   'tools/verify/test/rollout.test.ts',
 ];

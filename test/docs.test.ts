@@ -69,6 +69,7 @@ describe('the declarations', () => {
     });
     metrics.readReasons(['draining'], () => null);
     const ofNode = [...(await metrics.text()).matchAll(/^# TYPE (fanfare_\w+)/gm)].map((match) => match[1]);
+    metrics.close();
     const exposed = [...ofNode, ...Object.values(workerMetrics).map(([name]) => `fanfare_${name}`)];
     const listed = [...metricsPage().matchAll(/^\| `(fanfare_\w+)`/gm)].map((match) => match[1]);
     expect(exposed.toSorted()).toEqual(listed.toSorted());

@@ -1,8 +1,8 @@
--- Records that a node is alive and how many connections it has, and returns the same about all nodes. Advances the clock, which shows how
--- old the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
+-- Records that a node is alive, and its number of connections. Returns the same for all nodes. Advances the clock, which shows how old
+-- the data in Redis is. If asked, it also publishes a probe: a message that must come back to the node that sent it.
 --
--- The clock counts ms and never goes back: it is the greatest that any node sends, and nodes measure with their own monotonic clocks.
--- The clock of the server's machine may be wrong, and may be corrected.
+-- The clock counts ms and never goes back: it is the greatest value that any node sends. Nodes measure with their own monotonic
+-- clocks. The clock of the server's machine may be wrong, and may be corrected.
 --
 -- KEYS[1]  nodes, a sorted set by the clock of their last heartbeat
 -- KEYS[2]  state of the server (stream.lua) in which the generation was last found complete
@@ -13,65 +13,92 @@
 -- KEYS[7]  generation
 -- KEYS[8]  the channel of this node's probes; there is no such key
 -- ARGV[1]  id of the node
--- ARGV[2]  for how long after its last heartbeat a node is waited for if Redis loses its state, in ms
--- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if they are not to be
---          counted, because the node is stopping
+-- ARGV[2]  how long after its last heartbeat the others wait for a node if Redis loses its state, in ms
+-- ARGV[3]  its connections, with a '+' in front if it has no room for more (older releases read the same number); '' if it is stopping, so
+--          that its connections do not count
 -- ARGV[4]  the version of the layout that this node uses
 -- ARGV[5]  the clock, as the node knows it; 0
 -- ARGV[6]  'left' if the node leaves: it has nothing to restore if Redis loses its state; 'unpublished' if it has never published; else ''
 -- ARGV[7]  the generation that the node knows
 -- ARGV[8]  the probe to send; '' for none
 --
--- Returns the nodes, this one included, each with the clock of its last heartbeat; the clock as it is now, 0 if it does not advance; how many
--- nodes have reported their connections; how many of those have room for more, and how many connections those have together; the nodes that
--- have never published; 1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation
--- is another one).
+-- Returns an array:
+--   1  the nodes, this one included, each with the clock of its last heartbeat
+--   2  the current clock; 0 if it does not advance
+--   3  the number of nodes that have reported their connections
+--   4  the number of those nodes that have room for more
+--   5  the number of connections of the nodes that have room
+--   6  the nodes that have never published
+--   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation is another one)
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
-local layout = redis.call('GET', KEYS[5])
-if layout and layout ~= ARGV[4] then
-  return redis.error_reply('LAYOUT ' .. layout .. ' is not ' .. ARGV[4])
+
+local nodesKey, stateKey, clockKey, connectionsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local layoutKey, unpublishedKey, generationKey, probeChannel = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+
+local nodeId, lease, connections, layoutOfNode = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local clockOfNode, nodeState, generation, probe = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+
+-- Returns what a publication would get now: 1, or an error. It adds nothing, because there is no stream of this name.
+local function tryWrite()
+  if redis.call('GET', generationKey) ~= generation then return redis.error_reply('STALE the generation is another one') end
+  return redis.pcall('XADD', probeChannel, 'NOMKSTREAM', '*', '', '') or 1
 end
-local probe = ''
-if ARGV[8] ~= '' then
-  if redis.call('GET', KEYS[7]) == ARGV[7] then
-    -- Adds nothing, because there is no such stream, but is refused if a publication would be. It must be the first write. If Redis is out
-    -- of memory, the writes below are accepted nevertheless, because they begin with one that frees memory.
-    probe = redis.pcall('XADD', KEYS[8], 'NOMKSTREAM', '*', '', '') or 1
+
+-- Removes the nodes that have been silent for too long.
+local function forgetDead(now)
+  local dead = redis.call('ZRANGEBYSCORE', nodesKey, '-inf', now - lease)
+  for _, node in ipairs(dead) do redis.call('HDEL', connectionsKey, node) end
+  for _, key in ipairs({ nodesKey, unpublishedKey }) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now - lease) end
+end
+
+-- Adds this node to a set of nodes, or removes it.
+local function setMember(key, isMember, now)
+  if isMember then
+    redis.call('ZADD', key, string.format('%.0f', now), nodeId)
   else
-    probe = redis.error_reply('STALE the generation is another one')
+    redis.call('ZREM', key, nodeId)
   end
 end
-local lease, kept = tonumber(ARGV[2]), tonumber(redis.call('GET', KEYS[3]) or '0')
-local now = math.max(kept, tonumber(ARGV[5]), 1)
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - lease)
-for _, node in ipairs(dead) do redis.call('HDEL', KEYS[4], node) end
-for _, key in ipairs({ KEYS[1], KEYS[6] }) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now - lease) end
-if ARGV[6] == 'left' then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-else
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
+
+local function setConnections()
+  if connections == '' then
+    redis.call('HDEL', connectionsKey, nodeId)
+  else
+    redis.call('HSET', connectionsKey, nodeId, connections)
+  end
+  -- For the case that no node is left to remove old reports.
+  redis.call('PEXPIRE', connectionsKey, lease)
 end
-if ARGV[6] == 'unpublished' then
-  redis.call('ZADD', KEYS[6], string.format('%.0f', now), ARGV[1])
-else
-  redis.call('ZREM', KEYS[6], ARGV[1])
+
+-- Returns how many nodes have reported their connections, how many of those have room for more, and the connections of the latter.
+local function countConnections()
+  local reports = redis.call('HVALS', connectionsKey)
+  local open, total = 0, 0
+  for _, report in ipairs(reports) do
+    if report:sub(1, 1) ~= '+' then open, total = open + 1, total + tonumber(report) end
+  end
+  return #reports, open, total
 end
-if ARGV[3] == '' then
-  redis.call('HDEL', KEYS[4], ARGV[1])
-else
-  redis.call('HSET', KEYS[4], ARGV[1], ARGV[3])
+
+local layout = redis.call('GET', layoutKey)
+if layout and layout ~= layoutOfNode then
+  return redis.error_reply('LAYOUT ' .. layout .. ' is not ' .. layoutOfNode)
 end
--- If no node is left to remove what the last ones reported.
-redis.call('PEXPIRE', KEYS[4], lease)
-local counts = redis.call('HVALS', KEYS[4])
-local open, total = 0, 0
-for _, count in ipairs(counts) do
-  if count:sub(1, 1) ~= '+' then open, total = open + 1, total + tonumber(count) end
-end
+
+-- This must be the first write. Even if Redis is out of memory, it accepts the writes below, because the first of them frees memory.
+local outcome = probe == '' and '' or tryWrite()
+
+local now = math.max(tonumber(redis.call('GET', clockKey) or '0'), clockOfNode, 1)
+forgetDead(now)
+setMember(nodesKey, nodeState ~= 'left', now)
+setMember(unpublishedKey, nodeState == 'unpublished', now)
+setConnections()
+local reported, open, total = countConnections()
 local clock = 0
-if redis.call('GET', KEYS[2]) == stateOfServer() then
+if redis.call('GET', stateKey) == stateOfServer() then
   clock = now
-  redis.call('SET', KEYS[3], string.format('%.0f', clock))
+  redis.call('SET', clockKey, string.format('%.0f', clock))
 end
-if probe == 1 then redis.call('PUBLISH', KEYS[8], ARGV[8]) end
-return { redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'), clock, #counts, open, total, redis.call('ZRANGE', KEYS[6], 0, -1), probe }
+if outcome == 1 then redis.call('PUBLISH', probeChannel, probe) end
+local living, unpublished = redis.call('ZRANGE', nodesKey, 0, -1, 'WITHSCORES'), redis.call('ZRANGE', unpublishedKey, 0, -1)
+return { living, clock, reported, open, total, unpublished, outcome }

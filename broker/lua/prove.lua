@@ -1,5 +1,6 @@
--- Checks whether a topic's stream holds what a node has published to it: that server may no longer be the master.
--- If something is missing, no other node knows it. The topic gets another epoch, and all its subscribers get a reset.
+-- Checks whether a topic's stream holds the publications of a node. The server that accepted them may no longer be the
+-- master. If something is missing, no other node knows it. The topic gets another epoch, and all its subscribers get a
+-- reset.
 --
 -- KEYS[1]  generation
 -- KEYS[2]  newest epoch

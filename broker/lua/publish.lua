@@ -1,5 +1,5 @@
--- Publishes runs of publications, each of one topic: numbers them without holes, adds them to the topic's stream, and sends them to every
--- node that listens. All of this is one atomic step.
+-- Publishes runs of publications, each of one topic. It numbers them without holes, adds them to the topic's stream, and sends them to
+-- every node that listens. All of this is one atomic step.
 --
 -- KEYS[1]   generation
 -- KEYS[2]   newest epoch
@@ -23,7 +23,7 @@
 --     publications that are known already were left out
 --   an error: nothing of this run was done
 -- Error STALE: the generation is another one, and nothing was done at all.
--- Error UNPROVEN: all publications are known already, but replicas cannot be asked for them.
+-- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('STALE the generation is another one')
@@ -58,7 +58,7 @@ local function findKnown(ids, from, count)
   return known
 end
 
--- The messageIds that are not known, with their places among what is left.
+-- The unknown messageIds, with their places among the remaining publications.
 local function unknownIds(known, from, count)
   local ids, gone = {}, 0
   for i = 1, count do
@@ -72,7 +72,7 @@ local function unknownIds(known, from, count)
   return ids
 end
 
--- Whether an error shows that the stream is not the one that the node knows: it has another epoch, or is no stream.
+-- Whether an error shows that the node does not know this stream: it has another epoch, or the key is not a stream.
 local function isAnother(added)
   return type(added) == 'table' and (string.find(added.err, 'equal or smaller', 1, true) or string.find(added.err, 'WRONGTYPE', 1, true))
 end
@@ -87,15 +87,49 @@ local function publish(stream, epoch, ttl, entry)
   return added, epoch
 end
 
+-- The messageIds of a run and their positions, as `remember` takes them. `fresh`: those that are not known, if others are.
+local function placedIds(epoch, first, fresh, from, count)
+  local args = {}
+  if fresh then
+    for i, id in ipairs(fresh) do
+      args[2 * i - 1] = id.text
+      args[2 * i] = idOf(epoch, first + id.place)
+    end
+  else
+    for i = 1, 2 * count, 2 do
+      args[i] = ARGV[from + i]
+      args[i + 1] = idOf(epoch, first + ARGV[from + i - 1])
+    end
+  end
+  return args
+end
+
+-- What follows when an entry was added to a stream: moves the last id to the end of the run, and remembers the messageIds. `window`: to
+-- check whether old ones can be forgotten.
+local function finish(stream, id, epoch, count, window, fresh, from, idCount)
+  if count == 1 and idCount == 0 then return end
+  local first = offsetOf(id)
+  -- The entry's id has the offset of its first publication; that of the next entry must follow its last.
+  if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
+  local args = placedIds(epoch, first, fresh, from, idCount)
+  if #args > 0 then remember(stream .. ':ids', window, args) end
+end
+
+-- The answer for a run of which some messageIds were known.
+local function withKnown(answer, known, from, count)
+  local all = { answer }
+  for i = 1, count do all[i + 1] = known[tonumber(ARGV[from + 2 * i - 2])] or '' end
+  return all
+end
+
 local answers = {}
 local hasKnown, hasWritten = false, false
 local at = 5
 for k = 3, #KEYS do
-  local stream, ids = KEYS[k], KEYS[k] .. ':ids'
+  local stream = KEYS[k]
   local epoch, oldest, ttl, count, entry = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
-  local rotates, idCount, from = ARGV[at + 5], tonumber(ARGV[at + 6]), at + 7
-  at = from + 2 * idCount
-  local known = idCount > 0 and findKnown(ids, from, idCount)
+  local rotates, idCount, from = ARGV[at + 5] ~= '', tonumber(ARGV[at + 6]), at + 7
+  local known = idCount > 0 and findKnown(stream .. ':ids', from, idCount)
   local fresh
   if known then
     fresh = unknownIds(known, from, idCount)
@@ -106,39 +140,22 @@ for k = 3, #KEYS do
     hasKnown = true
   else
     answer, epoch = publish(stream, epoch, ttl, entry)
-    if type(answer) == 'string' then
-      hasWritten = true
-      if oldest ~= '' then trim(stream, epoch, oldest) end
-      if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
-      if count > 1 or idCount > 0 then
-        local first = offsetOf(answer)
-        -- The entry's id has the offset of its first publication; that of the next entry must follow its last.
-        if count > 1 then redis.call('XSETID', stream, idOf(epoch, first + count - 1)) end
-        local args = {}
-        if fresh then
-          for i, id in ipairs(fresh) do
-            args[2 * i - 1] = id.text
-            args[2 * i] = idOf(epoch, first + id.place)
-          end
-        else
-          for i = 1, 2 * idCount, 2 do
-            args[i] = ARGV[from + i]
-            args[i + 1] = idOf(epoch, first + ARGV[from + i - 1])
-          end
-        end
-        if #args > 0 then remember(ids, rotates ~= '' and window, args) end
-      end
-      redis.call('PUBLISH', stream, answer .. ' ' .. entry)
-    end
   end
-  if known and type(answer) == 'string' then
-    answer = { answer }
-    for i = 1, idCount do answer[i + 1] = known[tonumber(ARGV[from + 2 * i - 2])] or '' end
+  -- Otherwise Redis refused the entry, and nothing of the run was done.
+  local isAdded = count > 0 and type(answer) == 'string'
+  if isAdded then
+    hasWritten = true
+    if oldest ~= '' then trim(stream, epoch, oldest) end
+    if ttl > 0 then redis.call('PEXPIRE', stream, ttl) end
+    finish(stream, answer, epoch, count, rotates and window, fresh, from, idCount)
+    redis.call('PUBLISH', stream, answer .. ' ' .. entry)
   end
+  if known and type(answer) == 'string' then answer = withKnown(answer, known, from, idCount) end
   answers[k - 2] = answer
+  at = from + 2 * idCount
 end
--- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all was known, it would return at
--- once, whether or not a replica has what was published before. So this writes a value that is there already.
+-- Since Redis 7.2, WAIT waits only for the connection's last write. If nothing was written because all publications were known, it
+-- would return at once, even if no replica has them. So this writes the same value again.
 if ARGV[4] == '1' and hasKnown and not hasWritten and redis.pcall('SET', KEYS[1], ARGV[1]).err then
   return redis.error_reply('UNPROVEN the publications are known, but Redis takes no writes')
 end

@@ -10,12 +10,12 @@
 -- ARGV[5]  publications that are wanted
 -- ARGV[6]  most bytes of entries to return; one entry is returned however long it is
 -- ARGV[7]  the generation that the node knows
--- ARGV[8]  1 to give the topic another epoch first, if it has that of the position: it does not hold what the node knows
+-- ARGV[8]  1 to give the topic another epoch first, if it has the epoch of the position: it lacks publications that the node knows
 --
 -- Returns {position of the newest publication, entry…}, an entry as {id, {'', entry}}, in order; there may be more. If the topic has the
--- epoch of the position, these are the entries from the wanted offset on; the first one may begin before it. If it has another one, this
--- is the first entry that was published under that one: it shows where that epoch began.
--- Error STALE: there is no history, and the generation is another one: the history may be lost and not restored yet.
+-- epoch of the position, these are the entries from the wanted offset; the first one may begin before it. If the topic has another
+-- epoch, this is the first entry of that epoch, which shows where it began. Error STALE: there is no history, and Redis has a
+-- different generation. The history may be lost and not restored yet.
 local stream = KEYS[3]
 local last = lastId(stream, ARGV[1])
 if last then
@@ -32,7 +32,7 @@ if ARGV[3] ~= '' then
   local epoch, wanted, publications = epochOf(last), tonumber(ARGV[4]), tonumber(ARGV[5])
   local from = idOf(epoch, 0)
   if ARGV[3] == epoch then
-    -- An entry is found by its first publication: the one that holds the wanted one may begin before it.
+    -- An entry is found by its first publication. The entry that holds the wanted publication may begin before it.
     local id, entry = entryAt(stream, epoch, wanted)
     from = id or '-'
     if id and offsetOf(id) + countOf(entry) <= wanted then from = '(' .. id end

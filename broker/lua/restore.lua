@@ -1,4 +1,4 @@
--- Adds to a topic's stream what Redis has lost and a node remembers. What is there already is left as it is.
+-- Adds to a topic's stream the entries that Redis has lost and a node remembers. Existing entries do not change.
 --
 -- KEYS[1]  generation. There is none while nodes restore what they remember. If there is one, this node is too late: others may have
 --          published since, and nothing is restored
@@ -12,55 +12,79 @@
 -- then for each entry, in order: the epoch that it was published under, offset of its first publication, entry, number of messageIds, then
 -- of each: place, messageId
 --
--- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, nothing is restored.
--- If there is a hole, nothing after it is restored, and the topic gets another epoch.
-local stream = KEYS[3]
+-- Returns {position of the newest publication, 1 if anything was restored, else 0}. If Redis has a later epoch, the script restores
+-- nothing. If there is a hole, it restores nothing after the hole, and the topic gets another epoch.
+
+local generationKey, newestEpochKey, stream = KEYS[1], KEYS[2], KEYS[3]
 local minEpoch, ttl, window, epoch, begun = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local firstEntry = 6
+
+-- The messageIds of an entry that follow its first `skipped` publications, as {place, text} with places counted from there. The arguments
+-- begin at `from`.
+local function messageIdsAfter(skipped, from, count)
+  local ids = {}
+  for i = 1, count do
+    local place, text = ARGV[from + 2 * i - 2] - skipped, ARGV[from + 2 * i - 1]
+    if place >= 0 then ids[#ids + 1] = { place = place, text = text } end
+  end
+  return ids
+end
+
+-- An entry without its first `skipped` publications, and how many are left.
+local function withoutFirst(skipped, entry, ids)
+  local places = {}
+  for place = 0, skipped - 1 do places[place] = true end
+  return without(entry, places, ids)
+end
+
+-- Adds an entry to the end of the stream. Returns the offset of its last publication.
+local function append(entryEpoch, first, entry, count, ids)
+  redis.call('XADD', stream, idOf(entryEpoch, first), '', entry)
+  local last = first + count - 1
+  if count > 1 then redis.call('XSETID', stream, idOf(entryEpoch, last)) end
+  local args = {}
+  for i, id in ipairs(ids) do
+    args[2 * i - 1] = id.text
+    args[2 * i] = idOf(entryEpoch, first + id.place)
+  end
+  if #args > 0 then remember(stream .. ':ids', window, args) end
+  return last
+end
+
 local last = storedLastId(stream)
-if epoch < minEpoch or redis.call('EXISTS', KEYS[1]) == 1 then return { last or '', 0 } end
+if epoch < minEpoch or redis.call('EXISTS', generationKey) == 1 then return { last or '', 0 } end
 local restored = 0
 if not last or epochOf(last) < epoch and not isContinued(last, begun) then
-  last = beginAt(stream, idOf(ARGV[6], tonumber(ARGV[7]) - 1), ttl)
+  -- The history is gone, or what is there ended before: it begins again with the first entry.
+  last = beginAt(stream, idOf(ARGV[firstEntry], tonumber(ARGV[firstEntry + 1]) - 1), ttl)
   restored = 1
 elseif epochOf(last) > epoch then
   return { last, 0 }
 end
 -- Epochs that were used before Redis lost its state must not be used again.
-if epoch > (redis.call('GET', KEYS[2]) or '0') then redis.call('SET', KEYS[2], epoch) end
-local head, newest = offsetOf(last), epochOf(last)
-local at = 6
+if epoch > (redis.call('GET', newestEpochKey) or '0') then redis.call('SET', newestEpochKey, epoch) end
+
+-- `head`: offset of the newest publication in the stream. `streamEpoch`: the epoch of the stream so far.
+local head, streamEpoch = offsetOf(last), epochOf(last)
+local at = firstEntry
 while at <= #ARGV do
-  local entryEpoch, first, entry, ids = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
-  at = at + 4
+  local entryEpoch, first, entry, idCount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
   -- No node has the publications between. The topic gets another epoch, so that their offsets are not used again for others.
   if first > head + 1 then return { renew(stream, idOf(epoch, head), minEpoch), 1 } end
-  if entryEpoch > newest then newest = entryEpoch end
-  local _, count = struct.unpack('>BH', entry)
+  if entryEpoch > streamEpoch then streamEpoch = entryEpoch end
+  local count = countOf(entry)
+  -- How many publications of the entry are in the stream already: another node has restored a part of it, or all.
   local there = head + 1 - first
   if there < count then
-    local left, args = {}, {}
-    for i = 1, ids do
-      local place, text = ARGV[at + 2 * i - 2] - there, ARGV[at + 2 * i - 1]
-      if place >= 0 then
-        left[#left + 1] = { place = place, text = text }
-        args[#args + 1] = text
-        args[#args + 1] = idOf(newest, head + 1 + place)
-      end
-    end
-    -- Another node has restored a part of the entry: add the rest.
+    local ids = messageIdsAfter(there, at + 4, idCount)
     if there > 0 then
-      local places = {}
-      for place = 0, there - 1 do places[place] = true end
-      entry, count = without(entry, places, left)
+      entry, count = withoutFirst(there, entry, ids)
     end
-    redis.call('XADD', stream, idOf(newest, head + 1), '', entry)
-    head = head + count
-    if count > 1 then redis.call('XSETID', stream, idOf(newest, head)) end
+    head = append(streamEpoch, head + 1, entry, count, ids)
     restored = 1
-    if #args > 0 then remember(stream .. ':ids', window, args) end
   end
-  at = at + 2 * ids
+  at = at + 4 + 2 * idCount
 end
-if newest < epoch then redis.call('XSETID', stream, idOf(epoch, head)) end
+if streamEpoch < epoch then redis.call('XSETID', stream, idOf(epoch, head)) end
 keepAlive(stream, ttl)
 return { idOf(epoch, head), restored }

@@ -1,11 +1,11 @@
--- Functions that the scripts share; it is put in front of each of them.
+-- Functions that the scripts share. The node puts this file in front of each script.
 --
 -- A stream entry holds a run of publications. Its id is <epoch>-<offset of the run's first publication>. The last id of the stream is
 -- the position of the topic's newest publication: XSETID moves it to the end of the run.
 --
 -- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
--- a later one is always greater. If a history gets another epoch, its entries keep the epoch that they were published under, and offsets
--- continue: a stream may hold entries of several epochs, in order. The topic's epoch is that of the last id.
+-- a later one is always greater. If a history gets another epoch, its entries keep their old epoch, and offsets continue. So a stream
+-- may hold entries of several epochs, in order. The topic's epoch is that of the last id.
 --
 -- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch of any topic.
 
@@ -68,7 +68,7 @@ local function storedLastId(stream)
   end
 end
 
--- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets another one.
+-- The last id of a stream; nil if there is no stream. If its epoch has ended, the stream gets a new epoch.
 local function lastId(stream, minEpoch)
   local last = storedLastId(stream)
   if last and epochOf(last) < minEpoch then return renew(stream, last, minEpoch) end
@@ -97,9 +97,9 @@ local function countOf(entry)
   return #entry < 3 and 0 or struct.unpack('>H', entry, 2)
 end
 
--- Appends to `answer`, after its first value, entries of a stream in the order of `command` (XRANGE or XREVRANGE): one at least, and further ones
--- while they are no more than `bytes` together, no more than 100, and do not hold `publications` yet. These are counted from the offset `start`,
--- or from the first entry if that begins later. It reads a few entries at once: some are read but not sent.
+-- Appends entries of a stream to `answer`, after its first value, in the order of `command` (XRANGE or XREVRANGE). It appends at least one. It
+-- stops before it exceeds `bytes` or 100 entries, or when the entries hold enough `publications`. It counts publications from the offset
+-- `start`, or from the first entry if that begins later. It reads a few entries at once, and may drop the last ones.
 local function addEntries(answer, command, stream, from, to, start, publications, bytes)
   local step, sum = 5, 0
   while true do
@@ -120,14 +120,15 @@ local function addEntries(answer, command, stream, from, to, start, publications
   end
 end
 
--- A name for the data that this server process holds: it changes with a restart, and if the server was a replica meanwhile.
+-- A name for the data that this server process holds. It changes if the server restarts, or has been a replica in the
+-- meantime.
 local function stateOfServer()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   return run .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '')
 end
 
--- Remembers messageIds, given as {id, position, …}. With `window`, rotates the two tables so that each messageId is remembered for at least
--- that many ms and less than three times that; this must be asked for with the first one and then once in each half window.
+-- Remembers messageIds, given as {id, position, …}. With `window`, it also rotates the two tables: they remember each messageId for at
+-- least that many ms and less than three times that. Pass `window` with the first messageId, and then once in each half window.
 local function remember(key, window, args)
   local ttl = window and redis.call('PTTL', key)
   -- The older table expires after one and a half windows, less the time since the last check.
@@ -139,8 +140,8 @@ local function remember(key, window, args)
   if ttl and ttl < 0 then redis.call('PEXPIRE', key, string.format('%.0f', 2.5 * window)) end
 end
 
--- An entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds that are left as {place, text}; and how
--- many publications are left.
+-- Returns an entry (stream-entry.ts) without the publications at `places` (a set), with the messageIds `ids`, each as {place, text}.
+-- Also returns the number of remaining publications.
 local function without(entry, places, ids)
   local version, count, length, at = struct.unpack('>BHI4', entry)
   local kept, left, number = {}, 0, 0

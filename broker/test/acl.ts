@@ -33,7 +33,7 @@ async function commandsOf(admin: Redis): Promise<Command[]> {
   });
 }
 
-/** Calls a command with its minimum number of words, one of which is this word. */
+/** Calls a command with its minimum number of words, including this word. */
 async function call(user: Redis, { name, arity }: Command, words: Readonly<Record<number, string>> = {}) {
   const [command = '', ...sub] = name.split('|');
   const own = [command, ...sub].length;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { Admin, type AdminSources } from '../src/node/admin.js';
+import { Admin, type AdminSources, type AdminTimeouts } from '../src/node/admin.js';
 import { maxAdminSockets } from '../src/node/admin-sockets.js';
 import { startCluster } from './harness.js';
 import { until, within } from './wait.js';
@@ -51,8 +51,14 @@ function get(port: number, path: string, localAddress = '127.0.0.1'): Promise<nu
   });
 }
 
+/** Longer than any test needs for a request. */
+const patient: AdminTimeouts = { requestMs: 60_000, unreadMs: 60_000 };
+const hasty: AdminTimeouts = { requestMs: 500, unreadMs: 1_000 };
+
 /** An admin port without a node, whose /healthz answers when `answer` is called. */
-async function startAdmin(): Promise<AsyncDisposable & { readonly admin: Admin; asked(): number; answer(): void }> {
+async function startAdmin(
+  timeouts: AdminTimeouts,
+): Promise<AsyncDisposable & { readonly admin: Admin; asked(): number; answer(): void }> {
   let asked = 0;
   let answer: () => void = () => undefined;
   const answered = new Promise<null>((resolve) => {
@@ -67,7 +73,7 @@ async function startAdmin(): Promise<AsyncDisposable & { readonly admin: Admin; 
     readiness: async () => ({ isReady: true, reason: 'serving' }),
     metrics: async () => '',
   };
-  const admin = await Admin.start({ adminHost: '127.0.0.1', adminPort: 0 }, sources);
+  const admin = await Admin.start({ adminHost: '127.0.0.1', adminPort: 0 }, sources, timeouts);
   return { admin, asked: () => asked, answer, [Symbol.asyncDispose]: () => admin.close() };
 }
 
@@ -90,14 +96,14 @@ describe('the admin port', () => {
   });
 
   it('holds no more sockets than its limit', async () => {
-    await using started = await startAdmin();
+    await using started = await startAdmin(patient);
     using holder = await Holder.open(started.admin.port, '127.0.0.1', maxAdminSockets + 20, '');
     await until('the port closes some sockets', () => holder.open === maxAdminSockets);
     expect(holder.sockets.slice(0, 20).every(({ closed }) => closed)).toBe(true);
   });
 
   it('sends the answer to a running request before it closes that socket, and drops other sockets without an answer', async () => {
-    await using started = await startAdmin();
+    await using started = await startAdmin(patient);
     const { port } = started.admin;
     const probes = [get(port, '/healthz'), get(port, '/healthz', '127.0.0.2')];
     await until('both requests reach the node', () => started.asked() === 2);
@@ -116,13 +122,13 @@ describe('the admin port', () => {
   });
 
   it.concurrent('closes a socket that sends nothing', async () => {
-    await using started = await startAdmin();
+    await using started = await startAdmin(hasty);
     using holder = await Holder.open(started.admin.port, '127.0.0.1', 1, '');
     await until('the socket is closed', () => holder.open === 0);
   });
 
   it.concurrent('closes a socket that sends its request byte by byte', async () => {
-    await using started = await startAdmin();
+    await using started = await startAdmin(hasty);
     using holder = await Holder.open(
       started.admin.port,
       '127.0.0.1',
@@ -137,7 +143,7 @@ describe('the admin port', () => {
   });
 
   it.concurrent('closes a socket whose client does not read the answers', async () => {
-    await using started = await startAdmin();
+    await using started = await startAdmin(hasty);
     const { port } = started.admin;
     const socket = connect({ port, host: '127.0.0.1' });
     socket.on('error', () => undefined).pause();

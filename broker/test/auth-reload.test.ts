@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { closeReasons } from '@fanfare/protocol';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { pino } from 'pino';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, type TestContext } from 'vitest';
 import type { AuthConfig } from '../src/auth/auth-config.js';
 import { AuthWatch } from '../src/auth/auth-watch.js';
 import { loadConfig } from '../src/settings/config.js';
@@ -42,7 +42,7 @@ interface Documents {
 }
 
 /** A node that reads FANFARE_AUTH and its keys from a mounted folder. */
-async function startMounted(first: Documents) {
+async function startMounted({ onTestFinished }: TestContext, first: Documents) {
   const secrets = { old: oldSecret, new: newSecret };
   const folder = new MountedFolder({ 'auth.json': '', ...secrets });
   onTestFinished(() => folder[Symbol.dispose]());
@@ -75,8 +75,9 @@ async function connectWith(cluster: TestCluster, token: string): Promise<TestCon
 
 const publishing = { type: 'publish', topic: 't', data: 1, messageId: null } as const;
 
-it('a node accepts tokens of a new key, and closes the connections of a removed key', async () => {
-  const { cluster, change } = await startMounted({ keys: ['old'] });
+// Concurrent: they wait until nodes check their files.
+it.concurrent('a node accepts tokens of a new key, and closes the connections of a removed key', async (test) => {
+  const { cluster, change } = await startMounted(test, { keys: ['old'] });
   const old = await connectWith(cluster, await tokenOf(oldSecret));
   const early = await cluster.connect();
   expect(await early.request({ type: 'connect', token: await tokenOf(newSecret) })).toMatchObject({
@@ -90,9 +91,9 @@ it('a node accepts tokens of a new key, and closes the connections of a removed 
   expect(await fresh.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('a node closes the connections of API keys that were removed or replaced, and no others', async () => {
+it.concurrent('a node closes the connections of API keys that were removed or replaced, and no others', async (test) => {
   const permissions = { publish: ['>'] };
-  const { cluster, change } = await startMounted({
+  const { cluster, change } = await startMounted(test, {
     apiKeys: [apiKey('same', permissions), apiKey('gone', permissions), apiKey('less', permissions)],
   });
   const [same, gone, less] = [
@@ -108,17 +109,17 @@ it('a node closes the connections of API keys that were removed or replaced, and
   expect(await again.request(publishing)).toMatchObject({ code: 'notPermitted' });
 });
 
-it('a node asks the new hook if the hook changes', async () => {
+it.concurrent('a node asks the new hook if the hook changes', async (test) => {
   const backend = createServer((_, response) => response.end('{"allow":false,"reason":"Not today."}')).listen(
     0,
     '127.0.0.1',
   );
   await once(backend, 'listening');
-  onTestFinished(() => {
+  test.onTestFinished(() => {
     backend.closeAllConnections();
     backend.close();
   });
-  const { cluster, change } = await startMounted({});
+  const { cluster, change } = await startMounted(test, {});
   const connection = await connectWith(cluster, await tokenOf(oldSecret));
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
   const url = `http://127.0.0.1:${(backend.address() as AddressInfo).port}/`;
@@ -128,8 +129,8 @@ it('a node asks the new hook if the hook changes', async () => {
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('a node keeps the previous configuration if the new content is invalid, and logs the mistake', async () => {
-  const { cluster, write, change, eventsOf } = await startMounted({});
+it.concurrent('a node keeps the previous configuration if the new content is invalid, and logs the mistake', async (test) => {
+  const { cluster, write, change, eventsOf } = await startMounted(test, {});
   const connection = await connectWith(cluster, await tokenOf(oldSecret));
   for (const [auth, wrong] of [
     [
@@ -153,15 +154,18 @@ it('a node keeps the previous configuration if the new content is invalid, and l
   expect(await connection.request(publishing)).toMatchObject({ type: 'published' });
 });
 
-it('a node notices a change of a file that a later version of FANFARE_AUTH added', async () => {
-  const { cluster, change } = await startMounted({ keys: ['old'] });
+it.concurrent('a node notices a change of a file that a later version of FANFARE_AUTH added', async (test) => {
+  const { cluster, change } = await startMounted(test, { keys: ['old'] });
   await change({ keys: ['new'] });
   await change({ keys: ['new'] }, { new: `${newSecret}, again` });
   await connectWith(cluster, await tokenOf(`${newSecret}, again`));
 });
 
-it('a node removes even the last keys if the new lists are empty', async () => {
-  const { cluster, change } = await startMounted({ keys: ['old'], apiKeys: [apiKey('only', { publish: ['>'] })] });
+it.concurrent('a node removes even the last keys if the new lists are empty', async (test) => {
+  const { cluster, change } = await startMounted(test, {
+    keys: ['old'],
+    apiKeys: [apiKey('only', { publish: ['>'] })],
+  });
   const [user, service] = [
     await connectWith(cluster, await tokenOf(oldSecret)),
     await connectWith(cluster, keyOf('only')),
@@ -175,7 +179,7 @@ it('a node removes even the last keys if the new lists are empty', async () => {
   }
 });
 
-it('a node uses new content if files change while it starts', async () => {
+it.concurrent('a node uses new content if files change while it starts', async () => {
   using folder = new MountedFolder({ secret: oldSecret });
   const keys = [{ algorithm: 'HS256', secretFile: folder.file('secret') }];
   const environment = { FANFARE_AUTH: JSON.stringify({ issuers: [{ issuer, keys }] }) };
@@ -188,7 +192,7 @@ it('a node uses new content if files change while it starts', async () => {
   expect(read.map(({ issuers }) => issuers[0]?.keys[0]?.key)).toEqual([new TextEncoder().encode(newSecret)]);
 });
 
-it('a node keeps connections if jwksUrl changes, until the new address responds without their key', async () => {
+it.concurrent('if jwksUrl changes, a node keeps connections until the new address responds without the key of their tokens', async (test) => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
   const answers: Record<string, object> = { '/old': { keys: [jwk] }, '/same': { keys: [jwk] }, '/empty': { keys: [] } };
@@ -197,12 +201,12 @@ it('a node keeps connections if jwksUrl changes, until the new address responds 
     response.writeHead(answer === undefined ? 500 : 200).end(JSON.stringify(answer ?? {}));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  onTestFinished(() => {
+  test.onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
   const jwksUrl = (path: string): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
-  const { cluster, write, eventsOf } = await startMounted({});
+  const { cluster, write, eventsOf } = await startMounted(test, {});
   const change = async (path: string): Promise<void> => {
     const before = eventsOf('authReread').length;
     write(JSON.stringify({ issuers: [{ issuer, jwksUrl: jwksUrl(path) }] }));

@@ -50,13 +50,13 @@ describe('a subject with a connection to each of several nodes', () => {
     const startedAt = performance.now();
     const connections = await Promise.all(Array.from({ length: nodes }, (_, node) => connectAs(cluster, node)));
     let [published, seconds] = [0, 0];
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
+      if (round > 0) await until('the subject may send a burst again', isFull);
       const accepted = await Promise.all(connections.map((connection) => burst(connection, 150)));
       published += accepted.reduce((sum, count) => sum + count);
       seconds = (performance.now() - startedAt) / 1_000;
-      await until('the subject may send a burst again', isFull);
     }
-    expect(published).toBeGreaterThanOrEqual(3 * atOnce);
+    expect(published).toBeGreaterThanOrEqual(2 * atOnce);
     expect(published).toBeLessThanOrEqual(rate * seconds + atOnce + nodes * atOnce * reserveShare);
     direct.disconnect();
   });

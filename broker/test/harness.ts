@@ -1,6 +1,6 @@
 /** Real nodes in this process, with a real Redis and real sockets. */
 
-import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
+import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
 import type { Encoding } from '@fanfare/protocol';
 import { type Broker, createLog, loadConfig, startBroker } from '../src/index.js';
 import { TestConnection } from './test-connection.js';
@@ -40,10 +40,14 @@ export interface LogLine {
   readonly connection?: string;
 }
 
+/** Empty servers that clusters have used before: to start one costs as much processor time as a short test. */
+const idleRedis: RedisProcess[] = [];
+
 export class TestCluster implements AsyncDisposable {
   readonly nodes: readonly TestNode[];
   readonly #redis: RedisProcess | null;
   readonly #ownsRedis: boolean;
+  #isRedisUsed = false;
   readonly #connections: TestConnection[] = [];
 
   constructor(nodes: readonly TestNode[], redis: RedisProcess | null, ownsRedis: boolean) {
@@ -52,7 +56,9 @@ export class TestCluster implements AsyncDisposable {
     this.#ownsRedis = ownsRedis;
   }
 
+  /** A test that uses it may change its settings or stop it, so no other cluster gets it afterwards. */
   get redis(): RedisProcess {
+    this.#isRedisUsed = true;
     if (this.#redis === null) throw new Error('This cluster has no Redis.');
     return this.#redis;
   }
@@ -84,14 +90,17 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#connections.map((connection) => connection[Symbol.asyncDispose]()));
     await Promise.all(this.nodes.map((node) => node.broker.drain()));
-    if (this.#ownsRedis) await this.#redis?.[Symbol.asyncDispose]();
+    if (this.#redis === null || !this.#ownsRedis) return;
+    if (this.#isRedisUsed) return this.#redis[Symbol.asyncDispose]();
+    await redisCommand(this.#redis.port, ['FLUSHALL']);
+    idleRedis.push(this.#redis);
   }
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   const { nodes = 1, redis = nodes > 1, env = {}, envOf = () => ({}), waitReady = true } = options;
   const ownsRedis = redis === true;
-  const sharedRedis = redis === true ? await startRedis() : redis === false ? null : redis;
+  const sharedRedis = redis === true ? (idleRedis.pop() ?? (await startRedis())) : redis === false ? null : redis;
   const redisEnv: Record<string, string> = sharedRedis === null ? {} : { FANFARE_REDIS_URL: sharedRedis.url };
   const started = await Promise.all(
     Array.from({ length: nodes }, (_, index) =>
@@ -128,7 +137,8 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
     url: `${config.tlsCertFile === null ? 'ws' : 'wss'}://127.0.0.1:${broker.port}/ws`,
     log,
     async metric(name) {
-      const text = await broker.metrics();
+      // Without labels, and without the suffix of the count or the sum of a histogram.
+      const text = await broker.metrics(name.replace(/(_count|_sum)?(\{.*)?$/, ''));
       const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
       if (line === undefined) throw new Error(`There is no metric ${name}.`);
       return Number(line.slice(name.length + 1));

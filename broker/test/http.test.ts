@@ -124,28 +124,23 @@ describe('a HEAD request', () => {
   });
 });
 
-describe('a POST request', () => {
-  let cluster: TestCluster;
-
-  beforeAll(async () => {
-    cluster = await startCluster({
-      env: {
-        FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }),
-        FANFARE_HANDSHAKES_PER_SECOND: '100000',
-      },
-    });
-  });
-  afterAll(() => cluster[Symbol.asyncDispose]());
-
-  const dial = (): Socket => connect({ port: cluster.node().broker.port, host: '127.0.0.1', noDelay: true });
+// Concurrent: they wait for the deadlines of the node and of uWebSockets.
+describe.concurrent('a POST request', () => {
+  const env = {
+    FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }),
+    FANFARE_HANDSHAKES_PER_SECOND: '100000',
+  };
+  const dial = (cluster: TestCluster): Socket =>
+    connect({ port: cluster.node().broker.port, host: '127.0.0.1', noDelay: true });
   const head = `POST /v1/tickets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\n`;
 
-  it.concurrent.each([
+  it.each([
     ['whose Content-Length: 0 arrives in a second segment', [head, 'Content-Length: 0\r\n\r\n']],
     ['with a chunk extension', [`${head}Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n`]],
     ['without its body', [`${head}Content-Length: 10\r\n\r\n`]],
   ])('that uWebSockets never answers gets an answer: %s', async (_, segments) => {
-    const socket = dial();
+    await using cluster = await startCluster({ env });
+    const socket = dial(cluster);
     for (const segment of segments) {
       await new Promise((resolve) => socket.write(segment, resolve));
       // Another request is answered in between, so that the node has read the segment on its own.
@@ -158,35 +153,31 @@ describe('a POST request', () => {
   });
 
   it('is refused if too many others are open, and accepted again once those have been answered', async () => {
+    await using cluster = await startCluster({ env });
     const refused = 'HTTP/1.1 503 Service Unavailable';
     const answers: string[] = [];
     const stranger = head.replace(key, 'fk_nobody_0000');
     const sockets = Array.from({ length: maxOpenRequests + 1 }, () => {
-      const socket = dial();
+      const socket = dial(cluster);
       socket.setEncoding('latin1').on('data', (piece) => answers.push(read(String(piece)).status));
       socket.write(`${stranger}Content-Length: 10\r\n\r\n`);
       return socket;
     });
     await until('one request is refused', () => answers.includes(refused));
     // A service has its own limit.
-    const service = dial();
+    const service = dial(cluster);
     service.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
     expect(read(await whole(service)).status).toBe('HTTP/1.1 201 Created');
     await until('the other requests are answered', () => answers.length === sockets.length);
     expect(answers.filter((status) => status === refused)).toHaveLength(1);
     expect(new Set(answers)).toEqual(new Set([refused, 'HTTP/1.1 408 Request Timeout']));
-    const socket = dial();
+    const socket = dial(cluster);
     socket.write(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
     expect(read(await whole(socket)).status).toBe('HTTP/1.1 201 Created');
   });
 
   it('is refused if too many others of its address are open, while those of other addresses are served', async () => {
-    const env = {
-      FANFARE_AUTH: JSON.stringify({ apiKeys: [{ id: 'shop', sha256, permissions: {} }] }),
-      FANFARE_HANDSHAKES_PER_SECOND: '100000',
-      FANFARE_TRUSTED_PROXIES: '127.0.0.1',
-    };
-    await using proxied = await startCluster({ env });
+    await using proxied = await startCluster({ env: { ...env, FANFARE_TRUSTED_PROXIES: '127.0.0.1' } });
     const { port } = proxied.node().broker;
     const post = async (client: string, token: string, rest: string): Promise<string> => {
       const lines = [`X-Forwarded-For: ${client}`, `Authorization: Bearer ${token}`, 'Connection: close'];
@@ -209,8 +200,8 @@ describe('a POST request', () => {
   });
 });
 
-describe('a request that uWebSockets neither answers nor passes on', () => {
-  it.concurrent.each([
+describe.concurrent('a request that uWebSockets neither answers nor passes on', () => {
+  it.each([
     ['no Host', 'GET /ws HTTP/1.1\r\n\r\n'],
     ['a folded header', 'GET /ws HTTP/1.1\r\nHost: x\r\nX-Long: a\r\n b\r\n\r\n'],
     ['a bare line feed', 'GET /ws HTTP/1.1\r\nHost: x\n\r\n'],

@@ -18,7 +18,8 @@ function lineOf(node: TestNode, event: string, index = 0): (LogLine & Record<str
 
 const count = (node: TestNode, event: string): number => node.log.filter((line) => line.event === event).length;
 
-describe('the log of an outage', () => {
+// Concurrent: they wait for timeouts of Redis.
+describe.concurrent('the log of an outage', () => {
   it('explains the effects of an outage of Redis, and summarizes it when Redis is connected again', async () => {
     const redis = await startRedis();
     await using cluster = await startCluster({ nodes: 2, redis, env });

@@ -413,7 +413,7 @@ describe('a bucket that several nodes share', () => {
     await until('the copy has the answer', () => bucket.isForgettable(performance.now()));
   });
 
-  it('gives what other nodes have left, and owes what it gave too much', async () => {
+  it('gives the tokens that other nodes have left, and owes excess tokens', async () => {
     const { whole, spend } = wholeOf(20);
     const { bucket, take } = copyOf(spend, 0.001, 20);
     expect(await take()).toBe(true);

@@ -48,7 +48,8 @@ async function addNodeThatNeverComes(cluster: TestCluster, admin: Redis): Promis
     );
 }
 
-describe('a subscriber after Redis has restarted with older data', () => {
+// Concurrent: most of these tests wait until no node remembers a publication, or until nodes no longer wait for a node.
+describe.concurrent('a subscriber after Redis has restarted with older data', () => {
   it('is notified of missing publications on a topic without subscribers, also if the node has published too much to remember', async () => {
     await using cluster = await startCluster({ redis: true, env });
     const writer = await cluster.connect();
@@ -147,7 +148,7 @@ describe('a subscriber after Redis has restarted with older data', () => {
   });
 });
 
-describe('a node whose Redis loses its scripts while publications are on their way', () => {
+describe.concurrent('a node whose Redis loses its scripts while publications are on their way', () => {
   it('continues to read histories, subscribe, and advance the clock', async () => {
     await using cluster = await startCluster({ redis: true });
     const admin = new Redis(cluster.redis.url);
@@ -179,7 +180,7 @@ describe('a node whose Redis loses its scripts while publications are on their w
   });
 });
 
-describe('a broker that changes the epoch of every topic', () => {
+describe.concurrent('a broker that changes the epoch of every topic', () => {
   it('delivers all publications acknowledged under the new epoch to subscribers that stayed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
@@ -256,7 +257,7 @@ describe('a broker that changes the epoch of every topic', () => {
   });
 });
 
-describe('a node that starts after Redis has lost its state', () => {
+describe.concurrent('a node that starts after Redis has lost its state', () => {
   it('waits for a node that knows the content of Redis', async () => {
     await using redis = await startRedis();
     await using proxy = await FaultProxy.start({ targetPort: redis.port });
@@ -309,7 +310,7 @@ describe('a node that starts after Redis has lost its state', () => {
   });
 });
 
-/** A node of which only the traces in Redis exist: the others wait for it to restore what it remembers. */
+/** A node that exists only as records in Redis: the others wait for it to restore its data. */
 class SlowNode {
   readonly #admin: Redis;
   readonly #listener: Redis;
@@ -355,7 +356,7 @@ class SlowNode {
   }
 }
 
-describe('a recovery in which nodes restore what Redis has lost', () => {
+describe.concurrent('a recovery in which nodes restore what Redis has lost', () => {
   it('notifies no client of a reset if a node has done its part and loses its connection before the end', async () => {
     await using redis = await startRedis();
     await using way = await FaultProxy.start({ targetPort: redis.port });
@@ -399,7 +400,7 @@ describe('a recovery in which nodes restore what Redis has lost', () => {
   });
 });
 
-describe('a node that stops', () => {
+describe.concurrent('a node that stops', () => {
   it('stays while only it remembers publications, and the others do not wait for it afterwards', async () => {
     await using redis = await startRedis();
     await using cluster = await startCluster({ nodes: 2, redis, env });
@@ -436,7 +437,7 @@ describe('a node that stops', () => {
   });
 });
 
-describe('a node that was killed', () => {
+describe.concurrent('a node that was killed', () => {
   it('does not delay the recovery if Redis restarts with data that ends after its death', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     await using cluster = await startCluster({ nodes: 2, redis, env });

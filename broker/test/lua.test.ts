@@ -1,4 +1,4 @@
-/** What the scripts do with streams, in cases for which nodes would have to interact at a rare moment. */
+/** What the scripts do with streams, in cases that need a rare coincidence between nodes. */
 import { startRedis } from '@fanfare/local-cluster';
 import { Writer, writeItem } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
@@ -402,7 +402,7 @@ describe('proving that Redis has what was published to a replaced master', () =>
     expect(await prove([2, b, []])).toBe(1);
   });
 
-  it('is impossible for a publication of which only the position is left', async () => {
+  it('is impossible for a publication if only its position is left', async () => {
     await stream(epoch, [1, a], [5, b]);
     expect(await prove([3, '', []])).toBe(1);
   });
@@ -520,7 +520,7 @@ describe('a recovery', () => {
     expect(await redis.exists('recovery')).toBe(0);
   });
 
-  it('waits for every node that takes part, whether or not it was known', async () => {
+  it('waits for every node that takes part, even if it was unknown', async () => {
     const waitMs = 3_600_000;
     const newcomer = { waitMs };
     expect(await recoverWith({ a: newcomer })).toBe('hold');

@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
 import { parseGeneration } from '../src/relay/generation.js';
 import { Keys } from '../src/relay/keys.js';
+import { KnownNodes } from '../src/relay/known-nodes.js';
 import { Membership } from '../src/relay/membership.js';
+import { Probe } from '../src/relay/probe.js';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
 
@@ -18,8 +20,16 @@ describe('the probe of a heartbeat', () => {
     const sent: number[] = [];
     let asked = 0;
     const { counters } = new Metrics();
+    const settings = { nodeId: 'a', probeIntervalMs: 20 };
+    const probe = new Probe(
+      settings,
+      { noteWrite: () => undefined, report: () => undefined },
+      { onSent: () => undefined, onStale: () => asked++, onDead: (reason) => dead.push(reason) },
+      pino({ level: 'silent' }),
+      counters,
+    );
     const membership = new Membership(
-      { nodeId: 'a', probeIntervalMs: 20 },
+      settings,
       new Keys('test', 0),
       {
         isReady: true,
@@ -30,32 +40,29 @@ describe('the probe of a heartbeat', () => {
         },
         load: async () => undefined,
         publish: async () => undefined,
-        noteWrite: () => undefined,
-        report: () => undefined,
-        outputBufferBytes: async () => 0,
       },
       [],
-      { isReady: isListening, clientId: null, subscribe: async () => undefined },
+      { isReady: isListening, subscribe: async () => undefined },
       { generation: parseGeneration('g:0'), ask: () => asked++, onStale: () => undefined },
-      { load: () => null, onDead: (reason) => dead.push(reason) },
-      pino({ level: 'silent' }),
-      counters,
+      probe,
+      new KnownNodes(),
+      () => null,
     );
-    const onProbe = (number: number): void => membership.onProbe(Buffer.from(String(number)));
-    return { membership, onProbe, dead, sent, counters, asked: () => asked };
+    const onProbe = (number: number): void => probe.onReturn(Buffer.from(String(number)));
+    return { membership, probe, onProbe, dead, sent, counters, asked: () => asked };
   }
 
-  it('shows that Redis delivers if it arrives, and that it does not if two in a row are missing', async () => {
-    const { membership, onProbe, dead, sent, counters } = start(1);
+  it('shows that Redis is alive if the probe arrives, and dead if two probes in a row are missing', async () => {
+    const { membership, probe, onProbe, dead, sent, counters } = start(1);
     await until('the probe is sent', () => sent.length === 1);
-    expect(membership.isLive).toBe(false);
+    expect(probe.isLive).toBe(false);
     onProbe(1);
-    expect(membership.isLive).toBe(true);
+    expect(probe.isLive).toBe(true);
     await until('one probe is missing', () => counters.probesMissed === 1);
-    expect(membership.isLive).toBe(true);
+    expect(probe.isLive).toBe(true);
     expect(dead).toEqual([]);
     await until('another probe is missing', () => counters.probesMissed === 2);
-    expect(membership.isLive).toBe(false);
+    expect(probe.isLive).toBe(false);
     expect(dead).toEqual(['it accepts publications and does not deliver them']);
     membership.close();
   });
@@ -75,18 +82,18 @@ describe('the probe of a heartbeat', () => {
   });
 
   it('is not sent while the node is not subscribed', async () => {
-    const { membership, onProbe, dead, sent, counters } = start(1, { isListening: false });
+    const { membership, probe, onProbe, dead, sent, counters } = start(1, { isListening: false });
     await membership.restart();
     expect(sent).toEqual([]);
     expect(counters.probesSent).toBe(0);
     expect(dead).toEqual([]);
     onProbe(1);
-    expect(membership.isLive).toBe(false);
+    expect(probe.isLive).toBe(false);
     membership.close();
   });
 });
 
-/** Forwards each new connection to the first server in `ports`, and removes it from the list unless it is the last. */
+/** Forwards each new connection to the next server in `ports`, and all further connections to the last one. */
 async function startSwitch(ports: number[]) {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -114,10 +121,10 @@ async function startSwitch(ports: number[]) {
 }
 
 describe('a subscription on a server other than the one for publications', () => {
-  it('is found by the probe: the node replaces both connections and delivers everything that was missed', async () => {
+  it('fails the probe: the node replaces both connections and delivers everything that was missed', async () => {
     await using right = await startRedis();
     await using wrong = await startRedis();
-    // The publishing connection comes first.
+
     const ports = [right.port, wrong.port, right.port];
     await using way = await startSwitch(ports);
     const env = { FANFARE_PROBE_INTERVAL_MS: '200' };
@@ -131,7 +138,8 @@ describe('a subscription on a server other than the one for publications', () =>
       env: { ...env, FANFARE_REDIS_URL: `redis://127.0.0.1:${way.port}` },
     });
     const node = cluster.node();
-    // Either connection may be first: in one case nothing is wrong, in the other the probe finds it.
+    // The first connection to arrive goes to the right server, the second to the wrong one, all others to the right
+    // one.
     const isDead = (): boolean => node.log.some(({ event }) => event === 'busDead');
     await until('the node is ready', async () => (await node.readiness()).status === 200);
     const reader = await cluster.subscriber('t');

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { startCluster } from './harness.js';
 import { until } from './wait.js';
@@ -44,6 +46,23 @@ describe('the metrics', () => {
     );
     expect(await metric('fanout_seconds_count')).toBeGreaterThanOrEqual(1);
     expect(await metric('relay_connected')).toBe(1);
+  });
+
+  it('count garbage collections by kind, all that end in one turn of the event loop', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect: (options?: { type: 'minor' }) => void = runInNewContext('gc');
+    setFlagsFromString('--no-expose-gc');
+    await using cluster = await startCluster();
+    const metric = (part: string, kind: string) =>
+      cluster.node().metric(`fanfare_gc_pause_seconds_${part}{kind="${kind}"}`);
+    const [minor, major] = [await metric('count', 'minor'), await metric('count', 'major')];
+    for (let times = 0; times < 3; times++) {
+      collect({ type: 'minor' });
+      collect();
+    }
+    await until('the collections are counted', async () => (await metric('count', 'major')) >= major + 3);
+    expect(await metric('count', 'minor')).toBeGreaterThanOrEqual(minor + 3);
+    expect(await metric('sum', 'major')).toBeGreaterThan(0);
   });
 
   it('count a slow subscriber and the frames that were dropped for it', async () => {

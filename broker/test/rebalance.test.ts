@@ -70,7 +70,7 @@ describe('a node that has more connections than its share', () => {
     expect(invitations(1_000, { nodes: 4, connections: 2_000 }, 1, 900)).toEqual([500]);
   });
 
-  it('invites each connection once, whether or not it moves', () => {
+  it('invites each connection once, even if it does not move', () => {
     expect(invitations(25, { nodes: 4, connections: 25 }, 4)).toEqual([10, 10, 5, 0]);
   });
 
@@ -210,7 +210,8 @@ it('a node is full at 95 % of its limit, and has room again below 85 %', () => {
   expect(full).toEqual([95, 94, 86, 85, 95]);
 });
 
-describe('nodes with FANFARE_REBALANCE_RATE', () => {
+// Concurrent: they wait for checks, one a second.
+describe.concurrent('nodes with FANFARE_REBALANCE_RATE', () => {
   it('invite clients to a new node until they have only their share, and close no connection', async () => {
     await using redis = await startRedis();
     const env = { FANFARE_REBALANCE_RATE: '5', FANFARE_REBALANCE_AFTER_MS: '0', FANFARE_PROBE_INTERVAL_MS: '100' };

@@ -374,7 +374,8 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
   });
 
-  it('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
+  // These two mostly wait.
+  it.concurrent('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       const killedAt = performance.now();
@@ -385,7 +386,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     });
   });
 
-  it('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
+  it.concurrent('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
     await using redis = await startRedis();
     const publication = { type: 'publish', topic: 't', data: 1, messageId: 'm1' } as const;
     const first = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });

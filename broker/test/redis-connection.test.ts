@@ -274,7 +274,8 @@ describe('Redis over TLS', () => {
   });
 });
 
-describe('a password in a file', () => {
+// Concurrent: they mostly wait for a node.
+describe.concurrent('a password in a file', () => {
   const names = 'FANFARE_REDIS_PASSWORD_FILE';
 
   it('is tried as soon as it changes, and used for the next connection', async () => {
@@ -395,7 +396,8 @@ describe('a Redis at a Unix socket', () => {
   });
 });
 
-describe('a Redis that Fanfare cannot use', () => {
+// Concurrent: they mostly wait for a node.
+describe.concurrent('a Redis that Fanfare cannot use', () => {
   it.each(['', '/1'])('is a Redis Cluster (database "%s")', async (database) => {
     await using redis = await startRedis({ args: ['--cluster-enabled', 'yes'] });
     await expectFault(redis.url + database, clusterSentence);

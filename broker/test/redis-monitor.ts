@@ -1,6 +1,6 @@
 /**
- * The commands that Redis runs, read from a socket of our own. ioredis' `monitor()` throws on a busy server, if
- * the first command arrives with the answer to MONITOR (findings/ioredis-monitor-busy.sh).
+ * The commands that Redis runs, read from a socket of our own. On a busy server, `monitor()` of ioredis throws if the
+ * first command arrives with the answer to MONITOR (findings/ioredis-monitor-busy.sh).
  */
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';

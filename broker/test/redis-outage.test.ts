@@ -219,7 +219,8 @@ describe('a Redis that is killed under load and restarted', () => {
   });
 });
 
-describe('a Redis that hangs', () => {
+// Concurrent: they wait for timeouts of Redis.
+describe.concurrent('a Redis that hangs', () => {
   it('is logged if it already hangs when the node starts, and used when it answers', async () => {
     await using redis = await startRedis();
     await redis.pause();

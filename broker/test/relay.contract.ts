@@ -346,7 +346,7 @@ export function relayContract(name: string, start: StartRelays): void {
       const positions = await publish(first, 'once');
       expect(positions.map((position) => (position as Position).offset)).toEqual([1, 2, 3]);
       expect(await publish(last, 'again')).toEqual(positions);
-      // Known and new ones in one run: the remaining ones are numbered, and known afterwards.
+      // Known and new publications in one run: the new ones get numbers, and are known afterwards.
       const mixed = await Promise.all([
         publishAcknowledged(last, 't', 'again', id, scopes[1]),
         publishAcknowledged(last, 't', 'new', 'other', scopes[1]),

@@ -96,7 +96,8 @@ describe('while Redis is full', () => {
   });
 });
 
-describe('a node that is disconnected from Redis', () => {
+// Concurrent: they wait until a list is too old.
+describe.concurrent('a node that is disconnected from Redis', () => {
   async function startWithOneCutOff() {
     const redis = await startRedis();
     const way = await FaultProxy.start({ targetPort: redis.port });

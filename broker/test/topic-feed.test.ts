@@ -30,7 +30,7 @@ class ScriptedStream {
     return this.#reads.length;
   }
 
-  /** Returns its message. */
+  /** Returns the message that Redis sends for this run. */
   publish(count: number): StreamEntry {
     const bytes = Buffer.alloc(count * 2);
     for (let index = 0; index < count; index++) bytes.set([0xa1, 0x30 + ((this.head + index) % 10)], index * 2);
@@ -156,7 +156,7 @@ function checkSeen(seen: readonly Seen[], start: Position): Position {
 
 type Rare = 'fail' | 'beacon' | 'doubt' | 'trim' | 'begin' | 'restart';
 
-/** Publications whose messages arrive once, twice or never; answers of Redis, late or never; and, rarely, one of these. */
+/** Random steps: publications whose message arrives never, once or twice; answers of Redis; and rare events. */
 function stepsWith(...rare: readonly Rare[]) {
   const counts = { count: fc.integer({ min: 1, max: 3 }), copies: fc.integer({ min: 0, max: 2 }) };
   return fc.array(
@@ -250,13 +250,13 @@ describe('a topic feed', () => {
     );
   });
 
-  it('treats a history as a different one if it cannot prove that it is the same', async () => {
+  it('begins a new history if it cannot prove that Redis still has the known one', async () => {
     const stream = new ScriptedStream();
     const { feed, seen } = newFeed(stream);
     void feed.catchUp();
     await stream.answerAll();
     for (let number = 0; number < 3; number++) feed.receive(stream.publish(1));
-    // Redis has lost the last one, and another publisher has added one at its offset and one more.
+    // Redis has lost the last publication. Another publisher has added two, the first at the lost offset.
     stream.entries.pop();
     stream.head--;
     const at = { epoch: 'e1', offset: 3 };
@@ -273,7 +273,7 @@ describe('a topic feed', () => {
     expect(seen.at(-1)).toEqual({ notice: 'reset', at: { epoch: 'e2', offset: 4 } });
     feed.receive(stream.publish(1));
     expect(seen.at(-1)).toEqual({ epoch: 'e2', offset: 5 });
-    // If it is the same, there is no notice.
+    // If the history is the same, the subscribers get no notice.
     const before = seen.length;
     feed.suspect('proof');
     void feed.catchUp();

@@ -19,7 +19,7 @@ export async function within<Value>(what: string, promise: Promise<Value>, timeo
 
 /**
  * Resolves with the first value of `read` that is not false, null or undefined. It checks again after a few milliseconds, and less often as
- * the wait gets longer: hundreds of tests that poll metrics of a node would otherwise cost more than the things they wait for.
+ * the wait gets longer. Otherwise hundreds of tests that poll metrics would cost more than what they wait for.
  */
 export async function until<Value>(
   what: string,

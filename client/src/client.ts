@@ -266,8 +266,8 @@ export class Client<Published extends object = AnyTopics, Received extends objec
   }
 
   /**
-   * Closes the client gracefully: it accepts no new calls, unsubscribes, waits until all publishes are answered, all sends have reached
-   * the node and loops have read everything, and then closes. After `drainTimeoutMs` it closes anyway and rejects with `timeout`. Call
+   * Closes the client gracefully. It accepts no new calls and unsubscribes. Then it waits until all publishes are answered, all sends
+   * have reached the node, and loops have read everything. After `drainTimeoutMs` it closes anyway and rejects with `timeout`. Call
    * `close()` to end a drain at once.
    */
   drain(): Promise<void> {

@@ -71,7 +71,7 @@ export class Connection {
   #isOver = false;
   /** The node's reason for refusing the token. It then closes the connection. */
   #refusal = '';
-  /** The one timer: the deadline for `connected`, from then on the heartbeat. */
+  /** The one timer: the deadline for `connected`, and then the heartbeat. */
   #timer: ReturnType<typeof setTimeout>;
   #pingIntervalMs = 0;
   #heardAt = 0;
@@ -260,8 +260,8 @@ export class Connection {
     const now = performance.now();
     const silentMs = now - this.#heardAt;
     if (this.#stepsToDeadline > 0 && this.#heardAt < this.#pingedAt) {
-      // Two half deadlines, not one: if the event loop was blocked for longer than the deadline, messages that arrived meanwhile are read
-      // before the second half ends.
+      // Two half deadlines, not one. If the event loop was blocked for longer than the deadline, the client still reads messages that
+      // arrived meanwhile before the second half ends.
       this.#stepsToDeadline--;
       if (this.#stepsToDeadline === 0) this.drop(closure('heartbeatTimeout'));
       else this.#schedule(this.#settings.pongTimeoutMs / 2);

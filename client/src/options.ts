@@ -18,8 +18,8 @@ export interface Limits {
    */
   readonly timeoutMs: number;
   /**
-   * Time without a frame after a ping, in milliseconds. After it the client treats the connection as dead (`heartbeatTimeout`) and
-   * reconnects.
+   * How long the client waits for a frame after a ping, in milliseconds. Then it treats the connection as dead
+   * (`heartbeatTimeout`) and reconnects.
    * @default 10000
    */
   readonly pongTimeoutMs: number;
@@ -30,7 +30,7 @@ export interface Limits {
    */
   readonly reconnectBaseDelayMs: number;
   /**
-   * Highest value that `reconnectBaseDelayMs` doubles to, in milliseconds.
+   * The doubled `reconnectBaseDelayMs` never exceeds this value, in milliseconds.
    * @default 20000
    */
   readonly reconnectMaxDelayMs: number;
@@ -41,8 +41,8 @@ export interface Limits {
    */
   readonly stableAfterMs: number;
   /**
-   * Maximum number of publications that wait for a connection or behind a publication that is sent again. The same number may wait for
-   * asynchronous schemas. Further publications fail at once with `queueFull`.
+   * Maximum number of publications that wait for a connection or behind a publication that is sent again. Further publications fail at
+   * once with `queueFull`. Publications that wait for an asynchronous schema have a limit of their own, of the same size.
    * @default 1000
    */
   readonly maxQueuedPublications: number;
@@ -53,8 +53,8 @@ export interface Limits {
    */
   readonly maxQueuedBytes: number;
   /**
-   * Maximum bytes of publications that are sent but not answered (always at least one publication). Further publications wait. A node
-   * that was blocked therefore never finds more input than it accepts.
+   * Maximum bytes of publications that are sent but not answered (always at least one publication). Further publications wait. If a
+   * node was blocked for a while, it therefore never has more input than it accepts.
    * @default 1048576
    */
   readonly maxInFlightBytes: number;
@@ -66,8 +66,8 @@ export interface Limits {
   readonly maxUnsentBytes: number;
   /**
    * Maximum number of publications that a subscription holds for its loop. One more ends the subscription: the loop gets the held ones
-   * and then throws `slowConsumer`. Also the maximum that the client holds after a hole: beyond it, the client drops them and reads
-   * them from the history later.
+   * and then throws `slowConsumer`. If publications are missing, the client holds at most this many later ones. Beyond that it drops
+   * publications, and reads them from the history later.
    * @default 10000
    */
   readonly maxBufferedPublications: number;
@@ -98,10 +98,10 @@ export interface CommonOptions extends LimitOptions {
    */
   readonly debug?: boolean | undefined;
   /**
-   * Returns a token for a broker that requires authentication. The client calls it before each connection, and again before the token
-   * expires (30 s before, or a fifth of its lifetime if that is less). The new token replaces the old one on the same connection. If it
-   * throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again after a growing random delay, and the state
-   * shows it (`tokenFailed`, `tokenError`). Each call must return a token that stays valid for a while.
+   * Returns a token for a broker that requires authentication. The client calls it before each connection and before the token expires:
+   * 30 s before, or a fifth of the token's lifetime if that is less. The new token replaces the old one on the same connection. If
+   * `getToken` throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again after a growing random delay. The
+   * state shows the failure (`tokenFailed`, `tokenError`). Each call must return a token that stays valid for a while.
    */
   readonly getToken?: GetToken | undefined;
   /**

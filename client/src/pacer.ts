@@ -1,10 +1,11 @@
 /**
- * How fast commands of one kind leave: few at first, more as they are answered, and at a pace once the node refuses some with
- * `rateLimited`. The rate belongs to a user, and its other connections send too. So the client has to find its share by trial.
+ * How fast commands of one kind leave. At first only a few are unanswered, then more. Once the node refuses some with
+ * `rateLimited`, the commands leave at a pace. The rate belongs to a user, and its other connections send too. So the client
+ * has to find its share by trial.
  *
  * A refusal doubles the time between two commands, and each `halvingMs` halves it. So a connection slows down once in `halvingMs` on
- * average, whatever the rate is and however many share it. With 20 connections these are ten refusals a second, as many as each node
- * forgives at least. Measured: `npm run bench -w client`.
+ * average, whatever the rate is and however many connections share it. With 20 connections that makes ten refusals per second, the
+ * minimum that each node forgives. Measured: `npm run bench -w client`.
  */
 
 /** Commands that may be unanswered at first. The 20 connections of a user may all begin at once. */
@@ -34,12 +35,15 @@ export class Pacer {
   /** When the next command may leave. */
   #nextMs = 0;
 
-  /** `maxWindow`: most commands that may be unanswered. */
+  /** `maxWindow`: maximum number of unanswered commands. */
   constructor(maxWindow: number) {
     this.#maxWindow = maxWindow;
   }
 
-  /** How long the next command has to wait, in milliseconds: not at all if 0 or less; for an answer if infinite. */
+  /**
+   * How long the next command has to wait, in milliseconds. It need not wait if this is 0 or less. If it is infinite,
+   * the command must wait for an answer.
+   */
   get delayMs(): number {
     if (this.#unanswered >= this.#window) return Number.POSITIVE_INFINITY;
     return this.#intervalMs === 0 ? 0 : this.#nextMs - performance.now();

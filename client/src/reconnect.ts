@@ -21,8 +21,8 @@ export function reconnectDelayMs(
 }
 
 /**
- * Longest delay if a caller waits for `patienceMs` in all. It does not depend on the remaining time: a client that publishes continuously
- * always has a publication that is about to time out, and would retry continuously.
+ * Longest delay if a caller waits for `patienceMs` in all. It does not depend on the remaining time. A client that publishes continuously
+ * always has a publication that is about to time out, and would then retry without pause.
  */
 export function mostDelayMs(patienceMs: number, baseMs: number): number {
   return Math.max(baseMs, patienceMs / 4);

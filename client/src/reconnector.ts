@@ -17,7 +17,7 @@ export interface ReconnectorListener {
   /** Publications use this connection from now on: `connected` arrived, and there is no earlier connection. */
   onConnected(connection: Connection): void;
   onMessage(message: ServerMessage, connection: Connection): void;
-  /** A connection ended, or everything moved to another one. It delivers nothing more. */
+  /** A connection ended, or everything moved to a new connection. The old one delivers nothing more. */
   onLost(connection: Connection, closure: Closure): void;
   /** All connections ended, and the client does not reconnect. */
   onEnd(closure: Closure): void;

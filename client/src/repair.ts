@@ -1,4 +1,7 @@
-/** Reads the history to fill the holes of a cursor: one command at a time, again after a delay if it is refused or the node lags. */
+/**
+ * Reads the history to fill the holes of a cursor, one command at a time. If the node refuses a command or lags, it retries after a
+ * delay.
+ */
 import { type HistoryReply, maxHistoryLimit, type Position } from '@fanfare/protocol';
 import type { Connection } from './connection.js';
 import type { Cursor } from './cursor.js';

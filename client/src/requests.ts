@@ -1,6 +1,6 @@
 /**
  * Commands that a node answers: their ids, connections, timeouts and callbacks. {@link Requests.ask} sends commands at the pace that the
- * node accepts, and again after `rateLimited`.
+ * node accepts, and repeats them after `rateLimited`.
  */
 import type { ClientCodec, Connected, ErrorReply, OutgoingCommand, Reply } from '@fanfare/protocol';
 import { refreshId } from './command-ids.js';

@@ -58,9 +58,9 @@ export interface SubscriptionEvents {
    */
   reset: { readonly position: Position };
   /**
-   * A publication could not be delivered (`undecodable`, `invalidData`; later ones still arrive), the client retries after a refusal, or
-   * the subscription failed. If this event has no listener, the error goes to the client's `error` event. Exception: if a loop throws the
-   * failure, or `ready` was read and rejects with it, it does not go to the client.
+   * A publication could not be delivered (`undecodable`, `invalidData`), but later ones still arrive. Or the client retries after a
+   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. Exception: if a
+   * loop throws the failure, or `ready` was read and rejects with it, it does not go to the client.
    */
   error: FanfareError;
   /** The subscription ended. `error` is null if the application ended it. */

@@ -1,7 +1,7 @@
 /**
- * A WebSocket client (RFC 6455) for all versions of Node. It replaces the package `ws` and Node's own WebSocket, which hide why a
- * connection failed, wait forever for the answer to a close frame, or cannot be bundled (docs/decisions.md). It offers no extensions:
- * compression costs more CPU than it saves on publications of a few hundred bytes.
+ * A WebSocket client (RFC 6455) for all versions of Node. It replaces Node's own WebSocket, which hides why a connection failed and
+ * waits forever for the answer to a close frame. It also replaces the package `ws`, which cannot be bundled (docs/decisions.md). It
+ * offers no extensions: compression costs more CPU than it saves on publications of a few hundred bytes.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash, randomBytes, randomFillSync } from 'node:crypto';

@@ -395,7 +395,7 @@ it('createClient() rejects invalid options', () => {
   );
 });
 
-it('a client reports a listener that throws, and goes on', async () => {
+it('a client reports a listener that throws, and continues', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');

@@ -100,7 +100,7 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
     expect(await failure(client.publish('a', 1))).toMatchObject({ code: 'unconfirmed', maybeDelivered: true });
   });
 
-  it('reports a publication that cannot be decoded, and goes on', async () => {
+  it('reports a publication that cannot be decoded, and continues', async () => {
     await using node = await startTestNode();
     await using client = connect(node, { encoding });
     const subscription = client.subscribe('a');

@@ -35,7 +35,7 @@ export function record(
   return events;
 }
 
-/** The data of the next publications of a loop. The subscription goes on. */
+/** The data of the next publications of a loop. The subscription continues. */
 export async function take(subscription: Subscription, count: number): Promise<unknown[]> {
   const iterator = subscription[Symbol.asyncIterator]();
   const taken: unknown[] = [];

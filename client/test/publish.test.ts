@@ -53,7 +53,7 @@ it('publish() rejects if the socket buffers too many bytes', async () => {
   expect(await failure(client.publish('a', 'x'.repeat(60_000)))).toMatchObject({ code: 'queueFull' });
 });
 
-it('the client sends up to the limit of unanswered publications, and the rest in order as replies arrive', async () => {
+it('the client limits unanswered publications, and sends the waiting ones in order as replies arrive', async () => {
   await using node = await startTestNode({ hasHistory: true });
   await using client = connect(node, { encoding: 'json', maxInFlightBytes: 10_000 });
   await client.connect();
@@ -65,7 +65,7 @@ it('the client sends up to the limit of unanswered publications, and the rest in
     client.publish(topics[number % 3] as 'a', { number, pad }),
   );
   await until(() => held.length === 9);
-  // A publication above the whole limit waits until all others are answered, and goes alone.
+  // A publication above the whole limit waits until all others are answered. The client then sends it alone.
   const large = client.publish('large', 'x'.repeat(20_000));
   for (let answered = 0; answered < 61; answered++) {
     await until(() => held.length > answered);
@@ -227,7 +227,7 @@ it('the client continues after publications that got no reply', async () => {
   await using client = connect(node);
   await client.connect();
   node.on('publish', () => {});
-  // The first limit of unanswered publications.
+  // The client has at most 16 unanswered publications at first.
   const lost = Array.from({ length: 16 }, () => failure(client.publish('a', 1, { timeoutMs: 50 })));
   for (const error of await Promise.all(lost)) expect(error).toMatchObject({ code: 'timeout' });
   node.reset('publish');

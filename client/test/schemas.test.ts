@@ -58,7 +58,7 @@ it('the client sends data unchanged, and delivers the output of the schema', asy
   expect(first).toEqual(new Date('2024-02-29'));
 });
 
-it('a subscription reports data that does not match the schema, does not deliver it, and goes on', async () => {
+it('a subscription reports data that does not match the schema, does not deliver it, and continues', async () => {
   await using node = await startTestNode();
   await using client = createClient(node.url, { ...quick, schemas });
   const subscription = client.subscribe('chat.lobby');

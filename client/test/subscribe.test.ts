@@ -233,7 +233,7 @@ it('a subscription ends if its loop does not keep up, after the loop has read th
   expect(fast.state.name).toBe('subscribed');
 });
 
-it('a subscription goes on if a listener throws or rejects', async () => {
+it('a subscription continues if a listener throws or rejects', async () => {
   await using node = await startTestNode();
   await using client = connect(node);
   const errors = record(client, 'error');

@@ -44,7 +44,7 @@ export interface TestNodeOptions {
   readonly maxFrameBytes?: number;
   /** Whether topics keep history, like those of level recoverable. */
   readonly hasHistory?: boolean;
-  /** Most publications in one reply. */
+  /** Maximum number of publications in one reply. */
   readonly maxPublications?: number;
   /** How long tokens are valid. */
   readonly expiresInMs?: number | null;

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: publishes real flights to one node, and checks that a MessagePack and a JSON client at another node
- * receive every row once and in order. The exit code is 0 if they do.
+ * `npm run demo` publishes real flights to one node. It checks that a MessagePack client and a JSON client at another
+ * node receive every row once and in order. The exit code is 0 if they do.
  */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -17,10 +17,10 @@ const page = readFileSync(join(k8s, 'README.md'), 'utf8');
 
 /** The objects of each overlay, by its name. */
 const rendered = new Map<string, readonly Manifest[]>();
-/** Folders of temporary overlays, for components that no overlay of ours uses. */
+/** Temporary folders, each with an overlay that tests one component. */
 const folders: string[] = [];
 
-/** `kustomization` gets a function that makes a path in k8s/ relative, and returns the text. */
+/** `kustomization` returns the text of kustomization.yaml. Its argument makes a path in k8s/ relative. */
 async function renderAt(kustomization: (to: (path: string) => string) => string): Promise<Manifest[]> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fanfare-k8s-')));
   folders.push(folder);
@@ -110,7 +110,7 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
   });
 
   it.each(['production', 'sentinel'])(
-    'of %s start no node before the operator has set the trusted proxies',
+    'of %s do not let a node start before the operator has set the trusted proxies',
     (overlay) => {
       expect(refusalsOf(of(overlay))).toEqual([
         'FANFARE_TRUSTED_PROXIES contains a placeholder. It must be addresses or networks such as 10.0.0.0/8, separated by commas.',
@@ -119,7 +119,7 @@ describe.skipIf(!hasKubectl())('the manifests', () => {
     },
   );
 
-  it('of the example start a node, and allow the destinations that the operator has set', () => {
+  it('of the example let a node start, and allow the destinations that the operator has set', () => {
     expect(refusalsOf(of(example))).toEqual([]);
     const policy = of(example).find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'fanfare');
     expect(JSON.stringify(policy)).not.toContain('192.0.2.0/24');

@@ -234,7 +234,7 @@ export const mistakes: readonly Mistake[] = [
   {
     about: 'an autoscaler that waits until pods are full',
     foundBy: 'settings match the resources and the scaling of the container',
-    sentence: 'the other pods have no room for the connections of a pod that stops',
+    sentence: 'If a pod stops, the others have no room for its connections.',
     plant: ({ config }) => {
       config.FANFARE_MAX_CONNECTIONS = '12000';
     },

@@ -119,7 +119,7 @@ export const policies: readonly Policy[] = [
       }
       for (const { title, perPod } of targetsOf(manifests)) {
         if (perPod > 0.75 * config.maxConnections)
-          yield `${title} adds a pod at ${perPod} connections for each pod, and a pod may have ${config.maxConnections}: the other pods have no room for the connections of a pod that stops.`;
+          yield `${title} adds a pod at ${perPod} connections per pod, and a pod may have ${config.maxConnections}. If a pod stops, the others have no room for its connections.`;
       }
       const hasWayIn = [...ofKind(manifests, 'HTTPRoute'), ...ofKind(manifests, 'Ingress')].length > 0;
       if (hasWayIn && isAuthenticated(config) && (environmentOf(manifests)['FANFARE_TRUSTED_PROXIES'] ?? '') === '')

@@ -90,6 +90,10 @@ it.each([
     ['storm', '--url', 'ws://a', '--servers', 'raw'],
     '--servers is for servers that this command starts: omit it with --url.',
   ],
+  [
+    ['fan-out', '--url', 'ws://127.0.0.1:1/ws', '--garbage'],
+    '--garbage is for servers that this command starts: omit it with --url.',
+  ],
   [['storm', '--token', 'x'], '--token needs --url: servers that this command starts need no token.'],
   [['idle', '--find-max-rate'], '--find-max-rate does not work with idle, which publishes nothing.'],
   [['storm', '--max-p99-ms', '5'], '--max-p99-ms needs --find-max-rate.'],

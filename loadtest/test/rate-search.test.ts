@@ -74,7 +74,10 @@ describe('the limit that a search finds', () => {
 
   it.each([
     [{ generatorCpu: 0.97 }, /The limit is the generator, not the server: its busiest process used 97 % of a CPU\./],
-    [{ slipP99Us: 30_000 }, /used 20 % of a CPU and still fell behind, so something else on this machine held it up\./],
+    [
+      { slipP99Us: 30_000 },
+      /used 20 % of a CPU and still fell behind\. Something else on this machine slowed it down\./,
+    ],
   ])('is the generator’s, not the server’s: %j', (generator, sentence) => {
     const { limitedBy, says } = conclude(run, { held, failed: result({ ...slow, ...generator }) }, 100);
     expect(limitedBy).toBe('generator');

@@ -59,6 +59,7 @@ export function result(
     generatorCpu: 0.2,
     generatorLoopLagP99Ms: 1,
     serverLoopLagP99Ms: null,
+    garbage: null,
     moments: [],
     complaints: [],
     ...other,

@@ -13,6 +13,7 @@ export const shortSettings: LoadSettings = {
   isTyped: false,
   generators: 2,
   rounds: 1,
+  garbage: false,
 };
 
 export function shortRuns(name: string): readonly Run[] {

@@ -24,8 +24,8 @@ import { forEachItem, maxRunBytes, type Run } from './run.js';
 import { explainInvalidTopic, parseTopic, type Topic } from './topic.js';
 import { writeAsJson } from './transcode.js';
 
-// Strict, and it keeps a byte order mark (JSON.parse refuses it). The bytes of `data` go to subscribers unchanged, and a text frame that is
-// not UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
+// Strict, and it keeps a byte order mark (JSON.parse refuses it). The bytes of `data` go to subscribers unchanged. A text frame with
+// invalid UTF-8 would make browsers close every JSON connection (RFC 6455 section 8.1).
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 type Fields = { readonly [field: string]: unknown };
@@ -115,8 +115,8 @@ export class JsonNodeCodec implements NodeCodec {
         writeItemAsJson(writer, payload);
         itemsInFrame++;
         if (writer.length <= maxRunBytes) return;
-        // JSON can be longer than the MessagePack that the run was measured by, and how long is known only now: take the
-        // item back and begin a new frame with it.
+        // The length of a run was measured as MessagePack, and JSON can be longer. So the length is known only now: take
+        // the item back and begin a new frame with it.
         writer.length = before;
         itemsInFrame--;
         finish();

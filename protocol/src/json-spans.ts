@@ -1,4 +1,4 @@
-/** Finds the text of `data` in a JSON frame, so that it can go on as it was written. */
+/** Finds the text of `data` in a JSON frame, so that subscribers can get it unchanged. */
 
 /** The value in `frame[start, end)`, and how deep arrays and objects nest in it (0 for a number). */
 export interface Span {

@@ -8,7 +8,10 @@ const base64Digits = ascii.encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 
 const powersOf10 = Array.from({ length: 10 }, (_, exponent) => 10 ** exponent);
 
-/** For each byte of a string in JSON: 0 as it is, 1 the first of several in UTF-8, 2 `\u00xx`, else the letter behind a backslash. */
+/**
+ * How to write each byte of a string in JSON. 0: unchanged; 1: first of several bytes in UTF-8; 2: `\u00xx`; else the letter after a
+ * backslash.
+ */
 const escapes = Uint8Array.from({ length: 256 }, (_, byte) => {
   const letter = '\b\t\n\f\r"\\'.indexOf(String.fromCharCode(byte));
   if (letter >= 0) return 'btnfr"\\'.charCodeAt(letter);

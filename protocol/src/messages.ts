@@ -112,7 +112,7 @@ export interface History {
   readonly topic: Topic;
   /** Where to read on from, itself not included. Null: forward from the oldest there is, backward from the newest. */
   readonly since: Position | null;
-  /** Most publications to answer with, 1 to {@link maxHistoryLimit}. Null: as many as the node gives. */
+  /** Maximum number of publications in the answer, 1 to {@link maxHistoryLimit}. Null: as many as the node gives. */
   readonly limit: number | null;
   /** Null: forward. */
   readonly direction: HistoryDirection | null;
@@ -253,7 +253,7 @@ export interface Reset {
   readonly position: Position;
 }
 
-/** The node is about to stop, or has too many connections: open another one, move the subscriptions there, and close this one. */
+/** The node is about to stop, or has too many connections: open a second connection, move the subscriptions there, and close this one. */
 export interface Goaway {
   readonly type: 'goaway';
   /** How long to wait before that, in milliseconds: each connection has a different delay, so that not all move at once. */

@@ -24,7 +24,7 @@ import { emptyRun, type Run } from './run.js';
 import { explainInvalidTopic, type Topic, TopicReader } from './topic.js';
 import { Writer } from './writer.js';
 
-/** For showing a topic that breaks the grammar: any bytes become some text. */
+/** Makes an invalid topic readable in an error message. It accepts any bytes. */
 const utf8 = new TextDecoder();
 
 export class MsgpackNodeCodec implements NodeCodec {
@@ -93,7 +93,7 @@ export class MsgpackNodeCodec implements NodeCodec {
         };
       }
       case commandTypes.subscribe: {
-        if (count !== 3 && count !== 5) throw new LayoutError(`A subscribe has 3 or 5 elements, not ${count}.`);
+        if (count !== 3 && count !== 5) throw new LayoutError(`A subscribe command has 3 or 5 elements, not ${count}.`);
         const topic = this.#readTopic(reader, id);
         const since = count === 5 ? readPosition(reader) : null;
         return topic instanceof CommandError ? topic : { type: 'subscribe', id, topic, since };
@@ -105,7 +105,7 @@ export class MsgpackNodeCodec implements NodeCodec {
       }
       case commandTypes.history: {
         if (count !== 3 && (count < 5 || count > 7)) {
-          throw new LayoutError(`A history has 3 or 5 to 7 elements, not ${count}.`);
+          throw new LayoutError(`A history command has 3 or 5 to 7 elements, not ${count}.`);
         }
         const topic = this.#readTopic(reader, id);
         const since = count >= 5 ? readPosition(reader) : null;
@@ -245,7 +245,9 @@ export class MsgpackNodeCodec implements NodeCodec {
 
 function expectCount(name: string, count: number, least: number, most: number): void {
   if (count >= least && count <= most) return;
-  throw new LayoutError(`A ${name} has ${least === most ? least : `${least} to ${most}`} elements, not ${count}.`);
+  throw new LayoutError(
+    `A ${name} command has ${least === most ? least : `${least} to ${most}`} elements, not ${count}.`,
+  );
 }
 
 function readId(reader: Reader): CommandId {

@@ -1,9 +1,9 @@
 /** The position of a subscriber in a topic. */
 
 /**
- * A place in the history of one topic: `epoch` names the history (1 to {@link maxEpochBytes} characters of
- * `A-Z a-z 0-9 _ -`), `offset` numbers the publications in it, 1 the first, without holes. Offsets of different epochs
- * cannot be compared. `offset` 0 is before the first publication.
+ * A place in the history of one topic. `epoch` names the history (1 to {@link maxEpochBytes} characters of `A-Z a-z 0-9
+ * _ -`). `offset` numbers the publications in it: 1, 2, 3 and so on, without holes. Offsets of different epochs cannot
+ * be compared. `offset` 0 is before the first publication.
  */
 export interface Position {
   readonly epoch: string;

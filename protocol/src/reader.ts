@@ -53,7 +53,7 @@ export class Reader {
   uint(what: string): number {
     const head = this.#take(what);
     if (head < 0x80) return head;
-    // 0xcc to 0xcf are unsigned, of 1, 2, 4 and 8 bytes; 0xd0 to 0xd3 are signed, likewise.
+    // 0xcc to 0xcf are unsigned, of 1, 2, 4 and 8 bytes; 0xd0 to 0xd3 are signed, of the same lengths.
     if (head < 0xcc || head > 0xd3) throw this.#unexpected(head, what);
     const size = 1 << (head & 3);
     const value = this.#unsigned(size, what);

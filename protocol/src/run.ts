@@ -1,7 +1,7 @@
 /**
- * Runs of publications. A run is written once, by the node that took the publications in, in the form in which a
- * MessagePack `publications` frame carries them: MessagePack data as `bin`, JSON text as `str`. It then crosses Redis and
- * goes out to every MessagePack subscriber as it is; only a JSON subscriber needs it walked.
+ * Runs of publications. The node that accepts the publications writes the run once, in the form of a MessagePack
+ * `publications` frame: MessagePack data as `bin`, JSON text as `str`. The run then goes through Redis to every
+ * MessagePack subscriber unchanged. Only for JSON subscribers must a node read through it.
  */
 import type { Payload } from './payload.js';
 import { LayoutError, Reader } from './reader.js';
@@ -16,12 +16,12 @@ export interface Run {
 export const emptyRun: Run = { count: 0, bytes: new Uint8Array(0) };
 
 /**
- * Most bytes of a run of several publications, so that its frame, header included, stays below the 16 KiB where
- * uWebSockets leaves its fast path (TopicTree::publishBig). A larger publication is a run of its own.
+ * Maximum number of bytes in a run of several publications. Its frame, header included, then stays below 16 KiB: above
+ * that, uWebSockets leaves its fast path (TopicTree::publishBig). A larger publication is a run of its own.
  */
 export const maxRunBytes = 16_000;
 
-/** Most bytes that {@link writeItem} puts before a payload. */
+/** Maximum number of bytes that {@link writeItem} puts before a payload. */
 export const maxItemHeaderBytes = 5;
 
 /** Appends one publication to a run. JSON text must be valid JSON: it reaches JSON subscribers as it is. */

@@ -29,7 +29,7 @@ export class Sequencer<Run extends Sequence> {
 
   /**
    * `maxHeld`: largest total size of the held runs. `onRun`: gets the next run; its publications before offset `from` were delivered
-   * before. `onRepeated`: gets a run of which all publications were delivered before.
+   * before. `onRepeated`: gets a run whose publications were all delivered before.
    */
   constructor(
     maxHeld: number,
@@ -48,14 +48,14 @@ export class Sequencer<Run extends Sequence> {
     return this.#held[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Delivers the run and what was held behind it, or holds it if it is behind a hole or of another epoch. */
+  /** Delivers the run and the runs that were held behind it. Holds the run if it is behind a hole or has another epoch. */
   take(run: Run): void {
     if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);
     this.#deliver(run);
     this.release();
   }
 
-  /** Keeps the run until {@link release}. If too much is held, the oldest is dropped: the history has it too. */
+  /** Keeps the run until {@link release}. If the held runs exceed the limit, the oldest one is dropped, because the history has it too. */
   hold(run: Run): void {
     this.#held.splice(this.#held.findLastIndex(({ first }) => first <= run.first) + 1, 0, run);
     this.#heldSize += this.#sizeOf(run);
@@ -82,7 +82,7 @@ export class Sequencer<Run extends Sequence> {
     return true;
   }
 
-  /** Goes on after a position. Held runs of a new epoch stay; those of the same epoch belong to a part that was lost. */
+  /** Continues after a position. Held runs of a new epoch stay. Held runs of the same epoch belong to a part that was lost. */
   restart({ epoch, offset }: Position): void {
     this.keep(epoch === this.epoch ? '' : epoch);
     this.epoch = epoch;

@@ -10,7 +10,7 @@ export type Topic = string & { readonly [valid]: true };
 
 /** Longest topic, in bytes (topics are ASCII, so also in characters). A longer one is answered `invalidTopic`. */
 export const maxTopicBytes = 200;
-/** Most segments of a topic. One with more is answered `invalidTopic`. */
+/** Maximum number of segments in a topic. The node answers a longer topic with `invalidTopic`. */
 export const maxTopicSegments = 16;
 
 const grammar = new RegExp(`^[A-Za-z0-9_-]+(?:\\.[A-Za-z0-9_-]+){0,${maxTopicSegments - 1}}$`);
@@ -35,9 +35,9 @@ export function explainInvalidTopic(text: string): string {
 }
 
 /**
- * Reads topics out of frames without making the same string twice: a publisher names few topics many times. A table of
- * {@link slots} recent topics is looked up by a hash of the bytes and confirmed byte by byte, so a hit allocates nothing
- * and a collision costs only the slot.
+ * Reads topics out of frames without making the same string twice: a publisher names few topics many times. It finds a
+ * topic in a table of {@link slots} recent ones by a hash of its bytes, and compares each byte. So a hit allocates
+ * nothing, and a collision costs only the slot.
  */
 export class TopicReader {
   readonly #recent: Array<Topic | undefined> = new Array(slots).fill(undefined);

@@ -11,9 +11,9 @@ import { LayoutError } from './reader.js';
 
 /**
  * Appends the payload as JSON text. Returns false, with `writer` unchanged, if the bytes are not exactly one MessagePack
- * value, or hold something without a JSON form: an extension other than the timestamp, a timestamp outside the years 0 to
- * 9999, a map key that is neither a string nor an integer of at most 32 bits, text that is not UTF-8, nesting deeper
- * than {@link maxDataDepth}.
+ * value, or if that value has no JSON form. These have none: extensions other than the timestamp; timestamps outside the
+ * years 0 to 9999; map keys other than strings and 32-bit integers; text that is not UTF-8; nesting deeper than {@link
+ * maxDataDepth}.
  */
 export function writeAsJson(writer: JsonWriter, payload: Payload): boolean {
   const before = writer.length;
@@ -72,7 +72,7 @@ class Transcoder {
     else this.#marked(head, depth);
   }
 
-  /** The values whose first byte (0xc0 to 0xdf) is only a mark. */
+  /** Values whose first byte (0xc0 to 0xdf) says only which type follows. */
   #marked(head: number, depth: number): void {
     switch (head) {
       case 0xc0:
@@ -199,7 +199,7 @@ class Transcoder {
       out.digits(high * 0x1_0000_0000 + low);
       return;
     }
-    // Divided by 10^9, 16 bits at a time: everything in between is exact in a double, and BigInt would be slow.
+    // Divides by 10^9, 16 bits at a time. Every intermediate result is exact in a double, and BigInt would be slow.
     const billion = 1_000_000_000;
     const middle = (high % billion) * 0x1_0000 + (low >>> 16);
     const end = (middle % billion) * 0x1_0000 + (low & 0xffff);
@@ -246,7 +246,7 @@ class Transcoder {
 
   /** `day`: since 1970. All divisions are of small integers, which are fast. */
   #date(day: number): void {
-    // Days since the first of March 400 years before the year 0: a leap day is then the last day of its year.
+    // Counts days from 1 March of the year -400. A year that begins in March has its leap day at the end.
     const sinceMarch = (day + 719_468 + 146_097) | 0;
     const era = (sinceMarch / 146_097) | 0;
     const dayOfEra = (sinceMarch - era * 146_097) | 0;

@@ -23,7 +23,7 @@ const linter = new DCLinter({
   exclude: [],
 });
 
-/** Its own types cannot be used: they import each other in a way that `nodenext` does not resolve. */
+/** We cannot use its own types: they import each other in a way that `nodenext` does not resolve. */
 function sentences({ messages }: { readonly messages: readonly { readonly message: string }[] }): string[] {
   return messages.map(({ message }) => message);
 }
@@ -69,7 +69,12 @@ describe('docker-compose.yml', () => {
     ['too little time to drain', 'compose', 'stop_grace_period: 45s', 'stop_grace_period: 10s'],
     ['no health check', 'compose', 'test: ["CMD", "redis-cli"', 'start_interval: 1s # ["CMD", "redis-cli"'],
     ['a dependency that does not exist', 'compose', '    redis:\n      condition', '    valkey:\n      condition'],
-    ['a dependency that is not waited for', 'compose', 'condition: service_healthy', 'condition: service_started'],
+    [
+      'a service that does not wait for its dependency',
+      'compose',
+      'condition: service_healthy',
+      'condition: service_started',
+    ],
     ['a file that does not exist', 'compose', './compose/redis.conf', './compose/valkey.conf'],
     ['a writable file', 'compose', 'redis.conf:ro', 'redis.conf'],
     ['a volume that is not declared', 'compose', '- redis-data:/data', '- data:/data'],

@@ -168,7 +168,7 @@ async function allPackages(flags: readonly string[]): Promise<string[]> {
   return [...(await readdir(join(root, 'node_modules'))).map((name) => join('node_modules', name)), ...ofWorkspaces];
 }
 
-/** As Docker does: the content of a folder is copied; a target that ends in `/` is a folder, any other target is the new name. */
+/** Copies as Docker does. Of a folder it copies the content. A target that ends in `/` is a folder; any other target is the new name. */
 async function copy(source: string, folder: string, target: string): Promise<void> {
   const path = target.endsWith('/') ? `${join(folder, target)}/` : join(folder, target);
   const isFolder = spawnSync('test', ['-d', source]).status === 0;

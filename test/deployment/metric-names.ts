@@ -11,6 +11,7 @@ export async function metricNames(): Promise<Set<string>> {
   const exposed = [...(await metrics.text()).matchAll(/^# TYPE (\w+) (\w+)/gm)].flatMap(([, name = '', type]) =>
     type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );
+  metrics.close();
   const ofWorkers = Object.values(workerMetrics).map(([name]) => `fanfare_${name}`);
   return new Set([...exposed, ...ofWorkers, 'up', 'ALERTS']);
 }

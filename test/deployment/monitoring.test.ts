@@ -75,7 +75,7 @@ describe('the alerts', () => {
     expect(rows.filter((row) => !runbook.includes(row))).toEqual([]);
   });
 
-  it('fail this test without a section, and a section fails it without its alert or its advice', () => {
+  it('need a section in the runbook, and each section needs its alert and its advice', () => {
     expect(runbookProblems(rules, runbook.replace('### FanfareHookFails', '### FanfareHookFailed'))).toEqual([
       'FanfareHookFails has no section.',
       'FanfareHookFailed is not an alert.',

@@ -6,6 +6,7 @@ import {
   busyMetric,
   counterMetrics,
   gaugeMetrics,
+  gcMetric,
   histogramMetrics,
   notReadyMetric,
   workerMetrics,
@@ -69,6 +70,7 @@ export function metricsPage(): string {
     row('_total', 'counter')(busyMetric),
     ...Object.values(counterMetrics).map(row('_total', 'counter')),
     ...Object.values(histogramMetrics).map(row('', 'histogram')),
+    row('', 'histogram')(gcMetric),
     ...Object.values(workerMetrics).map(([name, type, help]) => row('', type)([name, help])),
   ];
   return page('Metrics', '[observability.md](../observability.md#metrics) explains where to read them.', [

@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
--- Takes from token buckets that all nodes share. What exceeds a bucket is owed without limit: otherwise several nodes together could give out
--- more than the rate. Allowed while Redis is full: otherwise each node would apply the limits by itself. The keys expire.
+-- Takes from token buckets that all nodes share. A bucket can become negative without limit; otherwise several nodes together could exceed
+-- the rate. The script may run while Redis is full; otherwise each node would apply the limits on its own. The keys expire.
 --
 -- KEYS            buckets, a hash for each
 -- ARGV[3 * n - 2] rate of bucket n, per second
 -- ARGV[3 * n - 1] burst of bucket n: the most that it holds
 -- ARGV[3 * n]     what is taken from bucket n
 --
--- Returns what is left of each bucket, as texts because Redis would cut numbers to integers. A negative number is owed.
+-- Returns the tokens that are left in each bucket, as text because Redis would cut numbers to integers. A negative
+-- number is a debt.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}

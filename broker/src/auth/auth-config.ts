@@ -197,7 +197,7 @@ export const authFields = {
       matching(namePattern),
       namedAs,
       'none',
-      'Keys of one group count as one publisher: if one key has used a `messageId`, a publish with it by another key is a duplicate.',
+      'Keys of one group count as one publisher. If one key has used a `messageId`, a publish by another key with the same `messageId` is a duplicate.',
     ),
   },
   hook: {
@@ -217,7 +217,7 @@ export const authFields = {
       someOf(hookEvents),
       wordsOf(hookEvents),
       'required',
-      'Events that the hook decides. `subscribe` covers everything that reads a topic.',
+      'Events that the hook decides about. `subscribe` covers every command that reads a topic.',
     ),
     timeoutMs: integerField(10, 60_000, '1000', 'How long the hook may take to answer.'),
     maxConcurrent: integerField(1, 100_000, '100', 'Maximum number of concurrent requests to the hook.'),

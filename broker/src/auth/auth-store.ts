@@ -32,8 +32,8 @@ export interface AuthStore {
   spend(spendings: readonly Spending[]): Promise<readonly number[]>;
 
   /**
-   * Counts one more connection of a subject at this node, the `count`th. Resolves with whether all nodes together have no more than `most`;
-   * if they have more, it is not counted. Rejects as {@link keep} does.
+   * Counts one more connection of a subject at this node, the `count`th. Resolves with false, and does not count it, if all nodes together
+   * would have more than `most`. Rejects as {@link keep} does.
    */
   admit(name: string, count: number, most: number): Promise<boolean>;
 

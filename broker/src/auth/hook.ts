@@ -11,8 +11,8 @@ export const hookEvents = ['connect', 'subscribe', 'publish'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 
 /**
- * The event that each action counts as. All ways to read a topic count as `subscribe`: a client that may not subscribe must not get the history
- * either.
+ * The event that each action counts as. Every command that reads a topic counts as `subscribe`. A client that may not subscribe must not get
+ * the history either.
  */
 export const eventOf: Readonly<Record<Action, HookEvent>> = {
   publish: 'publish',
@@ -26,7 +26,7 @@ export interface HookSettings {
   readonly events: readonly HookEvent[];
   /** How long the answer may take, in milliseconds. */
   readonly timeoutMs: number;
-  /** Most concurrent requests. More are refused, whatever `whenDown` is. */
+  /** Maximum number of concurrent requests. More are refused, whatever `whenDown` is. */
   readonly maxConcurrent: number;
   /** The decision if the backend does not answer. */
   readonly whenDown: 'refuse' | 'allow';
@@ -61,14 +61,14 @@ const maxReasonLength = 200;
 /** How often a lasting fault is logged, in milliseconds. */
 const logIntervalMs = 10_000;
 
-/** Most concurrent requests about one user, so that one user cannot block all others. */
+/** Maximum number of concurrent requests about one user, so that one user cannot block all others. */
 function shareOf(maxConcurrent: number): number {
   return Math.ceil(maxConcurrent / 4);
 }
 
 export class Hook {
   #open = 0;
-  /** Open requests about each user; users without one are not in it. */
+  /** Number of open requests about each user, without users that have none. */
   readonly #openOf = new Map<string, number>();
   #loggedAt = Number.NEGATIVE_INFINITY;
 

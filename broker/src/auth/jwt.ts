@@ -33,7 +33,7 @@ export class LocalKeys implements KeySource {
 /** Headers that are refused: with each of them, some verifier once took a key or a rule from the token. */
 const refusedHeaders = ['crit', 'jku', 'jwk', 'x5u', 'x5c'] as const;
 
-/** Most keys that are tried for one token, so that unauthenticated clients cannot make the node work for long. */
+/** Maximum number of keys that the node tries for one token, so that unauthenticated clients cannot make it work for long. */
 const maxTries = 8;
 
 const maxSubjectBytes = 128;

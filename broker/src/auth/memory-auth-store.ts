@@ -4,7 +4,7 @@ import { AuthError } from './auth-error.js';
 import type { AuthStore, OnRevoked } from './auth-store.js';
 import type { Revocation } from './revocations.js';
 
-/** Most unused tickets, of up to 10 kB each. */
+/** Maximum number of unused tickets, of up to 10 kB each. */
 const maxKept = 10_000;
 
 interface Kept {

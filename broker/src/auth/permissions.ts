@@ -9,7 +9,7 @@ export type Action = (typeof actions)[number];
 /** Patterns of topics for each action. */
 export type Grants = { readonly [A in Action]?: readonly string[] | undefined };
 
-/** Most patterns of a token. */
+/** Maximum number of patterns in a token. */
 export const maxPatterns = 1_000;
 
 /** Topics whose permissions are cached for a token. Beyond that, the cache is cleared. */

@@ -191,7 +191,7 @@ export class RedisAuthStore implements AuthStore {
     this.#isPolling = true;
     try {
       while (await this.#readPage());
-      // A revocation that was made during the read may be written twice, which does no harm.
+      // A revocation that was made during the read may be written twice. That is harmless.
       await this.#write([...this.#unread.values()]);
       await this.#removeStale();
     } catch {

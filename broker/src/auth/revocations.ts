@@ -18,7 +18,7 @@ export interface Revocation {
 /** `untilMs` of revoked API keys, which do not expire: the last time that a Date can represent. */
 export const forever = 8_640_000_000_000_000;
 
-/** Most revocations of a broker: 10 to 20 MB in Redis, and 100 MB in each node. Beyond that, they are refused. */
+/** Maximum number of revocations of a broker: 10 to 20 MB in Redis, and 100 MB in each node. Beyond it, the node refuses more. */
 export const maxRevocations = 250_000;
 
 /** Revocations are kept at least this long, so that a node that was cut off can still close connections. */
@@ -67,7 +67,10 @@ export class Revocations {
     return { kind, value, atMs: nowMs, untilMs: this.#neededUntilMs({ kind, value, atMs: nowMs }) };
   }
 
-  /** Returns whether it is new. It is kept for as long as this node needs it, even if its own time is shorter. */
+  /**
+   * Returns whether the revocation is new. This node keeps it for as long as it needs it, even if the revocation itself
+   * names a shorter time.
+   */
   add(revocation: Revocation): boolean {
     const known = this.known(revocation);
     this.#revocations.set(keyOf(revocation), {
@@ -88,8 +91,8 @@ export class Revocations {
   }
 
   /**
-   * Whether no node needs it any more. If an older release, or a node with shorter-lived tokens, chose its end, this node may need it for longer.
-   * This does not apply to API keys: a key may have been replaced since.
+   * Whether no node needs the revocation any more. Its end may be too early for this node, if an older release or a node with shorter-lived
+   * tokens chose it. This does not apply to API keys: a key may have been replaced since.
    */
   isExpired(revocation: Revocation, nowMs: number): boolean {
     if (revocation.untilMs > nowMs) return false;

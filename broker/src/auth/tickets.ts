@@ -1,6 +1,6 @@
 /**
- * Single-use tickets, for clients that can only set a URL. A client gets one for its token, and opens one connection with it within 30 s. The store
- * contains neither ticket nor token in clear text: the name is a hash of the ticket, and the value is the token, encrypted with the ticket.
+ * Single-use tickets, for clients that can only set a URL. A client gets one for its token, and opens one connection with it within 30 s. The
+ * store contains no ticket and no token in clear text. The name is a hash of the ticket. The value is the token, encrypted with the ticket.
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { AuthError } from './auth-error.js';

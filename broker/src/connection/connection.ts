@@ -1,6 +1,6 @@
 /**
- * One WebSocket: turns frames into commands and replies into frames, and ends the connection. There is one object for each client, so it
- * has few fields, and creates a collection only when it needs one.
+ * One WebSocket: turns frames into commands and replies into frames, and ends the connection. Each client has such an object. So it has
+ * few fields, and creates a collection only when it needs one.
  */
 import {
   type CloseReason,

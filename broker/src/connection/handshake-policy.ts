@@ -58,7 +58,7 @@ export class HandshakePolicy {
     this.#posts = bucket();
   }
 
-  /** Most sockets that have not authenticated, or have not even asked for a WebSocket. */
+  /** Maximum number of sockets that have not authenticated, or have not even sent a WebSocket handshake. */
   get maxUnauthenticated(): number {
     const { maxConnections, maxUnauthenticatedPercent } = this.settings;
     return Math.max(1, (maxConnections * maxUnauthenticatedPercent) / 100);
@@ -123,8 +123,8 @@ export class HandshakePolicy {
   }
 
   /**
-   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid API key. Services are
-   * held only to the limit of their address; a token that only looks like a key is held to both limits.
+   * A POST request costs about as much as a handshake, but has a limit of its own. `isService`: whether it has a valid API key. For
+   * services, only the limit of their address applies. For a token that only looks like a key, both limits apply.
    */
   judgePost({ remoteAddress, forwardedFor }: Omit<Requester, 'origin'>, isService: () => boolean): Admitted | Refused {
     const nowMs = performance.now();

@@ -97,7 +97,8 @@ export class Listeners {
    * Uses the certificate that is now in the files for new connections; open connections stay. Connections that the kernel has accepted
    * within the current turn of the event loop are reset, and their clients retry. Throws {@link ServerError}, and nothing has changed.
    *
-   * `addServerName` would not do: it serves only clients that name a host (SNI), not those that connect to an address.
+   * `addServerName` is not enough: it serves only clients that name a host (SNI), not clients that connect to an
+   * address.
    */
   renewCertificate(): void {
     const previous = this.#current;

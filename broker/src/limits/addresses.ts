@@ -167,7 +167,7 @@ function asTwoWords(ipv4: string): string {
   return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** The network that an address counts as: itself, or the /64 of IPv6, because one customer of a provider has all of it (RFC 6177). */
+/** The network that an address counts as. For IPv6 this is its /64, because a provider gives all of it to one customer (RFC 6177). */
 export function networkOf(text: string): string {
   const address = canonical(text);
   if (!isIPv6(address)) return address;

@@ -65,7 +65,7 @@ export class SharedBucket extends TokenBucket {
 
   override isForgettable(nowMs: number): boolean {
     if (this.#unreported + this.#unanswered > 0) return false;
-    // Redis knows what was taken here, and a new copy asks it first.
+    // Redis knows all tokens that were taken here, and a new copy asks Redis first.
     return this.#basis !== 'ownCount' || super.isForgettable(nowMs);
   }
 

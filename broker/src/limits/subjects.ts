@@ -40,7 +40,10 @@ const forgivenShare = 0.2;
 /** What the nodes share about subjects. */
 export interface Shared {
   readonly spend: Spend;
-  /** Whether all nodes together have at most `most` connections of it, with `count` at this one. Rejects if Redis cannot be reached. */
+  /**
+   * Whether all nodes together have at most `most` connections of the subject, if this node has `count`. Rejects if Redis cannot be
+   * reached.
+   */
   admit(name: string, count: number, most: number): Promise<boolean>;
   report(counts: readonly (readonly [name: string, count: number])[]): void;
 }

@@ -7,13 +7,15 @@ import type { Config } from '../settings/config.js';
 import { limitSockets } from './admin-sockets.js';
 import { consolePage } from './console/console.js';
 
-/** Time for a request to be complete, in milliseconds. After that it is answered 408 and closed. */
-const requestMs = 5_000;
+/** In milliseconds. */
+export interface AdminTimeouts {
+  /** Time for a request to be complete. After that it is answered 408 and closed. */
+  readonly requestMs: number;
+  /** How long a client may leave an answer unread before its socket is closed. */
+  readonly unreadMs: number;
+}
 
-/** How long a client may leave an answer unread, in milliseconds, before its socket is closed. */
-const unreadMs = 10_000;
-
-const serverOptions = { headersTimeout: requestMs, requestTimeout: requestMs, connectionsCheckingInterval: 1_000 };
+const defaultTimeouts: AdminTimeouts = { requestMs: 5_000, unreadMs: 10_000 };
 
 export interface AdminSettings {
   readonly adminHost: string;
@@ -61,8 +63,13 @@ export function aboutOf(
 export class Admin {
   private constructor(private readonly http: HttpServer) {}
 
-  static start({ adminHost, adminPort }: AdminSettings, sources: AdminSources): Promise<Admin> {
-    const http = createServer(serverOptions, (request, response) => {
+  static start(
+    { adminHost, adminPort }: AdminSettings,
+    sources: AdminSources,
+    { requestMs, unreadMs }: AdminTimeouts = defaultTimeouts,
+  ): Promise<Admin> {
+    const limits = { headersTimeout: requestMs, requestTimeout: requestMs, connectionsCheckingInterval: requestMs / 5 };
+    const http = createServer(limits, (request, response) => {
       const path = (request.url ?? '/').split('?')[0] ?? '/';
       if (request.method !== 'GET' && request.method !== 'HEAD') {
         response.setHeader('Allow', 'GET, HEAD');
@@ -78,7 +85,7 @@ export class Admin {
       http.once('error', ({ code }: NodeJS.ErrnoException) => {
         reject(
           new Error(
-            `Cannot listen on port ${adminPort} of the address in FANFARE_ADMIN_HOST for /healthz, /readyz and /metrics (${code}): the port is in use, or this machine does not have the address. Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
+            `Cannot listen on admin port ${adminPort} (${code}). The port is in use, or this machine does not have the address in FANFARE_ADMIN_HOST. Change FANFARE_ADMIN_PORT or FANFARE_ADMIN_HOST.`,
           ),
         );
       });

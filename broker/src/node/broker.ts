@@ -35,11 +35,11 @@ export interface Broker {
   /** Where the console, /healthz, /readyz and /metrics are; null for a worker, whose supervisor answers them. */
   readonly adminPort: number | null;
   readiness(): Readiness;
-  /** All metrics, in Prometheus' text format. */
-  metrics(): Promise<string>;
+  /** All metrics, in Prometheus' text format, or only the one of this name. */
+  metrics(name?: string): Promise<string>;
   /**
-   * Stops without losing anything: accepts no more connections, asks clients to move within `drainWindowMs`, closes the others in waves, and
-   * drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
+   * Stops without losing anything. Accepts no more connections, and asks clients to move within `drainWindowMs`. Closes the others in waves,
+   * and drops the rest after `drainTimeoutMs`. `atOnce`: without the window. May be called once.
    */
   drain(options?: { readonly atOnce?: boolean }): Promise<void>;
 }
@@ -209,6 +209,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     redis?.close();
     server.close();
     await tracing?.close();
+    metrics.close();
   };
   const startAdmin = (): Promise<Admin> =>
     Admin.start(config, {
@@ -240,7 +241,7 @@ export async function startBroker(config: Config, log: Log, worker: number | nul
     port: server.port,
     adminPort: admin?.port ?? null,
     readiness,
-    metrics: () => metrics.text(),
+    metrics: (name) => metrics.text(name),
     async drain({ atOnce = false } = {}) {
       isDraining = true;
       rebalance.close();

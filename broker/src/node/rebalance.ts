@@ -7,7 +7,7 @@ import type { Log } from '../observe/log.js';
 import type { Load, Spread } from '../relay/relay.js';
 
 export interface RebalanceSettings {
-  /** Most clients that are asked to move per second; 0: never. */
+  /** Maximum number of clients that the node asks to move per second. 0: none. */
   readonly rebalanceRate: number;
   /** How long the number of nodes must have been stable. */
   readonly rebalanceAfterMs: number;
@@ -78,7 +78,8 @@ export class Rebalance {
     }
     // During a deploy, clients would move to nodes that are about to stop, and then move again.
     if (spread === null || nodes === 0 || now - this.#nodes.since < this.settings.rebalanceAfterMs) return;
-    // Both numbers are of the last heartbeat: while all nodes grow, the current number of this node would exceed its share of the older total.
+    // Both numbers are from the last heartbeat. While all nodes grow, the current number of this node would exceed its share of that older
+    // total.
     const share = spread.connections / spread.open;
     const excess = spread.own > share * (1 + tolerance) ? Math.floor(spread.own - share) : 0;
     if (excess === 0) {

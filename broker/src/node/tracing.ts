@@ -37,7 +37,7 @@ export interface TracingCounters {
   spansDropped: number;
 }
 
-/** Most spans that wait for the collector, including those being sent, about 2 kB each. More are dropped. */
+/** Maximum number of spans (about 2 kB each) that wait for the collector, including those being sent. The node drops more. */
 const maxWaitingSpans = 4_096;
 /** Spans in one request. */
 const maxSpansInRequest = 512;

@@ -2,8 +2,9 @@
  * Every metric of a node. Frequent events are counted in plain fields, which are read when Prometheus asks. The metrics library is called at most once for
  * a batch of publications, never for each. No label contains anything that a client chooses, such as a topic or user.
  */
-import { performance } from 'node:perf_hooks';
+import { type PerformanceObserver, performance } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { gcKinds, observeGcPauses } from './gc-pauses.js';
 import { versionsOf } from './versions.js';
 
 /** Plain numbers, incremented where the events happen. Literal fields, because V8 makes a lookup table of an object that a loop fills. */
@@ -321,6 +322,12 @@ export const busyMetric = [
   'Seconds in which the event loop was busy; a rate of 1 means that the node is saturated.',
 ] as const;
 
+/** How long the event loop stopped for garbage collections: a histogram with the label `kind`. */
+export const gcMetric = [
+  'gc_pause_seconds',
+  'Seconds that the event loop paused for a garbage collection, by kind (label `kind`): minor (young objects), major, incremental (a step of a major collection) or weakcb.',
+] as const;
+
 /** Metrics of the supervisor for each of its workers: name, type and help. */
 export const workerMetrics = {
   up: ['worker_up', 'gauge', 'Only with several workers: 1 while this worker responds to its supervisor, otherwise 0.'],
@@ -335,12 +342,16 @@ const prefix = 'fanfare_';
 // 20 µs to 2.5 s: from one run for one subscriber to a Redis that is about to time out.
 const buckets = [0.00002, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5];
 
+// Half a millisecond to a second: players notice 10 ms.
+const pauseBuckets = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1];
+
 /** Content type of Prometheus' text format. */
 export const metricsType = Registry.PROMETHEUS_CONTENT_TYPE;
 
 export class Metrics {
   readonly counters: Counters;
   readonly #registry = new Registry();
+  #pauses: PerformanceObserver | null = null;
 
   /** `worker`: its number, as a label of each sample; null for a single node. `database`: the number in Redis. */
   constructor(worker: number | null = null, database = 0) {
@@ -374,7 +385,7 @@ export class Metrics {
     }
   }
 
-  /** Adds the readings, and the metrics of the process (CPU, memory, event-loop lag). */
+  /** Adds the readings, and the metrics of the process (CPU, memory, event-loop lag, garbage collection). Call `close` at the end. */
   read(readings: Readings): void {
     for (const [field, [name, help]] of Object.entries(gaugeMetrics)) {
       const reading = readings[field as keyof Readings];
@@ -397,7 +408,19 @@ export class Metrics {
         this.inc(performance.eventLoopUtilization().active / 1_000);
       },
     });
+    const [pauseName, pauseHelp] = gcMetric;
+    const pauses = new Histogram({
+      ...{ name: prefix + pauseName, help: pauseHelp, labelNames: ['kind'], buckets: pauseBuckets },
+      registers: [this.#registry],
+    });
+    for (const kind of gcKinds) pauses.zero({ kind });
+    this.#pauses = observeGcPauses((kind, seconds) => pauses.observe({ kind }, seconds));
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** Observes no more garbage collections. */
+  close(): void {
+    this.#pauses?.disconnect();
   }
 
   /** Adds a sample for each reason why a node may not be ready. `current`: the reason that applies; null while the node is ready. */
@@ -415,8 +438,9 @@ export class Metrics {
     });
   }
 
-  /** All metrics in Prometheus' text format. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  /** All metrics in Prometheus' text format, or only the one of this name: nothing if there is none. */
+  async text(name?: string): Promise<string> {
+    if (name === undefined) return this.#registry.metrics();
+    return this.#registry.getSingleMetric(name) === undefined ? '' : this.#registry.getSingleMetricAsString(name);
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Log } from './log.js';
 
-/** What is counted, in the words of the line. */
+/** The kinds of refusals, in the words of the log line. */
 const kinds = {
   authenticationsFailed: 'authentications failed',
   authenticationTimeouts: 'connections did not authenticate in time',

@@ -6,7 +6,7 @@ import { write, writeSync } from 'node:fs';
 
 const fileDescriptor = 1;
 
-/** Most buffered bytes. Further lines are dropped and counted, as are lines that cannot be written. */
+/** Maximum number of buffered bytes. Beyond it, lines are dropped and counted, as are lines that cannot be written. */
 const maxWaitingBytes = 1_048_576;
 
 /** Pause before the next attempt if the reader is slow, in milliseconds. */

@@ -1,8 +1,9 @@
-/** Repeats the position of each topic that has become idle, so that a node that missed the last publication notices it. */
+/** Repeats the position of each topic that has become idle. So a node that missed the last publication finds out. */
 import type { RedisMessage } from '../redis/redis.js';
 import type { GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
 import type { PublishLog } from './publish-log.js';
+import type { RedisClock } from './redis-clock.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface BeaconLink {
@@ -21,13 +22,12 @@ export class Beacons {
   /** The clock when the last second of the log was ended. */
   #endedAt = 0;
 
-  /** `clockMs`: the newest clock that Redis has returned (lua/heartbeat.lua). */
   constructor(
     private readonly log: PublishLog,
     private readonly link: BeaconLink,
     private readonly keys: Keys,
     private readonly generations: GenerationSource,
-    private readonly clockMs: () => number,
+    private readonly clock: RedisClock,
     private readonly counters: BeaconCounters,
   ) {
     this.#timer = setInterval(() => this.#send(), intervalMs);
@@ -39,7 +39,7 @@ export class Beacons {
   }
 
   #send(): void {
-    const clockMs = this.clockMs();
+    const clockMs = this.clock.newestMs;
     // While heartbeats get no answer, Redis may be losing data that this node remembers. So forget nothing.
     if (this.generations.generation === null || clockMs === this.#endedAt) return;
     this.#endedAt = clockMs;

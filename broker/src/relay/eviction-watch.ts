@@ -37,7 +37,7 @@ export class EvictionWatch {
     this.#timer.unref();
   }
 
-  /** Asks now. To be called when the connection works; later it asks by itself. */
+  /** Asks Redis now, and from then on at intervals. Call it when the connection works. */
   async look(): Promise<void> {
     if (!this.link.isReady) return;
     try {
@@ -67,7 +67,7 @@ export class EvictionWatch {
   #count(runId: string, evicted: number): void {
     const last = this.#last;
     this.#last = { runId, evicted };
-    // Each server counts from its own start: the count of another one cannot be compared.
+    // Each server counts from its own start, so counts of two servers cannot be compared.
     if (last?.runId !== runId) return;
     const before = last.evicted;
     // Lower after CONFIG RESETSTAT.

@@ -1,6 +1,6 @@
 /**
- * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits a few milliseconds,
- * because each flush costs a system call for each subscriber and a command for each topic, whatever its size.
+ * How long publications are collected before they are sent together. An idle node sends them at once. A busy node waits a few milliseconds.
+ * A flush of any size costs a system call for each subscriber and a command for each topic.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 

@@ -13,6 +13,13 @@ export function parseGeneration(name: string): Generation {
   return { name, recovery: name.slice(0, colon), minEpoch: name.slice(colon + 1) };
 }
 
+/**
+ * How the generation of Redis compares with the last one that this node knew. `first`: this node knew no generation. `same`: nothing was
+ * lost. `restored`: a new generation, and this node has restored what it remembered. `missed`: a new generation, which the other nodes
+ * began without this node.
+ */
+export type GenerationChange = 'first' | 'same' | 'restored' | 'missed';
+
 /** Where publishers and readers get the generation from. */
 export interface GenerationSource {
   /** Null while Redis may have lost something: then nothing can be published or read. A new object after each recovery check. */

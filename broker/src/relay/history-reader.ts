@@ -12,7 +12,7 @@ import { decodeEntry, type StreamEntry } from './stream-entry.js';
 import { maxAnswerBytes } from './topic-cache.js';
 import type { HistorySlice } from './topic-feed.js';
 
-/** Most topics whose position is asked for in one call. */
+/** Maximum number of topics in one call that reads positions. */
 const maxTopics = 256;
 
 interface Inquiry {
@@ -33,14 +33,14 @@ export class HistoryReader {
   ) {}
 
   /**
-   * Reads the topic's stream from offset `from` of `epoch` on: entries with that many publications, or fewer if one answer cannot hold them.
-   * A topic without history gets one.
+   * Reads the topic's stream from offset `from` of `epoch`. Returns entries with `publications` publications, or fewer if one answer cannot
+   * hold them. A topic without history gets one.
    */
   read(topic: Topic, epoch: string, from: number, publications = Number.MAX_SAFE_INTEGER): Promise<HistorySlice> {
     return this.#read(topic, epoch, from, publications, false);
   }
 
-  /** Reads the stream up to offset `last` of `epoch`, likewise. Null: the newest offset, and the epoch of the topic. */
+  /** Reads the stream in the same way up to offset `last` of `epoch`. Null: the newest offset, and the epoch of the topic. */
   async readBack(topic: Topic, epoch: string | null, last: number | null, publications: number): Promise<HistorySlice> {
     const answer = await this.#ask(scripts.readBack, [topic], ({ minEpoch }) => [
       minEpoch,
@@ -79,7 +79,7 @@ export class HistoryReader {
     return sliceOf(answer);
   }
 
-  /** The position of a topic now, null if it has no history. All positions that are asked for in one turn are read with one call. */
+  /** The position of a topic now, null if it has no history. One call reads all positions that callers need in one turn. */
   async position(topic: Topic): Promise<Position | null> {
     this.#inquiry ??= this.#inquire();
     const { topics, positions } = this.#inquiry;

@@ -1,8 +1,9 @@
 /**
- * The topics that this node listens to in Redis: only those with a subscriber here, so that it never receives what it does not deliver.
+ * The topics that this node listens to in Redis. Each has a subscriber here, so the node never receives publications that it does not
+ * deliver.
  *
- * First and last subscribers come and go while Redis answers late. One rule settles these races: Redis carries out the commands of a connection
- * in order, so the last command that was *sent* for a topic counts, and a new SUBSCRIBE may follow an UNSUBSCRIBE at once. An answer only
+ * First and last subscribers come and go while Redis answers late. One rule settles these races: the last command that was *sent* for a topic
+ * counts, because Redis carries out the commands of a connection in order. So a new SUBSCRIBE may follow an UNSUBSCRIBE at once. An answer only
  * releases the subscribers that wait for it.
  */
 import { ReplyError, type Topic } from '@fanfare/protocol';
@@ -21,11 +22,11 @@ export interface InterestSettings {
   readonly unsubscribeLingerMs: number;
   /** How long `want` waits for Redis, in milliseconds. */
   readonly redisTimeoutMs: number;
-  /** Most topics in one command to Redis. */
+  /** Maximum number of topics in one command to Redis. */
   readonly maxTopicsPerCommand: number;
 }
 
-/** Most topics that linger: if there are more, the oldest are dropped early. */
+/** Maximum number of topics that linger. If there are more, the oldest are dropped early. */
 const maxLingeringTopics = 10_000;
 
 /** Most SUBSCRIBE commands that may wait for Redis. Further topics wait here, where they can still be dropped. */
@@ -38,7 +39,7 @@ export class Interest {
   /** Topics for which SUBSCRIBE is sent at the end of this turn, or when Redis has answered earlier ones. */
   #toSubscribe: TopicState[] = [];
   #unansweredCommands = 0;
-  /** Wanted topics that Redis has refused: it is asked for them again. */
+  /** Wanted topics whose SUBSCRIBE Redis has refused. It is sent again later. */
   readonly #refused = new Set<TopicState>();
   #retry: NodeJS.Timeout | null = null;
   /** Topics that nobody wants any more, with the time when listening ends; oldest first. */
@@ -140,7 +141,7 @@ export class Interest {
         this.#settle(state, unavailable());
         return false;
       });
-      // Nobody awaits this: `#subscribe` settles those that wait, and does not reject.
+      // Nobody awaits this promise: `#subscribe` settles the waiting subscribers, and does not reject.
       if (piece.length > 0) void this.#subscribe(piece);
     }
   }

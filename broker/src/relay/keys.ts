@@ -21,7 +21,10 @@ export class Keys {
   readonly unpublished: string;
   /** How many connections each node has (lua/heartbeat.lua). */
   readonly connections: string;
-  /** Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes with another one find it. */
+  /**
+   * Version of the layout of all this (lua/recover.lua). Its name is the same in all layouts, so that nodes with a different layout find
+   * it.
+   */
   readonly layout: string;
   /** The version of the layout that these names belong to. */
   readonly layoutVersion: number;

@@ -1,6 +1,10 @@
-/** The nodes that this one knows. If Redis loses its state, recovery waits for those that may have published recently (lua/recover.lua). */
+/**
+ * What the last heartbeats have returned: the nodes that are alive, and the time of Redis. If Redis loses its state, recovery waits for those
+ * that may have published recently (lua/recover.lua).
+ */
+import { RedisClock } from './redis-clock.js';
 
-/** A node counts as gone after this many answers in a row without it: Redis may have lost its state, and with it the other nodes. */
+/** A node counts as gone after this many answers in a row without it. One is not enough: Redis may have lost its list of nodes. */
 const answersUntilGone = 3;
 
 interface KnownNode {
@@ -12,6 +16,7 @@ interface KnownNode {
 }
 
 export class KnownNodes {
+  readonly clock = new RedisClock();
   readonly #nodes = new Map<string, KnownNode>();
 
   /** This one included. */

@@ -1,4 +1,4 @@
-/** How long nodes remember what they have published, for the case that Redis loses its state (recovery.ts). */
+/** How long nodes remember their publications, so that they can restore them if Redis loses its state (recovery.ts). */
 
 /**
  * How much data Redis may lose, as a time in milliseconds. All nodes together remember what was published in that time. If Redis returns

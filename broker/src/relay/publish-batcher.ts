@@ -39,7 +39,7 @@ export interface Batch {
 /** The approximate memory of a waiting run in addition to its publications, in bytes: buffers, and its future command to Redis. */
 export const runOverheadBytes = 1_536;
 
-/** Most messageIds of one run: Lua takes no more than some thousand arguments at once. */
+/** Maximum number of messageIds in one run. Lua accepts only some thousand arguments at once. */
 const maxMessageIds = 512;
 
 /** Limits of the buffers kept for the next turn: a turn with exceptionally many or long runs must not hold memory for good. */

@@ -1,6 +1,6 @@
 /**
- * What this node has published in the last seconds. Redis has acknowledged it, but may lose its state before any other node has received it.
- * Then only this node has it, or at least knows that it is missing (lua/recover.lua).
+ * The publications of this node in the last seconds. Redis has acknowledged them, but may lose its state before any other node has received
+ * them. Then only this node has them, or at least knows that they are missing (lua/recover.lua).
  */
 import type { Topic } from '@fanfare/protocol';
 import type { StreamEntry } from './stream-entry.js';
@@ -34,7 +34,7 @@ interface Head {
   offset: number;
   /** The last second in which the topic was published to. */
   second: number;
-  /** The last second of which an entry was forgotten because there were too many. */
+  /** The second of the newest entry that was forgotten because there were too many. */
   thinnedSecond: number;
 }
 
@@ -94,7 +94,8 @@ export class PublishLog {
    * A second is over: forgets what is older than the window. Returns the topics that have become idle: published to in the second before
    * this one, and not since.
    *
-   * To be called once a second, but not while Redis does not answer: what was published before an outage is not forgotten while it lasts.
+   * Call it once a second, but not while Redis does not answer, so that the log keeps publications from before an outage until the outage
+   * is over.
    */
   endSecond(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
     const idle = [...(this.#seconds.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));
@@ -156,7 +157,7 @@ export class PublishLog {
 
   #forgetHeads(): void {
     const current = this.#seconds.at(-1) ?? new Set();
-    // In case all of them were published to in this second.
+    // If all of them were published to in this second.
     if (current.size > maxTopics / 2) current.clear();
     for (const head of this.#heads.values()) if (!current.has(head)) this.#heads.delete(head.topic);
     for (const second of this.#seconds) if (second !== current) second.clear();

@@ -1,10 +1,10 @@
 /**
  * The script that publishes, as the copy that Redis has now.
  *
- * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), it refuses all calls on the way, and they
- * are sent again in order. That only works if Redis refuses all of them: no node may load the script again between two calls. So each copy is
- * loaded once and never again. A node that finds the copy lost loads another one, with another name and another SHA, for itself and for nodes
- * that start later.
+ * A node sends calls of it without waiting for answers. If Redis has lost its scripts (SCRIPT FLUSH), it refuses all calls on the way, and the
+ * node sends them again in order. That works only if Redis refuses all of them: no node may load the script again between two calls. So each
+ * copy is loaded once and never again. If a node finds that Redis has lost the copy, it loads a new copy with a new name and a new SHA. Nodes
+ * that start later use it too.
  */
 import { randomBytes } from 'node:crypto';
 import type { Keys } from './keys.js';
@@ -31,7 +31,7 @@ export class PublishScript {
     else if (!(await this.#isKnown(this.#script))) await this.#choose(this.#copy);
   }
 
-  /** Redis has lost this copy. Resolves when there is another one. Rejects if Redis cannot be asked. */
+  /** Call it if Redis has lost this copy. Resolves when there is a new copy. Rejects if Redis does not answer. */
   replace(missing: Script): Promise<void> {
     if (missing.sha !== this.#script.sha) return Promise.resolve();
     this.#renewing ??= this.#choose(this.#copy).finally(() => {
@@ -47,14 +47,15 @@ export class PublishScript {
       { script: scripts.chooseCopy, keys: [this.keys.copy], args: [missing, next] },
     ]);
     if (answer instanceof Error) {
-      // Redis lost its scripts again, between the two. If this failed, publications that wait for the flush would overtake the refused ones.
+      // Redis lost its scripts again, between the two commands. Retry: a failure here would let waiting publications overtake the refused
+      // ones.
       if (isUnknownScript(answer)) return this.#choose(missing);
       throw answer;
     }
     const copy = String(answer);
     const script = publishScript(copy);
     if (copy === next) await this.link.load([script]);
-    // Another node chose this copy, and may not have loaded it yet: then this node chooses another one.
+    // Another node chose this copy. If it has not loaded it yet, this node chooses a new copy.
     else if (!(await this.#isKnown(script))) return this.#choose(copy);
     this.#copy = copy;
     this.#script = script;

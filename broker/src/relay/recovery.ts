@@ -1,25 +1,21 @@
 /**
- * Checks whether Redis still holds what the nodes stored there. A node asks after each new connection, and if a script finds a generation
- * that the node does not know (lua/recover.lua). If data may be lost, all nodes restore what they remember, and only then publish again.
+ * Finds out which generation Redis is in. A node asks after each new connection, and if a script finds a generation that the node does not
+ * know. If data may be lost, lua/recover.lua leads all nodes through restoring it (restorer.ts), and only then they publish again.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
 import type { ScriptCall } from '../redis/redis.js';
-import { lifeMs, type TopicPolicies } from '../topics/policy.js';
-import { type Generation, type GenerationSource, parseGeneration } from './generation.js';
+import { type Generation, type GenerationChange, type GenerationSource, parseGeneration } from './generation.js';
 import type { Keys } from './keys.js';
+import type { KnownNodes } from './known-nodes.js';
 import { signSlackMs, toleratedLossMs } from './memory-times.js';
-import type { LoggedEntry, PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
+import type { Restorer } from './restorer.js';
 import { scripts } from './scripts.js';
-import { decodeEntry, messageIdsOf, type PlacedId, type StreamEntry } from './stream-entry.js';
 
 export interface RecoverySettings {
   readonly nodeId: string;
-  readonly topics: TopicPolicies;
-  readonly idempotencyWindowSeconds: number;
   readonly newNodeWaitMs: number;
 }
 
@@ -30,36 +26,20 @@ export interface RecoveryLink {
   load(scripts: readonly ScriptCall['script'][]): Promise<void>;
 }
 
-/** A topic that this node listens to, and what this node remembers of that topic. */
-export interface RememberedTopic {
-  readonly topic: Topic;
-  readonly position: Position;
-  /** Offset after which the epoch of the position began; null if the node does not know. */
-  readonly begunAt: number | null;
-  readonly cache: { readonly entries: readonly StreamEntry[] };
-}
-
-/**
- * How the generation of Redis compares with the last one that this node knew. `first`: this node knew no generation. `same`: nothing was
- * lost. `restored`: a new generation, and this node has restored what it remembered. `missed`: a new generation, which the other nodes
- * began without this node.
- */
-export type GenerationChange = 'first' | 'same' | 'restored' | 'missed';
-
 export interface RecoveryOwner {
-  /** The nodes that this node knows, as arguments for lua/recover.lua. */
-  nodes(): readonly (string | number)[];
-  /** The newest time that Redis has returned (lua/heartbeat.lua), in ms, 0 before the first; and the performance.now() of that request. */
-  clock(): { readonly ms: number; readonly askedAt: number };
-  listened(): Iterable<RememberedTopic>;
-  /** Whether this node receives the publications of these topics. Until then, nothing should be published again. */
+  /** Whether this node receives the publications of the topics that it listens to. Until then, nothing should be published again. */
   isListening(): boolean;
   /** Whether this node receives the messages of the control channel. */
-  isReachable(): boolean;
+  isOnControlChannel(): boolean;
   /** No generation is valid now: nothing can be published until {@link onServing}. */
   onSuspended(): void;
   /** Redis is complete, and publishing may continue. */
   onServing(change: GenerationChange): void;
+}
+
+export interface RecoveryCounters {
+  /** Generations that began because Redis had lost its state. */
+  recoveries: number;
 }
 
 /**
@@ -69,14 +49,23 @@ export interface RecoveryOwner {
 const patienceMs = 5_000;
 /** How often a node asks Redis whether the other nodes are done, in milliseconds. */
 const askMs = 20;
-/** The share of {@link patienceMs} that a node waits for its own listening connection. */
-const listenShare = 0.5;
+/** How long a node waits for its own listening connection, in milliseconds. */
+const listenMs = 0.5 * patienceMs;
 /** Pause after a Redis error before the node asks again, in milliseconds. */
 const retryMs = 200;
-/** Entries in one call. */
-const maxEntriesPerCall = 200;
-/** Calls in one pipeline. */
-const maxCalls = 64;
+
+/** What this node has done in a recovery, as lua/recover.lua counts it. */
+const stages = { begun: 0, restoredListened: 1, restoredPublished: 2, verified: 3 } as const;
+
+/** The part of this node in the recovery that it takes part in. */
+interface Part {
+  readonly startedAt: number;
+  /** The name of the recovery; '' before the first answer. */
+  recovery: string;
+  stage: (typeof stages)[keyof typeof stages];
+  /** How many topics it has restored. */
+  restored: number;
+}
 
 export class Recovery implements GenerationSource {
   #generation: Generation | null = null;
@@ -95,10 +84,12 @@ export class Recovery implements GenerationSource {
     private readonly settings: RecoverySettings,
     private readonly link: RecoveryLink,
     private readonly keys: Keys,
-    private readonly publishLog: PublishLog,
+    private readonly restorer: Restorer,
     private readonly publishScript: PublishScript,
+    private readonly nodes: KnownNodes,
     private readonly owner: RecoveryOwner,
     private readonly log: Log,
+    private readonly counters: RecoveryCounters,
   ) {}
 
   get generation(): Generation | null {
@@ -139,211 +130,104 @@ export class Recovery implements GenerationSource {
         if (this.link.isReady) await delay(retryMs);
       }
     }
-    // Reset it in the same turn in which the loop found no further request: from here on, `ask` starts a new run.
+    // Reset it in the same turn in which the loop found no more requests. After that, `ask` starts a new run.
     this.#isRunning = false;
   }
 
+  /** Reports to Redis and does what it answers, until it is in a generation. Usually the first answer is that it is. */
   async #recover(): Promise<void> {
-    const startedAt = performance.now();
-    let stage = 0;
-    let restored = 0;
-    let recovery = '';
+    const part: Part = { startedAt: performance.now(), recovery: '', stage: stages.begun, restored: 0 };
     while (!this.#isClosed) {
-      const hasTime = performance.now() - startedAt < patienceMs * listenShare;
-      const [word, name, since] = await this.#report(stage, recovery, hasTime);
+      const [word, name, since] = await this.#report(part);
       if (word === 'serving') {
         if (name === undefined) throw new Error('Redis returned no generation.');
-        return this.#serve(parseGeneration(name), restored, startedAt);
+        return this.#serve(parseGeneration(name), part);
       }
       this.suspend();
-      if (name !== undefined) recovery = this.#joined = name;
-      if (word === 'listen') await delay(askMs);
-      else if (word === 'wait' || word === 'hold') {
-        if (word === 'hold') this.#announceWait();
-        await delay(askMs);
-      } else if (word === 'listened') {
-        // Wait until this node listens: it would have to read earlier publications from the history, which may be short.
-        while (!this.owner.isListening() && performance.now() - startedAt < patienceMs * listenShare)
+      if (name !== undefined) part.recovery = this.#joined = name;
+      switch (word) {
+        case 'listened':
+          // Wait until this node listens: it would have to read earlier publications from the history, which may be short.
+          while (!this.owner.isListening() && this.#mayListen(part)) await delay(askMs);
+          part.restored += await this.restorer.restoreListened(this.#minEpoch);
+          part.stage = stages.restoredListened;
+          break;
+        case 'published':
+          part.restored += await this.restorer.restorePublished(Number(since), this.#minEpoch);
+          part.stage = stages.restoredPublished;
+          break;
+        case 'verify':
+          await this.restorer.verify(this.#minEpoch);
+          part.stage = stages.verified;
+          break;
+        default:
+          if (word === 'hold') this.#announceWait();
           await delay(askMs);
-        restored += await this.#restoreListened();
-        stage = 1;
-      } else if (word === 'published') {
-        restored += await this.#restorePublished(Number(since));
-        stage = 2;
-      } else {
-        await this.#verify();
-        stage = 3;
       }
     }
   }
 
-  async #serve(generation: Generation, restored: number, startedAt: number): Promise<void> {
+  async #serve(generation: Generation, part: Part): Promise<void> {
     const joinedRecovery = generation.recovery === this.#joined;
     const isAnother = generation.name !== this.#last?.name;
     let change: GenerationChange = 'same';
     if (this.#last === null) change = 'first';
     else if (isAnother) change = joinedRecovery ? 'restored' : 'missed';
-    if (isAnother) {
-      if (!joinedRecovery) await this.#prove(generation.minEpoch);
-      this.#logChange(change, generation, restored, startedAt);
-    }
+    if (isAnother && !joinedRecovery) await this.restorer.prove(generation.minEpoch);
+    if (change === 'restored' || change === 'missed') this.#logRecovery(change, generation, part);
     await this.publishScript.ensure();
     this.#generation = generation;
     this.#last = generation;
+    if (change === 'restored' || change === 'missed') this.counters.recoveries++;
     this.owner.onServing(change);
   }
 
-  /**
-   * Resolves with the next step, the name of the generation or of the recovery, and the time from which publications must be restored.
-   * `mayListen`: there is time left to listen on the control channel first.
-   */
-  async #report(stage: number, name: string, mayListen: boolean): Promise<readonly string[]> {
-    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
-      this.keys;
-    const remembers = this.publishLog.isComplete ? 1 : 0;
-    const reportsNodes = this.#nodesReportedTo !== name;
-    const answer = await this.#evaluate([
-      {
-        script: scripts.recover,
-        keys: [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished],
-        args: [
-          this.settings.nodeId,
-          signSlackMs,
-          stage,
-          this.#last === null ? '' : remembers,
-          this.owner.clock().ms,
-          patienceMs,
-          randomBytes(6).toString('hex'),
-          control,
-          name,
-          toleratedLossMs,
-          layoutVersion,
-          this.#minEpoch,
-          this.owner.isReachable() ? 1 : mayListen ? 0 : '',
-          this.settings.newNodeWaitMs,
-          ...(reportsNodes ? this.owner.nodes() : []),
-        ],
-      },
-    ]);
-    const words = (answer[0] as Buffer[]).map(String);
+  /** Resolves with the next step, the name of the generation or of the recovery, and the time from which publications must be restored. */
+  async #report(part: Part): Promise<readonly string[]> {
+    const reportsNodes = this.#nodesReportedTo !== part.recovery;
+    const [answer] = await this.link.evaluate([this.#recoverCall(part, reportsNodes)]);
+    if (answer instanceof Error) throw answer;
+    const words = (answer as readonly Buffer[]).map(String);
     if (reportsNodes) this.#nodesReportedTo = words[1] ?? null;
     return words;
   }
 
-  async #restoreListened(): Promise<number> {
-    const calls: ScriptCall[] = [];
-    for (const { topic, position, begunAt, cache } of this.owner.listened()) {
-      this.#addCalls(calls, topic, position.epoch, begunAt, cache.entries.map(restorable));
-    }
-    return this.#restore(calls);
+  #recoverCall(part: Part, reportsNodes: boolean): ScriptCall {
+    const { generation, newestEpoch, run, recovery, control, clock, layout, layoutVersion, nodes, unpublished } =
+      this.keys;
+    const { nodeId, newNodeWaitMs } = this.settings;
+    const remembersAll = this.restorer.remembersAll ? 1 : 0;
+    const listens = this.owner.isOnControlChannel() ? 1 : this.#mayListen(part) ? 0 : '';
+    return {
+      script: scripts.recover,
+      keys: [generation, newestEpoch, run, recovery, clock, layout, nodes, unpublished],
+      args: [
+        nodeId,
+        signSlackMs,
+        part.stage,
+        this.#last === null ? '' : remembersAll,
+        this.nodes.clock.newestMs,
+        patienceMs,
+        randomBytes(6).toString('hex'),
+        control,
+        part.recovery,
+        toleratedLossMs,
+        layoutVersion,
+        this.#minEpoch,
+        listens,
+        newNodeWaitMs,
+        ...(reportsNodes ? this.nodes.toArgs() : []),
+      ],
+    };
   }
 
-  /** The topics that nodes listen to are restored already. `since`: by the Redis clock, in ms. */
-  async #restorePublished(since: number): Promise<number> {
-    const calls: ScriptCall[] = [];
-    const empty = [...this.owner.listened()].filter(({ cache }) => cache.entries.length === 0);
-    for (let at = 0; at < empty.length; at += maxEntriesPerCall) {
-      const piece = empty.slice(at, at + maxEntriesPerCall);
-      const keys = this.#keysOf(...piece.map(({ topic }) => topic));
-      const args = piece.flatMap(({ topic, position: { epoch, offset }, begunAt }) => {
-        return [epoch, begunAt ?? '', offset, this.#lifeMs(topic)];
-      });
-      calls.push({ script: scripts.restorePositions, keys, args: [this.#minEpoch, ...args] });
-    }
-    // Redis has older entries. If Redis has no data, a missing node may have published after them, so they must stay out.
-    const { ms, askedAt } = this.owner.clock();
-    const maxAgeMs = performance.now() - askedAt + ms - since;
-    for (const { topic, epoch, entries } of this.publishLog.topics(maxAgeMs)) {
-      this.#addCalls(calls, topic, epoch, null, entries.flatMap(decoded).map(restorable));
-    }
-    return this.#restore(calls);
-  }
-
-  /** The other nodes began a generation without this node: Redis may lack publications of this node. */
-  async #prove(minEpoch: string): Promise<void> {
-    // Redis may have forgotten older messageIds.
-    const maxAgeMs = this.settings.idempotencyWindowSeconds * 1_000;
-    const calls: ScriptCall[] = [];
-    for (const { topic, epoch, offset, entries, isThinned } of this.publishLog.topics(maxAgeMs)) {
-      const entriesToProve = entries.flatMap(decoded).map(restorable);
-      for (let at = 0; at < entriesToProve.length; at += maxEntriesPerCall) {
-        const args = entriesToProve.slice(at, at + maxEntriesPerCall).flatMap(({ first, bytes, ids }) => {
-          return [first, ids.length > 0 ? '' : bytes, ids.length, ...ids.map(([, id]) => id)];
-        });
-        calls.push(this.#callOf(scripts.prove, topic, [minEpoch, epoch, ...args]));
-      }
-      // The node cannot prove entries that it has forgotten.
-      if (isThinned) calls.push(this.#callOf(scripts.prove, topic, [minEpoch, epoch, offset, '', 0]));
-    }
-    for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
-  }
-
-  /** Gives a new epoch to each topic that the nodes could not restore completely. */
-  async #verify(): Promise<void> {
-    const listened = [...this.owner.listened()].map(({ topic, position }) => ({ topic, ...position }));
-    const known = [...listened, ...this.publishLog.topics()];
-    const calls: ScriptCall[] = [];
-    for (let at = 0; at < known.length; at += maxEntriesPerCall) {
-      const piece = known.slice(at, at + maxEntriesPerCall);
-      calls.push({
-        script: scripts.verify,
-        keys: this.#keysOf(...piece.map(({ topic }) => topic)),
-        args: [this.#minEpoch, ...piece.flatMap(({ epoch, offset }) => [epoch, offset])],
-      });
-    }
-    for (let at = 0; at < calls.length; at += maxCalls) await this.#evaluate(calls.slice(at, at + maxCalls));
-  }
-
-  #callOf(script: ScriptCall['script'], topic: Topic, args: ScriptCall['args']): ScriptCall {
-    return { script, keys: this.#keysOf(topic), args };
-  }
-
-  #keysOf(...topics: readonly Topic[]): string[] {
-    const { generation, newestEpoch } = this.keys;
-    return [generation, newestEpoch, ...topics.map((topic) => this.keys.topic(topic))];
+  /** Whether there is time left to wait for this node's listening connection. */
+  #mayListen({ startedAt }: Part): boolean {
+    return performance.now() - startedAt < listenMs;
   }
 
   get #minEpoch(): string {
     return this.#last?.minEpoch ?? '0';
-  }
-
-  #addCalls(
-    calls: ScriptCall[],
-    topic: Topic,
-    epoch: string,
-    begunAt: number | null,
-    entries: readonly RestoredEntry[],
-  ): void {
-    const windowMs = this.settings.idempotencyWindowSeconds * 1_000;
-    for (let at = 0; at < entries.length; at += maxEntriesPerCall) {
-      const args: (string | number | Buffer)[] = [this.#minEpoch, this.#lifeMs(topic), windowMs, epoch, begunAt ?? ''];
-      for (const { epoch: entryEpoch, first, bytes, ids } of entries.slice(at, at + maxEntriesPerCall)) {
-        args.push(entryEpoch, first, bytes, ids.length, ...ids.flat());
-      }
-      calls.push(this.#callOf(scripts.restore, topic, args));
-    }
-  }
-
-  #lifeMs(topic: Topic): number {
-    return lifeMs(this.settings.topics.of(topic));
-  }
-
-  /** Resolves with the number of topics of which entries were restored. */
-  async #restore(calls: readonly ScriptCall[]): Promise<number> {
-    let restored = 0;
-    for (let at = 0; at < calls.length; at += maxCalls) {
-      for (const answer of await this.#evaluate(calls.slice(at, at + maxCalls))) {
-        restored += Number(Array.isArray(answer) ? answer[1] : answer);
-      }
-    }
-    return restored;
-  }
-
-  async #evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]> {
-    const answers = await this.link.evaluate(calls);
-    const failed = answers.find((answer) => answer instanceof Error);
-    if (failed !== undefined) throw failed;
-    return answers;
   }
 
   #announceWait(): void {
@@ -356,9 +240,7 @@ export class Recovery implements GenerationSource {
     );
   }
 
-  #logChange(change: GenerationChange, { name }: Generation, restored: number, startedAt: number): void {
-    // A node that has just started remembers nothing.
-    if (change === 'first') return;
+  #logRecovery(change: 'restored' | 'missed', { name }: Generation, { restored, startedAt }: Part): void {
     const ms = Math.round(performance.now() - startedAt);
     const what =
       change === 'restored'
@@ -366,20 +248,4 @@ export class Recovery implements GenerationSource {
         : 'Redis has a different state, and the other nodes continued without this node. Comparing all topics.';
     this.log.warn({ event: 'redisRecovered', generation: name, restored, ms }, what);
   }
-}
-
-interface RestoredEntry {
-  readonly epoch: string;
-  readonly first: number;
-  readonly bytes: Buffer;
-  readonly ids: readonly PlacedId[];
-}
-
-function restorable(entry: StreamEntry): RestoredEntry {
-  return { epoch: entry.epoch, first: entry.first, bytes: entry.bytes, ids: messageIdsOf(entry) };
-}
-
-function decoded({ epoch, first, bytes }: LoggedEntry): readonly StreamEntry[] {
-  const entry = decodeEntry({ epoch, offset: first }, bytes);
-  return entry === null ? [] : [entry];
 }

@@ -1,37 +1,31 @@
 /**
- * The relay of many nodes, through Redis. Publications leave by {@link FastPublisher} or {@link HistoryPublisher}, as the topic's level
- * requires. Messages arrive through {@link Receiver}. {@link Membership} checks that Redis delivers, and {@link Recovery} that it holds
- * what was stored.
+ * The relay of many nodes, through Redis. This file carries out the contract ({@link Relay}) and connects the parts; each part has its own
+ * file. Publications leave through {@link LevelPublishers} and arrive through {@link Receiver}. {@link Membership} and its probe check that
+ * Redis delivers. {@link Recovery} checks that Redis still has its data.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { maxItemHeaderBytes, type Payload, type Position, ReplyError, type Topic } from '@fanfare/protocol';
+import type { Payload, Position, Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
-import {
-  maxChannelsPerCommand,
-  PublisherLink,
-  type RedisCounters,
-  type RedisSettings,
-  SubscriberLink,
-  type Wait,
-} from '../redis/redis.js';
+import { maxChannelsPerCommand, type PublisherLink, type RedisCounters, type Wait } from '../redis/redis.js';
 import { readRedisUrl } from '../redis/redis-url.js';
-import type { Level, TopicPolicies } from '../topics/policy.js';
 import { type BeaconCounters, Beacons } from './beacons.js';
+import { Connections, type ConnectionsSettings } from './connections.js';
 import { type EvictionCounters, EvictionWatch } from './eviction-watch.js';
 import { FastPublisher, type FastPublisherCounters } from './fast-publisher.js';
-import { FlushWindow } from './flush-window.js';
 import { noHistory, noHistoryError } from './history.js';
-import { HistoryPublisher, type HistoryPublisherCounters } from './history-publisher.js';
+import { HistoryPublisher, type HistoryPublisherCounters, type HistoryPublisherSettings } from './history-publisher.js';
 import { HistoryReader } from './history-reader.js';
-import { Interest } from './interest.js';
+import { Interest, type InterestSettings } from './interest.js';
 import { Keys } from './keys.js';
-import { Membership, type MembershipCounters } from './membership.js';
+import { KnownNodes } from './known-nodes.js';
+import { LevelPublishers, type LevelPublishersCounters, type LevelPublishersSettings } from './level-publishers.js';
+import { Membership, type MembershipSettings } from './membership.js';
 import { leaseMs, rememberMs } from './memory-times.js';
-import { type Batch, PublishBatcher } from './publish-batcher.js';
+import { Probe, type ProbeCounters } from './probe.js';
 import { PublishLog } from './publish-log.js';
 import { PublishScript } from './publish-script.js';
 import { Receiver, type ReceiverCounters } from './receiver.js';
-import { type GenerationChange, Recovery } from './recovery.js';
+import { Recovery, type RecoveryCounters, type RecoverySettings } from './recovery.js';
 import type {
   Delivery,
   HistoryPage,
@@ -45,197 +39,191 @@ import type {
   Spread,
   SubscribeResult,
 } from './relay.js';
+import { RelayStatus } from './relay-status.js';
+import { Restorer, type RestorerSettings } from './restorer.js';
 import type { ScopedId } from './scoped-id.js';
 import type { FeedCounters } from './topic-feed.js';
-import { TopicFeeds } from './topic-feeds.js';
-import { type TopicState, TopicStates } from './topic-state.js';
+import { TopicFeeds, type TopicFeedsSettings } from './topic-feeds.js';
+import { TopicStates } from './topic-state.js';
 
-export interface RedisRelaySettings extends RedisSettings {
+export interface RedisRelaySettings
+  extends ConnectionsSettings,
+    Omit<InterestSettings, 'maxTopicsPerCommand'>,
+    LevelPublishersSettings,
+    HistoryPublisherSettings,
+    MembershipSettings,
+    RecoverySettings,
+    RestorerSettings,
+    TopicFeedsSettings {
   /** The id by which the other nodes know this one: {@link newNodeId}. */
   readonly nodeId: string;
   readonly redisPrefix: string;
-  readonly topics: TopicPolicies;
-  readonly unsubscribeLingerMs: number;
-  /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
-  readonly maxRelayBytes: number;
-  /** Bytes of publications kept in memory for subscribers that return. */
-  readonly recentBytes: number;
-  readonly idempotencyWindowSeconds: number;
-  readonly probeIntervalMs: number;
-  readonly newNodeWaitMs: number;
   readonly durableReplicas: number;
-  readonly durableTimeoutMs: number;
-  readonly flushWindowMs: number;
 }
 
 export interface RedisRelayCounters
   extends RedisCounters,
+    LevelPublishersCounters,
     FastPublisherCounters,
     HistoryPublisherCounters,
     FeedCounters,
-    MembershipCounters,
+    ProbeCounters,
     BeaconCounters,
     ReceiverCounters,
-    EvictionCounters {
-  /** Publications refused because the queue for Redis was full. */
-  publicationsOverloaded: number;
-  recoveries: number;
-}
+    RecoveryCounters,
+    EvictionCounters {}
 
 export class RedisRelay implements Relay {
-  readonly #publisher: PublisherLink;
-  readonly #durableLink: PublisherLink | null;
-  readonly #subscriber: SubscriberLink;
+  readonly #connections: Connections;
   readonly #interest: Interest;
-  readonly #window: FlushWindow;
-  readonly #batcher: PublishBatcher;
-  readonly #fast: FastPublisher;
-  readonly #recoverable: HistoryPublisher;
-  readonly #durable: HistoryPublisher;
-  readonly #reader: HistoryReader;
-  readonly #receiver: Receiver;
+  readonly #publishers: LevelPublishers;
   readonly #feeds: TopicFeeds;
   readonly #publishLog = new PublishLog(rememberMs);
+  readonly #nodes = new KnownNodes();
   readonly #membership: Membership;
   readonly #recovery: Recovery;
   readonly #evictions: EvictionWatch;
   readonly #beacons: Beacons;
-  #isClosed = false;
+  readonly #status: RelayStatus;
 
   /** `load`: of this node; null while it stops. */
   constructor(
     private readonly settings: RedisRelaySettings,
     delivery: Delivery,
-    private readonly log: Log,
-    private readonly counters: RedisRelayCounters,
+    log: Log,
+    counters: RedisRelayCounters,
     load: () => Load | null,
     tracer: PublishTracer | null = null,
   ) {
     const keys = new Keys(settings.redisPrefix, readRedisUrl(settings.redisUrl).database);
     const nodeId = Buffer.from(settings.nodeId, 'hex');
     const states = new TopicStates(settings.topics);
-    this.#window = new FlushWindow(settings.flushWindowMs);
-    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#flush(batches), tracer !== null);
-    this.#publisher = new PublisherLink(settings, log, counters, {
-      onReady: () => {
-        this.#subscriber.reconnectNow();
-        this.#durableLink?.reconnectNow();
-        this.#fast.announceGaps();
-        void this.#evictions.look();
-        this.#recovery.ask();
-      },
-      onLost: (wasSilent) => {
-        this.#recovery.suspend();
-        // If a hung master has been failed over and then resumes, it may deliver publications that the new master does not have.
-        if (wasSilent) this.#subscriber.reset();
-      },
-    });
-    // WAIT blocks the connection that it is sent on: publications that need no replicas must not wait behind it.
-    this.#durableLink = settings.topics.uses('durable')
-      ? new PublisherLink(
-          { ...settings, redisTimeoutMs: settings.redisTimeoutMs + settings.durableTimeoutMs },
-          log,
-          counters,
-          {},
-          'durable',
-        )
-      : null;
-    this.#subscriber = new SubscriberLink(settings, log, counters, {
-      onReady: () => {
-        this.#publisher.reconnectNow();
-        this.#membership.listen();
-        this.#interest.onReady();
-      },
-      onLost: () => {
-        this.#membership.onLost();
-        this.#interest.onLost();
-      },
-      onMessage: (channelBytes, message) => {
-        const channel = channelBytes.toString('latin1');
-        const topic = keys.topicOf(channel);
-        if (topic !== null) this.#receiver.receive(topic, message);
-        else if (channel === keys.control) this.#membership.onControl(message);
-        else this.#membership.onProbe(message);
-      },
-    });
-    this.#interest = new Interest(
-      states,
-      {
-        isReady: () => this.#subscriber.isReady,
-        subscribe: (topics) => this.#subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
-        unsubscribe: (topics) => this.#subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
-      },
-      { ...settings, maxTopicsPerCommand: maxChannelsPerCommand },
-      (state) => this.#onBack(state),
-    );
-    this.#receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
-    this.#fast = new FastPublisher(nodeId, this.#publisher, keys, delivery, counters);
-    this.#evictions = new EvictionWatch(this.#publisher, log, counters);
-    const publishScript = new PublishScript(this.#publisher, keys);
-    this.#recovery = new Recovery(
+
+    const connections = new Connections(
       settings,
-      this.#publisher,
-      keys,
-      this.#publishLog,
-      publishScript,
       {
-        nodes: () => this.#membership.nodeArgs,
-        clock: () => this.#membership.clock,
-        listened: () => this.#feeds.all(),
-        isListening: () => this.#subscriber.isReady && this.#interest.isComplete,
-        isReachable: () => this.#membership.isListening,
-        onSuspended: () => this.#membership.interrupt(),
-        onServing: (change) => this.#onServing(change),
+        onPublisherReady: () => {
+          fast.announceGaps();
+          void this.#evictions.look();
+          recovery.ask();
+        },
+        onPublisherLost: () => recovery.suspend(),
+        onSubscriberReady: () => {
+          this.#membership.listen();
+          this.#interest.onReady();
+        },
+        onSubscriberLost: () => {
+          this.#membership.onLost();
+          this.#interest.onLost();
+        },
+        onMessage: (channel, message) => {
+          const topic = keys.topicOf(channel);
+          if (topic !== null) receiver.receive(topic, message);
+          else if (channel === keys.control) this.#membership.onControl(message);
+          else probe.onReturn(message);
+        },
       },
-      log,
-    );
-    const historyPublisher = (link: PublisherLink, wait: Wait | null): HistoryPublisher =>
-      new HistoryPublisher(
-        link,
-        keys,
-        settings,
-        counters,
-        this.#publishLog,
-        publishScript,
-        wait,
-        this.#recovery,
-        tracer,
-      );
-    this.#recoverable = historyPublisher(this.#publisher, null);
-    this.#durable = historyPublisher(this.#durableLink ?? this.#publisher, {
-      replicas: settings.durableReplicas,
-      timeoutMs: settings.durableTimeoutMs,
-    });
-    this.#reader = new HistoryReader(this.#publisher, this.#recovery, keys, settings.topics);
-    this.#feeds = new TopicFeeds(states, settings, this.#reader, delivery, log, counters);
-    this.#membership = new Membership(
-      settings,
-      keys,
-      this.#publisher,
-      this.#durableLink === null ? [] : [this.#durableLink],
-      this.#subscriber,
-      this.#recovery,
-      { load, onDead: (reason) => this.#reconnect(reason) },
       log,
       counters,
     );
-    const clockMs = (): number => this.#membership.clock.ms;
-    this.#beacons = new Beacons(this.#publishLog, this.#publisher, keys, this.#recovery, clockMs, counters);
+    const { publisher, subscriber, durable: durableLink } = connections;
+    this.#connections = connections;
+    this.#evictions = new EvictionWatch(publisher, log, counters);
+
+    // Listening to topics.
+    this.#interest = new Interest(
+      states,
+      {
+        isReady: () => subscriber.isReady,
+        subscribe: (topics) => subscriber.subscribe(topics.map((topic) => keys.topic(topic))),
+        unsubscribe: (topics) => subscriber.unsubscribe(topics.map((topic) => keys.topic(topic))),
+      },
+      { ...settings, maxTopicsPerCommand: maxChannelsPerCommand },
+      (state) => (state.hasHistory ? this.#feeds.onBack(state) : receiver.notifyGap(state.topic)),
+    );
+    const receiver = new Receiver(nodeId, states, this.#interest, delivery, log, counters);
+
+    // Which generation Redis is in, and what other nodes there are.
+    const publishScript = new PublishScript(publisher, keys);
+    const restorer = new Restorer(settings, publisher, keys, this.#nodes.clock, states, this.#publishLog);
+    const recovery = new Recovery(
+      settings,
+      publisher,
+      keys,
+      restorer,
+      publishScript,
+      this.#nodes,
+      {
+        isListening: () => subscriber.isReady && this.#interest.isComplete,
+        isOnControlChannel: () => this.#membership.isListening,
+        onSuspended: () => probe.interrupt(),
+        onServing: (change) => {
+          this.#feeds.onServing(change);
+          this.#membership.onServing(change);
+        },
+      },
+      log,
+      counters,
+    );
+    const probe = new Probe(
+      settings,
+      publisher,
+      {
+        onSent: () => void connections.measureOutputBuffer(),
+        onStale: () => recovery.ask(),
+        onDead: (reason) => connections.replace(reason),
+      },
+      log,
+      counters,
+    );
+    this.#recovery = recovery;
+    const otherLinks = durableLink === null ? [] : [durableLink];
+    this.#membership = new Membership(
+      settings,
+      keys,
+      publisher,
+      otherLinks,
+      subscriber,
+      recovery,
+      probe,
+      this.#nodes,
+      load,
+    );
+    this.#status = new RelayStatus({ connections, interest: this.#interest, generations: recovery, probe });
+
+    const reader = new HistoryReader(publisher, recovery, keys, settings.topics);
+    this.#feeds = new TopicFeeds(states, settings, reader, delivery, log, counters);
+
+    // Publishing.
+    const historyPublisher = (link: PublisherLink, wait: Wait | null): HistoryPublisher =>
+      new HistoryPublisher(link, keys, settings, counters, this.#publishLog, publishScript, wait, recovery, tracer);
+    const fast = new FastPublisher(nodeId, publisher, keys, delivery, counters);
+    const recoverable = historyPublisher(publisher, null);
+    const durable = historyPublisher(durableLink ?? publisher, {
+      replicas: settings.durableReplicas,
+      timeoutMs: settings.durableTimeoutMs,
+    });
+    this.#publishers = new LevelPublishers(
+      settings,
+      { fast, recoverable, durable },
+      this.#status,
+      this.#membership,
+      counters,
+      tracer !== null,
+    );
+    this.#beacons = new Beacons(this.#publishLog, publisher, keys, recovery, this.#nodes.clock, counters);
   }
 
   get state(): RelayState {
-    if (this.#isClosed) return 'closed';
-    if (!this.#publisher.isReady || !this.#subscriber.isReady || !this.#interest.isServed) return 'connecting';
-    if (this.#recovery.generation !== null && this.#membership.isLive) return 'connected';
-    return this.#publisher.isOutOfMemory ? 'outOfMemory' : 'unproven';
+    return this.#status.state;
   }
 
   get fault(): string | null {
-    return this.#publisher.fault ?? this.#subscriber.fault;
+    return this.#connections.fault;
   }
 
   get nodes(): number {
-    return this.#membership.count;
+    return this.#nodes.count;
   }
 
   get spread(): Spread | null {
@@ -243,11 +231,11 @@ export class RedisRelay implements Relay {
   }
 
   get redisOutputBufferBytes(): number {
-    return this.#membership.outputBufferBytes;
+    return this.#connections.outputBufferBytes;
   }
 
   get flushWindowMs(): number {
-    return this.#window.ms;
+    return this.#publishers.flushWindowMs;
   }
 
   publish(
@@ -257,24 +245,7 @@ export class RedisRelay implements Relay {
     receipt: Receipt | null,
     payer: Payer | null = null,
   ): void {
-    const policy = this.settings.topics.of(topic);
-    if (!this.#canPublish(policy.level)) {
-      if (receipt !== null) throw unavailable(this.#publisher.isOutOfMemory);
-      // If the topic keeps no history, subscribers of this node get it nevertheless.
-      if (policy.level !== 'fast') {
-        this.counters.publicationsUnrelayed++;
-        return;
-      }
-    }
-    const size = payload.end - payload.start + maxItemHeaderBytes;
-    if (this.#bytesWaiting() + size > this.settings.maxRelayBytes) {
-      this.counters.publicationsOverloaded++;
-      throw new ReplyError(
-        'overloaded',
-        'Too many publications are queued for Redis. Nothing was delivered. Publish more slowly.',
-      );
-    }
-    this.#batcher.add(topic, policy, payload, id, receipt, payer);
+    this.#publishers.add(topic, payload, id, receipt, payer);
   }
 
   async subscribe(topic: Topic, since: Position | null): Promise<void> {
@@ -292,12 +263,11 @@ export class RedisRelay implements Relay {
 
   async history(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     if (!this.hasHistory(topic)) throw noHistoryError(topic);
-    return (await this.#feeds.page(topic, request)) ?? (await this.#reader.page(topic, request));
+    return this.#feeds.page(topic, request);
   }
 
   async flush(): Promise<void> {
-    this.#batcher.flush();
-    await Promise.all([this.#fast.settled(), this.#recoverable.settled(), this.#durable.settled()]);
+    await this.#publishers.flush();
   }
 
   async retire(): Promise<void> {
@@ -307,16 +277,16 @@ export class RedisRelay implements Relay {
 
   async close(): Promise<void> {
     await this.flush();
-    this.#isClosed = true;
+    this.#status.close();
     this.#beacons.close();
     if (this.#publishLog.idleMs >= leaseMs) await this.#membership.leave();
-    this.#window.close();
+    this.#publishers.close();
     this.#membership.close();
     this.#evictions.close();
     this.#recovery.close();
     this.#feeds.close();
     this.#interest.close();
-    await Promise.all([this.#publisher.close(), this.#durableLink?.close(), this.#subscriber.close()]);
+    await this.#connections.close();
   }
 
   hasHistory(topic: Topic): boolean {
@@ -324,57 +294,6 @@ export class RedisRelay implements Relay {
   }
 
   hasPublished(topic: Topic): boolean {
-    return this.#recoverable.hasPublished(topic) || this.#durable.hasPublished(topic);
+    return this.#publishers.hasPublished(topic);
   }
-
-  #canPublish(level: Level): boolean {
-    if (level === 'fast') return this.#publisher.isReady;
-    return this.#recovery.generation !== null && (level !== 'durable' || this.#durableLink?.isReady === true);
-  }
-
-  #bytesWaiting(): number {
-    return this.#batcher.bytes + this.#fast.bytes + this.#recoverable.bytes + this.#durable.bytes;
-  }
-
-  #flush(batches: readonly Batch[]): void {
-    const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
-    for (const batch of batches) byLevel[batch.policy.level].push(batch);
-    if (byLevel.fast.length > 0) this.#fast.publish(byLevel.fast);
-    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.#membership.announcePublishing();
-    if (byLevel.recoverable.length > 0) this.#recoverable.publish(byLevel.recoverable);
-    if (byLevel.durable.length > 0) this.#durable.publish(byLevel.durable);
-  }
-
-  /** A topic is listened to again after the connection was lost. */
-  #onBack({ topic, hasHistory, feed }: TopicState): void {
-    if (!hasHistory) return this.#receiver.notifyGap(topic);
-    feed?.suspect('tail');
-    this.#feeds.check();
-  }
-
-  #onServing(change: GenerationChange): void {
-    if (change === 'restored' || change === 'missed') this.counters.recoveries++;
-    if (change === 'restored') this.#feeds.doubtTails();
-    if (change === 'missed') this.#feeds.doubtAll();
-    // This also reads publications that could not be read without a connection.
-    this.#feeds.check();
-    void (change === 'first' ? this.#membership.introduce() : this.#membership.restart());
-  }
-
-  #reconnect(reason: string): void {
-    // Another connection would get the same answer, and this one still serves topics of level `fast`.
-    if (this.#publisher.isOutOfMemory) return;
-    this.log.error(
-      { event: 'busDead' },
-      `The path through Redis is broken: ${reason}. Reconnecting both Redis connections.`,
-    );
-    this.#publisher.reset();
-    this.#durableLink?.reset();
-    this.#subscriber.reset();
-  }
-}
-
-function unavailable(isOutOfMemory: boolean): ReplyError {
-  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not respond';
-  return new ReplyError('unavailable', `The other nodes are unreachable: Redis ${why}. Nothing was delivered.`);
 }

@@ -26,11 +26,11 @@ export interface Delivery {
    */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
-   * Notifies the subscribers of the topic on this node that publications may be lost; with a position, that those up to it cannot be
-   * recovered.
+   * Notifies the subscribers of the topic on this node that publications may be lost. With a position, publications up to it cannot
+   * be recovered.
    */
   notifyGap(topic: Topic, position: Position | null): void;
-  /** Notifies the subscribers of the topic on this node that it has another history: further publications follow `position`. */
+  /** Notifies the subscribers of the topic on this node that it has a new history. Its next publications follow `position`. */
   notifyReset(topic: Topic, position: Position): void;
 }
 
@@ -54,8 +54,8 @@ export interface PublishTracer {
 }
 
 /**
- * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that
- * publications pass through it; `outOfMemory`: likewise, because Redis is full and refuses them. A relay without other nodes is always `connected`.
+ * Whether the relay reaches the other nodes. `connecting`: there is no connection. `unproven`: there is one, but no proof that publications pass
+ * through it. `outOfMemory`: Redis is full and refuses publications. A relay without other nodes is always `connected`.
  */
 export type RelayState = 'connecting' | 'unproven' | 'outOfMemory' | 'connected' | 'closed';
 
@@ -130,36 +130,37 @@ export interface Relay {
   /**
    * Accepts one publication. `payload` is copied before this returns.
    *
-   * At level `fast` it is delivered at most once: to the subscribers of this node when the event loop's turn ends, to those of every
-   * other node that listened when Redis received it. Publications of one topic that one node accepts reach each subscriber in
-   * that order; those of different nodes may reach different subscribers in different orders. Without a receipt, a publication that cannot
-   * reach the other nodes is delivered to this node's subscribers; those of the other nodes get a gap when they can be reached again.
+   * At level `fast`, each subscriber gets it at most once: on this node when the turn of the event loop ends, and on every other node that
+   * listened when Redis received it. If one node accepts several publications of a topic, each subscriber gets them in that order. If
+   * different nodes accept them, subscribers may get them in different orders. If a publication without a receipt cannot reach the other
+   * nodes, only this node's subscribers get it. Subscribers of other nodes get a gap when those can be reached again.
    *
    * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every node that listens
-   * delivers it, in order of offset. A publication with an `id` that the topic has had within the idempotency window is not published
-   * again: its receipt gets the position of the first. Without a receipt, a publication that Redis does not accept is delivered to nobody.
+   * delivers it, in order of offset. If the topic has had the same `id` within the idempotency window, nothing is published again. The
+   * receipt then gets the position of the first publication. Without a receipt, a publication that Redis does not accept is delivered to
+   * nobody.
    *
    * Throws ReplyError if it is delivered to nobody: `overloaded` if too much waits already, and, with a receipt, `unavailable` if Redis
-   * cannot be reached. Otherwise `receipt`, if given, is notified of the outcome once, never before this returns, and within about the
-   * relay's timeout whatever happens to Redis. `payer`, if given, is notified if this has begun a history.
+   * cannot be reached. Otherwise `receipt`, if given, is notified of the outcome once: after this returns, and within about the relay's
+   * timeout, whatever happens to Redis. `payer`, if given, is notified if this publication has begun a history.
    */
   publish(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer?: Payer | null): void;
 
   /**
    * Resolves once this node listens to the topic: everything that any node accepts from then on is delivered here, until `unsubscribe`. If the
-   * topic has history, the publications after `since` are then ready for {@link subscribeResult}, as far as the history reaches and if they
-   * are not too many. Rejects with ReplyError `unavailable` if this is not possible within the relay's timeout; the caller then
-   * unsubscribes. Repeated calls are harmless.
+   * topic has history, {@link subscribeResult} can then return the publications after `since`, unless they are too many or the history no
+   * longer has them. Rejects with ReplyError `unavailable` if the relay's timeout passes first; the caller must then unsubscribe. Repeated
+   * calls are harmless.
    *
    * When the link to the other nodes was lost and is back, the relay listens to all topics again by itself. For topics without history it
-   * calls `notifyGap` before it delivers anything further. For the others it delivers what was missed, in order, and notifies only of what
-   * cannot be recovered.
+   * calls `notifyGap` before it delivers anything else. For the others it delivers missed publications in order, and notifies only of
+   * those that cannot be recovered.
    */
   subscribe(topic: Topic, since: Position | null): Promise<void>;
 
   /**
-   * The position of a subscribed topic, and the publications after `since`. Everything after that position is delivered after this returns:
-   * a caller that joins the topic before it returns to the event loop misses nothing and gets nothing twice.
+   * The position of a subscribed topic, and the publications after `since`. Everything after that position is delivered after this method
+   * returns. So a caller that joins the topic before it returns to the event loop misses nothing and gets nothing twice.
    */
   subscribeResult(topic: Topic, since: Position | null): SubscribeResult;
 
@@ -169,13 +170,12 @@ export interface Relay {
   /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis cannot be asked. */
   history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
 
-  /** Sends everything that was accepted, and resolves when every receipt has been notified. */
+  /** Sends all accepted publications, and resolves when every receipt has been notified. */
   flush(): Promise<void>;
 
   /**
-   * Resolves when no other node needs the memory of this one any more, even if Redis loses its state: a while after the last publication.
-   * Call it when nothing is published here any more; {@link close} then announces that the node has left. Takes at most `leaseMs`
-   * (memory-times.ts).
+   * Resolves a while after the last publication, when no other node needs the memory of this one even if Redis loses its state. Call it
+   * when nothing more is published here. {@link close} then announces that the node has left. Takes at most `leaseMs` (memory-times.ts).
    */
   retire(): Promise<void>;
 

@@ -4,7 +4,7 @@ import { readLua, type Script, scriptOf } from '../redis/script.js';
 
 export type { Script };
 
-/** Functions that all of them share: it is put in front of each. */
+/** Functions that all scripts share. The node puts this file in front of each script. */
 const shared = readLua('stream.lua');
 
 function load(file: string): Script {

@@ -5,7 +5,7 @@ import { runOf, type StreamEntry } from './stream-entry.js';
 /** The approximate memory that an entry takes in addition to its bytes. */
 const entryOverheadBytes = 200;
 
-/** Most publications and bytes of one answer (PROTOCOL.md section 7): clients read more in pieces. */
+/** Maximum number of publications and bytes in one answer (PROTOCOL.md section 7). Clients read more in pieces. */
 export const maxAnswerPublications = 1_000;
 export const maxAnswerBytes = maxReplyBytes;
 
@@ -38,7 +38,7 @@ export class TopicCache {
     return this.#entries[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the publications here do not fit one answer: then older ones are of no use to a subscriber that returns. */
+  /** Whether the cached publications exceed one answer. Then older publications are useless for a subscriber that returns. */
   get exceedsAnswer(): boolean {
     const { newest } = this;
     return newest !== undefined && endOfAnswer(this.#entries, this.oldestOffset, maxAnswerPublications) < newest.last;
@@ -50,12 +50,12 @@ export class TopicCache {
     this.#count(entry, 1);
     let excess = 0;
     while (entry.last - (this.#entries[excess] as StreamEntry).last >= this.maxPublications) excess++;
-    // Not one by one: each removal moves all others.
+    // Remove several at once, because each removal moves all other entries.
     if (excess > 16 || excess * 4 > this.#entries.length) this.#forgetOldest(excess);
     this.budget.touch(this);
   }
 
-  /** Adds older entries; they must end where the ones here begin. */
+  /** Adds older entries. They must end where the cached entries begin. */
   prepend(older: readonly StreamEntry[]): void {
     this.#entries = [...older, ...this.#entries];
     for (const entry of older) this.#count(entry, 1);
@@ -69,7 +69,7 @@ export class TopicCache {
     this.#answer = null;
   }
 
-  /** The publications with offsets `from` to `to`; null if some are not here, or if they are too many for one answer. */
+  /** The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one answer. */
   between(from: number, to: number): Run | null {
     if (to < from) return emptyRun;
     if (from < this.oldestOffset || to > (this.newest?.last ?? 0)) return null;
@@ -115,7 +115,10 @@ export class CacheBudget {
   }
 }
 
-/** The last offset of an answer that begins at `from`: as many publications as asked for and as fit, one at least. */
+/**
+ * The last offset of an answer that begins at `from`. The answer has at least one publication, at most the requested
+ * number, and no more than fit.
+ */
 export function endOfAnswer(entries: readonly StreamEntry[], from: number, limit: number): number {
   let bytes = 0;
   let end = from - 1;

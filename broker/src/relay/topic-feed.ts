@@ -75,7 +75,7 @@ export class TopicFeed {
   #begunAt: number | null = null;
   /** The entry that is delivered because a read brought it. */
   #missed: StreamEntry | null = null;
-  /** Holds all entries that arrive meanwhile: they may belong to another history. */
+  /** Holds all entries that arrive during the read, because they may belong to another history. */
   #catchingUp: Promise<void> | null = null;
   #backfilling: Promise<void> | null = null;
   #doubt: Doubt = 'none';
@@ -127,7 +127,7 @@ export class TopicFeed {
     if (this.#catchingUp === null) void this.catchUp();
   }
 
-  /** Reads what is missing, and delivers it. Never rejects: if Redis cannot be asked, doubt stays. */
+  /** Reads missing publications, and delivers them. Never rejects: if Redis does not answer, the doubt remains. */
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#catchUp();
     return this.#catchingUp;
@@ -147,7 +147,7 @@ export class TopicFeed {
     await this.#backfilling;
   }
 
-  /** Why Redis could not be asked the last time; null if it could, or if the reason is not known. */
+  /** Why Redis did not answer the last time; null if it did, or if the reason is not known. */
   get failure(): ReplyError | null {
     return this.#failure;
   }
@@ -184,7 +184,7 @@ export class TopicFeed {
         else this.#skip(Number.POSITIVE_INFINITY);
       }
     } catch (error) {
-      // Redis does not respond. The history has what was held: it will be read.
+      // Redis does not respond. Drop the held entries: the history has them, and the next read returns them.
       if (error instanceof ReplyError) this.#failure = error;
       this.suspect(doubt === 'none' ? 'tail' : doubt);
       this.#sequencer.keep('');
@@ -207,7 +207,7 @@ export class TopicFeed {
       const isProven =
         !mustProve || head === 0 || (newest !== undefined && entries.some((entry) => isSame(entry, newest)));
       if (position.offset >= head && isProven) await this.#deliverMissing(slice);
-      // Under the same epoch, its offsets would be taken for those of other publications.
+      // Under the same epoch, subscribers would mistake the new publications for old ones with the same offsets.
       else await this.#restart(await this.#asked(this.context.renew(this.topic, epoch)));
     }
     this.#sequencer.release();
@@ -290,12 +290,12 @@ export class TopicFeed {
   #deliver(entry: StreamEntry, from: number): void {
     const { epoch, first, last } = entry;
     this.cache.append(entry);
-    // Only an entry that was read may begin before what is wanted: Redis sends and keeps whole entries.
+    // Only an entry from a read may begin before `from`, because Redis stores and returns whole entries.
     const run = first === from ? entry.run : this.cache.between(from, last);
     if (run !== null) this.#delivery.deliver(this.topic, { epoch, offset: from }, run, entry === this.#missed);
   }
 
-  /** Keeps what it reads in memory, so that it is read once, even if it is too much for one answer. */
+  /** Keeps the entries in memory even if they are too many for one answer, so that they are read only once. */
   async #backfill(): Promise<void> {
     const { epoch } = this.#sequencer;
     while (!this.cache.exceedsAnswer) {
@@ -306,7 +306,7 @@ export class TopicFeed {
       const isOlder = older.at(-1)?.last === Math.min(this.cache.oldestOffset, this.#sequencer.head + 1) - 1;
       if (epoch !== this.#sequencer.epoch || !isOlder) return;
       this.cache.prepend(older);
-      // All feeds together hold too much: this one has been cleared already.
+      // All feeds together exceeded their budget, so this one was cleared.
       if (this.cache.oldestOffset >= end) return;
     }
   }

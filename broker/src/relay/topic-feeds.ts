@@ -1,12 +1,13 @@
-/** The topics with history that this node listens to: opens a feed for each, and compares feeds with Redis if they may have missed something. */
+/** The topics with history that this node listens to. Opens a feed for each. Compares feeds with Redis if they may have missed something. */
 import { type Position, ReplyError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
+import type { GenerationChange } from './generation.js';
 import { pageBackward, pageForward, subscribeResultOf } from './history.js';
 import type { HistoryReader } from './history-reader.js';
 import type { Delivery, HistoryPage, HistoryRequest, SubscribeResult } from './relay.js';
 import { CacheBudget, maxAnswerPublications } from './topic-cache.js';
-import { type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
-import type { TopicStates } from './topic-state.js';
+import { type Doubt, type FeedContext, type FeedCounters, type Repair, TopicFeed } from './topic-feed.js';
+import type { TopicState, TopicStates } from './topic-state.js';
 
 export interface TopicFeedsSettings {
   /** Bytes of publications that all feeds together keep in memory. */
@@ -45,13 +46,8 @@ export class TopicFeeds {
       onRepaired: (topic, repair) => this.#onRepaired(topic, repair),
     };
     // This also finds losses that nothing else has found.
-    this.#sweep = setInterval(() => void this.#compare([...this.all()]), sweepMs);
+    this.#sweep = setInterval(() => void this.#compare([...this.states.openFeeds()]), sweepMs);
     this.#sweep.unref();
-  }
-
-  /** Those that have been read. */
-  *all(): Iterable<TopicFeed> {
-    for (const { feed } of this.states.all()) if (feed?.isOpen) yield feed;
   }
 
   /** Resolves once the topic's position is known and, if possible, the publications after `since` are in memory. */
@@ -80,11 +76,13 @@ export class TopicFeeds {
     return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
-  /**
-   * A page of the topic's history from the memory of this node; null if it is not there, or if Redis has newer publications. Rejects with
-   * ReplyError if Redis cannot be asked.
-   */
-  async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
+  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis cannot be asked. */
+  async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
+    return (await this.#currentPageInMemory(topic, request)) ?? this.reader.page(topic, request);
+  }
+
+  /** Null if the page is not in memory, or if Redis has newer publications. */
+  async #currentPageInMemory(topic: Topic, request: HistoryRequest): Promise<HistoryPage | null> {
     if (this.#pageInMemory(topic, request) === null) return null;
     // Another node may have had a publication acknowledged that this node has not received yet.
     const there = await this.reader.position(topic);
@@ -107,14 +105,20 @@ export class TopicFeeds {
     return (direction === 'forward' ? pageForward : pageBackward)(position, cache.entries, request);
   }
 
-  /** Redis may have lost something: all feeds may have missed messages. */
-  doubtTails(): void {
-    for (const { feed } of this.states.all()) feed?.suspect('tail');
+  /** A topic is listened to again after the connection was lost. */
+  onBack({ feed }: TopicState): void {
+    feed?.suspect('tail');
+    this.check();
   }
 
-  /** Redis has lost data, and the other nodes restored it without this node. */
-  doubtAll(): void {
-    for (const { feed } of this.states.all()) feed?.suspect('proof');
+  /** Publishing may begin or continue. */
+  onServing(change: GenerationChange): void {
+    // If Redis has lost data, messages may be lost too.
+    if (change === 'restored') this.#suspectAll('tail');
+    // The other nodes restored it without this node.
+    if (change === 'missed') this.#suspectAll('proof');
+    // This also reads publications that could not be read without a connection.
+    this.check();
   }
 
   /** Compares all feeds in doubt with Redis, and repairs those that differ. A call during a check leads to one more check. */
@@ -127,13 +131,17 @@ export class TopicFeeds {
     clearInterval(this.#sweep);
   }
 
+  #suspectAll(doubt: Exclude<Doubt, 'none'>): void {
+    for (const { feed } of this.states.all()) feed?.suspect(doubt);
+  }
+
   async #check(): Promise<void> {
     this.#isChecking = true;
     // At the end of the turn: all calls of one turn lead to one check.
     await new Promise(setImmediate);
     while (this.#isCheckWanted) {
       this.#isCheckWanted = false;
-      const doubtful = [...this.all()].filter(({ doubt }) => doubt !== 'none');
+      const doubtful = [...this.states.openFeeds()].filter(({ doubt }) => doubt !== 'none');
       if (doubtful.length === 0) continue;
       const startedAt = performance.now();
       this.#repaired = { topics: new Set(), publications: 0, gaps: 0, resets: 0 };
@@ -149,11 +157,11 @@ export class TopicFeeds {
         `Compared ${doubtful.length} topics with Redis in ${ms} ms: ${topics} had missed publications. Delivered ${publications} publications late; sent ${gaps} gaps and ${resets} resets.`,
       );
     }
-    // In the same turn in which no further check was wanted.
+    // In the same turn in which the loop found no more requests for a check.
     this.#isChecking = false;
   }
 
-  /** Asks Redis for the positions of feeds, and reads what they have missed. */
+  /** Compares the positions of feeds with Redis, and reads missed publications. */
   async #compare(feeds: readonly TopicFeed[]): Promise<void> {
     // Doubt that arises from now on stays.
     const asked = feeds.map((feed) => ({ feed, doubt: feed.takeDoubt(), before: feed.position }));

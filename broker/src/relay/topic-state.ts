@@ -1,4 +1,4 @@
-/** Everything that this node knows of one topic that it listens to in Redis. */
+/** The whole state of one topic that this node listens to in Redis. */
 import type { ReplyError, Topic } from '@fanfare/protocol';
 import type { TopicPolicies, TopicPolicy } from '../topics/policy.js';
 import type { TopicFeed } from './topic-feed.js';
@@ -53,7 +53,7 @@ export class TopicStates {
     return state;
   }
 
-  /** Whether a state is still in use: another one of the same topic may have replaced it. */
+  /** Whether a state is still in use. A newer state of the same topic may have replaced it. */
   has(state: TopicState): boolean {
     return this.#states.get(state.topic) === state;
   }
@@ -65,6 +65,11 @@ export class TopicStates {
 
   all(): Iterable<TopicState> {
     return this.#states.values();
+  }
+
+  /** The feeds that have been read once. */
+  *openFeeds(): Iterable<TopicFeed> {
+    for (const { feed } of this.#states.values()) if (feed?.isOpen) yield feed;
   }
 
   clear(): void {

@@ -176,7 +176,7 @@ export class Authentication {
     this.host.onAuthenticated(connect);
   }
 
-  /** Counts the connection for its subject. Returns false if that closes it, or if it was closed meanwhile. */
+  /** Counts the connection for its subject. Returns false if that closes the connection, or if it was closed in the meantime. */
   async #join(identity: Identity): Promise<boolean> {
     if (identity.isService) return true;
     const { subjects, counters } = this.context;
@@ -271,7 +271,7 @@ export function refusalOf({ reason, isDown }: Decision & { isAllowed: false }): 
   return new ReplyError('notPermitted', reason ?? 'The authorization hook denied this.');
 }
 
-/** The reason for the log, without the text of the hook and without the part behind a colon, which may quote the token. */
+/** The reason for the log. It omits the text of the hook, and everything after a colon, because that may quote the token. */
 function reasonOf({ code, message }: ReplyError): string {
   return code === 'notPermitted' ? 'The authorization hook denied it.' : (message.split(': ')[0] as string);
 }

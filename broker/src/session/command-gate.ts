@@ -1,6 +1,6 @@
 /**
  * Decides when a command is carried out: after authentication, within the limits of the subject, and if the authorization hook allows it.
- * Until then the command and all behind it wait in a queue, so that their order is kept. Used only if the node requires authentication.
+ * Until then, the command and all later ones wait in a queue, so that their order is kept. Used only if the node requires authentication.
  */
 import { type CloseReason, type Command, closeReasons, ReplyError, type Topic } from '@fanfare/protocol';
 import { eventOf } from '../auth/hook.js';
@@ -38,7 +38,7 @@ interface Queued {
 }
 
 export class CommandGate {
-  /** Commands behind one that is not decided yet; null if there is no such command. */
+  /** The queue: a command that is not decided yet, and all later ones. Null if there is no such command. */
   #queue: Queued[] | null = [];
   #queuedBytes = 0;
   /** Bytes of all frames until the client is authenticated. */

@@ -249,7 +249,7 @@ export const settings = {
     50,
     1,
     10_000_000,
-    'Maximum publish rate per subject, over all its connections on all nodes. The burst is two seconds of this rate. Publishes beyond it are answered `rateLimited` and not delivered. After 1,000 such answers (more at rates above the defaults), the node closes the connection with 4006 `rateLimited`; each second, a fifth of both rates is subtracted from this count. Does not apply to API keys.',
+    'Maximum publish rate per subject, over all its connections on all nodes. The burst is two seconds of this rate. Publishes beyond it are answered `rateLimited` and not delivered. After 1,000 such answers (more at rates above the defaults), the node closes the connection with 4006 `rateLimited`. Each second, it subtracts a fifth of both rates from this count. Does not apply to API keys.',
   ),
   publishBytesRate: integer(
     'FANFARE_PUBLISH_BYTES_RATE',

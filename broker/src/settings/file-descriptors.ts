@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 /** File descriptors for other purposes than clients: Redis, the admin port, logs, modules, workers. */
 const reserve = 256;
 
-/** Most sockets of clients; infinite if unknown. Node.js has already raised the soft limit to the hard one. */
+/** Maximum number of client sockets; infinite if unknown. Node.js has already raised the soft limit to the hard one. */
 export function maxClientSockets(): number {
   let limits: string;
   try {

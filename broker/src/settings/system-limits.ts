@@ -1,4 +1,4 @@
-/** Compares the limits of the system with the settings, at the start, so that a low limit is known before load reaches it. */
+/** Compares the limits of the system with the settings at startup, so that the log warns of a low limit before load reaches it. */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
@@ -82,7 +82,7 @@ export function systemLimits(settings: SystemSettings, system: System = readSyst
     'memory.max',
     memoryBytes,
     (heapBytes * workers) / heapShare,
-    `The container has ${round(memoryBytes / mebibyte)} MiB of memory, of which the JavaScript heap may use ${round((heapBytes * workers) / mebibyte)}. Too little is left for socket buffers, so the kernel may kill the node. Set NODE_OPTIONS=--max-old-space-size=${advisedHeap(memoryBytes / workers)}, or give the container more memory.`,
+    `The container has ${round(memoryBytes / mebibyte)} MiB of memory. The JavaScript heap may use ${round((heapBytes * workers) / mebibyte)} of it. Too little is left for socket buffers, so the kernel may kill the node. Set NODE_OPTIONS=--max-old-space-size=${advisedHeap(memoryBytes / workers)}, or give the container more memory.`,
   );
   return limits;
 }

@@ -56,7 +56,7 @@ export class Fanout {
     private readonly tracer: DeliveryTracer | null = null,
   ) {}
 
-  /** Returns false if nobody here is subscribed. Not to be called inside a WebSocket handler: replies of that handler must leave first. */
+  /** Returns false if nobody here is subscribed. Do not call it inside a WebSocket handler: replies of that handler must leave first. */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed = false): boolean {
     const audience = this.registry.audienceOf(topic);
     if (audience === undefined) return false;

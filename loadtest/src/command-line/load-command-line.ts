@@ -24,7 +24,7 @@ export interface LoadRequest {
   readonly name: 'load';
   readonly runs: readonly Run[];
   readonly settings: LoadSettings;
-  /** The limit of a search for the highest rate; null: no search, the runs are made as they are. */
+  /** The limit of a search for the highest rate; null: no search, only the given runs. */
   readonly maxP99Ms: number | null;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
@@ -51,6 +51,7 @@ export const commonOptions = {
   client: toggle('use the typed client instead of bare sockets'),
   generators: integer('processes that make the load; without it, one for each 15,000 connections', null, 1, 100),
   rounds: integer('turns of each server', 1, 1, 1_000),
+  garbage: toggle('measure the garbage collections of servers on Node, and what they allocate'),
   'find-max-rate': toggle(
     'search for the highest rate that holds, starting at --rate; a rate that does not hold is tried --rounds times',
   ),
@@ -124,15 +125,17 @@ function readSearch(values: Common, given: ReadonlySet<string>, runs: readonly R
 }
 
 function readSettings(values: Common, given: ReadonlySet<string>): LoadSettings {
-  const { servers: names, url, token, encoding, client, generators, rounds } = values;
+  const { servers: names, url, token, encoding, client, generators, rounds, garbage } = values;
   if (url !== null) {
     parseTarget(url, token);
-    if (given.has('servers')) throw new UsageError(notWithUrl('--servers'));
+    for (const name of ['servers', 'garbage']) {
+      if (given.has(name)) throw new UsageError(notWithUrl(`--${name}`));
+    }
   } else if (token !== null)
     throw new UsageError('--token needs --url: servers that this command starts need no token.');
   else if (given.has('encoding'))
     throw new UsageError('--encoding needs --url. Without it, choose by --servers, for example fanfare-json.');
-  return { servers: names, url, token, encoding, isTyped: client, generators, rounds };
+  return { servers: names, url, token, encoding, isTyped: client, generators, rounds, garbage };
 }
 
 function notWithUrl(name: string): string {

@@ -1,15 +1,7 @@
 /** The comparisons: each case has a few loads, the servers that can carry them, and a server as the baseline. */
 import { type Run, run } from '../scenarios/scenario.js';
-
-export interface Case {
-  readonly title: string;
-  /** What the figures show, and what to consider. */
-  readonly about: string;
-  readonly servers: readonly string[];
-  /** Ratios are relative to this server. */
-  readonly baseline: string;
-  readonly runs: readonly Run[];
-}
+import type { Case } from './case.js';
+import { latencyCases } from './latency-cases.js';
 
 /** All servers that can carry a load alone, in the order of the tables. */
 export const everyone = [
@@ -28,7 +20,7 @@ export const everyone = [
 const ours = ['fanfare-fast', 'fanfare', 'fanfare-fast-json'];
 const clustered = [...ours, 'ws-redis', 'ioredis', 'socketio', 'socketio-sharded', 'nats'];
 
-/** Deliveries a second, whatever the number of subscribers: far below what the servers can do, so that all are measured at equal load. */
+/** Deliveries per second, for any number of subscribers. This is far below the limit of each server, so all have the same load. */
 const deliveriesPerSecond = 40_000;
 const burstDeliveriesPerSecond = 320_000;
 const burstPublications = 64;
@@ -154,4 +146,5 @@ export const cases: Readonly<Record<string, Case>> = {
       ),
     ),
   },
+  ...latencyCases,
 };

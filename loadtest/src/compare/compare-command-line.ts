@@ -43,7 +43,8 @@ const compareOptions = {
 
 const guardOptions = { rounds: rounds(guardedRounds), record: toggle('record the ratios as the new baseline') };
 
-const compareHelp = `Compares Fanfare with other brokers on this machine, as ratios of CPU time. Servers take turns. All cases take about an hour.
+const compareHelp = `Compares Fanfare with other brokers on this machine, as ratios of CPU time, and by latency. Servers take turns. All cases take about
+two hours.
 docs/performance.md has the tables. Servers that are not installed are left out; loadtest/install-peers.sh installs them on Debian.
 
 usage: npm run compare -- [options]

@@ -5,7 +5,9 @@ import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { LoadResult } from '../load/result.js';
 import { type Compared, type Comparison, caseNamed } from './compare.js';
+import { costOf, tableOfFilled } from './figures.js';
 import type { IdleSample } from './idle.js';
+import { latencySection } from './latency-report.js';
 import { coverageOf, type Estimate, estimate } from './statistics.js';
 
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
@@ -30,14 +32,9 @@ function describeTimes(rounds: number): string {
 }
 
 function section(comparison: Comparison): string {
-  const { title, about } = caseNamed(comparison.name);
-  return `### ${title}\n\n${about}\n\n${comparison.name === 'storm' ? stormTable(comparison) : costTable(comparison)}`;
-}
-
-/** CPU time of a delivery, in µs; null if the run is invalid. */
-export function costOf({ serverCpuUs, redisCpuUs, deliveries, complaints }: LoadResult): number | null {
-  if (serverCpuUs === null || deliveries === 0 || complaints.length > 0) return null;
-  return (serverCpuUs + (redisCpuUs ?? 0)) / deliveries;
+  const { title, about, measuresLatency } = caseNamed(comparison.name);
+  const table = measuresLatency ? latencySection : comparison.name === 'storm' ? stormTable : costTable;
+  return `### ${title}\n\n${about}\n\n${table(comparison)}`;
 }
 
 function costTable({ name, results }: Comparison): string {
@@ -143,15 +140,6 @@ function idleSection(idle: readonly IdleSample[]): string {
     ['server', 'bytes', 'times raw', 'times fanfare-fast'],
     rows,
   )}`;
-}
-
-/** Without columns for servers that are missing, or for Redis if there is none. */
-function tableOfFilled(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const isFilled = (_: string, column: number): boolean => rows.some((row) => row[column] !== '');
-  return markdownTable(
-    head.filter(isFilled),
-    rows.map((row) => row.filter(isFilled)),
-  );
 }
 
 function serversOf(results: readonly LoadResult[]): readonly string[] {

@@ -2,7 +2,8 @@
 import type { LoadResult } from '../load/result.js';
 import { carryOutRuns, type Show } from '../runs/load-command.js';
 import { servers } from '../servers/servers.js';
-import { type Case, cases, everyone } from './cases.js';
+import type { Case } from './case.js';
+import { cases, everyone } from './cases.js';
 import { type IdleSample, measureIdle } from './idle.js';
 
 export interface CompareOptions {
@@ -43,7 +44,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
     present.get(name) === true && (options.servers === null || options.servers.includes(name));
   const comparisons: Comparison[] = [];
   for (const name of options.cases) {
-    const { runs, servers: all } = caseNamed(name);
+    const { runs, servers: all, measuresLatency: garbage = false } = caseNamed(name);
     const { seconds } = options;
     const lasting = runs.map((run) => (seconds === null ? run : { ...run, workload: { ...run.workload, seconds } }));
     const names = all.filter(isWanted);
@@ -55,7 +56,7 @@ export async function compare(options: CompareOptions, show: Show): Promise<Comp
       const order = round % 2 === 1 ? names : names.toReversed();
       const settings = { servers: order, url: null, token: null, encoding: 'msgpack', isTyped: false } as const;
       const quiet = { line: () => {}, moment: show.moment.bind(show) };
-      const ofRound = await carryOutRuns(lasting, { ...settings, generators: 1, rounds: 1 }, quiet);
+      const ofRound = await carryOutRuns(lasting, { ...settings, generators: 1, rounds: 1, garbage }, quiet);
       results.push(...ofRound.map((result) => ({ ...result, round })));
     }
     comparisons.push({ name, results });

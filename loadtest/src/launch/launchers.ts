@@ -1,5 +1,6 @@
 /** How the servers of each kind start on this machine. */
 import { fileURLToPath } from 'node:url';
+import type { Level } from '@fanfare/kit/level';
 import { Child, startNode } from '@fanfare/local-cluster';
 import type { Launcher } from './launcher.js';
 import { mosquitto } from './mosquitto.js';
@@ -12,14 +13,16 @@ const startDeadlineMs = 60_000;
 /** The other servers have no such limits. `npm run abuse` measures what these limits cost. */
 const noLimits = { FANFARE_HANDSHAKES_PER_SECOND: '1000000', FANFARE_MAX_CONNECTIONS: '1000000' };
 
-function fanfare(level: 'fast' | 'recoverable'): Launcher {
+function fanfare(level: Level): Launcher {
   return {
     missing: async () => null,
     start: async ({ nodes, env }) => {
       const settings = { ...noLimits, FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
-      return nodes === 1
+      // Level durable is a promise about Redis, so a single node has one too.
+      const isDurable = level === 'durable';
+      return nodes === 1 && !isDurable
         ? await deployNodes(nodes, () => startNode({ env: settings }))
-        : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }));
+        : await deployNodesOnRedis(nodes, (redisUrl) => startNode({ env: settings, redisUrl }), isDurable);
     },
   };
 }
@@ -56,6 +59,7 @@ export const launchers: Readonly<Record<string, Launcher>> = {
   'fanfare-json': fanfare('recoverable'),
   'fanfare-fast': fanfare('fast'),
   'fanfare-fast-json': fanfare('fast'),
+  'fanfare-durable': fanfare('durable'),
   raw: script('raw-server', false),
   'raw-deferred': script('raw-server', false, '--deferred'),
   ioredis: script('ioredis-server', true),

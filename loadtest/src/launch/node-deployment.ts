@@ -20,15 +20,19 @@ export async function deployNodes(
   return await deploy(parts, null, nodes, start);
 }
 
+/** `hasReplica`: another Redis follows the one that the nodes share, as level durable needs it. */
 export async function deployNodesOnRedis(
   nodes: number,
   start: (redisUrl: string) => Promise<ServerProcess>,
   hasReplica = false,
 ): Promise<Deployment> {
   await using parts = new Disposables();
-  const redis = parts.use(await startRedis(hasReplica ? { args: masterArgs } : {}));
-  if (hasReplica) parts.use(await startReplica(redis.port));
-  return await deploy(parts, redis, nodes, () => start(redis.url));
+  const redis = parts.use(await startRedis({ args: hasReplica ? masterArgs : [] }));
+  const replica = hasReplica ? parts.use(await startReplica(redis.port)) : null;
+  const deployment = await deploy(parts, redis, nodes, () => start(redis.url));
+  if (replica === null) return deployment;
+  const follower = { name: 'Redis replica', role: 'redis', pid: replica.pid } as const;
+  return { ...deployment, processes: [...deployment.processes, follower] };
 }
 
 /** A Redis that is the target itself. */

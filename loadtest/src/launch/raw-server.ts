@@ -4,8 +4,8 @@
  * node.
  *
  * It publishes in the handler, as the examples of uWebSockets.js do. With `--deferred`, it keeps messages until the handler has returned.
- * In the handler, the only cork of uWebSockets belongs to the publisher: a burst of 64 costs 55 `sendto` calls per subscriber instead of
- * 2 (strace).
+ * uWebSockets has one cork, and in the handler the publisher has it. So a burst of 64 costs 55 `sendto` calls per subscriber instead of 2
+ * (strace).
  */
 import uWebSockets from 'uWebSockets.js';
 

@@ -20,10 +20,10 @@ export function reportLevels(samples: readonly LevelsSample[], options: LevelsOp
   const { publicationBytes, rounds, seconds } = options;
   return [
     `${describeMachine()}; processes not pinned.`,
-    `CPU time for each publication of ${publicationBytes} bytes, which enters at one node and leaves at another to one subscriber; ${rounds} rounds of ${seconds} s, levels in turns, fresh processes each time.`,
+    `CPU time for each publication of ${publicationBytes} bytes. It enters at one node and leaves at another to one subscriber. ${rounds} rounds of ${seconds} s, levels in turns, new processes each time.`,
     'Medians over the rounds, with lowest and highest; ratios are medians of the ratios within a round. The rate is publications per CPU-second of both nodes together (their kernel time included); more is better. Of Redis, less is better.',
-    'plain: no nodes and no client library, but a bare publisher and a bare subscriber process that write and read RESP by hand, one PUBLISH for each publication, those of a burst in one write. The publisher makes publications itself, so nothing is received from a client or sent to one, and what it uses to keep time is taken off: a node does more, and this is the lowest that plain Redis pub/sub can cost. acked: with an answer to each, and a messageId. durable: with one replica, whose own CPU time is not in the table. times fast: against fast, or fast-acked where it is acked.',
-    'Each publication is numbered; a round in which one is missing, doubled, out of the order of its topic or unanswered does not count. left late: the share of bursts that the generator sent so late that the next one was due, because the machine was busy; a node may then find both at once, which costs it less.',
+    'plain: a bare publisher process and a bare subscriber process, which write and read RESP by hand. Each publication is one PUBLISH; a burst is one write. There are no clients, and the CPU time for the schedule is subtracted. So this is the lowest cost of plain Redis pub/sub; a node does more. acked: with a messageId and an answer for each publication. durable: with one replica; its CPU time is not in the table. times fast: relative to fast, or to fast-acked for an acked level.',
+    'All publications are numbered. A round with a missing, duplicate, misordered or unanswered publication does not count. left late: the share of bursts that were sent when the next one was already due, because the machine was busy. A node may then find both at once, which costs it less.',
     '',
     table(samples, options),
     ...explainInvalid(samples),

@@ -8,7 +8,6 @@ import { deployNodesOnRedis, deployRedis } from '../launch/node-deployment.js';
 import type { Deployment } from '../load/deployment.js';
 import type { LoadResult } from '../load/result.js';
 import { runLoad } from '../load/run-load.js';
-import type { Usage } from '../load/usage.js';
 import { defaultWorkload } from '../load/workload.js';
 import { type CandidateName, describeWorkload, type LevelsOptions, type Workload } from '../scenarios/levels.js';
 
@@ -81,17 +80,17 @@ async function measure(
     // The first has the subscriber, the second the publisher.
     generators: 2,
     onUsage: (start, end, clockNs) => {
-      const used = (read: (usage: Usage) => number | undefined): number => (read(end) ?? 0) - (read(start) ?? 0);
-      cpuNs = {
-        publisher:
-          level === null
-            ? used(({ generatorCpuNs }) => generatorCpuNs[1]) - (clockNs[1] ?? 0)
-            : used(({ cpuNsOfServers }) => cpuNsOfServers[0]),
-        subscriber: used(({ generatorCpuNs, cpuNsOfServers }) =>
-          level === null ? generatorCpuNs[0] : cpuNsOfServers[1],
-        ),
-        redis: used(({ redisCpuNs }) => redisCpuNs),
-      };
+      const used = (of: 'cpuNsOfEach' | 'generatorCpuNs', index: number): number =>
+        (end[of][index] ?? 0) - (start[of][index] ?? 0);
+      // In a deployment, Redis follows the nodes. A replica is not counted.
+      cpuNs =
+        level === null
+          ? {
+              publisher: used('generatorCpuNs', 1) - (clockNs[1] ?? 0),
+              subscriber: used('generatorCpuNs', 0),
+              redis: used('cpuNsOfEach', 0),
+            }
+          : { publisher: used('cpuNsOfEach', 0), subscriber: used('cpuNsOfEach', 1), redis: used('cpuNsOfEach', 2) };
     },
   });
   const { published: publications, lateShare, slipP99Us } = result;

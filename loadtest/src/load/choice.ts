@@ -19,7 +19,7 @@ export function chooser(streams: readonly number[], workload: Workload): () => n
     let at = 0;
     return () => streams[at++ % streams.length] as number;
   }
-  // The share of each and all before it; a random number falls into one of them.
+  // Cumulative weights: a random number falls into the range of one stream.
   const ends: number[] = [];
   let sum = 0;
   for (const stream of streams) {

@@ -1,6 +1,6 @@
 /**
- * A cheap client connection, so that thousands fit in a process: connections share one read buffer, frames are read in place, and
- * frequent messages are built once.
+ * A cheap client connection: thousands fit in a process. Connections share one read buffer, read frames in place, and build
+ * frequent messages once.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';

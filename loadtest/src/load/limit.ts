@@ -4,7 +4,7 @@ export async function forEachAtOnce<Item>(
   atOnce: number,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
-  // Each of these takes the next one when it is done; together they share the iterator.
+  // The workers share the iterator. Each takes the next item when it is done with the last.
   const shared = items[Symbol.iterator]();
   const worker = async (): Promise<void> => {
     for (let next = shared.next(); next.done !== true; next = shared.next()) await work(next.value);

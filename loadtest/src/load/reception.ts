@@ -16,7 +16,7 @@ export interface ReceptionCounts {
   readonly lost: number;
   /** Repeated or out of order. */
   readonly repeated: number;
-  /** Without a stamp, or with a stamp of a stream to which the subscriber is not subscribed: not of this load. */
+  /** Publications of another load: without a stamp, or from a stream to which the subscriber is not subscribed. */
   readonly foreign: number;
   /** Streams to which a subscriber came so late that its expected deliveries are unknown. */
   readonly unproven: number;

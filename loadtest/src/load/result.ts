@@ -6,8 +6,9 @@ import { z } from 'zod';
 import type { Workload } from './workload.js';
 
 /**
- * One number is enough, because a field may be added without a new version: readers ignore unknown fields, and fields that older files
- * lack have defaults here. Raise the version if you remove a field or change its meaning, and convert older files in result-file.ts.
+ * One number is enough, because a new field needs no new version. Readers ignore unknown fields, and this schema has defaults for
+ * fields that older files lack. Raise the version if you remove a field or change its meaning, and convert older files in
+ * result-file.ts.
  *
  * 2: moments have null for unknown values. Version 1 had 0.
  */
@@ -38,6 +39,17 @@ const momentSchema = z.object({
   kernelTcpBytes: amount.describe('TCP buffers of all sockets of this machine'),
 });
 
+const garbageSchema = z.object({
+  process: z.string().describe('name of the server process, in the order of `publisherServers`'),
+  scavenges: count.describe('collections of the young generation'),
+  pauses: count.describe('all pauses for garbage collection, also those of marking'),
+  longestScavengeUs: amount.describe('longest pause for a collection of the young generation, in µs'),
+  longestPauseUs: amount.describe('longest pause for any collection, in µs'),
+  pausedUs: amount.describe('all pauses together, in µs'),
+  heapBytes: amount.describe('bytes allocated in the heap, with the small share of the measurement itself'),
+  bufferBytes: amount.describe('bytes allocated for buffers outside the heap; a lower bound'),
+});
+
 const disturbanceSchema = z.discriminatedUnion('name', [
   z.object({ name: z.literal('storm'), atSeconds: amount, share: amount }),
   z.object({ name: z.literal('churn'), connectionsPerSecond: amount }),
@@ -56,6 +68,7 @@ const workloadSchema = z.object({
       z.object({ name: z.literal('some'), topics: count }),
     ])
     .describe('topics of each: `all`, `one` in turn, or `some` (`topics`)'),
+  topicPrefix: z.string().default('load').describe('begins the names of all topics'),
   publishers: count.describe('publishing connections'),
   perSecond: amount.describe('publications per second, of all publishers together; 0: none'),
   burst: count.describe('publications sent together'),
@@ -134,6 +147,12 @@ const loadResultSchema = z.object({
     .describe(
       '99th percentile of the event loop’s lag in the Fanfare node that lagged the most, in ms; null for others',
     ),
+  garbage: z
+    .array(garbageSchema)
+    .readonly()
+    .nullable()
+    .default(null)
+    .describe('garbage collections of each server on Node, as below; null if they were not measured'),
   moments: z.array(momentSchema).readonly().describe('the timeline, twice per second, as below'),
   complaints: z.array(z.string()).readonly().describe('warnings that make the figures invalid; empty: they are valid'),
 });
@@ -168,6 +187,9 @@ export type LatencySummary = Readonly<z.infer<typeof latencySchema>>;
 /** Half a second of the measured time, or a part of it. */
 export type Moment = Readonly<z.infer<typeof momentSchema>>;
 
+/** The garbage collections of one server process in the measured time. */
+export type GarbageReport = Readonly<z.infer<typeof garbageSchema>>;
+
 export type LoadResult = Readonly<z.infer<typeof loadResultSchema>>;
 
 /** The result of a search for the highest rate. */
@@ -180,6 +202,7 @@ export const resultParts: readonly (readonly [string, z.ZodObject])[] = [
   ['The file', resultFileSchema],
   ['A result', loadResultSchema],
   ['A latency', latencySchema],
+  ['Garbage collections', garbageSchema],
   ['A moment', momentSchema],
   ['A workload', workloadSchema],
   ['A search', rateSearchSchema],

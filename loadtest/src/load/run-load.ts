@@ -7,6 +7,7 @@ import { nowUs } from '@fanfare/kit/stamp';
 import { encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { ProtocolName } from '../protocols/protocols.js';
 import type { Deployment } from './deployment.js';
+import type { GarbageMeter } from './garbage-meter.js';
 import type { LatencySummary, LoadResult, Moment } from './result.js';
 import type { RunReport, SettleReport } from './shard.js';
 import { ShardProcess } from './shard-process.js';
@@ -32,6 +33,8 @@ export interface LoadOptions {
   readonly generators: number;
   /** Called with the usage before and after the measured time, and with what each generator needs to keep the schedule without sending. */
   readonly onUsage?: (start: Usage, end: Usage, clockNs: readonly number[]) => void;
+  /** Measures the garbage collections of servers that were started with its environment. */
+  readonly garbage?: GarbageMeter | null;
   /** Called twice a second, to show. */
   readonly onMoment?: (moment: Moment) => void;
   /** Called once if moments are missing, with the reason for the first one. */
@@ -40,7 +43,7 @@ export interface LoadOptions {
 
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   await using parts = new Disposables();
-  const { workload, deployment, generators } = options;
+  const { workload, deployment, generators, garbage } = options;
   const shards = Array.from({ length: generators }, () => parts.use(new ShardProcess()));
   const pids = shards.map(({ pid }) => pid);
   const before = await readUsage(deployment, pids);
@@ -65,6 +68,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const clockNs = options.onUsage === undefined ? [] : await measureClock(shards, workload.seconds);
   // Each reading resets the value.
   await readLoopLagP99Ms(deployment);
+  await garbage?.begin(deployment.processes);
   const start = await readUsage(deployment, pids);
   const warmedUp = published.slice();
   const watch = parts.use(new Watch(options, shards, start));
@@ -72,6 +76,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const ran = await readUsage(deployment, pids);
   const settled = await settle();
   const end = await readUsage(deployment, pids);
+  const collections = (await garbage?.end(deployment.processes)) ?? null;
   const serverLoopLagP99Ms = await readLoopLagP99Ms(deployment);
   const moments = await watch.stop();
   options.onUsage?.(start, end, clockNs);
@@ -84,6 +89,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     reports,
     settled,
     moments,
+    garbage: collections,
     published: published.map((count, stream) => count - (warmedUp[stream] ?? 0)),
     ran,
     serverLoopLagP99Ms,
@@ -172,6 +178,7 @@ interface Reckoning {
   readonly reports: readonly RunReport[];
   readonly settled: readonly SettleReport[];
   readonly moments: readonly Moment[];
+  readonly garbage: LoadResult['garbage'];
   /** Of each stream, in the measured time. */
   readonly published: Float64Array;
   readonly serverLoopLagP99Ms: number | null;
@@ -242,6 +249,7 @@ function reckon(options: LoadOptions, reckoning: Reckoning): LoadResult {
     redisOutputBytes: hasRedis ? end.redisOutputBytes - start.redisOutputBytes : null,
     generatorLoopLagP99Ms: Math.max(0, ...reports.map(({ loopLagP99Ms }) => loopLagP99Ms)),
     serverLoopLagP99Ms: reckoning.serverLoopLagP99Ms,
+    garbage: reckoning.garbage,
     moments,
     complaints,
   };

@@ -1,6 +1,6 @@
 /**
- * The part of a load that one generator process has: some of the subscribing and some of the publishing connections. The shards get
- * connections, and the streams that these publish, in turn.
+ * The part of a load that one generator process has: some of the subscribing and some of the publishing connections. Connections
+ * are assigned to the shards in turn. A stream belongs to the shard of the connection that publishes it.
  */
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
@@ -30,12 +30,12 @@ import {
   type Workload,
 } from './workload.js';
 
-/** The maximum number of pending connections of all shards: below the 512 that uSockets lets wait. */
+/** The maximum number of pending connections of all shards. The accept queue of uSockets holds 512. */
 const maxConnecting = 256;
 
 const connectTimeoutMs = 20_000;
 
-/** The approximate number of latencies that are measured per second: each costs time of the generator. */
+/** About how many latencies per second a generator measures. Each measurement takes time from the generator. */
 const latenciesPerSecond = 20_000;
 
 /** The longest sleep of a generator that waits for its next burst: it must also read received data. */
@@ -64,7 +64,7 @@ export interface RunReport {
   readonly slipP99Us: number;
   /** Share of bursts that were sent when the next one was already due. */
   readonly lateShare: number;
-  /** 99 % of the turns of the event loop began less late than this, in milliseconds. */
+  /** The delay of the event loop, 99th percentile, in milliseconds. */
   readonly loopLagP99Ms: number;
   readonly turns: Turns;
 }
@@ -215,11 +215,11 @@ export class Shard {
     return chosen[Math.floor(number / this.plan.shards + this.plan.shard) % chosen.length] as Target;
   }
 
-  /** `isKnown`: nothing has been published yet, so it must get everything. */
+  /** `isKnown`: the subscriber joins before the first publication, so it must get all of them. */
   async #join(subscriber: number, isKnown: boolean): Promise<void> {
     const { workload, isTyped, localAddress } = this.plan;
     const target = this.#targetOf(subscriber, workload.subscriberServers);
-    const topics = topicsOfSubscriber(subscriber, workload).map(topicName);
+    const topics = topicsOfSubscriber(subscriber, workload).map((topic) => topicName(topic, workload));
     const startedUs = nowUs();
     this.#reception.begin(subscriber, isKnown);
     const onPublication = (bytes: Uint8Array, at: number): void => this.#reception.record(subscriber, bytes, at);
@@ -351,7 +351,7 @@ export class Shard {
     const sequence = this.#published[stream] as number;
     this.#published[stream] = sequence + 1;
     this.#publishedCount++;
-    outlet.add(topicName(topicOfStream(stream, workload)), stream, sequence, plannedUs);
+    outlet.add(topicName(topicOfStream(stream, workload), workload), stream, sequence, plannedUs);
   }
 
   async #disturb(disturbance: Disturbance, startUs: number, endUs: number): Promise<Turns> {
@@ -392,10 +392,10 @@ export class Shard {
           this.#reception.interrupt(subscriber, topic);
           const member = this.#members.get(subscriber);
           try {
-            await member?.unsubscribe([topicName(topic)]);
+            await member?.unsubscribe([topicName(topic, this.plan.workload)]);
             // Publications in transit while it unsubscribed do not count for the new subscription.
             this.#reception.interrupt(subscriber, topic);
-            await member?.subscribe([topicName(topic)]);
+            await member?.subscribe([topicName(topic, this.plan.workload)]);
           } catch (error) {
             this.#lost(subscriber, error as Error);
           }
@@ -403,7 +403,7 @@ export class Shard {
     }
   }
 
-  /** Calls `work` for one subscriber after the other, at a rate over all shards; for several at once if one takes long. */
+  /** Calls `work` for each subscriber in turn. `perSecond` is the rate of all shards together. Calls may overlap. */
   async #eachInTime(
     perSecond: number,
     startUs: number,
@@ -431,7 +431,7 @@ export class Shard {
     return { planned: Math.ceil((endUs - startUs) / intervalUs), done };
   }
 
-  /** The first ones of all, so that the shards together have the share. */
+  /** Each shard selects its members among the first subscribers, so all shards together select exactly the share. */
   #someMembers(share: number): number[] {
     const end = Math.round(this.plan.workload.subscribers * share);
     return [...this.#members.keys()].filter((subscriber) => subscriber < end);

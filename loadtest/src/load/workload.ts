@@ -30,6 +30,8 @@ export interface Workload {
   /** Subscribing connections. */
   readonly subscribers: number;
   readonly subscriptions: SubscriptionPlan;
+  /** Begins the names of all topics: loads with different ones do not meet. */
+  readonly topicPrefix: string;
   /** Publishing connections. */
   readonly publishers: number;
   /** Publications a second, by all publishers together; 0: none. */
@@ -50,6 +52,7 @@ export const defaultWorkload: Workload = {
   topics: 1,
   subscribers: 1,
   subscriptions: { name: 'one' },
+  topicPrefix: 'load',
   publishers: 1,
   perSecond: 0,
   burst: 1,
@@ -78,8 +81,8 @@ export function publisherOfStream(stream: number, { publishers }: Workload): num
   return stream % publishers;
 }
 
-export function topicName(topic: number): string {
-  return `load.${topic}`;
+export function topicName(topic: number, { topicPrefix }: Workload): string {
+  return `${topicPrefix}.${topic}`;
 }
 
 /** The topics of a subscribing connection, each once. */

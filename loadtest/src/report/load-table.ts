@@ -1,7 +1,7 @@
 /** Results as a table for people: at the terminal, in the page, and explained in docs/reference/loadtest.md. */
 
 import { markdownTable } from '@fanfare/kit/markdown-table';
-import type { LatencySummary, LoadResult } from '../load/result.js';
+import type { GarbageReport, LatencySummary, LoadResult } from '../load/result.js';
 
 interface Column {
   readonly title: string;
@@ -60,6 +60,18 @@ export const loadColumns: readonly Column[] = [
     title: 'Redis CPU',
     about: 'the same for Redis, which all nodes share. Near 100 %, more nodes do not help',
     cell: (result) => share(result.redisCpuUs, result),
+  },
+  {
+    title: 'longest GC pause, ms',
+    about:
+      'with `--garbage`: the longest pause for a garbage collection, of each server. Nothing is delivered meanwhile',
+    cell: ({ garbage }) => eachServer(garbage, ({ longestPauseUs }) => milliseconds(longestPauseUs)),
+  },
+  {
+    title: 'allocated per publication, bytes',
+    about:
+      'with `--garbage`: bytes allocated in the JavaScript heap, of each server, divided by the publications. They cause the collections',
+    cell: ({ garbage, published }) => eachServer(garbage, ({ heapBytes }) => count(heapBytes / Math.max(1, published))),
   },
   {
     title: 'bytes per connection',
@@ -121,6 +133,11 @@ function widthOf(table: string): number {
 
 function percentiles({ count: values, p50, p99, max }: LatencySummary): string {
   return values === 0 ? '' : [p50, p99, max].map(milliseconds).join(' / ');
+}
+
+/** The figures of all servers in their order: the publishing one is the first if only one publishes. */
+export function eachServer(garbage: LoadResult['garbage'], figure: (report: GarbageReport) => string): string {
+  return (garbage ?? []).map(figure).join(' / ');
 }
 
 export function count(value: number): string {

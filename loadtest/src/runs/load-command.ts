@@ -1,9 +1,12 @@
 /** Runs scenarios: starts the servers, applies the load, and returns the results. */
 
 import { checkBroker } from '@fanfare/kit/broker-url';
+import { Disposables } from '@fanfare/kit/disposables';
 import { UsageError } from '@fanfare/kit/options';
 import { maxStreams } from '@fanfare/kit/stamp';
 import { remoteDeployment } from '../load/deployment.js';
+import { carryOutEarlier } from '../load/earlier-load.js';
+import { GarbageMeter } from '../load/garbage-meter.js';
 import type { LoadResult, Moment } from '../load/result.js';
 import { runLoad } from '../load/run-load.js';
 import { streamsOf } from '../load/workload.js';
@@ -27,6 +30,8 @@ export interface LoadSettings {
   /** Generator processes; null: as many as the connections need. */
   readonly generators: number | null;
   readonly rounds: number;
+  /** Whether the garbage collections of servers on Node are measured. */
+  readonly garbage: boolean;
 }
 
 export interface Show {
@@ -94,11 +99,18 @@ export async function carryOutRun(run: Run, name: string, settings: LoadSettings
   const isTyped = settings.isTyped || needsClient;
   const { url, token, encoding } = settings;
   const { nodes, env } = run;
-  await using deployment =
-    url === null ? await kindNamed(name).start({ nodes, env }) : remoteDeployment(await checkBroker(url, token));
+  await using parts = new Disposables();
+  const garbage = settings.garbage ? parts.use(await GarbageMeter.start()) : null;
+  const deployment = parts.use(
+    url === null
+      ? await kindNamed(name).start({ nodes, env: { ...env, ...garbage?.env } })
+      : remoteDeployment(await checkBroker(url, token)),
+  );
   const protocol: ProtocolName = url === null ? kindNamed(name).protocol : encoding;
   const wanted = Math.ceil(Math.max(workload.subscribers, workload.publishers) / maxConnectionsPerGenerator);
-  return await runLoad({
+  const earlier: string[] = [];
+  for (const load of run.before) earlier.push(...(await carryOutEarlier(parts, load, deployment, protocol)));
+  const result = await runLoad({
     scenario,
     label,
     server: isTyped ? `${name}, typed client` : name,
@@ -107,9 +119,11 @@ export async function carryOutRun(run: Run, name: string, settings: LoadSettings
     protocol,
     isTyped,
     generators: settings.generators ?? wanted,
+    garbage,
     onMoment: (moment) => show.moment(moment),
     onHole: ({ message }) => show.line(`The samples have a gap: ${message}`),
   });
+  return { ...result, complaints: [...earlier, ...result.complaints] };
 }
 
 /** The servers that this machine can start. Prints a reason for each of the others. */

@@ -23,7 +23,7 @@ export interface Bracket<Step> {
   readonly failed: Step;
 }
 
-/** Doubles what holds and halves what does not, until one of each is known, then bisects what is between them. */
+/** Doubles a rate that holds and halves a rate that fails, until it knows one of each. Then it bisects the range between them. */
 export async function findHighest<Step>(
   first: number,
   attempt: (perSecond: number) => Promise<{ readonly step: Step; readonly holds: boolean }>,
@@ -102,7 +102,7 @@ export function conclude(
   const busy = `its busiest process used ${percent(generatorCpu)} of a CPU`;
   const cause = !isGenerator
     ? `${isFull ? 'The server is full' : 'The limit is not the generator'}; of the generator, ${busy.replace('its', 'the')}.`
-    : `The limit is the generator, not the server: ${busy}${generatorCpu > mostGeneratorCpu ? '' : ' and still fell behind, so something else on this machine held it up'}.`;
+    : `The limit is the generator, not the server: ${busy}${generatorCpu > mostGeneratorCpu ? '' : ' and still fell behind. Something else on this machine slowed it down'}.`;
   const usage =
     serverCpuUs === null || failed.moments.length === 0
       ? ''

@@ -14,6 +14,8 @@ export interface Run {
   readonly needsClient: boolean;
   /** Settings for the nodes that are started, `FANFARE_…`. */
   readonly env: Readonly<Record<string, string>>;
+  /** Loads that come before it, one after the other. Their connections stay open, and get nothing more. */
+  readonly before: readonly Workload[];
 }
 
 export interface Scenario<Table extends ScenarioOptions = ScenarioOptions> {
@@ -33,7 +35,7 @@ export function scenario<const Table extends ScenarioOptions>(declared: Scenario
 export function run(
   label: string,
   workload: Partial<Workload>,
-  rest: Partial<Pick<Run, 'nodes' | 'needsClient' | 'env'>> = {},
+  rest: Partial<Pick<Run, 'nodes' | 'needsClient' | 'env' | 'before'>> = {},
 ): Run {
   const whole = { ...defaultWorkload, ...workload };
   return {
@@ -43,6 +45,7 @@ export function run(
     nodes: 1,
     needsClient: false,
     env: limitsFor(whole),
+    before: [],
     ...rest,
   };
 }

@@ -2,19 +2,42 @@
 import { amount, bytes, count, nodes, rate, seconds, shareOf, subscribers, within } from './option.js';
 import { runOf, type Scenario, scenario } from './scenario.js';
 
+export const fanOut = scenario({
+  about: 'One topic with many subscribers: what a delivery costs.',
+  options: {
+    subscribers: subscribers(1_000, 100_000),
+    rate: rate(40, 0.1, 100_000),
+    bytes: bytes(128, 1_000_000),
+    seconds: seconds(5, 0.1),
+    nodes: nodes(1),
+  },
+  short: { subscribers: '50', rate: '50', seconds: '0.5' },
+  run: (values) => runOf(`${values.subscribers} subscribers, ${values.bytes} B`, values),
+});
+
+export const crossNode = scenario({
+  about:
+    'Publications enter at the first node and leave at others: what an additional node costs, with and without subscribers.',
+  options: {
+    nodes: count('nodes', 2, 2, 16),
+    interested: within(count('nodes with subscribers, without the first node', 1, 1, 15), 'nodes', 1),
+    topics: count('topics', 100, 1, 100_000),
+    subscribers: subscribers(100, 100_000),
+    rate: rate(5_000, 1, 200_000),
+    burst: count('publications sent together', 1, 1, 64),
+    bytes: bytes(128, 1_000_000),
+    seconds: seconds(5, 0.1),
+  },
+  short: { nodes: '3', topics: '10', subscribers: '20', rate: '500', seconds: '0.5' },
+  run: ({ interested, ...values }) =>
+    runOf(`${values.nodes} nodes, ${interested} with subscribers`, values, {
+      publisherServers: [0],
+      subscriberServers: Array.from({ length: interested }, (_, index) => index + 1),
+    }),
+});
+
 export const scenarios: Readonly<Record<string, Scenario>> = {
-  'fan-out': scenario({
-    about: 'One topic with many subscribers: what a delivery costs.',
-    options: {
-      subscribers: subscribers(1_000, 100_000),
-      rate: rate(40, 0.1, 100_000),
-      bytes: bytes(128, 1_000_000),
-      seconds: seconds(5, 0.1),
-      nodes: nodes(1),
-    },
-    short: { subscribers: '50', rate: '50', seconds: '0.5' },
-    run: (values) => runOf(`${values.subscribers} subscribers, ${values.bytes} B`, values),
-  }),
+  'fan-out': fanOut,
   'fan-in': scenario({
     about: 'Many publishers to one topic with one subscriber: how much a node can receive.',
     options: {
@@ -28,7 +51,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     run: (values) => runOf(`${values.publishers} publishers`, values),
   }),
   'many-to-many': scenario({
-    about: 'Many topics, of which a few get most publications (Zipf): chats, tickers and dashboards together.',
+    about: 'Many topics; a few of them get most publications (Zipf): chats, tickers and dashboards together.',
     options: {
       topics: count('topics', 1_000, 1, 100_000),
       subscribers: subscribers(1_000, 100_000),
@@ -62,26 +85,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     run: (values) =>
       runOf(`${values.subscribers} topics with one subscriber each`, values, { topics: values.subscribers }),
   }),
-  'cross-node': scenario({
-    about:
-      'Publications enter at the first node and leave at others: what a further node costs, with and without subscribers.',
-    options: {
-      nodes: count('nodes', 2, 2, 16),
-      interested: within(count('nodes with subscribers, without the first node', 1, 1, 15), 'nodes', 1),
-      topics: count('topics', 100, 1, 100_000),
-      subscribers: subscribers(100, 100_000),
-      rate: rate(5_000, 1, 200_000),
-      burst: count('publications sent together', 1, 1, 64),
-      bytes: bytes(128, 1_000_000),
-      seconds: seconds(5, 0.1),
-    },
-    short: { nodes: '3', topics: '10', subscribers: '20', rate: '500', seconds: '0.5' },
-    run: ({ interested, ...values }) =>
-      runOf(`${values.nodes} nodes, ${interested} with subscribers`, values, {
-        publisherServers: [0],
-        subscriberServers: Array.from({ length: interested }, (_, index) => index + 1),
-      }),
-  }),
+  'cross-node': crossNode,
   idle: scenario({
     about: 'Subscribers that only wait: what a connection costs in memory and CPU.',
     options: {
@@ -95,7 +99,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   }),
   subscriptions: scenario({
     about:
-      'Many topics on each connection, with subscriptions that end and start all the time: what a subscription costs.',
+      'Many topics on each connection, with subscriptions that end and start all the time. What does a subscription cost?',
     options: {
       subscribers: subscribers(100, 10_000),
       'topics-each': within(count('topics of each subscriber', 100, 1, 1_000), 'topics'),
@@ -183,8 +187,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
       }),
   }),
   absence: scenario({
-    about:
-      'Clients of the typed client reconnect and recover what they missed: whether they get all of it, and how late.',
+    about: 'Typed clients reconnect and recover missed publications. Do they get all of them, and how late?',
     options: {
       subscribers: count('clients', 200, 1, 5_000),
       share: shareOf('subscribers', 'share of them that is away', 0.5),

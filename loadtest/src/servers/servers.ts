@@ -18,6 +18,7 @@ const facts: Readonly<Record<string, Facts>> = {
   'fanfare-json': ['json', 'Fanfare, level recoverable, JSON'],
   'fanfare-fast': ['msgpack', 'Fanfare, level fast, MessagePack'],
   'fanfare-fast-json': ['json', 'Fanfare, level fast, JSON'],
+  'fanfare-durable': ['msgpack', 'Fanfare, level durable, MessagePack; with Redis and one replica, also on one node'],
   raw: ['raw', 'uWebSockets.js with nothing on top; publishes in the handler, as its examples do', true],
   'raw-deferred': ['raw', 'uWebSockets.js with nothing on top; publishes after the handler has returned', true],
   ioredis: [

@@ -92,8 +92,9 @@ export class Coverage {
   }
 
   /**
-   * The blocks of a function that ran. V8 leaves out a block that ran as often as the one around it, so a block is
-   * identified by its start: each place where any range ever began or ended, looked up in the current ranges.
+   * The blocks of a function that ran. V8 leaves out a block that ran as often as the one around it. So this code
+   * collects every place where a range ever began or ended. Each such place identifies a block, and the current ranges
+   * say whether it ran.
    */
   #ranOf(url: string, ranges: readonly Profiler.CoverageRange[]): number[] {
     const outer = ranges[0] as Profiler.CoverageRange;

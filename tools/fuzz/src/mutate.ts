@@ -83,7 +83,7 @@ const numbers = [
   '1e999',
 ];
 
-/** Replaces a number in digits with another one. */
+/** Replaces a number in digits with another number. */
 function digits(input: Uint8Array, from: number, random: Random): Uint8Array {
   const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39;
   let at = from;

@@ -128,7 +128,10 @@ function readName<Name extends string>(option: string, given: string, names: rea
   );
 }
 
-/** Suggests the known name that is most like the given one; null if none is like it: at most one typo in three letters, and three in all. */
+/**
+ * Suggests the known name that is most similar to the given one. Returns null if it has more than one typo in three letters, or three in
+ * all.
+ */
 export function didYouMean(given: string, names: readonly string[]): string | null {
   if (names.length === 0) return null;
   const nearest = closest(given, [...names]);

@@ -16,8 +16,8 @@ process.on('exit', () => {
 });
 
 /**
- * 'exit' does not run if this process is killed (a test runner kills hanging workers), so the kernel kills the child too if the
- * system supports that. `setpriv` execs the command, so the pid stays the same.
+ * The 'exit' listener does not run if this process is killed, and a test runner kills hanging workers. So the kernel kills the
+ * child too, if the system supports that. `setpriv` execs the command, so the pid stays the same.
  */
 const dieWithParent: readonly string[] =
   process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true']).status === 0

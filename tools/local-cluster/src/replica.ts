@@ -1,4 +1,4 @@
-/** A Redis that follows another one. */
+/** A Redis that follows another Redis. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RedisProcess } from './redis.js';
 import { redisCommand } from './redis-command.js';

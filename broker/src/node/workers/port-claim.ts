@@ -17,8 +17,9 @@ const attempts = 5;
  * Claims `port`, or a free one if it is 0, until this process exits. Throws ServerError if another supervisor has claimed it, or if a process
  * listens on it.
  *
- * The claim is made before the port is checked, and stays. So two supervisors cannot both find the port free, and none can take it while all workers of
- * another one restart. A single node that takes the port at such a moment does not share it: the workers then report that they cannot listen.
+ * The supervisor makes the claim before it checks the port, and keeps it. So two supervisors cannot both find the port free, and no supervisor
+ * can take the port while all workers of another restart. A single node may take the port at such a moment. It does not share the port: the
+ * workers then report that they cannot listen.
  */
 export async function claimPort({ host, port }: Address): Promise<number> {
   if (port !== 0) {
@@ -33,8 +34,8 @@ export async function claimPort({ host, port }: Address): Promise<number> {
 }
 
 /**
- * Returns null if it is claimed. Uses an abstract Unix socket (its name begins with a zero byte). Like a port, only one process of a network namespace can
- * have it, and the kernel frees it when that process exits. It leaves no file.
+ * Returns null if it is claimed. Uses an abstract Unix socket (its name begins with a zero byte). As with a port, only one process of a network
+ * namespace can have this socket, and the kernel frees it when that process exits. It leaves no file.
  */
 function claim(port: number): Promise<NetServer | null> {
   const socket = createServer((peer) => peer.destroy());

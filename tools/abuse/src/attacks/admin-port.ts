@@ -8,7 +8,7 @@ const perSecond = 50;
 
 export const idleAdminSockets: Attack = attack({
   name: 'idle-admin-sockets',
-  about: `${sockets} sockets of one address and ${sockets} of others that send nothing to the admin port, opened again when they are cut off, ${perSecond} a second`,
+  about: `${sockets} silent sockets of one address and ${sockets} of others on the admin port; ${perSecond} a second are opened again after a cut-off`,
   answers: ['cut off'],
   besides: ['HTTP 408', 'left open'],
   // A node allows 128.

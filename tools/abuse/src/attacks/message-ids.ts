@@ -6,7 +6,7 @@ const pairs = 5;
 
 export const foreignMessageId: Attack = attack({
   name: 'foreign-message-id',
-  about: `${pairs} users publish with messageIds that another one has used on the same topic just before`,
+  about: `${pairs} users publish with messageIds that another user has just used on the same topic`,
   answers: ['reply published'],
   besides: ['left open'],
   run: async (attackers) => {

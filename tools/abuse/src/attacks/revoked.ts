@@ -31,7 +31,7 @@ async function expectOut(attackers: Attackers, peer: Peer | null, port: number):
 export const fullRedis: Attack = attack({
   name: 'full-redis',
   about:
-    'a user fills Redis, which evicts nothing, by topics of 50 KB and small ones, at each node, and is revoked meanwhile',
+    'a user fills a Redis that evicts nothing with large and small publications, at each node, and is revoked meanwhile',
   settings: {
     // The user needs one second instead of ten.
     FANFARE_PUBLISH_BYTES_RATE: '4194304',

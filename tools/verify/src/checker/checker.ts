@@ -63,8 +63,8 @@ const pendingSeconds = 40;
 const publishersOfNode = 2;
 
 /**
- * How many publishers to open for nodes that get connections in turn: two for each, and one more. Otherwise the publisher of a topic and the
- * first subscribers to it would connect to the same node, and most publications would not cross nodes.
+ * The number of publishers: two per node, and one more. Nodes get connections in turn. Without the extra one, the publisher of a topic and
+ * its first subscribers would connect to the same node, and most publications would not cross nodes.
  */
 export function publishersFor(nodes: number): number {
   return nodes * publishersOfNode + 1;

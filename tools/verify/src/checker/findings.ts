@@ -18,7 +18,7 @@ export const findingCounts = {
   silentResets: 'a new epoch without a `reset` or `gap` event',
   withoutPosition: 'delivered without a position',
   ended: 'subscriptions that ended by themselves',
-  untracked: 'holes that the checker had no memory for: it cannot check them',
+  untracked: 'holes that exceeded the memory of the checker, so it cannot check them',
 } as const;
 
 export type FindingCount = keyof typeof findingCounts;

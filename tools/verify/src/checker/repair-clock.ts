@@ -12,7 +12,7 @@ export interface StreamState {
 
 /** In milliseconds from the end of the fault. Null if it did not happen before the run ended. */
 export interface RepairTimes {
-  /** Until subscribers had received all acknowledged publications, and kept up from then on. */
+  /** Until subscribers had received all acknowledged publications, and kept up after that. */
   readonly caughtUpMs: number | null;
   /** Until publishers also had the replies to all publications: the broker works as before the fault. */
   readonly servedMs: number | null;

@@ -1,4 +1,4 @@
-/** A group of subscribers under observation, in this process or in another one. */
+/** A group of subscribers under observation, in this process or a different one. */
 import type { Findings } from './findings.js';
 import type { LatencyByPhase } from './latency.js';
 import type { LedgerEntries } from './publish-ledger.js';

@@ -26,7 +26,7 @@ export class Service implements AsyncDisposable {
     return this.balancer.url;
   }
 
-  /** To be called at each change of the pod. */
+  /** Call it at each change of the pod. */
   update(pod: Pod): void {
     const isWanted = pod.isReady && pod.phase === 'running';
     if (this.#wanted.get(pod) === isWanted) return;

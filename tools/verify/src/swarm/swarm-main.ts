@@ -12,8 +12,8 @@ const rememberedPositions = 16_384;
 
 let subscribers: Subscribers | null = null;
 /**
- * This process does not know what a stream has published. The number is needed twice: when a subscription is confirmed, which is before
- * the load begins, and for a gap, which then covers everything up to the next delivery.
+ * This process does not know how much a stream has published. It would need the number twice. When a subscription is confirmed, the
+ * load has not begun, so 0 is correct. A gap then covers everything up to the next delivery.
  */
 let published = 0;
 let faultBeganMs: number | null = null;

@@ -1,0 +1,103 @@
+/**
+ * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together:
+ * if one finds the server again, the others connect at once, and if the path through Redis is broken, all are replaced.
+ */
+import type { Log } from '../observe/log.js';
+import { PublisherLink, type RedisCounters, type RedisSettings, SubscriberLink } from '../redis/redis.js';
+import type { TopicPolicies } from '../topics/policy.js';
+
+export interface ConnectionsSettings extends RedisSettings {
+  readonly topics: TopicPolicies;
+  readonly durableTimeoutMs: number;
+}
+
+export interface ConnectionsOwner {
+  /** The connection that publishes works (again). */
+  onPublisherReady(): void;
+  onPublisherLost(): void;
+  /** The connection that listens works (again), without any channel. */
+  onSubscriberReady(): void;
+  onSubscriberLost(): void;
+  /** `message` is valid until this returns. */
+  onMessage(channel: string, message: Buffer): void;
+}
+
+export class Connections {
+  readonly publisher: PublisherLink;
+  /** Null if no topic is `durable`. */
+  readonly durable: PublisherLink | null;
+  readonly subscriber: SubscriberLink;
+  #outputBufferBytes = 0;
+
+  constructor(
+    settings: ConnectionsSettings,
+    owner: ConnectionsOwner,
+    private readonly log: Log,
+    counters: RedisCounters,
+  ) {
+    this.publisher = new PublisherLink(settings, log, counters, {
+      onReady: () => {
+        this.subscriber.reconnectNow();
+        this.durable?.reconnectNow();
+        owner.onPublisherReady();
+      },
+      onLost: (wasSilent) => {
+        owner.onPublisherLost();
+        // If a hung master has been failed over and then resumes, it may deliver publications that the new master does not have.
+        if (wasSilent) this.subscriber.reset();
+      },
+    });
+    // WAIT blocks the connection that it is sent on: publications that need no replicas must not wait behind it.
+    const redisTimeoutMs = settings.redisTimeoutMs + settings.durableTimeoutMs;
+    this.durable = settings.topics.uses('durable')
+      ? new PublisherLink({ ...settings, redisTimeoutMs }, log, counters, {}, 'durable')
+      : null;
+    this.subscriber = new SubscriberLink(settings, log, counters, {
+      onReady: () => {
+        this.publisher.reconnectNow();
+        owner.onSubscriberReady();
+      },
+      onLost: () => {
+        this.#outputBufferBytes = 0;
+        owner.onSubscriberLost();
+      },
+      onMessage: (channel, message) => owner.onMessage(channel.toString('latin1'), message),
+    });
+  }
+
+  /** Whether Redis refuses publications because it is full. */
+  get isOutOfMemory(): boolean {
+    return this.publisher.isOutOfMemory;
+  }
+
+  get fault(): string | null {
+    return this.publisher.fault ?? this.subscriber.fault;
+  }
+
+  /** Bytes that Redis holds because this node has not read them yet, when {@link measureOutputBuffer} was last called; 0 if unknown. */
+  get outputBufferBytes(): number {
+    return this.#outputBufferBytes;
+  }
+
+  async measureOutputBuffer(): Promise<void> {
+    const { clientId } = this.subscriber;
+    this.#outputBufferBytes = clientId === null ? 0 : await this.publisher.outputBufferBytes(clientId);
+  }
+
+  /** What was published did not come back: `reason`, for the log. */
+  replace(reason: string): void {
+    // Another connection would get the same answer, and this one still serves topics of level `fast`.
+    if (this.isOutOfMemory) return;
+    this.log.error(
+      { event: 'busDead' },
+      `The path through Redis is broken: ${reason}. Reconnecting both Redis connections.`,
+    );
+    this.publisher.reset();
+    this.durable?.reset();
+    this.subscriber.reset();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.publisher.close(), this.durable?.close(), this.subscriber.close()]);
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Accepts publications, collects those of one turn, and passes them to the publisher for the level of their topics. Refuses what could not
+ * reach the other nodes, and what is too much.
+ */
+import { maxItemHeaderBytes, type Payload, ReplyError, type Topic } from '@fanfare/protocol';
+import type { Level, TopicPolicies } from '../topics/policy.js';
+import { FlushWindow } from './flush-window.js';
+import { type Batch, PublishBatcher } from './publish-batcher.js';
+import type { Payer, Receipt } from './relay.js';
+import type { ScopedId } from './scoped-id.js';
+
+export interface LevelPublishersSettings {
+  readonly topics: TopicPolicies;
+  readonly flushWindowMs: number;
+  /** Bytes of publications that may wait for Redis. Beyond it, publishes are refused with `overloaded`. */
+  readonly maxRelayBytes: number;
+}
+
+/** Publishes to the topics of one level. */
+export interface LevelPublisher {
+  /** The approximate number of bytes that wait for Redis. */
+  readonly bytes: number;
+  publish(batches: readonly Batch[]): void;
+  /** Resolves when everything that was sent so far has its outcome. */
+  settled(): Promise<void>;
+}
+
+/** Publishes to the topics of one level with history. */
+export interface HistoryLevelPublisher extends LevelPublisher {
+  /** Whether it has published to the topic and remembers that. */
+  hasPublished(topic: Topic): boolean;
+}
+
+/** Whether a publication can be accepted, as this file needs it. */
+export interface PublishStatus {
+  /** Whether Redis takes publications of this level now. */
+  canPublish(level: Level): boolean;
+  /** Whether it does not because it is full. */
+  readonly isOutOfMemory: boolean;
+}
+
+/** Lets the other nodes know that this one publishes. Called before each publication to a topic with history. */
+export interface PublishAnnouncer {
+  announcePublishing(): void;
+}
+
+export interface LevelPublishersCounters {
+  /** Publications that reached only this node's subscribers, or nobody, because Redis could not be reached. */
+  publicationsUnrelayed: number;
+  /** Publications refused because the queue for Redis was full. */
+  publicationsOverloaded: number;
+}
+
+export class LevelPublishers {
+  readonly #window: FlushWindow;
+  readonly #batcher: PublishBatcher;
+
+  constructor(
+    private readonly settings: LevelPublishersSettings,
+    private readonly publishers: {
+      readonly fast: LevelPublisher;
+      readonly recoverable: HistoryLevelPublisher;
+      readonly durable: HistoryLevelPublisher;
+    },
+    private readonly status: PublishStatus,
+    private readonly announcer: PublishAnnouncer,
+    private readonly counters: LevelPublishersCounters,
+    isTraced: boolean,
+  ) {
+    this.#window = new FlushWindow(settings.flushWindowMs);
+    this.#batcher = new PublishBatcher(this.#window, (batches) => this.#publish(batches), isTraced);
+  }
+
+  get flushWindowMs(): number {
+    return this.#window.ms;
+  }
+
+  /** As {@link Relay.publish}. */
+  add(topic: Topic, payload: Payload, id: ScopedId | null, receipt: Receipt | null, payer: Payer | null): void {
+    const policy = this.settings.topics.of(topic);
+    if (!this.status.canPublish(policy.level)) {
+      if (receipt !== null) throw unavailable(this.status.isOutOfMemory);
+      // If the topic keeps no history, subscribers of this node get it nevertheless.
+      if (policy.level !== 'fast') {
+        this.counters.publicationsUnrelayed++;
+        return;
+      }
+    }
+    const size = payload.end - payload.start + maxItemHeaderBytes;
+    if (this.#bytesWaiting() + size > this.settings.maxRelayBytes) {
+      this.counters.publicationsOverloaded++;
+      throw new ReplyError(
+        'overloaded',
+        'Too many publications are queued for Redis. Nothing was delivered. Publish more slowly.',
+      );
+    }
+    this.#batcher.add(topic, policy, payload, id, receipt, payer);
+  }
+
+  /** As {@link Relay.hasPublished}. */
+  hasPublished(topic: Topic): boolean {
+    return this.publishers.recoverable.hasPublished(topic) || this.publishers.durable.hasPublished(topic);
+  }
+
+  /** Sends everything now, and resolves when all of it has its outcome. */
+  async flush(): Promise<void> {
+    this.#batcher.flush();
+    const { fast, recoverable, durable } = this.publishers;
+    await Promise.all([fast.settled(), recoverable.settled(), durable.settled()]);
+  }
+
+  close(): void {
+    this.#window.close();
+  }
+
+  #bytesWaiting(): number {
+    const { fast, recoverable, durable } = this.publishers;
+    return this.#batcher.bytes + fast.bytes + recoverable.bytes + durable.bytes;
+  }
+
+  #publish(batches: readonly Batch[]): void {
+    const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
+    for (const batch of batches) byLevel[batch.policy.level].push(batch);
+    const { fast, recoverable, durable } = this.publishers;
+    if (byLevel.fast.length > 0) fast.publish(byLevel.fast);
+    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.announcer.announcePublishing();
+    if (byLevel.recoverable.length > 0) recoverable.publish(byLevel.recoverable);
+    if (byLevel.durable.length > 0) durable.publish(byLevel.durable);
+  }
+}
+
+function unavailable(isOutOfMemory: boolean): ReplyError {
+  const why = isOutOfMemory ? 'is out of memory (maxmemory)' : 'does not respond';
+  return new ReplyError('unavailable', `The other nodes are unreachable: Redis ${why}. Nothing was delivered.`);
+}
