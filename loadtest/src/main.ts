@@ -17,10 +17,6 @@ import type { LevelsOptions } from './scenarios/levels.js';
 import { fromRepository } from './servers/servers.js';
 
 async function carryOut(request: Request): Promise<void> {
-  if (request.name === 'help') {
-    process.stdout.write(request.text);
-    return;
-  }
   if (request.name === 'report') {
     await carryOutReport(request);
     return;

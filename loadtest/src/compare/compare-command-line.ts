@@ -16,7 +16,6 @@ import type { CompareOptions } from './compare.js';
 import { guardedRounds, tolerance } from './guard.js';
 
 export type CompareRequest =
-  | { readonly name: 'help'; readonly text: string }
   | { readonly name: 'compare'; readonly options: CompareOptions; readonly jsonFile: string | null }
   | { readonly name: 'guard'; readonly rounds: number; readonly isRecording: boolean };
 
@@ -65,12 +64,10 @@ ${describeOptions(guardOptions)}
 
 export function parseCompare(args: readonly string[]): CompareRequest {
   if (args[0] === 'guard') {
-    const parsed = parseOptions(args.slice(1), guardOptions);
-    if (parsed === null) return { name: 'help', text: guardHelp };
+    const parsed = parseOptions(args.slice(1), guardOptions, () => guardHelp);
     return { name: 'guard', rounds: parsed.values.rounds, isRecording: parsed.values.record };
   }
-  const parsed = parseOptions(args, compareOptions);
-  if (parsed === null) return { name: 'help', text: compareHelp };
+  const parsed = parseOptions(args, compareOptions, () => compareHelp);
   const { cases: named, servers: chosen, rounds: count, seconds, idle, json } = parsed.values;
   return {
     name: 'compare',
