@@ -76,7 +76,7 @@ const order: Readonly<Record<string, readonly string[]>> = {
 /** The libraries that only these files of broker/src may import. */
 const onlyIn: Readonly<Record<string, readonly string[]>> = {
   'uWebSockets.js': ['http-api', 'http', 'listeners', 'server'].map((name) => `connection/${name}.ts`),
-  ioredis: ['redis/publisher-link.ts', 'redis/redis-link.ts', 'redis/redis-options.ts', 'redis/sentinel-watch.ts'],
+  ioredis: ['direct-connector', 'redis-link', 'redis-options', 'sentinel-watch'].map((name) => `redis/${name}.ts`),
   '@opentelemetry/sdk-trace': ['node/tracing.ts'],
 };
 

@@ -113,6 +113,56 @@ const words: readonly Word[] = [
     pattern: /\bserves? as well\b/i,
     instead: 'also works',
   },
+  {
+    phrase: 'is that of',
+    pattern: /\b(?:(?:is|are|be|was|were) (?:that|those) of)\b/i,
+    instead: 'belongs to, or repeat the noun',
+  },
+  {
+    phrase: 'of which',
+    pattern: /\bof which\b/i,
+    instead: 'a second sentence, or "whose"',
+  },
+  {
+    phrase: 'is waited for',
+    pattern: /\b(?:(?:is|are|be|was|were|not) waited for)\b/i,
+    instead: 'who waits: "nodes wait for …"',
+  },
+  {
+    phrase: 'cannot be asked',
+    pattern: /\b(?:(?:cannot|could not) be asked)\b/i,
+    instead: 'does not answer',
+  },
+  {
+    phrase: 'is another one',
+    pattern: /\b(?:(?:is|are|was|were) another one)\b/i,
+    instead: 'is different, or has changed',
+  },
+  {
+    phrase: 'to be called',
+    pattern: /\bto be called\b/i,
+    instead: '"Call it …"',
+  },
+  {
+    phrase: 'likewise',
+    pattern: /\blikewise\b/i,
+    instead: 'also, or in the same way',
+  },
+  {
+    phrase: 'goes on',
+    pattern: /\b(?:goes|went) on\b/i,
+    instead: 'continues',
+  },
+  {
+    phrase: 'anything further',
+    pattern: /\b(?:(?:any|no)thing further)\b/i,
+    instead: 'anything else, or nothing more',
+  },
+  {
+    phrase: 'as a maximum, "Most"',
+    pattern: /(?:\/\*\*|\/\/) Most [a-z]+ (?:that|of|whose)\b/,
+    instead: 'Maximum number of',
+  },
 ];
 
 const root = fileURLToPath(new URL('..', import.meta.url));

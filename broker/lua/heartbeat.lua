@@ -29,7 +29,7 @@
 --   4  the number of those nodes that have room for more
 --   5  the number of connections of the nodes that have room
 --   6  the nodes that have never published
---   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: the generation is another one)
+--   7  1 if the probe was sent, '' if there was none, or the error that a publication would get (STALE: Redis has a different generation)
 -- Error LAYOUT: another release has put its layout here, and nothing was done.
 
 local nodesKey, stateKey, clockKey, connectionsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -40,7 +40,7 @@ local clockOfNode, nodeState, generation, probe = tonumber(ARGV[5]), ARGV[6], AR
 
 -- Returns what a publication would get now: 1, or an error. It adds nothing, because there is no stream of this name.
 local function tryWrite()
-  if redis.call('GET', generationKey) ~= generation then return redis.error_reply('STALE the generation is another one') end
+  if redis.call('GET', generationKey) ~= generation then return redis.error_reply('STALE Redis has a different generation') end
   return redis.pcall('XADD', probeChannel, 'NOMKSTREAM', '*', '', '') or 1
 end
 
@@ -70,7 +70,8 @@ local function setConnections()
   redis.call('PEXPIRE', connectionsKey, lease)
 end
 
--- Returns how many nodes have reported their connections, how many of those have room for more, and the connections of the latter.
+-- Returns the number of nodes that have reported their connections, the number of those that have room for more, and the
+-- connections of the nodes that have room.
 local function countConnections()
   local reports = redis.call('HVALS', connectionsKey)
   local open, total = 0, 0

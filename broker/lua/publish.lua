@@ -22,11 +22,11 @@
 --   {'epoch-offset', or '' if no publication was left, then for each messageId: '' or the position at which it was published before}:
 --     publications that are known already were left out
 --   an error: nothing of this run was done
--- Error STALE: the generation is another one, and nothing was done at all.
+-- Error STALE: Redis has a different generation, and nothing was done at all.
 -- Error UNPROVEN: all publications are already known, but the script cannot find out whether replicas have them.
 -- If a topic's stream is gone, its history has ended, and another one begins with another epoch.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return redis.error_reply('STALE the generation is another one')
+  return redis.error_reply('STALE Redis has a different generation')
 end
 
 local minEpoch, window = ARGV[2], tonumber(ARGV[3])

@@ -22,7 +22,7 @@ if last then
   if ARGV[8] == '1' and ARGV[3] == epochOf(last) then last = renew(stream, last, ARGV[1]) end
   keepAlive(stream, ARGV[2])
 elseif redis.call('GET', KEYS[1]) ~= ARGV[7] then
-  return redis.error_reply('STALE the generation is another one')
+  return redis.error_reply('STALE Redis has a different generation')
 else
   -- A client that asks for many topics without publications must not fill Redis for long. Nodes with subscribers extend the expiry.
   last = begin(stream, ARGV[1], math.min(tonumber(ARGV[2]), 60000))

@@ -5,7 +5,7 @@
 --
 -- An epoch has 16 digits (µs since 1970, by the clock of Redis), so epochs compare as text. No two histories of a topic share one, and
 -- a later one is always greater. If a history gets another epoch, its entries keep their old epoch, and offsets continue. So a stream
--- may hold entries of several epochs, in order. The topic's epoch is that of the last id.
+-- may hold entries of several epochs, in order. The last id has the epoch of the topic.
 --
 -- In each script that calls these functions: KEYS[1] is the generation, KEYS[2] the newest epoch of any topic.
 
@@ -80,7 +80,7 @@ local function keepAlive(stream, ttl)
   redis.call('PEXPIRE', stream, ttl, 'GT')
 end
 
--- The id of the entry that holds the publication at `offset`, and the entry. If no entry holds it: those of the last entry before it, or nil.
+-- Returns the entry that holds the publication at `offset`, and its id. If no entry holds it, returns the last entry before it, or nil.
 -- `epoch` is the topic's.
 local function entryAt(stream, epoch, offset)
   while true do

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { AuthConfig } from '../src/auth/auth-config.js';
 import { ConfigError, loadConfig } from '../src/settings/config.js';
+import { rsa } from './rsa.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fanfare-auth-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -18,7 +19,6 @@ function fileOf(content: string | Buffer): string {
 
 const pem = (key: KeyObject): string =>
   key.export({ type: key.type === 'public' ? 'spki' : 'pkcs8', format: 'pem' }).toString();
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
 const smallRsa = generateKeyPairSync('rsa', { modulusLength: 1_024 });
 const pss = generateKeyPairSync('rsa-pss', { modulusLength: 2_048 });
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { startNode as startProcess, startRedis } from '@fanfare/local-cluster';
+import { startRedis } from '@fanfare/local-cluster';
 import { closeReasons } from '@fanfare/protocol';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import type { Question } from '../src/auth/hook.js';
 import { Connection } from '../src/connection/connection.js';
 import { maxQueuedCommands, maxUnauthenticatedBytes, maxUnauthenticatedErrors } from '../src/session/command-gate.js';
-import { startCluster, type TestCluster } from './harness.js';
+import { startCluster, startMortalNode, type TestCluster } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until, within } from './wait.js';
 
@@ -265,7 +265,7 @@ describe('permissions', () => {
     expect(await connection.request({ ...page, topic: 'orders' })).toMatchObject(refused);
   });
 
-  it('of an API key are those of its entry', async () => {
+  it('of an API key come from its entry', async () => {
     const connection = await cluster.connect();
     expect(await connection.request({ type: 'connect', token: ordersKey })).toMatchObject({
       type: 'connected',
@@ -435,7 +435,8 @@ describe('a browser', () => {
   });
 });
 
-describe('a limit', () => {
+// Concurrent: one of them waits until the nodes forget another one.
+describe.concurrent('a limit', () => {
   it('applies to the connections of a subject on a node', async () => {
     await using small = await startCluster({ env: await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2' }) });
     const first = await connectAs({}, 0, small);
@@ -472,7 +473,7 @@ describe('a limit', () => {
   it('does not count the connections of a killed node once its heartbeats are missing', async () => {
     await using redis = await startRedis();
     const env = await authEnv({ FANFARE_MAX_CONNECTIONS_PER_SUBJECT: '2', FANFARE_PROBE_INTERVAL_MS: '200' });
-    await using killed = await startProcess({ redisUrl: redis.url, env });
+    await using killed = await startMortalNode(redis, env);
     await using left = await startCluster({ redis, env });
     for (const _ of [1, 2]) {
       const connection = await TestConnection.open(killed.url);
@@ -557,7 +558,8 @@ describe('a limit', () => {
     expect(await other.publish('t', 1)).toMatchObject({ type: 'published' });
   });
 
-  it('applies to the publications of a subject, but not to those of API keys', async () => {
+  // Not concurrent: the node must not be busy with other tests between these publications.
+  it.sequential('applies to the publications of a subject, but not to those of API keys', async () => {
     const env = await authEnv({ FANFARE_PUBLISH_RATE: '5', FANFARE_COMMAND_RATE: '5', FANFARE_MAX_SUBSCRIPTIONS: '5' });
     await using small = await startCluster({ env });
     const connection = await connectAs({}, 0, small);

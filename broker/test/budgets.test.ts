@@ -38,11 +38,12 @@ async function burst(connection: TestConnection, count: number): Promise<number>
   return outcomes.filter(({ type }) => type === 'published').length;
 }
 
-describe('a subject with a connection to each of several nodes', () => {
+// Concurrent: one of them waits until a budget is full again.
+describe.concurrent('a subject with a connection to each of several nodes', () => {
   it('publishes no more than its rate, one burst, and a reserve for each node, with bursts after idle times', async () => {
     const [nodes, rate, atOnce] = [4, 50, 100];
     await using cluster = await startCluster({ nodes, env });
-    const direct = new Redis(cluster.redis.url);
+    const direct = new Redis(cluster.redisUrl);
     const isFull = async (): Promise<boolean> => {
       const [left, at] = (await direct.hmget('fanfare:budget:publications:test\nada', 'left', 'at')).map(Number);
       return (left ?? 0) + (Date.now() - (at ?? 0)) * (rate / 1_000) >= atOnce;
@@ -190,7 +191,7 @@ describe.each([
   /** Nodes that share a Redis report spending to it with a short delay. */
   async function untilReported(cluster: TestCluster, budget: string, most: number): Promise<void> {
     if (nodes === 1) return;
-    const direct = new Redis(cluster.redis.url);
+    const direct = new Redis(cluster.redisUrl);
     await until('the other nodes can know', async () => {
       const left = await direct.hget(`fanfare:budget:${budget}:test\nada`, 'left');
       return left !== null && Number(left) < most + 1;

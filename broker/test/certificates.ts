@@ -4,6 +4,9 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** Certificates by the options of openssl: to make one blocks this process. */
+const made = new Map<string, { readonly cert: Buffer; readonly key: Buffer }>();
+
 export class CertificateFolder implements Disposable {
   readonly #path = mkdtempSync(join(tmpdir(), 'fanfare-tls-'));
   readonly certFile = join(this.#path, 'cert.pem');
@@ -28,14 +31,19 @@ export class CertificateFolder implements Disposable {
     return readFileSync(this.certFile);
   }
 
-  /** Another certificate and another key in the same files. */
+  /** The certificate and the key of another name in the same files. */
   renew(name: string, days = 90): void {
     const [cert, key] = [join(this.#path, 'new-cert.pem'), join(this.#path, 'new-key.pem')];
-    const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=${this.altNames}`];
-    const keyOf = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key];
-    execFileSync('openssl', ['req', '-x509', ...keyOf, '-out', cert, '-days', String(days), ...subject], {
-      stdio: 'pipe',
-    });
+    const options = ['-days', String(days), '-subj', `/CN=${name}`, '-addext', `subjectAltName=${this.altNames}`];
+    const known = made.get(options.join(' '));
+    if (known === undefined) {
+      const keyOf = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key];
+      execFileSync('openssl', ['req', '-x509', ...keyOf, '-out', cert, ...options], { stdio: 'pipe' });
+      made.set(options.join(' '), { cert: readFileSync(cert), key: readFileSync(key) });
+    } else {
+      writeFileSync(key, known.key);
+      writeFileSync(cert, known.cert);
+    }
     renameSync(key, this.keyFile);
     renameSync(cert, this.certFile);
   }

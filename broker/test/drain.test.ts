@@ -9,7 +9,8 @@ import { until, within } from './wait.js';
 const connect = (url: string, count: number): Promise<TestConnection[]> =>
   Promise.all(Array.from({ length: count }, () => TestConnection.open(url)));
 
-describe('a node that drains', () => {
+// Concurrent: one of them waits until no other node needs what the node remembers.
+describe.concurrent('a node that drains', () => {
   it('invites each client to move at a different moment, serves all until they have moved, and ends then', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_DRAIN_WINDOW_MS: '60000' } });
     const node = cluster.node();

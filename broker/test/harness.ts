@@ -1,6 +1,6 @@
 /** Real nodes in this process, with a real Redis and real sockets. */
 
-import { type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, type RedisProcess, redisCommand, startRedis } from '@fanfare/local-cluster';
 import type { Encoding } from '@fanfare/protocol';
 import { type Broker, createLog, loadConfig, startBroker } from '../src/index.js';
 import { TestConnection } from './test-connection.js';
@@ -67,6 +67,12 @@ export class TestCluster implements AsyncDisposable {
     const node = this.nodes[index];
     if (node === undefined) throw new Error(`This cluster has no node ${index}.`);
     return node;
+  }
+
+  /** The URL of its Redis, for tests that only read and change data: another cluster gets the server afterwards, empty. */
+  get redisUrl(): string {
+    if (this.#redis === null) throw new Error('This cluster has no Redis.');
+    return this.#redis.url;
   }
 
   async connect(node = 0, encoding: Encoding = 'msgpack'): Promise<TestConnection> {
@@ -148,5 +154,28 @@ export async function startNode(env: Readonly<Record<string, string>>): Promise<
       return { status: isReady ? 200 : 503, reason };
     },
     [Symbol.asyncDispose]: () => broker.drain(),
+  };
+}
+
+export interface MortalNode extends AsyncDisposable {
+  readonly url: string;
+  kill(): Promise<void>;
+}
+
+/** A node that can be killed, as Redis and the other nodes see it: it loses all connections to Redis, and never returns. */
+export async function startMortalNode(
+  redis: RedisProcess,
+  env: Readonly<Record<string, string>> = {},
+): Promise<MortalNode> {
+  const way = await FaultProxy.start({ targetPort: redis.port });
+  const node = await startNode({ ...env, FANFARE_REDIS_URL: `redis://${way.address}` });
+  await until('the node is ready', async () => (await node.readiness()).status === 200);
+  return {
+    url: node.url,
+    kill: () => way.refuse(),
+    async [Symbol.asyncDispose]() {
+      await node.broker.drain({ atOnce: true });
+      await way[Symbol.asyncDispose]();
+    },
   };
 }

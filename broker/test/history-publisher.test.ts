@@ -1,10 +1,13 @@
-/** Publishing to topics with history. The test decides when calls leave for Redis, or what Redis answers. */
+/** Publishing to topics with history. The test decides when calls reach Redis, or what Redis answers. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type RedisProcess, startRedis } from '@fanfare/local-cluster';
 import type { Position, ReplyError } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Metrics } from '../src/observe/metrics.js';
+import { CommandStream } from '../src/redis/command-stream.js';
 import { PublisherLink, type Wait } from '../src/redis/redis.js';
 import { FlushWindow } from '../src/relay/flush-window.js';
 import { parseGeneration } from '../src/relay/generation.js';
@@ -57,6 +60,35 @@ function newPublisher(
   return new HistoryPublisher(through, keys, settings, counters, publishLog, script, wait, generations, null);
 }
 
+/** A connection whose far end is the test, instead of Redis. */
+async function newWire() {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const socket = connect((listener.address() as AddressInfo).port, '127.0.0.1');
+  const [far] = (await once(listener, 'connection')) as [Socket];
+  const commands = new CommandStream(socket, {
+    onProtocolError(error) {
+      throw error;
+    },
+  });
+  const onward: Socket[] = [];
+  return {
+    far,
+    link: { commands, report: () => undefined, reportReply: () => undefined } satisfies PublishingLink,
+    /** From now on a Redis gets what was sent, and answers. */
+    connectTo(port: number): void {
+      const redis = connect(port, '127.0.0.1');
+      onward.push(redis);
+      far.pipe(redis).pipe(far);
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      commands.close();
+      for (const end of [socket, far, ...onward]) end.destroy();
+      listener.close();
+    },
+  };
+}
+
 /** Resolves with the outcome. The publication is sent before this returns. */
 function publish(publisher: HistoryPublisher, name: string, value: unknown): Promise<Position | null | ReplyError> {
   const batcher = new PublishBatcher(new FlushWindow(0), (batches) => publisher.publish(batches));
@@ -70,23 +102,13 @@ describe('publications on the way to a Redis that loses its scripts', () => {
   it('keep their order, even if another connection of the node has replaced the script in the meantime', async () => {
     const script = new PublishScript(link, keys);
     await script.ensure();
-    let letGo: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
-    const held: PublishingLink = {
-      async evaluate(calls, wait) {
-        await gate;
-        return link.evaluate(calls, wait);
-      },
-      report: (error) => link.report(error),
-    };
-    const [distant, near] = [newPublisher(held, script), newPublisher(link, script)];
+    await using wire = await newWire();
+    const [distant, near] = [newPublisher(wire.link, script), newPublisher(link, script)];
     const first = publish(distant, 't', 'first');
     await admin.script('FLUSH');
     expect(await publish(near, 'other', 1)).toMatchObject({ offset: 1 });
     const second = publish(distant, 't', 'second');
-    letGo();
+    wire.connectTo(server.port);
     expect(await Promise.all([first, second])).toMatchObject([{ offset: 1 }, { offset: 2 }]);
   });
 
@@ -120,23 +142,16 @@ describe('a copy of the script that another node has announced but not loaded ye
 
 describe('a durable publication', () => {
   it('is not acknowledged if replicas answer for another generation', async () => {
-    let answer: (answers: readonly unknown[]) => void = () => undefined;
-    const scripted: PublishingLink = {
-      evaluate: () =>
-        new Promise((resolve) => {
-          answer = resolve;
-        }),
-      report: () => undefined,
-    };
+    await using wire = await newWire();
     const script = new PublishScript(link, keys);
     const generations = { generation, onStale: () => undefined };
-    const publisher = newPublisher(scripted, script, { replicas: 1, timeoutMs: 100 }, generations);
+    const publisher = newPublisher(wire.link, script, { replicas: 1, timeoutMs: 100 }, generations);
     const first = publish(publisher, 't', 1);
-    answer([['1700000000000000-1'], 1]);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-1\r\n:1\r\n');
     expect(await first).toEqual({ epoch: '1700000000000000', offset: 1 });
     const second = publish(publisher, 't', 2);
     generations.generation = { ...generation, name: 'another' };
-    answer([['1700000000000000-2'], 1]);
+    wire.far.write('*1\r\n$18\r\n1700000000000000-2\r\n:1\r\n');
     expect(await second).toMatchObject({ code: 'unconfirmed' });
   });
 });

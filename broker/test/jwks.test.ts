@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AuthError } from '../src/auth/auth-error.js';
 import { JwksKeys, retryMs } from '../src/auth/jwks.js';
+import { rsa as sharedRsa } from './rsa.js';
 
 const closing: Array<() => void> = [];
 afterEach(() => {
@@ -19,7 +20,7 @@ const jwkOf = (key: KeyObject, kid: string, more: object = {}): object => ({
 });
 const ec = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey;
 const ed = generateKeyPairSync('ed25519').publicKey;
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey;
+const rsa = sharedRsa.publicKey;
 
 type Answer = (response: ServerResponse) => void;
 const say =

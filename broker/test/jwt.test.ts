@@ -8,9 +8,9 @@ import { AuthError } from '../src/auth/auth-error.js';
 import { Authenticator } from '../src/auth/authenticator.js';
 import type { Identity } from '../src/auth/identity.js';
 import { Metrics } from '../src/observe/metrics.js';
+import { rsa } from './rsa.js';
 
 const secret = 'a secret of more than thirty-two bytes';
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 });
 const ec = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
 const ed = generateKeyPairSync('ed25519');
 const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();

@@ -99,7 +99,7 @@ describe('the address of a client', () => {
     ['writes half of the quotes', '10.0.0.1', '"198.51.100.7', '10.0.0.1', 'unreadable'],
     ['writes no address', '10.0.0.1', '198.51.100.256:80', '10.0.0.1', 'unreadable'],
     ['wrote that to another proxy', '10.0.0.1', '198.51.100.7, unknown, 10.2.3.4', '10.2.3.4', 'unreadable'],
-  ])('is that of a proxy that %s, and the node counts this', (_, remote, forwardedFor, address, unnamed) => {
+  ])('belongs to a proxy that %s, and the node counts this', (_, remote, forwardedFor, address, unnamed) => {
     expect(addresses.clientOf(remote, forwardedFor)).toEqual({ address, unnamed });
     expect(addresses.of(remote, forwardedFor)).toMatchObject({ key: address });
   });
@@ -183,7 +183,7 @@ describe('allowed origins', () => {
     expect(read('*').origins).toBe('any');
   });
 
-  it('may be those of apps', () => {
+  it('may belong to apps', () => {
     const apps = [
       'capacitor://localhost',
       'ionic://localhost',

@@ -1,11 +1,11 @@
 /** Limits of the guarantees when Redis loses its state at a bad moment: with older data, while a node starts, or while one stops. */
-import { FaultProxy, startNode as startNodeProcess, startRedis } from '@fanfare/local-cluster';
+import { FaultProxy, startRedis } from '@fanfare/local-cluster';
 import type { Position } from '@fanfare/protocol';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { Keys } from '../src/relay/keys.js';
 import { scripts } from '../src/relay/scripts.js';
-import { startCluster, startNode, type TestCluster, type TestNode } from './harness.js';
+import { startCluster, startMortalNode, startNode, type TestCluster, type TestNode } from './harness.js';
 import { TestConnection } from './test-connection.js';
 import { until } from './wait.js';
 
@@ -151,7 +151,7 @@ describe.concurrent('a subscriber after Redis has restarted with older data', ()
 describe.concurrent('a node whose Redis loses its scripts while publications are on their way', () => {
   it('continues to read histories, subscribe, and advance the clock', async () => {
     await using cluster = await startCluster({ redis: true });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const writer = await cluster.connect();
     const [busy, quiet] = [await cluster.connect(), await cluster.connect()];
     await publish(writer, 'quiet', 1);
@@ -183,8 +183,8 @@ describe.concurrent('a node whose Redis loses its scripts while publications are
 describe.concurrent('a broker that changes the epoch of every topic', () => {
   it('delivers all publications acknowledged under the new epoch to subscribers that stayed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
-    const topics = Array.from({ length: 100 }, (_, index) => `t.${index}`);
+    const admin = new Redis(cluster.redisUrl);
+    const topics = Array.from({ length: 30 }, (_, index) => `t.${index}`);
     const readers = [await cluster.connect(0), await cluster.connect(1, 'json')];
     for (const reader of readers)
       for (const topic of topics)
@@ -235,7 +235,7 @@ describe.concurrent('a broker that changes the epoch of every topic', () => {
   it('keeps the histories, however large they are', async () => {
     const long = { ...env, FANFARE_TOPICS: '{"long":{"historySize":1500}}' };
     await using cluster = await startCluster({ redis: true, env: long });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const writer = await cluster.connect();
     const numbers = Array.from({ length: 1_500 }, (_, number) => number);
     for (const number of numbers) writer.post('long', number);
@@ -252,7 +252,7 @@ describe.concurrent('a broker that changes the epoch of every topic', () => {
       for (const item of page.publications) pages.add('data' in item ? item.data : item);
       since = { epoch: page.position.epoch, offset: page.first + page.publications.length - 1 };
     }
-    for (const number of numbers) expect(pages).toContain(number);
+    expect(numbers.filter((number) => !pages.has(number))).toEqual([]);
     admin.disconnect();
   });
 });
@@ -290,14 +290,14 @@ describe.concurrent('a node that starts after Redis has lost its state', () => {
 
   it('waits for the nodes that receive its call if all data was deleted', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { ...env, FANFARE_PROBE_INTERVAL_MS: '60000' } });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const reader = await cluster.subscriber('t', 1);
     const writer = await cluster.connect(0);
     const position = await publish(writer, 't', 1);
     await reader.take('t', 1);
     await admin.flushall();
     // The first node to ask.
-    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redis.url });
+    const newcomer = await startNode({ ...env, FANFARE_REDIS_URL: cluster.redisUrl });
     await untilReady(newcomer);
     const there = await TestConnection.open(newcomer.url);
     expect(await there.request({ type: 'subscribe', topic: 't', since: { ...position, offset: 0 } })).toMatchObject({
@@ -388,7 +388,7 @@ describe.concurrent('a recovery in which nodes restore what Redis has lost', () 
 
   it('keeps the connections of nodes open, however long it takes', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const slow = await SlowNode.start(admin);
     await admin.flushall();
     await slow.untilOthers(1);
@@ -444,7 +444,7 @@ describe.concurrent('a node that was killed', () => {
     const admin = new Redis(redis.url);
     admin.on('error', () => undefined);
     const reader = await cluster.subscriber('t', 0);
-    await using killed = await startNodeProcess({ redisUrl: redis.url });
+    await using killed = await startMortalNode(redis);
     await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
     const there = await TestConnection.open(killed.url);
     const since = await publish(there, 'quiet', 1);
@@ -474,7 +474,7 @@ describe.concurrent('a node that was killed', () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     const recoveries = () => cluster.node(0).metric('fanfare_recoveries_total');
-    await using killed = await startNodeProcess({ redisUrl: cluster.redis.url });
+    await using killed = await startMortalNode(cluster.redis);
     await until('all three nodes are known', async () => (await cluster.node(0).metric('fanfare_nodes')) === 3);
     await until('Redis knows that none has published', async () => (await admin.zcard('fanfare:unpublished')) === 3);
     const writer = await cluster.connect(1);

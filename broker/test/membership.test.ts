@@ -76,7 +76,7 @@ describe('the probe of a heartbeat', () => {
   });
 
   it('makes the node read the generation if Redis is in a different one', async () => {
-    const { membership, asked } = start(new Error('STALE the generation is another one'));
+    const { membership, asked } = start(new Error('STALE Redis has a different generation'));
     await until('the node asks for the generation', () => asked() > 0);
     membership.close();
   });

@@ -92,7 +92,8 @@ describe('a node whose log nobody reads any more', () => {
   });
 });
 
-describe('standard output', () => {
+// Concurrent from here on: they mostly wait for processes.
+describe.concurrent('standard output', () => {
   const url = new URL('../dist/observe/standard-output.js', import.meta.url).href;
 
   /** A process that writes lines, and reports on its standard error when it is done. */
@@ -205,7 +206,7 @@ describe('standard output', () => {
 
 const noWindow = { FANFARE_DRAIN_WINDOW_MS: '0' };
 
-describe('a node that gets two signals', () => {
+describe.concurrent('a node that gets two signals', () => {
   async function startWithClient(windowMs: string) {
     const redis = await startRedis();
     const node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: windowMs } });
@@ -251,7 +252,7 @@ describe('a node that gets two signals', () => {
   });
 });
 
-describe('a node that gets SIGTERM and has no drain window', () => {
+describe.concurrent('a node that gets SIGTERM and has no drain window', () => {
   it('delivers accepted publications, closes every connection with a code that makes clients reconnect, and exits with code 0', async () => {
     await using redis = await startRedis();
     await using node = await startProcess({ redisUrl: redis.url, env: noWindow });
@@ -269,7 +270,7 @@ describe('a node that gets SIGTERM and has no drain window', () => {
   });
 });
 
-describe('a node that drains without a window', () => {
+describe.concurrent('a node that drains without a window', () => {
   it('answers publishers before it closes their connections', async () => {
     await using cluster = await startCluster({ redis: true, env: { FANFARE_REDIS_TIMEOUT_MS: '5000' } });
     const node = cluster.node();

@@ -262,7 +262,7 @@ describe.concurrent('nodes with FANFARE_REBALANCE_RATE', () => {
       env: { FANFARE_PROBE_INTERVAL_MS: '100', FANFARE_MAX_CONNECTIONS: '2' },
     });
     await Promise.all([full.connect(), full.connect()]);
-    const redis = new Redis(full.redis.url);
+    const redis = new Redis(full.redisUrl);
     const said = async (): Promise<string> => (await redis.hvals('fanfare:connections'))[0] ?? '';
     await until('the node reports that it is full', async () => (await said()).startsWith('+'));
     // Like lua/heartbeat.lua of those releases.

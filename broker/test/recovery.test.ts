@@ -327,10 +327,11 @@ describe('clients that reconnect to one topic at the same time', () => {
   });
 });
 
-describe('a subscriber loses nothing, receives nothing twice and gets no notice', () => {
-  it('when the subscribing connections of nodes are killed repeatedly', async () => {
+// This suite and the next one run at the same time: tests of each mostly wait.
+describe.concurrent('a subscriber loses nothing, receives nothing twice and gets no notice', () => {
+  it.sequential('when the subscribing connections of nodes are killed repeatedly', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       for (let round = 0; round < 5; round++) {
         const lost = await cluster.node().metric('fanfare_redis_reconnects_total');
@@ -345,16 +346,16 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await admin.quit();
   });
 
-  it('when the publishing connections of nodes are killed', async () => {
+  it.sequential('when the publishing connections of nodes are killed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     });
     await admin.quit();
   });
 
-  it('when Redis restarts with its data on disk, and its epoch stays', async () => {
+  it.sequential('when Redis restarts with its data on disk, and its epoch stays', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'yes'] });
     await using cluster = await startCluster({ nodes: 2, redis, env });
     await expectNothingLost(cluster, async () => {
@@ -364,7 +365,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     });
   });
 
-  it('when Redis restarts empty, and nodes restore its data', async () => {
+  it.sequential('when Redis restarts empty, and nodes restore its data', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       await cluster.redis.kill();
@@ -374,8 +375,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     expect(await cluster.node().metric('fanfare_recoveries_total')).toBe(1);
   });
 
-  // These two mostly wait.
-  it.concurrent('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
+  it('when Redis returns empty after so long that the nodes reconnect one after the other', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       const killedAt = performance.now();
@@ -386,7 +386,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     });
   });
 
-  it.concurrent('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
+  it('when Redis restarts empty, and only a node that got the answer "already published" knows the publication', async () => {
     await using redis = await startRedis();
     const publication = { type: 'publish', topic: 't', data: 1, messageId: 'm1' } as const;
     const first = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });
@@ -421,9 +421,9 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     expect(await connection.request(more)).toMatchObject({ position: { offset: 2 } });
   });
 
-  it('when all data of Redis is deleted', async () => {
+  it.sequential('when all data of Redis is deleted', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.flushall();
       await until(
@@ -434,9 +434,9 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await admin.quit();
   });
 
-  it('when all data of Redis is deleted repeatedly, even while nodes restore it', async () => {
+  it.sequential('when all data of Redis is deleted repeatedly, even while nodes restore it', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       for (let round = 0; round < 20; round++) {
         await admin.flushall();
@@ -446,7 +446,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await admin.quit();
   });
 
-  it('when Redis restarts empty twice in a row', async () => {
+  it.sequential('when Redis restarts empty twice in a row', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       await cluster.redis.kill();
@@ -456,9 +456,9 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     });
   });
 
-  it('when another program writes garbage to every channel and deletes the keys of Fanfare', async () => {
+  it.sequential('when another program writes garbage to every channel and deletes the keys of Fanfare', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       const channels = (await admin.pubsub('CHANNELS', 'fanfare:*')) as string[];
       for (let round = 0; round < 50; round++) {
@@ -475,16 +475,16 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await admin.quit();
   });
 
-  it('when the scripts are flushed', async () => {
+  it.sequential('when the scripts are flushed', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await expectNothingLost(cluster, async () => {
       await admin.script('FLUSH');
     });
     await admin.quit();
   });
 
-  it('when Redis is paused', async () => {
+  it.sequential('when Redis is paused', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     await expectNothingLost(cluster, async () => {
       await cluster.redis.pause();
@@ -493,7 +493,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     });
   });
 
-  it('when Redis is demoted to a replica for a while', async () => {
+  it.sequential('when Redis is demoted to a replica for a while', async () => {
     await using cluster = await startCluster({ nodes: 2, env });
     const admin = new Redis(cluster.redis.url);
     await expectNothingLost(cluster, async () => {
@@ -504,7 +504,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await admin.quit();
   });
 
-  it('when Redis becomes a master again after it was a replica with older data', async () => {
+  it.sequential('when Redis becomes a master again after it was a replica with older data', async () => {
     const atOnce = ['--repl-diskless-sync-delay', '0'];
     await using older = await startRedis({ args: atOnce });
     await using redis = await startRedis({ args: atOnce });
@@ -529,7 +529,7 @@ describe('a subscriber loses nothing, receives nothing twice and gets no notice'
     await Promise.all([admin.quit(), other.quit()]);
   });
 
-  it.each(['blackhole', 'deaf', 'mute'] as const)(
+  it.sequential.each(['blackhole', 'deaf', 'mute'] as const)(
     'when the network between a node and Redis fails silently (%s)',
     async (fault) => {
       await using redis: RedisProcess = await startRedis();
@@ -559,7 +559,7 @@ describe.concurrent('the loss of data in Redis that no node can restore', () => 
     await publisher.publish(5);
     for (const reader of readers) await untilReceived(reader, 5);
     const [first] = readers[0]?.inbox.waiting.flatMap((push) => (push.type === 'publications' ? push : [])) ?? [];
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const publishedAt = performance.now();
     await until('the nodes have forgotten the publications', () => performance.now() - publishedAt > 10_000, 12_000);
     await admin.flushall();

@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
 const [, rules = ''] = /^ACL SETUSER fanfare reset on >password (.*)$/m.exec(read('docs/operations.md')) ?? [];
 const documented = commandsIn(rules);
 
-/** The second form is that of Redis 7.0. The third: no script may use the command, with any user. */
+/** Redis 7.0 uses the second form. The third form means that no script may use the command, with any user. */
 const refusedInScript = /NOPERM|The user executing the script can't|not allowed from script/;
 
 describe('the documented user of Redis', () => {
@@ -57,20 +57,17 @@ describe('the documented user of Redis', () => {
     const inScripts = [...text.matchAll(/(?<!this\.)redis\.p?call\('(\w+)'(?:, '(CREATE|DESTROY|STREAM)')?/g)].map(
       ([, name = '', sub]) => (sub === undefined ? name : `${name}|${sub}`),
     );
-    const store = read('broker/src/auth/redis-auth-store.ts');
-    const asLists = [...store.matchAll(/\[\s*'([A-Z]{2,})',/g)].map(([, name = '']) => name);
-    const byMethods = [
-      ...text.matchAll(/(?:this\.redis|pipeline|sentinel)\.(info|select|subscribe|unsubscribe|publish|wait)\(/g),
-    ].map(([, name = '']) => name);
-    const bySubcommand = [
-      ...text.matchAll(/(?:this\.redis|pipeline)\.(?:call\()?'?(client|script|COMMAND)(?:\(|', )'(\w+)'/g),
-    ];
+    // Commands are written as lists, as parts of a command, or by the methods that send them.
+    const commands =
+      /(?:\[\s*|asciiPart\(|\.ask\(|commandOf\(|carryOut\()'((?!SIG)[A-Z]+)'(?:, '(ID|LIST|LOAD|INFO)')?/g;
+    const inNode = [...text.matchAll(commands)].map(([, name = '', sub]) =>
+      sub === undefined ? name : `${name}|${sub}`,
+    );
+    const byIoredis = [...text.matchAll(/#redis\.(info|select)\(/g)].map(([, name = '']) => name);
     const named = [
       ...inScripts,
-      ...asLists,
-      ...byMethods,
-      ...bySubcommand.map(([, name = '', sub = '']) => `${name}|${sub}`),
-      ...[...text.matchAll(/(?:callBuffer|commandOf)\('(EVAL|EVALSHA)'/g)].map(([, name = '']) => name),
+      ...inNode,
+      ...byIoredis,
       // By ioredis, for the name of the connection.
       'client|setname',
     ];

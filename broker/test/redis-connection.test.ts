@@ -140,7 +140,7 @@ describe('brokers in different databases of one Redis', () => {
     admin.disconnect();
   });
 
-  it('refuse to work if the data is that of a release whose messages cross databases', async () => {
+  it('refuse to work if the data belongs to a release whose messages cross databases', async () => {
     await using redis = await startRedis();
     const admin = new Redis(redis.url);
     await admin.select(1);
@@ -274,8 +274,7 @@ describe('Redis over TLS', () => {
   });
 });
 
-// Concurrent: they mostly wait for a node.
-describe.concurrent('a password in a file', () => {
+describe('a password in a file', () => {
   const names = 'FANFARE_REDIS_PASSWORD_FILE';
 
   it('is tried as soon as it changes, and used for the next connection', async () => {

@@ -32,7 +32,7 @@ async function setStage(env: Readonly<Record<string, string>> = {}): Promise<Sta
   const first = await writer.publish('t', 1);
   await writer.publish('t', 2);
   expect(await reader.take('t', 2)).toEqual([1, 2]);
-  const admin = new Redis(cluster.redis.url);
+  const admin = new Redis(cluster.redisUrl);
   return {
     cluster,
     reader,

@@ -73,7 +73,8 @@ async function failOver(sentinel: Redis): Promise<void> {
 
 const logged = ({ log }: TestNode, event: string) => log.filter((line) => line.event === event);
 
-describe('Redis with Sentinels', () => {
+// Concurrent: they wait for Sentinels.
+describe.concurrent('Redis with Sentinels', () => {
   it('is found through them, and again after a failover: acknowledged data is kept, and subscribers continue', async () => {
     await using master = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
     await using replica = await startRedis({ args: ['--replicaof', `127.0.0.1 ${master.port}`] });

@@ -44,7 +44,7 @@ describe('a node whose Redis answers late', () => {
   it('is unsubscribed in the end if the last subscriber leaves before Redis has confirmed the first', async () => {
     await using cluster = await startCluster({ nodes: 1, redis: true, env });
     const reader = await cluster.connect();
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     await admin.ping();
     await cluster.redis.pause();
     reader.send({ type: 'subscribe', id: 101, topic: 't', since: null }, { type: 'unsubscribe', id: 102, topic: 't' });

@@ -66,7 +66,8 @@ function shakeHands(port: number, version: SecureVersion, cipherSuites: string):
   );
 }
 
-describe('a node with a certificate', () => {
+// Concurrent: they wait until nodes check their files, or close sockets.
+describe.concurrent('a node with a certificate', () => {
   it.each(['msgpack', 'json'] as const)('speaks %s over wss', async (encoding) => {
     using folder = new CertificateFolder('first');
     await using node = await startSecure(folder);
@@ -137,7 +138,6 @@ describe('a node with a certificate', () => {
   });
 });
 
-// Concurrent: they wait until nodes check their files.
 describe.concurrent('a renewed certificate', () => {
   it('is sent to new connections, by name and by address, while earlier connections stay open and receive the others', async () => {
     using folder = new CertificateFolder('first');
@@ -223,7 +223,7 @@ describe.concurrent('a renewed certificate', () => {
   });
 });
 
-describe('the settings of TLS', () => {
+describe.concurrent('the settings of TLS', () => {
   /** The sentences that prevent the start. */
   function wrong(environment: Readonly<Record<string, string>>): readonly string[] {
     try {
@@ -273,7 +273,7 @@ describe('the settings of TLS', () => {
     const { code, err } = await run([], { ...folder.env, FANFARE_TLS_KEY_FILE: other.keyFile });
     expect(code).toBe(2);
     expect(err).toBe(
-      "fanfare: The key in FANFARE_TLS_KEY_FILE does not belong to the first certificate in FANFARE_TLS_CERT_FILE, which is that of CN=first. Use the key of that certificate, or put the node's own certificate first.\n",
+      "fanfare: The key in FANFARE_TLS_KEY_FILE does not belong to the first certificate in FANFARE_TLS_CERT_FILE, which belongs to CN=first. Use the key of that certificate, or put the node's own certificate first.\n",
     );
   });
 
@@ -296,16 +296,18 @@ const haproxy = (process.env['PATH'] ?? '')
   .find(existsSync);
 
 // A machine without HAProxy skips only this; .ci/run installs it.
-describe.skipIf(haproxy === undefined)('a node behind a proxy that terminates TLS', () => {
-  it('serves wss clients of both encodings without a certificate, and drains them', async () => {
-    using folder = new CertificateFolder('proxy');
-    await using cluster = await startCluster();
-    const { broker } = cluster.node();
-    const port = await findFreePort();
-    const pem = folder.write('proxy.pem', Buffer.concat([folder.ca, readFileSync(folder.keyFile)]));
-    const config = folder.write(
-      'haproxy.cfg',
-      `defaults
+describe.concurrent('a node behind a proxy that terminates TLS', () => {
+  it.skipIf(haproxy === undefined)(
+    'serves wss clients of both encodings without a certificate, and drains them',
+    async () => {
+      using folder = new CertificateFolder('proxy');
+      await using cluster = await startCluster();
+      const { broker } = cluster.node();
+      const port = await findFreePort();
+      const pem = folder.write('proxy.pem', Buffer.concat([folder.ca, readFileSync(folder.keyFile)]));
+      const config = folder.write(
+        'haproxy.cfg',
+        `defaults
   mode http
   timeout connect 2s
   timeout client 10s
@@ -318,24 +320,25 @@ frontend wss
 backend nodes
   server node 127.0.0.1:${broker.port}
 `,
-    );
-    await using proxy = new Child({ command: [haproxy ?? '', '-db', '-f', config] });
-    const url = `wss://127.0.0.1:${port}/ws`;
-    const reader = await until('the proxy listens', () =>
-      proxy.hasExited
-        ? Promise.reject(new Error(proxy.explain('HAProxy ended.')))
-        : open(url, folder).catch(() => null),
-    );
-    await using writer = await open(url, folder, 'json');
-    await reader.subscribe('t');
-    const sent = Array.from({ length: 50 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
-    for (const data of sent) expect(await writer.publish('t', data)).toMatchObject({ type: 'published' });
-    expect(await reader.take('t', sent.length)).toEqual(sent);
-    const drained = broker.drain();
-    for (const client of [reader, writer]) {
-      expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
-    }
-    await within('the node has drained', drained);
-    await expect(open(url, folder)).rejects.toThrow('503');
-  });
+      );
+      await using proxy = new Child({ command: [haproxy ?? '', '-db', '-f', config] });
+      const url = `wss://127.0.0.1:${port}/ws`;
+      const reader = await until('the proxy listens', () =>
+        proxy.hasExited
+          ? Promise.reject(new Error(proxy.explain('HAProxy ended.')))
+          : open(url, folder).catch(() => null),
+      );
+      await using writer = await open(url, folder, 'json');
+      await reader.subscribe('t');
+      const sent = Array.from({ length: 50 }, (_, index) => `${index} ${'x'.repeat(10_000)}`);
+      for (const data of sent) expect(await writer.publish('t', data)).toMatchObject({ type: 'published' });
+      expect(await reader.take('t', sent.length)).toEqual(sent);
+      const drained = broker.drain();
+      for (const client of [reader, writer]) {
+        expect(await within('the connection is closed', client.closed)).toEqual(closeReasons.draining);
+      }
+      await within('the node has drained', drained);
+      await expect(open(url, folder)).rejects.toThrow('503');
+    },
+  );
 });

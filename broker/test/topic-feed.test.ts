@@ -2,7 +2,7 @@
 import { type Position, ReplyError, type Run, type Topic } from '@fanfare/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeEntry, encodeEntry, type StreamEntry } from '../src/relay/stream-entry.js';
+import { decodeEntry, encodeEntry, readEntry, type StreamEntry } from '../src/relay/stream-entry.js';
 import { CacheBudget } from '../src/relay/topic-cache.js';
 import { type FeedContext, type HistorySlice, TopicFeed } from '../src/relay/topic-feed.js';
 import { topic } from './relay.contract.js';
@@ -113,11 +113,14 @@ type Seen =
   | { readonly epoch: string; readonly offset: number }
   | { readonly notice: 'gap' | 'reset'; readonly at: Position };
 
-function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
+/** `contents`: the bytes of each delivered run. */
+function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[]; contents: string[] } {
   const seen: Seen[] = [];
+  const contents: string[] = [];
   const context: FeedContext = {
     delivery: {
       deliver: (_topic: Topic, position: Position | null, run: Run) => {
+        contents.push(Buffer.from(run.bytes).toString('latin1'));
         for (let index = 0; index < run.count; index++) {
           seen.push({ epoch: position?.epoch ?? '', offset: (position?.offset ?? 0) + index });
         }
@@ -133,7 +136,7 @@ function newFeed(stream: ScriptedStream): { feed: TopicFeed; seen: Seen[] } {
     renew: stream.renew,
     onRepaired: () => undefined,
   };
-  return { feed: new TopicFeed(topic('t'), 100, context), seen };
+  return { feed: new TopicFeed(topic('t'), 100, context), seen, contents };
 }
 
 /** Checks that each publication arrives once, in order, and each jump of offsets or epochs has its notice. Returns the last position. */
@@ -279,6 +282,31 @@ describe('a topic feed', () => {
     void feed.catchUp();
     await stream.answerAll();
     expect(seen.length).toBe(before);
+  });
+
+  it('delivers what it held back unchanged, although the memory that it was read into is used again', async () => {
+    const stream = new ScriptedStream();
+    const { feed, seen, contents } = newFeed(stream);
+    void feed.catchUp();
+    await stream.answerAll();
+    const receive = ({ epoch, first, bytes }: StreamEntry): void => {
+      const memory = Buffer.from(bytes);
+      feed.receive(readEntry(epoch, first, memory));
+      memory.fill(0);
+    };
+    receive(stream.publish(1));
+    stream.publish(1);
+    receive(stream.publish(1));
+    stream.trim(0);
+    await stream.answerAll();
+    expect(seen).toEqual([
+      { epoch: 'e1', offset: 1 },
+      { notice: 'gap', at: { epoch: 'e1', offset: 2 } },
+      { epoch: 'e1', offset: 3 },
+    ]);
+    expect(contents).toEqual(['\xa10', '\xa12']);
+    // So is what it keeps for subscribers that return.
+    expect(feed.cache.entries.map(({ run }) => Buffer.from(run.bytes).toString('latin1'))).toEqual(['\xa12']);
   });
 
   it('delivers nothing after it was released, even if it was reading', async () => {

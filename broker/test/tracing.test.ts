@@ -283,7 +283,8 @@ describe('a traced publication', () => {
   });
 });
 
-describe('a collector that is down', () => {
+// Concurrent: they wait for timeouts.
+describe.concurrent('a collector that is down', () => {
   it('is logged once, counted, and logged again when it is back', async () => {
     const port = await findFreePort();
     await using tracing = new TracingAlone(`http://127.0.0.1:${port}/v1/traces`);
@@ -312,7 +313,7 @@ describe('a collector that is down', () => {
   });
 });
 
-describe('a collector whose answers do not end', () => {
+describe.concurrent('a collector whose answers do not end', () => {
   it('is disconnected, logged once, and logged again when it is back', async () => {
     await using trickle = await UnfinishedAnswers.start(byteByByte);
     await using tracing = new TracingAlone(trickle.url);

@@ -51,7 +51,7 @@ describe('two nodes with one Redis', () => {
     await using cluster = await startCluster({ nodes: 3, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0', ...fastTopics } });
     await cluster.subscriber('wanted', 1);
     const writer = await cluster.connect(0);
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     expect(await admin.pubsub('NUMSUB', 'fanfare:topic:wanted', 'fanfare:topic:unwanted')).toEqual([
       'fanfare:topic:wanted',
       1,
@@ -84,7 +84,7 @@ describe('two nodes with one Redis', () => {
 
   it('unsubscribe when the last subscriber leaves, and subscribe again for the next', async () => {
     await using cluster = await startCluster({ nodes: 2, env: { FANFARE_UNSUBSCRIBE_LINGER_MS: '0' } });
-    const admin = new Redis(cluster.redis.url);
+    const admin = new Redis(cluster.redisUrl);
     const listeners = async (): Promise<unknown> => (await admin.pubsub('NUMSUB', 'fanfare:topic:t'))[1];
     const first = await cluster.subscriber('t', 1);
     const second = await cluster.subscriber('t', 1, 'json');

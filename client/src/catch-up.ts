@@ -13,8 +13,8 @@ import type { Reader } from './subscription.js';
 /** Options of `subscribe()`: which part of the history comes first. */
 export interface SubscribeOptions {
   /**
-   * Begin with the publications after this position, for example the last one that your app has stored. If the history does not reach
-   * back that far, you get a `gap` or a `reset` event. Null means no position.
+   * Begin with the publications after this position, for example the last position that your app has stored. If the history does not
+   * reach back that far, you get a `gap` or a `reset` event. Null means no position.
    */
   readonly since?: Position | null | undefined;
   /** Begin with this many publications of the history, or fewer if it has fewer. Ignored if `since` is set. */
@@ -118,7 +118,7 @@ export class CatchUp {
     return this.#delivery.isIdle;
   }
 
-  /** `join`: the topic's newest position. `isCertain`: a node reported it; otherwise it is only the progress of this client. */
+  /** `join`: the topic's newest position. `isCertain`: a node reported the position. Otherwise it is only the progress of this client. */
   start(join: Position, isCertain: boolean): void {
     const { beginning } = this.#parts;
     this.#hasStarted = true;
@@ -129,7 +129,7 @@ export class CatchUp {
     if (isCertain && start.epoch === join.epoch && start.offset > join.offset) this.#cursor.reset(join);
   }
 
-  /** The topic keeps no history, or no more. */
+  /** The topic keeps no history, or has stopped keeping one. */
   startWithout(): void {
     const { topic } = this.#parts;
     this.#hasStarted = true;
@@ -158,7 +158,7 @@ export class CatchUp {
     this.reader.whenRoom(() => this.#repair.goOn());
   }
 
-  /** The connection was lost. The next one is asked at once. */
+  /** The connection was lost. The client asks the next one at once. */
   lost(): void {
     this.#cursor.settle();
     this.#repair.stop();

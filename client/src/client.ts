@@ -44,7 +44,7 @@ export interface ClientEvents {
  * A client of a Fanfare broker. It reconnects automatically and keeps its subscriptions. `Published` and `Received` map topics to data;
  * they differ only if schemas transform data.
  */
-// The methods say `keyof … & string`, not TopicOf: of a misspelled topic the compiler then lists the right ones.
+// The methods say `keyof … & string`, not TopicOf: the compiler then lists the valid topics if one is misspelled.
 export class Client<Published extends object = AnyTopics, Received extends object = Published> {
   readonly #limits: Limits;
   readonly #events: Emitter<ClientEvents>;
@@ -169,7 +169,7 @@ export class Client<Published extends object = AnyTopics, Received extends objec
    * connection breaks before the answer, the client sends it again until `timeoutMs`. Later publications to the topic wait for it.
    *
    * A topic that keeps history gets the publication once, however often it is sent. For a topic without history, the client sends it
-   * again only if certainly nobody got it. Otherwise this rejects (`connectionLost`, `unconfirmed`, `internal`).
+   * again only if it is certain that nobody got it. Otherwise this rejects (`connectionLost`, `unconfirmed`, `internal`).
    *
    * Rejects with a {@link FanfareError}. If its `maybeDelivered` is true, subscribers may have received the publication.
    */

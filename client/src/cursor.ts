@@ -15,7 +15,7 @@ import {
 import type { GapReason } from './subscription.js';
 
 export interface CursorListener {
-  /** The next publications, in order. `position` is that of the first; null if the topic keeps no history. */
+  /** The next publications, in order. `position`: of the first one; null if the topic keeps no history. */
   onItems(items: readonly Item[], position: Position | null): void;
   /** Publications are missing here. Delivery continues after `position`. */
   onGap(reason: GapReason, position: Position): void;
@@ -36,7 +36,7 @@ export const maxLaggingAnswers = 10;
 export class Cursor {
   readonly #listener: CursorListener;
   readonly #sequencer: Sequencer<Run>;
-  /** The newest offset of this epoch that is known to exist. */
+  /** The newest known offset of this epoch. */
   #newest = 0;
   /** Epochs before this one: another connection may still push them. */
   readonly #left = new Set<string>();

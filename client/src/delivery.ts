@@ -1,6 +1,6 @@
 /**
- * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a publication, the
- * following ones wait.
+ * Delivers the publications and events of a topic to its readers, in order. While an asynchronous schema checks a publication,
+ * later publications wait.
  */
 import type { Item, Position } from '@fanfare/protocol';
 import { moved } from './cursor.js';
@@ -34,7 +34,7 @@ export class Delivery {
     return !this.#isChecking && this.#waiting.size === 0;
   }
 
-  /** `position`: that of the first; null if the topic keeps no history. */
+  /** `position`: of the first one; null if the topic keeps no history. */
   take(items: readonly Item[], position: Position | null): void {
     for (const [index, item] of items.entries()) this.#take(item, position && moved(position, index));
   }
@@ -44,7 +44,7 @@ export class Delivery {
     this.#inOrder(() => this.#each(step));
   }
 
-  /** Adds a reader for later publications. It does not get those that wait now. */
+  /** Adds a reader for later publications. It does not get the publications that wait now. */
   join(reader: Reader, onJoined: () => void): void {
     this.#inOrder(() => {
       if (reader.state.name === 'unsubscribed') return;

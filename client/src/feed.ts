@@ -121,7 +121,7 @@ export class Feed {
     return new CatchUp(parts, this.#settings);
   }
 
-  /** Subscribes on the newest connection. Does nothing if it is subscribed there, or if there is no connection yet. */
+  /** Subscribes on the newest connection. Does nothing if the topic is already subscribed there, or if there is no connection yet. */
   subscribe(): void {
     const connection = this.#settings.connection();
     if (connection === null || this.#isDraining || this.#subscriptions.has(connection)) return;
@@ -228,7 +228,8 @@ export class Feed {
   }
 
   #onAnswer(answer: Answer, connection: Connection, since: Position | null): void {
-    // Cancelled meanwhile: there are no readers, or the connection was lost and the next one subscribes again.
+    // Cancelled in the meantime: there are no readers, or the connection was lost and the client subscribes again on
+    // the next one.
     if (this.#subscriptions.get(connection) !== 'asked') return;
     if (!(answer instanceof FanfareError)) this.#onSubscribed(answer as Subscribed, connection, since);
     // It is unknown whether the node has subscribed.

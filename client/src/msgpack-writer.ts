@@ -67,7 +67,7 @@ export class MsgpackWriter extends Writer {
     this.#depth--;
   }
 
-  /** As in JSON, a field that cannot be sent is left out; so the header is written last. Each getter is asked once. */
+  /** As in JSON, fields that cannot be sent are left out, so the header is written last. Each getter is asked once. */
   #fields(value: Record<string, unknown>): void {
     const keys = Object.keys(value);
     // Built-in objects keep their content in internal slots: a promise would become {}.

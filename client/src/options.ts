@@ -98,8 +98,8 @@ export interface CommonOptions extends LimitOptions {
    */
   readonly debug?: boolean | undefined;
   /**
-   * Returns a token for a broker that requires authentication. The client calls it before each connection and before the token expires:
-   * 30 s before, or a fifth of the token's lifetime if that is less. The new token replaces the old one on the same connection. If
+   * Returns a token for a broker that requires authentication. The client calls it before each connection, and again 30 s before the
+   * token expires (or a fifth of its lifetime, if that is less). The new token replaces the old one on the same connection. If
    * `getToken` throws, rejects or takes longer than `connectTimeoutMs`, the client calls it again after a growing random delay. The
    * state shows the failure (`tokenFailed`, `tokenError`). Each call must return a token that stays valid for a while.
    */

@@ -130,7 +130,7 @@ function play({ clients, each, everyMs = 0, rate, burst, roundTripMs, isOrdered 
 const defaults = { rate: 50, burst: 100 };
 
 describe('a pacer', () => {
-  // The ideal time is that of clients that know each other and the rate.
+  // The ideal clients would know each other and the rate.
   describe.each([
     { ...defaults, roundTripMs: 2 },
     { ...defaults, roundTripMs: 300 },

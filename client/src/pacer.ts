@@ -102,7 +102,8 @@ export class Pacer {
   #slowDown(isOutdated: boolean, retryAfterMs: number | null): void {
     const delayMs = retryAfterMs ?? defaultRetryAfterMs;
     if (isOutdated) {
-      // The node returns a later time for each of them. At the last of these times, it has room for all.
+      // The node returns a later time for each of them. At the last of these times, it has room for all of these
+      // commands.
       if (this.#refusals > 0) this.#intervalMs = delayMs / ++this.#refusals;
       return;
     }

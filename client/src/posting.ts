@@ -22,7 +22,7 @@ export class Posting implements Request {
   sentAt = 0;
   /** Reason why it must be sent again. */
   refusal: FanfareError | undefined;
-  /** The failure that left it unknown whether it was published. */
+  /** The first failure after which it is unknown whether the publication was accepted. */
   doubt: FanfareError | undefined;
   /** True if it is marked as a possible repetition. */
   isRepeat = false;

@@ -135,7 +135,7 @@ export class PublishQueue {
     this.#queues.add(posting);
   }
 
-  /** As {@link post}, without an answer. `onRefused` is called if it turns out later that it cannot be sent. */
+  /** As {@link post}, without an answer. `onRefused` is called if the publication cannot be sent after all. */
   send(command: OutgoingPublish, onRefused: (error: FanfareError) => void): void {
     const settle = (answer: Answer): void => {
       // A lost connection is not reported for publications of send().
@@ -279,7 +279,10 @@ export class PublishQueue {
     this.#unprovenSends = 0;
   }
 
-  /** The publication is answered, or will not be (null). Waiting publications are sent when there is room for a full frame, not one by one. */
+  /**
+   * The publication got its answer, or will not get one (null). Waiting publications are sent when there is room for a full frame, not one by
+   * one.
+   */
   #endAttempt(posting: Posting, answer: Answer | null): void {
     if (!this.#unanswered.delete(posting)) return;
     const { pacer, maxInFlightBytes } = this.#settings;

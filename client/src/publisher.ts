@@ -189,6 +189,6 @@ function describe(id: number | null, topic: string, data: unknown, messageId: st
       message: `Data of type ${typeof data} cannot be sent. Convert it first.`,
     });
   }
-  // JSON has no undefined, and a publish without data would not be one.
+  // JSON has no undefined, and a publish command without data is invalid.
   return { type: 'publish', id, topic, data: data === undefined ? null : data, messageId };
 }

@@ -79,7 +79,7 @@ export class Repair {
         if (!(answer instanceof FanfareError)) this.#onReply(answer as HistoryReply, since);
         else if (answer.code === 'timeout') connection.drop(closure('replyTimeout'));
         else if (answer instanceof ReplyError) this.#onRefused(answer);
-        // Otherwise the connection is lost, and the next one is asked.
+        // Otherwise the connection is lost, and the client asks on the next one.
       },
     );
   }

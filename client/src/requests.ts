@@ -43,7 +43,7 @@ class Ask implements Request {
 /** `maxCommandId` of the protocol. */
 const maxId = 2 ** 32 - 1;
 
-/** One object for all connections of a client: a request keeps its id on another connection. */
+/** A client has one such object for all its connections, so a request keeps its id if it moves to another connection. */
 export class Requests {
   readonly #codec: ClientCodec;
   readonly #pacer: Pacer;

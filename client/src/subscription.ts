@@ -59,8 +59,8 @@ export interface SubscriptionEvents {
   reset: { readonly position: Position };
   /**
    * A publication could not be delivered (`undecodable`, `invalidData`), but later ones still arrive. Or the client retries after a
-   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. Exception: if a
-   * loop throws the failure, or `ready` was read and rejects with it, it does not go to the client.
+   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. There is one
+   * exception: a failure does not go to the client if a loop throws it, or if `ready` was read and rejects with it.
    */
   error: FanfareError;
   /** The subscription ended. `error` is null if the application ended it. */
@@ -76,9 +76,9 @@ export interface Subscription<Topic extends string = string, Data = unknown>
   readonly topic: Topic;
   readonly state: SubscriptionState;
   /**
-   * Resolves when the node has confirmed the subscription and the requested history has been delivered, or a loop has enough of it to
-   * read. Rejects if the subscription ends first. If you never read this property, only the events `error` and `unsubscribed` report
-   * that.
+   * Resolves when the node has confirmed the subscription and the requested history has been delivered. For a loop, it is enough that
+   * the loop has something to read. Rejects if the subscription ends first. If you never read this property, only the events `error`
+   * and `unsubscribed` report that.
    */
   readonly ready: Promise<void>;
   /** Calls `listener` for each event from now on. Returns a function that removes the listener. */

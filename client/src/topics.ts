@@ -18,7 +18,7 @@ export type JsonTopics<Topics> = { [Topic in keyof Topics]: Json<Topics[Topic]> 
  */
 export type TopicOf<Topics> = keyof Topics & string;
 
-/** The data of a topic. For a union of topics: data that fits each of them. */
+/** The data of a topic. For a union of topics: data that fits every topic. */
 export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
   Topic extends unknown
     ? (data: Topics[Topic]) => void
@@ -29,8 +29,8 @@ export type DataOf<Topics extends object, Topic extends TopicOf<Topics>> = (
 
 /**
  * Schemas by topic. In a key, `*` matches one segment, and `>` at the end matches one or more: `prices.*`, `logs.>`. An exact key takes
- * precedence over patterns. If several patterns match, the first one is used. The compiler does not know this order: for it, the data
- * has all their types at once. Avoid overlapping patterns.
+ * precedence over patterns. If several patterns match, the first one is used. The compiler does not know this order, so it requires
+ * data that has all their types at once. Avoid overlapping patterns.
  */
 export type Schemas = Readonly<Record<string, StandardSchemaV1>>;
 

@@ -35,7 +35,7 @@ export function platformWebSocket(): WebSocketConstructor {
   return NodeWebSocket;
 }
 
-/** A violation of the protocol by the peer; `code` is that of the close frame. */
+/** A violation of the protocol by the peer; `code`: of the close frame. */
 class ViolationError extends Error {
   constructor(
     readonly code: number,

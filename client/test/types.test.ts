@@ -274,7 +274,7 @@ function bySchemas(text: StandardSchemaV1<string>, date: StandardSchemaV1<string
   createClient<Topics>('ws://localhost/ws', { schemas: { 'chat.lobby': text } });
   // @ts-expect-error: this entry has only JSON.
   createJsonClient('ws://localhost/ws', { encoding: 'msgpack' });
-  // Our interface is that of the specification.
+  // Our interface equals the one in the specification.
   expectTypeOf<Specified<1, 2>>().toExtend<StandardSchemaV1<1, 2>>();
 }
 

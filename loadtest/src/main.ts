@@ -69,7 +69,7 @@ async function writeResults(
   if (jsonFile === '-') process.stdout.write(json);
   else if (jsonFile !== null) await writeMeasured(jsonFile, json);
   const isShown = htmlFile === null || (await writeOutput(htmlFile, () => reportPage([{ ...file, name: '' }])));
-  // A page can be made of it later.
+  // Print the results, because a later command can still make a page from them.
   if (!isShown && jsonFile === null) process.stdout.write(json);
   // A search ends with runs that do not hold.
   const isGood =

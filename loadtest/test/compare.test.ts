@@ -6,8 +6,9 @@ import { cases } from '../src/compare/cases.js';
 import { compare } from '../src/compare/compare.js';
 import { parseCompare } from '../src/compare/compare-command-line.js';
 import { reportComparison } from '../src/compare/compare-report.js';
-import { judge } from '../src/compare/guard.js';
+import { figuresOf, guardedCases, judge, readBaseline } from '../src/compare/guard.js';
 import { coverageOf, estimate } from '../src/compare/statistics.js';
+import { latency, result } from './results.js';
 
 const quiet = { line: () => {}, moment: () => {} };
 
@@ -31,7 +32,8 @@ describe('an estimate from rounds', () => {
 });
 
 describe('the guard', () => {
-  const recorded = [{ what: 'a', median: 1, low: 0.95, high: 1.05 }];
+  const a = { what: 'a', better: 'more', tolerance: 0.15 } as const;
+  const recorded = [{ ...a, median: 1, low: 0.95, high: 1.05 }];
 
   it('passes if a result is better, within the tolerance, or too noisy to tell', () => {
     for (const now of [
@@ -39,15 +41,59 @@ describe('the guard', () => {
       { median: 0.9, low: 0.88, high: 0.92 },
       { median: 0.7, low: 0.5, high: 0.9 },
     ]) {
-      expect(judge([{ what: 'a', ...now }], recorded)).toMatchObject({ isGood: true });
+      expect(judge([{ ...a, ...now }], recorded)).toMatchObject({ isGood: true });
     }
   });
 
   it('fails if a result is worse or missing', () => {
-    const worse = judge([{ what: 'a', median: 0.8, low: 0.78, high: 0.82 }], recorded);
+    const worse = judge([{ ...a, median: 0.8, low: 0.78, high: 0.82 }], recorded);
     expect(worse.isGood).toBe(false);
     expect(worse.table).toContain('WORSE');
     expect(judge([], recorded)).toMatchObject({ isGood: false, table: expect.stringContaining('NOT MEASURED') });
+    const fresh = { ...a, what: 'new', median: 9, low: 9, high: 9 };
+    const both = judge([...recorded, fresh], recorded);
+    expect(both).toMatchObject({
+      isGood: true,
+      table: expect.stringMatching(/\| new +\| +\| 9.00 .*\| not recorded \|/),
+    });
+  });
+
+  it('judges time and memory the other way round, with a tolerance of their own', () => {
+    const bytes = { what: 'b', better: 'less', tolerance: 0.6 } as const;
+    const before = [{ ...bytes, median: 1_000, low: 900, high: 1_100 }];
+    const now = (low: number) => judge([{ ...bytes, median: low + 10, low, high: low + 20 }], before);
+    expect(now(100)).toMatchObject({ isGood: true });
+    expect(now(1_590)).toMatchObject({ isGood: true });
+    expect(now(1_610)).toMatchObject({ isGood: false, table: expect.stringMatching(/at most 1600 \| WORSE/) });
+  });
+
+  it('has figures of latency, pauses and allocations, from valid rounds', () => {
+    const garbage = (heapBytes: number, longestPauseUs: number) =>
+      ['node 0', 'node 1'].map((process, node) => ({
+        ...{ process, scavenges: 1, pauses: 1, longestScavengeUs: 1, longestPauseUs, pausedUs: 1, bufferBytes: 0 },
+        heapBytes: heapBytes / (node + 1),
+      }));
+    const of = (server: string, us: number, heapBytes: number, round = 1) => {
+      return { ...result({ label: '1,000/s', server, latency: latency(us), garbage: garbage(heapBytes, us) }), round };
+    };
+    const results = [
+      of('fanfare', 500, 80_000),
+      of('socketio', 1_000, 1),
+      { ...of('fanfare', 9_000, 1, 2), complaints: ['busy'] },
+      of('socketio', 1_000, 1, 2),
+    ];
+    const found = figuresOf({ name: 'latency', results });
+    expect(found.map(({ what, better, median }) => [what, better, Number(median.toFixed(1))])).toEqual([
+      ['latency, 1,000/s: p50 of fanfare against socketio', 'less', 0.5],
+      ['latency, 1,000/s: p99 of fanfare against socketio', 'less', 0.5],
+      ['latency, 1,000/s: longest pause of fanfare against socketio', 'less', 0.5],
+      ['latency, 1,000/s: heap bytes of fanfare, publishing node', 'less', 2_000],
+      ['latency, 1,000/s: heap bytes of fanfare, receiving node', 'less', 1_000],
+    ]);
+  });
+
+  it('has a recorded figure for each of its cases', async () => {
+    for (const name of guardedCases) expect(await readBaseline([name]), name).not.toEqual([]);
   });
 });
 
@@ -85,6 +131,7 @@ it.each([
   [['--servers', 'pigeon'], /^--servers does not accept "pigeon"/],
   [['--rounds', '0'], '--rounds must be a whole number from 1 to 1000, not "0".'],
   [['guard', 'now'], 'Unexpected argument "now".'],
+  [['guard', '--cases', 'storm'], /^--cases does not accept "storm". Valid: fan-out, burst, /],
 ] as const)('compare and guard refuse %j', (args, sentence) => {
   expect(() => parseCompare(args)).toThrow(typeof sentence === 'string' ? new UsageError(sentence) : sentence);
 });

@@ -91,8 +91,8 @@ describe('the section about latency', () => {
     ];
     const found = judgeTargets('latency-held', results);
     expect(found.map(({ load, what, median }) => [load, what, Number(median.toFixed(2))])).toEqual([
-      ['idle subscribers', 'longest pause, times that with nothing else', 1.5],
-      ['idle subscribers', 'p99, times that with nothing else', 1.05],
+      ['idle subscribers', 'longest pause, relative to the run without other work', 1.5],
+      ['idle subscribers', 'p99, relative to the run without other work', 1.05],
     ]);
   });
 });

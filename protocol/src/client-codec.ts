@@ -1,4 +1,4 @@
-/** What a client needs of a codec: commands into frames, replies and pushes out of frames. */
+/** The codec of a client: it writes commands into frames, and reads replies and pushes from frames. */
 import type { Encoding } from './encoding.js';
 import type { OutgoingCommand, ServerMessage } from './messages.js';
 

@@ -141,8 +141,8 @@ export class JsonNodeCodec implements NodeCodec {
   }
 
   /**
-   * Writes publications into `#items` as long as they fit `most` bytes, but at least `least`; from the last one on if `isBackward`.
-   * Returns the end of each, with a 0 before them.
+   * Writes publications into `#items` while they fit into `most` bytes, but at least `least` of them. With `isBackward`, it begins
+   * with the last one. Returns the end of each, with a 0 before them.
    */
   #writeItems(run: Run, most: number, least: number, isBackward: boolean): number[] {
     const payloads: Payload[] = [];

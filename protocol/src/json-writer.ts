@@ -20,7 +20,10 @@ const escapes = Uint8Array.from({ length: 256 }, (_, byte) => {
 });
 
 export class JsonWriter extends Writer {
-  /** Work since the last {@link clear} that `length` does not show, in bytes: bytes that {@link undo} removed, and extra cost of slow text. */
+  /**
+   * Work since the last {@link clear} that `length` does not show, in bytes. It includes bytes that {@link undo} removed, and the extra cost
+   * of slow text.
+   */
   extra = 0;
 
   override clear(): void {

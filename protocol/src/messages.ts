@@ -9,8 +9,8 @@ import type { Run } from './run.js';
 import type { Topic } from './topic.js';
 
 /**
- * Chosen by the client, unique among its unanswered commands: an integer from 1 to {@link maxCommandId}. A command without
- * one (null) is carried out and not answered, unless it is wrong.
+ * Chosen by the client, unique among its unanswered commands: an integer from 1 to {@link maxCommandId}. If a command has
+ * no id (null), the node carries it out without an answer, unless it is wrong.
  */
 export type CommandId = number | null;
 export const maxCommandId = 4_294_967_295;
@@ -70,7 +70,7 @@ export interface Subscribe {
   readonly type: 'subscribe';
   readonly id: CommandId;
   readonly topic: Topic;
-  /** The last position that the subscriber has seen: publications after it are wanted too. Null: from now on. */
+  /** The last position that the subscriber has seen. It also wants the publications after that position. Null: from now on. */
   readonly since: Position | null;
 }
 
@@ -87,7 +87,7 @@ export interface Publish extends Payload {
   readonly topic: Topic;
   /** Identifies a publication that is sent again, if the topic keeps history; at most {@link maxMessageIdBytes} bytes. */
   readonly messageId: string | null;
-  /** True if it may have been published before. A topic without history cannot recognize it, and refuses it. */
+  /** True if it may have been published before. On a topic without history, the node cannot recognize the repetition, and refuses it. */
   readonly repeat: boolean;
 }
 
@@ -96,7 +96,7 @@ export interface Ping {
   readonly id: CommandId;
 }
 
-/** In which direction `history` reads on from `since`; the publications of the answer are in order either way. */
+/** The direction in which `history` reads from `since`. In both directions, the answer has publications in ascending order. */
 export const historyDirections = ['forward', 'backward'] as const;
 export type HistoryDirection = (typeof historyDirections)[number];
 
@@ -218,7 +218,7 @@ export interface Pong {
 
 export interface ErrorReply {
   readonly type: 'error';
-  /** The id of the command that failed; null if it had none or none could be read. */
+  /** The id of the command that failed. Null if it had no id, or if the id could not be read. */
   readonly id: CommandId;
   readonly code: ReplyErrorCode;
   readonly message: string;
@@ -229,7 +229,7 @@ export interface ErrorReply {
 
 export type Reply = Connected | Subscribed | Unsubscribed | Published | HistoryReply | Refreshed | Pong | ErrorReply;
 
-/** One or more publications of a topic, in order. `position` is that of the first; null if the topic keeps no history. */
+/** One or more publications of a topic, in order. `position`: of the first one; null if the topic keeps no history. */
 export interface Publications {
   readonly type: 'publications';
   readonly topic: string;
@@ -237,7 +237,7 @@ export interface Publications {
   readonly items: readonly Item[];
 }
 
-/** Publications of the topic may be lost between those before this push and those after it. */
+/** Between the publications before this push and those after it, some may be lost. */
 export interface Gap {
   readonly type: 'gap';
   readonly topic: string;
@@ -265,7 +265,7 @@ export type TopicPush = Publications | Gap | Reset;
 
 export type Push = TopicPush | Goaway;
 
-/** A reply as a node writes it: recovered publications are still the run that they were stored as. */
+/** A reply as a node writes it: recovered publications are still in the stored form, as a run. */
 export type OutgoingReply =
   | Exclude<Reply, Subscribed | HistoryReply>
   | (Omit<Subscribed, 'publications'> & { readonly publications: Run })
@@ -278,5 +278,5 @@ export type OutgoingReply =
 /** A message as a client receives it. */
 export type ServerMessage = Reply | Push;
 
-/** A publication in a push: its data, or why this subscriber cannot have it. */
+/** A publication in a push: its data, or the reason why this subscriber cannot get the data. */
 export type Item = { readonly data: unknown } | { readonly error: 'undecodable' };

@@ -1,4 +1,4 @@
-/** What a node needs of a codec: commands out of frames, replies and pushes into frames. */
+/** The codec of a node: it reads commands from frames, and writes replies and pushes into frames. */
 import type { Encoding } from './encoding.js';
 import { ReplyError, type ReplyErrorCode } from './errors.js';
 import type { Command, CommandId, OutgoingReply } from './messages.js';
@@ -22,7 +22,7 @@ export class CommandError extends ReplyError {
   }
 }
 
-/** Takes what a frame holds, in order. */
+/** Receives the commands of a frame, in order. */
 export interface CommandSink {
   /** Whether it takes nothing more. The rest of the frame is not read then. */
   readonly isOver: boolean;

@@ -1,4 +1,4 @@
-/** What a publisher sent: opaque to the nodes. */
+/** The data of a publication as the publisher sent it. Nodes do not interpret it. */
 import type { Encoding } from './encoding.js';
 
 /** The value in `bytes[start, end)`, in the encoding `encoding`. */

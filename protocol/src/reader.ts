@@ -75,7 +75,7 @@ export class Reader {
     try {
       return utf8.decode(this.bytes.subarray(this.at - length, this.at));
     } catch {
-      // The decoder's own error has no further information.
+      // The decoder's own error contains nothing more.
       throw new LayoutError(`${capital(what)} is not valid UTF-8.`);
     }
   }
@@ -125,7 +125,9 @@ export class Reader {
   #skip(length: number, what: string): number {
     const left = this.bytes.length - this.at;
     if (length > left)
-      throw new LayoutError(`${capital(what)} claims ${length} bytes at byte ${this.at}; ${left} are left.`);
+      throw new LayoutError(
+        `${capital(what)} claims ${length} bytes at byte ${this.at}, but the frame has only ${left} more.`,
+      );
     this.at += length;
     return length;
   }

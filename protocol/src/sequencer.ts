@@ -3,7 +3,7 @@
  * follows it at a node.
  *
  * Publications that were delivered before are dropped. Publications behind a hole are held until the hole is filled or skipped. The
- * owner decides when to read the history, when to give up a hole and when to reset, and reports gaps and resets.
+ * owner decides when to read the history, when to skip a hole, and when to reset. It also reports gaps and resets.
  */
 import type { Position } from './position.js';
 
@@ -50,12 +50,16 @@ export class Sequencer<Run extends Sequence> {
 
   /** Delivers the run and the runs that were held behind it. Holds the run if it is behind a hole or has another epoch. */
   take(run: Run): void {
-    if (run.epoch !== this.epoch || run.first > this.head + 1) return this.hold(run);
+    if (!this.canDeliver(run)) return this.hold(run);
     this.#deliver(run);
     this.release();
   }
 
-  /** Keeps the run until {@link release}. If the held runs exceed the limit, the oldest one is dropped, because the history has it too. */
+  /** Whether the run has this epoch and is not behind a hole. */
+  canDeliver(run: Run): boolean {
+    return run.epoch === this.epoch && run.first <= this.head + 1;
+  }
+
   hold(run: Run): void {
     this.#held.splice(this.#held.findLastIndex(({ first }) => first <= run.first) + 1, 0, run);
     this.#heldSize += this.#sizeOf(run);

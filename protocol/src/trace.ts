@@ -26,7 +26,7 @@ export function traceOf(topic: string, { epoch, offset }: Position): TraceIds {
   return { traceId: hashes.slice(0, 4).join(''), spanId: hashes.slice(4).join('') };
 }
 
-/** Chooses the publications that are traced at a ratio. Samplers with the same ratio choose the same ones. */
+/** Chooses the publications that are traced at a ratio. Samplers with the same ratio choose the same publications. */
 export class TraceSampler {
   /** A publication is traced if its 24 deciding bits are not below this: the threshold of OpenTelemetry, cut to 24 bits. */
   readonly #threshold: number;

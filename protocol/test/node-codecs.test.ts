@@ -178,8 +178,8 @@ describe('a MessagePack frame', () => {
     }
   });
 
-  it('with any byte at the head of a field gets an answer, and is accepted only if the byte fits the type of the field', () => {
-    // Of each field: the hex before and after it, and the accepted heads.
+  it('gets an answer for any byte at the head of a field, and is accepted only if the byte fits the type of the field', () => {
+    // Each row has the bytes before and after a field in hex, and the accepted heads of the field.
     const places: [name: string, before: string, after: string, taken: RegExp][] = [
       ['the command', '', '08 01', /^92$/],
       // Types 0x01 to 0x05 have other layouts.
@@ -239,12 +239,12 @@ describe('a MessagePack frame', () => {
     expect(count).toBeGreaterThan(240);
   });
 
-  it('with the wrong number of elements is malformed, whatever their values are', () => {
+  it('is malformed if it has the wrong number of elements, whatever their values are', () => {
     const taken: Record<number, number[]> = { 1: [2, 3], 2: [3, 5], 3: [3], 4: [4, 5, 6], 5: [3, 5, 6, 7], 8: [2] };
     const elements = [7, 'a', Buffer.from([1]), null];
     for (const [type, counts] of Object.entries(taken)) {
       for (let count = 0; count < 20; count++) {
-        // Nil if a field may be absent, so that only the count is wrong.
+        // Optional fields are nil, so that only the count is wrong.
         const rest = type === '1' ? [7, null] : ['2', '5'].includes(type) ? [7, 'a', null, null] : elements;
         const command = [Number(type), ...rest, ...Array(20).fill(null)].slice(0, count);
         const made = answers(decode(nodeCodecs.msgpack, packr.pack(command)));
@@ -296,7 +296,10 @@ describe('a MessagePack frame', () => {
       '97 05 01 a161 c0 c0 c0 a27570',
       'The direction must be nil, "forward" or "backward". The rest of the frame was ignored.',
     ],
-    ['93 02 01 a561', 'The topic claims 5 bytes at byte 4; 1 are left. The rest of the frame was ignored.'],
+    [
+      '93 02 01 a561',
+      'The topic claims 5 bytes at byte 4, but the frame has only 1 more. The rest of the frame was ignored.',
+    ],
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['92 09 01', 'Protocol version 1 has no command type 9. The rest of the frame was ignored.'],
     ['93 01 01 a1ff', 'The token is not valid UTF-8. The rest of the frame was ignored.'],

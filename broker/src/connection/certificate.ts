@@ -42,7 +42,7 @@ export function readCertificate({ certFile, keyFile }: CertificateFiles): Certif
   const key = readPrivateKey(keySetting, keyFile, report)?.value ?? null;
   if (certificate !== null && key !== null && !certificate.checkPrivateKey(key)) {
     report(
-      `The key in ${keySetting} does not belong to the first certificate in ${certSetting}, which is that of ${subjectOf(certificate)}. Use the key of that certificate, or put the node's own certificate first.`,
+      `The key in ${keySetting} does not belong to the first certificate in ${certSetting}, which belongs to ${subjectOf(certificate)}. Use the key of that certificate, or put the node's own certificate first.`,
     );
   }
   if (certificate === null || sentences.length > 0) throw new CertificateError(sentences);

@@ -214,7 +214,7 @@ export class Server {
     this.#plainSockets--;
   }
 
-  /** Why a request that uWebSockets does not take for a handshake is refused. */
+  /** Why a request is refused that uWebSockets does not accept as a handshake. */
   #explain(request: HttpRequest): Refused {
     const header = headersOf(request);
     const judgement = judgeHandshake(handshakeOf(request, header));

@@ -47,7 +47,7 @@ export type Unnamed = 'unreadable' | 'missing';
 
 export interface Client {
   readonly address: string;
-  /** Null if the address is that of the client; otherwise it is that of the proxy. */
+  /** Null if `address` belongs to the client. Otherwise it belongs to the proxy, and this is the reason. */
   readonly unnamed: Unnamed | null;
 }
 
@@ -69,8 +69,8 @@ export class Addresses {
   }
 
   /**
-   * The address of a client: that of the socket, unless it is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is not a trusted
-   * proxy. Anyone can have written the entries before it.
+   * The address of a client: the address of the socket, unless this is a trusted proxy. Then it is the last entry of `X-Forwarded-For` that is
+   * not a trusted proxy. Anyone can have written the entries before it.
    */
   clientOf(remote: string, forwardedFor: string): Client {
     const hops = forwardedFor === '' ? [] : forwardedFor.split(',');

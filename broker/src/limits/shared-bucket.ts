@@ -74,7 +74,7 @@ export class SharedBucket extends TokenBucket {
     return this.#unreported > 0 || this.#basis === 'none';
   }
 
-  /** What has to be reported now. Call {@link onAnswer} afterwards. */
+  /** The tokens to report now. Call {@link onAnswer} afterwards. */
   takeReport(): Spending {
     this.#unanswered = this.#unreported;
     this.#unreported = 0;

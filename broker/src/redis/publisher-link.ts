@@ -1,10 +1,10 @@
 /** The connection that publishes and calls scripts. */
-import type { ChainableCommander } from 'ioredis';
 import type { Log } from '../observe/log.js';
 import { isOutOfMemory, isUnknownInScript, isWriteRefusal } from './redis-fault.js';
-import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
+import { type Command, Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
 import { readRedisUrl } from './redis-url.js';
+import type { Reply } from './reply-reader.js';
 import type { Script, ScriptCall } from './script.js';
 
 export interface RedisMessage {
@@ -18,7 +18,7 @@ export interface Wait {
   readonly timeoutMs: number;
 }
 
-/** Sends publications and scripts to Redis, each call as one pipeline. */
+/** Sends publications and scripts to Redis. */
 export class PublisherLink extends Link {
   #hasWarned = false;
   #isOutOfMemory = false;
@@ -66,7 +66,7 @@ export class PublisherLink extends Link {
     if (this.#hasWarned) return;
     try {
       // INFO lists good replicas only if min-replicas-to-write is set. Our Redis user has no permission for CONFIG.
-      const info = await this.track(this.redis.info('replication'));
+      const info = await this.info('replication');
       if (this.#hasWarned || !info.includes('role:master') || info.includes('min_slaves_good_slaves')) return;
     } catch {
       // Lost, or no permission: the scripts need INFO too and report it.
@@ -79,37 +79,28 @@ export class PublisherLink extends Link {
     );
   }
 
-  /** Publishes all messages in one pipeline. Never rejects: resolves with null or an error for each. */
+  /** Publishes all messages. Never rejects: resolves with null or an error for each. */
   async publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]> {
-    const pipeline = this.redis.pipeline();
-    for (const { channel, message } of messages) pipeline.publish(channel, message);
     this.counters.redisPublishCommands += messages.length;
-    const results = await this.#execute(pipeline, messages.length);
-    return results.map((result) => (result instanceof Error ? result : null));
+    const replies = await this.#send(messages.map(({ channel, message }) => ['PUBLISH', channel, message]));
+    return replies.map((reply) => (reply instanceof Error ? reply : null));
   }
 
-  /**
-   * Calls scripts in one pipeline. Never rejects: resolves with the answer or error of each, bulk strings as Buffers. With `wait`, the last element
-   * is the number of replicas that have confirmed (WAIT), or an error.
-   */
-  evaluate(calls: readonly ScriptCall[], wait: Wait | null = null): Promise<readonly unknown[]> {
-    const pipeline = this.redis.pipeline();
-    for (const { script, keys, args } of calls)
-      pipeline.callBuffer('EVALSHA', script.sha, keys.length, ...keys, ...args);
-    if (wait !== null) pipeline.wait(wait.replicas, wait.timeoutMs);
+  /** Calls scripts. Never rejects: resolves with the answer or error of each, bulk strings as Buffers. */
+  evaluate(calls: readonly ScriptCall[]): Promise<readonly unknown[]> {
     this.counters.redisScriptCalls += calls.length;
-    return this.#execute(pipeline, calls.length + (wait === null ? 0 : 1));
+    return this.#send(calls.map(({ script, keys, args }) => ['EVALSHA', script.sha, keys.length, ...keys, ...args]));
   }
 
   /** Sections of INFO. Rejects if Redis does not answer, or does not permit it. */
-  info(...sections: ('memory' | 'server' | 'stats')[]): Promise<string> {
-    return this.track(this.redis.info(...sections));
+  async info(...sections: ('memory' | 'replication' | 'server' | 'stats')[]): Promise<string> {
+    return String(await this.ask('INFO', ...sections));
   }
 
   /** Bytes that Redis buffers for one of its clients; 0 if that is unknown (no permission, or the client is gone). */
   async outputBufferBytes(clientId: number): Promise<number> {
     try {
-      const line = await this.track(this.redis.client('LIST', 'ID', clientId));
+      const line = await this.ask('CLIENT', 'LIST', 'ID', clientId);
       return Number(/ omem=(\d+)/.exec(String(line))?.[1] ?? 0);
     } catch {
       return 0;
@@ -119,21 +110,22 @@ export class PublisherLink extends Link {
   /** Loads scripts into Redis. Rejects if it refuses. */
   async load(scripts: readonly Script[]): Promise<void> {
     this.#scriptSources = scripts.map(({ source }) => source).join('\n');
-    const pipeline = this.redis.pipeline();
-    for (const { source } of scripts) pipeline.script('LOAD', source);
-    for (const result of await this.#execute(pipeline, scripts.length)) if (result instanceof Error) throw result;
+    for (const reply of await this.#send(scripts.map(({ source }) => ['SCRIPT', 'LOAD', source])))
+      if (reply instanceof Error) throw reply;
   }
 
-  async #execute(pipeline: ChainableCommander, length: number): Promise<readonly unknown[]> {
-    this.counters.redisPipelines++;
+  /** Reports an error among replies, unless the relay expects it: Redis has lost its scripts, or has another state than the node knows. */
+  reportReply(reply: Reply): void {
+    if (reply instanceof Error && this.isReady && !/^(NOSCRIPT|STALE)\b/.test(reply.message)) this.report(reply);
+  }
+
+  async #send(commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
     try {
-      const results = await this.track(pipeline.exec());
-      const answers = Array.from({ length }, (_, index) => results?.[index]?.[0] ?? results?.[index]?.[1]);
-      const refusal = answers.find((answer) => answer instanceof Error && !isExpected(answer));
-      if (refusal instanceof Error && this.isReady) this.report(refusal);
-      return answers;
+      const replies = await this.call(commands);
+      for (const reply of replies) this.reportReply(reply);
+      return replies;
     } catch (error) {
-      return Array.from({ length }, () => error as Error);
+      return commands.map(() => error as Error);
     }
   }
 
@@ -141,15 +133,10 @@ export class PublisherLink extends Link {
   async #findMissing(refusal: Error): Promise<void> {
     const calls = this.#scriptSources.matchAll(/redis\.p?call\('(\w+)'/g);
     const names = [...new Set([...calls].map(([, name = '']) => name))];
-    const known = await this.track(this.redis.call('COMMAND', 'INFO', ...names)).catch(() => []);
+    const known = await this.ask('COMMAND', 'INFO', ...names).catch(() => []);
     const missing = names.filter((_, index) => (known as readonly unknown[])[index] === null);
     super.report(
       missing.length === 0 ? refusal : new Error(`unknown command '${missing.join(', ')}' called from script`),
     );
   }
-}
-
-/** Redis has lost its scripts, or has another state than the node knows. The relay handles both. */
-function isExpected(error: Error): boolean {
-  return /^(NOSCRIPT|STALE)\b/.test(error.message);
 }

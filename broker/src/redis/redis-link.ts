@@ -1,6 +1,8 @@
 /** A connection of a node to Redis: connects, reconnects, and logs what is wrong. */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from '../observe/log.js';
+import { CollectedCall, CommandStream, lostError } from './command-stream.js';
+import type { Argument } from './command-writer.js';
 import { RedisCredentialsError, readRedisCredentials } from './redis-credentials.js';
 import { commandOf, explain, ReplacedMasterError, reasonOf, ServerModeError } from './redis-fault.js';
 import {
@@ -13,6 +15,7 @@ import {
   retryDelayMs,
 } from './redis-options.js';
 import { type RedisAddress, readRedisUrl } from './redis-url.js';
+import type { ChannelMessage, Reply } from './reply-reader.js';
 
 /** metrics.ts describes each counter. */
 export interface RedisCounters {
@@ -29,16 +32,23 @@ export interface LinkEvents {
   onReady?(): void;
   /** The connection failed. Pending commands may have arrived or not. `wasSilent`: Redis has not answered in time, and may hang. */
   onLost?(wasSilent: boolean): void;
+  onMessage?(message: ChannelMessage): void;
 }
+
+export type Command = readonly [name: string, ...args: Argument[]];
 
 /** How often a lasting fault is logged, in milliseconds. */
 const logIntervalMs = 10_000;
 
 const lostSentence = 'Lost the connection to Redis. Reconnecting.';
 
-/** Common to all connections: they reconnect by themselves, and log what is wrong. */
+/**
+ * Common to all connections: they reconnect by themselves, and log what is wrong. ioredis connects: Sentinels, TLS, password, database. Once the
+ * connection works, only {@link CommandStream} reads and writes it.
+ */
 export abstract class Link {
-  protected readonly redis: Redis;
+  readonly #redis: Redis;
+  #commands: CommandStream | null = null;
   protected readonly counters: RedisCounters;
   protected readonly log: Log;
   readonly #events: LinkEvents;
@@ -47,7 +57,6 @@ export abstract class Link {
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
   #retry: NodeJS.Timeout | undefined;
-  #isReady = false;
   /** Whether the connection has ever worked: if so, its settings are correct. */
   #hasWorked = false;
   #isClosed = false;
@@ -61,8 +70,6 @@ export abstract class Link {
   #attempts = 0;
   /** When the current attempt to connect began; null between attempts and while connected. */
   #connectingSince: number | null = null;
-  /** Unanswered commands, oldest first: Redis answers in order. */
-  readonly #unanswered = new Set<Unanswered>();
 
   constructor(
     role: 'publisher' | 'durable' | 'subscriber' | 'auth' | 'check',
@@ -78,15 +85,15 @@ export abstract class Link {
     this.settings = settings;
     this.#address = readRedisUrl(settings.redisUrl);
     const options = this.#options(`fanfare:${settings.nodeName}:${role}`);
-    this.redis = new Redis({ ...options, ...addressOptions(this.#address, settings) });
-    ignoreLaterErrors(this.redis);
-    this.redis.on('connecting', () => {
+    this.#redis = new Redis({ ...options, ...addressOptions(this.#address, settings) });
+    ignoreLaterErrors(this.#redis);
+    this.#redis.on('connecting', () => {
       this.#connectingSince = performance.now();
     });
-    this.redis.on('ready', () => void this.#verify());
-    this.redis.on('close', () => this.#becomeLost());
-    this.redis.on('end', () => this.#connectLater());
-    this.redis.on('error', (error: Error) => {
+    this.#redis.on('ready', () => void this.#verify());
+    this.#redis.on('close', () => this.#becomeLost());
+    this.#redis.on('end', () => this.#connectLater());
+    this.#redis.on('error', (error: Error) => {
       // ioredis continues in database 0 if SELECT is refused. `#verify` handles that.
       if (!isRetried(error) && commandOf(error) !== 'select') this.report(error);
     });
@@ -101,7 +108,12 @@ export abstract class Link {
   }
 
   get isReady(): boolean {
-    return this.#isReady;
+    return this.#commands !== null;
+  }
+
+  /** Sends commands and matches replies; null while the connection does not work. */
+  get commands(): CommandStream | null {
+    return this.#commands;
   }
 
   /** A sentence about the current fault; null if there was none recently. */
@@ -115,47 +127,53 @@ export abstract class Link {
     clearInterval(this.#watch);
     clearTimeout(this.#retry);
     this.settings.sentinels?.remove(this.#onAnnounced);
-    this.redis.disconnect();
+    this.#redis.disconnect();
   }
 
   /** Connects immediately instead of waiting for the next attempt, because another connection has found the server. */
   reconnectNow(): void {
     if (this.#isClosed) return;
-    if (this.redis.status === 'end') this.#connect();
+    if (this.#redis.status === 'end') this.#connect();
   }
 
   /** Closes the connection and opens a new one: it may look healthy but deliver nothing. `why`: for the log, if it has no other line. */
   reset(why: string | null = null): void {
-    if (!this.#isReady) return;
+    if (!this.isReady) return;
     this.#becomeLost(`Closed the connection to Redis${why === null ? '' : `: ${why}`}. Reconnecting.`);
-    this.redis.disconnect(true);
+    this.#redis.disconnect(true);
   }
 
   readonly #onAnnounced = (): void => {
-    const replacement = this.#isReady ? this.#replacement() : null;
+    const replacement = this.isReady ? this.#replacement() : null;
     if (replacement !== null) this.reset(`the Sentinels announced ${replacement} as the new master`);
   };
 
   /** The new master, if the Sentinels have announced another one than that of this connection. */
   #replacement(): string | null {
-    const { remoteAddress, remotePort } = this.redis.stream;
+    const { remoteAddress, remotePort } = this.#redis.stream;
     if (remoteAddress === undefined || remotePort === undefined) return null;
     return this.settings.sentinels?.replacementOf(remoteAddress, remotePort) ?? null;
   }
 
-  /** Tracks a command until it is answered. Rejects as soon as the connection is lost. */
-  protected track<Answer>(command: Promise<Answer>): Promise<Answer> {
+  /** Sends commands. Resolves with the reply to each, an error as a value. Rejects if the connection is lost, or does not work now. */
+  protected call(commands: readonly Command[]): Promise<readonly Reply[]> {
     return new Promise((resolve, reject) => {
-      const unanswered: Unanswered = { sentAt: performance.now(), reject };
-      this.#unanswered.add(unanswered);
-      const settle =
-        <Value>(callback: (value: Value) => void) =>
-        (value: Value): void => {
-          this.#unanswered.delete(unanswered);
-          callback(value);
-        };
-      command.then(settle(resolve), settle(reject));
+      const stream = this.#commands;
+      if (stream === null) return reject(lostError());
+      if (commands.length === 0) return resolve([]);
+      for (const command of commands) {
+        stream.writer.command(command.length);
+        for (const part of command) stream.writer.part(part);
+      }
+      stream.expect(new CollectedCall(commands.length, resolve, reject));
     });
+  }
+
+  /** Sends one command. Resolves with its reply. Rejects with the error that Redis returns, or if the connection is lost. */
+  protected async ask(...command: Command): Promise<Reply> {
+    const [reply = null] = await this.call([command]);
+    if (reply instanceof Error) throw reply;
+    return reply;
   }
 
   /** Logs a fault: immediately if it is new, then every ten seconds while it lasts or recurs. */
@@ -180,13 +198,13 @@ export abstract class Link {
     clearTimeout(this.#retry);
     this.#attempts++;
     try {
-      Object.assign(this.redis.options, credentialOptions(this.#address, readRedisCredentials(this.settings)));
+      Object.assign(this.#redis.options, credentialOptions(this.#address, readRedisCredentials(this.settings)));
     } catch (error) {
       // The previous content may still be valid.
       if (!(error instanceof RedisCredentialsError)) throw error;
       this.report(error);
     }
-    this.redis.connect().catch(() => {
+    this.#redis.connect().catch(() => {
       // The event 'error' reports it, and 'end' retries.
     });
   }
@@ -205,8 +223,8 @@ export abstract class Link {
   async #verify(): Promise<void> {
     const { database } = this.#address;
     try {
-      if (database !== 0) await this.redis.select(database);
-      const info = await this.redis.info('server').catch((error: Error) => {
+      if (database !== 0) await this.#redis.select(database);
+      const info = await this.#redis.info('server').catch((error: Error) => {
         if (error.message.startsWith('NOPERM')) return '';
         throw error;
       });
@@ -217,11 +235,11 @@ export abstract class Link {
       if (replacement !== null) throw new ReplacedMasterError(replacement);
     } catch (error) {
       // Lost meanwhile: the next connection is checked again.
-      if (this.redis.status !== 'ready') return;
+      if (this.#redis.status !== 'ready') return;
       this.report(error as Error);
-      return this.redis.disconnect(true);
+      return this.#redis.disconnect(true);
     }
-    if (this.redis.status === 'ready') this.#becomeReady();
+    if (this.#redis.status === 'ready') this.#becomeReady();
   }
 
   #options(connectionName: string) {
@@ -250,7 +268,15 @@ export abstract class Link {
   #becomeReady(): void {
     const downMs = Math.round(performance.now() - (this.#downSince ?? performance.now()));
     this.#connectingSince = null;
-    this.#isReady = true;
+    const { onMessage } = this.#events;
+    this.#commands = new CommandStream(this.#redis.stream, {
+      ...(onMessage === undefined ? {} : { onMessage }),
+      onProtocolError: (error) => {
+        this.report(error);
+        this.#becomeLost();
+        this.#redis.disconnect(true);
+      },
+    });
     this.#hasWorked = true;
     this.#downSince = null;
     this.#fault = null;
@@ -261,38 +287,33 @@ export abstract class Link {
 
   #becomeLost(sentence = lostSentence, wasSilent = false): void {
     this.#connectingSince = null;
-    if (!this.#isReady) return;
-    this.#isReady = false;
+    const commands = this.#commands;
+    if (commands === null) return;
+    this.#commands = null;
     this.#downSince = performance.now();
     if (!this.#isClosed) {
       this.counters.redisReconnects++;
       this.log.warn({ event: 'redisLost' }, sentence);
     }
-    for (const { reject } of this.#unanswered) reject(new Error('The connection to Redis was lost.'));
-    this.#unanswered.clear();
+    commands.close();
     this.#events.onLost?.(wasSilent);
   }
 
   #checkTimeouts(): void {
     if (this.#isClosed) return;
     const now = performance.now();
-    const [oldest] = this.#unanswered;
-    if (oldest !== undefined && now - oldest.sentAt > this.#timeoutMs) {
+    const waitingSince = this.#commands?.waitingSince ?? null;
+    if (waitingSince !== null && now - waitingSince > this.#timeoutMs) {
       this.log.warn({ event: 'redisReset' }, `Redis has not answered for ${this.#timeoutMs} ms. Reconnecting.`);
       this.#becomeLost(lostSentence, true);
-      this.redis.disconnect(true);
+      this.#redis.disconnect(true);
     } else if (this.#connectingSince !== null && now - this.#connectingSince > connectTimeoutMs + this.#timeoutMs) {
       // TCP is connected, but the handshake gets no answer: Redis is paused, or this is not a Redis.
       this.report(new Error('handshake timed out'));
       this.#connectingSince = null;
-      this.redis.disconnect(true);
+      this.#redis.disconnect(true);
     }
   }
-}
-
-interface Unanswered {
-  readonly sentAt: number;
-  reject(error: Error): void;
 }
 
 /** Errors of commands on an abandoned connection, whose fault is already logged. */

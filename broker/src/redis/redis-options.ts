@@ -1,5 +1,6 @@
 /** Options of ioredis for Redis and its Sentinels. */
 import type { Redis, RedisOptions } from 'ioredis';
+import { DirectConnector } from './direct-connector.js';
 import {
   type RedisCredentialFiles,
   type RedisCredentials,
@@ -52,8 +53,8 @@ export function ignoreLaterErrors(redis: Redis): void {
 export function addressOptions(address: RedisAddress, { redisTimeoutMs }: RedisSettings): RedisOptions {
   const { servers, socketPath, masterName, isTls, database } = address;
   const shared = { db: database };
-  if (socketPath !== null) return { ...shared, path: socketPath };
-  if (masterName === null) return { ...shared, ...servers[0] };
+  if (socketPath !== null) return { ...shared, path: socketPath, Connector: DirectConnector };
+  if (masterName === null) return { ...shared, ...servers[0], Connector: DirectConnector };
   return {
     ...shared,
     sentinels: [...servers],

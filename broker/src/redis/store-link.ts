@@ -1,10 +1,9 @@
 /** The connection of authentication: keeps small values in Redis that all nodes share. */
 import type { Log } from '../observe/log.js';
-import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
+import { type Command, Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
+import type { Reply } from './reply-reader.js';
 import type { ScriptCall } from './script.js';
-
-type Command = readonly [name: string, ...args: (string | number | Buffer)[]];
 
 export class StoreLink extends Link {
   constructor(settings: RedisSettings, log: Log, counters: RedisCounters, events: LinkEvents) {
@@ -26,12 +25,9 @@ export class StoreLink extends Link {
     return this.#throwError(answers.map((answer) => (isUnknownScript(answer) ? repeated.shift() : answer)));
   }
 
-  /** Resolves with the answer or the error of each command. Rejects if the connection is lost. */
+  /** Bulk strings are text here. */
   async #send(commands: readonly Command[]): Promise<readonly unknown[]> {
-    const pipeline = this.redis.pipeline();
-    for (const [name, ...args] of commands) pipeline.call(name, ...args);
-    const results = (await this.track(pipeline.exec())) ?? [];
-    return results.map(([error, answer]) => error ?? answer);
+    return (await this.call(commands)).map(textIn);
   }
 
   #throwError(answers: readonly unknown[]): readonly unknown[] {
@@ -48,4 +44,9 @@ function commandOf(command: 'EVALSHA' | 'EVAL', script: string, { keys, args }: 
 
 function isUnknownScript(answer: unknown): boolean {
   return answer instanceof Error && answer.message.startsWith('NOSCRIPT');
+}
+
+function textIn(reply: Reply): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  return Array.isArray(reply) ? reply.map(textIn) : reply;
 }

@@ -1,7 +1,9 @@
 /** The connection that receives messages. */
 import type { Log } from '../observe/log.js';
+import { lostError, PendingCall } from './command-stream.js';
 import { Link, type LinkEvents, type RedisCounters } from './redis-link.js';
 import type { RedisSettings } from './redis-options.js';
+import type { Reply } from './reply-reader.js';
 
 /** Most channels in one SUBSCRIBE or UNSUBSCRIBE, so that one command does not block Redis. */
 export const maxChannelsPerCommand = 512;
@@ -15,7 +17,7 @@ export class SubscriberLink extends Link {
     settings: RedisSettings,
     log: Log,
     counters: RedisCounters,
-    events: LinkEvents & { onMessage(channel: Buffer, message: Buffer): void },
+    events: LinkEvents & Required<Pick<LinkEvents, 'onMessage'>>,
   ) {
     super('subscriber', settings, log, counters, {
       onReady: () => {
@@ -26,19 +28,15 @@ export class SubscriberLink extends Link {
         this.clientId = null;
         events.onLost?.(wasSilent);
       },
-    });
-    // Only this event: with a listener for 'message', ioredis would decode every message to a string too.
-    this.redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
-      // An abandoned connection may still deliver for a moment. Losses after that would not be noticed, so its messages are ignored.
-      if (this.isReady) events.onMessage(channel, message);
+      onMessage: events.onMessage,
     });
   }
 
   /** Before the first SUBSCRIBE: a subscribed connection may not send other commands. */
   #askClientId(): void {
-    this.track(this.redis.client('ID')).then(
+    this.ask('CLIENT', 'ID').then(
       (id) => {
-        this.clientId = id;
+        this.clientId = Number(id);
       },
       () => {
         // No permission: then the size of its output buffer is unknown.
@@ -49,21 +47,53 @@ export class SubscriberLink extends Link {
   /** At most {@link maxChannelsPerCommand} channels. Resolves when Redis has confirmed all. Rejects if it refuses, or if the connection is lost. */
   subscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisSubscribeCommands++;
-    return this.#carryOut(this.redis.subscribe(...channels));
+    return this.#carryOut('SUBSCRIBE', channels);
   }
 
   /** As {@link subscribe}. Redis executes the commands in the order of the calls. */
   unsubscribe(channels: readonly string[]): Promise<void> {
     this.counters.redisUnsubscribeCommands++;
-    return this.#carryOut(this.redis.unsubscribe(...channels));
+    return this.#carryOut('UNSUBSCRIBE', channels);
   }
 
-  async #carryOut(command: Promise<unknown>): Promise<void> {
+  async #carryOut(command: 'SUBSCRIBE' | 'UNSUBSCRIBE', channels: readonly string[]): Promise<void> {
     try {
-      await this.track(command);
+      await new Promise<void>((resolve, reject) => {
+        const { commands } = this;
+        if (commands === null) return reject(lostError());
+        commands.writer.command(1 + channels.length);
+        commands.writer.asciiPart(command);
+        for (const channel of channels) commands.writer.part(channel);
+        commands.expect(new ChannelCall(channels.length, resolve, reject));
+      });
     } catch (error) {
       if (this.isReady) this.report(error as Error);
       throw error;
     }
+  }
+}
+
+/** Redis confirms each channel with a reply of its own, but refuses a command with one error. */
+class ChannelCall extends PendingCall {
+  constructor(
+    private left: number,
+    private readonly resolve: () => void,
+    private readonly reject: (error: Error) => void,
+  ) {
+    super();
+  }
+
+  override onReply(reply: Reply): boolean {
+    if (reply instanceof Error) {
+      this.reject(reply);
+      return true;
+    }
+    this.left--;
+    if (this.left === 0) this.resolve();
+    return this.left === 0;
+  }
+
+  override onLost(): void {
+    this.reject(lostError());
   }
 }

@@ -3,7 +3,13 @@
  * if one finds the server again, the others connect at once, and if the path through Redis is broken, all are replaced.
  */
 import type { Log } from '../observe/log.js';
-import { PublisherLink, type RedisCounters, type RedisSettings, SubscriberLink } from '../redis/redis.js';
+import {
+  type ChannelMessage,
+  PublisherLink,
+  type RedisCounters,
+  type RedisSettings,
+  SubscriberLink,
+} from '../redis/redis.js';
 import type { TopicPolicies } from '../topics/policy.js';
 
 export interface ConnectionsSettings extends RedisSettings {
@@ -18,8 +24,7 @@ export interface ConnectionsOwner {
   /** The connection that listens works (again), without any channel. */
   onSubscriberReady(): void;
   onSubscriberLost(): void;
-  /** `message` is valid until this returns. */
-  onMessage(channel: string, message: Buffer): void;
+  onMessage(message: ChannelMessage): void;
 }
 
 export class Connections {
@@ -61,7 +66,7 @@ export class Connections {
         this.#outputBufferBytes = 0;
         owner.onSubscriberLost();
       },
-      onMessage: (channel, message) => owner.onMessage(channel.toString('latin1'), message),
+      onMessage: (message) => owner.onMessage(message),
     });
   }
 

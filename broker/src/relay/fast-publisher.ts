@@ -1,39 +1,84 @@
 /**
- * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all in one pipeline. This node's own
+ * Publishes to topics without history. The runs of a turn are sent as one PUBLISH for each topic, all at once. This node's own
  * subscribers get them first, without Redis.
  */
-import { emptyRun, ReplyError, type Run, type Topic } from '@fanfare/protocol';
-import { maxChannelsPerCommand, type RedisMessage } from '../redis/redis.js';
+import { emptyRun, ReplyError, type Topic } from '@fanfare/protocol';
+import { type CommandStream, PendingCall, type Reply } from '../redis/redis.js';
 import type { Keys } from './keys.js';
+import { Outcomes } from './outcomes.js';
 import { type Batch, runOverheadBytes } from './publish-batcher.js';
-import { encodeRedisMessage } from './redis-message.js';
+import { writeRedisMessage } from './redis-message.js';
 import type { Delivery, Receipt } from './relay.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface FastLink {
-  readonly isReady: boolean;
-  publish(messages: readonly RedisMessage[]): Promise<readonly (Error | null)[]>;
+  /** Null while the connection does not work. */
+  readonly commands: CommandStream | null;
+  /** Reports an error of Redis; ignores any other reply. */
+  reportReply(reply: Reply): void;
 }
 
 export interface FastPublisherCounters {
   /** Publications that reached only this node's subscribers, because Redis could not be reached. */
   publicationsUnrelayed: number;
+  redisPublishCommands: number;
   observeRelaySeconds(seconds: number): void;
 }
 
 /** The maximum number of remembered topics whose subscribers on other nodes must get a gap, 100 bytes each. Others get none. */
 const maxUnrelayedTopics = 100_000;
 
-/** What was sent as one message: if it fails, subscribers on other nodes miss it, and the publishers are notified. */
-interface Sent {
-  readonly topic: Topic;
-  readonly receipts: readonly Receipt[];
+/** What the publisher does with the outcome of its messages. */
+interface Owner {
+  failed(topic: Topic, receipts: readonly Receipt[]): void;
+  ended(call: FastCall): void;
+}
+
+/** The messages of one turn. */
+class FastCall extends PendingCall {
+  readonly topics: Topic[] = [];
+  readonly receipts: (readonly Receipt[])[] = [];
+  bytes = 0;
+  /** The first error among the replies. */
+  error: Reply = null;
+  #answered = 0;
+
+  constructor(private readonly owner: Owner) {
+    super();
+  }
+
+  override onReply(reply: Reply): boolean {
+    if (reply instanceof Error) {
+      this.error ??= reply;
+      this.#fail();
+    } else for (const receipt of this.receipts[this.#answered++] ?? []) receipt.accepted(null);
+    return this.#endIfComplete();
+  }
+
+  override onLost(): void {
+    while (!this.#endIfComplete()) this.#fail();
+  }
+
+  #fail(): void {
+    const index = this.#answered++;
+    this.owner.failed(this.topics[index] as Topic, this.receipts[index] ?? []);
+  }
+
+  #endIfComplete(): boolean {
+    if (this.#answered < this.topics.length) return false;
+    this.owner.ended(this);
+    return true;
+  }
 }
 
 export class FastPublisher {
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #outcomes = new Outcomes();
   /** Topics of publications that may not have reached the other nodes, which do not know that. */
   readonly #unrelayedTopics = new Set<Topic>();
+  readonly #owner: Owner = {
+    failed: (topic, receipts) => this.#fail(topic, receipts),
+    ended: (call) => this.#onEnded(call),
+  };
   #bytes = 0;
 
   constructor(
@@ -51,63 +96,57 @@ export class FastPublisher {
 
   /** Sends the runs of a turn, and delivers them here. */
   publish(batches: readonly Batch[]): void {
-    const canRelay = this.link.isReady;
-    const messages: RedisMessage[] = [];
-    const sent: Sent[] = [];
+    const { commands } = this.link;
+    if (commands !== null) this.#send(commands, batches);
     for (const { topic, run, receipts } of batches) {
-      if (canRelay) {
-        messages.push(this.#messageOf(topic, run));
-        sent.push({ topic, receipts });
-      } else {
+      if (commands === null) {
         this.counters.publicationsUnrelayed += run.count;
-        this.#fail({ topic, receipts });
+        this.#fail(topic, receipts);
       }
       this.delivery.deliver(topic, null, run);
     }
-    this.#send(messages, sent);
   }
 
   /** Resolves when everything that was sent has its outcome. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#inFlight);
+  settled(): Promise<void> {
+    return this.#outcomes.settled();
   }
 
   /** The other nodes can be reached again. An empty run makes them notify their subscribers of a gap. */
   announceGaps(): void {
-    const topics = [...this.#unrelayedTopics];
+    const { commands } = this.link;
+    if (commands === null || this.#unrelayedTopics.size === 0) return;
+    const gaps = [...this.#unrelayedTopics].map((topic) => ({ topic, run: emptyRun, receipts: [] }));
     this.#unrelayedTopics.clear();
-    for (let at = 0; at < topics.length; at += maxChannelsPerCommand) {
-      const piece = topics.slice(at, at + maxChannelsPerCommand);
-      this.#send(
-        piece.map((topic) => this.#messageOf(topic, emptyRun)),
-        piece.map((topic) => ({ topic, receipts: [] })),
-      );
+    this.#send(commands, gaps);
+  }
+
+  #send(commands: CommandStream, messages: readonly Pick<Batch, 'topic' | 'run' | 'receipts'>[]): void {
+    const { writer } = commands;
+    const call = new FastCall(this.#owner);
+    for (const { topic, run, receipts } of messages) {
+      writer.command(3);
+      writer.asciiPart('PUBLISH');
+      writer.part(this.keys.topic(topic));
+      writeRedisMessage(writer, this.nodeId, run);
+      call.topics.push(topic);
+      call.receipts.push(receipts);
+      call.bytes += run.bytes.length + runOverheadBytes;
+      this.counters.redisPublishCommands++;
     }
+    this.#bytes += call.bytes;
+    this.#outcomes.onSent();
+    commands.expect(call);
   }
 
-  /** Sends messages in one pipeline; `sent` describes the message at the same index. */
-  #send(messages: readonly RedisMessage[], sent: readonly Sent[]): void {
-    if (messages.length === 0) return;
-    const bytes = messages.reduce((sum, { message }) => sum + message.length + runOverheadBytes, 0);
-    this.#bytes += bytes;
-    const sentAt = performance.now();
-    const sending = this.link.publish(messages).then((errors) => {
-      this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
-      this.#bytes -= bytes;
-      this.#inFlight.delete(sending);
-      for (const [index, batch] of sent.entries()) {
-        if (errors[index] !== null) this.#fail(batch);
-        else for (const receipt of batch.receipts) receipt.accepted(null);
-      }
-    });
-    this.#inFlight.add(sending);
+  #onEnded({ sentAt, bytes, error }: FastCall): void {
+    this.counters.observeRelaySeconds((performance.now() - sentAt) / 1_000);
+    this.#bytes -= bytes;
+    this.link.reportReply(error);
+    this.#outcomes.onKnown();
   }
 
-  #messageOf(topic: Topic, run: Run): RedisMessage {
-    return { channel: this.keys.topic(topic), message: encodeRedisMessage(this.nodeId, run) };
-  }
-
-  #fail({ topic, receipts }: Sent): void {
+  #fail(topic: Topic, receipts: readonly Receipt[]): void {
     if (this.#unrelayedTopics.size < maxUnrelayedTopics) this.#unrelayedTopics.add(topic);
     for (const receipt of receipts) {
       receipt.failed(

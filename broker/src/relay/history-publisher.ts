@@ -1,25 +1,38 @@
 /**
  * Publishes to topics with history. It sends the runs of a turn as calls of lua/publish.lua: many runs in each call, and all calls in one
- * pipeline. It delivers nothing itself: every listening node, this one included, receives the publications from Redis in offset order.
+ * write. It delivers nothing itself: every listening node, this one included, receives the publications from Redis in offset order.
  */
 import { emptyRun, type Position, ReplyError, type Topic } from '@fanfare/protocol';
-import { isOutOfMemory, type ScriptCall, type Wait } from '../redis/redis.js';
+import {
+  type CommandStream,
+  type CommandWriter,
+  isOutOfMemory,
+  lostError,
+  PendingCall,
+  type Reply,
+  type Wait,
+} from '../redis/redis.js';
 import { lifeMs, type TopicPolicy } from '../topics/policy.js';
 import type { Generation, GenerationSource } from './generation.js';
 import type { Keys } from './keys.js';
-import { parsePosition } from './position-id.js';
+import { Outcomes } from './outcomes.js';
+import { parsePosition, readPosition } from './position-id.js';
 import { type Batch, runOverheadBytes } from './publish-batcher.js';
 import type { PublishLog } from './publish-log.js';
 import type { PublishScript } from './publish-script.js';
 import type { Payer, PublishTracer, Receipt, TakenRun } from './relay.js';
 import { isUnknownScript, type Script } from './scripts.js';
+import { Segments } from './segments.js';
 import { decodeEntry, encodeEntry, inOnes } from './stream-entry.js';
 
 /** The connection that publishes, as this file needs it. */
 export interface PublishingLink {
-  evaluate(calls: readonly ScriptCall[], wait?: Wait | null): Promise<readonly unknown[]>;
-  /** Reports an error that Redis returned for one part of a call. */
+  /** Null while the connection does not work. */
+  readonly commands: CommandStream | null;
+  /** Reports an error. */
   report(error: Error): void;
+  /** Reports a reply if it is an error that the relay does not expect. */
+  reportReply(reply: Reply): void;
 }
 
 export interface HistoryPublisherSettings {
@@ -29,6 +42,7 @@ export interface HistoryPublisherSettings {
 export interface HistoryPublisherCounters {
   /** Publications that were not published again, because their topic had the messageId already. */
   publicationsKnown: number;
+  redisScriptCalls: number;
   observeRelaySeconds(seconds: number): void;
 }
 
@@ -67,6 +81,36 @@ interface Sent {
   readonly beganAt: number;
 }
 
+/** The calls of one turn, and the replies to them. */
+class PublishCall extends PendingCall {
+  readonly replies: Reply[];
+  #received = 0;
+
+  /** `replyCount`: one for each piece, and one more for WAIT. */
+  constructor(
+    readonly pieces: readonly (readonly Sent[])[],
+    readonly generation: Generation,
+    replyCount: number,
+    private readonly onAnswered: (call: PublishCall) => void,
+  ) {
+    super();
+    this.replies = new Array<Reply>(replyCount);
+  }
+
+  override onReply(reply: Reply): boolean {
+    this.replies[this.#received++] = reply;
+    if (this.#received < this.replies.length) return false;
+    this.onAnswered(this);
+    return true;
+  }
+
+  override onLost(): void {
+    while (!this.onReply(lostError())) {
+      // Each piece without a reply fails.
+    }
+  }
+}
+
 /** When a call was sent to Redis and answered. */
 type RoundTrip = NonNullable<TakenRun['redis']>;
 
@@ -74,8 +118,11 @@ export class HistoryPublisher {
   readonly #remembered = new Map<Topic, Remembered>();
   /** The generation to which {@link #remembered} belongs. */
   #rememberedIn: Generation | null = null;
-  readonly #sending = new Set<Promise<void>>();
-  /** Pipelines that Redis has not answered. */
+  readonly #segments = new Segments();
+  readonly #take = (length: number): Buffer => this.#segments.take(length);
+  readonly #onAnswered = (call: PublishCall): void => this.#conclude(call);
+  readonly #outcomes = new Outcomes();
+  /** Calls that Redis has not answered. */
   #unanswered = 0;
   /** The copy that all calls on the way use. */
   #script: Script;
@@ -108,64 +155,77 @@ export class HistoryPublisher {
     return this.#remembered.has(topic);
   }
 
+  readonly #runOf = (batch: Batch): Sent => {
+    const { topic, policy, run, receipts, places, messageIds, payer, beganAt } = batch;
+    const entry = encodeEntry(run, messageIds, this.#take);
+    const sent = { topic, policy, count: run.count, entry, receipts, places, messageIds, payer, beganAt };
+    this.#bytes += sizeOf(sent);
+    this.#outcomes.onSent();
+    return sent;
+  };
+
   /** Sends the runs of a turn; those of one topic in order. */
   publish(batches: readonly Batch[]): void {
-    const runs = batches.map(({ topic, policy, run, receipts, places, messageIds, payer, beganAt }) => ({
-      topic,
-      policy,
-      count: run.count,
-      entry: encodeEntry(run, messageIds),
-      receipts,
-      places,
-      messageIds,
-      payer,
-      beganAt,
-    }));
-    for (const run of runs) this.#bytes += sizeOf(run);
+    if (batches.length === 0) return;
+    const runs = batches.map(this.#runOf);
     if (this.#withoutScript !== null) this.#withoutScript.later.push(...runs);
-    else this.#track(this.#send(runs));
+    else this.#send(runs);
   }
 
   /** Resolves when everything that was sent so far has its outcome. */
-  async settled(): Promise<void> {
-    await Promise.all([...this.#sending]);
+  settled(): Promise<void> {
+    return this.#outcomes.settled();
   }
 
-  async #send(runs: readonly Sent[]): Promise<void> {
+  #send(runs: readonly Sent[]): void {
     const { generation } = this.generations;
     if (generation === null) return this.#fail(runs, unavailable());
+    const { commands } = this.link;
+    if (commands === null) return this.#fail(runs, unconfirmed());
     if (generation !== this.#rememberedIn) {
       this.#rememberedIn = generation;
       this.#remembered.clear();
     }
     // Never send calls of two copies at once: Redis could refuse calls of the first, and then accept calls of the second.
     if (this.#unanswered === 0) this.#script = this.publishScript.current;
-    const pieces = [...inPieces(runs)];
-    const sentAt = performance.now();
+    const pieces = inPieces(runs);
+    for (const piece of pieces) this.#write(commands.writer, piece, generation);
+    if (this.wait !== null) {
+      commands.writer.command(3);
+      commands.writer.asciiPart('WAIT');
+      commands.writer.numberPart(this.wait.replicas);
+      commands.writer.numberPart(this.wait.timeoutMs);
+    }
     this.#unanswered++;
-    const calls = pieces.map((piece) => this.#callOf(piece, generation));
-    const answers = await this.link.evaluate(calls, this.wait);
+    this.counters.redisScriptCalls += pieces.length;
+    const replyCount = pieces.length + (this.wait === null ? 0 : 1);
+    commands.expect(new PublishCall(pieces, generation, replyCount, this.#onAnswered));
+  }
+
+  /** Handles the replies to the calls of one turn. */
+  #conclude({ pieces, generation, replies, sentAt }: PublishCall): void {
     this.#unanswered--;
     const answeredAt = performance.now();
     this.counters.observeRelaySeconds((answeredAt - sentAt) / 1_000);
     // Replicas of another generation may have lost a part of this one.
     const isSame = this.generations.generation?.name === generation.name;
-    const isSafe = this.wait === null || (Number(answers.at(-1)) >= this.wait.replicas && isSame);
-    if (!isSafe && isSame) this.link.report(new Error(`WAIT ${answers.at(-1)}`));
-    for (const [index, piece] of pieces.entries()) {
-      const answer = answers[index];
-      if (!(answer instanceof Error))
-        this.#onAnswer(piece, answer as readonly unknown[], isSafe, { sentAt, answeredAt });
+    const isSafe = this.wait === null || (Number(replies.at(-1)) >= this.wait.replicas && isSame);
+    if (!isSafe && isSame) this.link.report(new Error(`WAIT ${replies.at(-1)}`));
+    for (let index = 0; index < pieces.length; index++) {
+      const piece = pieces[index] as readonly Sent[];
+      const answer = replies[index];
+      if (!(answer instanceof Error)) this.#onAnswer(piece, answer as readonly Reply[], isSafe, { sentAt, answeredAt });
       else if (isUnknownScript(answer)) {
         this.#withoutScript ??= { refused: [], later: [] };
         this.#withoutScript.refused.push(...piece);
       } else {
+        this.link.reportReply(answer);
         if (isOfAnotherState(answer)) this.generations.onStale();
         this.#fail(piece, hasDoneNothing(answer) ? unavailable(answer) : unconfirmed());
       }
     }
     // Later calls were refused too. Their order for sending them again is known only when all are answered.
-    if (this.#withoutScript !== null && this.#unanswered === 0) await this.#sendAgain();
+    if (this.#withoutScript !== null && this.#unanswered === 0) void this.#sendAgain();
   }
 
   async #sendAgain(): Promise<void> {
@@ -176,36 +236,53 @@ export class HistoryPublisher {
     const { refused, later } = this.#withoutScript ?? { refused: [], later: [] };
     this.#withoutScript = null;
     const runs = [...refused, ...later];
-    if (isReplaced) await this.#send(runs);
+    if (isReplaced) this.#send(runs);
     else this.#fail(runs, unavailable());
   }
 
-  #callOf(runs: readonly Sent[], { name, minEpoch }: Generation): ScriptCall {
-    const idsMs = this.settings.idempotencyWindowSeconds * 1_000;
-    const args: (string | number | Buffer)[] = [name, minEpoch, idsMs, this.wait === null ? '' : 1];
+  #write(writer: CommandWriter, runs: readonly Sent[], { name, minEpoch }: Generation): void {
+    let idCount = 0;
+    for (const { messageIds } of runs) idCount += messageIds.size;
+    writer.command(9 + runs.length * 8 + idCount * 2);
+    writer.asciiPart('EVALSHA');
+    writer.asciiPart(this.#script.sha);
+    writer.numberPart(2 + runs.length);
+    writer.part(this.keys.generation);
+    writer.part(this.keys.newestEpoch);
+    for (const { topic } of runs) writer.part(this.keys.topic(topic));
+    writer.part(name);
+    writer.part(minEpoch);
+    writer.numberPart(this.settings.idempotencyWindowSeconds * 1_000);
+    writer.asciiPart(this.wait === null ? '' : '1');
     for (const run of runs) {
       const { count, entry, messageIds } = run;
-      const rotatesIds = this.#addUpkeep(run, args);
-      args.push(count, entry, rotatesIds ? 1 : '', messageIds.size);
-      for (const [id, place] of messageIds) args.push(place, id);
+      const rotatesIds = this.#writeUpkeep(writer, run);
+      writer.numberPart(count);
+      writer.bytesPart(entry);
+      writer.asciiPart(rotatesIds ? '1' : '');
+      writer.numberPart(messageIds.size);
+      if (messageIds.size === 0) continue;
+      for (const [id, place] of messageIds) {
+        writer.numberPart(place);
+        writer.asciiPart(id);
+      }
     }
-    const { generation, newestEpoch } = this.keys;
-    const keys = [generation, newestEpoch, ...runs.map(({ topic }) => this.keys.topic(topic))];
-    return { script: this.#script, keys, args };
   }
 
   /**
-   * Adds the epoch, the offset to trim to, and the new expiry, unless unknown or not due yet. Returns whether Redis must check if old
+   * Writes the epoch, the offset to trim to, and the new expiry, unless unknown or not due yet. Returns whether Redis must check if old
    * messageIds can be forgotten.
    */
-  #addUpkeep({ topic, policy, messageIds }: Sent, args: (string | number | Buffer)[]): boolean {
+  #writeUpkeep(writer: CommandWriter, { topic, policy, messageIds }: Sent): boolean {
     const { historySize } = policy;
     const hasIds = messageIds.size > 0;
     // It is extended once per half of its life.
     const ageMs = Math.ceil(lifeMs(policy) * 1.5);
     const remembered = this.#remembered.get(topic);
     if (remembered === undefined) {
-      args.push('', '', ageMs);
+      writer.asciiPart('');
+      writer.asciiPart('');
+      writer.numberPart(ageMs);
       return hasIds;
     }
     const now = performance.now();
@@ -214,7 +291,10 @@ export class HistoryPublisher {
     const isTrimmed = remembered.head >= remembered.trimAt;
     if (isTrimmed) remembered.trimAt = remembered.head + Math.ceil(historySize * trimShare);
     const oldest = remembered.head - historySize + 1;
-    args.push(remembered.epoch, isTrimmed && oldest > 1 ? oldest : '', isExtended ? ageMs : -ageMs);
+    writer.asciiPart(remembered.epoch);
+    if (isTrimmed && oldest > 1) writer.numberPart(oldest);
+    else writer.asciiPart('');
+    writer.numberPart(isExtended ? ageMs : -ageMs);
     const rotatesIds = hasIds && now >= remembered.rotateIdsAt;
     // Half of the window would be enough; other nodes check too.
     if (rotatesIds) remembered.rotateIdsAt = now + this.settings.idempotencyWindowSeconds * 250;
@@ -222,8 +302,9 @@ export class HistoryPublisher {
   }
 
   /** The outcome of the runs of one call. */
-  #onAnswer(runs: readonly Sent[], answers: readonly unknown[], isSafe: boolean, redis: RoundTrip): void {
-    for (const [index, run] of runs.entries()) {
+  #onAnswer(runs: readonly Sent[], answers: readonly Reply[], isSafe: boolean, redis: RoundTrip): void {
+    for (let index = 0; index < runs.length; index++) {
+      const run = runs[index] as Sent;
       const answer = answers[index];
       if (answer instanceof Error) {
         this.link.report(answer);
@@ -231,27 +312,31 @@ export class HistoryPublisher {
         this.#fail([run], unavailable(answer));
       } else if (!isSafe) this.#fail([run], new ReplyError('unconfirmed', tooFewReplicas));
       else if (Array.isArray(answer)) this.#acceptSome(run, answer as readonly Buffer[], redis);
-      else this.#accept(run, parsePosition(String(answer)), redis);
+      else this.#accept(run, this.#positionIn(run, answer as Buffer), redis);
     }
   }
 
+  #positionIn({ topic }: Sent, answer: Buffer): Position | null {
+    return readPosition(answer, 0, answer.length, this.#remembered.get(topic)?.epoch ?? '');
+  }
+
   #accept(run: Sent, first: Position | null, redis: RoundTrip): void {
-    this.#bytes -= sizeOf(run);
+    this.#onOutcome(run);
     if (first === null) return;
     const { epoch, offset } = first;
     const last = offset + run.count - 1;
     this.#remember(run, epoch, last);
     if (offset === 1) run.payer?.onTopicBegun();
     this.publishLog.add(run.topic, { epoch, first: offset, last, bytes: run.entry });
-    for (const [index, receipt] of run.receipts.entries()) {
-      receipt.accepted({ epoch, offset: offset + (run.places[index] as number) });
+    for (let index = 0; index < run.receipts.length; index++) {
+      (run.receipts[index] as Receipt).accepted({ epoch, offset: offset + (run.places[index] as number) });
     }
     this.#trace(run, first, run.count, redis);
   }
 
   /** Some of the run's messageIds were known: those publications have the positions of their first publish. */
   #acceptSome(run: Sent, [first, ...known]: readonly Buffer[], redis: RoundTrip): void {
-    this.#bytes -= sizeOf(run);
+    this.#onOutcome(run);
     // If nothing new was left, Redis has not checked what can be forgotten.
     const remembered = this.#remembered.get(run.topic);
     if (remembered !== undefined) remembered.rotateIdsAt = 0;
@@ -327,14 +412,14 @@ export class HistoryPublisher {
 
   #fail(runs: readonly Sent[], error: ReplyError): void {
     for (const run of runs) {
-      this.#bytes -= sizeOf(run);
+      this.#onOutcome(run);
       for (const receipt of run.receipts) receipt.failed(error);
     }
   }
 
-  #track(sending: Promise<void>): void {
-    this.#sending.add(sending);
-    void sending.finally(() => this.#sending.delete(sending));
+  #onOutcome(run: Sent): void {
+    this.#bytes -= sizeOf(run);
+    this.#outcomes.onKnown();
   }
 }
 
@@ -367,17 +452,21 @@ function sizeOf(run: Sent): number {
   return run.entry.length + runOverheadBytes;
 }
 
-function* inPieces(runs: readonly Sent[]): Iterable<readonly Sent[]> {
-  let piece: Sent[] = [];
+function inPieces(runs: readonly Sent[]): readonly (readonly Sent[])[] {
   let bytes = 0;
+  for (const { entry } of runs) bytes += entry.length;
+  if (runs.length <= maxRunsPerCall && bytes <= maxBytesPerCall) return [runs];
+  const pieces: Sent[][] = [];
+  let piece: Sent[] = [];
+  bytes = 0;
   for (const run of runs) {
-    if (piece.length === maxRunsPerCall || (piece.length > 0 && bytes + run.entry.length > maxBytesPerCall)) {
-      yield piece;
+    if (piece.length === 0 || piece.length === maxRunsPerCall || bytes + run.entry.length > maxBytesPerCall) {
       piece = [];
       bytes = 0;
+      pieces.push(piece);
     }
     piece.push(run);
     bytes += run.entry.length;
   }
-  if (piece.length > 0) yield piece;
+  return pieces;
 }

@@ -1,5 +1,5 @@
 /** Every name that Fanfare uses in Redis. */
-import { parseTopic, type Topic } from '@fanfare/protocol';
+import { type Topic, TopicReader } from '@fanfare/protocol';
 import { redisLayoutOf } from '../observe/versions.js';
 
 export class Keys {
@@ -32,6 +32,8 @@ export class Keys {
   readonly control: string;
   readonly #probePrefix: string;
   readonly #topicPrefix: string;
+  readonly #topicPrefixBytes: Buffer;
+  readonly #topics = new TopicReader();
 
   constructor(prefix: string, database: number) {
     // A channel belongs to all databases of a Redis, and a topic's channel has the name of its stream. No prefix may hold an "@". Database 0 keeps
@@ -51,6 +53,7 @@ export class Keys {
     this.control = `${root}:control`;
     this.#probePrefix = `${root}:probe:`;
     this.#topicPrefix = `${root}:topic:`;
+    this.#topicPrefixBytes = Buffer.from(this.#topicPrefix);
   }
 
   /** The stream of a topic's history and, by the same name, its pub/sub channel. Its messageIds are next to it (`…:ids`). */
@@ -63,8 +66,10 @@ export class Keys {
     return this.#probePrefix + nodeId;
   }
 
-  /** The topic of a channel that {@link topic} made; null for any other channel. */
-  topicOf(channel: string): Topic | null {
-    return channel.startsWith(this.#topicPrefix) ? parseTopic(channel.slice(this.#topicPrefix.length)) : null;
+  /** The topic of the channel `bytes[start, end)`, if {@link topic} made it; null for any other channel. */
+  topicOf(bytes: Buffer, start: number, end: number): Topic | null {
+    const topicStart = start + this.#topicPrefixBytes.length;
+    if (topicStart > end || this.#topicPrefixBytes.compare(bytes, start, topicStart) !== 0) return null;
+    return this.#topics.read(bytes, topicStart, end);
   }
 }

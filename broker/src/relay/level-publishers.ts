@@ -119,14 +119,21 @@ export class LevelPublishers {
   }
 
   #publish(batches: readonly Batch[]): void {
-    const byLevel = { fast: [] as Batch[], recoverable: [] as Batch[], durable: [] as Batch[] };
-    for (const batch of batches) byLevel[batch.policy.level].push(batch);
     const { fast, recoverable, durable } = this.publishers;
-    if (byLevel.fast.length > 0) fast.publish(byLevel.fast);
-    if (byLevel.recoverable.length + byLevel.durable.length > 0) this.announcer.announcePublishing();
-    if (byLevel.recoverable.length > 0) recoverable.publish(byLevel.recoverable);
-    if (byLevel.durable.length > 0) durable.publish(byLevel.durable);
+    const withoutHistory = ofLevel(batches, 'fast');
+    if (withoutHistory.length > 0) fast.publish(withoutHistory);
+    if (withoutHistory.length === batches.length) return;
+    this.announcer.announcePublishing();
+    recoverable.publish(ofLevel(batches, 'recoverable'));
+    durable.publish(ofLevel(batches, 'durable'));
   }
+}
+
+/** Most turns have batches of one level only: then this makes no array. */
+function ofLevel(batches: readonly Batch[], level: Level): readonly Batch[] {
+  return batches.every(({ policy }) => policy.level === level)
+    ? batches
+    : batches.filter(({ policy }) => policy.level === level);
 }
 
 function unavailable(isOutOfMemory: boolean): ReplyError {

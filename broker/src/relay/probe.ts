@@ -77,7 +77,7 @@ export class Probe {
     return probe;
   }
 
-  /** Redis has accepted or refused the probe. `isReported`: the error is that of the whole call, and the link has logged it. */
+  /** Redis has accepted or refused the probe. `isReported`: the whole call failed with this error, and the link has logged it. */
   onAnswer(probe: SentProbe, outcome: unknown, isReported: boolean): void {
     // Every answer is noted: Redis may refuse for a different reason than last time.
     this.publisher.noteWrite(outcome);

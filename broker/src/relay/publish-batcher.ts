@@ -3,6 +3,7 @@
  * frame for each topic, not for each publication.
  */
 import {
+  emptyRun,
   forEachItem,
   maxItemHeaderBytes,
   maxRunBytes,
@@ -83,14 +84,11 @@ export class PublishBatcher {
       batch.payer = payer;
     }
     writeItem(batch.writer, payload);
-    if (messageId !== null) batch.messageIds.set(messageId, batch.count);
-    if (receipt !== null) {
-      batch.receipts.push(receipt);
-      batch.places.push(batch.count);
-    }
-    batch.count++;
+    batch.count(messageId, receipt);
     this.#bytes += size;
   }
+
+  readonly #flush = (): void => this.flush();
 
   /** Hands out all batches now. */
   flush(): void {
@@ -100,21 +98,19 @@ export class PublishBatcher {
     this.#batches = [];
     this.#open.clear();
     this.#bytes = 0;
+    for (const batch of batches) batch.end();
     this.onFlush(batches);
     for (const batch of batches) {
       // Receipts hold connections: a spare batch must not.
-      batch.receipts = [];
-      batch.payer = null;
-      batch.places = [];
-      if (batch.messageIds.size > 0) batch.messageIds = new Map();
+      batch.forget();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
     }
   }
 
   #planFlush(): void {
     const { ms } = this.window;
-    if (ms === 0) setImmediate(() => this.flush());
-    else this.#timer = setTimeout(() => this.flush(), ms);
+    if (ms === 0) setImmediate(this.#flush);
+    else this.#timer = setTimeout(this.#flush, ms);
   }
 
   #begin(topic: Topic, policy: TopicPolicy): OpenBatch {
@@ -129,26 +125,57 @@ export class PublishBatcher {
   }
 }
 
+const noReceipts: Receipt[] = [];
+const noPlaces: number[] = [];
+const noIds = new Map<string, number>();
+
 class OpenBatch implements Batch {
   topic = '' as Topic;
   policy = defaultPolicy;
-  count = 0;
   beganAt = 0;
   payer: Payer | null = null;
-  receipts: Receipt[] = [];
-  places: number[] = [];
-  messageIds = new Map<string, number>();
+  // A publisher may keep these three. Most batches have none: they share the empty ones, which nobody changes.
+  receipts = noReceipts;
+  places = noPlaces;
+  messageIds = noIds;
   readonly writer = new Writer(1024);
+  /** Set by {@link end}. */
+  run = emptyRun;
+  #count = 0;
 
   begin(topic: Topic, policy: TopicPolicy): void {
     this.topic = topic;
     this.policy = policy;
-    this.count = 0;
+    this.#count = 0;
     this.writer.clear();
   }
 
-  get run(): Run {
-    return { count: this.count, bytes: this.writer.view() };
+  /** Another publication is in {@link writer}. */
+  count(messageId: string | null, receipt: Receipt | null): void {
+    if (messageId !== null) {
+      if (this.messageIds === noIds) this.messageIds = new Map();
+      this.messageIds.set(messageId, this.#count);
+    }
+    if (receipt !== null) {
+      if (this.receipts === noReceipts) {
+        this.receipts = [];
+        this.places = [];
+      }
+      this.receipts.push(receipt);
+      this.places.push(this.#count);
+    }
+    this.#count++;
+  }
+
+  end(): void {
+    this.run = { count: this.#count, bytes: this.writer.view() };
+  }
+
+  forget(): void {
+    this.payer = null;
+    this.receipts = noReceipts;
+    this.places = noPlaces;
+    this.messageIds = noIds;
   }
 
   /** A repeated messageId begins a new run, so that the second publication is found in the history. */

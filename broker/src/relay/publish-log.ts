@@ -38,9 +38,8 @@ interface Head {
   thinnedSecond: number;
 }
 
-interface Logged {
+interface Logged extends LoggedEntry {
   readonly head: Head;
-  readonly entry: LoggedEntry;
   readonly second: number;
   /** By performance.now(). */
   readonly at: number;
@@ -81,8 +80,9 @@ export class PublishLog {
   add(topic: Topic, entry: LoggedEntry): void {
     const at = performance.now();
     this.#lastAt = at;
-    this.#entries.push({ head: this.#headOf(topic, entry), entry, second: this.#second, at });
-    this.#bytes += entry.bytes.length + entryOverheadBytes;
+    const { epoch, first, last, bytes } = entry;
+    this.#entries.push({ epoch, first, last, bytes, head: this.#headOf(topic, entry), second: this.#second, at });
+    this.#bytes += bytes.length + entryOverheadBytes;
     while (this.#bytes > maxBytes) {
       const oldest = this.#entries[this.#gone] as Logged;
       oldest.head.thinnedSecond = oldest.second;
@@ -115,9 +115,10 @@ export class PublishLog {
   *topics(maxAgeMs = Number.POSITIVE_INFINITY): Iterable<LoggedTopic> {
     const entriesOf = new Map<Head, LoggedEntry[]>();
     const oldestAt = performance.now() - maxAgeMs;
-    for (const { head, entry, at } of this.#entries.slice(this.#gone)) {
+    for (const { epoch, first, last, bytes, head, at } of this.#entries.slice(this.#gone)) {
       // Only the newest epoch of a topic has not ended.
-      if (at < oldestAt || entry.epoch !== head.epoch) continue;
+      if (at < oldestAt || epoch !== head.epoch) continue;
+      const entry = { epoch, first, last, bytes };
       const entries = entriesOf.get(head);
       if (entries === undefined) entriesOf.set(head, [entry]);
       else entries.push(entry);
@@ -164,8 +165,8 @@ export class PublishLog {
     this.#completeSince = this.#second + 1;
   }
 
-  #forgetOldest({ entry }: Logged): void {
-    this.#bytes -= entry.bytes.length + entryOverheadBytes;
+  #forgetOldest({ bytes }: Logged): void {
+    this.#bytes -= bytes.length + entryOverheadBytes;
     this.#gone++;
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);

@@ -25,7 +25,7 @@ export class PublishScript {
     return this.#script;
   }
 
-  /** Resolves when Redis knows {@link current}. Rejects if Redis cannot be asked. */
+  /** Resolves when Redis knows {@link current}. Rejects if Redis does not answer. */
   async ensure(): Promise<void> {
     if (this.#copy === '') await this.#choose('');
     else if (!(await this.#isKnown(this.#script))) await this.#choose(this.#copy);

@@ -1,8 +1,9 @@
 /** Decodes the Redis messages of topics. Hands them to the topic's feed, or to its subscribers if the topic has no history. */
 import { checkRun, LayoutError, type Topic } from '@fanfare/protocol';
 import type { Log } from '../observe/log.js';
+import type { ChannelMessage } from '../redis/redis.js';
 import type { Interest } from './interest.js';
-import { parsePosition } from './position-id.js';
+import { readPosition } from './position-id.js';
 import { decodeRedisMessage } from './redis-message.js';
 import type { Delivery } from './relay.js';
 import { decodeEntry } from './stream-entry.js';
@@ -32,12 +33,13 @@ export class Receiver {
     private readonly counters: ReceiverCounters,
   ) {}
 
-  receive(topic: Topic, message: Buffer): void {
+  receive(topic: Topic, message: ChannelMessage): void {
     this.counters.redisMessagesReceived++;
     const state = this.states.get(topic);
+    const { bytes, start, end } = message;
     // Messages of topics with history begin with the digits of their position.
-    if ((message[0] as number) >= space) this.#receivePlaced(state, topic, message);
-    else this.#receiveFast(state, topic, message);
+    if (start < end && (bytes[start] as number) >= space) this.#receivePlaced(state, topic, message);
+    else this.#receiveFast(state, topic, bytes.subarray(start, end));
   }
 
   /** Call it if subscribers of this node may have missed publications of a topic without history. */
@@ -46,16 +48,16 @@ export class Receiver {
     this.delivery.notifyGap(topic, null);
   }
 
-  #receivePlaced(state: TopicState | undefined, topic: Topic, message: Buffer): void {
-    const end = message.indexOf(space);
-    const position = parsePosition(message.toString('latin1', 0, end === -1 ? message.length : end));
+  #receivePlaced(state: TopicState | undefined, topic: Topic, { bytes, start, end }: ChannelMessage): void {
+    let positionEnd = start;
+    while (positionEnd < end && bytes[positionEnd] !== space) positionEnd++;
+    const position = readPosition(bytes, start, positionEnd, state?.feed?.epoch ?? '');
     if (position === null) return this.#warnOfUnreadable();
-    if (end === -1) {
+    if (positionEnd === end) {
       if (state?.feed?.isOpen) state.feed.onBeacon(position);
       return;
     }
-    // Copy it: the message is a view of the socket's read buffer, and a feed keeps entries for a long time.
-    const entry = decodeEntry(position, Buffer.from(message.subarray(end + 1)));
+    const entry = decodeEntry(position, bytes.subarray(positionEnd + 1, end));
     if (entry === null) this.#warnOfUnreadable();
     else if (state?.hasHistory === false) this.#warnOfPolicies(topic);
     else if (state?.feed) state.feed.receive(entry);

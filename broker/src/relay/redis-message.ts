@@ -8,6 +8,7 @@
  */
 import type { Run } from '@fanfare/protocol';
 import { customAlphabet } from 'nanoid';
+import type { CommandWriter } from '../redis/redis.js';
 
 const layoutVersion = 1;
 const nodeIdBytes = 8;
@@ -21,13 +22,15 @@ export interface RedisMessageHead {
   readonly run: Run;
 }
 
-export function encodeRedisMessage(nodeId: Buffer, run: Run): Buffer {
-  const message = Buffer.allocUnsafe(headBytes + run.bytes.length);
-  message[0] = layoutVersion;
-  nodeId.copy(message, 1);
-  message.writeUInt16BE(run.count, 1 + nodeIdBytes);
-  message.set(run.bytes, headBytes);
-  return message;
+/** Writes the message as a part of a command. */
+export function writeRedisMessage(writer: CommandWriter, nodeId: Buffer, run: Run): void {
+  writer.partOf(headBytes + run.bytes.length);
+  writer.byte(layoutVersion);
+  writer.copy(nodeId);
+  writer.byte(run.count >>> 8);
+  writer.byte(run.count);
+  writer.copy(run.bytes);
+  writer.endPart();
 }
 
 /** Null if the message has another layout: it is from a node of another version, or from another program. */

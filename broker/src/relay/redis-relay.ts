@@ -116,11 +116,13 @@ export class RedisRelay implements Relay {
           this.#membership.onLost();
           this.#interest.onLost();
         },
-        onMessage: (channel, message) => {
-          const topic = keys.topicOf(channel);
-          if (topic !== null) receiver.receive(topic, message);
-          else if (channel === keys.control) this.#membership.onControl(message);
-          else probe.onReturn(message);
+        onMessage: (message) => {
+          const { bytes, channelStart, channelEnd, start, end } = message;
+          const topic = keys.topicOf(bytes, channelStart, channelEnd);
+          if (topic !== null) return receiver.receive(topic, message);
+          const isControl = bytes.toString('latin1', channelStart, channelEnd) === keys.control;
+          if (isControl) this.#membership.onControl(bytes.subarray(start, end));
+          else probe.onReturn(bytes.subarray(start, end));
         },
       },
       log,

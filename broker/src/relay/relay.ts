@@ -21,8 +21,8 @@ export interface Payer {
 /** Delivers to the subscribers on this node. */
 export interface Delivery {
   /**
-   * Hands a run to the subscribers on this node; returns false if there are none. `position` is that of the first publication; `wasMissed`:
-   * the run did not arrive when it was published, but was read from the history.
+   * Hands a run to the subscribers on this node; returns false if there are none. `position`: of the first publication. `wasMissed`: the
+   * run did not arrive when it was published, but was read from the history.
    */
   deliver(topic: Topic, position: Position | null, run: Run, wasMissed?: boolean): boolean;
   /**
@@ -167,7 +167,7 @@ export interface Relay {
   /** Nobody on this node wants the topic any more. The relay may listen to it for a while longer. */
   unsubscribe(topic: Topic): void;
 
-  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis cannot be asked. */
+  /** Reads the topic's history. Rejects with ReplyError: `noHistory` at level `fast`, `unavailable` if Redis does not answer. */
   history(topic: Topic, request: HistoryRequest): Promise<HistoryPage>;
 
   /** Sends all accepted publications, and resolves when every receipt has been notified. */

@@ -27,7 +27,7 @@ const maxEntriesPerCall = 200;
 /** Calls in one pipeline. */
 const maxCalls = 64;
 
-/** All methods reject if Redis cannot be asked. `minEpoch`: lower epochs have ended. */
+/** All methods reject if Redis does not answer. `minEpoch`: lower epochs have ended. */
 export class Restorer {
   constructor(
     private readonly settings: RestorerSettings,
@@ -71,7 +71,7 @@ export class Restorer {
     return this.#restore([...positions, ...published]);
   }
 
-  /** Gives another epoch to each topic of which Redis still lacks publications. */
+  /** Gives another epoch to each topic if Redis still lacks publications of it. */
   async verify(minEpoch: string): Promise<void> {
     const listened = [...this.states.openFeeds()].map(({ topic, position }) => ({ topic, ...position }));
     const known = [...listened, ...this.publishLog.topics()];
@@ -83,8 +83,8 @@ export class Restorer {
   }
 
   /**
-   * Gives another epoch to each topic of which Redis lacks publications of this node. For a generation that began without this node: too late
-   * to restore them.
+   * Gives another epoch to each topic if Redis lacks publications of this node. Use it if a generation began without this node, because then
+   * it is too late to restore them.
    */
   async prove(minEpoch: string): Promise<void> {
     // Redis may have forgotten older messageIds.

@@ -28,10 +28,15 @@ export interface StreamEntry {
 /** A messageId and the place of its publication in the run. */
 export type PlacedId = readonly [place: number, messageId: string];
 
-export function encodeEntry(run: Run, messageIds: ReadonlyMap<string, number>): Buffer {
+/** `take`: gets memory for the entry. */
+export function encodeEntry(
+  run: Run,
+  messageIds: ReadonlyMap<string, number>,
+  take: (length: number) => Buffer = Buffer.allocUnsafe,
+): Buffer {
   let length = headBytes + run.bytes.length;
-  for (const id of messageIds.keys()) length += 3 + id.length;
-  const bytes = Buffer.allocUnsafe(length);
+  if (messageIds.size > 0) for (const id of messageIds.keys()) length += 3 + id.length;
+  const bytes = take(length);
   bytes[0] = layoutVersion;
   bytes.writeUInt16BE(run.count, 1);
   bytes.writeUInt32BE(run.bytes.length, 3);
@@ -59,6 +64,18 @@ export function decodeEntry({ epoch, offset: first }: Position, bytes: Buffer): 
     return null;
   }
   return { epoch, first, last: first + count - 1, run, bytes };
+}
+
+/** As {@link decodeEntry}, for bytes that were checked before. */
+export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEntry {
+  const count = bytes.readUInt16BE(1);
+  const run = { count, bytes: bytes.subarray(headBytes, headBytes + bytes.readUInt32BE(3)) };
+  return { epoch, first, last: first + count - 1, run, bytes };
+}
+
+/** The entry with its own copy of the bytes, for keeping: an entry may be a view of what was read from Redis. */
+export function copyOf({ epoch, first, bytes }: StreamEntry): StreamEntry {
+  return readEntry(epoch, first, Buffer.from(bytes));
 }
 
 export function messageIdsOf({ run, bytes }: StreamEntry): PlacedId[] {

@@ -1,17 +1,20 @@
 /** The newest publications of topics, in the memory of this node: most subscribers that return are served from here. */
 import { emptyRun, maxReplyBytes, type Run } from '@fanfare/protocol';
+import { EntryBlock } from './entry-block.js';
 import { runOf, type StreamEntry } from './stream-entry.js';
-
-/** The approximate memory that an entry takes in addition to its bytes. */
-const entryOverheadBytes = 200;
 
 /** Maximum number of publications and bytes in one answer (PROTOCOL.md section 7). Clients read more in pieces. */
 export const maxAnswerPublications = 1_000;
 export const maxAnswerBytes = maxReplyBytes;
 
+/** Smallest and largest capacity of a block, in bytes. */
+const minBlockBytes = 256;
+const maxBlockBytes = 65_536;
+
 /** The newest publications of one topic, without holes. */
 export class TopicCache {
-  #entries: StreamEntry[] = [];
+  /** Oldest first. */
+  #blocks: EntryBlock[] = [];
   #bytes = 0;
   /** The last answer: after an outage thousands of subscribers ask from the same position. */
   #answer: { readonly from: number; readonly to: number; readonly run: Run } | null = null;
@@ -21,71 +24,108 @@ export class TopicCache {
     private readonly maxPublications: number,
   ) {}
 
+  /** The approximate memory that it takes. */
   get bytes(): number {
     return this.#bytes;
   }
 
   get entries(): readonly StreamEntry[] {
-    return this.#entries;
+    return this.#entriesFrom(0);
   }
 
   get newest(): StreamEntry | undefined {
-    return this.#entries.at(-1);
+    return this.#blocks.at(-1)?.newest;
   }
 
   /** Offset of the oldest publication here; infinity if there is none. */
   get oldestOffset(): number {
-    return this.#entries[0]?.first ?? Number.POSITIVE_INFINITY;
+    return this.#blocks[0]?.first ?? Number.POSITIVE_INFINITY;
   }
 
   /** Whether the cached publications exceed one answer. Then older publications are useless for a subscriber that returns. */
   get exceedsAnswer(): boolean {
-    const { newest } = this;
-    return newest !== undefined && endOfAnswer(this.#entries, this.oldestOffset, maxAnswerPublications) < newest.last;
+    const { oldestOffset } = this;
+    if (this.#newestOffset - oldestOffset >= maxAnswerPublications) return true;
+    // The memory of few publications is less than an answer may hold.
+    if (this.#bytes <= maxAnswerBytes) return false;
+    return endOfAnswer(this.entries, oldestOffset, maxAnswerPublications) < this.#newestOffset;
   }
 
-  /** `entry` must follow the newest one. */
+  /** Copies an entry. It must follow the newest one. */
   append(entry: StreamEntry): void {
-    this.#entries.push(entry);
-    this.#count(entry, 1);
-    let excess = 0;
-    while (entry.last - (this.#entries[excess] as StreamEntry).last >= this.maxPublications) excess++;
-    // Remove several at once, because each removal moves all other entries.
-    if (excess > 16 || excess * 4 > this.#entries.length) this.#forgetOldest(excess);
+    const block = this.#blocks.at(-1);
+    const before = block?.bytes ?? 0;
+    if (block?.append(entry)) this.#count(block.bytes - before);
+    else {
+      // Blocks that are small next to the whole: what is forgotten is forgotten in blocks.
+      const capacity = Math.min(Math.max(minBlockBytes, this.#bytes / 4), maxBlockBytes);
+      this.#blocks.push(this.#newBlock(entry, capacity));
+      this.#forgetOld(entry.last);
+    }
     this.budget.touch(this);
   }
 
-  /** Adds older entries. They must end where the cached entries begin. */
+  /** Copies older entries. They must end where the cached entries begin. */
   prepend(older: readonly StreamEntry[]): void {
-    this.#entries = [...older, ...this.#entries];
-    for (const entry of older) this.#count(entry, 1);
+    const bytes = older.reduce((sum, entry) => sum + entry.bytes.length, 0);
+    const blocks: EntryBlock[] = [];
+    for (const entry of older) {
+      const block = blocks.at(-1);
+      const before = block?.bytes ?? 0;
+      if (block?.append(entry)) this.#count(block.bytes - before);
+      else blocks.push(this.#newBlock(entry, Math.min(bytes, maxBlockBytes)));
+    }
+    this.#blocks = [...blocks, ...this.#blocks];
     this.budget.touch(this);
   }
 
   clear(): void {
-    this.budget.release(this);
-    this.#entries = [];
-    this.#bytes = 0;
+    this.budget.forget(this);
+    this.#count(-this.#bytes);
+    this.#blocks = [];
     this.#answer = null;
   }
 
   /** The publications with offsets `from` to `to`. Null if some are not in the cache, or if they are too many for one answer. */
   between(from: number, to: number): Run | null {
     if (to < from) return emptyRun;
-    if (from < this.oldestOffset || to > (this.newest?.last ?? 0)) return null;
+    if (from < this.oldestOffset || to > this.#newestOffset) return null;
     if (this.#answer?.from === from && this.#answer.to === to) return this.#answer.run;
-    if (endOfAnswer(this.#entries, from, maxAnswerPublications) < to) return null;
-    const run = runOf(this.#entries, from, to);
+    const entries = this.#entriesFrom(from);
+    if (endOfAnswer(entries, from, maxAnswerPublications) < to) return null;
+    const run = runOf(entries, from, to);
     this.#answer = { from, to, run };
     return run;
   }
 
-  #forgetOldest(count: number): void {
-    for (const entry of this.#entries.splice(0, count)) this.#count(entry, -1);
+  get #newestOffset(): number {
+    return this.#blocks.at(-1)?.last ?? 0;
   }
 
-  #count(entry: StreamEntry, sign: 1 | -1): void {
-    const bytes = sign * (entry.bytes.length + entryOverheadBytes);
+  #entriesFrom(offset: number): StreamEntry[] {
+    const entries: StreamEntry[] = [];
+    for (const block of this.#blocks) block.addTo(entries, offset);
+    return entries;
+  }
+
+  #newBlock(entry: StreamEntry, capacity: number): EntryBlock {
+    const block = new EntryBlock(entry.epoch, Math.max(entry.bytes.length, Math.ceil(capacity)));
+    block.append(entry);
+    this.#count(block.bytes);
+    return block;
+  }
+
+  /** Forgets each block that has no publication among the newest. */
+  #forgetOld(newest: number): void {
+    let excess = 0;
+    while (newest - (this.#blocks[excess] as EntryBlock).last >= this.maxPublications) {
+      this.#count(-(this.#blocks[excess] as EntryBlock).bytes);
+      excess++;
+    }
+    if (excess > 0) this.#blocks.splice(0, excess);
+  }
+
+  #count(bytes: number): void {
     this.#bytes += bytes;
     this.budget.bytes += bytes;
   }
@@ -94,31 +134,56 @@ export class TopicCache {
 /** The bytes that all topics together may hold. Beyond it, the topics that were idle longest are cleared. */
 export class CacheBudget {
   bytes = 0;
-  /** Longest idle first. */
-  readonly #byLastUse = new Set<TopicCache>();
+  /** The caches in the order of their last use, as a linked list: each publication moves one to the end. */
+  readonly #links = new Map<TopicCache, Link>();
+  readonly #ends: Link;
 
-  constructor(private readonly maxBytes: number) {}
-
-  touch(cache: TopicCache): void {
-    this.#byLastUse.delete(cache);
-    this.#byLastUse.add(cache);
-    while (this.bytes > this.maxBytes) {
-      const [oldest] = this.#byLastUse;
-      if (oldest === undefined) return;
-      oldest.clear();
-    }
+  constructor(private readonly maxBytes: number) {
+    this.#ends = newLink(null);
   }
 
-  release(cache: TopicCache): void {
-    this.bytes -= cache.bytes;
-    this.#byLastUse.delete(cache);
+  touch(cache: TopicCache): void {
+    let link = this.#links.get(cache);
+    if (link === undefined) {
+      link = newLink(cache);
+      this.#links.set(cache, link);
+    }
+    unlink(link);
+    link.earlier = this.#ends.earlier;
+    link.later = this.#ends;
+    link.earlier.later = link;
+    this.#ends.earlier = link;
+    while (this.bytes > this.maxBytes && this.#ends.later.cache !== null) this.#ends.later.cache.clear();
+  }
+
+  /** The cache holds nothing any more. */
+  forget(cache: TopicCache): void {
+    const link = this.#links.get(cache);
+    if (link === undefined) return;
+    unlink(link);
+    this.#links.delete(cache);
   }
 }
 
-/**
- * The last offset of an answer that begins at `from`. The answer has at least one publication, at most the requested
- * number, and no more than fit.
- */
+/** In a circle: the link without a cache is before the first and after the last. */
+interface Link {
+  readonly cache: TopicCache | null;
+  earlier: Link;
+  later: Link;
+}
+
+function newLink(cache: TopicCache | null): Link {
+  const link = { cache } as Link;
+  link.earlier = link;
+  link.later = link;
+  return link;
+}
+
+function unlink({ earlier, later }: Link): void {
+  earlier.later = later;
+  later.earlier = earlier;
+}
+
 export function endOfAnswer(entries: readonly StreamEntry[], from: number, limit: number): number {
   let bytes = 0;
   let end = from - 1;

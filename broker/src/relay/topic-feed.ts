@@ -2,12 +2,12 @@
  * One topic with history, for all subscribers of this node: delivers its publications in order, each once, and reads from the stream
  * what it missed. Subscribers do not see a hole that was filled.
  *
- * The offsets are those of the {@link Sequencer}. Every publication is in the topic's stream before it is on the channel
+ * A {@link Sequencer} keeps the offsets. Every publication is in the topic's stream before it is on the channel
  * (lua/publish.lua), so one read brings whatever is missing.
  */
 import { type Position, ReplyError, Sequencer, type Topic } from '@fanfare/protocol';
 import type { Delivery } from './relay.js';
-import { fromHole, type StreamEntry, upToHole } from './stream-entry.js';
+import { copyOf, fromHole, type StreamEntry, upToHole } from './stream-entry.js';
 import { type CacheBudget, TopicCache } from './topic-cache.js';
 
 /** A part of a topic's stream. */
@@ -35,14 +35,17 @@ export interface FeedContext {
   readonly delivery: Delivery;
   readonly counters: FeedCounters;
   readonly budget: CacheBudget;
-  /** Reads the topic's stream from offset `from` of `epoch` on. Rejects with ReplyError if Redis cannot be asked. */
+  /** Reads the topic's stream from offset `from` of `epoch`. Rejects with ReplyError if Redis does not answer. */
   read(topic: Topic, epoch: string, from: number): Promise<HistorySlice>;
   /**
    * Reads the newest entries up to offset `last`, in order, as many as one answer can hold. Returns none if the topic has another epoch.
-   * Rejects likewise.
+   * Rejects with ReplyError if Redis does not answer.
    */
   readBack(topic: Topic, epoch: string, last: number): Promise<HistorySlice>;
-  /** Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects likewise. */
+  /**
+   * Gives the topic another epoch if it has this one. Resolves with the first entry that was published under the new one. Rejects with
+   * ReplyError if Redis does not answer.
+   */
   renew(topic: Topic, epoch: string): Promise<HistorySlice>;
   /** Publications were missing, and the feed has dealt with it. */
   onRepaired(topic: Topic, repair: Repair): void;
@@ -114,11 +117,16 @@ export class TopicFeed {
     return this.#begunAt;
   }
 
-  /** A message on the topic's channel. */
+  /** The epoch of {@link position}. */
+  get epoch(): string {
+    return this.#sequencer.epoch;
+  }
+
+  /** A message on the topic's channel. The bytes of the entry are valid during the call. */
   receive(entry: StreamEntry): void {
-    if (this.#catchingUp === null) this.#sequencer.take(entry);
-    else this.#sequencer.hold(entry);
-    if (this.#hasHole) void this.catchUp();
+    if (this.#catchingUp === null && this.#sequencer.canDeliver(entry)) this.#sequencer.take(entry);
+    else this.#sequencer.hold(copyOf(entry));
+    if (this.#hasHole && this.#catchingUp === null) void this.catchUp();
   }
 
   /** Another node repeats the position of the topic, a moment after it published. */

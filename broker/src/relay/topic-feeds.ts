@@ -76,7 +76,7 @@ export class TopicFeeds {
     return subscribeResultOf(state.feed.cache, state.feed.position, since, state.policy);
   }
 
-  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis cannot be asked. */
+  /** A page of the topic's history, from the memory of this node if it is there. Rejects with ReplyError if Redis does not answer. */
   async page(topic: Topic, request: HistoryRequest): Promise<HistoryPage> {
     return (await this.#currentPageInMemory(topic, request)) ?? this.reader.page(topic, request);
   }
@@ -178,7 +178,7 @@ export class TopicFeeds {
         behind.push(feed);
       }
     } catch {
-      // Redis cannot be asked: doubt stays until it can.
+      // Redis does not answer: the doubt remains until it does.
       for (const { feed, doubt } of asked) if (doubt !== 'none') feed.suspect(doubt);
       return;
     }

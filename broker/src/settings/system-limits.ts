@@ -76,7 +76,7 @@ export function systemLimits(settings: SystemSettings, system: System = readSyst
     'cpu.max',
     cpus,
     workers,
-    `The container may use ${round(cpus)} CPUs but runs ${workers} event loop${workers === 1 ? '' : 's'}, each of which can use a whole CPU. When the limit is reached, all clients wait. Raise or remove the CPU limit.`,
+    `The container may use ${round(cpus)} CPUs but runs ${workers} event loop${workers === 1 ? '' : 's'}, and each can use a whole CPU. When the limit is reached, all clients wait. Raise or remove the CPU limit.`,
   );
   check(
     'memory.max',

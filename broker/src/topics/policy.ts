@@ -20,7 +20,7 @@ export interface TopicPolicy {
   readonly lastValue: boolean;
 }
 
-/** Shortest life of a history: nodes extend those of topics with subscribers every 20 s (relay/topic-feeds.ts). */
+/** Shortest life of a history. Every 20 s, nodes extend the life of histories with subscribers (relay/topic-feeds.ts). */
 const leastLifeMs = 60_000;
 
 /** When a topic's history expires, counted from its last publication or the last check of a node with subscribers, in milliseconds. */
@@ -40,7 +40,7 @@ export const defaultPolicy: TopicPolicy = Object.freeze({
 export const maxRememberedTopics = 10_000;
 
 /**
- * The policy of each topic: that of the most specific pattern that matches it.
+ * The policy of each topic: the policy of the most specific pattern that matches it.
  */
 export class TopicPolicies {
   readonly #patterns = new PatternTree<TopicPolicy>();

@@ -80,7 +80,7 @@ export const cases: Readonly<Record<string, Case>> = {
   'cross-node': {
     title: 'Across two nodes',
     about:
-      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, or 10 hot topics. CPU is that of both nodes and of Redis.',
+      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, or 10 hot topics. CPU includes both nodes and Redis.',
     servers: clustered,
     baseline: 'ioredis',
     runs: [crossNode(1_000, 100), crossNode(10_000, 100), crossNode(20_000, 100, 20), crossNode(40_000, 10)],

@@ -13,11 +13,16 @@ import {
 import { servers } from '../servers/servers.js';
 import { cases } from './cases.js';
 import type { CompareOptions } from './compare.js';
-import { guardedRounds, tolerance } from './guard.js';
+import { type GuardedCase, guardedCases, guardedRounds, tolerance } from './guard.js';
 
 export type CompareRequest =
   | { readonly name: 'compare'; readonly options: CompareOptions; readonly jsonFile: string | null }
-  | { readonly name: 'guard'; readonly rounds: number; readonly isRecording: boolean };
+  | {
+      readonly name: 'guard';
+      readonly cases: readonly GuardedCase[];
+      readonly rounds: number;
+      readonly isRecording: boolean;
+    };
 
 const caseNames = Object.keys(cases);
 
@@ -40,7 +45,11 @@ const compareOptions = {
   json: text('write all results to a file', '<file>', null),
 };
 
-const guardOptions = { rounds: rounds(guardedRounds), record: toggle('record the ratios as the new baseline') };
+const guardOptions = {
+  cases: choices('cases to measure', guardedCases, 'all'),
+  rounds: rounds(guardedRounds),
+  record: toggle('record the figures as the new baseline; figures of other cases stay'),
+};
 
 const compareHelp = `Compares Fanfare with other brokers on this machine, as ratios of CPU time, and by latency. Servers take turns. All cases take about
 two hours.
@@ -55,7 +64,8 @@ options:
 ${describeOptions(compareOptions)}
 `;
 
-const guardHelp = `Measures some ratios of npm run compare, and fails if one is worse than in loadtest/baseline.json by more than ${Math.round(tolerance * 100)} %.
+const guardHelp = `Measures some figures of npm run compare, and fails if one is worse than in loadtest/baseline.json by more than
+${Math.round(tolerance * 100)} %, or by more than the file allows for latency.
 
 usage: npm run guard -- [options]
 
@@ -65,7 +75,8 @@ ${describeOptions(guardOptions)}
 export function parseCompare(args: readonly string[]): CompareRequest {
   if (args[0] === 'guard') {
     const parsed = parseOptions(args.slice(1), guardOptions, () => guardHelp);
-    return { name: 'guard', rounds: parsed.values.rounds, isRecording: parsed.values.record };
+    const { cases: named, rounds: count, record } = parsed.values;
+    return { name: 'guard', cases: named, rounds: count, isRecording: record };
   }
   const parsed = parseOptions(args, compareOptions, () => compareHelp);
   const { cases: named, servers: chosen, rounds: count, seconds, idle, json } = parsed.values;

@@ -15,14 +15,16 @@ async function main(args: readonly string[]): Promise<void> {
   void exitWhenStopped();
   const show = new ProgressLine(process.stderr);
   if (request.name === 'guard') {
-    const measured = await measureGuard(request.rounds, show);
+    const measured = await measureGuard(request.cases, request.rounds, show);
     show.end();
     if (request.isRecording) {
       await writeBaseline(measured);
-      process.stdout.write(`Recorded ${measured.length} ratios.\n`);
+      process.stdout.write(
+        `Recorded ${measured.length} figures. Figures without a valid round keep what was recorded.\n`,
+      );
       return;
     }
-    const { table, isGood } = judge(measured, await readBaseline());
+    const { table, isGood } = judge(measured, await readBaseline(request.cases));
     process.stdout.write(`${table}\n`);
     if (!isGood) process.exitCode = 1;
     return;

@@ -13,7 +13,7 @@ import { coverageOf, type Estimate, estimate } from './statistics.js';
 export function reportComparison({ comparisons, idle, missing }: Compared, command: string, rounds: number): string {
   const sections = [
     `${describeMachine()}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, servers in turns, fresh processes each time. \`${command}\``,
-    `CPU is that of the servers and, if they use it, of Redis, divided by the deliveries. "Times" is how many deliveries a server makes with the CPU time in which the other makes one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
+    `CPU is the CPU time of the servers, and of Redis if they use it, divided by the deliveries. "Times" is the number of deliveries that a server makes with the CPU time that the other needs for one: ${describeTimes(rounds)}. Latency counts from the planned moment of sending.`,
     ...comparisons.map(section),
   ];
   if (idle.length > 0) sections.push(idleSection(idle));
@@ -143,7 +143,7 @@ function idleSection(idle: readonly IdleSample[]): string {
 }
 
 function serversOf(results: readonly LoadResult[]): readonly string[] {
-  // The order of rounds differs: the first round's is that of the case.
+  // The order of servers differs between rounds. The first round uses the order of the case.
   return [...new Set(results.map(({ server }) => server))];
 }
 

@@ -1,4 +1,4 @@
-/** What the tables of the comparison share. */
+/** Functions that all tables of the comparison use. */
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import type { LoadResult } from '../load/result.js';
 

@@ -16,7 +16,7 @@ const uncountedSubscribers = 2_000;
 /** About 8 s after its last work, V8 releases megabytes of memory that it had kept for more work. */
 const settleMs = 12_000;
 
-/** One collection may leave memory that only the next one releases. */
+/** One collection may leave memory that only the next collection releases. */
 const collections = 3;
 const collectionMs = 500;
 
@@ -84,7 +84,7 @@ async function readSettled(subjects: readonly { readonly deployment: Deployment 
 }
 
 async function collect(processes: readonly { readonly pid: number }[]): Promise<void> {
-  // Only Node knows what the signal means: it would end the others.
+  // Send the signal only to Node processes. It would end all others.
   const nodes: number[] = [];
   for (const { pid } of processes) if (basename(await readlink(`/proc/${pid}/exe`)) === 'node') nodes.push(pid);
   for (let collection = 0; collection < collections; collection++) {

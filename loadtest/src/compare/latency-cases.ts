@@ -36,12 +36,12 @@ const idle = [0, 1].map(
 
 export const recentBytes = 64 * 1_048_576;
 
-/** What a node counts for an entry in addition to its data (topic-cache.ts), about. */
+/** About how many bytes a node counts for an entry in addition to its data (topic-cache.ts). */
 const entryBytes = publicationBytes + 200;
 
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
-/** Slow enough for level durable: what a node refuses would be missing. */
+/** The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing. */
 const recentPerSecond = 15_000;
 
 /** Both nodes have a subscriber of each topic, so both keep the publications. */
@@ -59,14 +59,14 @@ const recent: Workload = {
   seconds: (recentTopics * 500) / recentPerSecond,
 };
 
-/** The label of the run without anything else, to which the others of `latency-held` are compared. */
+/** The label of the run that the other runs of `latency-held` are compared with. */
 export const heldNothing = 'nothing else';
 
 export const latencyCases: Readonly<Record<string, Case>> = {
   latency: {
     title: 'Latency across two nodes',
     about:
-      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, one publisher. CPU is that of both nodes and of Redis with its replica.',
+      'One node accepts the publications, and the other delivers each to one subscriber. 100 topics, one publisher. CPU includes both nodes, Redis and its replica.',
     servers: [...levels, 'ioredis', 'socketio', 'nats'],
     baseline: 'ioredis',
     measuresLatency: true,
@@ -92,7 +92,7 @@ export const latencyCases: Readonly<Record<string, Case>> = {
       acrossNodes(10_000, {
         label: 'recent publications',
         before: [recent],
-        // Room for both: otherwise the measured publications would replace the earlier ones.
+        // There must be room for both. Otherwise the measured publications would replace the earlier ones.
         env: { FANFARE_RECENT_BYTES: String(2 * recentBytes) },
       }),
     ],

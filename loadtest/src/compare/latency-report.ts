@@ -1,20 +1,30 @@
-/** The tables of the cases about latency: what was measured, and how it compares with the targets. */
+/** The tables of the cases about latency: the measurements, and a comparison with the targets. */
 import { markdownTable } from '@fanfare/kit/markdown-table';
 import { median } from '@fanfare/kit/median';
 import type { GarbageReport, LoadResult } from '../load/result.js';
 import type { Comparison } from './compare.js';
 import { costOf, tableOfFilled } from './figures.js';
 import { heldNothing } from './latency-cases.js';
+import {
+  type By,
+  type Figure,
+  heapOf,
+  isValid,
+  longestPause,
+  ofNode,
+  p50,
+  p99,
+  scavengeMsOf,
+  valuesOf,
+} from './latency-figures.js';
 import { type Estimate, estimate } from './statistics.js';
 
 type Results = Comparison['results'];
-type Result = Results[number];
-type Figure = (result: LoadResult) => number | null;
 
 export function latencySection({ name, results }: Comparison): string {
   const targets = judgeTargets(name, results);
   const about =
-    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations are those of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
+    'Medians of the rounds. Latency counts from the planned moment of sending. Pauses and allocations: of the publishing node, then of the receiving node; a program that is not Node has none. "Heap" is what V8 allocated per publication, "buffers" is memory outside the heap (a lower bound).';
   const parts = [about, figuresTable(results)];
   if (targets.length > 0) {
     const head = ['load', 'server', 'target', 'at most', 'now', 'met'];
@@ -54,14 +64,6 @@ function figuresTable(results: Results): string {
   return tableOfFilled([...head, 'valid rounds'], rows);
 }
 
-/** A figure of one node; null if it was not measured, or if nothing was published. */
-function ofNode(node: number, pick: (report: GarbageReport, result: LoadResult) => number): Figure {
-  return (result) => {
-    const report = result.garbage?.[node];
-    return report === undefined || result.published === 0 ? null : pick(report, result);
-  };
-}
-
 interface Group {
   readonly label: string;
   readonly server: string;
@@ -80,27 +82,15 @@ function groupsOf(results: Results): readonly Group[] {
   );
 }
 
-function isValid({ complaints, deliveries }: LoadResult): boolean {
-  return complaints.length === 0 && deliveries > 0;
-}
-
 /** Issue 15. */
 interface Target {
   readonly what: string;
   readonly figure: Figure;
   readonly atMost: number;
-  /** The figure is divided by that of this server, or of this load; null: it is not a ratio. */
-  readonly by: { readonly server: string } | { readonly label: string } | null;
-  /** The only load for which it is a target; null: all. */
+  readonly by: By;
+  /** The target applies only to this load. Null: to all loads. */
   readonly label: string | null;
 }
-
-const p50: Figure = ({ latency }) => latency.p50;
-const p99: Figure = ({ latency }) => latency.p99;
-const longestPause: Figure = ({ garbage }) =>
-  garbage === null ? null : Math.max(...garbage.map(({ longestPauseUs }) => longestPauseUs));
-const heapOf = (node: number): Figure => ofNode(node, ({ heapBytes }, { published }) => heapBytes / published);
-const scavengeMsOf = (node: number): Figure => ofNode(node, ({ longestScavengeUs }) => longestScavengeUs / 1_000);
 
 function target(what: string, figure: Figure, atMost: number, rest: Partial<Target> = {}): Target {
   return { what, figure, atMost, by: null, label: null, ...rest };
@@ -119,8 +109,8 @@ const targets: Readonly<Record<string, readonly Target[]>> = {
   ],
   'latency-fan-out': [target('p99, times raw', p99, 1.3, { by: { server: 'raw' } })],
   'latency-held': [
-    target('longest pause, times that with nothing else', longestPause, 1.1, { by: { label: heldNothing } }),
-    target('p99, times that with nothing else', p99, 1.1, { by: { label: heldNothing } }),
+    target('longest pause, relative to the run without other work', longestPause, 1.1, { by: { label: heldNothing } }),
+    target('p99, relative to the run without other work', p99, 1.1, { by: { label: heldNothing } }),
   ],
 };
 
@@ -132,32 +122,17 @@ export interface JudgedTarget extends Target, Estimate {
   readonly server: string;
 }
 
-/** Without those that this comparison cannot judge, because a server or a figure is missing. */
+/** Omits targets that this comparison cannot judge, because a server or a figure is missing. */
 export function judgeTargets(name: string, results: Results): readonly JudgedTarget[] {
   return groupsOf(results).flatMap(({ label, server, valid }) =>
     (targets[name] ?? []).flatMap((each) => {
       const { by } = each;
       const isSame = by !== null && 'label' in by && by.label === label;
       if (!judged.includes(server) || isSame || (each.label ?? label) !== label) return [];
-      const values = valid.flatMap((result) => {
-        const own = each.figure(result);
-        const other = by === null ? 1 : figureOf(each.figure, results, { ...result, ...by });
-        return own === null || other === null || other === 0 ? [] : [own / other];
-      });
-      const found = estimate(values);
+      const found = estimate(valuesOf(results, valid, each.figure, by));
       return found === null ? [] : [{ ...each, ...found, load: label, server }];
     }),
   );
-}
-
-/** The figure of the same round. */
-function figureOf(
-  figure: Figure,
-  results: Results,
-  { round, label, server }: Pick<Result, 'round' | 'label' | 'server'>,
-) {
-  const found = results.find((each) => each.round === round && each.label === label && each.server === server);
-  return found === undefined || !isValid(found) ? null : figure(found);
 }
 
 function rowOf({ load, server, what, atMost, median: now, low, high }: JudgedTarget): readonly string[] {

@@ -18,7 +18,7 @@ function fanfare(level: Level): Launcher {
     missing: async () => null,
     start: async ({ nodes, env }) => {
       const settings = { ...noLimits, FANFARE_TOPICS: JSON.stringify({ '>': { level } }), ...env };
-      // Level durable is a promise about Redis, so a single node has one too.
+      // Level durable is a promise about Redis, so even a single node gets a Redis.
       const isDurable = level === 'durable';
       return nodes === 1 && !isDurable
         ? await deployNodes(nodes, () => startNode({ env: settings }))

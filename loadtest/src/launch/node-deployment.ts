@@ -20,7 +20,7 @@ export async function deployNodes(
   return await deploy(parts, null, nodes, start);
 }
 
-/** `hasReplica`: another Redis follows the one that the nodes share, as level durable needs it. */
+/** `hasReplica`: a second Redis follows the shared one. Level durable needs it. */
 export async function deployNodesOnRedis(
   nodes: number,
   start: (redisUrl: string) => Promise<ServerProcess>,

@@ -6,7 +6,7 @@ import { median } from '@fanfare/kit/median';
 import { type CandidateName, describeWorkload, type LevelsOptions } from '../scenarios/levels.js';
 import type { LevelsSample } from './levels.js';
 
-/** What is the same but for the level; null: nothing is. */
+/** The candidate that differs only in its level. Null: there is none. */
 const fastOf: Readonly<Record<CandidateName, CandidateName | null>> = {
   plain: null,
   fast: 'fast',

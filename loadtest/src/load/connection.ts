@@ -10,7 +10,7 @@ import { within } from '@fanfare/kit/within';
 import type { Events, OnPublication, Protocol, Reader, Role } from '../protocols/protocol.js';
 import type { Member } from './member.js';
 
-/** What is read is handled before the next read, so one buffer serves all sockets. */
+/** The data of one read is handled before the next read, so one buffer serves all sockets. */
 const readBuffer = new Uint8Array(65_536);
 
 const headEnd = Buffer.from('\r\n\r\n');
@@ -100,7 +100,7 @@ export class Connection implements Events, Member {
     this.#socket.on('close', () => this.#fail(new Error('The server closed the connection.')));
   }
 
-  /** The message as it is written: in a frame, or over TCP as it is. */
+  /** The bytes of a message: in a WebSocket frame, or unchanged over TCP. */
   frame(message: Uint8Array): Uint8Array {
     if (this.#walker === null) return message;
     return buildFrame(message, { opcode: this.options.protocol.isBinary ? opcodes.binary : opcodes.text });

@@ -11,7 +11,7 @@ export interface Collection {
 
 export interface GarbageSums {
   readonly scavenges: number;
-  /** All pauses, also those of marking. */
+  /** All pauses, including marking. */
   readonly pauses: number;
   readonly longestScavengeUs: number;
   readonly longestPauseUs: number;

@@ -36,7 +36,7 @@ export class Reception {
   #foreign = 0;
   /** In µs, of a sample of the deliveries. */
   readonly latency = newHistogram();
-  /** Whether latency is taken: not while warming up. */
+  /** Whether latency is recorded. It is not recorded during the warm-up. */
   isMeasuring = false;
   readonly #places = new Map<number, Place>();
   readonly #streamsPerTopic: number;
@@ -55,7 +55,7 @@ export class Reception {
     this.#places.set(subscriber, { next, indexOf: indexOf(topics, this.workload.topics) });
   }
 
-  /** Publications of this topic that it misses from now on do not count as lost. */
+  /** From now on, missing publications of this topic do not count as lost. */
   interrupt(subscriber: number, topic: number): void {
     const place = this.#places.get(subscriber);
     const index = place?.indexOf(topic);

@@ -42,7 +42,7 @@ const momentSchema = z.object({
 const garbageSchema = z.object({
   process: z.string().describe('name of the server process, in the order of `publisherServers`'),
   scavenges: count.describe('collections of the young generation'),
-  pauses: count.describe('all pauses for garbage collection, also those of marking'),
+  pauses: count.describe('all pauses for garbage collection, including marking'),
   longestScavengeUs: amount.describe('longest pause for a collection of the young generation, in µs'),
   longestPauseUs: amount.describe('longest pause for any collection, in µs'),
   pausedUs: amount.describe('all pauses together, in µs'),

@@ -5,17 +5,17 @@ import type { Turns } from './turns.js';
 /** CPU share of a generator process above which the results may show the limits of the generator. */
 export const mostGeneratorCpu = 0.85;
 export const mostSlipP99Us = 20_000;
-/** Share of the connections or subscriptions to be replaced; one more may be due at the very end. */
+/** Minimum share of the due connections or subscriptions that were replaced. One more may be due at the very end. */
 const leastTurns = 0.95;
 
 /** Prefixes of failures that belong to a scenario: of connections that read nothing on purpose, and of attempts to reconnect. */
 export const stalledPrefix = 'stalled: ';
 export const backPrefix = 'coming back: ';
 
-/** Prefix of the failures of publishers. All other failures are those of subscribers. */
+/** Prefix of the failures of publishers. All other failures belong to subscribers. */
 export const publisherPrefix = 'a publisher: ';
 
-/** What a missing delivery of this load means, and what does not follow from it. */
+/** The meaning of a missing delivery of this load, and its limits. */
 const noPromise =
   'None of them was promised: this load publishes without acknowledgement. "npm run verify -- --url" judges acknowledged publications.';
 
@@ -133,7 +133,7 @@ export const validityRules: readonly Rule[] = [
   },
   {
     says: 'A generator process used … of a CPU: it may be what was measured. Use more of them (--generators) or less load.',
-    means: 'The latencies may be those of the generator, and it could not produce a higher load.',
+    means: 'The generator may have caused the latencies, and it could not produce a higher load.',
     advice:
       'Use more `--generators` if there are cores for them. Otherwise use less load, or a separate machine for the generator.',
     find: ({ generatorCpu }) =>

@@ -22,7 +22,7 @@ export interface Group {
 export interface Section {
   readonly scenario: string;
   readonly groups: readonly Group[];
-  /** Runs and servers in the order in which they came. */
+  /** Runs and servers in the order of the results. */
   readonly runs: readonly string[];
   readonly servers: readonly string[];
 }
@@ -81,7 +81,7 @@ export function nameOf(group: Group, runs: readonly string[]): string {
   return group.isValid ? name : `INVALID: ${name}`;
 }
 
-/** What a reader of a chart has to know about the validity of what it shows. */
+/** A note for the reader of a chart about invalid data in it. */
 export function notesOn(groups: readonly Group[]): readonly string[] {
   if (groups.every(({ isValid }) => !isValid))
     return ['All results are INVALID. Do not use the figures; see the warnings above.'];

@@ -199,7 +199,7 @@ function resultTable({ scenario }: Section, files: readonly NamedResultFile[]): 
   );
 }
 
-/** No text in it can end the script that holds it. */
+/** Escapes the text, so that it cannot end the script element around it. */
 function jsonForScript(value: unknown): string {
   return JSON.stringify(value).replaceAll('<', '\\u003c');
 }

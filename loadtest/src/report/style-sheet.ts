@@ -48,7 +48,7 @@ summary { cursor: pointer; }
 summary h3 { display: inline; }
 .course { margin: 1.25rem 0; }
 .numbers { margin-top: .5rem; font-size: .92rem; }
-/* A shadow at the edge behind which there is more. */
+/* A shadow at the edge shows that there is more to scroll to. */
 .table { overflow-x: auto; background: linear-gradient(to right, var(--paper) 30%, transparent) left / 3rem 100% no-repeat local, linear-gradient(to left, var(--paper) 30%, transparent) right / 3rem 100% no-repeat local, linear-gradient(to right, var(--shadow), transparent) left / 1rem 100% no-repeat scroll, linear-gradient(to left, var(--shadow), transparent) right / 1rem 100% no-repeat scroll; }
 table { border-collapse: collapse; margin-top: .5rem; font-size: .85rem; }
 th, td { padding: .3rem .6rem; text-align: left; border-bottom: 1px solid var(--grid); vertical-align: top; }

@@ -10,7 +10,7 @@ import { count, milliseconds } from '../report/load-table.js';
 import type { Run } from '../scenarios/scenario.js';
 import { carryOutRun, findPresent, type LoadSettings, type Show } from './load-command.js';
 
-/** The largest ratio between the lowest rate that did not hold and the highest rate that held, at the end of a search. */
+/** A search ends when the lowest failed rate is at most this many times the highest rate that held. */
 const precision = 1.05;
 /** The search tries no lower rate. */
 const leastPerSecond = 1;
@@ -18,7 +18,7 @@ const leastPerSecond = 1;
 const fullCpu = 0.9;
 
 export interface Bracket<Step> {
-  /** The highest that held, and the lowest that did not; null: there was none. */
+  /** The step with the highest rate that held (null: no rate held), and the step with the lowest rate that failed. */
   readonly held: Step | null;
   readonly failed: Step;
 }

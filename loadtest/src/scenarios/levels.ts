@@ -1,4 +1,4 @@
-/** The study `levels`: what can be chosen. */
+/** The study `levels`: its options. */
 
 export const candidateNames = [
   'plain',
@@ -11,7 +11,7 @@ export const candidateNames = [
 export type CandidateName = (typeof candidateNames)[number];
 
 export interface Workload {
-  /** Each has one subscriber, the same for all. */
+  /** Each topic has one subscriber. It is the same subscriber for all topics. */
   readonly topics: number;
   /** Publications written together, each to the next topic. */
   readonly burst: number;

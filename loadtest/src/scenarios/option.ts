@@ -38,7 +38,7 @@ export const seconds = (fallback: number, least: number, most = 86_400, event = 
   amount(`measured time${event}`, fallback, least, most, 'seconds');
 export const nodes = (fallback: number, most = 16): ScenarioOption => count('nodes', fallback, 1, most);
 
-/** At most as large as another option, less a number. */
+/** The maximum is the value of another option, minus a number. */
 export function within(option: ScenarioOption, to: string, less = 0): ScenarioOption {
   const minus = less === 0 ? '' : ` minus ${less}`;
   return {

@@ -1,4 +1,4 @@
-/** A scenario: what it measures, what can be chosen, and the run that follows from that. */
+/** A scenario: what it measures, its options, and the run that they describe. */
 import { defaultWorkload, type Workload } from '../load/workload.js';
 import { type NumbersOf, readOptions, type ScenarioOptions } from './option.js';
 
@@ -10,11 +10,11 @@ export interface Run {
   readonly workload: Workload;
   /** The number of nodes to start if no URL is given. Several nodes share a Redis. */
   readonly nodes: number;
-  /** Whether only clients that recover can pass it: then the typed client is used in any case. */
+  /** Whether only clients that recover can pass the scenario. If so, it always uses the typed client. */
   readonly needsClient: boolean;
   /** Settings for the nodes that are started, `FANFARE_…`. */
   readonly env: Readonly<Record<string, string>>;
-  /** Loads that come before it, one after the other. Their connections stay open, and get nothing more. */
+  /** Loads that run before this one, one after the other. Their connections stay open, and get nothing more. */
   readonly before: readonly Workload[];
 }
 

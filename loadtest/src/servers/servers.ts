@@ -4,7 +4,7 @@ import type { Launcher } from '../launch/launcher.js';
 import type { ProtocolName } from '../protocols/protocols.js';
 
 export interface ServerKind extends Launcher {
-  /** What it is and how it is set up, for the report. */
+  /** A description of the server and its configuration, for the report. */
   readonly about: string;
   readonly protocol: ProtocolName;
   /** Its processes do not connect to each other, so it is always one node. */
@@ -42,7 +42,7 @@ const facts: Readonly<Record<string, Facts>> = {
 };
 
 function socketio(variant: string): string {
-  return `Socket.IO, WebSocket only, ${variant}; also on one node with the Redis adapter, as it is deployed`;
+  return `Socket.IO, WebSocket only, ${variant}; with the Redis adapter even on one node, because people deploy it that way`;
 }
 
 export const servers: Readonly<Record<string, ServerKind>> = Object.fromEntries(

@@ -195,7 +195,7 @@ export function addressOf(n: number): string {
   return `127.0.${1 + (Math.floor(n / 250) % 250)}.${1 + (n % 250)}`;
 }
 
-/** The proxies that nodes trust: addresses of this machine, from which nothing else comes. */
+/** The proxies that nodes trust: addresses of this machine that nothing else uses. */
 export const proxyNetwork = '127.1.0.0/16';
 
 /** One of many of them. */

@@ -13,7 +13,7 @@ interface Item {
 
 type Topics = { readonly [topic: `good.${number}`]: Item };
 
-/** One publisher for each, at four fifths of what a subject may. */
+/** One publisher per subject. Each uses four fifths of the rate of its subject. */
 const topics = [0, 1] as const;
 const publishIntervalMs = 25;
 const subscribers = 3;

@@ -15,7 +15,7 @@ export function readCorpus(target: string): Uint8Array[] {
     .map((line) => Uint8Array.from(Buffer.from(JSON.parse(line) as string, 'latin1')));
 }
 
-/** Sorted, so that a commit shows what is new. */
+/** The inputs are sorted, so that a commit shows the new ones. */
 export function writeCorpus(target: string, inputs: readonly Uint8Array[]): void {
   const lines = new Set(inputs.map(lineOf));
   writeFileSync(

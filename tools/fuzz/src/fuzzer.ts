@@ -108,7 +108,7 @@ export class Fuzzer {
     await this.#run(input);
     const { blocks, steps } = coverage.take();
     if (steps > maxSteps(target, input.length)) {
-      await this.#found(input, new Finding(`${steps} steps were taken for an input of ${input.length} bytes.`));
+      await this.#found(input, new Finding(`An input of ${input.length} bytes needed ${steps} steps.`));
     }
     const before = this.#seen.size;
     for (const block of blocks) this.#seen.add(block);

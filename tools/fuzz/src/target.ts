@@ -41,7 +41,7 @@ export function holdEqual(left: unknown, right: unknown, what: string): void {
   hold(a === b, () => `${what}: ${a?.slice(0, 300)} and ${b?.slice(0, 300)}`);
 }
 
-/** For inputs that are text: any bytes become some text. */
+/** Converts any bytes to text, for targets whose input is text. */
 export function textOf(input: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(input);
 }

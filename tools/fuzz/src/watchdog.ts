@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 
-/** How long one run may take, in seconds. Not a measure of speed: no run that ends takes that long. */
+/** How long one run may take, in seconds. This limit is not a measure of speed: every run that ends at all is much faster. */
 const maxSeconds = 20;
 
 export interface Watchdog {

@@ -8,7 +8,7 @@ export class Disposables implements AsyncDisposable {
     return part;
   }
 
-  /** Moves all parts to a new object; this one is empty afterwards. */
+  /** Moves all parts to a new object. This object is then empty. */
   move(): Disposables {
     const moved = new Disposables();
     moved.#parts = this.#parts;

@@ -3,7 +3,7 @@ import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises
 import { dirname } from 'node:path';
 import { UsageError } from './options.js';
 
-/** Throws a {@link UsageError} if the file cannot be written: before an hour of load, not after it. */
+/** Throws a {@link UsageError} if the file cannot be written. Call it before an hour of load, not after it. */
 export async function checkOutput(file: string): Promise<void> {
   const found = await stat(file).catch(() => null);
   if (found?.isDirectory()) throw new UsageError(`${file} is a folder: name a file in it.`);

@@ -7,7 +7,7 @@ const streamDigits = 6;
 const sequenceDigits = 10;
 const timeDigits = 16;
 
-/** Precedes the stamp, so that readers find it in a message of any protocol. */
+/** This mark precedes the stamp, so that readers find the stamp in a message of any protocol. */
 export const stampMark = 'ff:';
 
 export const maxStreams = 10 ** streamDigits;

@@ -65,7 +65,7 @@ export class Balancer implements AsyncDisposable {
     if (index !== -1) this.#targets.splice(index, 1);
   }
 
-  /** New connections do not go to this node; those that it has stay. */
+  /** This node gets no new connections. Its existing connections stay. */
   markDown(index: number): void {
     this.#mark(index, false);
   }

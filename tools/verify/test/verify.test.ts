@@ -38,7 +38,7 @@ it.concurrent(
       isGood: true,
       findings: { lost: 0, duplicates: 0, outOfOrder: 0, reportedGaps: 0 },
     });
-    // A third of the subscribers was on that node; fewer if some had reconnected earlier on a busy machine.
+    // The node had a third of the subscribers, or fewer if the machine is busy and some had reconnected before.
     expect(result.reconnects).toBeGreaterThan(0);
     expect(result.published.acknowledged).toBeGreaterThan(options.rate * options.seconds * 0.9);
     // Each topic has one subscriber, and every other topic has a second one.
@@ -77,7 +77,7 @@ it.concurrent(
   async () => {
     const tamper: Fault = {
       name: 'tamper',
-      about: 'One byte on the way to one more subscriber is not what was published.',
+      about: 'An additional subscriber receives one byte that differs from the published one.',
       resets: 'none',
       async prepare({ addGroup, addTopic, balancer, published, use }) {
         const plan = addTopic('tampered', 100, 20);

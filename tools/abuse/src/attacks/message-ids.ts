@@ -19,7 +19,7 @@ export const foreignMessageId: Attack = attack({
       ];
       attackers.sent += 2;
       if (offsetOf(before) === offsetOf(after))
-        attackers.fault('a publication was taken for one of another publisher, and suppressed');
+        attackers.fault('a node mistook a publication for one of another publisher, and suppressed it');
       await Promise.all([first?.end(), second?.end()]);
     });
   },

@@ -9,7 +9,7 @@ const readers = 10;
 const asleepMs = 3_000;
 /** The longest time for which a client reads afterwards, in case the node no longer responds. */
 const mostReadingMs = 5_000;
-/** The history that is published, and that each reader requests. */
+/** The length of the history that the attack publishes, and that each reader requests. */
 const publications = 100;
 const questions = 50;
 

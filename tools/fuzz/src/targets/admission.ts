@@ -1,4 +1,4 @@
-/** What a node parses before it trusts a client: requests to revoke, tickets, tokens. */
+/** The input that a node parses before it trusts a client: requests to revoke, tickets, tokens. */
 
 import { createHmac } from 'node:crypto';
 import { createLog } from '@fanfare/broker';

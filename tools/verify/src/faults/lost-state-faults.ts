@@ -116,7 +116,7 @@ export const plannedFailover: Fault = {
 export const flushallInRollingRestart: Fault = {
   name: 'flushall-in-rolling-restart',
   about:
-    'A rolling restart with three FLUSHALL, each of which deletes all data in Redis: while the first node stops, after the second has ended, and after the third has started.',
+    'A rolling restart during which FLUSHALL deletes all data in Redis three times: while the first node stops, after the second has ended, and after the third has started.',
   resets: 'none',
   async strike(environment) {
     const flushall = (): Promise<unknown> => environment.cluster.command('FLUSHALL');

@@ -14,7 +14,7 @@ export interface Probe {
 export interface DeploymentSpec {
   readonly name: string;
   readonly replicas: number;
-  /** Additional pods and missing pods that are allowed while pods are replaced. */
+  /** During a replacement, there may be this many more pods, and this many fewer available ones. */
   readonly maxSurge: number;
   readonly maxUnavailable: number;
   /** The time for which a pod must be ready before it counts as available. */
@@ -131,14 +131,15 @@ function environmentOf(
   for (const { name, value = '', valueFrom } of env) {
     const { fieldRef, configMapKeyRef, secretKeyRef } = valueFrom ?? {};
     if (fieldRef !== undefined) {
-      if (fieldRef.fieldPath !== 'metadata.name') throw new Error(`${name}: ${fieldRef.fieldPath} is not known here.`);
+      if (fieldRef.fieldPath !== 'metadata.name')
+        throw new Error(`${name}: this program does not know the field ${fieldRef.fieldPath}.`);
       values[name] = podName;
     } else if (configMapKeyRef !== undefined) {
       assign(values, name, contentOf(manifests, 'ConfigMap', configMapKeyRef.name), configMapKeyRef);
     } else if (secretKeyRef !== undefined) {
       assign(values, name, contentOf(manifests, 'Secret', secretKeyRef.name), secretKeyRef);
     } else {
-      // Like the kubelet: earlier variables can be referred to.
+      // As in the kubelet, a value may refer to earlier variables.
       values[name] = value.replace(/\$\(([^)]+)\)/g, (text, other: string) => values[other] ?? text);
     }
   }

@@ -16,7 +16,7 @@ const rolloutOptions = {
   subscribers: integer('clients that subscribe', 300, 10, 3_000),
   'topics-each': integer('topics of each subscriber', 1, 1, 100),
   bytes: integer('padding in each publication', 100, 0, 16_000, 'bytes'),
-  'max-connections': integer('connection limit of a pod, instead of that of the Deployment', null, 1, 10_000_000),
+  'max-connections': integer('connection limit of a pod, instead of the limit in the Deployment', null, 1, 10_000_000),
   json: text('write all numbers to a file', '<file>', null),
 };
 

@@ -16,7 +16,7 @@ export function reportRollout(overlay: string, result: RolloutResult, options: R
 
 function describeRun(overlay: string, options: RolloutOptions): string {
   const { rate, bytes, topics, subscribers, topicsPerSubscriber, timeScale } = options;
-  const scale = timeScale === 1 ? '' : ` Times are those of the Deployment; the run took ${timeScale} of them.`;
+  const scale = timeScale === 1 ? '' : ` Times refer to the Deployment; the run took ${timeScale} of them.`;
   return `${describeMachine()}; overlay ${overlay}, one Redis.
 ${rate} publications/s of ${bytes} bytes over ${topics} topics; ${subscribers} subscribers of ${topicsPerSubscriber === 1 ? '1 topic' : `${topicsPerSubscriber} topics`} each.${scale}`;
 }

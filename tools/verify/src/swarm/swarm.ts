@@ -6,12 +6,12 @@ import type { LedgerEntries } from '../checker/publish-ledger.js';
 import type { GroupReport, NumberOfStream, Patience, SubscriberGroup } from '../checker/subscriber-group.js';
 
 export interface SwarmOptions {
-  /** For examples. */
+  /** Identifies the swarm in examples of findings. */
   readonly name: string;
   readonly clients: number;
   /** Ports of the nodes; all clients go to the first one while it accepts them, then to the others in turn. */
   readonly ports: readonly number[];
-  /** Each client subscribes to one of them. */
+  /** Each client subscribes to one of these topics. */
   readonly topics: readonly { readonly topic: VerifyTopic; readonly streams: readonly number[] }[];
 }
 
@@ -39,7 +39,7 @@ const answerTimeoutMs = 30_000;
 
 export class Swarm implements SubscriberGroup {
   readonly #worker = new Worker<SwarmCommands, NumberOfStream>(main, 'A process of subscribers');
-  /** The number that all subscribers of a stream have reached. The process sends it regularly. */
+  /** For each stream, the newest publication that all subscribers have received. The process sends it regularly. */
   #reached: NumberOfStream;
 
   /** Resolves once all clients are subscribed. The load must not have begun. */

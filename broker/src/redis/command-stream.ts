@@ -1,0 +1,146 @@
+/**
+ * A connection to Redis after its handshake: sends commands, and hands each reply to the call that waits for it. ioredis makes the connection;
+ * from then on only this reads and writes it. A call costs no object for each command, and the commands of a turn leave as one buffer.
+ */
+import type { Socket } from 'node:net';
+import { CommandWriter } from './command-writer.js';
+import { startReading, stopReading } from './direct-connector.js';
+import { type ChannelMessage, RedisError, RedisProtocolError, type Reply, ReplyReader } from './reply-reader.js';
+
+/** Waits for the replies to some commands that follow each other. */
+export abstract class PendingCall {
+  /** When the commands were written, by performance.now(). */
+  readonly sentAt = performance.now();
+
+  /** The next reply, or the error that Redis returned instead. Returns whether it was the last one of this call. */
+  abstract onReply(reply: Reply): boolean;
+
+  /** The connection was lost. Commands without a reply may have been executed or not. */
+  abstract onLost(): void;
+}
+
+export interface StreamEvents {
+  onMessage?(message: ChannelMessage): void;
+  /** The server does not speak the protocol of Redis. */
+  onProtocolError(error: Error): void;
+}
+
+/** The largest buffer that is kept for later commands, in bytes: an exceptionally large command must not hold memory for good. */
+const maxKeptBytes = 1_048_576;
+
+export class CommandStream {
+  #writer = new CommandWriter();
+  readonly #reader: ReplyReader;
+  /** In the order of their commands, from {@link #first} on: Redis replies in order. */
+  #calls: PendingCall[] = [];
+  #first = 0;
+  #isPlanned = false;
+  #isClosed = false;
+
+  /** `socket`: no reply is on its way. From now on only this reads it. */
+  constructor(
+    private readonly socket: Socket,
+    private readonly events: StreamEvents,
+  ) {
+    const { onMessage } = events;
+    this.#reader = new ReplyReader({
+      onReply: (reply) => this.#onReply(reply),
+      ...(onMessage === undefined ? {} : { onMessage }),
+    });
+    startReading(socket, (bytes, length) => this.#read(bytes, length));
+  }
+
+  /** Write complete commands, then call {@link expect} in the same turn. Do not keep it. */
+  get writer(): CommandWriter {
+    return this.#writer;
+  }
+
+  /** When the oldest call without a reply was sent; null if there is none. */
+  get waitingSince(): number | null {
+    return this.#calls[this.#first]?.sentAt ?? null;
+  }
+
+  /** `call` gets the replies to what was written since the last call. Everything leaves at the end of the turn. */
+  expect(call: PendingCall): void {
+    if (this.#isClosed) return process.nextTick(() => call.onLost());
+    this.#calls.push(call);
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    process.nextTick(this.#flush);
+  }
+
+  /** The connection is lost or given up: reads nothing any more. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#reader.end();
+    stopReading(this.socket);
+    const waiting = this.#calls.slice(this.#first);
+    this.#calls = [];
+    this.#first = 0;
+    for (const call of waiting) call.onLost();
+  }
+
+  readonly #flush = (): void => {
+    this.#isPlanned = false;
+    if (this.#isClosed || this.#writer.length === 0) return;
+    const writer = this.#writer;
+    this.socket.write(writer.bytes());
+    // If nothing waits in the socket, the system has the bytes, and the buffer can be written again.
+    if (this.socket.writableLength === 0 && writer.capacity <= maxKeptBytes) writer.clear();
+    else this.#writer = new CommandWriter();
+  };
+
+  #read(bytes: Buffer, length: number): void {
+    try {
+      this.#reader.read(bytes, length);
+    } catch (error) {
+      if (!(error instanceof RedisProtocolError)) throw error;
+      this.events.onProtocolError(error);
+    }
+  }
+
+  #onReply(reply: Reply): void {
+    const call = this.#calls[this.#first];
+    if (call === undefined) throw new RedisProtocolError('Protocol error: Redis sent a reply that nobody waits for.');
+    if (!call.onReply(reply)) return;
+    // The reply may have closed the connection.
+    if (this.#calls[this.#first] !== call) return;
+    this.#first++;
+    if (this.#first === this.#calls.length) {
+      this.#calls.length = 0;
+      this.#first = 0;
+    } else if (this.#first >= 1_024 && this.#first * 2 > this.#calls.length) {
+      this.#calls = this.#calls.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+}
+
+/** Collects the replies to `count` commands. Rejects if the connection is lost. */
+export class CollectedCall extends PendingCall {
+  readonly #replies: Reply[] = [];
+
+  constructor(
+    private readonly count: number,
+    private readonly resolve: (replies: readonly Reply[]) => void,
+    private readonly reject: (error: Error) => void,
+  ) {
+    super();
+  }
+
+  override onReply(reply: Reply): boolean {
+    this.#replies.push(reply);
+    if (this.#replies.length < this.count) return false;
+    this.resolve(this.#replies);
+    return true;
+  }
+
+  override onLost(): void {
+    this.reject(lostError());
+  }
+}
+
+export function lostError(): RedisError {
+  return new RedisError('The connection to Redis was lost.');
+}

@@ -1,0 +1,206 @@
+/** The commands that a node writes, and the replies that it reads, as bytes and with a real Redis. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { startRedis } from '@fanfare/local-cluster';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CollectedCall, CommandStream, type StreamEvents } from '../src/redis/command-stream.js';
+import type { Argument } from '../src/redis/command-writer.js';
+import { RedisError, RedisProtocolError, type Reply, ReplyReader } from '../src/redis/reply-reader.js';
+
+const toEnd: (() => void)[] = [];
+
+afterEach(() => {
+  for (const end of toEnd.splice(0)) end();
+});
+
+/** What a reader makes of the pieces: replies, and messages as `[channel, message]`. */
+function read(pieces: readonly Buffer[], withMessages = true): unknown[] {
+  const seen: unknown[] = [];
+  const reader = new ReplyReader({
+    onReply: (reply) => seen.push(reply),
+    ...(withMessages
+      ? {
+          onMessage: ({ bytes, channelStart, channelEnd, start, end }) =>
+            seen.push([bytes.toString('latin1', channelStart, channelEnd), bytes.toString('latin1', start, end)]),
+        }
+      : {}),
+  });
+  for (const piece of pieces) {
+    // The reader of a socket reuses its buffer too.
+    const reused = Buffer.from(piece);
+    reader.read(reused);
+    reused.fill(0xff);
+  }
+  return seen;
+}
+
+function encode(reply: Reply): Buffer {
+  if (reply === null) return Buffer.from('$-1\r\n');
+  if (typeof reply === 'number') return Buffer.from(`:${reply}\r\n`);
+  if (typeof reply === 'string') return Buffer.from(`+${reply}\r\n`);
+  if (reply instanceof RedisError) return Buffer.from(`-${reply.message}\r\n`);
+  if (Buffer.isBuffer(reply)) return Buffer.concat([Buffer.from(`$${reply.length}\r\n`), reply, Buffer.from('\r\n')]);
+  return Buffer.concat([Buffer.from(`*${reply.length}\r\n`), ...reply.map(encode)]);
+}
+
+const line = fc.string({ unit: fc.constantFrom('a', 'Z', '0', ' ', ':', '$') });
+const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
+  reply: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.integer(),
+    line,
+    line.map((text) => new RedisError(text)),
+    fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    fc.constant(null),
+    fc.array(tie('reply'), { maxLength: 4 }),
+  ),
+}));
+
+function cut(bytes: Buffer, at: readonly number[]): Buffer[] {
+  const places = [...new Set(at.map((place) => place % (bytes.length + 1)))].toSorted((one, other) => one - other);
+  return [0, ...places].map((from, index) => bytes.subarray(from, places[index] ?? bytes.length));
+}
+
+describe('replies', () => {
+  it('are read the same, however the network cuts them', () => {
+    fc.assert(
+      fc.property(fc.array(reply), fc.array(fc.nat()), (replies, at) => {
+        expect(read(cut(Buffer.concat(replies.map(encode)), at))).toEqual(replies);
+      }),
+    );
+  });
+
+  it('between messages of channels are distinguished, however the network cuts them', () => {
+    const bytes = Buffer.from(
+      '*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\n\r\n$1\r\n*0\r\n*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$0\r\n\r\n:7\r\n',
+    );
+    const expected = [[Buffer.from('subscribe'), Buffer.from('c'), 1], ['c', '\r\n$1'], [], ['', ''], 7];
+    for (let first = 0; first <= bytes.length; first++)
+      for (let second = first; second <= bytes.length; second++)
+        expect(read([bytes.subarray(0, first), bytes.subarray(first, second), bytes.subarray(second)])).toEqual(
+          expected,
+        );
+  });
+
+  it('that look like messages are replies on a connection that receives no messages', () => {
+    const message = Buffer.from('*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n');
+    expect(read([message], false)).toEqual([['message', 'c', 'x'].map((text) => Buffer.from(text))]);
+  });
+
+  it.each([
+    ['begin with an unknown byte', 'HTTP/1.1 400 Bad Request\r\n', 'a reply begins with byte 72'],
+    ['have a number with a letter', ':1x\r\n', 'a number has a character that is no digit'],
+    ['have an impossible length', '$-2\r\n', 'a length is -2'],
+    ['are longer than Redis allows', '*536870913\r\n', 'a length is 536870913'],
+  ])('are refused if they %s', (_, bytes, reason) => {
+    expect(() => read([Buffer.from(bytes)])).toThrow(RedisProtocolError);
+    expect(() => read([Buffer.from(bytes)])).toThrow(reason);
+  });
+});
+
+async function newSocket(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  toEnd.push(() => socket.destroy());
+  await once(socket, 'connect');
+  return socket;
+}
+
+function streamOf(socket: Socket, events: Partial<StreamEvents> = {}): CommandStream {
+  return new CommandStream(socket, { onProtocolError: () => undefined, ...events });
+}
+
+function send(stream: CommandStream, ...commands: readonly (readonly Argument[])[]): Promise<readonly Reply[]> {
+  return new Promise((resolve, reject) => {
+    for (const command of commands) {
+      stream.writer.command(command.length);
+      for (const part of command) stream.writer.part(part);
+    }
+    stream.expect(new CollectedCall(commands.length, resolve, reject));
+  });
+}
+
+describe('commands to a real Redis', () => {
+  it('carry text, numbers and bytes unchanged, and each call gets its own replies', async () => {
+    await using redis = await startRedis();
+    const stream = streamOf(await newSocket(redis.port));
+    const big = Buffer.alloc(3_000_000, 'x');
+    const parts: Argument[] = [
+      '',
+      'täglich',
+      0,
+      7,
+      1.5,
+      -3,
+      4_294_967_296,
+      Number.MAX_SAFE_INTEGER,
+      Buffer.of(0, 255),
+      big,
+    ];
+    const [echoes, refused, [size]] = await Promise.all([
+      send(stream, ...parts.map((part) => ['ECHO', part] as const)),
+      send(stream, ['NOSUCHCOMMAND'], ['ECHO', 'still in order']),
+      send(stream, ['STRLEN', 'nothing']),
+    ]);
+    const asBytes = (part: Argument) => Buffer.from(typeof part === 'number' ? String(part) : part);
+    expect(echoes).toEqual(parts.map(asBytes));
+    expect(refused).toEqual([expect.any(RedisError), Buffer.from('still in order')]);
+    expect(size).toBe(0);
+    // The buffer that grew is not kept, and a later call still works.
+    expect(stream.writer.capacity).toBeLessThan(1_000_000);
+    expect(await send(stream, ['ECHO', 'later'])).toEqual([Buffer.from('later')]);
+  });
+});
+
+/** A stream, and the other end of its connection. */
+async function newPair(events: Partial<StreamEvents> = {}): Promise<{ stream: CommandStream; far: Socket }> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  toEnd.push(() => listener.close());
+  await once(listener, 'listening');
+  const [socket, [far]] = await Promise.all([
+    newSocket((listener.address() as AddressInfo).port),
+    once(listener, 'connection') as Promise<[Socket]>,
+  ]);
+  toEnd.push(() => far.destroy());
+  return { stream: streamOf(socket, events), far };
+}
+
+describe('a connection', () => {
+  it('sends the commands of a turn in one write', async () => {
+    const { stream, far } = await newPair();
+    const calls = [send(stream, ['ONE']), send(stream, ['TWO'])];
+    const [bytes] = (await once(far, 'data')) as [Buffer];
+    expect(bytes.toString()).toBe('*1\r\n$3\r\nONE\r\n*1\r\n$3\r\nTWO\r\n');
+    far.write('+1\r\n+2\r\n');
+    expect(await Promise.all(calls)).toEqual([['1'], ['2']]);
+  });
+
+  it('fails every call without a reply when it is closed, and every later one', async () => {
+    const { stream, far } = await newPair();
+    const calls = [send(stream, ['ONE']), send(stream, ['TWO'], ['THREE'])];
+    far.write('+1\r\n+2\r\n');
+    await calls[0];
+    expect(stream.waitingSince).not.toBeNull();
+    stream.close();
+    expect(stream.waitingSince).toBeNull();
+    await expect(calls[1]).rejects.toThrow('The connection to Redis was lost.');
+    await expect(send(stream, ['FOUR'])).rejects.toThrow('The connection to Redis was lost.');
+  });
+
+  it.each([
+    ['that nobody waits for', '+OK\r\n', 'Redis sent a reply that nobody waits for'],
+    ['that is no reply', 'hello\r\n', 'a reply begins with byte 104'],
+  ])('reports a reply %s', async (_, bytes, reason) => {
+    const failed = new Promise<Error>((resolve) => {
+      void newPair({ onProtocolError: resolve }).then(({ far }) => far.write(bytes));
+    });
+    expect((await failed).message).toContain(reason);
+  });
+
+  it('keeps the order of many calls', async () => {
+    const { stream, far } = await newPair();
+    const calls = Array.from({ length: 5_000 }, (_, index) => send(stream, ['GET', index]));
+    for (let index = 0; index < calls.length; index++) far.write(`:${index}\r\n`);
+    expect((await Promise.all(calls)).flat()).toEqual(calls.map((_, index) => index));
+  });
+});

@@ -1,2 +1,0 @@
-import base, { } from './vitest.config.js';
-export default { ...base, test: { ...base.test, setupFiles: ['/tmp/prof/setup.mjs'] } };
