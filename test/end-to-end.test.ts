@@ -2,7 +2,7 @@
 import { createClient, type SubscribeOptions } from '@fanfare/client';
 import { Balancer, startNode as startProcess, startRedis } from '@fanfare/local-cluster';
 import { describe, expect, it } from 'vitest';
-import { startCluster } from '../broker/test/harness.js';
+import { startCluster, startNode } from '../broker/test/harness.js';
 
 interface Topics {
   'chat.lobby': { readonly from: string; readonly text: string };
@@ -42,7 +42,7 @@ describe('nodes with the same Redis', () => {
 
   it('lose nothing when a node is killed: its client reconnects and recovers from its last position', async () => {
     await using redis = await startRedis();
-    await using entry = await startProcess({ redisUrl: redis.url });
+    await using entry = await startNode({ FANFARE_REDIS_URL: redis.url });
     const victim = await startProcess({ redisUrl: redis.url });
     await using publisher = createClient<Topics>(entry.url);
     await using reader = createClient<Topics>(victim.url, { reconnectBaseDelayMs: 20, reconnectMaxDelayMs: 100 });
@@ -100,9 +100,9 @@ describe('nodes with the same Redis', () => {
   it('move clients to another node when they stop, and the clients stay connected and miss nothing', async () => {
     await using redis = await startRedis();
     await using first = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '1000' } });
-    await using second = await startProcess({ redisUrl: redis.url });
+    await using second = await startNode({ FANFARE_REDIS_URL: redis.url });
     // As a load balancer does: the first node while it accepts connections, then the other one.
-    const ports = [first.port, second.port];
+    const ports = [first.port, second.broker.port];
     await using balancer = await Balancer.start({ ports, choice: 'first' });
     await using publisher = createClient<Topics>(second.url);
     await using reader = createClient<Topics>(balancer.url, { reconnectBaseDelayMs: 20 });
@@ -129,12 +129,11 @@ describe('nodes with the same Redis', () => {
   });
 
   it('close a client that cannot move with a code that makes it reconnect', async () => {
-    await using redis = await startRedis();
-    await using node = await startProcess({ redisUrl: redis.url, env: { FANFARE_DRAIN_WINDOW_MS: '200' } });
+    await using node = await startNode({ FANFARE_DRAIN_WINDOW_MS: '200' });
     await using client = createClient<Topics>(node.url);
     await client.connect();
     const connecting = next((listener) => client.on('state', listener));
-    expect(await node.stop()).toBe(0);
+    await node.broker.drain();
     expect(await connecting).toMatchObject({ name: 'connecting', code: 'draining', closeCode: 4001 });
   });
 

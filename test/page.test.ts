@@ -1,4 +1,4 @@
-/** The client on web pages: a return from the back/forward cache, unhandled errors, missing servers. */
+/** The client on web pages: both bundles, a return from the back/forward cache, unhandled errors, missing servers. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createClient } from '@fanfare/client';
@@ -25,9 +25,9 @@ async function launchChromium(): Promise<Browser> {
   };
 }
 
-/** Serves pages with this script and the client as a module, and `/ws` if the node is to be on the same server. */
-async function serve(script: string) {
-  const { code } = await bundle('index', { minify: true });
+/** Serves pages with this script, and the bundle of this entry as a module. */
+async function serve(script: string, entry: 'index' | 'json' = 'index') {
+  const { code } = await bundle(entry, { minify: true });
   const server = createServer((request, response) => {
     const isClient = request.url === '/fanfare.js';
     response.setHeader('Content-Type', isClient ? 'text/javascript' : 'text/html; charset=utf-8');
@@ -69,6 +69,36 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
     if (isHere) browser = await launch();
   });
   afterAll(() => browser?.[Symbol.asyncDispose]());
+
+  it.skipIf(!isHere).each(['index', 'json'] as const)('the bundle "%s" publishes and subscribes', async (entry) => {
+    await using node = await startNode({});
+    await using site = await serve(
+      `
+      import { createClient } from '/fanfare.js';
+      window.log = { seen: [], states: [], errors: [] };
+      addEventListener('error', ({ message }) => log.errors.push(message));
+      addEventListener('unhandledrejection', ({ reason }) => log.errors.push(reason.message));
+      const client = createClient('${node.url}');
+      client.on('state', ({ name }) => log.states.push(name));
+      const subscription = client.subscribe('news', ({ data }) => log.seen.push(data));
+      await subscription.ready;
+      await client.publish('news', { from: 'browser', bytes: 'ä€😀' });
+    `,
+      entry,
+    );
+    await using client = createClient(node.url);
+    const received: unknown[] = [];
+    await client.subscribe('news', ({ data }) => received.push(data)).ready;
+    await using tab = await browser.open();
+    await tab.goto(site.url);
+    const both = [{ from: 'browser', bytes: 'ä€😀' }, { from: 'node' }];
+    await expect.poll(() => received).toEqual(both.slice(0, 1));
+    await client.publish('news', both[1]);
+    await expect
+      .poll(() => tab.evaluate('log'))
+      .toEqual({ seen: both, states: ['connecting', 'connected'], errors: [] });
+    expect(received).toEqual(both);
+  });
 
   it.skipIf(!isHere)('a page that the user left and returns to has missed nothing', async () => {
     await using node = await startNode({});
@@ -171,22 +201,21 @@ describe.each(browsers)('in %s', (name, isHere, launch) => {
     await tab.goto(site.url);
     await expect.poll(() => tab.evaluate('window.unhandled')).toEqual(['invalidTopic', 'frameTooLarge']);
   });
-});
 
-it.skipIf(!hasBrowser)('a page of an origin that is not allowed gets an error that names the setting', async () => {
-  await using node = await startNode({ FANFARE_ORIGINS: 'https://app.example.com' });
-  await using site = await serve(`
-    import { createClient } from '/fanfare.js';
-    const client = createClient('${node.url}');
-    window.errors = [];
-    client.on('error', ({ message }) => errors.push(message));
-    client.subscribe('a');
-  `);
-  await using browser = await launchChromium();
-  await using tab = await browser.open();
-  await tab.goto(site.url);
-  const origin = site.url.slice(0, -1);
-  await expect
-    .poll(() => tab.evaluate('window.errors[0]'))
-    .toMatch(`HTTP 403: The origin ${origin} is not allowed. FANFARE_ORIGINS lists the allowed origins.`);
+  it.skipIf(!isHere)('a page of an origin that is not allowed gets an error that names the setting', async () => {
+    await using node = await startNode({ FANFARE_ORIGINS: 'https://app.example.com' });
+    await using site = await serve(`
+      import { createClient } from '/fanfare.js';
+      const client = createClient('${node.url}');
+      window.errors = [];
+      client.on('error', ({ message }) => errors.push(message));
+      client.subscribe('a');
+    `);
+    await using tab = await browser.open();
+    await tab.goto(site.url);
+    const origin = site.url.slice(0, -1);
+    await expect
+      .poll(() => tab.evaluate('window.errors[0]'))
+      .toMatch(`HTTP 403: The origin ${origin} is not allowed. FANFARE_ORIGINS lists the allowed origins.`);
+  });
 });

@@ -31,7 +31,9 @@ it.skipIf(!hasWebsockets())(
     await using first = await startNode({ redisUrl: redis.url, env });
     await using second = await startNode({ redisUrl: redis.url, env });
     const startAgain = ({ port, adminPort }: NodeProcess) => startNode({ redisUrl: redis.url, env, port, adminPort });
-    const child = spawn(python, [program, first.url, second.url], { env: { PYTHONDONTWRITEBYTECODE: '1' } });
+    const child = spawn(python, [program, first.url, second.url], {
+      env: { PYTHONDONTWRITEBYTECODE: '1', SOAK_TOPICS: '2' },
+    });
     using _ = { [Symbol.dispose]: () => child.kill('SIGKILL') };
     const ended = once(child, 'close');
     const [said, warnings]: [string[], string[]] = [[], []];

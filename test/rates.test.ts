@@ -1,4 +1,7 @@
-/** Clients that send more than the limits of their user: everything arrives, in order, and the node closes none of them. */
+/**
+ * Clients that send more than the limits of their user: everything arrives, in order, and the node closes none of them. Most of the time
+ * they wait, so tests run at the same time unless they count refusals.
+ */
 import { type Client, type ClientEvents, createClient, type FanfareError } from '@fanfare/client';
 import { describe, expect, it, vi } from 'vitest';
 import { startNode } from '../broker/test/harness.js';
@@ -19,7 +22,7 @@ function closes(client: Client): ClientEvents['state'][] {
 const rates = { FANFARE_PUBLISH_RATE: '300', FANFARE_COMMAND_RATE: '200', FANFARE_MAX_SUBSCRIPTIONS: '600' };
 
 describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding) => {
-  it('publishes three bursts at once and is not closed', async () => {
+  it.concurrent('publishes three bursts at once and is not closed', async ({ expect }) => {
     await using node = await startNode({ ...env, ...rates });
     await using client = createClient(node.url, { getToken, encoding });
     const ended = closes(client);
@@ -33,7 +36,61 @@ describe.each(['msgpack', 'json'] as const)('a client that speaks %s', (encoding
   });
 });
 
-it.each([2, 3, 5])('%i clients of one user publish three bursts at once and are not closed', async (count) => {
+it.concurrent('a client publishes to many topics, each in order', async ({ expect }) => {
+  await using node = await startNode({ ...env, ...rates });
+  await using client = createClient(node.url, { getToken });
+  const ended = closes(client);
+  const seen = new Map<string, unknown[]>();
+  const topics = Array.from({ length: 50 }, (_, index) => `t.${index}`);
+  const subscriptions = topics.map((topic) =>
+    client.subscribe(topic, ({ data }) => seen.set(topic, [...(seen.get(topic) ?? []), data])),
+  );
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  const numbers = Array.from({ length: 20 }, (_, index) => index);
+  const published = topics.flatMap((topic) => numbers.map((number) => client.publish(topic, number)));
+  await Promise.all(published);
+  await expect.poll(() => [...seen.values()].flat().length).toBe(1_000);
+  for (const topic of topics) expect(seen.get(topic)).toEqual(numbers);
+  expect(ended).toEqual([]);
+});
+
+it.concurrent('many clients of one user can subscribe to more topics than one burst of commands', async ({
+  expect,
+}) => {
+  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' });
+  const clients = Array.from({ length: 15 }, () => createClient(node.url, { getToken }));
+  const ended = clients.map(closes);
+  const subscriptions = clients.flatMap((client) =>
+    Array.from({ length: 100 }, (_, index) => client.subscribe(`room.${index}`, () => {})),
+  );
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  expect(ended.flat()).toEqual([]);
+  await Promise.all(clients.map((client) => client.close()));
+});
+
+it.concurrent('a client that leaves and joins topics faster than its rate ends up with the right subscriptions', async ({
+  expect,
+}) => {
+  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' });
+  await using client = createClient(node.url, { getToken });
+  const ended = closes(client);
+  const topics = Array.from({ length: 10 }, (_, index) => `t.${index}`);
+  const seen: unknown[] = [];
+  let subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
+  for (let round = 0; round < 15; round++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
+  }
+  await Promise.all(subscriptions.map(({ ready }) => ready));
+  await using writer = createClient(node.url, { getToken: () => tokenOf('bob', permissions, 600) });
+  await Promise.all(topics.map((topic) => writer.publish(topic, topic)));
+  await expect.poll(() => seen.toSorted()).toEqual(topics.toSorted());
+  expect(subscriptions.map(({ state }) => state.name)).toEqual(topics.map(() => 'subscribed'));
+  expect(ended).toEqual([]);
+});
+
+it.each([2, 5])('%i clients of one user publish three bursts at once and are not closed', async (count) => {
   await using node = await startNode({ ...env, FANFARE_PUBLISH_RATE: '100' });
   const debugged = vi.spyOn(console, 'debug').mockImplementation(() => {});
   const clients = Array.from({ length: count }, () => createClient(node.url, { getToken, debug: true }));
@@ -52,24 +109,6 @@ it.each([2, 3, 5])('%i clients of one user publish three bursts at once and are 
   debugged.mockRestore();
 });
 
-it('a client publishes to many topics, each in order', async () => {
-  await using node = await startNode({ ...env, ...rates });
-  await using client = createClient(node.url, { getToken });
-  const ended = closes(client);
-  const seen = new Map<string, unknown[]>();
-  const topics = Array.from({ length: 50 }, (_, index) => `t.${index}`);
-  const subscriptions = topics.map((topic) =>
-    client.subscribe(topic, ({ data }) => seen.set(topic, [...(seen.get(topic) ?? []), data])),
-  );
-  await Promise.all(subscriptions.map(({ ready }) => ready));
-  const numbers = Array.from({ length: 20 }, (_, index) => index);
-  const published = topics.flatMap((topic) => numbers.map((number) => client.publish(topic, number)));
-  await Promise.all(published);
-  await expect.poll(() => [...seen.values()].flat().length).toBe(1_000);
-  for (const topic of topics) expect(seen.get(topic)).toEqual(numbers);
-  expect(ended).toEqual([]);
-});
-
 it('a client that mixes acknowledged and unacknowledged publications gets an error for each one that is lost', async () => {
   await using node = await startNode({ ...env, ...rates });
   await using client = createClient(node.url, { getToken });
@@ -86,37 +125,5 @@ it('a client that mixes acknowledged and unacknowledged publications gets an err
   await expect.poll(() => seen.length + errors.length).toBe(1_600);
   expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(errors.length > 0 ? ['rateLimited'] : []));
   expect(errors.length).toBeLessThan(500);
-  expect(ended).toEqual([]);
-});
-
-it('many clients of one user can subscribe to more topics than one burst of commands', async () => {
-  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '300', FANFARE_MAX_SUBSCRIPTIONS: '200' });
-  const clients = Array.from({ length: 15 }, () => createClient(node.url, { getToken }));
-  const ended = clients.map(closes);
-  const subscriptions = clients.flatMap((client) =>
-    Array.from({ length: 100 }, (_, index) => client.subscribe(`room.${index}`, () => {})),
-  );
-  await Promise.all(subscriptions.map(({ ready }) => ready));
-  expect(ended.flat()).toEqual([]);
-  await Promise.all(clients.map((client) => client.close()));
-});
-
-it('a client that leaves and joins topics faster than its rate ends up with the right subscriptions', async () => {
-  await using node = await startNode({ ...env, FANFARE_COMMAND_RATE: '40', FANFARE_MAX_SUBSCRIPTIONS: '20' });
-  await using client = createClient(node.url, { getToken });
-  const ended = closes(client);
-  const topics = Array.from({ length: 10 }, (_, index) => `t.${index}`);
-  const seen: unknown[] = [];
-  let subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
-  for (let round = 0; round < 15; round++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    for (const subscription of subscriptions) subscription.unsubscribe();
-    subscriptions = topics.map((topic) => client.subscribe(topic, ({ data }) => seen.push(data)));
-  }
-  await Promise.all(subscriptions.map(({ ready }) => ready));
-  await using writer = createClient(node.url, { getToken: () => tokenOf('bob', permissions, 600) });
-  await Promise.all(topics.map((topic) => writer.publish(topic, topic)));
-  await expect.poll(() => seen.toSorted()).toEqual(topics.toSorted());
-  expect(subscriptions.map(({ state }) => state.name)).toEqual(topics.map(() => 'subscribed'));
   expect(ended).toEqual([]);
 });

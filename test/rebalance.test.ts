@@ -1,8 +1,12 @@
 /** A node that joins gets its share of the connections, and no subscriber loses a publication. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from '@fanfare/client';
 import { Balancer, findFreePort, startRedis } from '@fanfare/local-cluster';
 import { expect, it } from 'vitest';
 import { startNode, type TestNode } from '../broker/test/harness.js';
+
+/** Between two publications. Without it, the test would be a load test. */
+const pauseMs = 10;
 
 const connectionsOf = (node: TestNode): Promise<number> => node.metric('fanfare_connections');
 
@@ -26,7 +30,10 @@ it('a new node gets connections of the other nodes, and no publication is lost, 
   expect(await connectionsOf(first)).toBe(25);
   await using second = await startNode({ ...env, FANFARE_PORT: String(secondPort) });
   let published = 0;
-  while ((await connectionsOf(first)) > 14) await publisher.publish('t', published++);
+  while ((await connectionsOf(first)) > 14) {
+    await publisher.publish('t', published++);
+    await delay(pauseMs);
+  }
   await publisher.publish('t', published++);
   await expect.poll(() => connectionsOf(second)).toBeGreaterThanOrEqual(11);
   const all = Array.from({ length: published }, (_, index) => index);

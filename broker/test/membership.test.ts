@@ -36,7 +36,7 @@ describe('the probe of a heartbeat', () => {
         evaluate: async ([call]) => {
           const number = call?.args[7];
           if (number !== '') sent.push(Number(number));
-          return [[[], 0, 0, 0, 0, [], number === '' ? '' : outcome]];
+          return [[[], 1, 0, 0, 0, [], number === '' ? '' : outcome]];
         },
         load: async () => undefined,
         publish: async () => undefined,

@@ -59,8 +59,8 @@ export interface SubscriptionEvents {
   reset: { readonly position: Position };
   /**
    * A publication could not be delivered (`undecodable`, `invalidData`), but later ones still arrive. Or the client retries after a
-   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. There is one
-   * exception: a failure does not go to the client if a loop throws it, or if `ready` was read and rejects with it.
+   * refusal. Or the subscription failed. If this event has no listener, the error goes to the client's `error` event. A failure
+   * does not go to the client if a loop throws it, or if `ready` was read and rejects with it.
    */
   error: FanfareError;
   /** The subscription ended. `error` is null if the application ended it. */

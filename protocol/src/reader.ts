@@ -125,9 +125,7 @@ export class Reader {
   #skip(length: number, what: string): number {
     const left = this.bytes.length - this.at;
     if (length > left)
-      throw new LayoutError(
-        `${capital(what)} claims ${length} bytes at byte ${this.at}, but the frame has only ${left} more.`,
-      );
+      throw new LayoutError(`${capital(what)} claims ${length} bytes at byte ${this.at}, but has ${left}.`);
     this.at += length;
     return length;
   }

@@ -1,6 +1,6 @@
 /**
  * Runs of publications. The node that accepts the publications writes the run once, in the form of a MessagePack
- * `publications` frame: MessagePack data as `bin`, JSON text as `str`. The run then goes through Redis to every
+ * `publications` frame. MessagePack data is `bin`, JSON text is `str`. The run then goes through Redis to every
  * MessagePack subscriber unchanged. Only for JSON subscribers must a node read through it.
  */
 import type { Payload } from './payload.js';

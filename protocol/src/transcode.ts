@@ -1,7 +1,8 @@
 /**
  * MessagePack data as JSON text, for JSON subscribers. It converts bytes to bytes and creates no values in between, so the cost of hostile
  * data is limited by its length. Values without a JSON form follow the JSON mapping of Protocol Buffers
- * (protobuf.dev/programming-guides/json): `bin` as base64, timestamps as RFC 3339, integers beyond 2^53 - 1 as decimal strings.
+ * (protobuf.dev/programming-guides/json). `bin` becomes base64, timestamps RFC 3339, and integers beyond 2^53 - 1 decimal
+ * strings.
  */
 
 import type { JsonWriter } from './json-writer.js';

@@ -296,10 +296,7 @@ describe('a MessagePack frame', () => {
       '97 05 01 a161 c0 c0 c0 a27570',
       'The direction must be nil, "forward" or "backward". The rest of the frame was ignored.',
     ],
-    [
-      '93 02 01 a561',
-      'The topic claims 5 bytes at byte 4, but the frame has only 1 more. The rest of the frame was ignored.',
-    ],
+    ['93 02 01 a561', 'The topic claims 5 bytes at byte 4, but has 1. The rest of the frame was ignored.'],
     ['93 02 01 a2c3a9', 'The topic "é" has a character outside A-Z a-z 0-9 _ - and the "." between segments.'],
     ['92 09 01', 'Protocol version 1 has no command type 9. The rest of the frame was ignored.'],
     ['93 01 01 a1ff', 'The token is not valid UTF-8. The rest of the frame was ignored.'],

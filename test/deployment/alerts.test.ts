@@ -127,7 +127,7 @@ async function setMaxMemory({ redis }: TestCluster, bytes: number): Promise<void
 
 const missing = missingPrograms('redis-server', 'promtool');
 
-describe.skipIf(missing !== '')(`the alerts, with the metrics of two nodes${missing}`, () => {
+describe.skipIf(missing !== '').concurrent(`the alerts, with the metrics of two nodes${missing}`, () => {
   it('send one page that names the cause if Redis is out of memory', () =>
     expectOnePage(
       'FanfareRedisOutOfMemory',

@@ -1,12 +1,16 @@
 /** docker-compose.yml as processes: the same services, settings, ports, dependencies and health checks, without containers. */
 
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from '@fanfare/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodesOf } from './compose.js';
 import { missingPrograms } from './programs.js';
 import { alertsOf, asked, PrometheusApi, readDashboard, rulesFile } from './prometheus.js';
 import { Topology } from './topology.js';
+
+/** Between two publications during a drain. Without it, the test would be a load test. */
+const pauseMs = 10;
 
 const missing = missingPrograms('redis-server', 'redis-cli', 'haproxy', 'prometheus', 'wget');
 
@@ -17,7 +21,11 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
 
   beforeAll(async () => {
     // Grafana is not installed on this machine.
-    topology = await Topology.start({ without: ['grafana'], env: { FANFARE_DRAIN_WINDOW_MS: '4000' } });
+    topology = await Topology.start({
+      without: ['grafana'],
+      env: { FANFARE_DRAIN_WINDOW_MS: '2000' },
+      hasSmallDemo: true,
+    });
     await topology.becomesHealthy('prometheus');
     prometheus = new PrometheusApi(`http://${topology.address('prometheus', 9_090)}`);
     nodes = nodesOf(topology.compose);
@@ -119,6 +127,7 @@ describe.skipIf(missing !== '')(`docker-compose.yml as processes${missing}`, () 
         const publisher = clients[number % clients.length];
         await publisher?.publish('orders', number, { timeoutMs: 60_000 });
         accepted.push(number);
+        await delay(pauseMs);
       }
       expect(await stopping, node.explain('It did not exit with 0.')).toBe(0);
       await expect.poll(() => received.map(({ length }) => length)).toEqual(clients.map(() => accepted.length));

@@ -4,6 +4,7 @@
  *   - `<service>:<port>`, ports that a service listens on or checks itself, and the balancer's address become loopback addresses;
  *   - paths in a container become paths in a temporary folder with the mounted files, rewritten in the same way;
  *   - the balancer takes 2,000 connections instead of 20,000, because a process here may not open enough files;
+ *   - the demo can make a tenth of its load;
  *   - Prometheus scrapes and evaluates rules each second, so that tests need not wait.
  */
 import { execFile } from 'node:child_process';
@@ -30,13 +31,15 @@ import { findProgram } from './programs.js';
 
 const run = promisify(execFile);
 const healthDeadlineMs = 30_000;
-const pollIntervalMs = 100;
+const pollIntervalMs = 200;
 
 export interface TopologyOptions {
   /** Services that are not started. Other services do not wait for them. */
   readonly without: readonly string[];
   /** More settings of the nodes. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether the demo makes only a tenth of its load. */
+  readonly hasSmallDemo?: boolean;
 }
 
 export class Topology implements AsyncDisposable {
@@ -46,12 +49,14 @@ export class Topology implements AsyncDisposable {
   readonly #files: Files;
   readonly #folder: string;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #hasSmallDemo: boolean;
   /** Ports on this machine, by `<service>:<port>`. */
   readonly #ports = new Map<string, number>();
   readonly #children = new Map<string, Child>();
 
-  static async start({ without, env = {} }: TopologyOptions): Promise<Topology> {
-    const topology = new Topology(await mkdtemp(join(tmpdir(), 'fanfare-topology-')), env);
+  static async start(options: TopologyOptions): Promise<Topology> {
+    const { without } = options;
+    const topology = new Topology(await mkdtemp(join(tmpdir(), 'fanfare-topology-')), options);
     try {
       await topology.#choosePorts();
       const waiting = new Set(Object.keys(topology.compose.services).filter((name) => !without.includes(name)));
@@ -70,9 +75,10 @@ export class Topology implements AsyncDisposable {
     }
   }
 
-  private constructor(folder: string, env: Readonly<Record<string, string>>) {
+  private constructor(folder: string, { env = {}, hasSmallDemo = false }: TopologyOptions) {
     this.#folder = folder;
     this.#env = env;
+    this.#hasSmallDemo = hasSmallDemo;
     this.#files = readFiles();
     this.compose = readCompose(this.#files.compose);
   }
@@ -205,7 +211,10 @@ export class Topology implements AsyncDisposable {
   async startService(name: string): Promise<void> {
     await this.#mount(name);
     const service = this.#service(name);
-    const command = (service.command ?? []).map((word) => this.#rewrite(name, word));
+    const command = (service.command ?? []).map((word) => {
+      const rewritten = this.#rewrite(name, word);
+      return this.#hasSmallDemo ? rewritten.replace(/(?<=^--(?:rate|subscribers|topics)=\d+)0$/, '') : rewritten;
+    });
     this.#children.set(name, new Child({ ...(await this.#program(name, service, command)), cwd: root }));
   }
 

@@ -28,7 +28,7 @@ const checkMs = 100;
 /** How long a starting node may take to reach Redis before that counts as an outage, in milliseconds. */
 const startMs = 3_000;
 /**
- * An outage is over when Redis has been back for this long, in milliseconds: repeated failures are one outage, and the nodes need the time to
+ * An outage is over when Redis has been back for this long, in milliseconds. Repeated failures are one outage, and the nodes need the time to
  * compare topics.
  */
 const steadyMs = 1_000;

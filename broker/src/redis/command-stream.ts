@@ -11,6 +11,8 @@ import { type ChannelMessage, RedisError, RedisProtocolError, type Reply, ReplyR
 export abstract class PendingCall {
   /** When the commands were written, by performance.now(). */
   readonly sentAt = performance.now();
+  /** The call that was sent after this one. */
+  later: PendingCall | null = null;
 
   /** The next reply, or the error that Redis returned instead. Returns whether it was the last one of this call. */
   abstract onReply(reply: Reply): boolean;
@@ -31,9 +33,9 @@ const maxKeptBytes = 1_048_576;
 export class CommandStream {
   #writer = new CommandWriter();
   readonly #reader: ReplyReader;
-  /** In the order of their commands, from {@link #first} on: Redis replies in order. */
-  #calls: PendingCall[] = [];
-  #first = 0;
+  /** A list in the order of the commands: Redis replies in order. Null if no call waits. */
+  #oldest: PendingCall | null = null;
+  #newest: PendingCall | null = null;
   #isPlanned = false;
   #isClosed = false;
 
@@ -57,13 +59,15 @@ export class CommandStream {
 
   /** When the oldest call without a reply was sent; null if there is none. */
   get waitingSince(): number | null {
-    return this.#calls[this.#first]?.sentAt ?? null;
+    return this.#oldest?.sentAt ?? null;
   }
 
   /** `call` gets the replies to what was written since the last call. Everything leaves at the end of the turn. */
   expect(call: PendingCall): void {
     if (this.#isClosed) return process.nextTick(() => call.onLost());
-    this.#calls.push(call);
+    if (this.#newest === null) this.#oldest = call;
+    else this.#newest.later = call;
+    this.#newest = call;
     if (this.#isPlanned) return;
     this.#isPlanned = true;
     process.nextTick(this.#flush);
@@ -75,10 +79,10 @@ export class CommandStream {
     this.#isClosed = true;
     this.#reader.end();
     stopReading(this.socket);
-    const waiting = this.#calls.slice(this.#first);
-    this.#calls = [];
-    this.#first = 0;
-    for (const call of waiting) call.onLost();
+    let call = this.#oldest;
+    this.#oldest = null;
+    this.#newest = null;
+    for (; call !== null; call = call.later) call.onLost();
   }
 
   readonly #flush = (): void => {
@@ -101,19 +105,12 @@ export class CommandStream {
   }
 
   #onReply(reply: Reply): void {
-    const call = this.#calls[this.#first];
-    if (call === undefined) throw new RedisProtocolError('Protocol error: Redis sent a reply that nobody waits for.');
-    if (!call.onReply(reply)) return;
-    // The reply may have closed the connection.
-    if (this.#calls[this.#first] !== call) return;
-    this.#first++;
-    if (this.#first === this.#calls.length) {
-      this.#calls.length = 0;
-      this.#first = 0;
-    } else if (this.#first >= 1_024 && this.#first * 2 > this.#calls.length) {
-      this.#calls = this.#calls.slice(this.#first);
-      this.#first = 0;
-    }
+    const call = this.#oldest;
+    if (call === null) throw new RedisProtocolError('Protocol error: Redis sent a reply that nobody waits for.');
+    // The reply may close the connection.
+    if (!call.onReply(reply) || this.#oldest !== call) return;
+    this.#oldest = call.later;
+    if (call.later === null) this.#newest = null;
   }
 }
 

@@ -31,6 +31,9 @@ export interface ReplyHandler {
 /** Largest part, in bytes or elements: as much as Redis sends by default (proto-max-bulk-len). A larger one is no reply. */
 const maxLength = 536_870_912;
 
+/** Shorter parts, as most are, are copied in a loop: to copy them as a whole would first make a view of each. */
+const maxLoopBytes = 48;
+
 /** Up to this length the memory of an array is allocated at once. */
 const maxPreparedItems = 1_024;
 
@@ -99,7 +102,7 @@ export class ReplyReader {
   }
 
   #keep(from: number): void {
-    this.#pieces.push(Buffer.from(this.#bytes.subarray(from, this.#length)));
+    this.#pieces.push(copyOf(this.#bytes, from, this.#length));
     this.#piecesLength += this.#length - from;
   }
 
@@ -130,7 +133,7 @@ export class ReplyReader {
         const from = end + 2;
         if (!this.#has(start, from + length + 2)) return false;
         this.#at = from + length + 2;
-        this.#accept(Buffer.from(bytes.subarray(from, from + length)));
+        this.#accept(copyOf(bytes, from, from + length));
         return true;
       }
       case star: {
@@ -228,4 +231,11 @@ export class ReplyReader {
       reply = array.items;
     }
   }
+}
+
+function copyOf(bytes: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafe(to - from);
+  if (copy.length < maxLoopBytes) for (let at = from; at < to; at++) copy[at - from] = bytes[at] as number;
+  else bytes.copy(copy, 0, from, to);
+  return copy;
 }

@@ -1,6 +1,6 @@
 /**
- * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together:
- * if one finds the server again, the others connect at once, and if the path through Redis is broken, all are replaced.
+ * The connections of the relay to Redis: one to publish, one to listen, and one for `durable` topics if there are any. They belong together.
+ * If one finds the server again, the others connect at once. If the path through Redis is broken, all are replaced.
  */
 import type { Log } from '../observe/log.js';
 import {
@@ -52,7 +52,7 @@ export class Connections {
         if (wasSilent) this.subscriber.reset();
       },
     });
-    // WAIT blocks the connection that it is sent on: publications that need no replicas must not wait behind it.
+    // WAIT blocks its connection. Publications that need no replicas must not wait behind it.
     const redisTimeoutMs = settings.redisTimeoutMs + settings.durableTimeoutMs;
     this.durable = settings.topics.uses('durable')
       ? new PublisherLink({ ...settings, redisTimeoutMs }, log, counters, {}, 'durable')

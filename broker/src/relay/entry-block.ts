@@ -1,4 +1,4 @@
-/** Entries of a topic that follow each other, in one buffer: an entry costs no object, however many a node keeps. */
+/** Consecutive entries of a topic, in one buffer. An entry needs no object of its own, even if a node keeps many. */
 import { readEntry, type StreamEntry } from './stream-entry.js';
 
 /** The approximate memory of a block and of an entry in addition to the buffer, in bytes. */

@@ -192,6 +192,8 @@ export class Membership {
   #onAnswer([living, clock, nodes, open, connections, unpublished]: HeartbeatAnswer, askedAt: number): void {
     this.#spread = spreadOf({ nodes, open, connections }, this.#reported);
     this.nodes.clock.update(clock, askedAt);
+    // Redis has restarted or was a replica in the meantime. If nothing was published then, nothing else shows it.
+    if (clock === 0) this.recovery.ask();
     this.nodes.update(living, unpublished);
   }
 }

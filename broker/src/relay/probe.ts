@@ -34,7 +34,7 @@ export interface ProbeCounters {
 /** Share of the probe interval in which a probe must be back, so that two misses are known within three intervals. */
 const deadlineShare = 0.8;
 
-/** Misses in a row after which the connections are given up. */
+/** After this many misses in a row, the node closes the connections. */
 const maxMisses = 2;
 
 /** A probe that was sent. */

@@ -47,12 +47,18 @@ const maxMessageIds = 512;
 const keptBatches = 1024;
 const keptBatchBytes = 16_384;
 
+const noReceipts: Receipt[] = [];
+const noPlaces: number[] = [];
+const noIds = new Map<string, number>();
+const noBatches: OpenBatch[] = [];
+
 export class PublishBatcher {
   /** Runs while the flush window is open. */
   #timer: NodeJS.Timeout | undefined;
-  readonly #open = new Map<Topic, OpenBatch>();
+  /** The last batch of each topic, which may be closed and even in use for another topic: to clear this each turn would cost more. */
+  readonly #lastOf = new Map<Topic, OpenBatch>();
   /** In the order in which they began. */
-  #batches: OpenBatch[] = [];
+  #batches: OpenBatch[] = noBatches;
   readonly #spare: OpenBatch[] = [];
   #bytes = 0;
 
@@ -78,8 +84,13 @@ export class PublishBatcher {
     payer: Payer | null = null,
   ): void {
     const size = payload.end - payload.start + maxItemHeaderBytes;
-    let batch = this.#open.get(topic);
-    if (batch === undefined || batch.writer.length + size > maxRunBytes || !batch.takes(messageId)) {
+    let batch = this.#lastOf.get(topic);
+    if (
+      batch === undefined ||
+      !batch.isOpenFor(topic) ||
+      batch.writer.length + size > maxRunBytes ||
+      !batch.takes(messageId)
+    ) {
       batch = this.#begin(topic, policy);
       batch.payer = payer;
     }
@@ -95,8 +106,8 @@ export class PublishBatcher {
     clearTimeout(this.#timer);
     const batches = this.#batches;
     if (batches.length === 0) return;
-    this.#batches = [];
-    this.#open.clear();
+    this.#batches = noBatches;
+    if (this.#lastOf.size > keptBatches) this.#lastOf.clear();
     this.#bytes = 0;
     for (const batch of batches) batch.end();
     this.onFlush(batches);
@@ -104,6 +115,7 @@ export class PublishBatcher {
       // Receipts hold connections: a spare batch must not.
       batch.forget();
       if (this.#spare.length < keptBatches && batch.writer.length <= keptBatchBytes) this.#spare.push(batch);
+      else this.#lastOf.delete(batch.topic);
     }
   }
 
@@ -117,17 +129,15 @@ export class PublishBatcher {
     const batch = this.#spare.pop() ?? new OpenBatch();
     batch.begin(topic, policy);
     if (this.isTraced) batch.beganAt = performance.now();
-    if (this.#batches.length === 0) this.#planFlush();
-    this.#batches.push(batch);
+    if (this.#batches.length === 0) {
+      this.#batches = [batch];
+      this.#planFlush();
+    } else this.#batches.push(batch);
     this.#bytes += runOverheadBytes;
-    this.#open.set(topic, batch);
+    this.#lastOf.set(topic, batch);
     return batch;
   }
 }
-
-const noReceipts: Receipt[] = [];
-const noPlaces: number[] = [];
-const noIds = new Map<string, number>();
 
 class OpenBatch implements Batch {
   topic = '' as Topic;
@@ -142,12 +152,18 @@ class OpenBatch implements Batch {
   /** Set by {@link end}. */
   run = emptyRun;
   #count = 0;
+  #isOpen = false;
 
   begin(topic: Topic, policy: TopicPolicy): void {
     this.topic = topic;
     this.policy = policy;
     this.#count = 0;
+    this.#isOpen = true;
     this.writer.clear();
+  }
+
+  isOpenFor(topic: Topic): boolean {
+    return this.#isOpen && this.topic === topic;
   }
 
   /** Another publication is in {@link writer}. */
@@ -168,6 +184,7 @@ class OpenBatch implements Batch {
   }
 
   end(): void {
+    this.#isOpen = false;
     this.run = { count: this.#count, bytes: this.writer.view() };
   }
 

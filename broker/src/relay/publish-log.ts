@@ -94,8 +94,8 @@ export class PublishLog {
    * A second is over: forgets what is older than the window. Returns the topics that have become idle: published to in the second before
    * this one, and not since.
    *
-   * Call it once a second, but not while Redis does not answer, so that the log keeps publications from before an outage until the outage
-   * is over.
+   * Call it once a second, except while Redis does not answer. So the log keeps publications from before an outage until the outage is
+   * over.
    */
   endSecond(): readonly Pick<LoggedTopic, 'topic' | 'epoch' | 'offset'>[] {
     const idle = [...(this.#seconds.at(-2) ?? [])].map(({ topic, epoch, offset }) => ({ topic, epoch, offset }));

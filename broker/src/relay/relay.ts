@@ -130,10 +130,11 @@ export interface Relay {
   /**
    * Accepts one publication. `payload` is copied before this returns.
    *
-   * At level `fast`, each subscriber gets it at most once: on this node when the turn of the event loop ends, and on every other node that
-   * listened when Redis received it. If one node accepts several publications of a topic, each subscriber gets them in that order. If
-   * different nodes accept them, subscribers may get them in different orders. If a publication without a receipt cannot reach the other
-   * nodes, only this node's subscribers get it. Subscribers of other nodes get a gap when those can be reached again.
+   * At level `fast`, each subscriber gets it at most once. Subscribers on this node get it when the turn of the event loop ends.
+   * Subscribers on other nodes get it if their node listened when Redis received it. If one node accepts several publications of a topic,
+   * each subscriber gets them in that order. If different nodes accept them, subscribers may get them in different orders. If a
+   * publication without a receipt cannot reach the other nodes, only this node's subscribers get it. Subscribers of other nodes get a gap
+   * when those can be reached again.
    *
    * At the other levels it gets the next offset of its topic and is in the topic's history before anyone gets it. Every node that listens
    * delivers it, in order of offset. If the topic has had the same `id` within the idempotency window, nothing is published again. The

@@ -1,6 +1,6 @@
 /**
- * Compares the streams in Redis with what this node remembers: the topics that it listens to, and what it published. Restores what Redis
- * has lost, or gives the topic another epoch if nobody can. When each of this happens is decided in recovery.ts.
+ * Compares the streams in Redis with the memory of this node: the topics that it listens to, and its own publications. Restores what
+ * Redis has lost, or gives the topic another epoch if nobody can. When each of this happens is decided in recovery.ts.
  */
 import type { Topic } from '@fanfare/protocol';
 import type { ScriptCall } from '../redis/redis.js';
@@ -52,8 +52,8 @@ export class Restorer {
   }
 
   /**
-   * Then restores the positions of topics without publications in memory, and what this node published after `since`, by the clock of Redis
-   * in ms. Resolves with the number of restored topics.
+   * Then restores the positions of topics without publications in memory, and this node's own publications after `since`, by the clock of
+   * Redis in ms. Resolves with the number of restored topics.
    */
   restorePublished(since: number, minEpoch: string): Promise<number> {
     const empty = [...this.states.openFeeds()].filter(({ cache }) => cache.entries.length === 0);

@@ -73,7 +73,7 @@ export function readEntry(epoch: string, first: number, bytes: Buffer): StreamEn
   return { epoch, first, last: first + count - 1, run, bytes };
 }
 
-/** The entry with its own copy of the bytes, for keeping: an entry may be a view of what was read from Redis. */
+/** The entry with its own copy of the bytes. Use it to keep an entry, which may be a view of a buffer read from Redis. */
 export function copyOf({ epoch, first, bytes }: StreamEntry): StreamEntry {
   return readEntry(epoch, first, Buffer.from(bytes));
 }

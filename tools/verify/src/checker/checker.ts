@@ -64,7 +64,7 @@ const publishersOfNode = 2;
 
 /**
  * The number of publishers: two per node, and one more. Nodes get connections in turn. Without the extra one, the publisher of a topic and
- * its first subscribers would connect to the same node, and most publications would not cross nodes.
+ * its first subscribers would use the same node. Most publications would then not cross nodes.
  */
 export function publishersFor(nodes: number): number {
   return nodes * publishersOfNode + 1;

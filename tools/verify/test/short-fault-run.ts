@@ -1,0 +1,40 @@
+/** A short run of a fault under little load, for tests. `npm run verify` causes faults under more load. */
+import type { Level } from '@fanfare/kit/level';
+import { expect } from 'vitest';
+import { type FaultRunOptions, runFault } from '../src/fault-run/fault-run.js';
+import type { Fault } from '../src/faults/fault.js';
+import { faults } from '../src/faults/index.js';
+
+const options: FaultRunOptions = {
+  rate: 40,
+  topics: 10,
+  publishersPerTopic: 1,
+  subscribers: 6,
+  topicsPerSubscriber: 2,
+  bytes: 100,
+  nodes: 2,
+  level: 'recoverable',
+  seconds: 2,
+  clients: 30,
+};
+
+/** Causes the fault, and expects that subscribers receive everything once and in order, without an event about missing publications. */
+export async function expectNoLoss(fault: Fault, level: Level = options.level): Promise<void> {
+  const { reasons, findings, published } = await runFault(fault, { ...options, level }, () => {});
+  expect(reasons, Object.values(findings.examples).join(' ')).toEqual([]);
+  expect(findings).toMatchObject({
+    lost: 0,
+    duplicates: 0,
+    outOfOrder: 0,
+    corrupt: 0,
+    silentGaps: 0,
+    reportedGaps: 0,
+  });
+  expect(published.acknowledged).toBeGreaterThan(0);
+}
+
+export function findFault(name: string): Fault {
+  const fault = faults.find((each) => each.name === name);
+  if (fault === undefined) throw new Error(`There is no fault ${name}.`);
+  return fault;
+}
