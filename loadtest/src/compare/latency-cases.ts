@@ -43,7 +43,7 @@ const entryBytes = publicationBytes + 200;
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
 /** The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing. */
-const recentPerSecond = 15_000;
+const recentPerSecond = 8_000;
 
 /** Both nodes have a subscriber of each topic, so both keep the publications. */
 const recent: Workload = {
@@ -55,7 +55,7 @@ const recent: Workload = {
   publishers: 4,
   publisherServers: [0],
   perSecond: recentPerSecond,
-  burst: 25,
+  burst: 20,
   publicationBytes,
   seconds: (recentTopics * 500) / recentPerSecond,
 };
