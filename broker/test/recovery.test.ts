@@ -532,7 +532,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     await Promise.all([admin.quit(), other.quit()]);
   });
 
-  it('when Redis becomes a master again after it was a replica with older data, and nobody published meanwhile', async () => {
+  it.sequential('when Redis becomes a master again after it was a replica with older data, and nobody published meanwhile', async () => {
     const atOnce = ['--repl-diskless-sync-delay', '0'];
     await using older = await startRedis({ args: atOnce });
     await using redis = await startRedis({ args: atOnce });
@@ -541,12 +541,12 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     const isUp = async (replica: Redis): Promise<boolean> =>
       (await replica.info('replication')).includes('master_link_status:up');
     const reader = await cluster.subscriber('t');
-    const writer = await cluster.connect();
-    await writer.publish('t', 1);
+    const publisher = new Publisher(await cluster.connect(), 't');
+    await publisher.publish(1);
     await other.replicaof('127.0.0.1', redis.port);
     await until('the replica is connected', () => isUp(other));
     await other.replicaof('NO', 'ONE');
-    for (const value of [2, 3]) await writer.publish('t', value);
+    await publisher.publish(2);
     expect(await reader.take('t', 3)).toEqual([1, 2, 3]);
     const name = await admin.get('fanfare:generation');
     await admin.replicaof('127.0.0.1', older.port);
@@ -554,7 +554,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     await admin.replicaof('NO', 'ONE');
     await until('the nodes have noticed', async () => (await admin.get('fanfare:generation')) !== name);
     await until('the nodes are ready', async () => (await cluster.node(0).readiness()).status === 200);
-    await writer.publish('t', 4);
+    await publisher.publish(1);
     expect(await reader.take('t', 1)).toEqual([4]);
     await Promise.all([admin.quit(), other.quit()]);
   });

@@ -211,7 +211,7 @@ export const counterMetrics: Readonly<Record<CounterField, readonly [name: strin
   redisUnsubscribeCommands: ['redis_unsubscribe_commands', 'UNSUBSCRIBE commands sent to Redis.'],
   redisPipelines: [
     'redis_pipelines',
-    'Pipelines of PUBLISH commands sent to Redis, at most one for each turn of the event loop.',
+    'Writes of commands to Redis: all commands of a turn of the event loop leave a connection in one write.',
   ],
   redisReconnects: ['redis_reconnects', 'Times a working connection to Redis was lost.'],
   redisEvictions: [

@@ -23,6 +23,8 @@ export abstract class PendingCall {
 
 export interface StreamEvents {
   onMessage?(message: ChannelMessage): void;
+  /** The commands of a turn were written. */
+  onWrite?(): void;
   /** The server does not speak the protocol of Redis. */
   onProtocolError(error: Error): void;
 }
@@ -90,6 +92,7 @@ export class CommandStream {
     if (this.#isClosed || this.#writer.length === 0) return;
     const writer = this.#writer;
     this.socket.write(writer.bytes());
+    this.events.onWrite?.();
     // If nothing waits in the socket, the kernel has the bytes, and the buffer can be reused.
     if (this.socket.writableLength === 0 && writer.capacity <= maxKeptBytes) writer.clear();
     else this.#writer = new CommandWriter();

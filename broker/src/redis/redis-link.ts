@@ -271,6 +271,9 @@ export abstract class Link {
     const { onMessage } = this.#events;
     this.#commands = new CommandStream(this.#redis.stream, {
       ...(onMessage === undefined ? {} : { onMessage }),
+      onWrite: () => {
+        this.counters.redisPipelines++;
+      },
       onProtocolError: (error) => {
         this.report(error);
         this.#becomeLost();

@@ -1,8 +1,7 @@
 /** The cases about latency: the same load for everybody, with the garbage collections of each server on Node. */
 import { defaultWorkload, type Workload } from '../load/workload.js';
-import { crossNode } from '../scenarios/cross-node.js';
-import { fanOut } from '../scenarios/fan-out.js';
 import type { Run } from '../scenarios/scenario.js';
+import { crossNode, fanOut } from '../scenarios/scenarios.js';
 import type { Case } from './case.js';
 
 const seconds = 6;
@@ -43,7 +42,7 @@ const entryBytes = publicationBytes + 200;
 /** Topics keep the last 500 publications. */
 const recentTopics = Math.ceil(recentBytes / entryBytes / 500);
 /** The rate is slow enough for level durable. Otherwise the node would refuse publications, and they would be missing. */
-const recentPerSecond = 15_000;
+const recentPerSecond = 8_000;
 
 /** Both nodes have a subscriber of each topic, so both keep the publications. */
 const recent: Workload = {
@@ -55,7 +54,7 @@ const recent: Workload = {
   publishers: 4,
   publisherServers: [0],
   perSecond: recentPerSecond,
-  burst: 25,
+  burst: 20,
   publicationBytes,
   seconds: (recentTopics * 500) / recentPerSecond,
 };
