@@ -389,7 +389,7 @@ describe.concurrent('a subscriber loses nothing, receives nothing twice and gets
     });
   });
 
-  it('when Redis restarts empty, and the only node with the publication got it with the answer "already published"', async () => {
+  it('when Redis restarts empty, and the only node with the publication knows it from the answer "already published"', async () => {
     await using redis = await startRedis();
     const publication = { type: 'publish', topic: 't', data: 1, messageId: 'm1' } as const;
     const first = await startNode({ FANFARE_REDIS_URL: redis.url, ...env });

@@ -190,7 +190,7 @@ describe('a connection', () => {
   });
 
   it.each([
-    ['that nobody waits for', '+OK\r\n', 'Redis sent a reply that nobody waits for'],
+    ['that nobody waits for', '+OK\r\n', 'Redis sent a reply that no call waits for'],
     ['that is no reply', 'hello\r\n', 'a reply begins with byte 104'],
   ])('reports a reply %s', async (_, bytes, reason) => {
     const failed = new Promise<Error>((resolve) => {

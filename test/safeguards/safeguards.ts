@@ -152,7 +152,7 @@ export const safeguards: readonly Safeguard[] = [
     find: 'this.#rememberInPieces(run, start, before);',
     replace: '',
     testFile: 'broker/test/recovery.test.ts',
-    test: 'when Redis restarts empty, and the only node with the publication got it with the answer "already published"',
+    test: 'when Redis restarts empty, and the only node with the publication knows it from the answer "already published"',
   },
   {
     name: 'checking after a failover',
